@@ -1,0 +1,68 @@
+"""Every error a user can meet, one sentence each: what, expected, found, what to try.
+
+StitchError
+├── NetworkError          a network and its layers
+│   ├── TraceError        the network cannot be traced
+│   ├── UnknownLayerError no layer of that name
+│   └── InexactCutError   the layer exists, but values bypass it
+├── SourceError           a model or a checkpoint cannot be loaded
+│   └── MissingExtraError an optional dependency is not installed
+├── DataError             data that cannot be read or used
+├── ShapeError            two layers that no stitcher of the family can join
+├── NonFiniteError        NaN or infinity in activations, losses or statistics
+├── FitError              fitting failed or diverged
+├── MeasureError          a number that cannot be computed from what was given
+└── StudyError            a study's spec, folder or records
+"""
+
+
+class StitchError(Exception):
+    """Base of all errors modelstitch raises on purpose."""
+
+
+class NetworkError(StitchError):
+    """A network and its layers."""
+
+
+class TraceError(NetworkError):
+    """The network cannot be traced."""
+
+
+class UnknownLayerError(NetworkError):
+    """No layer of that name."""
+
+
+class InexactCutError(NetworkError):
+    """The layer exists, but values bypass it, so that it cannot be cut."""
+
+
+class SourceError(StitchError):
+    """A model or a checkpoint cannot be loaded."""
+
+
+class MissingExtraError(SourceError):
+    """An optional dependency is not installed."""
+
+
+class DataError(StitchError):
+    """Data that cannot be read or used."""
+
+
+class ShapeError(StitchError):
+    """Two layers that no stitcher of the asked family can join."""
+
+
+class NonFiniteError(StitchError):
+    """NaN or infinity where a number was needed."""
+
+
+class FitError(StitchError):
+    """Fitting failed or diverged."""
+
+
+class MeasureError(StitchError):
+    """A number that cannot be computed from what was given."""
+
+
+class StudyError(StitchError):
+    """A study's spec, folder or records."""

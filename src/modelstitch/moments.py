@@ -1,0 +1,103 @@
+"""The sums of one pass: all that a closed form needs to know of two sets of activations.
+
+Rows are positions (pixels of a map, tokens of a sequence, or examples), columns are channels.
+Sums are kept centred and merged with the pairwise update of Chan, Golub and LeVeque (1983), so that
+a large offset never meets a large product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .errors import MeasureError, NonFiniteError
+
+
+@dataclass
+class Moments:
+    """Centred second moments of paired rows x (n, p) and y (n, q).
+
+    Attributes:
+        n: the number of rows seen.
+        mean_x, mean_y: shapes (p,), (q,).
+        xx, yy, xy: sums of centred products, shapes (p, p), (q, q), (p, q).
+    """
+
+    n: int
+    mean_x: Tensor
+    mean_y: Tensor
+    xx: Tensor
+    yy: Tensor
+    xy: Tensor
+
+    @classmethod
+    def empty(
+        cls, p: int, q: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+    ) -> Moments:
+        """The moments of no rows."""
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        return cls(0, zeros(p), zeros(q), zeros(p, p), zeros(q, q), zeros(p, q))
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, *, dtype: torch.dtype = torch.float64, where: str = "") -> Moments:
+        """The moments of one batch of rows x (n, p), y (n, q).
+
+        Raises:
+            NonFiniteError: if a row holds NaN or infinity; ``where`` names the layer in the message.
+        """
+        if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+            raise MeasureError(
+                f"Moments need two matrices with the same number of rows, found {tuple(x.shape)} and {tuple(y.shape)}."
+            )
+        x, y = x.to(dtype), y.to(dtype)
+        mean_x, mean_y = x.mean(0), y.mean(0)
+        for side, mean in (("bottom", mean_x), ("top", mean_y)):
+            if not bool(torch.isfinite(mean).all()):
+                raise NonFiniteError(
+                    f"The {side} activations{f' at {where}' if where else ''} hold NaN or infinity: expected finite "
+                    "numbers; check the network's weights, its input range, or use float32 instead of half precision."
+                )
+        x, y = x - mean_x, y - mean_y
+        return cls(len(x), mean_x, mean_y, x.T @ x, y.T @ y, x.T @ y)
+
+    def update(self, x: Tensor, y: Tensor, *, where: str = "") -> None:
+        """Add a batch of rows x (n, p), y (n, q) in place."""
+        merged = self + Moments.of(x, y, dtype=self.xx.dtype, where=where)
+        self.n, self.mean_x, self.mean_y = merged.n, merged.mean_x, merged.mean_y
+        self.xx, self.yy, self.xy = merged.xx, merged.yy, merged.xy
+
+    def __add__(self, other: Moments) -> Moments:
+        n = self.n + other.n
+        if n == 0:
+            return self
+        weight, dx, dy = other.n / n, other.mean_x - self.mean_x, other.mean_y - self.mean_y
+        scale = self.n * weight
+        return Moments(
+            n,
+            self.mean_x + weight * dx,
+            self.mean_y + weight * dy,
+            self.xx + other.xx + scale * torch.outer(dx, dx),
+            self.yy + other.yy + scale * torch.outer(dy, dy),
+            self.xy + other.xy + scale * torch.outer(dx, dy),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the sums as safetensors."""
+        names = ("mean_x", "mean_y", "xx", "yy", "xy")
+        save_file({k: getattr(self, k).contiguous() for k in names}, path, metadata={"n": str(self.n)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Moments:
+        """Read sums written by :meth:`save`."""
+        from safetensors import safe_open
+
+        with safe_open(path, framework="pt") as file:
+            n = int(file.metadata()["n"])
+        return cls(n, **load_file(path))
