@@ -1,0 +1,106 @@
+"""Make an exported graph fit for cutting: no asserts, no random numbers, shapes that do not hold on to tensors."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx
+
+from ..errors import TraceError
+
+aten = torch.ops.aten
+
+_ASSERTS = ("_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range", "_guards_fn")
+_LIKES: dict[Any, float | None] = {
+    aten.zeros_like.default: 0,
+    aten.ones_like.default: 1,
+    aten.full_like.default: None,
+    aten.new_zeros.default: 0,
+    aten.new_ones.default: 1,
+    aten.new_full.default: None,
+}
+
+
+def clean(graph: fx.Graph, data: fx.Node, batch: Any, name: str) -> dict[fx.Node, fx.Node]:
+    """Tidy ``graph`` in place; return the nodes that were replaced.
+
+    Raises:
+        TraceError: if the graph draws random numbers.
+    """
+    replaced: dict[fx.Node, fx.Node] = {}
+    for node in list(graph.nodes):
+        if any(mark in str(node.target) for mark in _ASSERTS) and not node.users:
+            graph.erase_node(node)
+        elif _is_random(node):
+            raise TraceError(
+                f"The network {name!r} draws random numbers in eval mode ({node.target}): expected a deterministic "
+                "network; fix the noise or remove the random layer before stitching."
+            )
+        elif node.op == "call_function" and node.target in _LIKES:
+            replaced[node] = _as_full(graph, node, data, batch)
+    return replaced
+
+
+def sym_node(graph: fx.Graph, expression: Any, batch: Any, size: fx.Node) -> Any:
+    """A shape entry for ``expression``: an int, the batch size, or a whole multiple of it; None if it is neither."""
+    if isinstance(expression, int) or getattr(expression, "is_Integer", False):
+        return int(expression)
+    if expression == batch:
+        return size
+    ratio = expression / batch
+    if getattr(ratio, "is_Integer", False):
+        return graph.call_function(operator.mul, (size, int(ratio)))
+    return None
+
+
+def _as_full(graph: fx.Graph, node: fx.Node, data: fx.Node, batch: Any) -> fx.Node:
+    """Replace zeros_like(x) and its kin by full(shape): only the shape of x is needed, so x should not be held."""
+    value = node.meta["val"]
+    fill = _LIKES[node.target]
+    if fill is None:
+        fill = node.args[2] if node.target is aten.new_full.default else node.args[1]  # type: ignore[assignment]
+    with graph.inserting_before(node):
+        size = graph.call_function(aten.sym_size.int, (data, 0))
+        size.meta["val"] = data.meta["val"].shape[0]
+        shape = []
+        for entry in value.shape:
+            expression = entry.node.expr if isinstance(entry, torch.SymInt) else entry
+            found = sym_node(graph, expression, batch, size)
+            if found is None:
+                return node
+            if isinstance(found, fx.Node) and found is not size:
+                found.meta["val"] = entry
+            shape.append(found)
+        new = graph.call_function(
+            aten.full.default,
+            (shape, fill),
+            {"dtype": value.dtype, "device": value.device, "pin_memory": False},
+        )
+        new.meta.update(node.meta)
+    node.replace_all_uses_with(new)
+    graph.erase_node(node)
+    if not size.users:
+        graph.erase_node(size)
+    return new
+
+
+def _is_random(node: fx.Node) -> bool:
+    tags = getattr(node.target, "tags", ())
+    if torch.Tag.nondeterministic_seeded not in tags:
+        return False
+    # Attention kernels carry the tag for their dropout; without dropout they are deterministic.
+    schema = getattr(node.target, "_schema", None)
+    names = [argument.name for argument in schema.arguments] if schema else []
+    if "dropout_p" in names:
+        at = names.index("dropout_p")
+        p = node.args[at] if len(node.args) > at else node.kwargs.get("dropout_p", 0.0)
+        return bool(p)
+    if "dropout" in names:  # recurrent kernels: dropout between layers acts only in training
+        at = names.index("train") if "train" in names else -1
+        return bool(node.args[at]) if 0 <= at < len(node.args) else False
+    if "training" in names:
+        at = names.index("training")
+        return bool(node.args[at] if len(node.args) > at else node.kwargs.get("training", False))
+    return True

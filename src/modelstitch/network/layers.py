@@ -1,0 +1,223 @@
+"""The list of a network's layers: name, shape, kind, and whether a cut there is exact or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from .separators import Flow
+from .trace import LayerCall, Trace
+
+_WEIGHTED = (
+    "conv", "linear", "addmm", ".mm.", ".bmm.", "matmul", "scaled_dot_product", "embedding", "lstm", "gru", "rnn",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A named value inside a network.
+
+    Attributes:
+        name: the shortest of the names of the value.
+        aliases: all names of the value, the shortest first.
+        shape: the shape of one sample, without the batch dimension; -1 for an entry that varies with the batch.
+        kind: "map" (channels, height, width), "grid" (height, width, channels), "tokens" (tokens, channels),
+            "vector" (channels) or "other".
+        module: class name of the module that made it.
+        exact: whether the network can be cut here exactly.
+        why: empty if exact, else the reason in words.
+        nearest: the exact cuts just before and after, where this one is not exact.
+        depth: the fraction of the network's weighted operations that lie at or below the layer, 0 to 1.
+        parameters: the number of parameters needed to compute the layer from the input.
+        dtype: the type of its numbers.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    shape: tuple[int, ...]
+    kind: str
+    module: str
+    exact: bool
+    why: str
+    nearest: tuple[str, ...]
+    depth: float
+    parameters: int
+    dtype: torch.dtype
+
+    @property
+    def channels(self) -> int:
+        """The size of the dimension that a stitcher maps."""
+        return self.shape[0] if self.kind == "map" else self.shape[-1] if self.shape else 1
+
+
+def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], dict[str, fx.Node], tuple[str, ...]]:
+    """All layers in forward order, the node of every name, and the block cuts."""
+    positions = {node: i for i, node in enumerate(trace.graph.nodes)}
+    calls: dict[fx.Node, list[LayerCall]] = {}
+    for call in trace.layers:
+        calls.setdefault(call.node, []).append(call)
+    values = sorted(calls, key=positions.__getitem__)
+    nodes = {call.name: call.node for call in trace.layers}
+    title = {node: _shortest(call.name for call in calls[node]) for node in values}
+    exact = [node for node in values if flow.exact(node) and node is not trace.data]
+    below = _Below(trace)
+    layers: dict[str, Layer] = {}
+    for node in values:
+        names = tuple(sorted((c.name for c in calls[node]), key=lambda n: (len(n), n)))
+        why, nearest = "", ()
+        if node not in exact:
+            nearest = _nearest(node, exact, positions, title)
+            why = _why(node, trace, flow, title, name)
+        depth, parameters = below.measure(node)
+        shape, kind = _shape_and_kind(node, trace)
+        owner = min(calls[node], key=lambda c: (len(c.name), c.name))
+        layers[title[node]] = Layer(
+            title[node],
+            names,
+            shape,
+            kind,
+            owner.module,
+            not why,
+            why,
+            nearest,
+            depth,
+            parameters,
+            _dtype(node),
+        )
+    containers = {node for node in values if any(c.container for c in calls[node])}
+    blocks = _block_cuts([n for n in exact if n is not trace.output], containers, below, trace)
+    return layers, nodes, tuple(title[node] for node in blocks)
+
+
+class _Below:
+    """Weighted operations and parameters below every node, as bit sets: one pass over the graph."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.sizes: list[int] = []  # of each bit: 0 for an operation, else the elements of a parameter
+        self.masks: dict[fx.Node, int] = {}
+        bit_of: dict[int, int] = {}
+        for node in trace.graph.nodes:
+            mask = 0
+            for source in node.all_input_nodes:
+                mask |= self.masks[source]
+            weight = trace.weights.get(node)
+            if weight is not None and weight.kind == "parameter":
+                mask |= 1 << bit_of.setdefault(id(weight.tensor), self._bit(weight.tensor.numel()))
+            elif is_weighted(node):
+                mask |= 1 << self._bit(0)
+            self.masks[node] = mask
+        self.operations = sum(1 << i for i, size in enumerate(self.sizes) if size == 0)
+        self.total = max(1, (self.masks[trace.output] & self.operations).bit_count())
+
+    def _bit(self, size: int) -> int:
+        self.sizes.append(size)
+        return len(self.sizes) - 1
+
+    def measure(self, node: fx.Node) -> tuple[float, int]:
+        """(share of the weighted operations, number of parameters) at or below ``node``."""
+        mask = self.masks[node]
+        parameters = sum(size for i, size in enumerate(self.sizes) if size and mask >> i & 1)
+        return (mask & self.operations).bit_count() / self.total, parameters
+
+
+def is_weighted(node: fx.Node) -> bool:
+    """Whether a node is a convolution, matrix product, attention, embedding or recurrent kernel."""
+    return node.op == "call_function" and any(mark in f".{node.target}." for mark in _WEIGHTED)
+
+
+def _block_cuts(exact: list[fx.Node], containers: set[fx.Node], below: _Below, trace: Trace) -> list[fx.Node]:
+    """One exact cut for each run of same-shaped exact cuts without a weighted operation between them.
+
+    Of a run, the first output of a container (a block) is taken, else the last value: after the activation.
+    """
+    runs: list[list[fx.Node]] = []
+    previous: tuple[float, tuple[int, ...]] | None = None
+    for node in exact:
+        shape, kind = _shape_and_kind(node, trace)
+        if kind == "other" or not _is_float(node):
+            continue
+        key = (below.measure(node)[0], shape)
+        if key != previous:
+            runs.append([])
+        runs[-1].append(node)
+        previous = key
+    return [next((n for n in run if n in containers), run[-1]) for run in runs]
+
+
+def _why(node: fx.Node, trace: Trace, flow: Flow, title: dict[fx.Node, str], name: str) -> str:
+    if node is trace.data:
+        return "it is the input itself"
+    if node not in flow.depends:
+        return "it does not depend on the data input"
+    if node not in flow.order:
+        return (
+            "it does not reach the chosen output" if node in flow.carries else "it holds no learnt value of the sample"
+        )
+    around = [_describe(source, trace, title) for source in flow.around(node)]
+    shown = ", ".join(dict.fromkeys(around[:4])) + (f" and {len(around) - 4} more" if len(around) > 4 else "")
+    return f"bypassed by {shown}"
+
+
+def _describe(source: fx.Node | None, trace: Trace, title: dict[fx.Node, str]) -> str:
+    if source is None:
+        return f"the input {trace.form.paths[trace.form.data]!r}, which meets parameters again after it"
+    if source is trace.data:
+        return f"the input {trace.form.paths[trace.form.data]!r}"
+    if source in title:
+        return title[source]
+    stack = source.meta.get("nn_module_stack") or {}
+    inside = [path for path, _ in stack.values()]
+    where = inside[-1].removeprefix("net").lstrip(".") if inside else ""
+    operation = str(source.target).split(".")[1] if "." in str(source.target) else source.name
+    return f"a value inside {where} ({operation})" if where else f"a value in forward ({operation})"
+
+
+def _nearest(
+    node: fx.Node, exact: list[fx.Node], positions: dict[fx.Node, int], title: dict[fx.Node, str]
+) -> tuple[str, ...]:
+    before = [n for n in exact if positions[n] < positions[node]]
+    after = [n for n in exact if positions[n] > positions[node]]
+    return tuple(title[n] for n in (before[-1:] + after[:1]))
+
+
+def _shape_and_kind(node: fx.Node, trace: Trace) -> tuple[tuple[int, ...], str]:
+    value = node.meta.get("val")
+    if not isinstance(value, Tensor) or not value.ndim:
+        return (), "other"
+    first, *rest = value.shape
+    batched = isinstance(first, torch.SymInt) and first.node.expr == trace.batch
+    entries = rest if batched else [first, *rest]
+    shape = tuple(-1 if isinstance(e, torch.SymInt) else int(e) for e in entries)
+    if not batched or -1 in shape:
+        return shape, "other"
+    if len(shape) == 3:
+        return shape, "grid" if _channels_last(shape, trace) else "map"
+    return shape, {1: "vector", 2: "tokens"}.get(len(shape), "other")
+
+
+def _channels_last(shape: tuple[int, ...], trace: Trace) -> bool:
+    """Whether (a, b, c) is (height, width, channels): decided by the aspect ratio of an image input, if there is one."""
+    value = trace.data.meta["val"]
+    if value.ndim != 4:
+        return False
+    height, width = int(value.shape[2]), int(value.shape[3])
+    first = abs(shape[0] * width - shape[1] * height)
+    last = abs(shape[1] * width - shape[2] * height)
+    return first < last
+
+
+def _is_float(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _dtype(node: fx.Node) -> torch.dtype:
+    value = node.meta.get("val")
+    return value.dtype if isinstance(value, Tensor) else torch.float32
+
+
+def _shortest(names: Iterable[str]) -> str:
+    return min(names, key=lambda n: (len(n), n))

@@ -1,0 +1,174 @@
+"""A traced network: its layers, its exact cuts, and the parts between them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InexactCutError, NetworkError, UnknownLayerError
+from .layers import Layer, list_layers
+from .segment import FromInput, FromLayer
+from .separators import find_flow
+from .trace import trace
+
+
+class Network:
+    """A trained module, traced once with ``torch.export`` in eval mode. The module itself is never changed.
+
+    Args:
+        module: the network; its training flag does not matter.
+        example: one input batch: a tensor, a tuple of positional inputs, or a dict of keyword inputs.
+        name: how reports and seams call it; the class name by default.
+        data: the input that carries the sample, by name or position; the first tensor by default.
+        output: the output that is compared, by name or position; ``logits`` or the first tensor by default.
+        view: prepares raw samples (see :class:`modelstitch.Data`) for this network: resize, normalise, tokenise.
+
+    Raises:
+        TraceError: if the module cannot be traced.
+        NetworkError: if the example, ``data`` or ``output`` do not fit the module.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        example: Any,
+        name: str | None = None,
+        *,
+        data: str | int | None = None,
+        output: str | int | None = None,
+        view: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.module = module
+        self.name = name or type(module).__name__
+        self.view = view or _unchanged
+        self._example = example
+        self._options = (data, output)
+        self._trace = trace(module, example, name=self.name, data=data, output=output)
+        parameters = {node for node, weight in self._trace.weights.items() if weight.kind == "parameter"}
+        flow = find_flow(self._trace.graph, self._trace.data, self._trace.output, parameters)
+        self.layers: dict[str, Layer]
+        self.layers, self._nodes, self._blocks = list_layers(self._trace, flow, self.name)
+        self._alias = {alias: layer.name for layer in self.layers.values() for alias in layer.aliases}
+
+    def __repr__(self) -> str:
+        return f"Network({self.name!r}, {len(self.layers)} layers, {len(self.cuts)} exact cuts)"
+
+    @property
+    def cuts(self) -> list[str]:
+        """Names of the exact cuts, in forward order."""
+        return [layer.name for layer in self.layers.values() if layer.exact]
+
+    @property
+    def blocks(self) -> list[str]:
+        """One exact cut per block, in forward order: what a sweep visits. The output itself is left out."""
+        return list(self._blocks)
+
+    @property
+    def output_name(self) -> str:
+        """The name of the output that is compared."""
+        return self._trace.output_name
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of the output for one sample."""
+        return tuple(int(n) for n in self._trace.output.meta["val"].shape[1:])
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name or alias.
+
+        Raises:
+            UnknownLayerError: with the closest names.
+        """
+        if name in self._alias:
+            return self.layers[self._alias[name]]
+        close = difflib.get_close_matches(name, self._alias, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else "see Network.layers."
+        raise UnknownLayerError(f"The network {self.name!r} has no layer {name!r}: {hint}")
+
+    def bottom(self, layer: str) -> FromInput:
+        """Input -> activation at an exact cut, a module that shares the network's weights, frozen."""
+        name = self._cut(layer)
+        return FromInput(self._trace, None, {name: self._nodes[name]}, single=True)
+
+    def top(self, layer: str) -> FromLayer:
+        """(activation, input=None) -> output from an exact cut on. Nothing below the cut is computed."""
+        name = self._cut(layer)
+        return FromLayer(self._trace, self._nodes[name], {"output": self._trace.output}, single=True)
+
+    def taps(self, layers: Sequence[str], *, output: bool = False) -> FromInput:
+        """Input -> {layer: activation} in one forward; any layer, exact or not. ``output=True`` adds "output"."""
+        stops = {name: self._nodes[self.layer(name).name] for name in layers}
+        if output:
+            stops["output"] = self._trace.output
+        if not stops:
+            raise NetworkError("taps() needs at least one layer.")
+        return FromInput(self._trace, None, stops, single=False)
+
+    def segment(self, start: str, stop: str) -> FromLayer:
+        """Activation at ``start`` -> activation at ``stop``, both exact cuts, start before stop.
+
+        Raises:
+            NetworkError: if ``stop`` lies before ``start``.
+        """
+        first, last = self._cut(start), self._cut(stop)
+        if self.cuts.index(first) > self.cuts.index(last):
+            raise NetworkError(f"The segment of {self.name!r} runs backwards: {start!r} comes after {stop!r}.")
+        return FromLayer(self._trace, self._nodes[first], {last: self._nodes[last]}, single=True)
+
+    @cached_property
+    def _full(self) -> FromInput:
+        return FromInput(self._trace, None, {"output": self._trace.output}, single=True)
+
+    def full(self) -> FromInput:
+        """Input -> chosen output: the whole traced network, a fresh module."""
+        return FromInput(self._trace, None, {"output": self._trace.output}, single=True)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The chosen output of the whole network, computed on the trace."""
+        result: Tensor = self._full(*args, **kwargs)
+        return result
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the network's numbers."""
+        return self.layers[self.cuts[0]].dtype if self.cuts else torch.float32
+
+    def fingerprint(self) -> str:
+        """Hash over parameters and buffers (names, shapes, types and bytes): hex, 16 digits."""
+        return fingerprint(self.module)
+
+    def replaced(self, module: nn.Module, name: str | None = None) -> Network:
+        """The same architecture with another module's weights, traced anew."""
+        data, output = self._options
+        return Network(module, self._example, name or self.name, data=data, output=output, view=self.view)
+
+    def _cut(self, name: str) -> str:
+        layer = self.layer(name)
+        if layer.exact:
+            return layer.name
+        near = f"; the nearest exact cuts are {' and '.join(repr(n) for n in layer.nearest)}" if layer.nearest else ""
+        raise InexactCutError(f"The layer {name!r} of {self.name!r} is not an exact cut: {layer.why}{near}.")
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Hash over a module's parameters and buffers, in order of name: hex, 16 digits."""
+    digest = hashlib.sha256()
+    tensors = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+    for name, tensor in sorted(tensors, key=lambda item: item[0]):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        if tensor.device.type != "meta":
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _unchanged(inputs: Any) -> Any:
+    return inputs
