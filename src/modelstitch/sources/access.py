@@ -1,0 +1,78 @@
+"""Reading map-style datasets: many samples at once where they can, one after another where they cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from ..errors import DataError
+
+_CHUNK = 512
+
+
+def fetch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
+    """Inputs and int64 labels of the samples ``ids`` (n,); uint8 images become float32 in [0, 1].
+
+    Raises:
+        DataError: if the samples are no (input, label) pairs, cannot be stacked, or have labels that are not integers.
+    """
+    inputs, labels = _raw(dataset, ids)
+    if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
+        inputs = inputs.float().div_(255)
+    return inputs, labels
+
+
+def _raw(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
+    if hasattr(dataset, "batch"):
+        inputs, labels = dataset.batch(ids)
+    else:
+        samples = [dataset[int(i)] for i in ids]
+        if not all(isinstance(sample, tuple | list) and len(sample) == 2 for sample in samples):
+            raise DataError(
+                f"The dataset's samples are of type {type(samples[0]).__name__}: expected pairs (input, label)."
+            )
+        try:
+            inputs, labels = default_collate(samples)
+        except (TypeError, RuntimeError) as error:
+            raise DataError(
+                f"Samples {int(ids[0])} to {int(ids[-1])} cannot be stacked into a batch ({str(error).splitlines()[0]}): "
+                "expected tensors, arrays or numbers of one shape; resize or pad them in the dataset."
+            ) from error
+    labels = torch.as_tensor(labels)
+    if labels.is_floating_point() or labels.is_complex():
+        raise DataError(
+            f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes."
+        )
+    return inputs, labels.long()
+
+
+def all_labels(dataset: Any, *, scan: bool) -> Tensor | None:
+    """The labels of a dataset, int64 (n, ...): its own ``labels`` tensor, else (if ``scan``) by reading every sample."""
+    labels = getattr(dataset, "labels", None)
+    if isinstance(labels, Tensor) and len(labels) == len(dataset):
+        return labels.long()
+    if not scan:
+        return None
+    return torch.cat([_raw(dataset, ids)[1] for ids in torch.arange(len(dataset)).split(_CHUNK)])
+
+
+def hash_samples(dataset: Any, digest: Any) -> None:
+    """Feed every sample and label of a dataset into a hashlib digest."""
+    for ids in torch.arange(len(dataset)).split(_CHUNK):
+        inputs, labels = _raw(dataset, ids)
+        named = inputs if isinstance(inputs, dict) else {"": inputs}
+        for key in sorted(named):
+            _hash_tensor(key, named[key], digest)
+        _hash_tensor("labels", labels, digest)
+
+
+def _hash_tensor(key: str, value: Any, digest: Any) -> None:
+    if not isinstance(value, Tensor):
+        digest.update(f"{key} {value!r}".encode())
+        return
+    value = value.detach().cpu().contiguous()
+    digest.update(f"{key} {value.dtype} {tuple(value.shape[1:])} ".encode())
+    digest.update(value.reshape(-1).view(torch.uint8).numpy().data)

@@ -1,0 +1,297 @@
+"""Data: three disjoint splits of (input, label), handed out in batches whose samples carry an id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from .access import all_labels, fetch, hash_samples
+from .splits import balanced_order
+from .views import Picked, Relabelled
+
+Split = Literal["fit", "val", "test"]
+SPLITS: tuple[Split, ...] = ("fit", "val", "test")
+IGNORED = -100  # the label that torch's losses skip by default (padding of a sequence)
+
+
+class Augment(Protocol):
+    """A random change of raw inputs (n, ...), drawn from the given generator; ``recipe`` says it in words."""
+
+    recipe: str
+
+    def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch, in sample order.
+
+    Attributes:
+        ids: int64 (n,), the position of each sample in its split.
+        inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]) or a dict of tensors.
+        labels: int64 (n,), or (n, t) for sequences.
+    """
+
+    ids: Tensor
+    inputs: Any
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Data:
+    """Three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to be read once.
+
+    Args:
+        fit, val, test: map-style datasets of (input, label). uint8 inputs are delivered as float32 in [0, 1].
+        name: how a record calls the data.
+        classes: the names of the classes, in label order.
+        n_classes: their number where they have no names; counted from the fit labels if left out.
+        augment: a random change of the raw fit inputs, applied where ``batches(..., augment=True)``.
+        split_rule: how the splits were made, in words.
+        fingerprint: the identity of the content, where a loader knows it without reading every sample.
+
+    Raises:
+        DataError: if a split is empty, two splits are one object, only one class is there, or a label is out of range.
+    """
+
+    def __init__(
+        self,
+        fit: Any,
+        val: Any,
+        test: Any,
+        *,
+        name: str = "data",
+        classes: Sequence[str] | None = None,
+        n_classes: int | None = None,
+        augment: Augment | None = None,
+        split_rule: str = "given by the caller",
+        fingerprint: str | None = None,
+    ) -> None:
+        self.name = name
+        self.classes = tuple(classes) if classes is not None else None
+        self.augment = augment
+        self.split_rule = split_rule
+        self._splits: dict[str, Any] = {"fit": fit, "val": val, "test": test}
+        self._fingerprint = fingerprint
+        self._n_classes = len(self.classes) if self.classes is not None else n_classes
+        self._check_splits()
+        for split in SPLITS:
+            labels = all_labels(self._splits[split], scan=False)
+            if labels is not None:
+                self._check_labels(labels, split)
+
+    @cached_property
+    def n_classes(self) -> int:
+        """The number of classes: as given, else one more than the largest fit label (read once, if need be)."""
+        if self._n_classes is not None:
+            return self._n_classes
+        labels = self.labels("fit")
+        self._check_labels(labels, "fit")
+        return int(labels.max()) + 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hex hash of the samples, labels and order of the three splits; the same in every run."""
+        if self._fingerprint is not None:
+            return self._fingerprint
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            digest.update(f"{split} {self.size(split)} ".encode())
+            hash_samples(self._splits[split], digest)
+        return digest.hexdigest()
+
+    def size(self, split: Split) -> int:
+        """The number of samples of a split."""
+        return len(self.dataset(split))
+
+    def dataset(self, split: Split) -> Any:
+        """The map-style dataset behind a split."""
+        if split not in self._splits:
+            raise DataError(f"There is no split {split!r}: expected 'fit', 'val' or 'test'.")
+        return self._splits[split]
+
+    def labels(self, split: Split) -> Tensor:
+        """All labels of a split, int64 (n,) or (n, t); a dataset that does not know them is read once."""
+        labels = all_labels(self.dataset(split), scan=True)
+        assert labels is not None
+        return labels
+
+    def batches(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        augment: bool = False,
+        limit: int | None = None,
+        drop_last: bool = False,
+    ) -> Iterator[Batch]:
+        """One pass over a split.
+
+        Args:
+            seed: None keeps the order; a number shuffles by a generator of its own (the global one is not touched).
+            augment: apply the data's augmentation (fit only); its draws follow from ``seed`` too.
+            limit: stop after so many samples.
+            drop_last: leave out a last batch that is not full.
+
+        Raises:
+            DataError: if the split is unknown, a number is not positive, or a sample or a label cannot be used.
+        """
+        dataset = self.dataset(split)
+        if batch_size < 1 or (limit is not None and limit < 1):
+            raise DataError(f"batch_size and limit must be 1 or more, found {batch_size} and {limit}.")
+        if augment and split != "fit":
+            raise DataError(f"Only the fit split is augmented, found augment=True on {split!r}.")
+        return self._pass(dataset, split, batch_size, seed, augment, limit, drop_last)
+
+    def _pass(
+        self,
+        dataset: Any,
+        split: Split,
+        batch_size: int,
+        seed: int | None,
+        augment: bool,
+        limit: int | None,
+        drop_last: bool,
+    ) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(0 if seed is None else seed)
+        n = len(dataset)
+        order = torch.arange(n) if seed is None else torch.randperm(n, generator=generator)
+        if limit is not None:
+            order = order[:limit]
+        for ids in order.split(batch_size):
+            if drop_last and len(ids) < batch_size:
+                return
+            inputs, labels = fetch(dataset, ids)
+            self._check_range(labels, split)
+            if augment and self.augment is not None:
+                inputs = self.augment(inputs, generator)
+            yield Batch(ids, inputs, labels)
+
+    def subset(self, n_fit: int, *, seed: int | None = None, part: int = 0) -> Data:
+        """The same data with ``n_fit`` samples to fit on; val and test stay.
+
+        Args:
+            seed: None takes the first ones (as the paper does); a number draws them, balanced over the classes.
+            part: which of the disjoint subsets of that size (0 is the first, 1 the next ones, ...).
+        """
+        n, start = self.size("fit"), part * n_fit
+        if n_fit < 1 or part < 0 or start + n_fit > n:
+            raise DataError(
+                f"A subset of {n_fit} samples (part {part}) does not fit into the {n} fit samples of {self.name}: "
+                "ask for fewer, or for an earlier part."
+            )
+        order = torch.arange(n) if seed is None else balanced_order(self.labels("fit"), seed)
+        how = "the first" if seed is None else f"class-balanced draw with seed {seed},"
+        return Data(
+            Picked(self._splits["fit"], order[start : start + n_fit]),
+            self._splits["val"],
+            self._splits["test"],
+            name=f"{self.name}[{n_fit}]",
+            classes=self.classes,
+            n_classes=self._n_classes if self.classes is not None else self.n_classes,
+            augment=self.augment,
+            split_rule=f"{self.split_rule}; fit: {how} {n_fit} of {n}, part {part}",
+        )
+
+    def relabelled(self, labels: dict[Split, Tensor], *, name: str, classes: Sequence[str]) -> Data:
+        """The same inputs with other labels, int64 (n,) for each split named in ``labels``; the other splits keep theirs."""
+        splits = {
+            split: Relabelled(dataset, labels[split]) if split in labels else dataset
+            for split, dataset in ((split, self._splits[split]) for split in SPLITS)
+        }
+        rule = f"{self.split_rule}; labels: {name}"
+        return Data(**splits, name=name, classes=classes, augment=self.augment, split_rule=rule)
+
+    def describe(self) -> dict[str, Any]:
+        """What a record states about the data."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            **{split: self.size(split) for split in SPLITS},
+            "classes": self.n_classes,
+            "augment": self.augment.recipe if self.augment is not None else "none",
+            "splits": self.split_rule,
+        }
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split}={self.size(split)}" for split in SPLITS)
+        return f"Data({self.name!r}, {sizes})"
+
+    def _check_splits(self) -> None:
+        for split in SPLITS:
+            if len(self._splits[split]) == 0:
+                raise DataError(f"The {split} split of {self.name} is empty: expected at least one sample.")
+        for one, other in (("fit", "val"), ("fit", "test"), ("val", "test")):
+            if self._splits[one] is self._splits[other]:
+                raise DataError(
+                    f"The {one} and the {other} split of {self.name} are the same dataset: expected disjoint splits; "
+                    "hold samples out, for example with torch.utils.data.Subset."
+                )
+
+    def _check_labels(self, labels: Tensor, split: str) -> None:
+        self._check_range(labels, split)
+        if split == "fit" and labels.ndim == 1 and bool((labels == labels[0]).all()):
+            raise DataError(
+                f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes or more."
+            )
+
+    def _check_range(self, labels: Tensor, split: str) -> None:
+        high = self._n_classes
+        used = labels[labels != IGNORED] if labels.ndim > 1 else labels
+        wrong = used < 0 if high is None else (used < 0) | (used >= high)
+        if bool(wrong.any()):
+            count, first = int(wrong.sum()), int(used[wrong][0])
+            limits = f"0 to {high - 1}" if high is not None else "0 or more"
+            raise DataError(
+                f"{count} labels of the {split} split of {self.name} are out of range, the first is {first}: expected "
+                f"{limits}; check the labels or the number of classes."
+            )
+
+
+def load_data(spec: str, *, seed: int = 0, limit: int | None = None, download: bool = False) -> Data:
+    """Data by name.
+
+    Args:
+        spec: ``digits``; ``parquet:DIR`` (Hugging Face image layout); ``folder:DIR`` (a folder for each class);
+            ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``, ``svhn``, each with ``:DIR`` (default ``data``).
+        seed: which samples are held out for validation, where the source has no validation split. Never the test split.
+        limit: read at most so many samples of the source's train part and of its test part.
+        download: let torchvision fetch a missing set.
+
+    Raises:
+        DataError: if the spec is unknown or its content cannot be used.
+        MissingExtraError: if the loader needs a package that is not installed.
+    """
+    kind, _, rest = spec.partition(":")
+    if limit is not None and limit < 1:
+        raise DataError(f"limit must be 1 or more, found {limit}.")
+    if kind == "digits" and not rest:
+        from .digits import load_digits
+
+        return load_digits(seed=seed, limit=limit)
+    if kind == "parquet" and rest:
+        from .parquet import load_parquet
+
+        return load_parquet(rest, seed=seed, limit=limit)
+    if kind == "folder" and rest:
+        from .folder import load_folder
+
+        return load_folder(rest, seed=seed, limit=limit)
+    from .torchvision_sets import SETS, load_torchvision
+
+    if kind == "torchvision":
+        kind, _, rest = rest.partition(":")
+    if kind in SETS:
+        return load_torchvision(kind, rest or "data", seed=seed, limit=limit, download=download)
+    known = ", ".join(["digits", "parquet:DIR", "folder:DIR", *(f"{name}:DIR" for name in SETS)])
+    raise DataError(f"The data {spec!r} is not known: expected one of {known}.")

@@ -1,0 +1,73 @@
+"""Datasets seen differently: images in memory, some samples of another dataset, other labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from .access import _raw, all_labels
+
+
+class Images:
+    """Images in memory: inputs (n, channels, height, width), uint8 or float32, and int64 labels (n,)."""
+
+    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
+        if inputs.ndim != 4 or len(inputs) != len(labels):
+            raise DataError(
+                f"Images need inputs (n, channels, height, width) and n labels, found {tuple(inputs.shape)} and "
+                f"{tuple(labels.shape)}."
+            )
+        self.inputs, self.labels = inputs, labels.long()
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.inputs[index], self.labels[index]
+
+    def batch(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The samples ``ids`` (n,) at once."""
+        return self.inputs[ids], self.labels[ids]
+
+
+class Picked:
+    """The samples ``ids`` (n,) of another dataset, in that order."""
+
+    def __init__(self, dataset: Any, ids: Tensor) -> None:
+        self.dataset, self.ids = dataset, ids
+        known = all_labels(dataset, scan=False)
+        self.labels = known[ids] if known is not None else None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[int(self.ids[index])]
+
+    def batch(self, ids: Tensor) -> tuple[Any, Tensor]:
+        """The samples ``ids`` (n,) of this choice at once."""
+        return _raw(self.dataset, self.ids[ids])
+
+
+class Relabelled:
+    """The inputs of another dataset with other labels, int64 (n,)."""
+
+    def __init__(self, dataset: Any, labels: Tensor) -> None:
+        if len(labels) != len(dataset):
+            raise DataError(
+                f"{len(labels)} labels cannot be given to {len(dataset)} samples: expected one for each."
+            )
+        self.dataset, self.labels = dataset, torch.as_tensor(labels).long()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Any, Tensor]:
+        return self.dataset[index][0], self.labels[index]
+
+    def batch(self, ids: Tensor) -> tuple[Any, Tensor]:
+        """The samples ``ids`` (n,) at once."""
+        return _raw(self.dataset, ids)[0], self.labels[ids]
