@@ -34,9 +34,11 @@ def canonical_json(value: Any, *, what: str = "record", indent: int | None = Non
             )
     separators = (",", ":") if indent is None else None
     try:
-        return json.dumps(
+        text = json.dumps(
             value, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=indent, separators=separators
         )
+        text.encode()  # half a surrogate pair in a name cannot be stored
+        return text
     except (TypeError, ValueError) as error:
         raise StudyError(
             f"The {what} cannot be written as JSON: expected plain values, found {error}."
