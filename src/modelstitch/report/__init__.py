@@ -1,0 +1,1 @@
+"""Records into a frame, figures, sentences and one inert page. Nothing here imports torch."""

@@ -1,0 +1,203 @@
+"""Records as a tidy frame (one value a row), and the selections that figures, tables and sentences share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from ..errors import StudyError
+
+CONTROLS = ("pair", "self", "random", "identity", "class-noise", "shuffled")
+
+# These belong to a top network, whatever the bottom of the pair is.
+_OF_THE_TOP = ("self", "class-noise")
+
+_SCHEMA: dict[str, Any] = {
+    "bottom": pl.String,
+    "bottom_layer": pl.String,
+    "bottom_depth": pl.Float64,
+    "bottom_index": pl.Int64,
+    "top": pl.String,
+    "top_layer": pl.String,
+    "top_depth": pl.Float64,
+    "top_index": pl.Int64,
+    "family": pl.String,
+    "objective": pl.String,
+    "init": pl.String,
+    "control": pl.String,
+    "seed": pl.Int64,
+    "normalisation": pl.String,
+    "cell": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "unit": pl.String,
+}
+
+
+class Setting(NamedTuple):
+    """How a set of stitchers was fitted; curves of two settings are never mixed."""
+
+    family: str | None
+    objective: str | None
+    init: str | None
+    normalisation: str | None
+
+    def __str__(self) -> str:
+        return ", ".join(part for part in (self.family, self.objective) if part)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One place of a curve: the mean over seeds, with the widest interval that any of them had.
+
+    Attributes:
+        layer, depth: where the top starts (depth: fraction of cuts passed).
+        bottom_layer: where the bottom ends.
+        value, low, high: in ``unit``; low and high equal the value where there is no interval.
+        sure: whether there is an interval.
+        seeds: how many cells stand behind it.
+    """
+
+    layer: str
+    depth: float
+    bottom_layer: str | None
+    value: float
+    low: float
+    high: float
+    sure: bool
+    unit: str
+    seeds: int
+
+
+def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Lay records out as a tidy frame, one value a row (``.to_pandas()`` gives it to pandas).
+
+    Columns: bottom, bottom_layer, bottom_depth, bottom_index, the same for top, family, objective, init,
+    control, seed, normalisation, cell, metric, value, low, high, unit; without records too.
+
+    Raises:
+        StudyError: a record lacks a part that a row needs.
+    """
+    rows: list[dict[str, Any]] = []
+    for record in records:
+        try:
+            config = record["config"]
+            head = {
+                **{
+                    f"{side}{key}": config[side].get(name)
+                    for side in ("bottom", "top")
+                    for key, name in _ENDS
+                },
+                "control": config["control"],
+                **{key: config.get(key) for key in ("family", "objective", "init", "seed", "normalisation")},
+                "cell": record["cell"],
+            }
+            for metric in record["metrics"]:
+                rest = {key: metric.get(key) for key in ("value", "low", "high", "unit")}
+                rows.append({**head, "metric": metric["metric"], **rest})
+        except (KeyError, TypeError, AttributeError) as error:
+            cell = record.get("cell", "without a name") if isinstance(record, Mapping) else repr(record)
+            raise StudyError(
+                f"The record {cell} cannot be shown: expected {error} in it, found none."
+            ) from error
+    return pl.DataFrame(rows, schema=_SCHEMA, strict=False)
+
+
+_ENDS = (("", "name"), ("_layer", "layer"), ("_depth", "depth"), ("_index", "index"))
+
+
+def pairs(table: pl.DataFrame) -> list[tuple[str, str]]:
+    """The ``(bottom, top)`` pairs of two networks, sorted by name."""
+    rows = table.filter(pl.col("control") == "pair").select("bottom", "top").unique().sort("top", "bottom")
+    return [(bottom, top) for bottom, top in rows.iter_rows()]
+
+
+def settings(table: pl.DataFrame) -> list[Setting]:
+    """The settings in which pairs were stitched, the most telling first (task and affine lead)."""
+    keys = list(Setting._fields)
+    rows = table.filter(pl.col("control") == "pair").select(keys).unique()
+    found = [Setting(*row) for row in rows.iter_rows()]
+    order = {"task": 0, "distill": 1, "downstream": 2, "match": 3}
+    return sorted(
+        found,
+        key=lambda s: (
+            order.get(s.objective or "", 9),
+            s.family != "affine",
+            s.init != "closed",
+            s.normalisation != "frozen",
+            tuple(str(part) for part in s),
+        ),
+    )
+
+
+def panel(table: pl.DataFrame, bottom: str, top: str, setting: Setting | None = None) -> pl.DataFrame:
+    """The rows that belong beside one pair: its own, its bottom's controls, its top's self and class-noise.
+
+    With a setting, only its rows; the identity control stays, since it has nothing to fit.
+    """
+    rows = table.filter(
+        (pl.col("top") == top) & ((pl.col("bottom") == bottom) | pl.col("control").is_in(_OF_THE_TOP))
+    )
+    if setting is not None:
+        same = pl.all_horizontal(
+            *(
+                pl.col(key).eq_missing(pl.lit(value, dtype=pl.String))
+                for key, value in setting._asdict().items()
+            )
+        )
+        rows = rows.filter(same | (pl.col("control") == "identity"))
+    return rows
+
+
+def matched(table: pl.DataFrame) -> pl.DataFrame:
+    """Of every top layer only the bottom layer at the nearest depth (of two as near, the earlier)."""
+    keys = ["bottom", "top", "control", "top_layer"]
+    gap = (pl.col("bottom_depth") - pl.col("top_depth")).abs().fill_null(0.0)
+    ranked = table.with_columns(gap.alias("_gap"), pl.col("bottom_index").fill_null(0).alias("_at"))
+    nearest = (
+        ranked.sort("_gap", "_at").group_by(keys, maintain_order=True).agg(pl.col("bottom_layer").first())
+    )
+    return table.join(nearest, on=[*keys, "bottom_layer"], how="semi", nulls_equal=True)
+
+
+def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") -> list[Point]:
+    """One curve of a panel along the depth of the top; only seams between matching layers count."""
+    chosen = matched(rows).filter(
+        (pl.col("control") == control) & (pl.col("metric") == metric) & pl.col("value").is_not_null()
+    )
+    points = []
+    for _, part in chosen.sort("top_depth", "top_index", nulls_last=True).group_by(
+        "top_layer", maintain_order=True
+    ):
+        value = float(part["value"].mean())  # type: ignore[arg-type]
+        sure = part["low"].null_count() == 0 and part["high"].null_count() == 0
+        low, high = (part["low"].min(), part["high"].max()) if sure else (value, value)
+        first = part.row(0, named=True)
+        points.append(
+            Point(
+                layer=str(first["top_layer"]),
+                depth=float(first["top_depth"] if first["top_depth"] is not None else 0.0),
+                bottom_layer=first["bottom_layer"],
+                value=value,
+                low=float(low),  # type: ignore[arg-type]
+                high=float(high),  # type: ignore[arg-type]
+                sure=sure,
+                unit=str(first["unit"] or ""),
+                seeds=part["cell"].n_unique(),
+            )
+        )
+    return points
+
+
+def has_matrix(rows: pl.DataFrame) -> bool:
+    """Whether some top layer of the pair was met by more than one bottom layer."""
+    own = rows.filter(pl.col("control") == "pair")
+    if own.is_empty():
+        return False
+    counts = own.group_by("top_layer").agg(pl.col("bottom_layer").n_unique())
+    return int(counts["bottom_layer"].max()) > 1  # type: ignore[arg-type]

@@ -1,0 +1,128 @@
+"""Matrices of every bottom layer against every top layer: penalty and measures side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from ..errors import StudyError
+from .frame import matched
+from .style import RC, number, short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TITLES = {"penalty": "penalty (points)", "cka": "linear CKA", "r2": "R²"}
+
+
+def matrix(rows: pl.DataFrame, metric: str) -> tuple[list[str], list[str], np.ndarray[Any, Any]]:
+    """One metric as ``(bottom layers, top layers, values)``; values (bottoms, tops), NaN: not measured."""
+    own = rows.filter(pl.col("control") == "pair")
+    bottoms = _ordered(own, "bottom")
+    tops = _ordered(own, "top")
+    values = np.full((len(bottoms), len(tops)), np.nan)
+    means = (
+        own.filter(pl.col("metric") == metric)
+        .group_by("bottom_layer", "top_layer")
+        .agg(pl.col("value").mean())
+    )
+    for bottom_layer, top_layer, value in means.iter_rows():
+        if value is not None:
+            values[bottoms.index(bottom_layer), tops.index(top_layer)] = value
+    return bottoms, tops, values
+
+
+def matrix_figure(
+    rows: pl.DataFrame, bottom: str, top: str, metrics: Sequence[str] = ("penalty", "cka", "r2")
+) -> Figure:
+    """Heat maps of the metrics that were measured, side by side; the matching layers are marked by a frame.
+
+    Raises:
+        StudyError: none of the metrics was measured for the pair.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    present = [m for m in metrics if not np.isnan(matrix(rows, m)[2]).all()]
+    if not present:
+        raise StudyError(
+            f"No matrix for {bottom} -> {top}: expected one of {', '.join(metrics)}, found none."
+        )
+    diagonal = _diagonal(rows)
+    with matplotlib.rc_context({**RC, "axes.spines.top": True, "axes.spines.right": True}):
+        side = 2.9
+        fig = Figure(figsize=(side * len(present) + 0.9, side + 0.75), layout="constrained")
+        FigureCanvasAgg(fig)
+        fig.get_layout_engine().set(h_pad=0.12, w_pad=0.05)  # type: ignore[union-attr]
+        for position, metric in enumerate(present):
+            axes = fig.add_subplot(1, len(present), position + 1)
+            bottoms, tops, values = matrix(rows, metric)
+            _heat(axes, values, metric)
+            axes.set_xticks(range(len(tops)), [short(n, 12) for n in tops], rotation=45, ha="right")
+            axes.set_yticks(range(len(bottoms)), [short(n, 12) for n in bottoms] if position == 0 else [])
+            axes.tick_params(length=0)
+            axes.set_xlabel(f"top: {short(top)}")
+            if position == 0:
+                axes.set_ylabel(f"bottom: {short(bottom)}")
+            axes.set_title(_TITLES.get(metric, short(metric)), loc="left")
+            _mark(axes, diagonal, bottoms, tops)
+    return fig
+
+
+def _heat(axes: Any, values: np.ndarray[Any, Any], metric: str) -> None:
+    from matplotlib.colors import Normalize, SymLogNorm
+
+    known = values[~np.isnan(values)]
+    if metric == "penalty":
+        reach = max(10.0, float(np.abs(known).max()))
+        norm: Normalize = SymLogNorm(linthresh=5.0, linscale=1.1, vmin=-reach, vmax=reach)
+        colours = "RdBu_r"
+    else:
+        norm, colours = Normalize(min(0.0, float(known.min())), max(1.0, float(known.max()))), "cividis"
+    drawn = axes.pcolormesh(
+        np.arange(values.shape[1] + 1) - 0.5,
+        np.arange(values.shape[0] + 1) - 0.5,
+        np.ma.masked_invalid(values),
+        cmap=colours,
+        norm=norm,
+        edgecolors="white",
+        linewidth=0.6,
+    )
+    axes.set_aspect("equal")
+    axes.set_facecolor("#EEEEEE")
+    axes.invert_yaxis()
+    if values.size > 150:  # too small to be written into
+        axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
+        return
+    digits = 0 if metric == "penalty" else 2
+    for row, column in np.argwhere(~np.isnan(values)):
+        value = float(values[row, column])
+        red, green, blue, _ = drawn.cmap(norm(value))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        text = number(value, 1 if metric == "penalty" and math.fabs(value) < 9.95 else digits)
+        axes.text(
+            column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "#222222"
+        )
+
+
+def _mark(axes: Any, diagonal: set[tuple[str, str]], bottoms: list[str], tops: list[str]) -> None:
+    from matplotlib.patches import Rectangle
+
+    for bottom_layer, top_layer in sorted(diagonal):
+        corner = (tops.index(top_layer) - 0.46, bottoms.index(bottom_layer) - 0.46)
+        axes.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, ec="#111111", lw=1.3))
+
+
+def _diagonal(rows: pl.DataFrame) -> set[tuple[str, str]]:
+    own = matched(rows.filter(pl.col("control") == "pair")).select("bottom_layer", "top_layer").unique()
+    return {(bottom_layer, top_layer) for bottom_layer, top_layer in own.iter_rows()}
+
+
+def _ordered(own: pl.DataFrame, side: str) -> list[str]:
+    keys = [f"{side}_index", f"{side}_depth", f"{side}_layer"]
+    return own.select(keys).unique().sort(keys)[f"{side}_layer"].unique(maintain_order=True).to_list()

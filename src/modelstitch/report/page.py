@@ -1,0 +1,153 @@
+"""One self-contained, inert HTML page from the records of a study: no script, nothing fetched, names escaped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import polars as pl
+
+from ..errors import StudyError
+from ..study.spec import StudySpec
+from . import tables, verdicts, words
+from .figures import ladder_figure, penalty_figure, penalty_limits, scatter_figure
+from .frame import Setting, frame, has_matrix, pairs, panel, settings
+from .heatmaps import matrix_figure
+from .style import plain
+from .svg import to_svg
+
+_MEASURES = ("cka", "r2", "cca", "procrustes")
+_MOST_TABLES = 400  # cells of a matrix that is still written out as a table
+
+
+def page(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    spec: StudySpec | Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> str:
+    """Write the report of a study.
+
+    Args:
+        records: as :meth:`modelstitch.study.store.Store.records` gives them.
+        title: heading of the page; untrusted, as all names are.
+        spec: the study's spec, shown in full.
+        command: the command that made the records, shown among their provenance.
+
+    Returns:
+        The whole HTML document.
+
+    Raises:
+        StudyError: no record holds a stitched pair.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    table = frame(records)
+    found = settings(table.filter(pl.col("metric") == "penalty"))
+    if not found:
+        raise StudyError(
+            "There is nothing to report: expected at least one finished cell of a pair with a penalty, "
+            f"found {len(records)} records without; run the study first."
+        )
+    lead, drawn = found[0], _Drawings(Markup)
+    sections = [_section(table, bottom, top, lead, drawn) for bottom, top in pairs(table)]
+    unit = str(table.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
+    text = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(text)
+    return template.render(
+        title=plain(title),
+        summary=_summary(table, sections, lead, found),
+        overview=tables.overview_table((b, t, panel(table, b, t, lead)) for b, t in pairs(table)),
+        sections=sections,
+        reading=words.how_to_read(unit),
+        scatters=_scatters(table, lead, drawn),
+        provenance=tables.provenance_table(records, command),
+        notes=tables.notes_table(records),
+        spec=_spec_text(spec),
+    )
+
+
+class _Drawings:
+    """Figures made so far, so that each gets ids of its own. Markup marks them as ours, not to be escaped."""
+
+    def __init__(self, markup: Any) -> None:
+        self._markup = markup
+        self._count = 0
+
+    def add(self, figure: Any, title: str) -> Any:
+        self._count += 1
+        return self._markup(to_svg(figure, title=title, prefix=f"f{self._count}-"))
+
+
+def _section(table: pl.DataFrame, bottom: str, top: str, lead: Setting, drawn: _Drawings) -> dict[str, Any]:
+    rows = panel(table, bottom, top, lead)
+    everything = panel(table, bottom, top)
+    name = f"{plain(bottom)} → {plain(top)}"
+    section: dict[str, Any] = {
+        "name": name,
+        "findings": words.findings(rows),
+        "warnings": words.warnings(rows),
+        "figure": None,
+        "penalties": tables.penalty_table(rows, f"{name}: penalty and controls at each layer"),
+        "ladder": None,
+        "matrix": None,
+        "matrices": [],
+        "ladder_table": None,
+    }
+    measured = rows.filter((pl.col("metric") == "penalty") & pl.col("value").is_not_null())
+    if not measured.is_empty():
+        limits = penalty_limits(table)
+        near = verdicts.near_level(str(measured["unit"][0] or ""))
+        figure = penalty_figure(rows, bottom, top, near=near, limits=limits)
+        section["figure"] = drawn.add(figure, f"Penalty against depth, {name}")
+    same = everything.filter(pl.col("objective").eq_missing(pl.lit(lead.objective, dtype=pl.String)))
+    same = same.filter(pl.col("control") == "pair")
+    if same.filter(pl.col("metric") == "penalty")["family"].n_unique() > 1:
+        section["ladder"] = drawn.add(ladder_figure(same, bottom, top), f"Penalty by family, {name}")
+        section["ladder_table"] = tables.ladder_table(same, f"{name}: penalty by family, {lead.objective}")
+    if has_matrix(rows):
+        section["matrix"] = drawn.add(matrix_figure(rows, bottom, top), f"Every layer to every layer, {name}")
+        own = rows.filter(pl.col("control") == "pair")
+        if own["bottom_layer"].n_unique() * own["top_layer"].n_unique() <= _MOST_TABLES:
+            present = [m for m in ("penalty", "cka", "r2") if m in own["metric"].to_list()]
+            section["matrices"] = [
+                tables.matrix_table(rows, m, f"{name}: {m}, bottom layers by top layers") for m in present
+            ]
+    return section
+
+
+def _scatters(table: pl.DataFrame, lead: Setting, drawn: _Drawings) -> list[Any]:
+    """Penalty against each measure over all pairs, where at least five seams have both."""
+    rows = pl.concat([panel(table, bottom, top, lead) for bottom, top in pairs(table)])
+    own = rows.filter(pl.col("control") == "pair")
+    known = [
+        m for m in _MEASURES if len(own.filter((pl.col("metric") == m) & pl.col("value").is_not_null())) >= 5
+    ]
+    return [drawn.add(scatter_figure(own, m), f"Penalty against {m}") for m in known]
+
+
+def _summary(
+    table: pl.DataFrame, sections: Sequence[Mapping[str, Any]], lead: Setting, found: Sequence[Setting]
+) -> str:
+    own = table.filter(pl.col("control") == "pair")
+    networks = len(set(own["bottom"].to_list()) | set(own["top"].to_list()))
+    warned = sum(len(section["warnings"]) for section in sections)
+    others = f"; other settings measured: {len(found) - 1}" if found[1:] else ""
+    return (
+        f"{networks} networks, {len(sections)} ordered pairs, {own['top_layer'].n_unique()} layers of the tops, "
+        f"{table['cell'].n_unique()} cells. Shown: {plain(lead)}{others}. Warnings: {warned}."
+    )
+
+
+def _spec_text(spec: StudySpec | Mapping[str, Any] | None) -> str:
+    if spec is None:
+        return ""
+    values = spec.identity() if isinstance(spec, StudySpec) else dict(spec)
+    lines = json.dumps(values, indent=2, ensure_ascii=False, default=str).splitlines()
+    return "\n".join(plain(line) for line in lines)

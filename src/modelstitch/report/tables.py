@@ -1,0 +1,183 @@
+"""The tables of a report as plain rows of text; the page escapes and lays them out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from . import verdicts
+from .figures import _by_parameters
+from .frame import CONTROLS, Point, curve
+from .heatmaps import matrix
+from .style import number, plain
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, a smaller text below it (an interval, a reason), and a mark for its look."""
+
+    text: str
+    below: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption; the first column names the row."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+_EMPTY = Cell("–", mark="none")
+
+
+def penalty_table(rows: pl.DataFrame, caption: str) -> Table:
+    """Penalty of one pair and its controls at each layer, the normalised penalty, agreement, and OOD."""
+    curves = {c: {p.layer: p for p in curve(rows, c)} for c in CONTROLS}
+    present = [c for c in CONTROLS if curves[c]]
+    extras = {
+        name: {p.layer: p for p in curve(rows, metric=metric)}
+        for name, metric in (
+            ("agrees with top, %", "agreement_top"),
+            ("agrees with bottom, %", "agreement_bottom"),
+            ("R²", "r2"),
+            ("OOD, ratio", "ood"),
+        )
+    }
+    extras = {name: points for name, points in extras.items() if points}
+    layers = {p.layer: p for c in present for p in curves[c].values()}
+    body = []
+    for layer, place in sorted(layers.items(), key=lambda item: item[1].depth):
+        line = [_layer(curves["pair"].get(layer, place)), Cell(number(place.depth, 2))]
+        line += [_value(curves[c].get(layer), mark=c) for c in present]
+        line.append(_normalised(*(curves[c].get(layer) for c in ("pair", "self", "random"))))
+        line += [
+            _value(points.get(layer), digits=2 if name[0] in "RO" else 1) for name, points in extras.items()
+        ]
+        body.append(tuple(line))
+    unit = next(iter(layers.values())).unit if layers else "points"
+    head = ("layer", "depth", *(f"{c}, {unit}" if c == "pair" else c for c in present), "normalised", *extras)
+    return Table(caption, head, tuple(body))
+
+
+def overview_table(panels: Iterable[tuple[str, str, pl.DataFrame]]) -> Table:
+    """One line a pair: errors of the donors, the worst penalty in the middle, the verdict, random at that layer."""
+    names = {"near": "near 0", "better": "better than the top", "off": "off", "open": "open"}
+    body = []
+    for bottom, top, rows in panels:
+        pair = curve(rows)
+        if not pair:
+            continue
+        worst = max(verdicts.middle(pair) or pair, key=lambda p: p.value)
+        states = [verdicts.state(p) for p in pair]
+        counts = ", ".join(f"{states.count(s)} {names[s]}" for s in names if s in states)
+        random = next((p for p in curve(rows, "random") if p.layer == worst.layer), None)
+        errors = [_value(next(iter(curve(rows, metric=f"{side}_error")), None)) for side in ("bottom", "top")]
+        line = (Cell(f"{plain(bottom)} → {plain(top)}"), *errors, _value(worst, mark="pair"))
+        body.append((*line, Cell(plain(worst.layer)), _value(random, mark="random"), Cell(counts)))
+    head = (
+        "pair",
+        "bottom error",
+        "top error",
+        "largest penalty in the middle",
+        "at layer",
+        "random there",
+        "layers",
+    )
+    return Table("Pairs at a glance (bottom → top)", head, tuple(body))
+
+
+def ladder_table(rows: pl.DataFrame, caption: str) -> Table:
+    """Penalty of one pair at each layer (rows) under each family (columns)."""
+    own = rows.filter(pl.col("control") == "pair")
+    families = _by_parameters(own)
+    curves = [{p.layer: p for p in curve(own.filter(pl.col("family") == f))} for f in families]
+    layers = {p.layer: p.depth for points in curves for p in points.values()}
+    body = [
+        (Cell(plain(layer)), *(_value(points.get(layer)) for points in curves))
+        for layer, _ in sorted(layers.items(), key=lambda item: item[1])
+    ]
+    return Table(caption, ("layer", *(plain(f) for f in families)), tuple(body))
+
+
+def matrix_table(rows: pl.DataFrame, metric: str, caption: str) -> Table:
+    """One metric of one pair, bottom layers as rows, top layers as columns."""
+    bottoms, tops, values = matrix(rows, metric)
+    digits = 1 if metric == "penalty" else 2
+    body = [
+        (Cell(plain(name)), *(Cell(number(float(v), digits)) if v == v else _EMPTY for v in line))
+        for name, line in zip(bottoms, values, strict=True)
+    ]
+    return Table(caption, ("bottom \\ top", *(plain(t) for t in tops)), tuple(body))
+
+
+def provenance_table(records: Sequence[Mapping[str, Any]], command: str | None = None) -> Table:
+    """Under what the numbers were made: versions, device, seeds, data budget, normalisation, and the command."""
+    made = [record.get("provenance", {}) for record in records]
+    configs = [record["config"] for record in records]
+    data = [config.get("data") or {} for config in configs]
+    seconds = sum(float(m.get("seconds") or 0) for m in made)
+    dates = sorted(str(m["date"]) for m in made if m.get("date"))
+    lines = [
+        ("cells", [len(records)]),
+        *((key, [m.get(key) for m in made]) for key in ("modelstitch", "torch", "python", "device", "threads", "platform")),
+        ("seeds", [c.get("seed") for c in configs]),
+        ("data", [f"{d.get('name')} (fingerprint {d.get('fingerprint')})" for d in data if d]),
+        ("examples: fit / val / test", [f"{d.get('fit')} / {d.get('val')} / {d.get('test')}" for d in data if d]),
+        ("augmentation", [d.get("augment") for d in data]),
+        ("normalisation policy", [c.get("normalisation") for c in configs]),
+        ("families", [c.get("family") for c in configs]),
+        ("objectives", [c.get("objective") for c in configs]),
+        ("fit", [json.dumps(c["fit"], sort_keys=True, ensure_ascii=False) for c in configs if c.get("fit")]),
+        ("networks", [f"{e.get('name')} ({e.get('fingerprint')})" for c in configs for e in (c["top"], c["bottom"])]),
+        ("dates", [f"{dates[0]} to {dates[-1]}"] if dates else []),
+        ("time in cells", [f"{number(seconds)} s"] if seconds else []),
+        ("command", [command]),
+    ]  # fmt: skip
+    body = [(Cell(name), Cell(text)) for name, values in lines if (text := _distinct(values))]
+    return Table("How these numbers were made", ("what", "value"), tuple(body))
+
+
+def notes_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """What cells noted about themselves, and how many did."""
+    counts: dict[str, int] = {}
+    for record in records:
+        for note in record.get("notes") or ():
+            counts[plain(note)] = counts.get(plain(note), 0) + 1
+    body = [
+        (Cell(note), Cell(str(n))) for note, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return Table("Notes of the cells", ("note", "cells"), tuple(body))
+
+
+def _distinct(values: Iterable[Any], most: int = 12) -> str:
+    found = sorted({plain(v) for v in values if v is not None and v != ""}, key=lambda t: (len(t), t))
+    rest = f" and {len(found) - most} more" if len(found) > most else ""
+    return "; ".join(found[:most]) + rest
+
+
+def _layer(point: Point) -> Cell:
+    differs = point.bottom_layer is not None and point.bottom_layer != point.layer
+    return Cell(plain(point.layer), f"from {plain(point.bottom_layer)}" if differs else "")
+
+
+def _value(point: Point | None, *, digits: int = 1, mark: str = "") -> Cell:
+    if point is None:
+        return _EMPTY
+    below = f"[{number(point.low, digits)}, {number(point.high, digits)}]" if point.sure else ""
+    if point.seeds > 1:
+        below = f"{below} n={point.seeds}".strip()
+    return Cell(number(point.value, digits), below, mark)
+
+
+def _normalised(pair: Point | None, self_: Point | None, random: Point | None) -> Cell:
+    if pair is None or self_ is None or random is None:
+        return Cell("–", "needs self, random", "none")
+    value = verdicts.normalised(pair, self_, random)
+    return Cell("–", "random ≈ self", "none") if value is None else Cell(number(value, 2))

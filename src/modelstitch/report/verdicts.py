@@ -1,0 +1,64 @@
+"""What counts as near 0, far off, rising or as good: the thresholds, in one place, and nothing else.
+
+Words and tables use these and state them; a reader may disagree with a threshold, not guess it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .figures import spearman
+from .frame import Point
+
+EARLY = 0.2  # up to this depth a random bottom often stitches as well (Bansal et al. 2021, figures 2 and 5)
+LATE = 0.8  # from this depth representations are mostly class structure
+RISING = 0.8  # Spearman correlation with depth from which a control "rises"
+OOD_LEVEL = 2.0  # ratio of median Mahalanobis distances from which stitched activations count as foreign
+
+# Bansal et al. call networks of other seeds "close" up to 3 points of error.
+_NEAR = {"points": 3.0, "nats": 0.1}
+_FAR = {"points": 10.0, "nats": 0.5}
+
+
+def near_level(unit: str) -> float:
+    """Penalty up to which a stitch counts as near 0, in ``unit``; 0 for a unit without a level of its own."""
+    return _NEAR.get(unit, 0.0)
+
+
+def far_level(unit: str) -> float:
+    """Penalty from which a map counts as far off, in ``unit``."""
+    return _FAR.get(unit, 0.0)
+
+
+def state(point: Point) -> str:
+    """Where the interval lies: ``near`` (ends within the level), ``better`` (below minus it), ``off`` (above), ``open``."""
+    level = near_level(point.unit)
+    if point.high < -level:
+        return "better"
+    if point.high <= level:
+        return "near"
+    return "off" if point.low > level else "open"
+
+
+def rises(points: Sequence[Point]) -> bool:
+    """Whether a curve rises with depth: in rank, and from first to last beyond both intervals."""
+    if len(points) < 2 or points[-1].low <= points[0].high:
+        return False
+    return spearman([p.depth for p in points], [p.value for p in points]) >= RISING
+
+
+def as_good(control: Point, pair: Point) -> bool:
+    """Whether a control stitches as well as the pair: its interval does not lie wholly above the pair's."""
+    return control.low <= pair.high
+
+
+def normalised(pair: Point, self_: Point, random: Point) -> float | None:
+    """(pair - self) / (random - self); None where random and self do not differ beyond their intervals."""
+    if random.low <= self_.high:
+        return None
+    return (pair.value - self_.value) / (random.value - self_.value)
+
+
+def middle(points: Sequence[Point]) -> list[Point]:
+    """The points strictly between the early and the late layers."""
+    return [p for p in points if EARLY < p.depth < LATE]

@@ -1,0 +1,236 @@
+"""Sentences about a study, each derived from its numbers; a picture other than the expected one is called so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from . import verdicts
+from .frame import Point, curve
+from .style import number, plain
+
+Kind = Literal["finding", "contrary", "open", "warning", "gap"]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One sentence.
+
+    Attributes:
+        kind: ``finding`` (the expected picture), ``contrary`` (it is not met), ``open`` (the intervals do not
+            tell), ``warning`` (a low penalty that is no evidence), ``gap`` (a control is missing).
+        text: plain text; names in it are untrusted.
+    """
+
+    kind: Kind
+    text: str
+
+
+def how_to_read(unit: str = "points") -> list[str]:
+    """What the numbers mean and which levels the sentences use."""
+    near, far = (number(level(unit), 1) for level in (verdicts.near_level, verdicts.far_level))
+    return [
+        "A stitched network runs the bottom layers of one frozen network, a small fitted map, and the top layers "
+        "of another. Its penalty is its test error minus the error of the top network alone: 0 means that the "
+        "top can use what the bottom delivers; below 0, the bottom delivers something better.",
+        "A penalty is worth what its controls are worth. Self: the top's own bottom, stitched the same way. Random: "
+        "the bottom with every parameter drawn anew. Identity: no map. Class-noise: one random pattern per true class. "
+        "Shuffled: wrong pairs or labels, the null level.",
+        f"Near 0 means that the interval ends within {near} {unit}; far off means that it begins beyond {far} {unit}. "
+        f"Layers up to depth {verdicts.EARLY} are called early, from {verdicts.LATE} on late; depth is the fraction of "
+        "cuts passed.",
+        "Brackets hold 95 % intervals, paired over the same test examples. With several seeds the mean is shown, "
+        "with the widest interval of any seed. Figures are linear near 0 and logarithmic beyond.",
+    ]
+
+
+def findings(rows: pl.DataFrame) -> list[Remark]:
+    """What one pair's panel says: the pair itself, then the controls that give it its scale."""
+    pair = curve(rows)
+    if not pair:
+        return [Remark("gap", "No penalty was measured for this pair.")]
+    return [_middle(pair), _near_zero(pair), _random(rows), _identity(rows), *_self(rows)]
+
+
+def warnings(rows: pl.DataFrame) -> list[Remark]:
+    """Where a low penalty in one pair's panel is not evidence of a shared representation."""
+    low = [p for p in curve(rows) if verdicts.state(p) != "off"]
+    if not low:
+        return []
+    return [
+        *_beside(rows, low, "random"),
+        *_beside(rows, low, "class-noise"),
+        *_shuffled(rows, low),
+        *_ood(rows, low),
+    ]
+
+
+def _middle(pair: list[Point]) -> Remark:
+    chosen = verdicts.middle(pair)
+    where = f"In the middle layers (depth {verdicts.EARLY} to {verdicts.LATE})"
+    if not chosen:
+        chosen, where = pair, "Over all layers (none lies in the middle)"
+    worst = max(chosen, key=lambda p: p.value)
+    return Remark("finding", f"{where} the penalty is at most {_amount(worst)}, at {plain(worst.layer)}.")
+
+
+def _near_zero(pair: list[Point]) -> Remark:
+    unit = pair[0].unit
+    level = f"{number(verdicts.near_level(unit))} {unit}".strip()
+    at = {name: [p for p in pair if verdicts.state(p) == name] for name in ("near", "better", "off", "open")}
+    better = f" At {_layers(at['better'])} the stitch is better than the top alone." if at["better"] else ""
+    base = (
+        "" if all(p.sure for p in pair) else " This is judged by values alone, since intervals are missing."
+    )
+    if at["off"]:
+        text = f"The penalty does not stay near 0: it is above {level} at {_layers(at['off'])}."
+        return Remark("contrary", text + better + base)
+    if at["open"]:
+        text = f"Whether the penalty stays near 0 is open: the interval reaches beyond {level} at {_layers(at['open'])}."
+        return Remark("open", text + better + base)
+    return Remark("finding", f"The penalty stays near 0 at every layer, within {level}." + better + base)
+
+
+def _random(rows: pl.DataFrame) -> Remark:
+    points = curve(rows, "random")
+    if not points:
+        return Remark(
+            "gap", "There is no random control, so nothing tells what the stitcher could do by itself."
+        )
+    first, last = points[0], points[-1]
+    span = f"from {_amount(first)} at {plain(first.layer)} to {_amount(last)} at {plain(last.layer)}"
+    if len(points) < 2:
+        return Remark("open", f"The random control was measured at one layer only: {_amount(first)}.")
+    if verdicts.rises(points):
+        return Remark(
+            "finding", f"The random control rises with depth, {span}: the stitcher alone does not explain it."
+        )
+    return Remark(
+        "contrary",
+        f"The random control does not rise with depth ({span}): here a low penalty says little about training.",
+    )
+
+
+def _identity(rows: pl.DataFrame) -> Remark:
+    points = curve(rows, "identity")
+    if not points:
+        return Remark("gap", "There is no identity control (it needs layers of equal shape).")
+    near = [p for p in points if p.low <= verdicts.far_level(p.unit)]
+    low, high = min(points, key=lambda p: p.value), max(points, key=lambda p: p.value)
+    span = f"{number(low.value, signed=True)} to {number(high.value, signed=True)} {low.unit}".strip()
+    if not near:
+        return Remark(
+            "finding", f"Without a map (identity) the penalty is {span}: far off, so the map is needed."
+        )
+    return Remark(
+        "contrary",
+        f"Without a map (identity) the penalty is {span}, not far off at {_layers(near)}: "
+        "there the two networks agree in coordinates already.",
+    )
+
+
+def _self(rows: pl.DataFrame) -> list[Remark]:
+    points = curve(rows, "self")
+    if not points:
+        return [Remark("gap", "There is no self control, so the loss due to the fit itself is unknown.")]
+    off = [p for p in points if verdicts.state(p) == "off"]
+    worst = max(points, key=lambda p: p.value)
+    if off:
+        return [
+            Remark(
+                "contrary",
+                f"The self control pays up to {_amount(worst)} ({_layers(off)}): "
+                "that part of the penalty is the fit's, not the bottom's.",
+            )
+        ]
+    return [Remark("finding", f"The self control is at most {_amount(worst)}, at {plain(worst.layer)}.")]
+
+
+_BECAUSE = {
+    "random": "an untrained bottom stitches as well",
+    "class-noise": "class-noise stitches as well, so the number says only that classes are separable",
+}
+
+
+def _beside(rows: pl.DataFrame, low: list[Point], control: str) -> list[Remark]:
+    """Layers where a control is as good as the pair, or late layers where nobody looked."""
+    points = {p.layer: p for p in curve(rows, control)}
+    remarks = []
+    equal = [p for p in low if p.layer in points and verdicts.as_good(points[p.layer], p)]
+    for name, part in _by_place(equal):
+        remarks.append(
+            Remark("warning", f"Low penalty at {_layers(part)}{name} is not evidence: {_BECAUSE[control]}.")
+        )
+    late = [p for p in low if p.depth >= verdicts.LATE and p.layer not in points]
+    if control == "class-noise" and late:
+        remarks.append(
+            Remark(
+                "warning",
+                f"Low penalty at {_layers(late)} (late) may be class structure alone: "
+                "there is no class-noise control to tell.",
+            )
+        )
+    early = [p for p in low if p.depth <= verdicts.EARLY and p.layer not in points]
+    if control == "random" and early:
+        remarks.append(
+            Remark(
+                "warning",
+                f"Low penalty at {_layers(early)} (early) may be had by an untrained bottom too: "
+                "there is no random control to tell.",
+            )
+        )
+    return remarks
+
+
+def _by_place(points: list[Point]) -> Iterable[tuple[str, list[Point]]]:
+    early = [p for p in points if p.depth <= verdicts.EARLY]
+    late = [p for p in points if p.depth >= verdicts.LATE]
+    between = [p for p in points if verdicts.EARLY < p.depth < verdicts.LATE]
+    return [(name, part) for name, part in ((" (early)", early), ("", between), (" (late)", late)) if part]
+
+
+def _shuffled(rows: pl.DataFrame, low: list[Point]) -> list[Remark]:
+    points = {p.layer: p for p in curve(rows, "shuffled")}
+    equal = [p for p in low if p.layer in points and verdicts.as_good(points[p.layer], p)]
+    if not equal:
+        return []
+    return [
+        Remark(
+            "warning",
+            f"At {_layers(equal)} the shuffled control is as good as the pair: the penalty is at its null level, "
+            "and the fit or the data are to be checked.",
+        )
+    ]
+
+
+def _ood(rows: pl.DataFrame, low: list[Point]) -> list[Remark]:
+    kept = {p.layer for p in low}
+    far = [p for p in curve(rows, metric="ood") if p.layer in kept and p.value > verdicts.OOD_LEVEL]
+    if not far:
+        return []
+    worst = max(far, key=lambda p: p.value)
+    return [
+        Remark(
+            "warning",
+            f"Stitched activations are foreign to the top at {_layers(far)}: their median distance is up to "
+            f"{number(worst.value)} times that of genuine ones (level {verdicts.OOD_LEVEL}), so the top may be reading "
+            "them in a way of its own.",
+        )
+    ]
+
+
+def _amount(point: Point) -> str:
+    text = f"{number(point.value, signed=True)} {point.unit}".strip()
+    if not point.sure:
+        return f"{text} (no interval)"
+    return f"{text} [{number(point.low)}, {number(point.high)}]"
+
+
+def _layers(points: list[Point]) -> str:
+    names = [plain(p.layer) for p in points]
+    if len(names) > 6:
+        return f"{len(names)} layers from {names[0]} to {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,78 @@
+"""Records as a Parquet table, one row a record, so that figures can be redrawn without training anything."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from ..errors import StudyError
+from .atomic import write_atomic
+from .canonical import Record, canonical_json
+
+_JSON = ("config", "metrics", "notes", "provenance")
+_PLAIN = ("cell", "correct")
+_KNOWN = {"version", *_PLAIN, *_JSON}
+_SCHEMA = {
+    "version": pl.Int64,
+    **dict.fromkeys(_PLAIN, pl.String),
+    **dict.fromkeys(_JSON, pl.String),
+    "more": pl.String,
+}
+
+
+def records_to_parquet(records: Sequence[Record], path: str | Path) -> None:
+    """Write records as rows; nested parts are JSON columns, keys this version does not know go to ``more``.
+
+    Raises:
+        StudyError: there is nothing to write, a record holds NaN, or the folder cannot be written to.
+    """
+    if not records:
+        raise StudyError(
+            f"There is nothing to export to {path}: expected finished cells, found none; run the study."
+        )
+    rows = [
+        {
+            "version": record["version"],
+            **{key: record.get(key) for key in _PLAIN},
+            **{key: canonical_json(record.get(key), what=key) for key in _JSON},
+            "more": canonical_json({k: v for k, v in record.items() if k not in _KNOWN}),
+        }
+        for record in records
+    ]
+    buffer = io.BytesIO()
+    pl.DataFrame(rows, schema=_SCHEMA).write_parquet(buffer)
+    write_atomic(Path(path), buffer.getvalue())
+
+
+def records_from_parquet(path: str | Path) -> list[Record]:
+    """Read back what :func:`records_to_parquet` wrote: the same records, in the same order.
+
+    Raises:
+        StudyError: the file is missing, is no Parquet file, or holds no records.
+    """
+    try:
+        table = pl.read_parquet(Path(path).read_bytes())
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StudyError(f"Cannot read {path}: expected a Parquet file of records, found {error}.") from error
+    missing = [name for name in _SCHEMA if name not in table.columns]
+    if missing:
+        raise StudyError(
+            f"{path} is not a table of records: expected the columns {', '.join(_SCHEMA)}, "
+            f"found none named {', '.join(missing)}; export the study again."
+        )
+    return [_record(row, path) for row in table.iter_rows(named=True)]
+
+
+def _record(row: Record, path: str | Path) -> Record:
+    try:
+        nested = {key: json.loads(row[key]) for key in _JSON}
+        more = json.loads(row["more"])
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"{path} holds a broken row for the cell {row['cell']!r}: {error}.") from error
+    plain = {key: row[key] for key in _PLAIN}
+    present = {k: v for k, v in {**plain, **nested}.items() if v is not None}
+    return {"version": row["version"], **present, **more}

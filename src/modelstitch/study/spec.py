@@ -1,0 +1,271 @@
+"""What a study is: donors, pairs, layers, families, objectives, controls and seeds, read from TOML.
+
+A spec is data. It names models by closed registries ("timm:resnet18") and files by path; it holds no import
+paths and no code. Paths are relative to the folder the command runs in, as on the command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from ..errors import StitchError, StudyError
+from ..notation import parse
+
+CONTROLS = ("self", "random", "identity", "class-noise", "shuffled")
+
+_MODEL = re.compile(r"[a-z][a-z0-9_]*:\S+")
+_NAME = re.compile(r"[^\n\r\t]*\S[^\n\r\t]*")
+_FAMILY = r"^[a-z][a-z0-9-]*(:[A-Za-z0-9._-]+)?$"
+
+
+def _distinct(values: Any) -> Any:
+    if not isinstance(values, list | tuple):
+        raise ValueError("a list")
+    if not values:
+        raise ValueError("a list with at least one entry")
+    if len({repr(v) for v in values}) < len(values):
+        raise ValueError("a list without repetitions")
+    return tuple(values)
+
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Family = Annotated[str, Field(pattern=_FAMILY)]
+Objective = Literal["match", "task", "distill", "downstream"]
+Control = Literal["self", "random", "identity", "class-noise", "shuffled"]
+Seed = Annotated[int, Field(strict=True, ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DonorRef(_Part):
+    """Where a donor comes from: a model name (with optional weights), or a folder that holds a donor.
+
+    In TOML a donor is a string (``"timm:resnet18"``, ``"donors/seed0"``) or a table
+    (``{model = "timm:resnet18", weights = "w.safetensors"}``, ``{folder = "donors/seed0"}``).
+    """
+
+    model: str | None = None
+    weights: str | None = None
+    folder: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"model": value} if _MODEL.fullmatch(value) else {"folder": value}
+        return value
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DonorRef:
+        if (self.model is None) == (self.folder is None):
+            raise ValueError("either a model name or a donor folder")
+        if self.folder is not None and (self.weights is not None or not self.folder.strip()):
+            raise ValueError("a donor folder alone, since it holds its own weights")
+        if self.model is not None and not _MODEL.fullmatch(self.model):
+            raise ValueError("a model name such as 'timm:resnet18' or 'zoo:resnet20'")
+        return self
+
+
+class FitSpec(_Part):
+    """How each stitcher is fitted.
+
+    Attributes:
+        batch_size: examples per step.
+        steps: most optimiser steps (objectives other than ``match``).
+        learning_rate: of Adam.
+        weight_decay: of the stitcher's weights.
+        eval_every: steps between two looks at the validation split.
+        patience: looks without improvement before it stops.
+        init: start from the closed form, or at random.
+        samples: fit examples used; None is all of them.
+        augment: whether the data's augmentation recipe is applied to fit batches.
+    """
+
+    batch_size: Count = 128
+    steps: Count = 200
+    learning_rate: Rate = 1e-3
+    weight_decay: NotNegative = 0.0
+    eval_every: Count = 20
+    patience: Count = 5
+    init: Literal["closed", "random"] = "closed"
+    samples: Count | None = None
+    augment: Annotated[bool, Field(strict=True)] = True
+
+
+class StudySpec(_Part):
+    """A declared study. Every field is checked when it is made; it does not change afterwards.
+
+    Attributes:
+        name: what reports call it.
+        data: a data spec, e.g. ``"digits"`` or ``"parquet:DIR"``.
+        donors: name -> where it comes from.
+        pairs: ``(bottom, top)`` by donor name, or "all" ordered pairs of two different donors.
+        layers: "matching" (cuts at the same place), "all" (every cut to every cut), or seams such as
+            ``"layer2"`` and ``"layer2 -> blocks.4"``, for every pair.
+        families, objectives, controls, seeds: the axes of the grid.
+        fit: how stitchers are fitted.
+        normalisation: what BatchNorm does in the stitched model.
+        engine: where the cells run; not part of what the study *is*.
+    """
+
+    name: str
+    data: Annotated[str, Field(min_length=1)]
+    donors: dict[str, DonorRef]
+    pairs: Literal["all"] | tuple[tuple[str, str], ...] = "all"
+    layers: Literal["matching", "all"] | tuple[str, ...] = "matching"
+    families: Annotated[tuple[Family, ...], BeforeValidator(_distinct)] = ("affine",)
+    objectives: Annotated[tuple[Objective, ...], BeforeValidator(_distinct)] = ("task",)
+    controls: tuple[Control, ...] = ("self", "random", "identity")
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_distinct)] = (0,)
+    fit: FitSpec = FitSpec()
+    normalisation: Literal["frozen", "recalibrated", "batch"] = "frozen"
+    engine: Literal["local", "ray"] = "local"
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_text(cls, value: str) -> str:
+        return _checked_name(value)
+
+    @field_validator("donors")
+    @classmethod
+    def _donor_names(cls, value: dict[str, DonorRef]) -> dict[str, DonorRef]:
+        if not value:
+            raise ValueError("at least one donor")
+        for name in value:
+            _checked_name(name)
+            if "->" in name or name == "class-noise":
+                raise ValueError(f"donor names without '->' and other than 'class-noise', not {name!r}")
+        return value
+
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _pairs_shape(cls, value: Any) -> Any:
+        if value == "all":
+            return value
+        whole = isinstance(value, list | tuple) and value
+        if not whole or not all(
+            isinstance(p, list | tuple) and len(p) == 2 and all(isinstance(n, str) for n in p) for p in value
+        ):
+            raise ValueError("'all' or a list of [bottom, top] donor names")
+        return _distinct(value)
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _layers_shape(cls, value: Any) -> Any:
+        if value in ("matching", "all"):
+            return value
+        if not isinstance(value, list | tuple) or not value or not all(isinstance(n, str) for n in value):
+            raise ValueError(
+                "'matching', 'all', or a list of layers such as 'layer2' or 'layer2 -> blocks.4'"
+            )
+        for text in value:
+            try:
+                seam = parse(text)
+            except StitchError as error:
+                raise ValueError(f"layers that can be read ({error})") from error
+            if seam.bottom or seam.top:
+                raise ValueError(f"layers without network names, since they serve every pair, not {text!r}")
+        return _distinct(value)
+
+    @field_validator("controls", mode="before")
+    @classmethod
+    def _controls_distinct(cls, value: Any) -> Any:
+        return _distinct(value) if value != [] else ()
+
+    @model_validator(mode="after")
+    def _pairs_name_donors(self) -> StudySpec:
+        if self.pairs == "all":
+            if len(self.donors) < 2:
+                raise ValueError("at least two donors where pairs = 'all'")
+            return self
+        for name in (name for pair in self.pairs for name in pair):
+            if name not in self.donors:
+                raise ValueError(f"pairs of the donors {', '.join(self.donors)}, not {name!r}")
+        return self
+
+    def ordered_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The ``(bottom, top)`` pairs, spelled out."""
+        if self.pairs == "all":
+            return tuple((b, t) for b in self.donors for t in self.donors if b != t)
+        return tuple(self.pairs)
+
+    def identity(self) -> dict[str, Any]:
+        """Plain JSON values of all that decides the results: everything but the engine."""
+        return self.model_dump(mode="json", exclude={"engine"})
+
+
+def load_spec(path: str | Path) -> StudySpec:
+    """Read a study from a TOML file.
+
+    Raises:
+        StudyError: the file cannot be read or is no TOML, or a value is not what it should be
+            (where, what was expected, what was found).
+    """
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StudyError(f"Cannot read the study {path}: expected a TOML file, found {error}.") from error
+    return parse_spec(values, where=str(path))
+
+
+def parse_spec(values: dict[str, Any], *, where: str = "The study") -> StudySpec:
+    """Check plain values (as TOML gives them) and make a spec of them.
+
+    Raises:
+        StudyError: the first value that is not what it should be, and how many more there are.
+    """
+    try:
+        return StudySpec.model_validate(values)
+    except ValidationError as error:
+        raise StudyError(_sentence(error, where)) from error
+
+
+def _sentence(error: ValidationError, where: str) -> str:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    place = ".".join(str(part) for part in first["loc"])
+    more = f" ({len(problems) - 1} more after it)" if problems[1:] else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _known(first["loc"]), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_known(first['loc']))}."
+        return f"{where}: {place} is unknown{more}; {hint}"
+    if first["type"] == "missing":
+        return f"{where}: {place} is missing{more}; expected it to be set."
+    expected = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{where}: {place or 'spec'}: expected {expected}, found {_shortened(first['input'])}{more}."
+
+
+def _known(place: tuple[int | str, ...]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {"fit": FitSpec, "donors": DonorRef}
+    model = models.get(str(place[0]), StudySpec) if len(place) > 1 else StudySpec
+    return list(model.model_fields)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _checked_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("a name of one line")
+    return value

@@ -1,0 +1,242 @@
+"""The store: what is written is whole, what is foreign is named, another study is refused."""
+
+import copy
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from modelstitch.errors import StudyError
+from modelstitch.study.spec import parse_spec
+from modelstitch.study.store import (
+    Store,
+    canonical_json,
+    cell_hash,
+    equal_results,
+    records_from_parquet,
+)
+
+SPEC = {"name": "tiny", "fit": {"steps": 10, "batch_size": 8}, "seeds": [0]}
+
+
+def make_record(seed: int = 0, penalty: float | None = 1.5) -> dict:
+    config = {"family": "affine", "seed": seed, "bottom": {"name": "a<b>é", "layer": "l1"}}
+    return {
+        "version": 1,
+        "cell": cell_hash(config),
+        "config": config,
+        "metrics": [{"metric": "penalty", "value": penalty, "low": None, "high": 2.0, "unit": "points"}],
+        "correct": "gA==",
+        "notes": ["stopped early"],
+        "provenance": {"torch": "2", "date": "2026-01-01", "seconds": 1.0},
+    }
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    store = Store(tmp_path / "s", SPEC)
+    records = [make_record(seed) for seed in range(3)]
+    for record in records:
+        assert not store.has(record["cell"])
+        store.write(record)
+        assert store.has(record["cell"])
+        assert store.read(record["cell"]) == record
+    again = Store(tmp_path / "s", SPEC)
+    assert again.records() == sorted(records, key=lambda r: r["cell"])
+    assert Store(tmp_path / "s").spec == SPEC
+    assert sorted(p.name for p in (tmp_path / "s").iterdir()) == ["cells", "study.json"]
+
+
+def test_hash_does_not_depend_on_the_order_of_keys():
+    assert cell_hash({"a": 1, "b": {"c": 2, "d": 3}}) == cell_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert cell_hash({"a": 1}) != cell_hash({"a": 2})
+    assert cell_hash({"a": 1}) == "015abd7f5cc57a2d"
+    assert canonical_json({"b": 1.0, "a": "é"}) == '{"a":"é","b":1.0}'
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_none_is_refused_by_name(tmp_path, bad):
+    store = Store(tmp_path, SPEC)
+    record = make_record(penalty=bad)
+    with pytest.raises(StudyError, match=rf"metric 'penalty', value is {bad}: expected a finite number"):
+        store.write(record)
+    assert store.records() == []
+
+
+def test_another_spec_is_refused(tmp_path):
+    Store(tmp_path, SPEC)
+    other = copy.deepcopy(SPEC)
+    other["fit"]["steps"] = 20
+    with pytest.raises(
+        StudyError, match=r"another study: expected fit.steps = 10, found fit.steps = 20; choose another"
+    ):
+        Store(tmp_path, other)
+    with pytest.raises(StudyError, match=r"expected data = nothing, found data = \"digits\""):
+        Store(tmp_path, {**SPEC, "data": "digits"})
+
+
+def test_the_engine_is_not_part_of_what_a_study_is(tmp_path):
+    values = {"name": "n", "data": "digits", "donors": {"a": "zoo:x", "b": "zoo:y"}}
+    Store(tmp_path, parse_spec({**values, "engine": "local"}))
+    Store(tmp_path, parse_spec({**values, "engine": "ray"}))
+    with pytest.raises(StudyError, match="seeds"):
+        Store(tmp_path, parse_spec({**values, "seeds": [0, 1]}))
+
+
+def test_a_folder_that_is_no_study_is_refused(tmp_path):
+    with pytest.raises(StudyError, match=r"is not a study: expected a folder with study\.json"):
+        Store(tmp_path)
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "0123456789abcdef.json").write_text("{}")
+    with pytest.raises(StudyError, match="records of unknown origin"):
+        Store(tmp_path, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("0123456789abcdef.json", "{", "cannot be read: expected JSON"),
+        ("0123456789abcdef.json", b"\xff\xfe", "cannot be read: expected JSON"),
+        ("0123456789abcdef.json", "[]", "expected a JSON object, found list"),
+        ("0123456789abcdef.json", '{"version": 9}', "not a record of version 1: found 9"),
+        ("0123456789abcdef.json", '{"version": 1, "cell": "x"}', "expected 'config' as dict, found NoneType"),
+        (
+            "0123456789abcdef.json",
+            json.dumps(make_record()),
+            "is foreign: expected the cell 0123456789abcdef",
+        ),
+        ("notes.txt", "hello", "is foreign: expected only files named <hash>.json"),
+    ],
+)
+def test_a_corrupt_or_foreign_file_is_named(tmp_path, name, content, message):
+    store = Store(tmp_path, SPEC)
+    store.write(make_record())
+    path = tmp_path / "cells" / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(StudyError, match=message) as caught:
+        store.records()
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_and_impossible_cells(tmp_path):
+    store = Store(tmp_path, SPEC)
+    with pytest.raises(StudyError, match="not in"):
+        store.read("0" * 16)
+    with pytest.raises(StudyError, match="names no cell: expected 16 hex digits"):
+        store.has("../../etc/passwd")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match=r"Cannot make the folder .*; choose another folder"):
+        Store(tmp_path / "file" / "study", SPEC)
+
+
+def test_a_full_disk_is_met_before_the_work(tmp_path):
+    """A limit on file sizes makes the writes of a child process fail as a full disk does."""
+    code = (
+        "import resource, sys\n"
+        "from modelstitch.study.store import Store\n"
+        "from modelstitch.errors import StudyError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    Store(sys.argv[1], {'name': 'x'})\n"
+        "except StudyError as error:\n    print(error)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-B", "-c", code, str(tmp_path / "s")], capture_output=True, text=True, check=True
+    )
+    assert "Cannot write" in run.stdout
+    assert "free some space" in run.stdout
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+def test_importing_the_store_does_not_import_torch():
+    code = "import sys, modelstitch.study.store, modelstitch.study.spec; print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_temp_files_of_killed_runs_are_passed_over_and_cleaned(tmp_path):
+    store = Store(tmp_path, SPEC)
+    store.write(make_record())
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
+    dead = tmp_path / "cells" / f".tmp-{host}-{ended.pid}-abc"
+    live = tmp_path / "cells" / f".tmp-{host}-{os.getpid()}-abc"
+    elsewhere_new = tmp_path / "cells" / ".tmp-otherhost-1-new"
+    elsewhere_old = tmp_path / "cells" / ".tmp-otherhost-1-old"
+    for path in (dead, live, elsewhere_new, elsewhere_old):
+        path.write_text("{half")
+    os.utime(elsewhere_old, (1, 1))
+    assert store.records() == [make_record()]
+    assert Store(tmp_path, SPEC).records() == [make_record()]
+    assert [p.exists() for p in (dead, live, elsewhere_new, elsewhere_old)] == [False, True, True, False]
+
+
+def test_kill_9_leaves_only_whole_records(tmp_path):
+    """A child writes records without end and is killed; nothing that is there is half."""
+    code = (
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from test_store import make_record, SPEC\n"
+        "from modelstitch.study.store import Store\n"
+        "store = Store(sys.argv[1], SPEC)\n"
+        "seed = 0\n"
+        "while True:\n    store.write(make_record(seed)); seed += 1\n"
+    )
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        child = subprocess.Popen([sys.executable, "-c", code, str(folder), str(Path(__file__).parent)])
+        cells = folder / "cells"
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not (cells.is_dir() and len(list(cells.glob("*.json"))) > 3):
+            time.sleep(0.01)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        records = Store(folder, SPEC).records()
+        assert len(records) > 3
+        assert records == sorted((make_record(r["config"]["seed"]) for r in records), key=lambda r: r["cell"])
+        assert not [p for p in cells.iterdir() if p.suffix != ".json"]
+
+
+def test_equal_results_leave_times_aside():
+    one, two = make_record(), make_record()
+    two["provenance"] |= {"date": "2027-02-02", "seconds": 99.0}
+    one["metrics"].append({"metric": "seconds", "value": 1.0, "low": None, "high": None, "unit": "s"})
+    assert equal_results(one, two)
+    for change in ({"penalty": 1.6}, {"seed": 1}):
+        assert not equal_results(one, make_record(**change))
+    two["provenance"]["torch"] = "3"
+    assert not equal_results(one, two)
+
+
+def test_export_and_back(tmp_path):
+    store = Store(tmp_path / "s", SPEC)
+    with pytest.raises(StudyError, match="nothing to export"):
+        store.export(tmp_path / "r.parquet")
+    for seed in range(3):
+        store.write({**make_record(seed), "extra": {"kept": True}})
+    bare = make_record(9)
+    del bare["notes"], bare["correct"]
+    store.write(bare)
+    store.export(tmp_path / "r.parquet")
+    assert records_from_parquet(tmp_path / "r.parquet") == store.records()
+
+
+def test_what_is_no_table_of_records(tmp_path):
+    with pytest.raises(StudyError, match="expected a Parquet file of records"):
+        records_from_parquet(tmp_path / "missing.parquet")
+    (tmp_path / "x.parquet").write_text("no")
+    with pytest.raises(StudyError, match="expected a Parquet file of records"):
+        records_from_parquet(tmp_path / "x.parquet")
+    import polars
+
+    polars.DataFrame({"cell": ["a"]}).write_parquet(tmp_path / "y.parquet")
+    with pytest.raises(StudyError, match="is not a table of records: expected the columns version, cell"):
+        records_from_parquet(tmp_path / "y.parquet")
