@@ -101,6 +101,13 @@ class Network:
         name = self._cut(layer)
         return FromLayer(self._trace, self._nodes[name], {"output": self._trace.output}, single=True)
 
+    def onward(self, layer: str, layers: Sequence[str] = ()) -> FromLayer:
+        """(activation, input=None) -> {"output": ..., and each of ``layers`` after the cut}, in one forward."""
+        name = self._cut(layer)
+        stops = {later: self._nodes[self._cut(later)] for later in layers}
+        stops["output"] = self._trace.output
+        return FromLayer(self._trace, self._nodes[name], stops, single=False)
+
     def taps(self, layers: Sequence[str], *, output: bool = False) -> FromInput:
         """Input -> {layer: activation} in one forward; any layer, exact or not. ``output=True`` adds "output"."""
         stops = {name: self._nodes[self.layer(name).name] for name in layers}

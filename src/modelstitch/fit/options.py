@@ -1,0 +1,46 @@
+"""How stitchers are fitted: plain, checked, torch-free values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
+
+
+class FitSpec(BaseModel):
+    """How each stitcher is fitted.
+
+    Attributes:
+        batch_size: examples per step.
+        steps: most optimiser steps (objectives other than ``match``).
+        learning_rate: of Adam, in whitened coordinates; families that are not whitened take a tenth of it.
+        weight_decay: of the stitcher's weights.
+        eval_every: steps between two looks at the validation split.
+        patience: looks without improvement before it stops.
+        init: start from the closed form, or at random.
+        whiten: take the steps in coordinates whitened by the moments (affine family).
+        samples: fit examples used; None is all of them.
+        augment: whether the data's augmentation recipe is applied to fit batches.
+        precision: float32, or bfloat16 by autocast. Moments and errors stay in full precision.
+        temperature: of the ``distill`` objective.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: Count = 128
+    steps: Count = 160
+    learning_rate: Rate = 1e-2
+    weight_decay: NotNegative = 0.0
+    eval_every: Count = 20
+    patience: Count = 5
+    init: Literal["closed", "random"] = "closed"
+    whiten: Switch = True
+    samples: Count | None = None
+    augment: Switch = True
+    precision: Literal["float32", "bfloat16"] = "float32"
+    temperature: Rate = 2.0

@@ -1,0 +1,63 @@
+"""Where a stitch gets its bottom activations: a network, or a stand-in that a control uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..network import Layer, Network
+from ..sources.data import Batch
+
+Send = Callable[[Batch], dict[str, Tensor]]
+
+
+class Sender(Protocol):
+    """Something with named layers that turns a batch into their activations."""
+
+    name: str
+
+    def layer(self, name: str) -> Layer: ...
+
+    def open(self, layers: Sequence[str], device: torch.device) -> Send:
+        """A function from a batch to {layer: activation}, all layers in one forward, without gradients."""
+        ...
+
+
+class NetworkSender:
+    """The bottom of a network: one forward serves all layers."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.name = network.name
+
+    def layer(self, name: str) -> Layer:
+        return self.network.layer(name)
+
+    def open(self, layers: Sequence[str], device: torch.device) -> Send:
+        network, taps = self.network, self.network.taps(list(dict.fromkeys(layers))).to(device)
+
+        def send(batch: Batch) -> dict[str, Tensor]:
+            with torch.no_grad():
+                result: dict[str, Tensor] = taps(view_of(network, batch, device))
+            return result
+
+        return send
+
+
+def view_of(network: Network, batch: Batch, device: torch.device) -> Any:
+    """A batch's raw inputs as this network wants them, on the device."""
+    return to_device(network.view(batch.inputs), device)
+
+
+def to_device(inputs: Any, device: torch.device) -> Any:
+    """Tensors, and tuples and dicts of them, moved."""
+    if isinstance(inputs, Tensor):
+        return inputs.to(device)
+    if isinstance(inputs, dict):
+        return {key: to_device(value, device) for key, value in inputs.items()}
+    if isinstance(inputs, tuple):
+        return tuple(to_device(value, device) for value in inputs)
+    return inputs

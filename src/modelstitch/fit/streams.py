@@ -1,0 +1,86 @@
+"""A stream: one seam with its stitcher, on its way from a bottom's activation to the top's output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..network import FromLayer, Network
+from ..stitchers import Adapter, Site, Stitcher, adapter_between
+from .senders import Sender
+
+
+@dataclass
+class Stream:
+    """One stitch in a sweep.
+
+    Attributes:
+        key: what the caller knows it by.
+        bottom_layer, top_layer: the seam.
+        family, options, objective, init: what is fitted and how.
+        adapter: the parameter-free step before the map.
+        site: channels and layout at the map.
+        tail: (activation, input) -> {"output": ..., later layers an objective asked for}.
+        stitcher: set once it is solved or started.
+        history: (step, validation error, validation loss).
+        stopped: why fitting ended.
+        steps: the steps that led to the kept state.
+        notes: what a record should say.
+    """
+
+    key: Any
+    bottom_layer: str
+    top_layer: str
+    family: type[Stitcher]
+    options: dict[str, Any]
+    objective: str
+    init: str
+    adapter: Adapter
+    site: Site
+    tail: FromLayer
+    stitcher: nn.Module | None = None
+    history: list[tuple[int, float, float]] = field(default_factory=list)
+    stopped: str = "closed form"
+    steps: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def stitched(self, activation: Tensor) -> Tensor:
+        """The bottom's activation, adapted and mapped."""
+        assert self.stitcher is not None
+        result: Tensor = self.stitcher(self.adapter(activation))
+        return result
+
+    def forward(self, activation: Tensor, inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """(stitched activation, {"output": ..., ...})."""
+        mapped = self.stitched(activation)
+        return mapped, self.tail(mapped, inputs if self.tail.needs_input else None)
+
+
+def open_stream(
+    key: Any,
+    sender: Sender,
+    top: Network,
+    bottom_layer: str,
+    top_layer: str,
+    *,
+    family: type[Stitcher],
+    options: dict[str, Any],
+    objective: str,
+    init: str,
+    later: tuple[str, ...],
+    device: torch.device,
+) -> Stream:
+    """Check a seam and build its parts.
+
+    Raises:
+        InexactCutError, UnknownLayerError: if the top cannot be cut there.
+        ShapeError: if the two layers cannot be joined.
+    """
+    below, above = sender.layer(bottom_layer), top.layer(top_layer)
+    tail = top.onward(top_layer, later).to(device)
+    adapter = adapter_between(below, above)
+    site = Site(below.channels, above.channels, above.kind)
+    return Stream(key, bottom_layer, top_layer, family, options, objective, init, adapter, site, tail)

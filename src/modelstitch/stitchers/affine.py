@@ -1,0 +1,82 @@
+"""Affine maps: a 1x1 convolution on maps, a linear layer on tokens and vectors, solved by ridge regression."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import FitError
+from ..moments import Moments
+from .base import Site, Stitcher, apply_linear
+
+RIDGE = 1e-6  # relative to the mean eigenvalue: enough to tame collinear channels, far below any effect on the fit
+CUTOFF = 1e-10
+
+
+class Affine(Stitcher):
+    """y = W x + b, with W (q, p) and b (q,)."""
+
+    family = "affine"
+    invariance = "invertible linear maps of the bottom's channels"
+    solved = "ridge regression on moments (relative ridge 1e-6, eigenvalues below 1e-10 cut)"
+
+    def __init__(self, site: Site, weight: Tensor | None = None, bias: Tensor | None = None) -> None:
+        super().__init__(site)
+        weight = torch.zeros(site.q, site.p) if weight is None else weight
+        bias = torch.zeros(site.q) if bias is None else bias
+        self.weight = nn.Parameter(weight.to(torch.get_default_dtype()))
+        self.bias = nn.Parameter(bias.to(torch.get_default_dtype()))
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, *, ridge: float = RIDGE, **options: Any) -> Self:
+        """Minimise the mean squared error over the rows.
+
+        Raises:
+            FitError: if fewer than two rows were seen.
+        """
+        weight = solve_ridge(moments, ridge)
+        return cls(site, weight, moments.mean_y - weight @ moments.mean_x)
+
+    @classmethod
+    def random(cls, site: Site, generator: torch.Generator, **options: Any) -> Self:
+        bound = 1 / math.sqrt(site.p)
+        draw = torch.empty(site.q, site.p + 1).uniform_(-bound, bound, generator=generator)
+        return cls(site, draw[:, 1:], draw[:, 0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return apply_linear(x, self.weight, self.bias, self.site.kind)
+
+
+def solve_ridge(moments: Moments, ridge: float = RIDGE) -> Tensor:
+    """W (q, p) minimising |Y - X W'|^2 + penalty, from centred sums; dead and collinear channels are safe.
+
+    Channels are scaled to unit variance first, so that ridge and cutoff do not depend on units; a channel without
+    variance gets weight 0.
+    """
+    values, vectors, scale = scaled_spectrum(moments)
+    kept = values > CUTOFF * values.max().clamp(min=torch.finfo(values.dtype).tiny)
+    inverse = torch.where(kept, 1 / (values + ridge * _mean(values)), 0)
+    projected = vectors.T @ (scale[:, None] * moments.xy)
+    solution: Tensor = scale[:, None] * (vectors @ (inverse[:, None] * projected))
+    return solution.T
+
+
+def scaled_spectrum(moments: Moments) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues, eigenvectors (columns) of the correlation sums of x, and the scale 1/std of each channel (0: dead)."""
+    if moments.n < 2:
+        raise FitError(f"A closed form needs at least 2 rows of activations, found {moments.n}: give more fit data.")
+    variance = moments.xx.diagonal() / moments.n
+    # A channel is dead where its spread is rounding noise of its own mean.
+    floor = (torch.finfo(moments.xx.dtype).eps * moments.mean_x.abs().clamp(min=1e-12)) ** 2
+    alive = variance > floor
+    scale = torch.where(alive, variance.clamp(min=torch.finfo(variance.dtype).tiny).rsqrt(), 0)
+    correlation = scale[:, None] * (moments.xx / moments.n) * scale
+    values, vectors = torch.linalg.eigh(correlation)
+    return values * moments.n, vectors, scale
+
+
+def _mean(values: Tensor) -> Tensor:
+    return values.clamp(min=0).mean()

@@ -1,0 +1,94 @@
+"""What every stitcher is: a small map on the channels of an activation, solved or started from moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import ShapeError
+from ..moments import Moments
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a stitcher stands.
+
+    Attributes:
+        p, q: channels that come in and go out.
+        kind: layout of the activation: "map", "grid", "tokens" or "vector".
+    """
+
+    p: int
+    q: int
+    kind: str
+
+
+class Stitcher(nn.Module):
+    """A map from p to q channels, the same at every position.
+
+    A family overrides :meth:`solve` (from moments, no data) and :meth:`forward`. Families whose members cannot be
+    reached by gradient steps without leaving the family set ``trainable = False``.
+    """
+
+    family: ClassVar[str] = ""
+    invariance: ClassVar[str] = ""
+    solved: ClassVar[str] = ""
+    trainable: ClassVar[bool] = True
+    normalised: ClassVar[bool] = False  # its parameters live in normalised coordinates and bear larger steps
+    option: ClassVar[str] = ""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self.site = site
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
+        """The least-squares member of the family, from centred moments of rows (n, p) and (n, q)."""
+        raise NotImplementedError  # pragma: no cover - every family has its own
+
+    @classmethod
+    def random(cls, site: Site, generator: torch.Generator, **options: Any) -> Self:
+        """A random start, by the default initialisation of the family's layers.
+
+        Raises:
+            ShapeError: if the family has no random start.
+        """
+        raise ShapeError(f"The family {cls.family!r} has no random start: use init='closed'.")
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of free parameters."""
+        return sum(p.numel() for p in self.parameters())
+
+    def describe(self) -> dict[str, Any]:
+        """Family, parameters, invariance, and how it is solved."""
+        return {
+            "family": self.family,
+            "parameters": self.parameter_count,
+            "invariance": self.invariance,
+            "solved": self.solved,
+        }
+
+
+def apply_linear(x: Tensor, weight: Tensor, bias: Tensor | None, kind: str) -> Tensor:
+    """weight (q, p) and bias (q,) at every position: a 1x1 convolution on maps, else a linear layer."""
+    if kind == "map":
+        return F.conv2d(x, weight[:, :, None, None], bias)
+    return F.linear(x, weight, bias)
+
+
+def need_equal(site: Site, family: str) -> None:
+    """Refuse a site with unequal channels.
+
+    Raises:
+        ShapeError: naming both sides.
+    """
+    if site.p != site.q:
+        raise ShapeError(
+            f"The family {family!r} needs as many channels below as above: expected {site.q}, found {site.p}; "
+            "use 'affine' or 'low-rank'."
+        )

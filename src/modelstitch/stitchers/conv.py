@@ -1,0 +1,64 @@
+"""A k x k convolution on maps: the paper's question whether a wider kernel helps (Bansal et al. 2021, B.1)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import ShapeError
+from ..moments import Moments
+from .affine import Affine
+from .base import Site, Stitcher
+
+
+class Conv(Stitcher):
+    """y = K * x + b with a kernel K (q, p, k, k), zero padding k // 2."""
+
+    family = "conv"
+    invariance = "invertible linear maps of the bottom's channels, the same at every position"
+    solved = "started with the affine least-squares solution in the centre of the kernel, then fitted"
+    option = "kernel"
+
+    def __init__(self, site: Site, weight: Tensor, bias: Tensor) -> None:
+        super().__init__(site)
+        dtype = torch.get_default_dtype()
+        self.weight, self.bias = nn.Parameter(weight.to(dtype)), nn.Parameter(bias.to(dtype))
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, *, kernel: int = 3, **options: Any) -> Self:
+        """The affine solution in the kernel's centre.
+
+        Raises:
+            ShapeError: if the site is not a map, or the kernel size is not odd.
+        """
+        _check(kernel, site)
+        closed = Affine.solve(moments, site)
+        weight = torch.zeros(site.q, site.p, kernel, kernel, dtype=closed.weight.dtype)
+        weight[:, :, kernel // 2, kernel // 2] = closed.weight.detach()
+        return cls(site, weight, closed.bias.detach())
+
+    @classmethod
+    def random(cls, site: Site, generator: torch.Generator, *, kernel: int = 3, **options: Any) -> Self:
+        _check(kernel, site)
+        bound = 1 / math.sqrt(site.p * kernel * kernel)
+        weight = torch.empty(site.q, site.p, kernel, kernel).uniform_(-bound, bound, generator=generator)
+        return cls(site, weight, torch.empty(site.q).uniform_(-bound, bound, generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = self.site.kind == "grid"
+        x = x.movedim(-1, 1) if grid else x
+        y = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        return y.movedim(1, -1) if grid else y
+
+
+def _check(kernel: int, site: Site) -> None:
+    if site.kind not in ("map", "grid"):
+        raise ShapeError(
+            f"The family 'conv' needs a map with height and width, found {site.kind}; use 'affine' or 'mlp'."
+        )
+    if kernel < 1 or kernel % 2 == 0:
+        raise ShapeError(f"The kernel size {kernel} cannot keep the size of a map: expected an odd number.")

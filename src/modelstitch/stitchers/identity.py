@@ -1,0 +1,30 @@
+"""No map at all: the activation itself."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from torch import Tensor
+
+from ..moments import Moments
+from .base import Site, Stitcher, need_equal
+
+
+class Identity(Stitcher):
+    """x -> x, the input tensor itself. The control that shows what a map is worth."""
+
+    family = "identity"
+    invariance = "none"
+    solved = "nothing to solve"
+    trainable = False
+
+    def __init__(self, site: Site) -> None:
+        need_equal(site, self.family)
+        super().__init__(site)
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
+        return cls(site)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x

@@ -1,0 +1,65 @@
+"""Affine maps of bounded rank: reduced-rank regression (Izenman 1975), every rank from one solve."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ShapeError
+from ..moments import Moments
+from .affine import RIDGE, solve_ridge
+from .base import Site, Stitcher, apply_linear
+
+
+class LowRank(Stitcher):
+    """y = U V x + b, with U (q, r) and V (r, p)."""
+
+    family = "low-rank"
+    invariance = "invertible linear maps of the bottom's channels"
+    solved = "reduced-rank regression: the affine solution projected on the leading directions of its predictions"
+    option = "rank"
+
+    def __init__(self, site: Site, up: Tensor, down: Tensor, bias: Tensor) -> None:
+        super().__init__(site)
+        dtype = torch.get_default_dtype()
+        self.up, self.down = nn.Parameter(up.to(dtype)), nn.Parameter(down.to(dtype))
+        self.bias = nn.Parameter(bias.to(dtype))
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, *, rank: int = 8, ridge: float = RIDGE, **options: Any) -> Self:
+        """The best map of that rank in squared error.
+
+        Raises:
+            ShapeError: if the rank is not between 1 and the number of channels.
+        """
+        _check(rank, site)
+        weight = solve_ridge(moments, ridge)
+        basis = prediction_basis(moments, weight)[:, :rank]
+        down = basis.T @ weight
+        bias = moments.mean_y - basis @ (down @ moments.mean_x)
+        return cls(site, basis, down, bias)
+
+    @classmethod
+    def random(cls, site: Site, generator: torch.Generator, *, rank: int = 8, **options: Any) -> Self:
+        _check(rank, site)
+        up = torch.randn(site.q, rank, generator=generator) / rank**0.5
+        down = torch.randn(rank, site.p, generator=generator) / site.p**0.5
+        return cls(site, up, down, torch.zeros(site.q))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return apply_linear(x, self.up @ self.down, self.bias, self.site.kind)
+
+
+def prediction_basis(moments: Moments, weight: Tensor) -> Tensor:
+    """Orthonormal directions (q, q) of the predictions W x, by decreasing variance: the first r give rank r."""
+    _, vectors = torch.linalg.eigh(weight @ moments.xx @ weight.T)
+    return vectors.flip(1)
+
+
+def _check(rank: int, site: Site) -> None:
+    if not 1 <= rank <= min(site.p, site.q):
+        raise ShapeError(
+            f"The rank {rank} does not fit {site.p} -> {site.q} channels: expected 1 to {min(site.p, site.q)}."
+        )

@@ -1,0 +1,98 @@
+"""Rotations and permutations of channels: families that keep distances, solved by Procrustes and by assignment."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from ..moments import Moments
+from .base import Site, Stitcher, apply_linear, need_equal
+
+
+class _Fixed(Stitcher):
+    """y = c R (x - mean_x) + mean_y with R (q, p) solved and not trained."""
+
+    trainable = False
+
+    def __init__(self, site: Site, weight: Tensor | None = None, bias: Tensor | None = None) -> None:
+        need_equal(site, self.family)
+        super().__init__(site)
+        dtype = torch.get_default_dtype()
+        self.weight: Tensor
+        self.bias: Tensor
+        self.register_buffer("weight", (torch.eye(site.q) if weight is None else weight).to(dtype))
+        self.register_buffer("bias", (torch.zeros(site.q) if bias is None else bias).to(dtype))
+
+    @classmethod
+    def _centred(cls, moments: Moments, site: Site, weight: Tensor) -> Self:
+        return cls(site, weight, moments.mean_y - weight @ moments.mean_x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return apply_linear(x, self.weight, self.bias, self.site.kind)
+
+
+class Orthogonal(_Fixed):
+    """The rotation (or reflection) nearest to the top's activations (Schoenemann 1966)."""
+
+    family = "orthogonal"
+    invariance = "orthogonal maps and shifts of the bottom's channels"
+    solved = "orthogonal Procrustes: SVD of the cross-covariance"
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
+        need_equal(site, cls.family)
+        rotation, _ = _rotation(moments)
+        return cls._centred(moments, site, rotation)
+
+    @property
+    def parameter_count(self) -> int:
+        return self.site.q * (self.site.q - 1) // 2 + self.site.q
+
+
+class ScaledOrthogonal(Orthogonal):
+    """The rotation with one common scale nearest to the top's activations."""
+
+    family = "scaled-orthogonal"
+    invariance = "orthogonal maps, shifts and one common scale of the bottom's channels"
+    solved = "orthogonal Procrustes with scale: SVD of the cross-covariance"
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
+        need_equal(site, cls.family)
+        rotation, nuclear = _rotation(moments)
+        spread = moments.xx.diagonal().sum()
+        scale = nuclear / spread if spread > 0 else torch.ones_like(nuclear)
+        return cls._centred(moments, site, scale * rotation)
+
+    @property
+    def parameter_count(self) -> int:
+        return super().parameter_count + 1
+
+
+class Permutation(_Fixed):
+    """The permutation of channels with the largest total covariance with the top's (linear assignment)."""
+
+    family = "permutation"
+    invariance = "permutations and shifts of the bottom's channels"
+    solved = "linear assignment on the cross-covariance"
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
+        from scipy.optimize import linear_sum_assignment
+
+        need_equal(site, cls.family)
+        above, below = linear_sum_assignment(moments.xy.T.cpu().numpy(), maximize=True)
+        weight = torch.zeros_like(moments.xy.T)
+        weight[torch.as_tensor(above), torch.as_tensor(below)] = 1
+        return cls._centred(moments, site, weight)
+
+    @property
+    def parameter_count(self) -> int:
+        return 2 * self.site.q  # which channel, and the shift
+
+
+def _rotation(moments: Moments) -> tuple[Tensor, Tensor]:
+    u, s, vt = torch.linalg.svd(moments.xy.T)
+    return u @ vt, s.sum()
