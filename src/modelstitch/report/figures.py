@@ -46,8 +46,8 @@ def penalty_figure(
     if not curves:
         raise StudyError(f"There is nothing to draw for {bottom} -> {top}: expected penalties, found none.")
     with _rc():
-        fig, axes = _canvas(5.4, 3.7)
-        fig.subplots_adjust(left=0.115, right=0.80, top=0.90, bottom=0.225)
+        fig, axes = _canvas(4.9, 3.5)
+        fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.215)
         low, high = limits or penalty_limits(rows)
         unit = next(iter(curves.values()))[0].unit
         _penalty_axis(axes, low, high, unit)
@@ -83,8 +83,8 @@ def ladder_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
     curves = {family: curve(own.filter(pl.col("family") == family)) for family in families}
     layers = {p.layer: p.depth for points in curves.values() for p in points}
     with _rc():
-        fig, axes = _canvas(5.4, 3.7)
-        fig.subplots_adjust(left=0.115, right=0.80, top=0.90, bottom=0.225)
+        fig, axes = _canvas(4.9, 3.5)
+        fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.215)
         low, high = penalty_limits(own)
         unit = next((p.unit for points in curves.values() for p in points), "points")
         _penalty_axis(axes, low, high, unit)
@@ -184,6 +184,7 @@ def _draw(axes: Any, points: Sequence[Point], control: str) -> None:
     x = [p.depth for p in points]
     y = [p.value for p in points]
     front = 5 if control == "pair" else 3
+    # A point without an interval gets no bar, rather than one of length 0.
     if control == "pair" and all(p.sure for p in points) and len(points) > 1:
         axes.fill_between(
             x, [p.low for p in points], [p.high for p in points], color=look.colour, alpha=0.16, lw=0

@@ -54,15 +54,18 @@ def matrix_figure(
             f"No matrix for {bottom} -> {top}: expected one of {', '.join(metrics)}, found none."
         )
     diagonal = _diagonal(rows)
+    bottoms, tops, _ = matrix(rows, present[0])
+    side, gap, head = 2.75, 0.18, 0.32  # inches
+    left = 0.42 + 0.065 * max(len(short(n, 12)) for n in bottoms)
+    foot = 0.5 + 0.05 * max(len(short(n, 12)) for n in tops)
+    width, height = left + len(present) * (side + gap), head + side + foot
     with matplotlib.rc_context({**RC, "axes.spines.top": True, "axes.spines.right": True}):
-        side = 2.9
-        fig = Figure(figsize=(side * len(present) + 0.9, side + 0.75), layout="constrained")
+        fig = Figure(figsize=(width, height))
         FigureCanvasAgg(fig)
-        fig.get_layout_engine().set(h_pad=0.12, w_pad=0.05)  # type: ignore[union-attr]
         for position, metric in enumerate(present):
-            axes = fig.add_subplot(1, len(present), position + 1)
-            bottoms, tops, values = matrix(rows, metric)
-            _heat(axes, values, metric)
+            corner = (left + position * (side + gap)) / width, foot / height
+            axes = fig.add_axes((*corner, side / width, side / height))
+            _heat(axes, matrix(rows, metric)[2], metric)
             axes.set_xticks(range(len(tops)), [short(n, 12) for n in tops], rotation=45, ha="right")
             axes.set_yticks(range(len(bottoms)), [short(n, 12) for n in bottoms] if position == 0 else [])
             axes.tick_params(length=0)
@@ -93,7 +96,6 @@ def _heat(axes: Any, values: np.ndarray[Any, Any], metric: str) -> None:
         edgecolors="white",
         linewidth=0.6,
     )
-    axes.set_aspect("equal")
     axes.set_facecolor("#EEEEEE")
     axes.invert_yaxis()
     if values.size > 150:  # too small to be written into

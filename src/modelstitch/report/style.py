@@ -26,6 +26,9 @@ LOOKS = {
     "identity": Look("identity", "#6A6A6A", (0, (1.2, 1.6)), "x", 1.3),
 }
 
+# Marks that turn the direction of text around: with them a name could rewrite the line it stands in.
+_TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
 INK = "#222222"
 FAINT = "#D9D9D9"
 
@@ -53,7 +56,9 @@ RC = {
 
 def plain(text: object) -> str:
     """Untrusted text without control characters and lone surrogates, which no page can hold."""
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in str(text))
+    return "".join(
+        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNING else c for c in str(text)
+    )
 
 
 def short(text: object, most: int = 22) -> str:
