@@ -12,6 +12,7 @@ from modelstitch.errors import StudyError
 from modelstitch.report.figures import ladder_figure, penalty_figure, scatter_figure, spearman
 from modelstitch.report.frame import frame, panel, settings
 from modelstitch.report.heatmaps import matrix, matrix_figure
+from modelstitch.report.style import labels
 from modelstitch.report.svg import to_svg
 
 HOSTILE = ("<script>alert(1)</script>", "$\\frac{1}{0}$", "a\x00b\u202e&\"'", "名前" * 30)
@@ -54,6 +55,21 @@ def test_a_svg_stands_alone_and_twice_in_a_page():
     assert svg == to_svg(penalty_figure(rows_of(), "a", "b"), title="T <b>")
     other = {e.get("id") for e in ET.fromstring(to_svg(fig, prefix="x-")).iter() if e.get("id")}
     assert not other & set(ids)
+
+
+def test_labels_leave_out_what_all_names_share():
+    assert labels(["f.a.conv", "f.b.conv"]) == ["a", "b"]
+    assert labels(["layer1.0", "layer1.1", "fc"]) == ["layer1.0", "layer1.1", "fc"]
+    assert labels(["a.b", "a.b.c"]) == ["b", "b.c"]
+    assert labels(["a.b"]) == ["a.b"]
+    assert labels(["x" * 30]) == ["xxxxxxx…xxxxxx"]
+
+
+def test_a_large_matrix_has_a_readable_scale():
+    rows = rows_of(layers=[f"l{i}" for i in range(13)], full_matrix=True)
+    svg = to_svg(matrix_figure(rows, "a", "b"))
+    assert "mathdefault" not in svg
+    assert ">+50<" in svg
 
 
 @pytest.mark.parametrize("name", HOSTILE)

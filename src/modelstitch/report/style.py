@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -68,6 +69,16 @@ def short(text: object, most: int = 22) -> str:
         return whole
     tail = (most - 1) // 2
     return f"{whole[: most - 1 - tail]}…{whole[-tail:]}"
+
+
+def labels(names: Sequence[str], most: int = 14) -> list[str]:
+    """Short labels for names on one axis: dotted parts that all names share at either end are left out."""
+    parts = [plain(name).split(".") for name in names]
+    while len(parts) > 1 and min(map(len, parts)) > 1 and len({p[0] for p in parts}) == 1:
+        parts = [p[1:] for p in parts]
+    while len(parts) > 1 and min(map(len, parts)) > 1 and len({p[-1] for p in parts}) == 1:
+        parts = [p[:-1] for p in parts]
+    return [short(".".join(p), most) for p in parts]
 
 
 def number(value: float, digits: int = 1, *, signed: bool = False) -> str:

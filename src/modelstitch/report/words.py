@@ -241,6 +241,6 @@ def _amount(point: Point) -> str:
 
 def _layers(points: list[Point]) -> str:
     names = [plain(p.layer) for p in points]
-    if len(names) > 6:
-        return f"{len(names)} layers from {names[0]} to {names[-1]}"
+    if len(names) > 4:  # not "from ... to ...": those between need not all be meant
+        return f"{len(names)} layers (first {names[0]}, last {names[-1]})"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
