@@ -52,6 +52,8 @@ def make_records(
                             for seed in seeds:
                                 depth = (j + 1) / len(layers)
                                 worth = penalty(control, depth, seed) + 12 * abs(i - j)
+                                if penalty is expected and control == "random":
+                                    worth *= 1 + 0.08 * donors.index(bottom)
                                 if control == "pair" and len(families) > 1:
                                     worth += 20 * (len(families) - 1 - families.index(family))
                                 name = "class-noise" if control == "class-noise" else bottom

@@ -13,7 +13,7 @@ import polars as pl
 
 from ..errors import StudyError
 from .frame import Point, curve, matched
-from .style import FAINT, LOOKS, RC, number, plain, short
+from .style import FAINT, LOOKS, RC, labels, number, plain, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,8 +46,8 @@ def penalty_figure(
     if not curves:
         raise StudyError(f"There is nothing to draw for {bottom} -> {top}: expected penalties, found none.")
     with _rc():
-        fig, axes = _canvas(5.4, 3.7)
-        fig.subplots_adjust(left=0.115, right=0.80, top=0.90, bottom=0.225)
+        fig, axes = _canvas(4.9, 3.5)
+        fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.215)
         low, high = limits or penalty_limits(rows)
         unit = next(iter(curves.values()))[0].unit
         _penalty_axis(axes, low, high, unit)
@@ -83,18 +83,19 @@ def ladder_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
     curves = {family: curve(own.filter(pl.col("family") == family)) for family in families}
     layers = {p.layer: p.depth for points in curves.values() for p in points}
     with _rc():
-        fig, axes = _canvas(5.4, 3.7)
-        fig.subplots_adjust(left=0.115, right=0.80, top=0.90, bottom=0.225)
+        fig, axes = _canvas(4.9, 3.5)
+        fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.215)
         low, high = penalty_limits(own)
         unit = next((p.unit for points in curves.values() for p in points), "points")
         _penalty_axis(axes, low, high, unit)
         axes.axhline(0, color="#9A9A9A", lw=0.8)
         ends = []
-        for layer, depth in sorted(layers.items(), key=lambda item: item[1]):
+        order = sorted(layers.items(), key=lambda item: item[1])
+        for (layer, depth), text in zip(order, labels([name for name, _ in order]), strict=True):
             colour = _depth_colour(depth)
             at = [(i, p) for i, family in enumerate(families) for p in curves[family] if p.layer == layer]
             axes.plot([i for i, _ in at], [p.value for _, p in at], color=colour, marker="o", ms=3.5, lw=1.4)
-            ends.append((at[-1][1].value, short(layer, 16), colour))
+            ends.append((at[-1][1].value, text, colour))
         axes.set_xticks(range(len(families)), [short(f, 18) for f in families], rotation=25, ha="right")
         axes.set_xlim(-0.2, len(families) - 0.8)
         axes.set_xlabel("family, from few parameters to many")
@@ -184,6 +185,7 @@ def _draw(axes: Any, points: Sequence[Point], control: str) -> None:
     x = [p.depth for p in points]
     y = [p.value for p in points]
     front = 5 if control == "pair" else 3
+    # A point without an interval gets no bar, rather than one of length 0.
     if control == "pair" and all(p.sure for p in points) and len(points) > 1:
         axes.fill_between(
             x, [p.low for p in points], [p.high for p in points], color=look.colour, alpha=0.16, lw=0
@@ -201,8 +203,8 @@ def _draw(axes: Any, points: Sequence[Point], control: str) -> None:
 
 def _layer_axis(axes: Any, points: Sequence[Point], top: str) -> None:
     step = max(1, -(-len(points) // 8))
-    named = points[::step]
-    axes.set_xticks([p.depth for p in named], [short(p.layer, 16) for p in named], rotation=25, ha="right")
+    texts = labels([p.layer for p in points])
+    axes.set_xticks([p.depth for p in points[::step]], texts[::step], rotation=25, ha="right")
     room = 0.04 * max(points[-1].depth - points[0].depth, 0.1)
     axes.set_xlim(points[0].depth - room, points[-1].depth + room)
     axes.set_xlabel(f"layer of {short(top, 30)}, placed by depth")

@@ -11,7 +11,7 @@ import polars as pl
 
 from ..errors import StudyError
 from .frame import matched
-from .style import RC, number, short
+from .style import RC, labels, number, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,17 +54,23 @@ def matrix_figure(
             f"No matrix for {bottom} -> {top}: expected one of {', '.join(metrics)}, found none."
         )
     diagonal = _diagonal(rows)
+    bottoms, tops, _ = matrix(rows, present[0])
+    side, gap, head = 2.75, 0.18, 0.32  # inches
+    left = 0.42 + 0.065 * max(map(len, labels(bottoms)))
+    foot = 0.5 + 0.05 * max(map(len, labels(tops)))
+    width, height = left + len(present) * (side + gap), head + side + foot
     with matplotlib.rc_context({**RC, "axes.spines.top": True, "axes.spines.right": True}):
-        side = 2.9
-        fig = Figure(figsize=(side * len(present) + 0.9, side + 0.75), layout="constrained")
+        fig = Figure(figsize=(width, height))
         FigureCanvasAgg(fig)
-        fig.get_layout_engine().set(h_pad=0.12, w_pad=0.05)  # type: ignore[union-attr]
         for position, metric in enumerate(present):
-            axes = fig.add_subplot(1, len(present), position + 1)
-            bottoms, tops, values = matrix(rows, metric)
-            _heat(axes, values, metric)
-            axes.set_xticks(range(len(tops)), [short(n, 12) for n in tops], rotation=45, ha="right")
-            axes.set_yticks(range(len(bottoms)), [short(n, 12) for n in bottoms] if position == 0 else [])
+            corner = (left + position * (side + gap)) / width, foot / height
+            axes = fig.add_axes((*corner, side / width, side / height))
+            _heat(axes, matrix(rows, metric)[2], metric)
+            names, step = labels(tops), -(-len(tops) // 18)
+            axes.set_xticks(range(0, len(tops), step), names[::step], rotation=45, ha="right")
+            names, step = labels(bottoms), -(-len(bottoms) // 18)
+            shown = range(0, len(bottoms), step) if position == 0 else []
+            axes.set_yticks(shown, [names[i] for i in shown])
             axes.tick_params(length=0)
             axes.set_xlabel(f"top: {short(top)}")
             if position == 0:
@@ -78,6 +84,7 @@ def _heat(axes: Any, values: np.ndarray[Any, Any], metric: str) -> None:
     from matplotlib.colors import Normalize, SymLogNorm
 
     known = values[~np.isnan(values)]
+    reach = 0.0
     if metric == "penalty":
         reach = max(10.0, float(np.abs(known).max()))
         norm: Normalize = SymLogNorm(linthresh=5.0, linscale=1.1, vmin=-reach, vmax=reach)
@@ -93,11 +100,14 @@ def _heat(axes: Any, values: np.ndarray[Any, Any], metric: str) -> None:
         edgecolors="white",
         linewidth=0.6,
     )
-    axes.set_aspect("equal")
     axes.set_facecolor("#EEEEEE")
     axes.invert_yaxis()
     if values.size > 150:  # too small to be written into
-        axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
+        bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
+        bar.minorticks_off()
+        if metric == "penalty":
+            ticks = [t for t in (-100, -50, -20, -5, 0, 5, 20, 50, 100) if abs(t) <= reach]
+            bar.set_ticks(ticks, labels=[number(t, 0, signed=True) for t in ticks])
         return
     digits = 0 if metric == "penalty" else 2
     for row, column in np.argwhere(~np.isnan(values)):

@@ -1,4 +1,4 @@
-"""One self-contained, inert HTML page from the records of a study: no script, nothing fetched, names escaped."""
+"""One self-contained, inert HTML page from a study's records: no script, nothing fetched, names escaped."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _summary(
     warned = sum(len(section["warnings"]) for section in sections)
     others = f"; other settings measured: {len(found) - 1}" if found[1:] else ""
     return (
-        f"{networks} networks, {len(sections)} ordered pairs, {own['top_layer'].n_unique()} layers of the tops, "
+        f"{networks} networks, {len(sections)} ordered pairs, {own['top_layer'].n_unique()} layers, "
         f"{table['cell'].n_unique()} cells. Shown: {plain(lead)}{others}. Warnings: {warned}."
     )
 

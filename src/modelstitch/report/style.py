@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -25,6 +26,9 @@ LOOKS = {
     "shuffled": Look("shuffled", "#A07800", (0, (3, 1.5, 1, 1.5)), "v", 1.3),
     "identity": Look("identity", "#6A6A6A", (0, (1.2, 1.6)), "x", 1.3),
 }
+
+# Marks that turn the direction of text around: with them a name could rewrite the line it stands in.
+_TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 INK = "#222222"
 FAINT = "#D9D9D9"
@@ -53,7 +57,9 @@ RC = {
 
 def plain(text: object) -> str:
     """Untrusted text without control characters and lone surrogates, which no page can hold."""
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in str(text))
+    return "".join(
+        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNING else c for c in str(text)
+    )
 
 
 def short(text: object, most: int = 22) -> str:
@@ -63,6 +69,16 @@ def short(text: object, most: int = 22) -> str:
         return whole
     tail = (most - 1) // 2
     return f"{whole[: most - 1 - tail]}…{whole[-tail:]}"
+
+
+def labels(names: Sequence[str], most: int = 14) -> list[str]:
+    """Short labels for names on one axis: dotted parts that all names share at either end are left out."""
+    parts = [plain(name).split(".") for name in names]
+    while len(parts) > 1 and min(map(len, parts)) > 1 and len({p[0] for p in parts}) == 1:
+        parts = [p[1:] for p in parts]
+    while len(parts) > 1 and min(map(len, parts)) > 1 and len({p[-1] for p in parts}) == 1:
+        parts = [p[:-1] for p in parts]
+    return [short(".".join(p), most) for p in parts]
 
 
 def number(value: float, digits: int = 1, *, signed: bool = False) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +34,8 @@ class Table:
 
 
 _EMPTY = Cell("–", mark="none")
+_MACHINE = ("modelstitch", "torch", "python", "device", "threads", "platform")
+_SPLITS = ("fit", "val", "test")
 
 
 def penalty_table(rows: pl.DataFrame, caption: str) -> Table:
@@ -67,7 +68,7 @@ def penalty_table(rows: pl.DataFrame, caption: str) -> Table:
 
 
 def overview_table(panels: Iterable[tuple[str, str, pl.DataFrame]]) -> Table:
-    """One line a pair: errors of the donors, the worst penalty in the middle, the verdict, random at that layer."""
+    """One line a pair: donors' errors, the largest penalty in the middle, random there, the verdicts."""
     names = {"near": "near 0", "better": "better than the top", "off": "off", "open": "open"}
     body = []
     for bottom, top, rows in panels:
@@ -90,7 +91,7 @@ def overview_table(panels: Iterable[tuple[str, str, pl.DataFrame]]) -> Table:
         "random there",
         "layers",
     )
-    return Table("Pairs at a glance (bottom → top)", head, tuple(body))
+    return Table("Bottom → top", head, tuple(body))
 
 
 def ladder_table(rows: pl.DataFrame, caption: str) -> Table:
@@ -118,28 +119,29 @@ def matrix_table(rows: pl.DataFrame, metric: str, caption: str) -> Table:
 
 
 def provenance_table(records: Sequence[Mapping[str, Any]], command: str | None = None) -> Table:
-    """Under what the numbers were made: versions, device, seeds, data budget, normalisation, and the command."""
+    """How the numbers were made: versions, device, seeds, data budget, normalisation, and the command."""
     made = [record.get("provenance", {}) for record in records]
     configs = [record["config"] for record in records]
     data = [config.get("data") or {} for config in configs]
     seconds = sum(float(m.get("seconds") or 0) for m in made)
     dates = sorted(str(m["date"]) for m in made if m.get("date"))
+    ends = [c[side] for c in configs if c.get("control") == "pair" for side in ("bottom", "top")]
     lines = [
         ("cells", [len(records)]),
-        *((key, [m.get(key) for m in made]) for key in ("modelstitch", "torch", "python", "device", "threads", "platform")),
+        *((key, [m.get(key) for m in made]) for key in _MACHINE),
         ("seeds", [c.get("seed") for c in configs]),
         ("data", [f"{d.get('name')} (fingerprint {d.get('fingerprint')})" for d in data if d]),
-        ("examples: fit / val / test", [f"{d.get('fit')} / {d.get('val')} / {d.get('test')}" for d in data if d]),
+        ("examples: fit / val / test", [" / ".join(str(d.get(s)) for s in _SPLITS) for d in data if d]),
         ("augmentation", [d.get("augment") for d in data]),
         ("normalisation policy", [c.get("normalisation") for c in configs]),
         ("families", [c.get("family") for c in configs]),
         ("objectives", [c.get("objective") for c in configs]),
-        ("fit", [json.dumps(c["fit"], sort_keys=True, ensure_ascii=False) for c in configs if c.get("fit")]),
-        ("networks", [f"{e.get('name')} ({e.get('fingerprint')})" for c in configs for e in (c["top"], c["bottom"])]),
-        ("dates", [f"{dates[0]} to {dates[-1]}"] if dates else []),
+        ("fit", [_listed(c["fit"]) for c in configs if c.get("fit")]),
+        ("networks", [f"{e.get('name')} (fingerprint {e.get('fingerprint')})" for e in ends]),
+        ("dates", [" to ".join(dict.fromkeys([dates[0], dates[-1]]))] if dates else []),
         ("time in cells", [f"{number(seconds)} s"] if seconds else []),
         ("command", [command]),
-    ]  # fmt: skip
+    ]
     body = [(Cell(name), Cell(text)) for name, values in lines if (text := _distinct(values))]
     return Table("How these numbers were made", ("what", "value"), tuple(body))
 
@@ -154,6 +156,12 @@ def notes_table(records: Sequence[Mapping[str, Any]]) -> Table:
         (Cell(note), Cell(str(n))) for note, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
     return Table("Notes of the cells", ("note", "cells"), tuple(body))
+
+
+def _listed(values: Any) -> str:
+    if not isinstance(values, Mapping):
+        return str(values)
+    return ", ".join(f"{key} {value}" for key, value in sorted(values.items()))
 
 
 def _distinct(values: Iterable[Any], most: int = 12) -> str:

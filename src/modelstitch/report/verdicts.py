@@ -31,7 +31,7 @@ def far_level(unit: str) -> float:
 
 
 def state(point: Point) -> str:
-    """Where the interval lies: ``near`` (ends within the level), ``better`` (below minus it), ``off`` (above), ``open``."""
+    """Where the interval lies: ``near`` (within the level), ``better``, ``off`` (wholly above), ``open``."""
     level = near_level(point.unit)
     if point.high < -level:
         return "better"

@@ -1,4 +1,4 @@
-"""Sentences about a study, each derived from its numbers; a picture other than the expected one is called so."""
+"""Sentences about a study, each derived from its numbers; a picture unlike the expected one is called so."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ def how_to_read(unit: str = "points") -> list[str]:
     """What the numbers mean and which levels the sentences use."""
     near, far = (number(level(unit), 1) for level in (verdicts.near_level, verdicts.far_level))
     return [
-        "A stitched network runs the bottom layers of one frozen network, a small fitted map, and the top layers "
-        "of another. Its penalty is its test error minus the error of the top network alone: 0 means that the "
-        "top can use what the bottom delivers; below 0, the bottom delivers something better.",
-        "A penalty is worth what its controls are worth. Self: the top's own bottom, stitched the same way. Random: "
-        "the bottom with every parameter drawn anew. Identity: no map. Class-noise: one random pattern per true class. "
-        "Shuffled: wrong pairs or labels, the null level.",
-        f"Near 0 means that the interval ends within {near} {unit}; far off means that it begins beyond {far} {unit}. "
-        f"Layers up to depth {verdicts.EARLY} are called early, from {verdicts.LATE} on late; depth is the fraction of "
-        "cuts passed.",
-        "Brackets hold 95 % intervals, paired over the same test examples. With several seeds the mean is shown, "
-        "with the widest interval of any seed. Figures are linear near 0 and logarithmic beyond.",
+        "A stitched network runs the bottom layers of one frozen network, a small fitted map, and the top "
+        "layers of another. Its penalty is its test error minus the error of the top network alone: 0 means "
+        "that the top can use what the bottom delivers; below 0, the bottom does better than its own.",
+        "A penalty is worth what its controls are worth. Self: the top's own bottom, stitched the same way. "
+        "Random: the bottom with every parameter drawn anew. Identity: no map. Class-noise: one random "
+        "pattern per true class. Shuffled: wrong pairs or labels, the null level.",
+        f"Near 0 means that the interval ends within {near} {unit}; far off, that it begins beyond {far} "
+        f"{unit}. Depth is the fraction of cuts passed: layers up to {verdicts.EARLY} are called early, from "
+        f"{verdicts.LATE} on late.",
+        "Brackets hold 95 % intervals, paired over the same test examples. With several seeds the mean is "
+        "shown, with the widest interval of any seed. Penalty axes are linear near 0 and logarithmic beyond. "
+        "Normalised is (pair − self) / (random − self), empty where random and self do not differ.",
     ]
 
 
@@ -89,7 +90,8 @@ def _near_zero(pair: list[Point]) -> Remark:
         text = f"The penalty does not stay near 0: it is above {level} at {_layers(at['off'])}."
         return Remark("contrary", text + better + base)
     if at["open"]:
-        text = f"Whether the penalty stays near 0 is open: the interval reaches beyond {level} at {_layers(at['open'])}."
+        where = _layers(at["open"])
+        text = f"Whether the penalty stays near 0 is open: the interval exceeds {level} at {where}."
         return Remark("open", text + better + base)
     return Remark("finding", f"The penalty stays near 0 at every layer, within {level}." + better + base)
 
@@ -104,13 +106,20 @@ def _random(rows: pl.DataFrame) -> Remark:
     span = f"from {_amount(first)} at {plain(first.layer)} to {_amount(last)} at {plain(last.layer)}"
     if len(points) < 2:
         return Remark("open", f"The random control was measured at one layer only: {_amount(first)}.")
-    if verdicts.rises(points):
-        return Remark(
-            "finding", f"The random control rises with depth, {span}: the stitcher alone does not explain it."
+    if verdicts.rises(points) and verdicts.state(last) == "off":
+        text = (
+            f"The random control rises with depth, {span}: at depth, the stitcher alone cannot do the work."
         )
+        return Remark("finding", text)
+    if verdicts.rises(points):
+        text = (
+            f"The random control rises with depth, but only {span}: the stitcher alone does much of the work."
+        )
+        return Remark("contrary", text)
     return Remark(
         "contrary",
-        f"The random control does not rise with depth ({span}): here a low penalty says little about training.",
+        f"The random control does not rise with depth ({span}): "
+        "here a low penalty says little about training.",
     )
 
 
@@ -120,7 +129,8 @@ def _identity(rows: pl.DataFrame) -> Remark:
         return Remark("gap", "There is no identity control (it needs layers of equal shape).")
     near = [p for p in points if p.low <= verdicts.far_level(p.unit)]
     low, high = min(points, key=lambda p: p.value), max(points, key=lambda p: p.value)
-    span = f"{number(low.value, signed=True)} to {number(high.value, signed=True)} {low.unit}".strip()
+    ends = dict.fromkeys(number(p.value, signed=True) for p in (low, high))
+    span = f"{' to '.join(ends)} {low.unit}".strip()
     if not near:
         return Remark(
             "finding", f"Without a map (identity) the penalty is {span}: far off, so the map is needed."
@@ -200,8 +210,8 @@ def _shuffled(rows: pl.DataFrame, low: list[Point]) -> list[Remark]:
     return [
         Remark(
             "warning",
-            f"At {_layers(equal)} the shuffled control is as good as the pair: the penalty is at its null level, "
-            "and the fit or the data are to be checked.",
+            f"At {_layers(equal)} the shuffled control is as good as the pair: the penalty is at its null "
+            "level, and the fit or the data are to be checked.",
         )
     ]
 
@@ -216,8 +226,8 @@ def _ood(rows: pl.DataFrame, low: list[Point]) -> list[Remark]:
         Remark(
             "warning",
             f"Stitched activations are foreign to the top at {_layers(far)}: their median distance is up to "
-            f"{number(worst.value)} times that of genuine ones (level {verdicts.OOD_LEVEL}), so the top may be reading "
-            "them in a way of its own.",
+            f"{number(worst.value)} times that of genuine ones (level {verdicts.OOD_LEVEL}), so the top "
+            "may be reading them in a way of its own.",
         )
     ]
 
@@ -231,6 +241,6 @@ def _amount(point: Point) -> str:
 
 def _layers(points: list[Point]) -> str:
     names = [plain(p.layer) for p in points]
-    if len(names) > 6:
-        return f"{len(names)} layers from {names[0]} to {names[-1]}"
+    if len(names) > 4:  # not "from ... to ...": those between need not all be meant
+        return f"{len(names)} layers (first {names[0]}, last {names[-1]})"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,93 @@
+"""The frame: tidy columns, panels that hold the right controls, curves with honest intervals."""
+
+import subprocess
+import sys
+
+import pytest
+from synthetic import LAYERS, make_records
+
+from modelstitch.errors import StudyError
+from modelstitch.report.frame import curve, frame, has_matrix, pairs, panel, settings
+
+ROOMS = ("frame", "figures", "heatmaps", "svg", "style", "verdicts", "words", "tables", "page")
+
+
+def test_the_report_does_not_import_torch():
+    names = ", ".join(f"modelstitch.report.{room}" for room in ROOMS)
+    code = (
+        f"import sys, {names}\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from synthetic import make_records\n"
+        "modelstitch.report.page.page(make_records(('a', 'b')), title='t')\n"
+        "print([m for m in ('torch', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    folder = __file__.rpartition("/")[0]
+    assert subprocess.check_output([sys.executable, "-c", code, folder], text=True).strip() == "[]"
+
+
+def test_one_value_a_row():
+    records = make_records()
+    table = frame(records)
+    assert len(table) == sum(len(r["metrics"]) for r in records)
+    wanted = "bottom bottom_layer bottom_depth top top_layer top_depth family objective control seed"
+    assert {*wanted.split(), "metric", "value", "low", "high", "unit", "normalisation"} <= set(table.columns)
+    assert list(table.to_pandas().columns) == table.columns
+    assert frame([]).columns == table.columns
+
+
+def test_a_record_without_a_part_is_named():
+    record = make_records()[0]
+    del record["config"]["top"]
+    with pytest.raises(StudyError, match=f"record {record['cell']} cannot be shown: expected 'top'"):
+        frame([record])
+
+
+def test_a_panel_holds_the_pair_and_its_controls():
+    table = frame(make_records())
+    assert len(pairs(table)) == 6
+    rows = panel(table, "seed0", "seed1", settings(table)[0])
+    whose = {(b, c) for b, c in rows.select("bottom", "control").unique().iter_rows()}
+    assert whose == {
+        ("seed0", "pair"),
+        ("seed0", "random"),
+        ("seed0", "identity"),
+        ("seed0", "shuffled"),
+        ("seed1", "self"),
+        ("class-noise", "class-noise"),
+    }
+    assert set(rows["top"]) == {"seed1"}
+
+
+def test_settings_are_not_mixed():
+    table = frame(make_records(families=("orthogonal", "affine")))
+    found = settings(table)
+    assert [s.family for s in found] == ["affine", "orthogonal"]
+    rows = panel(table, "seed0", "seed1", found[1])
+    assert set(rows.filter(rows["control"] == "pair")["family"]) == {"orthogonal"}
+
+
+def test_a_curve_follows_matching_layers_and_joins_seeds():
+    table = frame(make_records(("a", "b"), full_matrix=True, seeds=(0, 1)))
+    rows = panel(table, "a", "b", settings(table)[0])
+    points = curve(rows)
+    assert [p.layer for p in points] == list(LAYERS)
+    assert all(p.bottom_layer == p.layer and p.seeds == 2 for p in points)
+    single = rows.filter(
+        (rows["control"] == "pair")
+        & (rows["metric"] == "penalty")
+        & (rows["top_layer"] == "pool")
+        & (rows["bottom_layer"] == "pool")
+    )
+    pool = points[4]
+    assert (pool.value, pool.low, pool.high) == (
+        single["value"].mean(),
+        single["low"].min(),
+        single["high"].max(),
+    )
+    assert has_matrix(rows)
+    assert not has_matrix(panel(frame(make_records(("a", "b"))), "a", "b"))
+
+
+def test_without_an_interval_a_point_says_so():
+    points = curve(panel(frame(make_records(interval=False)), "seed0", "seed1"))
+    assert all(not p.sure and p.low == p.value == p.high for p in points)

@@ -1,0 +1,112 @@
+"""Sentences follow the numbers: the expected picture is confirmed, every contradiction is said."""
+
+import pytest
+from synthetic import LAYERS, expected, make_records
+
+from modelstitch.report.frame import frame, panel, settings
+from modelstitch.report.words import findings, how_to_read, warnings
+
+
+def say(**kwargs):
+    table = frame(make_records(("a", "b"), **kwargs))
+    rows = panel(table, "a", "b", settings(table)[0])
+    return findings(rows), warnings(rows)
+
+
+def altered(control, function):
+    return lambda c, depth, seed: function(depth) if c == control else expected(c, depth, seed)
+
+
+def test_the_expected_picture():
+    found, warned = say()
+    assert {r.kind for r in found} == {"finding"}
+    text = " ".join(r.text for r in found)
+    assert (
+        "In the middle layers (depth 0.2 to 0.8) the penalty is at most +0.7 points [−0.2, 1.6], at stage3.0."
+        in text
+    )
+    assert "stays near 0 at every layer, within 3.0 points" in text
+    assert "random control rises with depth, from +2.0 points [1.1, 2.9] at stem to +45.8 points" in text
+    assert "far off, so the map is needed" in text
+    assert [r.text for r in warned] == [
+        "Low penalty at stem (early) is not evidence: an untrained bottom stitches as well."
+    ]
+
+
+CONTRADICTIONS = [
+    (
+        "pair",
+        lambda d: 40 * d,
+        "does not stay near 0: it is above 3.0 points at 6 layers (first stem, last fc_in).",
+    ),
+    (
+        "pair",
+        lambda d: -9.0,
+        "At 6 layers (first stem, last fc_in) the stitch is better than the top",
+    ),
+    ("random", lambda d: 3 * d, "rises with depth, but only from +0.5 points"),
+    ("random", lambda d: 45.0, "does not rise with depth"),
+    ("random", lambda d: 50 * (1.1 - d), "does not rise with depth"),
+    ("identity", lambda d: 2.0 if d < 0.4 else 80.0, "not far off at stem and stage1.0"),
+    ("self", lambda d: 12 * d, "The self control pays up to +12.0 points [11.1, 12.9]"),
+]
+
+
+@pytest.mark.parametrize(("control", "function", "message"), CONTRADICTIONS)
+def test_a_contradiction_is_said(control, function, message):
+    found, _ = say(penalty=altered(control, function))
+    assert message in " ".join(r.text for r in found)
+    if "better" not in message:
+        assert [r for r in found if r.kind == "contrary" and message in r.text]
+
+
+def test_wide_intervals_leave_it_open():
+    found, _ = say(half=4.0)
+    assert [r.kind for r in found][1] == "open"
+    assert "is open: the interval exceeds 3.0 points at" in found[1].text
+
+
+def test_values_without_intervals_say_so():
+    found, _ = say(interval=False)
+    assert "(no interval)" in found[0].text
+    assert "judged by values alone" in found[1].text
+
+
+@pytest.mark.parametrize("control", ["random", "identity", "self"])
+def test_a_missing_control_is_said(control):
+    found, _ = say(controls=[c for c in ("pair", "self", "random", "identity") if c != control])
+    assert next(r.text for r in found if r.kind == "gap").startswith(f"There is no {control} control")
+
+
+WARNED = [
+    (
+        {"penalty": altered("class-noise", lambda d: 1.0)},
+        "pool and fc_in (late) is not evidence: class-noise stitches",
+    ),
+    (
+        {"penalty": altered("random", lambda d: 0.5)},
+        "Low penalty at stage1.0, stage2.0 and stage3.0 is not evidence: an",
+    ),
+    ({"penalty": altered("shuffled", lambda d: 1.0)}, "the shuffled control is as good as the pair"),
+    ({"ood": 2.4}, "up to 2.4 times that of genuine ones (level 2.0)"),
+    ({"controls": ("pair", "random")}, "Low penalty at pool and fc_in (late) may be class structure alone"),
+    ({"controls": ("pair", "self")}, "Low penalty at stem (early) may be had by an untrained bottom too"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WARNED)
+def test_a_low_penalty_that_is_no_evidence(change, message):
+    _, warned = say(**change)
+    assert message in " ".join(r.text for r in warned)
+
+
+def test_a_high_penalty_needs_no_warning():
+    _, warned = say(penalty=lambda c, d, s: 50.0, ood=9.0)
+    assert warned == []
+
+
+def test_many_layers_are_counted_and_levels_are_stated():
+    found, _ = say(layers=[f"l{i}" for i in range(9)], penalty=altered("pair", lambda d: 30.0))
+    assert "9 layers (first l0, last l8)" in found[1].text
+    assert "within 3.0 points" in " ".join(how_to_read())
+    assert len(LAYERS) == 6
