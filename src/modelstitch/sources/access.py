@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,33 +14,42 @@ from ..errors import DataError
 _CHUNK = 512
 
 
+def chunks(ids: Tensor, size: int) -> Iterator[Tensor]:
+    """The ids (n,) in pieces of ``size``; the last may be shorter."""
+    return (ids[start : start + size] for start in range(0, len(ids), size))
+
+
 def fetch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
     """Inputs and int64 labels of the samples ``ids`` (n,); uint8 images become float32 in [0, 1].
 
     Raises:
-        DataError: if the samples are no (input, label) pairs, cannot be stacked, or have labels that are not integers.
+        DataError: if the samples are no (input, label) pairs, cannot be stacked, or have labels that are
+            not integers.
     """
-    inputs, labels = _raw(dataset, ids)
+    inputs, labels = raw_batch(dataset, ids)
     if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
         inputs = inputs.float().div_(255)
     return inputs, labels
 
 
-def _raw(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
+def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
+    """Like ``fetch``, with inputs as the dataset stores them."""
     if hasattr(dataset, "batch"):
         inputs, labels = dataset.batch(ids)
     else:
         samples = [dataset[int(i)] for i in ids]
         if not all(isinstance(sample, tuple | list) and len(sample) == 2 for sample in samples):
             raise DataError(
-                f"The dataset's samples are of type {type(samples[0]).__name__}: expected pairs (input, label)."
+                f"The dataset's samples are of type {type(samples[0]).__name__}: "
+                "expected pairs (input, label)."
             )
         try:
             inputs, labels = default_collate(samples)
         except (TypeError, RuntimeError) as error:
             raise DataError(
-                f"Samples {int(ids[0])} to {int(ids[-1])} cannot be stacked into a batch ({str(error).splitlines()[0]}): "
-                "expected tensors, arrays or numbers of one shape; resize or pad them in the dataset."
+                f"Samples {int(ids[0])} to {int(ids[-1])} cannot be stacked into a batch "
+                f"({str(error).splitlines()[0]}): expected tensors, arrays or numbers of one shape; "
+                "resize or pad them in the dataset."
             ) from error
     labels = torch.as_tensor(labels)
     if labels.is_floating_point() or labels.is_complex():
@@ -50,19 +60,19 @@ def _raw(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
 
 
 def all_labels(dataset: Any, *, scan: bool) -> Tensor | None:
-    """The labels of a dataset, int64 (n, ...): its own ``labels`` tensor, else (if ``scan``) by reading every sample."""
+    """The labels of a dataset, int64 (n, ...): its own ``labels``, else (if ``scan``) by reading it all."""
     labels = getattr(dataset, "labels", None)
     if isinstance(labels, Tensor) and len(labels) == len(dataset):
         return labels.long()
     if not scan:
         return None
-    return torch.cat([_raw(dataset, ids)[1] for ids in torch.arange(len(dataset)).split(_CHUNK)])
+    return torch.cat([raw_batch(dataset, ids)[1] for ids in chunks(torch.arange(len(dataset)), _CHUNK)])
 
 
 def hash_samples(dataset: Any, digest: Any) -> None:
     """Feed every sample and label of a dataset into a hashlib digest."""
-    for ids in torch.arange(len(dataset)).split(_CHUNK):
-        inputs, labels = _raw(dataset, ids)
+    for ids in chunks(torch.arange(len(dataset)), _CHUNK):
+        inputs, labels = raw_batch(dataset, ids)
         named = inputs if isinstance(inputs, dict) else {"": inputs}
         for key in sorted(named):
             _hash_tensor(key, named[key], digest)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from .access import all_labels, fetch, hash_samples
+from .access import all_labels, chunks, fetch, hash_samples
 from .splits import balanced_order
 from .views import Picked, Relabelled
 
@@ -60,7 +60,8 @@ class Data:
         fingerprint: the identity of the content, where a loader knows it without reading every sample.
 
     Raises:
-        DataError: if a split is empty, two splits are one object, only one class is there, or a label is out of range.
+        DataError: if a split is empty, two splits are one object, only one class is there, or a label is
+            out of range.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Data:
 
     @cached_property
     def n_classes(self) -> int:
-        """The number of classes: as given, else one more than the largest fit label (read once, if need be)."""
+        """The number of classes: as given, else one more than the largest fit label."""
         if self._n_classes is not None:
             return self._n_classes
         labels = self.labels("fit")
@@ -138,13 +139,13 @@ class Data:
         """One pass over a split.
 
         Args:
-            seed: None keeps the order; a number shuffles by a generator of its own (the global one is not touched).
+            seed: None keeps the order; a number shuffles by a private generator.
             augment: apply the data's augmentation (fit only); its draws follow from ``seed`` too.
             limit: stop after so many samples.
             drop_last: leave out a last batch that is not full.
 
         Raises:
-            DataError: if the split is unknown, a number is not positive, or a sample or a label cannot be used.
+            DataError: if the split is unknown, a number is not positive, or a sample cannot be used.
         """
         dataset = self.dataset(split)
         if batch_size < 1 or (limit is not None and limit < 1):
@@ -168,7 +169,7 @@ class Data:
         order = torch.arange(n) if seed is None else torch.randperm(n, generator=generator)
         if limit is not None:
             order = order[:limit]
-        for ids in order.split(batch_size):
+        for ids in chunks(order, batch_size):
             if drop_last and len(ids) < batch_size:
                 return
             inputs, labels = fetch(dataset, ids)
@@ -181,14 +182,14 @@ class Data:
         """The same data with ``n_fit`` samples to fit on; val and test stay.
 
         Args:
-            seed: None takes the first ones (as the paper does); a number draws them, balanced over the classes.
+            seed: None takes the first ones (as the paper does); a number draws them, class-balanced.
             part: which of the disjoint subsets of that size (0 is the first, 1 the next ones, ...).
         """
         n, start = self.size("fit"), part * n_fit
         if n_fit < 1 or part < 0 or start + n_fit > n:
             raise DataError(
-                f"A subset of {n_fit} samples (part {part}) does not fit into the {n} fit samples of {self.name}: "
-                "ask for fewer, or for an earlier part."
+                f"A subset of {n_fit} samples (part {part}) is more than the {n} fit samples of {self.name} "
+                "hold: ask for fewer, or for an earlier part."
             )
         order = torch.arange(n) if seed is None else balanced_order(self.labels("fit"), seed)
         how = "the first" if seed is None else f"class-balanced draw with seed {seed},"
@@ -204,13 +205,13 @@ class Data:
         )
 
     def relabelled(self, labels: dict[Split, Tensor], *, name: str, classes: Sequence[str]) -> Data:
-        """The same inputs with other labels, int64 (n,) for each split named in ``labels``; the other splits keep theirs."""
-        splits = {
-            split: Relabelled(dataset, labels[split]) if split in labels else dataset
-            for split, dataset in ((split, self._splits[split]) for split in SPLITS)
-        }
+        """The same inputs with other labels, int64 (n,) for each split in ``labels``; others keep theirs."""
+        fit, val, test = (
+            Relabelled(self._splits[split], labels[split]) if split in labels else self._splits[split]
+            for split in SPLITS
+        )
         rule = f"{self.split_rule}; labels: {name}"
-        return Data(**splits, name=name, classes=classes, augment=self.augment, split_rule=rule)
+        return Data(fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule)
 
     def describe(self) -> dict[str, Any]:
         """What a record states about the data."""
@@ -234,15 +235,15 @@ class Data:
         for one, other in (("fit", "val"), ("fit", "test"), ("val", "test")):
             if self._splits[one] is self._splits[other]:
                 raise DataError(
-                    f"The {one} and the {other} split of {self.name} are the same dataset: expected disjoint splits; "
-                    "hold samples out, for example with torch.utils.data.Subset."
+                    f"The {one} and the {other} split of {self.name} are the same dataset: expected disjoint "
+                    "splits; hold samples out, for example with torch.utils.data.Subset."
                 )
 
     def _check_labels(self, labels: Tensor, split: str) -> None:
         self._check_range(labels, split)
         if split == "fit" and labels.ndim == 1 and bool((labels == labels[0]).all()):
             raise DataError(
-                f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes or more."
+                f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes."
             )
 
     def _check_range(self, labels: Tensor, split: str) -> None:
@@ -253,8 +254,8 @@ class Data:
             count, first = int(wrong.sum()), int(used[wrong][0])
             limits = f"0 to {high - 1}" if high is not None else "0 or more"
             raise DataError(
-                f"{count} labels of the {split} split of {self.name} are out of range, the first is {first}: expected "
-                f"{limits}; check the labels or the number of classes."
+                f"{count} labels of the {split} split of {self.name} are out of range, the first is {first}: "
+                f"expected {limits}; check the labels or the number of classes."
             )
 
 
@@ -262,9 +263,10 @@ def load_data(spec: str, *, seed: int = 0, limit: int | None = None, download: b
     """Data by name.
 
     Args:
-        spec: ``digits``; ``parquet:DIR`` (Hugging Face image layout); ``folder:DIR`` (a folder for each class);
-            ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``, ``svhn``, each with ``:DIR`` (default ``data``).
-        seed: which samples are held out for validation, where the source has no validation split. Never the test split.
+        spec: ``digits``; ``parquet:DIR`` (Hugging Face image layout); ``folder:DIR`` (a sub-folder for each
+            class); ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``, ``svhn``, each with ``:DIR``
+            (default ``data``).
+        seed: which samples are held out for validation where the source has no such split; never test.
         limit: read at most so many samples of the source's train part and of its test part.
         download: let torchvision fetch a missing set.
 

@@ -45,19 +45,34 @@ def decode_all(
     failed = [i for i, array in enumerate(arrays) if isinstance(array, str)]
     if failed:
         raise DataError(
-            f"{len(failed)} of {len(arrays)} images do not decode, the first is {name(failed[0])} ({arrays[failed[0]]}): "
-            "repair or remove them; none is dropped silently."
+            f"{len(failed)} of {len(arrays)} images do not decode, the first is {name(failed[0])} "
+            f"({arrays[failed[0]]}): repair or remove them; none is dropped silently."
         )
     good: list[_Array] = [array for array in arrays if not isinstance(array, str)]
     shapes = {array.shape for array in good}
     if len(shapes) > 1:
         other = next(i for i, array in enumerate(good) if array.shape != good[0].shape)
         raise DataError(
-            f"The images have {len(shapes)} sizes ({name(0)} is {_size(good[0])}, {name(other)} is {_size(good[other])}): "
-            f"expected one; {hint}."
+            f"The images have {len(shapes)} sizes ({name(0)} is {_size(good[0])}, "
+            f"{name(other)} is {_size(good[other])}): expected one; {hint}."
         )
     stacked = torch.from_numpy(np.stack(good))
     return stacked.unsqueeze(1) if mode == "L" else stacked.permute(0, 3, 1, 2).contiguous()
+
+
+def undecodable(paths: Sequence[Path]) -> list[Path]:
+    """The files whose header is none that Pillow knows; only headers are read."""
+    from PIL import Image
+
+    def good(path: Path) -> bool:
+        try:
+            with Image.open(path):
+                return True
+        except (OSError, SyntaxError, ValueError):  # what Pillow's readers raise on foreign bytes
+            return False
+
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        return [path for path, fine in zip(paths, pool.map(good, paths)) if not fine]
 
 
 def _decode(source: bytes | Path | None, mode: str, size: int | None) -> _Array | str:

@@ -29,5 +29,6 @@ def load_digits(*, seed: int = 0, limit: int | None = None) -> Data:
         name="digits",
         classes=[str(digit) for digit in range(10)],
         augment=CropFlip(1),
-        split_rule=f"class-balanced: a fixed test split of {_TEST}, one in six of the rest for validation (seed {seed})",
+        split_rule=f"class-balanced: a fixed test split of {_TEST}, one in six of the rest for validation "
+        f"(seed {seed})",
     )

@@ -26,11 +26,11 @@ _VAL_NAMES = ("validation", "valid", "val")
 def load_parquet(folder: str, *, seed: int = 0, limit: int | None = None) -> Data:
     """The images of a folder of Parquet files, decoded once into memory (uint8).
 
-    The image column (``img`` or ``image``) holds structs {bytes, path}, the label column (``label`` or ``fine_label``)
-    integers. Without validation files one in ten training images is held out, balanced over the classes.
+    The image column (``img`` or ``image``) holds structs {bytes, path}, the label column (``label`` or
+    ``fine_label``) integers. Without validation files one in ten training images is held out.
 
     Raises:
-        DataError: if files or columns are missing, or an image does not decode (row and count in the message).
+        DataError: if files or columns are missing, or images do not decode (first row and count told).
     """
     root = Path(folder)
     if not root.is_dir():
@@ -56,7 +56,7 @@ def load_parquet(folder: str, *, seed: int = 0, limit: int | None = None) -> Dat
             Images(train_set.inputs[val], train_set.labels[val]),
             test_set,
         )
-        rule = f"the source's own test files; one in ten training images for validation, class-balanced (seed {seed})"
+        rule = f"the source's own test files; one in ten training images for validation (seed {seed})"
     small = train_set.inputs.shape[-1] <= 64
     return Data(
         *splits,
@@ -84,7 +84,8 @@ def _read(files: list[Path], limit: int | None) -> Images:
         values = frame[label]
         if values.null_count() or not values.dtype.is_integer():
             raise DataError(
-                f"The column {label!r} of {path.name} holds {values.dtype} with {values.null_count()} gaps: expected integers."
+                f"The column {label!r} of {path.name} holds {values.dtype} with {values.null_count()} gaps: "
+                "expected integers."
             )
         labels.append(torch.tensor(values.to_list(), dtype=torch.int64))
         names.extend(f"row {row} of {path.name}" for row in range(len(frame)))

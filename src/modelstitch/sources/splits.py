@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def balanced_order(labels: Tensor, seed: int) -> Tensor:
-    """A seeded order of the samples (n,) such that every prefix holds the classes in their overall proportion.
+    """A seeded order of the samples (n,): every prefix holds the classes in their overall proportion.
 
-    Each sample gets its random rank within its class, as a fraction of that class; sorting by it interleaves the classes.
-    Ties (equal fractions of classes of equal size) fall by a second random number.
+    Each sample gets its random rank within its class, as a fraction of that class; sorting by it
+    interleaves the classes. Ties (equal fractions of classes of equal size) fall by a second random number.
     """
     generator = torch.Generator().manual_seed(seed)
     labels = labels if labels.ndim == 1 else torch.zeros(len(labels), dtype=torch.int64)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from .access import _raw, all_labels
+from .access import all_labels, raw_batch
 
 
 class Images:
@@ -17,8 +17,8 @@ class Images:
     def __init__(self, inputs: Tensor, labels: Tensor) -> None:
         if inputs.ndim != 4 or len(inputs) != len(labels):
             raise DataError(
-                f"Images need inputs (n, channels, height, width) and n labels, found {tuple(inputs.shape)} and "
-                f"{tuple(labels.shape)}."
+                f"Images need inputs (n, channels, height, width) and n labels, "
+                f"found {tuple(inputs.shape)} and {tuple(labels.shape)}."
             )
         self.inputs, self.labels = inputs, labels.long()
 
@@ -49,7 +49,7 @@ class Picked:
 
     def batch(self, ids: Tensor) -> tuple[Any, Tensor]:
         """The samples ``ids`` (n,) of this choice at once."""
-        return _raw(self.dataset, self.ids[ids])
+        return raw_batch(self.dataset, self.ids[ids])
 
 
 class Relabelled:
@@ -70,4 +70,4 @@ class Relabelled:
 
     def batch(self, ids: Tensor) -> tuple[Any, Tensor]:
         """The samples ``ids`` (n,) at once."""
-        return _raw(self.dataset, ids)[0], self.labels[ids]
+        return raw_batch(self.dataset, ids)[0], self.labels[ids]
