@@ -1,0 +1,55 @@
+"""modelstitch: compare trained networks by stitching the bottom of one to the top of another.
+
+Names are loaded when they are first used, so that importing the package does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    # networks
+    "Network": "network",
+    "Layer": "network",
+    # questions and answers
+    "stitch": "api",
+    "compare": "api",
+    "compare_many": "api",
+    "Comparison": "api",
+    "Stitched": "stitched",
+    # data
+    "Data": "sources.data",
+    "Batch": "sources.data",
+    "load_data": "sources.data",
+    # parts
+    "Moments": "moments",
+    "Stitcher": "stitchers",
+    "FAMILIES": "stitchers",
+    "Seam": "notation",
+    "StitchError": "errors",
+}
+
+__all__ = ["__version__", *_PLACES]
+
+if TYPE_CHECKING:
+    from .api import Comparison, compare, compare_many, stitch
+    from .errors import StitchError
+    from .moments import Moments
+    from .network import Layer, Network
+    from .notation import Seam
+    from .sources.data import Batch, Data, load_data
+    from .stitched import Stitched
+    from .stitchers import FAMILIES, Stitcher
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+    raise AttributeError(f"module 'modelstitch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -67,7 +67,9 @@ def solve(streams: Sequence[Stream], moments: dict[tuple[str, str], Moments], *,
             stitcher = stream.family.solve(moments[seam], site, **stream.options)
         for parameter in stitcher.state_dict().values():
             if not bool(torch.isfinite(parameter).all()):
-                raise FitError(f"The {stream.family.family} stitcher at {seam[0]} -> {seam[1]} is not finite after solving.")
+                raise FitError(
+                    f"The {stream.family.family} stitcher at {seam[0]} -> {seam[1]} is not finite after solving."
+                )
         device = next(iter(moments.values())).xx.device if moments else torch.device("cpu")
         stream.stitcher = stitcher.to(device).eval()
 

@@ -167,4 +167,3 @@ class _Run:
         assert self.stream.stitcher is not None
         self.stream.stitcher.eval()
         self.stream.steps += self.best_step
-

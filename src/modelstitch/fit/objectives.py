@@ -59,7 +59,9 @@ def _objective(name: str, top: Network, top_layer: str, spec: FitSpec) -> Object
     if name == "downstream":
         later = _after(top, top_layer)
         return Objective(name, later, True, _downstream(later))
-    raise StitchError(f"The objective {name!r} is unknown: expected match, task, distill, downstream, or downstream+task.")
+    raise StitchError(
+        f"The objective {name!r} is unknown: expected match, task, distill, downstream, or downstream+task."
+    )
 
 
 def _after(top: Network, top_layer: str) -> tuple[str, ...]:

@@ -93,18 +93,18 @@ class Network:
 
     def bottom(self, layer: str) -> FromInput:
         """Input -> activation at an exact cut, a module that shares the network's weights, frozen."""
-        name = self._cut(layer)
+        name = self.cut(layer)
         return FromInput(self._trace, None, {name: self._nodes[name]}, single=True)
 
     def top(self, layer: str) -> FromLayer:
         """(activation, input=None) -> output from an exact cut on. Nothing below the cut is computed."""
-        name = self._cut(layer)
+        name = self.cut(layer)
         return FromLayer(self._trace, self._nodes[name], {"output": self._trace.output}, single=True)
 
     def onward(self, layer: str, layers: Sequence[str] = ()) -> FromLayer:
         """(activation, input=None) -> {"output": ..., and each of ``layers`` after the cut}, in one forward."""
-        name = self._cut(layer)
-        stops = {later: self._nodes[self._cut(later)] for later in layers}
+        name = self.cut(layer)
+        stops = {later: self._nodes[self.cut(later)] for later in layers}
         stops["output"] = self._trace.output
         return FromLayer(self._trace, self._nodes[name], stops, single=False)
 
@@ -123,7 +123,7 @@ class Network:
         Raises:
             NetworkError: if ``stop`` lies before ``start``.
         """
-        first, last = self._cut(start), self._cut(stop)
+        first, last = self.cut(start), self.cut(stop)
         if self.cuts.index(first) > self.cuts.index(last):
             raise NetworkError(f"The segment of {self.name!r} runs backwards: {start!r} comes after {stop!r}.")
         return FromLayer(self._trace, self._nodes[first], {last: self._nodes[last]}, single=True)
@@ -155,7 +155,13 @@ class Network:
         data, output = self._options
         return Network(module, self._example, name or self.name, data=data, output=output, view=self.view)
 
-    def _cut(self, name: str) -> str:
+    def cut(self, name: str) -> str:
+        """The listed name of an exact cut.
+
+        Raises:
+            UnknownLayerError: with the closest names.
+            InexactCutError: with what bypasses the layer and the nearest exact cuts.
+        """
         layer = self.layer(name)
         if layer.exact:
             return layer.name

@@ -77,9 +77,7 @@ def ladder_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
     own = rows.filter((pl.col("control") == "pair") & (pl.col("metric").is_in(["penalty", "parameters"])))
     families = _by_parameters(own)
     if len(families) < 2:
-        raise StudyError(
-            f"No ladder for {bottom} -> {top}: expected two families at least, found {len(families)}."
-        )
+        raise StudyError(f"No ladder for {bottom} -> {top}: expected two families at least, found {len(families)}.")
     curves = {family: curve(own.filter(pl.col("family") == family)) for family in families}
     layers = {p.layer: p.depth for points in curves.values() for p in points}
     with _rc():
@@ -112,17 +110,12 @@ def scatter_figure(rows: pl.DataFrame, measure: str, *, most: int = 4000) -> Fig
     """
     own = rows.filter(pl.col("control") == "pair")
     keys = ["bottom", "bottom_layer", "top", "top_layer"]
-    wide = (
-        own.filter(pl.col("metric") == "penalty").group_by([*keys, "top_depth"]).agg(pl.col("value").mean())
-    )
-    other = (
-        own.filter(pl.col("metric") == measure).group_by(keys).agg(pl.col("value").mean().alias("measure"))
-    )
+    wide = own.filter(pl.col("metric") == "penalty").group_by([*keys, "top_depth"]).agg(pl.col("value").mean())
+    other = own.filter(pl.col("metric") == measure).group_by(keys).agg(pl.col("value").mean().alias("measure"))
     both = wide.join(other, on=keys).drop_nulls(["value", "measure"]).sort(keys)
     if not 2 <= len(both) <= most:
         raise StudyError(
-            f"No scatter of penalty against {measure}: expected 2 to {most} seams "
-            f"that have both, found {len(both)}."
+            f"No scatter of penalty against {measure}: expected 2 to {most} seams that have both, found {len(both)}."
         )
     x, y = both["measure"].to_numpy(), both["value"].to_numpy()
     with _rc():
@@ -187,18 +180,14 @@ def _draw(axes: Any, points: Sequence[Point], control: str) -> None:
     front = 5 if control == "pair" else 3
     # A point without an interval gets no bar, rather than one of length 0.
     if control == "pair" and all(p.sure for p in points) and len(points) > 1:
-        axes.fill_between(
-            x, [p.low for p in points], [p.high for p in points], color=look.colour, alpha=0.16, lw=0
-        )
+        axes.fill_between(x, [p.low for p in points], [p.high for p in points], color=look.colour, alpha=0.16, lw=0)
     axes.plot(x, y, color=look.colour, ls=look.dash, lw=look.width, zorder=front)
     axes.plot(x, y, color=look.colour, ls="none", marker=look.marker, ms=4.5 if control == "pair" else 3.6,
               mec="white" if look.marker != "x" else look.colour, mew=0.5 if look.marker != "x" else 1.2,
               zorder=front + 0.1)  # fmt: skip
     for p in points:
         if p.sure:
-            axes.plot(
-                [p.depth, p.depth], [p.low, p.high], color=look.colour, lw=0.9, alpha=0.75, zorder=front - 0.1
-            )
+            axes.plot([p.depth, p.depth], [p.low, p.high], color=look.colour, lw=0.9, alpha=0.75, zorder=front - 0.1)
 
 
 def _layer_axis(axes: Any, points: Sequence[Point], top: str) -> None:

@@ -88,11 +88,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
         try:
             config = record["config"]
             head = {
-                **{
-                    f"{side}{key}": config[side].get(name)
-                    for side in ("bottom", "top")
-                    for key, name in _ENDS
-                },
+                **{f"{side}{key}": config[side].get(name) for side in ("bottom", "top") for key, name in _ENDS},
                 "control": config["control"],
                 **{key: config.get(key) for key in ("family", "objective", "init", "seed", "normalisation")},
                 "cell": record["cell"],
@@ -102,9 +98,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
                 rows.append({**head, "metric": metric["metric"], **rest})
         except (KeyError, TypeError, AttributeError) as error:
             cell = record.get("cell", "without a name") if isinstance(record, Mapping) else repr(record)
-            raise StudyError(
-                f"The record {cell} cannot be shown: expected {error} in it, found none."
-            ) from error
+            raise StudyError(f"The record {cell} cannot be shown: expected {error} in it, found none.") from error
     return pl.DataFrame(rows, schema=_SCHEMA, strict=False)
 
 
@@ -140,15 +134,10 @@ def panel(table: pl.DataFrame, bottom: str, top: str, setting: Setting | None = 
 
     With a setting, only its rows; the identity control stays, since it has nothing to fit.
     """
-    rows = table.filter(
-        (pl.col("top") == top) & ((pl.col("bottom") == bottom) | pl.col("control").is_in(_OF_THE_TOP))
-    )
+    rows = table.filter((pl.col("top") == top) & ((pl.col("bottom") == bottom) | pl.col("control").is_in(_OF_THE_TOP)))
     if setting is not None:
         same = pl.all_horizontal(
-            *(
-                pl.col(key).eq_missing(pl.lit(value, dtype=pl.String))
-                for key, value in setting._asdict().items()
-            )
+            *(pl.col(key).eq_missing(pl.lit(value, dtype=pl.String)) for key, value in setting._asdict().items())
         )
         rows = rows.filter(same | (pl.col("control") == "identity"))
     return rows
@@ -159,9 +148,7 @@ def matched(table: pl.DataFrame) -> pl.DataFrame:
     keys = ["bottom", "top", "control", "top_layer"]
     gap = (pl.col("bottom_depth") - pl.col("top_depth")).abs().fill_null(0.0)
     ranked = table.with_columns(gap.alias("_gap"), pl.col("bottom_index").fill_null(0).alias("_at"))
-    nearest = (
-        ranked.sort("_gap", "_at").group_by(keys, maintain_order=True).agg(pl.col("bottom_layer").first())
-    )
+    nearest = ranked.sort("_gap", "_at").group_by(keys, maintain_order=True).agg(pl.col("bottom_layer").first())
     return table.join(nearest, on=[*keys, "bottom_layer"], how="semi", nulls_equal=True)
 
 
@@ -171,9 +158,7 @@ def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") ->
         (pl.col("control") == control) & (pl.col("metric") == metric) & pl.col("value").is_not_null()
     )
     points = []
-    for _, part in chosen.sort("top_depth", "top_index", nulls_last=True).group_by(
-        "top_layer", maintain_order=True
-    ):
+    for _, part in chosen.sort("top_depth", "top_index", nulls_last=True).group_by("top_layer", maintain_order=True):
         value = float(part["value"].mean())  # type: ignore[arg-type]
         sure = part["low"].null_count() == 0 and part["high"].null_count() == 0
         low, high = (part["low"].min(), part["high"].max()) if sure else (value, value)

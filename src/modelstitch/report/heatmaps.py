@@ -25,11 +25,7 @@ def matrix(rows: pl.DataFrame, metric: str) -> tuple[list[str], list[str], np.nd
     bottoms = _ordered(own, "bottom")
     tops = _ordered(own, "top")
     values = np.full((len(bottoms), len(tops)), np.nan)
-    means = (
-        own.filter(pl.col("metric") == metric)
-        .group_by("bottom_layer", "top_layer")
-        .agg(pl.col("value").mean())
-    )
+    means = own.filter(pl.col("metric") == metric).group_by("bottom_layer", "top_layer").agg(pl.col("value").mean())
     for bottom_layer, top_layer, value in means.iter_rows():
         if value is not None:
             values[bottoms.index(bottom_layer), tops.index(top_layer)] = value
@@ -50,9 +46,7 @@ def matrix_figure(
 
     present = [m for m in metrics if not np.isnan(matrix(rows, m)[2]).all()]
     if not present:
-        raise StudyError(
-            f"No matrix for {bottom} -> {top}: expected one of {', '.join(metrics)}, found none."
-        )
+        raise StudyError(f"No matrix for {bottom} -> {top}: expected one of {', '.join(metrics)}, found none.")
     diagonal = _diagonal(rows)
     bottoms, tops, _ = matrix(rows, present[0])
     side, gap, head = 2.75, 0.18, 0.32  # inches
@@ -115,9 +109,7 @@ def _heat(axes: Any, values: np.ndarray[Any, Any], metric: str) -> None:
         red, green, blue, _ = drawn.cmap(norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         text = number(value, 1 if metric == "penalty" and math.fabs(value) < 9.95 else digits)
-        axes.text(
-            column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "#222222"
-        )
+        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "#222222")
 
 
 def _mark(axes: Any, diagonal: set[tuple[str, str]], bottoms: list[str], tops: list[str]) -> None:

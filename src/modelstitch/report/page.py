@@ -126,9 +126,7 @@ def _scatters(table: pl.DataFrame, lead: Setting, drawn: _Drawings) -> list[Any]
     """Penalty against each measure over all pairs, where at least five seams have both."""
     rows = pl.concat([panel(table, bottom, top, lead) for bottom, top in pairs(table)])
     own = rows.filter(pl.col("control") == "pair")
-    known = [
-        m for m in _MEASURES if len(own.filter((pl.col("metric") == m) & pl.col("value").is_not_null())) >= 5
-    ]
+    known = [m for m in _MEASURES if len(own.filter((pl.col("metric") == m) & pl.col("value").is_not_null())) >= 5]
     return [drawn.add(scatter_figure(own, m), f"Penalty against {m}") for m in known]
 
 

@@ -57,9 +57,7 @@ RC = {
 
 def plain(text: object) -> str:
     """Untrusted text without control characters and lone surrogates, which no page can hold."""
-    return "".join(
-        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNING else c for c in str(text)
-    )
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNING else c for c in str(text))
 
 
 def short(text: object, most: int = 22) -> str:

@@ -35,9 +35,7 @@ def to_svg(fig: Figure, *, title: str = "", prefix: str | None = None) -> str:
         # Glyphs are the browser's, so one that our measuring font lacks is no loss.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message=".*font.*", category=UserWarning)
-        fig.savefig(
-            buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
+        fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     drawn = buffer.getvalue()
     root = ET.fromstring(drawn)
     if prefix is None:
@@ -59,9 +57,7 @@ def _own(element: ET.Element, prefix: str) -> None:
     if _HREF in element.attrib:
         target = element.attrib.pop(_HREF)
         # Pictures (heat maps) come as data; everything else points into this drawing.
-        element.set(
-            "href", target if target.startswith("data:image/png;") else f"#{prefix}{target.lstrip('#')}"
-        )
+        element.set("href", target if target.startswith("data:image/png;") else f"#{prefix}{target.lstrip('#')}")
     for key, value in element.attrib.items():
         if "url(" in value:
             element.set(key, _URL.sub(rf"url(#{prefix}\1)", value))
@@ -71,9 +67,7 @@ def _dress(root: ET.Element, title: str, prefix: str) -> None:
     width = root.attrib.pop("width", "")
     root.attrib.pop("height", None)
     points = float(width.removesuffix("pt") or 400)
-    root.set(
-        "style", f"stroke-linejoin:round;stroke-linecap:butt;width:100%;max-width:{points * 4 / 3:.0f}px"
-    )
+    root.set("style", f"stroke-linejoin:round;stroke-linecap:butt;width:100%;max-width:{points * 4 / 3:.0f}px")
     root.set("role", "img")
     if title:
         label = ET.Element(f"{{{_SVG}}}title", {"id": f"{prefix}title"})

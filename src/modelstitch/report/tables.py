@@ -58,9 +58,7 @@ def penalty_table(rows: pl.DataFrame, caption: str) -> Table:
         line = [_layer(curves["pair"].get(layer, place)), Cell(number(place.depth, 2))]
         line += [_value(curves[c].get(layer), mark=c) for c in present]
         line.append(_normalised(*(curves[c].get(layer) for c in ("pair", "self", "random"))))
-        line += [
-            _value(points.get(layer), digits=2 if name[0] in "RO" else 1) for name, points in extras.items()
-        ]
+        line += [_value(points.get(layer), digits=2 if name[0] in "RO" else 1) for name, points in extras.items()]
         body.append(tuple(line))
     unit = next(iter(layers.values())).unit if layers else "points"
     head = ("layer", "depth", *(f"{c}, {unit}" if c == "pair" else c for c in present), "normalised", *extras)
@@ -152,9 +150,7 @@ def notes_table(records: Sequence[Mapping[str, Any]]) -> Table:
     for record in records:
         for note in record.get("notes") or ():
             counts[plain(note)] = counts.get(plain(note), 0) + 1
-    body = [
-        (Cell(note), Cell(str(n))) for note, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
+    body = [(Cell(note), Cell(str(n))) for note, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     return Table("Notes of the cells", ("note", "cells"), tuple(body))
 
 

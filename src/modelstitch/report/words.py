@@ -83,9 +83,7 @@ def _near_zero(pair: list[Point]) -> Remark:
     level = f"{number(verdicts.near_level(unit))} {unit}".strip()
     at = {name: [p for p in pair if verdicts.state(p) == name] for name in ("near", "better", "off", "open")}
     better = f" At {_layers(at['better'])} the stitch is better than the top alone." if at["better"] else ""
-    base = (
-        "" if all(p.sure for p in pair) else " This is judged by values alone, since intervals are missing."
-    )
+    base = "" if all(p.sure for p in pair) else " This is judged by values alone, since intervals are missing."
     if at["off"]:
         text = f"The penalty does not stay near 0: it is above {level} at {_layers(at['off'])}."
         return Remark("contrary", text + better + base)
@@ -99,27 +97,20 @@ def _near_zero(pair: list[Point]) -> Remark:
 def _random(rows: pl.DataFrame) -> Remark:
     points = curve(rows, "random")
     if not points:
-        return Remark(
-            "gap", "There is no random control, so nothing tells what the stitcher could do by itself."
-        )
+        return Remark("gap", "There is no random control, so nothing tells what the stitcher could do by itself.")
     first, last = points[0], points[-1]
     span = f"from {_amount(first)} at {plain(first.layer)} to {_amount(last)} at {plain(last.layer)}"
     if len(points) < 2:
         return Remark("open", f"The random control was measured at one layer only: {_amount(first)}.")
     if verdicts.rises(points) and verdicts.state(last) == "off":
-        text = (
-            f"The random control rises with depth, {span}: at depth, the stitcher alone cannot do the work."
-        )
+        text = f"The random control rises with depth, {span}: at depth, the stitcher alone cannot do the work."
         return Remark("finding", text)
     if verdicts.rises(points):
-        text = (
-            f"The random control rises with depth, but only {span}: the stitcher alone does much of the work."
-        )
+        text = f"The random control rises with depth, but only {span}: the stitcher alone does much of the work."
         return Remark("contrary", text)
     return Remark(
         "contrary",
-        f"The random control does not rise with depth ({span}): "
-        "here a low penalty says little about training.",
+        f"The random control does not rise with depth ({span}): here a low penalty says little about training.",
     )
 
 
@@ -132,9 +123,7 @@ def _identity(rows: pl.DataFrame) -> Remark:
     ends = dict.fromkeys(number(p.value, signed=True) for p in (low, high))
     span = f"{' to '.join(ends)} {low.unit}".strip()
     if not near:
-        return Remark(
-            "finding", f"Without a map (identity) the penalty is {span}: far off, so the map is needed."
-        )
+        return Remark("finding", f"Without a map (identity) the penalty is {span}: far off, so the map is needed.")
     return Remark(
         "contrary",
         f"Without a map (identity) the penalty is {span}, not far off at {_layers(near)}: "
@@ -171,9 +160,7 @@ def _beside(rows: pl.DataFrame, low: list[Point], control: str) -> list[Remark]:
     remarks = []
     equal = [p for p in low if p.layer in points and verdicts.as_good(points[p.layer], p)]
     for name, part in _by_place(equal):
-        remarks.append(
-            Remark("warning", f"Low penalty at {_layers(part)}{name} is not evidence: {_BECAUSE[control]}.")
-        )
+        remarks.append(Remark("warning", f"Low penalty at {_layers(part)}{name} is not evidence: {_BECAUSE[control]}."))
     late = [p for p in low if p.depth >= verdicts.LATE and p.layer not in points]
     if control == "class-noise" and late:
         remarks.append(

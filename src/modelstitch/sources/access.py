@@ -40,8 +40,7 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
         samples = [dataset[int(i)] for i in ids]
         if not all(isinstance(sample, tuple | list) and len(sample) == 2 for sample in samples):
             raise DataError(
-                f"The dataset's samples are of type {type(samples[0]).__name__}: "
-                "expected pairs (input, label)."
+                f"The dataset's samples are of type {type(samples[0]).__name__}: expected pairs (input, label)."
             )
         try:
             inputs, labels = default_collate(samples)
@@ -53,9 +52,7 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
             ) from error
     labels = torch.as_tensor(labels)
     if labels.is_floating_point() or labels.is_complex():
-        raise DataError(
-            f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes."
-        )
+        raise DataError(f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes.")
     return inputs, labels.long()
 
 

@@ -242,9 +242,7 @@ class Data:
     def _check_labels(self, labels: Tensor, split: str) -> None:
         self._check_range(labels, split)
         if split == "fit" and labels.ndim == 1 and bool((labels == labels[0]).all()):
-            raise DataError(
-                f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes."
-            )
+            raise DataError(f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes.")
 
     def _check_range(self, labels: Tensor, split: str) -> None:
         high = self._n_classes

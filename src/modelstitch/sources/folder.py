@@ -95,8 +95,7 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         for path in paths:
             digest.update(f"{split} {path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
     sets = (
-        Files(paths, one, size=size)
-        for paths, one in ((fit, labels[fit_ids]), (val, val_labels), (test, test_labels))
+        Files(paths, one, size=size) for paths, one in ((fit, labels[fit_ids]), (val, val_labels), (test, test_labels))
     )
     return Data(
         *sets,
@@ -114,9 +113,7 @@ def _parse(spec: str) -> tuple[str, int | None]:
         return folder, None
     key, _, value = option.partition("=")
     if key != "size" or not value.isdecimal() or int(value) < 1:
-        raise DataError(
-            f"The folder option {option!r} is not known: expected 'size=' and a number of pixels."
-        )
+        raise DataError(f"The folder option {option!r} is not known: expected 'size=' and a number of pixels.")
     return folder, int(value)
 
 
@@ -129,9 +126,7 @@ def _list(base: Path, classes: list[str]) -> tuple[list[Path], Tensor]:
     labels: list[int] = []
     unknown = sorted(path.name for path in base.iterdir() if path.is_dir() and path.name not in classes)
     if unknown:
-        raise DataError(
-            f"The class {unknown[0]!r} of the folder {str(base)!r} is not in the training folder."
-        )
+        raise DataError(f"The class {unknown[0]!r} of the folder {str(base)!r} is not in the training folder.")
     for label, name in enumerate(classes):
         here = base / name
         found = sorted(p for p in here.rglob("*") if p.suffix.lower() in _SUFFIXES) if here.is_dir() else []

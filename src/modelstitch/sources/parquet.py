@@ -34,9 +34,7 @@ def load_parquet(folder: str, *, seed: int = 0, limit: int | None = None) -> Dat
     """
     root = Path(folder)
     if not root.is_dir():
-        raise DataError(
-            f"There is no folder {folder!r}: expected one with train-*.parquet and test-*.parquet."
-        )
+        raise DataError(f"There is no folder {folder!r}: expected one with train-*.parquet and test-*.parquet.")
     train, test = (_files(root, (part,)) for part in ("train", "test"))
     if not train or not test:
         part = "train" if not train else "test"
@@ -91,9 +89,7 @@ def _read(files: list[Path], limit: int | None) -> Images:
         names.extend(f"row {row} of {path.name}" for row in range(len(frame)))
         sources.extend(_bytes(frame[image], path))
     if not sources:
-        raise DataError(
-            f"{', '.join(path.name for path in files)} hold no rows: expected at least one image."
-        )
+        raise DataError(f"{', '.join(path.name for path in files)} hold no rows: expected at least one image.")
     return Images(decode_all(sources, names.__getitem__), torch.cat(labels))
 
 
@@ -105,18 +101,14 @@ def _frame(path: Path, n_rows: int | None) -> polars.DataFrame:
         columns = [name for name in known if name in _IMAGE + _LABEL]
         return polars.read_parquet(path, n_rows=n_rows, columns=columns or None)
     except (polars.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}): copy it again."
-        ) from error
+        raise DataError(f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}): copy it again.") from error
 
 
 def _column(frame: polars.DataFrame, names: tuple[str, ...], path: Path) -> str:
     for name in names:
         if name in frame.columns:
             return name
-    raise DataError(
-        f"{path.name} has no column {' or '.join(map(repr, names))}: found {', '.join(frame.columns)}."
-    )
+    raise DataError(f"{path.name} has no column {' or '.join(map(repr, names))}: found {', '.join(frame.columns)}.")
 
 
 def _bytes(column: polars.Series, path: Path) -> list[bytes | None]:

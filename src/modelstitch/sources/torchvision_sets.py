@@ -22,9 +22,7 @@ SETS: dict[str, tuple[str, bool]] = {  # name: torchvision's class, whether its 
 }
 
 
-def load_torchvision(
-    name: str, root: str, *, seed: int = 0, limit: int | None = None, download: bool = False
-) -> Data:
+def load_torchvision(name: str, root: str, *, seed: int = 0, limit: int | None = None, download: bool = False) -> Data:
     """A torchvision set from ``root``, in memory as uint8; one in ten training images is held out.
 
     torchvision checks the CIFAR and SVHN files against their published checksums before it reads them.
@@ -65,9 +63,7 @@ def _read(title: str, name: str, root: str, *, train: bool, download: bool) -> A
     split: dict[str, Any] = {"split": "train" if train else "test"} if title == "SVHN" else {"train": train}
     try:
         return reader(root, download=download, **split)
-    except (
-        Exception
-    ) as error:  # torchvision has no error of its own: missing, corrupt and offline all end here
+    except Exception as error:  # torchvision has no error of its own: missing, corrupt and offline all end here
         if download:
             raise DataError(
                 f"{title} could not be downloaded to {root!r} ({str(error).splitlines()[0]}): "

@@ -57,9 +57,7 @@ class Relabelled:
 
     def __init__(self, dataset: Any, labels: Tensor) -> None:
         if len(labels) != len(dataset):
-            raise DataError(
-                f"{len(labels)} labels cannot be given to {len(dataset)} samples: expected one for each."
-            )
+            raise DataError(f"{len(labels)} labels cannot be given to {len(dataset)} samples: expected one for each.")
         self.dataset, self.labels = dataset, torch.as_tensor(labels).long()
 
     def __len__(self) -> int:

@@ -78,9 +78,7 @@ def clean(folder: Path) -> list[Path]:
             continue
         with contextlib.suppress(FileNotFoundError):  # its writer has just finished
             here = found["host"] == _host()
-            left = (
-                not _alive(int(found["pid"])) if here else time.time() - path.stat().st_mtime > _STALE_AFTER
-            )
+            left = not _alive(int(found["pid"])) if here else time.time() - path.stat().st_mtime > _STALE_AFTER
             if left:
                 path.unlink()
                 removed.append(path)

@@ -40,9 +40,7 @@ def canonical_json(value: Any, *, what: str = "record", indent: int | None = Non
         text.encode()  # half a surrogate pair in a name cannot be stored
         return text
     except (TypeError, ValueError) as error:
-        raise StudyError(
-            f"The {what} cannot be written as JSON: expected plain values, found {error}."
-        ) from error
+        raise StudyError(f"The {what} cannot be written as JSON: expected plain values, found {error}.") from error
 
 
 def cell_hash(config: Mapping[str, Any]) -> str:

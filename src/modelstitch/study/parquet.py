@@ -31,9 +31,7 @@ def records_to_parquet(records: Sequence[Record], path: str | Path) -> None:
         StudyError: there is nothing to write, a record holds NaN, or the folder cannot be written to.
     """
     if not records:
-        raise StudyError(
-            f"There is nothing to export to {path}: expected finished cells, found none; run the study."
-        )
+        raise StudyError(f"There is nothing to export to {path}: expected finished cells, found none; run the study.")
     rows = [
         {
             "version": record["version"],

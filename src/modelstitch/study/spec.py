@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from ..errors import StitchError, StudyError
+from ..fit.options import FitSpec
 from ..notation import parse
 
 CONTROLS = ("self", "random", "identity", "class-noise", "shuffled")
@@ -82,32 +83,6 @@ class DonorRef(_Part):
         if self.model is not None and not _MODEL.fullmatch(self.model):
             raise ValueError("a model name such as 'timm:resnet18' or 'zoo:resnet20'")
         return self
-
-
-class FitSpec(_Part):
-    """How each stitcher is fitted.
-
-    Attributes:
-        batch_size: examples per step.
-        steps: most optimiser steps (objectives other than ``match``).
-        learning_rate: of Adam.
-        weight_decay: of the stitcher's weights.
-        eval_every: steps between two looks at the validation split.
-        patience: looks without improvement before it stops.
-        init: start from the closed form, or at random.
-        samples: fit examples used; None is all of them.
-        augment: whether the data's augmentation recipe is applied to fit batches.
-    """
-
-    batch_size: Count = 128
-    steps: Count = 200
-    learning_rate: Rate = 1e-3
-    weight_decay: NotNegative = 0.0
-    eval_every: Count = 20
-    patience: Count = 5
-    init: Literal["closed", "random"] = "closed"
-    samples: Count | None = None
-    augment: Annotated[bool, Field(strict=True)] = True
 
 
 class StudySpec(_Part):
@@ -173,9 +148,7 @@ class StudySpec(_Part):
         if value in ("matching", "all"):
             return value
         if not isinstance(value, list | tuple) or not value or not all(isinstance(n, str) for n in value):
-            raise ValueError(
-                "'matching', 'all', or a list of layers such as 'layer2' or 'layer2 -> blocks.4'"
-            )
+            raise ValueError("'matching', 'all', or a list of layers such as 'layer2' or 'layer2 -> blocks.4'")
         for text in value:
             try:
                 seam = parse(text)

@@ -96,9 +96,7 @@ class Store:
         """
         path = self._file(cell)
         if not path.is_file():
-            raise StudyError(
-                f"The cell {cell} is not in {self.path}: expected a finished cell, found no file."
-            )
+            raise StudyError(f"The cell {cell} is not in {self.path}: expected a finished cell, found no file.")
         record = _read_json(path)
         check_record(record, path)
         if record["cell"] != cell:
@@ -132,8 +130,7 @@ class Store:
                 continue
             if path.suffix != ".json" or not _NAME.fullmatch(path.stem):
                 raise StudyError(
-                    f"{path} is foreign: expected only files named <hash>.json, "
-                    f"found {path.name!r}; move it away."
+                    f"{path} is foreign: expected only files named <hash>.json, found {path.name!r}; move it away."
                 )
             found.append(self.read(path.stem))
         return found
@@ -174,8 +171,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StudyError(
-            f"{path} cannot be read: expected JSON, found {error}; "
-            "move it away, and what it held is run again."
+            f"{path} cannot be read: expected JSON, found {error}; move it away, and what it held is run again."
         ) from error
     if not isinstance(value, dict):
         raise StudyError(f"{path} cannot be read: expected a JSON object, found {type(value).__name__}.")

@@ -1,0 +1,89 @@
+"""Class noise: activations that know the label and nothing else (after Smith et al. 2025).
+
+At the seam each class has one fixed random tensor; a sample's activation is its class's tensor plus noise, scaled to
+the genuine activations. If it stitches as well as a network's bottom, the penalty only says that classes are separable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..fit.senders import Send, view_of
+from ..network import Layer, Network
+from ..sources.data import Batch, Data
+
+SAMPLES = 1024
+NOISE = 1.0  # standard deviation of the noise over that of the class tensors
+
+
+class ClassNoise:
+    """A sender of class noise at the layers of a top network.
+
+    Args:
+        top: the network whose activations are imitated; its layers are the sender's layers.
+        data: gives the scale of genuine activations (fit split) and the classes.
+        noise: standard deviation of the noise relative to that of the class tensors. The sum is scaled to the genuine
+            mean and standard deviation of each channel.
+        seed: of the class tensors.
+
+    Raises:
+        DataError: if the data have no classes.
+    """
+
+    name = "class-noise"
+
+    def __init__(self, top: Network, data: Data, *, noise: float = NOISE, seed: int = 0) -> None:
+        if data.labels("test").ndim != 1:
+            raise DataError("The class-noise control needs one class label per sample; leave it out for sequences.")
+        self.top, self.data, self.noise, self.seed = top, data, noise, seed
+
+    def layer(self, name: str) -> Layer:
+        return self.top.layer(name)
+
+    def open(self, layers: Sequence[str], device: torch.device) -> Send:
+        names = list(dict.fromkeys(layers))
+        scales = self._scales(names, device)
+        tensors = {name: self._tensors(name).to(device) for name in names}
+        share = 1 / (1 + self.noise**2) ** 0.5
+
+        def send(batch: Batch) -> dict[str, Tensor]:
+            generator = torch.Generator().manual_seed(_seed(self.seed, batch.ids))
+            result = {}
+            for name in names:
+                mean, std = scales[name]
+                signal = tensors[name][batch.labels.to(device)]
+                noise = torch.randn(signal.shape, generator=generator).to(device)
+                result[name] = mean + std * share * (signal + self.noise * noise)
+            return result
+
+        return send
+
+    def _tensors(self, name: str) -> Tensor:
+        generator = torch.Generator().manual_seed(_seed(self.seed, torch.tensor([len(name)]), name))
+        return torch.randn(self.data.n_classes, *self.top.layer(name).shape, generator=generator)
+
+    def _scales(self, names: list[str], device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
+        """Mean and standard deviation of each channel, shaped to broadcast against the activation."""
+        taps = self.top.taps(names).to(device)
+        parts: dict[str, list[Tensor]] = {name: [] for name in names}
+        with torch.no_grad():
+            for batch in self.data.batches("fit", 256, limit=min(SAMPLES, self.data.size("fit"))):
+                for name, value in taps(view_of(self.top, batch, device)).items():
+                    parts[name].append(value)
+        scales = {}
+        for name in names:
+            value = torch.cat(parts[name])
+            channel = 1 if self.top.layer(name).kind == "map" else value.ndim - 1
+            others = [d for d in range(value.ndim) if d != channel]
+            scales[name] = (value.mean(others, keepdim=True), value.std(others, keepdim=True))
+        return scales
+
+
+def _seed(seed: int, ids: Tensor, purpose: str = "") -> int:
+    digest = hashlib.sha256(f"{seed}/{purpose}/".encode() + ids.cpu().numpy().tobytes()).digest()
+    return int.from_bytes(digest[:7], "big")

@@ -1,0 +1,1 @@
+"""Where sweeps run: in this process, or on a Ray cluster."""

@@ -1,0 +1,108 @@
+"""Run a plan: what the store holds is kept, what is missing is fitted, and the donors are proved unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from ..errors import StudyError
+from ..network import Network
+from ..sources.data import Data
+from .canonical import Record
+from .engines import local
+from .plan import Axes, Cell, Donor, Place, plan
+from .store import Store
+from .sweep import Bench, Tell
+
+
+def describe_donor(network: Network) -> Donor:
+    """What a plan needs to know of a network."""
+    order = network.cuts
+
+    def place(name: str) -> Place:
+        layer = network.layer(name)
+        return Place(name, round(layer.depth, 6), order.index(name), (layer.kind, layer.shape))
+
+    return Donor(
+        network.name,
+        network.fingerprint(),
+        tuple(place(name) for name in network.blocks),
+        tuple(place(name) for name in order),
+    )
+
+
+def data_config(data: Data) -> dict[str, Any]:
+    """What a record states about the data."""
+    stated = data.describe()
+    return {key: stated[key] for key in ("name", "fingerprint", "fit", "val", "test", "augment", "splits")}
+
+
+def run(
+    networks: Sequence[Network],
+    pairs: Iterable[tuple[str, str]],
+    data: Data,
+    axes: Axes,
+    *,
+    store: Store | None = None,
+    device: str = "auto",
+    tell: Tell | None = None,
+) -> list[Record]:
+    """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
+
+    Raises:
+        StudyError: if two donors share a name, or a donor changed while it was used.
+    """
+    named = {network.name: network for network in networks}
+    if len(named) < len(networks):
+        raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
+    if axes.normalisation != "frozen":
+        raise StudyError(f"The normalisation policy {axes.normalisation!r} is not offered yet: use 'frozen'.")
+    donors = {name: describe_donor(network) for name, network in named.items()}
+    cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data))
+    bench = Bench(named, data, axes.fit, pick_device(device))
+    found = run_cells(cells, bench, store=store, tell=tell)
+    for name, network in named.items():
+        if network.fingerprint() != donors[name].fingerprint:
+            raise StudyError(
+                f"The donor {name!r} changed while it was stitched: expected frozen weights and buffers; "
+                "do not train or move it meanwhile."
+            )
+    return found
+
+
+def run_cells(cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell: Tell | None = None) -> list[Record]:
+    """The records of all cells: read where finished, else run."""
+    missing = [cell for cell in cells if store is None or not store.has(cell.hash)]
+    groups: dict[Any, list[Cell]] = {}
+    for cell in missing:
+        groups.setdefault(cell.sweep, []).append(cell)
+    fresh = {record["cell"]: record for record in local.run(list(groups.values()), bench, store, tell)}
+    records = []
+    for cell in cells:
+        if cell.hash in fresh:
+            records.append(fresh[cell.hash])
+        else:
+            assert store is not None
+            records.append(store.read(cell.hash))
+    return records
+
+
+def pick_device(device: str) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is one, else the CPU.
+
+    Raises:
+        StudyError: if the device is unknown or not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        line = str(error).splitlines()[0]
+        raise StudyError(
+            f"The device {device!r} cannot be used: expected 'cpu', 'cuda' or 'auto', found {line}."
+        ) from error
+    return found
