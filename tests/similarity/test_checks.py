@@ -87,7 +87,7 @@ def test_what_leaves_is_never_nan_and_never_out_of_range():
     assert bounded(1 + 1e-12, 0, 1, "me") == 1.0
     with pytest.raises(NonFiniteError, match="me came out as nan"):
         bounded(float("nan"), 0, 1, "me")
-    with pytest.raises(MeasureError, match="me came out as 1.1: expected a value from 0 to 1"):
+    with pytest.raises(MeasureError, match=r"me came out as 1\.1: expected a value from 0 to 1"):
         bounded(1.1, 0, 1, "me")
 
 
@@ -106,3 +106,13 @@ def test_any_real_dtype_and_gradients_are_taken():
     assert MEASURES["cka_linear_biased"](X.float().numpy()[::-1], Y.flip(0)) == pytest.approx(expected)
     assert MEASURES["cka_linear_biased"]((X * 10).to(torch.int8), Y) == pytest.approx(expected, abs=0.05)
     assert MEASURES["cka_linear_biased"](X.bfloat16(), Y) == pytest.approx(expected, abs=0.05)
+
+
+def test_what_enters_a_product_is_centred_of_unit_norm_and_exactly_0_where_constant():
+    x = torch.cat([X + 1e3, torch.full((30, 1), 1e12 / 3)], 1)
+    a, b = pair(x, Y.float(), measure="me", needed=3)
+    assert a.dtype == b.dtype == torch.float64
+    assert torch.equal(a[:, -1], torch.zeros(30, dtype=torch.float64))
+    for side in (a, b):
+        assert torch.linalg.norm(side) == pytest.approx(1, abs=1e-12)
+        assert side.mean(0).abs().max() < 1e-15
