@@ -1,0 +1,122 @@
+"""Canonical correlations: mean squared, mean, of the leading directions (SVCCA), weighted (PWCCA).
+
+Raghu, Gilmer, Yosinski and Sohl-Dickstein, "SVCCA", NeurIPS 2017.
+Morcos, Raghu and Bengio, "Insights on representational similarity in neural networks", NeurIPS 2018 (PWCCA).
+Kornblith et al., ICML 2019, sections 5.2 and 5.3 (all of them side by side).
+
+The canonical correlations are the singular values of the cosines between the two sides' directions;
+directions below ``subspace.RANK_TOLERANCE`` of the largest do not count. There are min(r, s) of them for
+ranks r and s.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import MeasureError
+from ..moments import Moments
+from .checks import Matrix, bounded
+from .subspace import Subspaces
+
+MEAN_SQUARED, MEAN, SVCCA, PWCCA = "cca_mean_squared", "cca_mean", "svcca", "pwcca"
+SVCCA_SHARE = 0.99
+# Correlations closer than this share their canonical directions in no definite way: rounding decides.
+_TIE, _TIE_FROM_MOMENTS = 1e-10, 1e-8
+# Where all of them are this close, no weights could change their mean.
+_ALL_EQUAL = 1e-7
+
+
+def cca_mean_squared(x: Matrix, y: Matrix) -> float:
+    """The mean of the squared canonical correlations of x (n, p), y (n, q).
+
+    Raises:
+        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 3, or a side that
+            varies in n - 1 directions, where the value is 1 whatever the other.
+    """
+    return _mean_squared(Subspaces.of(x, y, MEAN_SQUARED))
+
+
+def cca_mean_squared_from_moments(moments: Moments) -> float:
+    """:func:`cca_mean_squared` from sums over examples."""
+    return _mean_squared(Subspaces.from_moments(moments, MEAN_SQUARED))
+
+
+def cca_mean(x: Matrix, y: Matrix) -> float:
+    """The mean canonical correlation of x (n, p), y (n, q); raises as :func:`cca_mean_squared`."""
+    return _mean(Subspaces.of(x, y, MEAN), MEAN)
+
+
+def cca_mean_from_moments(moments: Moments) -> float:
+    """:func:`cca_mean` from sums over examples."""
+    return _mean(Subspaces.from_moments(moments, MEAN), MEAN)
+
+
+def svcca(x: Matrix, y: Matrix, *, share: float = SVCCA_SHARE) -> float:
+    """The mean canonical correlation of the principal components that hold ``share`` of each side's variance.
+
+    Equal principal values at the edge are kept together. Raises as :func:`cca_mean_squared`, after the
+    reduction.
+    """
+    return _mean(Subspaces.of(x, y, SVCCA).leading(_checked(share)), SVCCA)
+
+
+def svcca_from_moments(moments: Moments, *, share: float = SVCCA_SHARE) -> float:
+    """:func:`svcca` from sums over examples."""
+    return _mean(Subspaces.from_moments(moments, SVCCA).leading(_checked(share)), SVCCA)
+
+
+def pwcca(x: Matrix, y: Matrix) -> float:
+    """The canonical correlations of x (n, p), y (n, q), weighted by how much of *x* their directions carry.
+
+    The weight of the i-th is the sum over x's columns of |<h_i, column>|, h_i the unit canonical variate of
+    x; the weights are divided by their sum. Not symmetric.
+
+    Raises:
+        MeasureError, NonFiniteError: as :func:`cca_mean_squared`; and where some, not all, correlations are
+            equal (as when the two share features exactly), since the variates and so the weights are not
+            determined then.
+    """
+    return _weighted(Subspaces.of(x, y, PWCCA), _TIE)
+
+
+def pwcca_from_moments(moments: Moments) -> float:
+    """:func:`pwcca` from sums over examples."""
+    return _weighted(Subspaces.from_moments(moments, PWCCA), _TIE_FROM_MOMENTS)
+
+
+def _correlations(s: Subspaces, measure: str) -> Tensor:
+    s.refuse_saturated(measure, s.x, s.y)
+    values: Tensor = torch.linalg.svdvals(s.cross)
+    bounded(values.max(), 0, 1, measure, slack=s.slack)
+    return values.clamp(max=1.0)
+
+
+def _mean_squared(s: Subspaces) -> float:
+    return bounded(_correlations(s, MEAN_SQUARED).square().mean(), 0, 1, MEAN_SQUARED)
+
+
+def _mean(s: Subspaces, measure: str) -> float:
+    return bounded(_correlations(s, measure).mean(), 0, 1, measure)
+
+
+def _weighted(s: Subspaces, tie: float) -> float:
+    values = _correlations(s, PWCCA)
+    gaps = -values.diff()
+    if float(values[0] - values[-1]) <= _ALL_EQUAL:
+        return bounded(values.mean(), 0, 1, PWCCA)
+    if bool((gaps <= tie).any()):
+        raise MeasureError(
+            f"{PWCCA} is not determined where some canonical correlations are equal: found "
+            f"{int((gaps <= tie).sum())} equal neighbours, as when both sides share features or examples are "
+            "few; use svcca or more examples."
+        )
+    left, _, _ = torch.linalg.svd(s.cross, full_matrices=False)
+    weights = (left.T @ (s.x.scale[:, None] * s.x.directions.T)).abs().sum(1)
+    return bounded((weights * values).sum() / weights.sum(), 0, 1, PWCCA)
+
+
+def _checked(share: float) -> float:
+    if not 0 < share <= 1:
+        raise MeasureError(f"{SVCCA} needs a share of the variance above 0 and up to 1, found share={share}.")
+    return share

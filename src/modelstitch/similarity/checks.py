@@ -1,0 +1,161 @@
+"""What enters a measure and what leaves it: checked, centred, of unit norm, in float64; never NaN."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import MeasureError, NonFiniteError
+from ..moments import Moments
+
+Matrix: TypeAlias = Tensor | np.ndarray[Any, Any]
+
+EPS = torch.finfo(torch.float64).eps
+# A column whose spread is below four roundings of its largest value holds no signal, only rounding.
+CONSTANT = 4 * EPS
+
+
+def pair(
+    x: Matrix, y: Matrix, *, measure: str, needed: int, names: tuple[str, str] = ("X", "Y")
+) -> tuple[Tensor, Tensor]:
+    """Two matrices of the same examples, ready for a product.
+
+    Args:
+        x, y: shapes (n, p), (n, q); row i of both is the same example.
+        measure: who asks, for the messages.
+        needed: the least number of examples.
+        names: what to call the two in messages, such as the layers' names.
+
+    Returns:
+        New float64 tensors of the same shapes, columns centred, Frobenius norm 1. Constant columns are
+        exactly 0.
+
+    Raises:
+        MeasureError: not matrices of real numbers, rows that do not pair, too few rows, or nothing but
+            constant columns.
+        NonFiniteError: NaN or infinity; the message names the row and the column.
+    """
+    a, b = _matrix(x, names[0]), _matrix(y, names[1])
+    if len(a) != len(b):
+        raise MeasureError(
+            f"{measure} compares the same examples row by row: expected as many rows in {names[1]} as in "
+            f"{names[0]}, "
+            f"found {len(a)} and {len(b)}; pass activations of the same examples in the same order."
+        )
+    if len(a) < needed:
+        raise MeasureError(
+            f"{measure} needs at least {needed} examples, found {len(a)}: pass activations of more examples."
+        )
+    return _unit(a, names[0], measure), _unit(b, names[1], measure).to(a.device)
+
+
+def scaled(moments: Moments, *, measure: str, needed: int) -> Moments:
+    """The moments in float64, scaled so that the traces of ``xx`` and ``yy`` are 1.
+
+    Raises:
+        MeasureError: too few rows, or a side that is constant.
+        NonFiniteError: NaN or infinity among the sums.
+    """
+    if moments.n < needed:
+        raise MeasureError(
+            f"{measure} needs at least {needed} examples, found {moments.n}: add more to the moments."
+        )
+    mean_x, mean_y, xx, yy, xy = (
+        getattr(moments, name).to(torch.float64) for name in ("mean_x", "mean_y", "xx", "yy", "xy")
+    )
+    norms = []
+    for side, mean, square in (("bottom", mean_x, xx), ("top", mean_y, yy)):
+        trace = float(square.diagonal().sum())
+        if not (math.isfinite(trace) and bool(torch.isfinite(xy).all())):
+            raise NonFiniteError(
+                f"{measure} met NaN or infinity in the moments of the {side}: collect them again."
+            )
+        if trace <= moments.n * CONSTANT**2 * float(mean.square().sum()):
+            raise MeasureError(_constant(measure, f"the {side}"))
+        norms.append(math.sqrt(trace))
+    a, b = norms
+    return Moments(moments.n, mean_x / a, mean_y / b, xx / a**2, yy / b**2, xy / (a * b))
+
+
+def slack(moments: Moments) -> float:
+    """By how much rounding may push a value from these moments beyond its range."""
+    return 1e-9 if moments.xx.dtype == torch.float64 else 1e-4
+
+
+def bounded(value: Tensor | float, low: float, high: float, measure: str, *, slack: float = 1e-9) -> float:
+    """The value as a float; what lies outside [low, high] by rounding is set onto the edge.
+
+    Raises:
+        NonFiniteError: if it is NaN or infinite.
+        MeasureError: if it lies outside by more than ``slack``, which rounding cannot explain.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        raise NonFiniteError(f"{measure} came out as {number}: rescale the activations, or use float64.")
+    if number < low - slack or number > high + slack:
+        raise MeasureError(
+            f"{measure} came out as {number:.6g}: expected a value from {low:g} to {high:g}; the activations "
+            "are too "
+            "badly conditioned, use more examples or compute from the activations instead of the moments."
+        )
+    return min(max(number, low), high)
+
+
+def _matrix(value: Matrix, name: str) -> Tensor:
+    try:
+        if isinstance(value, Tensor):
+            if value.is_complex():
+                raise TypeError("complex numbers")
+            value = value.detach()
+            # Apple's GPU has no float64.
+            matrix = (value.cpu() if value.device.type == "mps" else value).to(torch.float64)
+        else:
+            if np.iscomplexobj(value):
+                raise TypeError("complex numbers")
+            matrix = torch.from_numpy(np.array(value, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise MeasureError(
+            f"{name} must be a matrix of real numbers (examples, features), found {error}."
+        ) from error
+    if matrix.ndim != 2 or matrix.shape[1] == 0:
+        raise MeasureError(
+            f"{name} must be a matrix (examples, features) with at least one feature, found shape "
+            f"{tuple(matrix.shape)}: flatten or average the other axes first."
+        )
+    finite = torch.isfinite(matrix)
+    if not bool(finite.all()):
+        row, column = (~finite).nonzero()[0].tolist()
+        raise NonFiniteError(
+            f"{name} holds NaN or infinity, first at example {row}, feature {column}: expected finite "
+            "numbers; "
+            "check the network's weights and inputs, or use float32 where float16 overflows."
+        )
+    return matrix
+
+
+def _unit(matrix: Tensor, name: str, measure: str) -> Tensor:
+    low, high = matrix.amin(0), matrix.amax(0)
+    largest = torch.maximum(low.abs(), high.abs())
+    constant = high - low <= CONSTANT * largest
+    if bool(constant.all()):
+        raise MeasureError(_constant(measure, name))
+    # Divide before the first sum, so that neither tiny nor huge numbers leave float64; the second centring
+    # removes what rounding left of a large mean.
+    matrix = matrix / largest.max()
+    matrix = matrix - matrix.mean(0)
+    matrix = (matrix - matrix.mean(0)).masked_fill(constant, 0.0)
+    matrix = matrix / matrix.abs().max()
+    norm: Tensor = torch.linalg.norm(matrix)
+    return matrix / norm
+
+
+def _constant(measure: str, name: str) -> str:
+    return (
+        f"{measure} is not defined where nothing varies: expected at least one feature of {name} that "
+        "differs between "
+        "examples, found none; choose another layer or other examples."
+    )

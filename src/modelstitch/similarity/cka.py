@@ -1,0 +1,150 @@
+"""Centred kernel alignment: linear (biased, debiased, over minibatches) and with an RBF kernel.
+
+Kornblith, Norouzi, Lee and Hinton, "Similarity of Neural Network Representations Revisited", ICML 2019.
+Nguyen, Raghu and Kornblith, "Do Wide and Deep Networks Learn the Same Things?", ICLR 2021.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..errors import MeasureError
+from ..moments import Moments
+from .checks import Matrix, bounded, pair, scaled, slack
+from .distances import distances
+
+BIASED, DEBIASED, MINIBATCH, RBF = "cka_linear_biased", "cka_linear_debiased", "cka_minibatch", "cka_rbf"
+# Below this share of the biased HSIC, the debiased one is rounding.
+_NOTHING_LEFT = 1e-9
+
+
+def linear_cka(x: Matrix, y: Matrix) -> float:
+    """Biased linear CKA of x (n, p), y (n, q): ||Y'X||^2 / (||X'X|| ||Y'Y||) (Kornblith et al., section 3).
+
+    It nears 1 for any two wide layers as n falls below their widths: see :func:`linear_cka_debiased`.
+
+    Raises:
+        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 3.
+    """
+    x, y = pair(x, y, measure=BIASED, needed=3)
+    value = _overlap(x, y) / math.sqrt(_overlap(x, x) * _overlap(y, y))
+    return bounded(value, 0, 1, BIASED)
+
+
+def linear_cka_from_moments(moments: Moments) -> float:
+    """:func:`linear_cka` from sums over examples."""
+    m = scaled(moments, measure=BIASED, needed=3)
+    value = m.xy.square().sum() / (torch.linalg.norm(m.xx) * torch.linalg.norm(m.yy))
+    return bounded(value, 0, 1, BIASED, slack=slack(moments))
+
+
+def linear_cka_debiased(x: Matrix, y: Matrix) -> float:
+    """Linear CKA from unbiased estimates of HSIC (Song et al. 2012; Nguyen et al. 2021, eq. 3).
+
+    Near 0, and as often below it, for unrelated x (n, p), y (n, q), whatever the widths.
+
+    Raises:
+        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 4, or examples
+            that are all alike to the unbiased estimate (all the same distance apart).
+    """
+    x, y = pair(x, y, measure=DEBIASED, needed=4)
+    return _ratio([_hsics(x, y)], DEBIASED)
+
+
+def minibatch_cka(x: Matrix, y: Matrix, *, batch: int = 128) -> float:
+    """Linear CKA of x (n, p), y (n, q) from averages over minibatches (Nguyen et al. 2021, eq. 2).
+
+    The rows are cut, in order, into max(1, n // batch) parts whose sizes differ by one at most.
+
+    Raises:
+        MeasureError, NonFiniteError: as :func:`linear_cka_debiased`; ``batch`` below 4.
+    """
+    if batch < 4:
+        raise MeasureError(f"{MINIBATCH} needs at least 4 examples in a minibatch, found batch={batch}.")
+    x, y = pair(x, y, measure=MINIBATCH, needed=4)
+    parts = max(1, len(x) // batch)
+    return _ratio([_hsics(a, b) for a, b in zip(x.tensor_split(parts), y.tensor_split(parts))], MINIBATCH)
+
+
+def rbf_cka(x: Matrix, y: Matrix, *, fraction: float = 0.8) -> float:
+    """CKA of x (n, p), y (n, q) with kernels exp(-d^2 / (2 s^2)), s = ``fraction`` of the median distance.
+
+    The median is over the n (n - 1) / 2 pairs of different examples, for each side its own (Kornblith et al.
+    2019, section 3). Memory grows with n^2.
+
+    Raises:
+        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 3; a median
+            distance of 0; a bandwidth so wide that the kernel is constant.
+    """
+    if not (math.isfinite(fraction) and fraction > 0):
+        raise MeasureError(
+            f"{RBF} needs a positive fraction of the median distance, found fraction={fraction}."
+        )
+    x, y = pair(x, y, measure=RBF, needed=3)
+    kx, ky = (_rbf(side, fraction, name) for side, name in ((x, "X"), (y, "Y")))
+    return bounded((kx * ky).sum() / (torch.linalg.norm(kx) * torch.linalg.norm(ky)), 0, 1, RBF)
+
+
+def _overlap(x: Tensor, y: Tensor) -> float:
+    """||X'Y||^2 = tr(XX' YY'), by the cheaper of the two ways."""
+    n, p, q = len(x), x.shape[1], y.shape[1]
+    if p * q <= n * (p + q):
+        return float((x.T @ y).square().sum())
+    return float(((x @ x.T) * (y @ y.T)).sum())
+
+
+def _hsics(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Unbiased HSIC of (x, y), (x, x), (y, y), and the biased ones of the last two: shapes (3,), (2,)."""
+    x, y = x - x.mean(0), y - y.mean(0)
+    n = len(x)
+    unbiased, biased = [], []
+    for a, b in ((x, y), (x, x), (y, y)):
+        # With centred rows the Gram matrices' rows sum to 0, so that without their diagonals the row sums are
+        # minus the diagonals: the n x n matrices of the definition are never formed.
+        da, db = a.square().sum(1), b.square().sum(1)
+        full, diagonal = _overlap(a, b), float(da @ db)
+        value = full - diagonal * n / (n - 2) + float(da.sum() * db.sum()) / ((n - 1) * (n - 2))
+        unbiased.append(value / (n * (n - 3)))
+        biased.append(full / (n * (n - 3)))
+    return torch.tensor(unbiased, dtype=torch.float64), torch.tensor(biased[1:], dtype=torch.float64)
+
+
+def _ratio(parts: list[tuple[Tensor, Tensor]], measure: str) -> float:
+    xy, xx, yy = torch.stack([unbiased for unbiased, _ in parts]).mean(0).tolist()
+    floor = torch.stack([biased for _, biased in parts]).mean(0).tolist()
+    for name, value, biased in (("X", xx, floor[0]), ("Y", yy, floor[1])):
+        if value <= _NOTHING_LEFT * biased:
+            raise MeasureError(
+                f"{measure} is not defined where the unbiased HSIC of {name} with itself is 0, as for "
+                "examples that are all the same distance apart: expected a positive number, found "
+                f"{value:.3g}; use more examples."
+            )
+    return bounded(xy / math.sqrt(xx * yy), -1, 1, measure, slack=1e-6)
+
+
+def _rbf(x: Tensor, fraction: float, name: str) -> Tensor:
+    d = distances(x, RBF)
+    rows, columns = torch.triu_indices(len(x), len(x), 1)
+    median = _median(d[rows, columns])
+    if median <= 1e-12 * float(d.max()):
+        raise MeasureError(
+            f"{RBF} needs a positive median distance between examples, found 0 in {name}: more than half of "
+            "the pairs are equal; use other examples."
+        )
+    k = torch.exp(-(d / (fraction * median)).square() / 2)
+    k = k - k.mean(0) - k.mean(1, keepdim=True) + k.mean()
+    if float(torch.linalg.norm(k)) <= 1e-12 * len(x):
+        raise MeasureError(
+            f"{RBF} found a constant kernel of {name} at fraction={fraction:g}: choose a smaller one."
+        )
+    return k
+
+
+def _median(values: Tensor) -> float:
+    # torch.median takes the lower of two middle values, torch.quantile refuses more than 16 million.
+    ordered = values.sort().values
+    middle = len(ordered) // 2
+    return float(ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2)

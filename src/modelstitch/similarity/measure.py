@@ -1,0 +1,91 @@
+"""What a measure says of itself, and one measured value with its null level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ..moments import Moments
+from .checks import Matrix, bounded
+
+Invariance: TypeAlias = Literal["orthogonal", "isotropic scaling", "invertible linear", "translation"]
+
+RIGID: tuple[Invariance, ...] = ("orthogonal", "isotropic scaling", "translation")
+LINEAR: tuple[Invariance, ...] = (*RIGID, "invertible linear")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number for two sets of activations of the same examples: x (n, p) of a bottom, y (n, q) of a top.
+
+    Attributes:
+        name: as in records and reports.
+        function: takes x and y (tensors or arrays), returns a float, and raises MeasureError or
+            NonFiniteError where it has no right value; leaves its arguments as they are.
+        kind: whether more means more alike ("similarity") or less ("distance").
+        formula: in words.
+        source: the paper.
+        low, high: the range.
+        self_value: the value of activations with themselves.
+        invariant_x, invariant_y: what may be done to x, or to y, without a change.
+        direction: where exchanging the sides changes the value, which way it looks; empty for a symmetric
+            measure.
+        from_moments: the same number from the sums over examples alone, where that is possible.
+        min_examples: the fewest examples it accepts at all.
+    """
+
+    name: str
+    function: Callable[[Matrix, Matrix], float]
+    kind: Literal["similarity", "distance"]
+    formula: str
+    source: str
+    low: float = 0.0
+    high: float = 1.0
+    self_value: float = 1.0
+    invariant_x: tuple[Invariance, ...] = RIGID
+    invariant_y: tuple[Invariance, ...] = RIGID
+    direction: str = ""
+    from_moments: Callable[[Moments], float] | None = None
+    min_examples: int = 3
+
+    def __call__(self, x: Matrix, y: Matrix) -> float:
+        """The value, checked to be finite and in range.
+
+        Raises:
+            MeasureError, NonFiniteError: see the function's own page.
+        """
+        return bounded(self.function(x, y), self.low, self.high, self.name)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether exchanging the sides leaves the value."""
+        return not self.direction
+
+
+@dataclass(frozen=True)
+class Null:
+    """The value under shuffled pairing: its mean, and the quantiles of 5% and 95%."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One value beside its null level; the null fields are None where it was not asked for."""
+
+    name: str
+    value: float
+    null_mean: float | None
+    null_high: float | None
+    null_low: float | None = None
+    kind: Literal["similarity", "distance"] = "similarity"
+
+    @property
+    def beyond_null(self) -> bool | None:
+        """Whether the sides are more alike than 95% of the shuffled pairings; None without a null level."""
+        if self.null_low is None or self.null_high is None:
+            return None
+        return self.value > self.null_high if self.kind == "similarity" else self.value < self.null_low

@@ -1,0 +1,69 @@
+"""Orthogonal Procrustes: how close two sides come by rotation and reflection alone.
+
+Ding, Denain and Steinhardt, "Grounding representation similarity with statistical testing", NeurIPS 2021
+(distance).
+Williams, Kunz, Kornblith and Linderman, "Generalized shape metrics on neural representations", NeurIPS 2021
+(angle).
+
+Both sides are centred and scaled to Frobenius norm 1. With ||.||_* the sum of singular values, s = ||X'Y||_*
+is the similarity, 2 - 2 s the distance (the least ||XQ - Y||^2 over orthogonal Q), arccos s the angle, a
+metric. Sides of unequal width are compared as if the narrower had further columns of zeros.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..moments import Moments
+from .checks import Matrix, bounded, pair, scaled, slack
+
+SIMILARITY, DISTANCE, ANGLE = "procrustes_similarity", "procrustes_distance", "procrustes_angle"
+
+
+def procrustes_similarity(x: Matrix, y: Matrix) -> float:
+    """The cosine s in [0, 1] between x (n, p), turned as well as possible, and y (n, q).
+
+    Raises:
+        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 3.
+    """
+    return _cosine(*pair(x, y, measure=SIMILARITY, needed=3), SIMILARITY)
+
+
+def procrustes_similarity_from_moments(moments: Moments) -> float:
+    """:func:`procrustes_similarity` from sums over examples."""
+    return _cosine_of(moments, SIMILARITY)
+
+
+def procrustes_distance(x: Matrix, y: Matrix) -> float:
+    """2 - 2 s, in [0, 2]: the squared distance left after the best rotation; raises as the similarity."""
+    return 2 - 2 * _cosine(*pair(x, y, measure=DISTANCE, needed=3), DISTANCE)
+
+
+def procrustes_distance_from_moments(moments: Moments) -> float:
+    """:func:`procrustes_distance` from sums over examples."""
+    return 2 - 2 * _cosine_of(moments, DISTANCE)
+
+
+def procrustes_angle(x: Matrix, y: Matrix) -> float:
+    """arccos s in radians, in [0, pi/2]: obeys the triangle inequality; raises as the similarity."""
+    return math.acos(_cosine(*pair(x, y, measure=ANGLE, needed=3), ANGLE))
+
+
+def procrustes_angle_from_moments(moments: Moments) -> float:
+    """:func:`procrustes_angle` from sums over examples."""
+    return math.acos(_cosine_of(moments, ANGLE))
+
+
+def _cosine(x: Tensor, y: Tensor, measure: str) -> float:
+    if len(x) < min(x.shape[1], y.shape[1]):
+        # The singular values of X'Y do not change when each side's columns are turned into n of them.
+        x, y = (torch.linalg.qr(side.T, mode="r").R.T for side in (x, y))
+    return bounded(torch.linalg.svdvals(x.T @ y).sum(), 0, 1, measure)
+
+
+def _cosine_of(moments: Moments, measure: str) -> float:
+    m = scaled(moments, measure=measure, needed=3)
+    return bounded(torch.linalg.svdvals(m.xy).sum(), 0, 1, measure, slack=slack(moments))

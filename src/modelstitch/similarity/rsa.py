@@ -1,0 +1,51 @@
+"""Representational similarity analysis: do both sides find the same examples far apart?
+
+Kriegeskorte, Mur and Bandettini, "Representational similarity analysis", Frontiers in Systems Neuroscience
+2008.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import MeasureError
+from .checks import Matrix, bounded, pair
+from .distances import distances, tolerance
+
+RSA = "rsa"
+
+
+def rsa(x: Matrix, y: Matrix) -> float:
+    """Spearman's rank correlation between the n (n - 1) / 2 Euclidean distances in x (n, p) and in y (n, q).
+
+    Distances equal up to rounding share their mean rank. Memory grows with n^2.
+
+    Raises:
+        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 4, or all
+            distances equal.
+    """
+    x, y = pair(x, y, measure=RSA, needed=4)
+    upper = torch.triu_indices(len(x), len(x), 1)
+    a, b = (
+        _centred_ranks(distances(side, RSA)[upper[0], upper[1]], name) for side, name in ((x, "X"), (y, "Y"))
+    )
+    return bounded(a @ b / (torch.linalg.norm(a) * torch.linalg.norm(b)), -1, 1, RSA)
+
+
+def _centred_ranks(d: Tensor, name: str) -> Tensor:
+    ordered, order = d.sort()
+    starts = torch.ones_like(ordered, dtype=torch.bool)
+    starts[1:] = ordered.diff() > tolerance(ordered[1:], ordered[-1])
+    group = starts.cumsum(0) - 1
+    if int(group[-1]) == 0:
+        raise MeasureError(
+            f"{RSA} needs distances that differ, found all examples of {name} the same distance apart: use "
+            "more examples."
+        )
+    sizes = torch.bincount(group)
+    last = sizes.cumsum(0)
+    mean_rank = (last - sizes + 1 + last).to(d.dtype) / 2
+    ranks = torch.empty_like(d)
+    ranks[order] = mean_rank[group]
+    return ranks - ranks.mean()
