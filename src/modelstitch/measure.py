@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import DataError, MeasureError, NonFiniteError
@@ -150,7 +151,7 @@ def difference(one: Outcome, other: Outcome, *, seed: int = 0) -> Estimate:
     return Estimate(value, low, high, one.unit)
 
 
-def bootstrap(deltas: np.ndarray, weights: np.ndarray, *, seed: int = 0) -> tuple[float, float]:  # type: ignore[type-arg]
+def bootstrap(deltas: NDArray[np.float64], weights: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
     """The interval of a weighted mean under resampling of examples.
 
     Equal (value, weight) pairs are drawn together, which is the same distribution and fast for 0/1 errors.
@@ -183,6 +184,6 @@ def check_paired(one: Outcome, other: Outcome) -> None:
         raise MeasureError(f"Errors in {one.unit} and in {other.unit} cannot be compared.")
     if len(one.ids) != len(other.ids) or not bool((one.ids == other.ids).all()):
         raise MeasureError(
-            f"Two networks were measured on different samples or orders ({len(one.ids)} and {len(other.ids)} examples): "
+            f"Two networks were measured on different samples or orders ({len(one.ids)} and {len(other.ids)}): "
             "expected the same ids in the same order."
         )

@@ -36,9 +36,7 @@ def require(needed: int, what: str, way_out: str, *, available: int | None = Non
     """
     free = available_bytes() if available is None else available
     if free is not None and needed > free:
-        raise MeasureError(
-            f"{what} need {readable(needed)} of memory, found {readable(free)} available: {way_out}."
-        )
+        raise MeasureError(f"{what} need {readable(needed)} of memory, found {readable(free)} available: {way_out}.")
 
 
 def readable(size: int) -> str:

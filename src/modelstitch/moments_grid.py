@@ -146,9 +146,7 @@ class MomentsGrid:
         """
         for side, layers, name in (("bottom", self._x, bottom_layer), ("top", self._y, top_layer)):
             if name not in layers:
-                raise MeasureError(
-                    f"The moments hold no {side} layer {name!r}: expected one of {', '.join(layers)}."
-                )
+                raise MeasureError(f"The moments hold no {side} layer {name!r}: expected one of {', '.join(layers)}.")
         i, j = self._x[bottom_layer], self._y[top_layer]
         means = self.mean_x[i].to(self.dtype), self.mean_y[j].to(self.dtype)
         return Moments(self.n, *means, self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j])
@@ -255,6 +253,4 @@ def _not_finite(side: str, layers: Mapping[str, int], given: Mapping[str, Tensor
                 "batch: expected finite numbers; check the network's weights and inputs, or use float32 "
                 "instead of half precision."
             )
-    return NonFiniteError(
-        f"The sum of the {side} activations overflows: rescale them, or use sums in float64."
-    )
+    return NonFiniteError(f"The sum of the {side} activations overflows: rescale them, or use sums in float64.")

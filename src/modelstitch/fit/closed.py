@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -74,7 +74,7 @@ def solve(streams: Sequence[Stream], moments: dict[tuple[str, str], Moments], *,
         stream.stitcher = stitcher.to(device).eval()
 
 
-def fit_batches(data: Data, spec: FitSpec, *, seed: int) -> list[Batch] | object:
+def fit_batches(data: Data, spec: FitSpec, *, seed: int) -> Iterator[Batch]:
     """One pass over the fit split as the spec wants it: shuffled by the seed, augmented, limited."""
     return data.batches(
         "fit",

@@ -144,4 +144,5 @@ def _whitener(moments: Moments) -> Tensor:
     """Columns that turn centred top activations into unit variance; directions without variance are left out."""
     values, vectors = torch.linalg.eigh(moments.yy / max(moments.n, 1))
     kept = values > 1e-6 * values.clamp(min=0).mean()
-    return vectors[:, kept] / values[kept].sqrt()
+    whitener: Tensor = vectors[:, kept] / values[kept].sqrt()
+    return whitener

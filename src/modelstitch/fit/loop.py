@@ -1,4 +1,4 @@
-"""The loop: one bottom forward feeds every stream of a sweep; each stream takes its own Adam steps through its own top."""
+"""The loop: one bottom forward feeds every stream of a sweep; each takes its own Adam steps through its own top."""
 
 from __future__ import annotations
 
@@ -113,7 +113,8 @@ class _Run:
         self.stream, self.objective, self.spec = stream, objective, spec
         self.whitened = spec.whiten and isinstance(stream.stitcher, Affine) and moments is not None
         if self.whitened:
-            assert moments is not None and isinstance(stream.stitcher, Affine)
+            assert moments is not None
+            assert isinstance(stream.stitcher, Affine)
             device = stream.stitcher.weight.device
             stream.stitcher = WhitenedAffine(stream.stitcher, moments).to(device)
         self.stitcher: nn.Module = stream.stitcher

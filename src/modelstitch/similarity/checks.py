@@ -61,9 +61,7 @@ def scaled(moments: Moments, *, measure: str, needed: int) -> Moments:
         NonFiniteError: NaN or infinity among the sums.
     """
     if moments.n < needed:
-        raise MeasureError(
-            f"{measure} needs at least {needed} examples, found {moments.n}: add more to the moments."
-        )
+        raise MeasureError(f"{measure} needs at least {needed} examples, found {moments.n}: add more to the moments.")
     mean_x, mean_y, xx, yy, xy = (
         getattr(moments, name).to(torch.float64) for name in ("mean_x", "mean_y", "xx", "yy", "xy")
     )
@@ -71,9 +69,7 @@ def scaled(moments: Moments, *, measure: str, needed: int) -> Moments:
     for side, mean, square in (("bottom", mean_x, xx), ("top", mean_y, yy)):
         trace = float(square.diagonal().sum())
         if not (math.isfinite(trace) and bool(torch.isfinite(xy).all())):
-            raise NonFiniteError(
-                f"{measure} met NaN or infinity in the moments of the {side}: collect them again."
-            )
+            raise NonFiniteError(f"{measure} met NaN or infinity in the moments of the {side}: collect them again.")
         if trace <= moments.n * CONSTANT**2 * float(mean.square().sum()):
             raise MeasureError(_constant(measure, f"the {side}"))
         norms.append(math.sqrt(trace))
@@ -118,9 +114,7 @@ def _matrix(value: Matrix, name: str) -> Tensor:
                 raise TypeError("complex numbers")
             matrix = torch.from_numpy(np.array(value, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise MeasureError(
-            f"{name} must be a matrix of real numbers (examples, features), found {error}."
-        ) from error
+        raise MeasureError(f"{name} must be a matrix of real numbers (examples, features), found {error}.") from error
     if matrix.ndim != 2 or matrix.shape[1] == 0:
         raise MeasureError(
             f"{name} must be a matrix (examples, features) with at least one feature, found shape "

@@ -80,9 +80,7 @@ def rbf_cka(x: Matrix, y: Matrix, *, fraction: float = 0.8) -> float:
             distance of 0; a bandwidth so wide that the kernel is constant.
     """
     if not (math.isfinite(fraction) and fraction > 0):
-        raise MeasureError(
-            f"{RBF} needs a positive fraction of the median distance, found fraction={fraction}."
-        )
+        raise MeasureError(f"{RBF} needs a positive fraction of the median distance, found fraction={fraction}.")
     x, y = pair(x, y, measure=RBF, needed=3)
     kx, ky = (_rbf(side, fraction, name) for side, name in ((x, "X"), (y, "Y")))
     return bounded((kx * ky).sum() / (torch.linalg.norm(kx) * torch.linalg.norm(ky)), 0, 1, RBF)
@@ -137,9 +135,7 @@ def _rbf(x: Tensor, fraction: float, name: str) -> Tensor:
     k = torch.exp(-(d / (fraction * median)).square() / 2)
     k = k - k.mean(0) - k.mean(1, keepdim=True) + k.mean()
     if float(torch.linalg.norm(k)) <= 1e-12 * len(x):
-        raise MeasureError(
-            f"{RBF} found a constant kernel of {name} at fraction={fraction:g}: choose a smaller one."
-        )
+        raise MeasureError(f"{RBF} found a constant kernel of {name} at fraction={fraction:g}: choose a smaller one.")
     return k
 
 

@@ -54,9 +54,7 @@ def check_similarity(measure: Measure, *, seed: int = 0, tolerance: float = 1e-6
 def _values(measure: Measure, x: Tensor, y: Tensor, tolerance: float) -> None:
     value = measure(x, y)
     if not isinstance(measure.function(x, y), float):
-        raise MeasureError(
-            f"{measure.name} must return a float, found {type(measure.function(x, y)).__name__}."
-        )
+        raise MeasureError(f"{measure.name} must return a float, found {type(measure.function(x, y)).__name__}.")
     _same(measure, "determinism", value, measure(x, y), 0.0)
     _same(measure, "the value from arrays", value, measure(x.numpy(), y.numpy()), tolerance)
     # The arc cosine turns a rounding of 1e-16 next to 1 into 1e-8.
@@ -94,9 +92,7 @@ def _awkward(measure: Measure, x: Tensor, y: Tensor) -> None:
             value = measure.function(change(x), change(y))
         except (MeasureError, NonFiniteError) as error:
             if not str(error).strip():
-                raise MeasureError(
-                    f"{measure.name} must say why it refuses {case}, found an empty message."
-                ) from error
+                raise MeasureError(f"{measure.name} must say why it refuses {case}, found an empty message.") from error
         except Exception as error:
             raise MeasureError(
                 f"{measure.name} must give a value or raise MeasureError at {case}, found "
@@ -129,17 +125,13 @@ def _refuses(measure: Measure, what: str, kind: type[Exception], x: Tensor, y: T
         value = measure.function(x, y)
     except kind as error:
         if not str(error).strip():
-            raise MeasureError(
-                f"{measure.name} must say why it refuses {what}, found an empty message."
-            ) from error
+            raise MeasureError(f"{measure.name} must say why it refuses {what}, found an empty message.") from error
     except Exception as error:
         raise MeasureError(
             f"{measure.name} must refuse {what} with {kind.__name__}, found {type(error).__name__}: {error}."
         ) from error
     else:
-        raise MeasureError(
-            f"{measure.name} must refuse {what} with {kind.__name__}, found the value {value}."
-        )
+        raise MeasureError(f"{measure.name} must refuse {what} with {kind.__name__}, found the value {value}.")
 
 
 def _same(measure: Measure, clause: str, expected: float, found: float, tolerance: float) -> None:

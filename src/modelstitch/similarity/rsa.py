@@ -27,9 +27,7 @@ def rsa(x: Matrix, y: Matrix) -> float:
     """
     x, y = pair(x, y, measure=RSA, needed=4)
     upper = torch.triu_indices(len(x), len(x), 1)
-    a, b = (
-        _centred_ranks(distances(side, RSA)[upper[0], upper[1]], name) for side, name in ((x, "X"), (y, "Y"))
-    )
+    a, b = (_centred_ranks(distances(side, RSA)[upper[0], upper[1]], name) for side, name in ((x, "X"), (y, "Y")))
     return bounded(a @ b / (torch.linalg.norm(a) * torch.linalg.norm(b)), -1, 1, RSA)
 
 

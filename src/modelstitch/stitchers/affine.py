@@ -65,7 +65,7 @@ def solve_ridge(moments: Moments, ridge: float = RIDGE) -> Tensor:
 
 
 def scaled_spectrum(moments: Moments) -> tuple[Tensor, Tensor, Tensor]:
-    """Eigenvalues, eigenvectors (columns) of the correlation sums of x, and the scale 1/std of each channel (0: dead)."""
+    """Eigenvalues, eigenvectors (columns) of the correlation sums of x, and each channel's 1/std (0: dead)."""
     if moments.n < 2:
         raise FitError(f"A closed form needs at least 2 rows of activations, found {moments.n}: give more fit data.")
     variance = moments.xx.diagonal() / moments.n

@@ -98,7 +98,7 @@ class Adapter(nn.Module):
         if self.grid_in is None:
             return x, None
         prefix, rest = x[:, : self.prefix_in], x[:, self.prefix_in :]
-        return (prefix if self.prefix_in else None), rest.transpose(1, 2).unflatten(2, self.grid_in)
+        return (prefix if self.prefix_in else None), rest.transpose(1, 2).reshape(len(x), x.shape[2], *self.grid_in)
 
     def _join(self, prefix: Tensor | None, grid: Tensor, kind: str) -> Tensor:
         if kind == "map":
@@ -109,7 +109,7 @@ class Adapter(nn.Module):
         if not self.prefix_out:
             return tokens
         mean = tokens.mean(1, keepdim=True)
-        found = [] if prefix is None else list(prefix[:, : self.prefix_out].split(1, 1))
+        found = [] if prefix is None else [prefix[:, i : i + 1] for i in range(min(self.prefix_in, self.prefix_out))]
         missing = [found[0] if found else mean] * (self.prefix_out - len(found))
         return torch.cat([*found, *missing, tokens], 1)
 

@@ -55,7 +55,8 @@ class LowRank(Stitcher):
 def prediction_basis(moments: Moments, weight: Tensor) -> Tensor:
     """Orthonormal directions (q, q) of the predictions W x, by decreasing variance: the first r give rank r."""
     _, vectors = torch.linalg.eigh(weight @ moments.xx @ weight.T)
-    return vectors.flip(1)
+    flipped: Tensor = vectors.flip(1)
+    return flipped
 
 
 def _check(rank: int, site: Site) -> None:

@@ -1,4 +1,4 @@
-"""An affine map with one hidden layer beside it: what more capacity buys. A strong map proves little about the donors."""
+"""An affine map with one hidden layer beside it: what more capacity buys. A strong map proves little."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ EPS = 1e-5
 
 
 class NormAffineNorm(Stitcher):
-    """norm -> affine -> norm. While it is fitted both norms use and track batch statistics; at eval all of it is affine."""
+    """norm -> affine -> norm. While it is fitted both norms use and track batch statistics; at eval it is affine."""
 
     family = "norm-affine-norm"
     invariance = "invertible linear maps of the bottom's channels"
@@ -77,6 +77,7 @@ class NormAffineNorm(Stitcher):
 
 
 def _scale_shift(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
     return scale, norm.bias.detach().double() - scale * norm.running_mean.double()

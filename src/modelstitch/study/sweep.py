@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -122,7 +123,8 @@ def _stream(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:
     objective = config["objective"]
     if objective != "match" and not family.trainable:
         raise StudyError(
-            f"The family {config['family']!r} is solved in closed form only: expected objective 'match', found {objective!r}."
+            f"The family {config['family']!r} is solved in closed form only: expected objective 'match', "
+            f"found {objective!r}."
         )
     layer = config["top"]["layer"]
     later = tuple(dict.fromkeys(n for stage in stages(objective, top, layer, bench.spec) for n in stage.later))
@@ -173,10 +175,8 @@ def _record(
             estimates["agreement_bottom"] = agreement(outcome, below)
     if below is not None:
         estimates["bottom_error"] = Estimate(below.error, unit=error_unit)
-    for name, estimate in estimates.items():
-        if not all(
-            v is None or (v == v and abs(v) != float("inf")) for v in (estimate.value, estimate.low, estimate.high)
-        ):
+    for name, e in estimates.items():
+        if not all(v is None or math.isfinite(v) for v in (e.value, e.low, e.high)):
             raise NonFiniteError(f"The metric {name} at {stream.bottom_layer} -> {stream.top_layer} is not finite.")
     notes = list(stream.notes)
     if stream.adapter.describe() != "none":

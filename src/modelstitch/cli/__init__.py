@@ -1,0 +1,65 @@
+"""The command line: a thin shell over the public functions. Commands are loaded when they run, so help is quick."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from ..errors import StitchError
+
+_COMMANDS = {
+    "demo": ("demo", "Train small donors on real digits, stitch every block, write a report."),
+    "layers": ("layers", "List a model's layers: shape, exact cut or why not."),
+    "stitch": ("stitch", "Fit and measure one seam."),
+    "compare": ("compare", "Stitch two models at all matching layers, with controls, and report."),
+    "similarity": ("similarity", "Similarity measures between the layers of two models."),
+    "train": ("train", "Train a small donor network and keep it in a folder."),
+    "run": ("study", "Run a declared study (TOML); running it again continues."),
+    "status": ("study", "What a study folder holds and what is missing."),
+    "report": ("study", "Write the HTML page of a study folder."),
+    "export": ("study", "Write the records of a study folder as Parquet or CSV."),
+    "paper": ("paper", "Reproduce a figure of the paper."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f".{_COMMANDS[cmd_name][0]}", __name__)
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="modelstitch")
+def cli() -> None:
+    """Compare trained networks by stitching the bottom of one to the top of another."""
+
+
+def main() -> None:
+    """Run the command line: a user's mistake is one sentence on stderr and exit code 2, an interrupt 130."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except StitchError as error:
+        click.echo(f"modelstitch: {error}", err=True)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("modelstitch: interrupted; what is finished is kept, the same command continues.", err=True)
+        code = 130
+    except OSError as error:
+        click.echo(f"modelstitch: {error.filename or 'a file'} cannot be used: {error.strerror or error}.", err=True)
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,177 @@
+"""What several commands share: options, progress bars, models by name, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import StitchError
+
+if TYPE_CHECKING:
+    from ..network import Network
+    from ..sources.data import Data
+    from ..study.canonical import Record
+    from ..study.sweep import Tell
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FAMILIES_HELP = (
+    "identity, permutation, orthogonal, scaled-orthogonal, low-rank:R, affine, norm-affine-norm, conv:K, mlp:H"
+)
+
+
+def shared(*, out: str | None) -> Decorator:
+    """--seed, --device and --out."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        function = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed.")(function)
+        function = click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")(function)
+        return click.option(
+            "--out", type=click.Path(path_type=Path, file_okay=False), default=out, show_default=out is not None,
+            help="Folder for results.",
+        )(function)  # fmt: skip
+
+    return decorate
+
+
+def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of the fit."""
+    options = [
+        click.option("--family", "families", multiple=True, help=f"Stitcher family: {FAMILIES_HELP}. May be repeated."),
+        click.option("--objective", "objectives", multiple=True,
+                     help="match, task, distill, downstream or downstream+task. May be repeated."),
+        click.option("--steps", type=click.IntRange(1), help="Most optimiser steps."),
+        click.option("--batch-size", type=click.IntRange(1), help="Examples per step."),
+        click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Of Adam."),
+        click.option("--init", type=click.Choice(["closed", "random"]), help="Start from the closed form or at random."),
+        click.option("--fit-samples", "samples", type=click.IntRange(1), help="Fit examples used; all by default."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def fit_values(**values: Any) -> dict[str, Any]:
+    """The fit options that were given."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """A callback that draws one bar per piece of work, with rate and time left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+        finished: set[str] = set()
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks or what in finished:
+                tasks[what] = bars.add_task(what, total=total)
+                finished.discard(what)
+            bars.update(tasks[what], completed=done, total=total)
+            if done >= total:
+                finished.add(what)
+
+        yield tell
+
+
+def network(spec: str, weights: Path | None, data: Data | None = None, name: str | None = None) -> Network:
+    """A model by its name, or a donor folder; the shape of its input is taken from the data where it has no own."""
+    from ..sources.models import load
+
+    options: dict[str, Any] = {}
+    if data is not None:
+        batch = next(iter(data.batches("val", 1)))
+        options = {"input_shape": tuple(batch.inputs.shape[1:]) if hasattr(batch.inputs, "shape") else None}
+    return load(spec, weights=weights, name=name, **options)
+
+
+def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = "") -> None:
+    """Print a table to standard output; plain text where it is no terminal."""
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title or None, title_justify="left")
+    for at, column in enumerate(columns):
+        drawn.add_column(column, justify="left" if at == 0 else "right", overflow="fold")
+    for row in body:
+        drawn.add_row(*(Text(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width).print(drawn)
+
+
+def penalty_tables(records: Sequence[Record]) -> None:
+    """Print the penalties of every pair by layer, the controls beside them."""
+    by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, Record]]] = {}
+    for record in records:
+        config = record["config"]
+        if config["control"] in ("self", "class-noise"):
+            continue
+        place = (config["top"]["index"], config["bottom"]["layer"], config["top"]["layer"])
+        pair = by_pair.setdefault((config["bottom"]["name"], config["top"]["name"]), {})
+        pair.setdefault(place, {})[_column(config)] = record
+    for record in records:  # controls of the top alone stand beside every pair with that top
+        config = record["config"]
+        if config["control"] in ("self", "class-noise"):
+            for (_, top), places in by_pair.items():
+                for (_, _, layer), cells in places.items():
+                    if top == config["top"]["name"] and layer == config["top"]["layer"]:
+                        cells[_column(config)] = record
+    for (bottom, top), places in by_pair.items():
+        columns = list(dict.fromkeys(name for cells in places.values() for name in cells))
+        body = []
+        for (_, below, above), cells in sorted(places.items()):
+            seam = above if below == above else f"{below} -> {above}"
+            body.append([seam, *(_penalty(cells.get(name)) for name in columns)])
+        unit = _unit(records)
+        table(["layer", *columns], body, f"{bottom} -> {top}: penalty in {unit} (negative: better than the top itself)")
+
+
+def _column(config: dict[str, Any]) -> str:
+    control = config["control"]
+    if control == "identity":
+        return "identity"
+    setting = f"{config['family']} {config['objective']}"
+    return setting if control == "pair" else f"{control} ({setting})"
+
+
+def _penalty(record: Record | None) -> str:
+    if record is None:
+        return "-"
+    metric = next(m for m in record["metrics"] if m["metric"] == "penalty")
+    return f"{metric['value']:+.1f} [{metric['low']:+.1f}, {metric['high']:+.1f}]"
+
+
+def _unit(records: Sequence[Record]) -> str:
+    return next((m["unit"] for r in records for m in r["metrics"] if m["metric"] == "penalty"), "points")
+
+
+def split_seam_end(text: str) -> tuple[str, str]:
+    """("model", "layer") of ``model@layer``.
+
+    Raises:
+        StitchError: if there is no layer.
+    """
+    model, _, layer = text.rpartition("@")
+    if not model or not layer:
+        raise StitchError(f"{text!r} names no layer: expected MODEL@LAYER, for example zoo:resnet20@block3.")
+    return model, layer

@@ -1,0 +1,62 @@
+"""``modelstitch compare BOTTOM TOP``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import common
+
+
+@click.command()
+@click.argument("bottom")
+@click.argument("top")
+@click.option("--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, ...")
+@click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--layers",
+    "seams",
+    multiple=True,
+    help="'matching' (default), 'all', or a seam 'layer2 -> blocks.4'. May be repeated.",
+)
+@click.option("--control", "controls", multiple=True,
+              type=click.Choice(["self", "random", "identity", "class-noise", "shuffled", "none"]),
+              help="All by default. May be repeated.")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Stitcher seeds per seam.")
+@click.option("--one-way", is_flag=True, help="Only BOTTOM under TOP, not also the other way round.")
+@click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
+@common.fitting
+@common.shared(out="runs/compare")
+def compare(
+    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, seams: tuple[str, ...],
+    controls: tuple[str, ...], seeds: int, one_way: bool, limit: int | None, families: tuple[str, ...],
+    objectives: tuple[str, ...], seed: int, device: str, out: Path, **fit: Any,
+) -> None:  # fmt: skip
+    """Stitch two models at all matching layers, in both directions, with the controls; write the report.
+
+    Finished cells are kept in the --out folder; the same command again does only what is missing.
+    """
+    from ..api import CONTROLS
+    from ..api import compare as run_compare
+    from ..sources.data import load_data
+
+    data = load_data(data_name, limit=limit)
+    lower, upper = common.network(bottom, bottom_weights, data), common.network(top, top_weights, data)
+    if lower.name == upper.name:
+        lower.name, upper.name = f"{lower.name} (bottom)", f"{upper.name} (top)"
+    layers = "matching" if not seams else seams[0] if seams in (("matching",), ("all",)) else seams
+    wanted = () if controls == ("none",) else controls or CONTROLS
+    with common.progress() as tell:
+        result = run_compare(
+            lower, upper, data, layers=layers, family=families or ("affine",), objective=objectives or ("match", "task"),
+            controls=wanted, seeds=tuple(range(seed, seed + seeds)), both=not one_way, out=out, device=device, tell=tell,
+            **common.fit_values(**fit),
+        )  # fmt: skip
+    common.penalty_tables(result.records)
+    command = " ".join(["modelstitch", *sys.argv[1:]])
+    path = result.report(out / "report.html", title=f"{lower.name} and {upper.name}", command=command)
+    click.echo(f"The report is {path}.")

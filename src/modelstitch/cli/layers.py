@@ -1,0 +1,58 @@
+"""``modelstitch layers MODEL``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from . import common
+
+
+@click.command()
+@click.argument("model")
+@click.option("--weights", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A weights file.")
+@click.option("--all", "everything", is_flag=True, help="Also layers that cannot be cut, and why.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--import", "imported", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="A Python file of yours whose functions build models: MODEL is then import:FUNCTION.")  # fmt: skip
+def layers(model: str, weights: Path | None, everything: bool, as_json: bool, imported: Path | None) -> None:
+    """List a model's layers: shape, kind, parameters below, and whether it can be cut there exactly.
+
+    MODEL is a name such as zoo:resnet20, timm:resnet18, torchvision:resnet50, hf:FOLDER, or a donor folder.
+    """
+    from ..sources.models import load, register_import
+
+    if imported is not None:
+        register_import(imported)
+    net = load(model, weights=weights, meta=weights is None)
+    shown = [layer for layer in net.layers.values() if everything or layer.exact]
+    if as_json:
+        body = [
+            {
+                "name": layer.name, "aliases": list(layer.aliases), "shape": list(layer.shape), "kind": layer.kind,
+                "module": layer.module, "exact": layer.exact, "why": layer.why, "nearest": list(layer.nearest),
+                "depth": round(layer.depth, 6), "parameters": layer.parameters, "block": layer.name in net.blocks,
+            }
+            for layer in shown
+        ]  # fmt: skip
+        click.echo(json.dumps({"network": net.name, "output": net.output_name, "layers": body}, indent=1))
+        return
+    blocks = set(net.blocks)
+    rows = [
+        [
+            layer.name,
+            "x".join(map(str, layer.shape)),
+            layer.kind,
+            f"{layer.parameters:,}",
+            f"{layer.depth:.2f}",
+            ("block" if layer.name in blocks else "exact") if layer.exact else f"no: {layer.why}",
+        ]
+        for layer in shown
+    ]
+    common.table(["layer", "shape", "kind", "parameters below", "depth", "cut"], rows, net.name)
+    exact = len(net.cuts)
+    click.echo(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
+    if not everything and exact < len(net.layers):
+        click.echo("--all shows the others and why they cannot be cut.")

@@ -1,0 +1,48 @@
+"""``modelstitch stitch BOTTOM@LAYER TOP@LAYER``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import common
+
+
+@click.command()
+@click.argument("bottom")
+@click.argument("top")
+@click.option("--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, ...")
+@click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@common.fitting
+@common.shared(out=None)
+def stitch(
+    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, families: tuple[str, ...],
+    objectives: tuple[str, ...], seed: int, device: str, out: Path | None, **fit: Any,
+) -> None:  # fmt: skip
+    """Fit and measure one seam: BOTTOM@LAYER under TOP@LAYER. --out keeps the map and its record."""
+    from ..api import stitch as fit_stitch
+    from ..sources.data import load_data
+
+    (below, below_layer), (above, above_layer) = common.split_seam_end(bottom), common.split_seam_end(top)
+    data = load_data(data_name)
+    lower = common.network(below, bottom_weights, data)
+    upper = lower if (below, bottom_weights) == (above, top_weights) else common.network(above, top_weights, data)
+    with common.progress() as tell:
+        result = fit_stitch(
+            lower, upper, (below_layer, above_layer), data, family=(families or ("affine",))[-1],
+            objective=(objectives or ("task",))[-1], seed=seed, device=device, tell=tell, **common.fit_values(**fit),
+        )  # fmt: skip
+    assert result.record is not None
+    rows = [
+        [m["metric"], f"{m['value']:.4g}", "" if m["low"] is None else f"[{m['low']:.4g}, {m['high']:.4g}]", m["unit"]]
+        for m in result.record["metrics"]
+    ]
+    common.table(["metric", "value", "95 % interval", "unit"], rows, result.seam)
+    for note in result.record["notes"]:
+        click.echo(f"note: {note}")
+    if out is not None:
+        result.save(out)
+        click.echo(f"The stitch is in {out}.")

@@ -1,0 +1,83 @@
+"""``modelstitch run``, ``status``, ``report`` and ``export``: studies and their folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import common
+
+
+@click.command()
+@click.argument("spec_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--engine", type=click.Choice(["local"]), default="local", show_default=True)
+@common.shared(out="runs/study")
+def run(spec_file: Path, engine: str, seed: int, device: str, out: Path) -> None:
+    """Run a study declared in a TOML file. Running it again does only what is missing."""
+    from ..study.declared import run_study
+    from ..study.spec import load_spec
+
+    with common.progress() as tell:
+        result = run_study(load_spec(spec_file), out, device=device, tell=tell)
+    common.penalty_tables(result.records)
+    click.echo(f"The report is {result.report(out / 'report.html', title=str(result.spec.get('name', 'Study')))}.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def status(folder: Path) -> None:
+    """What a study folder holds."""
+    from collections import Counter
+
+    from ..study.store import Store
+
+    records = Store(folder).records()
+    counts = Counter(
+        (r["config"]["bottom"]["name"], r["config"]["top"]["name"], r["config"]["control"]) for r in records
+    )
+    rows = [[f"{bottom} -> {top}", control, str(n)] for (bottom, top, control), n in sorted(counts.items())]
+    common.table(["pair", "control", "finished cells"], rows, str(folder))
+    click.echo(f"{len(records)} finished cells.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="The page; report.html in the folder by default."
+)
+@click.option("--title", default="Stitching report", show_default=True)
+def report(folder: Path, out: Path | None, title: str) -> None:
+    """Write the HTML page of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
+    from ..report.page import page
+    from ..study.atomic import write_atomic
+    from ..study.store import Store, records_from_parquet
+
+    if folder.is_file():
+        records, spec, place = records_from_parquet(folder), None, folder.parent
+    else:
+        store = Store(folder)
+        records, spec, place = store.records(), store.spec, folder
+    target = out or place / "report.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, page(records, title=title, spec=spec).encode())
+    click.echo(f"The report is {target}.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+def export(folder: Path, target: Path) -> None:
+    """Write a study's records: TARGET.parquet (whole records) or TARGET.csv (the tidy frame)."""
+    from ..errors import StudyError
+    from ..report.frame import frame
+    from ..study.store import Store
+
+    store = Store(folder)
+    if target.suffix == ".parquet":
+        store.export(target)
+    elif target.suffix == ".csv":
+        frame(store.records()).write_csv(target)
+    else:
+        raise StudyError(f"The target {target} is neither .parquet nor .csv: choose one of the two.")
+    click.echo(f"The records are in {target}.")
