@@ -159,7 +159,7 @@ class Comparison:
 
     @property
     def frame(self) -> pl.DataFrame:
-        """One value a row: bottom, its layer, top, its layer, family, objective, control, seed, metric, value, low, high."""
+        """One value a row: networks and layers, family, objective, control, seed, metric, value, low, high."""
         from .report.frame import frame
 
         return frame(self.records)

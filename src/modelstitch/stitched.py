@@ -84,7 +84,7 @@ class Stitched(nn.Module):
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the map (stitcher.safetensors) and what it belongs to (stitch.json); donors are named by fingerprint."""
+        """Write the map (stitcher.safetensors) and its donors, named by fingerprint (stitch.json)."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.contiguous() for k, v in self.stitcher.state_dict().items()}, folder / "stitcher.safetensors")

@@ -52,9 +52,9 @@ def compare(
     wanted = () if controls == ("none",) else controls or CONTROLS
     with common.progress() as tell:
         result = run_compare(
-            lower, upper, data, layers=layers, family=families or ("affine",), objective=objectives or ("match", "task"),
-            controls=wanted, seeds=tuple(range(seed, seed + seeds)), both=not one_way, out=out, device=device, tell=tell,
-            **common.fit_values(**fit),
+            lower, upper, data, layers=layers, family=families or ("affine",),
+            objective=objectives or ("match", "task"), controls=wanted, seeds=tuple(range(seed, seed + seeds)),
+            both=not one_way, out=out, device=device, tell=tell, **common.fit_values(**fit),
         )  # fmt: skip
     common.penalty_tables(result.records)
     command = " ".join(["modelstitch", *sys.argv[1:]])

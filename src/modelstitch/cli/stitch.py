@@ -19,8 +19,8 @@ from . import common
 @common.fitting
 @common.shared(out=None)
 def stitch(
-    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, families: tuple[str, ...],
-    objectives: tuple[str, ...], seed: int, device: str, out: Path | None, **fit: Any,
+    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None,
+    families: tuple[str, ...], objectives: tuple[str, ...], seed: int, device: str, out: Path | None, **fit: Any,
 ) -> None:  # fmt: skip
     """Fit and measure one seam: BOTTOM@LAYER under TOP@LAYER. --out keeps the map and its record."""
     from ..api import stitch as fit_stitch

@@ -11,17 +11,19 @@ from . import common
 
 @click.command()
 @click.argument("spec_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--engine", type=click.Choice(["local"]), default="local", show_default=True)
-@common.shared(out="runs/study")
-def run(spec_file: Path, engine: str, seed: int, device: str, out: Path) -> None:
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="runs/study", show_default=True)
+def run(spec_file: Path, device: str, out: Path) -> None:
     """Run a study declared in a TOML file. Running it again does only what is missing."""
+    from ..api import Comparison
     from ..study.declared import run_study
     from ..study.spec import load_spec
 
     with common.progress() as tell:
-        result = run_study(load_spec(spec_file), out, device=device, tell=tell)
-    common.penalty_tables(result.records)
-    click.echo(f"The report is {result.report(out / 'report.html', title=str(result.spec.get('name', 'Study')))}.")
+        records, plain = run_study(load_spec(spec_file), out, device=device, tell=tell)
+    common.penalty_tables(records)
+    path = Comparison(records, plain).report(out / "report.html", title=str(plain["name"]))
+    click.echo(f"The report is {path}.")
 
 
 @click.command()

@@ -41,8 +41,8 @@ def reinitialise(module: nn.Module, seed: int) -> nn.Module:
     unchanged = still_trained(module, twin)
     if unchanged:
         raise MeasureError(
-            f"The random control kept {len(unchanged)} trained parameters, the first is {unchanged[0]!r}: expected all of "
-            "them to be re-initialised; give the module a reset_parameters() that reaches them."
+            f"The random control kept {len(unchanged)} trained parameters, the first is {unchanged[0]!r}: expected all "
+            "of them to be re-initialised; give the module a reset_parameters() that reaches them."
         )
     return twin
 

@@ -1,0 +1,44 @@
+"""A declared study: donors loaded by name, then planned and run like any comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..network import Network
+from ..sources.data import Data, load_data
+from ..sources.models import load
+from .plan import Axes
+from .run import run
+from .spec import StudySpec
+from .store import Store
+from .sweep import Tell
+
+if TYPE_CHECKING:
+    from .canonical import Record
+
+
+def run_study(
+    spec: StudySpec, out: str | Path, *, device: str = "auto", tell: Tell | None = None
+) -> tuple[list[Record], dict[str, Any]]:
+    """Run what is missing of a study, keep every finished cell in ``out``; return all records and the plain spec.
+
+    Raises:
+        StudyError: if ``out`` holds another study, or cannot be written.
+        SourceError, DataError: if a donor or the data cannot be loaded.
+    """
+    store = Store(out, spec)  # first of all: a folder that cannot be used should not cost a training run
+    data = load_data(spec.data)
+    networks = [_donor(spec, name, data) for name in dict.fromkeys(n for pair in spec.ordered_pairs() for n in pair)]
+    axes = Axes(
+        spec.layers, spec.families, spec.objectives, spec.controls, spec.seeds, spec.fit, spec.normalisation
+    )  # fmt: skip
+    return run(networks, spec.ordered_pairs(), data, axes, store=store, device=device, tell=tell), store.spec
+
+
+def _donor(spec: StudySpec, name: str, data: Data) -> Network:
+    ref = spec.donors[name]
+    sample = next(iter(data.batches("val", 1))).inputs
+    shape = tuple(sample.shape[1:]) if hasattr(sample, "shape") else None
+    model = ref.model if ref.model is not None else f"file:{ref.folder}"
+    return load(model, weights=ref.weights, name=name, input_shape=shape)
