@@ -1,0 +1,47 @@
+"""Help is quick: it does not import torch, and every command has it."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from modelstitch.cli import _COMMANDS
+
+PROBE = """
+import sys
+from modelstitch.cli import cli
+try:
+    cli.main({args!r}, standalone_mode=False)
+finally:
+    heavy = sorted({{"torch", "torchvision", "timm", "transformers", "polars", "matplotlib"}} & set(sys.modules))
+    print("HEAVY", heavy)
+"""
+
+
+@pytest.mark.parametrize("command", ["", *_COMMANDS])
+def test_help_loads_nothing_heavy(command):
+    args = [*command.split(), "--help"]
+    result = subprocess.run([sys.executable, "-c", PROBE.format(args=args)], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in result.stdout
+    assert "Usage:" in result.stdout
+
+
+def test_importing_the_package_does_not_import_torch():
+    code = "import sys, modelstitch; assert 'torch' not in sys.modules; modelstitch.__version__"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_is_quick():
+    """Half a second on a quiet machine; measured against a bare interpreter, since machines are shared."""
+
+    def seconds(code):
+        best = float("inf")
+        for _ in range(3):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    bare = seconds("pass")
+    helped = seconds("from modelstitch.cli import cli; cli.main(['compare', '--help'], standalone_mode=False)")
+    assert helped < max(0.5, 12 * bare)

@@ -1,0 +1,98 @@
+"""Plans: which cells a question needs, each once, and hashes that follow from what is done."""
+
+import pytest
+from modelstitch.errors import StudyError
+from modelstitch.fit.options import FitSpec
+from modelstitch.study.plan import Axes, Donor, Place, plan, seams
+
+DATA = {"name": "digits", "fingerprint": "ff"}
+
+
+def donor(name, blocks, fingerprint=None, shapes=None):
+    places = tuple(
+        Place(layer, (i + 1) / (len(blocks) + 1), i, ("map", (shapes or {}).get(layer, (8, 4, 4))))
+        for i, layer in enumerate(blocks)
+    )
+    return Donor(name, fingerprint or f"hash-{name}", places, places)
+
+
+def axes(**changes):
+    values = {
+        "layers": "matching", "families": ("affine",), "objectives": ("task",),
+        "controls": ("self", "random", "identity", "class-noise", "shuffled"), "seeds": (0,), "fit": FitSpec(),
+    }  # fmt: skip
+    return Axes(**{**values, **changes})
+
+
+A, B, C = donor("a", ["1", "2", "3"]), donor("b", ["1", "2", "3"]), donor("c", ["x", "y"])
+
+
+def by_control(cells):
+    found = {}
+    for cell in cells:
+        found.setdefault(cell.config["control"], []).append(cell)
+    return found
+
+
+def test_a_pair_with_all_controls():
+    found = by_control(plan([(A, B)], axes(), DATA))
+    assert {control: len(cells) for control, cells in found.items()} == {
+        "pair": 3, "self": 3, "random": 3, "identity": 3, "class-noise": 3, "shuffled": 3,
+    }  # fmt: skip
+    assert {cell.config["bottom"]["name"] for cell in found["self"]} == {"b"}
+    assert {cell.config["bottom"]["name"] for cell in found["class-noise"]} == {"class-noise"}
+    assert {cell.config["bottom"]["name"] for cell in found["random"]} == {"a"}
+    assert {cell.config["family"] for cell in found["identity"]} == {"identity"}
+
+
+def test_controls_that_two_pairs_share_are_planned_once():
+    both = plan([(A, C), (B, C)], axes(controls=("self",)), DATA)
+    assert len(by_control(both)["self"]) == len(C.blocks)
+
+
+def test_seeds_families_and_objectives_multiply_but_identity_is_one():
+    cells = by_control(plan([(A, B)], axes(seeds=(0, 1), families=("affine", "mlp"), objectives=("match", "task")), DATA))
+    assert len(cells["pair"]) == 3 * 2 * 2 * 2
+    assert len(cells["identity"]) == 3
+
+
+def test_identity_needs_equal_shapes():
+    other = donor("b", ["1", "2", "3"], shapes={"2": (16, 4, 4)})
+    cells = by_control(plan([(A, other)], axes(), DATA))
+    assert [cell.config["top"]["layer"] for cell in cells["identity"]] == ["1", "3"]
+
+
+def test_cells_of_one_sweep_stand_together():
+    cells = plan([(A, B), (B, A)], axes(seeds=(0, 1)), DATA)
+    keys = [cell.sweep for cell in cells]
+    assert len(dict.fromkeys(keys)) == sum(1 for i, key in enumerate(keys) if i == 0 or keys[i - 1] != key)
+
+
+@pytest.mark.parametrize("change", [
+    {"fit": FitSpec(steps=3)}, {"seeds": (7,)}, {"normalisation": "batch"}, {"families": ("mlp",)},
+])  # fmt: skip
+def test_what_changes_the_work_changes_the_hash(change):
+    before = {cell.hash for cell in plan([(A, B)], axes(controls=()), DATA)}
+    after = {cell.hash for cell in plan([(A, B)], axes(controls=(), **change), DATA)}
+    assert not before & after
+
+
+def test_other_weights_or_data_are_other_cells():
+    before = {cell.hash for cell in plan([(A, B)], axes(), DATA)}
+    retrained = donor("a", ["1", "2", "3"], fingerprint="other")
+    assert not {c.hash for c in plan([(retrained, B)], axes(controls=()), DATA)} & before
+    assert not {c.hash for c in plan([(A, B)], axes(), {**DATA, "fingerprint": "00"})} & before
+
+
+def test_matching_by_name_by_depth_and_as_written():
+    assert [(b.layer, t.layer) for b, t in seams(A, B, "matching")] == [("1", "1"), ("2", "2"), ("3", "3")]
+    assert [(b.layer, t.layer) for b, t in seams(A, C, "matching")] == [("1", "x"), ("3", "y")]
+    assert len(seams(A, C, "all")) == 6
+    assert [(b.layer, t.layer) for b, t in seams(A, C, ("2 -> x",))] == [("2", "x")]
+
+
+def test_a_donor_without_cuts_and_an_unknown_cut_are_refused():
+    with pytest.raises(StudyError, match="'empty' has no exact block cut"):
+        seams(donor("empty", []), A, "matching")
+    with pytest.raises(StudyError, match="'a' has no exact cut '9'"):
+        seams(A, B, ("9",))

@@ -1,0 +1,31 @@
+"""The public names are exactly the intended ones, and each of them can be loaded."""
+
+import modelstitch
+
+INTENDED = {
+    "Network", "Layer", "load",
+    "stitch", "compare", "compare_many", "Comparison", "Stitched", "similarity",
+    "Data", "Batch", "load_data",
+    "Moments", "Stitcher", "FAMILIES", "MEASURES", "check_stitcher", "check_similarity",
+    "Seam", "StitchError", "__version__",
+}  # fmt: skip
+
+
+def test_names_are_the_intended_ones():
+    assert set(modelstitch.__all__) == INTENDED
+    assert len(INTENDED) <= 30
+
+
+def test_every_name_loads_and_is_listed():
+    for name in modelstitch.__all__:
+        assert getattr(modelstitch, name) is not None
+    assert dir(modelstitch) == sorted(modelstitch.__all__)
+
+
+def test_unknown_names_are_refused():
+    try:
+        modelstitch.nothing  # noqa: B018
+    except AttributeError as error:
+        assert "nothing" in str(error)
+    else:
+        raise AssertionError("an unknown name was found")
