@@ -1,0 +1,79 @@
+"""Small trained donors on real digits, made once per test process."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+torch.set_num_threads(1)  # tests run side by side; threads that wait for each other are slower than one
+
+
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.norm2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.relu(x + self.norm2(self.conv2(self.relu(self.norm1(self.conv1(x))))))
+
+
+class Small(nn.Module):
+    """Stem, three residual blocks with a pool between, head."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.block1, self.block2, self.block3 = Block(width), Block(width), Block(width)
+        self.pool = nn.AvgPool2d(2)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x):
+        x = self.block1(self.stem(x))
+        x = self.block3(self.block2(self.pool(x)))
+        return self.head(x.mean((2, 3)))
+
+
+def fit_small(data, seed: int, width: int = 16, steps: int = 120) -> Small:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = Small(width)
+    optimiser = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.1, total_steps=steps)
+    step, epoch = 0, 0
+    while step < steps:
+        for batch in data.batches("fit", 100, seed=1000 * seed + epoch):
+            if step == steps:
+                break
+            optimiser.zero_grad()
+            F.cross_entropy(module(batch.inputs), batch.labels).backward()
+            optimiser.step()
+            schedule.step()
+            step += 1
+        epoch += 1
+    return module.eval()
+
+
+@pytest.fixture(scope="session")
+def digits():
+    from modelstitch import load_data
+
+    return load_data("digits")
+
+
+@pytest.fixture(scope="session")
+def modules(digits):
+    """Two trained modules that differ in their seed."""
+    return fit_small(digits, 0), fit_small(digits, 1)
+
+
+@pytest.fixture(scope="session")
+def pair(modules):
+    """The two as networks, named zero and one."""
+    from modelstitch import Network
+
+    example = torch.zeros(2, 1, 8, 8)
+    return Network(modules[0], example, "zero"), Network(modules[1], example, "one")

@@ -1,0 +1,138 @@
+"""The public questions, asked as a user would."""
+
+import pytest
+import torch
+from modelstitch import Network, StitchError, Stitched, compare, compare_many, stitch
+from modelstitch.errors import InexactCutError, StudyError, UnknownLayerError
+from modelstitch.network import fingerprint
+from modelstitch.study.canonical import equal_results
+
+QUICK = {"steps": 16, "eval_every": 8, "device": "cpu"}
+
+
+def test_a_stitch_is_a_module_with_a_penalty(pair, digits):
+    bottom, top = pair
+    s = stitch(bottom, top, "block1", digits, **QUICK)
+    assert isinstance(s, Stitched)
+    assert isinstance(s, torch.nn.Module)
+    low, high = s.interval
+    assert low <= s.penalty <= high
+    assert s.penalty < 30  # a few steps between narrow networks; chance would be about 88
+    x = next(iter(digits.batches("test", 5))).inputs
+    assert s(x).shape == (5, 10)
+    assert s.metrics["penalty"] == s.penalty
+    assert s.metrics["error"] - s.metrics["top_error"] == pytest.approx(s.penalty)
+
+
+def test_the_error_is_what_the_module_really_does(pair, digits):
+    bottom, top = pair
+    s = stitch(bottom, top, "block2 -> block2", digits, objective="match", device="cpu")
+    wrong = n = 0
+    for batch in digits.batches("test", 64):
+        wrong += int((s(batch.inputs).argmax(1) != batch.labels).sum())
+        n += len(batch)
+    assert s.metrics["error"] == pytest.approx(100 * wrong / n, abs=1e-9)
+
+
+def test_identity_self_stitch_is_the_network_itself(pair, digits):
+    net, _ = pair
+    for cut in net.cuts:
+        s = stitch(net, net, cut, digits, family="identity", objective="match", device="cpu")
+        assert s.penalty == 0
+        assert s.interval == (0, 0)
+        x = next(iter(digits.batches("test", 7))).inputs
+        assert torch.equal(s(x), net(x))
+
+
+def test_saved_and_loaded_it_is_the_same(pair, digits, tmp_path):
+    bottom, top = pair
+    s = stitch(bottom, top, "block1", digits, **QUICK)
+    s.save(tmp_path / "s")
+    again = Stitched.load(tmp_path / "s", bottom, top)
+    x = next(iter(digits.batches("test", 5))).inputs
+    assert torch.equal(again(x), s(x))
+    assert again.penalty == s.penalty
+    with pytest.raises(StitchError, match="is not the network this map was fitted for"):
+        Stitched.load(tmp_path / "s", top, bottom)
+
+
+def test_donors_are_not_touched(modules, digits):
+    a, b = Network(modules[0], torch.zeros(1, 1, 8, 8), "a"), Network(modules[1], torch.zeros(1, 1, 8, 8), "b")
+    before = [fingerprint(m) for m in modules], [p.requires_grad for m in modules for p in m.parameters()]
+    state = torch.get_rng_state()
+    stitch(a, b, "block2", digits, **QUICK)
+    assert ([fingerprint(m) for m in modules], [p.requires_grad for m in modules for p in m.parameters()]) == before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_compare_visits_every_block_both_ways_with_controls(pair, digits, tmp_path):
+    bottom, top = pair
+    result = compare(bottom, top, digits, out=tmp_path / "c", **QUICK)
+    frame = result.frame
+    penalties = frame.filter(metric="penalty")
+    for one, other in ((bottom, top), (top, bottom)):
+        rows = penalties.filter(bottom=one.name, top=other.name, control="pair")
+        assert rows["top_layer"].to_list() == other.blocks
+    assert set(penalties["control"]) == {"pair", "self", "random", "identity", "class-noise", "shuffled"}
+    html = result.report(tmp_path / "r.html").read_text()
+    assert "<svg" in html
+    assert "<script" not in html
+    assert result._repr_html_().startswith("<")
+
+
+def test_the_same_call_again_does_only_what_is_missing(pair, digits, tmp_path):
+    options = {**QUICK, "controls": ("identity",), "out": tmp_path / "c"}
+    first = compare(*pair, digits, **options)
+    cells = sorted((tmp_path / "c" / "cells").iterdir())
+    cells[0].unlink()
+    kept = {path: path.stat().st_mtime_ns for path in cells[1:]}
+    heard = []
+    again = compare(*pair, digits, tell=lambda *what: heard.append(what), **options)
+    assert len({what for what, _, _ in heard}) == 1
+    assert {path: path.stat().st_mtime_ns for path in cells[1:]} == kept
+    assert all(equal_results(a, b) for a, b in zip(first.records, again.records, strict=True))
+
+
+def test_two_runs_write_equal_records(pair, digits):
+    options = {**QUICK, "controls": ("random", "class-noise"), "both": False}
+    one, two = (compare(*pair, digits, **options) for _ in range(2))
+    assert all(equal_results(a, b) for a, b in zip(one.records, two.records, strict=True))
+
+
+def test_a_folder_of_another_comparison_is_refused(pair, digits, tmp_path):
+    compare(*pair, digits, controls=(), out=tmp_path / "c", **QUICK)
+    with pytest.raises(StudyError, match="was made by another study: expected fit"):
+        compare(*pair, digits, controls=(), out=tmp_path / "c", **{**QUICK, "steps": 17})
+
+
+def test_interrupted_what_is_finished_stays(pair, digits, tmp_path):
+    def interrupt(what, done, total):
+        if what.startswith("one"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(*pair, digits, controls=(), out=tmp_path / "c", tell=interrupt, **QUICK)
+    cells = {p: p.stat().st_mtime_ns for p in (tmp_path / "c" / "cells").iterdir()}
+    assert len(cells) == len(pair[0].blocks)
+    compare(*pair, digits, controls=(), out=tmp_path / "c", **QUICK)
+    assert {p: p.stat().st_mtime_ns for p in cells} == cells
+
+
+@pytest.mark.parametrize(("call", "kind", "words"), [
+    (lambda a, b, d: stitch(a, b, "blok1", d), UnknownLayerError, "has no layer 'blok1': did you mean 'block1'"),
+    (lambda a, b, d: stitch(a, b, "block1.conv1", d), InexactCutError, "is not an exact cut: bypassed by"),
+    (lambda a, b, d: stitch(a, b, "block1", d, family="quadratic"), StitchError, "'quadratic' is unknown: expected one of identity"),
+    (lambda a, b, d: stitch(a, b, "block1", d, objective="luck"), StitchError, "'luck' is unknown: expected match, task"),
+    (lambda a, b, d: stitch(a, b, "block1", d, family="orthogonal"), StitchError, "solved in closed form only: expected objective 'match'"),
+    (lambda a, b, d: stitch(a, b, "block1", d, step=3), StitchError, "'step' is wrong"),
+    (lambda a, b, d: stitch(a, b, "block1", d, steps=0), StitchError, "'steps' is wrong"),
+    (lambda a, b, d: stitch(a, b, "block1", d, device="gpu"), StitchError, "'gpu' cannot be used"),
+    (lambda a, b, d: stitch(a, b, "a -> b -> c", d), StitchError, "cannot be read"),
+    (lambda a, b, d: compare(a, b, d, controls=("luck",)), StitchError, "'luck' is unknown: expected one of self"),
+    (lambda a, b, d: compare_many([a, a], [("zero", "zero")], d), StudyError, "Two donors have the same name"),
+])  # fmt: skip
+def test_mistakes_get_one_sentence(pair, digits, call, kind, words):
+    with pytest.raises(kind) as error:
+        call(*pair, digits)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
