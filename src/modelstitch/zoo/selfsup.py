@@ -1,4 +1,4 @@
-"""Training without labels (SimCLR, VICReg, rotation prediction), then a linear classifier on frozen features."""
+"""Training without labels (SimCLR, VICReg, rotation prediction), then a linear head on frozen features."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class SelfRecipe:
     """How a body is trained without labels.
 
     Attributes:
-        method: what the body learns: which two views belong together (``simclr``, ``vicreg``), or by how many quarter
-            turns an image was turned (``rotation``).
+        method: what the body learns: which two views belong together (``simclr``, ``vicreg``), or by how
+            many quarter circles an image was turned (``rotation``).
         base: the steps, rates and precision; its ``augment`` is not used, the method's own views are.
         temperature: of SimCLR.
         projection: width of the layers between the features and the loss, thrown away afterwards.
@@ -39,7 +39,7 @@ class SelfRecipe:
 
 
 SIMCLR_DIGITS = SelfRecipe(
-    "simclr", Recipe(steps=400, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=200)
+    "simclr", Recipe(steps=240, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=125)
 )
 
 
@@ -52,7 +52,7 @@ def train_without_labels(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Trained:
-    """Train the body of ``module`` (all but its ``head``) in place without labels, then its head on frozen features.
+    """Train the body of ``module`` (all but its ``head``) in place without labels, then the head alone.
 
     Labels are read by the linear classifier alone. The module ends in eval mode.
 

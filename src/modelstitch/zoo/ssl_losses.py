@@ -30,7 +30,7 @@ def vicreg(
     variance: float = 25.0,
     covariance: float = 1.0,
 ) -> Tensor:
-    """VICReg's loss (Bardes, Ponce and LeCun 2022, eq. 6): equal views, spread dimensions, decorrelated dimensions.
+    """VICReg's loss (Bardes, Ponce and LeCun 2022, eq. 6): equal views, spread and decorrelated dimensions.
 
     Args:
         one, two: projections (n, d) of two views of the same n samples.

@@ -210,7 +210,7 @@ def _finite(loss: Tensor, step: int, recipe: Recipe) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
         raise FitError(
-            f"Training diverged: the loss is {value} at step {step + 1} of {recipe.steps} with a learning rate "
-            f"of {recipe.rate(step):g}; try a smaller one, or check the inputs for NaN."
+            f"Training diverged: the loss is {value} at step {step + 1} of {recipe.steps} (learning rate "
+            f"{recipe.rate(step):g}); try a smaller one, or check the inputs for NaN."
         )
     return value

@@ -10,7 +10,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 class DigitViews:
-    """Views that keep a digit what it is: small rotation, zoom, shift and shear, contrast, noise, a small erased patch.
+    """Views that keep a digit what it is: small warps, contrast, noise, a small erased patch.
 
     On images (n, channels, 8, 8) in [0, 1], or larger ones in proportion.
     """
@@ -35,7 +35,7 @@ class DigitViews:
 
 
 class ColourViews:
-    """The views of SimCLR (Chen et al. 2020) for small colour images: crop and resize, mirror, colour jitter, grey.
+    """The views of SimCLR (Chen et al. 2020) for small colour images: crop, mirror, colour jitter, grey.
 
     On images (n, 3, h, w) in [0, 1]. Hue is turned as an angle in the plane of equal luminance.
     """
