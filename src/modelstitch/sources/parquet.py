@@ -44,7 +44,6 @@ def load_parquet(folder: str, *, seed: int = 0, limit: int | None = None) -> Dat
         raise DataError(
             f"The folder {folder!r} has no {part}-*.parquet: found {found}; name the files after their split."
         )
-    classes = _classes(train[0])
     train_set, test_set = _read(train, limit), _read(test, limit)
     held = _files(root, _VAL_NAMES)
     if held:
@@ -60,7 +59,7 @@ def load_parquet(folder: str, *, seed: int = 0, limit: int | None = None) -> Dat
     return Data(
         *splits,
         name=root.resolve().name + (f"[limit {limit}]" if limit is not None else ""),
-        classes=classes,
+        classes=_classes(train[0]),
         augment=_augment(train_set.inputs),
         split_rule=rule,
     )

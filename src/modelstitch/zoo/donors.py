@@ -106,7 +106,7 @@ def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:
     """A donor from its folder; ``step`` picks one of its checkpoints.
 
     Raises:
-        SourceError: if the folder holds no donor, no such checkpoint, or weights that do not fit the card's net.
+        SourceError: if the folder holds no donor, no such checkpoint, or weights that do not fit its net.
     """
     folder = Path(folder)
     weights = folder / (_WEIGHTS if step is None else f"step-{step}.safetensors")
@@ -123,11 +123,13 @@ def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:
     try:
         module.load_state_dict(load_file(weights))
     except (OSError, SafetensorError, RuntimeError) as error:
-        why = str(error).splitlines()[0]
         raise SourceError(
-            f"The weights of the donor {folder} cannot be used ({why}): delete the folder."
+            f"The weights of {folder} cannot be used ({str(error).splitlines()[0]}): delete the folder."
         ) from error
-    return Donor(name if step is None else f"{name}@{step}".replace("@", "-step"), module.eval(), card)
+    if step is not None:  # the errors on the card are those of the last step
+        card = {**card, "step": step, "loss": None, "val_error": None, "test_error": None}
+        name = f"{name}-step{step}"
+    return Donor(name, module.eval(), card)
 
 
 def _make(

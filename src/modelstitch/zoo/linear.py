@@ -16,8 +16,8 @@ _PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # of the squared weights on standardised 
 def fit_linear(module: nn.Module, data: Data, *, device: torch.device | str = "cpu") -> float:
     """Fit ``module.head`` in place on the eval-mode features of the fit split; the body is not changed.
 
-    The penalty on the weights is chosen on the validation split. Features are standardised for the solver; the
-    scaling is folded into the head, which stays an ordinary linear layer.
+    The penalty on the weights is chosen on the validation split. Features are standardised for the solver;
+    the scaling is folded into the head, which stays an ordinary linear layer.
 
     Returns:
         The validation error of the chosen head, in percent.
