@@ -42,8 +42,8 @@ def freeze_train(
     same = _still_trained(donor.module, mixed)
     if same:
         raise FitError(
-            f"{len(same)} parameter tensors start with the donor's values, the first is {same[0]!r}: expected all "
-            "but the frozen layers to start anew; use another seed."
+            f"{len(same)} parameter tensors start with the donor's values, the first is {same[0]!r}: "
+            "expected all but the frozen layers to start anew; use another seed."
         )
     for name in layers:
         mixed.get_submodule(name).load_state_dict(known[name].state_dict())
