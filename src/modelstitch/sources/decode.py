@@ -81,8 +81,8 @@ def _decode(source: bytes | Path | None, mode: str, size: int | None) -> _Array 
     if source is None:
         return "no bytes"
     try:
-        with Image.open(_readable(source)) as image:
-            image = image.convert(mode)
+        with Image.open(_readable(source)) as file:
+            image: Image.Image = file.convert(mode)
             if size is not None:
                 scale = size / min(image.size)
                 width, height = (max(size, round(side * scale)) for side in image.size)

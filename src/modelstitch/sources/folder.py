@@ -26,7 +26,7 @@ class Files:
     Args:
         paths: the files.
         labels: int64 (n,).
-        size: the shorter side is resized to it and the centre cropped; without it all images must have one size.
+        size: the shorter side is resized to it, the centre cropped; else all images must have one size.
         mode: ``RGB`` or ``L``.
     """
 
@@ -66,7 +66,7 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     classes = sorted(path.name for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(classes) < 2:
         raise DataError(
-            f"The folder {str(base)!r} has {len(classes)} sub-folders: expected one for each class, two or more."
+            f"The folder {str(base)!r} has {len(classes)} sub-folders: expected one for each class."
         )
     train, labels = _list(base, classes)
     pick = torch.arange(len(train))

@@ -42,7 +42,6 @@ def load_parquet(folder: str, *, seed: int = 0, limit: int | None = None) -> Dat
         raise DataError(
             f"The folder {folder!r} has no {part}-*.parquet: found {found}; name the files after their split."
         )
-    classes = _classes(train[0])
     train_set, test_set = _read(train, limit), _read(test, limit)
     held = _files(root, _VAL_NAMES)
     if held:
@@ -55,14 +54,18 @@ def load_parquet(folder: str, *, seed: int = 0, limit: int | None = None) -> Dat
             test_set,
         )
         rule = f"the source's own test files; one in ten training images for validation (seed {seed})"
-    small = train_set.inputs.shape[-1] <= 64
     return Data(
         *splits,
         name=root.resolve().name + (f"[limit {limit}]" if limit is not None else ""),
-        classes=classes,
-        augment=CropFlip(4, flip=True) if small else None,
+        classes=_classes(train[0]),
+        augment=_augment(train_set.inputs),
         split_rule=rule,
     )
+
+
+def _augment(inputs: Tensor) -> CropFlip:
+    # Grey images are often writing, which no mirror leaves what it was.
+    return CropFlip(max(1, inputs.shape[-1] // 8), flip=inputs.shape[1] == 3)
 
 
 def _files(root: Path, parts: tuple[str, ...]) -> list[Path]:

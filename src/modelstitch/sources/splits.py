@@ -16,7 +16,7 @@ def balanced_order(labels: Tensor, seed: int) -> Tensor:
     labels = labels if labels.ndim == 1 else torch.zeros(len(labels), dtype=torch.int64)
     shuffled = torch.randperm(len(labels), generator=generator)
     rank = torch.empty(len(labels), dtype=torch.float64)
-    for label in labels.unique():
+    for label in sorted(set(labels.tolist())):
         members = shuffled[labels[shuffled] == label]
         rank[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
     return shuffled[torch.argsort(rank[shuffled], stable=True)]

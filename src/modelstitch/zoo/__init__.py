@@ -1,0 +1,1 @@
+"""Small networks and the recipes that train them: donors to stitch."""

@@ -1,0 +1,212 @@
+"""Donors: trained networks with a card that says how they were made, kept in a cache named by its content."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..errors import SourceError
+from ..sources.data import Data
+from .labels import with_labels
+from .nets import build, format_net, parse_net
+from .selfsup import SelfRecipe, train_without_labels
+from .train import Progress, Recipe, error_rate, train
+
+_CARD, _WEIGHTS = "card.json", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class DonorSpec:
+    """What a donor is: plain data.
+
+    Attributes:
+        net: a net of the zoo, ``small-resnet?width=32``; classes and channels follow the data by default.
+        recipe: with labels (Recipe) or without (SelfRecipe).
+        seed: of the initial parameters and of the order of the samples (two streams derived from it).
+        labels: a label variant, see ``with_labels``.
+        name: how reports call it; no part of the identity.
+    """
+
+    net: str
+    recipe: Recipe | SelfRecipe
+    seed: int = 0
+    labels: str = "true"
+    name: str = ""
+
+    def identity(self, data: Data) -> dict[str, Any]:
+        """What the cache hashes: everything that decides the weights, as JSON types."""
+        name, options = parse_net(self.net)
+        recipe = {"kind": type(self.recipe).__name__, **dataclasses.asdict(self.recipe)}
+        identity = {
+            "net": format_net(name, options),
+            "recipe": recipe,
+            "seed": self.seed,
+            "labels": self.labels,
+            "data": data.fingerprint,
+            "augment": data.augment.recipe if data.augment is not None else "none",
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(identity))
+        return plain
+
+
+@dataclass(frozen=True)
+class Donor:
+    """A trained network in eval mode and its card (JSON types)."""
+
+    name: str
+    module: nn.Module
+    card: dict[str, Any]
+
+
+def donor(
+    spec: DonorSpec,
+    data: Data,
+    cache: Path | str | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Donor:
+    """The donor that ``spec`` describes, read from the cache if it is there, else trained (and put there).
+
+    Raises:
+        SourceError: if the cache holds something else under this donor's name, or cannot be written.
+        FitError: if training diverges.
+    """
+    identity = spec.identity(data)
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    folder = None
+    if cache is not None:
+        folder = Path(cache) / f"{parse_net(spec.net)[0]}-{spec.seed}-{digest[:12]}"
+        if folder.exists():
+            found = load_donor(folder)
+            _same(found.card.get("identity"), identity, folder)
+            return dataclasses.replace(found, name=spec.name or found.name)
+    trained, checkpoints = _make(spec, data, identity, digest, device, progress)
+    if folder is not None:
+        _save(trained, checkpoints, folder)
+    return trained
+
+
+def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:
+    """A donor from its folder; ``step`` picks one of its checkpoints.
+
+    Raises:
+        SourceError: if the folder holds no donor, no such checkpoint, or weights that do not fit its net.
+    """
+    folder = Path(folder)
+    weights = folder / (_WEIGHTS if step is None else f"step-{step}.safetensors")
+    try:
+        card = json.loads((folder / _CARD).read_text())
+        module = build(str(card["net"]))
+        name = str(card["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{folder} holds no donor ({error}): expected {_CARD} and {_WEIGHTS}.") from error
+    if step is not None and not weights.exists():
+        raise SourceError(
+            f"The donor {folder.name} has no checkpoint of step {step}: found {card.get('checkpoints')}."
+        )
+    try:
+        module.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise SourceError(
+            f"The weights of {folder} cannot be used ({str(error).splitlines()[0]}): delete the folder."
+        ) from error
+    if step is not None:  # the errors on the card are those of the last step
+        card = {**card, "step": step, "loss": None, "val_error": None, "test_error": None}
+        name = f"{name}-step{step}"
+    return Donor(name, module.eval(), card)
+
+
+def _make(
+    spec: DonorSpec,
+    data: Data,
+    identity: dict[str, Any],
+    digest: str,
+    device: torch.device | str,
+    progress: Progress | None,
+) -> tuple[Donor, dict[int, dict[str, Tensor]]]:
+    labelled = with_labels(data, spec.labels, seed=spec.seed)
+    channels = next(data.batches("fit", 1)).inputs.shape[1]
+    name, options = parse_net(spec.net)
+    net = format_net(name, {"classes": labelled.n_classes, "in_channels": channels, **options})
+    module = build(net, seed=2 * spec.seed)
+    start, order = time.perf_counter(), 2 * spec.seed + 1
+    if isinstance(spec.recipe, SelfRecipe):
+        trained = train_without_labels(
+            module, labelled, spec.recipe, seed=order, device=device, progress=progress
+        )
+    else:
+        trained = train(module, labelled, spec.recipe, seed=order, device=device, progress=progress)
+    seconds = time.perf_counter() - start
+    card = {
+        "name": spec.name or f"{name}-{digest[:6]}",
+        "net": net,
+        "identity": identity,
+        "val_error": error_rate(module, labelled, "val", device=device),
+        "test_error": error_rate(module, labelled, "test", device=device),
+        "loss": trained.loss,
+        "checkpoints": sorted(trained.checkpoints),
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "data": labelled.describe(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 2),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+    }
+    module.cpu().to(memory_format=torch.contiguous_format)
+    return Donor(str(card["name"]), module, card), trained.checkpoints
+
+
+def _save(made: Donor, checkpoints: dict[int, dict[str, Tensor]], folder: Path) -> None:
+    """Write beside the final place and rename, so that a killed run leaves no half donor."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        try:
+            save_file(_plain(made.module.state_dict()), scratch / _WEIGHTS)
+            for step, weights in checkpoints.items():
+                save_file(_plain(weights), scratch / f"step-{step}.safetensors")
+            (scratch / _CARD).write_text(json.dumps(made.card, indent=2))
+            for path in scratch.iterdir():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            if not folder.exists():  # another run may have finished the same donor meanwhile
+                scratch.rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise SourceError(
+            f"The donor cannot be written to {folder} ({error}): choose another cache."
+        ) from error
+
+
+def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
+
+
+def _same(found: Any, wanted: dict[str, Any], folder: Path) -> None:
+    if found == wanted:
+        return
+    found = found if isinstance(found, dict) else {}
+    differing = [key for key in wanted if found.get(key) != wanted[key]]
+    key = differing[0] if differing else "identity"
+    raise SourceError(
+        f"The donor {folder.name} in the cache was made otherwise: its {key} is {found.get(key)}, "
+        f"asked for is {wanted.get(key)}; delete {folder} or use another cache."
+    )

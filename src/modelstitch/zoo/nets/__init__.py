@@ -1,0 +1,97 @@
+"""The networks of the zoo by name: a donor is described by plain data, ``preact-resnet18?width=16``."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...errors import SourceError
+from .chains import myrtle, vgg
+from .cifar_resnet import resnet, resnet164
+from .preact import preact_resnet18
+from .small import small_resnet
+from .vit import vit
+
+NETS: dict[str, Callable[..., nn.Module]] = {
+    "small-resnet": small_resnet,
+    "preact-resnet18": preact_resnet18,
+    "resnet20": lambda width=16, classes=10, in_channels=3: resnet(20, width, classes, in_channels),
+    "resnet56": lambda width=16, classes=10, in_channels=3: resnet(56, width, classes, in_channels),
+    "resnet164": resnet164,
+    "myrtle": myrtle,
+    "vgg11": lambda width=64, classes=10, in_channels=3: vgg(11, width, classes, in_channels),
+    "vgg16": lambda width=64, classes=10, in_channels=3: vgg(16, width, classes, in_channels),
+    "vit": vit,
+}
+
+
+def parse_net(spec: str) -> tuple[str, dict[str, int]]:
+    """Read ``name?option=number&...`` (a leading ``zoo:`` is allowed) into the name and its options.
+
+    Raises:
+        SourceError: if the net or an option is not known (close names are offered), or a value is no number.
+    """
+    name, _, query = spec.removeprefix("zoo:").partition("?")
+    options: dict[str, int] = {}
+    for item in filter(None, query.split("&")):
+        key, _, value = item.partition("=")
+        if not value.isdecimal() or int(value) < 1:
+            raise SourceError(
+                f"The option {item!r} of {spec!r} cannot be read: expected 'name=number', 1 or more."
+            )
+        options[key] = int(value)
+    check_net(name, options)
+    return name, options
+
+
+def format_net(name: str, options: Mapping[str, int]) -> str:
+    """The one written form of a net and its options, sorted."""
+    query = "&".join(f"{key}={options[key]}" for key in sorted(options))
+    return f"{name}?{query}" if query else name
+
+
+def check_net(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse a net or an option that the zoo does not have."""
+    if name not in NETS:
+        raise SourceError(f"The zoo has no net {name!r}: {_offer(name, list(NETS))}")
+    known = list(inspect.signature(NETS[name]).parameters)
+    for key in options:
+        if key not in known:
+            raise SourceError(f"The net {name!r} has no option {key!r}: {_offer(key, known)}")
+
+
+def build(spec: str | Mapping[str, Any], *, seed: int = 0, **defaults: int) -> nn.Module:
+    """A freshly initialised network.
+
+    Args:
+        spec: ``"preact-resnet18?width=16"`` or ``{"net": "preact-resnet18", "width": 16}``.
+        seed: of the initial parameters; the global generator is left as it was.
+        defaults: used where ``spec`` is silent and the net has such an option (``classes``, ``in_channels``).
+
+    Raises:
+        SourceError: if the net or an option is not known.
+        MissingExtraError: if the net needs a package that is not installed.
+    """
+    if isinstance(spec, str):
+        name, options = parse_net(spec)
+    else:
+        options = {key: value for key, value in spec.items() if key != "net"}
+        name = str(spec.get("net", ""))
+        check_net(name, options)
+    known = inspect.signature(NETS[name]).parameters
+    options = {**{key: value for key, value in defaults.items() if key in known}, **options}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NETS[name](**options)
+
+
+def _offer(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    return (
+        f"did you mean {' or '.join(map(repr, close))}?" if close else f"expected one of {', '.join(known)}."
+    )

@@ -1,0 +1,216 @@
+"""Supervised training by SGD: the paper's recipe and a one-cycle recipe for small budgets."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ..errors import FitError
+from ..sources.data import Batch, Data
+
+Progress = Callable[[int, float], None]  # called with (steps done, loss)
+_CHECK = 20  # steps between two looks at the loss: each look waits for an accelerator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained on labels.
+
+    Attributes:
+        steps: optimiser steps.
+        lr: the base rate (``step``: the first one; ``one-cycle``: the peak).
+        schedule: ``step`` multiplies by ``drop`` at the fractions ``drops``; ``one-cycle`` rises linearly for
+            the first quarter and falls linearly to zero; ``constant``.
+        momentum: Nesterov's.
+        augment: use the data's augmentation.
+        n_fit: train on the first so many samples only.
+        checkpoints: steps after which the weights are kept, too.
+        precision: of the forward pass; weights stay float32.
+        channels_last: the memory layout of images and weights.
+    """
+
+    steps: int
+    lr: float = 0.05
+    batch_size: int = 128
+    schedule: Literal["step", "one-cycle", "constant"] = "step"
+    drops: tuple[float, ...] = (0.5, 0.75)
+    drop: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    augment: bool = True
+    n_fit: int | None = None
+    checkpoints: tuple[int, ...] = ()
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1 or not self.lr > 0:
+            raise FitError(
+                "A recipe needs steps, batch_size and lr above 0, found "
+                f"{self.steps}, {self.batch_size} and {self.lr}."
+            )
+        late = [step for step in self.checkpoints if not 0 < step <= self.steps]
+        if late:
+            raise FitError(f"The checkpoint {late[0]} is outside the recipe's steps 1 to {self.steps}.")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, 0 <= step < steps."""
+        done = step / self.steps
+        if self.schedule == "step":
+            return self.lr * self.drop ** sum(done >= at for at in self.drops)
+        if self.schedule == "one-cycle":
+            return self.lr * min((step + 1) / max(1.0, 0.25 * self.steps), (1 - done) / 0.75)
+        return self.lr
+
+
+PAPER = Recipe(steps=64_000)  # Bansal et al. 2021, appendix A.2 (ResNets on CIFAR)
+SHORT_CIFAR = Recipe(
+    steps=2_300, lr=0.1, schedule="one-cycle", weight_decay=5e-4, precision="bfloat16", channels_last=True
+)
+SHORT_DIGITS = Recipe(steps=240, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=64)
+
+
+@dataclass
+class Trained:
+    """What training leaves: the weights at each asked checkpoint, and the last loss."""
+
+    checkpoints: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    loss: float = math.nan
+
+
+def train(
+    module: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    frozen: Sequence[str] = (),
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Trained:
+    """Train ``module`` in place on the fit split and leave it in eval mode.
+
+    Args:
+        seed: of the order of the samples and of the augmentation.
+        frozen: names of submodules that stay as they are: no gradient, BatchNorm statistics kept.
+        progress: called after every step with (steps done, loss); the loss is refreshed every few steps.
+
+    Raises:
+        FitError: if the loss becomes NaN or infinite (the step is named).
+    """
+    data = data if recipe.n_fit is None else data.subset(recipe.n_fit)
+
+    def loss_of(batch: Batch) -> Tensor:
+        inputs = place(batch.inputs, device, recipe.channels_last)
+        loss = cross_entropy(module(inputs).float(), batch.labels.to(device))
+        return loss
+
+    frozen_modules = [module.get_submodule(name) for name in frozen]
+    module.to(device)
+    module.train()
+    for part in frozen_modules:
+        part.eval().requires_grad_(False)
+    batches = endless(data, recipe.batch_size, seed=seed, augment=recipe.augment)
+    return descend([module], loss_of, batches, recipe, device=device, progress=progress)
+
+
+def descend(
+    modules: Sequence[nn.Module],
+    loss_of: Callable[[Batch], Tensor],
+    batches: Iterator[Batch],
+    recipe: Recipe,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Trained:
+    """The loop: SGD on ``loss_of(batch)`` over ``modules``; checkpoints are of the first one."""
+    if recipe.channels_last:
+        for module in modules:
+            module.to(memory_format=torch.channels_last)
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(
+        parameters,
+        recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+    )
+    trained = Trained()
+    for step in range(recipe.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate(step)
+        with autocast(recipe.precision, device):
+            loss = loss_of(next(batches))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        if step % _CHECK == 0 or step + 1 == recipe.steps:
+            trained.loss = _finite(loss, step, recipe)
+        if step + 1 in recipe.checkpoints:
+            trained.checkpoints[step + 1] = copy.deepcopy(modules[0].state_dict())
+        if progress is not None:
+            progress(step + 1, trained.loss)
+    for module in modules:
+        module.eval()
+    bad = [name for name, value in modules[0].state_dict().items() if not bool(torch.isfinite(value).all())]
+    if bad:
+        raise FitError(f"Training diverged: {bad[0]} holds NaN or infinity; try a smaller learning rate.")
+    return trained
+
+
+def error_rate(
+    module: nn.Module, data: Data, split: Literal["fit", "val", "test"], *, device: torch.device | str = "cpu"
+) -> float:
+    """The share of wrong predictions on a split, in percent; the module is used in eval mode and float32."""
+    was_training = module.training
+    module.eval()
+    wrong = 0
+    with torch.no_grad():
+        for batch in data.batches(split, 512):
+            found = module(place(batch.inputs, device, False)).argmax(1).cpu()
+            wrong += int((found != batch.labels).sum())
+    module.train(was_training)
+    return 100 * wrong / data.size(split)
+
+
+def endless(data: Data, batch_size: int, *, seed: int, augment: bool) -> Iterator[Batch]:
+    """Shuffled passes over the fit split without end, each with an order of its own; full batches only."""
+    size = min(batch_size, data.size("fit"))
+    epoch = 0
+    while True:
+        yield from data.batches("fit", size, seed=seed * 1_000_003 + epoch, augment=augment, drop_last=True)
+        epoch += 1
+
+
+def place(inputs: Any, device: torch.device | str, channels_last: bool) -> Any:
+    """Inputs on the device, images in the asked memory layout."""
+    if isinstance(inputs, dict):
+        return {key: place(value, device, channels_last) for key, value in inputs.items()}
+    inputs = inputs.to(device)
+    if channels_last and inputs.ndim == 4:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    return inputs
+
+
+def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[Any]:
+    """torch's autocast to bfloat16 where asked, else nothing."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _finite(loss: Tensor, step: int, recipe: Recipe) -> float:
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise FitError(
+            f"Training diverged: the loss is {value} at step {step + 1} of {recipe.steps} (learning rate "
+            f"{recipe.rate(step):g}); try a smaller one, or check the inputs for NaN."
+        )
+    return value

@@ -1,0 +1,166 @@
+"""Data: splits, batches, subsets, fingerprints, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.data import Subset, TensorDataset
+
+from modelstitch.errors import DataError
+from modelstitch.sources.data import Data, load_data
+from modelstitch.sources.views import Images
+
+
+class Pairs:
+    """An ordinary map-style dataset of dict inputs."""
+
+    def __init__(self, n: int, offset: int = 0) -> None:
+        self.n, self.offset = n, offset
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: int):
+        return {"ids": torch.tensor([i, i + self.offset]), "mask": torch.ones(2)}, i % 3
+
+
+def images(n: int = 12, classes: int = 3, seed: int = 0) -> Images:
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randint(0, 256, (n, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    return Images(inputs, torch.arange(n) % classes)
+
+
+def small(**changes) -> Data:
+    return Data(**{"fit": images(12), "val": images(6, seed=1), "test": images(9, seed=2), **changes})
+
+
+def test_batches_keep_order_and_scale_bytes():
+    data = small()
+    batches = list(data.batches("fit", 5))
+    assert [len(batch) for batch in batches] == [5, 5, 2]
+    assert torch.equal(torch.cat([b.ids for b in batches]), torch.arange(12))
+    expected = data.dataset("fit").inputs.float() / 255
+    assert torch.equal(torch.cat([b.inputs for b in batches]), expected)
+
+
+def test_shuffling_is_seeded_private_and_complete():
+    data = small()
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    orders = [torch.cat([b.ids for b in data.batches("fit", 5, seed=s)]) for s in (1, 1, 2)]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(orders[0], orders[1])
+    assert not torch.equal(orders[0], orders[2])
+    assert torch.equal(orders[0].sort().values, torch.arange(12))
+    batch = next(data.batches("fit", 5, seed=1))
+    assert torch.equal(batch.labels, data.labels("fit")[batch.ids])
+    assert torch.equal(batch.inputs, data.dataset("fit").inputs[batch.ids].float() / 255)
+
+
+@pytest.mark.parametrize(("options", "sizes"), [({"limit": 7}, [5, 2]), ({"drop_last": True}, [5, 5])])
+def test_limit_and_drop_last(options, sizes):
+    assert [len(b) for b in small().batches("fit", 5, **options)] == sizes
+
+
+def test_any_map_style_dataset_works():
+    data = Data(Pairs(9), Pairs(6, 1), Subset(Pairs(20), [0, 1, 2]))
+    batch = next(data.batches("fit", 4))
+    assert set(batch.inputs) == {"ids", "mask"}
+    assert batch.inputs["ids"].shape == (4, 2)
+    assert batch.labels.tolist() == [0, 1, 2, 0]
+    assert data.n_classes == 3
+    assert data.subset(4, seed=0).labels("fit").shape == (4,)
+
+
+def test_sequence_labels_may_hold_the_ignored_value():
+    labels = torch.tensor([[1, -100], [0, 2]])
+    sets = [TensorDataset(torch.rand(2, 3) + i, labels) for i in range(3)]
+    assert next(Data(*sets).batches("fit", 2)).labels.shape == (2, 2)
+
+
+def test_fingerprint_tells_content_order_and_split_apart():
+    base = small().fingerprint
+    assert base == small().fingerprint
+    fit = images(12)
+    other = Images(fit.inputs.clone(), fit.labels)
+    other.inputs[3, 0, 0, 0] ^= 1
+    flipped = Images(fit.inputs.flip(0), fit.labels.flip(0))
+    swapped = small(val=images(9, seed=2), test=images(6, seed=1))
+    relabelled = Images(fit.inputs, (fit.labels + 1) % 3)
+    found = {small(fit=one).fingerprint for one in (other, flipped, relabelled)} | {swapped.fingerprint, base}
+    assert len(found) == 5
+
+
+def test_subset_is_balanced_disjoint_and_recorded():
+    data = small(fit=images(60))
+    parts = [data.subset(30, seed=3, part=part) for part in (0, 1)]
+    chosen = [set(part.dataset("fit").ids.tolist()) for part in parts]
+    assert chosen[0] | chosen[1] == set(range(60))
+    assert not chosen[0] & chosen[1]
+    assert parts[0].labels("fit").bincount().tolist() == [10, 10, 10]
+    assert "30 of 60" in parts[0].describe()["splits"]
+    assert parts[0].fingerprint != data.fingerprint
+    assert data.subset(5).dataset("fit").ids.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_digits_splits_are_fixed_and_disjoint():
+    data = load_data("digits")
+    assert [data.size(split) for split in ("fit", "val", "test")] == [1000, 200, 597]
+    rows = [data.dataset(split).inputs.flatten(1) for split in ("fit", "val", "test")]
+    joined = torch.cat(rows)
+    assert len(torch.unique(joined, dim=0)) == 1797
+    assert joined.min() == 0
+    assert joined.max() == 1
+    counts = data.labels("test").bincount()
+    assert counts.max() - counts.min() <= 3
+    again = load_data("digits", seed=1)
+    assert torch.equal(again.dataset("test").inputs, data.dataset("test").inputs)
+    assert not torch.equal(again.dataset("fit").inputs, data.dataset("fit").inputs)
+    few = load_data("digits", limit=60)
+    assert (few.size("fit"), few.size("val"), few.size("test")) == (50, 10, 60)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: small(val=images(0)), "The val split of data is empty"),
+        (lambda: small(fit=images(6, classes=1)), "All 6 fit labels of data are 0: expected two classes"),
+        (
+            lambda: small(classes=["a", "b"]),
+            "4 labels of the fit split of data are out of range, the first is 2",
+        ),
+        (lambda: small(fit=Images(torch.zeros(2, 1, 2, 2), torch.tensor([0, -1]))), "the first is -1"),
+        (
+            lambda: (lambda x: Data(x, images(), x))(images()),
+            "the fit and the test split of data are the same",
+        ),
+        (lambda: small().batches("train", 4), "no split 'train': expected 'fit', 'val' or 'test'"),
+        (lambda: small().batches("fit", 0), "must be 1 or more, found 0"),
+        (lambda: small().batches("test", 4, augment=True), "Only the fit split is augmented"),
+        (lambda: small().subset(13), "subset of 13 samples .* more than the 12 fit samples"),
+        (lambda: load_data("digitz"), "data 'digitz' is not known: expected one of digits, parquet:DIR"),
+        (lambda: load_data("digits", limit=0), "limit must be 1 or more, found 0"),
+        (lambda: Images(torch.zeros(2, 4, 4), torch.zeros(2)), "found \\(2, 4, 4\\)"),
+    ],
+)
+def test_refusals(make, message):
+    with pytest.raises(DataError, match=rf"(?i){message}"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([torch.zeros(2)] * 3, "expected pairs"),
+        ([(torch.zeros(i + 1), i) for i in range(3)], "Samples 0 to 2 cannot be stacked .* resize or pad"),
+        ([(torch.zeros(1), 0.5)] * 3, "labels are of type torch.float64: expected integers"),
+        (
+            [(torch.zeros(1), i) for i in range(3)],
+            "1 labels of the fit split .* the first is 2: expected 0 to 1",
+        ),
+    ],
+)
+def test_bad_samples_are_met_when_read(samples, message):
+    data = Data(samples, list(samples), list(samples), n_classes=2)
+    with pytest.raises(DataError, match=message):
+        next(data.batches("fit", 3))

@@ -1,0 +1,63 @@
+"""Image folders, with and without split folders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from modelstitch.errors import DataError
+from modelstitch.sources.data import load_data
+
+RNG = np.random.default_rng(0)
+
+
+def fill(folder, n, size=(8, 8)):
+    folder.mkdir(parents=True)
+    for i in range(n):
+        pixels = RNG.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+def test_split_folders(tmp_path):
+    for part, n in (("train", 6), ("val", 2), ("test", 3)):
+        for name in ("cat", "dog"):
+            fill(tmp_path / part / name, n)
+    data = load_data(f"folder:{tmp_path}")
+    assert [data.size(split) for split in ("fit", "val", "test")] == [12, 4, 6]
+    assert data.classes == ("cat", "dog")
+    batch = next(data.batches("test", 6))
+    first = np.asarray(Image.open(tmp_path / "test" / "cat" / "0.png"))
+    assert np.array_equal((batch.inputs[0] * 255).round().byte().permute(1, 2, 0).numpy(), first)
+    assert batch.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_seeded_split_is_disjoint_and_the_test_part_does_not_move(tmp_path):
+    for name in ("a", "b"):
+        fill(tmp_path / name, 20)
+    one, two = load_data(f"folder:{tmp_path}"), load_data(f"folder:{tmp_path}", seed=1)
+    paths = [set(one.dataset(split).paths) for split in ("fit", "val", "test")]
+    assert [len(part) for part in paths] == [29, 3, 8]
+    assert len(set.union(*paths)) == 40
+    assert one.dataset("test").paths == two.dataset("test").paths
+    assert one.dataset("val").paths != two.dataset("val").paths
+    assert one.fingerprint != two.fingerprint
+    few = load_data(f"folder:{tmp_path}", limit=10)
+    assert few.size("fit") + few.size("val") == 10
+
+
+def test_sizes_and_refusals(tmp_path):
+    fill(tmp_path / "a", 10)
+    with pytest.raises(DataError, match="has 1 sub-folders: expected one for each class"):
+        load_data(f"folder:{tmp_path}")
+    fill(tmp_path / "b", 10, size=(12, 8))
+    mixed = load_data(f"folder:{tmp_path}")
+    with pytest.raises(DataError, match=r"have 2 sizes .*add '\?size=224'"):
+        list(mixed.batches("fit", 20))
+    sized = load_data(f"folder:{tmp_path}?size=6")
+    assert next(sized.batches("fit", 3)).inputs.shape == (3, 3, 6, 6)
+    with pytest.raises(DataError, match="option 'sise=6' is not known"):
+        load_data(f"folder:{tmp_path}?sise=6")
+    (tmp_path / "a" / "x.png").write_text("no image")
+    with pytest.raises(DataError, match=r"1 of 21 files are no images, the first is .*x.png"):
+        load_data(f"folder:{tmp_path}")

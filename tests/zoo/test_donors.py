@@ -1,0 +1,154 @@
+"""Donors: cached by content, loaded bit for bit, refused if made otherwise; labels; freeze-training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from modelstitch.errors import DataError, FitError, SourceError, UnknownLayerError
+from modelstitch.sources.data import load_data
+from modelstitch.zoo import donors
+from modelstitch.zoo.donors import DonorSpec, donor, load_donor
+from modelstitch.zoo.freeze import freeze_train
+from modelstitch.zoo.labels import with_labels
+from modelstitch.zoo.train import Recipe, error_rate
+
+RECIPE = Recipe(steps=6, lr=0.05, schedule="one-cycle", batch_size=32, checkpoints=(3,))
+SPEC = DonorSpec("small-resnet?width=8", RECIPE, name="one")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits", limit=300)
+
+
+def equal(one, two):
+    one, two = one.state_dict(), two.state_dict()
+    return list(one) == list(two) and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_cache_returns_the_same_donor_without_training(digits, tmp_path, monkeypatch):
+    made = donor(SPEC, digits, tmp_path)
+    assert made.card["test_error"] == error_rate(made.module, digits, "test")
+    assert made.card["checkpoints"] == [3]
+    monkeypatch.setattr(donors, "train", None)  # a second training would fail
+    again = donor(dataclasses.replace(SPEC, name="renamed"), digits, tmp_path)
+    assert equal(made.module, again.module)
+    assert again.name == "renamed"
+    assert not again.module.training
+    assert [path.name[:1] for path in tmp_path.iterdir()] == ["s"]  # no scratch folder is left
+
+
+def test_checkpoints_load(digits, tmp_path):
+    made = donor(SPEC, digits, tmp_path)
+    folder = next(tmp_path.iterdir())
+    early = load_donor(folder, step=3)
+    assert early.name == "one-step3"
+    assert early.card["test_error"] is None
+    assert not equal(early.module, made.module)
+    with pytest.raises(SourceError, match=r"no checkpoint of step 4: found \[3\]"):
+        load_donor(folder, step=4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"labels": "random-50"},
+        {"net": "small-resnet?width=4"},
+        {"recipe": dataclasses.replace(RECIPE, lr=0.1)},
+    ],
+)
+def test_what_decides_the_weights_decides_the_identity(digits, changes):
+    other = dataclasses.replace(SPEC, **changes)
+    assert other.identity(digits) != SPEC.identity(digits)
+    assert not equal(donor(other, digits).module, donor(SPEC, digits).module)
+
+
+def test_other_data_are_another_identity(digits):
+    assert SPEC.identity(digits) != SPEC.identity(digits.subset(100))
+
+
+def test_a_donor_made_otherwise_is_refused_by_name(digits, tmp_path):
+    donor(SPEC, digits, tmp_path)
+    folder = next(tmp_path.iterdir())
+    card = json.loads((folder / "card.json").read_text())
+    card["identity"]["recipe"]["lr"] = 9.0
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(
+        SourceError, match=rf"{folder.name} in the cache was made otherwise: its recipe is .*9.0"
+    ):
+        donor(SPEC, digits, tmp_path)
+
+
+def test_damaged_and_missing_donors(digits, tmp_path):
+    donor(SPEC, digits, tmp_path / "cache")
+    folder = next((tmp_path / "cache").iterdir())
+    (folder / "weights.safetensors").write_bytes(b"short")
+    with pytest.raises(SourceError, match=r"The weights of .* cannot be used .*: delete the folder"):
+        load_donor(folder)
+    with pytest.raises(SourceError, match="holds no donor"):
+        load_donor(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SourceError, match=r"cannot be written to .*: choose another cache"):
+        donor(SPEC, digits, tmp_path / "file" / "cache")
+
+
+def test_a_killed_save_leaves_nothing_that_loads(digits, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(donors.json, "dumps", lambda *a, **k: stop() if k.get("indent") else "{}")
+    with pytest.raises(KeyboardInterrupt):
+        donors._save(donors.Donor("x", torch.nn.Linear(2, 2), {}), {}, tmp_path / "cache" / "x")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_label_variants(digits):
+    noisy = with_labels(digits, "random-40", seed=1)
+    changed = (noisy.labels("fit") != digits.labels("fit")).float().mean()
+    assert 0.3 < changed < 0.42  # one in ten random labels is the true one
+    assert torch.equal(noisy.labels("test"), digits.labels("test"))
+    assert torch.equal(noisy.labels("fit"), with_labels(digits, "random-40", seed=1).labels("fit"))
+    coarse = with_labels(digits, "object-animal")
+    assert coarse.n_classes == 2
+    for fine, label in enumerate([1, 1, 0, 0, 0, 0, 0, 0, 1, 1]):  # CIFAR-10's order: planes and cars first
+        assert set(coarse.labels("test")[digits.labels("test") == fine].tolist()) == {label}
+    assert with_labels(digits, "true") is digits
+    for variant in ("random-101", "fine"):
+        with pytest.raises(DataError, match=f"label variant '{variant}' is not known"):
+            with_labels(digits, variant)
+    with pytest.raises(DataError, match="are for CIFAR-10, found 2 classes"):
+        with_labels(coarse, "object-animal")
+
+
+def test_freeze_training(digits):
+    source = donor(SPEC, digits)
+    before = {name: value.clone() for name, value in source.module.state_dict().items()}
+    mixed = freeze_train(source, ["stem", "block4"], digits, RECIPE, seed=5)
+    after = mixed.state_dict()
+    kept = {
+        name.split(".")[0] for name in before if torch.equal(after[name], before[name]) and before[name].ndim
+    }
+    assert kept == {"stem", "block4"}
+    assert all(torch.equal(value, before[name]) for name, value in source.module.state_dict().items())
+    with pytest.raises(UnknownLayerError, match="no layer 'block9' to freeze"):
+        freeze_train(source, ["block9"], digits, RECIPE)
+
+
+def test_freeze_training_notices_a_rest_that_was_not_reset(digits, monkeypatch):
+    source = donor(SPEC, digits)
+
+    def impostor(net, seed):
+        from modelstitch.zoo.nets import build
+
+        half = build(net, seed=seed + 100)
+        half.block2.load_state_dict(source.module.block2.state_dict())
+        return half
+
+    monkeypatch.setattr("modelstitch.zoo.freeze.build", impostor)
+    with pytest.raises(FitError, match="start with the donor's values, the first is 'block2"):
+        freeze_train(source, ["stem"], digits, RECIPE, seed=5)

@@ -1,0 +1,91 @@
+"""The nets of the zoo: shapes, names of cuts, parameter counts known from the articles, seeds, refusals."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from modelstitch.errors import MissingExtraError, SourceError
+from modelstitch.zoo.nets import NETS, build, format_net, parse_net
+
+CASES = {
+    "small-resnet": (1, 8, ["stem", *[f"block{i}" for i in range(1, 6)], "pool", "head"]),
+    "preact-resnet18?width=8": (3, 32, ["stem", *[f"block{i}" for i in range(1, 9)], "pool", "head"]),
+    "resnet20?width=4": (3, 32, ["stem", *[f"block{i}" for i in range(1, 10)], "pool", "head"]),
+    "resnet56?width=4": (3, 32, ["stem", *[f"block{i}" for i in range(1, 28)], "pool", "head"]),
+    "resnet164?width=4": (3, 32, ["stem", *[f"block{i}" for i in range(1, 55)], "norm", "pool", "head"]),
+    "myrtle?width=4": (3, 32, [f"{k}{i}" for i in range(1, 6) for k in ("conv", "act")] + ["pool", "head"]),
+    "vgg11?width=4": (3, 32, [*[f"block{i}" for i in range(1, 9)], "pool", "head"]),
+    "vgg16?width=4": (3, 32, [*[f"block{i}" for i in range(1, 14)], "pool", "head"]),
+    "vit?dim=24&depth=2": (3, 32, None),
+}
+
+
+@pytest.mark.parametrize("spec", CASES)
+def test_shapes_and_names(spec):
+    channels, side, names = CASES[spec]
+    net = build(spec, classes=7).eval()
+    assert net(torch.rand(2, channels, side, side)).shape == (2, 7)
+    if names is not None:
+        assert [name for name, _ in net.named_children()] == names
+
+
+def test_every_net_has_a_case():
+    assert {parse_net(spec)[0] for spec in CASES} == set(NETS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "millions"),
+    # He et al. 2016a: 0.27 and 0.85; He et al. 2016b: 1.7; the pre-activation ResNet-18 of width 64: 11.2.
+    [("resnet20", 0.27), ("resnet56", 0.86), ("resnet164", 1.7), ("preact-resnet18", 11.2)],
+)
+def test_parameter_counts(spec, millions):
+    count = sum(p.numel() for p in build(spec).parameters()) / 1e6
+    assert count == pytest.approx(millions, rel=0.03)
+
+
+def test_the_preactivation_network_has_no_norm_between_the_last_block_and_the_pool():
+    net = build("preact-resnet18?width=4").eval()
+    maps = net[:-2](torch.rand(2, 3, 32, 32))
+    assert maps.shape == (2, 32, 4, 4)
+    assert bool((maps < 0).any())
+    assert torch.allclose(net.pool(maps), maps.mean((2, 3)), atol=1e-6)
+
+
+def test_seeds_and_the_global_generator():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    one, two, other = (build("small-resnet", seed=s).stem[0].weight for s in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_plain_data_and_text_name_the_same_net():
+    assert parse_net("zoo:preact-resnet18?width=16") == ("preact-resnet18", {"width": 16})
+    one = build({"net": "small-resnet", "width": 8}, seed=1).state_dict()
+    two = build(format_net(*parse_net("small-resnet?width=8")), seed=1).state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("preact-resnet8", "no net 'preact-resnet8': did you mean 'preact-resnet18'"),
+        ("zzz", "no net 'zzz': expected one of small-resnet"),
+        ("small-resnet?widht=3", "no option 'widht': did you mean 'width'"),
+        ("small-resnet?width=a", "option 'width=a' of .* cannot be read: expected 'name=number'"),
+        ("small-resnet?width=0", "option 'width=0'"),
+    ],
+)
+def test_refusals(spec, message):
+    with pytest.raises(SourceError, match=message):
+        build(spec)
+
+
+def test_without_timm_the_remedy_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm.models.vision_transformer", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'modelstitch\[timm\]'"):
+        build("vit")

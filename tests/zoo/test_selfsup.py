@@ -1,0 +1,74 @@
+"""Training without labels: the body never sees them, the head does, and the features are worth something."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from modelstitch.errors import FitError
+from modelstitch.sources.data import load_data
+from modelstitch.zoo.linear import features, fit_linear
+from modelstitch.zoo.nets import build
+from modelstitch.zoo.selfsup import SIMCLR_DIGITS, SelfRecipe, train_without_labels
+from modelstitch.zoo.train import Recipe, error_rate
+
+SHORT = Recipe(steps=40, lr=0.1, schedule="one-cycle", batch_size=100, checkpoints=(20,))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits")
+
+
+@pytest.mark.parametrize("method", ["simclr", "vicreg", "rotation"])
+def test_each_method_ignores_labels_until_the_head(digits, method):
+    shuffled = digits.labels("fit").roll(1)
+    other = digits.relabelled({"fit": shuffled}, name="shuffled", classes=digits.classes)
+    nets = []
+    recipe = SelfRecipe(method, dataclasses.replace(SHORT, steps=4, checkpoints=(2,)))
+    for data in (digits, other):
+        net = build("small-resnet?width=8")
+        trained = train_without_labels(net, data, recipe)
+        nets.append(net)
+    one, two = (net.state_dict() for net in nets)
+    differing = {name.split(".")[0] for name in one if not torch.equal(one[name], two[name])}
+    assert differing == {"head"}
+    assert set(trained.checkpoints[2]) == set(one)
+
+
+def test_simclr_beats_a_random_body(digits):
+    net, untrained = (build("small-resnet?width=16") for _ in range(2))
+    fit_linear(untrained, digits)
+    train_without_labels(net, digits, dataclasses.replace(SIMCLR_DIGITS, base=SHORT))
+    random = error_rate(untrained, digits, "test")
+    assert error_rate(net, digits, "test") < random
+    assert not net.training
+    assert isinstance(net.head, torch.nn.Linear)
+
+
+def test_the_linear_head_is_the_optimum_and_leaves_the_body(digits):
+    net = build("small-resnet?width=8").eval()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    fit_linear(net, digits)
+    moved = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"head.weight", "head.bias"}
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    x, y = features(net, digits, "fit")
+    x_test, y_test = features(net, digits, "test")
+    scaler = StandardScaler().fit(x.numpy())
+    peers = []
+    for penalty in (1e-5, 1e-4, 1e-3, 1e-2):
+        peer = LogisticRegression(C=1 / (2 * penalty * len(x)), max_iter=2000)
+        peer.fit(scaler.transform(x.numpy()), y.numpy())
+        peers.append(100 * float((peer.predict(scaler.transform(x_test.numpy())) != y_test.numpy()).mean()))
+    assert min(abs(error_rate(net, digits, "test") - peer) for peer in peers) < 1.0
+
+
+def test_a_network_without_a_head_is_refused(digits):
+    recipe = SelfRecipe("simclr", SHORT)
+    with pytest.raises(FitError, match="linear layer named 'head', found NoneType"):
+        train_without_labels(torch.nn.Sequential(torch.nn.Flatten()), digits, recipe)
