@@ -9,6 +9,7 @@ import torch
 from torch import fx
 
 from ..errors import TraceError
+from .separators import ancestors
 
 aten = torch.ops.aten
 
@@ -20,69 +21,99 @@ _LIKES: dict[Any, float | None] = {
     aten.new_zeros.default: 0,
     aten.new_ones.default: 1,
     aten.new_full.default: None,
+    aten.empty_like.default: 0,
+    aten.new_empty.default: 0,
+}
+_ARITHMETIC: dict[str, Any] = {  # by the names of sympy's and torch's classes
+    "Add": operator.add,
+    "Mul": operator.mul,
+    "Pow": operator.pow,
+    "FloorDiv": operator.floordiv,
+    "Mod": operator.mod,
+    "PythonMod": operator.mod,
 }
 
 
-def clean(graph: fx.Graph, data: fx.Node, batch: Any, name: str) -> dict[fx.Node, fx.Node]:
+def clean(graph: fx.Graph, data: fx.Node, chosen: fx.Node, batch: Any, name: str) -> dict[fx.Node, fx.Node]:
     """Tidy ``graph`` in place; return the nodes that were replaced.
 
     Raises:
-        TraceError: if the graph draws random numbers.
+        TraceError: if the chosen output is computed from random numbers.
     """
     replaced: dict[fx.Node, fx.Node] = {}
+    size = _batch_size(graph, data)
+    for node in list(graph.nodes):
+        if node.op == "call_function" and node.target in _LIKES:
+            replaced[node] = _as_full(graph, node, size, batch)
+    needed = ancestors(replaced.get(chosen, chosen))
     for node in list(graph.nodes):
         if any(mark in str(node.target) for mark in _ASSERTS) and not node.users:
             graph.erase_node(node)
-        elif _is_random(node):
+        elif node in needed and _is_random(node):
             raise TraceError(
                 f"The network {name!r} draws random numbers in eval mode ({node.target}): expected a deterministic "
                 "network; fix the noise or remove the random layer before stitching."
             )
-        elif node.op == "call_function" and node.target in _LIKES:
-            replaced[node] = _as_full(graph, node, data, batch)
+    if not size.users:
+        graph.erase_node(size)
     return replaced
 
 
+def _batch_size(graph: fx.Graph, data: fx.Node) -> fx.Node:
+    first = next(node for node in graph.nodes if node.op != "placeholder")
+    with graph.inserting_before(first):
+        size = graph.call_function(aten.sym_size.int, (data, 0))
+    size.meta["val"] = data.meta["val"].shape[0]
+    return size
+
+
 def sym_node(graph: fx.Graph, expression: Any, batch: Any, size: fx.Node) -> Any:
-    """A shape entry for ``expression``: an int, the batch size, or a whole multiple of it; None if it is neither."""
+    """A shape entry for ``expression``, computed from the batch size; None if anything else is in it."""
     if isinstance(expression, int) or getattr(expression, "is_Integer", False):
         return int(expression)
     if expression == batch:
         return size
-    ratio = expression / batch
-    if getattr(ratio, "is_Integer", False):
-        return graph.call_function(operator.mul, (size, int(ratio)))
-    return None
+    operation = _ARITHMETIC.get(getattr(expression.func, "__name__", ""))
+    if operation is None:
+        return None
+    parts = [sym_node(graph, part, batch, size) for part in expression.args]
+    if any(part is None for part in parts):
+        return None
+    result = parts[0]
+    for part in parts[1:]:
+        result = graph.call_function(operation, (result, part))
+    return result
 
 
-def _as_full(graph: fx.Graph, node: fx.Node, data: fx.Node, batch: Any) -> fx.Node:
+def of_batch(expression: Any, batch: Any) -> bool:
+    """Whether :func:`sym_node` can compute ``expression`` from the batch size."""
+    if isinstance(expression, int) or getattr(expression, "is_Integer", False) or expression == batch:
+        return True
+    return getattr(expression.func, "__name__", "") in _ARITHMETIC and all(of_batch(e, batch) for e in expression.args)
+
+
+def _as_full(graph: fx.Graph, node: fx.Node, size: fx.Node, batch: Any) -> fx.Node:
     """Replace zeros_like(x) and its kin by full(shape): only the shape of x is needed, so x should not be held."""
     value = node.meta["val"]
     fill = _LIKES[node.target]
     if fill is None:
         fill = node.args[2] if node.target is aten.new_full.default else node.args[1]  # type: ignore[assignment]
+    entries = [entry.node.expr if isinstance(entry, torch.SymInt) else entry for entry in value.shape]
+    if not all(of_batch(entry, batch) for entry in entries):
+        return node
     with graph.inserting_before(node):
-        size = graph.call_function(aten.sym_size.int, (data, 0))
-        size.meta["val"] = data.meta["val"].shape[0]
-        shape = []
-        for entry in value.shape:
-            expression = entry.node.expr if isinstance(entry, torch.SymInt) else entry
-            found = sym_node(graph, expression, batch, size)
-            if found is None:
-                return node
+        shape = [sym_node(graph, entry, batch, size) for entry in entries]
+        for found, entry in zip(shape, value.shape):
             if isinstance(found, fx.Node) and found is not size:
                 found.meta["val"] = entry
-            shape.append(found)
         new = graph.call_function(
             aten.full.default,
             (shape, fill),
             {"dtype": value.dtype, "device": value.device, "pin_memory": False},
         )
-        new.meta.update(node.meta)
+    new.meta.update(node.meta)
     node.replace_all_uses_with(new)
     graph.erase_node(node)
-    if not size.users:
-        graph.erase_node(size)
     return new
 
 

@@ -40,7 +40,8 @@ class InputForm:
         tensors = [i for i in range(len(leaves)) if i not in constants]
         if not tensors:
             raise NetworkError(
-                f"The example holds no tensor: expected a tensor, a tuple or a dict of tensors, found {type(example).__name__}."
+                "The example holds no tensor: expected a tensor, a tuple or a dict of tensors, found "
+                f"{type(example).__name__}."
             )
         if data is None:
             where = tensors[0]
@@ -49,7 +50,8 @@ class InputForm:
             matches = [i for i in tensors if paths[i] == name]
             if not matches:
                 raise NetworkError(
-                    f"No input is called {name!r}: the example has {', '.join(paths[i] for i in tensors)}; choose data= from these."
+                    f"No input is called {name!r}: the example has {', '.join(paths[i] for i in tensors)}; "
+                    "choose data= from these."
                 )
             where = matches[0]
         return cls(spec, paths, constants, where), leaves
@@ -87,6 +89,17 @@ class InputForm:
         leaves, spec = pytree.tree_flatten((tuple(args), {k: kwargs[k] for k in expected_kwargs}))
         if spec != self.spec:
             raise NetworkError("The input has another structure than the example the network was traced with.")
+        for i, leaf in enumerate(leaves):
+            if i in self.constants and not _equal(leaf, self.constants[i]):
+                raise NetworkError(
+                    f"The input {self.paths[i]!r} is fixed to {self.constants[i]!r} by the example: found {leaf!r}; "
+                    "trace the network with another example to change it."
+                )
+            if i not in self.constants and not isinstance(leaf, Tensor):
+                raise NetworkError(
+                    f"The input {self.paths[i]!r} is no tensor: expected one, as in the example, found "
+                    f"{type(leaf).__name__}."
+                )
         return [leaf for i, leaf in enumerate(leaves) if i not in self.constants]
 
 
@@ -99,6 +112,10 @@ def repeat_batch(leaves: list[Any], form: InputForm) -> list[Any]:
         torch.cat([leaf, leaf]) if isinstance(leaf, Tensor) and leaf.ndim and leaf.shape[0] == 1 else leaf
         for leaf in leaves
     ]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and bool(a == b))
 
 
 def _as_call(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

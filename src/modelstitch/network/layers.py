@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 
@@ -63,14 +66,17 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
     nodes = {call.name: call.node for call in trace.layers}
     title = {node: _shortest(call.name for call in calls[node]) for node in values}
     exact = [node for node in values if flow.exact(node) and node is not trace.data]
+    is_exact, places = set(exact), [positions[node] for node in exact]
     below = _Below(trace)
     layers: dict[str, Layer] = {}
     for node in values:
         names = tuple(sorted((c.name for c in calls[node]), key=lambda n: (len(n), n)))
-        why, nearest = "", ()
-        if node not in exact:
-            nearest = _nearest(node, exact, positions, title)
-            why = _why(node, trace, flow, title, name)
+        why = ""
+        nearest: tuple[str, ...] = ()
+        if node not in is_exact:
+            at = bisect_left(places, positions[node])
+            nearest = tuple(title[n] for n in (*exact[max(at - 1, 0) : at], *exact[at : at + 1]))
+            why = _why(node, trace, flow, title)
         depth, parameters = below.measure(node)
         shape, kind = _shape_and_kind(node, trace)
         owner = min(calls[node], key=lambda c: (len(c.name), c.name))
@@ -110,6 +116,7 @@ class _Below:
                 mask |= 1 << self._bit(0)
             self.masks[node] = mask
         self.operations = sum(1 << i for i, size in enumerate(self.sizes) if size == 0)
+        self.elements = np.array(self.sizes, np.int64)
         self.total = max(1, (self.masks[trace.output] & self.operations).bit_count())
 
     def _bit(self, size: int) -> int:
@@ -119,7 +126,8 @@ class _Below:
     def measure(self, node: fx.Node) -> tuple[float, int]:
         """(share of the weighted operations, number of parameters) at or below ``node``."""
         mask = self.masks[node]
-        parameters = sum(size for i, size in enumerate(self.sizes) if size and mask >> i & 1)
+        bits = np.frombuffer(mask.to_bytes(len(self.sizes) // 8 + 1, "little"), np.uint8)
+        parameters = int(np.unpackbits(bits, bitorder="little", count=len(self.sizes)) @ self.elements)
         return (mask & self.operations).bit_count() / self.total, parameters
 
 
@@ -147,7 +155,7 @@ def _block_cuts(exact: list[fx.Node], containers: set[fx.Node], below: _Below, t
     return [next((n for n in run if n in containers), run[-1]) for run in runs]
 
 
-def _why(node: fx.Node, trace: Trace, flow: Flow, title: dict[fx.Node, str], name: str) -> str:
+def _why(node: fx.Node, trace: Trace, flow: Flow, title: dict[fx.Node, str]) -> str:
     if node is trace.data:
         return "it is the input itself"
     if node not in flow.depends:
@@ -175,21 +183,14 @@ def _describe(source: fx.Node | None, trace: Trace, title: dict[fx.Node, str]) -
     return f"a value inside {where} ({operation})" if where else f"a value in forward ({operation})"
 
 
-def _nearest(
-    node: fx.Node, exact: list[fx.Node], positions: dict[fx.Node, int], title: dict[fx.Node, str]
-) -> tuple[str, ...]:
-    before = [n for n in exact if positions[n] < positions[node]]
-    after = [n for n in exact if positions[n] > positions[node]]
-    return tuple(title[n] for n in (before[-1:] + after[:1]))
-
-
 def _shape_and_kind(node: fx.Node, trace: Trace) -> tuple[tuple[int, ...], str]:
     value = node.meta.get("val")
     if not isinstance(value, Tensor) or not value.ndim:
         return (), "other"
-    first, *rest = value.shape
+    sizes: list[Any] = list(value.shape)
+    first, *rest = sizes
     batched = isinstance(first, torch.SymInt) and first.node.expr == trace.batch
-    entries = rest if batched else [first, *rest]
+    entries = rest if batched else sizes
     shape = tuple(-1 if isinstance(e, torch.SymInt) else int(e) for e in entries)
     if not batched or -1 in shape:
         return shape, "other"
@@ -199,7 +200,7 @@ def _shape_and_kind(node: fx.Node, trace: Trace) -> tuple[tuple[int, ...], str]:
 
 
 def _channels_last(shape: tuple[int, ...], trace: Trace) -> bool:
-    """Whether (a, b, c) is (height, width, channels): decided by the aspect ratio of an image input, if there is one."""
+    """Whether (a, b, c) is (height, width, channels): decided by the aspect ratio of an image input."""
     value = trace.data.meta["val"]
     if value.ndim != 4:
         return False

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
 
-from .clean import sym_node
+from ..errors import NetworkError
+from .clean import of_batch, sym_node
 from .inputs import InputForm
 from .trace import Trace
 
@@ -45,16 +47,22 @@ class Segment(nn.Module):
         return result[0] if self._names is None else dict(zip(self._names, result))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Segment:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         device = fn(torch.empty(0)).device  # what a move does to a tensor it does to the devices written in the graph
-        changed = False
-        for node in self.body.graph.nodes:
-            if isinstance(node.kwargs.get("device"), torch.device) and node.kwargs["device"] != device:
-                node.kwargs = {**node.kwargs, "device": device}
-                changed = True
-        if changed:
-            self.body.recompile()
+        for part in self.modules():
+            if isinstance(part, fx.GraphModule) and _write_device(part.graph, device):
+                part.recompile()
         return self
+
+
+def _write_device(graph: fx.Graph, device: torch.device) -> bool:
+    """Put ``device`` wherever a node of the graph names one; whether anything changed."""
+    changed = False
+    for node in graph.nodes:
+        args, kwargs = pytree.tree_map_only(torch.device, lambda _: device, (node.args, dict(node.kwargs)))
+        if args != node.args or kwargs != dict(node.kwargs):
+            node.args, node.kwargs, changed = args, kwargs, True
+    return changed
 
 
 class FromInput(Segment):
@@ -73,44 +81,47 @@ class FromLayer(Segment):
         if not self._inputs:
             return self._run([activation], None)
         if input is None:
-            from ..errors import NetworkError
-
             names = ", ".join(self._form.tensor_paths[i] for i in self._inputs)
             raise NetworkError(f"This part of the network also reads {names}: call it as top(activation, input).")
         return self._run([activation], self._form.flatten((input,), {}))
 
 
 def _copy(trace: Trace, start: fx.Node | None, stops: list[fx.Node]) -> tuple[fx.Graph, dict[str, Any], list[int]]:
-    needed = _needed(start, stops, trace)
+    """The nodes between two places as a graph of their own, its weights, and the inputs it reads (by position)."""
+    held = _batch_dimension(start, trace) if start is not None else None
+    needed = _needed(start, stops, trace, shapes=start is None)
+    if start is not None and held is None and any(_is_size(node, trace) for node in needed):
+        needed.add(trace.data)  # an activation without a batch dimension: the size is read off the input
     graph = fx.Graph()
     environment: dict[fx.Node, Any] = {}
     if start is not None:
-        activation = graph.placeholder("activation")
-        environment[start] = activation
+        environment[start] = graph.placeholder("activation")
     inputs = [i for i, node in enumerate(trace.inputs) if node in needed and node is not start]
     for i in inputs:
         environment[trace.inputs[i]] = graph.placeholder(f"{_INPUT}{i}")
     batch = None
-    if start is not None:
-        batch = _batch_of(graph, activation, start, trace)
+    if start is not None and any(_is_size(node, trace) for node in needed):
+        batch = _batch_of(graph, environment, start, held, trace)
     weights: dict[str, Any] = {}
     for node in trace.graph.nodes:
         if node not in needed or node in environment:
             continue
         if node in trace.weights:
             weight = trace.weights[node]
-            target = _target(weight.name, weights, weight.tensor)
+            target = _target(weight.name)
             weights.setdefault(target, _frozen(weight.tensor, weight.kind))
             environment[node] = graph.get_attr(target)
-        elif batch is not None and node.target is torch.ops.aten.sym_size.int:
-            environment[node] = _size(graph, node, trace, batch, environment)
+        elif batch is not None and _is_size(node, trace):
+            value = node.meta["val"]
+            expression = value.node.expr if isinstance(value, torch.SymInt) else value
+            environment[node] = sym_node(graph, expression, trace.batch, batch)
         else:
             environment[node] = graph.node_copy(node, environment.__getitem__)
     graph.output(tuple(environment[stop] for stop in stops))
     return graph, weights, inputs
 
 
-def _needed(start: fx.Node | None, stops: list[fx.Node], trace: Trace) -> set[fx.Node]:
+def _needed(start: fx.Node | None, stops: list[fx.Node], trace: Trace, *, shapes: bool) -> set[fx.Node]:
     seen: set[fx.Node] = set()
     stack = list(stops)
     while stack:
@@ -118,41 +129,44 @@ def _needed(start: fx.Node | None, stops: list[fx.Node], trace: Trace) -> set[fx
         if node in seen:
             continue
         seen.add(node)
-        if node is start or (start is not None and _is_batch_size(node, trace)):
-            continue  # in a top, the batch size is read off the activation
+        if node is start or (not shapes and _is_size(node, trace)):
+            continue  # in a top, sizes are computed from the batch size: what has that size may lie below
         stack.extend(node.all_input_nodes)
     return seen
 
 
-def _is_batch_size(node: fx.Node, trace: Trace) -> bool:
-    if node.target is not torch.ops.aten.sym_size.int:
-        return False
-    value = node.meta["val"]
-    if not isinstance(value, torch.SymInt):
-        return True
-    ratio = value.node.expr / trace.batch
-    return bool(getattr(ratio, "is_Integer", False))
+def _is_size(node: fx.Node, trace: Trace) -> bool:
+    """Whether a node is a number that follows from the batch size."""
+    value = node.meta.get("val")
+    if isinstance(value, torch.SymInt):
+        return of_batch(value.node.expr, trace.batch)
+    return node.target is torch.ops.aten.sym_size.int
 
 
-def _batch_of(graph: fx.Graph, activation: fx.Node, start: fx.Node, trace: Trace) -> fx.Node | None:
+def _batch_dimension(start: fx.Node, trace: Trace) -> tuple[int, int] | None:
+    """(dimension, how many entries of it there are for one sample) of an activation; None if it has no batch."""
     for dim, entry in enumerate(start.meta["val"].shape):
         if isinstance(entry, torch.SymInt):
             ratio = entry.node.expr / trace.batch
             if getattr(ratio, "is_Integer", False):
-                size = graph.call_function(torch.ops.aten.sym_size.int, (activation, dim))
-                return size if int(ratio) == 1 else graph.call_function(operator.floordiv, (size, int(ratio)))
+                return dim, int(ratio)
     return None
 
 
-def _size(graph: fx.Graph, node: fx.Node, trace: Trace, batch: fx.Node, environment: dict[fx.Node, Any]) -> Any:
-    value = node.meta["val"]
-    found = sym_node(graph, value.node.expr if isinstance(value, torch.SymInt) else value, trace.batch, batch)
-    return found if found is not None else graph.node_copy(node, environment.__getitem__)
+def _batch_of(
+    graph: fx.Graph, environment: dict[fx.Node, Any], start: fx.Node, held: tuple[int, int] | None, trace: Trace
+) -> fx.Node:
+    if held is None:
+        return graph.call_function(torch.ops.aten.sym_size.int, (environment[trace.data], 0))
+    dim, ratio = held
+    size = graph.call_function(torch.ops.aten.sym_size.int, (environment[start], dim))
+    return size if ratio == 1 else graph.call_function(operator.floordiv, (size, ratio))
 
 
-def _target(name: str, weights: dict[str, Any], tensor: Tensor) -> str:
-    # Tied tensors keep one name each; names of constants may clash with a module's path.
-    return name if name.isidentifier() or "." in name else f"constant_{len(weights)}"
+def _target(name: str) -> str:
+    # A graph module has attributes of its own (graph, code, meta, ...): a weight below such a name is filed elsewhere.
+    first = name.split(".")[0]
+    return f"net_.{name}" if first == "meta" or hasattr(fx.GraphModule, first) else name
 
 
 def _frozen(tensor: Tensor, kind: str) -> Tensor:

@@ -1,61 +1,86 @@
 """Which values separate the data input from the chosen output: the graph side of an exact cut.
 
 A node *carries the sample* when it is a floating-point data input, or is computed from the data input together with a
-parameter, or from such a node. Shapes do not carry it; nor do masks and other values made of an integer data input
-without any parameter: those are recomputed in the top. The nodes that carry the sample and reach the output form a
-directed acyclic graph with one source (the sample) and one sink (the output). In any topological order a node lies on
-every path from source to sink if and only if no edge jumps over it; so the separators do not depend on the order.
+parameter, or from such a node. Shapes do not carry it, unless they depend on values; nor do masks and other values
+made of an integer data input without any parameter: those are recomputed in the top, and may be joined to a value that
+carries the sample. The nodes that carry the sample and reach the output form a directed acyclic graph with one source
+(the sample) and one sink (the output). In any topological order a node lies on every path from source to sink if and
+only if no edge jumps over it; so the separators do not depend on the order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, fx
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 _SHAPE_ONLY = {torch.ops.aten.sym_size.int, torch.ops.aten.sym_stride.int, torch.ops.aten.sym_numel.default}
 
 
-@dataclass
 class Flow:
-    """The nodes that carry the sample to the output, in topological order, and the edges between them.
+    """The nodes that carry the sample to the output, in topological order, and the edges that jump over each.
 
     Attributes:
         order: position of each carrying node.
-        bypass: for each position, the sources of the edges that jump over it (None stands for the sample itself).
         carries: every node that carries the sample, also those that do not reach the output.
         depends: every node computed from the data input, shapes apart.
     """
 
-    order: dict[fx.Node, int]
-    bypass: list[list[fx.Node | None]]
-    carries: set[fx.Node] = field(default_factory=set)
-    depends: set[fx.Node] = field(default_factory=set)
+    def __init__(
+        self, order: dict[fx.Node, int], edges: list[Edge], carries: set[fx.Node], depends: set[fx.Node]
+    ) -> None:
+        self.order, self.carries, self.depends = order, carries, depends
+        longest: dict[int, Edge] = {}
+        for edge in edges:  # of the edges that leave one value only the longest matters
+            if edge.start not in longest or edge.end > longest[edge.start].end:
+                longest[edge.start] = edge
+        self._edges = [longest[start] for start in sorted(longest)]
+        steps = [0] * (len(order) + 1)
+        for edge in self._edges:
+            steps[edge.start + 1] += 1
+            steps[edge.end] -= 1
+        self._jumps = list(accumulate(steps))
 
     def exact(self, node: fx.Node) -> bool:
         """Whether every path from the sample to the output passes through ``node``."""
-        return node in self.order and not self.bypass[self.order[node]]
+        return node in self.order and not self._jumps[self.order[node]]
 
     def around(self, node: fx.Node) -> list[fx.Node | None]:
-        """The values that reach the output around ``node``, earliest first."""
-        return self.bypass[self.order[node]] if node in self.order else []
+        """The values that reach the output around ``node``, earliest first; None stands for the sample itself."""
+        if node not in self.order:
+            return []
+        at = self.order[node]
+        last = bisect_left(self._edges, at, key=lambda edge: edge.start)
+        return [edge.source for edge in self._edges[:last] if edge.end > at]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A value at position ``start`` (-1: the sample) is read at position ``end``."""
+
+    start: int
+    end: int
+    source: fx.Node | None
 
 
 def find_flow(graph: fx.Graph, data: fx.Node, output: fx.Node, parameters: set[fx.Node]) -> Flow:
     """Label every node, then find for each carrying node the edges that jump over it."""
-    carries, depends, of_parameter, entries = _label(graph, data, parameters)
-    reaching = _ancestors(output)
+    carries, depends, entries = _label(graph, data, parameters)
+    reaching = ancestors(output)
     order = {node: i for i, node in enumerate(n for n in graph.nodes if n in carries and n in reaching)}
-    edges: list[tuple[int, int, fx.Node | None]] = [(-1, order[n], None) for n in entries if n in order]
+    edges = [Edge(-1, order[n], None) for n in entries if n in order]
     for node, at in order.items():
-        edges.extend((order[source], at, source) for source in node.all_input_nodes if source in order)
-    return Flow(order, _jumps(edges, len(order)), carries, depends)
+        edges.extend(Edge(order[source], at, source) for source in node.all_input_nodes if source in order)
+    return Flow(order, edges, carries, depends)
 
 
 def _label(
     graph: fx.Graph, data: fx.Node, parameters: set[fx.Node]
-) -> tuple[set[fx.Node], set[fx.Node], set[fx.Node], list[fx.Node]]:
+) -> tuple[set[fx.Node], set[fx.Node], list[fx.Node]]:
     carries: set[fx.Node] = set()
     plain: set[fx.Node] = set()  # made of an integer data input without a parameter
     of_parameter = set(parameters)
@@ -81,23 +106,11 @@ def _label(
             plain.add(node)
         elif meets_parameter:
             of_parameter.add(node)
-    return carries, carries | plain, of_parameter, entries
+    return carries, carries | plain, entries
 
 
-def _jumps(edges: list[tuple[int, int, fx.Node | None]], count: int) -> list[list[fx.Node | None]]:
-    bypass: list[list[fx.Node | None]] = [[] for _ in range(count)]
-    longest: dict[int, tuple[int, fx.Node | None]] = {}
-    for start, end, source in edges:  # of the edges that leave one value only the longest matters
-        if start not in longest or end > longest[start][0]:
-            longest[start] = (end, source)
-    for start in sorted(longest):
-        end, source = longest[start]
-        for at in range(start + 1, end):
-            bypass[at].append(source)
-    return bypass
-
-
-def _ancestors(output: fx.Node) -> set[fx.Node]:
+def ancestors(output: fx.Node) -> set[fx.Node]:
+    """All nodes that ``output`` is computed from, itself included."""
     seen: set[fx.Node] = set()
     stack = [output]
     while stack:
@@ -108,15 +121,9 @@ def _ancestors(output: fx.Node) -> set[fx.Node]:
     return seen
 
 
-def ancestors(output: fx.Node) -> set[fx.Node]:
-    """All nodes that ``output`` is computed from, itself included."""
-    return _ancestors(output)
-
-
 def is_shape(node: fx.Node) -> bool:
-    """Whether a node is a size or computed from sizes only."""
-    value = node.meta.get("val")
-    return node.target in _SHAPE_ONLY or (value is not None and not isinstance(value, (Tensor, tuple, list)))
+    """Whether a node is a size that does not depend on the values in a tensor."""
+    return node.target in _SHAPE_ONLY and not free_unbacked_symbols(node.meta.get("val"))
 
 
 def is_floating(node: fx.Node) -> bool:

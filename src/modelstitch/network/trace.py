@@ -8,19 +8,23 @@ calls rightly, and does not depend on how a tracer keeps module boundaries.
 
 from __future__ import annotations
 
-import copy
+import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.export.graph_signature import OutputKind
 
 from ..errors import NetworkError, TraceError
 from .clean import clean
 from .inputs import InputForm, repeat_batch
+from .outputs import choose_output, first_tensor
+from .separators import ancestors
+from .twin import first_line, kind_of, make_twin
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,14 @@ def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None,
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     if not leaves[form.data].ndim:
         raise TraceError(f"The data input of {name!r} is a single number: expected a batch in its first dimension.")
-    twin = _twin(module)
+    if not leaves[form.data].shape[0]:
+        raise TraceError(f"The example of {name!r} holds no sample: expected a batch of one or more.")
+    twin = make_twin(module)
     traced = _Traced(twin, form, output)
     batch_size = leaves[form.data].shape[0]
     dynamic = [{0: torch.export.Dim.AUTO} if t.ndim and t.shape[0] == batch_size else {} for t in tensors]
     try:
-        with warnings.catch_warnings(), _rng_kept(), torch.no_grad():
+        with warnings.catch_warnings(), _rng_kept(), _quiet(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
             program = program.run_decompositions({})
@@ -111,26 +117,30 @@ def _read(program: torch.export.ExportedProgram, traced: _Traced, form: InputFor
     inputs = [placeholders[node_name] for node_name in signature.user_inputs if isinstance(node_name, str)]
     data = inputs[form.data_position]
     size = data.meta["val"].shape[0]
-    if not isinstance(size, torch.SymInt):
+    if not isinstance(size, torch.SymInt) or size.node.expr.is_number:  # a number: something in forward fixed it
         raise TraceError(
             f"The network {name!r} fixes the batch size to {size}: expected any batch size; look for view() or "
             "reshape() calls with the batch written as a number."
         )
     output_node = next(node for node in reversed(graph.nodes) if node.op == "output")
-    values = list(output_node.args[0])
+    values = [  # a module that writes its inputs returns the written ones too: those are not looked at
+        value
+        for value, spec in zip(output_node.args[0], signature.output_specs, strict=True)
+        if spec.kind is OutputKind.USER_OUTPUT
+    ]
     chosen, clones = values[0], values[1:]
     layers = [
         LayerCall(call, _first_argument(clone), kind, container)
         for (call, kind, container), clone in zip(traced.record.calls, clones, strict=True)
     ]
-    if not isinstance(chosen, fx.Node):
+    if not isinstance(chosen, fx.Node) or data not in ancestors(chosen):
         raise TraceError(f"The output of {name!r} does not depend on its input.")
     graph.erase_node(output_node)
     for clone in dict.fromkeys(clones):
         if isinstance(clone, fx.Node) and not clone.users and clone is not chosen:
             graph.erase_node(clone)
     layers = [layer for layer in layers if layer.node is not None]
-    replaced = clean(graph, data, size.node.expr, name)
+    replaced = clean(graph, data, chosen, size.node.expr, name)
     for old, new in replaced.items():
         layers = [LayerCall(c.name, new if c.node is old else c.node, c.module, c.container) for c in layers]
         chosen = new if chosen is old else chosen
@@ -178,7 +188,7 @@ class _Traced(nn.Module):
             found.counts[name] = count = found.counts.get(name, 0) + 1
             call = name if count == 1 else f"{name}#{count}"
             container = next(module.children(), None) is not None
-            found.calls.append((call, _original_kind(module), container))
+            found.calls.append((call, kind_of(module), container))
             found.values.append(value.clone())
 
         return record
@@ -191,88 +201,6 @@ class _Traced(nn.Module):
         return (chosen, *self.record.values)
 
 
-def choose_output(result: Any, wanted: str | int | None) -> tuple[str, Tensor]:
-    """The one output that is compared: the wanted one, else ``logits``, else the first tensor.
-
-    Raises:
-        NetworkError: if the wanted output is missing or no output is a tensor.
-    """
-    named = _named_outputs(result)
-    if wanted is not None:
-        key = str(wanted)
-        if key not in named:
-            raise NetworkError(
-                f"The network has no output {key!r}: it returns {', '.join(named) or type(result).__name__}; choose output= from these."
-            )
-        value = first_tensor(named[key])
-    elif "logits" in named:
-        key, value = "logits", first_tensor(named["logits"])
-    else:
-        found = [(k, tensor) for k, v in named.items() if (tensor := first_tensor(v)) is not None]
-        key, value = found[0] if found else ("", None)
-    if value is None:
-        raise NetworkError(f"No output of the network is a tensor: it returns {type(result).__name__}; choose output=.")
-    return key, value
-
-
-def first_tensor(result: Any) -> Tensor | None:
-    """The first tensor in a nest of tuples, lists, mappings and dataclasses; None if there is none."""
-    if isinstance(result, Tensor):
-        return result
-    for value in _named_outputs(result).values() if not isinstance(result, (str, bytes)) else ():
-        if value is not result and (tensor := first_tensor(value)) is not None:
-            return tensor
-    return None
-
-
-def _named_outputs(result: Any) -> dict[str, Any]:
-    if isinstance(result, Tensor):
-        return {"0": result}
-    if isinstance(result, Mapping):
-        return {str(k): v for k, v in result.items() if v is not None}
-    if is_dataclass(result) and not isinstance(result, type):
-        return {f.name: getattr(result, f.name) for f in fields(result) if getattr(result, f.name) is not None}
-    if hasattr(result, "_fields"):
-        return {k: v for k, v in zip(result._fields, result) if v is not None}
-    if isinstance(result, (tuple, list)):
-        return {str(i): v for i, v in enumerate(result) if v is not None}
-    return {}
-
-
-def _twin(module: nn.Module) -> nn.Module:
-    """A copy that shares every tensor, in eval mode, with dropout taken out and caches switched off."""
-    shared = {id(t): t for t in (*module.parameters(), *module.buffers())}
-    try:
-        twin = copy.deepcopy(module, shared)
-    except Exception as error:
-        raise TraceError(
-            f"The network cannot be copied for tracing ({type(error).__name__}: {_first_line(error)}): expected a "
-            "module that copy.deepcopy accepts; remove open handles or non-leaf tensors stored on it."
-        ) from error
-    twin.eval()
-    for parent in list(twin.modules()):
-        config = getattr(parent, "config", None)
-        if getattr(config, "use_cache", None):
-            config.use_cache = False  # a cache object among the outputs breaks the trace; the numbers are the same
-        for name, child in list(parent.named_children()):
-            if _is_dropout(child):
-                identity = nn.Identity()
-                identity.original_kind = type(child).__name__  # type: ignore[assignment]
-                setattr(parent, name, identity)
-    return twin
-
-
-def _is_dropout(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.dropout._DropoutNd) or type(module).__name__ in (
-        "DropPath",
-        "StochasticDepth",
-    )
-
-
-def _original_kind(module: nn.Module) -> str:
-    return str(getattr(module, "original_kind", type(module).__name__))
-
-
 @contextmanager
 def _rng_kept() -> Iterator[None]:
     state = torch.get_rng_state()
@@ -280,6 +208,17 @@ def _rng_kept() -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(state)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No log lines of the tracer: what goes wrong is told in the error."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _first_argument(clone: Any) -> Any:
@@ -292,17 +231,12 @@ def _strip(target: str) -> str:
     return target.removeprefix("net.")
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else "no message"
-
-
 def _cannot_trace(name: str, error: Exception) -> str:
-    line = _first_line(error)
+    line = first_line(error)
     text = f"{type(error).__name__} {line}".lower()
     if "datadependent" in text or "data-dependent" in text or "guardon" in text:
         hint = "replace the branch on tensor values in forward() (an `if`, .item() or .tolist()) by torch.where"
-    elif "shape" in text or "size" in text or "expected" in text:
+    elif any(mark in text for mark in ("shape", "size", "expected", " dim")):
         hint = "check that the example has the size and type the network was made for"
     else:
         hint = "simplify forward(), or trace the part of the network that computes on tensors"

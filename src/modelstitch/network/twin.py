@@ -1,0 +1,69 @@
+"""A copy of a module, made for tracing, that shares every tensor with it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import TraceError
+
+
+class NoDropout(nn.Identity):
+    """Stands for a dropout module: does nothing, and still answers those who read its rate."""
+
+    p = drop_prob = 0.0
+    inplace = False
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+
+def make_twin(module: nn.Module) -> nn.Module:
+    """A copy that shares every tensor, in eval mode, with dropout taken out and caches switched off.
+
+    Raises:
+        TraceError: if the module cannot be copied.
+    """
+    try:
+        twin = copy.deepcopy(module, {id(t): t for t in _tensors(module)})
+    except Exception as error:  # whatever the module's own __deepcopy__ or __reduce__ raises
+        raise TraceError(
+            f"The network cannot be copied for tracing ({type(error).__name__}: {first_line(error)}): expected a "
+            "module that copy.deepcopy accepts; remove open files, locks or generators stored on it."
+        ) from error
+    twin.eval()
+    for parent in list(twin.modules()):
+        config: Any = getattr(parent, "config", None)
+        if getattr(config, "use_cache", None):
+            config.use_cache = False  # a cache object among the outputs breaks the trace; the numbers are the same
+        for name, child in parent._modules.items():
+            if child is not None and _is_dropout(child):
+                setattr(parent, name, NoDropout(type(child).__name__))
+    return twin
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    """Parameters, buffers, and tensors kept as plain attributes (which need not be leaves: old weight_norm)."""
+    plain = [value for part in module.modules() for value in vars(part).values() if isinstance(value, Tensor)]
+    return [*module.parameters(), *module.buffers(), *plain]
+
+
+def _is_dropout(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.dropout._DropoutNd) or type(module).__name__ in (
+        "DropPath",
+        "StochasticDepth",
+    )
+
+
+def kind_of(module: nn.Module) -> str:
+    """The class name of a twin's module, as the caller knows it."""
+    return module.kind if isinstance(module, NoDropout) else type(module).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, at most 300 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else "no message"

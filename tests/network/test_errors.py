@@ -1,0 +1,149 @@
+"""What a user is told: one sentence that names the thing, what was expected, what was found, and what to try."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from modelstitch.errors import InexactCutError, NetworkError, TraceError, UnknownLayerError
+from modelstitch.network import Network
+from network.cases import Named, Positions, chain, residual, vectors
+
+
+class Forward(nn.Module):
+    """A module made of one function of (module, x)."""
+
+    def __init__(self, function: Callable[[nn.Module, Tensor], Any]) -> None:
+        super().__init__()
+        self.fc, self.norm, self.function = nn.Linear(6, 6), nn.BatchNorm1d(6), function
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+def branch(m: Any, x: Tensor) -> Tensor:
+    return m.fc(x) if x.sum() > 0 else x
+
+
+def counted(m: Any, x: Tensor) -> Tensor:
+    m.count += 1
+    return m.fc(x)
+
+
+REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], str]] = {
+    "branch on values": (branch, r"cannot be traced .*: replace the branch on tensor values in forward\(\)"),
+    "fixed batch": (
+        lambda m, x: m.fc(x).view(3, 2, 3),
+        "fixes the batch size to 3: expected any batch size; look for view",
+    ),
+    "random": (lambda m, x: m.fc(x) + torch.randn_like(x), r"draws random numbers in eval mode \(aten.randn_like"),
+    "random by hand": (lambda m, x: nn.functional.dropout(m.fc(x), 0.5, True), "draws random numbers in eval mode"),
+    "buffer": (counted, "writes its buffer 'count' in eval mode: expected a frozen network"),
+    "wrong size": (lambda m, x: m.fc(x[:, :3]), "check that the example has the size and type"),
+    "no tensor": (lambda m, x: "hello", "No output of the network is a tensor: it returns str; choose output="),
+    "no dependence": (lambda m, x: torch.ones(3), "does not depend on its input"),
+    "own error": (lambda m, x: m.nothing(x), "has no attribute 'nothing'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refuses(name: str) -> None:
+    function, text = REFUSED[name]
+    with pytest.raises(NetworkError, match=text) as caught:
+        Network(Forward(function), vectors(3), name="net")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("example", "text"),
+    [
+        ("hello", "The example holds no tensor: expected a tensor, a tuple or a dict of tensors, found str"),
+        ({"x": 3}, "The example holds no tensor.*found dict"),
+        ((), "The example holds no tensor.*found tuple"),
+        (torch.tensor(3.0), "is a single number: expected a batch"),
+        (torch.zeros(0, 6), "holds no sample: expected a batch of one or more"),
+    ],
+)
+def test_refuses_examples(example: Any, text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        Network(chain(), example)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"data": "y"}, "No input is called 'y': the example has x, positions; choose data= from these."),
+        ({"data": 1}, "No input is called '1'"),
+        ({"output": "nothing"}, "The network has no output 'nothing': it returns 0; choose output= from these."),
+        ({"output": 4}, "The network has no output '4'"),
+    ],
+)
+def test_refuses_options(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        Network(Positions(), {"x": vectors(2), "positions": torch.arange(3)}, **options)
+
+
+def test_wrong_output_lists_what_there_is() -> None:
+    with pytest.raises(NetworkError, match="it returns aux, logits; choose output="):
+        Network(Named("dict"), vectors(2), output="loss")
+
+
+def test_output_without_tensor() -> None:
+    with pytest.raises(NetworkError, match="The output 'note' of the network is not a tensor but str"):
+        Network(Forward(lambda m, x: {"note": "hello", "y": m.fc(x)}), vectors(2), output="note")
+
+
+def test_module_that_cannot_be_copied() -> None:
+    module = chain()
+    module.lock = threading.Lock()
+    with pytest.raises(TraceError, match=r"cannot be copied for tracing \(TypeError: cannot pickle"):
+        Network(module, vectors(2))
+
+
+def test_unknown_layer() -> None:
+    net = Network(residual(), vectors(3), name="net")
+    with pytest.raises(UnknownLayerError, match=r"The network 'net' has no layer '1.fc3': did you mean '1.fc\d' or"):
+        net.bottom("1.fc3")
+    with pytest.raises(UnknownLayerError, match=r"has no layer 'encoder': see Network.layers"):
+        net.layer("encoder")
+
+
+def test_inexact_cut() -> None:
+    net = Network(residual(), vectors(3), name="net")
+    text = "The layer '1.act' of 'net' is not an exact cut: bypassed by 0; the nearest exact cuts are '0' and '1'."
+    for attempt in (net.bottom, net.top, lambda layer: net.segment("0", layer)):
+        with pytest.raises(InexactCutError) as caught:
+            attempt("1.act")
+        assert str(caught.value) == text
+
+
+def test_segment_backwards() -> None:
+    with pytest.raises(NetworkError, match="The segment of 'net' runs backwards: '3' comes after '0'"):
+        Network(residual(), vectors(3), name="net").segment("3", "0")
+
+
+def test_top_that_needs_the_input() -> None:
+    net = Network(Positions(), (vectors(3), torch.arange(3)))
+    with pytest.raises(NetworkError, match=r"also reads 1: call it as top\(activation, input\)"):
+        net.top("fc")(vectors(2))
+
+
+def test_calls_of_another_form() -> None:
+    net = Network(Named("dict"), {"x": vectors(3), "scale": 2.0})
+    with pytest.raises(NetworkError, match=r"1 positional and keyword inputs \[\]: expected 0 and \['scale', 'x'\]"):
+        net(vectors(2))
+    with pytest.raises(NetworkError, match=r"The input 'scale' is fixed to 2.0 by the example: found 3.0"):
+        net(x=vectors(2), scale=3.0)
+    with pytest.raises(NetworkError, match="The input 'x' is no tensor: expected one, as in the example, found str"):
+        net(x="hello", scale=2.0)
+
+
+def test_taps_need_a_layer() -> None:
+    with pytest.raises(NetworkError, match="at least one layer"):
+        Network(chain(), vectors(3)).taps([])
