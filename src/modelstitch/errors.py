@@ -12,6 +12,7 @@ StitchError
 ├── NonFiniteError        NaN or infinity in activations, losses or statistics
 ├── FitError              fitting failed or diverged
 ├── MeasureError          a number that cannot be computed from what was given
+├── ContractError         a stitcher family breaks a clause of the contract
 └── StudyError            a study's spec, folder or records
 """
 
@@ -62,6 +63,10 @@ class FitError(StitchError):
 
 class MeasureError(StitchError):
     """A number that cannot be computed from what was given."""
+
+
+class ContractError(StitchError):
+    """A stitcher family breaks a clause of the contract that all families hold to."""
 
 
 class StudyError(StitchError):

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..errors import StitchError
 from .affine import Affine
 from .base import Site, Stitcher
+from .check import check_stitcher
 from .conv import Conv
 from .identity import Identity
 from .layout import Adapter, adapter_between, rows
 from .lowrank import LowRank
 from .mlp import MLP
 from .normaffine import NormAffineNorm
-from .orthogonal import Orthogonal, Permutation, ScaledOrthogonal
+from .orthogonal import Orthogonal, Permutation, ScaledOrthogonal, ScaledPermutation
 
-__all__ = ["FAMILIES", "Adapter", "Affine", "Site", "Stitcher", "adapter_between", "family_of", "rows"]
+__all__ = [
+    "FAMILIES", "Adapter", "Affine", "Site", "Stitcher", "adapter_between", "check_stitcher", "family_of", "rows",
+]  # fmt: skip
+
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,17})?(e[-+]?[0-9]{1,2})?")
 
 FAMILIES: dict[str, type[Stitcher]] = {
     cls.family: cls
     for cls in (
-        Identity, Permutation, Orthogonal, ScaledOrthogonal, LowRank, Affine, NormAffineNorm, Conv, MLP,
+        Identity, Permutation, ScaledPermutation, Orthogonal, ScaledOrthogonal, LowRank, Affine, NormAffineNorm,
+        Conv, MLP,
     )
 }  # fmt: skip
 
 
 def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
-    """The class and options of a written family: ``"affine"``, ``"low-rank:16"``, ``"conv:3"``, ``"mlp:256"``.
+    """The class and options of a written family: ``"affine"``, ``"affine:0.01"``, ``"low-rank:16"``, ``"conv:3"``.
 
     Raises:
         StitchError: if the family is unknown, or the number after the colon is none.
@@ -37,7 +45,9 @@ def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
     cls = FAMILIES[name]
     if not option:
         return cls, {}
-    if not cls.option or not option.isdigit():
-        what = f"a whole number ({cls.option})" if cls.option else "nothing"
+    number = _WHOLE if cls.option_is is int else _NUMBER
+    if not cls.option or not number.fullmatch(option):
+        kind = "a whole number" if cls.option_is is int else "a number of 0 or more"
+        what = f"{kind} ({cls.option})" if cls.option else "nothing"
         raise StitchError(f"The family {text!r} cannot be read: expected {what} after the colon, found {option!r}.")
-    return cls, {cls.option: int(option)}
+    return cls, {cls.option: cls.option_is(option)}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import FitError
 from ..moments import Moments
-from .base import Site, Stitcher, apply_linear
+from .base import Site, Stitcher, apply_linear, need_moments
 
 RIDGE = 1e-6  # relative to the mean eigenvalue: enough to tame collinear channels, far below any effect on the fit
 CUTOFF = 1e-10
@@ -20,7 +20,9 @@ class Affine(Stitcher):
     """y = W x + b, with W (q, p) and b (q,)."""
 
     family = "affine"
-    invariance = "invertible linear maps of the bottom's channels"
+    invariance = "invertible linear maps and shifts of the bottom's channels"
+    invariant = ("linear", "shift")
+    option, option_is = "ridge", float
     solved = "ridge regression on moments (relative ridge 1e-6, eigenvalues below 1e-10 cut)"
 
     def __init__(self, site: Site, weight: Tensor | None = None, bias: Tensor | None = None) -> None:
@@ -34,11 +36,19 @@ class Affine(Stitcher):
     def solve(cls, moments: Moments, site: Site, *, ridge: float = RIDGE, **options: Any) -> Self:
         """Minimise the mean squared error over the rows.
 
+        Args:
+            ridge: strength, relative to the mean eigenvalue of the channels' correlations.
+
         Raises:
-            FitError: if fewer than two rows were seen.
+            FitError, NonFiniteError: as :meth:`Stitcher.solve`; FitError also for a negative ridge.
         """
         weight = solve_ridge(moments, ridge)
         return cls(site, weight, moments.mean_y - weight @ moments.mean_x)
+
+    @classmethod
+    def invariances(cls, *, ridge: float = RIDGE, **options: Any) -> tuple[str, ...]:
+        # A penalty that is felt tells directions apart by their variance.
+        return cls.invariant if ridge <= RIDGE else ("shift", "channel scales")
 
     @classmethod
     def random(cls, site: Site, generator: torch.Generator, **options: Any) -> Self:
@@ -55,7 +65,12 @@ def solve_ridge(moments: Moments, ridge: float = RIDGE) -> Tensor:
 
     Channels are scaled to unit variance first, so that ridge and cutoff do not depend on units; a channel without
     variance gets weight 0.
+
+    Raises:
+        FitError, NonFiniteError: too few rows, sums that are not finite, or a ridge below 0.
     """
+    if not (math.isfinite(ridge) and ridge >= 0):
+        raise FitError(f"The ridge strength {ridge} cannot be used: expected 0 or a positive number.")
     values, vectors, scale = scaled_spectrum(moments)
     kept = values > CUTOFF * values.max().clamp(min=torch.finfo(values.dtype).tiny)
     inverse = torch.where(kept, 1 / (values + ridge * _mean(values)), 0)
@@ -66,8 +81,7 @@ def solve_ridge(moments: Moments, ridge: float = RIDGE) -> Tensor:
 
 def scaled_spectrum(moments: Moments) -> tuple[Tensor, Tensor, Tensor]:
     """Eigenvalues, eigenvectors (columns) of the correlation sums of x, and each channel's 1/std (0: dead)."""
-    if moments.n < 2:
-        raise FitError(f"A closed form needs at least 2 rows of activations, found {moments.n}: give more fit data.")
+    need_moments(moments)
     variance = moments.xx.diagonal() / moments.n
     # A channel is dead where its spread is rounding noise of its own mean.
     floor = (torch.finfo(moments.xx.dtype).eps * moments.mean_x.abs().clamp(min=1e-12)) ** 2

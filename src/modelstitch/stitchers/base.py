@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ShapeError
+from ..errors import FitError, NonFiniteError, ShapeError
 from ..moments import Moments
 
 
@@ -32,14 +32,25 @@ class Stitcher(nn.Module):
 
     A family overrides :meth:`solve` (from moments, no data) and :meth:`forward`. Families whose members cannot be
     reached by gradient steps without leaving the family set ``trainable = False``.
+
+    Attributes:
+        family: the name, as users write it.
+        invariance: in words, which changes of the bottom's channels leave the solved stitch as good as it was.
+        invariant: the same as names that :func:`check_stitcher` tests: "shift", "scale" (one for all
+            channels, positive), "channel scales" (positive), "permutation", "orthogonal", "linear" (invertible).
+        solved: how, in words.
+        trainable: whether gradient steps stay inside the family.
+        option, option_is: what the number after the colon of a written family is called, and its type.
     """
 
     family: ClassVar[str] = ""
     invariance: ClassVar[str] = ""
+    invariant: ClassVar[tuple[str, ...]] = ()
     solved: ClassVar[str] = ""
     trainable: ClassVar[bool] = True
     normalised: ClassVar[bool] = False  # its parameters live in normalised coordinates and bear larger steps
     option: ClassVar[str] = ""
+    option_is: ClassVar[type[int] | type[float]] = int
 
     def __init__(self, site: Site) -> None:
         super().__init__()
@@ -47,7 +58,13 @@ class Stitcher(nn.Module):
 
     @classmethod
     def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
-        """The least-squares member of the family, from centred moments of rows (n, p) and (n, q)."""
+        """The least-squares member of the family, from centred moments of rows (n, p) and (n, q).
+
+        Raises:
+            FitError: if there are fewer than two rows.
+            NonFiniteError: if the moments hold NaN or infinity.
+            ShapeError: if the family has no member for the site.
+        """
         raise NotImplementedError  # pragma: no cover - every family has its own
 
     @classmethod
@@ -58,6 +75,11 @@ class Stitcher(nn.Module):
             ShapeError: if the family has no random start.
         """
         raise ShapeError(f"The family {cls.family!r} has no random start: use init='closed'.")
+
+    @classmethod
+    def invariances(cls, **options: Any) -> tuple[str, ...]:
+        """What of :attr:`invariant` holds under these options."""
+        return cls.invariant
 
     @property
     def parameter_count(self) -> int:
@@ -92,3 +114,20 @@ def need_equal(site: Site, family: str) -> None:
             f"The family {family!r} needs as many channels below as above: expected {site.q}, found {site.p}; "
             "use 'affine' or 'low-rank'."
         )
+
+
+def need_moments(moments: Moments) -> None:
+    """Refuse moments from which nothing can be solved.
+
+    Raises:
+        FitError: if fewer than two rows were seen.
+        NonFiniteError: if a sum is NaN or infinite.
+    """
+    if moments.n < 2:
+        raise FitError(f"A closed form needs at least 2 rows of activations, found {moments.n}: give more fit data.")
+    for name in ("mean_x", "mean_y", "xx", "yy", "xy"):
+        if not bool(torch.isfinite(getattr(moments, name)).all()):
+            raise NonFiniteError(
+                f"The moments' {name} holds NaN or infinity: expected finite sums; check the activations, or use "
+                "float32 instead of half precision."
+            )

@@ -20,6 +20,7 @@ class Conv(Stitcher):
 
     family = "conv"
     invariance = "invertible linear maps of the bottom's channels, the same at every position"
+    invariant = ("linear",)
     solved = "started with the affine least-squares solution in the centre of the kernel, then fitted"
     option = "kernel"
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import ShapeError
 from ..network import Layer
 
+_MOST_PREFIX = 8
 KINDS = ("map", "grid", "tokens", "vector")
 
 
@@ -48,14 +49,11 @@ class Adapter(nn.Module):
                     f"An activation of shape {shape} cannot be stitched: expected a map, tokens or a vector with the "
                     "batch first, found none of them; choose another layer."
                 )
-        self.grid_in, self.prefix_in = _grid(*source)
-        self.grid_out, self.prefix_out = _grid(*target)
+        self.grid_in, self.prefix_in = _grid(*source, beside=target)
+        self.grid_out, self.prefix_out = _grid(*target, beside=source)
         self.plain = source[0] == target[0] and _positions(*source) == _positions(*target)
-        if not self.plain and self.grid_in is None and self.grid_out is None and "vector" not in (source[0], target[0]):
-            raise ShapeError(
-                f"Sequences of {source[1][0]} and {target[1][0]} tokens cannot meet: expected the same length, since "
-                "their tokens lie on no grid; use the same tokenizer and length for both networks."
-            )
+        if not self.plain and "vector" not in (source[0], target[0]):
+            _meet(source, self.grid_in, target, self.grid_out)
 
     def describe(self) -> str:
         """What the adapter does, in words; "none" if nothing."""
@@ -85,8 +83,8 @@ class Adapter(nn.Module):
         if kind_in == "vector":
             return _spread(x, kind_out, shape_out)
         prefix, grid = self._split(x, kind_in)
-        if self.grid_out is None or grid is None:
-            raise ShapeError("An activation without a grid cannot be resized.")
+        assert grid is not None
+        assert self.grid_out is not None
         return self._join(prefix, resize(grid, self.grid_out), kind_out)
 
     def _split(self, x: Tensor, kind: str) -> tuple[Tensor | None, Tensor | None]:
@@ -143,18 +141,46 @@ def _spread(x: Tensor, kind: str, shape: tuple[int, ...]) -> Tensor:
     return x[:, None, :].expand(-1, shape[0], -1)
 
 
-def _grid(kind: str, shape: tuple[int, ...]) -> tuple[tuple[int, int] | None, int]:
-    """The (height, width) of the positions and the number of prefix tokens before them."""
+def _grid(
+    kind: str, shape: tuple[int, ...], *, beside: tuple[str, tuple[int, ...]]
+) -> tuple[tuple[int, int] | None, int]:
+    """The (height, width) of the positions and the number of prefix tokens before them.
+
+    Tokens lie on a grid of the aspect of the map beside them (square beside none), after at most a few prefix
+    tokens; any other length is a sequence.
+    """
     if kind == "map":
         return (shape[1], shape[2]), 0
     if kind == "grid":
         return (shape[0], shape[1]), 0
     if kind == "tokens":
-        side = math.isqrt(shape[0])
-        extra = shape[0] - side * side
-        # A square grid with at most a few prefix tokens; any other length is a sequence.
-        return ((side, side), extra) if side >= 2 and extra <= 8 and extra < side * side else (None, 0)
+        height, width = _grid(*beside, beside=("vector", ()))[0] or (1, 1) if beside[0] in ("map", "grid") else (1, 1)
+        for prefix in range(min(_MOST_PREFIX, shape[0] - 4) + 1):
+            area = shape[0] - prefix
+            tall = math.isqrt(area * height // width)
+            if tall and area % tall == 0 and tall * width == (area // tall) * height and prefix < area:
+                return (tall, area // tall), prefix
     return None, 0
+
+
+def _meet(
+    source: tuple[str, tuple[int, ...]],
+    grid_in: tuple[int, int] | None,
+    target: tuple[str, tuple[int, ...]],
+    grid_out: tuple[int, int] | None,
+) -> None:
+    """Refuse two sequences of different lengths, and a sequence beside a map."""
+    if grid_in is None and grid_out is None:
+        raise ShapeError(
+            f"Sequences of {source[1][0]} and {target[1][0]} tokens cannot meet: expected the same length, since "
+            "their tokens lie on no grid; use the same tokenizer and length for both networks."
+        )
+    if grid_in is None or grid_out is None:
+        length, (kind, shape) = (source[1][0], target) if grid_in is None else (target[1][0], source)
+        raise ShapeError(
+            f"A sequence of {length} tokens and {kind} {shape} cannot meet: expected tokens on a grid of the same "
+            f"aspect after at most {_MOST_PREFIX} prefix tokens; choose a layer behind the pooling."
+        )
 
 
 def _positions(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import torch
@@ -17,7 +18,8 @@ class LowRank(Stitcher):
     """y = U V x + b, with U (q, r) and V (r, p)."""
 
     family = "low-rank"
-    invariance = "invertible linear maps of the bottom's channels"
+    invariance = "invertible linear maps and shifts of the bottom's channels"
+    invariant = ("linear", "shift")
     solved = "reduced-rank regression: the affine solution projected on the leading directions of its predictions"
     option = "rank"
 
@@ -34,12 +36,28 @@ class LowRank(Stitcher):
         Raises:
             ShapeError: if the rank is not between 1 and the number of channels.
         """
-        _check(rank, site)
+        return cls.solve_ranks(moments, site, [rank], ridge=ridge)[rank]
+
+    @classmethod
+    def solve_ranks(
+        cls, moments: Moments, site: Site, ranks: Iterable[int] | None = None, *, ridge: float = RIDGE
+    ) -> dict[int, Self]:
+        """The best map of every rank (default: all) from one solve, {rank: stitcher}.
+
+        Raises:
+            ShapeError, FitError, NonFiniteError: as :meth:`solve`.
+        """
+        wanted = list(range(1, min(site.p, site.q) + 1) if ranks is None else ranks)
+        for rank in wanted:
+            _check(rank, site)
         weight = solve_ridge(moments, ridge)
-        basis = prediction_basis(moments, weight)[:, :rank]
+        basis = prediction_basis(moments, weight)
         down = basis.T @ weight
-        bias = moments.mean_y - basis @ (down @ moments.mean_x)
-        return cls(site, basis, down, bias)
+        found = {}
+        for rank in wanted:
+            up, low = basis[:, :rank], down[:rank]
+            found[rank] = cls(site, up.clone(), low.clone(), moments.mean_y - up @ (low @ moments.mean_x))
+        return found
 
     @classmethod
     def random(cls, site: Site, generator: torch.Generator, *, rank: int = 8, **options: Any) -> Self:

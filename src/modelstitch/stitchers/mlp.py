@@ -18,7 +18,8 @@ class MLP(Stitcher):
     """y = W x + b + U gelu(V z + c), with z the inputs scaled to unit variance and U zero at the start."""
 
     family = "mlp"
-    invariance = "invertible linear maps of the bottom's channels"
+    invariance = "invertible linear maps and shifts of the bottom's channels"
+    invariant = ("linear", "shift")
     solved = "started from the affine least-squares solution with a silent hidden layer, then fitted"
     option = "hidden"
 
@@ -30,11 +31,11 @@ class MLP(Stitcher):
     @classmethod
     def solve(cls, moments: Moments, site: Site, *, hidden: int = 0, seed: int = 0, **options: Any) -> Self:
         hidden = hidden or 2 * max(site.p, site.q)
-        variance = (moments.xx.diagonal() / max(moments.n, 1)).float()
+        variance = (moments.xx.diagonal() / max(moments.n, 1)).cpu().to(torch.get_default_dtype())
         scale = torch.where(variance > 0, variance.clamp(min=1e-30).rsqrt(), 0)
         generator = torch.Generator().manual_seed(seed)
         down = torch.randn(hidden, site.p, generator=generator) / math.sqrt(site.p) * scale
-        shift = -down @ moments.mean_x.float()
+        shift = -down @ moments.mean_x.cpu().to(down)
         return cls(site, Affine.solve(moments, site), torch.zeros(site.q, hidden), down, shift)
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from ..errors import FitError
 from ..moments import Moments
 from .affine import Affine
 from .base import Site, Stitcher
@@ -18,7 +19,8 @@ class NormAffineNorm(Stitcher):
     """norm -> affine -> norm. While it is fitted both norms use and track batch statistics; at eval it is affine."""
 
     family = "norm-affine-norm"
-    invariance = "invertible linear maps of the bottom's channels"
+    invariance = "invertible linear maps and shifts of the bottom's channels"
+    invariant = ("linear", "shift")
     normalised = True
     solved = "started from the affine least-squares solution, then fitted; or from random as in the paper"
 
@@ -66,6 +68,11 @@ class NormAffineNorm(Stitcher):
         return Affine(self.site, full, scale_out * (weight @ shift_in + bias) + shift_out)
 
     def _norm(self, norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+        if norm.training and x.numel() == norm.num_features:
+            raise FitError(
+                "A batch of one row has no spread to normalise by: expected 2 rows or more while fitting; use a larger "
+                "batch."
+            )
         if self.site.kind in ("map", "vector"):
             # BatchNorm1d holds the statistics; the functional form takes any number of trailing dimensions.
             training = norm.training

@@ -1,14 +1,14 @@
-"""Rotations and permutations of channels: families that keep distances, solved by Procrustes and by assignment."""
+"""Rotations and permutations of channels, with and without scales: solved by Procrustes and by assignment."""
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from ..moments import Moments
-from .base import Site, Stitcher, apply_linear, need_equal
+from .base import Site, Stitcher, apply_linear, need_equal, need_moments
 
 
 class _Fixed(Stitcher):
@@ -38,6 +38,7 @@ class Orthogonal(_Fixed):
 
     family = "orthogonal"
     invariance = "orthogonal maps and shifts of the bottom's channels"
+    invariant: ClassVar[tuple[str, ...]] = ("orthogonal", "permutation", "shift")
     solved = "orthogonal Procrustes: SVD of the cross-covariance"
 
     @classmethod
@@ -56,6 +57,7 @@ class ScaledOrthogonal(Orthogonal):
 
     family = "scaled-orthogonal"
     invariance = "orthogonal maps, shifts and one common scale of the bottom's channels"
+    invariant = ("orthogonal", "permutation", "scale", "shift")
     solved = "orthogonal Procrustes with scale: SVD of the cross-covariance"
 
     @classmethod
@@ -76,6 +78,7 @@ class Permutation(_Fixed):
 
     family = "permutation"
     invariance = "permutations and shifts of the bottom's channels"
+    invariant: ClassVar[tuple[str, ...]] = ("permutation", "shift")
     solved = "linear assignment on the cross-covariance"
 
     @classmethod
@@ -83,16 +86,46 @@ class Permutation(_Fixed):
         from scipy.optimize import linear_sum_assignment
 
         need_equal(site, cls.family)
-        above, below = linear_sum_assignment(moments.xy.T.cpu().numpy(), maximize=True)
-        weight = torch.zeros_like(moments.xy.T)
-        weight[torch.as_tensor(above), torch.as_tensor(below)] = 1
+        need_moments(moments)
+        gain, scale = cls._gain(moments)
+        above, below = (torch.as_tensor(i) for i in linear_sum_assignment(gain.cpu().numpy(), maximize=True))
+        weight = torch.zeros_like(gain)
+        weight[above, below] = scale[above, below]
         return cls._centred(moments, site, weight)
+
+    @classmethod
+    def _gain(cls, moments: Moments) -> tuple[Tensor, Tensor]:
+        """What each pair (top channel, bottom channel) takes off the squared error, up to a constant, and its scale."""
+        gain = moments.xy.T.contiguous()
+        return gain, torch.ones_like(gain)
 
     @property
     def parameter_count(self) -> int:
         return 2 * self.site.q  # which channel, and the shift
 
 
+class ScaledPermutation(Permutation):
+    """A permutation with a scale of 0 or more for each channel: what a ReLU network's own symmetries can undo."""
+
+    family = "scaled-permutation"
+    invariance = "permutations, positive scales and shifts of the bottom's channels"
+    invariant = ("permutation", "channel scales", "scale", "shift")
+    solved = "linear assignment on the variance that each channel explains in each other"
+
+    @classmethod
+    def _gain(cls, moments: Moments) -> tuple[Tensor, Tensor]:
+        variance = moments.xx.diagonal()
+        alive = variance > (torch.finfo(variance.dtype).eps * moments.mean_x.abs()) ** 2 * moments.n
+        cross = torch.where(alive, moments.xy.T.clamp(min=0), 0)
+        scale = cross / torch.where(alive, variance, 1)
+        return cross * scale, scale
+
+    @property
+    def parameter_count(self) -> int:
+        return 3 * self.site.q
+
+
 def _rotation(moments: Moments) -> tuple[Tensor, Tensor]:
+    need_moments(moments)
     u, s, vt = torch.linalg.svd(moments.xy.T)
     return u @ vt, s.sum()
