@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from . import verdicts
-from .frame import Point, curve
+from .frame import Point, curve, pairs, panel, settings
 from .style import number, plain
 
 Kind = Literal["finding", "contrary", "open", "warning", "gap"]
@@ -231,3 +231,15 @@ def _layers(points: list[Point]) -> str:
     if len(names) > 4:  # not "from ... to ...": those between need not all be meant
         return f"{len(names)} layers (first {names[0]}, last {names[-1]})"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def spoken(table: pl.DataFrame) -> list[str]:
+    """All findings and warnings of a study as lines of text, pair by pair: what a terminal shows of the page."""
+    found = settings(table.filter(pl.col("metric") == "penalty"))
+    lines = []
+    for bottom, top in pairs(table) if found else []:
+        rows = panel(table, bottom, top, found[0])
+        lines.append(f"{plain(bottom)} -> {plain(top)}")
+        lines.extend(f"  {remark.text}" for remark in findings(rows))
+        lines.extend(f"  Warning: {remark.text}" for remark in warnings(rows))
+    return lines

@@ -66,11 +66,12 @@ class DonorSpec:
 
 @dataclass(frozen=True)
 class Donor:
-    """A trained network in eval mode and its card (JSON types)."""
+    """A trained network in eval mode, its card (JSON types), and its folder where it is kept in one."""
 
     name: str
     module: nn.Module
     card: dict[str, Any]
+    folder: Path | None = None
 
 
 def donor(
@@ -99,7 +100,7 @@ def donor(
     trained, checkpoints = _make(spec, data, identity, digest, device, progress)
     if folder is not None:
         _save(trained, checkpoints, folder)
-    return trained
+    return dataclasses.replace(trained, folder=folder)
 
 
 def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:
@@ -129,7 +130,7 @@ def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:
     if step is not None:  # the errors on the card are those of the last step
         card = {**card, "step": step, "loss": None, "val_error": None, "test_error": None}
         name = f"{name}-step{step}"
-    return Donor(name, module.eval(), card)
+    return Donor(name, module.eval(), card, folder)
 
 
 def _make(

@@ -1,0 +1,5 @@
+"""``python -m modelstitch``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,43 @@
+"""``modelstitch train NET``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from . import common
+
+
+@click.command()
+@click.argument("net")
+@click.option("--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, ...")
+@click.option("--steps", type=click.IntRange(1), help="Optimiser steps; the short recipe's by default.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of the one-cycle schedule.")
+@click.option("--fit-samples", type=click.IntRange(1), help="Train on the first so many samples.")
+@click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
+@click.option("--labels", default="true", show_default=True, help="true, object-animal, or random-P (percent).")
+@common.shared(out="runs/donors")
+def train(
+    net: str, data_name: str, steps: int | None, learning_rate: float | None, fit_samples: int | None,
+    limit: int | None, labels: str, seed: int, device: str, out: Path,
+) -> None:  # fmt: skip
+    """Train a network of the zoo, for example preact-resnet18?width=16, and keep it in a folder under --out."""
+    from ..sources.data import load_data
+    from ..study.run import pick_device
+    from ..zoo.donors import DonorSpec, donor
+    from ..zoo.train import SHORT_CIFAR, SHORT_DIGITS
+
+    data = load_data(data_name, limit=limit)
+    base = SHORT_DIGITS if data_name == "digits" else SHORT_CIFAR
+    changes = {"steps": steps, "lr": learning_rate, "n_fit": fit_samples}
+    recipe = dataclasses.replace(base, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+    spec = DonorSpec(net, recipe, seed=seed, labels=labels)
+    with common.progress() as tell:
+        made = donor(
+            spec, data, out, device=pick_device(device),
+            progress=lambda done, loss: tell(f"train {net}, seed {seed}", done, recipe.steps),
+        )  # fmt: skip
+    click.echo(f"validation error {made.card['val_error']:.2f} %, test error {made.card['test_error']:.2f} %")
+    click.echo(f"The donor is {made.folder}.")

@@ -1,0 +1,48 @@
+"""The main job on real data: three small donors on scikit-learn's digits, stitched at every block cut, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from .network import Network
+from .sources.data import Data, load_data
+from .zoo.donors import Donor, DonorSpec, donor
+from .zoo.selfsup import SIMCLR_DIGITS
+from .zoo.train import SHORT_DIGITS
+
+NET = "small-resnet?width=32"
+CONTROLS = ("self", "random", "identity", "class-noise")
+FIT = {"steps": 80, "eval_every": 20}
+Tell = Callable[[str, int, int], None]
+
+
+def donor_specs(seed: int) -> list[DonorSpec]:
+    """Two seeds with labels, and one trained without labels under a linear classifier."""
+    return [
+        DonorSpec(NET, SHORT_DIGITS, seed=seed, name="seed A"),
+        DonorSpec(NET, SHORT_DIGITS, seed=seed + 1, name="seed B"),
+        DonorSpec(NET, SIMCLR_DIGITS, seed=seed + 2, name="SimCLR"),
+    ]
+
+
+def make_donors(out: Path, *, seed: int, tell: Tell | None = None) -> tuple[Data, list[Donor], list[Network]]:
+    """The data, and the donors trained or read from the cache in ``out``."""
+    data = load_data("digits")
+    donors = []
+    for spec in donor_specs(seed):
+        steps = spec.recipe.base.steps if spec.recipe is SIMCLR_DIGITS else SHORT_DIGITS.steps  # type: ignore[union-attr]
+
+        def heard(done: int, loss: float, name: str = spec.name, total: int = steps) -> None:
+            if tell:
+                tell(f"train {name}", done, total)
+
+        donors.append(donor(spec, data, out / "donors", progress=heard))
+    example = torch.zeros(2, 1, 8, 8)
+    networks = [Network(d.module, example, spec.name) for d, spec in zip(donors, donor_specs(seed))]
+    return data, donors, networks
+
+
+PAIRS = (("seed A", "seed B"), ("seed B", "seed A"), ("SimCLR", "seed A"), ("seed A", "SimCLR"))

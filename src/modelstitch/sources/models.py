@@ -1,0 +1,181 @@
+"""Networks by name: a closed registry of loaders, each imported when first asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import SourceError
+from ..network import Network
+from .request import Made, Request, closest
+from .weights import load_weights
+
+_LOADERS = {
+    "timm": ".timm_models", "torchvision": ".torchvision_models", "openclip": ".openclip_models", "hf": ".hf_models",
+}  # fmt: skip
+KINDS = ("zoo", "file", *_LOADERS, "import")
+_imported: dict[str, Callable[..., Any]] = {}
+
+
+def load(
+    spec: str,
+    *,
+    weights: str | Path | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    name: str | None = None,
+    classes: int | None = None,
+    size: int | None = None,
+    pretrained: bool = False,
+    seed: int = 0,
+    meta: bool = False,
+) -> Network:
+    """A network by name, traced.
+
+    Args:
+        spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME``, ``hf:FOLDER?task=...``, ``openclip:NAME``,
+            ``import:FUNCTION`` (after :func:`register_import`), or a donor folder (``file:DIR`` or its path).
+        weights: a .safetensors, .pt or .pth file; without it (and ``pretrained``) the weights are random.
+        input_shape: one sample's shape, for nets that take any (zoo, import).
+        name: how seams and reports call it.
+        classes, size: of the head and of the input image, where the family has such a choice.
+        pretrained: the family's published weights, by its own downloader.
+        seed: of random weights; the global generator is left as it was.
+        meta: build without allocating weights: for listing layers only.
+
+    Raises:
+        SourceError: if the spec is unknown, or the model or its weights cannot be had.
+        MissingExtraError: if the family's package is not installed.
+        TraceError: if the model cannot be traced.
+    """
+    request = _parse(spec, classes, size, pretrained, weights, input_shape, seed, meta)
+    with torch.random.fork_rng(devices=[]), torch.device("meta") if meta else nullcontext():
+        torch.manual_seed(seed)
+        made = _make(request)
+    if request.options:
+        raise SourceError(f"The options {', '.join(request.options)} of {spec!r} are unknown.")
+    title = name or request.path.rstrip("/").split("/")[-1].partition("?")[0]
+    if weights is not None:
+        load_weights(made.whole if made.whole is not None else made.module, weights, name=title)
+    example = _to_meta(made.example) if meta else made.example
+    return Network(made.module, example, title, data=made.data, output=made.output, view=made.view)
+
+
+def register_import(path: str | Path) -> list[str]:
+    """Run a Python file of the user's own and offer its functions as ``import:FUNCTION``; return their names.
+
+    Raises:
+        SourceError: if the file cannot be run.
+    """
+    file = Path(path)
+    found = importlib.util.spec_from_file_location(f"modelstitch_import_{file.stem}", file)
+    if found is None or found.loader is None or not file.is_file():
+        raise SourceError(f"{file} cannot be imported: expected a Python file.")
+    module: ModuleType = importlib.util.module_from_spec(found)
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:  # whatever the user's own code raises
+        raise SourceError(f"{file} cannot be imported ({type(error).__name__}: {error}).") from error
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    }
+    _imported.update(own)
+    return list(own)
+
+
+def _parse(
+    spec: str,
+    classes: int | None,
+    size: int | None,
+    pretrained: bool,
+    weights: str | Path | None,
+    input_shape: tuple[int, ...] | None,
+    seed: int,
+    meta: bool,
+) -> Request:
+    kind, colon, rest = spec.partition(":")
+    if Path(spec).is_dir() and (Path(spec) / "card.json").is_file():
+        kind, rest = "file", spec
+    elif not colon or kind not in KINDS:
+        raise SourceError(
+            f"The model {spec!r} is unknown: expected {', '.join(f'{k}:...' for k in KINDS)}, or a donor folder."
+        )
+    path, _, query = rest.partition("?")
+    options: dict[str, Any] = {}
+    for item in filter(None, query.split("&")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise SourceError(f"The option {item!r} of {spec!r} cannot be read: expected 'name=value'.")
+        options[key] = value
+    if "size" in options:
+        size = int(options.pop("size"))
+    file = Path(weights) if weights is not None else None
+    return Request(f"{kind}:{rest}", path, classes, size, pretrained, file, input_shape, seed, meta, options)
+
+
+def _make(request: Request) -> Made:
+    kind = request.spec.partition(":")[0]
+    if kind in _LOADERS:
+        made: Made = import_module(_LOADERS[kind], __package__).make(request)
+        return made
+    if kind == "zoo":
+        return _zoo(request)
+    if kind == "file":
+        return _folder(request)
+    return _import(request)
+
+
+def _zoo(request: Request) -> Made:
+    # The zoo lies above this room; it is named by string and loaded only when a user asks for it.
+    build = import_module("modelstitch.zoo.nets").build
+    shape = request.input_shape or (3, 32, 32)
+    written = request.spec.removeprefix("zoo:")
+    defaults = {"in_channels": shape[0]} | ({} if request.classes is None else {"classes": request.classes})
+    if "small-resnet" in written and request.input_shape is None:
+        shape, defaults["in_channels"] = (1, 8, 8), 1
+    module: nn.Module = build(written, seed=request.seed, **defaults)
+    request.options.clear()
+    return Made(module, torch.zeros(2, *shape))
+
+
+def _folder(request: Request) -> Made:
+    donor = import_module("modelstitch.zoo.donors").load_donor(Path(request.path))
+    first = next(p for p in donor.module.parameters() if p.ndim == 4)
+    shape = request.input_shape or ((int(first.shape[1]), 8, 8) if first.shape[1] == 1 else (3, 32, 32))
+    return Made(donor.module, torch.zeros(2, *shape))
+
+
+def _import(request: Request) -> Made:
+    if request.path not in _imported:
+        hint = closest(request.path, _imported) if _imported else "give the file with --import or register_import()."
+        raise SourceError(f"No imported function is called {request.path!r}: {hint}")
+    result = _imported[request.path]()
+    if isinstance(result, nn.Module):
+        if request.input_shape is None:
+            raise SourceError(
+                f"The function {request.path!r} returns a module alone: expected (module, example), or data whose "
+                "samples show the shape of its input."
+            )
+        return Made(result, torch.zeros(2, *request.input_shape))
+    if isinstance(result, tuple) and len(result) in (2, 3) and isinstance(result[0], nn.Module):
+        return Made(*result)
+    raise SourceError(
+        f"The function {request.path!r} returns {type(result).__name__}: expected a module, (module, example), or "
+        f"(module, example, view); see {inspect.getsourcefile(_imported[request.path])}."
+    )
+
+
+def _to_meta(example: Any) -> Any:
+    if isinstance(example, dict):
+        return {key: value.to("meta") for key, value in example.items()}
+    return example.to("meta")

@@ -1,0 +1,45 @@
+"""What is asked of a model loader, and what it hands back."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Request:
+    """A parsed spec ``family:path?option=value&...`` with the keywords of :func:`~modelstitch.sources.models.load`."""
+
+    spec: str
+    path: str
+    classes: int | None
+    size: int | None
+    pretrained: bool
+    weights: Path | None
+    input_shape: tuple[int, ...] | None
+    seed: int
+    meta: bool
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A module with an example batch and its view; ``whole`` is what a weights file may describe instead of it."""
+
+    module: nn.Module
+    example: Any
+    view: Callable[[Any], Any] | None = None
+    data: str | int | None = None
+    output: str | int | None = None
+    whole: nn.Module | None = None
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The close names as the end of a sentence."""
+    found = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(repr(n) for n in found)}?" if found else "check the name."
