@@ -147,7 +147,7 @@ def _block_cuts(exact: list[fx.Node], containers: set[fx.Node], below: _Below, t
         shape, kind = _shape_and_kind(node, trace)
         if kind == "other" or not _is_float(node):
             continue
-        key = (below.measure(node)[0], shape)
+        key = (below.measure(node)[0], tuple(size for size in shape if size != 1))  # (c, 1, 1) is (c,) flattened
         if key != previous:
             runs.append([])
         runs[-1].append(node)
