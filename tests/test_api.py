@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from modelstitch import Network, StitchError, Stitched, compare, compare_many, stitch
+
+from modelstitch import Network, Stitched, StitchError, compare, compare_many, stitch
 from modelstitch.errors import InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
 from modelstitch.study.canonical import equal_results

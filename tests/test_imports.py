@@ -53,7 +53,9 @@ def test_no_import_points_upwards(path):
     assert room in RANK, f"{room} has no place in the order of rooms: give it one in this test and in docs/design.md"
     for module in imports(path):
         if module and module[0] in RANK:
-            assert RANK[module[0]] <= RANK[room], f"{path.name} ({room}) imports {'.'.join(module)}, which lies above it"
+            assert RANK[module[0]] <= RANK[room], (
+                f"{path.name} ({room}) imports {'.'.join(module)}, which lies above it"
+            )
 
 
 def test_the_torch_free_rooms_know_only_the_torch_free_half_of_a_study():
@@ -61,4 +63,6 @@ def test_the_torch_free_rooms_know_only_the_torch_free_half_of_a_study():
         if room_of(path) == "report":
             for module in imports(path):
                 if module[0] == "study":
-                    assert module[1:2] in [("store",), ("spec",), ("canonical",), ("parquet",)], f"{path.name}: {module}"
+                    assert module[1:2] in [("store",), ("spec",), ("canonical",), ("parquet",)], (
+                        f"{path.name}: {module}"
+                    )

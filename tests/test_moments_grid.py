@@ -40,9 +40,7 @@ def collect(x, y, batches, **settings):
 def assert_equal(a, b, tolerance):
     assert a.n == b.n
     for name in SUMS:
-        torch.testing.assert_close(
-            getattr(a, name).double(), getattr(b, name).double(), atol=tolerance, rtol=tolerance
-        )
+        torch.testing.assert_close(getattr(a, name).double(), getattr(b, name).double(), atol=tolerance, rtol=tolerance)
 
 
 UNEVEN = torch.arange(90).split([1, 40, 7, 42])
@@ -108,9 +106,7 @@ def test_bytes_are_known_beforehand():
     grid = MomentsGrid(BOTTOM, TOP)
     held = sum(tensor.untyped_storage().nbytes() for tensor in grid._tensors().values())
     assert MomentsGrid.bytes_needed(BOTTOM, TOP) == held
-    assert (
-        MomentsGrid.bytes_needed({"a": 1000}, {"b": 2000}, torch.float32) == 4 * (2 + 1 + 4) * 10**6 + 24_000
-    )
+    assert MomentsGrid.bytes_needed({"a": 1000}, {"b": 2000}, torch.float32) == 4 * (2 + 1 + 4) * 10**6 + 24_000
 
 
 WIDE = {f"layer{i}": 2048 for i in range(40)}

@@ -14,6 +14,7 @@ _PLACES = {
     # networks
     "Network": "network",
     "Layer": "network",
+    "load": "sources.models",
     # questions and answers
     "stitch": "api",
     "compare": "api",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from .network import Layer, Network
     from .notation import Seam
     from .sources.data import Batch, Data, load_data
+    from .sources.models import load
     from .stitched import Stitched
     from .stitchers import FAMILIES, Stitcher
 

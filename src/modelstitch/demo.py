@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from .zoo.train import SHORT_DIGITS
 
 NET = "small-resnet?width=32"
 CONTROLS = ("self", "random", "identity", "class-noise")
-FIT = {"steps": 80, "eval_every": 20}
+FIT: dict[str, Any] = {"steps": 80, "eval_every": 20}
 Tell = Callable[[str, int, int], None]
 
 
@@ -33,7 +34,7 @@ def make_donors(out: Path, *, seed: int, tell: Tell | None = None) -> tuple[Data
     data = load_data("digits")
     donors = []
     for spec in donor_specs(seed):
-        steps = spec.recipe.base.steps if spec.recipe is SIMCLR_DIGITS else SHORT_DIGITS.steps  # type: ignore[union-attr]
+        steps = spec.recipe.base.steps if spec.recipe is SIMCLR_DIGITS else SHORT_DIGITS.steps
 
         def heard(done: int, loss: float, name: str = spec.name, total: int = steps) -> None:
             if tell:

@@ -26,9 +26,7 @@ IMAGE = '"><img src=http://127.0.0.1:9/x onerror=alert(2)>'
 def browser():
     path = shutil.which("chromium")
     if path is None:
-        pytest.fail(
-            "Chromium is not installed: expected 'chromium' on PATH; run 'apt-get install -y chromium'."
-        )
+        pytest.fail("Chromium is not installed: expected 'chromium' on PATH; run 'apt-get install -y chromium'.")
     with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=path, headless=True, args=FLAGS)
         yield started
@@ -54,9 +52,7 @@ class Seen:
 
 @pytest.mark.parametrize("width", [400, 1280])
 def test_it_renders_and_fits(browser, tmp_path, width):
-    seen = Seen(
-        browser, page(make_records(), title="Three networks", command="modelstitch demo"), width, tmp_path
-    )
+    seen = Seen(browser, page(make_records(), title="Three networks", command="modelstitch demo"), width, tmp_path)
     tab = seen.tab
     assert seen.trouble == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
@@ -114,9 +110,7 @@ def test_the_browser_test_would_notice(browser, tmp_path):
     html = page(make_records(("a", "b")), title="TITLE", spec=None)
     bad = html.replace("TITLE", "<script>alert(1)</script><img src='http://127.0.0.1:9/x'>")
     assert any("script" in t for t in Seen(browser, bad, 400, tmp_path).trouble)
-    worse = bad.replace("default-src 'none'", "default-src * 'unsafe-inline'").replace(
-        "img-src data:", "img-src *"
-    )
+    worse = bad.replace("default-src 'none'", "default-src * 'unsafe-inline'").replace("img-src data:", "img-src *")
     trouble = Seen(browser, worse, 400, tmp_path).trouble
     assert any(t.startswith("dialog: 1") for t in trouble)
     assert any(t.startswith("request: http://127.0.0.1:9/x") for t in trouble)

@@ -22,8 +22,7 @@ def test_the_expected_picture():
     assert {r.kind for r in found} == {"finding"}
     text = " ".join(r.text for r in found)
     assert (
-        "In the middle layers (depth 0.2 to 0.8) the penalty is at most +0.7 points [−0.2, 1.6], at stage3.0."
-        in text
+        "In the middle layers (depth 0.2 to 0.8) the penalty is at most +0.7 points [−0.2, 1.6], at stage3.0." in text
     )
     assert "stays near 0 at every layer, within 3.0 points" in text
     assert "random control rises with depth, from +2.0 points [1.1, 2.9] at stem to +45.8 points" in text

@@ -25,10 +25,7 @@ def encoded(pixels: np.ndarray) -> bytes:
 
 
 def write(path: Path, pixels: list[np.ndarray], *, image="img", label="label", broken=(), classes=2) -> None:
-    rows = [
-        {"bytes": b"none" if i in broken else encoded(one), "path": f"{i}.png"}
-        for i, one in enumerate(pixels)
-    ]
+    rows = [{"bytes": b"none" if i in broken else encoded(one), "path": f"{i}.png"} for i, one in enumerate(pixels)]
     polars.DataFrame({image: rows, label: [i % classes for i in range(len(rows))]}).write_parquet(path)
 
 
@@ -65,9 +62,7 @@ def test_limit_decodes_only_what_is_needed(tmp_path):
     write(tmp_path / "test-0.parquet", pictures(4))
     data = load_data(f"parquet:{tmp_path}", limit=10)
     assert data.size("fit") + data.size("val") == 10
-    with pytest.raises(
-        DataError, match=r"1 of 20 images do not decode, the first is row 15 of train-0.parquet"
-    ):
+    with pytest.raises(DataError, match=r"1 of 20 images do not decode, the first is row 15 of train-0.parquet"):
         load_data(f"parquet:{tmp_path}")
 
 

@@ -22,9 +22,7 @@ def test_mnist_files_are_read(tmp_path, spec):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    pixels = {
-        part: rng.integers(0, 256, (n, 28, 28), dtype=np.uint8) for part, n in (("train", 40), ("t10k", 10))
-    }
+    pixels = {part: rng.integers(0, 256, (n, 28, 28), dtype=np.uint8) for part, n in (("train", 40), ("t10k", 10))}
     for part, array in pixels.items():
         write_idx(raw / f"{part}-images-idx3-ubyte", array)
         write_idx(raw / f"{part}-labels-idx1-ubyte", np.arange(len(array), dtype=np.uint8) % 10)

@@ -1,6 +1,7 @@
 """Plans: which cells a question needs, each once, and hashes that follow from what is done."""
 
 import pytest
+
 from modelstitch.errors import StudyError
 from modelstitch.fit.options import FitSpec
 from modelstitch.study.plan import Axes, Donor, Place, plan, seams
@@ -51,7 +52,9 @@ def test_controls_that_two_pairs_share_are_planned_once():
 
 
 def test_seeds_families_and_objectives_multiply_but_identity_is_one():
-    cells = by_control(plan([(A, B)], axes(seeds=(0, 1), families=("affine", "mlp"), objectives=("match", "task")), DATA))
+    cells = by_control(
+        plan([(A, B)], axes(seeds=(0, 1), families=("affine", "mlp"), objectives=("match", "task")), DATA)
+    )
     assert len(cells["pair"]) == 3 * 2 * 2 * 2
     assert len(cells["identity"]) == 3
 

@@ -78,9 +78,7 @@ def test_a_donor_made_otherwise_is_refused_by_name(digits, tmp_path):
     card = json.loads((folder / "card.json").read_text())
     card["identity"]["recipe"]["lr"] = 9.0
     (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(
-        SourceError, match=rf"{folder.name} in the cache was made otherwise: its recipe is .*9.0"
-    ):
+    with pytest.raises(SourceError, match=rf"{folder.name} in the cache was made otherwise: its recipe is .*9.0"):
         donor(SPEC, digits, tmp_path)
 
 
@@ -130,9 +128,7 @@ def test_freeze_training(digits):
     before = {name: value.clone() for name, value in source.module.state_dict().items()}
     mixed = freeze_train(source, ["stem", "block4"], digits, RECIPE, seed=5)
     after = mixed.state_dict()
-    kept = {
-        name.split(".")[0] for name in before if torch.equal(after[name], before[name]) and before[name].ndim
-    }
+    kept = {name.split(".")[0] for name in before if torch.equal(after[name], before[name]) and before[name].ndim}
     assert kept == {"stem", "block4"}
     assert all(torch.equal(value, before[name]) for name, value in source.module.state_dict().items())
     with pytest.raises(UnknownLayerError, match="no layer 'block9' to freeze"):

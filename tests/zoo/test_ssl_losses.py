@@ -41,9 +41,7 @@ def slow_vicreg(one, two):
 def test_nt_xent(seed, temperature):
     torch.manual_seed(seed)
     one, two = torch.randn(2, 5, 3) * (seed + 0.1)
-    assert float(nt_xent(one, two, temperature)) == pytest.approx(
-        slow_nt_xent(one, two, temperature), rel=1e-5
-    )
+    assert float(nt_xent(one, two, temperature)) == pytest.approx(slow_nt_xent(one, two, temperature), rel=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(4))

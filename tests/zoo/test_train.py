@@ -69,9 +69,7 @@ def test_schedules():
 
 
 def test_checkpoints_progress_and_options(digits):
-    recipe = dataclasses.replace(
-        TINY, checkpoints=(4, 12), precision="bfloat16", channels_last=True, n_fit=40
-    )
+    recipe = dataclasses.replace(TINY, checkpoints=(4, 12), precision="bfloat16", channels_last=True, n_fit=40)
     seen = []
     net = build("small-resnet?width=8")
     trained = train(net, digits, recipe, progress=lambda step, loss: seen.append((step, loss)))
@@ -87,9 +85,7 @@ def test_frozen_parts_do_not_move_statistics_included(digits):
     net = build("small-resnet?width=8")
     before = copy.deepcopy(net.state_dict())
     train(net, digits, TINY, frozen=["stem", "block2"])
-    moved = {
-        name.split(".")[0] for name, value in net.state_dict().items() if not torch.equal(value, before[name])
-    }
+    moved = {name.split(".")[0] for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"block1", "block3", "block4", "block5", "head"}
 
 

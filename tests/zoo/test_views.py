@@ -8,9 +8,7 @@ import torch
 from modelstitch.zoo.views import ColourViews, DigitViews, _turn, quarter_turns
 
 
-@pytest.mark.parametrize(
-    ("views", "shape"), [(DigitViews(), (16, 1, 8, 8)), (ColourViews(), (16, 3, 32, 32))]
-)
+@pytest.mark.parametrize(("views", "shape"), [(DigitViews(), (16, 1, 8, 8)), (ColourViews(), (16, 3, 32, 32))])
 def test_views(views, shape):
     images = torch.rand(shape)
     before = images.clone()

@@ -37,7 +37,9 @@ def make(request: Request) -> Made:
             "download the model first, for example with `hf download`."
         ) from error
     if "auto_map" in plain:
-        raise SourceError(f"{request.spec!r} needs trust_remote_code: refused; use a model that transformers itself holds.")
+        raise SourceError(
+            f"{request.spec!r} needs trust_remote_code: refused; use a model that transformers itself holds."
+        )
     transformers: Any = need("transformers")
     task = request.options.pop("task", None) or _task(plain, request.spec)
     if task not in TASKS:

@@ -34,7 +34,9 @@ def load_weights(module: nn.Module, path: str | Path, *, name: str) -> None:
     state = _bare(read_weights(path, limit=_COPIES * size + _SLACK), own)
     complaint = _mismatch(own, state)
     if complaint:
-        raise SourceError(f"The weights {Path(path).name!r} do not fit {name}: {complaint}; check the name or classes=.")
+        raise SourceError(
+            f"The weights {Path(path).name!r} do not fit {name}: {complaint}; check the name or classes=."
+        )
     module.load_state_dict(state, strict=False)  # strict was done above, but for BatchNorm's counters
 
 

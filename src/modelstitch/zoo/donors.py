@@ -118,9 +118,7 @@ def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{folder} holds no donor ({error}): expected {_CARD} and {_WEIGHTS}.") from error
     if step is not None and not weights.exists():
-        raise SourceError(
-            f"The donor {folder.name} has no checkpoint of step {step}: found {card.get('checkpoints')}."
-        )
+        raise SourceError(f"The donor {folder.name} has no checkpoint of step {step}: found {card.get('checkpoints')}.")
     try:
         module.load_state_dict(load_file(weights))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -148,9 +146,7 @@ def _make(
     module = build(net, seed=2 * spec.seed)
     start, order = time.perf_counter(), 2 * spec.seed + 1
     if isinstance(spec.recipe, SelfRecipe):
-        trained = train_without_labels(
-            module, labelled, spec.recipe, seed=order, device=device, progress=progress
-        )
+        trained = train_without_labels(module, labelled, spec.recipe, seed=order, device=device, progress=progress)
     else:
         trained = train(module, labelled, spec.recipe, seed=order, device=device, progress=progress)
     seconds = time.perf_counter() - start
@@ -192,9 +188,7 @@ def _save(made: Donor, checkpoints: dict[int, dict[str, Tensor]], folder: Path) 
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
-        raise SourceError(
-            f"The donor cannot be written to {folder} ({error}): choose another cache."
-        ) from error
+        raise SourceError(f"The donor cannot be written to {folder} ({error}): choose another cache.") from error
 
 
 def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:

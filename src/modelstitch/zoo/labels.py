@@ -31,9 +31,7 @@ def with_labels(data: Data, variant: str, *, seed: int = 0) -> Data:
         return _object_animal(data)
     match = _RANDOM.fullmatch(variant)
     if match is None or int(match[1]) > 100:
-        raise DataError(
-            f"The label variant {variant!r} is not known: expected 'true', 'object-animal' or 'random-10'."
-        )
+        raise DataError(f"The label variant {variant!r} is not known: expected 'true', 'object-animal' or 'random-10'.")
     labels = data.labels("fit").clone()
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(labels), generator=generator)[: round(len(labels) * int(match[1]) / 100)]
@@ -44,9 +42,7 @@ def with_labels(data: Data, variant: str, *, seed: int = 0) -> Data:
 
 def _object_animal(data: Data) -> Data:
     if data.n_classes != 10:
-        raise DataError(
-            f"'object-animal' labels are for CIFAR-10, found {data.n_classes} classes in {data.name}."
-        )
+        raise DataError(f"'object-animal' labels are for CIFAR-10, found {data.n_classes} classes in {data.name}.")
     objects = torch.tensor([i not in _ANIMALS for i in range(10)])
     splits = {split: objects[data.labels(split)].long() for split in ("fit", "val", "test")}
     return data.relabelled(splits, name=f"{data.name} object-animal", classes=["animal", "object"])  # type: ignore[arg-type]

@@ -64,9 +64,7 @@ def features(
 def _solve(x: Tensor, y: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
     weight = torch.zeros(classes, x.shape[1], dtype=x.dtype, requires_grad=True)
     bias = torch.zeros(classes, dtype=x.dtype, requires_grad=True)
-    solver = torch.optim.LBFGS(
-        [weight, bias], max_iter=200, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
-    )
+    solver = torch.optim.LBFGS([weight, bias], max_iter=200, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         solver.zero_grad()

@@ -38,9 +38,7 @@ class SelfRecipe:
     projection: int = 64
 
 
-SIMCLR_DIGITS = SelfRecipe(
-    "simclr", Recipe(steps=240, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=125)
-)
+SIMCLR_DIGITS = SelfRecipe("simclr", Recipe(steps=240, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=125))
 
 
 def train_without_labels(
@@ -121,9 +119,7 @@ def _loss(
     return rotation if recipe.method == "rotation" else pairs
 
 
-def _with_head(
-    module: nn.Module, body: dict[str, Tensor], data: Data, device: torch.device | str
-) -> dict[str, Tensor]:
+def _with_head(module: nn.Module, body: dict[str, Tensor], data: Data, device: torch.device | str) -> dict[str, Tensor]:
     """A body's weights completed with a head fitted to its features; the module's own weights come back."""
     kept = {name: value.clone() for name, value in module.state_dict().items()}
     module.load_state_dict({**kept, **body})

@@ -54,8 +54,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1 or not self.lr > 0:
             raise FitError(
-                "A recipe needs steps, batch_size and lr above 0, found "
-                f"{self.steps}, {self.batch_size} and {self.lr}."
+                f"A recipe needs steps, batch_size and lr above 0, found {self.steps}, {self.batch_size} and {self.lr}."
             )
         late = [step for step in self.checkpoints if not 0 < step <= self.steps]
         if late:

@@ -15,9 +15,7 @@ class DigitViews:
     On images (n, channels, 8, 8) in [0, 1], or larger ones in proportion.
     """
 
-    recipe = (
-        "rotation to 20 degrees, zoom 0.8-1.2, shear 0.2, shift to 1/8, contrast, noise 0.08, erased patch"
-    )
+    recipe = "rotation to 20 degrees, zoom 0.8-1.2, shear 0.2, shift to 1/8, contrast, noise 0.08, erased patch"
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Two calls on the same inputs (n, c, h, w) give two views of each."""

@@ -41,9 +41,7 @@ def parse_net(spec: str) -> tuple[str, dict[str, int]]:
     for item in filter(None, query.split("&")):
         key, _, value = item.partition("=")
         if not value.isdecimal() or int(value) < 1:
-            raise SourceError(
-                f"The option {item!r} of {spec!r} cannot be read: expected 'name=number', 1 or more."
-            )
+            raise SourceError(f"The option {item!r} of {spec!r} cannot be read: expected 'name=number', 1 or more.")
         options[key] = int(value)
     check_net(name, options)
     return name, options
@@ -92,6 +90,4 @@ def build(spec: str | Mapping[str, Any], *, seed: int = 0, **defaults: int) -> n
 
 def _offer(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    return (
-        f"did you mean {' or '.join(map(repr, close))}?" if close else f"expected one of {', '.join(known)}."
-    )
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else f"expected one of {', '.join(known)}."

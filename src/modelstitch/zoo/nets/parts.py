@@ -27,9 +27,7 @@ class Residual(nn.Module):
         self.conv2, self.norm2 = Conv(outputs, outputs), nn.BatchNorm2d(outputs)
         same = stride == 1 and inputs == outputs
         self.shortcut = (
-            nn.Identity()
-            if same
-            else nn.Sequential(Conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+            nn.Identity() if same else nn.Sequential(Conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,8 +51,7 @@ class PreActivated(nn.Module):
         strided = 1 if bottleneck else 0
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[:-1])
         self.convs = nn.ModuleList(
-            Conv(widths[i], widths[i + 1], kernel, stride if i == strided else 1)
-            for i, kernel in enumerate(kernels)
+            Conv(widths[i], widths[i + 1], kernel, stride if i == strided else 1) for i, kernel in enumerate(kernels)
         )
         changes = stride != 1 or inputs != outputs
         self.shortcut = Conv(inputs, outputs, 1, stride) if changes else None
