@@ -141,12 +141,16 @@ def penalty(stitched: Outcome, top: Outcome, *, seed: int = 0) -> Estimate:
 def difference(one: Outcome, other: Outcome, *, seed: int = 0) -> Estimate:
     """error(one) - error(other), paired by example: the percentile bootstrap of Efron and Tibshirani (1993).
 
+    One example gives a value without an interval.
+
     Raises:
         MeasureError: if the two were not measured on the same examples.
     """
     check_paired(one, other)
     deltas, weights = (one.errors - other.errors).numpy(), one.weights.numpy()
     value = float((deltas * weights).sum() / weights.sum())
+    if len(deltas) < 2:
+        return Estimate(value, unit=one.unit)
     low, high = bootstrap(deltas, weights, seed=seed)
     return Estimate(value, low, high, one.unit)
 

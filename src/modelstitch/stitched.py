@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .errors import SourceError
+from .errors import MeasureError, SourceError
 from .network import Network
 from .stitchers import Site, Stitcher, adapter_between, family_of
 from .study.canonical import Record
@@ -68,6 +68,8 @@ class Stitched(nn.Module):
     def interval(self) -> tuple[float, float]:
         """The paired 95 % interval of the penalty over test examples."""
         metric = self._metric("penalty")
+        if metric["low"] is None:
+            raise MeasureError("One test example gives no interval: measure on more examples.")
         return float(metric["low"]), float(metric["high"])
 
     @property

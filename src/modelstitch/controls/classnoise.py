@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..fit.senders import Send, view_of
 from ..network import Layer, Network
+from ..network.norms import Norm
 from ..sources.data import Batch, Data
 
 SAMPLES = 1024
@@ -36,9 +38,10 @@ class ClassNoise:
     """
 
     name = "class-noise"
+    norms: ClassVar[dict[str, Norm]] = {}  # no network, no statistics
 
     def __init__(self, top: Network, data: Data, *, noise: float = NOISE, seed: int = 0) -> None:
-        if data.labels("test").ndim != 1:
+        if data.labels("fit").ndim != 1:
             raise DataError("The class-noise control needs one class label per sample; leave it out for sequences.")
         self.top, self.data, self.noise, self.seed = top, data, noise, seed
 
@@ -64,8 +67,14 @@ class ClassNoise:
         return send
 
     def _tensors(self, name: str) -> Tensor:
+        """One tensor per class; over classes and positions each channel has mean 0 and standard deviation 1."""
         generator = torch.Generator().manual_seed(_seed(self.seed, torch.tensor([len(name)]), name))
-        return torch.randn(self.data.n_classes, *self.top.layer(name).shape, generator=generator)
+        layer = self.top.layer(name)
+        drawn = torch.randn(self.data.n_classes, *layer.shape, generator=generator)
+        channel = 1 if layer.kind == "map" else drawn.ndim - 1
+        others = [d for d in range(drawn.ndim) if d != channel]
+        centred = drawn - drawn.mean(others, keepdim=True)
+        return centred / centred.std(others, keepdim=True, correction=0)
 
     def _scales(self, names: list[str], device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of each channel, shaped to broadcast against the activation."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..errors import MeasureError
+from ..errors import MeasureError, NonFiniteError
 from ..measure import Outcome, Tally
 from ..moments import Moments
 from ..network import Network
-from ..sources.data import Data, Split
+from ..sources.data import Split
 from ..stitchers import rows
-from .closed import Tick
-from .options import FitSpec
-from .senders import Sender, view_of
-from .streams import Stream
+from .senders import Send, view_of
+from .streams import Seam, Stream
+from .sweep import Sweep
 
 
 @dataclass(frozen=True)
@@ -25,83 +24,90 @@ class Truth:
     """How near stitched activations are to genuine ones on held-out samples, by position.
 
     Attributes:
-        relative_mse: |s - y|^2 / |y - mean y|^2; 0 is equal, 1 is as bad as the mean.
+        relative_mse: |s - y|^2 / |y - mean y|^2; 0 is equal, 1 is as bad as the mean. None, as the others, where the
+            genuine activations do not vary (one test example of a vector).
         cka: linear CKA of stitched and genuine activations over positions, 0 to 1.
         ood: median Mahalanobis distance of stitched samples under the genuine fit moments, over that of genuine ones.
         ood_share: percent of stitched samples beyond the genuine 99th percentile.
     """
 
-    relative_mse: float
+    relative_mse: float | None
     cka: float | None
-    ood: float
-    ood_share: float
+    ood: float | None
+    ood_share: float | None
 
 
-def outcomes(
-    streams: Sequence[Stream],
-    sender: Sender,
-    top: Network,
-    data: Data,
-    split: Split,
-    spec: FitSpec,
-    device: torch.device,
-) -> list[Outcome]:
-    """The outcome of every stream on a split. Stitchers must be in eval mode."""
+def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send | None = None) -> list[Outcome | None]:
+    """The outcome of every stream on a split, with one shared bottom forward; None where an output is not finite.
+
+    Stitchers must be in eval mode. ``send`` may stand in for the sweep's sender.
+    """
     if not streams:
         return []
-    send = sender.open([s.bottom_layer for s in streams], device)
+    send = send or sweep.sender.open([s.bottom_layer for s in streams], sweep.device)
     tallies = [Tally() for _ in streams]
+    lost = [False] * len(streams)
     with torch.no_grad():
-        for batch in data.batches(split, spec.batch_size * 2):
-            below, inputs = send(batch), view_of(top, batch, device)
-            for stream, tally in zip(streams, tallies):
-                with torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bfloat16"):
+        for batch in sweep.data.batches(split, 2 * sweep.spec.batch_size):
+            below, inputs = send(batch), view_of(sweep.top, batch, sweep.device)
+            for i, (stream, tally) in enumerate(zip(streams, tallies)):
+                if lost[i]:
+                    continue
+                with autocast(sweep):
                     _, values = stream.forward(below[stream.bottom_layer], inputs)
-                tally.add(values["output"], batch.labels, batch.ids, where=f"the stitch at {stream.top_layer}")
-    return [tally.outcome() for tally in tallies]
+                try:
+                    tally.add(values["output"], batch.labels, batch.ids)
+                except NonFiniteError:
+                    lost[i] = True
+    return [None if gone else tally.outcome() for tally, gone in zip(tallies, lost)]
 
 
 def final(
     streams: Sequence[Stream],
-    moments: dict[tuple[str, str], Moments],
-    sender: Sender,
-    top: Network,
-    data: Data,
-    spec: FitSpec,
-    device: torch.device,
-    *,
-    tick: Tick | None = None,
-) -> list[tuple[Outcome, Truth]]:
-    """The test split, read once: the outcome of every stream, and how near its activations are to genuine ones.
+    moments: dict[Seam, Moments],
+    sweep: Sweep,
+    others: Mapping[str, Network] | None = None,
+) -> tuple[list[tuple[Outcome, Truth]], dict[str, Outcome]]:
+    """The test split, read in one pass: every stream with how near its activations are to genuine ones, and donors.
 
-    Here everything runs in the donors' own precision, whatever the fit used.
+    Everything runs in the donors' own precision, whatever the fit used.
+
+    Args:
+        others: networks whose own outcomes are wanted too, by name; the top's is always there, under its name.
+
+    Returns:
+        (outcome, truth) of each stream, and {name: outcome} of the top and the others.
+
+    Raises:
+        NonFiniteError: naming the seam or donor whose output holds NaN or infinity.
     """
-    if not streams:
-        return []
-    send = sender.open([s.bottom_layer for s in streams], device)
-    receive = top.taps(list(dict.fromkeys(s.top_layer for s in streams))).to(device)
-    tallies = [Tally() for _ in streams]
-    checks = [_Check(s, moments.get((s.bottom_layer, s.top_layer))) for s in streams]
+    top = sweep.top
+    send = sweep.sender.open([s.bottom_layer for s in streams], sweep.device)
+    receive = top.taps(list(dict.fromkeys(s.top_layer for s in streams)), output=True).to(sweep.device)
+    whole = {name: net.full().to(sweep.device) for name, net in (others or {}).items() if name != top.name}
+    tallies, own = [Tally() for _ in streams], {name: Tally() for name in (top.name, *whole)}
+    checks = [_Check(s, moments.get(s.seam)) for s in streams]
     with torch.no_grad():
-        for batch in data.batches("test", spec.batch_size * 2):
-            below, inputs = send(batch), view_of(top, batch, device)
+        for batch in sweep.data.batches("test", 2 * sweep.spec.batch_size):
+            below, inputs = send(batch), view_of(top, batch, sweep.device)
             genuine = receive(inputs)
+            own[top.name].add(genuine["output"], batch.labels, batch.ids, where=top.name)
+            for name, module in whole.items():
+                assert others is not None
+                seen = module(view_of(others[name], batch, sweep.device))
+                own[name].add(seen, batch.labels, batch.ids, where=name)
             for stream, tally, check in zip(streams, tallies, checks):
                 mapped, values = stream.forward(below[stream.bottom_layer], inputs)
-                tally.add(values["output"], batch.labels, batch.ids, where=f"the stitch at {stream.top_layer}")
+                tally.add(values["output"], batch.labels, batch.ids, where=f"the stitch {stream}")
                 check.add(mapped, genuine[stream.top_layer])
-            if tick:
-                tick(len(batch))
-    return [(tally.outcome(), check.truth()) for tally, check in zip(tallies, checks)]
+            sweep.done(len(batch))
+    found = [(tally.outcome(), check.truth()) for tally, check in zip(tallies, checks)]
+    return found, {name: tally.outcome() for name, tally in own.items()}
 
 
-def donor_outcome(network: Network, data: Data, split: Split, spec: FitSpec, device: torch.device) -> Outcome:
-    """What a donor itself does on a split."""
-    whole, tally = network.full().to(device), Tally()
-    with torch.no_grad():
-        for batch in data.batches(split, spec.batch_size * 2):
-            tally.add(whole(view_of(network, batch, device)), batch.labels, batch.ids, where=network.name)
-    return tally.outcome()
+def autocast(sweep: Sweep) -> torch.autocast:
+    """bfloat16 where the spec asks for it, else nothing."""
+    return torch.autocast(sweep.device.type, torch.bfloat16, enabled=sweep.spec.precision == "bfloat16")
 
 
 class _Check:
@@ -133,10 +139,10 @@ class _Check:
         norms = float(self.pair.xx.norm() * self.pair.yy.norm())
         usual = float(genuine.median())
         return Truth(
-            relative_mse=self.squares / spread if spread > 0 else 0.0,
+            relative_mse=self.squares / spread if spread > 0 else None,
             cka=float(self.pair.xy.square().sum()) / norms if norms > 0 else None,
-            ood=float(stitched.median()) / usual if usual > 0 else 1.0,
-            ood_share=100.0 * float((stitched > genuine.quantile(0.99)).double().mean()),
+            ood=float(stitched.median()) / usual if usual > 0 else None,
+            ood_share=100.0 * float((stitched > genuine.quantile(0.99)).double().mean()) if usual > 0 else None,
         )
 
 

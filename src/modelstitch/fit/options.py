@@ -24,9 +24,11 @@ class FitSpec(BaseModel):
         patience: looks without improvement before it stops.
         init: start from the closed form, or at random.
         whiten: take the steps in coordinates whitened by the moments (affine family).
-        samples: fit examples used; None is all of them.
+        samples: fit examples used, a class-balanced draw by the seed, the same in every pass; None is all of them.
         augment: whether the data's augmentation recipe is applied to fit batches.
         precision: float32, or bfloat16 by autocast. Moments and errors stay in full precision.
+        cache: gigabytes that bottom activations of the fit split may take, where it is not augmented; they are then
+            computed once. 0 keeps none.
         temperature: of the ``distill`` objective.
     """
 
@@ -43,4 +45,5 @@ class FitSpec(BaseModel):
     samples: Count | None = None
     augment: Switch = True
     precision: Literal["float32", "bfloat16"] = "float32"
+    cache: NotNegative = 0.0
     temperature: Rate = 2.0

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..network import Layer, Network
+from ..network import FromInput, Layer, Network
+from ..network.norms import Norm, own_statistics
 from ..sources.data import Batch
 
 Send = Callable[[Batch], dict[str, Tensor]]
@@ -17,9 +18,19 @@ Send = Callable[[Batch], dict[str, Tensor]]
 class Sender(Protocol):
     """Something with named layers that turns a batch into their activations."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How progress and errors call it."""
+        ...
 
-    def layer(self, name: str) -> Layer: ...
+    @property
+    def norms(self) -> dict[str, Norm]:
+        """BatchNorm statistics of its own, by module name; empty where there are none or they stay the donor's."""
+        ...
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name."""
+        ...
 
     def open(self, layers: Sequence[str], device: torch.device) -> Send:
         """A function from a batch to {layer: activation}, all layers in one forward, without gradients."""
@@ -27,17 +38,29 @@ class Sender(Protocol):
 
 
 class NetworkSender:
-    """The bottom of a network: one forward serves all layers."""
+    """The bottom of a network: one forward serves all layers.
 
-    def __init__(self, network: Network) -> None:
+    Args:
+        network: the bottom donor, or a control made from it.
+        own: the layers of the whole sweep, where BatchNorm statistics are to be moved (on a copy); None keeps the
+            donor's statistics.
+    """
+
+    def __init__(self, network: Network, *, own: Sequence[str] | None = None) -> None:
         self.network = network
         self.name = network.name
+        self._taps: FromInput | None = None
+        self.norms: dict[str, Norm] = {}
+        if own is not None:
+            self._taps = network.taps(list(dict.fromkeys(own)))
+            self.norms = own_statistics(self._taps)
 
     def layer(self, name: str) -> Layer:
         return self.network.layer(name)
 
     def open(self, layers: Sequence[str], device: torch.device) -> Send:
-        network, taps = self.network, self.network.taps(list(dict.fromkeys(layers))).to(device)
+        network = self.network
+        taps = (self._taps or network.taps(list(dict.fromkeys(layers)))).to(device)
 
         def send(batch: Batch) -> dict[str, Tensor]:
             with torch.no_grad():

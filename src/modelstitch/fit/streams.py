@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..network import FromLayer, Network
+from ..network.norms import Norm, own_statistics
 from ..stitchers import Adapter, Site, Stitcher, adapter_between
 from .senders import Sender
+
+Seam = tuple[str, str]  # bottom layer, top layer
 
 
 @dataclass
@@ -24,6 +27,7 @@ class Stream:
         adapter: the parameter-free step before the map.
         site: channels and layout at the map.
         tail: (activation, input) -> {"output": ..., later layers an objective asked for}.
+        norms: the tail's BatchNorm statistics, by module name, where the tail has its own.
         stitcher: set once it is solved or started.
         history: (step, validation error, validation loss).
         stopped: why fitting ended.
@@ -41,11 +45,20 @@ class Stream:
     adapter: Adapter
     site: Site
     tail: FromLayer
+    norms: dict[str, Norm] = field(default_factory=dict)
     stitcher: nn.Module | None = None
     history: list[tuple[int, float, float]] = field(default_factory=list)
     stopped: str = "closed form"
     steps: int = 0
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def seam(self) -> Seam:
+        """(bottom layer, top layer)."""
+        return self.bottom_layer, self.top_layer
+
+    def __str__(self) -> str:
+        return f"{self.bottom_layer} -> {self.top_layer}"
 
     def stitched(self, activation: Tensor) -> Tensor:
         """The bottom's activation, adapted and mapped."""
@@ -72,15 +85,18 @@ def open_stream(
     init: str,
     later: tuple[str, ...],
     device: torch.device,
+    own: bool = False,
 ) -> Stream:
-    """Check a seam and build its parts.
+    """Check a seam and build its parts; ``own`` gives the tail BatchNorm statistics of its own.
 
     Raises:
         InexactCutError, UnknownLayerError: if the top cannot be cut there.
         ShapeError: if the two layers cannot be joined.
     """
     below, above = sender.layer(bottom_layer), top.layer(top_layer)
-    tail = top.onward(top_layer, later).to(device)
+    tail = top.onward(top_layer, later)
+    norms = own_statistics(tail) if own else {}
+    tail = tail.to(device)
     adapter = adapter_between(below, above)
     site = Site(below.channels, above.channels, above.kind)
-    return Stream(key, bottom_layer, top_layer, family, options, objective, init, adapter, site, tail)
+    return Stream(key, bottom_layer, top_layer, family, options, objective, init, adapter, site, tail, norms)

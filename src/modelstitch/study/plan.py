@@ -51,12 +51,12 @@ class Cell:
     config: dict[str, Any]
 
     @property
-    def sweep(self) -> tuple[str, str, str, int]:
-        """Cells with the same key share one bottom: (control kind, bottom, top, seed)."""
+    def sweep(self) -> tuple[str, str, str, int, str]:
+        """Cells with the same key share one bottom: (control kind, bottom, top, seed, normalisation)."""
         config = self.config
         control = config["control"]
         shared = control if control in ("random", "class-noise", "shuffled") else "plain"
-        return shared, config["bottom"]["name"], config["top"]["name"], config["seed"]
+        return shared, config["bottom"]["name"], config["top"]["name"], config["seed"], config["normalisation"]
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,12 @@ def _pair(bottom: Donor, top: Donor, seed: int, axes: Axes, data: dict[str, Any]
         sender = bottom
         if control in ("self", "class-noise"):
             places, sender = [(t, t) for t in at_top], top
-        if control == "identity":
+        if control in ("identity", "recalibration"):
             # No map and nothing drawn: one cell serves all seeds, families and objectives.
+            policy = "recalibrated" if control == "recalibration" else axes.normalisation
             if seed == axes.seeds[0]:
                 yield from (
-                    _cell(sender, top, b, t, "identity", "match", control, seed, axes, data)
+                    _cell(sender, top, b, t, "identity", "match", control, seed, axes, data, policy)
                     for b, t in places
                     if b.joint == t.joint
                 )
@@ -142,6 +143,7 @@ def _cell(
     seed: int,
     axes: Axes,
     data: dict[str, Any],
+    normalisation: str | None = None,
 ) -> Cell:
     noise = control == "class-noise"
     config = {
@@ -161,7 +163,7 @@ def _cell(
         "control": control,
         "seed": seed,
         "data": data,
-        "normalisation": axes.normalisation,
+        "normalisation": normalisation or axes.normalisation,
         "fit": axes.fit.model_dump(mode="json"),
     }  # fmt: skip
     return Cell(cell_hash(config), config)

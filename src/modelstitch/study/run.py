@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import StudyError
+from ..fit.normalisation import POLICIES
 from ..network import Network
 from ..sources.data import Data
 from .canonical import Record
@@ -57,8 +58,10 @@ def run(
     named = {network.name: network for network in networks}
     if len(named) < len(networks):
         raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
-    if axes.normalisation != "frozen":
-        raise StudyError(f"The normalisation policy {axes.normalisation!r} is not offered yet: use 'frozen'.")
+    if axes.normalisation not in POLICIES:
+        raise StudyError(
+            f"The normalisation policy {axes.normalisation!r} is unknown: expected one of {', '.join(POLICIES)}."
+        )
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data))
     bench = Bench(named, data, axes.fit, pick_device(device))

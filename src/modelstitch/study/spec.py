@@ -48,7 +48,7 @@ Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Family = Annotated[str, Field(pattern=_FAMILY)]
 Objective = Literal["match", "task", "distill", "downstream"]
-Control = Literal["self", "random", "identity", "class-noise", "shuffled"]
+Control = Literal["self", "random", "identity", "class-noise", "shuffled", "recalibration"]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 
 

@@ -1,0 +1,112 @@
+"""One stream in one stage of fitting: its optimiser, its best state, and whether it is still going."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import NonFiniteError
+from ..measure import Outcome
+from ..moments import Moments
+from ..stitchers import Affine
+from .evaluate import autocast
+from .normalisation import fitting
+from .objectives import Objective
+from .streams import Stream
+from .sweep import Sweep
+from .whiten import WhitenedAffine
+
+
+class Run:
+    """Adam with a cosine schedule on one stream; the state with the best validation error is kept."""
+
+    def __init__(self, stream: Stream, objective: Objective, sweep: Sweep, moments: Moments | None) -> None:
+        assert stream.stitcher is not None
+        self.stream, self.objective, self.sweep = stream, objective, sweep
+        spec = sweep.spec
+        whitened = spec.whiten and isinstance(stream.stitcher, Affine) and moments is not None
+        if whitened:
+            assert moments is not None
+            assert isinstance(stream.stitcher, Affine)
+            device = stream.stitcher.weight.device
+            stream.stitcher = WhitenedAffine(stream.stitcher, moments).to(device)
+        self.stitcher: nn.Module = stream.stitcher
+        rate = spec.learning_rate * (1.0 if whitened or stream.family.normalised else 0.1)
+        self.optimiser = torch.optim.Adam(self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda at: 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
+        )
+        self.chooses = sweep.normalisation != "batch"
+        self.best: tuple[float, float] = (math.inf, math.inf)
+        self.best_state: list[dict[str, Any]] = []
+        self.best_step = 0
+        self.stale = 0
+        self.open = True
+        self.last_loss = math.nan
+
+    def step(self, activation: Tensor, inputs: Any, genuine: dict[str, Tensor], labels: Tensor, step: int) -> None:
+        """One step on one batch."""
+        try:
+            with autocast(self.sweep), fitting(self.stream.norms, self.sweep):
+                _, values = self.stream.forward(activation, inputs)
+                loss = self.objective.loss(values, genuine, labels)
+        except NonFiniteError:  # statistics of a stitched batch
+            self._diverged(step)
+            return
+        self.last_loss = float(loss.detach())
+        if not math.isfinite(self.last_loss):
+            self._diverged(step)
+            return
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.schedule.step()
+
+    def look(self, step: int, outcome: Outcome | None) -> None:
+        """Take note of the outcome on the validation split; None stands for outputs that are not finite."""
+        if outcome is None:
+            self._diverged(step)
+            return
+        seen = (outcome.error, outcome.loss)
+        self.stream.history.append((step, *seen))
+        if self.sweep.watch:
+            values = {"val/error": seen[0], "val/loss": seen[1]}
+            if step:
+                values["fit/loss"] = self.last_loss
+            self.sweep.watch(f"{self.stream} {self.stream.family.family} {self.objective.name}", step, values)
+        if seen < self.best or not self.chooses:
+            self.best, self.best_step, self.stale = seen, step, 0
+            self.best_state = [copy.deepcopy(part.state_dict()) for part in self._parts()]
+        else:
+            self.stale += 1
+        if self.chooses and self.stale > self.sweep.spec.patience:
+            self.open = False
+            self.stream.stopped = f"no better validation error in {self.stale} looks"
+        elif step == self.sweep.spec.steps:
+            self.open = False
+            self.stream.stopped = "all steps done"
+
+    def close(self) -> None:
+        """Put the best state back, and leave an ordinary frozen stitcher behind."""
+        for part, state in zip(self._parts(), self.best_state):
+            part.load_state_dict(state)
+        if isinstance(self.stitcher, WhitenedAffine):
+            self.stream.stitcher = self.stitcher.plain()
+        assert self.stream.stitcher is not None
+        self.stream.stitcher.eval()
+        self.stream.steps += self.best_step
+
+    def _parts(self) -> list[nn.Module]:
+        return [self.stitcher, *self.stream.norms.values()]
+
+    def _diverged(self, step: int) -> None:
+        self.open = False
+        self.stream.stopped = f"diverged at step {step}"
+        self.stream.notes.append(
+            f"{self.objective.name} fitting of {self.stream} diverged at step {step}; the state of step "
+            f"{self.best_step} is kept; try a smaller learning_rate"
+        )

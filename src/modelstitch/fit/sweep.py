@@ -1,0 +1,85 @@
+"""What the fitting of one sweep has in common: who sends, who receives, on which data, how, and from which seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..network import Network
+from ..sources.data import Batch, Data
+from .options import FitSpec
+from .senders import Sender
+
+Tick = Callable[[int], None]
+Watch = Callable[[str, int, dict[str, float]], None]  # seam, step, {"val/error": ..., ...}
+
+MEMORY = 2_000_000_000  # bytes
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One sweep.
+
+    Attributes:
+        sender: where bottom activations come from.
+        top: the network that receives them.
+        data: what to fit, choose and measure on; already reduced to ``spec.samples``.
+        spec: how to fit.
+        device: where.
+        seed: of orders, augmentation and random starts.
+        shuffled: pair each sample with another one's top activation, output and label: the null level.
+        normalisation: "frozen", "recalibrated" or "batch"; see :mod:`modelstitch.fit.normalisation`.
+        memory: bytes that streams and kept validation activations may take.
+        tick: hears how many more units of work are done.
+        watch: hears of every look at the validation split.
+    """
+
+    sender: Sender
+    top: Network
+    data: Data
+    spec: FitSpec
+    device: torch.device
+    seed: int = 0
+    shuffled: bool = False
+    normalisation: str = "frozen"
+    memory: int = MEMORY
+    tick: Tick | None = None
+    watch: Watch | None = None
+
+    def done(self, amount: int) -> None:
+        """Tell of work done."""
+        if self.tick:
+            self.tick(amount)
+
+    def batches(self, *purpose: str) -> Iterator[Batch]:
+        """One pass over the fit split, shuffled and augmented by a seed of its own for each purpose.
+
+        A last batch of one sample is left out where there are others: nothing can be normalised over it.
+        """
+        augment = self.spec.augment and self.data.augment is not None
+        seed = derive(self.seed, *purpose)
+        for batch in self.data.batches("fit", self.spec.batch_size, seed=seed, augment=augment):
+            if len(batch) > 1 or self.spec.batch_size == 1 or self.data.size("fit") == 1:
+                yield batch
+
+    def halved(self) -> Sweep:
+        """The same with half the batch size."""
+        return replace(self, spec=self.spec.model_copy(update={"batch_size": max(1, self.spec.batch_size // 2)}))
+
+
+def derive(seed: int, *purpose: str) -> int:
+    """A seed of its own for each purpose, the same in every run."""
+    digest = hashlib.sha256("/".join([str(seed), *purpose]).encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def shuffle(n: int, batch: Batch, seed: int) -> torch.Tensor:
+    """A permutation of a batch without fixed points, if it has two samples or more: a random cyclic order."""
+    generator = torch.Generator().manual_seed(derive(seed, "shuffle", str(int(batch.ids[0]))))
+    order = torch.randperm(n, generator=generator)
+    result = torch.empty_like(order)
+    result[order] = order.roll(1)
+    return result

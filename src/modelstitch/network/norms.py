@@ -1,0 +1,96 @@
+"""BatchNorm statistics that belong to a segment, not to the donor: copied, then moved or re-estimated at will."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from ..errors import NonFiniteError, ShapeError
+from .segment import Segment
+
+Mode = Literal["frozen", "running", "mean"]
+_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
+
+
+class Norm(nn.Module):
+    """One BatchNorm of a segment with a copy of the donor's statistics.
+
+    Attributes:
+        mean, var: the statistics, shape (channels,).
+        mode: "frozen" normalises with them; "running" and "mean" normalise with those of the batch and move the copy:
+            by the layer's own momentum (as training mode does), or to the plain mean over all batches since
+            :meth:`restart`.
+        name: the donor's module.
+    """
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, name: str, mean: Tensor, var: Tensor) -> None:
+        super().__init__()
+        self.name = name
+        self.mode: Mode = "frozen"
+        self.seen = 0
+        self.register_buffer("mean", mean.detach().clone())
+        self.register_buffer("var", var.detach().clone())
+
+    def restart(self) -> None:
+        """Forget the batches seen, so that the next mean starts anew."""
+        self.seen = 0
+
+    def forward(
+        self, x: Tensor, weight: Tensor | None, bias: Tensor | None, momentum: float, eps: float
+    ) -> tuple[Any, ...]:
+        """x (n, channels, ...) normalised; a tuple, as the operator that it stands for gives.
+
+        Raises:
+            ShapeError: if statistics are asked of a single value per channel.
+        """
+        if self.mode == "frozen":
+            result: tuple[Any, ...] = _NORM(x, weight, bias, self.mean, self.var, momentum, eps)
+            return result
+        if x.numel() == x.shape[1]:
+            raise ShapeError(
+                f"BatchNorm {self.name!r} has one value per channel in a batch of {len(x)}: expected two or more to "
+                "take statistics of; use a larger batch_size, or normalisation='frozen'."
+            )
+        self.seen += 1
+        share = momentum if self.mode == "running" else 1 / self.seen
+        y = F.batch_norm(x, self.mean, self.var, weight, bias, True, share, eps)
+        if not bool(torch.isfinite(self.var).all()):
+            raise NonFiniteError(f"The statistics of BatchNorm {self.name!r} are not finite in the stitched network.")
+        return (y,)
+
+
+def own_statistics(segment: Segment) -> dict[str, Norm]:
+    """Give a fresh segment its own statistics, in place; {name of the donor's module: its Norm}.
+
+    A module that is called twice keeps one set of statistics. Layers without running statistics are left as they are.
+    """
+    body, found = segment.body, {}
+    for node in list(body.graph.nodes):
+        if node.op != "call_function" or node.target is not _NORM:
+            continue
+        x, weight, bias, mean, var, momentum, eps = node.args
+        name = str(mean.target).removesuffix(".running_mean")
+        if name not in found:
+            found[name] = Norm(name, _tensor(body, mean), _tensor(body, var))
+            body.add_submodule(f"statistics_{len(found)}", found[name])
+        place = next(k for k, v in body.named_children() if v is found[name])
+        with body.graph.inserting_before(node):
+            new = body.graph.call_module(place, (x, weight, bias, momentum, eps))
+        node.replace_all_uses_with(new)
+        body.graph.erase_node(node)
+    if found:
+        body.graph.eliminate_dead_code()
+        body.recompile()
+    return found
+
+
+def _tensor(body: fx.GraphModule, node: fx.Node) -> Tensor:
+    owner, _, last = str(node.target).rpartition(".")
+    value: Tensor = getattr(body.get_submodule(owner), last)
+    return value

@@ -1,0 +1,111 @@
+"""From a measured stitch to its record: every metric with its unit, what to know of it, and where it comes from."""
+
+from __future__ import annotations
+
+import copy
+import math
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..controls.classnoise import NOISE
+from ..errors import NonFiniteError
+from ..fit.evaluate import Truth
+from ..fit.streams import Stream
+from ..measure import Estimate, Outcome, agreement, penalty
+from .canonical import Record
+from .plan import Cell
+
+
+def make_record(
+    cell: Cell,
+    stream: Stream,
+    outcome: Outcome,
+    truth: Truth,
+    own: Outcome,
+    below: Outcome | None,
+    device: torch.device,
+    seconds: float,
+) -> Record:
+    """The record of a cell.
+
+    Args:
+        outcome, truth: what the stitch did on the test split.
+        own, below: what the top and the bottom do there alone; class noise has no bottom.
+
+    Raises:
+        NonFiniteError: naming the metric that is not finite.
+    """
+    assert stream.stitcher is not None
+    error_unit = "percent" if outcome.unit == "points" else "nats"
+    estimates: dict[str, Estimate] = {
+        "penalty": penalty(outcome, own),
+        "error": Estimate(outcome.error, unit=error_unit),
+        "top_error": Estimate(own.error, unit=error_unit),
+        "loss": Estimate(outcome.loss, unit="nats"),
+        "parameters": Estimate(float(_parameters(stream))),
+        "steps": Estimate(float(stream.steps)),
+    }
+    near = {
+        "relative_mse": (truth.relative_mse, ""),
+        "r2": (None if truth.relative_mse is None else 1.0 - truth.relative_mse, ""),
+        "ood": (truth.ood, "ratio"),
+        "ood_share": (truth.ood_share, "percent"),
+        "cka": (truth.cka, ""),
+    }
+    estimates |= {name: Estimate(value, unit=unit) for name, (value, unit) in near.items() if value is not None}
+    if outcome.unit == "points":
+        estimates["agreement_top"] = agreement(outcome, own)
+        if below is not None:
+            estimates["agreement_bottom"] = agreement(outcome, below)
+    if below is not None:
+        estimates["bottom_error"] = Estimate(below.error, unit=error_unit)
+    for name, e in estimates.items():
+        if not all(v is None or math.isfinite(v) for v in (e.value, e.low, e.high)):
+            raise NonFiniteError(f"The metric {name} at {stream.bottom_layer} -> {stream.top_layer} is not finite.")
+    notes = list(stream.notes)
+    if any(value is None for value, _ in near.values()):
+        notes.append("the top's own activations do not vary over the test examples: no distance to them")
+    if len(outcome.ids) == 1:
+        notes.append("one test example: no interval")
+    if stream.adapter.describe() != "none":
+        notes.append(f"adapter: {stream.adapter.describe()}")
+    if cell.config["control"] == "class-noise":
+        notes.append(f"noise over signal: {NOISE:g}")
+    if stream.history:
+        notes.append(f"stopped: {stream.stopped}")
+    return {
+        "version": 1,
+        "cell": cell.hash,
+        "config": copy.deepcopy(cell.config),
+        "metrics": [
+            {"metric": name, "value": e.value, "low": e.low, "high": e.high, "unit": e.unit}
+            for name, e in estimates.items()
+        ],
+        "correct": outcome.packed(),
+        "history": [list(entry) for entry in stream.history],
+        "notes": notes,
+        "provenance": {**provenance(device), "seconds": round(seconds, 3)},
+    }
+
+
+def _parameters(stream: Stream) -> int:
+    count = getattr(stream.stitcher, "parameter_count", None)
+    return int(count) if count is not None else sum(p.numel() for p in stream.stitcher.parameters())  # type: ignore[union-attr]
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Versions, device, threads, platform and date."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "modelstitch": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": f"{device.type} ({name})",
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(terse=True),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
