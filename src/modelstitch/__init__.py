@@ -21,6 +21,8 @@ _PLACES = {
     "compare_many": "api",
     "Comparison": "api",
     "Stitched": "stitched",
+    "similarity": "layerwise",
+    "matrix": "matrix",
     # data
     "Data": "sources.data",
     "Batch": "sources.data",
@@ -29,6 +31,9 @@ _PLACES = {
     "Moments": "moments",
     "Stitcher": "stitchers",
     "FAMILIES": "stitchers",
+    "check_stitcher": "stitchers",
+    "MEASURES": "similarity",
+    "check_similarity": "similarity",
     "Seam": "notation",
     "StitchError": "errors",
 }
@@ -38,13 +43,16 @@ __all__ = ["__version__", *_PLACES]
 if TYPE_CHECKING:
     from .api import Comparison, compare, compare_many, stitch
     from .errors import StitchError
+    from .layerwise import similarity
+    from .matrix import matrix
     from .moments import Moments
     from .network import Layer, Network
     from .notation import Seam
+    from .similarity import MEASURES, check_similarity
     from .sources.data import Batch, Data, load_data
     from .sources.models import load
     from .stitched import Stitched
-    from .stitchers import FAMILIES, Stitcher
+    from .stitchers import FAMILIES, Stitcher, check_stitcher
 
 
 def __getattr__(name: str) -> Any:

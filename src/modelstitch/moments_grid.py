@@ -66,11 +66,11 @@ class MomentsGrid:
                     f"Moments need at least one {side} layer, each with a channel, found {dict(layers)}."
                 )
         device = torch.device(device)
-        if device.type == "cpu" or available is not None:
-            what = f"The moments of {len(bottom_layers)} x {len(top_layers)} layers"
-            require(self.bytes_needed(bottom_layers, top_layers, dtype), what, _WAY_OUT, available=available)
         self.bottom_layers, self.top_layers = dict(bottom_layers), dict(top_layers)
         self.n, self.dtype = 0, dtype
+        if device.type == "cpu" or available is not None:
+            what = f"The moments of {len(bottom_layers)} x {len(top_layers)} layers"
+            require(self.needed(), what, _WAY_OUT, available=available)
         self._x, self._y = _slices(bottom_layers), _slices(top_layers)
         p, q = sum(bottom_layers.values()), sum(top_layers.values())
 
@@ -91,6 +91,10 @@ class MomentsGrid:
         squares = sum(width**2 for layers in (bottom_layers, top_layers) for width in layers.values())
         return dtype.itemsize * (p * q + squares) + 8 * (p + q)
 
+    def needed(self) -> int:
+        """The bytes that these sums take."""
+        return self.bytes_needed(self.bottom_layers, self.top_layers, self.dtype)
+
     def update(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
         """Add a batch: {layer: rows (n, channels)} of every layer, in place.
 
@@ -108,8 +112,12 @@ class MomentsGrid:
         for layers, sums, batch in ((self._x, self.xx, x), (self._y, self.yy, y)):
             for name, part in layers.items():
                 sums[name].addmm_(batch[:, part].T, batch[:, part])
-        self.xy.addmm_(x.T, y)
+        self._cross(x, y)
         self._shift(rows, mean_x, mean_y)
+
+    def _cross(self, x: Tensor, y: Tensor) -> None:
+        """Add the products of two centred batches, all layers side by side."""
+        self.xy.addmm_(x.T, y)
 
     def merge(self, other: MomentsGrid) -> None:
         """Add another pass over the same layers, in place; ``a + b`` makes a new one.

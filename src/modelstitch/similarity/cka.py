@@ -82,7 +82,7 @@ def rbf_cka(x: Matrix, y: Matrix, *, fraction: float = 0.8) -> float:
     if not (math.isfinite(fraction) and fraction > 0):
         raise MeasureError(f"{RBF} needs a positive fraction of the median distance, found fraction={fraction}.")
     x, y = pair(x, y, measure=RBF, needed=3)
-    kx, ky = (_rbf(side, fraction, name) for side, name in ((x, "X"), (y, "Y")))
+    kx, ky = (rbf_kernel(side, name, fraction) for side, name in ((x, "X"), (y, "Y")))
     return bounded((kx * ky).sum() / (torch.linalg.norm(kx) * torch.linalg.norm(ky)), 0, 1, RBF)
 
 
@@ -114,16 +114,26 @@ def _ratio(parts: list[tuple[Tensor, Tensor]], measure: str) -> float:
     xy, xx, yy = torch.stack([unbiased for unbiased, _ in parts]).mean(0).tolist()
     floor = torch.stack([biased for _, biased in parts]).mean(0).tolist()
     for name, value, biased in (("X", xx, floor[0]), ("Y", yy, floor[1])):
-        if value <= _NOTHING_LEFT * biased:
-            raise MeasureError(
-                f"{measure} is not defined where the unbiased HSIC of {name} with itself is 0, as for "
-                "examples that are all the same distance apart: expected a positive number, found "
-                f"{value:.3g}; use more examples."
-            )
+        require_spread(value, biased, name, measure)
     return bounded(xy / math.sqrt(xx * yy), -1, 1, measure, slack=1e-6)
 
 
-def _rbf(x: Tensor, fraction: float, name: str) -> Tensor:
+def require_spread(value: float, biased: float, name: str, measure: str = DEBIASED) -> None:
+    """Refuse a side whose unbiased HSIC with itself is nothing but rounding beside the biased one.
+
+    Raises:
+        MeasureError: naming the side.
+    """
+    if value <= _NOTHING_LEFT * biased:
+        raise MeasureError(
+            f"{measure} is not defined where the unbiased HSIC of {name} with itself is 0, as for "
+            "examples that are all the same distance apart: expected a positive number, found "
+            f"{value:.3g}; use more examples."
+        )
+
+
+def rbf_kernel(x: Tensor, name: str, fraction: float = 0.8) -> Tensor:
+    """The centred kernel matrix (n, n) of x (n, p)."""
     d = distances(x, RBF)
     rows, columns = torch.triu_indices(len(x), len(x), 1)
     median = _median(d[rows, columns])

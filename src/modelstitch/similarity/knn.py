@@ -13,9 +13,10 @@ from .checks import Matrix, bounded, pair
 from .distances import distances, tolerance
 
 KNN = "mutual_knn"
+NEIGHBOURS = 10
 
 
-def mutual_knn(x: Matrix, y: Matrix, *, k: int = 10) -> float:
+def mutual_knn(x: Matrix, y: Matrix, *, k: int = NEIGHBOURS) -> float:
     """The mean share of an example's k nearest neighbours in x (n, p) that are also among those in y (n, q).
 
     Euclidean distances; an example is not its own neighbour. Where several examples tie for the last places
@@ -29,12 +30,13 @@ def mutual_knn(x: Matrix, y: Matrix, *, k: int = 10) -> float:
     if k < 1:
         raise MeasureError(f"{KNN} needs at least one neighbour, found k={k}.")
     x, y = pair(x, y, measure=f"{KNN} with k={k}", needed=k + 2)
-    a, b = (_membership(distances(side, KNN), k) for side in (x, y))
+    a, b = (membership(side, k) for side in (x, y))
     return bounded(torch.minimum(a, b).sum() / (k * len(x)), 0, 1, KNN)
 
 
-def _membership(d: Tensor, k: int) -> Tensor:
-    """How far j counts among the k nearest of i, shape (n, n): 1, 0, or an equal part of the last places."""
+def membership(x: Tensor, k: int) -> Tensor:
+    """How far j counts among the k nearest of i in x (n, p), shape (n, n): 1, 0, or an equal part of the last places."""
+    d = distances(x, KNN)
     largest = d.max()
     d = d.clone().fill_diagonal_(float("inf"))
     kth = d.kthvalue(k, dim=1, keepdim=True).values

@@ -31,6 +31,14 @@ def rsa(x: Matrix, y: Matrix) -> float:
     return bounded(a @ b / (torch.linalg.norm(a) * torch.linalg.norm(b)), -1, 1, RSA)
 
 
+def rank_matrix(x: Tensor, name: str) -> Tensor:
+    """The centred ranks of the distances in x (n, p) as a symmetric matrix (n, n), 0 on its diagonal."""
+    upper = torch.triu_indices(len(x), len(x), 1)
+    found = x.new_zeros(len(x), len(x))
+    found[upper[0], upper[1]] = _centred_ranks(distances(x, RSA)[upper[0], upper[1]], name)
+    return found + found.T
+
+
 def _centred_ranks(d: Tensor, name: str) -> Tensor:
     ordered, order = d.sort()
     starts = torch.ones_like(ordered, dtype=torch.bool)

@@ -1,0 +1,269 @@
+"""Every bottom layer into every top layer: all closed forms from one pass, all evaluated together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .errors import StitchError
+from .fit.closed import derive, fit_batches
+from .fit.options import FitSpec
+from .fit.senders import NetworkSender, view_of
+from .matrix_evaluate import Joint, Judged
+from .measure import Estimate, Outcome, agreement, penalty
+from .moments import Moments
+from .moments_grid import MomentsGrid
+from .network import Network
+from .sources.data import Data
+from .stitchers import Adapter, Site, Stitcher, adapter_between, family_of, rows
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
+
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stitch of the matrix.
+
+    Attributes:
+        bottom_layer, top_layer, family: which.
+        stitcher: the solved map; the adapter comes before it.
+        adapter: the parameter-free step, in words; "none" if nothing.
+        judged: what it does on the test split.
+    """
+
+    bottom_layer: str
+    top_layer: str
+    family: str
+    stitcher: Stitcher
+    adapter: str
+    judged: Judged
+
+
+class Matrix:
+    """The stitches of every bottom layer with every top layer, measured on the test split.
+
+    Attributes:
+        bottom, top: the networks' names.
+        entries: one for each pair of layers and family.
+        top_outcome, bottom_outcome: what the donors themselves do on the same examples.
+    """
+
+    def __init__(
+        self, bottom: Network, top: Network, entries: Sequence[Entry], top_outcome: Outcome, bottom_outcome: Outcome
+    ) -> None:
+        self.bottom, self.top, self.entries = bottom.name, top.name, list(entries)
+        self.top_outcome, self.bottom_outcome = top_outcome, bottom_outcome
+        self._places = {
+            side: {name: (at, network.layer(name).depth) for at, name in enumerate(network.cuts)}
+            for side, network in (("bottom", bottom), ("top", top))
+        }
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """One value a row: bottom, bottom_layer, top, top_layer, family, metric, value, low, high, unit, and depths.
+
+        Metrics: penalty (points or nats, paired 95 % interval), error, top_error, bottom_error, agreement_top,
+        agreement_bottom (percent), relative_mse, r2 (held out), parameters.
+        """
+        import polars as pl
+
+        found = []
+        for entry in self.entries:
+            for metric, e in self._metrics(entry).items():
+                found.append({
+                    "bottom": self.bottom, "bottom_layer": entry.bottom_layer, **self._place("bottom", entry.bottom_layer),
+                    "top": self.top, "top_layer": entry.top_layer, **self._place("top", entry.top_layer),
+                    "family": entry.family, "objective": "match", "control": "pair", "metric": metric,
+                    "value": e.value, "low": e.low, "high": e.high, "unit": e.unit,
+                })  # fmt: skip
+        return pl.DataFrame(found, infer_schema_length=None)
+
+    def figure(self, metrics: Sequence[str] = ("penalty", "r2"), *, family: str | None = None) -> Figure:
+        """Heat maps side by side, one for each metric; layers at matching depth are framed.
+
+        Args:
+            family: the first one by default.
+        """
+        import polars as pl
+
+        from .report.heatmaps import matrix_figure
+
+        chosen = family or self.entries[0].family
+        return matrix_figure(self.frame.filter(pl.col("family") == chosen), self.bottom, self.top, metrics)
+
+    def _repr_html_(self) -> str:
+        from .report.svg import to_svg
+
+        return to_svg(self.figure())
+
+    def _place(self, side: str, layer: str) -> dict[str, float]:
+        index, depth = self._places[side][layer]
+        return {f"{side}_index": index, f"{side}_depth": depth}
+
+    def _metrics(self, entry: Entry) -> dict[str, Estimate]:
+        outcome, mse = entry.judged.outcome, entry.judged.relative_mse
+        points = outcome.unit == "points"
+        unit = "percent" if points else outcome.unit
+        found = {
+            "penalty": penalty(outcome, self.top_outcome),
+            "error": Estimate(outcome.error, unit=unit),
+            "top_error": Estimate(self.top_outcome.error, unit=unit),
+            "bottom_error": Estimate(self.bottom_outcome.error, unit=unit),
+            "relative_mse": Estimate(mse),
+            "r2": Estimate(1.0 - mse),
+            "parameters": Estimate(float(entry.stitcher.parameter_count)),
+        }
+        if points:
+            found["agreement_top"] = agreement(outcome, self.top_outcome)
+            found["agreement_bottom"] = agreement(outcome, self.bottom_outcome)
+        return found
+
+
+def matrix(
+    bottom: Network,
+    top: Network,
+    data: Data,
+    *,
+    layers: tuple[Sequence[str], Sequence[str]] | None = None,
+    family: str | Sequence[str] = "affine",
+    positions: int | None = None,
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+    device: str = "cpu",
+    rows_at_once: int = 4096,
+    tell: Tell | None = None,
+    **fit: Any,
+) -> Matrix:
+    """Stitch every bottom layer to every top layer in closed form, and measure all stitches on the test split.
+
+    The numbers are those of ``stitch(..., objective="match")`` pair by pair: one pass over the fit split gives the sums
+    of all pairs, and streams that enter the top at different layers run the rest of it as one batch.
+
+    Args:
+        bottom, top: the donors; neither is changed.
+        data: what to fit and measure on.
+        layers: (bottom's, top's) exact cuts; the block cuts of both by default.
+        family: one or several, as for :func:`stitch`.
+        positions: fit on at most so many positions of each example, drawn by the seed; all by default.
+        dtype: of the sums: torch.float64, or torch.float32 (centred before any product).
+        seed: of the order and augmentation of fit examples.
+        rows_at_once: how many examples of all streams run through the top as one batch; memory grows with it.
+        tell: hears of progress: (what, done, of how many).
+        **fit: fields of the fit options: samples, batch_size, augment.
+
+    Raises:
+        StitchError: one sentence that names what was expected, what was found and what to try.
+    """
+    from .api import fit_spec
+
+    spec = fit_spec(fit)
+    families = (family,) if isinstance(family, str) else tuple(family)
+    if layers is not None and (len(layers) != 2 or any(isinstance(side, str) for side in layers)):
+        raise StitchError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
+    bottoms, tops = (
+        sorted({network.cut(n) for n in chosen}, key=network.cuts.index)
+        for network, chosen in zip((bottom, top), layers or (bottom.blocks, top.blocks))
+    )
+    if not (families and bottoms and tops):
+        raise StitchError("A matrix needs at least one family, one bottom layer and one top layer.")
+    where = torch.device(device)
+    groups = _groups(bottom, top, bottoms, tops)
+    _collect(groups, bottom, top, data, spec, seed, where, positions, dtype, tell)
+    joint = Joint(bottom, top, where, rows_at_once)
+    for group in groups:
+        for t in group.tops:
+            for b in bottoms:
+                site = Site(bottom.layer(b).channels, top.layer(t).channels, group.kind)
+                for text in families:
+                    stitcher = _solve(text, group.pair(b, t), site, f"{bottom.name}@{b} -> {top.name}@{t}")
+                    joint.enter((text, b, t), b, t, group.adapters[b], stitcher.to(where))
+    judged, top_outcome, bottom_outcome = joint.run(data, spec.batch_size * 2, tell)
+    adapters = {t: {b: group.adapters[b].describe() for b in bottoms} for group in groups for t in group.tops}
+    entries = [
+        Entry(b, t, text, joint.stitchers[text, b, t], adapters[t][b], judged[text, b, t])
+        for text in families
+        for b in bottoms
+        for t in tops
+    ]
+    return Matrix(bottom, top, entries, top_outcome, bottom_outcome)
+
+
+@dataclass
+class _Group:
+    """Top layers with the same positions: every bottom is adapted to them once."""
+
+    kind: str
+    tops: list[str]
+    adapters: dict[str, Adapter]
+    grid: MomentsGrid | None = None
+
+    def pair(self, b: str, t: str) -> Moments:
+        assert self.grid is not None
+        return self.grid.pair(b, t)
+
+
+def _groups(bottom: Network, top: Network, bottoms: Sequence[str], tops: Sequence[str]) -> list[_Group]:
+    found: dict[Any, _Group] = {}
+    for t in tops:
+        layer = top.layer(t)
+        places = layer.shape[1:] if layer.kind == "map" else layer.shape[:-1]
+        if (layer.kind, places) not in found:
+            adapters = {b: adapter_between(bottom.layer(b), layer) for b in bottoms}
+            found[layer.kind, places] = _Group(layer.kind, [], adapters)
+        found[layer.kind, places].tops.append(t)
+    return list(found.values())
+
+
+def _collect(
+    groups: Sequence[_Group], bottom: Network, top: Network, data: Data, spec: FitSpec, seed: int, device: torch.device,
+    positions: int | None, dtype: torch.dtype, tell: Tell | None,
+) -> None:  # fmt: skip
+    """One pass over the fit split: both networks run once, and every group's sums grow."""
+    bottoms = list(groups[0].adapters)
+    send = NetworkSender(bottom).open(bottoms, device)
+    receive = NetworkSender(top).open([t for group in groups for t in group.tops], device)
+    for group in groups:
+        above = {t: top.layer(t).channels for t in group.tops}
+        group.grid = MomentsGrid({b: bottom.layer(b).channels for b in bottoms}, above, dtype=dtype, device=device)
+    generator = torch.Generator().manual_seed(derive(seed, "positions"))
+    total, done = min(spec.samples or data.size("fit"), data.size("fit")), 0
+    for batch in fit_batches(data, spec, seed=seed):
+        n, below, above_all = len(batch.ids), send(batch), receive(batch)
+        for group in groups:
+            assert group.grid is not None
+            x = {b: rows(adapter(below[b]), group.kind) for b, adapter in group.adapters.items()}
+            y = {t: rows(above_all[t], group.kind) for t in group.tops}
+            kept = _draw(len(next(iter(y.values()))) // n, n, positions, generator)
+            if kept is not None:
+                x, y = ({name: value[kept.to(value.device)] for name, value in side.items()} for side in (x, y))
+            group.grid.update(x, y)
+        done += n
+        if tell:
+            tell(f"{bottom.name} -> {top.name}: sums", done, total)
+
+
+def _draw(per_example: int, n: int, positions: int | None, generator: torch.Generator) -> Tensor | None:
+    """Rows of a batch to keep: the same number of positions, drawn anew, of each example; None keeps all."""
+    if positions is None or positions >= per_example:
+        return None
+    if positions < 1:
+        raise StitchError(f"positions must be 1 or more, found {positions}.")
+    drawn = torch.rand(n, per_example, generator=generator).argsort(1)[:, :positions]
+    return (drawn + per_example * torch.arange(n)[:, None]).flatten()
+
+
+def _solve(text: str, moments: Moments, site: Site, where: str) -> Stitcher:
+    cls, options = family_of(text)
+    try:
+        return cls.solve(moments, site, **options).eval()
+    except StitchError as error:
+        raise type(error)(f"{where}: {error}") from error

@@ -1,0 +1,77 @@
+"""Measures of n x n matrices between examples: each side worked out once, then met with any side and any pairing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import cka, knn, rsa
+from .checks import bounded
+
+# What is compared: made from a side's centred activations of unit norm (n, p), and the side's name for messages.
+Prepare = Callable[[Tensor, str], Tensor]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A measure as two steps.
+
+    Attributes:
+        prepare: a side's matrix (n, n) from its activations.
+        meet: the value from two such matrices.
+        low: of the range; the top of it is 1.
+    """
+
+    prepare: Prepare
+    meet: Callable[[Tensor, Tensor], Any]
+    low: float
+
+    def value(self, a: Tensor, b: Tensor, name: str, order: Tensor | None = None) -> float:
+        """The measure of two prepared sides; ``order`` pairs example i of a with example order[i] of b."""
+        if order is not None:
+            b = b[order][:, order]
+        return bounded(self.meet(a, b), self.low, 1.0, name, slack=1e-6)
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum() / (torch.linalg.norm(a) * torch.linalg.norm(b))
+
+
+def _gram(x: Tensor, name: str) -> Tensor:
+    return x @ x.T
+
+
+def _debiased(x: Tensor, name: str) -> Tensor:
+    """The Gram matrix U-centred: the products of two such are the unbiased HSIC (Szekely and Rizzo 2014; Song 2012)."""
+    n = len(x)
+    gram = (x @ x.T).fill_diagonal_(0)
+    sums = gram.sum(1)
+    centred = gram - (sums[:, None] + sums) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))
+    centred.fill_diagonal_(0)
+    cka.require_spread(float(centred.square().sum()), float((x.T @ x).square().sum()), name)
+    return centred
+
+
+def _ranks(x: Tensor, name: str) -> Tensor:
+    return rsa.rank_matrix(x, name)
+
+
+def _membership(x: Tensor, name: str) -> Tensor:
+    return knn.membership(x, knn.NEIGHBOURS)
+
+
+def _rbf(x: Tensor, name: str) -> Tensor:
+    return cka.rbf_kernel(x, name)
+
+
+KERNELS: dict[str, Kernel] = {
+    cka.BIASED: Kernel(_gram, _cosine, 0.0),
+    cka.DEBIASED: Kernel(_debiased, _cosine, -1.0),
+    cka.RBF: Kernel(_rbf, _cosine, 0.0),
+    rsa.RSA: Kernel(_ranks, _cosine, -1.0),
+    knn.KNN: Kernel(_membership, lambda a, b: torch.minimum(a, b).sum() / a.sum(), 0.0),
+}
