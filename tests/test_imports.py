@@ -12,12 +12,12 @@ RANKS = [
     {"errors", "notation", "memory"},
     {"network"},
     {"sources"},
-    {"moments", "moments_grid"},
-    {"stitchers", "similarity"},
+    {"moments", "moments_grid", "moments_null"},
+    {"stitchers", "measures"},
     {"measure", "fit", "controls"},
     {"study", "report", "zoo", "stitched", "statistics"},
-    {"matrix", "paper", "demo"},
-    {"api", "compare_measures"},
+    {"crossing", "crossing_evaluate", "layerwise", "paper", "demo"},
+    {"api"},
     {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}

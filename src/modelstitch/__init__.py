@@ -22,7 +22,7 @@ _PLACES = {
     "Comparison": "api",
     "Stitched": "stitched",
     "similarity": "layerwise",
-    "matrix": "matrix",
+    "matrix": "crossing",
     # data
     "Data": "sources.data",
     "Batch": "sources.data",
@@ -32,8 +32,8 @@ _PLACES = {
     "Stitcher": "stitchers",
     "FAMILIES": "stitchers",
     "check_stitcher": "stitchers",
-    "MEASURES": "similarity",
-    "check_similarity": "similarity",
+    "MEASURES": "measures",
+    "check_similarity": "measures",
     "Seam": "notation",
     "StitchError": "errors",
 }
@@ -42,13 +42,13 @@ __all__ = ["__version__", *_PLACES]
 
 if TYPE_CHECKING:
     from .api import Comparison, compare, compare_many, stitch
+    from .crossing import matrix
     from .errors import StitchError
     from .layerwise import similarity
-    from .matrix import matrix
+    from .measures import MEASURES, check_similarity
     from .moments import Moments
     from .network import Layer, Network
     from .notation import Seam
-    from .similarity import MEASURES, check_similarity
     from .sources.data import Batch, Data, load_data
     from .sources.models import load
     from .stitched import Stitched

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from .errors import MeasureError, NonFiniteError
 from .fit.senders import view_of
+from .measures import Measure, Null, find
+from .measures.checks import pair as checked
+from .measures.evaluate import level, null_level
+from .measures.kernels import KERNELS
 from .memory import available_bytes, readable, require
 from .moments_grid import MomentsGrid
 from .moments_null import NullGrid
 from .network import Layer, Network
-from .similarity import Measure, Null, find
-from .similarity.checks import pair as checked
-from .similarity.evaluate import level, null_level
-from .similarity.kernels import KERNELS
 from .sources.data import Data, Split
 
 if TYPE_CHECKING:
@@ -89,7 +89,12 @@ class Similarities:
     @property
     def describe(self) -> list[str]:
         notes = list(dict.fromkeys(r.note for r in self.results if r.note))
-        return [f"Data: {self.data}.", f"Each example is one row: {VIEWS[self.view]}.", f"{self.plan.describe()}.", *notes]
+        return [
+            f"Data: {self.data}.",
+            f"Each example is one row: {VIEWS[self.view]}.",
+            f"{self.plan.describe()}.",
+            *notes,
+        ]
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -193,7 +198,9 @@ def similarity(
         own = [r for r in results if r.measure is measure]
         if all(r.value is None for r in own):
             raise MeasureError(own[0].note)
-    order = {(b, t): i for i, (b, t) in enumerate((b, t) for b in _names(bottom, layers, 0) for t in _names(top, layers, 1))}
+    order = {
+        (b, t): i for i, (b, t) in enumerate((b, t) for b in _names(bottom, layers, 0) for t in _names(top, layers, 1))
+    }
     results.sort(key=lambda r: (chosen.index(r.measure), order[r.bottom_layer, r.top_layer]))
     return Similarities(bottom, top, results, plan, view, f"{data.name}, {split} split")
 
@@ -236,7 +243,12 @@ def plan_similarity(
             parts = [[{k: widths[i][k] for k in names} for i, names in enumerate(block)] for block in blocks]
             return Plan(tuple(blocks), True, max(_sums(part, shuffles) for part in parts), n)
     way_out = "choose fewer layers or samples=, view='pool', or only measures that docs/measures.md marks 'moments'"
-    require(kept, f"The activations of {len(widths[0])} + {len(widths[1])} layers at {n:,} examples", way_out, available=free)
+    require(
+        kept,
+        f"The activations of {len(widths[0])} + {len(widths[1])} layers at {n:,} examples",
+        way_out,
+        available=free,
+    )
     return Plan(((tuple(widths[0]), tuple(widths[1])),), False, kept, n)
 
 
@@ -283,7 +295,9 @@ def _split(
         return [(tuple(bottoms), tuple(tops))]
     if len(bottoms) == len(tops) == 1:
         what = f"The sums of {next(iter(bottoms))} with {next(iter(tops))}"
-        require(size, what, "use view='pool', fewer shuffles, or fewer samples so that activations are kept", available=free)
+        require(
+            size, what, "use view='pool', fewer shuffles, or fewer samples so that activations are kept", available=free
+        )
     turn = len(tops) == 1 or (len(bottoms) > 1 and sum(bottoms.values()) >= sum(tops.values()))
     long = list((bottoms if turn else tops).items())
     halves = dict(long[: len(long) // 2]), dict(long[len(long) // 2 :])

@@ -27,7 +27,7 @@ def procrustes_similarity(x: Matrix, y: Matrix) -> float:
     """The cosine s in [0, 1] between x (n, p), turned as well as possible, and y (n, q).
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 3.
+        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3.
     """
     return _cosine(*pair(x, y, measure=SIMILARITY, needed=3), SIMILARITY)
 

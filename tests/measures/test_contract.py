@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from modelstitch.errors import MeasureError
-from modelstitch.similarity import MEASURES, Measure, check_similarity, linear_cka, r2_bottom_to_top
-from modelstitch.similarity.measure import LINEAR
+from modelstitch.measures import MEASURES, Measure, check_similarity, linear_cka, r2_bottom_to_top
+from modelstitch.measures.measure import LINEAR
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -22,7 +22,7 @@ def r2_bottom_to_top(x: Matrix, y: Matrix) -> float:
     Directions of x below ``subspace.RANK_TOLERANCE`` of the largest are not used.
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 3, or an x that
+        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3, or an x that
             varies in n - 1 directions, where the value is 1 whatever y.
     """
     return _forward(Subspaces.of(x, y, FORWARD))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from similarity.problems import related
 
 from modelstitch.errors import MeasureError
-from modelstitch.similarity import ALIASES, MEASURES, evaluate, find, null_level
-from similarity.problems import related
+from modelstitch.measures import ALIASES, MEASURES, evaluate, find, null_level
 
 X, Y = related(np.random.default_rng(0), 80, 4, 5)
 Z = np.random.default_rng(1).normal(size=(80, 5))

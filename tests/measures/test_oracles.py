@@ -7,6 +7,7 @@ import pytest
 import scipy.linalg
 import scipy.spatial
 import scipy.stats
+from similarity.problems import related
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
@@ -14,7 +15,6 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import NearestNeighbors
 
 from modelstitch import similarity as s
-from similarity.problems import related
 
 SEEDS = range(4)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from .crossing_evaluate import Joint, Judged
 from .errors import StitchError
 from .fit.closed import derive, fit_batches
 from .fit.options import FitSpec
-from .fit.senders import NetworkSender, view_of
-from .matrix_evaluate import Joint, Judged
+from .fit.senders import NetworkSender
 from .measure import Estimate, Outcome, agreement, penalty
 from .moments import Moments
 from .moments_grid import MomentsGrid

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from similarity.problems import problem
 
 from modelstitch.errors import MeasureError, NonFiniteError
-from modelstitch.similarity import MEASURES, cka, evaluate, minibatch_cka, mutual_knn, rbf_cka, svcca
-from modelstitch.similarity.checks import bounded, pair
-from similarity.problems import problem
+from modelstitch.measures import MEASURES, cka, evaluate, minibatch_cka, mutual_knn, rbf_cka, svcca
+from modelstitch.measures.checks import bounded, pair
 
 X, Y = (torch.from_numpy(side) for side in problem("ordinary", 0))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from similarity.problems import problem, related
 
 from modelstitch.errors import MeasureError, NonFiniteError
+from modelstitch.measures import MEASURES
 from modelstitch.moments import Moments
-from modelstitch.similarity import MEASURES
-from similarity.problems import problem, related
 
 LINEAR = [measure for measure in MEASURES.values() if measure.from_moments is not None]
 NAMES = [

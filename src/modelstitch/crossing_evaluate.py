@@ -58,9 +58,7 @@ class Joint:
         self.stitchers[key] = stitcher
         self._at.setdefault(top_layer, []).append(_Entrance(key, bottom_layer, adapter, stitcher))
 
-    def run(
-        self, data: Data, batch_size: int, tell: Tell | None = None
-    ) -> tuple[dict[Any, Judged], Outcome, Outcome]:
+    def run(self, data: Data, batch_size: int, tell: Tell | None = None) -> tuple[dict[Any, Judged], Outcome, Outcome]:
         """Read the test split once: {key: what the stitch did}, and the outcomes of top and bottom themselves.
 
         Raises:

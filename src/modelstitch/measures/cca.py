@@ -31,7 +31,7 @@ def cca_mean_squared(x: Matrix, y: Matrix) -> float:
     """The mean of the squared canonical correlations of x (n, p), y (n, q).
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 3, or a side that
+        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3, or a side that
             varies in n - 1 directions, where the value is 1 whatever the other.
     """
     return _mean_squared(Subspaces.of(x, y, MEAN_SQUARED))

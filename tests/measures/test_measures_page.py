@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelstitch.similarity import ALIASES, MEASURES
+from modelstitch.measures import ALIASES, MEASURES
 
 PAGE = Path(__file__).parents[2] / "docs" / "measures.md"
 TEXT = PAGE.read_text(encoding="utf-8")

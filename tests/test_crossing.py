@@ -68,12 +68,17 @@ def same(entry, stitched):
 def test_every_entry_equals_its_own_stitch(world, below, above):
     bottom, top, data = world[below], world[above], world[3]
     found = ms.matrix(bottom, top, data, samples=160, batch_size=48, seed=5)
-    assert [(e.bottom_layer, e.top_layer) for e in found.entries] == [
-        (b, t) for b in bottom.blocks for t in top.blocks
-    ]
+    assert [(e.bottom_layer, e.top_layer) for e in found.entries] == [(b, t) for b in bottom.blocks for t in top.blocks]
     for entry in found.entries:
         own = ms.stitch(
-            bottom, top, (entry.bottom_layer, entry.top_layer), data, objective="match", samples=160, batch_size=48, seed=5
+            bottom,
+            top,
+            (entry.bottom_layer, entry.top_layer),
+            data,
+            objective="match",
+            samples=160,
+            batch_size=48,
+            seed=5,
         )
         rows = found.frame.filter(bottom_layer=entry.bottom_layer, top_layer=entry.top_layer)
         same(dict(zip(rows["metric"], rows["value"])), own.metrics)

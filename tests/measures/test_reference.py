@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from similarity.problems import PROBLEMS, problem
 
 from modelstitch.errors import MeasureError
-from modelstitch.similarity import MEASURES, minibatch_cka, mutual_knn, rbf_cka, reference
-from modelstitch.similarity.reference import REFERENCES
-from similarity.problems import PROBLEMS, problem
+from modelstitch.measures import MEASURES, minibatch_cka, mutual_knn, rbf_cka, reference
+from modelstitch.measures.reference import REFERENCES
 
 SEEDS = range(3)
 # 15 measures x 19 problems x 3 seeds = 855 comparisons, one test for each measure and problem.

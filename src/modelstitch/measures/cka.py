@@ -27,7 +27,7 @@ def linear_cka(x: Matrix, y: Matrix) -> float:
     It nears 1 for any two wide layers as n falls below their widths: see :func:`linear_cka_debiased`.
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 3.
+        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3.
     """
     x, y = pair(x, y, measure=BIASED, needed=3)
     value = _overlap(x, y) / math.sqrt(_overlap(x, x) * _overlap(y, y))
@@ -47,7 +47,7 @@ def linear_cka_debiased(x: Matrix, y: Matrix) -> float:
     Near 0, and as often below it, for unrelated x (n, p), y (n, q), whatever the widths.
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 4, or examples
+        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 4, or examples
             that are all alike to the unbiased estimate (all the same distance apart).
     """
     x, y = pair(x, y, measure=DEBIASED, needed=4)
@@ -76,7 +76,7 @@ def rbf_cka(x: Matrix, y: Matrix, *, fraction: float = 0.8) -> float:
     2019, section 3). Memory grows with n^2.
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.similarity.checks.pair`; n < 3; a median
+        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3; a median
             distance of 0; a bandwidth so wide that the kernel is constant.
     """
     if not (math.isfinite(fraction) and fraction > 0):

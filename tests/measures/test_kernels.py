@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from similarity.problems import problem, related
 
 from modelstitch.errors import MeasureError
-from modelstitch.similarity import MEASURES, evaluate, null_level
-from modelstitch.similarity.checks import pair
-from modelstitch.similarity.kernels import KERNELS
-from similarity.problems import problem, related
+from modelstitch.measures import MEASURES, evaluate, null_level
+from modelstitch.measures.checks import pair
+from modelstitch.measures.kernels import KERNELS
 
 CASES = ["ordinary", "offset 1e3", "duplicated rows", "many ties", "fewer examples than features", "constant features"]
 
