@@ -31,7 +31,7 @@ class Mixer(nn.Module):
 
     def forward(self, x):
         z = self.embed(x).flatten(2).transpose(1, 2)
-        z = torch.cat([self.token.expand(len(z), -1, -1), z], 1)
+        z = torch.cat([self.token.expand(z.shape[0], -1, -1), z], 1)
         z = self.one(z)
         return self.head(self.two(z)[:, 0])
 

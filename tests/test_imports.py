@@ -18,7 +18,7 @@ RANKS = [
     {"study", "report", "zoo", "stitched", "statistics"},
     {"crossing", "crossing_evaluate", "layerwise", "paper", "demo"},
     {"api"},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 

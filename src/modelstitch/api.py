@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import StitchError
-from .fit.options import FitSpec
+from .fit.options import fit_spec
 from .network import Network
 from .notation import Seam, parse
 from .sources.data import Data
@@ -199,25 +199,6 @@ class Comparison:
         from .report.svg import to_svg
 
         return to_svg(self.figure("penalty"))
-
-
-def fit_spec(values: dict[str, Any]) -> FitSpec:
-    """Fit options from keyword arguments.
-
-    Raises:
-        StitchError: naming the first option that is unknown or out of range.
-    """
-    from pydantic import ValidationError
-
-    try:
-        return FitSpec.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(FitSpec.model_fields)
-        raise StitchError(
-            f"The fit option {name!r} is wrong: {first['msg']}, found {first['input']!r}; known are {known}."
-        ) from error
 
 
 def _seam(at: str | tuple[str, str]) -> Seam:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from .crossing_evaluate import Joint, Judged
 from .errors import StitchError
-from .fit.closed import derive, fit_batches
-from .fit.options import FitSpec
+from .fit.options import FitSpec, fit_spec
 from .fit.senders import NetworkSender
+from .fit.sweep import Sweep, derive
 from .measure import Estimate, Outcome, agreement, penalty
 from .moments import Moments
 from .moments_grid import MomentsGrid
@@ -163,9 +163,10 @@ def matrix(
     Raises:
         StitchError: one sentence that names what was expected, what was found and what to try.
     """
-    from .api import fit_spec
 
     spec = fit_spec(fit)
+    if spec.samples is not None and spec.samples < data.size("fit"):
+        data = data.subset(spec.samples, seed=derive(seed, "samples"))
     families = (family,) if isinstance(family, str) else tuple(family)
     if layers is not None and (len(layers) != 2 or any(isinstance(side, str) for side in layers)):
         raise StitchError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
@@ -236,7 +237,7 @@ def _collect(
         group.grid = MomentsGrid({b: bottom.layer(b).channels for b in bottoms}, above, dtype=dtype, device=device)
     generator = torch.Generator().manual_seed(derive(seed, "positions"))
     total, done = min(spec.samples or data.size("fit"), data.size("fit")), 0
-    for batch in fit_batches(data, spec, seed=seed):
+    for batch in Sweep(NetworkSender(bottom), top, data, spec, device, seed).batches("moments"):
         n, below, above_all = len(batch.ids), send(batch), receive(batch)
         for group in groups:
             assert group.grid is not None

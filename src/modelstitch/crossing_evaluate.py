@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ class Joint:
         """
         stops = sorted(self._at, key=self.top.cuts.index)
         entrances = [entrance for stop in stops for entrance in self._at[stop]]
-        pieces: list[Any] = [self.top.segment(a, b) for a, b in zip(stops, stops[1:])] + [self.top.top(stops[-1])]
+        pieces: list[Any] = [self.top.segment(a, b) for a, b in pairwise(stops)] + [self.top.top(stops[-1])]
         pieces = [piece.to(self.device) for piece in pieces]
         senders = list(dict.fromkeys(entrance.bottom_layer for entrance in entrances))
         send = self.bottom.taps(senders, output=True).to(self.device)
@@ -129,7 +130,7 @@ class Joint:
         whole = Tally()
         labels = batch.labels.repeat(k, *[1] * (batch.labels.ndim - 1))
         whole.add(joined.flatten(0, 1), labels, batch.ids.repeat(k))
-        columns = [column.split(n) for column in whole.parts[0]]
+        columns = [column.view(k, n) for column in whole.parts[0]]
         for i, tally in enumerate(tallies):
             tally.unit = whole.unit
             tally.parts.append(tuple(column[i] for column in columns))  # type: ignore[arg-type]

@@ -277,7 +277,7 @@ def _width(layer: Layer, view: str) -> int:
 
 def _sums(widths: Sequence[dict[str, int]], shuffles: int) -> int:
     p, q = (sum(side.values()) for side in widths)
-    return MomentsGrid.bytes_needed(*widths) + 8 * shuffles * p * q
+    return MomentsGrid.bytes_needed(widths[0], widths[1]) + 8 * shuffles * p * q
 
 
 def _kept(widths: Sequence[dict[str, int]], n: int, measures: Sequence[Measure]) -> int:

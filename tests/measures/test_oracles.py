@@ -14,7 +14,7 @@ from sklearn.metrics import r2_score
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import NearestNeighbors
 
-from modelstitch import similarity as s
+from modelstitch import measures as s
 
 SEEDS = range(4)
 

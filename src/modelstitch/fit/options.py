@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import StitchError
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -47,3 +49,20 @@ class FitSpec(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
     cache: NotNegative = 0.0
     temperature: Rate = 2.0
+
+
+def fit_spec(values: dict[str, Any]) -> FitSpec:
+    """Fit options from keyword arguments.
+
+    Raises:
+        StitchError: naming the first option that is unknown or out of range.
+    """
+    try:
+        return FitSpec.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(FitSpec.model_fields)
+        raise StitchError(
+            f"The fit option {name!r} is wrong: {first['msg']}, found {first['input']!r}; known are {known}."
+        ) from error

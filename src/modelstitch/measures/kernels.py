@@ -38,11 +38,13 @@ class Kernel:
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum() / (torch.linalg.norm(a) * torch.linalg.norm(b))
+    found: Tensor = (a * b).sum() / (torch.linalg.norm(a) * torch.linalg.norm(b))
+    return found
 
 
 def _gram(x: Tensor, name: str) -> Tensor:
-    return x @ x.T
+    gram: Tensor = x @ x.T
+    return gram
 
 
 def _debiased(x: Tensor, name: str) -> Tensor:

@@ -94,7 +94,10 @@ def make_record(
 
 def _parameters(stream: Stream) -> int:
     count = getattr(stream.stitcher, "parameter_count", None)
-    return int(count) if count is not None else sum(p.numel() for p in stream.stitcher.parameters())  # type: ignore[union-attr]
+    if count is not None:
+        return int(count)
+    assert stream.stitcher is not None
+    return sum(p.numel() for p in stream.stitcher.parameters())
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

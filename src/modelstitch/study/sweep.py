@@ -116,7 +116,7 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
 
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick) -> list[Fitted]:
     started = time.monotonic()
-    kind, bottom, _, seed, normalisation = cells[0].sweep
+    kind, _, _, seed, normalisation = cells[0].sweep
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
     data = bench.data
     if bench.spec.samples is not None and bench.spec.samples < data.size("fit"):
