@@ -34,6 +34,7 @@ def stitch(
     family: str = "affine",
     objective: str = "task",
     seed: int = 0,
+    normalisation: str = "frozen",
     device: str = "auto",
     tell: Tell | None = None,
     **fit: Any,
@@ -48,6 +49,8 @@ def stitch(
             "norm-affine-norm", "conv:K", "mlp:H".
         objective: "match" (closed form), "task", "distill", "downstream", or "downstream+task".
         seed: of batch order, augmentation and random starts.
+        normalisation: what BatchNorm does in the stitched model: "frozen" (the donors' statistics), "recalibrated"
+            (estimated anew through the stitched path, on a copy), or "batch" (what the paper's code did).
         device: "cpu", "cuda" or "auto".
         tell: hears of progress: (what, done, of how many).
         **fit: fields of the fit options: steps, batch_size, learning_rate, init, ...
@@ -63,7 +66,7 @@ def stitch(
     below, above = _apart(bottom, top)
     named = {n.name: n for n in (below, above)}
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
-    axes = Axes((where,), (family,), (objective,), (), (seed,), spec)
+    axes = Axes((where,), (family,), (objective,), (), (seed,), spec, normalisation)
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data))
     bench = Bench(named, data, spec, pick_device(device))
     fitted = run_sweep(cells, bench, tell=tell)[0]
@@ -86,6 +89,7 @@ def compare(
     seeds: Sequence[int] = (0,),
     both: bool = True,
     out: str | Path | None = None,
+    normalisation: str = "frozen",
     device: str = "auto",
     tell: Tell | None = None,
     **fit: Any,
@@ -107,7 +111,7 @@ def compare(
     pairs = [(below.name, above.name)] + ([(above.name, below.name)] if both else [])
     return compare_many(
         [below, above], pairs, data, layers=layers, family=family, objective=objective, controls=controls,
-        seeds=seeds, out=out, device=device, tell=tell, **fit,
+        seeds=seeds, out=out, normalisation=normalisation, device=device, tell=tell, **fit,
     )  # fmt: skip
 
 
@@ -122,6 +126,7 @@ def compare_many(
     controls: Sequence[str] = CONTROLS,
     seeds: Sequence[int] = (0,),
     out: str | Path | None = None,
+    normalisation: str = "frozen",
     device: str = "auto",
     tell: Tell | None = None,
     **fit: Any,
@@ -132,7 +137,7 @@ def compare_many(
         raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(CONTROLS)}.")
     axes = Axes(
         layers if isinstance(layers, str) else tuple(layers),
-        _several(family), _several(objective), tuple(controls), tuple(seeds), fit_spec(fit),
+        _several(family), _several(objective), tuple(controls), tuple(seeds), fit_spec(fit), normalisation,
     )  # fmt: skip
     spec = {
         "donors": {n.name: n.fingerprint() for n in networks},
@@ -143,6 +148,7 @@ def compare_many(
         "objectives": list(axes.objectives),
         "controls": list(axes.controls),
         "seeds": list(axes.seeds),
+        "normalisation": normalisation,
         "fit": axes.fit.model_dump(mode="json"),
     }
     store = Store(out, spec) if out is not None else None

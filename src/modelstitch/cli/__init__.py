@@ -20,7 +20,6 @@ _COMMANDS = {
     "status": ("study", "What a study folder holds and what is missing."),
     "report": ("study", "Write the HTML page of a study folder."),
     "export": ("study", "Write the records of a study folder as Parquet or CSV."),
-    "paper": ("paper", "Reproduce a figure of the paper."),
 }
 
 

@@ -1,0 +1,69 @@
+"""The random control is random all over, and a half-hearted one is caught."""
+
+import pytest
+import torch
+from torch import nn
+
+from modelstitch.controls import ClassNoise, calibrate, reinitialise, still_trained
+from modelstitch.errors import MeasureError
+
+
+def test_every_parameter_changes_and_the_donor_does_not(modules):
+    trained = modules[0]
+    kept = {name: p.clone() for name, p in trained.named_parameters()}
+    state = torch.get_rng_state()
+    fresh = reinitialise(trained, 3)
+    assert still_trained(trained, fresh) == []
+    assert all(torch.equal(p, kept[name]) for name, p in trained.named_parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+    again = reinitialise(trained, 3)
+    assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), again.parameters(), strict=True))
+
+
+def test_resetting_direct_children_only_is_found_out(modules):
+    import copy
+
+    half = copy.deepcopy(modules[0])
+    for child in half.children():
+        if hasattr(child, "reset_parameters"):
+            child.reset_parameters()
+    kept = still_trained(modules[0], half)
+    assert "block1.conv1.weight" in kept
+    assert "head.weight" not in kept
+
+
+class Stubborn(nn.Linear):
+    def reset_parameters(self):
+        if self.weight.abs().sum() == 0 or not hasattr(self, "made"):
+            super().reset_parameters()
+            self.made = True
+
+
+def test_a_module_that_does_not_reset_is_an_error():
+    module = nn.Sequential(Stubborn(4, 4))
+    module[0].made = True
+    with pytest.raises(MeasureError, match=r"kept 2 trained parameters, the first is '0\.weight'"):
+        reinitialise(module, 0)
+
+
+def test_calibrated_statistics_are_those_of_the_data():
+    module = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)).eval()
+    x = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * 5 + 2
+    calibrate(module, x.split(100))
+    assert torch.allclose(module[0].running_mean, x.mean(0), atol=1e-4)
+    assert torch.allclose(module[0].running_var, torch.stack([b.var(0) for b in x.split(100)]).mean(0), rtol=1e-4)
+    assert not module[0].training
+
+
+def test_class_noise_has_the_genuine_scale_and_knows_only_the_label(pair, digits):
+    _, top = pair
+    send = ClassNoise(top, digits, seed=1).open(["block2"], torch.device("cpu"))
+    batches = list(digits.batches("fit", 500))
+    noise = torch.cat([send(batch)["block2"] for batch in batches])
+    genuine = torch.cat([top.taps(["block2"])(batch.inputs)["block2"] for batch in batches])
+    assert torch.allclose(noise.mean((0, 2, 3)), genuine.mean((0, 2, 3)), atol=0.35 * float(genuine.std()))
+    ratio = noise.std((0, 2, 3)) / genuine.std((0, 2, 3)).clamp(min=1e-6)
+    assert 0.7 < float(ratio.median()) < 1.3
+    labels = torch.cat([batch.labels for batch in batches])
+    zeros = noise[labels == 0]
+    assert float((zeros[0] - zeros[1]).norm()) > 0  # noise differs from sample to sample
