@@ -53,9 +53,9 @@ def test_bootstrap_agrees_with_plain_resampling():
     assert high == pytest.approx(slow_high, abs=0.7)
 
 
-def test_one_test_example_has_a_penalty():
+def test_one_test_example_has_a_penalty_but_no_interval():
     estimate = penalty(outcome([False]), outcome([True]))
-    assert (estimate.value, estimate.low, estimate.high) == (100, 100, 100)
+    assert (estimate.value, estimate.low, estimate.high) == (100, None, None)
 
 
 def test_agreement_counts_equal_predictions():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from similarity.problems import problem
+from problems import problem
 
 from modelstitch.errors import MeasureError, NonFiniteError
 from modelstitch.measures import MEASURES, cka, evaluate, minibatch_cka, mutual_knn, rbf_cka, svcca

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from similarity.problems import related
+from problems import related
 
 from modelstitch.errors import MeasureError
 from modelstitch.measures import ALIASES, MEASURES, evaluate, find, null_level

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from similarity.problems import problem, related
+from problems import problem, related
 
 from modelstitch.errors import MeasureError, NonFiniteError
 from modelstitch.measures import MEASURES

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 import scipy.spatial
 import scipy.stats
-from similarity.problems import related
+from problems import related
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from similarity.problems import PROBLEMS, problem
+from problems import PROBLEMS, problem
 
 from modelstitch.errors import MeasureError
 from modelstitch.measures import MEASURES, minibatch_cka, mutual_knn, rbf_cka, reference
