@@ -158,6 +158,8 @@ def _penalty(record: Record | None) -> str:
     if record is None:
         return "-"
     metric = next(m for m in record["metrics"] if m["metric"] == "penalty")
+    if metric["low"] is None:
+        return f"{metric['value']:+.1f}"
     return f"{metric['value']:+.1f} [{metric['low']:+.1f}, {metric['high']:+.1f}]"
 
 

@@ -26,7 +26,7 @@ def reinitialise(module: nn.Module, seed: int) -> nn.Module:
         MeasureError: naming the parameters that are still the trained ones.
     """
     twin = copy.deepcopy(module).eval()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
         torch.manual_seed(seed)
         reached: set[int] = set()
         for part in twin.modules():
