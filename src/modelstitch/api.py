@@ -70,11 +70,12 @@ def stitch(
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data))
     bench = Bench(named, data, spec, pick_device(device))
     fitted = run_sweep(cells, bench, tell=tell)[0]
-    assert fitted.stream.stitcher is not None
     stream = fitted.stream
+    assert stream.stitcher is not None
     return Stitched(
-        below, above, stream.bottom_layer, stream.top_layer, fitted.stream.stitcher, family=family, record=fitted.record
-    )
+        below, above, stream.bottom_layer, stream.top_layer, stream.stitcher, family=family, record=fitted.record,
+        statistics=fitted.statistics,
+    )  # fmt: skip
 
 
 def compare(

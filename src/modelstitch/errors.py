@@ -11,6 +11,7 @@ StitchError
 ├── ShapeError            two layers that no stitcher of the family can join
 ├── NonFiniteError        NaN or infinity in activations, losses or statistics
 ├── FitError              fitting failed or diverged
+├── FoldError             a map that cannot be folded into its neighbours exactly
 ├── MeasureError          a number that cannot be computed from what was given
 ├── ContractError         a stitcher family breaks a clause of the contract
 └── StudyError            a study's spec, folder or records
@@ -59,6 +60,10 @@ class NonFiniteError(StitchError):
 
 class FitError(StitchError):
     """Fitting failed or diverged."""
+
+
+class FoldError(StitchError):
+    """A map that cannot be folded into its neighbours exactly."""
 
 
 class MeasureError(StitchError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .errors import MeasureError, SourceError
-from .network import Network
-from .stitchers import Site, Stitcher, adapter_between, family_of
+from .errors import FoldError, MeasureError, SourceError
+from .network import FromLayer, Network
+from .network.absorb import absorb_above, absorb_below
+from .network.norms import own_statistics
+from .stitchers import Affine, Site, Stitcher, adapter_between, family_of
 from .study.canonical import Record
 
 
@@ -25,6 +28,11 @@ class Stitched(nn.Module):
         stitcher: the map between.
         family: how it is written, e.g. "low-rank:8".
         record: what was measured, if it was.
+        statistics: BatchNorm statistics to use instead of the donors' ("bottom.<module>.mean", "top.<module>.var", ...),
+            where the normalisation policy moved them.
+
+    Raises:
+        SourceError: if ``statistics`` name a module that has none.
     """
 
     def __init__(
@@ -37,12 +45,15 @@ class Stitched(nn.Module):
         *,
         family: str,
         record: Record | None = None,
+        statistics: dict[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.bottom = bottom.bottom(bottom_layer)
         self.adapter = adapter_between(bottom.layer(bottom_layer), top.layer(top_layer))
         self.stitcher = stitcher
         self.top = top.top(top_layer)
+        self._statistics = dict(statistics or {})
+        self._settle()
         self.seam = f"{bottom.name}@{bottom_layer} -> {top.name}@{top_layer}"
         self.record = record
         self._config = {
@@ -77,6 +88,80 @@ class Stitched(nn.Module):
         """All that was measured, by name."""
         return {m["metric"]: m["value"] for m in (self.record or {}).get("metrics", [])}
 
+    def collapsed(self) -> Stitched:
+        """The same stitched model with its map written as one affine map: what norm-affine-norm is at eval.
+
+        Raises:
+            FoldError: if the map is not affine, or mixes positions.
+        """
+        weight, bias = self._affine()
+        device = next((t.device for t in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        twin = copy.copy(self)
+        twin._modules = dict(self._modules)  # the donors' parts are shared, the map is not
+        twin.stitcher = Affine(self._site, weight, bias).to(device).eval()
+        twin._config = {**self._config, "family": "affine"}
+        return twin
+
+    def fold(self) -> Folded:
+        """The same function without a map of its own: its weights are multiplied into a neighbouring layer.
+
+        Exact in real arithmetic, and only where it is: into the convolution or linear layer that the bottom ends with
+        (a frozen BatchNorm may stand between), else into all convolutions and linear layers that read the activation
+        in the top, also through average pooling. A map with a bias cannot enter a convolution that pads with zeros.
+
+        Raises:
+            FoldError: naming the seam and the operations, on both sides, that stand in the way.
+        """
+        weight, bias = self._affine()
+        if self._config["family"] == "identity":
+            return Folded(self.bottom, self.adapter, self.top, ())
+        try:
+            below, name = absorb_below(self.bottom, weight, bias)
+            return Folded(below, self.adapter, self.top, (f"bottom: {name}",))
+        except FoldError as error:
+            first = error
+        try:
+            above, names = absorb_above(self.top, weight, bias, self._site.kind)
+            return Folded(self.bottom, self.adapter, above, tuple(f"top: {name}" for name in names))
+        except FoldError as error:
+            raise FoldError(
+                f"The map at {self.seam} cannot be folded exactly. Into the bottom: {first} Into the top: {error} "
+                "Keep the map, or cut next to a convolution or linear layer."
+            ) from error
+
+    @property
+    def _site(self) -> Site:
+        site = self.stitcher.site
+        assert isinstance(site, Site)
+        return site
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        form = self.stitcher.affine_form() if isinstance(self.stitcher, Stitcher) else None
+        if form is None:
+            raise FoldError(
+                f"The family {self._config['family']!r} at {self.seam} is not one affine map of the channels: expected "
+                "affine, low-rank, norm-affine-norm, conv:1, or a rotation or permutation; such a map cannot be folded."
+            )
+        return form
+
+    def _settle(self) -> None:
+        """Put the statistics in place that the normalisation policy left."""
+        if not self._statistics:
+            return
+        norms = {
+            f"{side}.{name}": norm
+            for side, segment in (("bottom", self.bottom), ("top", self.top))
+            for name, norm in own_statistics(segment).items()
+        }
+        for key, value in self._statistics.items():
+            name, _, which = key.rpartition(".")
+            if name in norms:
+                getattr(norms[name], which).copy_(value)
+            elif name.partition(".")[0] not in ("bottom", "top"):
+                raise SourceError(
+                    f"The statistics {key!r} name no side: expected 'bottom.' or 'top.' before the module."
+                )
+
     def _metric(self, name: str) -> dict[str, Any]:
         for metric in (self.record or {}).get("metrics", []):
             if metric["metric"] == name:
@@ -86,11 +171,14 @@ class Stitched(nn.Module):
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the map (stitcher.safetensors) and its donors, named by fingerprint (stitch.json)."""
+        """Write the map (stitcher.safetensors), its donors, named by fingerprint (stitch.json), and moved statistics."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.contiguous() for k, v in self.stitcher.state_dict().items()}, folder / "stitcher.safetensors")
         described = {**self._config, "record": self.record}
+        (folder / "statistics.safetensors").unlink(missing_ok=True)  # of another stitch
+        if self._statistics:
+            save_file({k: v.contiguous() for k, v in self._statistics.items()}, folder / "statistics.safetensors")
         (folder / "stitch.json").write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
@@ -104,6 +192,8 @@ class Stitched(nn.Module):
         try:
             config = json.loads((folder / "stitch.json").read_text(encoding="utf-8"))
             state = load_file(folder / "stitcher.safetensors")
+            moved = folder / "statistics.safetensors"
+            statistics = load_file(moved) if moved.exists() else None
         except (OSError, ValueError) as error:
             raise SourceError(
                 f"{folder} holds no stitch: expected stitch.json and stitcher.safetensors, found {error}."
@@ -116,7 +206,28 @@ class Stitched(nn.Module):
                 )
         seam = config["bottom"]["layer"], config["top"]["layer"]
         stitcher = rebuild(config["family"], bottom, top, seam, state)
-        return cls(bottom, top, *seam, stitcher, family=config["family"], record=config["record"])
+        return cls(
+            bottom, top, *seam, stitcher, family=config["family"], record=config["record"], statistics=statistics
+        )
+
+
+class Folded(nn.Module):
+    """A stitched model without a map: the map lives in a layer beside the cut.
+
+    Attributes:
+        into: the layers that took it in, e.g. ("bottom: stem.0",); empty for the identity.
+    """
+
+    def __init__(self, bottom: nn.Module, adapter: nn.Module, top: FromLayer, into: tuple[str, ...]) -> None:
+        super().__init__()
+        self.bottom, self.adapter, self.top, self.into = bottom, adapter, top, into
+        self.eval()
+
+    def forward(self, x: Any, x_top: Any = None) -> Tensor:
+        """As :meth:`Stitched.forward`."""
+        other = x if x_top is None else x_top
+        result: Tensor = self.top(self.adapter(self.bottom(x)), other if self.top.needs_input else None)
+        return result
 
 
 def rebuild(family: str, bottom: Network, top: Network, seam: tuple[str, str], state: dict[str, Tensor]) -> Stitcher:

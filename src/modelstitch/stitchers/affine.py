@@ -56,6 +56,9 @@ class Affine(Stitcher):
         draw = torch.empty(site.q, site.p + 1).uniform_(-bound, bound, generator=generator)
         return cls(site, draw[:, 1:], draw[:, 0])
 
+    def affine_form(self) -> tuple[Tensor, Tensor]:
+        return self.weight.detach().double(), self.bias.detach().double()
+
     def forward(self, x: Tensor) -> Tensor:
         return apply_linear(x, self.weight, self.bias, self.site.kind)
 

@@ -81,6 +81,10 @@ class Stitcher(nn.Module):
         """What of :attr:`invariant` holds under these options."""
         return cls.invariant
 
+    def affine_form(self) -> tuple[Tensor, Tensor] | None:
+        """W (q, p) and b (q,) in double precision where the map, at eval, is x -> W x + b at every position; else None."""
+        return None
+
     @property
     def parameter_count(self) -> int:
         """The number of free parameters."""

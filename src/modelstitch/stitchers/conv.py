@@ -49,6 +49,11 @@ class Conv(Stitcher):
         weight = torch.empty(site.q, site.p, kernel, kernel).uniform_(-bound, bound, generator=generator)
         return cls(site, weight, torch.empty(site.q).uniform_(-bound, bound, generator=generator))
 
+    def affine_form(self) -> tuple[Tensor, Tensor] | None:
+        if self.weight.shape[-1] != 1:
+            return None  # it mixes positions
+        return self.weight.detach()[:, :, 0, 0].double(), self.bias.detach().double()
+
     def forward(self, x: Tensor) -> Tensor:
         grid = self.site.kind == "grid"
         x = x.movedim(-1, 1) if grid else x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from ..moments import Moments
@@ -25,6 +26,9 @@ class Identity(Stitcher):
     @classmethod
     def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
         return cls(site)
+
+    def affine_form(self) -> tuple[Tensor, Tensor]:
+        return torch.eye(self.site.q, dtype=torch.float64), torch.zeros(self.site.q, dtype=torch.float64)
 
     def forward(self, x: Tensor) -> Tensor:
         return x

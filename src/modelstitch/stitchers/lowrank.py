@@ -66,6 +66,9 @@ class LowRank(Stitcher):
         down = torch.randn(rank, site.p, generator=generator) / site.p**0.5
         return cls(site, up, down, torch.zeros(site.q))
 
+    def affine_form(self) -> tuple[Tensor, Tensor]:
+        return self.up.detach().double() @ self.down.detach().double(), self.bias.detach().double()
+
     def forward(self, x: Tensor) -> Tensor:
         return apply_linear(x, self.up @ self.down, self.bias, self.site.kind)
 

@@ -59,13 +59,13 @@ class NormAffineNorm(Stitcher):
     def forward(self, x: Tensor) -> Tensor:
         return self._norm(self.norm_out, self.affine(self._norm(self.norm_in, x)))
 
-    def collapsed(self) -> Affine:
+    def affine_form(self) -> tuple[Tensor, Tensor]:
         """The one affine map that this is at eval, exact in real arithmetic."""
         scale_in, shift_in = _scale_shift(self.norm_in)
         scale_out, shift_out = _scale_shift(self.norm_out)
         weight, bias = self.affine.weight.detach().double(), self.affine.bias.detach().double()
         full = scale_out[:, None] * weight * scale_in
-        return Affine(self.site, full, scale_out * (weight @ shift_in + bias) + shift_out)
+        return full, scale_out * (weight @ shift_in + bias) + shift_out
 
     def _norm(self, norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
         if norm.training and x.numel() == norm.num_features:

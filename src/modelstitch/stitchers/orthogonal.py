@@ -29,6 +29,9 @@ class _Fixed(Stitcher):
     def _centred(cls, moments: Moments, site: Site, weight: Tensor) -> Self:
         return cls(site, weight, moments.mean_y - weight @ moments.mean_x)
 
+    def affine_form(self) -> tuple[Tensor, Tensor]:
+        return self.weight.double(), self.bias.double()
+
     def forward(self, x: Tensor) -> Tensor:
         return apply_linear(x, self.weight, self.bias, self.site.kind)
 
