@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from .layers import Layer, list_layers
+from .rebind import agrees, rebound
 from .segment import FromInput, FromLayer
 from .separators import find_flow
 from .trace import trace
@@ -151,8 +153,18 @@ class Network:
         return fingerprint(self.module)
 
     def replaced(self, module: nn.Module, name: str | None = None) -> Network:
-        """The same architecture with another module's weights, traced anew."""
+        """The same architecture with another module's weights.
+
+        The graph is used again if it gives the module's own output on the example bit for bit, else the module is traced.
+        """
         data, output = self._options
+        same = rebound(self._trace, module) if type(module) is type(self.module) else None
+        if same is not None:
+            twin = copy.copy(self)
+            twin.module, twin.name, twin._trace = module, name or self.name, same
+            twin.__dict__.pop("_full", None)
+            if agrees(twin.full(), module, self._example, output):
+                return twin
         return Network(module, self._example, name or self.name, data=data, output=output, view=self.view)
 
     def cut(self, name: str) -> str:

@@ -139,14 +139,14 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick) -> list[Fitted]:
         normalisation=normalisation, memory=bench.memory, tick=tick, watch=bench.watch,
     )  # fmt: skip
     (sweep, streams, moments), _ = attempt(fit, begun)
-    others = {below.name: below} if below is not None and below.name not in bench.own else {}
+    others = {below.name: below} if below is not None and below.name not in bench.own and _same_task(below, top) else {}
     (measured, seen), last = attempt(lambda s: final(streams, moments, s, others), sweep)
     bench.own |= seen
     for used in {sweep.spec.batch_size, last.spec.batch_size} - {bench.spec.batch_size}:
         for stream in streams:
             stream.notes.append(f"batch size {used} instead of {bench.spec.batch_size}: memory ran out")
     seconds = (time.monotonic() - started) / len(cells)
-    under = bench.own[below.name] if below is not None else None
+    under = bench.own.get(below.name) if below is not None else None
     return [
         Fitted(
             make_record(cell, stream, outcome, truth, bench.own[top.name], under, bench.device, seconds),
@@ -155,6 +155,11 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick) -> list[Fitted]:
         )
         for cell, stream, (outcome, truth) in zip(cells, streams, measured)
     ]
+
+
+def _same_task(below: Network, top: Network) -> bool:
+    """Whether the bottom network's own output can be held against the top's labels: it has as many classes."""
+    return below.output_shape[-1:] == top.output_shape[-1:]
 
 
 def _statistics(sender: Sender, stream: Stream) -> dict[str, Tensor]:

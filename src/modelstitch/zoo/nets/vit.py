@@ -1,4 +1,4 @@
-"""A small vision transformer for 32x32 images, built by timm."""
+"""A small vision transformer for small images, built by timm."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from ...errors import MissingExtraError
 
 
 def vit(
-    dim: int = 192, depth: int = 6, heads: int = 3, patch: int = 4, classes: int = 10, in_channels: int = 3
+    dim: int = 192,
+    depth: int = 6,
+    heads: int = 3,
+    patch: int = 4,
+    size: int = 32,
+    classes: int = 10,
+    in_channels: int = 3,
 ) -> nn.Module:
     """timm's VisionTransformer: patch_embed, blocks.0, ..., norm, head. The paper's has dim 768 and depth 12.
+
+    Images are ``size`` x ``size``, 32 as in CIFAR by default.
 
     Raises:
         MissingExtraError: if timm is not installed.
@@ -23,7 +31,7 @@ def vit(
             "pip install 'modelstitch[timm]'."
         ) from error
     module: nn.Module = VisionTransformer(
-        img_size=32,
+        img_size=size,
         patch_size=patch,
         in_chans=in_channels,
         num_classes=classes,

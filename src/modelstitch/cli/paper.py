@@ -1,0 +1,80 @@
+"""``modelstitch paper FIG``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from . import common
+
+_FIGURES = "2a, 2b, 2c, 3a, 3b, 3c, 4, 5, 6, 7, 8, 9, table1, thought, connectivity, matrix, or all"
+
+
+@click.command()
+@click.argument("figure")
+@click.option("--scale", type=click.Choice(["smoke", "small", "full"]), default="smoke", show_default=True,
+              help="smoke: digits, minutes; small: CIFAR-10 on a few cores, hours; full: the paper's size, a GPU.")  # fmt: skip
+@click.option(
+    "--data", "data_name", help="digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR (ImageNet for 2b)."
+)
+@click.option("--protocol", "protocols", multiple=True, type=click.Choice(["honest", "paper"]), help="Both by default.")
+@click.option("--checkpoints", type=click.Path(path_type=Path, file_okay=False, exists=True),
+              help="Weights of your own, for 2b at full scale.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results; runs/paper-SCALE by default."
+)
+@click.option("--redraw", type=click.Path(path_type=Path, file_okay=False, exists=True),
+              help="Only draw and judge again what is in this gallery folder; nothing is trained.")  # fmt: skip
+def paper(
+    figure: str, scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None, device: str,
+    out: Path | None, redraw: Path | None,
+) -> None:  # fmt: skip
+    """Run a figure of the paper again (2a, 2b, ... or all), with its claims held against the numbers.
+
+    Networks and finished cells are kept in --out, so that the same command continues; the pages are in --out/pages.
+    """
+    from ..paper.catalogue import FIGURES
+    from ..paper.catalogue import figure as find
+
+    names = list(FIGURES) if figure == "all" else [figure]
+    figures = [find(name) for name in names]  # a wrong name should not cost a run
+    if redraw is not None:
+        from ..paper.gallery import write_index, write_page
+
+        for shown in figures:
+            if figure != "all" or (redraw / f"{shown.name}.parquet").is_file():
+                click.echo(f"Written: {write_page(shown, redraw)}")
+        click.echo(f"Written: {write_index(redraw)}")
+        return
+    _run(figures, scale, data_name, protocols, checkpoints, device, out or Path(f"runs/paper-{scale}"))
+
+
+def _run(
+    figures: Sequence[object], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None,
+    device: str, out: Path,
+) -> None:  # fmt: skip
+    from ..paper.data import load
+    from ..paper.figure import Figure
+    from ..paper.gallery import keep, verdicts, write_index
+    from ..paper.protocols import PROTOCOLS
+    from ..paper.run import open_job, run_figure
+    from ..paper.scales import scale as find_scale
+
+    size = find_scale(scale)
+    data = load(data_name or size.data, size)
+    with common.progress() as tell:
+        job = open_job(
+            size, data, out, protocols=protocols or tuple(PROTOCOLS), device=device, checkpoints=checkpoints, tell=tell
+        )
+        for shown in figures:
+            assert isinstance(shown, Figure)
+            records = run_figure(shown, job)
+            page = keep(records, shown, out / "pages")
+            click.echo(f"Figure {shown.name}: {shown.title}")
+            for claim, protocol, verdict in verdicts(shown, records):
+                click.echo(f"  {claim}\n    {protocol}: {verdict.word}. {verdict.sentence}")
+            click.echo(f"  {page}")
+            click.echo(f"  {write_index(out / 'pages')}")

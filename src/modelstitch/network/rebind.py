@@ -1,0 +1,47 @@
+"""A trace read with another module's weights: tracing takes seconds, and networks of one architecture share their graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .outputs import choose_output
+from .trace import Trace, Weight
+from .twin import make_twin
+
+
+def rebound(trace: Trace, module: nn.Module) -> Trace | None:
+    """The same graph over the tensors of ``module``; None where a name, a shape or a type differs.
+
+    The graph itself may still be another one (a stride, an activation): see :func:`agrees`.
+    """
+    found: dict[str, Tensor] = {
+        **dict(module.named_buffers(remove_duplicate=False)),
+        **dict(module.named_parameters(remove_duplicate=False)),
+    }
+    weights: dict[Any, Weight] = {}
+    for node, weight in trace.weights.items():
+        if weight.kind == "constant":
+            weights[node] = weight
+            continue
+        tensor = found.get(weight.name)
+        old = weight.tensor
+        if tensor is None or (tensor.shape, tensor.dtype, tensor.device) != (old.shape, old.dtype, old.device):
+            return None
+        weights[node] = replace(weight, tensor=tensor)
+    return replace(trace, weights=weights)
+
+
+def agrees(traced: nn.Module, module: nn.Module, example: Any, output: str | int | None) -> bool:
+    """Whether a traced network gives what the module itself gives on the example, bit for bit."""
+    twin = make_twin(module)
+    with torch.no_grad():
+        if isinstance(example, dict):
+            genuine, found = twin(**example), traced(**example)
+        else:
+            args = example if isinstance(example, tuple) else (example,)
+            genuine, found = twin(*args), traced(*args)
+        return torch.equal(choose_output(genuine, output)[1], found)

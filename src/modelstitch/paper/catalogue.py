@@ -1,0 +1,43 @@
+"""The figures by name; each is loaded when it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+
+from ..errors import StudyError
+from .figure import Figure
+
+FIGURES = {
+    "2a": "fig2a",
+    "2b": "fig2b",
+    "2c": "fig2c",
+    "3a": "fig3a",
+    "3b": "fig3b",
+    "3c": "fig3c",
+    "4": "fig4",
+    "5": "fig5",
+    "6": "fig6",
+    "7": "fig7",
+    "table1": "table1",
+    "thought": "thought",
+}
+NOT_RUN = {
+    "1": "Figure 1 is a cartoon of the two hypotheses: there is nothing to measure; Table 1 sums up what it asks."
+}
+
+
+def figure(name: str) -> Figure:
+    """The figure of that name.
+
+    Raises:
+        StudyError: if there is none, with the closest names.
+    """
+    if name in NOT_RUN:
+        raise StudyError(NOT_RUN[name])
+    if name not in FIGURES:
+        close = difflib.get_close_matches(name.lower().removeprefix("fig"), FIGURES, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"expected one of {', '.join(FIGURES)}."
+        raise StudyError(f"There is no figure {name!r}: {hint}")
+    found: Figure = import_module(f".{FIGURES[name]}", __package__).FIGURE
+    return found

@@ -1,0 +1,198 @@
+"""The drawing of a figure from its records: one panel a protocol, the paper's values beside them. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..report.frame import Point
+from ..report.style import RC, number, short
+from ..study.canonical import Record
+from . import values
+from .curves import Curves
+from .figure import Figure
+from .likeness import CKA
+from .protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+# Okabe and Ito (2008), then two greys and a brown; dashes and markers say the same without colour.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B0568A", "#A07800", "#56B4E9", "#444444", "#8B4513", "#999999", "#E6AB02")
+MARKS = "os^Dvx*P<>"
+LINEAR = 5.0
+TICKS = (-100, -50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50, 100)
+Panel = Callable[[Any], None]
+
+
+def draw(figure: Figure, records: Sequence[Record]) -> Drawing:
+    """The whole figure: a panel for each protocol that was run, one for the paper's values, others as the figure asks."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    every = {name: Curves(records, name) for name in PROTOCOLS}
+    looks = _looks(figure)
+    panels = [panel for name, curves in every.items() for panel in _stitched(figure, curves, name, looks, records)]
+    panels += _papers(figure, looks)
+    shared = next(iter(every.values()))
+    panels += [panel for kind in PROBED if (panel := kind(figure, shared, looks)) is not None]
+    with matplotlib.rc_context(RC):
+        columns = min(3, len(panels))
+        rows = -(-len(panels) // columns)
+        fig = Drawing(
+            figsize=(3.5 * columns, 2.9 * rows + 0.22 * -(-len(looks) // columns) + 0.2), layout="constrained"
+        )
+        FigureCanvasAgg(fig)
+        for at, panel in enumerate(panels):
+            panel(fig.add_subplot(rows, columns, at + 1))
+        handles: dict[str, Any] = {}
+        for axes in fig.axes:
+            for handle, label in zip(*axes.get_legend_handles_labels()):
+                handles.setdefault(label, handle)
+        if handles:
+            fig.legend(
+                handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=7.5
+            )
+    return fig
+
+
+Looks = dict[str, tuple[str, str]]
+
+
+def _looks(figure: Figure) -> Looks:
+    labels = list(dict.fromkeys([*(line.label for line in figure.lines), *(p.label for p in figure.probes)]))
+    return {label: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, label in enumerate(labels)}
+
+
+def _stitched(figure: Figure, curves: Curves, name: str, looks: Looks, records: Sequence[Record]) -> list[Panel]:
+    shown = [label for label in dict.fromkeys(line.label for line in figure.lines) if curves.points(label)]
+    if not shown or not any(r["paper"]["protocol"] == name for r in records):
+        return []
+    several = {label: f for label in shown if len(f := curves.families(label)) > 1}
+
+    def panel(axes: Any) -> None:
+        low, high = 0.0, 0.0
+        for label in shown:
+            for family in several.get(label, [None]):
+                points = curves.points(label, family=family)
+                _curve(axes, points, looks[label], label if family in (None, several.get(label, [None])[0]) else None)
+                low, high = min([low, *(p.low for p in points)]), max([high, *(p.high for p in points)])
+        for control, colour in (("self", "#555555"), ("class-noise", "#555555")):
+            points = curves.points(shown[0], control=control)
+            if points:
+                dash = ":" if control == "self" else "-."
+                axes.plot([p.depth for p in points], [p.value for p in points], dash, color=colour, lw=1, label=control)
+                low, high = min([low, *(p.low for p in points)]), max([high, *(p.high for p in points)])
+        _penalties(axes, low, high)
+        axes.set_title(f"{name} protocol", loc="left")
+
+    return [panel] if figure.drawing != "families" else [_by_family(curves, shown, name)]
+
+
+def _by_family(curves: Curves, shown: Sequence[str], name: str) -> Panel:
+    """Penalty against the size of the map, one line a layer."""
+
+    def panel(axes: Any) -> None:
+        families = curves.families(shown[0])
+        layers: dict[str, list[tuple[int, Point]]] = {}
+        for at, family in enumerate(families):
+            for label in shown:
+                for point in curves.points(label, family=family):
+                    layers.setdefault(point.layer, []).append((at, point))
+        low, high = 0.0, 0.0
+        for (layer, places), colour, mark in zip(layers.items(), COLOURS, MARKS):
+            x, points = [at for at, _ in places], [p for _, p in places]
+            axes.plot(x, [p.value for p in points], color=colour, marker=mark, ms=4, lw=1.4, label=layer)
+            axes.vlines(x, [p.low for p in points], [p.high for p in points], color=colour, lw=1)
+            low, high = min([low, *(p.low for p in points)]), max([high, *(p.high for p in points)])
+        _penalties(axes, low, high)
+        axes.set_xlim(-0.2, len(families) - 0.8)
+        axes.set_xticks(range(len(families)), [short(f, 12) for f in families])
+        axes.set_xlabel("kernel of the map")
+        axes.set_title(f"{name} protocol", loc="left")
+
+    return panel
+
+
+def _papers(figure: Figure, looks: Looks) -> list[Panel]:
+    known = {line.label: found for line in figure.lines if line.paper and (found := values.series(line.paper))}
+    if not known:
+        return []
+
+    def panel(axes: Any) -> None:
+        for label, found in known.items():
+            colour, mark = looks[label]
+            axes.plot(
+                [x for x, _ in found], [y for _, y in found], color=colour, marker=mark, ms=3.5, lw=1.4, label=label
+            )
+        every = [y for found in known.values() for _, y in found]
+        _penalties(axes, min(0.0, *every), max(0.0, *every))
+        axes.set_title("the paper's values", loc="left")
+
+    return [panel]
+
+
+def _similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
+    probes = [p for p in figure.probes if p.kind == "similarity" and curves.points(p.label, CKA, "similarity")]
+    if not probes:
+        return None
+
+    def panel(axes: Any) -> None:
+        for probe in probes:
+            points = curves.points(probe.label, CKA, "similarity")
+            _curve(axes, points, looks[probe.label], probe.label)
+            null = curves.points(probe.label, f"{CKA} of shuffled pairs", "similarity")
+            axes.plot([p.depth for p in null], [p.value for p in null], ":", color=looks[probe.label][0], lw=1)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("fraction of layers from the bottom")
+        axes.set_ylabel("linear CKA (dotted: shuffled pairs)")
+        axes.set_title("CKA", loc="left")
+
+    return panel
+
+
+def _paper_similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
+    known = {
+        p.label: found
+        for p in figure.probes
+        if p.kind == "similarity" and p.paper and (found := values.series(p.paper))
+    }
+    if not known:
+        return None
+
+    def panel(axes: Any) -> None:
+        for label, found in known.items():
+            colour, mark = looks[label]
+            axes.plot([x for x, _ in found], [y for _, y in found], color=colour, marker=mark, ms=3.5, lw=1.4)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_xlabel("index of the layer")
+        axes.set_ylabel("linear CKA")
+        axes.set_title("the paper's CKA", loc="left")
+
+    return panel
+
+
+PROBED: list[Callable[[Figure, Curves, Looks], Panel | None]] = [_similarities, _paper_similarities]
+
+
+def _curve(axes: Any, points: Sequence[Point], look: tuple[str, str], label: str | None) -> None:
+    colour, mark = look
+    x = [p.depth for p in points]
+    axes.plot(x, [p.value for p in points], color=colour, marker=mark, ms=3.5, lw=1.5, label=label)
+    if len(points) > 1:
+        axes.fill_between(x, [p.low for p in points], [p.high for p in points], color=colour, alpha=0.15, lw=0)
+
+
+def _penalties(axes: Any, low: float, high: float) -> None:
+    axes.set_yscale("symlog", linthresh=LINEAR, linscale=1.1, base=10)
+    low, high = min(-3.0, low) * 1.15, max(10.0, high) * 1.3
+    axes.set_ylim(low, high)
+    ticks = [t for t in TICKS if low <= t <= high]
+    axes.set_yticks(ticks, [number(t, 0, signed=True) for t in ticks])
+    axes.minorticks_off()
+    axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=0)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("fraction of layers from the bottom")
+    axes.set_ylabel("penalty, points")

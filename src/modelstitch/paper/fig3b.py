@@ -1,0 +1,55 @@
+"""Figure 3B: longer training improves representations, and they stay compatible."""
+
+from __future__ import annotations
+
+from .claims import all_of, below, near, negative
+from .figure import Claim, Figure, Line, Model
+
+RUN = Model(time=2.0, at=1.0, seed=0)
+TOP = Model(time=1.0, seed=0)
+HALF = Line("half the time", Model(time=0.5, seed=1), TOP, protocols=("honest",), paper="40-epoch bottom, 80-epoch top")
+SAME = Line("the same time", Model(time=1.0, seed=1), TOP, protocols=("honest",))
+MORE = Line(
+    "twice the time", Model(time=2.0, seed=1), TOP, protocols=("honest",), paper="160-epoch bottom, 80-epoch top"
+)
+EARLIER = Line("the same run, earlier", Model(time=2.0, at=0.5, seed=0), RUN, protocols=("paper",))
+ITSELF = Line(
+    "the same run, the same moment",
+    RUN,
+    RUN,
+    protocols=("paper",),
+    paper="80-epoch bottom, 80-epoch top (same network)",
+)
+LATER = Line("the same run, its end", Model(time=2.0, seed=0), RUN, protocols=("paper",))
+
+FIGURE = Figure(
+    "3b",
+    "More training time",
+    "CIFAR-10, ResNet-18 at 80 epochs as the top (8.59 % error), bottoms at 40, 80 and 160 epochs; by the released code these "
+    "are checkpoints of one run. The paper's 40-epoch bottom costs up to 4.7 points, the 160-epoch one gains up to 0.8.",
+    (
+        Claim(
+            "Networks trained for different times stay compatible: no middle layer costs much.",
+            "a middle layer whose penalty is above 5 points",
+            near(HALF.label, MORE.label, level=5.0),
+            ("honest",),
+        ),
+        Claim(
+            "More training time is better: the bottom trained longer improves the top at its late layers.",
+            "a late layer at which it does not gain beyond its interval, or the bottom trained shorter costs no more",
+            all_of(negative(MORE.label), below(MORE.label, HALF.label)),
+            ("honest",),
+        ),
+        Claim(
+            "Within one run later checkpoints stay compatible and better.",
+            "a middle layer that costs more than 5 points, or an end of the run that gains nothing at late layers",
+            all_of(near(EARLIER.label, LATER.label, level=5.0), negative(LATER.label)),
+            ("paper",),
+        ),
+    ),
+    (HALF, SAME, MORE, EARLIER, ITSELF, LATER),
+    notes=(
+        "The honest protocol compares runs of their own (each with its whole schedule); the paper's compares checkpoints of "
+        "one run, which share their start and their first half.",
+    ),
+)

@@ -1,0 +1,43 @@
+"""Figure 7: CKA calls a better network far away; stitching can say that it is better."""
+
+from __future__ import annotations
+
+from .fig2c import LESS as LESS_DATA
+from .fig2c import MORE as MORE_DATA
+from .fig3b import MORE as MORE_TIME
+from .fig3c import WIDEST
+from .figure import Claim, Figure, Probe
+from .likeness import disagree, far
+
+DATA = Probe(
+    "similarity", "CKA, more data", (MORE_DATA.bottom, MORE_DATA.top),
+    paper="5K vs 25K samples (code: 5K vs 10K), linear CKA by layer index",
+)  # fmt: skip
+TIME = Probe("similarity", "CKA, more time", (MORE_TIME.bottom, MORE_TIME.top))
+WIDTH = Probe("similarity", "CKA, more width", (WIDEST.bottom, WIDEST.top))
+
+FIGURE = Figure(
+    "7",
+    "Better networks under CKA",
+    "CIFAR-10, ResNet-18. The paper's CKA between 5K and 25K samples is 1.0, then 0.32 to 0.03, and 0.4 to 0.6 late; between "
+    "0.25x and 2x width 0.71 to 0.88; between 80 and 160 epochs 0.96 or more.",
+    (
+        Claim(
+            "CKA calls networks with more data and with more width far from the ones they improve.",
+            "a middle layer with a CKA of 0.9 or more",
+            far(DATA.label, WIDTH.label, like=0.9),
+        ),
+        Claim(
+            "With more data CKA is low where stitching costs little: CKA cannot say 'better'.",
+            "a middle layer with a CKA of 0.9 or more, or a penalty above 5 points",
+            disagree(DATA.label, MORE_DATA.label),
+        ),
+        Claim(
+            "The same with more width.",
+            "a middle layer with a CKA of 0.9 or more, or a penalty above 5 points",
+            disagree(WIDTH.label, WIDEST.label),
+        ),
+    ),
+    (MORE_DATA, LESS_DATA, MORE_TIME, WIDEST),
+    (DATA, TIME, WIDTH),
+)

@@ -1,0 +1,164 @@
+"""What a figure is, as plain data: the networks it needs, its curves, and the claims that its numbers are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .curves import Curves
+
+Word = Literal["holds", "holds in part", "not at this scale", "not measured"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network of a figure, in words that every scale can translate.
+
+    Attributes:
+        net: its role: "base", "narrow", "wide", "myrtle", ...; the scale says which architecture that is.
+        seed: of its start and of the order of its samples.
+        samples: the share of the fit split that it is trained on.
+        part: which of the disjoint shares of that size.
+        labels: "true", "object-animal" or "random-P" (P percent drawn anew).
+        time: its training length, in units of the scale's.
+        at: a checkpoint of that run, in the same units; None is its end.
+        method: "labels", or learning without them under a linear head: "simclr", "vicreg", "rotation".
+        change: what is done to it after training: "re-initialised" (every parameter, asserted), "stem re-initialised"
+            (the stem and the head only, as the paper's released code did), "coordinates appended", "positions shuffled".
+        file: a checkpoint of the user's own instead of a trained donor (full scale of 2B).
+    """
+
+    net: str = "base"
+    seed: int = 0
+    samples: float = 1.0
+    part: int = 0
+    labels: str = "true"
+    time: float = 1.0
+    at: float | None = None
+    method: str = "labels"
+    change: str = ""
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """A name of its own for each different model."""
+        parts = [self.file or self.net, f"seed {self.seed}"]
+        if self.samples != 1.0:
+            parts.insert(1, f"{100 * self.samples:g} % of the data" + (f" (part {self.part})" if self.part else ""))
+        if self.time != 1.0:
+            parts.insert(1, f"{self.time:g} x time")
+        if self.at is not None:
+            parts.insert(1, f"at {self.at:g} x time")
+        for value, usual in ((self.labels, "true"), (self.method, "labels"), (self.change, "")):
+            if value != usual:
+                parts.insert(1, value)
+        return ", ".join(parts)
+
+    def turned(self, repeat: int, repeats: int) -> Model:
+        """The same with the seed of another repeat: seeds go round, so that n repeats need n networks of each kind.
+
+        Two repeats of the pair (0, 1) are (0, 1) and (1, 0).
+        """
+        return replace(self, seed=(self.seed + repeat) % max(2, repeats))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: a bottom into a top, at every matching layer unless said otherwise.
+
+    Attributes:
+        label: how the figure calls it.
+        bottom, top: the donors of the first repeat; the others turn the seeds.
+        paper: the series of the paper's values that belongs beside it.
+        stitch_on: which samples the stitcher sees: the top's own, or all; by default what the protocol says.
+        families: by default the protocol's.
+        objective: by default the protocol's.
+        layers: "matching", "all", or seams in which ``{middle}`` stands for the scale's middle block and ``{three}`` for
+            an early, a middle and a late one.
+        controls: beside those of the protocol.
+        protocols: those in which it is run.
+    """
+
+    label: str
+    bottom: Model
+    top: Model
+    paper: str = ""
+    stitch_on: Literal["", "top", "all"] = ""
+    families: tuple[str, ...] = ()
+    objective: str = ""
+    layers: str | tuple[str, ...] = "matching"
+    controls: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ("honest", "paper")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Something measured beside stitching; the kinds are in :mod:`.probes`.
+
+    Attributes:
+        kind: "similarity", "fine-tune", "freeze", "path" or "matrix".
+        label: how the figure calls it.
+        models: the networks it looks at, in the kind's own order.
+        options: what else the kind wants to know.
+        protocols: those under which it is shown; it is measured once for all of them.
+    """
+
+    kind: str
+    label: str
+    models: tuple[Model, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    paper: str = ""
+    protocols: tuple[str, ...] = ("honest", "paper")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the numbers say to a claim, with the numbers in the sentence."""
+
+    word: Word
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, what would refute it, and the function of the numbers that decides."""
+
+    text: str
+    refuted_by: str
+    judge: Callable[[Curves], Verdict]
+    protocols: tuple[str, ...] = ("honest", "paper")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the paper, or one beyond it.
+
+    Attributes:
+        name: as on the command line.
+        title: what it is about.
+        setting: the paper's own setting and result, in words.
+        claims: what is held against the numbers.
+        lines, probes: what is measured.
+        drawing: how it is drawn, see :mod:`.drawings`.
+        notes: what a reader must know of our way to run it.
+    """
+
+    name: str
+    title: str
+    setting: str
+    claims: tuple[Claim, ...]
+    lines: tuple[Line, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    drawing: str = "penalty"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """The figure's study file, relative to the package."""
+        return f"paper/{_module(self.name)}.py"
+
+
+def _module(name: str) -> str:
+    return f"fig{name}" if name[0].isdigit() else name

@@ -1,0 +1,248 @@
+"""The gallery: for every figure its records, drawing and page, and one page over all. Nothing on them is typed by hand.
+
+    DIR/<figure>.parquet    the records: all that is needed to draw and judge again
+    DIR/<figure>.svg, .md   made from them
+    DIR/README.md           every verdict
+
+Torch-free: ``modelstitch paper all --redraw DIR`` needs no training and no data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import StudyError
+from ..report.frame import Point
+from ..report.style import number, plain
+from ..report.svg import to_svg
+from ..study.atomic import write_atomic
+from ..study.canonical import Record
+from ..study.parquet import records_from_parquet, records_to_parquet
+from . import values
+from .catalogue import FIGURES, figure
+from .claims import amount
+from .curves import Curves
+from .drawings import draw
+from .figure import Figure, Verdict
+from .likeness import CKA
+from .protocols import PROTOCOLS
+from .scales import SCALES
+
+_SHOWN = ("pair", "self", "random", "class-noise", "identity")
+
+
+def keep(records: Sequence[Record], figure: Figure, folder: Path) -> Path:
+    """Write a figure's records and its page into the gallery."""
+    folder.mkdir(parents=True, exist_ok=True)
+    slim = [{k: v for k, v in r.items() if k != "history"} for r in records]
+    records_to_parquet(slim, folder / f"{figure.name}.parquet")
+    return write_page(figure, folder)
+
+
+def write_page(figure: Figure, folder: Path) -> Path:
+    """Draw and write a figure's page from its records.
+
+    Raises:
+        StudyError: if its records are not there.
+    """
+    records = _read(figure, folder)
+    drawn = to_svg(draw(figure, records), title=figure.title)
+    write_atomic(folder / f"{figure.name}.svg", drawn.encode())
+    page = folder / f"{figure.name}.md"
+    write_atomic(page, ("\n".join(_page(figure, records)) + "\n").encode())
+    return page
+
+
+def write_index(folder: Path) -> Path:
+    """Write the page over all figures whose records are there; it names those that are not."""
+    done = [name for name in FIGURES if (folder / f"{name}.parquet").is_file()]
+    if not done:
+        raise StudyError(
+            f"There are no records in {folder}: expected files such as 2a.parquet; run `modelstitch paper` first."
+        )
+    lines = ["# The paper's figures, run again", ""]
+    first = _read(figure(done[0]), folder)
+    lines += [*_scale_words(first), ""]
+    lines += [
+        "| figure | claim | " + " | ".join(f"{p} protocol" for p in PROTOCOLS) + " |",
+        "|---" * (2 + len(PROTOCOLS)) + "|",
+    ]
+    for name in done:
+        shown, records = figure(name), _read(figure(name), folder)
+        for claim in shown.claims:
+            words = [_verdict(claim, records, p) for p in PROTOCOLS]
+            lines.append(
+                f"| [{name}]({name}.md): {shown.title} | {claim.text} | "
+                + " | ".join("-" if w is None else f"**{w.word}**" for w in words)
+                + " |"
+            )
+    missing = [name for name in FIGURES if name not in done]
+    if missing:
+        lines += ["", f"Not run at this scale: {', '.join(missing)}."]
+    lines += [
+        "",
+        "Every verdict is worked out from the records beside this page: `modelstitch paper all --redraw DIR`.",
+        "",
+    ]
+    path = folder / "README.md"
+    write_atomic(path, "\n".join(lines).encode())
+    return path
+
+
+def verdicts(figure: Figure, records: Sequence[Record]) -> Iterable[tuple[str, str, Verdict]]:
+    """(claim, protocol, verdict) of all claims."""
+    for claim in figure.claims:
+        for name in PROTOCOLS:
+            found = _verdict(claim, records, name)
+            if found is not None:
+                yield claim.text, name, found
+
+
+def _verdict(claim: Any, records: Sequence[Record], name: str) -> Verdict | None:
+    if name not in claim.protocols or not any(r["paper"]["protocol"] in ("", name) for r in records):
+        return None
+    found: Verdict = claim.judge(Curves(records, name))
+    return found
+
+
+def _read(figure: Figure, folder: Path) -> list[Record]:
+    path = folder / f"{figure.name}.parquet"
+    if not path.is_file():
+        raise StudyError(
+            f"There are no records of figure {figure.name} in {folder}: expected {path.name}; run it with "
+            f"`modelstitch paper {figure.name} --scale smoke`."
+        )
+    return records_from_parquet(path)
+
+
+def _page(figure: Figure, records: Sequence[Record]) -> list[str]:
+    lines = [f"# {_heading(figure)}", "", figure.setting, "", f"![{figure.title}]({figure.name}.svg)", ""]
+    lines += ["## Verdicts", ""]
+    for claim in figure.claims:
+        lines += [f"**{claim.text}** Refuted by {claim.refuted_by}.", ""]
+        for name in PROTOCOLS:
+            found = _verdict(claim, records, name)
+            if found is not None:
+                lines.append(f"- {name} protocol: **{found.word}**. {plain(found.sentence)}")
+        lines.append("")
+    for note in figure.notes:
+        lines += [note, ""]
+    for name in PROTOCOLS:
+        lines += _penalty_tables(figure, Curves(records, name), name)
+    lines += _probe_tables(figure, Curves(records, next(iter(PROTOCOLS))))
+    lines += _networks(records)
+    return [*lines, *_made(figure, records)]
+
+
+def _heading(figure: Figure) -> str:
+    number = f"Figure {figure.name.upper()}: " if figure.name[0].isdigit() else ""
+    return f"{number}{figure.title}"
+
+
+def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
+    """One table for all curves over the same layers; controls stand under the curve they belong to."""
+    rows: dict[tuple[str, ...], list[list[str]]] = {}
+    shown: set[tuple[str, str]] = set()
+    for label in dict.fromkeys(line.label for line in figure.lines):
+        families = curves.families(label)
+        for control in _SHOWN:
+            for family in families if len(families) > 1 else [None]:
+                points = curves.points(label, control=control, family=family)
+                members = curves.select(label, control)
+                if not points or not members:
+                    continue
+                top = members[0]["config"]["top"]["name"]
+                if control in ("self", "class-noise"):
+                    if (control, top) in shown and family is None:
+                        continue
+                    shown.add((control, top))
+                words = label if control == "pair" else f"{control}, {top}"
+                words += f", {family}" if family else ""
+                pairs = str(max(p.seeds for p in points))
+                rows.setdefault(tuple(p.layer for p in points), []).append([words, pairs, *map(amount, points)])
+    if not rows:
+        return []
+    lines = [f"## Penalties, {name} protocol", "", PROTOCOLS[name].words, ""]
+    for layers, body in rows.items():
+        lines += [_row(["curve", "pairs", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
+    lines += [
+        "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several pairs, pairs drawn first.",
+        "",
+    ]
+    return lines
+
+
+def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
+    lines: list[str] = []
+    for kind in dict.fromkeys(p.kind for p in figure.probes):
+        labels = [p.label for p in figure.probes if p.kind == kind]
+        metrics: dict[str, None] = {}
+        for label in labels:
+            for record in curves.select(label, kind):
+                metrics.update(dict.fromkeys(m["metric"] for m in record["metrics"]))
+        for metric in metrics:
+            rows: dict[tuple[str, ...], list[list[str]]] = {}
+            for label in labels:
+                points = curves.points(label, metric, kind)
+                if points:
+                    digits = 2 if max(abs(p.value) for p in points) <= 1 else 1
+                    cells = [amount(p, digits) for p in points]
+                    rows.setdefault(tuple(p.layer for p in points), []).append([label, str(points[0].seeds), *cells])
+            if rows:
+                lines += [f"## {plain(metric)}, by {kind}", ""]
+            for layers, body in rows.items():
+                lines += [_row(["", "pairs", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
+    return lines
+
+
+def _networks(records: Sequence[Record]) -> list[str]:
+    lines = ["## The networks", "", _row(["network", "architecture", "parameters", "test error, %"]), "|---" * 4 + "|"]
+    for name, record in Curves(records, "").donors().items():
+        found = {m["metric"]: m["value"] for m in record["metrics"]}
+        error = number(found["error"], 1) if "error" in found else "other task"
+        lines.append(_row([name, f"`{record['provenance']['net']}`", f"{found['parameters']:,.0f}", error]))
+    return [*lines, ""]
+
+
+def _scale_words(records: Sequence[Record]) -> list[str]:
+    name = records[0]["paper"]["scale"]
+    ran = SCALES[name].ran if name in SCALES else "a scale of the caller's own"
+    return [f"Scale `{name}`: {ran}."]
+
+
+def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
+    tags, made = records[0]["paper"], [r["provenance"] for r in records]
+    data = next(r["config"]["data"] for r in records if r["config"]["control"] == "donor")
+    dates = sorted({p["date"] for p in made})
+    seconds = sum({r["cell"]: r["provenance"].get("seconds") or 0.0 for r in records}.values())
+    devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
+    versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
+    given = "" if tags["scale"] == "smoke" else " --data parquet:DIR"
+    protocols = [p for p in PROTOCOLS if any(r["paper"]["protocol"] == p for r in records)]
+    only = f" --protocol {protocols[0]}" if len(protocols) == 1 else ""
+    stitched = len({r["cell"] for r in records if r["paper"]["protocol"]})
+    return [
+        "## How it was made", "",
+        "```bash", f"modelstitch paper {figure.name} --scale {tags['scale']}{given}{only}", "```", "",
+        *_scale_words(records), "",
+        f"Data: {data['name']}, {data['fit']} fit, {data['val']} validation, {data['test']} test samples ({data['splits']}). "
+        f"{stitched} stitches, {seconds:.0f} s of fitting and measuring, training not counted. {devices}; "
+        f"{', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Seeds of networks: "
+        f"{', '.join(sorted({str(s) for s in _seeds(records)}))}; of stitchers: 0. The paper's values are {values.SOURCE}.",
+        "",
+        f"Study file: `src/modelstitch/{figure.file}`. Records: `{figure.name}.parquet`.",
+    ]  # fmt: skip
+
+
+def _seeds(records: Sequence[Record]) -> set[int]:
+    names = Curves(records, "").donors()
+    return {int(name.rpartition("seed ")[2].split(",")[0]) for name in names if "seed " in name}
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(plain(c).replace("|", "/") for c in cells) + " |"
+
+
+__all__ = ["CKA", "Point", "keep", "verdicts", "write_index", "write_page"]

@@ -1,0 +1,33 @@
+"""What figures measure beside stitching, one file a kind. A probe returns plain results: places, and metrics there."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ...errors import StudyError
+from ..figure import Model, Probe
+
+if TYPE_CHECKING:
+    from ..run import Job
+
+KINDS = {"similarity": "alike", "fine-tune": "finetune", "freeze": "frozen", "path": "path", "matrix": "grid"}
+
+
+def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+    """The results of a probe: each has ``metrics``, and where it was taken under ``bottom`` and ``top``.
+
+    Raises:
+        StudyError: if the kind is unknown.
+    """
+    if probe.kind not in KINDS:
+        raise StudyError(f"There is no probe {probe.kind!r}: expected one of {', '.join(KINDS)}.")
+    found: list[dict[str, Any]] = import_module(f".{KINDS[probe.kind]}", __package__).measure(probe, models, job)
+    return found
+
+
+def metric(
+    name: str, value: float, unit: str = "", low: float | None = None, high: float | None = None
+) -> dict[str, Any]:
+    """A metric as records hold it."""
+    return {"metric": name, "value": value, "low": low, "high": high, "unit": unit}

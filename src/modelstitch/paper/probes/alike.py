@@ -1,0 +1,49 @@
+"""Linear CKA at the matching layers of two networks, positions and channels as features, beside its null level."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...layerwise import similarity
+from ...study.plan import seams
+from ...study.run import describe_donor
+from ..figure import Model, Probe
+from . import metric
+
+if TYPE_CHECKING:
+    from ..run import Job
+
+MEASURES = ("cka_linear_biased", "cka_linear_debiased")
+
+
+def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+    """One result a pair of layers; ``options["seams"]`` names them, else all matching ones are taken."""
+    below, above = (job.workshop.network(m) for m in models)
+    asked = probe.options.get("seams")
+    if asked is None:
+        places = seams(describe_donor(below), describe_donor(above), "matching")
+    else:
+        places = seams(describe_donor(below), describe_donor(above), [s.format(middle=job.scale.middle) for s in asked])
+    results = []
+    for b, t in places:
+        found = similarity(
+            below, above, job.workshop.data, measures=MEASURES, layers=([b.layer], [t.layer]), view="flatten",
+            split="val", samples=job.scale.samples, shuffles=5, device=str(job.device),
+        )  # fmt: skip
+        metrics = []
+        for one in found.results:
+            if one.value is not None:
+                null = one.null.mean if one.null is not None else None
+                metrics.append(metric(one.measure.name, one.value))
+                if null is not None:
+                    metrics.append(metric(f"{one.measure.name} of shuffled pairs", null))
+        results.append(
+            {
+                "bottom": {"layer": b.layer, "depth": b.depth, "index": b.index},
+                "top": {"layer": t.layer, "depth": t.depth, "index": t.index},
+                "metrics": metrics,
+            }
+        )
+        if job.tell:
+            job.tell(f"similarity {below.name} and {above.name}", len(results), len(places))
+    return results

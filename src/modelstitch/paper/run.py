@@ -1,0 +1,213 @@
+"""One runner for all figures: every curve through the shared study machinery, every probe once, all in one store.
+
+A cell is named by what it is, so figures that share a pair share its cells, and a second run does only what is missing.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import FitError
+from ..fit.options import fit_spec
+from ..fit.senders import view_of
+from ..measure import Tally
+from ..network import Network
+from ..sources.data import Data
+from ..study.canonical import Record, cell_hash
+from ..study.plan import Axes, seams
+from ..study.record import provenance
+from ..study.run import data_config, describe_donor, pick_device, run
+from ..study.store import Store
+from ..study.sweep import Tell
+from .figure import Figure, Line, Model, Probe
+from .probes import measure
+from .protocols import PROTOCOLS, Protocol
+from .scales import Scale
+from .workshop import Workshop
+
+
+@dataclass
+class Job:
+    """What all figures of one call share."""
+
+    workshop: Workshop
+    store: Store
+    device: torch.device
+    protocols: tuple[str, ...] = tuple(PROTOCOLS)
+    tell: Tell | None = None
+
+    @property
+    def scale(self) -> Scale:
+        """The size at which figures are run."""
+        return self.workshop.scale
+
+
+def open_job(
+    scale: Scale, data: Data, out: Path, *, protocols: Sequence[str] = tuple(PROTOCOLS), device: str = "auto",
+    checkpoints: Path | None = None, tell: Tell | None = None,
+) -> Job:  # fmt: skip
+    """A job in the folder ``out``: donors in ``donors``, finished cells in ``cells``.
+
+    Raises:
+        StudyError: if ``out`` was made at another scale or with other data (both are named).
+    """
+    store = Store(out, {"paper": "figures", "scale": scale.name, "data": data.fingerprint, "nets": dict(scale.nets)})
+    where = pick_device(device)
+    workshop = Workshop(scale, data, out / "donors", str(where), checkpoints, tell)
+    return Job(workshop, store, where, tuple(protocols), tell)
+
+
+def run_figure(figure: Figure, job: Job) -> list[Record]:
+    """All records of a figure, each with the curve it belongs to under ``paper``; what the store holds is not run again.
+
+    Raises:
+        StitchError: whatever is wrong, in one sentence.
+    """
+    try:
+        return list(_records(figure, job))
+    except torch.OutOfMemoryError as error:
+        raise FitError(
+            f"The GPU ran out of memory in figure {figure.name} ({str(error).splitlines()[0]}): expected more free memory; "
+            "close other programs on it, or use --scale small. What is finished is kept."
+        ) from error
+
+
+def _records(figure: Figure, job: Job) -> Iterable[Record]:
+    seen: set[Model] = set()
+    for repeat in range(job.scale.repeats):
+        for line in figure.lines:
+            turned = [m.turned(repeat, job.scale.repeats) for m in (line.bottom, line.top)]
+            for name in line.protocols:
+                if name in job.protocols:
+                    for record in _stitched(line, turned[0], turned[1], PROTOCOLS[name], job):
+                        yield _tagged(record, figure, job, name, line.label, repeat)
+                    for model in turned:
+                        if model not in seen:
+                            seen.add(model)
+                            yield _tagged(_donor(model, job), figure, job, "", model.name, repeat)
+        for probe in figure.probes:
+            models = tuple(m.turned(repeat, job.scale.repeats) for m in probe.models)
+            for record in _probed(probe, models, job):
+                yield _tagged(record, figure, job, "", probe.label, repeat)
+
+
+def _stitched(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job) -> list[Record]:
+    below, above = job.workshop.network(bottom), job.workshop.network(top)
+    which = line.stitch_on or protocol.stitch_on
+    data = job.workshop.own(top) if which == "top" else job.workshop.data
+    spec = fit_spec({**job.scale.fit[protocol.name], "init": protocol.init})
+    axes = Axes(
+        _layers(line, below, above, job.scale), line.families or (protocol.family,), (line.objective or protocol.objective,),
+        tuple(dict.fromkeys((*protocol.controls, *line.controls))), (0,), spec, protocol.normalisation,
+    )  # fmt: skip
+    networks = [below] if below is above else [below, above]
+    return run(networks, [(below.name, above.name)], data, axes, store=job.store, device=str(job.device), tell=job.tell)
+
+
+def _layers(line: Line, below: Network, above: Network, scale: Scale) -> str | tuple[str, ...]:
+    if not isinstance(line.layers, str):
+        return tuple(text.format(middle=scale.middle) for text in line.layers)
+    if line.layers == "three":
+        return scale.three
+    found = seams(describe_donor(below), describe_donor(above), line.layers)
+    if line.layers == "matching" and len(found) > scale.most_cuts:
+        found = found[:: -(-len(found) // scale.most_cuts)]
+    return tuple(f"{b.layer} -> {t.layer}" for b, t in found)
+
+
+def _donor(model: Model, job: Job) -> Record:
+    """What a network does alone on the test split; none of its labels is used elsewhere."""
+    network = job.workshop.network(model)
+    config = {
+        "control": "donor",
+        "bottom": _end(network),
+        "top": _end(network),
+        "data": data_config(job.workshop.data),
+    }
+    cell = cell_hash(config)
+    if job.store.has(cell):
+        return job.store.read(cell)
+    same = network.output_shape[-1] == job.workshop.data.n_classes
+    metrics: list[dict[str, Any]] = []
+    correct = ""
+    if same:
+        tally, module = Tally(), network.full().to(job.device)
+        with torch.no_grad():
+            for batch in job.workshop.data.batches("test", 512):
+                tally.add(module(view_of(network, batch, job.device)), batch.labels, batch.ids, where=network.name)
+        outcome = tally.outcome()
+        correct = outcome.packed()
+        metrics = [_metric("error", outcome.error, "percent"), _metric("loss", outcome.loss, "nats")]
+    card = {} if model.file else job.workshop.donor(model).card
+    metrics += [_metric("parameters", float(sum(p.numel() for p in network.module.parameters())), "")]
+    record = {
+        "version": 1, "cell": cell, "config": config, "metrics": metrics, "correct": correct, "notes": [],
+        "provenance": {**provenance(job.device), "trained_seconds": card.get("seconds"), "net": card.get("net", model.net)},
+    }  # fmt: skip
+    job.store.write(record)
+    return record
+
+
+def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
+    """The records of a probe; the list of its cells is itself a record, so that a finished probe is found whole."""
+    config = {
+        "control": probe.kind,
+        "bottom": _end(job.workshop.network(models[0])),
+        "top": _end(job.workshop.network(models[-1])),
+        "others": [_end(job.workshop.network(m)) for m in models[1:-1]],
+        "options": probe.options,
+        "training": {k: list(v) if isinstance(v, tuple) else v for k, v in job.scale.training.items()},
+        "samples": job.scale.samples,
+        "data": data_config(job.workshop.data),
+    }
+    whole = cell_hash(config)
+    if job.store.has(whole):
+        return _unpacked(job.store.read(whole))
+    found = measure(probe, models, job)
+    record = {
+        "version": 1, "cell": whole, "config": config, "metrics": [], "notes": [], "results": found,
+        "provenance": provenance(job.device),
+    }  # fmt: skip
+    job.store.write(record)
+    return _unpacked(record)
+
+
+def _unpacked(record: Record) -> list[Record]:
+    """One record for each place that a probe looked at."""
+    made = []
+    for result in record["results"]:
+        config = {key: value for key, value in record["config"].items() if key not in ("training", "options")}
+        config |= {
+            "bottom": {**config["bottom"], **result.get("bottom", {})},
+            "top": {**config["top"], **result.get("top", {})},
+            **{key: result[key] for key in ("family", "objective") if key in result},
+        }
+        made.append(
+            {
+                "version": 1, "cell": cell_hash({**config, "of": record["cell"]}), "config": config,
+                "metrics": result["metrics"], "notes": result.get("notes", []), "provenance": record["provenance"],
+            }
+        )  # fmt: skip
+    return made
+
+
+def _tagged(record: Record, figure: Figure, job: Job, protocol: str, line: str, repeat: int) -> Record:
+    tagged = copy.copy(record)
+    tagged["paper"] = {
+        "figure": figure.name, "scale": job.scale.name, "protocol": protocol, "line": line, "repeat": repeat,
+    }  # fmt: skip
+    return tagged
+
+
+def _end(network: Network) -> dict[str, Any]:
+    return {"name": network.name, "fingerprint": network.fingerprint(), "layer": "", "depth": None, "index": None}
+
+
+def _metric(name: str, value: float, unit: str) -> dict[str, Any]:
+    return {"metric": name, "value": value, "low": None, "high": None, "unit": unit}

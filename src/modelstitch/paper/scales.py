@@ -1,0 +1,159 @@
+"""The three sizes at which a figure is run: which data, which networks for which role, how long, how many pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import StudyError
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size.
+
+    Attributes:
+        data: the data spec used where the user gives none.
+        nets: role -> network of the zoo.
+        training: of donors with labels, fields of :class:`modelstitch.zoo.train.Recipe`.
+        unlabelled: of donors without labels, the same fields.
+        repeats: pairs behind every curve; seeds go round between them.
+        fit: protocol -> fit options.
+        places: the names of layers that seams may use: middle, and an early, a middle and a late one.
+        most_cuts: matching layers at which a curve is measured, evenly spread where there are more.
+        kernels: sizes of figure 4.
+        samples: examples of a similarity measure.
+        ran: what a reader must know of this scale.
+    """
+
+    name: str
+    data: str
+    nets: Mapping[str, str]
+    training: Mapping[str, Any]
+    unlabelled: Mapping[str, Any]
+    repeats: int
+    fit: Mapping[str, Mapping[str, Any]]
+    middle: str
+    three: tuple[str, str, str]
+    most_cuts: int
+    kernels: tuple[int, ...]
+    samples: int
+    ran: str
+
+    def net(self, role: str) -> str:
+        """The network that plays a role.
+
+        Raises:
+            StudyError: if the scale has none.
+        """
+        if role not in self.nets:
+            raise StudyError(
+                f"The scale {self.name!r} has no network for the role {role!r}: found {', '.join(self.nets)}."
+            )
+        return self.nets[role]
+
+
+SMOKE = Scale(
+    name="smoke",
+    data="digits",
+    nets={
+        "base": "small-resnet?width=16&blocks=3",
+        "eighth": "small-resnet?width=2&blocks=3",
+        "quarter": "small-resnet?width=4&blocks=3",
+        "half": "small-resnet?width=8&blocks=3",
+        "double": "small-resnet?width=32&blocks=3",
+        "deep": "resnet20?width=8",
+        "myrtle": "myrtle?width=8",
+        "vit": "vit?dim=32&depth=3&heads=2&patch=2&size=8",
+    },
+    training={"steps": 120, "lr": 0.2, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 64},
+    unlabelled={"steps": 120, "lr": 0.2, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 125},
+    repeats=1,
+    fit={
+        "honest": {"steps": 40, "eval_every": 20, "batch_size": 64},
+        "paper": {"steps": 60, "eval_every": 60, "batch_size": 64},
+    },
+    middle="block2",
+    three=("stem", "block2", "block3"),
+    most_cuts=6,
+    kernels=(1, 3, 5),
+    samples=200,
+    ran="scikit-learn's digits (8x8 pixels), residual networks of a stem and three blocks with 16 filters trained for 120 steps, one pair "
+    "a curve: it shows that the recipes run, and little more, since digits are easy",
+)
+SMALL = Scale(
+    name="small",
+    data="cifar10",
+    nets={
+        "base": "preact-resnet18?width=16",
+        "eighth": "preact-resnet18?width=2",
+        "quarter": "preact-resnet18?width=4",
+        "half": "preact-resnet18?width=8",
+        "double": "preact-resnet18?width=32",
+        "deep": "resnet20?width=8",
+        "myrtle": "myrtle?width=8",
+        "vit": "vit?dim=96&depth=4&heads=3&patch=4",
+    },
+    training={
+        "steps": 800, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128,
+        "precision": "bfloat16", "channels_last": True,
+    },
+    unlabelled={
+        "steps": 800, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128,
+        "precision": "bfloat16", "channels_last": True,
+    },
+    repeats=2,
+    fit={
+        "honest": {"steps": 80, "eval_every": 40, "samples": 5000},
+        "paper": {"steps": 200, "eval_every": 100},
+    },
+    middle="block4",
+    three=("block2", "block4", "block7"),
+    most_cuts=5,
+    kernels=(1, 3, 5),
+    samples=500,
+    ran="CIFAR-10, ResNet-18 with 16 filters (the paper has 64) trained for 800 steps (the paper 64,000), two pairs a curve",
+)  # fmt: skip
+FULL = Scale(
+    name="full",
+    data="cifar10",
+    nets={
+        "base": "preact-resnet18?width=64",
+        "eighth": "preact-resnet18?width=8",
+        "quarter": "preact-resnet18?width=16",
+        "half": "preact-resnet18?width=32",
+        "double": "preact-resnet18?width=128",
+        "deep": "resnet164",
+        "myrtle": "myrtle?width=64",
+        "vit": "vit?dim=768&depth=12&heads=12&patch=4",
+    },
+    training={"steps": 64_000, "precision": "bfloat16", "channels_last": True},
+    unlabelled={
+        "steps": 64_000, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 512,
+        "precision": "bfloat16", "channels_last": True,
+    },
+    repeats=2,
+    fit={
+        "honest": {"steps": 2_000, "eval_every": 200, "precision": "bfloat16"},
+        "paper": {"steps": 120_000, "eval_every": 10_000, "learning_rate": 1e-3, "precision": "bfloat16"},
+    },
+    middle="block4",
+    three=("block2", "block5", "block8"),
+    most_cuts=12,
+    kernels=(1, 3, 5, 7, 9),
+    samples=5000,
+    ran="CIFAR-10 at the paper's size, two pairs a curve; meant for one GPU",
+)  # fmt: skip
+SCALES = {s.name: s for s in (SMOKE, SMALL, FULL)}
+
+
+def scale(name: str) -> Scale:
+    """The scale of that name.
+
+    Raises:
+        StudyError: if there is none.
+    """
+    if name not in SCALES:
+        raise StudyError(f"There is no scale {name!r}: expected one of {', '.join(SCALES)}.")
+    return SCALES[name]

@@ -1,0 +1,47 @@
+"""Table 1: what CKA and stitching say of seeds, learning without labels, and more data, time and width."""
+
+from __future__ import annotations
+
+from .claims import all_of, near, negative
+from .fig2c import MORE as MORE_DATA
+from .fig3b import MORE as MORE_TIME
+from .fig3c import WIDEST
+from .fig6 import FREE_BELOW, LIKE, LIKE_SEED, SEEDS
+from .fig7 import DATA, TIME, WIDTH
+from .figure import Claim, Figure
+from .likeness import far
+
+FIGURE = Figure(
+    "table1",
+    "What CKA says, what stitching says",
+    "The paper's summary. CKA: different starts 'varies (can be 0)', learning without labels '0.35 to 0.9', more data, time or "
+    "width 'far (can be 0 for data, 0.7 for width)'. Stitching: 'close (up to 3 % error)', 'close (up to 5 % error)', 'better'.",
+    (
+        Claim(
+            "Different starts: stitching calls them close, up to 3 points.",
+            "a middle layer above 3 points",
+            near(SEEDS.label, level=3.0),
+        ),
+        Claim(
+            "Learning without labels: stitching calls it close, up to 5 points.",
+            "a middle layer above 5 points",
+            near(FREE_BELOW.label, level=5.0),
+        ),
+        Claim(
+            "More data, time and width: stitching calls them better.",
+            "a late layer that does not gain beyond its interval",
+            all_of(negative(MORE_DATA.label), negative(MORE_TIME.label), negative(WIDEST.label)),
+            ("honest",),
+        ),
+        Claim(
+            "More data, time and width: CKA calls them far.",
+            "a middle layer with a CKA of 0.9 or more",
+            all_of(far(DATA.label, like=0.9), far(TIME.label, like=0.9), far(WIDTH.label, like=0.9)),
+        ),
+    ),
+    (SEEDS, FREE_BELOW, MORE_DATA, MORE_TIME, WIDEST),
+    (LIKE_SEED, LIKE, DATA, TIME, WIDTH),
+    notes=(
+        "The table's rows are the curves and similarities of figures 2C, 3B, 3C, 6 and 7, gathered: nothing is run twice.",
+    ),
+)

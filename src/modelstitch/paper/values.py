@@ -1,0 +1,28 @@
+"""Values read off the figures of the paper (arXiv 2106.07682, about 0.3 points of reading error), to stand beside ours."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from importlib.resources import files
+
+SOURCE = "read off the figures of Bansal, Nakkiran and Barak (2021), arXiv 2106.07682, to about 0.3 points"
+
+
+@cache
+def _table() -> dict[str, list[tuple[float, float]]]:
+    text = files(__package__).joinpath("values.csv").read_text(encoding="utf-8")
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        found.setdefault(row["series"], []).append((float(row["x"]), float(row["value"])))
+    return found
+
+
+def series(name: str) -> list[tuple[float, float]]:
+    """(x, value) of one series: x is the fraction of layers from the bottom, or the index of a layer."""
+    return list(_table().get(name, []))
+
+
+def names() -> list[str]:
+    """The names of all series."""
+    return list(_table())

@@ -1,0 +1,45 @@
+"""A network with other weights uses the graph again where that is right, and is traced anew where it is not."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from modelstitch import Network
+from modelstitch.network import network as room
+from modelstitch.zoo.nets import build
+
+EXAMPLE = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+NET = "small-resnet?width=4&blocks=3"
+
+
+@pytest.fixture(scope="module")
+def first():
+    return Network(build(NET, seed=0).eval(), EXAMPLE, "first")
+
+
+def test_the_graph_is_used_again_and_gives_the_other_modules_output(first, monkeypatch):
+    other = build(NET, seed=1).eval()
+    before = first(EXAMPLE)
+    monkeypatch.setattr(room, "trace", None)  # a second trace would fail
+    second = first.replaced(other, "second")
+    assert second.name == "second"
+    assert first.name == "first"
+    assert torch.equal(second(EXAMPLE), other(EXAMPLE))
+    assert torch.equal(first(EXAMPLE), before)
+    for cut in second.cuts:
+        assert torch.equal(second.top(cut)(second.bottom(cut)(EXAMPLE)), other(EXAMPLE))
+    assert second.fingerprint() != first.fingerprint()
+
+
+@pytest.mark.parametrize("change", ["shape", "function"])
+def test_another_architecture_is_traced_anew(first, change):
+    if change == "shape":
+        other = build("small-resnet?width=6&blocks=3", seed=1).eval()
+    else:
+        other = copy.deepcopy(first.module)
+        other.pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    second = first.replaced(other)
+    assert torch.equal(second(EXAMPLE), other(EXAMPLE))
+    assert second.layer("block1").channels == other.stem[0].out_channels

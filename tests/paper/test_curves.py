@@ -1,0 +1,102 @@
+"""Curves from records, their intervals over pairs, and the judges on curves made by hand."""
+
+import base64
+
+import numpy as np
+import pytest
+
+from modelstitch.paper import claims
+from modelstitch.paper.curves import Curves, _hierarchical
+
+
+def bits(right):
+    return base64.b64encode(np.packbits(np.asarray(right, dtype=np.uint8)).tobytes()).decode()
+
+
+def record(
+    line="a", depth=0.5, value=1.0, low=None, high=None, control="pair", repeat=0, right=None, top="t", family="affine"
+):
+    end = {"name": top, "fingerprint": top, "layer": f"at {depth}", "depth": depth, "index": 0}
+    return {
+        "cell": f"{line}{depth}{control}{repeat}",
+        "config": {"control": control, "bottom": dict(end), "top": end, "family": family, "data": {"test": len(right or [])}},
+        "metrics": [{"metric": "penalty", "value": value, "low": low, "high": high, "unit": "points"}],
+        "correct": bits(right) if right is not None else "",
+        "paper": {"figure": "x", "scale": "smoke", "protocol": "honest", "line": line, "repeat": repeat},
+        "provenance": {},
+    }  # fmt: skip
+
+
+def curve(line, *points, **kwargs):
+    """Points (depth, value, low, high)."""
+    return [record(line, d, v, lo, hi, **kwargs) for d, v, lo, hi in points]
+
+
+def test_one_pair_keeps_its_own_interval():
+    (point,) = Curves([record(value=2.0, low=1.0, high=3.0)], "honest").points("a")
+    assert (point.value, point.low, point.high, point.seeds, point.sure) == (2.0, 1.0, 3.0, 1, True)
+
+
+def test_another_protocol_is_left_out():
+    assert Curves([record()], "paper").points("a") == []
+
+
+def test_two_pairs_are_drawn_before_examples():
+    generator = np.random.default_rng(0)
+    top = [generator.random(400) < 0.9 for _ in range(2)]
+    stitched = [generator.random(400) < share for share in (0.9, 0.6)]
+    rows = []
+    for repeat in (0, 1):
+        value = 100 * (top[repeat].mean() - stitched[repeat].mean())
+        rows.append(record(value=value, repeat=repeat, right=stitched[repeat].tolist(), top=f"t{repeat}"))
+        rows.append(record(f"t{repeat}", control="donor", repeat=repeat, right=top[repeat].tolist(), top=f"t{repeat}"))
+    (point,) = Curves(rows, "honest").points("a")
+    values = sorted(r["metrics"][0]["value"] for r in rows if r["config"]["control"] == "pair")
+    assert point.seeds == 2
+    assert point.value == pytest.approx(sum(values) / 2)
+    assert point.low < values[0] + 2  # a draw of one pair twice
+    assert point.high > values[1] - 2
+
+
+def test_the_interval_over_pairs_agrees_with_drawing_one_by_one():
+    generator = np.random.default_rng(1)
+    deltas = 100.0 * generator.integers(-1, 2, size=(3, 200))
+    low, high = _hierarchical(deltas)
+    means = []
+    for _ in range(4000):
+        examples = generator.integers(0, 200, 200)
+        pairs = generator.integers(0, 3, 3)
+        means.append(deltas[pairs][:, examples].mean())
+    slow = np.quantile(means, [0.025, 0.975])
+    assert (low, high) == pytest.approx(tuple(slow), abs=1.0)
+
+
+LOW = [(0.3, 1.0, 0.0, 2.0), (0.6, 2.0, 1.0, 3.0)]
+HIGH = [(0.3, 9.0, 8.0, 10.0), (0.6, 20.0, 18.0, 22.0)]
+
+
+@pytest.mark.parametrize(
+    ("judge", "rows", "word"),
+    [
+        (claims.near("a", level=5.0), curve("a", *LOW), "holds"),
+        (claims.near("a", level=1.5), curve("a", *LOW), "holds in part"),
+        (claims.near("a", level=5.0), curve("a", *HIGH), "not at this scale"),
+        (claims.near("b", level=5.0), curve("a", *LOW), "not measured"),
+        (claims.rising("a"), curve("a", *HIGH), "holds"),
+        (claims.rising("a"), curve("a", (0.3, 5.0, 4.0, 6.0), (0.6, 5.1, 4.0, 6.0)), "not at this scale"),
+        (claims.below("a", "b"), curve("a", *LOW) + curve("b", *HIGH), "holds"),
+        (claims.below("b", "a"), curve("a", *LOW) + curve("b", *HIGH), "not at this scale"),
+        (claims.below("a", "a", control="self"), curve("a", *LOW) + curve("a", *HIGH, control="self"), "holds"),
+        (claims.negative("a"), curve("a", (0.9, -2.0, -3.0, -1.0)), "holds"),
+        (claims.negative("a"), curve("a", (0.9, -2.0, -3.0, 1.0)), "not at this scale"),
+        (claims.positive("a"), curve("a", *HIGH), "holds"),
+        (claims.all_of(claims.positive("a"), claims.near("a", level=5.0)), curve("a", *HIGH), "holds in part"),
+    ],
+)
+def test_judges(judge, rows, word):
+    assert judge(Curves(rows, "honest")).word == word
+
+
+def test_a_verdict_names_the_place_nearest_to_refuting():
+    sentence = claims.near("a", level=5.0)(Curves(curve("a", *LOW), "honest")).sentence
+    assert sentence == "At most 5.0 points at 2 of 2 places; nearest to refuting: +2.0 [+1.0, +3.0] at at 0.6 (a)."

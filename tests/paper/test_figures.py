@@ -1,0 +1,67 @@
+"""Every figure is whole: it loads without torch, its claims judge, its names are its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+from modelstitch.errors import StudyError
+from modelstitch.paper import values
+from modelstitch.paper.catalogue import FIGURES, figure
+from modelstitch.paper.curves import Curves
+from modelstitch.paper.figure import Model
+from modelstitch.paper.probes import KINDS
+from modelstitch.paper.scales import SCALES
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_says_what_it_claims_and_what_would_refute_it(name):
+    shown = figure(name)
+    assert shown.name == name
+    assert shown.claims
+    labels = [line.label for line in shown.lines] + [probe.label for probe in shown.probes]
+    assert len(labels) == len(set(labels))
+    for claim in shown.claims:
+        assert claim.text.endswith(".")
+        assert claim.refuted_by
+        assert not claim.refuted_by.endswith(".")
+        assert claim.judge(Curves([], "honest")).word == "not measured"
+    for scale in SCALES.values():
+        for model in (m for line in shown.lines for m in (line.bottom, line.top) if not m.file):
+            assert scale.net(model.net)
+    for line in shown.lines:
+        assert not line.paper or values.series(line.paper), line.paper
+    for probe in shown.probes:
+        assert probe.kind in KINDS
+        assert not probe.paper or values.series(probe.paper), probe.paper
+
+
+def test_figures_load_without_torch():
+    code = (
+        "import sys\nfrom modelstitch.paper.catalogue import FIGURES, figure\nfrom modelstitch.paper import gallery\n"
+        "[figure(n) for n in FIGURES]\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_different_models_have_different_names():
+    kinds = [
+        Model(), Model(seed=1), Model("half"), Model(samples=0.5), Model(samples=0.5, part=1), Model(labels="random-10"),
+        Model(time=2.0), Model(time=2.0, at=1.0), Model(method="simclr"), Model(change="re-initialised"),
+    ]  # fmt: skip
+    assert len({m.name for m in kinds}) == len(kinds)
+
+
+@pytest.mark.parametrize(("repeats", "seeds"), [(1, [(0, 1)]), (2, [(0, 1), (1, 0)]), (3, [(0, 1), (1, 2), (2, 0)])])
+def test_seeds_go_round_between_repeats(repeats, seeds):
+    found = [(Model(seed=0).turned(r, repeats).seed, Model(seed=1).turned(r, repeats).seed) for r in range(repeats)]
+    assert found == seeds
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("1", "cartoon"), ("2d", "did you mean '2"), ("nothing at all", "expected one of 2a, 2b")],
+)
+def test_other_names_are_refused(name, text):
+    with pytest.raises(StudyError, match=text):
+        figure(name)

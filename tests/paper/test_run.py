@@ -1,0 +1,117 @@
+"""A figure runs, continues, is judged from its records alone; mistakes are named."""
+
+import dataclasses
+import shutil
+
+import pytest
+from tiny import TINY, tiny_job
+
+from modelstitch.errors import DataError, SourceError, StudyError
+from modelstitch.paper import gallery
+from modelstitch.paper.catalogue import FIGURES, figure
+from modelstitch.paper.data import load
+from modelstitch.paper.figure import Model
+from modelstitch.paper.run import run_figure
+from modelstitch.paper.scales import SMALL, SMOKE
+from modelstitch.study import run as study_run
+from modelstitch.zoo import donors
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Figure 5 at the smallest scale: folder, records, page."""
+    out = tmp_path_factory.mktemp("paper")
+    records = run_figure(figure("5"), tiny_job(out))
+    return out, records, gallery.keep(records, figure("5"), out / "pages")
+
+
+def test_a_figure_has_its_controls_and_both_protocols(done):
+    _, records, _ = done
+    controls = {(r["paper"]["protocol"], r["config"]["control"]) for r in records}
+    assert {("honest", c) for c in ("pair", "self", "class-noise")} <= controls
+    assert ("paper", "pair") in controls
+    assert ("", "donor") in controls
+    assert ("", "similarity") in controls
+    random = {r["config"]["bottom"]["name"] for r in records if r["paper"]["line"] == "random bottom"}
+    assert "base, re-initialised, seed 1" in random
+
+
+def test_a_second_run_trains_and_fits_nothing(done, monkeypatch):
+    out, records, _ = done
+    monkeypatch.setattr(donors, "train", None)
+    monkeypatch.setattr(study_run.local, "run", lambda groups, *_: [] if not groups else pytest.fail("cells run again"))
+    again = run_figure(figure("5"), tiny_job(out))
+    assert [r["cell"] for r in again] == [r["cell"] for r in records]
+
+
+def test_a_killed_run_is_continued(done, tmp_path):
+    out, records, _ = done
+    shutil.copytree(out, tmp_path / "copy")
+    lost = next(r["cell"] for r in records if r["config"]["control"] == "pair")
+    (tmp_path / "copy" / "cells" / f"{lost}.json").unlink()
+    again = run_figure(figure("5"), tiny_job(tmp_path / "copy"))
+    assert [r["cell"] for r in again] == [r["cell"] for r in records]
+
+
+def test_the_page_is_made_from_the_records_alone(done, tmp_path):
+    out, _, page = done
+    shutil.copy(out / "pages" / "5.parquet", tmp_path)
+    again = gallery.write_page(figure("5"), tmp_path)
+    assert again.read_bytes() == page.read_bytes()
+    assert (tmp_path / "5.svg").read_bytes() == (out / "pages" / "5.svg").read_bytes()
+    text = page.read_text()
+    assert "modelstitch paper 5 --scale tiny" in text
+    assert "honest protocol: **" in text
+    index = gallery.write_index(tmp_path).read_text()
+    assert f"Not run at this scale: {', '.join(n for n in FIGURES if n != '5')}." in index
+
+
+def test_another_scale_may_not_use_the_folder(done):
+    out, _, _ = done
+    with pytest.raises(StudyError, match="made by another study: expected scale"):
+        tiny_job(out, dataclasses.replace(TINY, name="other"))
+
+
+def test_a_gallery_without_records_is_refused(tmp_path):
+    with pytest.raises(StudyError, match=r"no records of figure 5 .* expected 5.parquet"):
+        gallery.write_page(figure("5"), tmp_path)
+    with pytest.raises(StudyError, match="There are no records"):
+        gallery.write_index(tmp_path)
+
+
+def test_a_share_without_a_class_is_refused(tmp_path):
+    job = tiny_job(tmp_path)
+    with pytest.raises(DataError, match=r"holds no sample of class \d: expected all 10 classes"):
+        job.workshop.own(Model(samples=0.04))
+    with pytest.raises(DataError, match="is none"):
+        job.workshop.own(Model(samples=0.001))
+
+
+def test_a_donor_of_another_recipe_in_the_cache_is_named(tmp_path):
+    job = tiny_job(tmp_path)
+    folder = job.workshop.donor(Model()).folder
+    card = folder / "card.json"
+    card.write_text(card.read_text().replace('"lr": 0.2', '"lr": 0.3'))
+    with pytest.raises(SourceError, match="was made otherwise: its recipe"):
+        tiny_job(tmp_path).workshop.donor(Model())
+
+
+@pytest.mark.parametrize(
+    ("spec", "scale", "text"),
+    [
+        ("cifar10", SMALL, r"needs data: expected CIFAR-10 .* --data parquet:DIR"),
+        ("parquet:nowhere", SMALL, r"no folder 'nowhere'.*expected CIFAR-10 .* --data cifar10:DIR"),
+        ("nothing", SMOKE, "The data 'nothing' is not known"),
+    ],
+)
+def test_missing_data_say_what_to_fetch(spec, scale, text):
+    with pytest.raises(DataError, match=text):
+        load(spec, scale)
+
+
+def test_checkpoints_of_ones_own_are_asked_for(tmp_path):
+    model = Model("base", file="DINO")
+    with pytest.raises(SourceError, match=r"expected --checkpoints DIR with DINO.safetensors"):
+        tiny_job(tmp_path / "a").workshop.network(model)
+    with pytest.raises(SourceError, match="There are no weights of DINO"):
+        tiny_job(tmp_path / "b", checkpoints=tmp_path).workshop.network(model)
