@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from modelstitch import memory
@@ -51,3 +54,24 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 def test_where_nothing_is_known_nothing_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
     memory.require(10**18, "Sums", "choose fewer")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
+def test_a_kept_heap_pays_for_its_pages_once():
+    code = (
+        "import resource, sys, numpy as np\n"
+        "from modelstitch.memory import keep_heap\n"
+        "if sys.argv[1] == 'keep': assert keep_heap()\n"
+        "def faults():\n    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(3): np.ones(2**23)\n"
+        "start = faults()\n"
+        "for _ in range(5): np.ones(2**23)\n"
+        "print(faults() - start)\n"
+    )
+    kept, default = (int(subprocess.check_output([sys.executable, "-c", code, how])) for how in ("keep", "default"))
+    assert kept < default / 10
+
+
+def test_a_users_own_heap_setting_is_left_alone(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    assert not memory.keep_heap()

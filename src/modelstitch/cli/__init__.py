@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from ..errors import StitchError
+from ..memory import keep_heap
 
 _COMMANDS = {
     "demo": ("demo", "Train small donors on real digits, stitch every block, write a report."),
@@ -48,6 +49,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: a user's mistake is one sentence on stderr and exit code 2, an interrupt 130."""
+    keep_heap()
     try:
         code = cli.main(standalone_mode=False)
     except StitchError as error:

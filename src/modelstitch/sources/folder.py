@@ -65,7 +65,9 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     base = parts["fit"] or root
     classes = sorted(path.name for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(classes) < 2:
-        raise DataError(f"The folder {str(base)!r} has {len(classes)} sub-folders: expected one for each class.")
+        raise DataError(
+            f"The folder {str(base)!r} has {len(classes)} sub-folder(s): expected two or more, one for each class."
+        )
     train, labels = _list(base, classes)
     pick = torch.arange(len(train))
     if parts["test"] is not None and parts["fit"] is not None:

@@ -1,0 +1,81 @@
+"""What a user's mistake looks like on the command line: one sentence on stderr, exit code 2, nothing lost."""
+
+import sys
+
+import pytest
+from PIL import Image
+
+from modelstitch import cli
+
+NET = "zoo:small-resnet?width=4"
+ONE_SEAM = ["stitch", f"{NET}@block1", f"{NET}@block1", "--steps", "1"]
+
+
+def run(monkeypatch, capfd, *args):
+    """(exit code, standard output, standard error) of one command."""
+    monkeypatch.setattr(sys, "argv", ["modelstitch", *args])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code, *capfd.readouterr()
+
+
+@pytest.fixture
+def one_class(tmp_path):
+    folder = tmp_path / "images" / "only"
+    folder.mkdir(parents=True)
+    for i in range(12):
+        Image.new("RGB", (8, 8), (i, i, i)).save(folder / f"{i}.png")
+    return f"folder:{folder.parent}"
+
+
+@pytest.mark.parametrize(("args", "words"), [
+    ([*ONE_SEAM[:1], f"{NET}@blok1", f"{NET}@block1"], "has no layer 'blok1': did you mean 'block1'"),
+    (["stitch", f"{NET}@block1.conv1", f"{NET}@block1"], "is not an exact cut: bypassed by"),
+    (["stitch", NET, NET], "names no layer: expected MODEL@LAYER"),
+    (["compare", "zoo:small-resnett", NET], "did you mean 'small-resnet'"),
+    (["compare", NET, NET, "--data", "digitz"], "'digitz' is not known: expected one of digits"),
+    (["compare", NET, NET, "--data", "folder:nowhere"], "nowhere"),
+    (["layers", "nothing:here"], "nothing"),
+    (["status", "nowhere"], "nowhere"),
+])  # fmt: skip
+def test_a_mistake_is_one_sentence(monkeypatch, capfd, tmp_path, args, words):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(monkeypatch, capfd, *args)
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_data_of_one_class(monkeypatch, capfd, tmp_path, one_class):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(monkeypatch, capfd, *ONE_SEAM, "--data", one_class)
+    assert code == 2
+    assert "expected two or more, one for each class" in err
+
+
+def test_an_output_folder_that_cannot_be(monkeypatch, capfd, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    code, _, err = run(monkeypatch, capfd, "compare", NET, NET, "--out", str(tmp_path / "file" / "x"))
+    assert code == 2
+    assert "choose another folder" in err
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_folder_of_another_study(monkeypatch, capfd, tmp_path):
+    common = ["compare", NET, NET, "--layers", "block1", "--control", "none", "--one-way", "--out", str(tmp_path / "c")]
+    assert run(monkeypatch, capfd, *common, "--steps", "1")[0] == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()}
+    code, _, err = run(monkeypatch, capfd, *common, "--steps", "2")
+    assert code == 2
+    assert "was made by another study: expected fit" in err
+    assert {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()} == before
+
+
+def test_ctrl_c_says_what_stays(monkeypatch, capfd):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("modelstitch.sources.data.load_data", interrupt)
+    code, _, err = run(monkeypatch, capfd, *ONE_SEAM)
+    assert code == 130
+    assert "what is finished is kept, the same command continues" in err
