@@ -48,7 +48,7 @@ def test_seeded_split_is_disjoint_and_the_test_part_does_not_move(tmp_path):
 
 def test_sizes_and_refusals(tmp_path):
     fill(tmp_path / "a", 10)
-    with pytest.raises(DataError, match="has 1 sub-folder.s.: expected two or more, one for each class"):
+    with pytest.raises(DataError, match=r"has 1 sub-folder.s.: expected two or more, one for each class"):
         load_data(f"folder:{tmp_path}")
     fill(tmp_path / "b", 10, size=(12, 8))
     mixed = load_data(f"folder:{tmp_path}")
