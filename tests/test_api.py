@@ -74,7 +74,9 @@ def test_compare_visits_every_block_both_ways_with_controls(pair, digits, tmp_pa
     for one, other in ((bottom, top), (top, bottom)):
         rows = penalties.filter(bottom=one.name, top=other.name, control="pair")
         assert rows["top_layer"].to_list() == other.blocks
-    assert set(penalties["control"]) == {"pair", "self", "random", "identity", "class-noise", "shuffled"}
+    assert set(penalties["control"]) == {
+        "pair", "self", "random", "identity", "class-noise", "class-noise-strong", "shuffled",
+    }  # fmt: skip
     html = result.report(tmp_path / "r.html").read_text()
     assert "<svg" in html
     assert "<script" not in html

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from modelstitch.errors import DataError, MeasureError, NonFiniteError
-from modelstitch.measure import Outcome, Tally, agreement, bootstrap, example_losses, penalty
+from modelstitch.measure import Outcome, Tally, agreement, bootstrap, chance_agreement, example_losses, penalty
 
 
 def outcome(right, ids=None):
@@ -41,6 +41,18 @@ def test_penalty_is_the_difference_and_pairs_examples():
     assert estimate.low < 0 < estimate.high
     same = penalty(one, one)
     assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_chance_agreement_is_that_of_shuffled_answers():
+    generator = torch.Generator().manual_seed(0)
+    one, other = outcome([True] * 400), outcome([True] * 400)
+    one.predictions = torch.randint(0, 3, (400,), generator=generator)
+    other.predictions = torch.randint(0, 5, (400,), generator=generator).clamp(max=3)
+    slow = [
+        float((one.predictions == other.predictions[torch.randperm(400, generator=generator)]).double().mean())
+        for _ in range(2000)
+    ]
+    assert chance_agreement(one, other).value == pytest.approx(100 * np.mean(slow), abs=0.3)
 
 
 def test_bootstrap_agrees_with_plain_resampling():

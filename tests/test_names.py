@@ -6,7 +6,7 @@ import modelstitch
 
 INTENDED = {
     "Network", "Layer", "load",
-    "stitch", "compare", "compare_many", "Comparison", "Stitched", "similarity", "matrix",
+    "stitch", "compare", "compare_many", "Comparison", "Stitched", "similarity", "matrix", "paired_test",
     "Data", "Batch", "load_data",
     "Moments", "Stitcher", "FAMILIES", "MEASURES", "check_stitcher", "check_similarity",
     "Seam", "StitchError", "__version__",

@@ -23,6 +23,7 @@ _PLACES = {
     "Stitched": "stitched",
     "similarity": "layerwise",
     "matrix": "crossing",
+    "paired_test": "statistics",
     # data
     "Data": "sources.data",
     "Batch": "sources.data",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .notation import Seam
     from .sources.data import Batch, Data, load_data
     from .sources.models import load
+    from .statistics import paired_test
     from .stitched import Stitched
     from .stitchers import FAMILIES, Stitcher, check_stitcher
 

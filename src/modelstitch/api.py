@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import StitchError
 from .fit.options import fit_spec
+from .fit.tensorboard import watching
 from .network import Network
 from .notation import Seam, parse
 from .sources.data import Data
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-CONTROLS = ("self", "random", "identity", "class-noise", "shuffled")
+CONTROLS = ("self", "other-seed", "random", "identity", "class-noise", "class-noise-strong", "shuffled")
+OFFERED = (*CONTROLS, "recalibration")
 
 
 def stitch(
@@ -37,6 +39,7 @@ def stitch(
     normalisation: str = "frozen",
     device: str = "auto",
     tell: Tell | None = None,
+    tensorboard: str | Path | None = None,
     **fit: Any,
 ) -> Stitched:
     """Fit one stitch and measure it on the test split.
@@ -53,6 +56,7 @@ def stitch(
             (estimated anew through the stitched path, on a copy), or "batch" (what the paper's code did).
         device: "cpu", "cuda" or "auto".
         tell: hears of progress: (what, done, of how many).
+        tensorboard: a folder for the curves of the fit (extra ``tensorboard``).
         **fit: fields of the fit options: steps, batch_size, learning_rate, init, ...
 
     Returns:
@@ -68,8 +72,9 @@ def stitch(
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
     axes = Axes((where,), (family,), (objective,), (), (seed,), spec, normalisation)
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data))
-    bench = Bench(named, data, spec, pick_device(device))
-    fitted = run_sweep(cells, bench, tell=tell)[0]
+    with watching(tensorboard) as watch:
+        bench = Bench(named, data, spec, pick_device(device), watch=watch)
+        fitted = run_sweep(cells, bench, tell=tell)[0]
     stream = fitted.stream
     assert stream.stitcher is not None
     return Stitched(
@@ -88,11 +93,13 @@ def compare(
     objective: str | Sequence[str] = "task",
     controls: Sequence[str] = CONTROLS,
     seeds: Sequence[int] = (0,),
+    other_seeds: Mapping[str, Network] | None = None,
     both: bool = True,
     out: str | Path | None = None,
     normalisation: str = "frozen",
     device: str = "auto",
     tell: Tell | None = None,
+    tensorboard: str | Path | None = None,
     **fit: Any,
 ) -> Comparison:
     """Stitch two networks at all matching layers, in both directions, with the controls.
@@ -100,10 +107,15 @@ def compare(
     Args:
         layers: "matching", "all" (every block cut to every block cut), or seams.
         family, objective: one or several, as for :func:`stitch`.
-        controls: of "self", "random", "identity", "class-noise", "shuffled".
+        controls: of "self", "other-seed" (where ``other_seeds`` has one for the top), "random", "identity",
+            "class-noise", "class-noise-strong" (three times the noise), "shuffled", and, not by default, "recalibration" (no
+            map, only BatchNorm statistics re-estimated).
         seeds: one sweep for each.
+        other_seeds: {name of a top: the same architecture trained from another seed}.
         both: also top -> bottom.
         out: a folder that keeps finished cells; the same call again does only what is missing.
+        normalisation, device, tell, tensorboard: as for :func:`stitch`.
+        **fit: as for :func:`stitch`; ``samples`` may be several numbers: a curve over the stitcher's fit examples.
 
     Raises:
         StitchError: as :func:`stitch`; StudyError if ``out`` was made by another comparison.
@@ -112,7 +124,8 @@ def compare(
     pairs = [(below.name, above.name)] + ([(above.name, below.name)] if both else [])
     return compare_many(
         [below, above], pairs, data, layers=layers, family=family, objective=objective, controls=controls,
-        seeds=seeds, out=out, normalisation=normalisation, device=device, tell=tell, **fit,
+        seeds=seeds, other_seeds=other_seeds, out=out, normalisation=normalisation, device=device, tell=tell,
+        tensorboard=tensorboard, **fit,
     )  # fmt: skip
 
 
@@ -126,20 +139,26 @@ def compare_many(
     objective: str | Sequence[str] = "task",
     controls: Sequence[str] = CONTROLS,
     seeds: Sequence[int] = (0,),
+    other_seeds: Mapping[str, Network] | None = None,
     out: str | Path | None = None,
     normalisation: str = "frozen",
     device: str = "auto",
     tell: Tell | None = None,
+    tensorboard: str | Path | None = None,
     **fit: Any,
 ) -> Comparison:
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
-    unknown = [c for c in controls if c not in CONTROLS]
+    unknown = [c for c in controls if c not in OFFERED]
     if unknown:
-        raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(CONTROLS)}.")
+        raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(OFFERED)}.")
+    others = dict(other_seeds or {})
+    samples = _numbers(fit)
     axes = Axes(
         layers if isinstance(layers, str) else tuple(layers),
-        _several(family), _several(objective), tuple(controls), tuple(seeds), fit_spec(fit), normalisation,
+        _several(family), _several(objective), tuple(controls), tuple(seeds), fit_spec(fit), normalisation, samples,
+        tuple((top, describe_donor(network)) for top, network in others.items()),
     )  # fmt: skip
+    networks = [*networks, *(n for n in others.values() if n not in networks)]
     spec = {
         "donors": {n.name: n.fingerprint() for n in networks},
         "pairs": [list(p) for p in pairs],
@@ -151,9 +170,12 @@ def compare_many(
         "seeds": list(axes.seeds),
         "normalisation": normalisation,
         "fit": axes.fit.model_dump(mode="json"),
+        **({"samples": list(samples)} if samples else {}),
+        **({"other seeds": {top: network.name for top, network in others.items()}} if others else {}),
     }
     store = Store(out, spec) if out is not None else None
-    records = run(networks, pairs, data, axes, store=store, device=device, tell=tell)
+    with watching(tensorboard) as watch:
+        records = run(networks, pairs, data, axes, store=store, device=device, tell=tell, watch=watch)
     return Comparison(records, spec)
 
 
@@ -171,26 +193,39 @@ class Comparison:
 
         return frame(self.records)
 
+    @property
+    def pooled(self) -> pl.DataFrame:
+        """One row a seam, setting and control, over all pairs and seeds: value, hierarchical interval, n of each.
+
+        Columns besides: the normalised penalty with its interval on rows of pairs, or the reason why it is empty.
+        """
+        from .report.pooled import pooled
+
+        return pooled(self.records)
+
     def figure(self, what: str = "penalty", *, pair: tuple[str, str] | None = None) -> Figure:
-        """A matplotlib figure: "penalty" (against depth, with controls), "matrix", or "ladder".
+        """A matplotlib figure: "penalty" (against depth, with controls), "matrix", "ladder", or "samples".
 
         Args:
             pair: (bottom, top); the first pair by default.
         """
-        from .report.figures import ladder_figure, penalty_figure
-        from .report.frame import panel
+        from .report.figures import ladder_figure, penalty_figure, samples_figure
+        from .report.frame import panel, settings
         from .report.heatmaps import matrix_figure
+        from .report.pooled import settled
 
-        table = self.frame
+        table = settled(self.frame, self.records)
         bottom, top = pair or (str(self.spec["pairs"][0][0]), str(self.spec["pairs"][0][1]))
         rows = panel(table, bottom, top)
         if what == "penalty":
-            return penalty_figure(rows, bottom, top)
+            return penalty_figure(panel(table, bottom, top, settings(table)[0]), bottom, top)
         if what == "matrix":
             return matrix_figure(rows, bottom, top, ["penalty", "cka", "r2"])
         if what == "ladder":
             return ladder_figure(rows, bottom, top)
-        raise StitchError(f"The figure {what!r} is unknown: expected 'penalty', 'matrix' or 'ladder'.")
+        if what == "samples":
+            return samples_figure(rows, bottom, top)
+        raise StitchError(f"The figure {what!r} is unknown: expected 'penalty', 'matrix', 'ladder' or 'samples'.")
 
     def report(self, path: str | Path, *, title: str = "Stitching report", command: str | None = None) -> Path:
         """Write the inert HTML page."""
@@ -210,6 +245,18 @@ class Comparison:
 
 def _seam(at: str | tuple[str, str]) -> Seam:
     return parse(at) if isinstance(at, str) else Seam("", at[0], "", at[1])
+
+
+def _numbers(fit: dict[str, Any]) -> tuple[int, ...]:
+    """Take several numbers of fit examples out of the fit options; none where there is one number or none."""
+    value = fit.get("samples")
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return ()
+    numbers = [fit_spec({**fit, "samples": n}).samples for n in value]
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise StitchError(f"The curve of fit examples samples={list(value)} needs distinct numbers, one at least.")
+    del fit["samples"]
+    return tuple(n for n in numbers if n is not None)
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

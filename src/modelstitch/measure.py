@@ -178,6 +178,14 @@ def agreement(one: Outcome, other: Outcome) -> Estimate:
     return Estimate(100.0 * float((one.predictions == other.predictions).double().mean()), unit="percent")
 
 
+def chance_agreement(one: Outcome, other: Outcome) -> Estimate:
+    """The agreement, in percent, that the two networks' class frequencies would give if their answers were unrelated."""
+    check_paired(one, other)
+    most = int(max(one.predictions.max(), other.predictions.max())) + 1
+    shares = [torch.bincount(o.predictions, minlength=most).double() / len(o.predictions) for o in (one, other)]
+    return Estimate(100.0 * float(shares[0] @ shares[1]), unit="percent")
+
+
 def check_paired(one: Outcome, other: Outcome) -> None:
     """Refuse outcomes of different samples or orders.
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any
 
+import numpy as np
+
+from modelstitch.study.examples import pack
 from modelstitch.study.store import cell_hash
 
 LAYERS = ("stem", "stage1.0", "stage2.0", "stage3.0", "pool", "fc_in")
 CONTROLS = ("pair", "self", "random", "identity", "class-noise", "shuffled")
+MORE = (*CONTROLS, "recalibration", "class-noise-strong")
 
 
 def expected(control: str, depth: float, seed: int = 0) -> float:
@@ -21,6 +26,8 @@ def expected(control: str, depth: float, seed: int = 0) -> float:
         "identity": 84 + 4 * wiggle,
         "class-noise": 70 * (1 - depth) ** 1.5 + 6,
         "shuffled": 88 + wiggle,
+        "recalibration": 60 + wiggle,
+        "class-noise-strong": 80 * (1 - depth) + 12,
     }[control]
 
 
@@ -36,6 +43,8 @@ def make_records(
     ood: float = 1.1,
     interval: bool = True,
     seeds: Sequence[int] = (0,),
+    samples: Sequence[int | None] = (None,),
+    examples: int = 0,
 ) -> list[dict[str, Any]]:
     """Every ordered pair at every matching layer, with its controls."""
     records = {}
@@ -49,20 +58,27 @@ def make_records(
                         if i != j and not (full_matrix and control == "pair"):
                             continue
                         for family in families if control == "pair" else families[-1:]:
-                            for seed in seeds:
+                            for seed, asked in product(seeds, samples):
                                 depth = (j + 1) / len(layers)
                                 worth = penalty(control, depth, seed) + 12 * abs(i - j)
                                 if penalty is expected and control == "random":
                                     worth *= 1 + 0.08 * donors.index(bottom)
                                 if control == "pair" and len(families) > 1:
                                     worth += 20 * (len(families) - 1 - families.index(family))
-                                name = "class-noise" if control == "class-noise" else bottom
+                                name = control if control.startswith("class-noise") else bottom
                                 record = _record(
                                     (name, low, i), (top, high, j), len(layers), control, family, seed,
-                                    worth, half if interval else None, ood, len(donors)
+                                    worth, half if interval else None, ood, len(donors), asked, examples,
                                 )  # fmt: skip
                                 records[record["cell"]] = record
     return list(records.values())
+
+
+def _examples(penalty: float, n: int, seed: int) -> dict[str, Any]:
+    """Examples whose mean penalty is nearest to the wanted one; another seed errs on others."""
+    wrong = np.random.default_rng(seed).permutation(n) < round(abs(penalty) * n / 100)
+    some, none = 100.0 * wrong, np.zeros(n)
+    return pack(*((some, none) if penalty > 0 else (none, some)), np.ones(n), "points")
 
 
 def _record(
@@ -76,17 +92,19 @@ def _record(
     half: float | None,
     ood: float,
     donors: int,
+    samples: int | None,
+    examples: int,
 ) -> dict[str, Any]:
     ends = [
         {"name": name, "fingerprint": f"{name}-print", "layer": layer, "depth": (i + 1) / n, "index": i}
         for name, layer, i in (bottom, top)
     ]
-    if control == "class-noise":
+    if control.startswith("class-noise"):
         ends[0]["depth"] = ends[0]["index"] = None
     config = {
         "bottom": ends[0],
         "top": ends[1],
-        "family": "identity" if control == "identity" else family,
+        "family": "identity" if control in ("identity", "recalibration") else family,
         "objective": "none" if control == "identity" else "task",
         "init": "closed",
         "control": control,
@@ -100,7 +118,7 @@ def _record(
             "augment": "none",
         },
         "normalisation": "frozen",
-        "fit": {"batch_size": 128, "steps": 200, "learning_rate": 0.001},
+        "fit": {"batch_size": 128, "steps": 200, "learning_rate": 0.001, "samples": samples},
     }
 
     def metric(name: str, value: float, unit: str, wide: float | None = None) -> dict[str, Any]:
@@ -126,6 +144,7 @@ def _record(
             metric("parameters", sizes.get(config["family"], 1056), "count"),
         ],
         "correct": "gA==",
+        **({"examples": _examples(penalty, examples, seed)} if examples else {}),
         "notes": ["stopped: no gain in 5 looks"] if control == "pair" else [],
         "provenance": {
             "modelstitch": "0.1.0",

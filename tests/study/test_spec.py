@@ -64,7 +64,10 @@ def test_a_spec_does_not_change():
         ({"fit": {"stesp": 5}}, "fit.stesp is unknown; did you mean 'steps'?"),
         ({"layer": "all"}, "layer is unknown; did you mean 'layers'?"),
         ({"donors": {"a": {"weigths": "w", "model": "zoo:x"}}}, "did you mean 'weights'?"),
-        ({"objectives": ["labels"]}, "objectives.0: expected 'match', 'task', 'distill' or 'downstream'"),
+        (
+            {"objectives": ["labels"]},
+            "objectives.0: expected 'match', 'task', 'distill', 'downstream' or 'downstream+task'",
+        ),
         ({"objectives": []}, "objectives: expected a list with at least one entry, found []."),
         ({"seeds": [1, 1]}, "seeds: expected a list without repetitions, found [1, 1]."),
         ({"seeds": 3}, "seeds: expected a list, found 3."),

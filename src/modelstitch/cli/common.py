@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..study.canonical import Record
     from ..study.sweep import Tell
 
+_OF_THE_TOP = ("self", "other-seed", "class-noise", "class-noise-strong")
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 FAMILIES_HELP = (
@@ -48,11 +50,30 @@ def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--batch-size", type=click.IntRange(1), help="Examples per step."),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Of Adam."),
         click.option("--init", type=click.Choice(["closed", "random"]), help="Start from the closed form or at random."),
-        click.option("--fit-samples", "samples", type=click.IntRange(1), help="Fit examples used; all by default."),
+        click.option("--fit-samples", "samples", callback=_samples,
+                     help="Fit examples used, all by default; 100,1000,... compares several."),
+        click.option("--normalisation", type=click.Choice(["frozen", "recalibrated", "batch"]),
+                     help="What BatchNorm does in the stitched model: the donors' statistics (default), re-estimated, or "
+                     "overwritten while fitting."),
+        click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Of the objective distill."),
+        click.option("--tensorboard", type=click.Path(path_type=Path, file_okay=False), help="Folder for fit curves."),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def _samples(ctx: click.Context, option: click.Parameter, value: str | None) -> int | list[int] | None:
+    """One number, or several with commas between."""
+    if value is None:
+        return None
+    try:
+        numbers = [int(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise click.BadParameter(f"expected numbers of examples such as 1000 or 100,1000,10000, found {value!r}.")
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def fit_values(**values: Any) -> dict[str, Any]:
@@ -121,43 +142,53 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
 
 def penalty_tables(records: Sequence[Record]) -> None:
     """Print the penalties of every pair by layer, the controls beside them."""
-    by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, Record]]] = {}
+    by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, list[Record]]]] = {}
+    several = len({record["config"]["fit"]["samples"] for record in records}) > 1
     for record in records:
         config = record["config"]
-        if config["control"] in ("self", "class-noise"):
+        if config["control"] in _OF_THE_TOP:
             continue
         place = (config["top"]["index"], config["bottom"]["layer"], config["top"]["layer"])
         pair = by_pair.setdefault((config["bottom"]["name"], config["top"]["name"]), {})
-        pair.setdefault(place, {})[_column(config)] = record
+        pair.setdefault(place, {}).setdefault(_column(config, several), []).append(record)
     for record in records:  # controls of the top alone stand beside every pair with that top
         config = record["config"]
-        if config["control"] in ("self", "class-noise"):
+        if config["control"] in _OF_THE_TOP:
             for (_, top), places in by_pair.items():
                 for (_, _, layer), cells in places.items():
                     if top == config["top"]["name"] and layer == config["top"]["layer"]:
-                        cells[_column(config)] = record
+                        cells.setdefault(_column(config, several), []).append(record)
     for (bottom, top), places in by_pair.items():
         columns = list(dict.fromkeys(name for cells in places.values() for name in cells))
         body = []
         for (_, below, above), cells in sorted(places.items()):
             seam = above if below == above else f"{below} -> {above}"
-            body.append([seam, *(_penalty(cells.get(name)) for name in columns)])
+            body.append([seam, *(_penalty(cells.get(name, [])) for name in columns)])
         unit = _unit(records)
         table(["layer", *columns], body, f"{bottom} -> {top}: penalty in {unit} (negative: better than the top itself)")
 
 
-def _column(config: dict[str, Any]) -> str:
+def _column(config: dict[str, Any], several: bool) -> str:
     control = config["control"]
-    if control == "identity":
-        return "identity"
+    if control in ("identity", "recalibration"):
+        return str(control)
     setting = f"{config['family']} {config['objective']}"
+    if several:
+        setting += f", {config['fit']['samples'] or config['data']['fit']} examples"
     return setting if control == "pair" else f"{control} ({setting})"
 
 
-def _penalty(record: Record | None) -> str:
-    if record is None:
+def _penalty(records: Sequence[Record]) -> str:
+    """The penalty of one fit, or the mean of several with the interval over seeds and examples."""
+    from ..statistics import pool
+
+    if not records:
         return "-"
-    metric = next(m for m in record["metrics"] if m["metric"] == "penalty")
+    if len(records) > 1:
+        found = pool(records)
+        interval = "" if found.low is None else f" [{found.low:+.1f}, {found.high:+.1f}]"
+        return f"{found.value:+.1f}{interval} n={found.seeds}"
+    metric = next(m for m in records[0]["metrics"] if m["metric"] == "penalty")
     if metric["low"] is None:
         return f"{metric['value']:+.1f}"
     return f"{metric['value']:+.1f} [{metric['low']:+.1f}, {metric['high']:+.1f}]"

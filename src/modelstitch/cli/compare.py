@@ -24,16 +24,19 @@ from . import common
     help="'matching' (default), 'all', or a seam 'layer2 -> blocks.4'. May be repeated.",
 )
 @click.option("--control", "controls", multiple=True,
-              type=click.Choice(["self", "random", "identity", "class-noise", "shuffled", "none"]),
-              help="All by default. May be repeated.")  # fmt: skip
+              type=click.Choice(["self", "random", "identity", "class-noise", "class-noise-strong", "shuffled",
+                                 "recalibration", "none"]),
+              help="All but recalibration by default. May be repeated.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Stitcher seeds per seam.")
+@click.option("--other-seed", help="A model of TOP's architecture trained from another seed: one more control.")
+@click.option("--other-seed-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--one-way", is_flag=True, help="Only BOTTOM under TOP, not also the other way round.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
 @common.fitting
 @common.shared(out="runs/compare")
 def compare(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, seams: tuple[str, ...],
-    controls: tuple[str, ...], seeds: int, one_way: bool, limit: int | None, families: tuple[str, ...],
+    controls: tuple[str, ...], seeds: int, other_seed: str | None, other_seed_weights: Path | None, one_way: bool, limit: int | None, families: tuple[str, ...],
     objectives: tuple[str, ...], seed: int, device: str, out: Path, **fit: Any,
 ) -> None:  # fmt: skip
     """Stitch two models at all matching layers, in both directions, with the controls; write the report.
@@ -48,12 +51,18 @@ def compare(
     lower, upper = common.network(bottom, bottom_weights, data), common.network(top, top_weights, data)
     if lower.name == upper.name:
         lower.name, upper.name = f"{lower.name} (bottom)", f"{upper.name} (top)"
+    others = {}
+    if other_seed is not None:
+        other = common.network(other_seed, other_seed_weights, data)
+        if other.name in (lower.name, upper.name):
+            other.name = f"{other.name} (other seed)"
+        others[upper.name] = other
     layers = "matching" if not seams else seams[0] if seams in (("matching",), ("all",)) else seams
     wanted = () if controls == ("none",) else controls or CONTROLS
     with common.progress() as tell:
         result = run_compare(
             lower, upper, data, layers=layers, family=families or ("affine",),
-            objective=objectives or ("match", "task"), controls=wanted, seeds=tuple(range(seed, seed + seeds)),
+            objective=objectives or ("match", "task"), controls=wanted, seeds=tuple(range(seed, seed + seeds)), other_seeds=others,
             both=not one_way, out=out, device=device, tell=tell, **common.fit_values(**fit),
         )  # fmt: skip
     common.penalty_tables(result.records)

@@ -21,6 +21,7 @@ from ..sources.data import Batch, Data
 
 SAMPLES = 1024
 NOISE = 1.0  # standard deviation of the noise over that of the class tensors
+NOISES = {"class-noise": NOISE, "class-noise-strong": 3.0}  # how much decides how well it stitches: two levels
 
 
 class ClassNoise:

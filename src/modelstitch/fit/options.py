@@ -27,6 +27,8 @@ class FitSpec(BaseModel):
         init: start from the closed form, or at random.
         whiten: take the steps in coordinates whitened by the moments (affine family).
         samples: fit examples used, a class-balanced draw by the seed, the same in every pass; None is all of them.
+        budget: "top" fits on the samples that the top was trained on, where that is known, and on no more; "all" on the
+            whole fit split (what the paper's code did).
         augment: whether the data's augmentation recipe is applied to fit batches.
         precision: float32, or bfloat16 by autocast. Moments and errors stay in full precision.
         cache: gigabytes that bottom activations of the fit split may take, where it is not augmented; they are then
@@ -45,6 +47,7 @@ class FitSpec(BaseModel):
     init: Literal["closed", "random"] = "closed"
     whiten: Switch = True
     samples: Count | None = None
+    budget: Literal["top", "all"] = "top"
     augment: Switch = True
     precision: Literal["float32", "bfloat16"] = "float32"
     cache: NotNegative = 0.0

@@ -77,7 +77,7 @@ class Run:
             values = {"val/error": seen[0], "val/loss": seen[1]}
             if step:
                 values["fit/loss"] = self.last_loss
-            self.sweep.watch(f"{self.stream} {self.stream.family.family} {self.objective.name}", step, values)
+            self.sweep.watch(self._title(), step, values)
         if seen < self.best or not self.chooses:
             self.best, self.best_step, self.stale = seen, step, 0
             self.best_state = [copy.deepcopy(part.state_dict()) for part in self._parts()]
@@ -99,6 +99,13 @@ class Run:
         assert self.stream.stitcher is not None
         self.stream.stitcher.eval()
         self.stream.steps += self.best_step
+
+    def _title(self) -> str:
+        """The stitch as a log calls it: another name for every one in a comparison."""
+        sweep, stream = self.sweep, self.stream
+        seam = f"{sweep.sender.name}@{stream.bottom_layer} -> {sweep.top.name}@{stream.top_layer}"
+        how = f"{stream.family.family} {self.objective.name}{' shuffled' if sweep.shuffled else ''}"
+        return f"{seam}/{how}, seed {sweep.seed}, {sweep.data.size('fit')} examples"
 
     def _parts(self) -> list[nn.Module]:
         return [self.stitcher, *self.stream.norms.values()]

@@ -29,6 +29,8 @@ class Network:
         name: how reports and seams call it; the class name by default.
         data: the input that carries the sample, by name or position; the first tensor by default.
         output: the output that is compared, by name or position; ``logits`` or the first tensor by default.
+        trained_on: it was trained on the first so many samples of the fit split, where that is known: a stitcher under it
+            sees no others.
         view: prepares raw samples (see :class:`modelstitch.Data`) for this network: resize, normalise, tokenise.
 
     Raises:
@@ -45,8 +47,9 @@ class Network:
         data: str | int | None = None,
         output: str | int | None = None,
         view: Callable[[Any], Any] | None = None,
+        trained_on: int | None = None,
     ) -> None:
-        self.module = module
+        self.module, self.trained_on = module, trained_on
         self.name = name or type(module).__name__
         self.view = view or _unchanged
         self._example = example
@@ -165,7 +168,9 @@ class Network:
             twin.__dict__.pop("_full", None)
             if agrees(twin.full(), module, self._example, output):
                 return twin
-        return Network(module, self._example, name or self.name, data=data, output=output, view=self.view)
+        return Network(
+            module, self._example, name or self.name, data=data, output=output, view=self.view, trained_on=self.trained_on
+        )  # fmt: skip
 
     def cut(self, name: str) -> str:
         """The listed name of an exact cut.

@@ -102,6 +102,47 @@ def ladder_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
     return fig
 
 
+def samples_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
+    """Penalty of one pair against the fit examples its stitcher saw, one line a layer.
+
+    Raises:
+        StudyError: fewer than two numbers of examples were tried.
+    """
+    own = rows.filter((pl.col("control") == "pair") & (pl.col("metric") == "penalty"))
+    sizes = sorted(own["samples"].drop_nulls().unique().to_list())
+    if len(sizes) < 2:
+        raise StudyError(
+            f"No curve over fit examples for {bottom} -> {top}: expected two numbers of examples at least, found "
+            f"{len(sizes)}; compare with samples=[100, 1000]."
+        )
+    curves = {size: curve(own.filter(pl.col("samples") == size)) for size in sizes}
+    layers = {p.layer: p.depth for points in curves.values() for p in points}
+    with _rc():
+        fig, axes = _canvas(4.9, 3.5)
+        fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.16)
+        low, high = penalty_limits(own)
+        unit = next((p.unit for points in curves.values() for p in points), "points")
+        _penalty_axis(axes, low, high, unit)
+        axes.axhline(0, color="#9A9A9A", lw=0.8)
+        axes.set_xscale("log")
+        ends = []
+        order = sorted(layers.items(), key=lambda item: item[1])
+        for (layer, depth), text in zip(order, labels([name for name, _ in order]), strict=True):
+            colour = _depth_colour(depth)
+            at = [(size, p) for size in sizes for p in curves[size] if p.layer == layer]
+            axes.plot([n for n, _ in at], [p.value for _, p in at], color=colour, marker="o", ms=3.5, lw=1.4)
+            for n, p in at:
+                if p.sure:
+                    axes.plot([n, n], [p.low, p.high], color=colour, lw=0.9, alpha=0.75)
+            ends.append((at[-1][1].value, text, colour))
+        axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        axes.minorticks_off()
+        axes.set_xlabel("fit examples of the stitcher")
+        axes.set_title(f"{short(bottom, 26)} → {short(top, 26)}", loc="left")
+        _labels_at_right(axes, ends)
+    return fig
+
+
 def scatter_figure(rows: pl.DataFrame, measure: str, *, most: int = 4000) -> Figure:
     """Penalty against a similarity measure, one dot a seam, coloured by the depth of the top.
 
@@ -236,4 +277,4 @@ def _depth_colour(depth: float) -> str:
     return str(to_hex(matplotlib.colormaps["viridis"](0.05 + 0.8 * min(max(depth, 0.0), 1.0))))
 
 
-__all__ = ["ladder_figure", "penalty_figure", "penalty_limits", "scatter_figure", "spearman"]
+__all__ = ["ladder_figure", "penalty_figure", "penalty_limits", "samples_figure", "scatter_figure", "spearman"]

@@ -10,10 +10,15 @@ import polars as pl
 
 from ..errors import StudyError
 
-CONTROLS = ("pair", "self", "random", "identity", "class-noise", "shuffled")
+CONTROLS = (
+    "pair", "self", "other-seed", "random", "identity", "recalibration", "class-noise", "class-noise-strong", "shuffled",
+)  # fmt: skip
 
 # These belong to a top network, whatever the bottom of the pair is.
-_OF_THE_TOP = ("self", "class-noise")
+_OF_THE_TOP = ("self", "other-seed", "class-noise", "class-noise-strong")
+
+# These have nothing to fit: one cell stands beside every setting.
+_WITHOUT_FIT = ("identity", "recalibration")
 
 _SCHEMA: dict[str, Any] = {
     "bottom": pl.String,
@@ -30,6 +35,7 @@ _SCHEMA: dict[str, Any] = {
     "control": pl.String,
     "seed": pl.Int64,
     "normalisation": pl.String,
+    "samples": pl.Int64,
     "cell": pl.String,
     "metric": pl.String,
     "value": pl.Float64,
@@ -46,14 +52,24 @@ class Setting(NamedTuple):
     objective: str | None
     init: str | None
     normalisation: str | None
+    samples: int | None = None
 
     def __str__(self) -> str:
         return ", ".join(part for part in (self.family, self.objective) if part)
 
 
+def setting_of(record: Mapping[str, Any]) -> Setting:
+    """How the stitcher of a record was fitted."""
+    config = record["config"]
+    family, objective, init, normalisation = (config.get(k) for k in ("family", "objective", "init", "normalisation"))
+    return Setting(family, objective, init, normalisation, _samples(config))
+
+
 @dataclass(frozen=True)
 class Point:
-    """One place of a curve: the mean over seeds, with the widest interval that any of them had.
+    """One place of a curve: the mean over seeds, with the widest interval that any of them has.
+
+    Where :func:`modelstitch.report.pooled.settled` went over the frame, all of them have the hierarchical one.
 
     Attributes:
         layer, depth: where the top starts (depth: fraction of cuts passed).
@@ -78,7 +94,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     """Lay records out as a tidy frame, one value a row (``.to_pandas()`` gives it to pandas).
 
     Columns: bottom, bottom_layer, bottom_depth, bottom_index, the same for top, family, objective, init,
-    control, seed, normalisation, cell, metric, value, low, high, unit; without records too.
+    control, seed, normalisation, samples (fit examples), cell, metric, value, low, high, unit; without records too.
 
     Raises:
         StudyError: a record lacks a part that a row needs.
@@ -91,6 +107,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
                 **{f"{side}{key}": config[side].get(name) for side in ("bottom", "top") for key, name in _ENDS},
                 "control": config["control"],
                 **{key: config.get(key) for key in ("family", "objective", "init", "seed", "normalisation")},
+                "samples": _samples(config),
                 "cell": record["cell"],
             }
             for metric in record["metrics"]:
@@ -100,6 +117,13 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
             cell = record.get("cell", "without a name") if isinstance(record, Mapping) else repr(record)
             raise StudyError(f"The record {cell} cannot be shown: expected {error} in it, found none.") from error
     return pl.DataFrame(rows, schema=_SCHEMA, strict=False)
+
+
+def _samples(config: Mapping[str, Any]) -> int | None:
+    """How many fit examples the stitcher saw: all of the split where the options name no number."""
+    whole, asked = (config.get("data") or {}).get("fit"), (config.get("fit") or {}).get("samples")
+    known = [int(n) for n in (whole, asked) if n is not None]
+    return min(known) if known else None
 
 
 _ENDS = (("", "name"), ("_layer", "layer"), ("_depth", "depth"), ("_index", "index"))
@@ -124,6 +148,7 @@ def settings(table: pl.DataFrame) -> list[Setting]:
             s.family != "affine",
             s.init != "closed",
             s.normalisation != "frozen",
+            -(s.samples or 0),
             tuple(str(part) for part in s),
         ),
     )
@@ -132,14 +157,14 @@ def settings(table: pl.DataFrame) -> list[Setting]:
 def panel(table: pl.DataFrame, bottom: str, top: str, setting: Setting | None = None) -> pl.DataFrame:
     """The rows that belong beside one pair: its own, its bottom's controls, its top's self and class-noise.
 
-    With a setting, only its rows; the identity control stays, since it has nothing to fit.
+    With a setting, only its rows; the controls that have nothing to fit stay.
     """
     rows = table.filter((pl.col("top") == top) & ((pl.col("bottom") == bottom) | pl.col("control").is_in(_OF_THE_TOP)))
     if setting is not None:
         same = pl.all_horizontal(
-            *(pl.col(key).eq_missing(pl.lit(value, dtype=pl.String)) for key, value in setting._asdict().items())
+            *(pl.col(key).eq_missing(pl.lit(value, dtype=_SCHEMA[key])) for key, value in setting._asdict().items())
         )
-        rows = rows.filter(same | (pl.col("control") == "identity"))
+        rows = rows.filter(same | pl.col("control").is_in(_WITHOUT_FIT))
     return rows
 
 

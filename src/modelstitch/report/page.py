@@ -12,9 +12,10 @@ import polars as pl
 from ..errors import StudyError
 from ..study.spec import StudySpec
 from . import tables, verdicts, words
-from .figures import ladder_figure, penalty_figure, penalty_limits, scatter_figure
+from .figures import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
 from .frame import Setting, frame, has_matrix, pairs, panel, settings
 from .heatmaps import matrix_figure
+from .pooled import pooled, ratios, settled
 from .style import plain
 from .svg import to_svg
 
@@ -46,7 +47,7 @@ def page(
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    table = frame(records)
+    table = settled(frame(records), records)
     found = settings(table.filter(pl.col("metric") == "penalty"))
     if not found:
         raise StudyError(
@@ -54,7 +55,7 @@ def page(
             f"found {len(records)} records without; run the study first."
         )
     lead, drawn = found[0], _Drawings(Markup)
-    sections = [_section(table, bottom, top, lead, drawn) for bottom, top in pairs(table)]
+    sections = [_section(table, records, bottom, top, lead, drawn) for bottom, top in pairs(table)]
     unit = str(table.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
     text = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     template = Environment(
@@ -66,6 +67,7 @@ def page(
         overview=tables.overview_table((b, t, panel(table, b, t, lead)) for b, t in pairs(table)),
         sections=sections,
         reading=words.how_to_read(unit),
+        over_pairs=_over_pairs(records, lead),
         scatters=_scatters(table, lead, drawn),
         provenance=tables.provenance_table(records, command),
         notes=tables.notes_table(records),
@@ -85,7 +87,9 @@ class _Drawings:
         return self._markup(to_svg(figure, title=title, prefix=f"f{self._count}-"))
 
 
-def _section(table: pl.DataFrame, bottom: str, top: str, lead: Setting, drawn: _Drawings) -> dict[str, Any]:
+def _section(
+    table: pl.DataFrame, records: Sequence[Mapping[str, Any]], bottom: str, top: str, lead: Setting, drawn: _Drawings
+) -> dict[str, Any]:
     rows = panel(table, bottom, top, lead)
     everything = panel(table, bottom, top)
     name = f"{plain(bottom)} → {plain(top)}"
@@ -94,7 +98,11 @@ def _section(table: pl.DataFrame, bottom: str, top: str, lead: Setting, drawn: _
         "findings": words.findings(rows),
         "warnings": words.warnings(rows),
         "figure": None,
-        "penalties": tables.penalty_table(rows, f"{name}: penalty and controls at each layer"),
+        "penalties": tables.penalty_table(
+            rows, f"{name}: penalty and controls at each layer", ratios(records, bottom, top, lead)
+        ),
+        "samples": None,
+        "samples_table": None,
         "ladder": None,
         "matrix": None,
         "matrices": [],
@@ -106,7 +114,14 @@ def _section(table: pl.DataFrame, bottom: str, top: str, lead: Setting, drawn: _
         near = verdicts.near_level(str(measured["unit"][0] or ""))
         figure = penalty_figure(rows, bottom, top, near=near, limits=limits)
         section["figure"] = drawn.add(figure, f"Penalty against depth, {name}")
+    sizes = everything.filter(
+        *(pl.col(key).eq_missing(pl.lit(value)) for key, value in lead._asdict().items() if key != "samples")
+    ).filter(pl.col("control") == "pair")
+    if sizes.filter(pl.col("metric") == "penalty")["samples"].drop_nulls().n_unique() > 1:
+        section["samples"] = drawn.add(samples_figure(sizes, bottom, top), f"Penalty against fit examples, {name}")
+        section["samples_table"] = tables.samples_table(sizes, f"{name}: penalty by fit examples of the stitcher")
     same = everything.filter(pl.col("objective").eq_missing(pl.lit(lead.objective, dtype=pl.String)))
+    same = same.filter(pl.col("samples").eq_missing(pl.lit(lead.samples, dtype=pl.Int64)))
     same = same.filter(pl.col("control") == "pair")
     if same.filter(pl.col("metric") == "penalty")["family"].n_unique() > 1:
         section["ladder"] = drawn.add(ladder_figure(same, bottom, top), f"Penalty by family, {name}")
@@ -120,6 +135,15 @@ def _section(table: pl.DataFrame, bottom: str, top: str, lead: Setting, drawn: _
                 tables.matrix_table(rows, m, f"{name}: {m}, bottom layers by top layers") for m in present
             ]
     return section
+
+
+def _over_pairs(records: Sequence[Mapping[str, Any]], lead: Setting) -> tables.Table | None:
+    """The table over all pairs, where there are several with the same layers."""
+    rows = pooled(records)
+    if rows.is_empty() or not rows.filter((pl.col("control") == "pair") & (pl.col("pairs") > 1)).height:
+        return None
+    same = pl.all_horizontal(*(pl.col(key).eq_missing(pl.lit(value)) for key, value in lead._asdict().items()))
+    return tables.pooled_table(rows.filter(same & (pl.col("bottom_layer") == pl.col("top_layer"))))
 
 
 def _scatters(table: pl.DataFrame, lead: Setting, drawn: _Drawings) -> list[Any]:

@@ -21,10 +21,13 @@ class Look(NamedTuple):
 LOOKS = {
     "pair": Look("this pair", "#0072B2", "-", "o", 2.2),
     "self": Look("self", "#009E73", "-", "s", 1.3),
+    "other-seed": Look("other seed", "#00798C", (0, (6, 2)), "P", 1.3),
     "random": Look("random", "#D55E00", "-", "^", 1.3),
     "class-noise": Look("class-noise", "#B0568A", (0, (5, 1.5)), "D", 1.3),
+    "class-noise-strong": Look("class-noise ×3", "#B0568A", (0, (1.5, 1.5)), "d", 1.1),
     "shuffled": Look("shuffled", "#A07800", (0, (3, 1.5, 1, 1.5)), "v", 1.3),
     "identity": Look("identity", "#6A6A6A", (0, (1.2, 1.6)), "x", 1.3),
+    "recalibration": Look("recalibration", "#8C6D5A", (0, (2, 2)), "*", 1.1),
 }
 
 # Marks that turn the direction of text around: with them a name could rewrite the line it stands in.

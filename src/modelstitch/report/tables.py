@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from ..statistics import Pooled
 from . import verdicts
 from .figures import _by_parameters
 from .frame import CONTROLS, Point, curve
@@ -38,8 +39,13 @@ _MACHINE = ("modelstitch", "torch", "python", "device", "threads", "platform")
 _SPLITS = ("fit", "val", "test")
 
 
-def penalty_table(rows: pl.DataFrame, caption: str) -> Table:
-    """Penalty of one pair and its controls at each layer, the normalised penalty, agreement, and OOD."""
+def penalty_table(
+    rows: pl.DataFrame, caption: str, ratios: Mapping[tuple[str, str], tuple[Pooled | None, str]] | None = None
+) -> Table:
+    """Penalty of one pair and its controls at each layer, the normalised penalty, agreement, and the truth checks.
+
+    ``ratios`` are normalised penalties with intervals, by (bottom layer, top layer), where examples were kept.
+    """
     curves = {c: {p.layer: p for p in curve(rows, c)} for c in CONTROLS}
     present = [c for c in CONTROLS if curves[c]]
     extras = {
@@ -47,8 +53,13 @@ def penalty_table(rows: pl.DataFrame, caption: str) -> Table:
         for name, metric in (
             ("agrees with top, %", "agreement_top"),
             ("agrees with bottom, %", "agreement_bottom"),
+            ("by chance, %", "agreement_chance"),
             ("R²", "r2"),
+            ("Relative error", "relative_mse"),
+            ("CKA", "cka"),
             ("OOD, ratio", "ood"),
+            ("beyond the genuine 99 %, %", "ood_share"),
+            ("on the second test set", "second_penalty"),
         )
     }
     extras = {name: points for name, points in extras.items() if points}
@@ -57,8 +68,12 @@ def penalty_table(rows: pl.DataFrame, caption: str) -> Table:
     for layer, place in sorted(layers.items(), key=lambda item: item[1].depth):
         line = [_layer(curves["pair"].get(layer, place)), Cell(number(place.depth, 2))]
         line += [_value(curves[c].get(layer), mark=c) for c in present]
-        line.append(_normalised(*(curves[c].get(layer) for c in ("pair", "self", "random"))))
-        line += [_value(points.get(layer), digits=2 if name[0] in "RO" else 1) for name, points in extras.items()]
+        seam = (place.bottom_layer or layer, layer)
+        if ratios is not None and seam in ratios:
+            line.append(_ratio(*ratios[seam]))
+        else:
+            line.append(_normalised(*(curves[c].get(layer) for c in ("pair", "self", "random"))))
+        line += [_value(points.get(layer), digits=2 if name[0] in "ROC" else 1) for name, points in extras.items()]
         body.append(tuple(line))
     unit = next(iter(layers.values())).unit if layers else "points"
     head = ("layer", "depth", *(f"{c}, {unit}" if c == "pair" else c for c in present), "normalised", *extras)
@@ -103,6 +118,46 @@ def ladder_table(rows: pl.DataFrame, caption: str) -> Table:
         for layer, _ in sorted(layers.items(), key=lambda item: item[1])
     ]
     return Table(caption, ("layer", *(plain(f) for f in families)), tuple(body))
+
+
+def samples_table(rows: pl.DataFrame, caption: str) -> Table:
+    """Penalty of one pair at each layer (rows) for each number of fit examples (columns)."""
+    own = rows.filter(pl.col("control") == "pair")
+    sizes = sorted(own["samples"].drop_nulls().unique().to_list())
+    curves = [{p.layer: p for p in curve(own.filter(pl.col("samples") == n))} for n in sizes]
+    layers = {p.layer: p.depth for points in curves for p in points.values()}
+    body = [
+        (Cell(plain(layer)), *(_value(points.get(layer)) for points in curves))
+        for layer, _ in sorted(layers.items(), key=lambda item: item[1])
+    ]
+    return Table(caption, ("layer", *(f"{n:,}" for n in sizes)), tuple(body))
+
+
+def pooled_table(table: pl.DataFrame) -> Table:
+    """The rows of :func:`modelstitch.report.pooled.pooled` in one setting: every seam and control over all pairs."""
+    body = []
+    for row in table.iter_rows(named=True):
+        seam = (
+            row["top_layer"]
+            if row["bottom_layer"] == row["top_layer"]
+            else f"{row['bottom_layer']} → {row['top_layer']}"
+        )
+        low, high = row["low"], row["high"]
+        interval = "" if low is None else f"[{number(low)}, {number(high)}]"
+        ratio = Pooled(row["normalised"] or 0.0, row["normalised_low"], row["normalised_high"], 0, 0, 0, "")
+        share = _ratio(None if row["normalised"] is None else ratio, row["reason"] or "")
+        counts = (Cell(str(row[name])) for name in ("pairs", "seeds", "examples"))
+        body.append(
+            (
+                Cell(plain(seam)),
+                Cell(row["control"]),
+                Cell(number(row["value"]), interval, row["control"]),
+                share,
+                *counts,
+            )
+        )
+    head = ("seam", "control", "penalty", "normalised", "pairs", "fits", "examples")
+    return Table("Mean over pairs, with intervals over pairs, then seeds, then examples", head, tuple(body))
 
 
 def matrix_table(rows: pl.DataFrame, metric: str, caption: str) -> Table:
@@ -178,6 +233,13 @@ def _value(point: Point | None, *, digits: int = 1, mark: str = "") -> Cell:
     if point.seeds > 1:
         below = f"{below} n={point.seeds}".strip()
     return Cell(number(point.value, digits), below, mark)
+
+
+def _ratio(ratio: Pooled | None, reason: str) -> Cell:
+    if ratio is None:
+        return Cell("–", reason, "none")
+    below = "" if ratio.low is None or ratio.high is None else f"[{number(ratio.low, 2)}, {number(ratio.high, 2)}]"
+    return Cell(number(ratio.value, 2), below)
 
 
 def _normalised(pair: Point | None, self_: Point | None, random: Point | None) -> Cell:

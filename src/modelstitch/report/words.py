@@ -37,14 +37,19 @@ def how_to_read(unit: str = "points") -> list[str]:
         "layers of another. Its penalty is its test error minus the error of the top network alone: 0 means "
         "that the top can use what the bottom delivers; below 0, the bottom does better than its own.",
         "A penalty is worth what its controls are worth. Self: the top's own bottom, stitched the same way. "
-        "Random: the bottom with every parameter drawn anew. Identity: no map. Class-noise: one random "
-        "pattern per true class. Shuffled: wrong pairs or labels, the null level.",
+        "Other seed: another network of the top's kind. Random: the bottom with every parameter drawn anew. Identity: "
+        "no map. Recalibration: no map, only BatchNorm statistics estimated anew. Class-noise: one random pattern per "
+        "true class under as much noise, or three times as much. Shuffled: wrong pairs or labels, the null level.",
         f"Near 0 means that the interval ends within {near} {unit}; far off, that it begins beyond {far} "
         f"{unit}. Depth is the fraction of cuts passed: layers up to {verdicts.EARLY} are called early, from "
         f"{verdicts.LATE} on late.",
         "Brackets hold 95 % intervals, paired over the same test examples. With several seeds the mean is "
-        "shown, with the widest interval of any seed. Penalty axes are linear near 0 and logarithmic beyond. "
-        "Normalised is (pair − self) / (random − self), empty where random and self do not differ.",
+        "shown, with an interval over seeds and examples (the widest of any seed, where records keep no examples). "
+        "Penalty axes are linear near 0 and logarithmic beyond. Normalised is (pair − self) / (random − self), empty, "
+        "with the reason, where random and self do not differ beyond their intervals.",
+        "Truth checks: R² and relative error compare stitched activations with genuine ones; OOD is their median "
+        "Mahalanobis distance over that of genuine ones; agreement by chance is what two networks with these class "
+        "frequencies would have if their answers were unrelated.",
     ]
 
 
@@ -53,7 +58,15 @@ def findings(rows: pl.DataFrame) -> list[Remark]:
     pair = curve(rows)
     if not pair:
         return [Remark("gap", "No penalty was measured for this pair.")]
-    return [_middle(pair), _near_zero(pair), _random(rows), _identity(rows), *_self(rows)]
+    return [
+        _middle(pair),
+        _near_zero(pair),
+        *_other_seed(rows, pair),
+        _random(rows),
+        _identity(rows),
+        *_recalibration(rows, pair),
+        *_self(rows),
+    ]
 
 
 def warnings(rows: pl.DataFrame) -> list[Remark]:
@@ -64,6 +77,7 @@ def warnings(rows: pl.DataFrame) -> list[Remark]:
     return [
         *_beside(rows, low, "random"),
         *_beside(rows, low, "class-noise"),
+        *_beside(rows, low, "class-noise-strong"),
         *_shuffled(rows, low),
         *_ood(rows, low),
     ]
@@ -131,6 +145,41 @@ def _identity(rows: pl.DataFrame) -> Remark:
     )
 
 
+def _other_seed(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
+    """How the pair compares with another seed of the top."""
+    points = {p.layer: p for p in curve(rows, "other-seed")}
+    both = [p for p in pair if p.layer in points]
+    if not both:
+        return []
+    worse = [p for p in both if p.low > points[p.layer].high]
+    better = [p for p in both if p.high < points[p.layer].low]
+    if worse:
+        text = f"The pair pays more than another seed of the top at {_layers(worse)}: they differ beyond the seed."
+        return [Remark("contrary", text)]
+    extra = f", and less at {_layers(better)}" if better else ""
+    return [Remark("finding", f"The pair pays nowhere clearly more than another seed of the top does{extra}.")]
+
+
+def _recalibration(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
+    """What re-estimated BatchNorm statistics do without any map."""
+    points = curve(rows, "recalibration")
+    if not points:
+        return []
+    span = " to ".join(
+        dict.fromkeys(number(p.value, signed=True) for p in (min(points, key=_worth), max(points, key=_worth)))
+    )
+    fitted = {p.layer: p for p in pair}
+    equal = [p for p in points if p.layer in fitted and verdicts.as_good(p, fitted[p.layer])]
+    text = f"Re-estimated BatchNorm statistics without a map give {span} {points[0].unit}"
+    if equal:
+        return [Remark("contrary", f"{text}: at {_layers(equal)} as good as the fitted map, which adds nothing there.")]
+    return [Remark("finding", f"{text}: the fitted map does more than shift statistics.")]
+
+
+def _worth(point: Point) -> float:
+    return point.value
+
+
 def _self(rows: pl.DataFrame) -> list[Remark]:
     points = curve(rows, "self")
     if not points:
@@ -150,6 +199,7 @@ def _self(rows: pl.DataFrame) -> list[Remark]:
 
 _BECAUSE = {
     "random": "an untrained bottom stitches as well",
+    "class-noise-strong": "class-noise with three times the noise stitches as well: classes are separable, no more is said",
     "class-noise": "class-noise stitches as well, so the number says only that classes are separable",
 }
 

@@ -66,7 +66,9 @@ def load(
     if weights is not None:
         load_weights(made.whole if made.whole is not None else made.module, weights, name=title)
     example = _to_meta(made.example) if meta else made.example
-    return Network(made.module, example, title, data=made.data, output=made.output, view=made.view)
+    return Network(
+        made.module, example, title, data=made.data, output=made.output, view=made.view, trained_on=made.trained_on
+    )
 
 
 def register_import(path: str | Path) -> list[str]:
@@ -152,7 +154,9 @@ def _folder(request: Request) -> Made:
     donor = import_module("modelstitch.zoo.donors").load_donor(Path(request.path))
     first = next(p for p in donor.module.parameters() if p.ndim == 4)
     shape = request.input_shape or ((int(first.shape[1]), 8, 8) if first.shape[1] == 1 else (3, 32, 32))
-    return Made(donor.module, torch.zeros(2, *shape))
+    recipe = donor.card.get("identity", {}).get("recipe", {})
+    trained_on = (recipe.get("base") or recipe).get("n_fit")
+    return Made(donor.module, torch.zeros(2, *shape), trained_on=trained_on)
 
 
 def _import(request: Request) -> Made:

@@ -29,7 +29,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Made:
-    """A module with an example batch and its view; ``whole`` is what a weights file may describe instead of it."""
+    """A module with an example batch and its view; ``whole`` is what a weights file may describe instead of it, and
+    ``trained_on`` how many fit samples, the first ones, it was trained on."""
 
     module: nn.Module
     example: Any
@@ -37,6 +38,7 @@ class Made:
     data: str | int | None = None
     output: str | int | None = None
     whole: nn.Module | None = None
+    trained_on: int | None = None
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -36,7 +36,8 @@ def run_study(
     data = load_data(spec.data)
     networks = [_donor(spec, name, data) for name in dict.fromkeys(n for pair in spec.ordered_pairs() for n in pair)]
     axes = Axes(
-        spec.layers, spec.families, spec.objectives, spec.controls, spec.seeds, spec.fit, spec.normalisation
+        spec.layers, spec.families, spec.objectives, spec.controls, spec.seeds, spec.fit, spec.normalisation,
+        spec.samples,
     )  # fmt: skip
     return run(networks, spec.ordered_pairs(), data, axes, store=store, device=device, tell=tell), store.spec
 

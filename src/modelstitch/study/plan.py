@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, NamedTuple
 
 from ..errors import StudyError
 from ..fit.options import FitSpec
 from ..notation import parse
 from .canonical import cell_hash
+
+NOISY = ("class-noise", "class-noise-strong")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Donor:
     fingerprint: str
     blocks: tuple[Place, ...]
     cuts: tuple[Place, ...]
+    budget: int | None = None  # it was trained on the first so many fit samples; None: all, or unknown
 
     def place(self, layer: str) -> Place:
         """The exact cut of that name.
@@ -51,12 +55,35 @@ class Cell:
     config: dict[str, Any]
 
     @property
-    def sweep(self) -> tuple[str, str, str, int, str]:
-        """Cells with the same key share one bottom: (control kind, bottom, top, seed, normalisation)."""
+    def sweep(self) -> Shared:
+        """Cells with the same key share one bottom and one set of fit samples."""
         config = self.config
         control = config["control"]
-        shared = control if control in ("random", "class-noise", "shuffled") else "plain"
-        return shared, config["bottom"]["name"], config["top"]["name"], config["seed"], config["normalisation"]
+        kind = control if control in ("random", "shuffled", *NOISY) else "plain"
+        return Shared(
+            kind, config["bottom"]["name"], config["top"]["name"], config["seed"], config["normalisation"],
+            config["fit"]["samples"], config["data"].get("budget"),
+        )  # fmt: skip
+
+
+class Shared(NamedTuple):
+    """What the cells of a sweep have in common.
+
+    Attributes:
+        kind: "plain", "random", "shuffled", or a class-noise control.
+        bottom, top: names.
+        seed, normalisation: as in the cells.
+        samples: fit examples drawn; None is all of them.
+        budget: the first so many fit examples are drawn from; None is all of them.
+    """
+
+    kind: str
+    bottom: str
+    top: str
+    seed: int
+    normalisation: str
+    samples: int | None
+    budget: int | None
 
 
 @dataclass(frozen=True)
@@ -70,14 +97,21 @@ class Axes:
     seeds: tuple[int, ...]
     fit: FitSpec
     normalisation: str = "frozen"
+    samples: tuple[int, ...] = ()  # fit examples, a curve; none: what the fit options say
+    others: tuple[tuple[str, Donor], ...] = ()  # (top, another seed of it), for the control "other-seed"
+
+    def with_samples(self, samples: int) -> Axes:
+        """The same with so many fit examples."""
+        return replace(self, fit=self.fit.model_copy(update={"samples": samples}), samples=())
 
 
 def plan(pairs: Iterable[tuple[Donor, Donor]], axes: Axes, data: dict[str, Any]) -> list[Cell]:
     """All cells of the pairs and their controls, equal work once, in an order that shares bottoms."""
     found: dict[str, Cell] = {}
+    variants = [axes] if not axes.samples else [axes.with_samples(n) for n in axes.samples]
     for bottom, top in pairs:
-        for seed in axes.seeds:
-            for cell in _pair(bottom, top, seed, axes, data):
+        for variant, seed in product(variants, axes.seeds):
+            for cell in _pair(bottom, top, seed, variant, data):
                 found.setdefault(cell.hash, cell)
     cells = list(found.values())
     order = {key: i for i, key in enumerate(dict.fromkeys(cell.sweep for cell in cells))}
@@ -114,8 +148,13 @@ def _pair(bottom: Donor, top: Donor, seed: int, axes: Axes, data: dict[str, Any]
     for control in ("pair", *axes.controls):
         places: list[tuple[Place, Place]] = own
         sender = bottom
-        if control in ("self", "class-noise"):
+        if control in ("self", *NOISY):
             places, sender = [(t, t) for t in at_top], top
+        if control == "other-seed":
+            found = dict(axes.others).get(top.name)
+            if found is None:
+                continue  # none was given for this top
+            places, sender = _beside(found, top, at_top), found
         if control in ("identity", "recalibration"):
             # No map and nothing drawn: one cell serves all seeds, families and objectives.
             policy = "recalibrated" if control == "recalibration" else axes.normalisation
@@ -132,6 +171,22 @@ def _pair(bottom: Donor, top: Donor, seed: int, axes: Axes, data: dict[str, Any]
                     yield _cell(sender, top, b, t, family, objective, control, seed, axes, data)
 
 
+def _beside(other: Donor, top: Donor, at_top: Sequence[Place]) -> list[tuple[Place, Place]]:
+    """The seams of another seed of the top: the same layers on both sides.
+
+    Raises:
+        StudyError: if it has other layers.
+    """
+    named = {place.layer: place for place in (*other.blocks, *other.cuts)}
+    missing = [place.layer for place in at_top if place.layer not in named]
+    if missing:
+        raise StudyError(
+            f"The donor {other.name!r} is no other seed of {top.name!r}: expected the same architecture, found no exact "
+            f"cut {missing[0]!r}."
+        )
+    return [(named[place.layer], place) for place in at_top]
+
+
 def _cell(
     bottom: Donor,
     top: Donor,
@@ -145,7 +200,11 @@ def _cell(
     data: dict[str, Any],
     normalisation: str | None = None,
 ) -> Cell:
-    noise = control == "class-noise"
+    noise = control in NOISY
+    if (
+        top.budget is not None and axes.fit.budget == "top"
+    ):  # the stitcher sees what the top was trained on, and no more
+        data = {**data, "fit": min(top.budget, data["fit"]), "budget": top.budget}
     config = {
         "bottom": {
             "name": "class-noise" if noise else bottom.name,

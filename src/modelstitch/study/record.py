@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..controls.classnoise import NOISE
+from ..controls.classnoise import NOISES
 from ..errors import NonFiniteError
 from ..fit.evaluate import Truth
 from ..fit.streams import Stream
-from ..measure import Estimate, Outcome, agreement, penalty
+from ..measure import Estimate, Outcome, agreement, chance_agreement, penalty
 from .canonical import Record
+from .examples import pack
 from .plan import Cell
 
 
@@ -59,6 +60,7 @@ def make_record(
     estimates |= {name: Estimate(value, unit=unit) for name, (value, unit) in near.items() if value is not None}
     if outcome.unit == "points":
         estimates["agreement_top"] = agreement(outcome, own)
+        estimates["agreement_chance"] = chance_agreement(outcome, own)
         if below is not None:
             estimates["agreement_bottom"] = agreement(outcome, below)
     if below is not None:
@@ -73,8 +75,8 @@ def make_record(
         notes.append("one test example: no interval")
     if stream.adapter.describe() != "none":
         notes.append(f"adapter: {stream.adapter.describe()}")
-    if cell.config["control"] == "class-noise":
-        notes.append(f"noise over signal: {NOISE:g}")
+    if cell.config["control"] in NOISES:
+        notes.append(f"noise over signal: {NOISES[cell.config['control']]:g}")
     if stream.history:
         notes.append(f"stopped: {stream.stopped}")
     return {
@@ -86,6 +88,7 @@ def make_record(
             for name, e in estimates.items()
         ],
         "correct": outcome.packed(),
+        "examples": pack(outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit),
         "history": [list(entry) for entry in stream.history],
         "notes": notes,
         "provenance": {**provenance(device), "seconds": round(seconds, 3)},

@@ -9,6 +9,7 @@ import torch
 
 from ..errors import StudyError
 from ..fit.normalisation import POLICIES
+from ..fit.sweep import Watch
 from ..network import Network
 from ..sources.data import Data
 from .canonical import Record
@@ -31,6 +32,7 @@ def describe_donor(network: Network) -> Donor:
         network.fingerprint(),
         tuple(place(name) for name in network.blocks),
         tuple(place(name) for name in order),
+        network.trained_on,
     )
 
 
@@ -49,6 +51,7 @@ def run(
     store: Store | None = None,
     device: str = "auto",
     tell: Tell | None = None,
+    watch: Watch | None = None,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
@@ -64,7 +67,7 @@ def run(
         )
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data))
-    bench = Bench(named, data, axes.fit, pick_device(device))
+    bench = Bench(named, data, axes.fit, pick_device(device), watch=watch)
     found = run_cells(cells, bench, store=store, tell=tell)
     for name, network in named.items():
         if network.fingerprint() != donors[name].fingerprint:

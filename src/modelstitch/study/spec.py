@@ -26,8 +26,6 @@ from ..errors import StitchError, StudyError
 from ..fit.options import FitSpec
 from ..notation import parse
 
-CONTROLS = ("self", "random", "identity", "class-noise", "shuffled")
-
 _MODEL = re.compile(r"[a-z][a-z0-9_]*:\S+")
 _NAME = re.compile(r"[^\n\r\t]*\S[^\n\r\t]*")
 _FAMILY = r"^[a-z][a-z0-9-]*(:[A-Za-z0-9._-]+)?$"
@@ -47,8 +45,8 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Family = Annotated[str, Field(pattern=_FAMILY)]
-Objective = Literal["match", "task", "distill", "downstream"]
-Control = Literal["self", "random", "identity", "class-noise", "shuffled", "recalibration"]
+Objective = Literal["match", "task", "distill", "downstream", "downstream+task"]
+Control = Literal["self", "random", "identity", "class-noise", "class-noise-strong", "shuffled", "recalibration"]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 
 
@@ -96,6 +94,7 @@ class StudySpec(_Part):
         layers: "matching" (cuts at the same place), "all" (every cut to every cut), or seams such as
             ``"layer2"`` and ``"layer2 -> blocks.4"``, for every pair.
         families, objectives, controls, seeds: the axes of the grid.
+        samples: several numbers of fit examples, for a curve; none: what ``fit`` says.
         fit: how stitchers are fitted.
         normalisation: what BatchNorm does in the stitched model.
         engine: where the cells run; not part of what the study *is*.
@@ -110,6 +109,7 @@ class StudySpec(_Part):
     objectives: Annotated[tuple[Objective, ...], BeforeValidator(_distinct)] = ("task",)
     controls: tuple[Control, ...] = ("self", "random", "identity")
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_distinct)] = (0,)
+    samples: tuple[Count, ...] = ()
     fit: FitSpec = FitSpec()
     normalisation: Literal["frozen", "recalibrated", "batch"] = "frozen"
     engine: Literal["local", "ray"] = "local"
@@ -126,7 +126,7 @@ class StudySpec(_Part):
             raise ValueError("at least one donor")
         for name in value:
             _checked_name(name)
-            if "->" in name or name == "class-noise":
+            if "->" in name or name in ("class-noise", "class-noise-strong"):
                 raise ValueError(f"donor names without '->' and other than 'class-noise', not {name!r}")
         return value
 

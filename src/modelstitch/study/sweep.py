@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..controls.calibrate import calibrate
-from ..controls.classnoise import ClassNoise
+from ..controls.classnoise import NOISES, ClassNoise
 from ..controls.random import reinitialise
 from ..errors import ShapeError, StudyError
 from ..fit.closed import collect, solve
@@ -70,10 +70,10 @@ class Bench:
 
     def below(self, cell: Cell) -> Network | None:
         """The network that sends in a cell; None for class noise."""
-        kind, bottom, _, seed, _ = cell.sweep
-        if kind == "class-noise":
+        shared = cell.sweep
+        if shared.kind in NOISES:
             return None
-        return self.random(bottom, seed) if kind == "random" else self.networks[bottom]
+        return self.random(shared.bottom, shared.seed) if shared.kind == "random" else self.networks[shared.bottom]
 
 
 @dataclass
@@ -109,23 +109,27 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
         nonlocal done
         done += amount
         if tell:
-            tell(f"{'class-noise' if below is None else below.name} -> {top.name}", min(done, total), total)
+            tell(f"{cells[0].sweep.kind if below is None else below.name} -> {top.name}", min(done, total), total)
 
     return [fitted for part in parts for fitted in _chunk([cells[i] for i in part], bench, tick)]
 
 
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick) -> list[Fitted]:
     started = time.monotonic()
-    kind, _, _, seed, normalisation = cells[0].sweep
+    kind, _, _, seed, normalisation, samples, budget = cells[0].sweep
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
     data = bench.data
-    if bench.spec.samples is not None and bench.spec.samples < data.size("fit"):
-        data = data.subset(bench.spec.samples, seed=derive(seed, "samples"))
+    if budget is not None and budget < data.size("fit"):
+        data = data.subset(budget)
+    if samples is not None and samples < data.size("fit"):
+        data = data.subset(samples, seed=derive(seed, "samples"))
     own = None if normalisation == "frozen" else [c.config["bottom"]["layer"] for c in cells]
 
     def fit(sweep: Sweep) -> tuple[Sweep, list[Stream], dict[Seam, Moments]]:
         # A retry with a smaller batch starts anew, statistics included.
-        sender: Sender = ClassNoise(top, data, seed=seed) if below is None else NetworkSender(below, own=own)
+        sender: Sender = (
+            ClassNoise(top, data, noise=NOISES[kind], seed=seed) if below is None else NetworkSender(below, own=own)
+        )
         sweep = replace(sweep, sender=sender)
         streams = [_stream(cell, sender, top, bench) for cell in cells]
         moments = collect(streams, sweep)
@@ -193,6 +197,7 @@ def _stream(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:
 
 
 def _work(cells: Sequence[Cell], bench: Bench) -> int:
-    fit = min(bench.spec.samples or bench.data.size("fit"), bench.data.size("fit"))
+    whole = bench.data.size("fit")
+    fit = min(cells[0].sweep.samples or whole, cells[0].sweep.budget or whole, whole)
     stages_most = max(0 if c.config["objective"] == "match" else c.config["objective"].count("+") + 1 for c in cells)
     return fit + bench.data.size("test") + stages_most * bench.spec.steps

@@ -1,0 +1,121 @@
+"""Several seeds and several pairs as one number: hierarchical intervals in the frame, and one row over all pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from ..errors import MeasureError
+from ..statistics import Pooled, normalised, pool
+from .frame import Setting, setting_of
+
+Record = Mapping[str, Any]
+Ratio = tuple[Pooled | None, str]
+
+
+class _Place(NamedTuple):
+    """What records must share to be pooled over seeds; without the names, over pairs too."""
+
+    bottom_layer: str
+    top_layer: str
+    setting: Setting
+    control: str
+    bottom: str = ""
+    top: str = ""
+
+
+def settled(table: pl.DataFrame, records: Sequence[Record]) -> pl.DataFrame:
+    """The frame with, where several seeds fitted one seam, the interval over seeds and examples on each of their rows.
+
+    Records that keep no examples are left with the intervals of their own.
+    """
+    rows = []
+    for group in _groups(records, _named).values():
+        found = _try(group) if len(group) > 1 else None
+        if found is not None:
+            rows += [{"cell": r["cell"], "metric": "penalty", "_low": found.low, "_high": found.high} for r in group]
+    schema = {"cell": pl.String, "metric": pl.String, "_low": pl.Float64, "_high": pl.Float64}
+    joined = table.join(pl.DataFrame(rows, schema=schema), on=["cell", "metric"], how="left", maintain_order="left")
+    ends = [pl.coalesce(f"_{end}", end).alias(end) for end in ("low", "high")]
+    return joined.with_columns(*ends).drop("_low", "_high")
+
+
+def pooled(records: Sequence[Record]) -> pl.DataFrame:
+    """One row a seam, setting and control, over all pairs and seeds; records that keep no examples are left out.
+
+    Columns: bottom_layer, top_layer, top_depth, the setting, control, value, low, high, unit, and how many pairs, seeds
+    (fits) and examples stand behind it; on rows of pairs the normalised penalty (normalised, normalised_low,
+    normalised_high), or the reason why there is none.
+    """
+    groups = _groups(records, _unnamed)
+    rows = []
+    for place, group in groups.items():
+        found = _try(group)
+        if found is None:
+            continue
+        row = {**place.setting._asdict(), "bottom_layer": place.bottom_layer, "top_layer": place.top_layer}
+        row |= {"control": place.control, "top_depth": group[0]["config"]["top"]["depth"], **vars(found)}
+        if place.control == "pair":
+            ratio, row["reason"] = _ratio(place, group, groups)
+            if ratio is not None:
+                row |= {"normalised": ratio.value, "normalised_low": ratio.low, "normalised_high": ratio.high}
+        rows.append(row)
+    table = pl.DataFrame(rows, schema=_SCHEMA, strict=False)
+    return table.sort("top_depth", maintain_order=True)
+
+
+def ratios(records: Sequence[Record], bottom: str, top: str, setting: Setting) -> dict[tuple[str, str], Ratio]:
+    """The normalised penalty of one pair, {(bottom layer, top layer): (estimate or None, the reason)}."""
+    mine = [
+        r
+        for r in records
+        if r["config"]["top"]["name"] == top
+        and (r["config"]["control"] == "self" or r["config"]["bottom"]["name"] == bottom)
+        and setting_of(r) == setting
+    ]
+    groups = _groups(mine, _unnamed)
+    return {
+        (place.bottom_layer, place.top_layer): _ratio(place, group, groups)
+        for place, group in groups.items()
+        if place.control == "pair" and _try(group) is not None
+    }
+
+
+def _ratio(place: _Place, group: Sequence[Record], groups: Mapping[_Place, Sequence[Record]]) -> Ratio:
+    own = place._replace(control="self", bottom_layer=place.top_layer)
+    return normalised(group, groups.get(own, ()), groups.get(place._replace(control="random"), ()))
+
+
+def _groups(records: Iterable[Record], key: Callable[[Record], _Place]) -> dict[_Place, list[Record]]:
+    found: dict[_Place, list[Record]] = {}
+    for record in records:
+        found.setdefault(key(record), []).append(record)
+    return found
+
+
+def _unnamed(record: Record) -> _Place:
+    config = record["config"]
+    return _Place(config["bottom"]["layer"], config["top"]["layer"], setting_of(record), config["control"])
+
+
+def _named(record: Record) -> _Place:
+    config = record["config"]
+    return _unnamed(record)._replace(bottom=config["bottom"]["name"], top=config["top"]["name"])
+
+
+def _try(group: Sequence[Record]) -> Pooled | None:
+    try:
+        return pool(group)
+    except MeasureError:
+        return None
+
+
+_SCHEMA: dict[str, Any] = {
+    "bottom_layer": pl.String, "top_layer": pl.String, "top_depth": pl.Float64, "family": pl.String,
+    "objective": pl.String, "init": pl.String, "normalisation": pl.String, "samples": pl.Int64, "control": pl.String,
+    "value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "unit": pl.String, "pairs": pl.Int64,
+    "seeds": pl.Int64, "examples": pl.Int64, "normalised": pl.Float64, "normalised_low": pl.Float64,
+    "normalised_high": pl.Float64, "reason": pl.String,
+}  # fmt: skip

@@ -1,0 +1,149 @@
+"""A comparison with everything in it: controls, seeds, a curve over fit examples, logs; and what its records say."""
+
+import pytest
+import torch
+
+from conftest import fit_small
+from modelstitch import Network, StitchError, compare, paired_test, stitch
+from modelstitch.study.examples import unpack
+
+QUICK = {"steps": 4, "eval_every": 4, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def third(digits):
+    return Network(fit_small(digits, 2, steps=40), torch.zeros(2, 1, 8, 8), "two")
+
+
+@pytest.fixture(scope="module")
+def everything(pair, digits, third, tmp_path_factory):
+    """One layer, all controls, two seeds, two numbers of fit examples, one log."""
+    log = tmp_path_factory.mktemp("log")
+    controls = (
+        "self", "other-seed", "random", "identity", "class-noise", "class-noise-strong", "shuffled", "recalibration",
+    )  # fmt: skip
+    result = compare(
+        *pair, digits, layers=["block2"], both=False, controls=controls, seeds=(0, 1), other_seeds={"one": third},
+        samples=[60, 400], tensorboard=log, **QUICK,
+    )  # fmt: skip
+    return result, log
+
+
+def cells(result, control):
+    return [r for r in result.records if r["config"]["control"] == control]
+
+
+def test_every_control_has_its_cells(everything):
+    result, _ = everything
+    counts = {c: len(cells(result, c)) for c in dict.fromkeys(r["config"]["control"] for r in result.records)}
+    fitted = 2 * 2  # seeds and numbers of examples
+    assert counts == {
+        "pair": fitted, "self": fitted, "other-seed": fitted, "random": fitted, "class-noise": fitted,
+        "class-noise-strong": fitted, "shuffled": fitted, "identity": 2, "recalibration": 2,
+    }  # fmt: skip
+
+
+def test_another_seed_of_the_top_stands_under_the_top(everything):
+    result, _ = everything
+    assert {(r["config"]["bottom"]["name"], r["config"]["top"]["name"]) for r in cells(result, "other-seed")} == {
+        ("two", "one")
+    }
+
+
+def test_recalibration_has_no_map_and_says_its_policy(everything):
+    result, _ = everything
+    for record in cells(result, "recalibration"):
+        config = record["config"]
+        assert (config["family"], config["normalisation"]) == ("identity", "recalibrated")
+        assert any(note.startswith("BatchNorm statistics re-estimated on fit data: ") for note in record["notes"])
+    assert {r["config"]["normalisation"] for r in cells(result, "pair")} == {"frozen"}
+    value = {c: next(m["value"] for m in cells(result, c)[0]["metrics"] if m["metric"] == "penalty") for c in
+             ("identity", "recalibration")}  # fmt: skip
+    assert value["identity"] != value["recalibration"]
+
+
+def test_the_two_levels_of_class_noise_are_stated(everything):
+    result, _ = everything
+    assert all("noise over signal: 1" in r["notes"] for r in cells(result, "class-noise"))
+    assert all("noise over signal: 3" in r["notes"] for r in cells(result, "class-noise-strong"))
+
+
+def test_the_curve_over_fit_examples_is_in_the_frame_the_figure_and_the_page(everything, tmp_path):
+    result, _ = everything
+    rows = result.frame.filter(metric="penalty", control="pair")
+    assert sorted(set(rows["samples"])) == [60, 400]
+    assert result.figure("samples").axes[0].get_xlabel() == "fit examples of the stitcher"
+    html = result.report(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "fit examples of the stitcher" in html
+    assert "recalibration" in html
+
+
+def test_records_carry_every_truth_check(everything):
+    result, _ = everything
+    for record in cells(result, "pair"):
+        found = {m["metric"]: m["value"] for m in record["metrics"]}
+        wanted = "relative_mse r2 cka ood ood_share agreement_top agreement_bottom agreement_chance"
+        assert set(wanted.split()) <= set(found)
+        assert 5 < found["agreement_chance"] < 15  # ten classes
+        assert 0 <= found["cka"] <= 1
+
+
+def test_records_keep_their_examples(everything):
+    result, _ = everything
+    for record in result.records:
+        found = unpack(record)
+        penalty = next(m["value"] for m in record["metrics"] if m["metric"] == "penalty")
+        assert found.deltas.mean() == pytest.approx(penalty, abs=1e-9)
+
+
+def test_seeds_are_pooled_and_two_penalties_are_tested(everything):
+    result, _ = everything
+    row = result.pooled.filter(control="pair", samples=400).row(0, named=True)
+    assert (row["pairs"], row["seeds"], row["examples"]) == (1, 2, 360)
+    assert row["low"] <= row["value"] <= row["high"]
+    small, large = (
+        [r for r in cells(result, "pair") if r["config"]["fit"]["samples"] == n] for n in (60, 400)
+    )  # fmt: skip
+    found = paired_test(small, large)
+    assert found.difference.seeds == 2
+    assert 0 < found.p <= 1
+
+
+def test_the_log_holds_a_curve_for_every_fit(everything):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, log = everything
+    events = EventAccumulator(str(log))
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    tag = "zero@block2 -> one@block2/affine task, seed 1, 400 examples/val/error"
+    assert tag in tags
+    assert [event.step for event in events.Scalars(tag)] == [0, 4]
+    assert "zero@block2 -> one@block2/affine task shuffled, seed 0, 60 examples/fit/loss" in tags
+
+
+def test_the_stitcher_sees_what_the_top_was_trained_on(modules, pair, digits):
+    zero, _ = pair
+    top = Network(modules[1], torch.zeros(2, 1, 8, 8), "one", trained_on=50)
+    own = stitch(zero, top, "block2", digits, objective="match", device="cpu")
+    assert own.record["config"]["data"]["fit"] == own.record["config"]["data"]["budget"] == 50
+    first = stitch(zero, pair[1], "block2", digits.subset(50), objective="match", device="cpu")
+    assert torch.equal(own.stitcher.weight, first.stitcher.weight)
+    whole = stitch(zero, top, "block2", digits, objective="match", device="cpu", budget="all")
+    assert whole.record["config"]["data"]["fit"] == digits.size("fit")
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"samples": [100, 100]}, "needs distinct numbers"),
+    ({"samples": [100, 0]}, "'samples' is wrong"),
+    ({"samples": []}, "one at least"),
+    ({"controls": ("noise",)}, "expected one of self, other-seed, random"),
+    ({"controls": ("other-seed",), "other_seeds": {"one": Network(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10), torch.nn.ReLU(), torch.nn.Linear(10, 10)),
+        torch.zeros(2, 1, 8, 8), "other")}}, "is no other seed of 'one': expected the same architecture"),
+])  # fmt: skip
+def test_mistakes_get_one_sentence(pair, digits, options, words):
+    with pytest.raises(StitchError) as error:
+        compare(*pair, digits, layers=["block2"], **{**QUICK, **options})
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)

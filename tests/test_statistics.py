@@ -1,0 +1,180 @@
+"""Intervals over pairs, seeds and examples, and paired tests, against slow and obvious computations."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from modelstitch.errors import MeasureError
+from modelstitch.statistics import normalised, paired_test, pool
+from modelstitch.study.examples import pack, unpack
+
+
+def record(stitched, top, bottom="a", upper="b", unit="points", weights=None, data="d"):
+    stitched, top = np.asarray(stitched, float), np.asarray(top, float)
+    weights = np.ones(len(stitched)) if weights is None else np.asarray(weights, float)
+    return {
+        "cell": f"{bottom}-{upper}",
+        "config": {"bottom": {"name": bottom}, "top": {"name": upper}, "data": {"fingerprint": data}},
+        "examples": pack(stitched, top, weights, unit),
+    }
+
+
+def points(n, stitched, top, seed, **more):
+    """Wrong with the given probabilities."""
+    generator = np.random.default_rng(seed)
+    return record(*(100.0 * (generator.random(n) < p) for p in (stitched, top)), **more)
+
+
+@pytest.mark.parametrize(("unit", "stitched"), [("points", [0, 100, 100, 0, 100]), ("nats", [0.5, 1.25, 3, 0, 2])])
+def test_examples_come_back_as_they_were(unit, stitched):
+    found = unpack(record(stitched, [0, 0, 100, 0, 100] if unit == "points" else [0.5, 1, 1, 1, 1], unit=unit))
+    top = [0, 0, 100, 0, 100] if unit == "points" else [0.5, 1, 1, 1, 1]
+    assert found.deltas.tolist() == (np.array(stitched) - np.array(top)).tolist()
+    assert found.unit == unit
+
+
+def slow_interval(groups, resamples, seed):
+    """groups[pair][fit] = deltas (n,): draw examples once, then pairs, then fits; everything in loops."""
+    generator = np.random.default_rng(seed)
+    n = len(groups[0][0])
+    means = []
+    for _ in range(resamples):
+        drawn = generator.integers(0, n, n)
+        total = 0.0
+        for _ in groups:
+            group = groups[generator.integers(0, len(groups))]
+            total += np.mean([group[generator.integers(0, len(group))][drawn].mean() for _ in group])
+        means.append(total / len(groups))
+    return np.quantile(means, [0.025, 0.975])
+
+
+@pytest.mark.parametrize(("pairs", "fits"), [(1, 1), (1, 4), (4, 1), (3, 3)])
+def test_the_interval_is_the_hierarchical_bootstrap(pairs, fits):
+    records = [
+        points(400, 0.1 + 0.06 * i + 0.02 * j, 0.1, seed=10 * i + j, bottom=f"bottom{i}", upper="top")
+        for i in range(pairs)
+        for j in range(fits)
+    ]
+    found = pool(records, resamples=4000)
+    groups = [[unpack(r).deltas for r in records[i * fits : (i + 1) * fits]] for i in range(pairs)]
+    low, high = slow_interval(groups, 4000, 1)
+    assert (found.pairs, found.seeds, found.examples) == (pairs, pairs * fits, 400)
+    assert found.value == pytest.approx(np.mean([np.mean([d.mean() for d in g]) for g in groups]))
+    assert found.low == pytest.approx(low, abs=0.06 * (high - low))
+    assert found.high == pytest.approx(high, abs=0.06 * (high - low))
+
+
+def test_pairs_that_disagree_widen_the_interval():
+    same = [points(1000, 0.15, 0.1, seed=i, bottom=f"b{i}") for i in range(4)]
+    apart = [points(1000, 0.1 + 0.1 * i, 0.1, seed=i, bottom=f"b{i}") for i in range(4)]
+    narrow, wide = pool(same), pool(apart)
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+
+
+def test_both_directions_are_one_pair():
+    found = pool([points(50, 0.2, 0.1, 0, bottom="a", upper="b"), points(50, 0.2, 0.1, 1, bottom="b", upper="a")])
+    assert (found.pairs, found.seeds) == (1, 2)
+
+
+def test_tokens_weigh_as_they_are_many():
+    found = pool([record([1, 5], [0, 0], unit="nats", weights=[3, 1])])
+    assert found.value == 2.0
+    assert found.unit == "nats"
+
+
+def test_one_example_has_no_interval():
+    found = pool([record([100], [0])])
+    assert (found.value, found.low, found.high) == (100, None, None)
+
+
+def slow_flip_test(deltas):
+    """Every assignment of signs."""
+    used = deltas[deltas != 0]
+    sums = np.array([np.dot(signs, used) for signs in product((-1, 1), repeat=len(used))])
+    return float((np.abs(sums) >= abs(used.sum()) - 1e-9).mean())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_paired_test_is_every_flip_of_signs(seed):
+    one, other = points(40, 0.35, 0.2, seed), points(40, 0.15, 0.2, seed + 100)
+    deltas = unpack(one).deltas - unpack(other).deltas
+    deltas[np.flatnonzero(deltas)[12:]] = 0  # 2^12 signs are enough
+    first, second = (
+        record(np.where(deltas > 0, 100, 0), np.zeros(40)),
+        record(np.where(deltas < 0, 100, 0), np.zeros(40)),
+    )
+    reduced = np.sign(deltas) * 100
+    assert paired_test(first, second).p == pytest.approx(slow_flip_test(reduced), abs=1e-12)
+    assert paired_test(first, second).difference.value == pytest.approx(reduced.mean())
+
+
+def test_with_two_tops_differences_of_two_count_double():
+    one, other = record([100, 100, 100, 0, 100], [0, 0, 100, 0, 0]), record([0, 100, 0, 0, 0], [100, 0, 100, 100, 0])
+    deltas = unpack(one).deltas - unpack(other).deltas
+    assert set(np.abs(deltas)) == {0, 100, 200}
+    assert paired_test(one, other).p == pytest.approx(slow_flip_test(deltas), abs=1e-12)
+
+
+def test_with_one_top_it_is_mcnemars_exact_test():
+    one, other = points(3000, 0.14, 0.1, 1), points(3000, 0.12, 0.1, 2)
+    top = unpack(one).source
+    other["examples"]["top"] = one["examples"]["top"]
+    assert unpack(other).source == top
+    deltas = unpack(one).deltas - unpack(other).deltas
+    expected = binomtest(int((deltas > 0).sum()), int((deltas != 0).sum())).pvalue
+    assert paired_test(one, other).p == pytest.approx(expected, rel=1e-6)
+
+
+def test_nats_are_flipped_at_random():
+    generator = np.random.default_rng(3)
+    one = record(generator.normal(0.4, 1, 12), np.zeros(12), unit="nats")
+    other = record(np.zeros(12), np.zeros(12), unit="nats")
+    assert paired_test(one, other).p == pytest.approx(slow_flip_test(unpack(one).deltas), abs=0.02)
+
+
+def test_equal_penalties_do_not_differ():
+    one = points(200, 0.2, 0.1, 0)
+    found = paired_test(one, one)
+    assert (found.p, found.difference.value, found.difference.low, found.difference.high) == (1.0, 0, 0, 0)
+
+
+def test_several_fits_are_tested_over_pairs_and_seeds():
+    def side(extra, seed):
+        return [points(500, 0.15 + extra, 0.1, seed + i, bottom=f"b{i // 2}") for i in range(6)]
+
+    clear, none = paired_test(side(0.15, 0), side(0, 50)), paired_test(side(0, 0), side(0, 50))
+    assert clear.p < 0.01 < 0.05 < none.p
+    assert (clear.difference.pairs, clear.difference.seeds) == (3, 6)
+    assert clear.difference.low > 0
+    assert "hierarchical" in clear.how
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: paired_test([points(5, 0.5, 0.5, 0)] * 2, points(5, 0.5, 0.5, 0)), "expected 2, found 1"),
+    (lambda: paired_test(points(5, 0.5, 0.5, 0), points(6, 0.5, 0.5, 0)), "different test examples"),
+    (lambda: paired_test(points(5, 0.5, 0.5, 0), points(5, 0.5, 0.5, 0, data="e")), "different test examples"),
+    (lambda: paired_test(3, 4), "needs records or stitched models that were measured, found int"),
+    (lambda: pool([]), "at least one record, found none"),
+    (lambda: pool([points(5, 0.5, 0.5, 0), record([1.0], [1.0], unit="nats")]), "nats and points cannot be pooled"),
+    (lambda: pool([{"cell": "x", "config": {}}]), "The record x keeps no examples"),
+])  # fmt: skip
+def test_mistakes_get_one_sentence(call, words):
+    with pytest.raises(MeasureError) as error:
+        call()
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_normalised_penalty_has_an_interval_or_a_reason():
+    def three(random):
+        return [[points(800, p, 0.1, s) for s in (i, i + 1)] for i, p in ((0, 0.2), (10, 0.1), (20, random))]
+
+    found, reason = normalised(*three(0.5))
+    means = [np.mean([unpack(r).deltas.mean() for r in group]) for group in three(0.5)]
+    assert reason == ""
+    assert found.value == pytest.approx((means[0] - means[1]) / (means[2] - means[1]))
+    assert 0 < found.low < found.value < found.high < 1
+    assert normalised(*three(0.1)) == (None, "random and self do not differ beyond their intervals")
+    assert normalised(three(0.5)[0], [], three(0.5)[2]) == (None, "no self control")
