@@ -15,7 +15,7 @@ from .sources.data import Data
 from .stitched import Stitched
 from .study.canonical import Record
 from .study.plan import Axes, plan
-from .study.run import data_config, describe_donor, pick_device, run
+from .study.run import budget, data_config, describe_donor, pick_device, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
 
@@ -40,6 +40,7 @@ def stitch(
     device: str = "auto",
     tell: Tell | None = None,
     tensorboard: str | Path | None = None,
+    memory: float | None = None,
     **fit: Any,
 ) -> Stitched:
     """Fit one stitch and measure it on the test split.
@@ -57,6 +58,7 @@ def stitch(
         device: "cpu", "cuda" or "auto".
         tell: hears of progress: (what, done, of how many).
         tensorboard: a folder for the curves of the fit (extra ``tensorboard``).
+        memory: gigabytes that fitting may take beside the donors, 2 by default; it sets how many stitches run at a time.
         **fit: fields of the fit options: steps, batch_size, learning_rate, init, ...
 
     Returns:
@@ -73,7 +75,7 @@ def stitch(
     axes = Axes((where,), (family,), (objective,), (), (seed,), spec, normalisation)
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data))
     with watching(tensorboard) as watch:
-        bench = Bench(named, data, spec, pick_device(device), watch=watch)
+        bench = Bench(named, data, spec, pick_device(device), budget(memory), watch)
         fitted = run_sweep(cells, bench, tell=tell)[0]
     stream = fitted.stream
     assert stream.stitcher is not None
@@ -100,6 +102,7 @@ def compare(
     device: str = "auto",
     tell: Tell | None = None,
     tensorboard: str | Path | None = None,
+    memory: float | None = None,
     **fit: Any,
 ) -> Comparison:
     """Stitch two networks at all matching layers, in both directions, with the controls.
@@ -114,7 +117,7 @@ def compare(
         other_seeds: {name of a top: the same architecture trained from another seed}.
         both: also top -> bottom.
         out: a folder that keeps finished cells; the same call again does only what is missing.
-        normalisation, device, tell, tensorboard: as for :func:`stitch`.
+        normalisation, device, tell, tensorboard, memory: as for :func:`stitch`.
         **fit: as for :func:`stitch`; ``samples`` may be several numbers: a curve over the stitcher's fit examples.
 
     Raises:
@@ -125,7 +128,7 @@ def compare(
     return compare_many(
         [below, above], pairs, data, layers=layers, family=family, objective=objective, controls=controls,
         seeds=seeds, other_seeds=other_seeds, out=out, normalisation=normalisation, device=device, tell=tell,
-        tensorboard=tensorboard, **fit,
+        tensorboard=tensorboard, memory=memory, **fit,
     )  # fmt: skip
 
 
@@ -145,6 +148,7 @@ def compare_many(
     device: str = "auto",
     tell: Tell | None = None,
     tensorboard: str | Path | None = None,
+    memory: float | None = None,
     **fit: Any,
 ) -> Comparison:
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
@@ -175,7 +179,7 @@ def compare_many(
     }
     store = Store(out, spec) if out is not None else None
     with watching(tensorboard) as watch:
-        records = run(networks, pairs, data, axes, store=store, device=device, tell=tell, watch=watch)
+        records = run(networks, pairs, data, axes, store=store, device=device, tell=tell, watch=watch, memory=memory)
     return Comparison(records, spec)
 
 

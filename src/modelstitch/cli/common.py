@@ -56,6 +56,8 @@ def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
                      help="What BatchNorm does in the stitched model: the donors' statistics (default), re-estimated, or "
                      "overwritten while fitting."),
         click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Of the objective distill."),
+        click.option("--memory", type=click.FloatRange(0, min_open=True),
+                     help="Gigabytes for fitting beside the donors, 2 by default: how many stitches run at a time."),
         click.option("--tensorboard", type=click.Path(path_type=Path, file_okay=False), help="Folder for fit curves."),
     ]  # fmt: skip
     for option in reversed(options):

@@ -48,7 +48,7 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
     send = fresh = sweep.sender.open(layers, device)
     looking: Send = fresh
     if sweep.normalisation != "batch":  # statistics that move give other activations every time
-        looking = Replay(fresh, sweep.memory)
+        looking = Replay(fresh, sweep.spare)
         if spec.cache and not (spec.augment and sweep.data.augment is not None):
             send = Samples(fresh, sweep.data.size("fit"), int(spec.cache * 1e9))
     later = tuple(dict.fromkeys(name for run in runs for name in run.objective.later))

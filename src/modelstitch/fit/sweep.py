@@ -32,7 +32,7 @@ class Sweep:
         seed: of orders, augmentation and random starts.
         shuffled: pair each sample with another one's top activation, output and label: the null level.
         normalisation: "frozen", "recalibrated" or "batch"; see :mod:`modelstitch.fit.normalisation`.
-        memory: bytes that streams and kept validation activations may take.
+        spare: bytes that kept validation activations may take: what the streams leave of the budget.
         tick: hears how many more units of work are done.
         watch: hears of every look at the validation split.
     """
@@ -45,7 +45,7 @@ class Sweep:
     seed: int = 0
     shuffled: bool = False
     normalisation: str = "frozen"
-    memory: int = MEMORY
+    spare: int = MEMORY
     tick: Tick | None = None
     watch: Watch | None = None
 

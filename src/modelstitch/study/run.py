@@ -9,7 +9,7 @@ import torch
 
 from ..errors import StudyError
 from ..fit.normalisation import POLICIES
-from ..fit.sweep import Watch
+from ..fit.sweep import MEMORY, Watch
 from ..network import Network
 from ..sources.data import Data
 from .canonical import Record
@@ -52,11 +52,14 @@ def run(
     device: str = "auto",
     tell: Tell | None = None,
     watch: Watch | None = None,
+    memory: float | None = None,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
+    ``memory`` is the budget of a sweep in gigabytes, 2 by default.
+
     Raises:
-        StudyError: if two donors share a name, or a donor changed while it was used.
+        StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
     """
     named = {network.name: network for network in networks}
     if len(named) < len(networks):
@@ -67,7 +70,7 @@ def run(
         )
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data))
-    bench = Bench(named, data, axes.fit, pick_device(device), watch=watch)
+    bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch)
     found = run_cells(cells, bench, store=store, tell=tell)
     for name, network in named.items():
         if network.fingerprint() != donors[name].fingerprint:
@@ -93,6 +96,17 @@ def run_cells(cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell:
             assert store is not None
             records.append(store.read(cell.hash))
     return records
+
+
+def budget(memory: float | None) -> int:
+    """Bytes for gigabytes.
+
+    Raises:
+        StudyError: if the number is not above 0.
+    """
+    if memory is not None and not memory > 0:
+        raise StudyError(f"The memory budget {memory} cannot be kept: expected gigabytes above 0.")
+    return MEMORY if memory is None else int(memory * 1e9)
 
 
 def pick_device(device: str) -> torch.device:

@@ -20,6 +20,7 @@ from ..fit.memory import attempt, chunks, stream_bytes
 from ..fit.normalisation import settle
 from ..fit.objectives import stages
 from ..fit.options import FitSpec
+from ..fit.scores import need_scores, note_on_chance
 from ..fit.senders import NetworkSender, Sender
 from ..fit.streams import Seam, Stream, open_stream
 from ..fit.sweep import MEMORY, Sweep, Tick, Watch, derive
@@ -45,7 +46,8 @@ class Bench:
         data: what to fit, choose and measure on.
         spec: how to fit.
         device: where.
-        memory: bytes that the streams of a sweep may take; where they need more they run in several chunks.
+        memory: bytes that the streams of a sweep may take beside the donors; where they need more they run in several
+            chunks.
         watch: hears of every look at the validation split.
     """
 
@@ -111,14 +113,19 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
         if tell:
             tell(f"{cells[0].sweep.kind if below is None else below.name} -> {top.name}", min(done, total), total)
 
-    return [fitted for part in parts for fitted in _chunk([cells[i] for i in part], bench, tick)]
+    found: list[Fitted] = []
+    for part in parts:
+        spare = max(0, bench.memory - sum(sizes[i] for i in part))
+        found += _chunk([cells[i] for i in part], bench, tick, spare)
+    return found
 
 
-def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick) -> list[Fitted]:
+def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[Fitted]:
     started = time.monotonic()
     kind, _, _, seed, normalisation, samples, budget = cells[0].sweep
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
     data = bench.data
+    need_scores(top, data)
     if budget is not None and budget < data.size("fit"):
         data = data.subset(budget)
     if samples is not None and samples < data.size("fit"):
@@ -140,12 +147,15 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick) -> list[Fitted]:
 
     begun = Sweep(
         NetworkSender(top), top, data, bench.spec, bench.device, seed=seed, shuffled=kind == "shuffled",
-        normalisation=normalisation, memory=bench.memory, tick=tick, watch=bench.watch,
+        normalisation=normalisation, spare=spare, tick=tick, watch=bench.watch,
     )  # fmt: skip
     (sweep, streams, moments), _ = attempt(fit, begun)
     others = {below.name: below} if below is not None and below.name not in bench.own and _same_task(below, top) else {}
     (measured, seen), last = attempt(lambda s: final(streams, moments, s, others), sweep)
     bench.own |= seen
+    if note := note_on_chance(top, bench.own[top.name], data):
+        for stream in streams:
+            stream.notes.append(note)
     for used in {sweep.spec.batch_size, last.spec.batch_size} - {bench.spec.batch_size}:
         for stream in streams:
             stream.notes.append(f"batch size {used} instead of {bench.spec.batch_size}: memory ran out")

@@ -1,0 +1,167 @@
+"""What goes wrong while fitting: divergence, no memory, no labels, one example, an interrupt."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from conftest import Small
+from modelstitch import Data, Network, compare, stitch
+from modelstitch.errors import DataError, FitError
+from modelstitch.fit.run import Run
+from modelstitch.network import fingerprint
+
+QUICK = {"steps": 8, "eval_every": 4, "device": "cpu"}
+ROOM = {"samples": 10**9}
+
+
+@torch.library.custom_op("modelstitch_tests::hungry", mutates_args=())
+def hungry(x: torch.Tensor) -> torch.Tensor:
+    """Nothing at all, in more memory than there is for a batch above the limit."""
+    if len(x) > ROOM["samples"]:
+        raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate room for {len(x)} samples.")
+    return x.clone()
+
+
+hungry.register_fake(lambda x: torch.empty_like(x))
+hungry.register_autograd(lambda context, grad: grad)
+
+
+class Hungry(nn.Module):
+    def forward(self, x):
+        return hungry(x)
+
+
+@pytest.fixture
+def greedy(modules):
+    """A trained pair whose top has a layer that runs out of memory above so many samples."""
+    top = copy.deepcopy(modules[1])
+    top.pool = nn.Sequential(top.pool, Hungry())
+    example = torch.zeros(2, 1, 8, 8)
+    yield Network(modules[0], example, "zero"), Network(top, example, "greedy")
+    ROOM["samples"] = 10**9
+
+
+def test_out_of_memory_halves_the_batch_with_a_note(greedy, digits):
+    ROOM["samples"] = 70
+    before = [fingerprint(net.module) for net in greedy]
+    s = stitch(*greedy, "block1", digits, batch_size=128, **QUICK)
+    assert "batch size 32 instead of 128: memory ran out" in s.record["notes"]  # measuring takes two batches at once
+    assert s.penalty < 60
+    assert [fingerprint(net.module) for net in greedy] == before
+    ROOM["samples"] = 10**9
+    roomy = stitch(*greedy, "block1", digits, batch_size=32, **QUICK)
+    assert torch.equal(roomy.stitcher.weight, s.stitcher.weight), "as if the smaller batch had been asked for"
+    assert not [note for note in roomy.record["notes"] if "memory" in note]
+
+
+def test_no_room_for_a_small_batch_is_a_clear_stop(greedy, digits):
+    ROOM["samples"] = 3
+    with pytest.raises(FitError) as error:
+        stitch(*greedy, "block1", digits, batch_size=16, **QUICK)
+    assert "Memory ran out with a batch of 8" in str(error.value)
+    assert "stitch fewer layers at a time" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(greedy, digits, monkeypatch):
+    def broken(*args):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Run, "step", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        stitch(*greedy, "block1", digits, **QUICK)
+
+
+def test_a_diverging_seam_is_named_keeps_its_best_state_and_the_others_go_on(pair, digits, monkeypatch):
+    plain = Run.step
+
+    def poisoned(self, activation, *rest):
+        if self.stream.bottom_layer == "block2" and self.stream.steps == 0 and rest[-1] > 5:
+            activation = activation * torch.nan
+        plain(self, activation, *rest)
+
+    monkeypatch.setattr(Run, "step", poisoned)
+    result = compare(*pair, digits, layers=["block1", "block2"], controls=(), both=False, **QUICK)
+    good, bad = sorted(result.records, key=lambda r: r["config"]["top"]["layer"])
+    (note,) = [n for n in bad["notes"] if "task fitting" in n]
+    assert note.startswith("task fitting of block2 -> block2 diverged at step 6; the state of step ")
+    assert "stopped: diverged at step 6" in bad["notes"]
+    assert [step for step, _, _ in bad["history"]] == [0, 4]
+    assert next(m["value"] for m in bad["metrics"] if m["metric"] == "penalty") < 60
+    assert [step for step, _, _ in good["history"]] == [0, 4, 8]
+    assert not [n for n in good["notes"] if "diverged" in n]
+
+
+def test_a_rate_far_too_large_is_survived(pair, digits):
+    s = stitch(*pair, "block2", digits, steps=8, eval_every=4, learning_rate=1e12, device="cpu")
+    assert all(torch.isfinite(p).all() for p in s.stitcher.parameters())
+    assert s.penalty < 60
+
+
+def headless(modules):
+    body = copy.deepcopy(modules[1])
+    body.head = nn.Identity()
+    return body
+
+
+def test_a_top_that_gives_maps_is_refused_with_what_to_use_instead(modules, digits):
+    maps = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    top = Network(maps, torch.zeros(2, 1, 8, 8), "maps")
+    with pytest.raises(DataError) as error:
+        stitch(Network(modules[0], torch.zeros(2, 1, 8, 8), "zero"), top, ("block3", "1"), digits, **QUICK)
+    assert "The top 'maps' gives values of shape (4, 4, 4) for a sample with one label" in str(error.value)
+    assert "put a fitted linear head on it" in str(error.value)
+    assert "similarity()" in str(error.value)
+
+
+def test_a_top_that_gives_features_is_noticed(modules, digits):
+    top = Network(headless(modules), torch.zeros(2, 1, 8, 8), "features")
+    assert top.output_shape == (16,)  # wide enough for ten labels: no shape gives it away
+    s = stitch(top, top, "block2", digits, objective="match", device="cpu")
+    (note,) = [n for n in s.record["notes"] if "no better than chance" in n]
+    assert "put a fitted linear head on it" in note
+
+
+def test_one_test_example_gives_a_value_without_an_interval(pair, digits, tmp_path):
+    one = torch.utils.data.Subset(digits.dataset("test"), [3])
+    data = Data(digits.dataset("fit"), digits.dataset("val"), one, n_classes=10)
+    result = compare(*pair, data, layers=["block2"], both=False, out=tmp_path / "c", **QUICK)
+    for record in result.records:
+        penalty = next(m for m in record["metrics"] if m["metric"] == "penalty")
+        assert (penalty["low"], penalty["high"]) == (None, None)
+        assert "one test example: no interval" in record["notes"]
+    row = result.pooled.filter(control="pair").row(0, named=True)
+    assert (row["low"], row["normalised"], row["reason"]) == (None, None, "one test example: no interval")
+    assert "no interval" in result.report(tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_interrupted_in_the_middle_of_a_fit_the_rest_is_done_next_time(pair, digits, tmp_path, monkeypatch):
+    plain, calls = Run.step, []
+
+    def interrupted(self, *args):
+        calls.append(self.sweep.sender.name)
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        plain(self, *args)
+
+    options = {**QUICK, "layers": ["block2"], "controls": ("random",), "both": False, "out": tmp_path / "c"}
+    monkeypatch.setattr(Run, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(*pair, digits, **options)
+    finished = {p: p.stat().st_mtime_ns for p in (tmp_path / "c" / "cells").iterdir()}
+    assert len(finished) == 1, "the pair is kept, the random control was being fitted"
+    monkeypatch.setattr(Run, "step", plain)
+    result = compare(*pair, digits, **options)
+    assert len(result.records) == 2
+    assert {p: p.stat().st_mtime_ns for p in finished} == finished
+
+
+def test_an_untrained_narrow_top_is_noted_too(digits):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Network(Small(4).eval(), torch.zeros(2, 1, 8, 8), "untrained")
+    s = stitch(net, net, "block1", digits, family="identity", objective="match", device="cpu")
+    assert s.penalty == 0
+    assert bool([n for n in s.record["notes"] if "no better than chance" in n]) == (s.metrics["top_error"] >= 90)
