@@ -59,7 +59,7 @@ def test_the_budget_sets_how_many_streams_are_in_flight(networks, digits):
     together = peak(networks, digits, LAYERS, 1.0)
     stated = sum(stream_bytes(networks[0].layer(n), networks[1].layer(n), QUICK["batch_size"]) for n in LAYERS)
     assert one_by_one <= 1.25 * alone, "a budget for one stream: no more than the largest stream takes by itself"
-    assert together > 1.4 * one_by_one, "a large budget: all streams at once"
+    assert together > 1.1 * one_by_one, "a large budget: all streams at once"
     assert together <= alone + stated + _validation(networks, digits), "and no more than what is stated for them"
 
 
