@@ -30,7 +30,7 @@ def test_sequences_are_nats_per_token_and_padding_does_not_count():
     tally.add(output, labels, torch.arange(2))
     logs = output.double().log_softmax(-1)
     slow = -(logs[0, 0, 1] + logs[0, 1, 2] + logs[1, 0, 4]) / 3
-    assert tally.outcome().unit == "nats"
+    assert tally.outcome().unit == "nats/token"
     assert tally.outcome().error == pytest.approx(float(slow), abs=1e-6)
 
 

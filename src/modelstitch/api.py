@@ -12,6 +12,7 @@ from .fit.tensorboard import watching
 from .network import Network
 from .notation import Seam, parse
 from .sources.data import Data
+from .sources.token_view import check_text
 from .stitched import Stitched
 from .study.canonical import Record
 from .study.plan import Axes, plan
@@ -69,6 +70,7 @@ def stitch(
     """
     seam = _seam(at)
     spec = fit_spec(fit)
+    check_text((bottom, top), data)
     below, above = _apart(bottom, top)
     named = {n.name: n for n in (below, above)}
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"

@@ -15,12 +15,13 @@ from .errors import StitchError
 from .fit.options import FitSpec, fit_spec
 from .fit.senders import NetworkSender
 from .fit.sweep import Sweep, derive
-from .measure import Estimate, Outcome, agreement, penalty
+from .measure import Estimate, Outcome, agreement, penalty, perplexities
 from .moments import Moments
 from .moments_grid import MomentsGrid
 from .network import Network
 from .sources.data import Data
-from .stitchers import Adapter, Site, Stitcher, adapter_between, family_of, rows
+from .sources.token_view import check_text
+from .stitchers import Adapter, Site, Stitcher, adapter_between, family_of, masks, rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,7 +72,7 @@ class Matrix:
     def frame(self) -> pl.DataFrame:
         """One value a row: bottom, bottom_layer, top, top_layer, family, metric, value, low, high, unit, and depths.
 
-        Metrics: penalty (points or nats, paired 95 % interval), error, top_error, bottom_error, agreement_top,
+        Metrics: penalty (points or nats/token, paired 95 % interval), error, top_error, bottom_error, agreement_top,
         agreement_bottom (percent), relative_mse, r2 (held out), parameters.
         """
         import polars as pl
@@ -122,6 +123,8 @@ class Matrix:
             "r2": Estimate(1.0 - mse),
             "parameters": Estimate(float(entry.stitcher.parameter_count)),
         }
+        if not points:
+            found |= perplexities(outcome, self.top_outcome)
         if points:
             found["agreement_top"] = agreement(outcome, self.top_outcome)
             found["agreement_bottom"] = agreement(outcome, self.bottom_outcome)
@@ -164,6 +167,7 @@ def matrix(
         StitchError: one sentence that names what was expected, what was found and what to try.
     """
 
+    check_text((bottom, top), data)
     spec = fit_spec(fit)
     if spec.samples is not None and spec.samples < data.size("fit"):
         data = data.subset(spec.samples, seed=derive(seed, "samples"))
@@ -238,12 +242,13 @@ def _collect(
     generator = torch.Generator().manual_seed(derive(seed, "positions"))
     total, done = min(spec.samples or data.size("fit"), data.size("fit")), 0
     for batch in Sweep(NetworkSender(bottom), top, data, spec, device, seed).batches("moments"):
-        n, below, above_all = len(batch.ids), send(batch), receive(batch)
+        n, below, above_all, mask = len(batch.ids), send(batch), receive(batch), batch.mask
         for group in groups:
             assert group.grid is not None
-            x = {b: rows(adapter(below[b]), group.kind) for b, adapter in group.adapters.items()}
+            x = {b: rows(adapter(below[b], mask), group.kind) for b, adapter in group.adapters.items()}
             y = {t: rows(above_all[t], group.kind) for t in group.tops}
-            kept = _draw(len(next(iter(y.values()))) // n, n, positions, generator)
+            marked = mask if mask is not None and masks(mask, above_all[group.tops[0]], group.kind) else None
+            kept = _draw(len(next(iter(y.values()))) // n, n, positions, generator, marked)
             if kept is not None:
                 x, y = ({name: value[kept.to(value.device)] for name, value in side.items()} for side in (x, y))
             group.grid.update(x, y)
@@ -252,14 +257,19 @@ def _collect(
             tell(f"{bottom.name} -> {top.name}: sums", done, total)
 
 
-def _draw(per_example: int, n: int, positions: int | None, generator: torch.Generator) -> Tensor | None:
-    """Rows of a batch to keep: the same number of positions, drawn anew, of each example; None keeps all."""
-    if positions is None or positions >= per_example:
-        return None
-    if positions < 1:
+def _draw(
+    per_example: int, n: int, positions: int | None, generator: torch.Generator, mask: Tensor | None = None
+) -> Tensor | None:
+    """Rows of a batch to keep: so many positions, drawn anew, of each example, no padding among them; None keeps all."""
+    if positions is not None and positions < 1:
         raise StitchError(f"positions must be 1 or more, found {positions}.")
-    drawn = torch.rand(n, per_example, generator=generator).argsort(1)[:, :positions]
-    return (drawn + per_example * torch.arange(n)[:, None]).flatten()
+    if positions is None or positions >= per_example:
+        return None if mask is None else mask.flatten().nonzero()[:, 0]
+    order = torch.rand(n, per_example, generator=generator)
+    order = order if mask is None else order.masked_fill(~mask, 2.0)  # padding comes last
+    drawn = order.argsort(1)[:, :positions]
+    kept = (drawn + per_example * torch.arange(n)[:, None]).flatten()
+    return kept if mask is None else kept[mask.flatten()[kept]]
 
 
 def _solve(text: str, moments: Moments, site: Site, where: str) -> Stitcher:

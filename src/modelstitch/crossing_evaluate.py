@@ -87,11 +87,11 @@ class Joint:
                 below_own.add(below["output"], batch.labels, batch.ids, where=self.bottom.name)
                 inside: list[Tensor] = []
                 for stop, piece in zip(stops, pieces):
-                    spreads[stop].add(genuine[stop])
+                    spreads[stop].add(genuine[stop], batch.mask)
                     for entrance in self._at[stop]:
-                        mapped = entrance.stitcher(entrance.adapter(below[entrance.bottom_layer]))
-                        away = (mapped - genuine[stop]).square().sum(dtype=torch.float64)
-                        squares[len(inside)] += float(away)
+                        mapped = entrance.stitcher(entrance.adapter(below[entrance.bottom_layer], batch.mask))
+                        away = rows(mapped - genuine[stop], spreads[stop].kind, batch.mask)
+                        squares[len(inside)] += float(away.square().sum(dtype=torch.float64))
                         inside.append(mapped)
                     inside = self._through(piece, inside, inputs, n)
                 self._tally(found, inside, batch, entrances)
@@ -143,8 +143,8 @@ class _Spread:
         self.kind, self.n, self.sum = kind, 0, 0.0
         self.mean: Tensor | None = None
 
-    def add(self, activation: Tensor) -> None:
-        x = rows(activation, self.kind)
+    def add(self, activation: Tensor, mask: Tensor | None) -> None:
+        x = rows(activation, self.kind, mask)
         mean = x.mean(0, dtype=torch.float64)
         self.sum += float((x - mean.to(x.dtype)).square().sum(dtype=torch.float64))
         if self.mean is not None:

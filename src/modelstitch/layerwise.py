@@ -19,7 +19,9 @@ from .memory import available_bytes, readable, require
 from .moments_grid import MomentsGrid
 from .moments_null import NullGrid
 from .network import Layer, Network
-from .sources.data import Data, Split
+from .sources.data import Batch, Data, Split
+from .sources.token_view import check_text
+from .stitchers import masked_mean, masks
 
 if TYPE_CHECKING:
     import polars as pl
@@ -180,6 +182,7 @@ def similarity(
         NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         UnknownLayerError: with the closest names.
     """
+    check_text((bottom, top), data)
     chosen = [find(measure) for measure in measures]
     plan = plan_similarity(
         bottom, top, data, measures=chosen, layers=layers, view=view, split=split, samples=samples, shuffles=shuffles,
@@ -330,7 +333,7 @@ class _Rows:
             for network, tap in zip(self.networks, taps):
                 with torch.no_grad():
                     values = tap(view_of(network, batch, self.device))
-                found.append({k: _rows_of(v, network, k, self.view, batch.ids) for k, v in values.items()})
+                found.append({k: _rows_of(v, network, k, self.view, batch) for k, v in values.items()})
             yield found[0], found[1]
             done += len(batch.ids)
             if self.tell:
@@ -340,11 +343,18 @@ class _Rows:
         return f"{self.networks[0].name}@{b} and {self.networks[1].name}@{t}"
 
 
-def _rows_of(value: Tensor, network: Network, layer: str, view: str, ids: Tensor) -> Tensor:
+def _rows_of(value: Tensor, network: Network, layer: str, view: str, batch: Batch) -> Tensor:
     value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-    kind = network.layer(layer).kind
+    kind, mask, ids = network.layer(layer).kind, batch.mask, batch.ids
+    padded = mask is not None and masks(mask, value, kind)
+    if padded and view == "flatten":
+        raise MeasureError(
+            f"The samples at {network.name}@{layer} are padded to one length: expected view='pool', which leaves padding out."
+        )
     if view == "flatten" or kind == "vector":
         rows = value.flatten(1)
+    elif mask is not None and padded:
+        rows = masked_mean(value, mask)
     else:
         rows = value.flatten(2).mean(2) if kind == "map" else value.flatten(1, -2).mean(1)
     if not bool(torch.isfinite(rows.sum())):

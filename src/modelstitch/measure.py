@@ -20,6 +20,7 @@ from .errors import DataError, MeasureError, NonFiniteError
 IGNORED = -100
 LEVEL = 0.95
 RESAMPLES = 4000
+NATS = "nats/token"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Outcome:
         losses: float64 (n,), cross-entropy in nats.
         predictions: int64 (n,), the predicted class, or a hash-free count of tokens predicted right.
         ids: int64 (n,), the samples' ids.
-        unit: "points" or "nats".
+        unit: "points" or "nats/token".
     """
 
     errors: Tensor
@@ -67,7 +68,7 @@ class Outcome:
         return float((self.losses * self.weights).sum() / self.weights.sum())
 
     def packed(self) -> str:
-        """Which examples were right, as base64 of packed bits; empty for nats."""
+        """Which examples were right, as base64 of packed bits; empty for sequences."""
         if self.unit != "points":
             return ""
         return base64.b64encode(np.packbits((self.errors == 0).numpy()).tobytes()).decode()
@@ -97,7 +98,7 @@ class Tally:
             predictions = output.argmax(-1)
             errors, weights = 100.0 * (predictions != labels), torch.ones_like(losses)
         else:
-            self.unit = "nats"
+            self.unit = NATS
             used = (labels != IGNORED).sum(1)
             predictions = ((output.argmax(-1) == labels) & (labels != IGNORED)).sum(1)
             errors, weights = losses, used.to(losses.dtype)
@@ -170,6 +171,14 @@ def bootstrap(deltas: NDArray[np.float64], weights: NDArray[np.float64], *, seed
         means.append(draws @ (pairs[:, 0] * pairs[:, 1]) / (draws @ pairs[:, 1]))
     low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def perplexities(stitched: Outcome, top: Outcome) -> dict[str, Estimate]:
+    """exp(nats per token) of a stitch and of its top: among how many equally likely tokens they would choose."""
+    return {
+        name: Estimate(float(np.exp(min(outcome.error, 700.0))), unit="tokens")
+        for name, outcome in (("perplexity", stitched), ("top_perplexity", top))
+    }
 
 
 def agreement(one: Outcome, other: Outcome) -> Estimate:

@@ -114,15 +114,18 @@ def progress() -> Iterator[Tell]:
         yield tell
 
 
-def network(spec: str, weights: Path | None, data: Data | None = None, name: str | None = None) -> Network:
-    """A model by its name, or a donor folder; the shape of its input is taken from the data where it has no own."""
-    from ..sources.models import load
+def data_for(spec: str, models: Sequence[str], limit: int | None = None) -> Data:
+    """Data by name; text is read by the tokenizer of the last Hugging Face model named, the top."""
+    from ..sources.data import load_data
 
-    options: dict[str, Any] = {}
-    if data is not None:
-        batch = next(iter(data.batches("val", 1)))
-        options = {"input_shape": tuple(batch.inputs.shape[1:]) if hasattr(batch.inputs, "shape") else None}
-    return load(spec, weights=weights, name=name, **options)
+    return load_data(spec, limit=limit, tokenizer=next((m for m in reversed(models) if m.startswith("hf:")), None))
+
+
+def network(spec: str, weights: Path | None, data: Data, name: str | None = None) -> Network:
+    """A model by its name, or a donor folder, made for the data."""
+    from ..sources.models import load_for
+
+    return load_for(data, spec, weights=weights, name=name)
 
 
 def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = "") -> None:

@@ -14,7 +14,9 @@ from . import common
 @click.command()
 @click.argument("bottom")
 @click.argument("top")
-@click.option("--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, ...")
+@click.option(
+    "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
+)
 @click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(
@@ -45,9 +47,8 @@ def compare(
     """
     from ..api import CONTROLS
     from ..api import compare as run_compare
-    from ..sources.data import load_data
 
-    data = load_data(data_name, limit=limit)
+    data = common.data_for(data_name, (bottom, top), limit)
     lower, upper = common.network(bottom, bottom_weights, data), common.network(top, top_weights, data)
     if lower.name == upper.name:
         lower.name, upper.name = f"{lower.name} (bottom)", f"{upper.name} (top)"

@@ -12,7 +12,9 @@ from . import common
 @click.command()
 @click.argument("bottom")
 @click.argument("top")
-@click.option("--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, ...")
+@click.option(
+    "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
+)
 @click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--measure", "measures", multiple=True, help="cka (default), cca, procrustes, r2, ... May be repeated.")
@@ -23,9 +25,8 @@ def similarity(
 ) -> None:  # fmt: skip
     """Similarity of every block of BOTTOM with every block of TOP, each value beside its null level."""
     from ..layerwise import similarity as measure_all
-    from ..sources.data import load_data
 
-    data = load_data(data_name)
+    data = common.data_for(data_name, (bottom, top))
     lower, upper = common.network(bottom, bottom_weights, data), common.network(top, top_weights, data)
     frame = measure_all(lower, upper, data=data, measures=list(measures or ("cka",))).frame
     for name in frame["measure"].unique(maintain_order=True):

@@ -13,7 +13,9 @@ from . import common
 @click.command()
 @click.argument("bottom")
 @click.argument("top")
-@click.option("--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, ...")
+@click.option(
+    "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
+)
 @click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @common.fitting
@@ -24,10 +26,9 @@ def stitch(
 ) -> None:  # fmt: skip
     """Fit and measure one seam: BOTTOM@LAYER under TOP@LAYER. --out keeps the map and its record."""
     from ..api import stitch as fit_stitch
-    from ..sources.data import load_data
 
     (below, below_layer), (above, above_layer) = common.split_seam_end(bottom), common.split_seam_end(top)
-    data = load_data(data_name)
+    data = common.data_for(data_name, (below, above))
     lower = common.network(below, bottom_weights, data)
     upper = lower if (below, bottom_weights) == (above, top_weights) else common.network(above, top_weights, data)
     with common.progress() as tell:

@@ -18,6 +18,7 @@ from ..fit.senders import Send, view_of
 from ..network import Layer, Network
 from ..network.norms import Norm
 from ..sources.data import Batch, Data
+from ..stitchers import rows
 
 SAMPLES = 1024
 NOISE = 1.0  # standard deviation of the noise over that of the class tensors
@@ -84,13 +85,12 @@ class ClassNoise:
         with torch.no_grad():
             for batch in self.data.batches("fit", 256, limit=min(SAMPLES, self.data.size("fit"))):
                 for name, value in taps(view_of(self.top, batch, device)).items():
-                    parts[name].append(value)
+                    parts[name].append(rows(value, self.top.layer(name).kind, batch.mask))
         scales = {}
         for name in names:
-            value = torch.cat(parts[name])
-            channel = 1 if self.top.layer(name).kind == "map" else value.ndim - 1
-            others = [d for d in range(value.ndim) if d != channel]
-            scales[name] = (value.mean(others, keepdim=True), value.std(others, keepdim=True))
+            value, layer = torch.cat(parts[name]), self.top.layer(name)
+            shape = (-1, 1, 1) if layer.kind == "map" else (-1,)
+            scales[name] = (value.mean(0).view(shape), value.std(0).view(shape))
         return scales
 
 

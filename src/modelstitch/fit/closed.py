@@ -33,10 +33,11 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> dict[Seam, Moments]:
             below, above = send(batch), receive(batch)
             order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
             for seam, stream in seams.items():
-                x, y = stream.adapter(below[seam[0]]), above[seam[1]]
+                x, y, mask = stream.adapter(below[seam[0]], batch.mask), above[seam[1]], batch.mask
                 if order is not None:
                     y = y[order.to(y.device)]
-                x, y = rows(x, stream.site.kind), rows(y, stream.site.kind)
+                    mask = None if mask is None else mask & mask[order]  # tokens on both sides
+                x, y = rows(x, stream.site.kind, mask), rows(y, stream.site.kind, mask)
                 if seam not in found:
                     found[seam] = Moments.empty(x.shape[1], y.shape[1], device=sweep.device)
                 found[seam].update(x, y, where=f"{seam[0]} -> {seam[1]}")

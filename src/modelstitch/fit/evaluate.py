@@ -13,7 +13,7 @@ from ..measure import Outcome, Tally
 from ..moments import Moments
 from ..network import Network
 from ..sources.data import Split
-from ..stitchers import rows
+from ..stitchers import masked_mean, masks, rows
 from .senders import Send, view_of
 from .streams import Seam, Stream
 from .sweep import Sweep
@@ -54,7 +54,7 @@ def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send |
                 if lost[i]:
                     continue
                 with autocast(sweep):
-                    _, values = stream.forward(below[stream.bottom_layer], inputs)
+                    _, values = stream.forward(below[stream.bottom_layer], inputs, batch.mask)
                 try:
                     tally.add(values["output"], batch.labels, batch.ids)
                 except NonFiniteError:
@@ -97,9 +97,9 @@ def final(
                 seen = module(view_of(others[name], batch, sweep.device))
                 own[name].add(seen, batch.labels, batch.ids, where=name)
             for stream, tally, check in zip(streams, tallies, checks):
-                mapped, values = stream.forward(below[stream.bottom_layer], inputs)
+                mapped, values = stream.forward(below[stream.bottom_layer], inputs, batch.mask)
                 tally.add(values["output"], batch.labels, batch.ids, where=f"the stitch {stream}")
-                check.add(mapped, genuine[stream.top_layer])
+                check.add(mapped, genuine[stream.top_layer], batch.mask)
             sweep.done(len(batch))
     found = [(tally.outcome(), check.truth()) for tally, check in zip(tallies, checks)]
     return found, {name: tally.outcome() for name, tally in own.items()}
@@ -122,16 +122,19 @@ class _Check:
         self.mean, self.whitener = moments.mean_y, _whitener(moments)
         self.distances: list[tuple[Tensor, Tensor]] = []
 
-    def add(self, stitched: Tensor, genuine: Tensor) -> None:
-        x, y = rows(stitched, self.kind), rows(genuine, self.kind)
+    def add(self, stitched: Tensor, genuine: Tensor, mask: Tensor | None) -> None:
+        x, y = rows(stitched, self.kind, mask), rows(genuine, self.kind, mask)
         self.pair.update(x, y)
         self.squares += float((x.double() - y.double()).square().sum())
-        self.distances.append((self._distance(stitched), self._distance(genuine)))
+        self.distances.append((self._distance(stitched, mask), self._distance(genuine, mask)))
 
-    def _distance(self, activation: Tensor) -> Tensor:
+    def _distance(self, activation: Tensor, mask: Tensor | None) -> Tensor:
         """Root mean squared Mahalanobis distance of each sample's positions, (n,)."""
         z = (rows(activation, self.kind).to(self.mean) - self.mean) @ self.whitener
-        return z.square().sum(1).view(len(activation), -1).mean(1).sqrt()
+        squares = z.square().sum(1).view(len(activation), -1)
+        if mask is None or not masks(mask, activation, self.kind):
+            return squares.mean(1).sqrt()
+        return masked_mean(squares[..., None], mask)[:, 0].sqrt()
 
     def truth(self) -> Truth:
         spread = float(self.pair.yy.diagonal().sum())

@@ -13,7 +13,7 @@ from ..moments import Moments
 from .evaluate import outcomes
 from .memory import Replay, Samples
 from .normalisation import fitting
-from .objectives import stages
+from .objectives import Wanted, stages
 from .run import Run
 from .senders import Send, view_of
 from .streams import Seam, Stream
@@ -66,12 +66,13 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
             with torch.no_grad():
                 values: dict[str, Tensor] = genuine(inputs) if genuine is not None else {}
             labels = batch.labels.to(device)
+            mask = None if batch.mask is None else batch.mask.to(device)
+            wanted = Wanted(values, labels, mask)
             if sweep.shuffled:
-                order = shuffle(len(batch), batch, sweep.seed).to(device)
-                labels, values = labels[order], {name: value[order] for name, value in values.items()}
+                wanted = wanted.reordered(shuffle(len(batch), batch, sweep.seed).to(device))
             for run in runs:
                 if run.open:
-                    run.step(below[run.stream.bottom_layer], inputs, values, labels, step)
+                    run.step(below[run.stream.bottom_layer], inputs, mask, wanted, step)
             if step % spec.eval_every == 0 or step == spec.steps:
                 _look([run for run in runs if run.open], step, sweep, looking)
             sweep.done(1)

@@ -74,4 +74,4 @@ def _renew(streams: Sequence[Stream], below: Mapping[str, Norm], sweep: Sweep, w
         for batch in sweep.batches("statistics"):
             activations, inputs = send(batch), view_of(sweep.top, batch, sweep.device)
             for stream in streams:
-                stream.forward(activations[stream.bottom_layer], inputs)
+                stream.forward(activations[stream.bottom_layer], inputs, batch.mask)

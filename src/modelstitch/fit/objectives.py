@@ -11,18 +11,44 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import StitchError
-from ..measure import example_losses
+from ..measure import IGNORED, example_losses
 from ..network import Network
 from .options import FitSpec
 
 Values = dict[str, Tensor]
-Loss = Callable[[Values, Values, Tensor], Tensor]  # stitched values, genuine values, labels -> a number
 
 MATCH = "match"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a batch is held against.
+
+    Attributes:
+        values: the top's own, by layer, and "output".
+        labels: (n,), or (n, t) with -100 where none counts.
+        mask: bool (n, t), the tokens of padded sequences; None where nothing is padded.
+    """
+
+    values: Values
+    labels: Tensor
+    mask: Tensor | None
+
+    def reordered(self, order: Tensor) -> Wanted:
+        """Every sample with what belongs to another one; a token that meets padding there counts for nothing."""
+        labels, mask = self.labels[order], self.mask
+        if mask is not None:
+            labels = labels.masked_fill(~mask, IGNORED) if labels.shape == mask.shape else labels
+            mask = mask & mask[order]
+        return Wanted({name: value[order] for name, value in self.values.items()}, labels, mask)
+
+
+Loss = Callable[[Values, Wanted], Tensor]  # of the stitched values
 
 
 @dataclass(frozen=True)
@@ -33,7 +59,7 @@ class Objective:
         name: as written by the user.
         later: the top's layers whose activations it looks at.
         genuine: whether it needs the top's own forward.
-        loss: (stitched values, genuine values, labels) -> scalar.
+        loss: (stitched values, what is wanted) -> scalar.
     """
 
     name: str
@@ -71,22 +97,32 @@ def _after(top: Network, top_layer: str) -> tuple[str, ...]:
     return tuple(name for name in top.blocks if order.index(name) > at)
 
 
-def _task(values: Values, genuine: Values, labels: Tensor) -> Tensor:
-    return example_losses(values["output"], labels).mean()
+def _task(values: Values, wanted: Wanted) -> Tensor:
+    losses = example_losses(values["output"], wanted.labels)
+    if wanted.labels.ndim == 1:
+        return losses.mean()
+    tokens = (wanted.labels != IGNORED).sum(1)  # the mean over tokens, as it is measured
+    return (losses * tokens).sum() / tokens.sum().clamp(min=1)
 
 
 def _distill(temperature: float) -> Loss:
-    def loss(values: Values, genuine: Values, labels: Tensor) -> Tensor:
+    def loss(values: Values, wanted: Wanted) -> Tensor:
         student = F.log_softmax(values["output"].float() / temperature, -1)
-        teacher = F.log_softmax(genuine["output"].float() / temperature, -1)
-        return temperature**2 * F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1).mean()
+        teacher = F.log_softmax(wanted.values["output"].float() / temperature, -1)
+        apart = F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)
+        if wanted.mask is not None and apart.shape == wanted.mask.shape:
+            apart = apart[wanted.mask]
+        return temperature**2 * apart.sum() / max(apart.numel(), 1)
 
     return loss
 
 
 def _downstream(later: tuple[str, ...]) -> Loss:
-    def loss(values: Values, genuine: Values, labels: Tensor) -> Tensor:
-        terms = [relative_error(values[name].float(), genuine[name].float()) for name in (*later, "output")]
+    def loss(values: Values, wanted: Wanted) -> Tensor:
+        terms = [
+            relative_error(values[name].float(), wanted.values[name].float(), wanted.mask)
+            for name in (*later, "output")
+        ]
         total = terms[0]
         for term in terms[1:]:
             total = total + term
@@ -95,7 +131,12 @@ def _downstream(later: tuple[str, ...]) -> Loss:
     return loss
 
 
-def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
-    """|found - wanted|^2 / |wanted - mean over the batch|^2."""
+def relative_error(found: Tensor, wanted: Tensor, mask: Tensor | None = None) -> Tensor:
+    """|found - wanted|^2 / |wanted - mean over the batch|^2; of (n, t, c) only the tokens of ``mask``, bool (n, t)."""
+    if mask is not None and wanted.ndim == 3 and wanted.shape[:2] == mask.shape:
+        marked = mask[..., None]
+        mean = torch.where(marked, wanted, 0).sum(0, keepdim=True) / marked.sum(0, keepdim=True).clamp(min=1)
+        spread = torch.where(marked, wanted - mean, 0).square().sum()
+        return torch.where(marked, found - wanted, 0).square().sum() / spread.clamp(min=1e-12)
     spread = (wanted - wanted.mean(0, keepdim=True)).square().sum()
     return (found - wanted).square().sum() / spread.clamp(min=1e-12)

@@ -15,7 +15,7 @@ from ..moments import Moments
 from ..stitchers import Affine
 from .evaluate import autocast
 from .normalisation import fitting
-from .objectives import Objective
+from .objectives import Objective, Wanted
 from .streams import Stream
 from .sweep import Sweep
 from .whiten import WhitenedAffine
@@ -48,12 +48,12 @@ class Run:
         self.open = True
         self.last_loss = math.nan
 
-    def step(self, activation: Tensor, inputs: Any, genuine: dict[str, Tensor], labels: Tensor, step: int) -> None:
-        """One step on one batch."""
+    def step(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted, step: int) -> None:
+        """One step on one batch; ``mask`` marks the tokens of padded sequences."""
         try:
             with autocast(self.sweep), fitting(self.stream.norms, self.sweep):
-                _, values = self.stream.forward(activation, inputs)
-                loss = self.objective.loss(values, genuine, labels)
+                _, values = self.stream.forward(activation, inputs, mask)
+                loss = self.objective.loss(values, wanted)
         except NonFiniteError:  # statistics of a stitched batch
             self._diverged(step)
             return

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..network import FromLayer, Network
 from ..network.norms import Norm, own_statistics
-from ..stitchers import Adapter, Site, Stitcher, adapter_between
+from ..stitchers import Adapter, Site, Stitcher, adapter_between, masks
 from .senders import Sender
 
 Seam = tuple[str, str]  # bottom layer, top layer
@@ -60,15 +60,25 @@ class Stream:
     def __str__(self) -> str:
         return f"{self.bottom_layer} -> {self.top_layer}"
 
-    def stitched(self, activation: Tensor) -> Tensor:
-        """The bottom's activation, adapted and mapped."""
+    def stitched(self, activation: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The bottom's activation, adapted and mapped; mask, bool (n, t), marks the tokens of padded sequences."""
         assert self.stitcher is not None
-        result: Tensor = self.stitcher(self.adapter(activation))
-        return result
+        x: Tensor = self.adapter(activation, mask)
+        if mask is None or not self._takes_statistics or not masks(mask, x, self.site.kind):
+            result: Tensor = self.stitcher(x)
+            return result
+        mask = mask.to(x.device)
+        mapped = self.stitcher(x[mask])  # padding must not enter the statistics of the batch
+        whole: Tensor = mapped.new_zeros((*x.shape[:-1], mapped.shape[-1])).index_put((mask,), mapped)
+        return whole
 
-    def forward(self, activation: Tensor, inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    @property
+    def _takes_statistics(self) -> bool:
+        return self.family.normalised and self.stitcher is not None and self.stitcher.training
+
+    def forward(self, activation: Tensor, inputs: Any, mask: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """(stitched activation, {"output": ..., ...})."""
-        mapped = self.stitched(activation)
+        mapped = self.stitched(activation, mask)
         return mapped, self.tail(mapped, inputs if self.tail.needs_input else None)
 
 

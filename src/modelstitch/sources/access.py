@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -83,3 +83,12 @@ def _hash_tensor(key: str, value: Any, digest: Any) -> None:
     value = value.detach().cpu().contiguous()
     digest.update(f"{key} {value.dtype} {tuple(value.shape[1:])} ".encode())
     digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def mask_of(inputs: Any) -> Tensor | None:
+    """Where padded sequences hold tokens, bool (n, t): the ``attention_mask`` of a dict; None if nothing is padded."""
+    mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+    if not isinstance(mask, Tensor) or mask.ndim != 2:
+        return None
+    found = mask != 0
+    return None if bool(found.all()) else found

@@ -6,14 +6,17 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import DataError
-from .access import all_labels, chunks, fetch, hash_samples
+from ..network import Network
+from .access import all_labels, chunks, fetch, hash_samples, mask_of
 from .splits import balanced_order
+from .tokenizer import TextFacts, Tokenizer
 from .views import Picked, Relabelled
 
 Split = Literal["fit", "val", "test"]
@@ -46,6 +49,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def mask(self) -> Tensor | None:
+        """bool (n, t): where padded sequences hold tokens; None if nothing is padded."""
+        return mask_of(self.inputs)
+
 
 class Data:
     """Three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to be read once.
@@ -58,6 +66,7 @@ class Data:
         augment: a random change of the raw fit inputs, applied where ``batches(..., augment=True)``.
         split_rule: how the splits were made, in words.
         fingerprint: the identity of the content, where a loader knows it without reading every sample.
+        text: by which tokenizer samples were made, and for which task, where they are text.
 
     Raises:
         DataError: if a split is empty, two splits are one object, only one class is there, or a label is
@@ -76,8 +85,10 @@ class Data:
         augment: Augment | None = None,
         split_rule: str = "given by the caller",
         fingerprint: str | None = None,
+        text: TextFacts | None = None,
     ) -> None:
         self.name = name
+        self.text = text
         self.classes = tuple(classes) if classes is not None else None
         self.augment = augment
         self.split_rule = split_rule
@@ -109,6 +120,14 @@ class Data:
             digest.update(f"{split} {self.size(split)} ".encode())
             hash_samples(self._splits[split], digest)
         return digest.hexdigest()
+
+    @property
+    def sample_shape(self) -> tuple[int, ...] | None:
+        """The shape of one sample's input, (tokens,) for text; None where inputs are no tensor and no text."""
+        inputs, _ = fetch(self._splits["val"], torch.tensor([0]))
+        if isinstance(inputs, dict):
+            inputs = inputs.get("input_ids")
+        return tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else None
 
     def size(self, split: Split) -> int:
         """The number of samples of a split."""
@@ -202,6 +221,7 @@ class Data:
             n_classes=self._n_classes if self.classes is not None else self.n_classes,
             augment=self.augment,
             split_rule=f"{self.split_rule}; fit: {how} {n_fit} of {n}, part {part}",
+            text=self.text,
         )
 
     def relabelled(self, labels: dict[Split, Tensor], *, name: str, classes: Sequence[str]) -> Data:
@@ -211,7 +231,7 @@ class Data:
             for split in SPLITS
         )
         rule = f"{self.split_rule}; labels: {name}"
-        return Data(fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule)
+        return Data(fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text)
 
     def describe(self) -> dict[str, Any]:
         """What a record states about the data."""
@@ -257,16 +277,26 @@ class Data:
             )
 
 
-def load_data(spec: str, *, seed: int = 0, limit: int | None = None, download: bool = False) -> Data:
+def load_data(
+    spec: str,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    download: bool = False,
+    tokenizer: str | Path | Network | None = None,
+) -> Data:
     """Data by name.
 
     Args:
         spec: ``digits``; ``parquet:DIR`` (Hugging Face image layout); ``folder:DIR`` (a sub-folder for each
             class); ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``, ``svhn``, each with ``:DIR``
-            (default ``data``).
+            (default ``data``); ``text:FILE`` (a plain file in chunks) or ``text:FILE.parquet?column=text&label=label``
+            (also .csv, .tsv, .jsonl, or a folder of train and test tables).
         seed: which samples are held out for validation where the source has no such split; never test.
         limit: read at most so many samples of the source's train part and of its test part.
         download: let torchvision fetch a missing set.
+        tokenizer: for text: the network that is to read it (its tokenizer and length are taken), its name ``hf:FOLDER``, or
+            a folder.
 
     Raises:
         DataError: if the spec is unknown or its content cannot be used.
@@ -287,11 +317,32 @@ def load_data(spec: str, *, seed: int = 0, limit: int | None = None, download: b
         from .folder import load_folder
 
         return load_folder(rest, seed=seed, limit=limit)
+    if kind == "text" and rest:
+        from .text import load_text
+
+        reader, length = _reader(tokenizer)
+        return load_text(rest, reader, length, seed=seed, limit=limit)
     from .torchvision_sets import SETS, load_torchvision
 
     if kind == "torchvision":
         kind, _, rest = rest.partition(":")
     if kind in SETS:
         return load_torchvision(kind, rest or "data", seed=seed, limit=limit, download=download)
-    known = ", ".join(["digits", "parquet:DIR", "folder:DIR", *(f"{name}:DIR" for name in SETS)])
+    known = ", ".join(["digits", "parquet:DIR", "folder:DIR", "text:FILE", *(f"{name}:DIR" for name in SETS)])
     raise DataError(f"The data {spec!r} is not known: expected one of {known}.")
+
+
+def _reader(tokenizer: str | Path | Network | None) -> tuple[str | Path | Tokenizer | None, int | None]:
+    """The tokenizer, and the number of tokens that a network takes."""
+    if isinstance(tokenizer, Network):
+        found = getattr(tokenizer.view, "tokenizer", None)
+        if found is None:
+            raise DataError(
+                f"The network {tokenizer.name!r} carries no tokenizer: expected one in its folder, or tokenizer= a folder."
+            )
+        return found, getattr(tokenizer.view, "length", None)
+    if tokenizer is None:
+        return None, None
+    folder, _, query = str(tokenizer).removeprefix("hf:").partition("?")
+    sizes = [item.removeprefix("size=") for item in query.split("&") if item.startswith("size=")]
+    return folder, int(sizes[0]) if sizes and sizes[0].isdecimal() else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,30 +85,3 @@ class ImageView:
                 images = images.clamp(0, 1)  # cubic weights overshoot; image files cannot
         top, left = (target[0] - self.size[0]) // 2, (target[1] - self.size[1]) // 2
         return images[:, :, top : top + self.size[0], left : left + self.size[1]]
-
-
-@dataclass(frozen=True)
-class TokenView:
-    """Token batches: the tensors a network reads, by name, out of a dict of int64 tensors (n, t)."""
-
-    names: tuple[str, ...]
-
-    def __call__(self, inputs: Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
-        """The named tensors; a bare tensor is taken for the ids, all of them kept.
-
-        Raises:
-            DataError: if one is missing.
-        """
-        if isinstance(inputs, Tensor):
-            inputs = {self.names[0]: inputs}
-        found = dict(inputs)
-        if "attention_mask" in self.names and "attention_mask" not in found and self.names[0] in found:
-            found["attention_mask"] = torch.ones_like(found[self.names[0]])
-        missing = [name for name in self.names if name not in found]
-        if missing:
-            raise DataError(f"The network reads {', '.join(self.names)}: found {', '.join(found)} in the data.")
-        return {name: found[name] for name in self.names}
-
-    def describe(self) -> dict[str, Any]:
-        """What a record states about the view."""
-        return {"view": "tokens", "names": list(self.names)}

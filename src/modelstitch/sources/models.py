@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import nn
 
 from ..errors import SourceError
 from ..network import Network
+from .data import Data
 from .request import Made, Request, closest
 from .weights import load_weights
 
@@ -33,6 +34,7 @@ def load(
     input_shape: tuple[int, ...] | None = None,
     name: str | None = None,
     classes: int | None = None,
+    class_names: Sequence[str] | None = None,
     size: int | None = None,
     pretrained: bool = False,
     seed: int = 0,
@@ -44,9 +46,11 @@ def load(
         spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME``, ``hf:FOLDER?task=...``, ``openclip:NAME``,
             ``import:FUNCTION`` (after :func:`register_import`), or a donor folder (``file:DIR`` or its path).
         weights: a .safetensors, .pt or .pth file; without it (and ``pretrained``) the weights are random.
-        input_shape: one sample's shape, for nets that take any (zoo, import).
+        input_shape: one sample's shape, for nets that take any (zoo, import), or (tokens,) for text.
         name: how seams and reports call it.
-        classes, size: of the head and of the input image, where the family has such a choice.
+        classes: of the head, where the family has such a choice; ``?classes=`` in the spec goes before it.
+        class_names: what a CLIP model is to tell apart: its text tower makes the classifier (zero-shot).
+        size: of the input image, or the number of tokens; ``?size=`` in the spec goes before it.
         pretrained: the family's published weights, by its own downloader.
         seed: of random weights; the global generator is left as it was.
         meta: build without allocating weights: for listing layers only.
@@ -56,7 +60,8 @@ def load(
         MissingExtraError: if the family's package is not installed.
         TraceError: if the model cannot be traced.
     """
-    request = _parse(spec, classes, size, pretrained, weights, input_shape, seed, meta)
+    names = tuple(class_names) if class_names is not None else None
+    request = _parse(spec, classes, size, pretrained, weights, input_shape, seed, meta, names)
     with torch.random.fork_rng(devices=[]), torch.device("meta") if meta else nullcontext():
         torch.manual_seed(seed)
         made = _make(request)
@@ -66,9 +71,25 @@ def load(
     if weights is not None:
         load_weights(made.whole if made.whole is not None else made.module, weights, name=title)
     example = _to_meta(made.example) if meta else made.example
+    module = made.module if made.finish is None else made.finish()
     return Network(
-        made.module, example, title, data=made.data, output=made.output, view=made.view, trained_on=made.trained_on
+        module, example, title, data=made.data, output=made.output, view=made.view, trained_on=made.trained_on
     )
+
+
+def load_for(data: Data, spec: str, *, weights: str | Path | None = None, name: str | None = None) -> Network:
+    """A network by name that is to see these data: their sample shape, number of classes and class names are passed on.
+
+    Raises:
+        SourceError, MissingExtraError, TraceError: as :func:`load`.
+    """
+    kind = spec.partition(":")[0]
+    sequences = data.labels("val").ndim > 1
+    return load(
+        spec, weights=weights, name=name, input_shape=data.sample_shape,
+        classes=data.n_classes if kind in ("timm", "torchvision", "zoo") and not sequences else None,
+        class_names=data.classes if kind in ("hf", "openclip") else None,
+    )  # fmt: skip
 
 
 def register_import(path: str | Path) -> list[str]:
@@ -104,6 +125,7 @@ def _parse(
     input_shape: tuple[int, ...] | None,
     seed: int,
     meta: bool,
+    class_names: tuple[str, ...] | None,
 ) -> Request:
     kind, colon, rest = spec.partition(":")
     if Path(spec).is_dir() and (Path(spec) / "card.json").is_file():
@@ -119,10 +141,22 @@ def _parse(
         if not equals:
             raise SourceError(f"The option {item!r} of {spec!r} cannot be read: expected 'name=value'.")
         options[key] = value
-    if "size" in options:
-        size = int(options.pop("size"))
+    size = _whole_number("size", options, spec) or size
+    if kind != "zoo":  # whose nets read their own options
+        classes = _whole_number("classes", options, spec) or classes
     file = Path(weights) if weights is not None else None
-    return Request(f"{kind}:{rest}", path, classes, size, pretrained, file, input_shape, seed, meta, options)
+    return Request(
+        f"{kind}:{rest}", path, classes, size, pretrained, file, input_shape, seed, meta, class_names, options
+    )
+
+
+def _whole_number(key: str, options: dict[str, Any], spec: str) -> int | None:
+    text = options.pop(key, None)
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise SourceError(f"The option {key}={text} of {spec!r} cannot be used: expected a number of 1 or more.")
+    return int(text)
 
 
 def _make(request: Request) -> Made:

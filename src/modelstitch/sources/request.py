@@ -24,13 +24,18 @@ class Request:
     input_shape: tuple[int, ...] | None
     seed: int
     meta: bool
+    class_names: tuple[str, ...] | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Made:
-    """A module with an example batch and its view; ``whole`` is what a weights file may describe instead of it, and
-    ``trained_on`` how many fit samples, the first ones, it was trained on."""
+    """A module with an example batch and its view.
+
+    ``whole`` is what a weights file may describe instead of the module; ``finish`` makes the module that is traced once the
+    weights are in (a zero-shot head depends on them); ``trained_on`` tells how many fit samples, the first ones, it was
+    trained on.
+    """
 
     module: nn.Module
     example: Any
@@ -39,6 +44,7 @@ class Made:
     output: str | int | None = None
     whole: nn.Module | None = None
     trained_on: int | None = None
+    finish: Callable[[], nn.Module] | None = None
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -33,6 +33,27 @@ class Images:
         return self.inputs[ids], self.labels[ids]
 
 
+class Tokens:
+    """Texts in memory: ids and mask int64 (n, t), labels (n,) for classes or (n, t) for tokens, -100 where none counts."""
+
+    def __init__(self, ids: Tensor, mask: Tensor, labels: Tensor) -> None:
+        self.ids, self.mask, self.labels = ids, mask, labels.long()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, Tensor], Tensor]:
+        return {"input_ids": self.ids[index], "attention_mask": self.mask[index]}, self.labels[index]
+
+    def batch(self, ids: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The samples ``ids`` (n,) at once."""
+        return {"input_ids": self.ids[ids], "attention_mask": self.mask[ids]}, self.labels[ids]
+
+    def picked(self, ids: Tensor) -> Tokens:
+        """The samples ``ids`` (n,) alone."""
+        return Tokens(self.ids[ids], self.mask[ids], self.labels[ids])
+
+
 class Picked:
     """The samples ``ids`` (n,) of another dataset, in that order."""
 

@@ -11,14 +11,15 @@ from .base import Site, Stitcher
 from .check import check_stitcher
 from .conv import Conv
 from .identity import Identity
-from .layout import Adapter, adapter_between, rows
+from .layout import Adapter, adapter_between, masked_mean, masks, rows
 from .lowrank import LowRank
 from .mlp import MLP
 from .normaffine import NormAffineNorm
 from .orthogonal import Orthogonal, Permutation, ScaledOrthogonal, ScaledPermutation
 
 __all__ = [
-    "FAMILIES", "Adapter", "Affine", "Site", "Stitcher", "adapter_between", "check_stitcher", "family_of", "rows",
+    "FAMILIES", "Adapter", "Affine", "Site", "Stitcher", "adapter_between", "check_stitcher", "family_of", "masked_mean",
+    "masks", "rows",
 ]  # fmt: skip
 
 _WHOLE = re.compile(r"[0-9]{1,9}")

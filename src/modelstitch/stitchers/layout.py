@@ -19,14 +19,24 @@ _MOST_PREFIX = 8
 KINDS = ("map", "grid", "tokens", "vector")
 
 
-def rows(x: Tensor, kind: str) -> Tensor:
-    """All positions of a batch as rows: (n, channels).
+def rows(x: Tensor, kind: str, mask: Tensor | None = None) -> Tensor:
+    """All positions of a batch as rows: (n, channels); of padded sequences only those that hold a token.
 
-    Shapes in: map (b, c, h, w), grid (b, h, w, c), tokens (b, t, c), vector (b, c).
+    Shapes in: map (b, c, h, w), grid (b, h, w, c), tokens (b, t, c), vector (b, c); mask bool (b, t).
     """
+    if mask is not None and masks(mask, x, kind):
+        return x[mask.to(x.device)]
     if kind == "map":
         x = x.movedim(1, -1)
     return x.reshape(-1, x.shape[-1])
+
+
+def masks(mask: Tensor, x: Tensor, kind: str) -> bool:
+    """Whether a mask (b, t) is about the positions of an activation: tokens, as many as the mask has.
+
+    Tokens of another number (latents, pooled ones) are not those of the text, and none of them is padding.
+    """
+    return kind == "tokens" and x.shape[:2] == mask.shape
 
 
 class Adapter(nn.Module):
@@ -73,12 +83,17 @@ class Adapter(nn.Module):
             steps.append(f"prefix tokens {self.prefix_in} to {self.prefix_out} (missing ones: mean of the positions)")
         return ", ".join(steps) or "none"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, positions of the source, c in the source's layout) -> the same channels in the target's layout."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(b, positions of the source, c in the source's layout) -> the same channels in the target's layout.
+
+        A mean over the tokens of padded sequences leaves out what ``mask``, bool (b, t), does not mark.
+        """
         if self.plain:
             return x
         (kind_in, _), (kind_out, shape_out) = self.source, self.target
         if kind_out == "vector":
+            if mask is not None and masks(mask, x, kind_in):
+                return masked_mean(x, mask)
             return x if kind_in == "vector" else x.flatten(2).mean(2) if kind_in == "map" else x.flatten(1, -2).mean(1)
         if kind_in == "vector":
             return _spread(x, kind_out, shape_out)
@@ -110,6 +125,13 @@ class Adapter(nn.Module):
         found = [] if prefix is None else [prefix[:, i : i + 1] for i in range(min(self.prefix_in, self.prefix_out))]
         missing = [found[0] if found else mean] * (self.prefix_out - len(found))
         return torch.cat([*found, *missing, tokens], 1)
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean of x (b, t, c) over the tokens that mask (b, t) marks: (b, c)."""
+    marked = mask.to(x.device)[..., None]
+    total = torch.where(marked, x, 0).sum(1)  # where, not a product: what padding holds may be NaN
+    return total / marked.sum(1).clamp(min=1)
 
 
 def adapter_between(bottom: Layer, top: Layer) -> Adapter:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import StudyError
 from ..network import Network
 from ..sources.data import Data, load_data
-from ..sources.models import load
+from ..sources.models import load_for
 from .plan import Axes
 from .run import run
 from .spec import StudySpec
@@ -33,7 +33,8 @@ def run_study(
             f"The engine {spec.engine!r} is not built yet: expected 'local'; leave engine out of the study."
         )
     store = Store(out, spec)  # first of all: a folder that cannot be used should not cost a training run
-    data = load_data(spec.data)
+    models = [str(ref.model) for ref in spec.donors.values() if str(ref.model).startswith("hf:")]
+    data = load_data(spec.data, tokenizer=models[0] if models else None)
     networks = [_donor(spec, name, data) for name in dict.fromkeys(n for pair in spec.ordered_pairs() for n in pair)]
     axes = Axes(
         spec.layers, spec.families, spec.objectives, spec.controls, spec.seeds, spec.fit, spec.normalisation,
@@ -44,7 +45,5 @@ def run_study(
 
 def _donor(spec: StudySpec, name: str, data: Data) -> Network:
     ref = spec.donors[name]
-    sample = next(iter(data.batches("val", 1))).inputs
-    shape = tuple(sample.shape[1:]) if hasattr(sample, "shape") else None
     model = ref.model if ref.model is not None else f"file:{ref.folder}"
-    return load(model, weights=ref.weights, name=name, input_shape=shape)
+    return load_for(data, model, weights=ref.weights, name=name)

@@ -15,7 +15,7 @@ from ..controls.classnoise import NOISES
 from ..errors import NonFiniteError
 from ..fit.evaluate import Truth
 from ..fit.streams import Stream
-from ..measure import Estimate, Outcome, agreement, chance_agreement, penalty
+from ..measure import Estimate, Outcome, agreement, chance_agreement, penalty, perplexities
 from .canonical import Record
 from .examples import pack
 from .plan import Cell
@@ -41,12 +41,12 @@ def make_record(
         NonFiniteError: naming the metric that is not finite.
     """
     assert stream.stitcher is not None
-    error_unit = "percent" if outcome.unit == "points" else "nats"
+    error_unit = "percent" if outcome.unit == "points" else outcome.unit
     estimates: dict[str, Estimate] = {
         "penalty": penalty(outcome, own),
         "error": Estimate(outcome.error, unit=error_unit),
         "top_error": Estimate(own.error, unit=error_unit),
-        "loss": Estimate(outcome.loss, unit="nats"),
+        "loss": Estimate(outcome.loss, unit="nats" if outcome.unit == "points" else outcome.unit),
         "parameters": Estimate(float(_parameters(stream))),
         "steps": Estimate(float(stream.steps)),
     }
@@ -58,7 +58,9 @@ def make_record(
         "cka": (truth.cka, ""),
     }
     estimates |= {name: Estimate(value, unit=unit) for name, (value, unit) in near.items() if value is not None}
-    if outcome.unit == "points":
+    if outcome.unit != "points":
+        estimates |= perplexities(outcome, own)
+    else:
         estimates["agreement_top"] = agreement(outcome, own)
         estimates["agreement_chance"] = chance_agreement(outcome, own)
         if below is not None:

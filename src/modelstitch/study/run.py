@@ -12,6 +12,7 @@ from ..fit.normalisation import POLICIES
 from ..fit.sweep import MEMORY, Watch
 from ..network import Network
 from ..sources.data import Data
+from ..sources.token_view import check_text
 from .canonical import Record
 from .engines import local
 from .plan import Axes, Cell, Donor, Place, plan
@@ -68,6 +69,7 @@ def run(
         raise StudyError(
             f"The normalisation policy {axes.normalisation!r} is unknown: expected one of {', '.join(POLICIES)}."
         )
+    check_text(list(named.values()), data)
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data))
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch)
