@@ -95,7 +95,7 @@ def compare(
     layers: str | Sequence[str] = "matching",
     family: str | Sequence[str] = "affine",
     objective: str | Sequence[str] = "task",
-    controls: Sequence[str] = CONTROLS,
+    controls: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     other_seeds: Mapping[str, Network] | None = None,
     both: bool = True,
@@ -114,7 +114,8 @@ def compare(
         family, objective: one or several, as for :func:`stitch`.
         controls: of "self", "other-seed" (where ``other_seeds`` has one for the top), "random", "identity",
             "class-noise", "class-noise-strong" (three times the noise), "shuffled", and, not by default, "recalibration" (no
-            map, only BatchNorm statistics re-estimated).
+            map, only BatchNorm statistics re-estimated); by default all, but for class-noise where labels are sequences, which have
+            no class.
         seeds: one sweep for each.
         other_seeds: {name of a top: the same architecture trained from another seed}.
         both: also top -> bottom.
@@ -142,7 +143,7 @@ def compare_many(
     layers: str | Sequence[str] = "matching",
     family: str | Sequence[str] = "affine",
     objective: str | Sequence[str] = "task",
-    controls: Sequence[str] = CONTROLS,
+    controls: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     other_seeds: Mapping[str, Network] | None = None,
     out: str | Path | None = None,
@@ -154,9 +155,14 @@ def compare_many(
     **fit: Any,
 ) -> Comparison:
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
+    sequences = data.labels("val").ndim > 1
+    if controls is None:
+        controls = [c for c in CONTROLS if not (sequences and c.startswith("class-noise"))]
     unknown = [c for c in controls if c not in OFFERED]
     if unknown:
         raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(OFFERED)}.")
+    if sequences and any(c.startswith("class-noise") for c in controls):
+        raise StitchError("The class-noise control needs one class label per sample: leave it out for sequences.")
     others = dict(other_seeds or {})
     samples = _numbers(fit)
     axes = Axes(

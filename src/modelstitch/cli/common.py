@@ -185,18 +185,20 @@ def _column(config: dict[str, Any], several: bool) -> str:
 
 def _penalty(records: Sequence[Record]) -> str:
     """The penalty of one fit, or the mean of several with the interval over seeds and examples."""
+    from ..report.units import scale_of
     from ..statistics import pool
 
     if not records:
         return "-"
+    metric = next(m for m in records[0]["metrics"] if m["metric"] == "penalty")
+    digits = scale_of(metric["unit"]).digits
     if len(records) > 1:
         found = pool(records)
-        interval = "" if found.low is None else f" [{found.low:+.1f}, {found.high:+.1f}]"
-        return f"{found.value:+.1f}{interval} n={found.seeds}"
-    metric = next(m for m in records[0]["metrics"] if m["metric"] == "penalty")
+        interval = "" if found.low is None else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+        return f"{found.value:+.{digits}f}{interval} n={found.seeds}"
     if metric["low"] is None:
-        return f"{metric['value']:+.1f}"
-    return f"{metric['value']:+.1f} [{metric['low']:+.1f}, {metric['high']:+.1f}]"
+        return f"{metric['value']:+.{digits}f}"
+    return f"{metric['value']:+.{digits}f} [{metric['low']:+.{digits}f}, {metric['high']:+.{digits}f}]"
 
 
 def _unit(records: Sequence[Record]) -> str:

@@ -28,7 +28,7 @@ from . import common
 @click.option("--control", "controls", multiple=True,
               type=click.Choice(["self", "random", "identity", "class-noise", "class-noise-strong", "shuffled",
                                  "recalibration", "none"]),
-              help="All but recalibration by default. May be repeated.")  # fmt: skip
+              help="All that the data allow by default, but for recalibration. May be repeated.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Stitcher seeds per seam.")
 @click.option("--other-seed", help="A model of TOP's architecture trained from another seed: one more control.")
 @click.option("--other-seed-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -45,7 +45,6 @@ def compare(
 
     Finished cells are kept in the --out folder; the same command again does only what is missing.
     """
-    from ..api import CONTROLS
     from ..api import compare as run_compare
 
     data = common.data_for(data_name, (bottom, top), limit)
@@ -59,7 +58,7 @@ def compare(
             other.name = f"{other.name} (other seed)"
         others[upper.name] = other
     layers = "matching" if not seams else seams[0] if seams in (("matching",), ("all",)) else seams
-    wanted = () if controls == ("none",) else controls or CONTROLS
+    wanted = () if controls == ("none",) else controls or None
     with common.progress() as tell:
         result = run_compare(
             lower, upper, data, layers=layers, family=families or ("affine",),

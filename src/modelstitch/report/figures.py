@@ -13,14 +13,12 @@ import polars as pl
 
 from ..errors import StudyError
 from .frame import Point, curve, matched
+from .heatmaps import unit_of
 from .style import FAINT, LOOKS, RC, labels, number, plain, short
+from .units import scale_of, tick
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Penalties near 0 are read in single points, those of identity in tens: linear up to here, then logarithmic.
-LINEAR = 5.0
-_TICKS = (-100, -50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50, 100)
 
 
 def penalty_figure(
@@ -28,7 +26,7 @@ def penalty_figure(
     bottom: str,
     top: str,
     *,
-    near: float = 3.0,
+    near: float | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Figure:
     """Penalty of one pair against the depth of the top, with intervals, beside its controls.
@@ -36,7 +34,7 @@ def penalty_figure(
     Args:
         rows: the pair's panel (:func:`modelstitch.report.frame.panel`).
         bottom, top: names, for the title.
-        near: half height of the shaded band around 0.
+        near: half height of the shaded band around 0; that of the penalty's unit by default.
         limits: of the penalty axis, where figures are to share it.
 
     Raises:
@@ -51,6 +49,7 @@ def penalty_figure(
         low, high = limits or penalty_limits(rows)
         unit = next(iter(curves.values()))[0].unit
         _penalty_axis(axes, low, high, unit)
+        near = scale_of(unit).near if near is None else near
         axes.axhspan(-near, near, color="#F1F1F1", lw=0, zorder=0)
         axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=1)
         for control in reversed(list(curves)):
@@ -65,7 +64,8 @@ def penalty_limits(rows: pl.DataFrame) -> tuple[float, float]:
     """Limits of a penalty axis that hold every value and interval of ``rows``, and 0."""
     kept = rows.filter(pl.col("metric") == "penalty")
     ends = [float(v) for name in ("value", "low", "high") for v in kept[name].drop_nulls().to_list()]
-    return min([-0.6 * LINEAR, *ends]) * 1.15, max([2 * LINEAR, *ends]) * 1.3
+    linear = scale_of(unit_of(rows)).linear
+    return min([-0.6 * linear, *ends]) * 1.15, max([2 * linear, *ends]) * 1.3
 
 
 def ladder_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
@@ -162,7 +162,7 @@ def scatter_figure(rows: pl.DataFrame, measure: str, *, most: int = 4000) -> Fig
     with _rc():
         fig, axes = _canvas(4.6, 3.7)
         fig.subplots_adjust(left=0.135, right=0.97, top=0.90, bottom=0.14)
-        _penalty_axis(axes, *penalty_limits(own), unit="points")
+        _penalty_axis(axes, *penalty_limits(own), unit=unit_of(own))
         axes.axhline(0, color="#9A9A9A", lw=0.8)
         colours = [_depth_colour(d if d is not None else 0.0) for d in both["top_depth"].to_list()]
         axes.scatter(x, y, c=colours, s=22, lw=0.4, edgecolors="white")
@@ -203,15 +203,16 @@ def _canvas(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def _penalty_axis(axes: Any, low: float, high: float, unit: str) -> None:
-    axes.set_yscale("symlog", linthresh=LINEAR, linscale=1.1, base=10)
+    scale = scale_of(unit)
+    axes.set_yscale("symlog", linthresh=scale.linear, linscale=1.1, base=10)
     axes.set_ylim(low, high)
-    ticks = [t for t in _TICKS if low <= t <= high]
-    axes.set_yticks(ticks, [number(t, 0, signed=True) for t in ticks])
+    ticks = scale.ticks_within(low, high)
+    axes.set_yticks(ticks, [tick(t) for t in ticks])
     axes.minorticks_off()
     axes.tick_params(length=2.5, width=0.6)
     axes.grid(axis="y", color=FAINT, lw=0.45)
     axes.set_axisbelow(True)
-    axes.set_ylabel(f"penalty ({unit or 'points'}; log beyond ±{LINEAR:.0f})")
+    axes.set_ylabel(f"penalty ({unit or 'points'}; log beyond ±{scale.linear:g})")
 
 
 def _draw(axes: Any, points: Sequence[Point], control: str) -> None:

@@ -12,11 +12,12 @@ import polars as pl
 from ..errors import StudyError
 from .frame import matched
 from .style import RC, labels, number, short
+from .units import Scale, scale_of, tick
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_TITLES = {"penalty": "penalty (points)", "cka": "linear CKA", "r2": "R²"}
+_TITLES = {"cka": "linear CKA", "r2": "R²"}
 
 
 def matrix(rows: pl.DataFrame, metric: str) -> tuple[list[str], list[str], np.ndarray[Any, Any]]:
@@ -47,7 +48,7 @@ def matrix_figure(
     present = [m for m in metrics if not np.isnan(matrix(rows, m)[2]).all()]
     if not present:
         raise StudyError(f"No matrix for {bottom} -> {top}: expected one of {', '.join(metrics)}, found none.")
-    diagonal = _diagonal(rows)
+    diagonal, unit = _diagonal(rows), unit_of(rows)
     bottoms, tops, _ = matrix(rows, present[0])
     side, gap, head = 2.75, 0.18, 0.32  # inches
     left = 0.42 + 0.065 * max(map(len, labels(bottoms)))
@@ -59,7 +60,7 @@ def matrix_figure(
         for position, metric in enumerate(present):
             corner = (left + position * (side + gap)) / width, foot / height
             axes = fig.add_axes((*corner, side / width, side / height))
-            _heat(axes, matrix(rows, metric)[2], metric)
+            _heat(axes, matrix(rows, metric)[2], scale_of(unit) if metric == "penalty" else None)
             names, step = labels(tops), -(-len(tops) // 18)
             axes.set_xticks(range(0, len(tops), step), names[::step], rotation=45, ha="right")
             names, step = labels(bottoms), -(-len(bottoms) // 18)
@@ -69,19 +70,28 @@ def matrix_figure(
             axes.set_xlabel(f"top: {short(top)}")
             if position == 0:
                 axes.set_ylabel(f"bottom: {short(bottom)}")
-            axes.set_title(_TITLES.get(metric, short(metric)), loc="left")
+            title = f"penalty ({unit})" if metric == "penalty" else _TITLES.get(metric, short(metric))
+            axes.set_title(title, loc="left")
             _mark(axes, diagonal, bottoms, tops)
     return fig
 
 
-def _heat(axes: Any, values: np.ndarray[Any, Any], metric: str) -> None:
+def unit_of(rows: pl.DataFrame) -> str:
+    """The unit of the penalties among rows; points where none is stated."""
+    if "unit" not in rows.columns:
+        return "points"
+    return str(rows.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
+
+
+def _heat(axes: Any, values: np.ndarray[Any, Any], scale: Scale | None) -> None:
+    """One heat map; ``scale`` is the penalty's, None for a measure."""
     from matplotlib.colors import Normalize, SymLogNorm
 
     known = values[~np.isnan(values)]
     reach = 0.0
-    if metric == "penalty":
-        reach = max(10.0, float(np.abs(known).max()))
-        norm: Normalize = SymLogNorm(linthresh=5.0, linscale=1.1, vmin=-reach, vmax=reach)
+    if scale is not None:
+        reach = max(2 * scale.linear, float(np.abs(known).max()))
+        norm: Normalize = SymLogNorm(linthresh=scale.linear, linscale=1.1, vmin=-reach, vmax=reach)
         colours = "RdBu_r"
     else:
         norm, colours = Normalize(min(0.0, float(known.min())), max(1.0, float(known.max()))), "cividis"
@@ -99,16 +109,18 @@ def _heat(axes: Any, values: np.ndarray[Any, Any], metric: str) -> None:
     if values.size > 150:  # too small to be written into
         bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
         bar.minorticks_off()
-        if metric == "penalty":
-            ticks = [t for t in (-100, -50, -20, -5, 0, 5, 20, 50, 100) if abs(t) <= reach]
-            bar.set_ticks(ticks, labels=[number(t, 0, signed=True) for t in ticks])
+        if scale is not None:
+            ticks = scale.ticks_within(-reach, reach)
+            bar.set_ticks(ticks, labels=[tick(t) for t in ticks])
         return
-    digits = 0 if metric == "penalty" else 2
+    digits = 2 if scale is None else scale.digits - 1
     for row, column in np.argwhere(~np.isnan(values)):
         value = float(values[row, column])
         red, green, blue, _ = drawn.cmap(norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        text = number(value, 1 if metric == "penalty" and math.fabs(value) < 9.95 else digits)
+        text = number(
+            value, scale.digits if scale is not None and math.fabs(value) < 2 * scale.linear - 0.05 else digits
+        )
         axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "#222222")
 
 

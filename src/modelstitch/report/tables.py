@@ -12,8 +12,9 @@ from ..statistics import Pooled
 from . import verdicts
 from .figures import _by_parameters
 from .frame import CONTROLS, Point, curve
-from .heatmaps import matrix
+from .heatmaps import matrix, unit_of
 from .style import number, plain
+from .units import scale_of
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def penalty_table(
             ("OOD, ratio", "ood"),
             ("beyond the genuine 99 %, %", "ood_share"),
             ("on the second test set", "second_penalty"),
+            ("perplexity", "perplexity"),
+            ("of the top", "top_perplexity"),
         )
     }
     extras = {name: points for name, points in extras.items() if points}
@@ -73,11 +76,18 @@ def penalty_table(
             line.append(_ratio(*ratios[seam]))
         else:
             line.append(_normalised(*(curves[c].get(layer) for c in ("pair", "self", "random"))))
-        line += [_value(points.get(layer), digits=2 if name[0] in "ROC" else 1) for name, points in extras.items()]
+        line += [_value(points.get(layer), digits=_digits(name)) for name, points in extras.items()]
         body.append(tuple(line))
     unit = next(iter(layers.values())).unit if layers else "points"
     head = ("layer", "depth", *(f"{c}, {unit}" if c == "pair" else c for c in present), "normalised", *extras)
     return Table(caption, head, tuple(body))
+
+
+def _digits(name: str) -> int | None:
+    """Digits of a column: two for ratios and perplexities, one for shares, else what the unit asks for."""
+    if name[0] in "ROC" or name in ("perplexity", "of the top"):
+        return 2
+    return 1 if name.endswith("%") else None
 
 
 def overview_table(panels: Iterable[tuple[str, str, pl.DataFrame]]) -> Table:
@@ -92,9 +102,9 @@ def overview_table(panels: Iterable[tuple[str, str, pl.DataFrame]]) -> Table:
         states = [verdicts.state(p) for p in pair]
         counts = ", ".join(f"{states.count(s)} {names[s]}" for s in names if s in states)
         random = next((p for p in curve(rows, "random") if p.layer == worst.layer), None)
-        errors = [_value(next(iter(curve(rows, metric=f"{side}_error")), None)) for side in ("bottom", "top")]
-        line = (Cell(f"{plain(bottom)} → {plain(top)}"), *errors, _value(worst, mark="pair"))
-        body.append((*line, Cell(plain(worst.layer)), _value(random, mark="random"), Cell(counts)))
+        errors = [_with_unit(next(iter(curve(rows, metric=f"{side}_error")), None)) for side in ("bottom", "top")]
+        line = (Cell(f"{plain(bottom)} → {plain(top)}"), *errors, _with_unit(worst, mark="pair"))
+        body.append((*line, Cell(plain(worst.layer)), _with_unit(random, mark="random"), Cell(counts)))
     head = (
         "pair",
         "bottom error",
@@ -163,7 +173,7 @@ def pooled_table(table: pl.DataFrame) -> Table:
 def matrix_table(rows: pl.DataFrame, metric: str, caption: str) -> Table:
     """One metric of one pair, bottom layers as rows, top layers as columns."""
     bottoms, tops, values = matrix(rows, metric)
-    digits = 1 if metric == "penalty" else 2
+    digits = scale_of(unit_of(rows)).digits if metric == "penalty" else 2
     body = [
         (Cell(plain(name)), *(Cell(number(float(v), digits)) if v == v else _EMPTY for v in line))
         for name, line in zip(bottoms, values, strict=True)
@@ -226,9 +236,16 @@ def _layer(point: Point) -> Cell:
     return Cell(plain(point.layer), f"from {plain(point.bottom_layer)}" if differs else "")
 
 
-def _value(point: Point | None, *, digits: int = 1, mark: str = "") -> Cell:
+def _with_unit(point: Point | None, *, mark: str = "") -> Cell:
+    cell = _value(point, mark=mark)
+    unit = {"percent": "%"}.get(point.unit, point.unit) if point is not None else ""
+    return Cell(f"{cell.text} {unit}".strip(), cell.below, cell.mark)
+
+
+def _value(point: Point | None, *, digits: int | None = None, mark: str = "") -> Cell:
     if point is None:
         return _EMPTY
+    digits = scale_of(point.unit).digits if digits is None else digits
     below = f"[{number(point.low, digits)}, {number(point.high, digits)}]" if point.sure else ""
     if point.seeds > 1:
         below = f"{below} n={point.seeds}".strip()

@@ -9,25 +9,22 @@ from collections.abc import Sequence
 
 from .figures import spearman
 from .frame import Point
+from .units import judged, scale_of
 
 EARLY = 0.2  # up to this depth a random bottom often stitches as well (Bansal et al. 2021, figures 2 and 5)
 LATE = 0.8  # from this depth representations are mostly class structure
 RISING = 0.8  # Spearman correlation with depth from which a control "rises"
 OOD_LEVEL = 2.0  # ratio of median Mahalanobis distances from which stitched activations count as foreign
 
-# Bansal et al. call networks of other seeds "close" up to 3 points of error.
-_NEAR = {"points": 3.0, "nats": 0.1}
-_FAR = {"points": 10.0, "nats": 0.5}
-
 
 def near_level(unit: str) -> float:
     """Penalty up to which a stitch counts as near 0, in ``unit``; 0 for a unit without a level of its own."""
-    return _NEAR.get(unit, 0.0)
+    return scale_of(unit).near if judged(unit) else 0.0
 
 
 def far_level(unit: str) -> float:
     """Penalty from which a map counts as far off, in ``unit``."""
-    return _FAR.get(unit, 0.0)
+    return scale_of(unit).far if judged(unit) else 0.0
 
 
 def state(point: Point) -> str:

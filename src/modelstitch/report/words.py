@@ -11,6 +11,7 @@ import polars as pl
 from . import verdicts
 from .frame import Point, curve, pairs, panel, settings
 from .style import number, plain
+from .units import scale_of
 
 Kind = Literal["finding", "contrary", "open", "warning", "gap"]
 
@@ -40,6 +41,7 @@ def how_to_read(unit: str = "points") -> list[str]:
         "Other seed: another network of the top's kind. Random: the bottom with every parameter drawn anew. Identity: "
         "no map. Recalibration: no map, only BatchNorm statistics estimated anew. Class-noise: one random pattern per "
         "true class under as much noise, or three times as much. Shuffled: wrong pairs or labels, the null level.",
+        *_of_unit(unit),
         f"Near 0 means that the interval ends within {near} {unit}; far off, that it begins beyond {far} "
         f"{unit}. Depth is the fraction of cuts passed: layers up to {verdicts.EARLY} are called early, from "
         f"{verdicts.LATE} on late.",
@@ -50,6 +52,15 @@ def how_to_read(unit: str = "points") -> list[str]:
         "Truth checks: R² and relative error compare stitched activations with genuine ones; OOD is their median "
         "Mahalanobis distance over that of genuine ones; agreement by chance is what two networks with these class "
         "frequencies would have if their answers were unrelated.",
+    ]
+
+
+def _of_unit(unit: str) -> list[str]:
+    if unit != "nats/token":
+        return []
+    return [
+        "Here a network's error is its cross-entropy on held-out text, in nats per token; padding counts nowhere. A penalty "
+        "of 0.1 nats/token means that the stitch is 1.1 times as perplexed as the top alone; perplexity is exp(error)."
     ]
 
 
@@ -94,7 +105,7 @@ def _middle(pair: list[Point]) -> Remark:
 
 def _near_zero(pair: list[Point]) -> Remark:
     unit = pair[0].unit
-    level = f"{number(verdicts.near_level(unit))} {unit}".strip()
+    level = f"{number(verdicts.near_level(unit), scale_of(unit).digits)} {unit}".strip()
     at = {name: [p for p in pair if verdicts.state(p) == name] for name in ("near", "better", "off", "open")}
     better = f" At {_layers(at['better'])} the stitch is better than the top alone." if at["better"] else ""
     base = "" if all(p.sure for p in pair) else " This is judged by values alone, since intervals are missing."
@@ -134,7 +145,7 @@ def _identity(rows: pl.DataFrame) -> Remark:
         return Remark("gap", "There is no identity control (it needs layers of equal shape).")
     near = [p for p in points if p.low <= verdicts.far_level(p.unit)]
     low, high = min(points, key=lambda p: p.value), max(points, key=lambda p: p.value)
-    ends = dict.fromkeys(number(p.value, signed=True) for p in (low, high))
+    ends = dict.fromkeys(number(p.value, scale_of(p.unit).digits, signed=True) for p in (low, high))
     span = f"{' to '.join(ends)} {low.unit}".strip()
     if not near:
         return Remark("finding", f"Without a map (identity) the penalty is {span}: far off, so the map is needed.")
@@ -212,7 +223,7 @@ def _beside(rows: pl.DataFrame, low: list[Point], control: str) -> list[Remark]:
     for name, part in _by_place(equal):
         remarks.append(Remark("warning", f"Low penalty at {_layers(part)}{name} is not evidence: {_BECAUSE[control]}."))
     late = [p for p in low if p.depth >= verdicts.LATE and p.layer not in points]
-    if control == "class-noise" and late:
+    if control == "class-noise" and late and late[0].unit == "points":  # tokens have no class of their own
         remarks.append(
             Remark(
                 "warning",
@@ -270,10 +281,11 @@ def _ood(rows: pl.DataFrame, low: list[Point]) -> list[Remark]:
 
 
 def _amount(point: Point) -> str:
-    text = f"{number(point.value, signed=True)} {point.unit}".strip()
+    digits = scale_of(point.unit).digits
+    text = f"{number(point.value, digits, signed=True)} {point.unit}".strip()
     if not point.sure:
         return f"{text} (no interval)"
-    return f"{text} [{number(point.low)}, {number(point.high)}]"
+    return f"{text} [{number(point.low, digits)}, {number(point.high, digits)}]"
 
 
 def _layers(points: list[Point]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +81,11 @@ def _module(auto: Any, folder: Path, config: Any, request: Request) -> nn.Module
     if not any(folder.glob("*.safetensors")) or request.weights is not None or request.meta:
         fresh: nn.Module = auto.from_config(config)
         return fresh
-    module, told = auto.from_pretrained(
-        folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-        output_loading_info=True, dtype=torch.float32,
-    )  # fmt: skip
+    with _quiet():
+        module, told = auto.from_pretrained(
+            folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            output_loading_info=True, dtype=torch.float32,
+        )  # fmt: skip
     missing = sorted(told["missing_keys"])
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -92,6 +95,21 @@ def _module(auto: Any, folder: Path, config: Any, request: Request) -> nn.Module
         )
     loaded: nn.Module = module
     return loaded
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and no lists of unused weights while transformers loads: what matters is told in errors."""
+    logging: Any = need("transformers").utils.logging
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _image(request: Request, folder: Path, config: Any, module: Any, task: str) -> Made:
