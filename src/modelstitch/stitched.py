@@ -227,7 +227,7 @@ class Folded(nn.Module):
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
         """As :meth:`Stitched.forward`."""
         other = x if x_top is None else x_top
-        result: Tensor = self.top(self.adapter(self.bottom(x)), other if self.top.needs_input else None)
+        result: Tensor = self.top(self.adapter(self.bottom(x), mask_of(x)), other if self.top.needs_input else None)
         return result
 
 
