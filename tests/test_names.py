@@ -6,7 +6,7 @@ import modelstitch
 
 INTENDED = {
     "Network", "Layer", "load",
-    "stitch", "compare", "compare_many", "Comparison", "Stitched", "similarity", "matrix", "paired_test",
+    "stitch", "compare", "compare_many", "Comparison", "Stitched", "similarity", "matrix", "paired_test", "progress",
     "Data", "Batch", "load_data",
     "Moments", "Stitcher", "FAMILIES", "MEASURES", "check_stitcher", "check_similarity",
     "Seam", "StitchError", "__version__",

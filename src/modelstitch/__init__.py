@@ -24,6 +24,7 @@ _PLACES = {
     "similarity": "layerwise",
     "matrix": "crossing",
     "paired_test": "statistics",
+    "progress": "bars",
     # data
     "Data": "sources.data",
     "Batch": "sources.data",
@@ -43,6 +44,7 @@ __all__ = ["__version__", *_PLACES]
 
 if TYPE_CHECKING:
     from .api import Comparison, compare, compare_many, stitch
+    from .bars import progress
     from .crossing import matrix
     from .errors import StitchError
     from .layerwise import similarity

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..bars import progress as progress
 from ..errors import StitchError
 
 if TYPE_CHECKING:
     from ..network import Network
     from ..sources.data import Data
     from ..study.canonical import Record
-    from ..study.sweep import Tell
 
 _OF_THE_TOP = ("self", "other-seed", "class-noise", "class-noise-strong")
 
@@ -81,37 +80,6 @@ def _samples(ctx: click.Context, option: click.Parameter, value: str | None) -> 
 def fit_values(**values: Any) -> dict[str, Any]:
     """The fit options that were given."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-@contextmanager
-def progress() -> Iterator[Tell]:
-    """A callback that draws one bar per piece of work, with rate and time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, Any] = {}
-        finished: set[str] = set()
-
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in tasks or what in finished:
-                tasks[what] = bars.add_task(what, total=total)
-                finished.discard(what)
-            bars.update(tasks[what], completed=done, total=total)
-            if done >= total:
-                finished.add(what)
-
-        yield tell
 
 
 def data_for(spec: str, models: Sequence[str], limit: int | None = None) -> Data:

@@ -1,0 +1,49 @@
+"""Progress: rate and time left, in a terminal, in a file, and in a notebook."""
+
+import io
+import subprocess
+import sys
+
+from rich.console import Console
+
+import modelstitch
+
+
+def drawn(**options):
+    out = io.StringIO()
+    with modelstitch.progress(Console(file=out, width=120, **options)) as tell:
+        for done in range(0, 101, 10):
+            tell("zero -> one [block1]", done, 100)
+        tell("one -> zero", 3, 6)
+    return out.getvalue()
+
+
+def test_a_terminal_sees_rate_and_time_left():
+    text = drawn(force_terminal=True)
+    assert "zero -> one [block1]" in text  # brackets of a name are no markup
+    assert "100/100" in text
+    assert "/s" in text
+    assert "3/6" in text
+    assert "-:--:--" in text or "0:00:0" in text
+
+
+def test_a_file_gets_the_last_state():
+    text = drawn(force_terminal=False)
+    assert "\x1b" not in text
+    assert text.count("100/100") == 1
+
+
+def test_a_notebook_without_widgets_gets_plain_lines(monkeypatch, capsys):
+    monkeypatch.setattr("modelstitch.bars.find_spec", lambda name: None)  # ipywidgets: not everybody has it
+    with modelstitch.progress(Console(force_jupyter=True, width=100)) as tell:
+        for done in range(6):
+            tell("zero -> one", done, 5)
+    lines = capsys.readouterr().out.split("\r")
+    assert lines[1].startswith("zero -> one: 0/5")
+    assert lines[-1].startswith("zero -> one: 5/5, ")
+    assert lines[-1].endswith("/s, 0 s left\n")
+
+
+def test_the_name_stays_a_function_after_the_command_line_was_used():
+    code = "import modelstitch.cli.common, modelstitch; assert callable(modelstitch.progress), modelstitch.progress"
+    subprocess.run([sys.executable, "-c", code], check=True)
