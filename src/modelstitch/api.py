@@ -42,6 +42,7 @@ def stitch(
     tell: Tell | None = None,
     tensorboard: str | Path | None = None,
     memory: float | None = None,
+    second: Data | None = None,
     **fit: Any,
 ) -> Stitched:
     """Fit one stitch and measure it on the test split.
@@ -60,6 +61,8 @@ def stitch(
         tell: hears of progress: (what, done, of how many).
         tensorboard: a folder for the curves of the fit (extra ``tensorboard``).
         memory: gigabytes that fitting may take beside the donors, 2 by default; it sets how many stitches run at a time.
+        second: data whose test split every stitch is measured on too ("second_penalty"): another set, or
+            :func:`modelstitch.sources.corrupt.corrupted` inputs.
         **fit: fields of the fit options: steps, batch_size, learning_rate, init, ...
 
     Returns:
@@ -75,9 +78,9 @@ def stitch(
     named = {n.name: n for n in (below, above)}
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
     axes = Axes((where,), (family,), (objective,), (), (seed,), spec, normalisation)
-    cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data))
+    cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data, second))
     with watching(tensorboard) as watch:
-        bench = Bench(named, data, spec, pick_device(device), budget(memory), watch)
+        bench = Bench(named, data, spec, pick_device(device), budget(memory), watch, second)
         fitted = run_sweep(cells, bench, tell=tell)[0]
     stream = fitted.stream
     assert stream.stitcher is not None
@@ -105,6 +108,7 @@ def compare(
     tell: Tell | None = None,
     tensorboard: str | Path | None = None,
     memory: float | None = None,
+    second: Data | None = None,
     **fit: Any,
 ) -> Comparison:
     """Stitch two networks at all matching layers, in both directions, with the controls.
@@ -120,7 +124,7 @@ def compare(
         other_seeds: {name of a top: the same architecture trained from another seed}.
         both: also top -> bottom.
         out: a folder that keeps finished cells; the same call again does only what is missing.
-        normalisation, device, tell, tensorboard, memory: as for :func:`stitch`.
+        normalisation, device, tell, tensorboard, memory, second: as for :func:`stitch`.
         **fit: as for :func:`stitch`; ``samples`` may be several numbers: a curve over the stitcher's fit examples.
 
     Raises:
@@ -131,7 +135,7 @@ def compare(
     return compare_many(
         [below, above], pairs, data, layers=layers, family=family, objective=objective, controls=controls,
         seeds=seeds, other_seeds=other_seeds, out=out, normalisation=normalisation, device=device, tell=tell,
-        tensorboard=tensorboard, memory=memory, **fit,
+        tensorboard=tensorboard, memory=memory, second=second, **fit,
     )  # fmt: skip
 
 
@@ -152,6 +156,7 @@ def compare_many(
     tell: Tell | None = None,
     tensorboard: str | Path | None = None,
     memory: float | None = None,
+    second: Data | None = None,
     **fit: Any,
 ) -> Comparison:
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
@@ -182,12 +187,24 @@ def compare_many(
         "seeds": list(axes.seeds),
         "normalisation": normalisation,
         "fit": axes.fit.model_dump(mode="json"),
+        **({"second": second.fingerprint} if second is not None else {}),
         **({"samples": list(samples)} if samples else {}),
         **({"other seeds": {top: network.name for top, network in others.items()}} if others else {}),
     }
     store = Store(out, spec) if out is not None else None
     with watching(tensorboard) as watch:
-        records = run(networks, pairs, data, axes, store=store, device=device, tell=tell, watch=watch, memory=memory)
+        records = run(
+            networks,
+            pairs,
+            data,
+            axes,
+            store=store,
+            device=device,
+            tell=tell,
+            watch=watch,
+            memory=memory,
+            second=second,
+        )
     return Comparison(records, spec)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import common
+
+if TYPE_CHECKING:
+    from ..sources.data import Data
 
 
 @click.command()
@@ -32,13 +35,14 @@ from . import common
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Stitcher seeds per seam.")
 @click.option("--other-seed", help="A model of TOP's architecture trained from another seed: one more control.")
 @click.option("--other-seed-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--second", help="A second test set: data by name, or noise:0.2, contrast:0.5, brightness:0.2 of --data.")
 @click.option("--one-way", is_flag=True, help="Only BOTTOM under TOP, not also the other way round.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
 @common.fitting
 @common.shared(out="runs/compare")
 def compare(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, seams: tuple[str, ...],
-    controls: tuple[str, ...], seeds: int, other_seed: str | None, other_seed_weights: Path | None, one_way: bool, limit: int | None, families: tuple[str, ...],
+    controls: tuple[str, ...], seeds: int, other_seed: str | None, other_seed_weights: Path | None, second: str | None, one_way: bool, limit: int | None, families: tuple[str, ...],
     objectives: tuple[str, ...], seed: int, device: str, out: Path, **fit: Any,
 ) -> None:  # fmt: skip
     """Stitch two models at all matching layers, in both directions, with the controls; write the report.
@@ -63,9 +67,25 @@ def compare(
         result = run_compare(
             lower, upper, data, layers=layers, family=families or ("affine",),
             objective=objectives or ("match", "task"), controls=wanted, seeds=tuple(range(seed, seed + seeds)), other_seeds=others,
-            both=not one_way, out=out, device=device, tell=tell, **common.fit_values(**fit),
+            second=_second(second, data), both=not one_way, out=out, device=device, tell=tell, **common.fit_values(**fit),
         )  # fmt: skip
     common.penalty_tables(result.records)
     command = " ".join(["modelstitch", *sys.argv[1:]])
     path = result.report(out / "report.html", title=f"{lower.name} and {upper.name}", command=command)
     click.echo(f"The report is {path}.")
+
+
+def _second(spec: str | None, data: Data) -> Data | None:
+    """The second test set: a corruption of the data's own, or other data by name."""
+    from ..sources.corrupt import KINDS, corrupted
+    from ..sources.data import load_data
+
+    if spec is None:
+        return None
+    kind, _, level = spec.partition(":")
+    if kind not in KINDS:
+        return load_data(spec)
+    try:
+        return corrupted(data, kind, float(level or 0.2))
+    except ValueError as error:
+        raise click.BadParameter(f"expected a level after the colon, such as {kind}:0.2, found {level!r}.") from error

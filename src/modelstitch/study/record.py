@@ -30,11 +30,13 @@ def make_record(
     below: Outcome | None,
     device: torch.device,
     seconds: float,
+    second: tuple[Outcome, Outcome] | None = None,
 ) -> Record:
     """The record of a cell.
 
     Args:
         outcome, truth: what the stitch did on the test split.
+        second: what the stitch and the top do on a second test set, if there is one.
         own, below: what the top and the bottom do there alone; class noise has no bottom.
 
     Raises:
@@ -67,6 +69,9 @@ def make_record(
             estimates["agreement_bottom"] = agreement(outcome, below)
     if below is not None:
         estimates["bottom_error"] = Estimate(below.error, unit=error_unit)
+    if second is not None:
+        estimates["second_penalty"] = penalty(*second)
+        estimates["second_error"], estimates["second_top_error"] = (Estimate(o.error, unit=error_unit) for o in second)
     for name, e in estimates.items():
         if not all(v is None or math.isfinite(v) for v in (e.value, e.low, e.high)):
             raise NonFiniteError(f"The metric {name} at {stream.bottom_layer} -> {stream.top_layer} is not finite.")

@@ -37,10 +37,13 @@ def describe_donor(network: Network) -> Donor:
     )
 
 
-def data_config(data: Data) -> dict[str, Any]:
-    """What a record states about the data."""
+def data_config(data: Data, second: Data | None = None) -> dict[str, Any]:
+    """What a record states about the data, and about a second test set."""
     stated = data.describe()
-    return {key: stated[key] for key in ("name", "fingerprint", "fit", "val", "test", "augment", "splits")}
+    config = {key: stated[key] for key in ("name", "fingerprint", "fit", "val", "test", "augment", "splits")}
+    if second is not None:
+        config["second"] = {"name": second.name, "fingerprint": second.fingerprint, "test": second.size("test")}
+    return config
 
 
 def run(
@@ -54,10 +57,11 @@ def run(
     tell: Tell | None = None,
     watch: Watch | None = None,
     memory: float | None = None,
+    second: Data | None = None,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
-    ``memory`` is the budget of a sweep in gigabytes, 2 by default.
+    ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
@@ -71,8 +75,8 @@ def run(
         )
     check_text(list(named.values()), data)
     donors = {name: describe_donor(network) for name, network in named.items()}
-    cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data))
-    bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch)
+    cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
+    bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second)
     found = run_cells(cells, bench, store=store, tell=tell)
     for name, network in named.items():
         if network.fingerprint() != donors[name].fingerprint:

@@ -49,6 +49,7 @@ class Bench:
         memory: bytes that the streams of a sweep may take beside the donors; where they need more they run in several
             chunks.
         watch: hears of every look at the validation split.
+        second: another test set to measure every stitch on.
     """
 
     networks: dict[str, Network]
@@ -57,6 +58,7 @@ class Bench:
     device: torch.device
     memory: int = MEMORY
     watch: Watch | None = None
+    second: Data | None = None
     own: dict[str, Outcome] = field(default_factory=dict)
     _random: dict[tuple[str, int], Network] = field(default_factory=dict)
 
@@ -153,6 +155,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
     others = {below.name: below} if below is not None and below.name not in bench.own and _same_task(below, top) else {}
     (measured, seen), last = attempt(lambda s: final(streams, moments, s, others), sweep)
     bench.own |= seen
+    again = _again(streams, moments, last, bench.second)
     if note := note_on_chance(top, bench.own[top.name], data):
         for stream in streams:
             stream.notes.append(note)
@@ -163,17 +166,27 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
     under = bench.own.get(below.name) if below is not None else None
     return [
         Fitted(
-            make_record(cell, stream, outcome, truth, bench.own[top.name], under, bench.device, seconds),
+            make_record(cell, stream, outcome, truth, bench.own[top.name], under, bench.device, seconds, second),
             stream,
             _statistics(sweep.sender, stream),
         )
-        for cell, stream, (outcome, truth) in zip(cells, streams, measured)
+        for cell, stream, (outcome, truth), second in zip(cells, streams, measured, again)
     ]
 
 
 def _same_task(below: Network, top: Network) -> bool:
     """Whether the bottom network's own output can be held against the top's labels: it has as many classes."""
     return below.output_shape[-1:] == top.output_shape[-1:]
+
+
+def _again(
+    streams: Sequence[Stream], moments: dict[Seam, Moments], sweep: Sweep, second: Data | None
+) -> list[tuple[Outcome, Outcome] | None]:
+    """What every stitch, and the top alone, do on the second test set; None where there is none."""
+    if second is None:
+        return [None] * len(streams)
+    (found, own), _ = attempt(lambda s: final(streams, moments, s), replace(sweep, data=second, tick=None))
+    return [(outcome, own[sweep.top.name]) for outcome, _ in found]
 
 
 def _statistics(sender: Sender, stream: Stream) -> dict[str, Tensor]:
