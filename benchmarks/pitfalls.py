@@ -1,0 +1,217 @@
+"""The known ways to be fooled by stitching, run on real digits, and what the defaults do about each.
+
+    python benchmarks/pitfalls.py [--out docs/results/pitfalls.md]
+
+Every number and every verdict on the page is worked out here, also where it speaks against the expectation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import Subset
+
+import modelstitch as ms
+from modelstitch.controls.calibrate import calibrate
+from modelstitch.controls.random import reinitialise, still_trained
+from modelstitch.memory import keep_heap
+from modelstitch.network import fingerprint
+from modelstitch.report.words import spoken
+from modelstitch.stitched import Stitched
+from modelstitch.zoo.donors import DonorSpec, donor
+from modelstitch.zoo.train import SHORT_DIGITS
+
+NET = "small-resnet?width=16"
+STEPS = 60
+SEEDS = range(5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("docs/results/pitfalls.md"))
+    out = parser.parse_args().out
+    torch.set_num_threads(1)
+    keep_heap()
+    data = ms.load_data("digits")
+    modules = [donor(DonorSpec(NET, SHORT_DIGITS, seed=seed), data).module for seed in (0, 1)]
+    example = torch.zeros(2, 1, 8, 8)
+    below, above = (ms.Network(module, example, name) for module, name in zip(modules, ("a", "b")))
+    parts = [class_noise, half_random, statistics_that_move, late_into_early, chosen_on_the_test_set]
+    lines = ["# How stitching fools, and what is done about it", ""]
+    for part in parts:
+        lines += part(below, above, data)
+    text = "\n".join(lines + made(data))
+    out.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def class_noise(below: ms.Network, above: ms.Network, data: ms.Data) -> list[str]:
+    """One fixed random tensor per class plus noise in the place of the bottom."""
+    frame = ms.compare(below, above, data, controls=("self", "random", "class-noise"), both=False, steps=STEPS).frame
+    penalty = frame.filter(metric="penalty")
+    kinds = ("pair", "random", "class-noise")
+    rows = [
+        [layer, *(points(penalty.filter(top_layer=layer, control=kind).row(0, named=True)) for kind in kinds)]
+        for layer in above.blocks
+    ]
+    warned = [line for line in spoken(frame) if line.startswith("Warning")]
+    return [
+        "## A bottom that knows the label and nothing else",
+        "",
+        "Where a fixed random tensor per class stitches as well as a trained bottom, a low penalty only says that the "
+        "classes are separable there.",
+        "",
+        *table(["layer", *kinds], rows),
+        "What the report says of it:",
+        "",
+        *(f"- {line}" for line in warned),
+        "",
+    ]
+
+
+def half_random(below: ms.Network, above: ms.Network, data: ms.Data) -> list[str]:
+    """Re-initialising direct children only, as the paper's released code does, against every parameter."""
+    half, whole = copy.deepcopy(below.module), reinitialise(below.module, 0)
+    torch.manual_seed(0)
+    for child in half.children():
+        if hasattr(child, "reset_parameters"):
+            child.reset_parameters()
+    for module in (half, whole):
+        calibrate(module, (b.inputs for b in data.batches("fit", 256)))
+    kept = still_trained(below.module, half)
+    named = {"half random": below.replaced(half, "half random"), "random": below.replaced(whole, "random")}
+    rows = []
+    for layer in above.blocks:
+        stitches = [ms.stitch(net, above, layer, data, steps=STEPS) for net in named.values()]
+        rows.append([layer, *(measured(s) for s in stitches)])
+    total = len(list(below.module.parameters()))
+    return [
+        "## A random bottom that is not random",
+        "",
+        f"Calling `reset_parameters` on direct children leaves {len(kept)} of {total} parameter tensors trained. The "
+        "random control here visits every module, and refuses to run if one trained tensor is left.",
+        "",
+        *table(["layer", *named], rows),
+    ]
+
+
+def statistics_that_move(below: ms.Network, above: ms.Network, data: ms.Data) -> list[str]:
+    """BatchNorm statistics of the frozen donors under the three policies."""
+    before = [fingerprint(net.module) for net in (below, above)]
+    policies = ("frozen", "recalibrated", "batch")
+    rows = []
+    for layer in above.blocks:
+        cells = [layer]
+        for family, objective in (("identity", "match"), ("affine", "task")):
+            for policy in policies:
+                s = ms.stitch(below, above, layer, data, family=family, objective=objective, normalisation=policy, steps=STEPS)  # fmt: skip
+                cells.append(f"{s.penalty:+.1f}")
+        rows.append(cells)
+    moved = before != [fingerprint(net.module) for net in (below, above)]
+    columns = [f"{family}, {policy}" for family in ("no map", "affine") for policy in policies]
+    return [
+        "## Statistics that move",
+        "",
+        "Training mode rewrites the BatchNorm statistics of both frozen parts, which repairs a seam without any map. "
+        "Here that happens only where it is asked for (`normalisation=`), on a copy; the record says which policy was "
+        f"used. The donors' hashes after all of these stitches: {'CHANGED' if moved else 'unchanged'}.",
+        "",
+        *table(["penalty, points", *columns], rows),
+    ]
+
+
+def late_into_early(below: ms.Network, above: ms.Network, data: ms.Data) -> list[str]:
+    """A late layer of the bottom under an early layer of the top, which has little left to add."""
+    blocks = above.blocks
+    early, late = blocks[1], blocks[-2]
+    rows, metrics = [], ("relative_mse", "ood")
+    for seam in ((early, early), (late, early)):
+        s = ms.stitch(below, above, seam, data, steps=STEPS)
+        rows.append([f"{seam[0]} -> {seam[1]}", measured(s), *(f"{s.metrics[name]:.2f}" for name in metrics)])
+    return [
+        "## A late sender, an early receiver",
+        "",
+        f"At {late} the bottom has all but decided the class. Stitched into {early}, a low penalty says little about "
+        "the layers between. `compare` matches layers by depth, so such a seam is stitched only when it is asked for; "
+        "the distance to genuine activations (relative squared error; 1 is as bad as their mean) and how foreign they "
+        "are (ratio of Mahalanobis distances; 1 is genuine) stand beside every penalty.",
+        "",
+        *table(["seam", "penalty", "relative squared error", "out of distribution"], rows),
+    ]
+
+
+def chosen_on_the_test_set(below: ms.Network, above: ms.Network, data: ms.Data) -> list[str]:
+    """The best of many looks at one half of the test split, held against the other half."""
+    layer = above.blocks[2]
+    test = data.dataset("test")
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0)).tolist()
+    halves = [Subset(test, order[: len(order) // 2]), Subset(test, order[len(order) // 2 :])]
+    seen, unseen = [], []
+    for seed in SEEDS:
+        fooled = ms.Data(data.dataset("fit"), halves[0], halves[1], n_classes=data.n_classes)
+        s = ms.stitch(below, above, layer, fooled, init="random", steps=STEPS, eval_every=2, patience=1000, seed=seed)
+        unseen.append(s.metrics["error"])
+        seen.append(error(s, halves[0]))
+    gap = statistics.mean(b - a for a, b in zip(seen, unseen))
+    top = [error(above.full(), half) for half in halves]
+    return [
+        "## Choosing on the test set",
+        "",
+        f"The state with the lowest error of {STEPS // 2 + 1} looks at one half of the test split, {len(SEEDS)} seeds at "
+        f"{layer}: {statistics.mean(seen):.2f} % error on that half, {statistics.mean(unseen):.2f} % on the other "
+        f"half, which was not looked at ({gap:+.2f} points; the top alone has {top[0]:.2f} % and {top[1]:.2f} %). Here "
+        "the validation split chooses, and the test split is read once, after everything is chosen: a test holds this.",
+        "",
+    ]
+
+
+@torch.no_grad()
+def error(module: nn.Module, dataset: Subset) -> float:
+    batch = next(iter(ms.Data(dataset, dataset.dataset, Subset(dataset.dataset, [0, 1]), n_classes=10).batches("fit", len(dataset))))  # fmt: skip
+    return 100 * float((module(batch.inputs).argmax(1) != batch.labels).double().mean())
+
+
+def measured(s: Stitched) -> str:
+    low, high = s.interval
+    return points({"value": s.penalty, "low": low, "high": high})
+
+
+def points(row: dict) -> str:
+    return f"{row['value']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(columns)} |",
+        f"|{'---|' * len(columns)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+    ]
+
+
+def made(data: ms.Data) -> list[str]:
+    sizes = ", ".join(f"{data.size(split)} {split}" for split in ("fit", "val", "test"))
+    return [
+        "## How it was made",
+        "",
+        "```bash",
+        "python benchmarks/pitfalls.py",
+        "```",
+        "",
+        f"Two seeds of {NET} on scikit-learn's digits ({sizes} samples); penalties in points with 95 % intervals "
+        f"paired over test examples; {STEPS} steps. modelstitch {ms.__version__}, torch {torch.__version__}, one thread "
+        f"({platform.machine()}), {date.today()}.",
+        "",
+    ]
+
+
+if __name__ == "__main__":
+    main()

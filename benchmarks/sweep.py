@@ -1,0 +1,320 @@
+"""What a whole sweep costs until it is as good as converged, against the paper's recipe, seam by seam.
+
+    python benchmarks/sweep.py --bottom DIR --top DIR --data parquet:DIR --work DIR [--write docs/results/sweep.md]
+
+Every piece (ours, the long runs, the recipe at each measured seam) is kept in --work as JSON; the same command again
+measures what is missing. All figures are processor seconds of one thread, so that other work on the machine does not
+stretch them; samples lie in memory, so that decoding does not count; looks at the validation split are not counted.
+
+converged   the lowest validation error of long runs from two starts: ours from the closed form, and norm-affine-norm
+            from random, each with four times our default steps.
+ours        the shared sweep with the defaults: moments, closed form, whitened Adam.
+paper       each seam alone: norm-affine-norm from random, Adam 1e-3, cosine over 120,000 steps, batch 128.
+paper+      the same schedule from our closed form (a plain affine map).
+
+The recipe's steps to the crossing are counted at --seams, on kept bottom activations (the count is the same); its
+seconds are that count times the measured seconds of a whole step, bottom included. Other seams take the median count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+import modelstitch as ms
+from modelstitch.fit import loop
+from modelstitch.fit.closed import collect, solve
+from modelstitch.fit.options import FitSpec
+from modelstitch.fit.senders import NetworkSender
+from modelstitch.fit.streams import Stream, open_stream
+from modelstitch.fit.sweep import Sweep
+from modelstitch.memory import keep_heap
+from modelstitch.stitchers import family_of
+from modelstitch.zoo.donors import load_donor
+
+SCHEDULE, RATE, BATCH = 120_000, 1e-3, 128  # the paper's (Bansal et al. 2021, A.4, and the released code)
+MARGIN = 0.5  # points
+LOOK = 5  # steps between looks of ours
+CAP = 6_000  # steps after which the recipe is no longer followed
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(1)
+    keep_heap()
+    bench = Bench(options)
+    long = {
+        start: bench.piece(f"long-{start}", lambda start=start: bench.ours(4 * FitSpec().steps, start))
+        for start in ("closed", "random")
+    }
+    ours = [bench.piece(f"ours-{i}", lambda: bench.ours(FitSpec().steps, "closed")) for i in range(options.repeats)]
+    goal = {
+        seam: min(min(e for _, e in run["history"][seam]) for run in long.values()) + MARGIN for seam in bench.seams
+    }
+    steps = {seam: bench.piece(f"step-{seam}", lambda seam=seam: bench.step_seconds(seam)) for seam in bench.seams}
+    recipe = {
+        kind: {
+            seam: bench.piece(f"{kind}-{seam}", lambda kind=kind, seam=seam: bench.recipe(seam, kind, goal[seam]))
+            for seam in options.seams.split(",")
+        }
+        for kind in ("paper", "paper+")
+    }
+    text = page(bench, options, long, ours, goal, steps, recipe)
+    print(text)
+    if options.write:
+        options.write.write_text(text, encoding="utf-8")
+
+
+class Bench:
+    """The donors, the data in memory, and the pieces that are done."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.work: Path = options.work
+        self.work.mkdir(parents=True, exist_ok=True)
+        data = ms.load_data(options.data)
+        parts = [("fit", options.samples), ("val", options.val), ("test", 256)]
+        self.data = ms.Data(*(in_memory(data, split, limit) for split, limit in parts), n_classes=data.n_classes)
+        example = next(iter(self.data.batches("val", 2))).inputs
+        self.below = ms.Network(load_donor(options.bottom).module, example, "bottom")
+        self.above = ms.Network(load_donor(options.top).module, example, "top")
+        self.seams = self.above.blocks
+
+    def piece(self, name: str, make: Callable[[], Any]) -> Any:
+        path = self.work / f"{name}.json"
+        if not path.is_file():
+            started = time.monotonic()
+            value = make()
+            path.write_text(json.dumps(value))
+            print(f"{name}: measured in {time.monotonic() - started:.0f} s", flush=True)
+        return json.loads(path.read_text())
+
+    def ours(self, steps: int, start: str) -> dict[str, Any]:
+        """One shared sweep: validation error by step for every seam, and the processor seconds of its parts."""
+        family = "affine" if start == "closed" else "norm-affine-norm"
+        spec = FitSpec(steps=steps, eval_every=LOOK if steps == FitSpec().steps else 40, patience=10**6, augment=False)
+        sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, torch.device("cpu"))
+        streams = [self.stream(sweep, seam, family, "closed" if start == "closed" else "random") for seam in self.seams]
+        begun = time.thread_time()
+        moments = collect(streams, sweep)
+        summed = time.thread_time()
+        solve(streams, moments, sweep)
+        solved = time.thread_time()
+        looking = uncounted(loop)
+        try:
+            loop.train(streams, moments, sweep)
+        finally:
+            looking.restore()
+        ended = time.thread_time()
+        return {
+            "moments": summed - begun,
+            "solve": solved - summed,
+            "steps": ended - solved - looking.seconds,
+            "of": steps,
+            "history": {s.top_layer: [(step, error) for step, error, _ in s.history] for s in streams},
+        }
+
+    def stream(self, sweep: Sweep, seam: str, family: str, init: str) -> Stream:
+        cls, options = family_of(family)
+        return open_stream(
+            seam, sweep.sender, self.above, seam, seam, family=cls, options=options, objective="task", init=init,
+            later=(), device=sweep.device,
+        )  # fmt: skip
+
+    def recipe(self, seam: str, kind: str, goal: float) -> dict[str, Any]:
+        """How many steps of the paper's recipe one seam takes to ``goal``; None if not within the cap."""
+        spec = FitSpec(augment=False)
+        sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, torch.device("cpu"))
+        stream = self.stream(sweep, seam, "norm-affine-norm" if kind == "paper" else "affine",
+                             "random" if kind == "paper" else "closed")  # fmt: skip
+        moments = collect([stream], sweep)
+        solve([stream], moments, sweep)
+        assert stream.stitcher is not None
+        stitcher, top = stream.stitcher, self.above.top(seam)
+        fit, val = (self.kept(split, seam) for split in ("fit", "val"))
+        optimiser, schedule = adam(stitcher)
+        generator, history, step = torch.Generator().manual_seed(0), [], 0
+        while step < CAP:
+            for at in torch.randperm(len(fit[0]), generator=generator).split(BATCH):
+                if step % (20 if kind == "paper" else LOOK) == 0:
+                    history.append((step, error(stitcher, top, *val)))
+                    if history[-1][1] <= goal:
+                        return {"crossed": step, "history": history}
+                update(stitcher, top, fit[0][at], fit[1][at], optimiser, schedule)
+                step += 1
+        return {"crossed": None, "history": history}
+
+    @torch.no_grad()
+    def kept(self, split: Any, seam: str) -> tuple[Tensor, Tensor]:
+        bottom, batches = self.below.bottom(seam), list(self.data.batches(split, 256))
+        return torch.cat([bottom(b.inputs) for b in batches]), torch.cat([b.labels for b in batches])
+
+    def step_seconds(self, seam: str) -> dict[str, float]:
+        """Processor seconds of one whole step of the recipe, of its bare parts, and of one forward of both donors."""
+        bottom, top = self.below.bottom(seam), self.above.top(seam)
+        layer = self.above.layer(seam)
+        cls, _ = family_of("norm-affine-norm")
+        stitcher = cls.random(ms.stitchers.Site(layer.channels, layer.channels, layer.kind), torch.Generator())
+        optimiser, schedule = adam(stitcher)
+        found: dict[str, list[float]] = {"bottom": [], "tail": []}
+        for batch in list(self.data.batches("fit", BATCH, limit=8 * BATCH)):
+            started = time.thread_time()
+            with torch.no_grad():
+                below = bottom(batch.inputs)
+            middle = time.thread_time()
+            update(stitcher, top, below, batch.labels, optimiser, schedule)
+            found["bottom"].append(middle - started)
+            found["tail"].append(time.thread_time() - middle)
+        return {name: statistics.median(values[1:]) for name, values in found.items()}
+
+
+class uncounted:
+    """Processor seconds spent in looks at the validation split while fitting."""
+
+    def __init__(self, module: Any) -> None:
+        self.module, self.look, self.seconds = module, module._look, 0.0
+        module._look = self
+
+    def __call__(self, *args: Any) -> None:
+        started = time.thread_time()
+        self.look(*args)
+        self.seconds += time.thread_time() - started
+
+    def restore(self) -> None:
+        self.module._look = self.look
+
+
+def adam(stitcher: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
+    optimiser = torch.optim.Adam(stitcher.parameters(), lr=RATE)
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda at: 0.5 * (1 + math.cos(math.pi * at / SCHEDULE))
+    )
+
+
+def update(stitcher: nn.Module, top: nn.Module, x: Tensor, y: Tensor, optimiser: Any, schedule: Any) -> None:
+    stitcher.train()
+    optimiser.zero_grad(set_to_none=True)
+    F.cross_entropy(top(stitcher(x)), y).backward()
+    optimiser.step()
+    schedule.step()
+
+
+@torch.no_grad()
+def error(stitcher: nn.Module, top: nn.Module, x: Tensor, y: Tensor) -> float:
+    stitcher.eval()
+    wrong = sum(int((top(stitcher(a)).argmax(1) != b).sum()) for a, b in zip(x.split(256), y.split(256)))
+    return 100 * wrong / len(y)
+
+
+def in_memory(data: Any, split: Any, limit: int) -> TensorDataset:
+    batches = list(data.batches(split, 500, seed=0, limit=limit))
+    return TensorDataset(torch.cat([b.inputs for b in batches]), torch.cat([b.labels for b in batches]))
+
+
+def crossing(history: list[tuple[int, float]], goal: float) -> int | None:
+    return next((step for step, seen in history if seen <= goal), None)
+
+
+def page(
+    bench: Bench, options: argparse.Namespace, long: dict[str, Any], ours: list[Any], goal: dict[str, float],
+    steps: dict[str, Any], recipe: dict[str, Any],
+) -> str:  # fmt: skip
+    """The result in Markdown, every figure computed here from the pieces."""
+    first = ours[0]
+    crossed = {seam: crossing(first["history"][seam], goal[seam]) for seam in bench.seams}
+    reached = [step for step in crossed.values() if step is not None]
+    share = max(reached, default=0) / first["of"]
+    seconds = statistics.median(run["moments"] + run["solve"] + share * run["steps"] for run in ours)
+    whole = {seam: value["bottom"] + value["tail"] for seam, value in steps.items()}
+    counted = {kind: {s: r["crossed"] for s, r in found.items()} for kind, found in recipe.items()}
+    totals: dict[str, float] = {}
+    for kind, counts in counted.items():
+        known = {seam: CAP if count is None else count for seam, count in counts.items()}
+        usual = statistics.median(known.values())
+        totals[kind] = sum(known.get(seam, usual) * whole[seam] for seam in bench.seams)
+    totals["paper+"] += statistics.median(run["moments"] + run["solve"] for run in ours)
+    full = SCHEDULE * sum(whole.values())
+    shared = first["steps"] / first["of"]
+    bare = sum(value["tail"] for value in steps.values()) + max(value["bottom"] for value in steps.values())
+    lines = [
+        "# What a sweep costs",
+        "",
+        "| seam | converged, % | ours: start | ours: best | steps to cross | paper: steps | from our start: steps | one step of the recipe, s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for seam in bench.seams:
+        history = first["history"][seam]
+        cell = [
+            f"{goal[seam] - MARGIN:.2f}",
+            f"{history[0][1]:.2f}",
+            f"{min(e for _, e in history):.2f}",
+            word(crossed[seam]),
+        ]
+        cell += [word(counted[k][seam]) if seam in counted[k] else "" for k in ("paper", "paper+")]
+        lines.append(f"| {seam} | {' | '.join(cell)} | {whole[seam]:.3f} |")
+    worst = max(min(e for _, e in first["history"][s]) - (goal[s] - MARGIN) for s in bench.seams)
+    between = max(
+        abs(min(e for _, e in long["closed"]["history"][s]) - min(e for _, e in long["random"]["history"][s]))
+        for s in bench.seams
+    )
+    lines += [
+        "",
+        f"Errors on {bench.data.size('val')} validation samples; *converged* is the better of two long runs "
+        f"({4 * FitSpec().steps} steps, from the closed form and from random), which differ by at most {between:.2f} points. "
+        f"*Cross* means converged + {MARGIN} points.",
+        "",
+        f"- Ours, all {len(bench.seams)} seams until the last has crossed: {seconds:.1f} s "
+        f"(moments {first['moments']:.1f}, solving {first['solve']:.1f}, {max(reached, default=0)} steps; median of {len(ours)}); "
+        f"{len(reached)} of {len(bench.seams)} seams crossed. The default {first['of']} steps end at most {worst:+.2f} points from converged.",
+        f"- The paper's recipe to the crossing, each seam alone: {totals['paper']:.0f} s, **{totals['paper'] / seconds:.0f} times** ours; "
+        f"its full schedule of {SCHEDULE:,} steps: {full:.0f} s, **{full / seconds:,.0f} times** ours.",
+        f"- The recipe from our closed form: {totals['paper+']:.0f} s, **{totals['paper+'] / seconds:.1f} times** ours.",
+        f"- One shared step of the sweep: {shared:.3f} s, {shared / bare:.2f} of one bottom and the sum of its tails "
+        f"({bare:.3f} s, bare forward, backward and update).",
+        "",
+        "## How it was made",
+        "",
+        "```bash",
+        "python benchmarks/sweep.py --bottom BOTTOM --top TOP --data parquet:DIR --work DIR",
+        "```",
+        "",
+        f"Donors: {options.bottom.name} and {options.top.name}. {bench.data.size('fit')} fit samples without "
+        f"augmentation. Steps of the recipe counted at {options.seams} (at most {CAP}); the other seams take their "
+        f"median. Processor seconds of one thread, torch {torch.__version__}, {platform.machine()}, {date.today()}.",
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def word(count: int | None) -> str:
+    return "not reached" if count is None else str(count)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bottom", type=Path, required=True)
+    parser.add_argument("--top", type=Path, required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--samples", type=int, default=8000)
+    parser.add_argument("--val", type=int, default=2000)
+    parser.add_argument("--seams", default="block4,block6")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--write", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
