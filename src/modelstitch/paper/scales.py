@@ -97,11 +97,11 @@ SMALL = Scale(
     },
     training={
         "steps": 800, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128,
-        "precision": "bfloat16", "channels_last": True,
+        "channels_last": True,
     },
     unlabelled={
         "steps": 800, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128,
-        "precision": "bfloat16", "channels_last": True,
+        "channels_last": True,
     },
     repeats=2,
     fit={
