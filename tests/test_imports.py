@@ -12,11 +12,11 @@ RANKS = [
     {"errors", "notation", "memory", "bars"},
     {"network"},
     {"sources"},
-    {"moments", "moments_grid", "moments_null"},
+    {"moments", "moments_grid", "moments_null", "moments_spread"},
     {"stitchers", "measures"},
     {"measure", "fit", "controls"},
     {"study", "report", "zoo", "stitched", "statistics"},
-    {"crossing", "crossing_evaluate", "layerwise", "paper", "demo"},
+    {"crossing", "crossing_sums", "crossing_evaluate", "layerwise", "paper", "demo"},
     {"api"},
     {"cli", "__main__"},
 ]

@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from .crossing_evaluate import Joint, Judged
+from .crossing_sums import collect, group_by_positions
 from .errors import StitchError
-from .fit.options import FitSpec, fit_spec
+from .fit.options import fit_spec
 from .fit.senders import NetworkSender
 from .fit.sweep import Sweep, derive
 from .measure import Estimate, Outcome, agreement, penalty, perplexities
 from .moments import Moments
-from .moments_grid import MomentsGrid
 from .network import Network
 from .sources.data import Data
 from .sources.token_view import check_text
-from .stitchers import Adapter, Site, Stitcher, adapter_between, family_of, masks, rows
+from .stitchers import Site, Stitcher, family_of
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
+
+    from .layerwise import Similarities
 
 Tell = Callable[[str, int, int], None]
 
@@ -100,6 +102,29 @@ class Matrix:
 
         chosen = family or self.entries[0].family
         return matrix_figure(self.frame.filter(pl.col("family") == chosen), self.bottom, self.top, metrics)
+
+    def report(
+        self, path: str | Path, *, similarities: Similarities | None = None, title: str | None = None,
+        command: str | None = None,
+    ) -> Path:  # fmt: skip
+        """Write the inert HTML page: heat maps, scatters against measures, the ladder of families, tables.
+
+        Args:
+            similarities: measures of the same layers, to stand beside the penalty.
+        """
+        from .report.similarity_page import similarity_page
+        from .study.atomic import write_atomic
+
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        placed, notes = (similarities.placed, similarities.describe) if similarities else (None, [])
+        notes = [
+            f"Stitches: solved on the fit split, measured on {len(self.top_outcome.ids):,} examples of the test split.",
+            *notes,
+        ]
+        text = similarity_page(self.bottom, self.top, placed, self.frame, title=title, command=command, notes=notes)
+        write_atomic(target, text.encode())
+        return target
 
     def _repr_html_(self) -> str:
         from .report.svg import to_svg
@@ -181,8 +206,8 @@ def matrix(
     if not (families and bottoms and tops):
         raise StitchError("A matrix needs at least one family, one bottom layer and one top layer.")
     where = torch.device(device)
-    groups = _groups(bottom, top, bottoms, tops)
-    _collect(groups, bottom, top, data, spec, seed, where, positions, dtype, tell)
+    groups = group_by_positions(bottom, top, bottoms, tops)
+    collect(groups, Sweep(NetworkSender(bottom), top, data, spec, where, seed), bottom, positions, dtype, tell)
     joint = Joint(bottom, top, where, rows_at_once)
     for group in groups:
         for t in group.tops:
@@ -200,76 +225,6 @@ def matrix(
         for t in tops
     ]
     return Matrix(bottom, top, entries, top_outcome, bottom_outcome)
-
-
-@dataclass
-class _Group:
-    """Top layers with the same positions: every bottom is adapted to them once."""
-
-    kind: str
-    tops: list[str]
-    adapters: dict[str, Adapter]
-    grid: MomentsGrid | None = None
-
-    def pair(self, b: str, t: str) -> Moments:
-        assert self.grid is not None
-        return self.grid.pair(b, t)
-
-
-def _groups(bottom: Network, top: Network, bottoms: Sequence[str], tops: Sequence[str]) -> list[_Group]:
-    found: dict[Any, _Group] = {}
-    for t in tops:
-        layer = top.layer(t)
-        places = layer.shape[1:] if layer.kind == "map" else layer.shape[:-1]
-        if (layer.kind, places) not in found:
-            adapters = {b: adapter_between(bottom.layer(b), layer) for b in bottoms}
-            found[layer.kind, places] = _Group(layer.kind, [], adapters)
-        found[layer.kind, places].tops.append(t)
-    return list(found.values())
-
-
-def _collect(
-    groups: Sequence[_Group], bottom: Network, top: Network, data: Data, spec: FitSpec, seed: int, device: torch.device,
-    positions: int | None, dtype: torch.dtype, tell: Tell | None,
-) -> None:  # fmt: skip
-    """One pass over the fit split: both networks run once, and every group's sums grow."""
-    bottoms = list(groups[0].adapters)
-    send = NetworkSender(bottom).open(bottoms, device)
-    receive = NetworkSender(top).open([t for group in groups for t in group.tops], device)
-    for group in groups:
-        above = {t: top.layer(t).channels for t in group.tops}
-        group.grid = MomentsGrid({b: bottom.layer(b).channels for b in bottoms}, above, dtype=dtype, device=device)
-    generator = torch.Generator().manual_seed(derive(seed, "positions"))
-    total, done = min(spec.samples or data.size("fit"), data.size("fit")), 0
-    for batch in Sweep(NetworkSender(bottom), top, data, spec, device, seed).batches("moments"):
-        n, below, above_all, mask = len(batch.ids), send(batch), receive(batch), batch.mask
-        for group in groups:
-            assert group.grid is not None
-            x = {b: rows(adapter(below[b], mask), group.kind) for b, adapter in group.adapters.items()}
-            y = {t: rows(above_all[t], group.kind) for t in group.tops}
-            marked = mask if mask is not None and masks(mask, above_all[group.tops[0]], group.kind) else None
-            kept = _draw(len(next(iter(y.values()))) // n, n, positions, generator, marked)
-            if kept is not None:
-                x, y = ({name: value[kept.to(value.device)] for name, value in side.items()} for side in (x, y))
-            group.grid.update(x, y)
-        done += n
-        if tell:
-            tell(f"{bottom.name} -> {top.name}: sums", done, total)
-
-
-def _draw(
-    per_example: int, n: int, positions: int | None, generator: torch.Generator, mask: Tensor | None = None
-) -> Tensor | None:
-    """Rows of a batch to keep: so many positions, drawn anew, of each example, no padding among them; None keeps all."""
-    if positions is not None and positions < 1:
-        raise StitchError(f"positions must be 1 or more, found {positions}.")
-    if positions is None or positions >= per_example:
-        return None if mask is None else mask.flatten().nonzero()[:, 0]
-    order = torch.rand(n, per_example, generator=generator)
-    order = order if mask is None else order.masked_fill(~mask, 2.0)  # padding comes last
-    drawn = order.argsort(1)[:, :positions]
-    kept = (drawn + per_example * torch.arange(n)[:, None]).flatten()
-    return kept if mask is None else kept[mask.flatten()[kept]]
 
 
 def _solve(text: str, moments: Moments, site: Site, where: str) -> Stitcher:

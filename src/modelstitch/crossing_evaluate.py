@@ -90,8 +90,8 @@ class Joint:
                     spreads[stop].add(genuine[stop], batch.mask)
                     for entrance in self._at[stop]:
                         mapped = entrance.stitcher(entrance.adapter(below[entrance.bottom_layer], batch.mask))
-                        away = rows(mapped - genuine[stop], spreads[stop].kind, batch.mask)
-                        squares[len(inside)] += float(away.square().sum(dtype=torch.float64))
+                        away = rows(mapped.double() - genuine[stop], spreads[stop].kind, batch.mask)
+                        squares[len(inside)] += float(away.square().sum())
                         inside.append(mapped)
                     inside = self._through(piece, inside, inputs, n)
                 self._tally(found, inside, batch, entrances)
@@ -144,9 +144,9 @@ class _Spread:
         self.mean: Tensor | None = None
 
     def add(self, activation: Tensor, mask: Tensor | None) -> None:
-        x = rows(activation, self.kind, mask)
+        x = rows(activation, self.kind, mask).double()
         mean = x.mean(0, dtype=torch.float64)
-        self.sum += float((x - mean.to(x.dtype)).square().sum(dtype=torch.float64))
+        self.sum += float((x - mean).square().sum())
         if self.mean is not None:
             weight = len(x) / (self.n + len(x))
             self.sum += self.n * weight * float((mean - self.mean).square().sum())

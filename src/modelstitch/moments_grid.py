@@ -72,6 +72,7 @@ class MomentsGrid:
             what = f"The moments of {len(bottom_layers)} x {len(top_layers)} layers"
             require(self.needed(), what, _WAY_OUT, available=available)
         self._x, self._y = _slices(bottom_layers), _slices(top_layers)
+        self._rooms: dict[str, Tensor] = {}
         p, q = sum(bottom_layers.values()), sum(top_layers.values())
 
         def zeros(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
@@ -96,7 +97,7 @@ class MomentsGrid:
         return self.bytes_needed(self.bottom_layers, self.top_layers, self.dtype)
 
     def update(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
-        """Add a batch: {layer: rows (n, channels)} of every layer, in place.
+        """Add a batch: {layer: rows (n, channels)} of every layer, in place; rows may come as (..., channels).
 
         Nothing is added if it raises.
 
@@ -104,20 +105,26 @@ class MomentsGrid:
             MeasureError: a layer is missing or unknown, of another width, or has another number of rows.
             NonFiniteError: NaN or infinity; the message names the layer and the row within the batch.
         """
-        rows = next((len(value) for value in bottom.values()), 0)
-        x, mean_x = self._batch("bottom", self.bottom_layers, bottom, rows)
-        y, mean_y = self._batch("top", self.top_layers, top, rows)
+        rows = rows_of(bottom)
+        x, mean_x, dx = self._batch("bottom", self.bottom_layers, bottom, rows, self.mean_x)
+        y, mean_y, dy = self._batch("top", self.top_layers, top, rows, self.mean_y)
         if rows == 0:
             return
-        for layers, sums, batch in ((self._x, self.xx, x), (self._y, self.yy, y)):
-            for name, part in layers.items():
-                sums[name].addmm_(batch[:, part].T, batch[:, part])
-        self._cross(x, y)
+        self._squares(self._x, self.xx, x, x, dx, rows)
+        self._squares(self._y, self.yy, y, y, dy, rows)
+        self._cross(x, y, dx, dy)
         self._shift(rows, mean_x, mean_y)
 
-    def _cross(self, x: Tensor, y: Tensor) -> None:
-        """Add the products of two centred batches, all layers side by side."""
-        self.xy.addmm_(x.T, y)
+    def _squares(
+        self, layers: Mapping[str, slice], sums: Mapping[str, Tensor], x: Tensor, y: Tensor, d: Tensor, rows: int
+    ) -> None:
+        """Add the products of every layer with itself, of a batch of mean d, as if it were centred."""
+        for name, part in layers.items():
+            sums[name].addmm_(x[:, part].T, y[:, part]).addr_(d[part], d[part], alpha=-rows)
+
+    def _cross(self, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> None:
+        """Add the products of two batches of means dx and dy, all layers side by side, as if they were centred."""
+        self.xy.addmm_(x.T, y).addr_(dx, dy, alpha=-len(x))
 
     def merge(self, other: MomentsGrid) -> None:
         """Add another pass over the same layers, in place; ``a + b`` makes a new one.
@@ -203,44 +210,69 @@ class MomentsGrid:
         return named
 
     def _batch(
-        self, side: str, layers: Mapping[str, int], given: Mapping[str, Tensor], rows: int
-    ) -> tuple[Tensor, Tensor]:
-        """The layers side by side, centred, shape (rows, channels), and their means."""
+        self,
+        side: str,
+        layers: Mapping[str, int],
+        given: Mapping[str, Tensor],
+        rows: int,
+        known: Tensor,
+        weights: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The layers side by side, shape (rows, channels), less a mean known so far; their means; what is left of them.
+
+        The rest of the mean is small, and is taken off the sums: so the rows are touched but once. ``weights`` (rows,): of a
+        mean that is not the plain one.
+        """
         if set(given) != set(layers):
             raise MeasureError(
                 f"A batch must hold every {side} layer of the grid: expected {', '.join(layers)}, found "
                 f"{', '.join(given) or 'none'}."
             )
         for name, width in layers.items():
-            if tuple(given[name].shape) != (rows, width):
+            shape = tuple(given[name].shape)
+            if shape[-1:] != (width,) or given[name].numel() != rows * width:
                 raise MeasureError(
                     f"The {side} layer {name} must come as rows of {width} channels, as many as the others: "
-                    f"expected shape ({rows}, {width}), found {tuple(given[name].shape)}."
+                    f"expected shape ({rows}, {width}), found {shape}."
                 )
         device = self.xy.device
-        joined = torch.cat([given[name].detach().to(device, self.dtype) for name in layers], 1)
-        if not rows:
-            return joined, torch.zeros(joined.shape[1], dtype=torch.float64, device=device)
-        mean = joined.mean(0, dtype=torch.float64)
-        if not bool(torch.isfinite(mean).all()):
+        parts = [given[name].detach().to(device) for name in layers]
+        if self.n == 0 and rows:
+            known = torch.cat([part.mean(tuple(range(part.ndim - 1)), dtype=torch.float64) for part in parts])
+        taken = known.to(self.dtype)
+        joined = self._room(side, rows, len(known))
+        for part, at in zip(parts, _slices(layers).values()):
+            torch.sub(part, taken[at], out=joined.view(*part.shape[:-1], len(known))[..., at])
+        share = joined.new_full((rows,), 1 / max(rows, 1)) if weights is None else weights.to(joined)
+        rest = torch.mv(joined.T, share)
+        if not bool(torch.isfinite(rest).all()):
             raise _not_finite(side, layers, given)
-        joined -= mean.to(self.dtype)
-        # What rounding the mean to float32 left behind; 0 in float64 but for its own rounding.
-        rest = joined.mean(0, dtype=torch.float64)
-        return joined.sub_(rest.to(self.dtype)), mean.to(self.dtype).to(torch.float64) + rest
+        return joined, taken.to(torch.float64) + rest.to(torch.float64), rest
 
-    def _shift(self, rows: int, mean_x: Tensor, mean_y: Tensor) -> None:
-        """Count ``rows`` more, whose centred sums have been added, of these means."""
+    def _room(self, side: str, rows: int, channels: int) -> Tensor:
+        """Memory for a batch, kept from batch to batch: fresh memory costs as much as the arithmetic."""
+        kept = self._rooms.get(side)
+        if kept is None or len(kept) < rows:
+            kept = self._rooms[side] = torch.empty(rows, channels, dtype=self.dtype, device=self.xy.device)
+        return kept[:rows]
+
+    def _shift(self, rows: int, mean_x: Tensor, mean_y: Tensor, *, top: bool = True) -> None:
+        """Count ``rows`` more, whose centred sums have been added, of these means; ``top``: move the top's own sums too."""
         n = self.n + rows
         weight, dx, dy = rows / n, mean_x - self.mean_x, mean_y - self.mean_y
         scale = self.n * weight
-        for layers, sums, d in ((self._x, self.xx, dx), (self._y, self.yy, dy)):
+        for layers, sums, d in ((self._x, self.xx, dx), (self._y, self.yy, dy))[: 2 if top else 1]:
             for name, part in layers.items():
                 sums[name].addr_(d[part].to(self.dtype), d[part].to(self.dtype), alpha=scale)
         self.xy.addr_(dx.to(self.dtype), dy.to(self.dtype), alpha=scale)
         self.mean_x += weight * dx
         self.mean_y += weight * dy
         self.n = n
+
+
+def rows_of(values: Mapping[str, Tensor]) -> int:
+    """How many rows a batch holds, judged by its first layer."""
+    return next((value.shape[:-1].numel() for value in values.values()), 0)
 
 
 def _slices(layers: Mapping[str, int]) -> dict[str, slice]:
@@ -254,7 +286,7 @@ def _shape(grid: MomentsGrid) -> str:
 
 def _not_finite(side: str, layers: Mapping[str, int], given: Mapping[str, Tensor]) -> Exception:
     for name in layers:
-        bad = (~torch.isfinite(given[name])).any(1).nonzero()
+        bad = (~torch.isfinite(given[name].reshape(-1, given[name].shape[-1]))).any(1).nonzero()
         if len(bad):
             return NonFiniteError(
                 f"The {side} activations at {name} hold NaN or infinity, first in row {int(bad[0])} of the "

@@ -54,8 +54,8 @@ class NullGrid(MomentsGrid):
         i, j = self._x[bottom_layer], self._y[top_layer]
         return Moments(moments.n, moments.mean_x, moments.mean_y, moments.xx, moments.yy, self.shuffled[shuffle, i, j])
 
-    def _cross(self, x: Tensor, y: Tensor) -> None:
-        super()._cross(x, y)
+    def _cross(self, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> None:
+        super()._cross(x, y, dx, dy)
         for sums in self.shuffled:
             order = torch.randperm(len(y), generator=self._generator).to(y.device)
-            sums.addmm_(x.T, y[order])
+            sums.addmm_(x.T, y[order]).addr_(dx, dy, alpha=-len(x))

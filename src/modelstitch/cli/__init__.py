@@ -17,6 +17,7 @@ _COMMANDS = {
     "compare": ("compare", "Stitch two models at all matching layers, with controls, and report."),
     "similarity": ("similarity", "Similarity measures between the layers of two models."),
     "paper": ("paper", "Run the figures of the paper again, at three scales, under two protocols."),
+    "matrix": ("similarity", "Stitch every block of one model to every block of another, beside similarity."),
     "train": ("train", "Train a small donor network and keep it in a folder."),
     "run": ("study", "Run a declared study (TOML); running it again continues."),
     "status": ("study", "What a study folder holds and what is missing."),

@@ -1,42 +1,137 @@
-"""``modelstitch similarity BOTTOM TOP``."""
+"""``modelstitch similarity BOTTOM TOP`` and ``modelstitch matrix BOTTOM TOP``."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import common
 
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
+    options = [
+        click.argument("bottom"),
+        click.argument("top"),
+        click.option("--data", "data_name", default="digits", show_default=True,
+                     help="digits, parquet:DIR, folder:DIR, text:FILE, ..."),
+        click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
+        click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
+        click.option("--measure", "measures", multiple=True,
+                     help="cka, cca, procrustes, r2, cka_minibatch, rsa, ... May be repeated."),
+        click.option("--bottom-layer", "bottom_layers", multiple=True, help="All blocks by default. May be repeated."),
+        click.option("--top-layer", "top_layers", multiple=True, help="All blocks by default. May be repeated."),
+        click.option("--view", type=click.Choice(["pool", "flatten"]), default="pool", show_default=True,
+                     help="An example as one row: mean over positions, or all positions and channels."),
+        click.option("--shuffles", type=click.IntRange(0), default=20, show_default=True,
+                     help="Shuffled pairings behind the null level."),
+        click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
 
 @click.command()
-@click.argument("bottom")
-@click.argument("top")
-@click.option(
-    "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
-)
-@click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--measure", "measures", multiple=True, help="cka (default), cca, procrustes, r2, ... May be repeated.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A .csv file for all values.")
+@_shared
+@click.option("--split", type=click.Choice(["val", "fit", "test"]), default="val", show_default=True)
+@common.shared(out="runs/similarity")
 def similarity(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None,
-    measures: tuple[str, ...], out: Path | None,
+    measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
+    limit: int | None, split: Any, seed: int, device: str, out: Path,
 ) -> None:  # fmt: skip
-    """Similarity of every block of BOTTOM with every block of TOP, each value beside its null level."""
+    """Similarity of every block of BOTTOM with every block of TOP, each value beside its null level.
+
+    Prints the tables and writes similarity.csv and report.html to the --out folder.
+    """
+    from ..layerwise import plan_similarity
+    from ..layerwise import similarity as measure_all
+    from ..layerwise.plan import DEFAULT
+
+    data = common.data_for(data_name, (bottom, top), limit=limit)
+    lower, upper = common.network(bottom, bottom_weights, data), common.network(top, top_weights, data)
+    chosen: Any = {
+        "measures": list(measures or DEFAULT), "layers": _layers(lower, upper, bottom_layers, top_layers), "view": view,
+        "split": split, "shuffles": shuffles,
+    }  # fmt: skip
+    click.echo(plan_similarity(lower, upper, data, **chosen).describe(), err=True)
+    with common.progress() as tell:
+        found = measure_all(lower, upper, data, **chosen, seed=seed, device=_device(device), tell=tell)
+    frame = found.frame
+    for name in frame["measure"].unique(maintain_order=True):
+        _print(frame.filter(measure=name), lower.name, upper.name, name)
+    out.mkdir(parents=True, exist_ok=True)
+    frame.write_csv(out / "similarity.csv")
+    page = found.report(out / "report.html", command=" ".join(["modelstitch", *sys.argv[1:]]))
+    click.echo(f"All values, with their null levels, are in {out / 'similarity.csv'}; the report is {page}.")
+
+
+@click.command()
+@_shared
+@click.option(
+    "--family", "families", multiple=True, help=f"{common.FAMILIES_HELP}; affine by default. May be repeated."
+)
+@click.option("--positions", type=click.IntRange(1), help="Fit on at most so many positions of an example.")
+@click.option("--fit-samples", "samples", type=click.IntRange(1), help="Fit examples used; all by default.")
+@common.shared(out="runs/matrix")
+def matrix(
+    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None,
+    measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
+    limit: int | None, families: tuple[str, ...], positions: int | None, samples: int | None, seed: int, device: str,
+    out: Path,
+) -> None:  # fmt: skip
+    """Stitch every block of BOTTOM to every block of TOP in closed form; penalty beside similarity.
+
+    Prints the penalties and writes matrix.csv, similarity.csv and report.html to the --out folder.
+    """
+    from ..crossing import matrix as stitch_all
     from ..layerwise import similarity as measure_all
 
-    data = common.data_for(data_name, (bottom, top))
+    data = common.data_for(data_name, (bottom, top), limit=limit)
     lower, upper = common.network(bottom, bottom_weights, data), common.network(top, top_weights, data)
-    frame = measure_all(lower, upper, data=data, measures=list(measures or ("cka",))).frame
-    for name in frame["measure"].unique(maintain_order=True):
-        part = frame.filter(measure=name)
-        columns = part["top_layer"].unique(maintain_order=True).to_list()
-        body = []
-        for below in part["bottom_layer"].unique(maintain_order=True):
-            row = {r["top_layer"]: r["value"] for r in part.filter(bottom_layer=below).iter_rows(named=True)}
-            body.append([below, *("-" if row.get(c) is None else f"{row[c]:.3f}" for c in columns)])
-        common.table([f"{lower.name} (down) / {upper.name} (right)", *columns], body, name)
-    if out is not None:
-        frame.write_csv(out)
-        click.echo(f"All values, with their null levels, are in {out}.")
+    layers, where = _layers(lower, upper, bottom_layers, top_layers), _device(device)
+    with common.progress() as tell:
+        alike = measure_all(
+            lower, upper, data, measures=list(measures or ("cka", "cca")), layers=layers, view=view, shuffles=shuffles,
+            seed=seed, device=where, tell=tell,
+        )  # fmt: skip
+        found = stitch_all(
+            lower, upper, data, layers=layers, family=families or ("affine",), positions=positions, seed=seed,
+            device=where, tell=tell, **common.fit_values(samples=samples),
+        )  # fmt: skip
+    penalties = found.frame.filter(metric="penalty")
+    for family in penalties["family"].unique(maintain_order=True):
+        unit = penalties["unit"][0]
+        _print(penalties.filter(family=family), lower.name, upper.name, f"penalty of {family}, {unit}", digits=1)
+    out.mkdir(parents=True, exist_ok=True)
+    found.frame.write_csv(out / "matrix.csv")
+    alike.frame.write_csv(out / "similarity.csv")
+    command = " ".join(["modelstitch", *sys.argv[1:]])
+    page = found.report(out / "report.html", similarities=alike, command=command)
+    click.echo(f"All values are in {out / 'matrix.csv'} and {out / 'similarity.csv'}; the report is {page}.")
+
+
+def _layers(lower: Any, upper: Any, bottoms: tuple[str, ...], tops: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    return list(bottoms or lower.blocks), list(tops or upper.blocks)
+
+
+def _device(device: str) -> str:
+    from ..study.run import pick_device
+
+    return str(pick_device(device))
+
+
+def _print(part: pl.DataFrame, bottom: str, top: str, title: str, *, digits: int = 3) -> None:
+    columns = part["top_layer"].unique(maintain_order=True).to_list()
+    body = []
+    for below in part["bottom_layer"].unique(maintain_order=True):
+        row = {r["top_layer"]: r["value"] for r in part.filter(bottom_layer=below).iter_rows(named=True)}
+        body.append([below, *("-" if row.get(c) is None else f"{row[c]:.{digits}f}" for c in columns)])
+    common.table([f"{bottom} (down) / {top} (right)", *columns], body, title)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..network import FromInput, Layer, Network
+from ..network.channels_last import quick
 from ..network.norms import Norm, own_statistics
 from ..sources.data import Batch
 
@@ -68,6 +69,21 @@ class NetworkSender:
             return result
 
         return send
+
+
+def open_for_sums(sender: Sender, layers: Sequence[str], device: torch.device) -> Send:
+    """As ``sender.open``, in the layout that is quickest on the device: for sums, which bear a change in the last digit."""
+    if not isinstance(sender, NetworkSender) or sender.norms:
+        return sender.open(layers, device)
+    network = sender.network
+    taps = quick(network.taps(list(dict.fromkeys(layers))), device)
+
+    def send(batch: Batch) -> dict[str, Tensor]:
+        with torch.no_grad():
+            result: dict[str, Tensor] = taps(view_of(network, batch, device))
+        return result
+
+    return send
 
 
 def view_of(network: Network, batch: Batch, device: torch.device) -> Any:

@@ -71,7 +71,7 @@ def scaled(moments: Moments, *, measure: str, needed: int) -> Moments:
         if not (math.isfinite(trace) and bool(torch.isfinite(xy).all())):
             raise NonFiniteError(f"{measure} met NaN or infinity in the moments of the {side}: collect them again.")
         if trace <= moments.n * CONSTANT**2 * float(mean.square().sum()):
-            raise MeasureError(_constant(measure, f"the {side}"))
+            raise MeasureError(constant_message(measure, f"the {side}"))
         norms.append(math.sqrt(trace))
     a, b = norms
     return Moments(moments.n, mean_x / a, mean_y / b, xx / a**2, yy / b**2, xy / (a * b))
@@ -136,7 +136,7 @@ def _unit(matrix: Tensor, name: str, measure: str) -> Tensor:
     largest = torch.maximum(low.abs(), high.abs())
     constant = high - low <= CONSTANT * largest
     if bool(constant.all()):
-        raise MeasureError(_constant(measure, name))
+        raise MeasureError(constant_message(measure, name))
     # Divide before the first sum, so that neither tiny nor huge numbers leave float64; the second centring
     # removes what rounding left of a large mean.
     matrix = matrix / largest.max()
@@ -147,7 +147,8 @@ def _unit(matrix: Tensor, name: str, measure: str) -> Tensor:
     return matrix / norm
 
 
-def _constant(measure: str, name: str) -> str:
+def constant_message(measure: str, name: str) -> str:
+    """The refusal of a side that never varies."""
     return (
         f"{measure} is not defined where nothing varies: expected at least one feature of {name} that "
         "differs between "

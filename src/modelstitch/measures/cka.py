@@ -7,6 +7,7 @@ Nguyen, Raghu and Kornblith, "Do Wide and Deep Networks Learn the Same Things?",
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -57,7 +58,8 @@ def linear_cka_debiased(x: Matrix, y: Matrix) -> float:
 def minibatch_cka(x: Matrix, y: Matrix, *, batch: int = 128) -> float:
     """Linear CKA of x (n, p), y (n, q) from averages over minibatches (Nguyen et al. 2021, eq. 2).
 
-    The rows are cut, in order, into max(1, n // batch) parts whose sizes differ by one at most.
+    The rows are cut, in order, into minibatches of ``batch``; the last may hold fewer, and is left out below 4. Each counts
+    by its size.
 
     Raises:
         MeasureError, NonFiniteError: as :func:`linear_cka_debiased`; ``batch`` below 4.
@@ -65,8 +67,9 @@ def minibatch_cka(x: Matrix, y: Matrix, *, batch: int = 128) -> float:
     if batch < 4:
         raise MeasureError(f"{MINIBATCH} needs at least 4 examples in a minibatch, found batch={batch}.")
     x, y = pair(x, y, measure=MINIBATCH, needed=4)
-    parts = max(1, len(x) // batch)
-    return _ratio([_hsics(a, b) for a, b in zip(x.tensor_split(parts), y.tensor_split(parts))], MINIBATCH)
+    cuts = list(range(batch, len(x), batch))
+    parts = [(a, b) for a, b in zip(x.tensor_split(cuts), y.tensor_split(cuts)) if len(a) >= 4]
+    return _ratio([_hsics(a, b) for a, b in parts], MINIBATCH, [len(a) for a, _ in parts])
 
 
 def rbf_cka(x: Matrix, y: Matrix, *, fraction: float = 0.8) -> float:
@@ -110,9 +113,9 @@ def _hsics(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor(unbiased, dtype=torch.float64), torch.tensor(biased[1:], dtype=torch.float64)
 
 
-def _ratio(parts: list[tuple[Tensor, Tensor]], measure: str) -> float:
-    xy, xx, yy = torch.stack([unbiased for unbiased, _ in parts]).mean(0).tolist()
-    floor = torch.stack([biased for _, biased in parts]).mean(0).tolist()
+def _ratio(parts: list[tuple[Tensor, Tensor]], measure: str, weights: Sequence[int] = (1,)) -> float:
+    xy, xx, yy = torch.stack([w * unbiased for (unbiased, _), w in zip(parts, weights)]).sum(0).tolist()
+    floor = torch.stack([w * biased for (_, biased), w in zip(parts, weights)]).sum(0).tolist()
     for name, value, biased in (("X", xx, floor[0]), ("Y", yy, floor[1])):
         require_spread(value, biased, name, measure)
     return bounded(xy / math.sqrt(xx * yy), -1, 1, measure, slack=1e-6)

@@ -70,14 +70,17 @@ def _hsic_unbiased(k: Array, kk: Array) -> float:
 
 
 def cka_minibatch(x: Array, y: Array, batch: int = 128) -> float:
-    """Unbiased HSIC, averaged over max(1, n // batch) consecutive parts, then the ratio."""
+    """Unbiased HSIC of consecutive parts (4 examples at least), averaged by their sizes, then the ratio."""
     x, y, n = _pair(x, y, 4)
     sums, sizes = np.zeros(3), np.zeros(2)
-    for rows in np.array_split(np.arange(n), max(1, n // batch)):
+    for start in range(0, n, batch):
+        rows = np.arange(start, min(n, start + batch))
+        if len(rows) < 4:
+            continue
         a, b = x[rows] - x[rows].mean(0), y[rows] - y[rows].mean(0)
         k, kk = a @ a.T, b @ b.T
-        sums += [_hsic_unbiased(k, kk), _hsic_unbiased(k, k), _hsic_unbiased(kk, kk)]
-        sizes += [(k**2).sum() / (len(k) * (len(k) - 3)), (kk**2).sum() / (len(k) * (len(k) - 3))]
+        sums += len(k) * np.array([_hsic_unbiased(k, kk), _hsic_unbiased(k, k), _hsic_unbiased(kk, kk)])
+        sizes += np.array([(k**2).sum(), (kk**2).sum()]) / (len(k) - 3)
     if sums[1] <= 1e-9 * sizes[0] or sums[2] <= 1e-9 * sizes[1]:
         raise MeasureError("unbiased HSIC of one side is 0")
     return float(sums[0] / math.sqrt(sums[1] * sums[2]))

@@ -17,7 +17,11 @@ from .units import Scale, scale_of, tick
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_TITLES = {"cka": "linear CKA", "r2": "R²"}
+_TITLES = {
+    "cka": "linear CKA", "r2": "R²", "cka_linear_biased": "linear CKA (biased)",
+    "cka_linear_debiased": "linear CKA (debiased)", "cka_minibatch": "CKA over minibatches",
+    "r2_bottom_to_top": "R² bottom → top, in sample", "r2_top_to_bottom": "R² top → bottom, in sample",
+}  # fmt: skip
 
 
 def matrix(rows: pl.DataFrame, metric: str) -> tuple[list[str], list[str], np.ndarray[Any, Any]]:

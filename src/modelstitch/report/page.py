@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 import polars as pl
@@ -44,7 +43,6 @@ def page(
     Raises:
         StudyError: no record holds a stitched pair.
     """
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     table = settled(frame(records), records)
@@ -54,14 +52,11 @@ def page(
             "There is nothing to report: expected at least one finished cell of a pair with a penalty, "
             f"found {len(records)} records without; run the study first."
         )
-    lead, drawn = found[0], _Drawings(Markup)
+    lead, drawn = found[0], Drawings(Markup)
     sections = [_section(table, records, bottom, top, lead, drawn) for bottom, top in pairs(table)]
     unit = str(table.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
-    text = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(text)
-    return template.render(
+    return render(
+        "page.html",
         title=plain(title),
         summary=_summary(table, sections, lead, found),
         overview=tables.overview_table((b, t, panel(table, b, t, lead)) for b, t in pairs(table)),
@@ -75,7 +70,17 @@ def page(
     )
 
 
-class _Drawings:
+def render(name: str, **values: Any) -> str:
+    """A page from its template, everything that is put into it escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("modelstitch", "report")
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    text: str = made.get_template(name).render(**values)
+    return text
+
+
+class Drawings:
     """Figures made so far, so that each gets ids of its own. Markup marks them as ours, not to be escaped."""
 
     def __init__(self, markup: Any) -> None:
@@ -88,7 +93,7 @@ class _Drawings:
 
 
 def _section(
-    table: pl.DataFrame, records: Sequence[Mapping[str, Any]], bottom: str, top: str, lead: Setting, drawn: _Drawings
+    table: pl.DataFrame, records: Sequence[Mapping[str, Any]], bottom: str, top: str, lead: Setting, drawn: Drawings
 ) -> dict[str, Any]:
     rows = panel(table, bottom, top, lead)
     everything = panel(table, bottom, top)
@@ -146,7 +151,7 @@ def _over_pairs(records: Sequence[Mapping[str, Any]], lead: Setting) -> tables.T
     return tables.pooled_table(rows.filter(same & (pl.col("bottom_layer") == pl.col("top_layer"))))
 
 
-def _scatters(table: pl.DataFrame, lead: Setting, drawn: _Drawings) -> list[Any]:
+def _scatters(table: pl.DataFrame, lead: Setting, drawn: Drawings) -> list[Any]:
     """Penalty against each measure over all pairs, where at least five seams have both."""
     rows = pl.concat([panel(table, bottom, top, lead) for bottom, top in pairs(table)])
     own = rows.filter(pl.col("control") == "pair")

@@ -1,0 +1,259 @@
+"""Layer-wise linear CKA of two networks, minibatches of 128, against the bare forward passes and against other packages.
+
+uv run --with pytorch-cka --with torch_cka python benchmarks/cka.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from side_by_side import head, ratios, side_by_side, table, write
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import modelstitch as ms
+from modelstitch.layerwise import plan_similarity
+from modelstitch.zoo.nets import build
+
+BATCH = 128
+
+
+def resnet20(seed: int) -> nn.Module:
+    return build("resnet20", seed=seed)
+
+
+def resnet18(seed: int) -> nn.Module:
+    from torchvision.models import resnet18
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return resnet18(num_classes=10)
+
+
+class Lifted(nn.Module):
+    """Three convolutions whose features have means of a hundred standard deviations."""
+
+    def __init__(self, seed: int, images: Tensor) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.convs = nn.ModuleList([nn.Conv2d(3, 16, 3, padding=1), *(nn.Conv2d(16, 16, 3) for _ in range(2))])
+        for conv in self.convs:
+            with torch.no_grad():
+                conv.bias += 100 * conv(images).std()
+                images = torch.tanh(conv(images) - 100 * conv(images).std())
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv in self.convs:
+            x = conv(x)
+            x = torch.tanh(x - x.detach().mean())
+        return x.mean((2, 3))
+
+
+def calibrated(module: nn.Module, images: Tensor) -> nn.Module:
+    """Running statistics as a trained network has them."""
+    module.train()
+    with torch.no_grad():
+        for _ in range(3):
+            module(images)
+    return module.eval()
+
+
+def reference(one: nn.Module, two: nn.Module, layers: list[str], images: Tensor) -> Tensor:
+    """Minibatch CKA in float64 from hooked activations, by its definition."""
+    sums = torch.zeros(3, len(layers), len(layers), dtype=torch.float64)
+    for part in images.split(BATCH):
+        sides = []
+        for module in (one, two):
+            kept: dict[str, Tensor] = {}
+            hooks = [
+                module.get_submodule(name).register_forward_hook(
+                    lambda _m, _i, out, name=name, kept=kept: kept.__setitem__(name, out.flatten(1).double())
+                )
+                for name in layers
+            ]
+            with torch.no_grad():
+                module(part)
+            for hook in hooks:
+                hook.remove()
+            grams = []
+            for name in layers:
+                x = kept.pop(name)
+                x -= x.mean(0)
+                grams.append((x @ x.T).fill_diagonal_(0))
+            sides.append(grams)
+        for i, k in enumerate(sides[0]):
+            for j, other in enumerate(sides[1]):
+                for at, (a, b) in enumerate(((k, other), (k, k), (other, other))):
+                    n = len(a)
+                    inner = (a * b).sum() + a.sum() * b.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * a.sum(0) @ b.sum(0)
+                    sums[at, i, j] += inner / (n * (n - 3))
+    return sums[0] / (sums[1] * sums[2]).sqrt()
+
+
+def ours(one: ms.Network, two: ms.Network, layers: list[str], data: ms.Data, measure: str = "cka_minibatch") -> Tensor:
+    found = ms.similarity(
+        one, two, data, measures=[measure], layers=(layers, layers), view="flatten", shuffles=0, seed=0, split="val"
+    )
+    return torch.tensor([r.value for r in found.results], dtype=torch.float64).view(len(layers), -1)
+
+
+def peers(
+    one: nn.Module, two: nn.Module, layers: list[str], images: Tensor, batch: int
+) -> dict[str, Callable[[], Any]]:
+    """The other packages that are installed, each as a call that returns the matrix."""
+    loader = DataLoader(TensorDataset(images, torch.zeros(len(images))), batch_size=batch)
+    found: dict[str, Callable[[], Any]] = {}
+    with contextlib.suppress(ImportError):
+        from cka import compute_cka
+
+        found["pytorch-cka"] = lambda: compute_cka(one, two, loader, layers=layers, device="cpu", progress=False)[0]
+    with contextlib.suppress(ImportError):
+        from torch_cka import CKA
+
+        def other() -> Tensor:
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), torch.no_grad():
+                warnings.simplefilter("ignore")
+                measured = CKA(one, two, model1_layers=layers, model2_layers=layers, device="cpu")
+                measured.compare(loader)
+            for module in (one, two):  # its hooks stay
+                for part in module.modules():
+                    part._forward_hooks.clear()
+            return measured.hsic_matrix
+
+        found["torch_cka"] = other
+    return found
+
+
+class Ordered(ms.Data):
+    """Batches in sample order, so that every package sees the same minibatches."""
+
+    def batches(self, split: Any, batch_size: int, **rest: Any) -> Any:
+        rest["seed"] = None
+        return super().batches(split, batch_size, **rest)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=2)
+    parser.add_argument("--full", type=int, default=1024, help="examples of the full-data comparison")
+    chosen = parser.parse_args()
+    parts = []
+    makers: dict[str, tuple[Callable[[int], nn.Module], int]] = {
+        "two ResNet-20s, 32 x 32": (resnet20, 32),
+        "two ResNet-18s, 64 x 64": (resnet18, 64),
+    }
+    errors: list[tuple[str, ...]] = []
+    for title, (make, side) in makers.items():
+        images = torch.randn(BATCH * chosen.batches, 3, side, side, generator=torch.Generator().manual_seed(0))
+        one, two = (calibrated(make(seed), images[:BATCH]) for seed in (0, 1))
+        parts.append(compare(title, one, two, images, chosen.rounds, errors))
+    images = torch.randn(BATCH * 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    fresh = [resnet18(seed).eval() for seed in (0, 1)]
+    check("two untrained ResNet-18s", *fresh, images, errors)
+    check("mean of features 100 standard deviations", *(Lifted(seed, images).eval() for seed in (0, 1)), images, errors)
+    parts.append(
+        "Largest error of any pair of layers against float64 sums over the definition, from hooked activations:\n\n"
+        + table(["", *dict.fromkeys(name for _, name, _ in errors)], _wide(errors))
+    )
+    parts.append(full(chosen.full, chosen.rounds))
+    write(
+        "benchmark-cka", "Layer-wise CKA beside the bare forward passes",
+        ["Unbiased HSIC over minibatches of 128 examples, all convolutions by all convolutions, every position and channel a "
+         "feature (`similarity(..., measures=['cka_minibatch'], view='flatten', shuffles=0)`). *Bare* is the two modules' own "
+         "eager forward passes over the same batches.", *parts],
+    )  # fmt: skip
+
+
+def compare(
+    title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: int, errors: list[tuple[str, ...]]
+) -> str:
+    layers = [name for name, part in one.named_modules() if isinstance(part, nn.Conv2d)]
+    first, second, data = networks(one, two, images)
+
+    def bare() -> None:
+        with torch.no_grad():
+            for part in images.split(BATCH):
+                one(part)
+                two(part)
+
+    calls: dict[str, Callable[[], Any]] = {"bare": bare, "modelstitch": lambda: ours(first, second, layers, data)}
+    calls |= peers(one, two, layers, images, BATCH)
+    found = side_by_side(calls, rounds)
+    check(title, one, two, images, errors)
+    return (
+        f"{title.capitalize()}, {len(layers)} x {len(layers)} layers, {len(images)} examples, {rounds} rounds:\n\n"
+        + table(head("bare"), ratios(found, "bare"))
+    )
+
+
+def check(title: str, one: nn.Module, two: nn.Module, images: Tensor, errors: list[tuple[str, ...]]) -> None:
+    layers = [name for name, part in one.named_modules() if isinstance(part, nn.Conv2d)]
+    first, second, data = networks(one, two, images)
+    right = reference(one, two, layers, images)
+    every = {"modelstitch": ours(first, second, layers, data)}
+    for name, call in peers(one, two, layers, images, BATCH).items():
+        with contextlib.suppress(AssertionError):
+            every[name] = call()
+    for name, value in every.items():
+        errors.append((title, name, f"{float((value - right).abs().max()):.1e}"))
+
+
+def networks(one: nn.Module, two: nn.Module, images: Tensor) -> tuple[ms.Network, ms.Network, ms.Data]:
+    labels = torch.arange(len(images)) % 10
+    few = TensorDataset(images[:4].clone(), labels[:4])
+    data = Ordered(few, TensorDataset(images, labels), TensorDataset(images[:4], labels[:4]))
+    return ms.Network(one, images[:2], "one"), ms.Network(two, images[:2], "two"), data
+
+
+def _wide(errors: list[tuple[str, ...]]) -> list[list[str]]:
+    names = list(dict.fromkeys(name for _, name, _ in errors))
+    found = {(title, name): value for title, name, value in errors}
+    return [
+        [title, *(found.get((title, n), "refused") for n in names)] for title in dict.fromkeys(t for t, _, _ in errors)
+    ]
+
+
+def full(n: int, rounds: int) -> str:
+    """Linear CKA over all examples at once, after 32 x 32 images have met a ResNet-20."""
+    images = torch.randn(n, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    one, two = (calibrated(resnet20(seed), images[:BATCH]) for seed in (0, 1))
+    layers = [name for name, part in one.named_modules() if isinstance(part, nn.Conv2d)][::4]
+    first, second, data = networks(one, two, images)
+    chosen = {"measures": ["cka_linear_debiased"], "layers": (layers, layers), "view": "flatten", "shuffles": 0}
+    plan = plan_similarity(first, second, data, **chosen)
+    tight = plan_similarity(first, second, data, **chosen, available=plan.size // 2)
+    calls: dict[str, Callable[[], Any]] = {
+        "modelstitch": lambda: ours(first, second, layers, data, "cka_linear_debiased"),
+        "modelstitch, half the memory": lambda: ms.similarity(first, second, data, **chosen, available=plan.size // 2),
+    }
+    calls |= peers(one, two, layers, images, n)
+    found = side_by_side(calls, max(2, rounds // 2))
+    values = {name: call() for name, call in calls.items() if "half" not in name}
+    right = reference_full(one, two, layers, images)
+    wrong = ", ".join(f"{name} {float((value - right).abs().max()):.1e}" for name, value in values.items())
+    return (
+        f"Over all {n} examples at once, {len(layers)} x {len(layers)} layers of two ResNet-20s. Stated before it starts: "
+        f"*{plan.describe()}*; with half of that memory: *{tight.describe()}*. Largest errors: {wrong}.\n\n"
+        + table(head("modelstitch"), ratios(found, "modelstitch"))
+    )
+
+
+def reference_full(one: nn.Module, two: nn.Module, layers: list[str], images: Tensor) -> Tensor:
+    global BATCH
+    before, BATCH = BATCH, len(images)
+    try:
+        return reference(one, two, layers, images)
+    finally:
+        BATCH = before
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The sums of every bottom layer with every top layer, at the top's positions, from one pass over the fit split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import StitchError
+from .fit.senders import NetworkSender, open_for_sums
+from .fit.sweep import Sweep, derive
+from .moments import Moments
+from .moments_grid import rows_of
+from .moments_spread import Spread, SpreadGrid
+from .network import Layer, Network
+from .stitchers import Adapter, adapter_between, masks, rows
+
+Tell = Callable[[str, int, int], None]
+_ROWS = 32_768
+
+
+@dataclass
+class Group:
+    """Top layers with the same positions, and the sums of every bottom layer with them.
+
+    Attributes:
+        kind: where their channels are.
+        tops: the layers.
+        adapters: {bottom layer: the step to these positions}.
+    """
+
+    kind: str
+    tops: list[str]
+    adapters: dict[str, Adapter]
+    _parts: list[_Part] = field(default_factory=list)
+
+    def pair(self, b: str, t: str) -> Moments:
+        """The sums of one pair of layers."""
+        return next(part.grid.pair(b, t) for part in self._parts if b in part.grid.bottom_layers)
+
+    def reserve(self, bottom: Network, top: Network, *, whole: bool, dtype: torch.dtype, device: torch.device) -> None:
+        """Make room for the sums.
+
+        Args:
+            whole: whether all positions of every example count, so that bottom layers with fewer of them may keep to their own.
+
+        Raises:
+            MeasureError: they do not fit; the message holds both sizes.
+        """
+        place = top.layer(self.tops[0])
+        ways: dict[Any, list[str]] = {}
+        for b, adapter in self.adapters.items():
+            layer = bottom.layer(b)
+            few = whole and not adapter.plain and 0 < _count(layer) < _count(place)
+            ways.setdefault((layer.kind, _places(layer)) if few else None, []).append(b)
+        above = {t: top.layer(t).channels for t in self.tops}
+        first: SpreadGrid | None = None
+        for key, bottoms in ways.items():
+            spread = None if key is None else _spread(self.adapters[bottoms[0]], bottom.layer(bottoms[0]), self.kind)
+            grid = SpreadGrid(
+                {b: bottom.layer(b).channels for b in bottoms}, above,
+                spread=spread, beside=first, dtype=dtype, device=device,
+            )  # fmt: skip
+            first = first or grid
+            self._parts.append(_Part(grid, {b: bottom.layer(b).kind for b in bottoms}))
+
+    def add(
+        self, below: Mapping[str, Tensor], above: Mapping[str, Tensor], mask: Tensor | None, kept: Tensor | None
+    ) -> None:
+        """Add a batch of activations; ``mask``: which positions hold a token; ``kept``: only these rows."""
+        y = {t: _some(_channels_last(above[t], self.kind), kept) for t in self.tops}
+        for part in self._parts:
+            direct = part.grid.spread is None
+            x = {
+                b: _some(_channels_last(self.adapters[b](below[b], mask), self.kind), kept) if direct
+                else _channels_last(below[b], kind)
+                for b, kind in part.kinds.items()
+            }  # fmt: skip
+            part.waiting = x
+        n = len(next(iter(y.values())))
+        # A few examples at a time, so that what is written is still in the cache when it is multiplied.
+        step = n if kept is not None else max(1, _ROWS // max(1, rows_of(y) // n))
+        for start in range(0, n, step):
+            some = slice(start, start + step)
+            for part in self._parts:
+                part.grid.update(
+                    {b: x[some] for b, x in part.waiting.items()}, {t: value[some] for t, value in y.items()}
+                )
+
+
+@dataclass
+class _Part:
+    grid: SpreadGrid
+    kinds: dict[str, str]  # {bottom layer: its kind}
+    waiting: dict[str, Tensor] = field(default_factory=dict)
+
+
+def group_by_positions(bottom: Network, top: Network, bottoms: Sequence[str], tops: Sequence[str]) -> list[Group]:
+    """Top layers grouped by their positions; every bottom layer is adapted to each group once.
+
+    Raises:
+        ShapeError: if the positions of two layers cannot meet.
+    """
+    found: dict[Any, Group] = {}
+    for t in tops:
+        layer = top.layer(t)
+        key = layer.kind, _places(layer)
+        if key not in found:
+            found[key] = Group(layer.kind, [], {b: adapter_between(bottom.layer(b), layer) for b in bottoms})
+        found[key].tops.append(t)
+    return list(found.values())
+
+
+def collect(
+    groups: Sequence[Group], sweep: Sweep, bottom: Network, positions: int | None, dtype: torch.dtype, tell: Tell | None
+) -> None:
+    """One pass over the fit split: both networks run once, and every group's sums grow.
+
+    Args:
+        positions: at most so many positions of each example; None takes all.
+        dtype: of the sums.
+    """
+    top, device = sweep.top, sweep.device
+    send = open_for_sums(NetworkSender(bottom), list(groups[0].adapters), device)
+    receive = open_for_sums(NetworkSender(top), [t for group in groups for t in group.tops], device)
+    padded = next(sweep.data.batches("fit", 1)).mask is not None
+    for group in groups:
+        group.reserve(bottom, top, whole=positions is None and not padded, dtype=dtype, device=device)
+    generator = torch.Generator().manual_seed(derive(sweep.seed, "positions"))
+    total, done = min(sweep.spec.samples or sweep.data.size("fit"), sweep.data.size("fit")), 0
+    for batch in sweep.batches("moments"):
+        n, below, above = len(batch.ids), send(batch), receive(batch)
+        for group in groups:
+            mask = batch.mask
+            marked = mask if mask is not None and masks(mask, above[group.tops[0]], group.kind) else None
+            y = above[group.tops[0]]
+            per_example = y.numel() // (n * top.layer(group.tops[0]).channels)
+            group.add(below, above, mask, draw(per_example, n, positions, generator, marked))
+        done += n
+        if tell:
+            tell(f"{bottom.name} -> {top.name}: sums", done, total)
+
+
+def draw(
+    per_example: int, n: int, positions: int | None, generator: torch.Generator, mask: Tensor | None = None
+) -> Tensor | None:
+    """Rows of a batch to keep: so many positions, drawn anew, of each example, no padding among them; None keeps all."""
+    if positions is not None and positions < 1:
+        raise StitchError(f"positions must be 1 or more, found {positions}.")
+    if positions is None or positions >= per_example:
+        return None if mask is None else mask.flatten().nonzero()[:, 0]
+    order = torch.rand(n, per_example, generator=generator)
+    order = order if mask is None else order.masked_fill(~mask, 2.0)  # padding comes last
+    drawn = order.argsort(1)[:, :positions]
+    kept = (drawn + per_example * torch.arange(n)[:, None]).flatten()
+    return kept if mask is None else kept[mask.flatten()[kept]]
+
+
+def _some(x: Tensor, kept: Tensor | None) -> Tensor:
+    return x if kept is None else x.reshape(-1, x.shape[-1])[kept.to(x.device)]
+
+
+def _channels_last(x: Tensor, kind: str) -> Tensor:
+    """A batch (b, ..., channels) as a view."""
+    return x.movedim(1, -1) if kind == "map" else x
+
+
+def _places(layer: Layer) -> tuple[int, ...]:
+    return layer.shape[1:] if layer.kind == "map" else layer.shape[:-1]
+
+
+def _count(layer: Layer) -> int:
+    return int(torch.Size(_places(layer)).numel())
+
+
+def _spread(adapter: Adapter, layer: Layer, kind: str) -> Spread:
+    """The adapter as a matrix: what it makes of activations whose channels each mark one position."""
+    places = _places(layer)
+    marks = torch.eye(_count(layer)).view(1, *places, -1)
+    found = rows(adapter(marks.movedim(-1, 1) if layer.kind == "map" else marks), kind)
+    grids = (adapter.grid_in, adapter.grid_out) if adapter.grid_in and adapter.grid_out else None
+    return Spread(found, grids)

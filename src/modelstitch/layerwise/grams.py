@@ -1,0 +1,158 @@
+"""Linear CKA from Gram matrices between examples: over minibatches, or over all examples block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..measures import Measure
+from ..measures.cka import DEBIASED
+from ..measures.evaluate import level
+from ..measures.hsic import FullSums, MinibatchSums, gram
+from ..sources.data import Batch
+from .passes import Rows
+from .plan import CHUNK, MINIBATCH, Block, Step
+from .results import Likeness
+from .sums import attempt
+
+# Products of larger numbers may leave float32.
+_LARGE = 1e15
+
+
+def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
+    """Minibatch CKA of every pair of a block, from one pass over the data."""
+    found = MinibatchSums(*block, shuffles=shuffles, seed=seed)
+    source = _Source(rows, block)
+    done = 0
+    for batch in rows.batches(MINIBATCH):
+        found.update(source.grams(batch, 0), source.grams(batch, 1))
+        done += len(batch)
+        rows.told(done)
+    return _results(rows, block, step.measures, shuffles, lambda _, b, t, k: found.cka(b, t, shuffle=k))
+
+
+def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
+    """Linear CKA over all examples of every pair of a block.
+
+    Chunks of examples are held, as many as ``step.held`` allows, and meet every chunk from there on; where not all are held,
+    the data are passed again for the next ones.
+    """
+    found = FullSums(rows.examples, *block, shuffles=shuffles, seed=seed)
+    source = _Source(rows, block)
+    for start in range(0, rows.examples, step.held):
+        held: list[_Chunk] = []
+        for chunk in source.chunks(start):
+            if chunk.first < start + step.held:
+                held.append(chunk)
+            for one in held:
+                found.add(one.first, chunk.first, one.meet(chunk, 0), one.meet(chunk, 1))
+            rows.told(min(chunk.first + CHUNK, rows.examples))
+
+    def value(measure: Measure, b: str, t: str, shuffle: int | None) -> float:
+        return found.cka(b, t, debiased=measure.name == DEBIASED, shuffle=shuffle)
+
+    return _results(rows, block, step.measures, shuffles, value)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Consecutive examples: the number of the first, and the rows of every layer of either side."""
+
+    first: int
+    sides: tuple[list[Tensor], list[Tensor]]
+
+    def meet(self, other: _Chunk, side: int) -> Tensor:
+        """The products of these examples with others, shape (layers, a, b), float64."""
+        if other is self:
+            return torch.stack([gram(x).double() for x in self.sides[side]])
+        pairs = zip(self.sides[side], other.sides[side])
+        return torch.stack([_product(x, y).double() for x, y in pairs])
+
+
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return gram(x.to(dtype), y.to(dtype))
+
+
+class _Source:
+    """Rows less the mean of the first batch: what is left of the mean does no harm, and HSIC takes it off exactly."""
+
+    def __init__(self, rows: Rows, block: Block) -> None:
+        self.rows, self.block, self.taps = rows, block, rows.taps(block)
+        self._shifts: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
+        self._room: Tensor | None = None
+
+    def grams(self, batch: Batch, side: int) -> Tensor:
+        """The Gram matrices of one side for a batch, shape (layers, n, n), float64.
+
+        Raises:
+            NonFiniteError: NaN or infinity; the layer and the sample's id are named.
+        """
+        found = []
+        for name, x in self._values(batch, side):
+            made = gram(torch.sub(x, self._shift(name, x, side), out=self._buffer(x))).double()
+            if not bool(torch.isfinite(made.diagonal().sum())):
+                self.rows.refuse(x, side, name, batch)
+                wide = x.double()  # finite numbers whose products are not
+                made = gram(wide - wide.mean(0))
+            found.append(made)
+        return torch.stack(found)
+
+    def chunks(self, start: int) -> Iterator[_Chunk]:
+        """The chunks of the data from example ``start`` on.
+
+        Raises:
+            NonFiniteError: as :meth:`grams`.
+        """
+        first = 0
+        for batch in self.rows.batches(CHUNK):
+            if first >= start:
+                yield _Chunk(first, (self._centred(batch, 0), self._centred(batch, 1)))
+            first += len(batch)
+
+    def _centred(self, batch: Batch, side: int) -> list[Tensor]:
+        found = []
+        for name, x in self._values(batch, side):
+            largest = float(torch.linalg.vector_norm(x, float("inf")))
+            if not largest < float("inf"):
+                self.rows.refuse(x, side, name, batch)
+            x = x.double() if largest > _LARGE else x
+            found.append(x - self._shift(name, x, side).to(x.dtype))
+        return found
+
+    def _values(self, batch: Batch, side: int) -> Iterator[tuple[str, Tensor]]:
+        values = self.rows.run(self.taps, side, batch)
+        for name in self.block[side]:
+            yield name, self.rows.rows(values.pop(name), side, name, batch, any_order=True)
+
+    def _shift(self, name: str, x: Tensor, side: int) -> Tensor:
+        known = self._shifts[side]
+        if name not in known:
+            known[name] = x.mean(0)
+        return known[name]
+
+    def _buffer(self, x: Tensor) -> Tensor:
+        """Memory for one layer's rows, kept from layer to layer: fresh memory costs as much as the arithmetic."""
+        room = self._room
+        if room is None or room.dtype != x.dtype or len(room) < x.numel():
+            room = self._room = torch.empty(x.numel(), dtype=x.dtype, device=x.device)
+        return room[: x.numel()].view(x.shape)
+
+
+def _results(
+    rows: Rows, block: Block, measures: Sequence[Measure], shuffles: int,
+    value_of: Callable[[Measure, str, str, int | None], float],
+) -> list[Likeness]:  # fmt: skip
+    results = []
+    for measure in measures:
+        for b in block[0]:
+            for t in block[1]:
+                value, note = attempt(lambda: value_of(measure, b, t, None), rows.where(b, t))  # noqa: B023 - called at once
+                null = None
+                if shuffles and value is not None:
+                    null = level([value_of(measure, b, t, k) for k in range(shuffles)])
+                results.append(Likeness(b, t, measure, value, null, note))
+    return results

@@ -1,0 +1,58 @@
+"""Measures that need all activations of a pair of layers at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import MeasureError
+from ..measures import MEASURES, Measure
+from ..measures.checks import pair as checked
+from ..measures.evaluate import level, null_level
+from ..measures.kernels import KERNELS
+from .passes import Rows
+from .plan import Block, Step
+from .results import Likeness
+from .sums import attempt
+
+
+def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
+    """Every pair of a block; matrices between examples are made once a layer."""
+    parts = list(rows.each(block, batch_size))
+    sides = [{name: torch.cat([part[i][name] for part in parts]) for name in parts[0][i]} for i in (0, 1)]
+    del parts
+    n = len(next(iter(sides[0].values())))
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(n, generator=generator).to(rows.device) for _ in range(shuffles)]
+    results = []
+    for measure in step.measures:
+        kernel = KERNELS.get(measure.name) if measure is MEASURES.get(measure.name) else None
+        ready: list[dict[str, Tensor | str]] = [{}, {}]
+        if kernel is not None:
+            for side, prepared, network in zip(sides, ready, rows.networks):
+                for name, own in side.items():
+                    prepared[name] = _prepared(own, measure, f"{network.name}@{name}")
+        for b, x in sides[0].items():
+            for t, y in sides[1].items():
+                where = rows.where(b, t)
+                if kernel is None:
+                    value, note = attempt(lambda: measure(x, y), where)  # noqa: B023 - called at once
+                    null = null_level(measure, x, y, n=shuffles, seed=seed) if shuffles and value is not None else None
+                else:
+                    one, other = ready[0][b], ready[1][t]
+                    if isinstance(one, str) or isinstance(other, str):
+                        results.append(Likeness(b, t, measure, None, None, str(one if isinstance(one, str) else other)))
+                        continue
+                    value, note = kernel.value(one, other, measure.name), ""
+                    null = level([kernel.value(one, other, measure.name, o) for o in orders]) if shuffles else None
+                results.append(Likeness(b, t, measure, value, null, note))
+    return results
+
+
+def _prepared(rows: Tensor, measure: Measure, where: str) -> Tensor | str:
+    """The side's matrix, or why there is none."""
+    try:
+        unit, _ = checked(rows, rows, measure=measure.name, needed=measure.min_examples, names=(where, where))
+        return KERNELS[measure.name].prepare(unit, where)
+    except MeasureError as error:
+        return str(error)

@@ -1,0 +1,121 @@
+"""One pass of the data through both networks: the rows of every layer of a block, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import MeasureError, NonFiniteError
+from ..fit.senders import view_of
+from ..network import Network
+from ..network.channels_last import quick
+from ..sources.data import Batch
+from ..stitchers import masked_mean, masks
+from .plan import Block, width
+
+Tell = Callable[[str, int, int], None]
+Batches = Callable[[int], Iterator[Batch]]
+
+
+class Rows:
+    """Where rows come from: both networks, the layers of a block, a view, and batches of the same examples.
+
+    Args:
+        networks: (bottom, top).
+        view: "pool" or "flatten".
+        batches: from a batch size to one pass over the data.
+        examples: how many there are, for progress.
+    """
+
+    def __init__(
+        self, networks: tuple[Network, Network], view: str, device: torch.device, batches: Batches, examples: int,
+        tell: Tell | None,
+    ) -> None:  # fmt: skip
+        self.networks, self.view, self.device = networks, view, device
+        self.batches, self.examples, self.tell = batches, examples, tell
+
+    def widths(self, block: Block) -> tuple[dict[str, int], dict[str, int]]:
+        """{layer: features} of both sides."""
+        bottom, top = (
+            {name: width(network.layer(name), self.view) for name in names}
+            for network, names in zip(self.networks, block)
+        )
+        return bottom, top
+
+    def taps(self, block: Block) -> list[Callable[[Any], dict[str, Tensor]]]:
+        """For both networks, input -> {layer: activation}."""
+        return [quick(network.taps(names), self.device) for network, names in zip(self.networks, block)]
+
+    def run(self, taps: Sequence[Callable[[Any], dict[str, Tensor]]], side: int, batch: Batch) -> dict[str, Tensor]:
+        """The activations of one side for a batch."""
+        network = self.networks[side]
+        with torch.no_grad():
+            return taps[side](view_of(network, batch, self.device))
+
+    def each(self, block: Block, size: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        """{layer: rows} of both sides, batch by batch; features in the order of the layer's axes.
+
+        Raises:
+            NonFiniteError: NaN or infinity; the layer and the sample's id are named.
+        """
+        taps = self.taps(block)
+        done = 0
+        for batch in self.batches(size):
+            found = []
+            for side in (0, 1):
+                values = self.run(taps, side, batch)
+                found.append({name: self.rows(value, side, name, batch) for name, value in values.items()})
+                for name, rows in found[side].items():
+                    if not bool(torch.isfinite(rows.sum())):
+                        self.refuse(rows, side, name, batch)
+            yield found[0], found[1]
+            done += len(batch)
+            self.told(done)
+
+    def told(self, done: int) -> None:
+        """Tell of progress."""
+        if self.tell:
+            self.tell(f"{self.networks[0].name} and {self.networks[1].name}", done, self.examples)
+
+    def rows(self, value: Tensor, side: int, layer: str, batch: Batch, *, any_order: bool = False) -> Tensor:
+        """The rows (n, features) of an activation; half precision becomes float32.
+
+        Args:
+            batch: whose samples these are; padding is left out of their means.
+            any_order: features may come in whatever order memory holds them, the same for every batch.
+
+        Raises:
+            MeasureError: padded samples, and a view that cannot leave padding out.
+        """
+        value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        kind, mask = self.networks[side].layer(layer).kind, batch.mask
+        padded = mask is not None and masks(mask, value, kind)
+        if padded and self.view == "flatten":
+            raise MeasureError(
+                f"The samples at {self.networks[side].name}@{layer} are padded to one length: expected view='pool', which "
+                "leaves padding out."
+            )
+        if self.view == "flatten" or kind == "vector":
+            if any_order and value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
+                value = value.permute(0, 2, 3, 1)
+            return value.flatten(1)
+        if mask is not None and padded:
+            return masked_mean(value, mask)
+        return value.flatten(2).mean(2) if kind == "map" else value.flatten(1, -2).mean(1)
+
+    def refuse(self, rows: Tensor, side: int, layer: str, batch: Batch) -> None:
+        """Raise if a row holds NaN or infinity."""
+        bad = (~torch.isfinite(rows)).any(1).nonzero()
+        if len(bad):
+            sample = int(batch.ids[bad[0, 0]])
+            raise NonFiniteError(
+                f"The activations of {self.networks[side].name}@{layer} hold NaN or infinity, first for the sample "
+                f"{sample}: expected finite numbers; check the weights and inputs, or use float32 where float16 overflows."
+            )
+
+    def where(self, bottom: str, top: str) -> str:
+        """A pair of layers in words."""
+        return f"{self.networks[0].name}@{bottom} and {self.networks[1].name}@{top}"

@@ -1,0 +1,120 @@
+"""The measured similarities, and the ways to look at them: frame, figure, page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..measures import Measure, Null, find
+from ..network import Network
+from .plan import VIEWS, Plan
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """One measure of one pair of layers; ``value`` is None where it is not defined, and ``note`` says why."""
+
+    bottom_layer: str
+    top_layer: str
+    measure: Measure
+    value: float | None
+    null: Null | None
+    note: str = ""
+
+
+class Similarities:
+    """Measures of layer pairs, and the ways to look at them.
+
+    Attributes:
+        bottom, top: the networks' names.
+        results: one for each pair of layers and measure.
+        plan: how they were computed.
+        view: "pool" or "flatten".
+        describe: what a reader must know beside the numbers, as sentences.
+    """
+
+    def __init__(
+        self, bottom: Network, top: Network, results: Sequence[Likeness], plan: Plan, view: str, data: str
+    ) -> None:
+        self.bottom, self.top = bottom.name, top.name
+        self.results, self.plan, self.view, self.data = list(results), plan, view, data
+        self._place = {
+            side: {name: (at, network.layer(name).depth) for at, name in enumerate(network.layers)}
+            for side, network in (("bottom", bottom), ("top", top))
+        }
+
+    @property
+    def describe(self) -> list[str]:
+        notes = list(dict.fromkeys(r.note for r in self.results if r.note))
+        return [
+            f"Data: {self.data}.",
+            f"Each example is one row: {VIEWS[self.view]}.",
+            f"{self.plan.describe()}.",
+            *notes,
+        ]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One value a row: bottom, bottom_layer, top, top_layer, measure, kind, value, null_mean, null_low, null_high, n."""
+        import polars as pl
+
+        rows = [
+            {
+                "bottom": self.bottom, "bottom_layer": r.bottom_layer, "top": self.top, "top_layer": r.top_layer,
+                "measure": r.measure.name, "kind": r.measure.kind, "value": r.value,
+                "null_mean": r.null and r.null.mean, "null_low": r.null and r.null.low,
+                "null_high": r.null and r.null.high, "n": self.plan.examples, "note": r.note,
+            }
+            for r in self.results
+        ]  # fmt: skip
+        text = ("bottom", "bottom_layer", "top", "top_layer", "measure", "kind", "note")
+        return pl.DataFrame(
+            rows, {k: pl.String if k in text else pl.Int64 if k == "n" else pl.Float64 for k in rows[0]}
+        )
+
+    @property
+    def placed(self) -> pl.DataFrame:
+        """The frame as reports read it: the measure as ``metric``, control "pair", and each layer's index and depth."""
+        import polars as pl
+
+        return self.frame.with_columns(
+            pl.lit("pair").alias("control"),
+            pl.col("measure").alias("metric"),
+            *(
+                pl.col(f"{side}_layer").replace_strict({k: v[i] for k, v in self._place[side].items()}).alias(name)
+                for side in ("bottom", "top")
+                for i, name in enumerate((f"{side}_index", f"{side}_depth"))
+            ),
+        )
+
+    def figure(self, measures: Sequence[str] | None = None) -> Figure:
+        """Heat maps side by side, one for each measure; layers at matching depth are framed."""
+        from ..report.heatmaps import matrix_figure
+
+        table = self.placed.filter(~self.placed["value"].is_null())
+        names = [find(m).name for m in measures] if measures else table["measure"].unique(maintain_order=True).to_list()
+        return matrix_figure(table, self.bottom, self.top, names)
+
+    def report(self, path: str | Path, *, title: str | None = None, command: str | None = None) -> Path:
+        """Write the inert HTML page of these similarities alone: heat maps and tables."""
+        from ..report.similarity_page import similarity_page
+        from ..study.atomic import write_atomic
+
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = similarity_page(
+            self.bottom, self.top, self.placed, None, title=title, command=command, notes=self.describe
+        )
+        write_atomic(target, text.encode())
+        return target
+
+    def _repr_html_(self) -> str:
+        from ..report.svg import to_svg
+
+        return to_svg(self.figure())

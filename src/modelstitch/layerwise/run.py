@@ -1,0 +1,88 @@
+"""``similarity``: every bottom layer with every top layer, each value beside its null level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from ..errors import MeasureError
+from ..measures import Measure, find
+from ..network import Network
+from ..sources.data import Batch, Data, Split
+from ..sources.token_view import check_text
+from . import grams, kept, sums
+from .passes import Rows, Tell
+from .plan import DEFAULT, chosen_layers, plan_similarity
+from .results import Likeness, Similarities
+
+_WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
+
+
+def similarity(
+    bottom: Network,
+    top: Network,
+    data: Data,
+    *,
+    measures: Sequence[str | Measure] = DEFAULT,
+    layers: tuple[Sequence[str], Sequence[str]] | None = None,
+    view: str = "pool",
+    split: Split = "val",
+    samples: int | None = None,
+    batch_size: int = 256,
+    shuffles: int = 20,
+    seed: int = 0,
+    device: str = "cpu",
+    available: int | None = None,
+    tell: Tell | None = None,
+) -> Similarities:
+    """Measure how alike every chosen layer of two networks is, each value beside its null level.
+
+    Args:
+        bottom, top: the networks; neither is changed.
+        data: where the examples come from; both networks see the same ones, each through its own view.
+        measures: names, aliases or Measures; see docs/measures.md.
+        layers: (bottom's, top's); the block cuts of both by default. Any layer may be named, exact cut or not.
+        view: how an example becomes one row: "pool" (mean over positions) or "flatten" (positions and channels).
+        split: "val", "fit" or "test"; never augmented.
+        samples: at most so many examples, drawn by the seed.
+        shuffles: pairings of the null level; 0 leaves it out.
+        device: "cpu" or "cuda".
+        available: bytes that may be used; by default what is free.
+        tell: hears of progress: (what, done, of how many).
+
+    What it takes is known beforehand, see :func:`plan_similarity`. Measures that need only sums, and minibatch CKA, run in
+    one pass whose memory does not grow with the examples. Linear CKA over all examples is summed from blocks of Gram
+    matrices, which are not kept; other measures keep the activations. Where something does not fit at once, layers or
+    examples are taken in blocks, each with a pass of its own. On a CPU, networks that convolve images run in channels-last
+    layout.
+
+    Raises:
+        MeasureError: a measure or view is unknown, what is needed does not fit (with its size), or a measure is defined
+            for none of the pairs.
+        NonFiniteError: NaN or infinity; the layer and the sample's id are named.
+        UnknownLayerError: with the closest names.
+    """
+    check_text((bottom, top), data)
+    wanted = [find(measure) for measure in measures]
+    plan = plan_similarity(
+        bottom, top, data, measures=wanted, layers=layers, view=view, split=split, samples=samples, shuffles=shuffles,
+        available=available,
+    )  # fmt: skip
+
+    def batches(size: int) -> Iterator[Batch]:
+        yield from data.batches(split, size, seed=seed, limit=samples)
+
+    rows = Rows((bottom, top), view, torch.device(device), batches, plan.examples, tell)
+    results: list[Likeness] = []
+    for step in plan.steps:
+        for block in step.blocks:
+            results += _WAYS[step.way](rows, block, step, batch_size, shuffles, seed)
+    for measure in wanted:
+        own = [r for r in results if r.measure is measure]
+        if all(r.value is None for r in own):
+            raise MeasureError(own[0].note)
+    below, above = (chosen_layers(network, layers, side) for side, network in enumerate((bottom, top)))
+    order = {pair: i for i, pair in enumerate((b, t) for b in below for t in above)}
+    results.sort(key=lambda r: (wanted.index(r.measure), order[r.bottom_layer, r.top_layer]))
+    return Similarities(bottom, top, results, plan, view, f"{data.name}, {split} split")

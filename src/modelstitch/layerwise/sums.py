@@ -1,0 +1,40 @@
+"""Measures that need only the sums of one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import MeasureError
+from ..measures.evaluate import level
+from ..moments_null import NullGrid
+from .passes import Rows
+from .plan import Block, Step
+from .results import Likeness
+
+
+def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
+    """Every pair of a block, from one pass over the data."""
+    bottoms, tops = rows.widths(block)
+    grid = NullGrid(bottoms, tops, shuffles=shuffles, seed=seed, device=rows.device)
+    for below, above in rows.each(block, batch_size):
+        grid.update(below, above)
+    results = []
+    for b in bottoms:
+        for t in tops:
+            for measure in step.measures:
+                of = measure.from_moments
+                assert of is not None
+                value, note = attempt(lambda: of(grid.pair(b, t)), rows.where(b, t))  # noqa: B023 - called at once
+                null = None
+                if shuffles and value is not None:
+                    null = level([of(grid.null(b, t, k)) for k in range(shuffles)])
+                results.append(Likeness(b, t, measure, value, null, note))
+    return results
+
+
+def attempt(find_value: Callable[[], float], where: str) -> tuple[float | None, str]:
+    """(the value, ""), or (None, why there is none)."""
+    try:
+        return find_value(), ""
+    except MeasureError as error:
+        return None, f"{where}: {error}"

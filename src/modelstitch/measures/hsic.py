@@ -1,0 +1,207 @@
+"""Linear CKA of every pair of layers from sums over blocks of Gram matrices, which are never kept.
+
+A Gram matrix of wide rows costs as much as a convolution, so that each is made once, for all pairs of layers. Sums are
+float64 whatever the Gram matrices are; the definitions are those of :mod:`modelstitch.measures.cka`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.linalg import blas
+from torch import Tensor
+
+from ..errors import MeasureError
+from .checks import bounded, constant_message
+from .cka import BIASED, DEBIASED, MINIBATCH, require_spread
+
+# Rows enter with a rough mean taken off. Where what the exact centring leaves is so small a share of the squares, it is
+# the rounding of rows that are all alike.
+_ALL_ALIKE = 1e-10
+
+
+def gram(a: Tensor, b: Tensor | None = None) -> Tensor:
+    """The products of the rows of a (n, p) with those of b (m, p), or with themselves: shape (n, m).
+
+    With themselves, on the CPU, by half the multiplications (BLAS ``syrk``).
+    """
+    if b is not None or a.device.type != "cpu":
+        return a @ (a if b is None else b).T
+    syrk = {torch.float32: blas.ssyrk, torch.float64: blas.dsyrk}[a.dtype]
+    # A C-ordered (n, p) is a Fortran-ordered (p, n): nothing is copied. The result holds one triangle.
+    half = torch.from_numpy(np.ascontiguousarray(syrk(1.0, a.detach().contiguous().numpy().T, trans=1, lower=1).T))
+    return half.triu() + half.triu(1).T
+
+
+class MinibatchSums:
+    """Unbiased HSIC of every bottom layer with every top layer, averaged over minibatches by their sizes.
+
+    Args:
+        bottoms, tops: the layers' names.
+        shuffles: pairings within each minibatch, for the null level.
+        seed: of the pairings.
+    """
+
+    def __init__(self, bottoms: Sequence[str], tops: Sequence[str], *, shuffles: int = 0, seed: int = 0) -> None:
+        self.bottoms, self.tops = list(bottoms), list(tops)
+        p, q = len(self.bottoms), len(self.tops)
+        self._cross = torch.zeros(shuffles + 1, p, q, dtype=torch.float64)
+        self._own = [torch.zeros(n, dtype=torch.float64) for n in (p, q)]
+        self._floor = [torch.zeros(n, dtype=torch.float64) for n in (p, q)]
+        self._alike = [torch.ones(n, dtype=torch.bool) for n in (p, q)]
+        self._generator = torch.Generator().manual_seed(seed)
+        self.examples = 0
+
+    def update(self, bottom: Tensor, top: Tensor) -> None:
+        """Add a minibatch of n examples: Gram matrices (bottoms, n, n) and (tops, n, n); n below 4 is left out."""
+        n = bottom.shape[-1]
+        if n < 4:
+            return
+        weight = n / (n * (n - 3))
+        sides = []
+        for at, grams in enumerate((bottom, top)):
+            full = grams.to(torch.float64)
+            sums = full.sum(2)
+            squares = full.square().sum((1, 2))
+            spread = squares - 2 / n * sums.square().sum(1) + (sums.sum(1) / n).square()
+            self._alike[at] &= (spread <= _ALL_ALIKE * squares).cpu()
+            self._floor[at] += weight * spread.cpu()
+            flat = _u_centred(full).flatten(1)
+            self._own[at] += weight * flat.square().sum(1).cpu()
+            sides.append(flat)
+        self._cross[0] += weight * (sides[0] @ sides[1].T).cpu()
+        square = sides[1].view(-1, n, n)
+        for cross in self._cross[1:]:
+            order = torch.randperm(n, generator=self._generator).to(square.device)
+            cross += weight * (sides[0] @ square[:, order][:, :, order].flatten(1).T).cpu()
+        self.examples += n
+
+    def cka(self, bottom: str, top: str, shuffle: int | None = None) -> float:
+        """The minibatch CKA of two layers; ``shuffle``: under that pairing.
+
+        Raises:
+            MeasureError: fewer than 4 examples, or a layer that does not vary.
+        """
+        if not self.examples:
+            raise MeasureError(f"{MINIBATCH} needs at least 4 examples in a minibatch, found fewer: add examples.")
+        i, j = self.bottoms.index(bottom), self.tops.index(top)
+        found = []
+        for at, (name, place) in enumerate(((bottom, i), (top, j))):
+            if bool(self._alike[at][place]):
+                raise MeasureError(constant_message(MINIBATCH, name))
+            own = float(self._own[at][place])
+            require_spread(own, float(self._floor[at][place]), name, MINIBATCH)
+            found.append(own)
+        cross = float(self._cross[0 if shuffle is None else shuffle + 1, i, j])
+        return bounded(cross / math.sqrt(found[0] * found[1]), -1, 1, MINIBATCH, slack=1e-6)
+
+
+class FullSums:
+    """HSIC of every bottom layer with every top layer over all examples, block by block of the n x n Gram matrices.
+
+    Args:
+        n: examples in all.
+        bottoms, tops: the layers' names.
+        shuffles: pairings within chunks of examples, for the null level.
+        seed: of the pairings.
+    """
+
+    def __init__(
+        self, n: int, bottoms: Sequence[str], tops: Sequence[str], *, shuffles: int = 0, seed: int = 0
+    ) -> None:
+        self.n, self.bottoms, self.tops, self.shuffles, self._seed = n, list(bottoms), list(tops), shuffles, seed
+        p, q = len(self.bottoms), len(self.tops)
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.float64)
+
+        self._cross = zeros(shuffles + 1, p, q)
+        self._own = [zeros(p), zeros(q)]
+        self._rows = [zeros(p, n), zeros(q, n)]
+        self._diagonals = [zeros(p, n), zeros(q, n)]
+        self._orders = torch.arange(n).repeat(shuffles, 1)
+
+    def add(self, first: int, second: int, bottom: Tensor, top: Tensor) -> None:
+        """Add the block of examples ``first`` on with examples ``second`` on, first <= second; each block once.
+
+        Args:
+            bottom, top: shapes (bottoms, a, b), (tops, a, b).
+        """
+        a, b = bottom.shape[1:]
+        same = first == second
+        flats = []
+        for at, block in enumerate((bottom, top)):
+            full = block.to(torch.float64)
+            if same:
+                diagonal = full.diagonal(dim1=1, dim2=2)
+                self._diagonals[at][:, first : first + a] = diagonal.cpu()
+                full = full - torch.diag_embed(diagonal)
+            self._rows[at][:, first : first + a] += full.sum(2).cpu()
+            if not same:
+                self._rows[at][:, second : second + b] += full.sum(1).cpu()
+            flat = full.flatten(1)
+            self._own[at] += (1 if same else 2) * flat.square().sum(1).cpu()
+            flats.append(flat)
+        times = 1 if same else 2
+        self._cross[0] += times * (flats[0] @ flats[1].T).cpu()
+        square = flats[1].view(-1, a, b)
+        for k in range(self.shuffles):
+            down, across = self._order(k, first, a), self._order(k, second, b)
+            moved = square[:, down.to(square.device)][:, :, across.to(square.device)].flatten(1)
+            self._cross[k + 1] += times * (flats[0] @ moved.T).cpu()
+            if same:
+                self._orders[k, first : first + a] = first + down
+
+    def cka(self, bottom: str, top: str, *, debiased: bool, shuffle: int | None = None) -> float:
+        """Linear CKA of two layers over all examples; ``shuffle``: under that pairing.
+
+        Raises:
+            MeasureError: too few examples, or a layer that does not vary.
+        """
+        measure, needed = (DEBIASED, 4) if debiased else (BIASED, 3)
+        if self.n < needed:
+            raise MeasureError(f"{measure} needs at least {needed} examples, found {self.n}: add more examples.")
+        i, j = self.bottoms.index(bottom), self.tops.index(top)
+        order = self._orders[shuffle] if shuffle is not None else None
+        own = []
+        for at, (name, place) in enumerate(((bottom, i), (top, j))):
+            rows, diagonal, squares = self._rows[at][place], self._diagonals[at][place], self._own[at][place]
+            biased, unbiased = self._hsic(squares, rows, rows, diagonal, diagonal)
+            if biased <= _ALL_ALIKE * float(squares + diagonal.square().sum()):
+                raise MeasureError(constant_message(measure, name))
+            if debiased:
+                require_spread(unbiased, biased, name, measure)
+            own.append(unbiased if debiased else biased)
+        rows, diagonal = self._rows[1][j], self._diagonals[1][j]
+        if order is not None:
+            rows, diagonal = rows[order], diagonal[order]
+        cross = self._cross[0 if shuffle is None else shuffle + 1, i, j]
+        value = self._hsic(cross, self._rows[0][i], rows, self._diagonals[0][i], diagonal)[int(debiased)]
+        return bounded(value / math.sqrt(own[0] * own[1]), -1.0 if debiased else 0.0, 1, measure, slack=1e-6)
+
+    def _hsic(self, cross: Tensor, r: Tensor, s: Tensor, d: Tensor, e: Tensor) -> tuple[float, float]:
+        """(biased, unbiased), both times n (n - 3) or its like, from sums without diagonals and the diagonals."""
+        n = self.n
+        full, a, b = cross + d @ e, r + d, s + e
+        biased = full - 2 / n * (a @ b) + a.sum() * b.sum() / n**2
+        if n < 4:
+            return float(biased), math.nan
+        unbiased = cross - 2 / (n - 2) * (r @ s) + r.sum() * s.sum() / ((n - 1) * (n - 2))
+        return float(biased), float(unbiased)
+
+    def _order(self, shuffle: int, first: int, size: int) -> Tensor:
+        seed = (self._seed * 1_000_003 + shuffle) * 1_000_003 + first
+        return torch.randperm(size, generator=torch.Generator().manual_seed(seed % 2**63))
+
+
+def _u_centred(grams: Tensor) -> Tensor:
+    """Gram matrices (k, n, n) so centred that their products are the unbiased HSIC (Szekely and Rizzo 2014)."""
+    n = grams.shape[-1]
+    grams = grams - torch.diag_embed(grams.diagonal(dim1=1, dim2=2))
+    sums = grams.sum(2)
+    total = sums.sum(1)[:, None, None]
+    centred = grams - (sums[:, :, None] + sums[:, None, :]) / (n - 2) + total / ((n - 1) * (n - 2))
+    return centred - torch.diag_embed(centred.diagonal(dim1=1, dim2=2))

@@ -1,0 +1,245 @@
+"""Every way of computing equals the measures of the saved activations; bad input is named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import modelstitch as ms
+from modelstitch.errors import MeasureError, NonFiniteError, UnknownLayerError
+from modelstitch.layerwise import plan_similarity
+from modelstitch.measures import Measure, linear_cka
+
+N = 210
+
+
+class Net(nn.Module):
+    """Two convolutions and a head; ``lift`` moves the features' mean away from 0, in standard deviations."""
+
+    def __init__(self, seed, width=6, lift=0.0):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.one = nn.Conv2d(3, width, 3, padding=1)
+            self.two = nn.Conv2d(width, width, 3, stride=2, padding=1)
+            self.head = nn.Linear(width * 16, 5)
+        self.lift = lift
+
+    def forward(self, x):
+        x = torch.relu(self.one(x)) + self.lift
+        x = torch.tanh(self.two(x - self.lift)) + self.lift
+        return self.head(torch.flatten(x, 1))
+
+
+def make_data(n=N, dtype=torch.float32):
+    x = torch.randn(n, 3, 8, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    y = torch.arange(n) % 5
+    return ms.Data(TensorDataset(x[:10] + 0, y[:10]), TensorDataset(x, y), TensorDataset(x[:10] * 1, y[:10]))
+
+
+@pytest.fixture(scope="module")
+def world():
+    data = make_data()
+    example = torch.zeros(2, 3, 8, 8)
+    nets = ms.Network(Net(0), example, "a"), ms.Network(Net(1, 9, lift=100.0), example, "b")
+    return *nets, data, ("one", "two", "head"), ("one", "two")
+
+
+def rows(network, names, data, view, seed=0):
+    """Activations in the order in which the pass sees them, as float64 rows."""
+    order = torch.cat([batch.ids for batch in data.batches("val", 64, seed=seed)])
+    inputs = torch.stack([data.dataset("val")[int(i)][0] for i in order])
+    with torch.no_grad():
+        values = network.taps(names)(inputs)
+    pooled = view == "pool"
+    return {k: (v.mean((2, 3)) if pooled and v.ndim == 4 else v.flatten(1)).double() for k, v in values.items()}
+
+
+@pytest.mark.parametrize("view", ["pool", "flatten"])
+def test_every_way_equals_the_measure_of_saved_activations(world, view):
+    a, b, data, below, above = world
+    names = ["cka", "cka_linear_debiased", "cka_minibatch", "procrustes_similarity", "rsa"]
+    found = ms.similarity(a, b, data, measures=names, layers=(below, above), view=view, shuffles=2)
+    ways = {m.name: step.way for step in found.plan.steps for m in step.measures}
+    assert ways["cka_linear_debiased"] == "gram"
+    assert ways["cka_minibatch"] == "minibatch"
+    assert ways["rsa"] == "rows"
+    x, y = rows(a, below, data, view), rows(b, above, data, view)
+    assert len(found.results) == len(names) * len(below) * len(above)
+    for r in found.results:
+        assert r.value == pytest.approx(r.measure(x[r.bottom_layer], y[r.top_layer]), abs=1e-6), (r.measure.name, r)
+        assert r.null is not None
+
+
+@pytest.mark.parametrize("view", ["pool", "flatten"])
+def test_blocks_of_layers_and_examples_change_nothing(world, view, monkeypatch):
+    a, b, data, below, above = world
+    monkeypatch.setattr("modelstitch.layerwise.grams.CHUNK", 32)
+    monkeypatch.setattr("modelstitch.layerwise.plan.CHUNK", 32)
+    names = ["cka", "cka_linear_debiased", "mutual_knn", "cca_mean"] if view == "pool" else ["cka", "mutual_knn"]
+    options = {"measures": names, "layers": (below, above), "view": view, "shuffles": 0}
+    whole = ms.similarity(a, b, data, **options)
+    plans = [plan_similarity(a, b, data, **options, available=size) for size in range(10_000, 4_000_000, 20_000)
+             if fits(lambda size=size: plan_similarity(a, b, data, **options, available=size))]  # fmt: skip
+    tight = plans[0]
+    assert any(len(step.blocks) > 1 for step in tight.steps)
+    size = tight.size + 20_000
+    blocked = ms.similarity(a, b, data, **options, available=size)
+    assert blocked.plan.size <= size
+    assert sum(step.passes for step in blocked.plan.steps) > sum(step.passes for step in whole.plan.steps)
+    for one, other in zip(whole.results, blocked.results, strict=True):
+        assert (one.bottom_layer, one.top_layer, one.measure) == (other.bottom_layer, other.top_layer, other.measure)
+        assert one.value == pytest.approx(other.value, abs=1e-6)
+
+
+def fits(call):
+    try:
+        call()
+    except MeasureError:
+        return False
+    return True
+
+
+def test_examples_in_blocks_of_the_gram_matrices(world, monkeypatch):
+    a, b, data, _, _ = world
+    monkeypatch.setattr("modelstitch.layerwise.grams.CHUNK", 16)
+    monkeypatch.setattr("modelstitch.layerwise.plan.CHUNK", 16)
+    options = {"measures": ["cka_linear_debiased"], "layers": (["one"], ["one"]), "view": "flatten", "shuffles": 3}
+    whole = ms.similarity(a, b, data, **options)
+    plan = plan_similarity(a, b, data, **options)
+    blocked = ms.similarity(a, b, data, **options, available=plan.size - 150_000)
+    (step,) = blocked.plan.steps
+    assert step.held < N
+    assert step.passes > 1
+    assert "passes" in blocked.plan.describe()
+    assert blocked.results[0].value == pytest.approx(whole.results[0].value, abs=1e-9)
+    assert blocked.results[0].null == pytest.approx(whole.results[0].null)
+
+
+def test_null_levels_are_near_nothing_for_the_unbiased(world):
+    a, b, data, below, above = world
+    names = ["cka_linear_debiased", "cka_minibatch"]
+    for r in ms.similarity(a, b, data, measures=names, layers=(below, above), view="flatten", shuffles=10).results:
+        assert abs(r.null.mean) < 0.1
+        assert r.null.low <= r.null.mean <= r.null.high
+
+
+def test_a_users_own_measure_and_double_precision(world):
+    _, _, _, below, above = world
+    mine = Measure("mine", lambda x, y: linear_cka(x, y) ** 0.5, "similarity", "root", "here")
+    data, example = make_data(40, torch.float64), torch.zeros(2, 3, 8, 8, dtype=torch.float64)
+    a, b = (ms.Network(Net(seed).double(), example, name) for seed, name in ((0, "a"), (1, "b")))
+    found = ms.similarity(a, b, data, measures=[mine, "cka", "cka_minibatch"], layers=(below, above), view="flatten")
+    x, y = rows(a, below, data, "flatten"), rows(b, above, data, "flatten")
+    for r in found.results:
+        assert r.value == pytest.approx(r.measure(x[r.bottom_layer], y[r.top_layer]), abs=1e-9)
+
+
+def test_donors_and_random_state_are_left_alone(world):
+    a, b, data, below, above = world
+    strides = [p.stride() for p in a.module.parameters()]
+    before, state = (a.fingerprint(), b.fingerprint()), torch.get_rng_state()
+    ms.similarity(a, b, data, measures=["cka_minibatch"], layers=(below, above), view="flatten")
+    assert (a.fingerprint(), b.fingerprint()) == before
+    assert [p.stride() for p in a.module.parameters()] == strides
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("measure", ["cka", "cka_linear_debiased", "cka_minibatch", "rsa"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_and_infinity_name_the_layer_and_the_sample(measure, value):
+    data = make_data(40)
+    images = data.dataset("val").tensors[0]
+    images[17, 0, 3, 3] = value
+    example = torch.zeros(2, 3, 8, 8)
+    a, b = (ms.Network(Net(seed), example, name) for seed, name in ((0, "a"), (1, "b")))
+    with pytest.raises(NonFiniteError, match="a@one hold NaN or infinity, first for the sample 17: expected finite"):
+        ms.similarity(a, b, data, measures=[measure], layers=(["one"], ["one"]), view="flatten")
+
+
+def test_half_precision_that_overflows_is_named():
+    data = make_data(30, torch.float16)
+    data.dataset("val").tensors[0][4] = 60_000.0
+    example = torch.zeros(2, 3, 8, 8, dtype=torch.float16)
+    nets = Net(0), Net(1)
+    for net in nets:
+        net.one.weight.data.abs_()
+    a, b = (ms.Network(net.half(), example, name) for net, name in zip(nets, "ab"))
+    with pytest.raises(NonFiniteError, match=r"sample 4: .* use float32 where float16 overflows"):
+        ms.similarity(a, b, data, measures=["cka_minibatch"], layers=(["one"], ["one"]), view="flatten")
+
+
+def test_finite_numbers_whose_squares_overflow_are_measured():
+    data = make_data(40)
+    data.dataset("val").tensors[0].mul_(1e25)
+    example = torch.zeros(2, 3, 8, 8)
+    net = ms.Network(Net(0), example, "a")
+    for measure in ("cka_minibatch", "cka_linear_debiased", "cka"):
+        (r,) = ms.similarity(net, net, data, measures=[measure], layers=(["one"], ["one"]), view="flatten").results
+        assert r.value == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("measure", ["cka", "cka_linear_debiased", "cka_minibatch", "rsa"])
+@pytest.mark.parametrize("level", [0.0, 0.1])
+def test_layers_that_never_vary_are_named_and_the_others_measured(measure, level):
+    dead = Net(0)
+    with torch.no_grad():
+        dead.two.weight.zero_()
+        dead.two.bias.fill_(level)
+    example, data = torch.zeros(2, 3, 8, 8), make_data(40)
+    a, b = ms.Network(dead, example, "a"), ms.Network(Net(1), example, "b")
+    found = ms.similarity(a, b, data, measures=[measure], layers=(["one", "two"], ["one"]), view="flatten", shuffles=0)
+    alive, constant = found.results
+    assert alive.value is not None
+    assert constant.value is None
+    assert "is not defined where nothing varies" in constant.note
+    assert "two" in constant.note
+    assert found.frame["value"].to_list()[1] is None
+    with pytest.raises(MeasureError, match="nothing varies"):
+        ms.similarity(a, b, data, measures=[measure], layers=(["two"], ["one"]), view="flatten", shuffles=0)
+
+
+MISTAKES = [
+    ({"measures": []}, MeasureError, "No measure was chosen"),
+    ({"measures": ["ckaa"]}, MeasureError, "There is no measure 'ckaa': expected one of"),
+    ({"view": "mean"}, MeasureError, "The view 'mean' is unknown: expected one of pool, flatten"),
+    ({"layers": ("one", "one")}, MeasureError, "The layers must be two lists"),
+    ({"layers": ([], ["one"])}, MeasureError, "No layer of 'a' was chosen"),
+    ({"layers": (["on"], ["one"])}, UnknownLayerError, "has no layer 'on': did you mean 'one'"),
+    ({"samples": 2}, MeasureError, "cka_linear_biased needs at least 3 examples, found 2 in the val split of data"),
+    ({"measures": ["mutual_knn"], "samples": 11}, MeasureError, "mutual_knn needs at least 12 examples, found 11"),
+    ({"measures": ["cka_minibatch"], "samples": 3}, MeasureError, "at least 4 examples, found 3"),
+    (
+        {"measures": ["cka_linear_debiased"], "view": "flatten", "available": 1000},
+        MeasureError,
+        r"Similarities of one by blocks of the Gram matrices .* need .* of memory, found 1\.0 kB available: use cka_min",
+    ),
+    (
+        {"measures": ["cca"], "available": 1000},
+        MeasureError,
+        r"Similarities of one by sums of all layers need .* of memory, found 1\.0 kB available: use view='pool'",
+    ),
+    ({"measures": ["rsa"], "available": 1000}, MeasureError, r"need .* found 1\.0 kB available: use fewer samples"),
+]
+
+
+@pytest.mark.parametrize(("change", "kind", "message"), MISTAKES)
+def test_mistakes(world, change, kind, message):
+    a, b, data, _, _ = world
+    options = {"measures": ["cka"], "layers": (["one"], ["one"])} | change
+    with pytest.raises(kind, match=message):
+        ms.similarity(a, b, data, **options)
+
+
+def test_pictures_and_pages(world, tmp_path):
+    a, b, data, below, above = world
+    found = ms.similarity(a, b, data, measures=["cka", "r2"], layers=(below, above))
+    assert "<svg" in found._repr_html_()
+    assert len(found.figure(["cka"]).axes) == 1
+    text = found.report(tmp_path / "page.html", command="made by hand").read_text()
+    assert text.count("<svg") == 1
+    assert text.count("<table>") == 3
+    assert "made by hand" in text
+    assert "null " in text

@@ -1,0 +1,66 @@
+"""Sums at the bottom's own positions equal the sums of enlarged rows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from modelstitch.crossing_sums import _spread
+from modelstitch.errors import MeasureError, NonFiniteError
+from modelstitch.moments import Moments
+from modelstitch.moments_spread import SpreadGrid
+from modelstitch.stitchers import Adapter, rows
+
+# name: (kind and shape of the bottom, of the top)
+STEPS = {
+    "map, twice the size": (("map", (3, 4, 4)), ("map", (2, 8, 8))),
+    "map, uneven": (("map", (3, 3, 5)), ("map", (2, 7, 6))),
+    "vector to map": (("vector", (3,)), ("map", (2, 4, 4))),
+    "tokens to map": (("tokens", (5, 3)), ("map", (2, 6, 6))),
+    "map to tokens with a prefix": (("map", (3, 2, 2)), ("tokens", (17, 2))),
+    "grid to map": (("grid", (2, 2, 3)), ("map", (2, 4, 6))),
+}
+
+
+def batches(source, target, offset):
+    generator = torch.Generator().manual_seed(0)
+    for n in (4, 1, 7):
+        yield tuple(torch.randn(n, *shape, generator=generator).double() + offset for _, shape in (source, target))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize("name", STEPS)
+def test_sums_equal_those_of_enlarged_rows(name, offset):
+    source, target = STEPS[name]
+    adapter = Adapter(source, target)
+    spread = _spread(adapter, SimpleNamespace(kind=source[0], shape=source[1]), target[0])
+    assert spread.matrix.sum(1) == pytest.approx(1, abs=1e-6)
+    first = SpreadGrid({"x": 3}, {"y": 2}, spread=None)
+    grid = SpreadGrid({"x": 3}, {"y": 2}, spread=spread, beside=first)
+    whole = Moments.empty(3, 2)
+    for x, y in batches(source, target, offset):
+        large, y = rows(adapter(x), target[0]), rows(y, target[0])
+        first.update({"x": large}, {"y": y})
+        grid.update({"x": rows(x, source[0])}, {"y": y})
+        whole.update(large, y)
+    for found in (first.pair("x", "y"), grid.pair("x", "y")):
+        assert found.n == whole.n
+        for part in ("mean_x", "mean_y", "xx", "yy", "xy"):
+            torch.testing.assert_close(getattr(found, part), getattr(whole, part), rtol=1e-6, atol=1e-6 * whole.n)
+
+
+def test_mistakes():
+    source, target = STEPS["map, twice the size"]
+    spread = _spread(Adapter(source, target), SimpleNamespace(kind="map", shape=source[1]), "map")
+    grid = SpreadGrid({"x": 3}, {"y": 2}, spread=spread)
+    with pytest.raises(MeasureError, match="whole examples of 16 positions, found 15 rows"):
+        grid.update({"x": torch.zeros(15, 3)}, {"y": torch.zeros(64, 2)})
+    with pytest.raises(MeasureError, match=r"The top layer y .* expected shape \(64, 2\), found \(60, 2\)"):
+        grid.update({"x": torch.zeros(16, 3)}, {"y": torch.zeros(60, 2)})
+    bad = torch.zeros(16, 3)
+    bad[2] = float("nan")
+    with pytest.raises(NonFiniteError, match="The bottom activations at x hold NaN or infinity, first in row 2"):
+        grid.update({"x": bad}, {"y": torch.zeros(64, 2)})
+    assert grid.n == 0
