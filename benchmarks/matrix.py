@@ -1,0 +1,55 @@
+"""The evaluated sender x receiver matrix against ``stitch`` with match, pair by pair: time, and equal numbers.
+
+python benchmarks/matrix.py
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from side_by_side import head, ratios, side_by_side, table, write
+from torch.utils.data import TensorDataset
+
+import modelstitch as ms
+from modelstitch.zoo.nets import build
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--examples", type=int, default=256, help="of each of the fit and the test split")
+    parser.add_argument("--layers", type=int, default=5, help="of each network")
+    chosen = parser.parse_args()
+    images = torch.rand(2 * chosen.examples + 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(len(images)) % 10
+    cuts = (slice(0, chosen.examples), slice(-8, None), slice(chosen.examples, -8))
+    data = ms.Data(*(TensorDataset(images[part], labels[part]) for part in cuts))
+    one, two = (ms.Network(build("resnet20", seed=s).eval(), images[:2], n) for s, n in ((0, "one"), (1, "two")))
+    step = max(1, len(one.blocks) // chosen.layers)
+    below, above = one.blocks[::step][: chosen.layers], two.blocks[::step][: chosen.layers]
+    metrics: dict[str, dict[tuple[str, str], float]] = {}
+
+    def together() -> None:
+        found = ms.matrix(one, two, data, layers=(below, above), batch_size=128)
+        metrics["matrix"] = {(e.bottom_layer, e.top_layer): e.judged.relative_mse for e in found.entries}
+
+    def apart() -> None:
+        for b in below:
+            for t in above:
+                own = ms.stitch(one, two, (b, t), data, objective="match", batch_size=128, device="cpu")
+                metrics.setdefault("stitch", {})[b, t] = own.metrics["relative_mse"]
+
+    times = side_by_side({"matrix": together, "stitch, pair by pair": apart}, chosen.rounds)
+    worst = max(abs(metrics["matrix"][pair] - value) / max(1.0, value) for pair, value in metrics["stitch"].items())
+    write(
+        "benchmark-matrix", "The evaluated matrix beside stitching pair by pair",
+        [f"Two ResNet-20s, {len(below)} x {len(above)} block cuts, affine, match, {chosen.examples} fit and {chosen.examples} "
+         f"test examples, {chosen.rounds} rounds, fits and evaluation included.",
+         table(head("matrix"), ratios(times, "matrix")),
+         f"Largest relative difference of the held-out squared error between the two ways: {worst:.1e}."],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
