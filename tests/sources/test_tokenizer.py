@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-import texts
 import torch
 
 import modelstitch as ms
+import texts
 from modelstitch.errors import DataError, SourceError
 from modelstitch.sources.data import Data
 from modelstitch.sources.token_view import TokenView, check_text

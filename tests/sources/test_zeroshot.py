@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from texts import SPECIAL, WORDS, tokenizer
 
 import modelstitch as ms
 from modelstitch.errors import SourceError
 from modelstitch.sources.tokenizer import Tokenizer
 from modelstitch.sources.views import Images
+from texts import SPECIAL, WORDS, tokenizer
 
 NAMES = ("cat", "dog", "bird")
 
