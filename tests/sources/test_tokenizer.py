@@ -81,7 +81,7 @@ def test_networks_are_checked_against_the_data_and_each_other(own, tmp_path):
     with pytest.raises(DataError, match=r"The data 'corpus.txt' and the network 'a' have different tokenizers"):
         check_text([Named("a", own)], data)
     with pytest.raises(
-        DataError, match="made for masked-lm, the labels of 'corpus.txt' for causal-lm: expected the same task"
+        DataError, match=r"made for masked-lm, the labels of 'corpus.txt' for causal-lm: expected the same task"
     ):
         check_text([Named("b", other, "masked-lm")], data)
 
