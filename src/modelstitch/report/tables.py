@@ -62,7 +62,7 @@ def penalty_table(
             ("beyond the genuine 99 %, %", "ood_share"),
             ("on the second test set", "second_penalty"),
             ("perplexity", "perplexity"),
-            ("of the top", "top_perplexity"),
+            ("perplexity of the top", "top_perplexity"),
         )
     }
     extras = {name: points for name, points in extras.items() if points}
@@ -85,7 +85,7 @@ def penalty_table(
 
 def _digits(name: str) -> int | None:
     """Digits of a column: two for ratios and perplexities, one for shares, else what the unit asks for."""
-    if name[0] in "ROC" or name in ("perplexity", "of the top"):
+    if name[0] in "ROC" or name.startswith("perplexity"):
         return 2
     return 1 if name.endswith("%") else None
 
