@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import StitchError
+from .fit.objectives import Loss
 from .fit.options import fit_spec
+from .fit.own import OwnLoss, checked, name_of
 from .fit.tensorboard import watching
 from .network import Network
 from .notation import Seam, parse
@@ -35,7 +37,7 @@ def stitch(
     data: Data,
     *,
     family: str = "affine",
-    objective: str = "task",
+    objective: str | OwnLoss = "task",
     seed: int = 0,
     normalisation: str = "frozen",
     device: str = "auto",
@@ -53,7 +55,8 @@ def stitch(
         data: what to fit, choose and measure on.
         family: "identity", "permutation", "orthogonal", "scaled-orthogonal", "low-rank:R", "affine",
             "norm-affine-norm", "conv:K", "mlp:H".
-        objective: "match" (closed form), "task", "distill", "downstream", or "downstream+task".
+        objective: "match" (closed form), "task", "distill", "downstream", "downstream+task" (one after the other), or a
+            function (stitched, genuine, labels) -> loss, both dicts with "output" and the layers named by ``downstream=``.
         seed: of batch order, augmentation and random starts.
         normalisation: what BatchNorm does in the stitched model: "frozen" (the donors' statistics), "recalibrated"
             (estimated anew through the stitched path, on a copy), or "batch" (what the paper's code did).
@@ -77,10 +80,11 @@ def stitch(
     below, above = _apart(bottom, top)
     named = {n.name: n for n in (below, above)}
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
-    axes = Axes((where,), (family,), (objective,), (), (seed,), spec, normalisation)
+    (named_objective,), losses = _objectives(objective)
+    axes = Axes((where,), (family,), (named_objective,), (), (seed,), spec, normalisation)
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data, second))
     with watching(tensorboard) as watch:
-        bench = Bench(named, data, spec, pick_device(device), budget(memory), watch, second)
+        bench = Bench(named, data, spec, pick_device(device), budget(memory), watch, second, losses)
         fitted = run_sweep(cells, bench, tell=tell)[0]
     stream = fitted.stream
     assert stream.stitcher is not None
@@ -97,7 +101,7 @@ def compare(
     *,
     layers: str | Sequence[str] = "matching",
     family: str | Sequence[str] = "affine",
-    objective: str | Sequence[str] = "task",
+    objective: str | OwnLoss | Sequence[str | OwnLoss] = "task",
     controls: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     other_seeds: Mapping[str, Network] | None = None,
@@ -146,7 +150,7 @@ def compare_many(
     *,
     layers: str | Sequence[str] = "matching",
     family: str | Sequence[str] = "affine",
-    objective: str | Sequence[str] = "task",
+    objective: str | OwnLoss | Sequence[str | OwnLoss] = "task",
     controls: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     other_seeds: Mapping[str, Network] | None = None,
@@ -170,9 +174,10 @@ def compare_many(
         raise StitchError("The class-noise control needs one class label per sample: leave it out for sequences.")
     others = dict(other_seeds or {})
     samples = _numbers(fit)
+    objectives, losses = _objectives(objective)
     axes = Axes(
         layers if isinstance(layers, str) else tuple(layers),
-        _several(family), _several(objective), tuple(controls), tuple(seeds), fit_spec(fit), normalisation, samples,
+        _several(family), objectives, tuple(controls), tuple(seeds), fit_spec(fit), normalisation, samples,
         tuple((top, describe_donor(network)) for top, network in others.items()),
     )  # fmt: skip
     networks = [*networks, *(n for n in others.values() if n not in networks)]
@@ -194,17 +199,9 @@ def compare_many(
     store = Store(out, spec) if out is not None else None
     with watching(tensorboard) as watch:
         records = run(
-            networks,
-            pairs,
-            data,
-            axes,
-            store=store,
-            device=device,
-            tell=tell,
-            watch=watch,
-            memory=memory,
-            second=second,
-        )
+            networks, pairs, data, axes, store=store, device=device, tell=tell, watch=watch, memory=memory,
+            second=second, losses=losses,
+        )  # fmt: skip
     return Comparison(records, spec)
 
 
@@ -286,6 +283,14 @@ def _numbers(fit: dict[str, Any]) -> tuple[int, ...]:
         raise StitchError(f"The curve of fit examples samples={list(value)} needs distinct numbers, one at least.")
     del fit["samples"]
     return tuple(n for n in numbers if n is not None)
+
+
+def _objectives(value: str | OwnLoss | Sequence[str | OwnLoss]) -> tuple[tuple[str, ...], dict[str, Loss]]:
+    """The names of objectives, and the user's own losses among them."""
+    several = [value] if isinstance(value, str) or callable(value) else list(value)
+    own = {name_of(o): o for o in several if not isinstance(o, str)}
+    names = tuple(o if isinstance(o, str) else name_of(o) for o in several)
+    return names, {name: checked(name, loss) for name, loss in own.items()}
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

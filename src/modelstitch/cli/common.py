@@ -55,6 +55,9 @@ def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
                      help="What BatchNorm does in the stitched model: the donors' statistics (default), re-estimated, or "
                      "overwritten while fitting."),
         click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Of the objective distill."),
+        click.option("--targets", type=click.Choice(["top", "bottom"]), help="Whose outputs distill is fitted to."),
+        click.option("--downstream", callback=_places,
+                     help="Where downstream looks: all (default), penultimate, or layers with commas between."),
         click.option("--memory", type=click.FloatRange(0, min_open=True),
                      help="Gigabytes for fitting beside the donors, 2 by default: how many stitches run at a time."),
         click.option("--tensorboard", type=click.Path(path_type=Path, file_okay=False), help="Folder for fit curves."),
@@ -75,6 +78,11 @@ def _samples(ctx: click.Context, option: click.Parameter, value: str | None) -> 
     if not numbers or min(numbers) < 1:
         raise click.BadParameter(f"expected numbers of examples such as 1000 or 100,1000,10000, found {value!r}.")
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _places(ctx: click.Context, option: click.Parameter, value: str | None) -> str | tuple[str, ...] | None:
+    """A word, or several layers with commas between."""
+    return value if value in (None, "all", "penultimate") else tuple(str(value).split(","))
 
 
 def fit_values(**values: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="'matching' (default), 'all', or a seam 'layer2 -> blocks.4'. May be repeated.",
 )
 @click.option("--control", "controls", multiple=True,
-              type=click.Choice(["self", "random", "identity", "class-noise", "class-noise-strong", "shuffled",
+              type=click.Choice(["self", "other-seed", "random", "identity", "class-noise", "class-noise-strong", "shuffled",
                                  "recalibration", "none"]),
               help="All that the data allow by default, but for recalibration. May be repeated.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Stitcher seeds per seam.")

@@ -7,13 +7,13 @@ the genuine activations. If it stitches as well as a network's bottom, the penal
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, StitchError
 from ..fit.senders import Send, view_of
 from ..network import Layer, Network
 from ..network.norms import Norm
@@ -67,6 +67,17 @@ class ClassNoise:
             return result
 
         return send
+
+    def whole(self, device: torch.device) -> Callable[[Batch], Tensor]:
+        """Class noise is no network.
+
+        Raises:
+            StitchError: always: it has no output of its own.
+        """
+        raise StitchError(
+            "Class noise has no output to distill from: expected targets='top' beside the class-noise controls; leave them "
+            "out, for example with controls=('self', 'random')."
+        )
 
     def _tensors(self, name: str) -> Tensor:
         """One tensor per class; over classes and positions each channel has mean 0 and standard deviation 1."""

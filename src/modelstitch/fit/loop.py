@@ -13,7 +13,7 @@ from ..moments import Moments
 from .evaluate import outcomes
 from .memory import Replay, Samples
 from .normalisation import fitting
-from .objectives import Wanted, stages
+from .objectives import BELOW, Wanted, stages
 from .run import Run
 from .senders import Send, view_of
 from .streams import Seam, Stream
@@ -29,7 +29,7 @@ def train(streams: Sequence[Stream], moments: dict[Seam, Moments], sweep: Sweep)
     Raises:
         FitError: naming the seam that gives no finite output even before the first step.
     """
-    planned = {id(s): stages(s.objective, sweep.top, s.top_layer, sweep.spec) for s in streams}
+    planned = {id(s): stages(s.objective, sweep.top, s.top_layer, sweep.spec, sweep.own) for s in streams}
     active = [s for s in streams if planned[id(s)]]
     for stage in range(max((len(planned[id(s)]) for s in active), default=0)):
         runs = [
@@ -53,6 +53,7 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
             send = Samples(fresh, sweep.data.size("fit"), int(spec.cache * 1e9))
     later = tuple(dict.fromkeys(name for run in runs for name in run.objective.later))
     genuine = top.taps(later, output=True).to(device) if any(run.objective.genuine for run in runs) else None
+    whole = sweep.sender.whole(device) if any(run.objective.below for run in runs) else None
     _look(runs, 0, sweep, looking)
     step = 0
     while step < spec.steps and any(run.open for run in runs):
@@ -65,6 +66,8 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
             inputs = view_of(top, batch, device)
             with torch.no_grad():
                 values: dict[str, Tensor] = genuine(inputs) if genuine is not None else {}
+                if whole is not None:
+                    values[BELOW] = whole(batch)
             labels = batch.labels.to(device)
             mask = None if batch.mask is None else batch.mask.to(device)
             wanted = Wanted(values, labels, mask)

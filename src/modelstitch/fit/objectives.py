@@ -1,14 +1,15 @@
 """What a stitcher is fitted to, beyond the closed form.
 
 task        the labels: cross-entropy (Bansal et al. 2021).
-distill     the top's own outputs: Kullback-Leibler divergence at a temperature (Hinton et al. 2015).
+distill     the top's own outputs, or the bottom's: Kullback-Leibler divergence at a temperature (Hinton et al. 2015).
 downstream  the top's own activations after the seam, relative squared error, label-free (cf. Mai et al. 2026,
-            Athanasiadis et al. 2025).
+            Athanasiadis et al. 2025); at all block cuts and the output, at the penultimate cut, or at chosen layers.
+own:...     a user's own function (see :mod:`modelstitch.fit.own`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,7 @@ from .options import FitSpec
 Values = dict[str, Tensor]
 
 MATCH = "match"
+BELOW = "output of the bottom"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Objective:
         name: as written by the user.
         later: the top's layers whose activations it looks at.
         genuine: whether it needs the top's own forward.
+        below: whether it needs the bottom's own output, as values[BELOW].
         loss: (stitched values, what is wanted) -> scalar.
     """
 
@@ -66,25 +69,37 @@ class Objective:
     later: tuple[str, ...]
     genuine: bool
     loss: Loss
+    below: bool = False
 
 
-def stages(text: str, top: Network, top_layer: str, spec: FitSpec) -> tuple[Objective, ...]:
+def stages(
+    text: str, top: Network, top_layer: str, spec: FitSpec, own: Mapping[str, Loss] | None = None
+) -> tuple[Objective, ...]:
     """The stages of a written objective: ``"task"``, or ``"downstream+task"`` for two in a row; none for "match".
 
+    Args:
+        own: the user's own losses by name.
+
     Raises:
-        StitchError: if a name is unknown.
+        StitchError: if a name is unknown, or a layer to look at lies not behind the seam.
     """
-    return () if text == MATCH else tuple(_objective(name.strip(), top, top_layer, spec) for name in text.split("+"))
+    if text == MATCH:
+        return ()
+    return tuple(_objective(name.strip(), top, top_layer, spec, own or {}) for name in text.split("+"))
 
 
-def _objective(name: str, top: Network, top_layer: str, spec: FitSpec) -> Objective:
+def _objective(name: str, top: Network, top_layer: str, spec: FitSpec, own: Mapping[str, Loss]) -> Objective:
     if name == "task":
         return Objective(name, (), False, _task)
     if name == "distill":
-        return Objective(name, (), True, _distill(spec.temperature))
+        below = spec.targets == "bottom"
+        return Objective(name, (), not below, _distill(spec.temperature, BELOW if below else "output"), below)
     if name == "downstream":
-        later = _after(top, top_layer)
-        return Objective(name, later, True, _downstream(later))
+        looked = _looked_at(top, top_layer, spec)
+        return Objective(name, tuple(n for n in looked if n != "output"), True, _downstream(looked))
+    if name in own:
+        looked = _looked_at(top, top_layer, spec)
+        return Objective(name, tuple(n for n in looked if n != "output"), True, own[name])
     raise StitchError(
         f"The objective {name!r} is unknown: expected match, task, distill, downstream, or downstream+task."
     )
@@ -97,6 +112,30 @@ def _after(top: Network, top_layer: str) -> tuple[str, ...]:
     return tuple(name for name in top.blocks if order.index(name) > at)
 
 
+def _looked_at(top: Network, top_layer: str, spec: FitSpec) -> tuple[str, ...]:
+    """The places behind a seam that ``downstream`` holds against the top's own, "output" among them.
+
+    Raises:
+        UnknownLayerError, InexactCutError: if a chosen layer cannot be cut at.
+        StitchError: if none of the chosen ones lies behind the seam.
+    """
+    after = _after(top, top_layer)
+    if spec.downstream == "all":
+        return (*after, "output")
+    if spec.downstream == "penultimate":
+        return after[-1:] or ("output",)
+    order = list(top.layers)
+    at = order.index(top.layer(top_layer).name)
+    chosen = [n if n == "output" else top.cut(n) for n in spec.downstream]
+    found = tuple(n for n in chosen if n == "output" or order.index(n) > at)
+    if not found:
+        raise StitchError(
+            f"None of the layers {', '.join(chosen)} lies behind {top_layer!r} in {top.name!r}: expected one at least; "
+            "add 'output' to downstream, which lies behind every layer."
+        )
+    return found
+
+
 def _task(values: Values, wanted: Wanted) -> Tensor:
     losses = example_losses(values["output"], wanted.labels)
     if wanted.labels.ndim == 1:
@@ -105,10 +144,15 @@ def _task(values: Values, wanted: Wanted) -> Tensor:
     return (losses * tokens).sum() / tokens.sum().clamp(min=1)
 
 
-def _distill(temperature: float) -> Loss:
+def _distill(temperature: float, target: str) -> Loss:
     def loss(values: Values, wanted: Wanted) -> Tensor:
+        if wanted.values[target].shape != values["output"].shape:
+            raise StitchError(
+                f"The {target} has shape {tuple(wanted.values[target].shape)}, the stitched output "
+                f"{tuple(values['output'].shape)}: expected the same classes on both sides; use targets='top'."
+            )
         student = F.log_softmax(values["output"].float() / temperature, -1)
-        teacher = F.log_softmax(wanted.values["output"].float() / temperature, -1)
+        teacher = F.log_softmax(wanted.values[target].float() / temperature, -1)
         apart = F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)
         if wanted.mask is not None and apart.shape == wanted.mask.shape:
             apart = apart[wanted.mask]
@@ -117,12 +161,9 @@ def _distill(temperature: float) -> Loss:
     return loss
 
 
-def _downstream(later: tuple[str, ...]) -> Loss:
+def _downstream(places: tuple[str, ...]) -> Loss:
     def loss(values: Values, wanted: Wanted) -> Tensor:
-        terms = [
-            relative_error(values[name].float(), wanted.values[name].float(), wanted.mask)
-            for name in (*later, "output")
-        ]
+        terms = [relative_error(values[name].float(), wanted.values[name].float(), wanted.mask) for name in places]
         total = terms[0]
         for term in terms[1:]:
             total = total + term

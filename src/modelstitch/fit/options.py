@@ -34,6 +34,10 @@ class FitSpec(BaseModel):
         cache: gigabytes that bottom activations of the fit split may take, where it is not augmented; they are then
             computed once. 0 keeps none.
         temperature: of the ``distill`` objective.
+        targets: whose outputs ``distill`` is fitted to: the "top"'s own, or the "bottom"'s.
+        downstream: where the ``downstream`` objective (and a loss of the user's own) looks: "all" block cuts behind the
+            seam and the output, the "penultimate" one, or named layers, "output" among them; those before a seam are
+            passed over.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +56,8 @@ class FitSpec(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
     cache: NotNegative = 0.0
     temperature: Rate = 2.0
+    targets: Literal["top", "bottom"] = "top"
+    downstream: Literal["all", "penultimate"] | tuple[str, ...] = "all"
 
 
 def fit_spec(values: dict[str, Any]) -> FitSpec:

@@ -37,6 +37,10 @@ class Sender(Protocol):
         """A function from a batch to {layer: activation}, all layers in one forward, without gradients."""
         ...
 
+    def whole(self, device: torch.device) -> Callable[[Batch], Tensor]:
+        """A function from a batch to the sender's own output, without gradients."""
+        ...
+
 
 class NetworkSender:
     """The bottom of a network: one forward serves all layers.
@@ -66,6 +70,16 @@ class NetworkSender:
         def send(batch: Batch) -> dict[str, Tensor]:
             with torch.no_grad():
                 result: dict[str, Tensor] = taps(view_of(network, batch, device))
+            return result
+
+        return send
+
+    def whole(self, device: torch.device) -> Callable[[Batch], Tensor]:
+        network, full = self.network, self.network.full().to(device)
+
+        def send(batch: Batch) -> Tensor:
+            with torch.no_grad():
+                result: Tensor = full(view_of(network, batch, device))
             return result
 
         return send

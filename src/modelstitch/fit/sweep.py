@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from ..network import Network
 from ..sources.data import Batch, Data
+from .objectives import Loss
 from .options import FitSpec
 from .senders import Sender
 
@@ -33,6 +34,7 @@ class Sweep:
         shuffled: pair each sample with another one's top activation, output and label: the null level.
         normalisation: "frozen", "recalibrated" or "batch"; see :mod:`modelstitch.fit.normalisation`.
         spare: bytes that kept validation activations may take: what the streams leave of the budget.
+        own: the user's own losses by name.
         tick: hears how many more units of work are done.
         watch: hears of every look at the validation split.
     """
@@ -46,6 +48,7 @@ class Sweep:
     shuffled: bool = False
     normalisation: str = "frozen"
     spare: int = MEMORY
+    own: Mapping[str, Loss] = field(default_factory=dict)
     tick: Tick | None = None
     watch: Watch | None = None
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ..errors import StudyError
 from ..fit.normalisation import POLICIES
+from ..fit.objectives import Loss
 from ..fit.sweep import MEMORY, Watch
 from ..network import Network
 from ..sources.data import Data
@@ -58,10 +59,12 @@ def run(
     watch: Watch | None = None,
     memory: float | None = None,
     second: Data | None = None,
+    losses: Mapping[str, Loss] | None = None,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
-    ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on.
+    ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on;
+    ``losses`` are objectives of the user's own, by name.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
@@ -76,7 +79,7 @@ def run(
     check_text(list(named.values()), data)
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
-    bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second)
+    bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
     found = run_cells(cells, bench, store=store, tell=tell)
     for name, network in named.items():
         if network.fingerprint() != donors[name].fingerprint:

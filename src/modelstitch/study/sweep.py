@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -18,7 +18,7 @@ from ..fit.evaluate import final
 from ..fit.loop import train
 from ..fit.memory import attempt, chunks, stream_bytes
 from ..fit.normalisation import settle
-from ..fit.objectives import stages
+from ..fit.objectives import Loss, stages
 from ..fit.options import FitSpec
 from ..fit.scores import need_scores, note_on_chance
 from ..fit.senders import NetworkSender, Sender
@@ -49,6 +49,7 @@ class Bench:
         memory: bytes that the streams of a sweep may take beside the donors; where they need more they run in several
             chunks.
         watch: hears of every look at the validation split.
+        losses: the user's own losses by name.
         second: another test set to measure every stitch on.
     """
 
@@ -59,6 +60,7 @@ class Bench:
     memory: int = MEMORY
     watch: Watch | None = None
     second: Data | None = None
+    losses: Mapping[str, Loss] = field(default_factory=dict)
     own: dict[str, Outcome] = field(default_factory=dict)
     _random: dict[tuple[str, int], Network] = field(default_factory=dict)
 
@@ -149,7 +151,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
 
     begun = Sweep(
         NetworkSender(top), top, data, bench.spec, bench.device, seed=seed, shuffled=kind == "shuffled",
-        normalisation=normalisation, spare=spare, tick=tick, watch=bench.watch,
+        normalisation=normalisation, spare=spare, own=bench.losses, tick=tick, watch=bench.watch,
     )  # fmt: skip
     (sweep, streams, moments), _ = attempt(fit, begun)
     others = {below.name: below} if below is not None and below.name not in bench.own and _same_task(below, top) else {}
@@ -208,7 +210,9 @@ def _stream(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:
             f"found {objective!r}."
         )
     layer = config["top"]["layer"]
-    later = tuple(dict.fromkeys(n for stage in stages(objective, top, layer, bench.spec) for n in stage.later))
+    later = tuple(
+        dict.fromkeys(n for stage in stages(objective, top, layer, bench.spec, bench.losses) for n in stage.later)
+    )
     try:
         return open_stream(
             cell.hash, sender, top, config["bottom"]["layer"], layer,
