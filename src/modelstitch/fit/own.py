@@ -14,11 +14,14 @@ from ..errors import FitError, StitchError
 from .objectives import Loss, Values, Wanted
 
 PREFIX = "own:"
+_PLAIN = (bool, int, float, str, bytes, type(None))
 OwnLoss = Callable[[Values, Values, Tensor], Tensor]  # stitched values, genuine values, labels -> a number
 
 
 def name_of(loss: OwnLoss) -> str:
-    """How records call it: ``own:NAME:HASH``, the hash over its code, defaults and what it closes over.
+    """How records call it: ``own:NAME:HASH``, the hash over its code, its defaults, and the numbers and texts it closes over.
+
+    Of other things it closes over (lists, tensors, modules) only the type counts: they may change while it runs.
 
     Raises:
         StitchError: if it is no plain function.
@@ -29,8 +32,9 @@ def name_of(loss: OwnLoss) -> str:
             "(stitched, genuine, labels) -> loss."
         )
     digest = hashlib.sha256(repr(_code(loss.__code__)).encode())
-    digest.update(repr((loss.__defaults__, loss.__kwdefaults__)).encode())
-    digest.update(repr([cell.cell_contents for cell in loss.__closure__ or ()]).encode())
+    values = [*(loss.__defaults__ or ()), *(loss.__kwdefaults__ or {}).values()]
+    values += [cell.cell_contents for cell in loss.__closure__ or ()]
+    digest.update(repr([v if isinstance(v, _PLAIN) else type(v).__name__ for v in values]).encode())
     return f"{PREFIX}{loss.__name__.strip('<>')}:{digest.hexdigest()[:8]}"
 
 
