@@ -62,5 +62,11 @@ def checked(name: str, loss: OwnLoss) -> Loss:
 
 def _code(code: CodeType) -> tuple[Any, ...]:
     """What a function does, without where it is written: equal in every run."""
-    constants = tuple(_code(c) if isinstance(c, CodeType) else c for c in code.co_consts)
+    constants = tuple(_constant(c) for c in code.co_consts)
     return code.co_code, constants, code.co_names, code.co_varnames
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, CodeType):
+        return _code(value)
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else value  # a set has no order of its own
