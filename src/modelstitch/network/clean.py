@@ -131,7 +131,8 @@ def _is_random(node: fx.Node) -> bool:
     if "dropout" in names:  # recurrent kernels: dropout between layers acts only in training
         at = names.index("train") if "train" in names else -1
         return bool(node.args[at]) if 0 <= at < len(node.args) else False
-    if "training" in names:
-        at = names.index("training")
-        return bool(node.args[at] if len(node.args) > at else node.kwargs.get("training", False))
+    for flag in ("training", "train"):
+        if flag in names:
+            at = names.index(flag)
+            return bool(node.args[at] if len(node.args) > at else node.kwargs.get(flag, False))
     return True

@@ -21,6 +21,7 @@ from torch.export.graph_signature import OutputKind
 
 from ..errors import NetworkError, TraceError
 from .clean import clean
+from .functional import functional
 from .inputs import InputForm, repeat_batch
 from .outputs import choose_output, first_tensor
 from .separators import ancestors
@@ -88,7 +89,7 @@ def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None,
         with warnings.catch_warnings(), _rng_kept(), _quiet(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
-            program = program.run_decompositions({})
+            program = functional(program)
     except NetworkError:
         raise
     except Exception as error:  # torch.export raises whatever the module's own code raises

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from ..errors import SourceError
 from ..network import Network
@@ -65,6 +66,7 @@ def load(
     with torch.random.fork_rng(devices=[]), torch.device("meta") if meta else nullcontext():
         torch.manual_seed(seed)
         made = _make(request)
+    meta = meta and all(t.device.type == "meta" for t in made.module.state_dict().values())
     if request.options:
         raise SourceError(f"The options {', '.join(request.options)} of {spec!r} are unknown.")
     title = name or request.path.rstrip("/").split("/")[-1].partition("?")[0]
@@ -197,7 +199,7 @@ def _import(request: Request) -> Made:
     if request.path not in _imported:
         hint = closest(request.path, _imported) if _imported else "give the file with --import or register_import()."
         raise SourceError(f"No imported function is called {request.path!r}: {hint}")
-    result = _imported[request.path]()
+    result = _call(request)
     if isinstance(result, nn.Module):
         if request.input_shape is None:
             raise SourceError(
@@ -213,7 +215,23 @@ def _import(request: Request) -> Made:
     )
 
 
+def _call(request: Request) -> Any:
+    """What the user's function returns; without memory where that is asked for and its code allows it."""
+    function = _imported[request.path]
+    if request.meta:
+        try:
+            result = function()
+            module = result[0] if isinstance(result, tuple) and result else result
+            if isinstance(module, nn.Module) and all(t.device.type == "meta" for t in module.state_dict().values()):
+                return result
+        except Exception:  # code that reads numbers while it builds, or loads weights of its own: built for real below
+            pass
+    try:
+        with torch.device("cpu"):
+            return function()
+    except Exception as error:  # whatever the user's own code raises
+        raise SourceError(f"The function {request.path!r} fails ({type(error).__name__}: {error}).") from error
+
+
 def _to_meta(example: Any) -> Any:
-    if isinstance(example, dict):
-        return {key: value.to("meta") for key, value in example.items()}
-    return example.to("meta")
+    return pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), example)

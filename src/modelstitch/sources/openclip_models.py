@@ -29,6 +29,8 @@ def make(request: Request) -> Made:
             "An image tower has no classes: leave classes= out; its classes are class_names= or the data's."
         )
     options: dict[str, Any] = {} if request.size is None else {"force_image_size": request.size}
+    if request.meta:
+        options["device"] = "meta"  # else the tower is moved to the CPU, which a tensor without memory cannot
     prompt = request.options.pop("prompt", None)
     tag = request.options.pop("pretrained_tag", None)
     if request.pretrained and tag is None:

@@ -1,0 +1,106 @@
+"""``modelstitch layers``: what it lists, and that it takes no memory for weights."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from modelstitch.cli import cli
+
+# 300 million parameters: 1.2 GB of float32.
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 128000, "hidden_size": 1024,
+    "intermediate_size": 4096, "num_hidden_layers": 2, "num_attention_heads": 16, "num_key_value_heads": 4,
+}  # fmt: skip
+
+OWN = """
+import torch
+from torch import nn
+
+class Skip(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+    def forward(self, x):
+        return x + self.fc(x)
+
+def mine():
+    return nn.Sequential(nn.Linear(6, 6), Skip(), nn.Linear(6, 3)), torch.zeros(2, 6)
+"""
+
+
+def run(*args: str) -> str:
+    result = CliRunner().invoke(cli, ["layers", *args], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> list[str]:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN, encoding="utf-8")
+    return ["import:mine", "--import", str(file)]
+
+
+def test_own_module_as_a_table(own: list[str]) -> None:
+    text = run(*own, "--all")
+    rows = {
+        line.split("│")[1].strip(): [c.strip() for c in line.split("│")[2:-1]]
+        for line in text.splitlines()
+        if "│" in line
+    }
+    assert rows["0"] == ["6", "vector", "42", "0.33", "block"]
+    assert rows["1"] == ["6", "vector", "84", "0.67", "block"]
+    assert rows["1.fc"] == ["6", "vector", "84", "0.67", "no: bypassed by 0"]
+    assert rows["2"] == ["3", "vector", "105", "1.00", "exact"]
+    assert "4 layers, 3 exact cuts, 2 of them block cuts" in text
+    short = run(*own)
+    assert "1.fc" not in short
+    assert "--all shows the others and why they cannot be cut." in short
+
+
+def test_own_module_as_json(own: list[str]) -> None:
+    found = json.loads(run(*own, "--all", "--json"))
+    assert found["network"] == "mine"
+    layers = {layer["name"]: layer for layer in found["layers"]}
+    assert [layer["exact"] for layer in layers.values()] == [True, False, True, True]
+    assert layers["1.fc"]["why"] == "bypassed by 0"
+    assert layers["1.fc"]["nearest"] == ["0", "1"]
+    assert (layers["0"]["shape"], layers["0"]["parameters"], layers["0"]["module"]) == ([6], 42, "Linear")
+    assert [layer["name"] for layer in json.loads(run(*own, "--json"))["layers"]] == ["0", "1", "2"]
+
+
+def test_a_large_language_model_is_listed_without_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
+    code = (
+        "import sys, json, resource\n"
+        "import torch, transformers\n"
+        "from modelstitch.sources.models import load\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"net = load({f'hf:{tmp_path}'!r}, meta=True)\n"
+        "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "tensors = net.module.state_dict().values()\n"
+        "print(json.dumps({'grown': grown, 'devices': sorted({t.device.type for t in tensors}),\n"
+        "    'elements': sum(t.numel() for t in tensors), 'cuts': net.cuts, 'below': net.layers[net.cuts[-1]].parameters}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["devices"] == ["meta"]
+    assert found["elements"] > 290e6
+    assert found["below"] == found["elements"]
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert found["grown"] * unit < 0.5 * found["elements"]  # bytes: an eighth of what the weights would take
+    assert {"model.layers.0", "model.layers.1", "lm_head"} <= set(found["cuts"])
+
+
+def test_the_same_list_with_and_without_memory() -> None:
+    from modelstitch.sources.models import load
+
+    real, meta = load("timm:test_resnet", size=64), load("timm:test_resnet", size=64, meta=True)
+    assert real.layers == meta.layers
+    assert real.blocks == meta.blocks
