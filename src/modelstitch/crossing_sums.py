@@ -126,7 +126,8 @@ def collect(
     top, device = sweep.top, sweep.device
     send = open_for_sums(NetworkSender(bottom), list(groups[0].adapters), device)
     receive = open_for_sums(NetworkSender(top), [t for group in groups for t in group.tops], device)
-    padded = next(sweep.data.batches("fit", 1)).mask is not None
+    first = next(sweep.data.batches("fit", 1)).inputs  # that it is whole itself says nothing of the others
+    padded = isinstance(first, dict) and "attention_mask" in first
     for group in groups:
         group.reserve(bottom, top, whole=positions is None and not padded, dtype=dtype, device=device)
     generator = torch.Generator().manual_seed(derive(sweep.seed, "positions"))
