@@ -50,11 +50,13 @@ def _gram(x: Tensor, name: str) -> Tensor:
 def _debiased(x: Tensor, name: str) -> Tensor:
     """The Gram matrix U-centred: the products of two such are the unbiased HSIC (Szekely and Rizzo 2014; Song 2012)."""
     n = len(x)
-    gram = (x @ x.T).fill_diagonal_(0)
+    whole = x @ x.T
+    scale = float(whole.square().sum())  # that of the covariance, too, which may be too large to write down
+    gram = whole.fill_diagonal_(0)
     sums = gram.sum(1)
     centred = gram - (sums[:, None] + sums) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))
     centred.fill_diagonal_(0)
-    cka.require_spread(float(centred.square().sum()), float((x.T @ x).square().sum()), name)
+    cka.require_spread(float(centred.square().sum()), scale, name)
     return centred
 
 

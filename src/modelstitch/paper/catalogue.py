@@ -19,8 +19,12 @@ FIGURES = {
     "5": "fig5",
     "6": "fig6",
     "7": "fig7",
+    "8": "fig8",
+    "9": "fig9",
     "table1": "table1",
     "thought": "thought",
+    "connectivity": "connectivity",
+    "matrix": "matrix",
 }
 NOT_RUN = {
     "1": "Figure 1 is a cartoon of the two hypotheses: there is nothing to measure; Table 1 sums up what it asks."

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B0568A", "#A07800", "#56B4E9", "#444444", "#8B4513", "#999999", "#E6AB02")
 MARKS = "os^Dvx*P<>"
 LINEAR = 5.0
+PENALTY = "penalty, points"
 TICKS = (-100, -50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50, 100)
 Panel = Callable[[Any], None]
 
@@ -46,6 +47,7 @@ def draw(figure: Figure, records: Sequence[Record]) -> Drawing:
         FigureCanvasAgg(fig)
         for at, panel in enumerate(panels):
             panel(fig.add_subplot(rows, columns, at + 1))
+        _one_scale([axes for axes in fig.axes if axes.get_ylabel() == PENALTY])
         handles: dict[str, Any] = {}
         for axes in fig.axes:
             for handle, label in zip(*axes.get_legend_handles_labels()):
@@ -87,7 +89,30 @@ def _stitched(figure: Figure, curves: Curves, name: str, looks: Looks, records: 
         _penalties(axes, low, high)
         axes.set_title(f"{name} protocol", loc="left")
 
+    if figure.drawing == "matrix":
+        return []
+    if figure.drawing == "bars":
+        return [_bars(curves, shown, name, looks)]
     return [panel] if figure.drawing != "families" else [_by_family(curves, shown, name)]
+
+
+def _bars(curves: Curves, shown: Sequence[str], name: str, looks: Looks) -> Panel:
+    """One value a curve: they were measured at one place."""
+
+    def panel(axes: Any) -> None:
+        low, high = 0.0, 0.0
+        for at, label in enumerate(shown):
+            (point, *_) = curves.points(label)
+            axes.bar(at, point.value, color=looks[label][0], width=0.7, label=label)
+            axes.vlines(at, point.low, point.high, color="#222222", lw=1)
+            low, high = min(low, point.low), max(high, point.high)
+        _penalties(axes, low, high)
+        axes.set_xlim(-0.6, len(shown) - 0.4)
+        axes.set_xticks([])
+        axes.set_xlabel("")
+        axes.set_title(f"{name} protocol, one middle layer", loc="left")
+
+    return panel
 
 
 def _by_family(curves: Curves, shown: Sequence[str], name: str) -> Panel:
@@ -174,7 +199,134 @@ def _paper_similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel |
     return panel
 
 
-PROBED: list[Callable[[Figure, Curves, Looks], Panel | None]] = [_similarities, _paper_similarities]
+def _errors(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
+    """Test errors of networks trained anew, beside those of stitched ones."""
+    kinds = ("fine-tune", "freeze")
+    rows = {
+        p.label: found for p in figure.probes if p.kind in kinds and (found := curves.points(p.label, "error", p.kind))
+    }
+    rows |= {
+        line.label: found
+        for line in figure.lines
+        if line.layers == "three" and rows and (found := curves.points(line.label, "error"))
+    }
+    if not rows:
+        return None
+
+    def panel(axes: Any) -> None:
+        layers = list(dict.fromkeys(p.layer for points in rows.values() for p in points))
+        for label, points in rows.items():
+            x = [layers.index(p.layer) for p in points]
+            colour, mark = looks[label]
+            axes.plot(x, [p.value for p in points], mark, ls="-", color=colour, ms=5, lw=1.2, label=label)
+            axes.vlines(x, [p.low for p in points], [p.high for p in points], color=colour, lw=1)
+        axes.set_ylim(0, None)
+        axes.set_xlim(-0.3, len(layers) - 0.7)
+        axes.set_xticks(range(len(layers)), [short(name, 14) for name in layers])
+        axes.set_xlabel("frozen up to" if figure.name == "8" else "layers kept frozen")
+        axes.set_ylabel("test error, %")
+        axes.set_title("test error", loc="left")
+
+    return panel
+
+
+def _paper_errors(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
+    found = {
+        name: values.series(name) for name in values.names() if figure.name == "8" and name.endswith(": test error")
+    }
+    if not found:
+        return None
+
+    def panel(axes: Any) -> None:
+        for series, look in zip(found.values(), (looks["stitched, random bottom"], looks["fine-tuned, random bottom"])):
+            axes.plot([x for x, _ in series], [y for _, y in series], color=look[0], marker=look[1], ms=3.5, lw=1.4)
+        axes.set_ylim(0, None)
+        axes.set_xlabel("block")
+        axes.set_ylabel("test error, %")
+        axes.set_title("the paper's values (ResNet-164)", loc="left")
+
+    return panel
+
+
+def _paths(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
+    """The error along the straight line between two networks' weights."""
+    rows = [
+        (probe.label, way, points)
+        for probe in figure.probes
+        if probe.kind == "path"
+        for way in dict.fromkeys(r["config"]["family"] for r in curves.select(probe.label, "path"))
+        if (points := curves.points(probe.label, "error", "path", way))
+    ]
+    if not rows:
+        return None
+    dashes = dict(zip(dict.fromkeys(way for _, way, _ in rows), (":", "--", "-")))
+
+    def panel(axes: Any) -> None:
+        for label, way, points in rows:
+            colour, mark = looks[label]
+            name = f"{label}, {way}"
+            axes.plot(
+                [p.depth for p in points],
+                [p.value for p in points],
+                dashes[way],
+                color=colour,
+                marker=mark,
+                ms=3,
+                lw=1.3,
+                label=name,
+            )
+        axes.set_ylim(0, None)
+        axes.set_xlabel("share of the second network's weights")
+        axes.set_ylabel("test error, %")
+        axes.set_title("along the straight line", loc="left")
+
+    return panel
+
+
+def _matrices(label: str, control: str) -> Callable[[Figure, Curves, Looks], Panel | None]:
+    """The penalty of every bottom layer under every top layer."""
+
+    def find(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
+        if figure.drawing != "matrix":
+            return None
+        from .matrix import table
+
+        found = table(curves, label, control)
+        if not found:
+            return None
+
+        def panel(axes: Any) -> None:
+            import numpy as np
+            from matplotlib.colors import SymLogNorm
+
+            tops, bottoms = list(found), [c["bottom"] for c in next(iter(found.values()))]
+            grid = np.array([[next(c["value"] for c in found[t] if c["bottom"] == b) for t in tops] for b in bottoms])
+            image = axes.imshow(grid, norm=SymLogNorm(LINEAR, vmin=-90, vmax=90), cmap="PuOr_r", aspect="auto")
+            if grid.size <= 60:
+                for (i, j), value in np.ndenumerate(grid):
+                    axes.text(j, i, number(float(value), 0, signed=True), ha="center", va="center", fontsize=7)
+            axes.set_xticks(range(len(tops)), [short(t, 8) for t in tops], rotation=90)
+            axes.set_yticks(range(len(bottoms)), [short(b, 8) for b in bottoms])
+            axes.set_xlabel("top from")
+            axes.set_ylabel("bottom up to")
+            axes.set_title(label, loc="left")
+            axes.figure.colorbar(image, ax=axes, label=PENALTY.split(",")[0], ticks=[-50, -10, 0, 10, 50], format="%+d")
+
+        return panel
+
+    return find
+
+
+PROBED: list[Callable[[Figure, Curves, Looks], Panel | None]] = [
+    _similarities,
+    _paper_similarities,
+    _errors,
+    _paper_errors,
+    _paths,
+    _matrices("matched, other seed", "matrix"),
+    _matrices("matched, random bottom", "matrix"),
+    _matrices("fitted to the task, other seed", "pair"),
+]
 
 
 def _curve(axes: Any, points: Sequence[Point], look: tuple[str, str], label: str | None) -> None:
@@ -187,12 +339,20 @@ def _curve(axes: Any, points: Sequence[Point], look: tuple[str, str], label: str
 
 def _penalties(axes: Any, low: float, high: float) -> None:
     axes.set_yscale("symlog", linthresh=LINEAR, linscale=1.1, base=10)
-    low, high = min(-3.0, low) * 1.15, max(10.0, high) * 1.3
-    axes.set_ylim(low, high)
-    ticks = [t for t in TICKS if low <= t <= high]
-    axes.set_yticks(ticks, [number(t, 0, signed=True) for t in ticks])
-    axes.minorticks_off()
+    axes.set_ylim(min(-3.0, low) * 1.15, max(10.0, high) * 1.3)
     axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=0)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("fraction of layers from the bottom")
-    axes.set_ylabel("penalty, points")
+    axes.set_ylabel(PENALTY)
+
+
+def _one_scale(panels: Sequence[Any]) -> None:
+    """Penalties of all panels on one axis, so that they can be compared by eye."""
+    if not panels:
+        return
+    low, high = min(a.get_ylim()[0] for a in panels), max(a.get_ylim()[1] for a in panels)
+    ticks = [t for t in TICKS if low <= t <= high]
+    for axes in panels:
+        axes.set_ylim(low, high)
+        axes.set_yticks(ticks, [number(t, 0, signed=True) for t in ticks])
+        axes.minorticks_off()

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StudyError
-from ..report.frame import Point
 from ..report.style import number, plain
 from ..report.svg import to_svg
 from ..study.atomic import write_atomic
@@ -26,7 +25,7 @@ from .claims import amount
 from .curves import Curves
 from .drawings import draw
 from .figure import Figure, Verdict
-from .likeness import CKA
+from .matrix import table
 from .protocols import PROTOCOLS
 from .scales import SCALES
 
@@ -101,7 +100,7 @@ def verdicts(figure: Figure, records: Sequence[Record]) -> Iterable[tuple[str, s
 
 
 def _verdict(claim: Any, records: Sequence[Record], name: str) -> Verdict | None:
-    if name not in claim.protocols or not any(r["paper"]["protocol"] in ("", name) for r in records):
+    if name not in claim.protocols or all(r["paper"]["protocol"] != name for r in records):
         return None
     found: Verdict = claim.judge(Curves(records, name))
     return found
@@ -131,7 +130,8 @@ def _page(figure: Figure, records: Sequence[Record]) -> list[str]:
         lines += [note, ""]
     for name in PROTOCOLS:
         lines += _penalty_tables(figure, Curves(records, name), name)
-    lines += _probe_tables(figure, Curves(records, next(iter(PROTOCOLS))))
+    shared = Curves(records, next(iter(PROTOCOLS)))
+    lines += _probe_tables(figure, shared) + _matrix_tables(figure, shared)
     lines += _networks(records)
     return [*lines, *_made(figure, records)]
 
@@ -145,9 +145,12 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
     """One table for all curves over the same layers; controls stand under the curve they belong to."""
     rows: dict[tuple[str, ...], list[list[str]]] = {}
     shown: set[tuple[str, str]] = set()
-    for label in dict.fromkeys(line.label for line in figure.lines):
+    for line in figure.lines:
+        label = line.label
         families = curves.families(label)
         for control in _SHOWN:
+            if line.layers == "grid" and control == "pair":
+                continue  # see _matrix_tables
             for family in families if len(families) > 1 else [None]:
                 points = curves.points(label, control=control, family=family)
                 members = curves.select(label, control)
@@ -176,7 +179,7 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
 
 def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
     lines: list[str] = []
-    for kind in dict.fromkeys(p.kind for p in figure.probes):
+    for kind in dict.fromkeys(p.kind for p in figure.probes if p.kind != "matrix"):
         labels = [p.label for p in figure.probes if p.kind == kind]
         metrics: dict[str, None] = {}
         for label in labels:
@@ -185,15 +188,47 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
         for metric in metrics:
             rows: dict[tuple[str, ...], list[list[str]]] = {}
             for label in labels:
-                points = curves.points(label, metric, kind)
-                if points:
-                    digits = 2 if max(abs(p.value) for p in points) <= 1 else 1
-                    cells = [amount(p, digits) for p in points]
-                    rows.setdefault(tuple(p.layer for p in points), []).append([label, str(points[0].seeds), *cells])
+                families = dict.fromkeys(r["config"].get("family") for r in curves.select(label, kind))
+                for family in families:
+                    points = curves.points(label, metric, kind, family)
+                    if points:
+                        digits = 2 if max(abs(p.value) for p in points) <= 1 and metric != "barrier" else 1
+                        cells = [f"{label}, {family}" if family else label, str(points[0].seeds)]
+                        cells += [amount(p, digits) for p in points]
+                        rows.setdefault(tuple(p.layer for p in points), []).append(cells)
             if rows:
                 lines += [f"## {plain(metric)}, by {kind}", ""]
             for layers, body in rows.items():
                 lines += [_row(["", "pairs", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
+    return lines
+
+
+def _matrix_tables(figure: Figure, curves: Curves) -> list[str]:
+    """The penalty of every bottom layer (rows) under every top layer (columns)."""
+    lines: list[str] = []
+    asked = [(line.label, "pair") for line in figure.lines if line.layers == "grid"]
+    asked += [(probe.label, probe.kind) for probe in figure.probes if probe.kind == "matrix"]
+    for label, control in asked:
+        found = table(curves, label, control)
+        if not found:
+            continue
+        bottoms = [cell["bottom"] for cell in next(iter(found.values()))]
+        lines += [f"## Penalty, {label}", "", _row(["bottom up to", *(f"top from {t}" for t in found)])]
+        lines.append("|---" * (len(found) + 1) + "|")
+        for at, bottom in enumerate(bottoms):
+            cells = (cells[at] for cells in found.values())
+            lines.append(
+                _row(
+                    [
+                        bottom,
+                        *(
+                            f"{number(c['value'], 1, signed=True)} [{number(c['low'], 1, signed=True)}, {number(c['high'], 1, signed=True)}]"
+                            for c in cells
+                        ),
+                    ]
+                )
+            )
+        lines.append("")
     return lines
 
 
@@ -245,4 +280,4 @@ def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(plain(c).replace("|", "/") for c in cells) + " |"
 
 
-__all__ = ["CKA", "Point", "keep", "verdicts", "write_index", "write_page"]
+__all__ = ["keep", "verdicts", "write_index", "write_page"]

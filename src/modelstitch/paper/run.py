@@ -87,14 +87,20 @@ def _records(figure: Figure, job: Job) -> Iterable[Record]:
                 if name in job.protocols:
                     for record in _stitched(line, turned[0], turned[1], PROTOCOLS[name], job):
                         yield _tagged(record, figure, job, name, line.label, repeat)
-                    for model in turned:
-                        if model not in seen:
-                            seen.add(model)
-                            yield _tagged(_donor(model, job), figure, job, "", model.name, repeat)
+                    yield from _donors(turned, seen, figure, job, repeat)
         for probe in figure.probes:
             models = tuple(m.turned(repeat, job.scale.repeats) for m in probe.models)
+            yield from _donors(models, seen, figure, job, repeat)
             for record in _probed(probe, models, job):
                 yield _tagged(record, figure, job, "", probe.label, repeat)
+
+
+def _donors(models: Sequence[Model], seen: set[Model], figure: Figure, job: Job, repeat: int) -> Iterable[Record]:
+    """The records of networks that have none yet."""
+    for model in models:
+        if model not in seen:
+            seen.add(model)
+            yield _tagged(_donor(model, job), figure, job, "", model.name, repeat)
 
 
 def _stitched(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job) -> list[Record]:
@@ -115,10 +121,20 @@ def _layers(line: Line, below: Network, above: Network, scale: Scale) -> str | t
         return tuple(text.format(middle=scale.middle) for text in line.layers)
     if line.layers == "three":
         return scale.three
+    if line.layers == "grid":
+        bottoms, tops = (
+            [n for n in network.blocks if n in _spread(network.blocks, scale)] for network in (below, above)
+        )
+        return tuple(f"{b} -> {t}" for b in bottoms for t in tops)
     found = seams(describe_donor(below), describe_donor(above), line.layers)
-    if line.layers == "matching" and len(found) > scale.most_cuts:
-        found = found[:: -(-len(found) // scale.most_cuts)]
+    if line.layers == "matching":
+        found = _spread(found, scale)
     return tuple(f"{b.layer} -> {t.layer}" for b, t in found)
+
+
+def _spread(places: list[Any], scale: Scale) -> list[Any]:
+    """At most so many places as the scale visits, evenly spread from the first on."""
+    return places[:: -(-len(places) // scale.most_cuts)]
 
 
 def _donor(model: Model, job: Job) -> Record:

@@ -1,0 +1,52 @@
+"""Fine-tuning against stitching: a bottom kept frozen, everything above it drawn anew and trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from ...errors import StudyError
+from ...zoo.freeze import freeze_train
+from ...zoo.train import Recipe, error_rate
+from ..figure import Model, Probe
+from . import metric
+
+if TYPE_CHECKING:
+    from ..run import Job
+
+SEED = 100  # of the new parts: no donor of a figure starts from it
+
+
+def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+    """The test error with the bottom frozen up to each of the scale's three layers.
+
+    ``options["time"]`` is the length of the training, in units of the scale's.
+    """
+    (model,) = models
+    network = job.workshop.network(model)
+    donor = dataclasses.replace(job.workshop.donor(model), module=network.module)
+    recipe = shortened(job, model, float(probe.options.get("time", 1.0)))
+    children = [name for name, _ in network.module.named_children()]
+    results = []
+    for at, layer in enumerate(job.scale.three):
+        below = children[: children.index(layer) + 1]
+
+        def heard(done: int, loss: float, layer: str = layer) -> None:
+            if job.tell:
+                job.tell(f"fine-tune above {layer}, {model.name}", done, recipe.steps)
+
+        tuned = freeze_train(
+            donor, below, job.workshop.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard
+        )
+        place = {"layer": layer, "depth": round(network.layer(layer).depth, 6), "index": at}
+        error = error_rate(tuned, job.workshop.data, "test", device=job.device)
+        results.append({"bottom": place, "top": place, "metrics": [metric("error", error, "percent")]})
+    return results
+
+
+def shortened(job: Job, model: Model, time: float) -> Recipe:
+    """The recipe of networks with labels, for another length."""
+    recipe = job.workshop.recipe(dataclasses.replace(model, time=1.0, method="labels"))
+    if not isinstance(recipe, Recipe):
+        raise StudyError("Fine-tuning needs the recipe of a network with labels.")
+    return dataclasses.replace(recipe, steps=max(1, round(time * recipe.steps)), checkpoints=())

@@ -1,0 +1,52 @@
+"""Freeze-training: some layers taken from another network and kept, the rest drawn anew and trained on all data."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from ...zoo.freeze import freeze_train
+from ...zoo.train import error_rate
+from ..figure import Model, Probe
+from . import metric
+from .finetune import SEED, shortened
+
+if TYPE_CHECKING:
+    from ..run import Job
+
+
+def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+    """The test error for each set of frozen layers in ``options["sets"]``: "first", "last", "first and last"."""
+    (model,) = models
+    network = job.workshop.network(model)
+    donor = dataclasses.replace(job.workshop.donor(model), module=network.module)
+    recipe = shortened(job, model, float(probe.options.get("time", 1.0)))
+    results = []
+    for at, name in enumerate(probe.options["sets"]):
+        layers = _layers(name, [n for n, _ in network.module.named_children()], job.scale.three)
+
+        def heard(done: int, loss: float, name: str = name) -> None:
+            if job.tell:
+                job.tell(f"freeze {name}, {model.name}", done, recipe.steps)
+
+        mixed = freeze_train(
+            donor, layers, job.workshop.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard
+        )
+        place = {"layer": name, "depth": at / max(1, len(probe.options["sets"]) - 1), "index": at}
+        error = error_rate(mixed, job.workshop.data, "test", device=job.device)
+        results.append(
+            {
+                "bottom": place,
+                "top": place,
+                "metrics": [metric("error", error, "percent")],
+                "notes": [f"frozen: {', '.join(layers)}"],
+            }
+        )
+    return results
+
+
+def _layers(name: str, children: list[str], three: tuple[str, str, str]) -> list[str]:
+    """First: up to the scale's early layer; last: from its late layer on, the head included."""
+    first = children[: children.index(three[0]) + 1] if "first" in name else []
+    last = children[children.index(three[2]) :] if "last" in name else []
+    return [c for c in (*first, *last) if c != "pool"]

@@ -1,0 +1,60 @@
+"""Linear mode connectivity: the test error along the straight line between two networks' weights.
+
+Three ways: as they are; with BatchNorm statistics estimated anew at each point; and that after the second network's
+channels were matched to the first one's (Ainsworth, Hayase and Srinivasa, "Git Re-Basin", 2023).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from ...controls.calibrate import calibrate
+from ...zoo.train import error_rate
+from ..figure import Model, Probe
+from ..matching import match_channels
+from . import metric
+
+if TYPE_CHECKING:
+    from ..run import Job
+
+POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+WAYS = ("straight line", "statistics renewed", "channels matched, statistics renewed")
+
+
+def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+    """The test error at each point of each way, and how far it lies above the straight line between the ends' errors."""
+    one, other = (job.workshop.network(m).module for m in models)
+    matched = match_channels(one, other)
+    results = []
+    for number, way in enumerate(WAYS):
+        end = matched if number == 2 else other
+        errors = []
+        for at, share in enumerate(POINTS):
+            module = between(one, end, share)
+            if number and 0 < share < 1:
+                calibrate(module, (b.inputs for b in job.workshop.data.batches("fit", 256, limit=1024)))
+            module.to(job.device)
+            errors.append(error_rate(module, job.workshop.data, "test", device=job.device))
+            if job.tell:
+                job.tell(f"path, {way}", at + 1, len(POINTS))
+        for at, (share, error) in enumerate(zip(POINTS, errors)):
+            place = {"layer": f"{share:g}", "depth": share, "index": at}
+            above = error - ((1 - share) * errors[0] + share * errors[-1])
+            found = [metric("error", error, "percent"), metric("barrier", above, "points")]
+            results.append({"bottom": place, "top": place, "family": way, "metrics": found})
+    return results
+
+
+def between(one: nn.Module, other: nn.Module, share: float) -> nn.Module:
+    """A network whose weights and statistics are (1 - share) of one's and share of the other's."""
+    mixed = copy.deepcopy(one).eval()
+    theirs = other.state_dict()
+    state: dict[str, Tensor] = {
+        name: (1 - share) * value + share * theirs[name] if value.is_floating_point() else value
+        for name, value in one.state_dict().items()
+    }
+    mixed.load_state_dict(state)
+    return mixed
