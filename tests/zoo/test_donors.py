@@ -60,6 +60,7 @@ def test_checkpoints_load(digits, tmp_path):
         {"labels": "random-50"},
         {"net": "small-resnet?width=4"},
         {"recipe": dataclasses.replace(RECIPE, lr=0.1)},
+        {"recipe": dataclasses.replace(RECIPE, optimiser="adamw")},
     ],
 )
 def test_what_decides_the_weights_decides_the_identity(digits, changes):

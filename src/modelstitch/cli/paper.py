@@ -9,19 +9,15 @@ import click
 
 from . import common
 
-_FIGURES = "2a, 2b, 2c, 3a, 3b, 3c, 4, 5, 6, 7, 8, 9, table1, thought, connectivity, matrix, or all"
-
 
 @click.command()
 @click.argument("figure")
 @click.option("--scale", type=click.Choice(["smoke", "small", "full"]), default="smoke", show_default=True,
               help="smoke: digits, minutes; small: CIFAR-10 on a few cores, hours; full: the paper's size, a GPU.")  # fmt: skip
-@click.option(
-    "--data", "data_name", help="digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR (ImageNet for 2b)."
-)
+@click.option("--data", "data_name", help="digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR.")
 @click.option("--protocol", "protocols", multiple=True, type=click.Choice(["honest", "paper"]), help="Both by default.")
 @click.option("--checkpoints", type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Weights of your own, for 2b at full scale.")  # fmt: skip
+              help="Weights of your own, for 2b-imagenet.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results; runs/paper-SCALE by default."
@@ -32,14 +28,16 @@ def paper(
     figure: str, scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None, device: str,
     out: Path | None, redraw: Path | None,
 ) -> None:  # fmt: skip
-    """Run a figure of the paper again (2a, 2b, ... or all), with its claims held against the numbers.
+    """Run a figure of the paper again, with its claims held against the numbers.
 
+    FIGURE is 2a, 2b, 2b-imagenet, 2c, 3a, 3b, 3c, 4, 5, 6, 7, 8, 9, table1, thought, connectivity, matrix, or all.
     Networks and finished cells are kept in --out, so that the same command continues; the pages are in --out/pages.
     """
-    from ..paper.catalogue import FIGURES
+    from ..paper.catalogue import FIGURES, OWN_CHECKPOINTS
     from ..paper.catalogue import figure as find
 
-    names = list(FIGURES) if figure == "all" else [figure]
+    own = OWN_CHECKPOINTS if checkpoints is None and redraw is None else ()
+    names = [name for name in FIGURES if name not in own] if figure == "all" else [figure]
     figures = [find(name) for name in names]  # a wrong name should not cost a run
     if redraw is not None:
         from ..paper.gallery import write_index, write_page

@@ -11,6 +11,7 @@ from .figure import Figure
 FIGURES = {
     "2a": "fig2a",
     "2b": "fig2b",
+    "2b-imagenet": "fig2b:IMAGENET",
     "2c": "fig2c",
     "3a": "fig3a",
     "3b": "fig3b",
@@ -26,6 +27,7 @@ FIGURES = {
     "connectivity": "connectivity",
     "matrix": "matrix",
 }
+OWN_CHECKPOINTS = ("2b-imagenet",)  # figures on networks that the user brings
 NOT_RUN = {
     "1": "Figure 1 is a cartoon of the two hypotheses: there is nothing to measure; Table 1 sums up what it asks."
 }
@@ -43,5 +45,6 @@ def figure(name: str) -> Figure:
         close = difflib.get_close_matches(name.lower().removeprefix("fig"), FIGURES, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"expected one of {', '.join(FIGURES)}."
         raise StudyError(f"There is no figure {name!r}: {hint}")
-    found: Figure = import_module(f".{FIGURES[name]}", __package__).FIGURE
+    module, _, attribute = FIGURES[name].partition(":")
+    found: Figure = getattr(import_module(f".{module}", __package__), attribute or "FIGURE")
     return found

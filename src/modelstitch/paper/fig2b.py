@@ -1,4 +1,4 @@
-"""Figure 2B: networks trained with labels and without stitch at every layer; ImageNet at full scale, stand-ins below."""
+"""Figure 2B: networks trained with labels and without stitch at every layer: trained here, or at ImageNet's size."""
 
 from __future__ import annotations
 
@@ -39,20 +39,21 @@ FIGURE = Figure(
     CLAIMS,
     (SIMCLR, VICREG, ROTATION, RANDOM),
     notes=(
-        "Below full scale the networks are trained here, without labels by SimCLR, VICReg and rotation prediction; the last "
-        "claim is ours. `--scale full` with `--data folder:IMAGENET --checkpoints DIR` runs the paper's own setting on "
-        "checkpoints of yours.",
+        "The networks are trained here, without labels by SimCLR, VICReg and rotation prediction; the last claim is ours. "
+        "`modelstitch paper 2b-imagenet` runs the paper's own setting on checkpoints of yours.",
     ),
 )
 
 
 def _own(name: str) -> Line:
-    return Line(f"{name} bottom", Model("imagenet", file=name), Model("imagenet", file="supervised"))
+    return Line(
+        f"{name} bottom", Model("imagenet", file=name), Model("imagenet", file="supervised"), controls=("random",)
+    )
 
 
 IMAGENET = Figure(
-    "2b",
-    FIGURE.title,
+    "2b-imagenet",
+    "With labels and without, ImageNet",
     FIGURE.setting,
     (
         Claim(

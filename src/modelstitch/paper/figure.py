@@ -44,7 +44,9 @@ class Model:
     @property
     def name(self) -> str:
         """A name of its own for each different model."""
-        parts = [self.file or self.net, f"seed {self.seed}"]
+        if self.file:
+            return self.file
+        parts = [self.net, f"seed {self.seed}"]
         if self.samples != 1.0:
             parts.insert(1, f"{100 * self.samples:g} % of the data" + (f" (part {self.part})" if self.part else ""))
         if self.time != 1.0:
@@ -59,8 +61,10 @@ class Model:
     def turned(self, repeat: int, repeats: int) -> Model:
         """The same with the seed of another repeat: seeds go round, so that n repeats need n networks of each kind.
 
-        Two repeats of the pair (0, 1) are (0, 1) and (1, 0).
+        Two repeats of the pair (0, 1) are (0, 1) and (1, 0). A checkpoint of the user's own has no other seed.
         """
+        if self.file:
+            return self
         return replace(self, seed=(self.seed + repeat) % max(2, repeats))
 
 
@@ -161,4 +165,5 @@ class Figure:
 
 
 def _module(name: str) -> str:
-    return f"fig{name}" if name[0].isdigit() else name
+    stem = name.partition("-")[0]
+    return f"fig{stem}" if stem[0].isdigit() else stem

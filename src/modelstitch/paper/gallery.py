@@ -137,7 +137,7 @@ def _page(figure: Figure, records: Sequence[Record]) -> list[str]:
 
 
 def _heading(figure: Figure) -> str:
-    number = f"Figure {figure.name.upper()}: " if figure.name[0].isdigit() else ""
+    number = f"Figure {figure.name.partition('-')[0].upper()}: " if figure.name[0].isdigit() else ""
     return f"{number}{figure.title}"
 
 

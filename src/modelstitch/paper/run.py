@@ -83,6 +83,8 @@ def _records(figure: Figure, job: Job) -> Iterable[Record]:
     for repeat in range(job.scale.repeats):
         for line in figure.lines:
             turned = [m.turned(repeat, job.scale.repeats) for m in (line.bottom, line.top)]
+            if repeat and turned == [line.bottom, line.top]:
+                continue  # networks of the user's own: there is one pair
             for name in line.protocols:
                 if name in job.protocols:
                     for record in _stitched(line, turned[0], turned[1], PROTOCOLS[name], job):

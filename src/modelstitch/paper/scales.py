@@ -18,6 +18,7 @@ class Scale:
         nets: role -> network of the zoo.
         training: of donors with labels, fields of :class:`modelstitch.zoo.train.Recipe`.
         unlabelled: of donors without labels, the same fields.
+        special: role or method -> what is different in its training.
         repeats: pairs behind every curve; seeds go round between them.
         fit: protocol -> fit options.
         places: the names of layers that seams may use: middle, and an early, a middle and a late one.
@@ -32,6 +33,7 @@ class Scale:
     nets: Mapping[str, str]
     training: Mapping[str, Any]
     unlabelled: Mapping[str, Any]
+    special: Mapping[str, Mapping[str, Any]]
     repeats: int
     fit: Mapping[str, Mapping[str, Any]]
     middle: str
@@ -49,7 +51,7 @@ class Scale:
         """
         if role not in self.nets:
             raise StudyError(
-                f"The scale {self.name!r} has no network for the role {role!r}: found {', '.join(self.nets)}."
+                f"The scale {self.name!r} has no network for the role {role!r}: found {', '.join(self.nets)}; try --scale full."
             )
         return self.nets[role]
 
@@ -69,6 +71,10 @@ SMOKE = Scale(
     },
     training={"steps": 120, "lr": 0.2, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 64},
     unlabelled={"steps": 120, "lr": 0.2, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 125},
+    special={
+        "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "steps": 240},
+        "vicreg": {"lr": 0.02},
+    },
     repeats=1,
     fit={
         "honest": {"steps": 40, "eval_every": 20, "batch_size": 64},
@@ -86,34 +92,36 @@ SMALL = Scale(
     name="small",
     data="cifar10",
     nets={
-        "base": "preact-resnet18?width=16",
-        "eighth": "preact-resnet18?width=2",
-        "quarter": "preact-resnet18?width=4",
-        "half": "preact-resnet18?width=8",
-        "double": "preact-resnet18?width=32",
-        "deep": "resnet20?width=8",
+        "base": "preact-resnet18?width=8",
+        "eighth": "preact-resnet18?width=1",
+        "quarter": "preact-resnet18?width=2",
+        "half": "preact-resnet18?width=4",
+        "double": "preact-resnet18?width=16",
+        "deep": "resnet20?width=6",
         "myrtle": "myrtle?width=8",
-        "vit": "vit?dim=96&depth=4&heads=3&patch=4",
+        "vit": "vit?dim=64&depth=4&heads=2&patch=4",
     },
     training={
-        "steps": 800, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128,
-        "channels_last": True,
+        "steps": 600, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128, "channels_last": True,
     },
     unlabelled={
-        "steps": 800, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128,
-        "channels_last": True,
+        "steps": 600, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128, "channels_last": True,
+    },
+    special={
+        "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "schedule": "one-cycle"},
+        "vicreg": {"lr": 0.02},
     },
     repeats=2,
     fit={
-        "honest": {"steps": 80, "eval_every": 40, "samples": 5000},
-        "paper": {"steps": 200, "eval_every": 100},
+        "honest": {"steps": 60, "eval_every": 60, "samples": 4000},
+        "paper": {"steps": 120, "eval_every": 120},
     },
     middle="block4",
     three=("block2", "block4", "block7"),
-    most_cuts=5,
+    most_cuts=4,
     kernels=(1, 3, 5),
     samples=500,
-    ran="CIFAR-10, ResNet-18 with 16 filters (the paper has 64) trained for 800 steps (the paper 64,000), two pairs a curve",
+    ran="CIFAR-10, ResNet-18 with 8 filters (the paper has 64) trained for 600 steps (the paper 64,000), two pairs a curve",
 )  # fmt: skip
 FULL = Scale(
     name="full",
@@ -127,11 +135,16 @@ FULL = Scale(
         "deep": "resnet164",
         "myrtle": "myrtle?width=64",
         "vit": "vit?dim=768&depth=12&heads=12&patch=4",
+        "imagenet": "torchvision:resnet50",
     },
     training={"steps": 64_000, "precision": "bfloat16", "channels_last": True},
     unlabelled={
         "steps": 64_000, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 512,
         "precision": "bfloat16", "channels_last": True,
+    },
+    special={
+        "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "schedule": "one-cycle"},
+        "vicreg": {"lr": 0.02},
     },
     repeats=2,
     fit={

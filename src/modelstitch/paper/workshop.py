@@ -101,6 +101,7 @@ class Workshop:
         """How a model is trained at this scale."""
         labelled = model.method == "labels"
         values = dict(self.scale.training if labelled else self.scale.unlabelled)
+        values |= {**self.scale.special.get(model.net, {}), **self.scale.special.get(model.method, {})}
         usual = values["steps"]
         values["steps"] = round(model.time * usual)
         if model.time > 1:

@@ -52,6 +52,9 @@ class DonorSpec:
         """What the cache hashes: everything that decides the weights, as JSON types."""
         name, options = parse_net(self.net)
         recipe = {"kind": type(self.recipe).__name__, **dataclasses.asdict(self.recipe)}
+        plain = recipe.get("base", recipe)
+        if plain["optimiser"] == "sgd":  # as recipes were before there was another
+            del plain["optimiser"]
         identity = {
             "net": format_net(name, options),
             "recipe": recipe,
@@ -60,8 +63,8 @@ class DonorSpec:
             "data": data.fingerprint,
             "augment": data.augment.recipe if data.augment is not None else "none",
         }
-        plain: dict[str, Any] = json.loads(json.dumps(identity))
-        return plain
+        found: dict[str, Any] = json.loads(json.dumps(identity))
+        return found
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Supervised training by SGD: the paper's recipe and a one-cycle recipe for small budgets."""
+"""Supervised training: the paper's recipe, and a one-cycle recipe for small budgets."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Recipe:
         lr: the base rate (``step``: the first one; ``one-cycle``: the peak).
         schedule: ``step`` multiplies by ``drop`` at the fractions ``drops``; ``one-cycle`` rises linearly for
             the first quarter and falls linearly to zero; ``constant``.
+        optimiser: "sgd", or "adamw" for transformers, which SGD hardly trains; then ``momentum`` is not used.
         momentum: Nesterov's.
         augment: use the data's augmentation.
         n_fit: train on the first so many samples only.
@@ -50,6 +51,7 @@ class Recipe:
     checkpoints: tuple[int, ...] = ()
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
+    optimiser: Literal["sgd", "adamw"] = "sgd"
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1 or not self.lr > 0:
@@ -129,18 +131,12 @@ def descend(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Trained:
-    """The loop: SGD on ``loss_of(batch)`` over ``modules``; checkpoints are of the first one."""
+    """The loop: steps on ``loss_of(batch)`` over ``modules``; checkpoints are of the first one."""
     if recipe.channels_last:
         for module in modules:
             module.to(memory_format=torch.channels_last)
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.SGD(
-        parameters,
-        recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.momentum > 0,
-    )
+    optimiser = _optimiser(parameters, recipe)
     trained = Trained()
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
@@ -199,9 +195,22 @@ def place(inputs: Any, device: torch.device | str, channels_last: bool) -> Any:
 
 
 def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[Any]:
-    """torch's autocast to bfloat16 where asked, else nothing."""
+    """torch's autocast to bfloat16 where asked, else nothing; nor on a CPU without instructions for it: ten times slower."""
     kind = torch.device(device).type
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    able = kind != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16" and able)
+
+
+def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(parameters, recipe.lr, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(
+        parameters,
+        recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+    )
 
 
 def _finite(loss: Tensor, step: int, recipe: Recipe) -> float:
