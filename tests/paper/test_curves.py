@@ -1,27 +1,21 @@
 """Curves from records, their intervals over pairs, and the judges on curves made by hand."""
 
-import base64
-
 import numpy as np
 import pytest
 
 from modelstitch.paper import claims
-from modelstitch.paper.curves import Curves, _hierarchical
-
-
-def bits(right):
-    return base64.b64encode(np.packbits(np.asarray(right, dtype=np.uint8)).tobytes()).decode()
+from modelstitch.paper.curves import Curves
+from modelstitch.study.examples import pack
 
 
 def record(
-    line="a", depth=0.5, value=1.0, low=None, high=None, control="pair", repeat=0, right=None, top="t", family="affine"
+    line="a", depth=0.5, value=1.0, low=None, high=None, control="pair", repeat=0, top="t", bottom="s", family="affine"
 ):
     end = {"name": top, "fingerprint": top, "layer": f"at {depth}", "depth": depth, "index": 0}
     return {
         "cell": f"{line}{depth}{control}{repeat}",
-        "config": {"control": control, "bottom": dict(end), "top": end, "family": family, "data": {"test": len(right or [])}},
+        "config": {"control": control, "bottom": {**end, "name": bottom}, "top": end, "family": family, "data": {"fingerprint": "d"}},
         "metrics": [{"metric": "penalty", "value": value, "low": low, "high": high, "unit": "points"}],
-        "correct": bits(right) if right is not None else "",
         "paper": {"figure": "x", "scale": "smoke", "protocol": "honest", "line": line, "repeat": repeat},
         "provenance": {},
     }  # fmt: skip
@@ -41,34 +35,30 @@ def test_another_protocol_is_left_out():
     assert Curves([record()], "paper").points("a") == []
 
 
-def test_two_pairs_are_drawn_before_examples():
+def test_several_fits_are_pooled_over_pairs_then_examples():
     generator = np.random.default_rng(0)
-    top = [generator.random(400) < 0.9 for _ in range(2)]
-    stitched = [generator.random(400) < share for share in (0.9, 0.6)]
     rows = []
-    for repeat in (0, 1):
-        value = 100 * (top[repeat].mean() - stitched[repeat].mean())
-        rows.append(record(value=value, repeat=repeat, right=stitched[repeat].tolist(), top=f"t{repeat}"))
-        rows.append(record(f"t{repeat}", control="donor", repeat=repeat, right=top[repeat].tolist(), top=f"t{repeat}"))
+    for repeat, (bottom, top) in enumerate((("s", "t"), ("u", "v"))):
+        right = generator.random(400) < 0.9
+        stitched = right & (generator.random(400) < (0.95, 0.6)[repeat])
+        found = record(repeat=repeat, bottom=bottom, top=top)
+        found["examples"] = pack(100.0 * ~stitched, 100.0 * ~right, np.ones(400), "points")
+        found["metrics"][0]["value"] = 100 * (right.mean() - stitched.mean())
+        rows.append(found)
     (point,) = Curves(rows, "honest").points("a")
-    values = sorted(r["metrics"][0]["value"] for r in rows if r["config"]["control"] == "pair")
+    values = sorted(r["metrics"][0]["value"] for r in rows)
     assert point.seeds == 2
     assert point.value == pytest.approx(sum(values) / 2)
     assert point.low < values[0] + 2  # a draw of one pair twice
     assert point.high > values[1] - 2
 
 
-def test_the_interval_over_pairs_agrees_with_drawing_one_by_one():
-    generator = np.random.default_rng(1)
-    deltas = 100.0 * generator.integers(-1, 2, size=(3, 200))
-    low, high = _hierarchical(deltas)
-    means = []
-    for _ in range(4000):
-        examples = generator.integers(0, 200, 200)
-        pairs = generator.integers(0, 3, 3)
-        means.append(deltas[pairs][:, examples].mean())
-    slow = np.quantile(means, [0.025, 0.975])
-    assert (low, high) == pytest.approx(tuple(slow), abs=1.0)
+def test_other_metrics_get_their_range():
+    rows = [record(value=v, repeat=i, top=f"t{i}") for i, v in enumerate((1.0, 4.0))]
+    for row in rows:
+        row["metrics"][0]["metric"] = "barrier"
+    (point,) = Curves(rows, "honest").points("a", "barrier")
+    assert (point.value, point.low, point.high) == (2.5, 1.0, 4.0)
 
 
 LOW = [(0.3, 1.0, 0.0, 2.0), (0.6, 2.0, 1.0, 3.0)]

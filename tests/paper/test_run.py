@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 
 import pytest
 from tiny import TINY, tiny_job
@@ -64,6 +66,19 @@ def test_the_page_is_made_from_the_records_alone(done, tmp_path):
     assert "honest protocol: **" in text
     index = gallery.write_index(tmp_path).read_text()
     assert f"Not run at this scale: {', '.join(n for n in FIGURES if n != '5')}." in index
+
+
+def test_the_command_draws_again_without_torch(done, tmp_path):
+    out, _, page = done
+    shutil.copy(out / "pages" / "5.parquet", tmp_path)
+    code = (
+        "import sys\nfrom modelstitch.cli import cli\n"
+        f"cli.main(['paper', 'all', '--redraw', {str(tmp_path)!r}], standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert (tmp_path / "5.md").read_bytes() == page.read_bytes()
+    assert (tmp_path / "README.md").read_text().count("| [5](5.md)") == len(figure("5").claims)
 
 
 def test_another_scale_may_not_use_the_folder(done):

@@ -11,7 +11,7 @@ from . import common
 
 
 @click.command()
-@click.argument("figure")
+@click.argument("figures", nargs=-1, required=True, metavar="FIGURE...")
 @click.option("--scale", type=click.Choice(["smoke", "small", "full"]), default="smoke", show_default=True,
               help="smoke: digits, minutes; small: CIFAR-10 on a few cores, hours; full: the paper's size, a GPU.")  # fmt: skip
 @click.option("--data", "data_name", help="digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR.")
@@ -25,10 +25,10 @@ from . import common
 @click.option("--redraw", type=click.Path(path_type=Path, file_okay=False, exists=True),
               help="Only draw and judge again what is in this gallery folder; nothing is trained.")  # fmt: skip
 def paper(
-    figure: str, scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None, device: str,
+    figures: tuple[str, ...], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None, device: str,
     out: Path | None, redraw: Path | None,
 ) -> None:  # fmt: skip
-    """Run a figure of the paper again, with its claims held against the numbers.
+    """Run figures of the paper again, with their claims held against the numbers.
 
     FIGURE is 2a, 2b, 2b-imagenet, 2c, 3a, 3b, 3c, 4, 5, 6, 7, 8, 9, table1, thought, connectivity, matrix, or all.
     Networks and finished cells are kept in --out, so that the same command continues; the pages are in --out/pages.
@@ -37,17 +37,17 @@ def paper(
     from ..paper.catalogue import figure as find
 
     own = OWN_CHECKPOINTS if checkpoints is None and redraw is None else ()
-    names = [name for name in FIGURES if name not in own] if figure == "all" else [figure]
-    figures = [find(name) for name in names]  # a wrong name should not cost a run
+    names = [name for name in FIGURES if name not in own] if "all" in figures else figures
+    chosen = [find(name) for name in names]  # a wrong name should not cost a run
     if redraw is not None:
         from ..paper.gallery import write_index, write_page
 
-        for shown in figures:
-            if figure != "all" or (redraw / f"{shown.name}.parquet").is_file():
+        for shown in chosen:
+            if "all" not in figures or (redraw / f"{shown.name}.parquet").is_file():
                 click.echo(f"Written: {write_page(shown, redraw)}")
         click.echo(f"Written: {write_index(redraw)}")
         return
-    _run(figures, scale, data_name, protocols, checkpoints, device, out or Path(f"runs/paper-{scale}"))
+    _run(chosen, scale, data_name, protocols, checkpoints, device, out or Path(f"runs/paper-{scale}"))
 
 
 def _run(

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..report.frame import Point
+from ..statistics import pool
 from ..study.canonical import Record
-
-DRAWS = 1000
-LEVEL = 0.95
 
 
 class Curves:
     """The curves of one figure under one protocol.
 
-    With one pair behind a curve its interval is the record's own: test examples are drawn anew, paired. With more, pairs are
-    drawn first, then test examples (the same ones for all pairs): the curve's interval then tells how far a further pair may
-    lie, as well as two or three can tell. Metrics that are no mean over examples get the range over pairs.
+    With one fit behind a curve its interval is the record's own: test examples are drawn anew, paired. With more it is that
+    of :func:`modelstitch.statistics.pool`: pairs of networks are drawn first (both directions of one pair together), then
+    fits, then examples. Metrics that are no mean over examples get their range.
 
     Args:
         records: of one figure, as the runner tags them.
@@ -31,11 +27,6 @@ class Curves:
     def __init__(self, records: Iterable[Record], protocol: str) -> None:
         self.protocol = protocol
         self.records = [r for r in records if r["paper"]["protocol"] in ("", protocol)]
-        self._truth = {
-            r["config"]["top"]["fingerprint"]: _bits(r)
-            for r in self.records
-            if r["config"]["control"] == "donor" and r.get("correct")
-        }
 
     @property
     def lines(self) -> list[str]:
@@ -81,8 +72,9 @@ class Curves:
         value = float(np.mean(values))
         if len(members) == 1:
             low, high = metrics[0]["low"], metrics[0]["high"]
-        elif metric == "penalty" and all(self._paired(r) for r in members):
-            low, high = _hierarchical(np.stack([self._deltas(r) for r in members]))
+        elif metric == "penalty" and all("examples" in r for r in members):
+            pooled = pool(members)
+            value, low, high = pooled.value, pooled.low, pooled.high
         else:
             low, high = min(values), max(values)
         sure = low is not None and high is not None
@@ -99,19 +91,6 @@ class Curves:
             seeds=len(members),
         )
 
-    def _paired(self, record: Record) -> bool:
-        return bool(record.get("correct")) and record["config"]["top"]["fingerprint"] in self._truth
-
-    def _deltas(self, record: Record) -> NDArray[np.float64]:
-        """error(stitched) - error(top) of each test example, in points."""
-        return 100.0 * (self._truth[record["config"]["top"]["fingerprint"]] - _bits(record))
-
-
-def _bits(record: Mapping[str, Any]) -> NDArray[np.float64]:
-    size = int(record["config"]["data"]["test"])
-    packed = np.frombuffer(base64.b64decode(record["correct"]), dtype=np.uint8)
-    return np.unpackbits(packed, count=size).astype(np.float64)
-
 
 def _metric(record: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     for metric in record["metrics"]:
@@ -119,17 +98,3 @@ def _metric(record: Mapping[str, Any], name: str) -> dict[str, Any] | None:
             found: dict[str, Any] = metric
             return found
     return None
-
-
-def _hierarchical(deltas: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
-    """Percentile interval of the mean of (pairs, examples): pairs drawn with replacement, then examples, shared."""
-    pairs, examples = deltas.shape
-    generator = np.random.default_rng(seed)
-    # Examples whose differences are equal in all pairs are drawn together: the same distribution, much faster.
-    kinds, counts = np.unique(deltas, axis=1, return_counts=True)
-    drawn = generator.multinomial(examples, counts / examples, size=DRAWS) / examples
-    means = drawn @ kinds.T
-    chosen = generator.integers(0, pairs, size=(DRAWS, pairs))
-    mixed = np.take_along_axis(means, chosen, axis=1).mean(1)
-    low, high = np.quantile(mixed, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

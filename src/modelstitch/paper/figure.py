@@ -77,7 +77,7 @@ class Line:
         bottom, top: the donors of the first repeat; the others turn the seeds.
         paper: the series of the paper's values that belongs beside it.
         stitch_on: which samples the stitcher sees: the top's own, or all; by default what the protocol says.
-        families: by default the protocol's.
+        families: by default the protocol's; ("kernels",) are the scale's convolutions.
         objective: by default the protocol's.
         layers: "matching", "three" (an early, a middle and a late one), "grid" (each of the scale's layers into each), or
             seams in which ``{middle}`` stands for the scale's middle block.

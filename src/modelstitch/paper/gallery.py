@@ -61,25 +61,30 @@ def write_index(folder: Path) -> Path:
         raise StudyError(
             f"There are no records in {folder}: expected files such as 2a.parquet; run `modelstitch paper` first."
         )
-    lines = ["# The paper's figures, run again", ""]
-    first = _read(figure(done[0]), folder)
-    lines += [*_scale_words(first), ""]
-    lines += [
-        "| figure | claim | " + " | ".join(f"{p} protocol" for p in PROTOCOLS) + " |",
-        "|---" * (2 + len(PROTOCOLS)) + "|",
-    ]
+    rows, parted, words = [], [], []
     for name in done:
         shown, records = figure(name), _read(figure(name), folder)
+        words += [line for line in _scale_words(records) if line not in words]
         for claim in shown.claims:
-            words = [_verdict(claim, records, p) for p in PROTOCOLS]
-            lines.append(
-                f"| [{name}]({name}.md): {shown.title} | {claim.text} | "
-                + " | ".join("-" if w is None else f"**{w.word}**" for w in words)
-                + " |"
-            )
+            found = {p: _verdict(claim, records, p) for p in PROTOCOLS}
+            cells = ["-" if v is None else f"**{v.word}**" for v in found.values()]
+            rows.append(_row([f"[{name}]({name}.md): {shown.title}", claim.text, *cells]))
+            known = {p: v for p, v in found.items() if v is not None}
+            if len({v.word for v in known.values()}) > 1:
+                parted += [f"- [{name}]({name}.md): {claim.text}"]
+                parted += [f"  - {p}: **{v.word}**. {plain(v.sentence)}" for p, v in known.items()]
+    lines = ["# The paper's figures, run again", "", *words, ""]
+    lines += [
+        _row(["figure", "claim", *(f"{p} protocol" for p in PROTOCOLS)]),
+        "|---" * (2 + len(PROTOCOLS)) + "|",
+        *rows,
+    ]
     missing = [name for name in FIGURES if name not in done]
     if missing:
         lines += ["", f"Not run at this scale: {', '.join(missing)}."]
+    if parted:
+        lines += ["", "## Where the two protocols part", "", *parted]
+    lines += ["", "## The protocols", "", *(f"- {p.name}: {p.words}" for p in PROTOCOLS.values())]
     lines += [
         "",
         "Every verdict is worked out from the records beside this page: `modelstitch paper all --redraw DIR`.",
@@ -169,9 +174,10 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
         return []
     lines = [f"## Penalties, {name} protocol", "", PROTOCOLS[name].words, ""]
     for layers, body in rows.items():
-        lines += [_row(["curve", "pairs", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
+        lines += [_row(["curve", "fits", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
     lines += [
-        "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several pairs, pairs drawn first.",
+        "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several fits, pairs of networks are "
+        "drawn first (both directions of one pair together), then fits. Fits: how many stand behind each value.",
         "",
     ]
     return lines
@@ -199,7 +205,7 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
             if rows:
                 lines += [f"## {plain(metric)}, by {kind}", ""]
             for layers, body in rows.items():
-                lines += [_row(["", "pairs", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
+                lines += [_row(["", "fits", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
     return lines
 
 

@@ -110,8 +110,9 @@ def _stitched(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Jo
     which = line.stitch_on or protocol.stitch_on
     data = job.workshop.own(top) if which == "top" else job.workshop.data
     spec = fit_spec({**job.scale.fit[protocol.name], "init": protocol.init})
+    families = tuple(f"conv:{k}" for k in job.scale.kernels) if line.families == ("kernels",) else line.families
     axes = Axes(
-        _layers(line, below, above, job.scale), line.families or (protocol.family,), (line.objective or protocol.objective,),
+        _layers(line, below, above, job.scale), families or (protocol.family,), (line.objective or protocol.objective,),
         tuple(dict.fromkeys((*protocol.controls, *line.controls))), (0,), spec, protocol.normalisation,
     )  # fmt: skip
     networks = [below] if below is above else [below, above]
@@ -153,19 +154,17 @@ def _donor(model: Model, job: Job) -> Record:
         return job.store.read(cell)
     same = network.output_shape[-1] == job.workshop.data.n_classes
     metrics: list[dict[str, Any]] = []
-    correct = ""
     if same:
         tally, module = Tally(), network.full().to(job.device)
         with torch.no_grad():
             for batch in job.workshop.data.batches("test", 512):
                 tally.add(module(view_of(network, batch, job.device)), batch.labels, batch.ids, where=network.name)
         outcome = tally.outcome()
-        correct = outcome.packed()
         metrics = [_metric("error", outcome.error, "percent"), _metric("loss", outcome.loss, "nats")]
     card = {} if model.file else job.workshop.donor(model).card
     metrics += [_metric("parameters", float(sum(p.numel() for p in network.module.parameters())), "")]
     record = {
-        "version": 1, "cell": cell, "config": config, "metrics": metrics, "correct": correct, "notes": [],
+        "version": 1, "cell": cell, "config": config, "metrics": metrics, "notes": [],
         "provenance": {**provenance(job.device), "trained_seconds": card.get("seconds"), "net": card.get("net", model.net)},
     }  # fmt: skip
     job.store.write(record)

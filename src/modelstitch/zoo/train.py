@@ -141,10 +141,11 @@ def descend(
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(step)
-        with autocast(recipe.precision, device):
-            loss = loss_of(next(batches))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with _kernels(modules, device):
+            with autocast(recipe.precision, device):
+                loss = loss_of(next(batches))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         if step % _CHECK == 0 or step + 1 == recipe.steps:
             trained.loss = _finite(loss, step, recipe)
@@ -199,6 +200,19 @@ def autocast(precision: str, device: torch.device | str) -> AbstractContextManag
     kind = torch.device(device).type
     able = kind != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16" and able)
+
+
+def _kernels(modules: Sequence[nn.Module], device: torch.device | str) -> AbstractContextManager[Any]:
+    """oneDNN's kernels, but for very narrow convolutions on a CPU.
+
+    With torch 2.15 on a CPU with AVX2 alone, the gradient of a convolution with fewer than 8 channels writes outside its
+    memory, and the process dies some steps later.
+    """
+    parts = (part for module in modules for part in module.modules())
+    narrow = any(isinstance(part, nn.Conv2d) and part.out_channels < 8 for part in parts)
+    wanted = torch.backends.mkldnn.enabled and not (narrow and torch.device(device).type == "cpu")
+    flags: AbstractContextManager[Any] = torch.backends.mkldnn.flags(enabled=wanted)  # type: ignore[no-untyped-call]
+    return flags
 
 
 def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
