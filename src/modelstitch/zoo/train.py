@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -210,9 +210,17 @@ def _kernels(modules: Sequence[nn.Module], device: torch.device | str) -> Abstra
     """
     parts = (part for module in modules for part in module.modules())
     narrow = any(isinstance(part, nn.Conv2d) and part.out_channels < 8 for part in parts)
-    wanted = torch.backends.mkldnn.enabled and not (narrow and torch.device(device).type == "cpu")
-    flags: AbstractContextManager[Any] = torch.backends.mkldnn.flags(enabled=wanted)  # type: ignore[no-untyped-call]
-    return flags
+    return _without_onednn() if narrow and torch.device(device).type == "cpu" else nullcontext()
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
 
 
 def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
