@@ -90,7 +90,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "t5 with a mask": Family(
         hf("T5ForConditionalGeneration", **TEXT, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2), translation,
-        ("encoder.block.0", "encoder.block.1", "encoder"), {"decoder.block.0": "encoder.final_layer_norm"},
+        ("encoder.block.0", "encoder.block.1", "encoder"), {"decoder.block.0": "bypassed by encoder"},
     ),
     "clip, images as data": Family(
         hf("CLIPModel", text_config=TEXT | {"projection_dim": 8}, vision_config=VISION, projection_dim=8), with_images,
@@ -124,8 +124,8 @@ FAMILIES: dict[str, Family] = {
         {"aux1": "", "inception3a.branch1": "bypassed by"},
     ),
     "efficientnet": Family(
-        timm("efficientnet_b0", depth_multiplier=0.3, channel_multiplier=0.3), images(64),
-        ("blocks.0.0", "blocks.3.0", "blocks.6.0", "global_pool"), {"blocks.1.0.se.conv_reduce": "bypassed by"},
+        timm("test_efficientnet"), images(64),
+        ("blocks.0.0", "blocks.2.0", "blocks.4.0", "global_pool"), {"blocks.4.0.se.conv_reduce": "bypassed by"},
     ),
     "vit": Family(
         timm("vit_tiny_patch16_224", img_size=32, embed_dim=24, depth=2), images(32), ("blocks.0", "blocks.1", "norm"),
@@ -133,7 +133,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "deit, distilled": Family(
         timm("deit_tiny_distilled_patch16_224", img_size=32, embed_dim=24, depth=2), images(32),
-        ("blocks.0", "blocks.1", "norm"), {"head": "bypassed by head_dist"},
+        ("blocks.0", "blocks.1", "norm"), {"head": "bypassed by head_d"},
     ),
     "resnet": Family(
         timm("resnet18", layers=(1, 1, 1, 1), channels=(8, 8, 8, 8)), images(64), ("layer1.0", "layer2.0", "layer4.0"),

@@ -12,7 +12,7 @@ IMAGES = ["in place", "unet", "class token", "flatten"]
 TOLERANCE = {torch.bfloat16: 2e-2, torch.float16: 3e-3}
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", [name for name in IMAGES if name != "flatten"])  # a view that eager refuses, too
 @torch.no_grad()
 def test_channels_last(name: str) -> None:
     case = CASES[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ def make(request: Request) -> Made:
     names = ("input_ids", "attention_mask")
     tokenizer = Tokenizer.load(folder) if holds_tokenizer(folder) else None
     view = TokenView(names, task, tokenizer, length)
-    return Made(module, dict(zip(names, (ids, torch.ones_like(ids)))), view, data="input_ids")
+    example = dict(zip(names, (ids, torch.ones_like(ids))))
+    return Made(module, example, view, data="input_ids", renamed=_renamed(module, config))
 
 
 def _module(auto: Any, folder: Path, config: Any, request: Request) -> nn.Module:
@@ -97,6 +98,25 @@ def _module(auto: Any, folder: Path, config: Any, request: Request) -> nn.Module
     return loaded
 
 
+def _renamed(module: Any, config: Any) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
+    """transformers keeps files under the names of earlier versions, and renames tensors as it loads them."""
+
+    def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        try:
+            with _quiet():
+                twin, told = type(module).from_pretrained(
+                    None, config=config, state_dict=dict(state), output_loading_info=True, dtype=torch.float32
+                )
+        except RuntimeError:  # shapes that differ: the caller lists them
+            return state
+        if any(told[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")):
+            return state
+        found: dict[str, Tensor] = twin.state_dict()
+        return found
+
+    return renamed
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No bars and no lists of unused weights while transformers loads: what matters is told in errors."""
@@ -119,7 +139,7 @@ def _image(request: Request, folder: Path, config: Any, module: Any, task: str) 
     view = _image_view(folder, size, channels)
     example = torch.zeros(2, channels, size, size)
     if task == "image-classification":
-        return Made(module, example, view)
+        return Made(module, example, view, renamed=_renamed(module, config))
     prompt = request.options.pop("prompt", None)
     if not hasattr(module, "vision_model") or not hasattr(module, "get_text_features"):
         raise SourceError(
@@ -139,7 +159,7 @@ def _image(request: Request, folder: Path, config: Any, module: Any, task: str) 
 
         return HFTower(module, zero_shot(embed, request.class_names, prompt, module.logit_scale.exp(), request.spec))
 
-    return Made(HFTower(module), example, view, whole=module, finish=finish)
+    return Made(HFTower(module), example, view, whole=module, finish=finish, renamed=_renamed(module, config))
 
 
 def _image_view(folder: Path, side: int, channels: int) -> ImageView:

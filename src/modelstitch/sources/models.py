@@ -71,7 +71,8 @@ def load(
         raise SourceError(f"The options {', '.join(request.options)} of {spec!r} are unknown.")
     title = name or request.path.rstrip("/").split("/")[-1].partition("?")[0]
     if weights is not None:
-        load_weights(made.whole if made.whole is not None else made.module, weights, name=title)
+        whole = made.whole if made.whole is not None else made.module
+        load_weights(whole, weights, name=title, renamed=made.renamed)
     example = _to_meta(made.example) if meta else made.example
     module = made.module if made.finish is None else made.finish()
     return Network(

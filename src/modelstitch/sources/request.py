@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Made:
 
     ``whole`` is what a weights file may describe instead of the module; ``finish`` makes the module that is traced once the
     weights are in (a zero-shot head depends on them); ``trained_on`` tells how many fit samples, the first ones, it was
-    trained on.
+    trained on; ``renamed`` gives the tensors of a weights file their names in the module.
     """
 
     module: nn.Module
@@ -45,6 +45,7 @@ class Made:
     whole: nn.Module | None = None
     trained_on: int | None = None
     finish: Callable[[], nn.Module] | None = None
+    renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,20 @@ _SLACK = 64 * 2**20  # bytes: room for names, and for the small print of a check
 _COPIES = 16  # a checkpoint may hold optimiser states and averages beside the weights, in double precision
 
 
-def load_weights(module: nn.Module, path: str | Path, *, name: str) -> None:
+State = dict[str, Tensor]
+
+
+def load_weights(
+    module: nn.Module, path: str | Path, *, name: str, renamed: Callable[[State], State] | None = None
+) -> None:
     """Read a weights file into ``module``, in place, every name checked first.
 
     ``.safetensors``, or any file of ``torch.save`` (``.pt``, ``.pth``, ``.bin``, ``.ckpt``): a state dict, bare or
     nested under a usual key, with or without the prefixes of DataParallel and of compiled modules.
+
+    Args:
+        name: what errors call the model.
+        renamed: gives tensors the names of today where the file has those of another version of the library.
 
     Raises:
         SourceError: if the file cannot be read, wants to run code, unpacks to more than it should, or does not fit.
@@ -33,6 +42,9 @@ def load_weights(module: nn.Module, path: str | Path, *, name: str) -> None:
     size = sum(t.numel() * t.element_size() for t in own.values() if isinstance(t, Tensor))
     state = _bare(read_weights(path, limit=_COPIES * size + _SLACK), own)
     complaint = _mismatch(own, state)
+    if complaint and renamed is not None:
+        state = renamed(state)
+        complaint = _mismatch(own, state)
     if complaint:
         raise SourceError(
             f"The weights {Path(path).name!r} do not fit {name}: {complaint}; check the name or classes=."
