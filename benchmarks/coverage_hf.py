@@ -81,6 +81,8 @@ TOWERS: dict[str, Any] = {
 }  # fmt: skip
 
 REFUSED = {
+    "SwinForImageClassification": ("num_attention_heads", "num_hidden_layers", "hidden_size"),
+    "Swinv2ForImageClassification": ("num_attention_heads", "num_hidden_layers", "hidden_size"),
     "XLNetForSequenceClassification": ("max_position_embeddings",),
     "FunnelForSequenceClassification": ("num_hidden_layers",),
 }
@@ -102,7 +104,7 @@ HF: list[Spec] = [
     ("ModernBertForSequenceClassification", vary(TEXT, global_attn_every_n_layers=2, local_attention=4, cls_token_id=1, sep_token_id=2), text),
     ("RoFormerForSequenceClassification", vary(TEXT, embedding_size=32), text),
     ("XLNetForSequenceClassification", vary(TEXT, d_model=32, n_layer=2, n_head=4, d_inner=64), text),
-    ("NystromformerForSequenceClassification", vary(TEXT, num_landmarks=4, segment_means_seq_len=LENGTH, conv_kernel_size=3), text),
+    ("NystromformerForSequenceClassification", vary(TEXT, num_landmarks=LENGTH, segment_means_seq_len=LENGTH, conv_kernel_size=3), text),
     ("BigBirdForSequenceClassification", vary(TEXT, attention_type="original_full"), text),
     ("FunnelForSequenceClassification", vary(TEXT, block_sizes=[1, 1], d_model=32, n_head=4, d_head=8, d_inner=64, num_decoder_layers=1), text),
     ("GPT2LMHeadModel", vary(TEXT, n_embd=32, n_layer=2, n_head=4, n_positions=64), text),
@@ -147,7 +149,7 @@ HF: list[Spec] = [
     ("PoolFormerForImageClassification", {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}, images(64)),
     ("PvtV2ForImageClassification", {"image_size": 64, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 3, 4]}, images(64)),
     ("SegformerForImageClassification", {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 3, 4]}, images(64)),
-    ("CvtForImageClassification", {"embed_dim": [8, 16, 32], "num_heads": [1, 2, 4], "depth": [1, 1, 2]}, images(64)),
+    ("CvtForImageClassification", {"embed_dim": [8, 16, 32], "num_heads": [1, 2, 4], "depth": [1, 2, 3]}, images(64)),
     ("FocalNetForImageClassification", vary(VISION, patch_size=2, embed_dim=16, hidden_sizes=[16, 32], depths=[2, 2], focal_levels=[1, 1], focal_windows=[3, 3]), images()),
     ("YolosForObjectDetection", vary(VISION, image_size=[32, 32], num_detection_tokens=5), images()),
     ("Wav2Vec2ForCTC", AUDIO, waves),
