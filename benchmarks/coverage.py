@@ -114,6 +114,10 @@ def measure(entry: Entry) -> dict[str, Any]:
         return record | {"cause": f"not built: {type(error).__name__}: {first_line(error)}"}
     module = module.eval().requires_grad_(False)
     record["parameters"] = sum(p.numel() for p in module.parameters())
+    try:
+        run_once(module, inputs(CHECK))  # some fill buffers of theirs in their first forward
+    except Exception as error:
+        return record | {"cause": f"does not run by itself: {type(error).__name__}: {first_line(error)}"}
     before = fingerprint(module)
     example, other = inputs(EXAMPLE), inputs(CHECK)
     start = time.process_time()
@@ -134,6 +138,14 @@ def measure(entry: Entry) -> dict[str, Any]:
     record["seconds"] = time.process_time() - started
     record["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return record
+
+
+@torch.no_grad()
+def run_once(module: nn.Module, inputs: Any) -> None:
+    if isinstance(inputs, dict):
+        module(**inputs)
+    else:
+        module(*inputs) if isinstance(inputs, tuple) else module(inputs)
 
 
 @torch.no_grad()
