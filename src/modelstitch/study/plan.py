@@ -34,6 +34,7 @@ class Donor:
     blocks: tuple[Place, ...]
     cuts: tuple[Place, ...]
     budget: int | None = None  # it was trained on the first so many fit samples; None: all, or unknown
+    view: str = ""  # how it sees a sample; empty where it sees it as the data give it
 
     def place(self, layer: str) -> Place:
         """The exact cut of that name.
@@ -212,9 +213,11 @@ def _cell(
             "layer": b.layer,
             "depth": b.depth,
             "index": b.index,
+            **({"view": bottom.view} if bottom.view and not noise else {}),
         },
         "top": {
             "name": top.name, "fingerprint": top.fingerprint, "layer": t.layer, "depth": t.depth, "index": t.index,
+            **({"view": top.view} if top.view else {}),
         },
         "family": family,
         "objective": objective,

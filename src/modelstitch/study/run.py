@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -35,7 +36,18 @@ def describe_donor(network: Network) -> Donor:
         tuple(place(name) for name in network.blocks),
         tuple(place(name) for name in order),
         network.trained_on,
+        _stated(network.view),
     )
+
+
+def _stated(view: Any) -> str:
+    """A view in words that are the same in every run: its name and the plain values that it holds."""
+    if view is None:
+        return ""
+    name = getattr(view, "__qualname__", type(view).__qualname__)
+    held = {f.name: getattr(view, f.name) for f in fields(view)} if is_dataclass(view) else {}
+    plain = {key: value for key, value in held.items() if isinstance(value, int | float | str | tuple)}
+    return f"{name} {plain}" if plain else name
 
 
 def data_config(data: Data, second: Data | None = None) -> dict[str, Any]:
