@@ -133,7 +133,8 @@ def measure(entry: Entry) -> dict[str, Any]:
         "cuts": len(net.cuts),
         "visited": len(net.blocks),
     }
-    record |= check_cuts(net, other) | block_outputs(net, module)
+    refused = [layer for layer in net.layers.values() if not layer.exact]
+    record |= check_cuts(net, other) | {"why": f"{refused[0].name}: {refused[0].why}" if refused else ""}
     record["unchanged"] = fingerprint(module) == before
     record["seconds"] = time.process_time() - started
     record["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -195,35 +196,6 @@ def chosen(net: Network, inputs: Any) -> torch.Tensor:
     return choose_output(result, net.output_name)[1]
 
 
-def block_outputs(net: Network, module: nn.Module) -> dict[str, Any]:
-    """How many of the network's repeated blocks end in an exact cut, and why the first other one does not."""
-    names = [name for name in repeated_blocks(module) if name in net._alias]
-    refused = [net.layer(name) for name in names if not net.layer(name).exact]
-    return {"blocks": len(names), "blocks_cut": len(names) - len(refused), "why": refused[0].why if refused else ""}
-
-
-def repeated_blocks(module: nn.Module) -> list[str]:
-    """The innermost members of sequences that hold several things made of parts: what papers call blocks."""
-    found = []
-    for name, parent in module.named_modules():
-        members = blocks_of(parent)
-        if len(members) > 1:
-            inner = {key for key, child in members.items() if any(len(blocks_of(m)) > 1 for m in child.modules())}
-            found += [f"{name}.{key}" if name else key for key in members if key not in inner]
-    return found
-
-
-def blocks_of(parent: nn.Module) -> dict[str, nn.Module]:
-    if not isinstance(parent, (nn.Sequential, nn.ModuleList)):
-        return {}
-    return {key: child for key, child in parent.named_children() if is_block(child)}
-
-
-def is_block(module: nn.Module) -> bool:
-    parametric = [child for child in module.children() if any(True for _ in child.parameters())]
-    return len(parametric) > 1 and not isinstance(module, (nn.Sequential, nn.ModuleList))
-
-
 def same(a: torch.Tensor, b: torch.Tensor) -> bool:
     equal = a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
     return equal or (a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all()))
@@ -242,8 +214,8 @@ def line(record: dict[str, Any]) -> str:
         return f"{record['name']}: NOT TRACED: {record['cause']}"
     bad = f"  WRONG {len(record['wrong'])}: {record['cause']}" if record["wrong"] else ""
     return (
-        f"{record['name']}: {record['layers']} layers, {record['cuts']} cuts, blocks "
-        f"{record['blocks_cut']}/{record['blocks']}, trace {record['trace_seconds']:.1f} s, {record['seconds']:.0f} s"
+        f"{record['name']}: {record['layers']} layers, {record['cuts']} cuts, "
+        f"trace {record['trace_seconds']:.1f} s, {record['seconds']:.0f} s"
         f"{'' if record['unchanged'] else '  CHANGED'}{'' if record['finite'] else '  NOT FINITE'}{bad}"
     )
 

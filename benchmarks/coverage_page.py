@@ -19,7 +19,6 @@ Which architectures are traced and cut exactly, measured: random weights, float3
 - **cuts**: the listed exact cuts. Each is checked on another batch size (3) than the traced example (2): the segment from
   every cut to the next gives the next one's value, and the last one the output of the eager module, bit for bit; by
   induction that is `top(bottom(x))`. At four cuts spread over the depth `top(bottom(x))` itself is run too.
-- **blocks**: of the repeated blocks of the architecture, how many end in an exact cut.
 - **unchanged**: the hash over parameters and buffers is the same afterwards.
 - **seconds**: processor seconds of tracing, and of everything (building, tracing, checking).
 
@@ -42,8 +41,7 @@ def summary(records: list[Record]) -> str:
     seconds = sorted(r["trace_seconds"] for r in traced)
     return (
         f"{len(traced)} of {len(records)} models traced; {cuts:,} exact cuts listed, {wrong} of them not exact; "
-        f"{sum(r['unchanged'] for r in traced)} of {len(traced)} unchanged by hash; blocks that end in an exact cut: "
-        f"{sum(r['blocks_cut'] for r in traced):,} of {sum(r['blocks'] for r in traced):,}; tracing takes "
+        f"{sum(r['unchanged'] for r in traced)} of {len(traced)} unchanged by hash; tracing takes "
         f"{statistics.median(seconds):.1f} s in the median, {seconds[-1]:.1f} s at worst"
     )
 
@@ -75,16 +73,16 @@ def write_page(path: Path, table: list[Record], missing: int, strangers: list[Re
 
 def rows_of(records: list[Record]) -> list[str]:
     """A Markdown table: what holds, and the cause of what does not."""
-    rows = ["| model | traced | layers | cuts | not exact | blocks | unchanged | trace s | all s | remark |"]
-    rows.append("|---|---|--:|--:|--:|--:|---|--:|--:|---|")
+    rows = ["| model | traced | layers | cuts | not exact | unchanged | trace s | all s | remark |"]
+    rows.append("|---|---|--:|--:|--:|---|--:|--:|---|")
     for r in records:
         name = r["name"].partition(":")[2]
         if not r["traced"]:
-            rows.append(f"| {name} | **no** | | | | | | | | {clean(r['cause'])} |")
+            rows.append(f"| {name} | **no** | | | | | | | {clean(r['cause'])} |")
             continue
-        remark = r["cause"] or (f"a block is {r['why']}" if r["why"] else "")
+        remark = r["cause"] or (f"for example {r['why']}" if r["why"] else "")
         rows.append(
-            f"| {name} | yes | {r['layers']} | {r['cuts']} | {len(r['wrong'])} | {r['blocks_cut']}/{r['blocks']} | "
+            f"| {name} | yes | {r['layers']} | {r['cuts']} | {len(r['wrong'])} | "
             f"{'yes' if r['unchanged'] else '**no**'} | {r['trace_seconds']:.1f} | {r['seconds']:.0f} | {clean(remark)} |"
         )
     return rows

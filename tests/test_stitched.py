@@ -111,7 +111,7 @@ def test_a_folded_map_is_the_same_function(nets, below, above, family, bias, int
     (("padded", "padded"), "1", "1", "affine", ("conv2d of '2' pads with zeros and the map has a bias",)),
     (("grouped", "grouped"), "1", "1", "affine", ("conv2d of '2' has 2 groups",)),
     (("flat", "flat"), "1", "1", "affine", ("linear of '3' reads 216 values, the map gives 6 channels",)),
-    (("small", "tokens"), "block3", "embed", "affine", ("view stands between the map and the next layer",)),
+    (("small", "tokens"), "block3", "embed", "affine", ("stands between the map and the next layer",)),
     (("small", "small"), "block3", "block3", "mlp:4", ("family 'mlp:4'", "is not one affine map")),
     (("small", "small"), "block3", "block3", "conv:3", ("family 'conv:3'", "is not one affine map")),
 ])  # fmt: skip
