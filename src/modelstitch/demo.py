@@ -6,17 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .network import Network
 from .sources.data import Data, load_data
 from .zoo.donors import Donor, DonorSpec, donor
 from .zoo.selfsup import SIMCLR_DIGITS
 from .zoo.train import SHORT_DIGITS
 
-NET = "small-resnet?width=32"
+NET = "small-resnet?width=24"
 CONTROLS = ("self", "random", "identity", "class-noise")
-FIT: dict[str, Any] = {"steps": 80, "eval_every": 20}
+FIT: dict[str, Any] = {"steps": 30, "eval_every": 10, "learning_rate": 2e-2}
 Tell = Callable[[str, int, int], None]
 
 
@@ -41,9 +39,10 @@ def make_donors(out: Path, *, seed: int, tell: Tell | None = None) -> tuple[Data
                 tell(f"train {name}", done, total)
 
         donors.append(donor(spec, data, out / "donors", progress=heard))
-    example = torch.zeros(2, 1, 8, 8)
-    networks = [Network(d.module, example, spec.name) for d, spec in zip(donors, donor_specs(seed))]
-    return data, donors, networks
+    example = next(data.batches("val", 2)).inputs
+    first = Network(donors[0].module, example, donors[0].name)
+    # One architecture: traced once, and used again with the other weights.
+    return data, donors, [first, *(first.replaced(d.module, d.name) for d in donors[1:])]
 
 
 PAIRS = (("seed A", "seed B"), ("seed B", "seed A"), ("SimCLR", "seed A"), ("seed A", "SimCLR"))
