@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from coverage_blocks import blocks_cut
 from coverage_models import STRANGERS, TABLE, Entry
 from coverage_page import summary, write_page
 from torch import nn
@@ -131,10 +132,10 @@ def measure(entry: Entry) -> dict[str, Any]:
         "nodes": len(net._trace.graph.nodes),
         "layers": len(net.layers),
         "cuts": len(net.cuts),
-        "visited": len(net.blocks),
     }
-    refused = [layer for layer in net.layers.values() if not layer.exact]
-    record |= check_cuts(net, other) | {"why": f"{refused[0].name}: {refused[0].why}" if refused else ""}
+    record["blocks"], whole, record["why"] = blocks_cut(net)
+    record["blocks_cut"] = record["blocks"] - len(whole)
+    record |= check_cuts(net, other)
     record["unchanged"] = fingerprint(module) == before
     record["seconds"] = time.process_time() - started
     record["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -214,7 +215,7 @@ def line(record: dict[str, Any]) -> str:
         return f"{record['name']}: NOT TRACED: {record['cause']}"
     bad = f"  WRONG {len(record['wrong'])}: {record['cause']}" if record["wrong"] else ""
     return (
-        f"{record['name']}: {record['layers']} layers, {record['cuts']} cuts, "
+        f"{record['name']}: {record['layers']} layers, {record['cuts']} cuts, {record['blocks_cut']}/{record['blocks']} blocks, "
         f"trace {record['trace_seconds']:.1f} s, {record['seconds']:.0f} s"
         f"{'' if record['unchanged'] else '  CHANGED'}{'' if record['finite'] else '  NOT FINITE'}{bad}"
     )

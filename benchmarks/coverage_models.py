@@ -46,8 +46,7 @@ def shallow(name: str) -> dict[str, Any]:
                 size = sum(p.numel() for p in module.parameters())
             except Exception:  # whatever a constructor says to a word it does not know
                 continue
-            if size < whole:
-                return options
+            return options if size < whole else {}  # accepted and no smaller: it is as shallow as it gets
     return {}
 
 

@@ -19,6 +19,8 @@ Which architectures are traced and cut exactly, measured: random weights, float3
 - **cuts**: the listed exact cuts. Each is checked on another batch size (3) than the traced example (2): the segment from
   every cut to the next gives the next one's value, and the last one the output of the eager module, bit for bit; by
   induction that is `top(bottom(x))`. At four cuts spread over the depth `top(bottom(x))` itself is run too.
+- **blocks**: of the innermost repeated parts with two or more layers with weights, how many have an exact cut at their end or
+  inside. Where one has none, the remark says what bypasses the first such block.
 - **unchanged**: the hash over parameters and buffers is the same afterwards.
 - **seconds**: processor seconds of tracing, and of everything (building, tracing, checking).
 
@@ -41,6 +43,7 @@ def summary(records: list[Record]) -> str:
     seconds = sorted(r["trace_seconds"] for r in traced)
     return (
         f"{len(traced)} of {len(records)} models traced; {cuts:,} exact cuts listed, {wrong} of them not exact; "
+        f"{sum(r['blocks_cut'] == r['blocks'] for r in traced)} have a cut at every block; "
         f"{sum(r['unchanged'] for r in traced)} of {len(traced)} unchanged by hash; tracing takes "
         f"{statistics.median(seconds):.1f} s in the median, {seconds[-1]:.1f} s at worst"
     )
@@ -73,16 +76,16 @@ def write_page(path: Path, table: list[Record], missing: int, strangers: list[Re
 
 def rows_of(records: list[Record]) -> list[str]:
     """A Markdown table: what holds, and the cause of what does not."""
-    rows = ["| model | traced | layers | cuts | not exact | unchanged | trace s | all s | remark |"]
-    rows.append("|---|---|--:|--:|--:|---|--:|--:|---|")
+    rows = ["| model | traced | layers | cuts | blocks | not exact | unchanged | trace s | all s | remark |"]
+    rows.append("|---|---|--:|--:|--:|--:|---|--:|--:|---|")
     for r in records:
         name = r["name"].partition(":")[2]
         if not r["traced"]:
-            rows.append(f"| {name} | **no** | | | | | | | {clean(r['cause'])} |")
+            rows.append(f"| {name} | **no** | | | | | | | | {clean(r['cause'])} |")
             continue
-        remark = r["cause"] or (f"for example {r['why']}" if r["why"] else "")
+        remark = r["cause"] or r["why"]
         rows.append(
-            f"| {name} | yes | {r['layers']} | {r['cuts']} | {len(r['wrong'])} | "
+            f"| {name} | yes | {r['layers']} | {r['cuts']} | {r['blocks_cut']} of {r['blocks']} | {len(r['wrong'])} | "
             f"{'yes' if r['unchanged'] else '**no**'} | {r['trace_seconds']:.1f} | {r['seconds']:.0f} | {clean(remark)} |"
         )
     return rows

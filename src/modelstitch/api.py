@@ -18,7 +18,7 @@ from .sources.token_view import check_text
 from .stitched import Stitched
 from .study.canonical import Record
 from .study.plan import Axes, plan
-from .study.run import budget, data_config, describe_donor, pick_device, run
+from .study.run import budget, check_controls, data_config, describe_donor, pick_device, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
 
@@ -170,8 +170,7 @@ def compare_many(
     unknown = [c for c in controls if c not in OFFERED]
     if unknown:
         raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(OFFERED)}.")
-    if sequences and any(c.startswith("class-noise") for c in controls):
-        raise StitchError("The class-noise control needs one class label per sample: leave it out for sequences.")
+    check_controls(controls, data)
     others = dict(other_seeds or {})
     samples = _numbers(fit)
     objectives, losses = _objectives(objective)

@@ -106,6 +106,10 @@ FAMILIES: dict[str, Family] = {
         hf("LlamaForCausalLM", **TEXT, num_key_value_heads=1), text, ("model.layers.0", "model.layers.1", "model.norm"),
         {"model.layers.0.self_attn": "bypassed by model.embed_tokens"},
     ),
+    "beit, masked only when exported": Family(
+        hf("BeitForImageClassification", **VISION, use_relative_position_bias=True), images(16),
+        ("beit.layers.0", "beit.layers.1", "beit.pooler"),
+    ),
     "swin": Family(
         timm("swin_tiny_patch4_window7_224", img_size=56, embed_dim=12, depths=(2, 2), num_heads=(2, 2)), images(56),
         ("layers.0.blocks.0", "layers.0.blocks.1", "layers.1.downsample", "layers.1.blocks.1"),

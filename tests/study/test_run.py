@@ -1,12 +1,14 @@
 """What a study knows of its networks."""
 
+import pytest
 import torch
 
 from modelstitch import Network
+from modelstitch.errors import DataError
 from modelstitch.fit.options import FitSpec
 from modelstitch.sources.image_view import ImageView
 from modelstitch.study.plan import Axes, plan
-from modelstitch.study.run import data_config, describe_donor
+from modelstitch.study.run import check_controls, data_config, describe_donor
 
 AXES = Axes(("block1 -> block1",), ("affine",), ("task",), (), (0,), FitSpec())
 
@@ -28,3 +30,13 @@ def test_another_view_of_the_same_weights_is_another_cell(modules, digits):
     assert cells(ImageView((8, 8), (0.0,), (1.0,))) == small
     assert not plain & small
     assert not small & large
+
+
+def test_class_noise_is_refused_before_anything_runs_where_a_label_is_a_sequence():
+    class Labels:
+        def labels(self, split):
+            return torch.zeros(4, 5)
+
+    check_controls(("random", "self"), Labels())
+    with pytest.raises(DataError, match=r"needs one class label per sample: leave it out for sequences\."):
+        check_controls(("self", "class-noise-strong"), Labels())

@@ -104,8 +104,8 @@ def network(spec: str, weights: Path | None, data: Data, name: str | None = None
     return load_for(data, spec, weights=weights, name=name)
 
 
-def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table to standard output; plain text where it is no terminal."""
+def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = "", *, words: Sequence[str] = ()) -> None:
+    """Print a table to standard output; plain text where it is no terminal. The columns in ``words`` hold sentences."""
     import sys
 
     from rich.console import Console
@@ -114,7 +114,7 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
 
     drawn = Table(title=title or None, title_justify="left")
     for at, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if at == 0 else "right", overflow="fold")
+        drawn.add_column(column, justify="left" if at == 0 or column in words else "right", overflow="fold")
     for row in body:
         drawn.add_row(*(Text(cell) for cell in row))
     width = None if sys.stdout.isatty() else 160

@@ -51,7 +51,7 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool, im
         ]
         for layer in shown
     ]
-    common.table(["layer", "shape", "kind", "parameters below", "depth", "cut"], rows, net.name)
+    common.table(["layer", "shape", "kind", "parameters below", "depth", "cut"], rows, net.name, words=["cut"])
     exact = len(net.cuts)
     click.echo(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
     if not everything and exact < len(net.layers):

@@ -23,6 +23,7 @@ from ..errors import NetworkError, TraceError
 from .clean import clean
 from .functional import functional
 from .inputs import InputForm, repeat_batch
+from .masks import masks_as_run
 from .outputs import choose_output, first_tensor
 from .separators import ancestors
 from .twin import first_line, kind_of, make_twin
@@ -86,7 +87,7 @@ def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None,
     batch_size = leaves[form.data].shape[0]
     dynamic = [{0: torch.export.Dim.AUTO} if t.ndim and t.shape[0] == batch_size else {} for t in tensors]
     try:
-        with warnings.catch_warnings(), _rng_kept(), _quiet(), torch.no_grad():
+        with warnings.catch_warnings(), _rng_kept(), _quiet(), masks_as_run(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
             program = functional(program)

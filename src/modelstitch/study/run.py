@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import StudyError
+from ..errors import DataError, StudyError
 from ..fit.normalisation import POLICIES
 from ..fit.objectives import Loss
 from ..fit.sweep import MEMORY, Watch
@@ -17,7 +17,7 @@ from ..sources.data import Data
 from ..sources.token_view import check_text
 from .canonical import Record
 from .engines import local
-from .plan import Axes, Cell, Donor, Place, plan
+from .plan import NOISY, Axes, Cell, Donor, Place, plan
 from .store import Store
 from .sweep import Bench, Tell
 
@@ -80,6 +80,7 @@ def run(
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
+        DataError: if the networks or the controls do not fit the data.
     """
     named = {network.name: network for network in networks}
     if len(named) < len(networks):
@@ -89,6 +90,7 @@ def run(
             f"The normalisation policy {axes.normalisation!r} is unknown: expected one of {', '.join(POLICIES)}."
         )
     check_text(list(named.values()), data)
+    check_controls(axes.controls, data)
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
@@ -100,6 +102,16 @@ def run(
                 "do not train or move it meanwhile."
             )
     return found
+
+
+def check_controls(controls: Sequence[str], data: Data) -> None:
+    """Refuse controls that the labels cannot serve.
+
+    Raises:
+        DataError: class noise where a label is a sequence.
+    """
+    if any(control in NOISY for control in controls) and data.labels("val").ndim > 1:
+        raise DataError("The class-noise control needs one class label per sample: leave it out for sequences.")
 
 
 def run_cells(cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell: Tell | None = None) -> list[Record]:
