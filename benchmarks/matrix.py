@@ -1,4 +1,4 @@
-"""The evaluated sender x receiver matrix against ``stitch`` with match, pair by pair: time, and equal numbers.
+"""The evaluated sender x receiver matrix against ``stitch`` with match, pair by pair: time, and equal numbers and answers.
 
 python benchmarks/matrix.py
 """
@@ -12,6 +12,8 @@ from side_by_side import head, ratios, side_by_side, table, write
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
+from modelstitch.crossing_evaluate import Judged
+from modelstitch.stitched import Stitched
 from modelstitch.zoo.nets import build
 
 
@@ -28,26 +30,33 @@ def main() -> None:
     one, two = (ms.Network(build("resnet20", seed=s).eval(), images[:2], n) for s, n in ((0, "one"), (1, "two")))
     step = max(1, len(one.blocks) // chosen.layers)
     below, above = one.blocks[::step][: chosen.layers], two.blocks[::step][: chosen.layers]
-    metrics: dict[str, dict[tuple[str, str], float]] = {}
+    judged: dict[tuple[str, str], Judged] = {}
+    stitches: dict[tuple[str, str], Stitched] = {}
 
     def together() -> None:
         found = ms.matrix(one, two, data, layers=(below, above), batch_size=128)
-        metrics["matrix"] = {(e.bottom_layer, e.top_layer): e.judged.relative_mse for e in found.entries}
+        judged.update({(e.bottom_layer, e.top_layer): e.judged for e in found.entries})
 
     def apart() -> None:
         for b in below:
             for t in above:
-                own = ms.stitch(one, two, (b, t), data, objective="match", batch_size=128, device="cpu")
-                metrics.setdefault("stitch", {})[b, t] = own.metrics["relative_mse"]
+                stitches[b, t] = ms.stitch(one, two, (b, t), data, objective="match", batch_size=128, device="cpu")
 
     times = side_by_side({"matrix": together, "stitch, pair by pair": apart}, chosen.rounds)
-    worst = max(abs(metrics["matrix"][pair] - value) / max(1.0, value) for pair, value in metrics["stitch"].items())
+    errors = {pair: own.metrics["relative_mse"] for pair, own in stitches.items()}
+    worst = max(abs(judged[pair].relative_mse - value) / max(1.0, value) for pair, value in errors.items())
+    with torch.no_grad():
+        answers = {
+            pair: torch.cat([own(x).argmax(1) for x in images[cuts[2]].split(128)]) for pair, own in stitches.items()
+        }
+    other = sum(int((judged[pair].outcome.predictions != answer).sum()) for pair, answer in answers.items())
     write(
         "benchmark-matrix", "The evaluated matrix beside stitching pair by pair",
         [f"Two ResNet-20s, {len(below)} x {len(above)} block cuts, affine, match, {chosen.examples} fit and {chosen.examples} "
          f"test examples, {chosen.rounds} rounds, fits and evaluation included.",
          table(head("matrix"), ratios(times, "matrix")),
-         f"Largest relative difference of the held-out squared error between the two ways: {worst:.1e}."],
+         f"Largest relative difference of the held-out squared error between the two ways: {worst:.1e}. Predictions "
+         f"that differ: {other} of {len(answers) * chosen.examples}."],
     )  # fmt: skip
 
 
