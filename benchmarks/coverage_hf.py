@@ -187,7 +187,7 @@ STRANGER_HF: list[Spec] = [
     ("GptOssForCausalLM", vary(CAUSAL, num_local_experts=4, num_experts_per_tok=2, sliding_window=8), text),
     ("LongT5ForConditionalGeneration", T5, to_text),
     ("MBartForConditionalGeneration", SEQ2SEQ, to_text),
-    ("HieraForImageClassification", {"image_size": [64, 64], "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "masked_unit_size": [4, 4]}, images(64)),
+    ("HieraForImageClassification", {"image_size": [64, 64], "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "masked_unit_size": [8, 8]}, images(64)),
     ("MobileViTV2ForImageClassification", {"image_size": 64, "width_multiplier": 0.25}, images(64)),
     ("BitForImageClassification", {"embedding_size": 16, "hidden_sizes": [32, 64], "depths": [1, 1], "num_groups": 2, "layer_type": "preactivation"}, images()),
     ("ViTMSNForImageClassification", VISION, images()),

@@ -20,7 +20,8 @@ Which architectures are traced and cut exactly, measured: random weights, float3
   every cut to the next gives the next one's value, and the last one the output of the eager module, bit for bit; by
   induction that is `top(bottom(x))`. At four cuts spread over the depth `top(bottom(x))` itself is run too.
 - **blocks**: of the innermost repeated parts with two or more layers with weights, how many have an exact cut at their end or
-  inside. Where one has none, the remark says what bypasses the first such block.
+  inside. Where one has none, the remark says what bypasses the first such block: in encoder-decoders, dense and branching
+  networks. The rule also takes the repeated units inside the blocks of a few (GhostNet, Xception) for blocks.
 - **unchanged**: the hash over parameters and buffers is the same afterwards.
 - **seconds**: processor seconds of tracing, and of everything (building, tracing, checking).
 
