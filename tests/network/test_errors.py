@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from modelstitch.errors import InexactCutError, NetworkError, TraceError, UnknownLayerError
 from modelstitch.network import Network
-from network.cases import Named, Positions, chain, residual, vectors
+from network.cases import chain, vectors
+from network.shapes import Named, Positions, residual
 
 
 class Forward(nn.Module):

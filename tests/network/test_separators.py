@@ -9,7 +9,8 @@ from torch import Tensor, fx
 
 from modelstitch.network import Network
 from modelstitch.network.separators import find_flow
-from network.cases import RawInput, TwoEmbeddings, ids, vectors
+from network.cases import ids, vectors
+from network.shapes import RawInput, TwoEmbeddings
 
 
 @st.composite

@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from modelstitch.errors import NetworkError
 from modelstitch.network import Network, fingerprint
-from network.cases import CASES, InPlace, Residual, chain, images, vectors
+from network.cases import CASES, chain, images, vectors
+from network.shapes import InPlace, Residual
 
 
 def state(module: nn.Module) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Layer-wise linear CKA of two networks, minibatches of 128, against the bare forward passes and against other packages.
 
-uv run --with pytorch-cka --with torch_cka python benchmarks/cka.py
+uv run --with pytorch-cka --with torch_cka python benchmarks/cka_layers.py
+
+It is not named cka.py, which would hide the package of that name.
 """
 
 from __future__ import annotations
