@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "modelstitch"
 
 # Lower rooms first. A room may import its own rank and below.
 RANKS = [
-    {"errors", "notation", "memory", "bars"},
+    {"errors", "notation", "memory", "bars", "chance", "threads"},
     {"network"},
     {"sources"},
     {"moments", "moments_grid", "moments_null", "moments_spread"},

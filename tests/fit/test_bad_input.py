@@ -120,7 +120,7 @@ def test_a_top_that_gives_features_is_noticed(modules, digits):
     top = Network(headless(modules), torch.zeros(2, 1, 8, 8), "features")
     assert top.output_shape == (16,)  # wide enough for ten labels: no shape gives it away
     s = stitch(top, top, "block2", digits, objective="match", device="cpu")
-    (note,) = [n for n in s.record["notes"] if "no better than chance" in n]
+    (note,) = [n for n in s.record["notes"] if "hardly better than chance" in n]
     assert "put a fitted linear head on it" in note
 
 
@@ -164,4 +164,4 @@ def test_an_untrained_narrow_top_is_noted_too(digits):
         net = Network(Small(4).eval(), torch.zeros(2, 1, 8, 8), "untrained")
     s = stitch(net, net, "block1", digits, family="identity", objective="match", device="cpu")
     assert s.penalty == 0
-    assert bool([n for n in s.record["notes"] if "no better than chance" in n]) == (s.metrics["top_error"] >= 90)
+    assert bool([n for n in s.record["notes"] if "hardly better than chance" in n]) == (s.metrics["top_error"] >= 87.5)

@@ -45,6 +45,7 @@ def make_records(
     seeds: Sequence[int] = (0,),
     samples: Sequence[int | None] = (None,),
     examples: int = 0,
+    errors: tuple[float, float] = (3.6, 3.1),
 ) -> list[dict[str, Any]]:
     """Every ordered pair at every matching layer, with its controls."""
     records = {}
@@ -68,7 +69,7 @@ def make_records(
                                 name = control if control.startswith("class-noise") else bottom
                                 record = _record(
                                     (name, low, i), (top, high, j), len(layers), control, family, seed,
-                                    worth, half if interval else None, ood, len(donors), asked, examples,
+                                    worth, half if interval else None, ood, len(donors), asked, examples, errors,
                                 )  # fmt: skip
                                 records[record["cell"]] = record
     return list(records.values())
@@ -94,6 +95,7 @@ def _record(
     donors: int,
     samples: int | None,
     examples: int,
+    errors: tuple[float, float] = (3.6, 3.1),
 ) -> dict[str, Any]:
     ends = [
         {"name": name, "fingerprint": f"{name}-print", "layer": layer, "depth": (i + 1) / n, "index": i}
@@ -133,8 +135,9 @@ def _record(
         "metrics": [
             metric("penalty", penalty, "points", half),
             metric("error", 3.1 + penalty, "percent"),
-            metric("top_error", 3.1, "percent"),
-            metric("bottom_error", 3.6, "percent"),
+            metric("top_error", errors[1], "percent"),
+            metric("bottom_error", errors[0], "percent"),
+            metric("chance_error", 90.0, "percent"),
             metric("agreement_top", max(5.0, 97 - penalty), "percent", half),
             metric("agreement_bottom", max(5.0, 95 - penalty), "percent", half),
             metric("relative_mse", 0.2, ""),

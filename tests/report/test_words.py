@@ -51,6 +51,13 @@ CONTRADICTIONS = [
 ]
 
 
+def test_a_random_control_that_ends_higher_out_of_order_is_left_open():
+    found, _ = say(penalty=altered("random", lambda d: 40.0 + 10 * d if 0.3 < d < 0.6 else 30 * d))
+    (remark,) = [r for r in found if "random control" in r.text]
+    assert remark.kind == "open"
+    assert "ends higher than it begins, though not in order of depth (from +5.0 points" in remark.text
+
+
 @pytest.mark.parametrize(("control", "function", "message"), CONTRADICTIONS)
 def test_a_contradiction_is_said(control, function, message):
     found, _ = say(penalty=altered(control, function))
@@ -87,6 +94,8 @@ WARNED = [
         "Low penalty at stage1.0, stage2.0 and stage3.0 is not evidence: an",
     ),
     ({"penalty": altered("shuffled", lambda d: 1.0)}, "the shuffled control is as good as the pair"),
+    ({"errors": (3.6, 89.9)}, "The top alone errs on 89.9 % of the test examples, hardly better than chance"),
+    ({"errors": (88.0, 3.1)}, "The bottom alone errs on 88.0 % of the test examples, hardly better than chance"),
     ({"ood": 2.4}, "up to 2.4 times that of genuine ones (level 2.0)"),
     ({"controls": ("pair", "random")}, "Low penalty at pool and fc_in (late) may be class structure alone"),
     ({"controls": ("pair", "self")}, "Low penalty at stem (early) may be had by an untrained bottom too"),

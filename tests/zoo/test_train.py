@@ -11,7 +11,7 @@ import torch
 from modelstitch.errors import FitError
 from modelstitch.sources.data import load_data
 from modelstitch.zoo.nets import build
-from modelstitch.zoo.train import PAPER, SHORT_DIGITS, Recipe, error_rate, train
+from modelstitch.zoo.train import PAPER, SHORT_CIFAR, SHORT_DIGITS, Recipe, error_rate, short_recipe, train
 
 TINY = Recipe(steps=12, lr=0.05, schedule="one-cycle", batch_size=32)
 
@@ -105,3 +105,9 @@ def test_divergence_is_an_error(digits):
 def test_bad_recipes(changes, message):
     with pytest.raises(FitError, match=message):
         dataclasses.replace(TINY, **changes)
+
+
+def test_transformers_get_a_recipe_of_their_own():
+    assert short_recipe("vit?dim=32", digits=True).optimiser == "adamw"
+    assert short_recipe("resnet20", digits=True) == SHORT_DIGITS
+    assert short_recipe("resnet20", digits=False) == SHORT_CIFAR

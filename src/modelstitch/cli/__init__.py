@@ -9,6 +9,7 @@ import click
 
 from ..errors import StitchError
 from ..memory import keep_heap
+from ..threads import wait_briefly
 
 _COMMANDS = {
     "demo": ("demo", "Train small donors on real digits, stitch every block, write a report."),
@@ -51,6 +52,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line: a user's mistake is one sentence on stderr and exit code 2, an interrupt 130."""
     keep_heap()
+    wait_briefly()
     try:
         code = cli.main(standalone_mode=False)
     except StitchError as error:

@@ -24,13 +24,14 @@ def train(
     limit: int | None, labels: str, seed: int, device: str, out: Path,
 ) -> None:  # fmt: skip
     """Train a network of the zoo, for example preact-resnet18?width=16, and keep it in a folder under --out."""
+    from ..chance import chance_error, hardly_better
     from ..sources.data import load_data
     from ..study.run import pick_device
     from ..zoo.donors import DonorSpec, donor
-    from ..zoo.train import SHORT_CIFAR, SHORT_DIGITS
+    from ..zoo.train import short_recipe
 
     data = load_data(data_name, limit=limit)
-    base = SHORT_DIGITS if data_name == "digits" else SHORT_CIFAR
+    base = short_recipe(net, digits=data_name == "digits")
     changes = {"steps": steps, "lr": learning_rate, "n_fit": fit_samples}
     recipe = dataclasses.replace(base, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
     spec = DonorSpec(net, recipe, seed=seed, labels=labels)
@@ -39,5 +40,7 @@ def train(
             spec, data, out, device=pick_device(device),
             progress=lambda done, loss: tell(f"train {net}, seed {seed}", done, recipe.steps),
         )  # fmt: skip
+    if hardly_better(made.card["val_error"], chance_error(data.n_classes)):
+        click.echo("It is hardly better than chance: it has not learned; try more --steps or another --learning-rate.")
     click.echo(f"validation error {made.card['val_error']:.2f} %, test error {made.card['test_error']:.2f} %")
     click.echo(f"The donor is {made.folder}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..chance import chance_error, hardly_better
 from ..errors import DataError
 from ..measure import Outcome
 from ..network import Network
@@ -29,10 +30,10 @@ def need_scores(top: Network, data: Data) -> None:
 
 
 def note_on_chance(top: Network, own: Outcome, data: Data) -> str | None:
-    """What a record says of a top that does no better than chance: it may give features, and no class scores."""
-    if own.unit != "points" or own.error < 100 * (1 - 1 / data.n_classes):
+    """What a record says of a top that does no better than chance: it is untrained, or it gives no class scores."""
+    if own.unit != "points" or not hardly_better(own.error, chance_error(data.n_classes)):
         return None
     return (
-        f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, no better than chance for "
+        f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, hardly better than chance for "
         f"{data.n_classes} classes, so that a penalty says nothing: if it gives features instead of class scores, {_INSTEAD}"
     )

@@ -8,6 +8,7 @@ from typing import Literal
 
 import polars as pl
 
+from ..chance import hardly_better
 from . import verdicts
 from .frame import Point, curve, pairs, panel, settings
 from .style import number, plain
@@ -84,8 +85,9 @@ def warnings(rows: pl.DataFrame) -> list[Remark]:
     """Where a low penalty in one pair's panel is not evidence of a shared representation."""
     low = [p for p in curve(rows) if verdicts.state(p) != "off"]
     if not low:
-        return []
+        return _untrained(rows)
     return [
+        *_untrained(rows),
         *_beside(rows, low, "random"),
         *_beside(rows, low, "class-noise"),
         *_beside(rows, low, "class-noise-strong"),
@@ -133,6 +135,9 @@ def _random(rows: pl.DataFrame) -> Remark:
     if verdicts.rises(points):
         text = f"The random control rises with depth, but only {span}: the stitcher alone does much of the work."
         return Remark("contrary", text)
+    if last.low > first.high and verdicts.state(last) == "off":
+        text = f"The random control ends higher than it begins, though not in order of depth ({span})."
+        return Remark("open", text)
     return Remark(
         "contrary",
         f"The random control does not rise with depth ({span}): here a low penalty says little about training.",
@@ -213,6 +218,22 @@ _BECAUSE = {
     "class-noise-strong": "class-noise with three times the noise stitches as well: classes are separable, no more is said",
     "class-noise": "class-noise stitches as well, so the number says only that classes are separable",
 }
+
+
+def _untrained(rows: pl.DataFrame) -> list[Remark]:
+    """A network that does hardly better than chance by itself."""
+    chance = curve(rows, metric="chance_error")
+    remarks = []
+    for side, says in (
+        ("top", "there is nothing to lose, and no penalty is evidence of anything"),
+        ("bottom", "it has not learned the task, and its penalties are those of an untrained network"),
+    ):
+        own = curve(rows, metric=f"{side}_error")
+        if own and chance and hardly_better(own[0].value, chance[0].value):
+            error = number(own[0].value, 1)
+            text = f"The {side} alone errs on {error} % of the test examples, hardly better than chance: {says}."
+            remarks.append(Remark("warning", text))
+    return remarks
 
 
 def _beside(rows: pl.DataFrame, low: list[Point], control: str) -> list[Remark]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..chance import chance_error
 from ..controls.classnoise import NOISES
 from ..errors import NonFiniteError
 from ..fit.evaluate import Truth
@@ -30,12 +31,14 @@ def make_record(
     below: Outcome | None,
     device: torch.device,
     seconds: float,
+    classes: int,
     second: tuple[Outcome, Outcome] | None = None,
 ) -> Record:
     """The record of a cell.
 
     Args:
         outcome, truth: what the stitch did on the test split.
+        classes: how many there are to choose from.
         second: what the stitch and the top do on a second test set, if there is one.
         own, below: what the top and the bottom do there alone; class noise has no bottom.
 
@@ -65,6 +68,7 @@ def make_record(
     else:
         estimates["agreement_top"] = agreement(outcome, own)
         estimates["agreement_chance"] = chance_agreement(outcome, own)
+        estimates["chance_error"] = Estimate(chance_error(classes), unit=error_unit)
         if below is not None:
             estimates["agreement_bottom"] = agreement(outcome, below)
     if below is not None:

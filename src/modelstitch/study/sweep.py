@@ -168,7 +168,9 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
     under = bench.own.get(below.name) if below is not None else None
     return [
         Fitted(
-            make_record(cell, stream, outcome, truth, bench.own[top.name], under, bench.device, seconds, second),
+            make_record(
+                cell, stream, outcome, truth, bench.own[top.name], under, bench.device, seconds, data.n_classes, second
+            ),
             stream,
             _statistics(sweep.sender, stream),
         )

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -76,6 +76,14 @@ PAPER = Recipe(steps=64_000)  # Bansal et al. 2021, appendix A.2 (ResNets on CIF
 # float32: processors without bfloat16 instructions emulate them, ten times slower.
 SHORT_CIFAR = Recipe(steps=2_300, lr=0.1, schedule="one-cycle", weight_decay=5e-4, channels_last=True)
 SHORT_DIGITS = Recipe(steps=240, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=64)
+
+
+def short_recipe(net: str, *, digits: bool) -> Recipe:
+    """The recipe for a few minutes: SGD at a one-cycle schedule, AdamW for transformers, which SGD hardly trains."""
+    base = SHORT_DIGITS if digits else SHORT_CIFAR
+    if net.partition("?")[0].removeprefix("zoo:") == "vit":
+        return replace(base, optimiser="adamw", lr=2e-3, weight_decay=0.05)
+    return base
 
 
 @dataclass
