@@ -3,8 +3,9 @@
 import os
 
 import pytest
+import torch
 
-from modelstitch.threads import wait_briefly
+from modelstitch.threads import alone_if_small, wait_briefly
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,15 @@ def test_only_where_the_user_says_nothing(monkeypatch, given, set_here, spins):
     assert wait_briefly() is set_here
     assert os.environ.get("GOMP_SPINCOUNT") == spins
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+
+
+@pytest.mark.parametrize(("columns", "inside"), [(512, 1), (513, 2)])
+def test_small_decompositions_run_alone(columns, inside):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with alone_if_small(columns):
+            assert torch.get_num_threads() == inside
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

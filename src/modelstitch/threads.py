@@ -1,10 +1,13 @@
-"""How threads wait for one another on the CPU. No torch: the setting must be there before it is loaded."""
+"""How many threads work on the CPU, and how they wait. torch is loaded late: it reads the setting when it is loaded."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _SPINS = 5_000
+_SMALL = 512  # columns up to which a decomposition gains nothing from a second thread
 
 
 def wait_briefly() -> bool:
@@ -18,3 +21,19 @@ def wait_briefly() -> bool:
         return False
     os.environ["GOMP_SPINCOUNT"] = str(_SPINS)
     return True
+
+
+@contextmanager
+def alone_if_small(columns: int) -> Iterator[None]:
+    """Decompose matrices of few columns on one thread: its many short steps would be spent on waiting for the others."""
+    import torch
+
+    before = torch.get_num_threads()
+    if columns > _SMALL or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -10,6 +10,7 @@ from ..measures import MEASURES, Measure
 from ..measures.checks import pair as checked
 from ..measures.evaluate import level, null_level
 from ..measures.kernels import KERNELS
+from ..threads import alone_if_small
 from .passes import Rows
 from .plan import Block, Step
 from .results import Likeness
@@ -24,6 +25,15 @@ def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, se
     n = len(next(iter(sides[0].values())))
     generator = torch.Generator().manual_seed(seed)
     orders = [torch.randperm(n, generator=generator).to(rows.device) for _ in range(shuffles)]
+    widest = max(value.shape[1] for side in sides for value in side.values())
+    with alone_if_small(min(n, widest)):
+        return _measured(rows, sides, step, orders, seed)
+
+
+def _measured(
+    rows: Rows, sides: list[dict[str, Tensor]], step: Step, orders: list[Tensor], seed: int
+) -> list[Likeness]:
+    shuffles = len(orders)
     results = []
     for measure in step.measures:
         kernel = KERNELS.get(measure.name) if measure is MEASURES.get(measure.name) else None

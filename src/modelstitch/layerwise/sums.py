@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..errors import MeasureError
 from ..measures.evaluate import level
 from ..moments_null import NullGrid
+from ..threads import alone_if_small
 from .passes import Rows
 from .plan import Block, Step
 from .results import Likeness
@@ -18,9 +19,14 @@ def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, se
     grid = NullGrid(bottoms, tops, shuffles=shuffles, seed=seed, device=rows.device)
     for below, above in rows.each(block, batch_size):
         grid.update(below, above)
+    with alone_if_small(max(*bottoms.values(), *tops.values())):
+        return _solved(rows, grid, step, shuffles)
+
+
+def _solved(rows: Rows, grid: NullGrid, step: Step, shuffles: int) -> list[Likeness]:
     results = []
-    for b in bottoms:
-        for t in tops:
+    for b in grid.bottom_layers:
+        for t in grid.top_layers:
             for measure in step.measures:
                 of = measure.from_moments
                 assert of is not None
