@@ -33,3 +33,35 @@ def test_an_engine_that_is_not_built_is_refused(tmp_path):
     (tmp_path / "study.toml").write_text('engine = "ray"\n' + TEXT)
     with pytest.raises(StudyError, match="'ray' is not built yet: expected 'local'"):
         run_study(load_spec(tmp_path / "study.toml"), tmp_path / "out")
+
+
+def test_another_seed_and_a_second_test_set(tmp_path):
+    more = 'c = "zoo:small-resnet?width=4"\n'
+    head = 'pairs = [["a", "b"]]\nsecond = "digits"\nother_seeds = {b = "c"}\n'
+    (tmp_path / "study.toml").write_text(head + TEXT + more)
+    records, plain = run_study(load_spec(tmp_path / "study.toml"), tmp_path / "out", device="cpu")
+    assert (plain["second"], plain["other_seeds"]) == ("digits", {"b": "c"})
+    by_control = {r["config"]["control"]: r for r in records}
+    assert set(by_control) == {"pair", "identity", "other-seed"}
+    assert by_control["other-seed"]["config"]["bottom"]["name"] == "c"
+    for record in records:
+        found = {m["metric"]: m["value"] for m in record["metrics"]}
+        assert found["second_penalty"] == found["penalty"]  # the same test split twice
+
+
+def test_studies_without_them_are_what_they_were(tmp_path):
+    (tmp_path / "study.toml").write_text(TEXT)
+    assert not {"second", "other_seeds"} & set(load_spec(tmp_path / "study.toml").identity())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('other_seeds = {b = "z"}', "other seeds among the donors a, b, not 'z'"),
+        ('other_seeds = {b = "b"}', "another donor than 'b' as its other seed"),
+    ],
+)
+def test_other_seeds_that_cannot_be(tmp_path, line, message):
+    (tmp_path / "study.toml").write_text(line + "\n" + TEXT)
+    with pytest.raises(StudyError, match=message):
+        load_spec(tmp_path / "study.toml")

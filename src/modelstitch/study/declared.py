@@ -10,7 +10,7 @@ from ..network import Network
 from ..sources.data import Data, load_data
 from ..sources.models import load_for
 from .plan import Axes
-from .run import run
+from .run import describe_donor, run
 from .spec import StudySpec
 from .store import Store
 from .sweep import Tell
@@ -35,12 +35,19 @@ def run_study(
     store = Store(out, spec)  # first of all: a folder that cannot be used should not cost a training run
     models = [str(ref.model) for ref in spec.donors.values() if str(ref.model).startswith("hf:")]
     data = load_data(spec.data, tokenizer=models[0] if models else None)
-    networks = [_donor(spec, name, data) for name in dict.fromkeys(n for pair in spec.ordered_pairs() for n in pair)]
+    second = load_data(spec.second, tokenizer=models[0] if models else None) if spec.second else None
+    pairs = spec.ordered_pairs()
+    tops = dict.fromkeys(top for _, top in pairs)
+    others = {top: other for top, other in spec.other_seeds.items() if top in tops}
+    names = dict.fromkeys([*(name for pair in pairs for name in pair), *others.values()])
+    networks = {name: _donor(spec, name, data) for name in names}
+    controls = (*spec.controls, "other-seed") if others else spec.controls
     axes = Axes(
-        spec.layers, spec.families, spec.objectives, spec.controls, spec.seeds, spec.fit, spec.normalisation,
-        spec.samples,
+        spec.layers, spec.families, spec.objectives, controls, spec.seeds, spec.fit, spec.normalisation, spec.samples,
+        tuple((top, describe_donor(networks[other])) for top, other in others.items()),
     )  # fmt: skip
-    return run(networks, spec.ordered_pairs(), data, axes, store=store, device=device, tell=tell), store.spec
+    records = run(list(networks.values()), pairs, data, axes, store=store, device=device, tell=tell, second=second)
+    return records, store.spec
 
 
 def _donor(spec: StudySpec, name: str, data: Data) -> Network:

@@ -97,6 +97,8 @@ class StudySpec(_Part):
         samples: several numbers of fit examples, for a curve; none: what ``fit`` says.
         fit: how stitchers are fitted.
         normalisation: what BatchNorm does in the stitched model.
+        other_seeds: top -> another donor of its kind, stitched into it as the control "other-seed".
+        second: a data spec whose test split is measured on, too.
         engine: where the cells run; not part of what the study *is*.
     """
 
@@ -112,6 +114,8 @@ class StudySpec(_Part):
     samples: tuple[Count, ...] = ()
     fit: FitSpec = FitSpec()
     normalisation: Literal["frozen", "recalibrated", "batch"] = "frozen"
+    other_seeds: dict[str, str] = {}
+    second: Annotated[str, Field(min_length=1)] | None = None
     engine: Literal["local", "ray"] = "local"
 
     @field_validator("name")
@@ -164,6 +168,16 @@ class StudySpec(_Part):
         return _distinct(value) if value != [] else ()
 
     @model_validator(mode="after")
+    def _other_seeds_name_donors(self) -> StudySpec:
+        for top, other in self.other_seeds.items():
+            for name in (top, other):
+                if name not in self.donors:
+                    raise ValueError(f"other seeds among the donors {', '.join(self.donors)}, not {name!r}")
+            if top == other:
+                raise ValueError(f"another donor than {top!r} as its other seed")
+        return self
+
+    @model_validator(mode="after")
     def _pairs_name_donors(self) -> StudySpec:
         if self.pairs == "all":
             if len(self.donors) < 2:
@@ -182,7 +196,8 @@ class StudySpec(_Part):
 
     def identity(self) -> dict[str, Any]:
         """Plain JSON values of all that decides the results: everything but the engine."""
-        return self.model_dump(mode="json", exclude={"engine"})
+        unused = {name for name in ("other_seeds", "second") if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude={"engine", *unused})
 
 
 def load_spec(path: str | Path) -> StudySpec:
