@@ -13,7 +13,7 @@ _SMALL = 512  # columns up to which a decomposition gains nothing from a second 
 def wait_briefly() -> bool:
     """Let a thread that waits for the others sleep soon, instead of keeping its core; whether that was set.
 
-    GNU OpenMP lets waiting threads spin for a millisecond or so. Where another program has one of the cores, the others
+    GNU OpenMP lets waiting threads spin for a while. Where another program has one of the cores, the others
     spin through its whole turn at every operation: small networks then take thirty times as long. A setting of the
     user's own (``OMP_WAIT_POLICY``, ``GOMP_SPINCOUNT``) is left alone.
     """

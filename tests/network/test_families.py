@@ -107,7 +107,9 @@ FAMILIES: dict[str, Family] = {
         {"model.layers.0.self_attn": "bypassed by model.embed_tokens"},
     ),
     "beit, masked only when exported": Family(
-        hf("BeitForImageClassification", **VISION, use_relative_position_bias=True), images(16),
+        # 17 tokens, 4 heads of 8: there the attention kernel rounds otherwise where the mask has a batch
+        hf("BeitForImageClassification", **VISION | {"image_size": 32, "hidden_size": 32, "num_attention_heads": 4},
+           use_relative_position_bias=True), images(32),
         ("beit.layers.0", "beit.layers.1", "beit.pooler"),
     ),
     "swin": Family(
