@@ -134,7 +134,7 @@ class Bench:
         )  # fmt: skip
 
     def recipe(self, seam: str, kind: str, goal: float) -> dict[str, Any]:
-        """How many steps of the paper's recipe one seam takes to ``goal``; None if not within the cap."""
+        """The validation error of the paper's recipe at one seam by step, as far as ``goal`` or the cap."""
         spec = FitSpec(augment=False)
         sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, torch.device("cpu"))
         stream = self.stream(sweep, seam, "norm-affine-norm" if kind == "paper" else "affine",
@@ -151,10 +151,10 @@ class Bench:
                 if step % (20 if kind == "paper" else LOOK) == 0:
                     history.append((step, error(stitcher, top, *val)))
                     if history[-1][1] <= goal:
-                        return {"crossed": step, "history": history}
+                        return {"history": history}
                 update(stitcher, top, fit[0][at], fit[1][at], optimiser, schedule)
                 step += 1
-        return {"crossed": None, "history": history}
+        return {"history": history}
 
     @torch.no_grad()
     def kept(self, split: Any, seam: str) -> tuple[Tensor, Tensor]:
@@ -238,7 +238,7 @@ def page(
     share = max(reached, default=0) / first["of"]
     seconds = statistics.median(run["moments"] + run["solve"] + share * run["steps"] for run in ours)
     whole = {seam: value["bottom"] + value["tail"] for seam, value in steps.items()}
-    counted = {kind: {s: r["crossed"] for s, r in found.items()} for kind, found in recipe.items()}
+    counted = {kind: {s: crossing(r["history"], goal[s]) for s, r in found.items()} for kind, found in recipe.items()}
     totals: dict[str, float] = {}
     for kind, counts in counted.items():
         known = {seam: CAP if count is None else count for seam, count in counts.items()}

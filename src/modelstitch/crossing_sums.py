@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import StitchError
-from .fit.senders import NetworkSender, open_for_sums
+from .fit.senders import NetworkSender, open_quick
 from .fit.sweep import Sweep, derive
 from .moments import Moments
 from .moments_grid import rows_of
@@ -124,8 +124,8 @@ def collect(
         dtype: of the sums.
     """
     top, device = sweep.top, sweep.device
-    send = open_for_sums(NetworkSender(bottom), list(groups[0].adapters), device)
-    receive = open_for_sums(NetworkSender(top), [t for group in groups for t in group.tops], device)
+    send = open_quick(NetworkSender(bottom), list(groups[0].adapters), device)
+    receive = open_quick(NetworkSender(top), [t for group in groups for t in group.tops], device)
     first = next(sweep.data.batches("fit", 1)).inputs  # that it is whole itself says nothing of the others
     padded = isinstance(first, dict) and "attention_mask" in first
     for group in groups:

@@ -12,9 +12,9 @@ from .zoo.donors import Donor, DonorSpec, donor
 from .zoo.selfsup import SIMCLR_DIGITS
 from .zoo.train import SHORT_DIGITS
 
-NET = "small-resnet?width=24"
+NET = "small-resnet?width=24&blocks=4"
 CONTROLS = ("self", "random", "identity", "class-noise")
-FIT: dict[str, Any] = {"steps": 30, "eval_every": 10, "learning_rate": 2e-2}
+FIT: dict[str, Any] = {"steps": 40, "eval_every": 20}
 Tell = Callable[[str, int, int], None]
 
 

@@ -27,6 +27,22 @@ def test_channels_last(name: str) -> None:
         assert torch.equal(net.top(cut)(net.bottom(cut)(last)), expected), cut
 
 
+@pytest.mark.parametrize("name", IMAGES)
+@torch.no_grad()
+def test_every_top_takes_maps_in_channels_last_memory(name: str) -> None:
+    case = CASES[name]
+    torch.manual_seed(0)
+    net = Network(case.build(), case.inputs(3))
+    x, maps = case.inputs(4), 0
+    for cut in net.cuts:
+        activation = net.bottom(cut)(x)
+        if activation.ndim == 4:
+            last = activation.contiguous(memory_format=torch.channels_last)
+            assert torch.allclose(net.top(cut)(last), net(x), rtol=1e-4, atol=1e-5), cut
+            maps += 1
+    assert maps
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("name", [*IMAGES, "residual", "encoder", "tied"])
 @torch.no_grad()

@@ -10,7 +10,7 @@ from ..errors import FitError
 from ..moments import Moments
 from ..stitchers import rows
 from .normalisation import fitting
-from .senders import NetworkSender, open_for_sums
+from .senders import NetworkSender, open_quick
 from .streams import Seam, Stream
 from .sweep import Sweep, derive, shuffle
 
@@ -25,8 +25,8 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> dict[Seam, Moments]:
         NonFiniteError: naming the seam and the side whose activations hold NaN or infinity.
     """
     seams = {s.seam: s for s in streams}
-    send = open_for_sums(sweep.sender, [below for below, _ in seams], sweep.device)
-    receive = open_for_sums(NetworkSender(sweep.top), [above for _, above in seams], sweep.device)
+    send = open_quick(sweep.sender, [below for below, _ in seams], sweep.device)
+    receive = open_quick(NetworkSender(sweep.top), [above for _, above in seams], sweep.device)
     found: dict[Seam, Moments] = {}
     with fitting(sweep.sender.norms, sweep):
         for batch in sweep.batches("moments"):

@@ -15,7 +15,7 @@ from .memory import Replay, Samples
 from .normalisation import fitting
 from .objectives import BELOW, Wanted, stages
 from .run import Run
-from .senders import Send, view_of
+from .senders import Send, open_quick, view_of
 from .streams import Seam, Stream
 from .sweep import Sweep, derive, shuffle
 
@@ -45,7 +45,7 @@ def train(streams: Sequence[Stream], moments: dict[Seam, Moments], sweep: Sweep)
 def _stage(runs: list[Run], sweep: Sweep) -> None:
     top, device, spec = sweep.top, sweep.device, sweep.spec
     layers = [run.stream.bottom_layer for run in runs]
-    send = fresh = sweep.sender.open(layers, device)
+    send = fresh = open_quick(sweep.sender, layers, device)
     looking: Send = fresh
     if sweep.normalisation != "batch":  # statistics that move give other activations every time
         looking = Replay(fresh, sweep.spare)

@@ -20,12 +20,13 @@ class FitSpec(BaseModel):
     Attributes:
         batch_size: examples per step.
         steps: most optimiser steps (objectives other than ``match``).
-        learning_rate: of Adam, in whitened coordinates; families that are not whitened take a tenth of it.
+        learning_rate: of Adam, in whitened coordinates for 64 channels below; it is multiplied with 64/p for p channels, and
+            divided by a kernel's positions. Families that are not whitened take a tenth of it, norm-affine-norm as it is.
         weight_decay: of the stitcher's weights.
         eval_every: steps between two looks at the validation split.
         patience: looks without improvement before it stops.
         init: start from the closed form, or at random.
-        whiten: take the steps in coordinates whitened by the moments (affine family).
+        whiten: take the steps in coordinates whitened by the moments (affine and conv families).
         samples: fit examples used, a class-balanced draw by the seed, the same in every pass; None is all of them.
         budget: "top" fits on the samples that the top was trained on, where that is known, and on no more; "all" on the
             whole fit split (what the paper's code did).

@@ -13,12 +13,13 @@ from ..errors import NonFiniteError
 from ..measure import Outcome
 from ..moments import Moments
 from ..stitchers import Affine
+from ..stitchers.conv import Conv
 from .evaluate import autocast
 from .normalisation import fitting
 from .objectives import Objective, Wanted
 from .streams import Stream
 from .sweep import Sweep
-from .whiten import WhitenedAffine
+from .whiten import Whitened
 
 
 class Run:
@@ -28,14 +29,13 @@ class Run:
         assert stream.stitcher is not None
         self.stream, self.objective, self.sweep = stream, objective, sweep
         spec = sweep.spec
-        whitened = spec.whiten and isinstance(stream.stitcher, Affine) and moments is not None
-        if whitened:
-            assert moments is not None
-            assert isinstance(stream.stitcher, Affine)
+        if spec.whiten and isinstance(stream.stitcher, Affine | Conv) and moments is not None:
             device = stream.stitcher.weight.device
-            stream.stitcher = WhitenedAffine(stream.stitcher, moments).to(device)
+            stream.stitcher = Whitened(stream.stitcher, moments).to(device)
         self.stitcher: nn.Module = stream.stitcher
-        rate = spec.learning_rate * (1.0 if whitened or stream.family.normalised else 0.1)
+        rate = spec.learning_rate * (1.0 if stream.family.normalised else 0.1)
+        if isinstance(self.stitcher, Whitened):
+            rate = spec.learning_rate * self.stitcher.pace
         self.optimiser = torch.optim.Adam(self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda at: 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
@@ -94,7 +94,7 @@ class Run:
         """Put the best state back, and leave an ordinary frozen stitcher behind."""
         for part, state in zip(self._parts(), self.best_state):
             part.load_state_dict(state)
-        if isinstance(self.stitcher, WhitenedAffine):
+        if isinstance(self.stitcher, Whitened):
             self.stream.stitcher = self.stitcher.plain()
         assert self.stream.stitcher is not None
         self.stream.stitcher.eval()

@@ -17,11 +17,6 @@ class ChannelsLast(nn.Module):
 
     def __init__(self, part: FromInput) -> None:
         super().__init__()
-        # A view of such a map may need a copy, which only reshape makes.
-        for node in part.body.graph.nodes:
-            if node.op == "call_function" and node.target is torch.ops.aten.view.default:
-                node.target = torch.ops.aten.reshape.default
-        part.body.recompile()
         self.part = part.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Any) -> Any:
@@ -34,7 +29,7 @@ class ChannelsLast(nn.Module):
 def quick(part: FromInput, device: torch.device) -> nn.Module:
     """The part on a device; on a CPU, where it convolves images, in channels-last layout.
 
-    For sums and measures, which bear a change in the last digit; a stitched model is run as its donors are.
+    For sums, measures and fitting, which bear a change in the last digit; a stitched model is run as its donors are.
     """
     if device.type == "cpu" and any(_convolves_images(node) for node in part.body.graph.nodes):
         return ChannelsLast(part)

@@ -116,7 +116,12 @@ def _copy(trace: Trace, start: fx.Node | None, stops: list[fx.Node]) -> tuple[fx
             expression = value.node.expr if isinstance(value, torch.SymInt) else value
             environment[node] = sym_node(graph, expression, trace.batch, batch)
         else:
-            environment[node] = graph.node_copy(node, environment.__getitem__)
+            copied = graph.node_copy(node, environment.__getitem__)
+            if copied.target is torch.ops.aten.view.default:
+                copied.target = (
+                    torch.ops.aten.reshape.default
+                )  # the same values, from a map in channels-last memory, too
+            environment[node] = copied
     graph.output(tuple(environment[stop] for stop in stops))
     return graph, weights, inputs
 

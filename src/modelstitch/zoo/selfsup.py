@@ -38,7 +38,10 @@ class SelfRecipe:
     projection: int = 64
 
 
-SIMCLR_DIGITS = SelfRecipe("simclr", Recipe(steps=240, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=125))
+SIMCLR_DIGITS = SelfRecipe(
+    "simclr",
+    Recipe(steps=200, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=125, channels_last=True),
+)
 
 
 def train_without_labels(

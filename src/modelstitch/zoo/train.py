@@ -75,7 +75,7 @@ class Recipe:
 PAPER = Recipe(steps=64_000)  # Bansal et al. 2021, appendix A.2 (ResNets on CIFAR)
 # float32: processors without bfloat16 instructions emulate them, ten times slower.
 SHORT_CIFAR = Recipe(steps=2_300, lr=0.1, schedule="one-cycle", weight_decay=5e-4, channels_last=True)
-SHORT_DIGITS = Recipe(steps=240, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=64)
+SHORT_DIGITS = Recipe(steps=240, lr=0.2, schedule="one-cycle", weight_decay=5e-4, batch_size=64, channels_last=True)
 
 
 def short_recipe(net: str, *, digits: bool) -> Recipe:
