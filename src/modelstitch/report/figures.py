@@ -166,10 +166,8 @@ def scatter_figure(rows: pl.DataFrame, measure: str, *, most: int = 4000) -> Fig
         axes.axhline(0, color="#9A9A9A", lw=0.8)
         colours = [_depth_colour(d if d is not None else 0.0) for d in both["top_depth"].to_list()]
         axes.scatter(x, y, c=colours, s=22, lw=0.4, edgecolors="white")
-        axes.set_xlabel(short(measure))
+        axes.set_xlabel(f"{short(measure)} (dots: dark early in the top, light late)")
         axes.set_title(f"Spearman correlation {number(spearman(x, y), 2)}, {len(both)} seams", loc="left")
-        note = {"ha": "right", "va": "top", "fontsize": 7.5, "color": "#666666"}
-        axes.text(0.99, 0.98, "dark: early in the top, light: late", transform=axes.transAxes, **note)
     return fig
 
 

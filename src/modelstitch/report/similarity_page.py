@@ -148,8 +148,8 @@ def _reading(bottom: str, top: str, families: Sequence[str], measures: Sequence[
     found = []
     if families:
         found.append(
-            f"The penalty is the error of {plain(top)} with its lower layers replaced by those of {plain(bottom)} and a "
-            f"{plain(families[0])} map, minus its own error, on held-out data; the map matches activations in closed form. R² is "
+            f"The penalty is the error of {plain(top)} with its lower layers replaced by those of {plain(bottom)} and one "
+            f"map ({plain(families[0])}), minus its own error, on held-out data; the map matches activations in closed form. R² is "
             "how much of the top's activations that map explains on held-out data."
         )
     if measures:
