@@ -293,7 +293,7 @@ def page(
         f"its full schedule of {SCHEDULE:,} steps: {full:.0f} s, **{full / seconds:,.0f} times** ours.",
         f"- The recipe from our closed form: {totals['paper+']:.0f} s, **{totals['paper+'] / seconds:.1f} times** ours.",
         f"- One shared step of the sweep: {shared:.3f} s, {shared / bare:.2f} of one bottom and the sum of its tails "
-        f"({bare:.3f} s, bare forward, backward and update).",
+        f"({bare:.3f} s, bare forward, backward and update in the usual memory layout; the sweep's own is channels-last).",
         "",
         "## How it was made",
         "",

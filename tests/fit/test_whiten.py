@@ -3,9 +3,16 @@
 import pytest
 import torch
 
+from modelstitch.fit.closed import collect, solve
+from modelstitch.fit.objectives import stages
+from modelstitch.fit.options import FitSpec
+from modelstitch.fit.run import Run
+from modelstitch.fit.senders import NetworkSender
+from modelstitch.fit.streams import open_stream
+from modelstitch.fit.sweep import Sweep
 from modelstitch.fit.whiten import Whitened
 from modelstitch.moments import Moments
-from modelstitch.stitchers import Affine, Site
+from modelstitch.stitchers import Affine, Site, family_of
 from modelstitch.stitchers.conv import Conv
 
 
@@ -70,3 +77,20 @@ def test_steps_that_pull_together_move_the_output_as_far_with_any_number_of_chan
     inputs = (x - whitened.mean_x) @ whitened.whitener.T
     moved = 0.01 * whitened.pace * inputs.abs().sum(1)  # the first step of Adam at the rate 0.01, all signs agreeing
     assert moved.mean() == pytest.approx(0.01 * 64 * (2 / torch.pi) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("family", "factor"), [("affine", 64 / 16), ("conv:3", 64 / 16 / 9), ("norm-affine-norm", 1), ("mlp:8", 0.1)]
+)
+def test_a_run_takes_the_rate_of_its_layer(pair, digits, family, factor):
+    bottom, top = pair
+    sweep = Sweep(NetworkSender(bottom), top, digits, FitSpec(learning_rate=0.01), torch.device("cpu"))
+    cls, options = family_of(family)
+    stream = open_stream(
+        family, sweep.sender, top, "stem", "stem", family=cls, options=options, objective="task", init="closed",
+        later=(), device=sweep.device,
+    )  # fmt: skip
+    moments = collect([stream], sweep)
+    solve([stream], moments, sweep)
+    run = Run(stream, stages("task", top, "stem", sweep.spec)[0], sweep, moments[stream.seam])
+    assert run.optimiser.param_groups[0]["lr"] == pytest.approx(0.01 * factor)

@@ -118,9 +118,8 @@ def _copy(trace: Trace, start: fx.Node | None, stops: list[fx.Node]) -> tuple[fx
         else:
             copied = graph.node_copy(node, environment.__getitem__)
             if copied.target is torch.ops.aten.view.default:
-                copied.target = (
-                    torch.ops.aten.reshape.default
-                )  # the same values, from a map in channels-last memory, too
+                # A view of a map in channels-last memory may need a copy, which only reshape makes.
+                copied.target = torch.ops.aten.reshape.default
             environment[node] = copied
     graph.output(tuple(environment[stop] for stop in stops))
     return graph, weights, inputs
