@@ -16,6 +16,8 @@ from torch import Tensor
 
 from .errors import MeasureError, NonFiniteError
 
+NARROW = 48  # columns
+
 
 @dataclass
 class Moments:
@@ -57,14 +59,21 @@ class Moments:
                 f"Moments need two matrices with the same number of rows, found {tuple(x.shape)} and {tuple(y.shape)}."
             )
         x, y = x.to(dtype), y.to(dtype)
-        mean_x, mean_y = x.mean(0), y.mean(0)
+        p, narrow = x.shape[1], x.shape[1] + y.shape[1] <= NARROW
+        parts = [torch.cat([x, y], 1)] if narrow else [x, y]  # side by side, a few columns take half the time
+        means = [part.mean(0) for part in parts]
+        mean_x, mean_y = (means[0][:p], means[0][p:]) if narrow else means
         for side, mean in (("bottom", mean_x), ("top", mean_y)):
             if not bool(torch.isfinite(mean).all()):
                 raise NonFiniteError(
                     f"The {side} activations{f' at {where}' if where else ''} hold NaN or infinity: expected finite "
                     "numbers; check the network's weights, its input range, or use float32 instead of half precision."
                 )
-        x, y = x - mean_x, y - mean_y
+        parts = [part - mean for part, mean in zip(parts, means)]
+        if narrow:
+            sums = parts[0].T @ parts[0]
+            return cls(len(x), mean_x, mean_y, sums[:p, :p], sums[p:, p:], sums[:p, p:])
+        x, y = parts
         return cls(len(x), mean_x, mean_y, x.T @ x, y.T @ y, x.T @ y)
 
     def update(self, x: Tensor, y: Tensor, *, where: str = "") -> None:

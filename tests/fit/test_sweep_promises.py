@@ -1,11 +1,17 @@
 """What a sweep promises: one reading of the test split, selection on validation data, untouched donors, safe failures."""
 
+import math
+
 import pytest
 import torch
 
 from modelstitch import Data, Network, compare, stitch
 from modelstitch.errors import DataError, NonFiniteError
+from modelstitch.fit import closed
+from modelstitch.fit.evaluate import Truth
+from modelstitch.moments import Moments
 from modelstitch.network import fingerprint
+from modelstitch.zoo.train import error_rate
 
 QUICK = {"steps": 8, "eval_every": 4, "device": "cpu"}
 
@@ -33,6 +39,30 @@ def test_the_test_split_is_read_after_everything_is_chosen(pair, digits):
     assert set(data.read[first:]) == {"test"}
     # The stitch and both donors in one pass.
     assert data.read.count("test") == 1
+
+
+@pytest.mark.parametrize(
+    ("family", "init", "read"),
+    [("norm-affine-norm", "random", 256), ("norm-affine-norm", "closed", 1000), ("affine", "random", 1000)],
+)
+def test_sums_that_make_no_stitcher_are_taken_over_some_samples(pair, digits, monkeypatch, family, init, read):
+    monkeypatch.setattr(closed, "ENOUGH", 200)
+    seen = []
+    update = Moments.update
+    monkeypatch.setattr(
+        Moments, "update", lambda self, x, y, where="": (seen.append(len(x)), update(self, x, y, where=where))[1]
+    )
+    monkeypatch.setattr("modelstitch.fit.evaluate._Check.add", lambda *_: None)
+    monkeypatch.setattr("modelstitch.fit.evaluate._Check.truth", lambda _: Truth(None, None, None, None))
+    stitch(*pair, "block2", digits, family=family, init=init, **QUICK)
+    positions = math.prod(pair[0].layer("block2").shape[1:])
+    assert sum(seen) == read * positions
+
+
+@pytest.mark.parametrize("normalisation", ["frozen", "batch"])
+def test_the_bottom_networks_own_error_is_that_of_the_donor(pair, digits, normalisation):
+    s = stitch(*pair, "block2", digits, normalisation=normalisation, **QUICK)
+    assert s.metrics["bottom_error"] == pytest.approx(error_rate(pair[0].module, digits, "test"))
 
 
 @pytest.mark.parametrize("objective", ["task", "distill", "downstream", "downstream+task"])

@@ -103,6 +103,17 @@ def test_subset_is_balanced_disjoint_and_recorded():
     assert data.subset(5).dataset("fit").ids.tolist() == [0, 1, 2, 3, 4]
 
 
+def test_shorter_keeps_the_first_samples_to_choose_and_measure_on():
+    data = small(fit=images(60), val=images(20, seed=1), test=images(30, seed=2))
+    short = data.shorter(val=5, test=7)
+    assert [short.size(split) for split in ("fit", "val", "test")] == [60, 5, 7]
+    assert torch.equal(short.labels("test"), data.labels("test")[:7])
+    assert short.n_classes == data.n_classes
+    assert "val: the first 5; test: the first 7" in short.describe()["splits"]
+    assert short.fingerprint != data.fingerprint
+    assert data.shorter() is data.shorter(val=20, test=1000) is data
+
+
 def test_digits_splits_are_fixed_and_disjoint():
     data = load_data("digits")
     assert [data.size(split) for split in ("fit", "val", "test")] == [1000, 200, 597]
@@ -138,6 +149,7 @@ def test_digits_splits_are_fixed_and_disjoint():
         (lambda: small().batches("fit", 0), "must be 1 or more, found 0"),
         (lambda: small().batches("test", 4, augment=True), "Only the fit split is augmented"),
         (lambda: small().subset(13), "subset of 13 samples .* more than the 12 fit samples"),
+        (lambda: small().shorter(test=0), "a split needs 1 sample or more, found val=None and test=0"),
         (lambda: load_data("digitz"), "data 'digitz' is not known: expected one of digits, parquet:DIR"),
         (lambda: load_data("digits", limit=0), "limit must be 1 or more, found 0"),
         (lambda: Images(torch.zeros(2, 4, 4), torch.zeros(2)), "found \\(2, 4, 4\\)"),

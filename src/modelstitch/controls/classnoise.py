@@ -50,7 +50,10 @@ class ClassNoise:
     def layer(self, name: str) -> Layer:
         return self.top.layer(name)
 
-    def open(self, layers: Sequence[str], device: torch.device) -> Send:
+    def gives(self, network: Network) -> bool:
+        return False
+
+    def open(self, layers: Sequence[str], device: torch.device, *, output: bool = False) -> Send:
         names = list(dict.fromkeys(layers))
         scales = self._scales(names, device)
         tensors = {name: self._tensors(name).to(device) for name in names}

@@ -14,12 +14,15 @@ from .senders import NetworkSender, open_quick
 from .streams import Seam, Stream
 from .sweep import Sweep, derive, shuffle
 
+ENOUGH = 5000  # samples, or ten a channel, where the moments only say which activations are usual for the top
+
 
 def collect(streams: Sequence[Stream], sweep: Sweep) -> dict[Seam, Moments]:
     """The moments of every seam's (bottom, top) activations over the fit split, both networks run once.
 
     Both networks see the same augmented samples. In a shuffled sweep each bottom activation is paired with another
-    sample's top activation.
+    sample's top activation. Where no stitcher is made from the moments (a random start, steps in its own coordinates), the
+    first samples of the pass are enough for the truth checks.
 
     Raises:
         NonFiniteError: naming the seam and the side whose activations hold NaN or infinity.
@@ -28,8 +31,14 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> dict[Seam, Moments]:
     send = open_quick(sweep.sender, [below for below, _ in seams], sweep.device)
     receive = open_quick(NetworkSender(sweep.top), [above for _, above in seams], sweep.device)
     found: dict[Seam, Moments] = {}
+    needed = any(s.made_from_moments for s in streams)
+    enough = max([ENOUGH, *(10 * s.site.q for s in streams)])
+    seen = 0
     with fitting(sweep.sender.norms, sweep):
         for batch in sweep.batches("moments"):
+            if seen >= enough and not needed:
+                break
+            seen += len(batch)
             below, above = send(batch), receive(batch)
             order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
             for seam, stream in seams.items():
@@ -42,6 +51,7 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> dict[Seam, Moments]:
                     found[seam] = Moments.empty(x.shape[1], y.shape[1], device=sweep.device)
                 found[seam].update(x, y, where=f"{seam[0]} -> {seam[1]}")
             sweep.done(len(batch))
+    sweep.done(sweep.data.size("fit") - seen)
     return found
 
 

@@ -82,16 +82,21 @@ def final(
         NonFiniteError: naming the seam or donor whose output holds NaN or infinity.
     """
     top = sweep.top
-    send = sweep.sender.open([s.bottom_layer for s in streams], sweep.device)
+    below_too = next((n for n, net in (others or {}).items() if n != top.name and sweep.sender.gives(net)), None)
+    send = sweep.sender.open([s.bottom_layer for s in streams], sweep.device, output=below_too is not None)
     receive = top.taps(list(dict.fromkeys(s.top_layer for s in streams)), output=True).to(sweep.device)
-    whole = {name: net.full().to(sweep.device) for name, net in (others or {}).items() if name != top.name}
-    tallies, own = [Tally() for _ in streams], {name: Tally() for name in (top.name, *whole)}
+    whole = {
+        name: net.full().to(sweep.device) for name, net in (others or {}).items() if name not in (top.name, below_too)
+    }
+    tallies, own = [Tally() for _ in streams], {name: Tally() for name in (top.name, *(others or {}))}
     checks = [_Check(s, moments.get(s.seam)) for s in streams]
     with torch.no_grad():
         for batch in sweep.data.batches("test", 2 * sweep.spec.batch_size):
             below, inputs = send(batch), view_of(top, batch, sweep.device)
             genuine = receive(inputs)
             own[top.name].add(genuine["output"], batch.labels, batch.ids, where=top.name)
+            if below_too is not None:
+                own[below_too].add(below["output"], batch.labels, batch.ids, where=below_too)
             for name, module in whole.items():
                 assert others is not None
                 seen = module(view_of(others[name], batch, sweep.device))
@@ -123,14 +128,15 @@ class _Check:
         self.distances: list[tuple[Tensor, Tensor]] = []
 
     def add(self, stitched: Tensor, genuine: Tensor, mask: Tensor | None) -> None:
+        stitched, genuine = stitched.to(self.mean), genuine.to(self.mean)  # float64, once for all sums
         x, y = rows(stitched, self.kind, mask), rows(genuine, self.kind, mask)
         self.pair.update(x, y)
-        self.squares += float((x.double() - y.double()).square().sum())
+        self.squares += float((x - y).square().sum())
         self.distances.append((self._distance(stitched, mask), self._distance(genuine, mask)))
 
     def _distance(self, activation: Tensor, mask: Tensor | None) -> Tensor:
         """Root mean squared Mahalanobis distance of each sample's positions, (n,)."""
-        z = (rows(activation, self.kind).to(self.mean) - self.mean) @ self.whitener
+        z = torch.addmm(-(self.mean @ self.whitener), rows(activation, self.kind), self.whitener)
         squares = z.square().sum(1).view(len(activation), -1)
         if mask is None or not masks(mask, activation, self.kind):
             return squares.mean(1).sqrt()

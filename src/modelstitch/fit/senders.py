@@ -33,8 +33,15 @@ class Sender(Protocol):
         """The layer of that name."""
         ...
 
-    def open(self, layers: Sequence[str], device: torch.device) -> Send:
-        """A function from a batch to {layer: activation}, all layers in one forward, without gradients."""
+    def open(self, layers: Sequence[str], device: torch.device, *, output: bool = False) -> Send:
+        """A function from a batch to {layer: activation}, all layers in one forward, without gradients.
+
+        ``output`` adds the output of the network that it :meth:`gives`, under "output".
+        """
+        ...
+
+    def gives(self, network: Network) -> bool:
+        """Whether the sender's forward, run to its end, is this network's own."""
         ...
 
     def whole(self, device: torch.device) -> Callable[[Batch], Tensor]:
@@ -63,9 +70,12 @@ class NetworkSender:
     def layer(self, name: str) -> Layer:
         return self.network.layer(name)
 
-    def open(self, layers: Sequence[str], device: torch.device) -> Send:
+    def gives(self, network: Network) -> bool:
+        return network is self.network and not self.norms
+
+    def open(self, layers: Sequence[str], device: torch.device, *, output: bool = False) -> Send:
         network = self.network
-        taps = (self._taps or network.taps(list(dict.fromkeys(layers)))).to(device)
+        taps = (self._taps or network.taps(list(dict.fromkeys(layers)), output=output)).to(device)
 
         def send(batch: Batch) -> dict[str, Tensor]:
             with torch.no_grad():

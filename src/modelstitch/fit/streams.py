@@ -57,6 +57,11 @@ class Stream:
         """(bottom layer, top layer)."""
         return self.bottom_layer, self.top_layer
 
+    @property
+    def made_from_moments(self) -> bool:
+        """Whether its stitcher is solved from the moments, or takes its steps in their coordinates."""
+        return self.init == "closed" or not self.family.normalised
+
     def __str__(self) -> str:
         return f"{self.bottom_layer} -> {self.top_layer}"
 

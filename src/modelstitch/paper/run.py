@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,24 @@ class Job:
     device: torch.device
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
     tell: Tell | None = None
+    _seen: dict[tuple[float, int], Data] = field(default_factory=dict)
 
     @property
     def scale(self) -> Scale:
         """The size at which figures are run."""
         return self.workshop.scale
+
+    @property
+    def data(self) -> Data:
+        """All data, with as much to measure on as the scale measures on."""
+        return self.seen_by(Model())
+
+    def seen_by(self, model: Model) -> Data:
+        """As :attr:`data`, with the samples to fit on that a network was trained on."""
+        key = (model.samples, model.part)
+        if key not in self._seen:
+            self._seen[key] = self.workshop.own(model).shorter(**self.scale.measured_on)
+        return self._seen[key]
 
 
 def open_job(
@@ -108,7 +121,7 @@ def _donors(models: Sequence[Model], seen: set[Model], figure: Figure, job: Job,
 def _stitched(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job) -> list[Record]:
     below, above = job.workshop.network(bottom), job.workshop.network(top)
     which = line.stitch_on or protocol.stitch_on
-    data = job.workshop.own(top) if which == "top" else job.workshop.data
+    data = job.seen_by(top) if which == "top" else job.data
     spec = fit_spec({**job.scale.fit[protocol.name], "init": protocol.init})
     families = tuple(f"conv:{k}" for k in job.scale.kernels) if line.families == ("kernels",) else line.families
     axes = Axes(
@@ -147,17 +160,17 @@ def _donor(model: Model, job: Job) -> Record:
         "control": "donor",
         "bottom": _end(network),
         "top": _end(network),
-        "data": data_config(job.workshop.data),
+        "data": data_config(job.data),
     }
     cell = cell_hash(config)
     if job.store.has(cell):
         return job.store.read(cell)
-    same = network.output_shape[-1] == job.workshop.data.n_classes
+    same = network.output_shape[-1] == job.data.n_classes
     metrics: list[dict[str, Any]] = []
     if same:
         tally, module = Tally(), network.full().to(job.device)
         with torch.no_grad():
-            for batch in job.workshop.data.batches("test", 512):
+            for batch in job.data.batches("test", 512):
                 tally.add(module(view_of(network, batch, job.device)), batch.labels, batch.ids, where=network.name)
         outcome = tally.outcome()
         metrics = [_metric("error", outcome.error, "percent"), _metric("loss", outcome.loss, "nats")]
@@ -181,7 +194,7 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
         "options": probe.options,
         "training": {k: list(v) if isinstance(v, tuple) else v for k, v in job.scale.training.items()},
         "samples": job.scale.samples,
-        "data": data_config(job.workshop.data),
+        "data": data_config(job.data),
     }
     whole = cell_hash(config)
     if job.store.has(whole):

@@ -25,6 +25,7 @@ class Scale:
         most_cuts: matching layers at which a curve is measured, evenly spread where there are more.
         kernels: sizes of figure 4.
         samples: examples of a similarity measure.
+        measured_on: the first so many samples of a split, where all of them would take most of the time: {"val": n, "test": n}.
         ran: what a reader must know of this scale.
     """
 
@@ -41,6 +42,7 @@ class Scale:
     most_cuts: int
     kernels: tuple[int, ...]
     samples: int
+    measured_on: Mapping[str, int]
     ran: str
 
     def net(self, role: str) -> str:
@@ -85,6 +87,7 @@ SMOKE = Scale(
     most_cuts=6,
     kernels=(1, 3, 5),
     samples=200,
+    measured_on={},
     ran="scikit-learn's digits (8x8 pixels), residual networks of a stem and three blocks with 16 filters trained for 120 steps, one pair "
     "a curve: it shows that the recipes run, and little more, since digits are easy",
 )
@@ -121,7 +124,9 @@ SMALL = Scale(
     most_cuts=4,
     kernels=(1, 3, 5),
     samples=500,
-    ran="CIFAR-10, ResNet-18 with 8 filters (the paper has 64) trained for 600 steps (the paper 64,000), two pairs a curve",
+    measured_on={"val": 2000, "test": 5000},
+    ran="CIFAR-10, ResNet-18 with 8 filters (the paper has 64) trained for 600 steps (the paper 64,000), two pairs a curve, "
+    "measured on the first 5,000 test images",
 )  # fmt: skip
 FULL = Scale(
     name="full",
@@ -156,6 +161,7 @@ FULL = Scale(
     most_cuts=12,
     kernels=(1, 3, 5, 7, 9),
     samples=5000,
+    measured_on={},
     ran="CIFAR-10 at the paper's size, two pairs a curve; meant for one GPU",
 )  # fmt: skip
 SCALES = {s.name: s for s in (SMOKE, SMALL, FULL)}

@@ -224,6 +224,26 @@ class Data:
             text=self.text,
         )
 
+    def shorter(self, *, val: int | None = None, test: int | None = None) -> Data:
+        """The same data with only the first ``val`` and ``test`` samples to choose and to measure on; None keeps all.
+
+        Raises:
+            DataError: if a size is below 1.
+        """
+        sizes = {"val": val, "test": test}
+        if any(n is not None and n < 1 for n in sizes.values()):
+            raise DataError(f"A split needs 1 sample or more, found val={val} and test={test}.")
+        short = {split: n for split, n in sizes.items() if n is not None and n < len(self._splits[split])}
+        if not short:
+            return self
+        parts = (Picked(d, torch.arange(short[s])) if s in short else d for s, d in self._splits.items())
+        rule = "".join(f"; {split}: the first {n}" for split, n in short.items())
+        return Data(
+            *parts, name=self.name, classes=self.classes,
+            n_classes=self._n_classes if self.classes is not None else self.n_classes, augment=self.augment,
+            split_rule=f"{self.split_rule}{rule}", text=self.text,
+        )  # fmt: skip
+
     def relabelled(self, labels: dict[Split, Tensor], *, name: str, classes: Sequence[str]) -> Data:
         """The same inputs with other labels, int64 (n,) for each split in ``labels``; others keep theirs."""
         fit, val, test = (

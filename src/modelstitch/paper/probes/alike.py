@@ -27,7 +27,7 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str,
     results = []
     for b, t in places:
         found = similarity(
-            below, above, job.workshop.data, measures=MEASURES, layers=([b.layer], [t.layer]), view="flatten",
+            below, above, job.data, measures=MEASURES, layers=([b.layer], [t.layer]), view="flatten",
             split="val", samples=job.scale.samples, shuffles=5, device=str(job.device),
         )  # fmt: skip
         metrics = []

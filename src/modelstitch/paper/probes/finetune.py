@@ -35,11 +35,9 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str,
             if job.tell:
                 job.tell(f"fine-tune above {layer}, {model.name}", done, recipe.steps)
 
-        tuned = freeze_train(
-            donor, below, job.workshop.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard
-        )
+        tuned = freeze_train(donor, below, job.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard)
         place = {"layer": layer, "depth": round(network.layer(layer).depth, 6), "index": at}
-        error = error_rate(tuned, job.workshop.data, "test", device=job.device)
+        error = error_rate(tuned, job.data, "test", device=job.device)
         results.append({"bottom": place, "top": place, "metrics": [metric("error", error, "percent")]})
     return results
 

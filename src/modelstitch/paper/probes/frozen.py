@@ -29,11 +29,9 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str,
             if job.tell:
                 job.tell(f"freeze {name}, {model.name}", done, recipe.steps)
 
-        mixed = freeze_train(
-            donor, layers, job.workshop.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard
-        )
+        mixed = freeze_train(donor, layers, job.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard)
         place = {"layer": name, "depth": at / max(1, len(probe.options["sets"]) - 1), "index": at}
-        error = error_rate(mixed, job.workshop.data, "test", device=job.device)
+        error = error_rate(mixed, job.data, "test", device=job.device)
         results.append(
             {
                 "bottom": place,

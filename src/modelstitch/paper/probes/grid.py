@@ -16,7 +16,7 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str,
     below, above = (job.workshop.network(m) for m in models)
     samples = job.scale.fit["honest"].get("samples")
     options = {} if samples is None else {"samples": samples}
-    found = matrix(below, above, job.workshop.data, device=str(job.device), tell=job.tell, **options)
+    found = matrix(below, above, job.data, device=str(job.device), tell=job.tell, **options)
     results: dict[tuple[str, str], dict[str, Any]] = {}
     for row in found.frame.iter_rows(named=True):
         key = (row["bottom_layer"], row["top_layer"])

@@ -35,9 +35,9 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str,
         for at, share in enumerate(POINTS):
             module = between(one, end, share)
             if number and 0 < share < 1:
-                calibrate(module, (b.inputs for b in job.workshop.data.batches("fit", 256, limit=1024)))
+                calibrate(module, (b.inputs for b in job.data.batches("fit", 256, limit=1024)))
             module.to(job.device)
-            errors.append(error_rate(module, job.workshop.data, "test", device=job.device))
+            errors.append(error_rate(module, job.data, "test", device=job.device))
             if job.tell:
                 job.tell(f"path, {way}", at + 1, len(POINTS))
         for at, (share, error) in enumerate(zip(POINTS, errors)):
