@@ -25,6 +25,7 @@ TINY = dataclasses.replace(
     },
     middle="block1",
     three=("stem", "block1", "block2"),
+    three_deep=("stem", "block1", "block2"),
     most_cuts=2,
     samples=40,
 )

@@ -6,7 +6,7 @@ from .claims import Place, amount, counted
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
-TOP, OTHER, RANDOM = Model(seed=0), Model(seed=1), Model(seed=1, change="re-initialised")
+TOP, OTHER, RANDOM = Model("deep", seed=0), Model("deep", seed=1), Model("deep", seed=1, change="re-initialised")
 STITCHED = Line("stitched, random bottom", RANDOM, TOP, layers="three", protocols=("honest",))
 STITCHED_SEED = Line("stitched, trained bottom", OTHER, TOP, layers="three", protocols=("honest",))
 TUNED = Probe(
@@ -74,7 +74,7 @@ FIGURE = Figure(
     (TUNED, TUNED_SEED),
     drawing="errors",
     notes=(
-        "Base networks instead of a ResNet-164. All parts above the frozen bottom are drawn anew, asserted, and trained for half "
+        "The deep network is a ResNet-164 at full scale, a narrow ResNet-20 below it. All parts above the frozen bottom are drawn anew, asserted, and trained for half "
         "of a network's usual time; the released code leaves the blocks at loaded weights.",
     ),
 )

@@ -79,7 +79,7 @@ class Line:
         stitch_on: which samples the stitcher sees: the top's own, or all; by default what the protocol says.
         families: by default the protocol's; ("kernels",) are the scale's convolutions.
         objective: by default the protocol's.
-        layers: "matching", "three" (an early, a middle and a late one), "grid" (each of the scale's layers into each), or
+        layers: "matching", "three" (an early, a middle and a late one of the top), "grid" (each of the scale's layers into each), or
             seams in which ``{middle}`` stands for the scale's middle block.
         controls: beside those of the protocol.
         protocols: those in which it is run.

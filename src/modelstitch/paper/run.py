@@ -136,7 +136,7 @@ def _layers(line: Line, below: Network, above: Network, scale: Scale) -> str | t
     if not isinstance(line.layers, str):
         return tuple(text.format(middle=scale.middle) for text in line.layers)
     if line.layers == "three":
-        return scale.three
+        return scale.early_middle_late(line.top.net)
     if line.layers == "grid":
         bottoms, tops = (
             [n for n in network.blocks if n in _spread(network.blocks, scale)] for network in (below, above)

@@ -21,7 +21,8 @@ class Scale:
         special: role or method -> what is different in its training.
         repeats: pairs behind every curve; seeds go round between them.
         fit: protocol -> fit options.
-        places: the names of layers that seams may use: middle, and an early, a middle and a late one.
+        middle, three, three_deep: names of layers that seams may use: a middle one; an early, a middle and a late one, of the
+            other networks and of the one in the role "deep".
         most_cuts: matching layers at which a curve is measured, evenly spread where there are more.
         kernels: sizes of figure 4.
         samples: examples of a similarity measure.
@@ -39,11 +40,16 @@ class Scale:
     fit: Mapping[str, Mapping[str, Any]]
     middle: str
     three: tuple[str, str, str]
+    three_deep: tuple[str, str, str]
     most_cuts: int
     kernels: tuple[int, ...]
     samples: int
     measured_on: Mapping[str, int]
     ran: str
+
+    def early_middle_late(self, role: str) -> tuple[str, str, str]:
+        """Three layers of the network that plays a role."""
+        return self.three_deep if role == "deep" else self.three
 
     def net(self, role: str) -> str:
         """The network that plays a role.
@@ -84,6 +90,7 @@ SMOKE = Scale(
     },
     middle="block2",
     three=("stem", "block2", "block3"),
+    three_deep=("block2", "block5", "block8"),
     most_cuts=6,
     kernels=(1, 3, 5),
     samples=200,
@@ -121,6 +128,7 @@ SMALL = Scale(
     },
     middle="block4",
     three=("block2", "block4", "block7"),
+    three_deep=("block2", "block5", "block8"),
     most_cuts=4,
     kernels=(1, 3, 5),
     samples=500,
@@ -158,6 +166,7 @@ FULL = Scale(
     },
     middle="block4",
     three=("block2", "block5", "block8"),
+    three_deep=("block4", "block14", "block24"),
     most_cuts=12,
     kernels=(1, 3, 5, 7, 9),
     samples=5000,

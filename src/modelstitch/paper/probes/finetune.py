@@ -28,7 +28,7 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str,
     recipe = shortened(job, model, float(probe.options.get("time", 1.0)))
     children = [name for name, _ in network.module.named_children()]
     results = []
-    for at, layer in enumerate(job.scale.three):
+    for at, layer in enumerate(job.scale.early_middle_late(model.net)):
         below = children[: children.index(layer) + 1]
 
         def heard(done: int, loss: float, layer: str = layer) -> None:

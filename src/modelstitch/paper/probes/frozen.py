@@ -23,7 +23,7 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str,
     recipe = shortened(job, model, float(probe.options.get("time", 1.0)))
     results = []
     for at, name in enumerate(probe.options["sets"]):
-        layers = _layers(name, [n for n, _ in network.module.named_children()], job.scale.three)
+        layers = _layers(name, [n for n, _ in network.module.named_children()], job.scale.early_middle_late(model.net))
 
         def heard(done: int, loss: float, name: str = name) -> None:
             if job.tell:
