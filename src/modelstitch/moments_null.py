@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from .errors import MeasureError
 from .moments import Moments
 from .moments_grid import MomentsGrid
+from .pairing import derangement
 
 
 class NullGrid(MomentsGrid):
@@ -54,8 +56,23 @@ class NullGrid(MomentsGrid):
         i, j = self._x[bottom_layer], self._y[top_layer]
         return Moments(moments.n, moments.mean_x, moments.mean_y, moments.xx, moments.yy, self.shuffled[shuffle, i, j])
 
+    def merge(self, other: MomentsGrid) -> None:
+        """Add another pass over the same layers, with as many shuffles, in place.
+
+        Raises:
+            MeasureError: other layers, widths, dtype, or another number of shuffles.
+        """
+        found = other.shuffles if isinstance(other, NullGrid) else 0
+        if found != self.shuffles:
+            raise MeasureError(
+                f"A null level of {self.shuffles} shuffles cannot take up one of {found}: use as many in both."
+            )
+        super().merge(other)
+        if isinstance(other, NullGrid):
+            self.shuffled += other.shuffled.to(self.shuffled.device)
+
     def _cross(self, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> None:
         super()._cross(x, y, dx, dy)
         for sums in self.shuffled:
-            order = torch.randperm(len(y), generator=self._generator).to(y.device)
+            order = derangement(len(y), self._generator).to(y.device)
             sums.addmm_(x.T, y[order]).addr_(dx, dy, alpha=-len(x))

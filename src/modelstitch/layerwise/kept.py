@@ -10,6 +10,7 @@ from ..measures import MEASURES, Measure
 from ..measures.checks import pair as checked
 from ..measures.evaluate import level, null_level
 from ..measures.kernels import KERNELS
+from ..pairing import derangement
 from ..threads import alone_if_small
 from .passes import Rows
 from .plan import Block, Step
@@ -24,7 +25,7 @@ def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, se
     del parts
     n = len(next(iter(sides[0].values())))
     generator = torch.Generator().manual_seed(seed)
-    orders = [torch.randperm(n, generator=generator).to(rows.device) for _ in range(shuffles)]
+    orders = [derangement(n, generator).to(rows.device) for _ in range(shuffles)]
     widest = max(value.shape[1] for side in sides for value in side.values())
     with alone_if_small(min(n, widest)):
         return _measured(rows, sides, step, orders, seed)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import MeasureError, NonFiniteError
+from ..errors import MeasureError
+from ..finite import refuse
 from ..fit.senders import view_of
 from ..network import Network
 from ..network.channels_last import quick
@@ -108,13 +109,7 @@ class Rows:
 
     def refuse(self, rows: Tensor, side: int, layer: str, batch: Batch) -> None:
         """Raise if a row holds NaN or infinity."""
-        bad = (~torch.isfinite(rows)).any(1).nonzero()
-        if len(bad):
-            sample = int(batch.ids[bad[0, 0]])
-            raise NonFiniteError(
-                f"The activations of {self.networks[side].name}@{layer} hold NaN or infinity, first for the sample "
-                f"{sample}: expected finite numbers; check the weights and inputs, or use float32 where float16 overflows."
-            )
+        refuse(self.networks[side].name, {layer: rows}, batch.ids)
 
     def where(self, bottom: str, top: str) -> str:
         """A pair of layers in words."""

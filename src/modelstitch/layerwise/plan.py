@@ -89,7 +89,9 @@ class Plan:
 
     def describe(self) -> str:
         """The plan in words."""
-        return f"{self.examples:,} examples. " + "; ".join(step.describe() for step in self.steps)
+        passes = sum(step.passes for step in self.steps)
+        together = f"; {passes:.3g} passes in all" if len(self.steps) > 1 else ""
+        return f"{self.examples:,} examples. " + "; ".join(step.describe() for step in self.steps) + together
 
 
 def plan_similarity(
@@ -112,7 +114,7 @@ def plan_similarity(
     """
     if view not in VIEWS:
         raise MeasureError(f"The view {view!r} is unknown: expected one of {', '.join(VIEWS)}.")
-    wanted = [find(measure) for measure in measures]
+    wanted = list(dict.fromkeys(find(measure) for measure in measures))
     if not wanted:
         raise MeasureError("No measure was chosen: expected one at least.")
     networks = (bottom, top)
@@ -208,8 +210,8 @@ def _way(measure: Measure, wanted: Sequence[Measure], widths: Widths, sizes: _Si
     # Wide layers of few examples take less as they are.
     if measure.from_moments and sizes.sums(widths) <= rows:
         return "sums"
-    if known and measure.name == BIASED:
-        return "gram"
+    if known and measure.name == BIASED:  # from whole n x n matrices where they are small, else from blocks of them
+        return "rows" if sizes.rows(widths, kernels=True) <= min(sizes.gram(widths), free or math.inf) else "gram"
     return "sums" if measure.from_moments and free is not None and rows > free else "rows"
 
 

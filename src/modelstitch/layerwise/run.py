@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
-
+from ..device import pick_device
 from ..errors import MeasureError
 from ..measures import Measure, find
-from ..network import Network
+from ..network import Network, apart
 from ..sources.data import Batch, Data, Split
 from ..sources.token_view import check_text
 from . import grams, kept, sums
@@ -32,7 +31,7 @@ def similarity(
     batch_size: int = 256,
     shuffles: int = 20,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     available: int | None = None,
     tell: Tell | None = None,
 ) -> Similarities:
@@ -47,7 +46,7 @@ def similarity(
         split: "val", "fit" or "test"; never augmented.
         samples: at most so many examples, drawn by the seed.
         shuffles: pairings of the null level; 0 leaves it out.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "auto".
         available: bytes that may be used; by default what is free.
         tell: hears of progress: (what, done, of how many).
 
@@ -62,18 +61,23 @@ def similarity(
             for none of the pairs.
         NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         UnknownLayerError: with the closest names.
+        StitchError: two networks have one name, or the device cannot be used.
     """
     check_text((bottom, top), data)
-    wanted = [find(measure) for measure in measures]
+    bottom, top = apart(bottom, top)
+    wanted = list(dict.fromkeys(find(measure) for measure in measures))
     plan = plan_similarity(
         bottom, top, data, measures=wanted, layers=layers, view=view, split=split, samples=samples, shuffles=shuffles,
         available=available,
     )  # fmt: skip
 
+    if shuffles and batch_size < 2:
+        raise MeasureError(f"A batch of {batch_size} has nothing to be shuffled with: use 2 or more, or shuffles=0.")
+
     def batches(size: int) -> Iterator[Batch]:
         yield from data.batches(split, size, seed=seed, limit=samples)
 
-    rows = Rows((bottom, top), view, torch.device(device), batches, plan.examples, tell)
+    rows = Rows((bottom, top), view, pick_device(device), batches, plan.examples, tell)
     results: list[Likeness] = []
     for step in plan.steps:
         for block in step.blocks:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
+from ..pairing import derangement
 from .checks import Matrix, pair
 from .kernels import KERNELS
 from .measure import Measure, Null, Result
@@ -30,7 +31,7 @@ def null_level(measure: str | Measure, x: Matrix, y: Matrix, *, n: int = 20, see
     if n < 1:
         raise MeasureError(f"A null level needs at least one shuffle, found n={n}.")
     generator = torch.Generator().manual_seed(seed)
-    orders = [torch.randperm(len(y), generator=generator) for _ in range(n)]
+    orders = [derangement(len(y), generator) for _ in range(n)]
     kernel = KERNELS.get(measure.name)
     if kernel is not None and measure is MEASURES[measure.name]:
         a, b = pair(x, y, measure=measure.name, needed=measure.min_examples)

@@ -15,6 +15,7 @@ from scipy.linalg import blas
 from torch import Tensor
 
 from ..errors import MeasureError
+from ..pairing import derangement
 from .checks import bounded, constant_message
 from .cka import BIASED, DEBIASED, MINIBATCH, require_spread
 
@@ -75,7 +76,7 @@ class MinibatchSums:
         self._cross[0] += weight * (sides[0] @ sides[1].T).cpu()
         square = sides[1].view(-1, n, n)
         for cross in self._cross[1:]:
-            order = torch.randperm(n, generator=self._generator).to(square.device)
+            order = derangement(n, self._generator).to(square.device)
             cross += weight * (sides[0] @ square[:, order][:, :, order].flatten(1).T).cpu()
         self.examples += n
 
@@ -194,7 +195,7 @@ class FullSums:
 
     def _order(self, shuffle: int, first: int, size: int) -> Tensor:
         seed = (self._seed * 1_000_003 + shuffle) * 1_000_003 + first
-        return torch.randperm(size, generator=torch.Generator().manual_seed(seed % 2**63))
+        return derangement(size, torch.Generator().manual_seed(seed % 2**63))
 
 
 def _u_centred(grams: Tensor) -> Tensor:
