@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 import modelstitch as ms
-from modelstitch.errors import ShapeError, StitchError
+from modelstitch import crossing_keep
+from modelstitch.crossing_plan import plan_matrix
+from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError, StudyError
 
 
 class Residual(nn.Module):
@@ -106,6 +109,100 @@ def test_families_positions_and_chosen_layers(world):
         ms.matrix(a, a, data, layers=layers, samples=100, positions=0)
 
 
+def test_what_is_left_out_is_said(world):
+    _, b, _, data = world
+    torch.manual_seed(6)
+    narrowing = nn.Sequential(
+        nn.Conv2d(1, 10, 3, padding=1), nn.ReLU(), nn.Conv2d(10, 6, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(6, 10),
+    )  # fmt: skip
+    top = ms.Network(narrowing, torch.randn(2, 1, 8, 8), "narrowing")
+    layers = (["1"], ["1", "3"])
+    found = ms.matrix(b, top, data, family=["orthogonal", "affine"], samples=50, layers=layers)
+    assert [(e.family, e.top_layer) for e in found.entries] == [("orthogonal", "1"), ("affine", "1"), ("affine", "3")]
+    (note,) = found.notes
+    assert note.startswith(
+        "orthogonal is left out for 1 of 2 pairs, the first b@1 -> narrowing@3: The family 'orthogonal'"
+    )
+    assert "<svg" in found._repr_html_()
+    with pytest.raises(ShapeError, match="low-rank:9 joins no pair of the layers, the first is b@1 -> narrowing@3"):
+        ms.matrix(b, top, data, family=["low-rank:9"], samples=50, layers=(["1"], ["3"]))
+
+
+def test_a_family_that_is_fitted_has_no_place_in_a_matrix(world):
+    a, b, _, data = world
+    for family in ("conv:3", "mlp:8", "norm-affine-norm"):
+        with pytest.raises(StitchError, match=rf"'{family}' is started in closed form and then fitted.*layers='all'"):
+            ms.matrix(a, b, data, family=["affine", family], samples=50)
+
+
+def test_a_constant_layer_has_no_distance(world):
+    a, _, _, data = world
+    module = convolutional(7)
+    with torch.no_grad():
+        for part in (module[0], module[1].conv, module[3].conv):
+            part.weight.zero_()
+    top = ms.Network(module, torch.randn(2, 1, 8, 8), "constant")
+    found = ms.matrix(a, top, data, layers=(["1"], ["3"]), samples=50)
+    assert found.entries[0].judged.relative_mse is None
+    assert not set(found.frame["metric"]) & {"relative_mse", "r2"}
+    assert found.notes == ["The top's own activations at 3 do not vary: no relative_mse and no r2 there."]
+
+
+def test_the_plan_says_what_it_takes_and_refuses_what_does_not_fit(world):
+    a, b, _, data = world
+    plan = plan_matrix(a, b, data, samples=50)
+    assert 0 < plan.sums < plan.size
+    assert "one pass over 50 fit examples" in plan.describe()
+    assert plan_matrix(a, b, data, samples=50, dtype=torch.float32).sums < plan.sums
+    with pytest.raises(MeasureError, match=r"and a batch of their activations, need .* found 1.0 kB available"):
+        plan_matrix(a, b, data, samples=50, available=1000)
+
+
+def test_an_interrupted_pass_goes_on_and_further_families_need_none(world, tmp_path, monkeypatch):
+    a, _, mixer, data = world
+    monkeypatch.setattr(crossing_keep, "EVERY", 0.0)
+    options = {"samples": 100, "batch_size": 32, "positions": 5, "sums": tmp_path / "sums"}
+    whole = ms.matrix(a, mixer, data, **{**options, "sums": None})
+
+    def stop(what, done, total):
+        if "sums" in what and done == 64:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ms.matrix(a, mixer, data, tell=stop, **options)
+    read = []
+    found = ms.matrix(a, mixer, data, tell=lambda what, done, total: read.append((what, done)), **options)
+    assert [done for what, done in read if "sums" in what] == [96, 100]
+    for one, two in zip(whole.entries, found.entries):
+        assert torch.equal(one.stitcher.weight, two.stitcher.weight)
+    read.clear()
+    ms.matrix(a, mixer, data, family="low-rank:2", tell=lambda what, done, total: read.append(what), **options)
+    assert not [what for what in read if "sums" in what]
+    with pytest.raises(StudyError, match="holds the sums of another matrix: expected data = "):
+        ms.matrix(a, mixer, data, seed=1, **{**options, "samples": None})
+    (tmp_path / "sums").write_bytes(b"nothing")
+    with pytest.raises(StudyError, match="holds no sums of a matrix"):
+        ms.matrix(a, mixer, data, **options)
+
+
+def test_a_bad_sample_is_named(world):
+    a, b, _, data = world
+    inputs, labels = data.dataset("fit").inputs.clone().float(), data.labels("fit")
+    inputs[17] = float("nan")
+    broken = ms.Data(TensorDataset(inputs, labels), data.dataset("val"), data.dataset("test"), n_classes=10)
+    for call in (ms.matrix, lambda *args: ms.stitch(args[0], args[1], "1", args[2], steps=2)):
+        with pytest.raises(NonFiniteError, match=r"activations of a@\d hold NaN or infinity, first for the sample 17"):
+            call(a, b, broken)
+
+
+def test_two_networks_of_one_name_are_refused(world):
+    a, b, _, data = world
+    for call in (ms.matrix, ms.similarity):
+        with pytest.raises(StitchError, match="Both networks are called 'a'"):
+            call(a, b.named("a"), data)
+
+
 def test_how_many_rows_run_at_once_does_not_matter(world):
     a, b, _, data = world
     results = [ms.matrix(a, b, data, samples=100, rows_at_once=rows) for rows in (1, 100, 10**6)]
@@ -132,7 +229,10 @@ def test_pictures(world):
 
 def test_mistakes(world):
     a, b, _, data = world
-    with pytest.raises(ShapeError, match="a@0 -> b@0: The family 'orthogonal' needs as many channels"):
+    with pytest.raises(
+        ShapeError,
+        match="orthogonal joins no pair of the layers, the first is a@0 -> b@0: The family 'orthogonal' needs",
+    ):
         ms.matrix(a, b, data, family="orthogonal", samples=50, layers=(["0"], ["0"]))
     with pytest.raises(StitchError, match="The layers must be two lists"):
         ms.matrix(a, b, data, layers=("0", "0"))

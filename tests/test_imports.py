@@ -9,14 +9,14 @@ SOURCE = Path(__file__).parent.parent / "src" / "modelstitch"
 
 # Lower rooms first. A room may import its own rank and below.
 RANKS = [
-    {"errors", "notation", "memory", "bars", "chance", "threads"},
+    {"errors", "notation", "memory", "bars", "chance", "threads", "finite", "pairing", "device"},
     {"network"},
     {"sources"},
     {"moments", "moments_grid", "moments_null", "moments_spread"},
     {"stitchers", "measures"},
     {"measure", "fit", "controls"},
     {"study", "report", "zoo", "stitched", "statistics"},
-    {"crossing", "crossing_sums", "crossing_evaluate", "layerwise", "paper", "demo"},
+    {"crossing", "crossing_plan", "crossing_keep", "crossing_sums", "crossing_evaluate", "layerwise", "paper", "demo"},
     {"api"},
     {"cli", "__main__"},
 ]

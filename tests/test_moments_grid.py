@@ -104,7 +104,7 @@ def test_a_killed_save_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_bytes_are_known_beforehand():
     grid = MomentsGrid(BOTTOM, TOP)
-    held = sum(tensor.untyped_storage().nbytes() for tensor in grid._tensors().values())
+    held = sum(tensor.untyped_storage().nbytes() for tensor in grid.tensors().values())
     assert MomentsGrid.bytes_needed(BOTTOM, TOP) == held
     assert MomentsGrid.bytes_needed({"a": 1000}, {"b": 2000}, torch.float32) == 4 * (2 + 1 + 4) * 10**6 + 24_000
 
@@ -179,12 +179,12 @@ def broken(x, y):
 def test_a_bad_batch_is_refused_and_leaves_the_sums(spoil, kind, message):
     x, y = activations()
     grid = collect(x, y, UNEVEN)
-    before = {name: tensor.clone() for name, tensor in grid._tensors().items()}
+    before = {name: tensor.clone() for name, tensor in grid.tensors().items()}
     spoil(x, y)
     with pytest.raises(kind, match=message):
         grid.update(x, y)
     assert grid.n == 90
-    assert all(torch.equal(before[name], tensor) for name, tensor in grid._tensors().items())
+    assert all(torch.equal(before[name], tensor) for name, tensor in grid.tensors().items())
 
 
 MEMORY = """

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .crossing_evaluate import Joint, Judged
-from .crossing_sums import collect, group_by_positions
+from .crossing_keep import Kept, identity_of
+from .crossing_plan import plan_matrix
+from .crossing_sums import collect
+from .device import pick_device
 from .errors import StitchError
-from .fit.options import fit_spec
 from .fit.senders import NetworkSender
 from .fit.sweep import Sweep, derive
 from .measure import Estimate, Outcome, agreement, penalty, perplexities
 from .moments import Moments
-from .network import Network
+from .network import Network, apart
 from .sources.data import Data
 from .sources.token_view import check_text
 from .stitchers import Site, Stitcher, family_of
@@ -58,12 +60,17 @@ class Matrix:
         bottom, top: the networks' names.
         entries: one for each pair of layers and family.
         top_outcome, bottom_outcome: what the donors themselves do on the same examples.
+        notes: what is missing, and why.
     """
 
     def __init__(
-        self, bottom: Network, top: Network, entries: Sequence[Entry], top_outcome: Outcome, bottom_outcome: Outcome
-    ) -> None:
+        self, bottom: Network, top: Network, entries: Sequence[Entry], top_outcome: Outcome, bottom_outcome: Outcome,
+        notes: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.bottom, self.top, self.entries = bottom.name, top.name, list(entries)
+        constant = list(dict.fromkeys(e.top_layer for e in entries if e.judged.relative_mse is None))
+        unknown = f"The top's own activations at {', '.join(constant)} do not vary: no relative_mse and no r2 there."
+        self.notes = [*notes, *([unknown] if constant else [])]
         self.top_outcome, self.bottom_outcome = top_outcome, bottom_outcome
         self._places = {
             side: {name: (at, network.layer(name).depth) for at, name in enumerate(network.cuts)}
@@ -75,7 +82,7 @@ class Matrix:
         """One value a row: bottom, bottom_layer, top, top_layer, family, metric, value, low, high, unit, and depths.
 
         Metrics: penalty (points or nats/token, paired 95 % interval), error, top_error, bottom_error, agreement_top,
-        agreement_bottom (percent), relative_mse, r2 (held out), parameters.
+        agreement_bottom (percent), relative_mse, r2 (both held out; absent where the top's own layer is constant), parameters.
         """
         import polars as pl
 
@@ -120,6 +127,7 @@ class Matrix:
         placed, notes = (similarities.placed, similarities.describe) if similarities else (None, [])
         notes = [
             f"Stitches: solved on the fit split, measured on {len(self.top_outcome.ids):,} examples of the test split.",
+            *self.notes,
             *notes,
         ]
         text = similarity_page(self.bottom, self.top, placed, self.frame, title=title, command=command, notes=notes)
@@ -144,14 +152,13 @@ class Matrix:
             "error": Estimate(outcome.error, unit=unit),
             "top_error": Estimate(self.top_outcome.error, unit=unit),
             "bottom_error": Estimate(self.bottom_outcome.error, unit=unit),
-            "relative_mse": Estimate(mse),
-            "r2": Estimate(1.0 - mse),
+            **({} if mse is None else {"relative_mse": Estimate(mse), "r2": Estimate(1.0 - mse)}),
             "parameters": Estimate(float(entry.stitcher.parameter_count)),
         }
         if not points:
             found |= perplexities(outcome, self.top_outcome)
-        if points:
-            found["agreement_top"] = agreement(outcome, self.top_outcome)
+        found["agreement_top"] = agreement(outcome, self.top_outcome)
+        if len(outcome.answers) == len(self.bottom_outcome.answers):
             found["agreement_bottom"] = agreement(outcome, self.bottom_outcome)
         return found
 
@@ -166,8 +173,9 @@ def matrix(
     positions: int | None = None,
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     rows_at_once: int = 4096,
+    sums: str | Path | None = None,
     tell: Tell | None = None,
     **fit: Any,
 ) -> Matrix:
@@ -180,11 +188,14 @@ def matrix(
         bottom, top: the donors; neither is changed.
         data: what to fit and measure on.
         layers: (bottom's, top's) exact cuts; the block cuts of both by default.
-        family: one or several, as for :func:`stitch`.
+        family: one or several closed forms, as for :func:`stitch`. A family that needs equal channels, or a rank, is left out
+            where the layers have others, with a note.
         positions: fit on at most so many positions of each example, drawn by the seed; all by default.
         dtype: of the sums: torch.float64, or torch.float32 (centred before any product).
         seed: of the order and augmentation of fit examples.
         rows_at_once: how many examples of all streams run through the top as one batch; memory grows with it.
+        sums: a file that keeps the sums as they grow: an interrupted call goes on from there, and one for other families
+            needs no pass.
         tell: hears of progress: (what, done, of how many).
         **fit: fields of the fit options: samples, batch_size, augment.
 
@@ -193,38 +204,47 @@ def matrix(
     """
 
     check_text((bottom, top), data)
-    spec = fit_spec(fit)
+    bottom, top = apart(bottom, top)
+    plan = plan_matrix(bottom, top, data, layers=layers, family=family, positions=positions, dtype=dtype, **fit)
+    spec, where = plan.spec, pick_device(device)
     if spec.samples is not None and spec.samples < data.size("fit"):
         data = data.subset(spec.samples, seed=derive(seed, "samples"))
-    families = (family,) if isinstance(family, str) else tuple(family)
-    if layers is not None and (len(layers) != 2 or any(isinstance(side, str) for side in layers)):
-        raise StitchError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
-    bottoms, tops = (
-        sorted({network.cut(n) for n in chosen}, key=network.cuts.index)
-        for network, chosen in zip((bottom, top), layers or (bottom.blocks, top.blocks))
+    sweep = Sweep(NetworkSender(bottom), top, data, spec, where, seed)
+    layers_read = (plan.bottoms, plan.tops)
+    kept = Kept(
+        Path(sums) if sums is not None else None,
+        identity_of((bottom, top), layers_read, data, spec, seed=seed, positions=positions, dtype=dtype)
+        if sums
+        else {},
     )
-    if not (families and bottoms and tops):
-        raise StitchError("A matrix needs at least one family, one bottom layer and one top layer.")
-    where = torch.device(device)
-    groups = group_by_positions(bottom, top, bottoms, tops)
-    collect(groups, Sweep(NetworkSender(bottom), top, data, spec, where, seed), bottom, positions, dtype, tell)
+    batches = 0
+
+    def save(count: int) -> None:
+        nonlocal batches
+        batches = count
+        kept.save(plan.groups, count)
+
+    collect(plan.groups, sweep, bottom, positions, dtype, tell, restore=lambda: kept.restore(plan.groups), save=save)
+    if batches:
+        kept.save(plan.groups, batches, last=True)
     joint = Joint(bottom, top, where, rows_at_once)
-    for group in groups:
+    adapters = {}
+    for group in plan.groups:
         for t in group.tops:
-            for b in bottoms:
+            for b in plan.bottoms:
                 site = Site(bottom.layer(b).channels, top.layer(t).channels, group.kind)
-                for text in families:
-                    stitcher = _solve(text, group.pair(b, t), site, f"{bottom.name}@{b} -> {top.name}@{t}")
-                    joint.enter((text, b, t), b, t, group.adapters[b], stitcher.to(where))
+                adapters[b, t] = group.adapters[b].describe()
+                for text, seams in plan.seams.items():
+                    if (b, t) in seams:
+                        stitcher = _solve(text, group.pair(b, t), site, f"{bottom.name}@{b} -> {top.name}@{t}")
+                        joint.enter((text, b, t), b, t, group.adapters[b], stitcher.to(where))
     judged, top_outcome, bottom_outcome = joint.run(data, spec.batch_size * 2, tell)
-    adapters = {t: {b: group.adapters[b].describe() for b in bottoms} for group in groups for t in group.tops}
     entries = [
-        Entry(b, t, text, joint.stitchers[text, b, t], adapters[t][b], judged[text, b, t])
-        for text in families
-        for b in bottoms
-        for t in tops
+        Entry(b, t, text, joint.stitchers[text, b, t], adapters[b, t], judged[text, b, t])
+        for text, seams in plan.seams.items()
+        for b, t in seams
     ]
-    return Matrix(bottom, top, entries, top_outcome, bottom_outcome)
+    return Matrix(bottom, top, entries, top_outcome, bottom_outcome, plan.notes)
 
 
 def _solve(text: str, moments: Moments, site: Site, where: str) -> Stitcher:

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from .errors import NonFiniteError
+from .finite import first_bad
 from .fit.senders import view_of
 from .measure import Outcome, Tally
-from .network import Network
+from .measures.checks import CONSTANT
+from .network import OUTPUT, Network
 from .sources.data import Batch, Data
-from .stitchers import Adapter, Stitcher, rows
+from .stitchers import Adapter, Stitcher, mapped, rows
 
 Tell = Callable[[str, int, int], None]
 
@@ -26,11 +28,12 @@ class Judged:
 
     Attributes:
         outcome: example by example.
-        relative_mse: squared distance of stitched from genuine activations over that of genuine ones from their mean.
+        relative_mse: squared distance of stitched from genuine activations over that of genuine ones from their mean; None
+            where the genuine ones do not vary.
     """
 
     outcome: Outcome
-    relative_mse: float
+    relative_mse: float | None
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,17 @@ class Joint:
                 n = len(batch.ids)
                 below, inputs = send(view_of(self.bottom, batch, self.device)), view_of(self.top, batch, self.device)
                 genuine = receive(inputs)
-                own.add(genuine["output"], batch.labels, batch.ids, where=self.top.name)
-                below_own.add(below["output"], batch.labels, batch.ids, where=self.bottom.name)
+                own.add(genuine[OUTPUT], batch.labels, batch.ids, where=self.top.name)
+                below_own.add(below[OUTPUT], batch.labels, batch.ids, where=self.bottom.name)
                 inside: list[Tensor] = []
                 for stop, piece in zip(stops, pieces):
                     spreads[stop].add(genuine[stop], batch.mask)
                     for entrance in self._at[stop]:
-                        mapped = entrance.stitcher(entrance.adapter(below[entrance.bottom_layer], batch.mask))
-                        away = rows(mapped.double() - genuine[stop], spreads[stop].kind, batch.mask)
+                        x = entrance.adapter(below[entrance.bottom_layer], batch.mask)
+                        stitched = mapped(entrance.stitcher, x, self.top.layer(stop).dtype)
+                        away = rows(stitched.double() - genuine[stop], spreads[stop].kind, batch.mask)
                         squares[len(inside)] += float(away.square().sum())
-                        inside.append(mapped)
+                        inside.append(stitched)
                     inside = self._through(piece, inside, inputs, n)
                 self._tally(found, inside, batch, entrances)
                 done += n
@@ -123,8 +127,9 @@ class Joint:
         if not bool(good.all()):
             bad = int((~good).nonzero()[0, 0])
             raise NonFiniteError(
-                f"The output of the stitch {entrances[bad].key} holds NaN or infinity: expected finite numbers; check the "
-                "weights, or use float32 instead of half precision."
+                f"The output of the stitch {entrances[bad].key} holds NaN or infinity, first for the sample "
+                f"{first_bad(joined[bad], batch.ids)}: expected finite numbers; check the weights, or use float32 instead of "
+                "half precision."
             )
         k, n = joined.shape[:2]
         whole = Tally()
@@ -133,6 +138,8 @@ class Joint:
         columns = [column.view(k, n) for column in whole.parts[0]]
         for i, tally in enumerate(tallies):
             tally.unit = whole.unit
+            if whole.tokens:
+                tally.tokens.append(whole.tokens[0].view(k, -1)[i])
             tally.parts.append(tuple(column[i] for column in columns))  # type: ignore[arg-type]
 
 
@@ -153,8 +160,11 @@ class _Spread:
             mean = self.mean + weight * (mean - self.mean)
         self.mean, self.n = mean, self.n + len(x)
 
-    def share(self, squares: float) -> float:
-        return squares / self.sum if self.sum > 0 else 0.0
+    def share(self, squares: float) -> float | None:
+        """What squares are of the spread; None if that is nothing but rounding."""
+        assert self.mean is not None
+        rounding = self.n * CONSTANT**2 * float(self.mean.square().sum())
+        return squares / self.sum if self.sum > rounding else None
 
 
 def _repeat(inputs: Any, times: int) -> Any:

@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import StitchError
+from .errors import NonFiniteError, StitchError
+from .finite import refuse
 from .fit.senders import NetworkSender, open_quick
 from .fit.sweep import Sweep, derive
 from .moments import Moments
-from .moments_grid import rows_of
+from .moments_grid import MomentsGrid, rows_of
 from .moments_spread import Spread, SpreadGrid
 from .network import Layer, Network
+from .sources.data import Data
 from .stitchers import Adapter, adapter_between, masks, rows
 
 Tell = Callable[[str, int, int], None]
@@ -37,6 +39,11 @@ class Group:
     adapters: dict[str, Adapter]
     _parts: list[_Part] = field(default_factory=list)
 
+    @property
+    def grids(self) -> list[SpreadGrid]:
+        """The sums, once they are reserved."""
+        return [part.grid for part in self._parts]
+
     def pair(self, b: str, t: str) -> Moments:
         """The sums of one pair of layers."""
         return next(part.grid.pair(b, t) for part in self._parts if b in part.grid.bottom_layers)
@@ -50,15 +57,9 @@ class Group:
         Raises:
             MeasureError: they do not fit; the message holds both sizes.
         """
-        place = top.layer(self.tops[0])
-        ways: dict[Any, list[str]] = {}
-        for b, adapter in self.adapters.items():
-            layer = bottom.layer(b)
-            few = whole and not adapter.plain and 0 < _count(layer) < _count(place)
-            ways.setdefault((layer.kind, _places(layer)) if few else None, []).append(b)
         above = {t: top.layer(t).channels for t in self.tops}
         first: SpreadGrid | None = None
-        for key, bottoms in ways.items():
+        for key, bottoms in self._ways(bottom, top, whole).items():
             spread = None if key is None else _spread(self.adapters[bottoms[0]], bottom.layer(bottoms[0]), self.kind)
             grid = SpreadGrid(
                 {b: bottom.layer(b).channels for b in bottoms}, above,
@@ -66,6 +67,26 @@ class Group:
             )  # fmt: skip
             first = first or grid
             self._parts.append(_Part(grid, {b: bottom.layer(b).kind for b in bottoms}))
+
+    def needed(self, bottom: Network, top: Network, *, whole: bool, dtype: torch.dtype, batch: int) -> int:
+        """The bytes that :meth:`reserve` and :meth:`add` will take for sums, and for the rows of a few of ``batch`` examples."""
+        above = {t: top.layer(t).channels for t in self.tops}
+        rows = max(1, min(_ROWS, batch * _count(top.layer(self.tops[0]))))
+        size = dtype.itemsize * rows * sum(above.values())
+        for bottoms in self._ways(bottom, top, whole).values():
+            below = {b: bottom.layer(b).channels for b in bottoms}
+            size += MomentsGrid.bytes_needed(below, above, dtype) + dtype.itemsize * rows * sum(below.values())
+        return size
+
+    def _ways(self, bottom: Network, top: Network, whole: bool) -> dict[Any, list[str]]:
+        """The bottom layers that are multiplied at the same positions: their own where those are fewer, else (None) the top's."""
+        place = top.layer(self.tops[0])
+        ways: dict[Any, list[str]] = {}
+        for b, adapter in self.adapters.items():
+            layer = bottom.layer(b)
+            few = whole and not adapter.plain and 0 < _count(layer) < _count(place)
+            ways.setdefault((layer.kind, _places(layer)) if few else None, []).append(b)
+        return ways
 
     def add(
         self, below: Mapping[str, Tensor], above: Mapping[str, Tensor], mask: Tensor | None, kept: Tensor | None
@@ -115,34 +136,63 @@ def group_by_positions(bottom: Network, top: Network, bottoms: Sequence[str], to
 
 
 def collect(
-    groups: Sequence[Group], sweep: Sweep, bottom: Network, positions: int | None, dtype: torch.dtype, tell: Tell | None
+    groups: Sequence[Group],
+    sweep: Sweep,
+    bottom: Network,
+    positions: int | None,
+    dtype: torch.dtype,
+    tell: Tell | None,
+    *,
+    restore: Callable[[], int] = lambda: 0,
+    save: Callable[[int], None] = lambda batches: None,
 ) -> None:
     """One pass over the fit split: both networks run once, and every group's sums grow.
 
     Args:
         positions: at most so many positions of each example; None takes all.
         dtype: of the sums.
+        restore: fills the sums with those of an earlier pass, and says how many batches it had seen.
+        save: hears after each batch how many there were.
+
+    Raises:
+        NonFiniteError: naming the network, the layer and the sample whose activation holds NaN or infinity.
     """
     top, device = sweep.top, sweep.device
     send = open_quick(NetworkSender(bottom), list(groups[0].adapters), device)
     receive = open_quick(NetworkSender(top), [t for group in groups for t in group.tops], device)
-    first = next(sweep.data.batches("fit", 1)).inputs  # that it is whole itself says nothing of the others
-    padded = isinstance(first, dict) and "attention_mask" in first
+    whole = all_positions(sweep.data, positions)
     for group in groups:
-        group.reserve(bottom, top, whole=positions is None and not padded, dtype=dtype, device=device)
-    generator = torch.Generator().manual_seed(derive(sweep.seed, "positions"))
+        group.reserve(bottom, top, whole=whole, dtype=dtype, device=device)
+    seen = restore()
     total, done = min(sweep.spec.samples or sweep.data.size("fit"), sweep.data.size("fit")), 0
-    for batch in sweep.batches("moments"):
-        n, below, above = len(batch.ids), send(batch), receive(batch)
+    for at, batch in enumerate(sweep.batches("moments"), 1):
+        n = len(batch.ids)
+        if at <= seen:
+            done += n
+            continue
+        below, above = send(batch), receive(batch)
+        generator = torch.Generator().manual_seed(derive(sweep.seed, "positions", str(at)))
         for group in groups:
             mask = batch.mask
             marked = mask if mask is not None and masks(mask, above[group.tops[0]], group.kind) else None
             y = above[group.tops[0]]
             per_example = y.numel() // (n * top.layer(group.tops[0]).channels)
-            group.add(below, above, mask, draw(per_example, n, positions, generator, marked))
+            try:
+                group.add(below, above, mask, draw(per_example, n, positions, generator, marked))
+            except NonFiniteError:
+                refuse(bottom.name, below, batch.ids)
+                refuse(top.name, above, batch.ids)
+                raise  # the sums overflow, not the activations
         done += n
+        save(at)
         if tell:
             tell(f"{bottom.name} -> {top.name}: sums", done, total)
+
+
+def all_positions(data: Data, positions: int | None) -> bool:
+    """Whether every position of every example counts: none is drawn, and no example is padded."""
+    first = next(data.batches("fit", 1)).inputs  # that it is whole itself says nothing of the others
+    return positions is None and not (isinstance(first, dict) and "attention_mask" in first)
 
 
 def draw(

@@ -173,7 +173,7 @@ class MomentsGrid:
         metadata["n"] = str(self.n)
         beside = Path(f"{path}.{os.getpid()}.part")
         try:
-            save_file(self._tensors(), beside, metadata=metadata)
+            save_file(self.tensors(), beside, metadata=metadata)
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
@@ -192,7 +192,7 @@ class MomentsGrid:
                 dtype = {"F64": torch.float64, "F32": torch.float32}[file.get_slice("xy").get_dtype()]
                 grid = cls(bottom, top, dtype=dtype, device=device)
                 grid.n = int(metadata["n"])
-                for name, target in grid._tensors().items():
+                for name, target in grid.tensors().items():
                     found = file.get_tensor(name)
                     if found.shape != target.shape:
                         raise ValueError(f"{name} has shape {tuple(found.shape)}")
@@ -203,7 +203,8 @@ class MomentsGrid:
             ) from error
         return grid
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
+        """All sums by name, as they are kept; beside them only the number of rows."""
         named = {"mean_x": self.mean_x, "mean_y": self.mean_y, "xy": self.xy}
         for key, sums in (("xx", self.xx), ("yy", self.yy)):
             named |= {f"{key}.{i}": value for i, value in enumerate(sums.values())}

@@ -104,6 +104,22 @@ def network(spec: str, weights: Path | None, data: Data, name: str | None = None
     return load_for(data, spec, weights=weights, name=name)
 
 
+def two(
+    bottom: str, bottom_weights: Path | None, top: str, top_weights: Path | None, data: Data
+) -> tuple[Network, Network]:
+    """The bottom's and the top's network; of one name they are told apart by their weights files, or by their sides."""
+    lower = network(bottom, bottom_weights, data)
+    if (bottom, bottom_weights) == (top, top_weights):
+        return lower, lower
+    upper = network(top, top_weights, data)
+    if lower.name != upper.name:
+        return lower, upper
+    tags = [weights.stem if weights else "" for weights in (bottom_weights, top_weights)]
+    if tags[0] == tags[1] or "" in tags:
+        tags = ["bottom", "top"]
+    return lower.named(f"{lower.name} ({tags[0]})"), upper.named(f"{upper.name} ({tags[1]})")
+
+
 def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = "", *, words: Sequence[str] = ()) -> None:
     """Print a table to standard output; plain text where it is no terminal. The columns in ``words`` hold sentences."""
     import sys
@@ -139,6 +155,7 @@ def penalty_tables(records: Sequence[Record]) -> None:
                 for (_, _, layer), cells in places.items():
                     if top == config["top"]["name"] and layer == config["top"]["layer"]:
                         cells.setdefault(_column(config, several), []).append(record)
+    failures(records)
     for (bottom, top), places in by_pair.items():
         columns = list(dict.fromkeys(name for cells in places.values() for name in cells))
         body = []
@@ -147,6 +164,14 @@ def penalty_tables(records: Sequence[Record]) -> None:
             body.append([seam, *(_penalty(cells.get(name, [])) for name in columns)])
         unit = _unit(records)
         table(["layer", *columns], body, f"{bottom} -> {top}: penalty in {unit} (negative: better than the top itself)")
+
+
+def failures(records: Sequence[Record]) -> None:
+    """Say which stitches have nothing to measure, and why."""
+    for record in records:
+        for note in record["notes"]:
+            if note.startswith("failed: "):
+                click.echo(f"{record['config']['control']}: {note}", err=True)
 
 
 def _column(config: dict[str, Any], several: bool) -> str:
@@ -164,6 +189,7 @@ def _penalty(records: Sequence[Record]) -> str:
     from ..report.units import scale_of
     from ..statistics import pool
 
+    records = [record for record in records if record["metrics"]]
     if not records:
         return "-"
     metric = next(m for m in records[0]["metrics"] if m["metric"] == "penalty")

@@ -56,17 +56,17 @@ def similarity(
     from ..layerwise.plan import DEFAULT
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
-    lower, upper = common.network(bottom, bottom_weights, data), common.network(top, top_weights, data)
+    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data)
     chosen: Any = {
         "measures": list(measures or DEFAULT), "layers": _layers(lower, upper, bottom_layers, top_layers), "view": view,
         "split": split, "shuffles": shuffles,
     }  # fmt: skip
     click.echo(plan_similarity(lower, upper, data, **chosen).describe(), err=True)
     with common.progress() as tell:
-        found = measure_all(lower, upper, data, **chosen, seed=seed, device=_device(device), tell=tell)
+        found = measure_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell)
     frame = found.frame
     for name in frame["measure"].unique(maintain_order=True):
-        _print(frame.filter(measure=name), lower.name, upper.name, name)
+        _print(frame.filter(measure=name), lower.name, upper.name, f"{name} (null level)" if shuffles else name)
     out.mkdir(parents=True, exist_ok=True)
     frame.write_csv(out / "similarity.csv")
     page = found.report(out / "report.html", command=" ".join(["modelstitch", *sys.argv[1:]]))
@@ -76,36 +76,54 @@ def similarity(
 @click.command()
 @_shared
 @click.option(
-    "--family", "families", multiple=True, help=f"{common.FAMILIES_HELP}; affine by default. May be repeated."
+    "--family",
+    "families",
+    multiple=True,
+    help="identity, permutation, orthogonal, scaled-orthogonal, low-rank:RANK, affine; affine by default. May be repeated.",
 )
 @click.option("--positions", type=click.IntRange(1), help="Fit on at most so many positions of an example.")
 @click.option("--fit-samples", "samples", type=click.IntRange(1), help="Fit examples used; all by default.")
+@click.option(
+    "--sums",
+    "precision",
+    type=click.Choice(["float64", "float32"]),
+    default="float64",
+    show_default=True,
+    help="Precision of the sums; float32 takes half the memory and two thirds of the time.",
+)
 @common.shared(out="runs/matrix")
 def matrix(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None,
     measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
-    limit: int | None, families: tuple[str, ...], positions: int | None, samples: int | None, seed: int, device: str,
-    out: Path,
+    limit: int | None, families: tuple[str, ...], positions: int | None, samples: int | None, precision: str, seed: int,
+    device: str, out: Path,
 ) -> None:  # fmt: skip
     """Stitch every block of BOTTOM to every block of TOP in closed form; penalty beside similarity.
 
-    Prints the penalties and writes matrix.csv, similarity.csv and report.html to the --out folder.
+    Prints the penalties and writes matrix.csv, similarity.csv and report.html to the --out folder. The sums behind the
+    stitches are kept there: an interrupted command goes on from them, and one for other families needs no pass.
     """
+    import torch
+
     from ..crossing import matrix as stitch_all
+    from ..crossing_plan import plan_matrix
     from ..layerwise import similarity as measure_all
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
-    lower, upper = common.network(bottom, bottom_weights, data), common.network(top, top_weights, data)
-    layers, where = _layers(lower, upper, bottom_layers, top_layers), _device(device)
+    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data)
+    chosen: Any = {
+        "layers": _layers(lower, upper, bottom_layers, top_layers), "family": families or ("affine",), "positions": positions,
+        "dtype": getattr(torch, precision), **common.fit_values(samples=samples),
+    }  # fmt: skip
+    click.echo(plan_matrix(lower, upper, data, **chosen).describe(), err=True)
     with common.progress() as tell:
         alike = measure_all(
-            lower, upper, data, measures=list(measures or ("cka", "cca")), layers=layers, view=view, shuffles=shuffles,
-            seed=seed, device=where, tell=tell,
+            lower, upper, data, measures=list(measures or ("cka", "cca")), layers=chosen["layers"], view=view, shuffles=shuffles,
+            seed=seed, device=device, tell=tell,
         )  # fmt: skip
         found = stitch_all(
-            lower, upper, data, layers=layers, family=families or ("affine",), positions=positions, seed=seed,
-            device=where, tell=tell, **common.fit_values(samples=samples),
-        )  # fmt: skip
+            lower, upper, data, **chosen, seed=seed, device=device, tell=tell, sums=out / "sums.safetensors"
+        )
     penalties = found.frame.filter(metric="penalty")
     for family in penalties["family"].unique(maintain_order=True):
         unit = penalties["unit"][0]
@@ -122,16 +140,18 @@ def _layers(lower: Any, upper: Any, bottoms: tuple[str, ...], tops: tuple[str, .
     return list(bottoms or lower.blocks), list(tops or upper.blocks)
 
 
-def _device(device: str) -> str:
-    from ..study.run import pick_device
-
-    return str(pick_device(device))
-
-
 def _print(part: pl.DataFrame, bottom: str, top: str, title: str, *, digits: int = 3) -> None:
     columns = part["top_layer"].unique(maintain_order=True).to_list()
     body = []
     for below in part["bottom_layer"].unique(maintain_order=True):
-        row = {r["top_layer"]: r["value"] for r in part.filter(bottom_layer=below).iter_rows(named=True)}
-        body.append([below, *("-" if row.get(c) is None else f"{row[c]:.{digits}f}" for c in columns)])
+        row = {r["top_layer"]: r for r in part.filter(bottom_layer=below).iter_rows(named=True)}
+        body.append([below, *(_cell(row.get(c), digits) for c in columns)])
     common.table([f"{bottom} (down) / {top} (right)", *columns], body, title)
+
+
+def _cell(row: dict[str, Any] | None, digits: int) -> str:
+    """A value, its null level in brackets where it has one."""
+    if row is None or row["value"] is None:
+        return "-"
+    null = row.get("null_mean")
+    return f"{row['value']:.{digits}f}" + ("" if null is None else f" ({null:.{digits}f})")

@@ -29,8 +29,7 @@ def stitch(
 
     (below, below_layer), (above, above_layer) = common.split_seam_end(bottom), common.split_seam_end(top)
     data = common.data_for(data_name, (below, above))
-    lower = common.network(below, bottom_weights, data)
-    upper = lower if (below, bottom_weights) == (above, top_weights) else common.network(above, top_weights, data)
+    lower, upper = common.two(below, bottom_weights, above, top_weights, data)
     with common.progress() as tell:
         result = fit_stitch(
             lower, upper, (below_layer, above_layer), data, family=(families or ("affine",))[-1],

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import StitchError
 from .affine import Affine
-from .base import Site, Stitcher
+from .base import Site, Stitcher, mapped
 from .check import check_stitcher
 from .conv import Conv
 from .identity import Identity
@@ -18,7 +18,7 @@ from .normaffine import NormAffineNorm
 from .orthogonal import Orthogonal, Permutation, ScaledOrthogonal, ScaledPermutation
 
 __all__ = [
-    "FAMILIES", "Adapter", "Affine", "Site", "Stitcher", "adapter_between", "check_stitcher", "family_of", "masked_mean",
+    "FAMILIES", "Adapter", "Affine", "Site", "Stitcher", "adapter_between", "check_stitcher", "family_of", "mapped", "masked_mean",
     "masks", "rows",
 ]  # fmt: skip
 

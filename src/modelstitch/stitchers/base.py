@@ -40,6 +40,7 @@ class Stitcher(nn.Module):
             channels, positive), "channel scales" (positive), "permutation", "orthogonal", "linear" (invertible).
         solved: how, in words.
         trainable: whether gradient steps stay inside the family.
+        closed: whether :meth:`solve` gives the best member; else only a start, from which it is to be fitted.
         option, option_is: what the number after the colon of a written family is called, and its type.
     """
 
@@ -48,6 +49,7 @@ class Stitcher(nn.Module):
     invariant: ClassVar[tuple[str, ...]] = ()
     solved: ClassVar[str] = ""
     trainable: ClassVar[bool] = True
+    closed: ClassVar[bool] = True
     normalised: ClassVar[bool] = False  # its parameters live in normalised coordinates and bear larger steps
     option: ClassVar[str] = ""
     option_is: ClassVar[type[int] | type[float]] = int
@@ -66,6 +68,14 @@ class Stitcher(nn.Module):
             ShapeError: if the family has no member for the site.
         """
         raise NotImplementedError  # pragma: no cover - every family has its own
+
+    @classmethod
+    def check_site(cls, site: Site, **options: Any) -> None:
+        """Refuse a site for which the family has no member; by default there is none such.
+
+        Raises:
+            ShapeError: saying what the site would need.
+        """
 
     @classmethod
     def random(cls, site: Site, generator: torch.Generator, **options: Any) -> Self:
@@ -98,6 +108,13 @@ class Stitcher(nn.Module):
             "invariance": self.invariance,
             "solved": self.solved,
         }
+
+
+def mapped(stitcher: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The stitcher's output in the type that the top expects; networks in another type meet the map in the map's own."""
+    own = next((t.dtype for t in (*stitcher.parameters(), *stitcher.buffers()) if t.is_floating_point()), x.dtype)
+    y: Tensor = stitcher(x if x.dtype == own else x.to(own))
+    return y if own == dtype else y.to(dtype)
 
 
 def apply_linear(x: Tensor, weight: Tensor, bias: Tensor | None, kind: str) -> Tensor:

@@ -23,11 +23,16 @@ class Conv(Stitcher):
     invariant = ("linear",)
     solved = "started with the affine least-squares solution in the centre of the kernel, then fitted"
     option = "kernel"
+    closed = False
 
     def __init__(self, site: Site, weight: Tensor, bias: Tensor) -> None:
         super().__init__(site)
         dtype = torch.get_default_dtype()
         self.weight, self.bias = nn.Parameter(weight.to(dtype)), nn.Parameter(bias.to(dtype))
+
+    @classmethod
+    def check_site(cls, site: Site, *, kernel: int = 3, **options: Any) -> None:
+        _check(kernel, site)
 
     @classmethod
     def solve(cls, moments: Moments, site: Site, *, kernel: int = 3, **options: Any) -> Self:

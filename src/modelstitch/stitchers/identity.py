@@ -24,6 +24,10 @@ class Identity(Stitcher):
         super().__init__(site)
 
     @classmethod
+    def check_site(cls, site: Site, **options: Any) -> None:
+        need_equal(site, cls.family)
+
+    @classmethod
     def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
         return cls(site)
 

@@ -13,9 +13,11 @@ from ..moments import Moments
 from .affine import RIDGE, solve_ridge
 from .base import Site, Stitcher, apply_linear
 
+RANK = 8
+
 
 class LowRank(Stitcher):
-    """y = U V x + b, with U (q, r) and V (r, p)."""
+    """y = U V x + b, with U (q, r) and V (r, p); r is 8 where none is said, or all channels where they are fewer."""
 
     family = "low-rank"
     invariance = "invertible linear maps and shifts of the bottom's channels"
@@ -30,13 +32,20 @@ class LowRank(Stitcher):
         self.bias = nn.Parameter(bias.to(dtype))
 
     @classmethod
-    def solve(cls, moments: Moments, site: Site, *, rank: int = 8, ridge: float = RIDGE, **options: Any) -> Self:
+    def check_site(cls, site: Site, *, rank: int | None = None, **options: Any) -> None:
+        _rank(rank, site)
+
+    @classmethod
+    def solve(
+        cls, moments: Moments, site: Site, *, rank: int | None = None, ridge: float = RIDGE, **options: Any
+    ) -> Self:
         """The best map of that rank in squared error.
 
         Raises:
             ShapeError: if the rank is not between 1 and the number of channels.
         """
-        return cls.solve_ranks(moments, site, [rank], ridge=ridge)[rank]
+        wanted = _rank(rank, site)
+        return cls.solve_ranks(moments, site, [wanted], ridge=ridge)[wanted]
 
     @classmethod
     def solve_ranks(
@@ -49,7 +58,7 @@ class LowRank(Stitcher):
         """
         wanted = list(range(1, min(site.p, site.q) + 1) if ranks is None else ranks)
         for rank in wanted:
-            _check(rank, site)
+            _rank(rank, site)
         weight = solve_ridge(moments, ridge)
         basis = prediction_basis(moments, weight)
         down = basis.T @ weight
@@ -60,8 +69,8 @@ class LowRank(Stitcher):
         return found
 
     @classmethod
-    def random(cls, site: Site, generator: torch.Generator, *, rank: int = 8, **options: Any) -> Self:
-        _check(rank, site)
+    def random(cls, site: Site, generator: torch.Generator, *, rank: int | None = None, **options: Any) -> Self:
+        rank = _rank(rank, site)
         up = torch.randn(site.q, rank, generator=generator) / rank**0.5
         down = torch.randn(rank, site.p, generator=generator) / site.p**0.5
         return cls(site, up, down, torch.zeros(site.q))
@@ -80,8 +89,11 @@ def prediction_basis(moments: Moments, weight: Tensor) -> Tensor:
     return flipped
 
 
-def _check(rank: int, site: Site) -> None:
+def _rank(rank: int | None, site: Site) -> int:
+    if rank is None:
+        return min(RANK, site.p, site.q)
     if not 1 <= rank <= min(site.p, site.q):
         raise ShapeError(
             f"The rank {rank} does not fit {site.p} -> {site.q} channels: expected 1 to {min(site.p, site.q)}."
         )
+    return rank

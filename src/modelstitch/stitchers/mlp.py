@@ -22,6 +22,7 @@ class MLP(Stitcher):
     invariant = ("linear", "shift")
     solved = "started from the affine least-squares solution with a silent hidden layer, then fitted"
     option = "hidden"
+    closed = False
 
     def __init__(self, site: Site, affine: Affine, up: Tensor, down: Tensor, shift: Tensor) -> None:
         super().__init__(site)

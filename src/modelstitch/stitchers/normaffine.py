@@ -22,6 +22,7 @@ class NormAffineNorm(Stitcher):
     invariance = "invertible linear maps and shifts of the bottom's channels"
     invariant = ("linear", "shift")
     normalised = True
+    closed = False
     solved = "started from the affine least-squares solution, then fitted; or from random as in the paper"
 
     def __init__(self, site: Site) -> None:

@@ -26,6 +26,10 @@ class _Fixed(Stitcher):
         self.register_buffer("bias", (torch.zeros(site.q) if bias is None else bias).to(dtype))
 
     @classmethod
+    def check_site(cls, site: Site, **options: Any) -> None:
+        need_equal(site, cls.family)
+
+    @classmethod
     def _centred(cls, moments: Moments, site: Site, weight: Tensor) -> Self:
         return cls(site, weight, moments.mean_y - weight @ moments.mean_x)
 

@@ -1,0 +1,100 @@
+"""The sums of a matrix in a file: an interrupted pass goes on from there, and further families need no pass at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .crossing_sums import Group
+from .errors import StudyError
+
+EVERY = 30.0  # seconds between two writes
+
+
+class Kept:
+    """A file that holds the sums as they grow.
+
+    Args:
+        path: the file, safetensors; None keeps nothing.
+        identity: what the sums are of, plain values; sums of anything else are refused.
+    """
+
+    def __init__(self, path: Path | None, identity: dict[str, Any]) -> None:
+        self.path, self.identity, self._written = path, json.loads(json.dumps(identity)), time.monotonic()
+
+    def restore(self, groups: list[Group]) -> int:
+        """Fill the reserved sums with those of the file; how many batches they hold, 0 without a file.
+
+        Raises:
+            StudyError: the file holds other sums (the first difference is named), or none.
+        """
+        if self.path is None or not self.path.exists():
+            return 0
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                found, counts = json.loads(metadata["of"]), json.loads(metadata["rows"])
+                self._check(found)
+                for key, grid in _grids(groups).items():
+                    for name, target in grid.tensors().items():
+                        target.copy_(file.get_tensor(f"{key}/{name}"))
+                    grid.n = int(counts[key])
+                return int(metadata["batches"])
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise StudyError(
+                f"{self.path} holds no sums of a matrix ({error}): expected a file that a matrix wrote; move it away."
+            ) from error
+
+    def save(self, groups: list[Group], batches: int, *, last: bool = False) -> None:
+        """Write the sums of so many batches, whole or not at all; but for the last time, not too often."""
+        if self.path is None or not (last or time.monotonic() - self._written >= EVERY):
+            return
+        grids = _grids(groups)
+        tensors = {
+            f"{key}/{name}": value.cpu().clone()
+            for key, grid in grids.items()
+            for name, value in grid.tensors().items()
+        }
+        metadata = {
+            "of": json.dumps(self.identity), "batches": str(batches),
+            "rows": json.dumps({key: grid.n for key, grid in grids.items()}),
+        }  # fmt: skip
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        try:
+            save_file(tensors, beside, metadata=metadata)
+            os.replace(beside, self.path)
+        finally:
+            beside.unlink(missing_ok=True)
+        self._written = time.monotonic()
+
+    def _check(self, found: dict[str, Any]) -> None:
+        for key, value in self.identity.items():
+            if found.get(key) != value:
+                raise StudyError(
+                    f"{self.path} holds the sums of another matrix: expected {key} = {value}, found {found.get(key)}; choose "
+                    "another file, or move it away."
+                )
+
+
+def _grids(groups: list[Group]) -> dict[str, Any]:
+    return {f"{g}.{p}": grid for g, group in enumerate(groups) for p, grid in enumerate(group.grids)}
+
+
+def identity_of(
+    networks: tuple[Any, Any], layers: tuple[tuple[str, ...], tuple[str, ...]], data: Any, spec: Any,
+    *, seed: int, positions: int | None, dtype: torch.dtype,
+) -> dict[str, Any]:  # fmt: skip
+    """What the sums of a pass depend on."""
+    return {
+        "bottom": networks[0].fingerprint(), "top": networks[1].fingerprint(), "bottom layers": list(layers[0]),
+        "top layers": list(layers[1]), "data": data.fingerprint, "batch size": spec.batch_size, "augment": spec.augment,
+        "seed": seed, "positions": positions, "sums": str(dtype).removeprefix("torch."),
+    }  # fmt: skip

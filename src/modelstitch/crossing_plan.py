@@ -1,0 +1,142 @@
+"""What a matrix of stitches will do, known before anything runs: which pairs, and how much memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+
+from .crossing_sums import Group, all_positions, group_by_positions
+from .errors import ShapeError, StitchError
+from .fit.options import FitSpec, fit_spec
+from .memory import readable, require
+from .network import Network
+from .sources.data import Data
+from .stitchers import FAMILIES, Site, family_of
+
+
+@dataclass(frozen=True)
+class MatrixPlan:
+    """What :func:`matrix` will do.
+
+    Attributes:
+        bottoms, tops: exact cuts, in the order of the networks.
+        seams: {written family: the (bottom layer, top layer) that it has a member for}.
+        notes: which pairs are left out, and why.
+        spec: how fit examples are read.
+        groups: the top's layers by their positions.
+        sums, batch: bytes of the sums, and of one batch of activations.
+        examples: (fit, test) samples that will be read.
+    """
+
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    seams: dict[str, list[tuple[str, str]]]
+    notes: tuple[str, ...]
+    spec: FitSpec
+    groups: list[Group]
+    sums: int
+    batch: int
+    examples: tuple[int, int]
+
+    @property
+    def size(self) -> int:
+        """Bytes in all, beside the networks and the data."""
+        return self.sums + self.batch
+
+    def describe(self) -> str:
+        """The plan in words."""
+        stitches = sum(map(len, self.seams.values()))
+        return " ".join(
+            [
+                f"{len(self.bottoms)} x {len(self.tops)} layers, {', '.join(self.seams)}: one pass over {self.examples[0]:,} fit "
+                f"examples, {readable(self.sums)} of memory for the sums and {readable(self.batch)} for a batch; then "
+                f"{stitches} stitches on {self.examples[1]:,} test examples.",
+                *self.notes,
+            ]
+        )
+
+
+def plan_matrix(
+    bottom: Network,
+    top: Network,
+    data: Data,
+    *,
+    layers: tuple[Sequence[str], Sequence[str]] | None = None,
+    family: str | Sequence[str] = "affine",
+    positions: int | None = None,
+    dtype: torch.dtype = torch.float64,
+    available: int | None = None,
+    **fit: Any,
+) -> MatrixPlan:
+    """What :func:`matrix` with these arguments will do, and how much memory it will take.
+
+    Args:
+        available: bytes that may be used; by default what the machine has free.
+
+    Raises:
+        StitchError, UnknownLayerError, InexactCutError: as :func:`matrix`.
+        ShapeError: if a family has no member for any pair of layers.
+        MeasureError: if the sums and a batch do not fit; with both sizes.
+    """
+    spec = fit_spec(fit)
+    families = (family,) if isinstance(family, str) else tuple(dict.fromkeys(family))
+    if layers is not None and (len(layers) != 2 or any(isinstance(side, str) for side in layers)):
+        raise StitchError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
+    bottoms, tops = (
+        tuple(sorted({network.cut(n) for n in chosen}, key=network.cuts.index))
+        for network, chosen in zip((bottom, top), layers or (bottom.blocks, top.blocks))
+    )
+    if not (families and bottoms and tops):
+        raise StitchError("A matrix needs at least one family, one bottom layer and one top layer.")
+    seams, notes = {}, []
+    for text in families:
+        seams[text], left_out = _possible(text, bottom, top, bottoms, tops)
+        notes += left_out
+    groups = group_by_positions(bottom, top, bottoms, tops)
+    whole = all_positions(data, positions)
+    fit_examples = min(spec.samples or data.size("fit"), data.size("fit"))
+    at_once = min(spec.batch_size, fit_examples)
+    sums = sum(group.needed(bottom, top, whole=whole, dtype=dtype, batch=at_once) for group in groups)
+    per_example = sum(
+        prod(network.layer(n).shape) * network.layer(n).dtype.itemsize
+        for network, names in ((bottom, bottoms), (top, tops))
+        for n in names
+    )
+    batch = per_example * at_once
+    require(
+        sums + batch, f"The sums of {len(bottoms)} x {len(tops)} layers, and a batch of their activations,",
+        "choose fewer layers, sums in float32, or a smaller batch_size", available=available,
+    )  # fmt: skip
+    examples = (fit_examples, data.size("test"))
+    return MatrixPlan(bottoms, tops, seams, tuple(notes), spec, groups, sums, batch, examples)
+
+
+def _possible(
+    text: str, bottom: Network, top: Network, bottoms: Sequence[str], tops: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """The pairs of layers that a family can join, and a note on the others."""
+    cls, options = family_of(text)
+    if not cls.closed:
+        known = ", ".join(name for name, other in FAMILIES.items() if other.closed)
+        raise StitchError(
+            f"The family {text!r} is started in closed form and then fitted, and a matrix is not fitted: expected one of "
+            f"{known}; fit it with compare(..., layers='all')."
+        )
+    found, errors = [], []
+    for b in bottoms:
+        for t in tops:
+            try:
+                cls.check_site(Site(bottom.layer(b).channels, top.layer(t).channels, top.layer(t).kind), **options)
+            except ShapeError as error:
+                errors.append(f"{bottom.name}@{b} -> {top.name}@{t}: {error}")
+            else:
+                found.append((b, t))
+    if not found:
+        raise ShapeError(f"{text} joins no pair of the layers, the first is {errors[0]}")
+    if not errors:
+        return found, []
+    return found, [f"{text} is left out for {len(errors)} of {len(errors) + len(found)} pairs, the first {errors[0]}"]
