@@ -132,10 +132,15 @@ def late_into_early(below: ms.Network, above: ms.Network, data: ms.Data) -> list
     """A late layer of the bottom under an early layer of the top, which has little left to add."""
     blocks = above.blocks
     early, late = blocks[1], blocks[-2]
-    rows, metrics = [], ("relative_mse", "ood")
+    rows, warned = [], []
     for seam in ((early, early), (late, early)):
-        s = ms.stitch(below, above, seam, data, steps=STEPS)
-        rows.append([f"{seam[0]} -> {seam[1]}", measured(s), *(f"{s.metrics[name]:.2f}" for name in metrics)])
+        layers, controls = [f"{seam[0]} -> {seam[1]}"], ("random", "class-noise")
+        frame = ms.compare(below, above, data, layers=layers, controls=controls, both=False, steps=STEPS).frame
+        own = {row["metric"]: row for row in frame.filter(control="pair").iter_rows(named=True)}
+        rows.append(
+            [*layers, points(own["penalty"]), *(f"{own[name]['value']:.2f}" for name in ("relative_mse", "ood"))]
+        )
+        warned += [f"{layers[0]}: {line.strip()}" for line in spoken(frame) if line.strip().startswith("Warning")]
     return [
         "## A late sender, an early receiver",
         "",
@@ -145,6 +150,10 @@ def late_into_early(below: ms.Network, above: ms.Network, data: ms.Data) -> list
         "are (ratio of Mahalanobis distances; 1 is genuine) stand beside every penalty.",
         "",
         *table(["seam", "penalty", "relative squared error", "out of distribution"], rows),
+        "What the report says of them:",
+        "",
+        *(f"- {line}" for line in warned),
+        "",
     ]
 
 

@@ -41,6 +41,7 @@ def make_records(
     half: float = 0.9,
     full_matrix: bool = False,
     ood: float = 1.1,
+    relative_mse: float = 0.2,
     interval: bool = True,
     seeds: Sequence[int] = (0,),
     samples: Sequence[int | None] = (None,),
@@ -69,7 +70,7 @@ def make_records(
                                 name = control if control.startswith("class-noise") else bottom
                                 record = _record(
                                     (name, low, i), (top, high, j), len(layers), control, family, seed,
-                                    worth, half if interval else None, ood, len(donors), asked, examples, errors,
+                                    worth, half if interval else None, ood, relative_mse, len(donors), asked, examples, errors,
                                 )  # fmt: skip
                                 records[record["cell"]] = record
     return list(records.values())
@@ -92,6 +93,7 @@ def _record(
     penalty: float,
     half: float | None,
     ood: float,
+    relative_mse: float,
     donors: int,
     samples: int | None,
     examples: int,
@@ -140,7 +142,7 @@ def _record(
             metric("chance_error", 90.0, "percent"),
             metric("agreement_top", max(5.0, 97 - penalty), "percent", half),
             metric("agreement_bottom", max(5.0, 95 - penalty), "percent", half),
-            metric("relative_mse", 0.2, ""),
+            metric("relative_mse", relative_mse, ""),
             metric("r2", 1 - penalty / 120, ""),
             metric("cka", 1 - penalty / 150, ""),
             metric("ood", ood, "ratio"),

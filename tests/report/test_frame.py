@@ -3,11 +3,12 @@
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 from synthetic import LAYERS, make_records
 
 from modelstitch.errors import StudyError
-from modelstitch.report.frame import curve, frame, has_matrix, pairs, panel, settings
+from modelstitch.report.frame import curve, frame, has_matrix, matched, pairs, panel, settings
 
 ROOMS = ("frame", "figures", "heatmaps", "svg", "style", "verdicts", "words", "tables", "page")
 
@@ -91,3 +92,15 @@ def test_a_curve_follows_matching_layers_and_joins_seeds():
 def test_without_an_interval_a_point_says_so():
     points = curve(panel(frame(make_records(interval=False)), "seed0", "seed1"))
     assert all(not p.sure and p.low == p.value == p.high for p in points)
+
+
+def test_of_layers_at_one_depth_the_one_of_the_same_name_matches():
+    """A pool has no weights: it lies as deep as the block before it, in both networks."""
+    layers = [("block1", 0.5, 0), ("pool", 0.5, 1), ("block2", 1.0, 2)]
+    rows = [
+        {"bottom": "a", "top": "b", "control": "pair", "bottom_layer": b, "bottom_depth": d, "bottom_index": i,
+         "top_layer": t, "top_depth": e, "top_index": j}
+        for b, d, i in layers for t, e, j in layers
+    ]  # fmt: skip
+    found = matched(pl.DataFrame(rows)).select("bottom_layer", "top_layer").rows()
+    assert set(found) == {(name, name) for name, _, _ in layers}

@@ -1,5 +1,6 @@
 """Sentences follow the numbers: the expected picture is confirmed, every contradiction is said."""
 
+import polars as pl
 import pytest
 from synthetic import LAYERS, expected, make_records
 
@@ -97,6 +98,10 @@ WARNED = [
     ({"errors": (3.6, 89.9)}, "The top alone errs on 89.9 % of the test examples, hardly better than chance"),
     ({"errors": (88.0, 3.1)}, "The bottom alone errs on 88.0 % of the test examples, hardly better than chance"),
     ({"ood": 2.4}, "up to 2.4 times that of genuine ones (level 2.0)"),
+    (
+        {"relative_mse": 1.21},
+        "6 seams (the first stem) is not evidence of one representation: the stitched activations are no",
+    ),
     ({"controls": ("pair", "random")}, "Low penalty at pool and fc_in (late) may be class structure alone"),
     ({"controls": ("pair", "self")}, "Low penalty at stem (early) may be had by an untrained bottom too"),
 ]
@@ -106,6 +111,19 @@ WARNED = [
 def test_a_low_penalty_that_is_no_evidence(change, message):
     _, warned = say(**change)
     assert message in " ".join(r.text for r in warned)
+
+
+def test_a_late_sender_under_an_early_receiver_is_named_whether_or_not_layers_match():
+    table = frame(make_records(("a", "b")))
+    seam = (pl.col("control") == "pair") & (pl.col("top_layer") == "stage1.0")
+    moved = table.with_columns(
+        pl.when(seam).then(pl.lit("stage3.0")).otherwise(pl.col("bottom_layer")).alias("bottom_layer"),
+        pl.when(seam).then(pl.col("top_depth") + 0.5).otherwise(pl.col("bottom_depth")).alias("bottom_depth"),
+    )
+    rows = panel(moved, "a", "b", settings(moved)[0])
+    said = " ".join(r.text for r in warnings(rows))
+    assert "Low penalty at stage3.0 -> stage1.0 says little of the layer it stands for: the sender lies deeper" in said
+    assert "says little" not in " ".join(r.text for r in say()[1])
 
 
 def test_a_high_penalty_needs_no_warning():

@@ -41,7 +41,7 @@ def table(curves: Curves, label: str, control: str) -> dict[str, list[Cell]]:
 def _each_top(curves: Curves, label: str, control: str, test: Test, what: str) -> Verdict:
     places = []
     for top, cells in table(curves, label, control).items():
-        own = min(cells, key=lambda c: abs(c["bottom_depth"] - c["top_depth"]))
+        own = min(cells, key=lambda c: (abs(c["bottom_depth"] - c["top_depth"]), c["bottom"] != c["top"]))
         others = [c for c in cells if c is not own]
         if others:
             true, words, weight = test(own, others)

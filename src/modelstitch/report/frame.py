@@ -169,12 +169,57 @@ def panel(table: pl.DataFrame, bottom: str, top: str, setting: Setting | None = 
 
 
 def matched(table: pl.DataFrame) -> pl.DataFrame:
-    """Of every top layer only the bottom layer at the nearest depth (of two as near, the earlier)."""
+    """Of every top layer only the bottom layer at the nearest depth; of several as near the one of its name, else the earliest.
+
+    Layers without weights lie as deep as what they follow, so that in one architecture depth alone would pair them wrongly.
+    """
     keys = ["bottom", "top", "control", "top_layer"]
     gap = (pl.col("bottom_depth") - pl.col("top_depth")).abs().fill_null(0.0)
-    ranked = table.with_columns(gap.alias("_gap"), pl.col("bottom_index").fill_null(0).alias("_at"))
-    nearest = ranked.sort("_gap", "_at").group_by(keys, maintain_order=True).agg(pl.col("bottom_layer").first())
+    other = (pl.col("bottom_layer") != pl.col("top_layer")).fill_null(False)
+    ranked = table.with_columns(
+        gap.alias("_gap"), other.alias("_other"), pl.col("bottom_index").fill_null(0).alias("_at")
+    )
+    nearest = (
+        ranked.sort("_gap", "_other", "_at").group_by(keys, maintain_order=True).agg(pl.col("bottom_layer").first())
+    )
     return table.join(nearest, on=[*keys, "bottom_layer"], how="semi", nulls_equal=True)
+
+
+class SeamMeans(NamedTuple):
+    """One seam of a pair, means over its fits.
+
+    Attributes:
+        bottom_layer, layer: of the bottom and of the top.
+        skipped: by how much of the depth the bottom's layer lies deeper than the top's.
+        penalty, unit: of the stitch.
+        relative_mse: of its activations; None where it is unknown.
+    """
+
+    bottom_layer: str
+    layer: str
+    skipped: float
+    penalty: float
+    unit: str
+    relative_mse: float | None
+
+
+def seams(rows: pl.DataFrame) -> list[SeamMeans]:
+    """Every seam of a pair, matching or not, in the order of the top's layers."""
+    keys = ["bottom_layer", "top_layer"]
+    mean = [pl.col("value").filter(pl.col("metric") == name).mean().alias(name) for name in ("penalty", "relative_mse")]
+    skipped = (pl.col("bottom_depth") - pl.col("top_depth")).first().fill_null(0.0).alias("skipped")
+    unit = pl.col("unit").filter(pl.col("metric") == "penalty").first().alias("unit")
+    own = rows.filter((pl.col("control") == "pair") & pl.col("bottom_layer").is_not_null())
+    found = (
+        own.sort("top_index", "bottom_index", nulls_last=True)
+        .group_by(keys, maintain_order=True)
+        .agg(*mean, skipped, unit)
+    )
+    return [
+        SeamMeans(r["bottom_layer"], r["top_layer"], r["skipped"], r["penalty"], r["unit"] or "", r["relative_mse"])
+        for r in found.iter_rows(named=True)
+        if r["penalty"] is not None
+    ]
 
 
 def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") -> list[Point]:

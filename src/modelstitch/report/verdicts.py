@@ -14,6 +14,12 @@ from .units import judged, scale_of
 EARLY = 0.2  # up to this depth a random bottom often stitches as well (Bansal et al. 2021, figures 2 and 5)
 LATE = 0.8  # from this depth representations are mostly class structure
 RISING = 0.8  # Spearman correlation with depth from which a control "rises"
+UNLIKE = (
+    1.0  # relative squared error from which stitched activations are no nearer to the genuine ones than their mean is
+)
+SKIPPED = (
+    0.3  # how much deeper the sender may lie than the receiver before the seam leaves out what networks do between
+)
 OOD_LEVEL = 2.0  # ratio of median Mahalanobis distances from which stitched activations count as foreign
 
 

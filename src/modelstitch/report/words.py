@@ -10,7 +10,7 @@ import polars as pl
 
 from ..chance import hardly_better
 from . import verdicts
-from .frame import Point, curve, pairs, panel, settings
+from .frame import Point, SeamMeans, curve, pairs, panel, seams, settings
 from .style import number, plain
 from .units import scale_of
 
@@ -85,9 +85,10 @@ def warnings(rows: pl.DataFrame) -> list[Remark]:
     """Where a low penalty in one pair's panel is not evidence of a shared representation."""
     low = [p for p in curve(rows) if verdicts.state(p) != "off"]
     if not low:
-        return _untrained(rows)
+        return [*_untrained(rows), *_elsewhere(rows)]
     return [
         *_untrained(rows),
+        *_elsewhere(rows),
         *_beside(rows, low, "random"),
         *_beside(rows, low, "class-noise"),
         *_beside(rows, low, "class-noise-strong"),
@@ -299,6 +300,37 @@ def _ood(rows: pl.DataFrame, low: list[Point]) -> list[Remark]:
             "may be reading them in a way of its own.",
         )
     ]
+
+
+def _elsewhere(rows: pl.DataFrame) -> list[Remark]:
+    """Seams, matching or not, whose stitch does well without being near what it stands for."""
+    low = [s for s in seams(rows) if s.penalty <= verdicts.near_level(s.unit)]
+    unlike = [s for s in low if s.relative_mse is not None and s.relative_mse >= verdicts.UNLIKE]
+    late = [s for s in low if s.skipped >= verdicts.SKIPPED]
+    remarks = []
+    if late:
+        worst = max(late, key=lambda s: s.skipped)
+        text = (
+            f"Low penalty at {_seams(late)} says little of the layer it stands for: the sender lies deeper than the receiver "
+            f"(by up to {number(worst.skipped)} of the depth), so the top gets what is already worked out."
+        )
+        remarks.append(Remark("warning", text))
+    if unlike:
+        worst = max(unlike, key=lambda s: s.relative_mse or 0.0)
+        text = (
+            f"Low penalty at {_seams(unlike)} is not evidence of one representation: the stitched activations are no nearer "
+            f"to the top's own than their mean is (relative squared error up to {number(worst.relative_mse or 0.0)}; 1 is the "
+            "mean), so the map has found another way through the top."
+        )
+        remarks.append(Remark("warning", text))
+    return remarks
+
+
+def _seams(found: list[SeamMeans]) -> str:
+    names = [plain(s.layer if s.bottom_layer == s.layer else f"{s.bottom_layer} -> {s.layer}") for s in found]
+    if len(names) > 4:
+        return f"{len(names)} seams (the first {names[0]})"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _amount(point: Point) -> str:
