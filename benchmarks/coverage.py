@@ -27,7 +27,7 @@ from coverage_page import summary, write_page
 from torch import nn
 
 from modelstitch.errors import StitchError
-from modelstitch.network import Network, fingerprint
+from modelstitch.network import OUTPUT, Network, fingerprint
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE, CHECK = 2, 3  # batch sizes: of the example that is traced, and of the check
@@ -158,13 +158,13 @@ def check_cuts(net: Network, inputs: Any) -> dict[str, Any]:
     output, which by induction is top(bottom(x)) at each of them. At a few of them top(bottom(x)) itself is run as well.
     """
     expected = chosen(net, inputs)
-    values = net.taps(net.cuts, output=True)(inputs) if net.cuts else {"output": net(inputs)}
+    values = net.taps(net.cuts, output=True)(inputs) if net.cuts else {OUTPUT: net(inputs)}
     wrong: dict[str, str] = {}
-    if not same(values["output"], expected):
-        wrong["output"] = f"the trace differs from the module by {apart_by(values['output'], expected)}"
+    if not same(values[OUTPUT], expected):
+        wrong["output"] = f"the trace differs from the module by {apart_by(values[OUTPUT], expected)}"
     for cut, later in zip(net.cuts, [*net.cuts[1:], None]):
         part = net.segment(cut, later) if later else net.top(cut)
-        compare(wrong, cut, lambda part=part, cut=cut: part(values[cut], inputs), values[later or "output"])
+        compare(wrong, cut, lambda part=part, cut=cut: part(values[cut], inputs), values[later or OUTPUT])
     step = max(1, len(net.cuts) // WHOLE)
     for cut in net.cuts[step // 2 :: step]:
         compare(wrong, cut, lambda cut=cut: net.top(cut)(net.bottom(cut)(inputs), inputs), expected)

@@ -93,3 +93,21 @@ def test_wrong_labels_and_outputs(output, labels, kind, words):
 def test_nan_outputs_are_named():
     with pytest.raises(NonFiniteError, match="The output of net holds NaN"):
         Tally().add(torch.full((1, 2), torch.nan), torch.tensor([0]), torch.arange(1), where="net")
+
+
+def test_sequences_agree_token_by_token_where_a_label_counts():
+    labels = torch.tensor([[1, 2, -100], [0, -100, -100]])
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 2, 3, 4, generator=generator)
+    outcomes = []
+    for output in scores:
+        tally = Tally()
+        tally.add(output[:1], labels[:1], torch.tensor([0]))
+        tally.add(output[1:], labels[1:], torch.tensor([1]))
+        outcomes.append(tally.outcome())
+    one, other = (s.argmax(-1)[labels != -100] for s in scores)
+    assert outcomes[0].tokens.tolist() == one.tolist()
+    assert agreement(*outcomes).value == pytest.approx(100 * float((one == other).double().mean()))
+    assert agreement(outcomes[0], outcomes[0]).value == 100
+    shares = [torch.bincount(t, minlength=4).double() / 3 for t in (one, other)]
+    assert chance_agreement(*outcomes).value == pytest.approx(100 * float(shares[0] @ shares[1]))

@@ -6,28 +6,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import StitchError
+from .device import pick_device
+from .errors import FitError, StitchError
 from .fit.objectives import Loss
 from .fit.options import fit_spec
 from .fit.own import OwnLoss, checked, name_of
 from .fit.tensorboard import watching
-from .network import Network
+from .network import Network, apart
 from .notation import Seam, parse
 from .sources.data import Data
 from .sources.token_view import check_text
 from .stitched import Stitched
 from .study.canonical import Record
-from .study.plan import Axes, plan
-from .study.run import budget, check_controls, data_config, describe_donor, pick_device, run
+from .study.plan import OFFERED, Axes, default_controls, plan
+from .study.run import budget, check_controls, data_config, describe_donor, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
-
-CONTROLS = ("self", "other-seed", "random", "identity", "class-noise", "class-noise-strong", "shuffled")
-OFFERED = (*CONTROLS, "recalibration")
 
 
 def stitch(
@@ -63,7 +61,8 @@ def stitch(
         device: "cpu", "cuda" or "auto".
         tell: hears of progress: (what, done, of how many).
         tensorboard: a folder for the curves of the fit (extra ``tensorboard``).
-        memory: gigabytes that fitting may take beside the donors, 2 by default; it sets how many stitches run at a time.
+        memory: gigabytes that stitches may hold beside the donors and one batch's way through the top, 2 by default; it sets
+            how many run at a time.
         second: data whose test split every stitch is measured on too ("second_penalty"): another set, or
             :func:`modelstitch.sources.corrupt.corrupted` inputs.
         **fit: fields of the fit options: steps, batch_size, learning_rate, init, ...
@@ -77,7 +76,7 @@ def stitch(
     seam = _seam(at)
     spec = fit_spec(fit)
     check_text((bottom, top), data)
-    below, above = _apart(bottom, top)
+    below, above = apart(bottom, top)
     named = {n.name: n for n in (below, above)}
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
     (named_objective,), losses = _objectives(objective)
@@ -85,8 +84,10 @@ def stitch(
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data, second))
     with watching(tensorboard) as watch:
         bench = Bench(named, data, spec, pick_device(device), budget(memory), watch, second, losses)
-        fitted = run_sweep(cells, bench, tell=tell)[0]
+        (fitted,) = run_sweep(cells, bench, tell=tell)
     stream = fitted.stream
+    if stream.failed:
+        raise FitError(stream.failed)
     assert stream.stitcher is not None
     return Stitched(
         below, above, stream.bottom_layer, stream.top_layer, stream.stitcher, family=family, record=fitted.record,
@@ -134,7 +135,7 @@ def compare(
     Raises:
         StitchError: as :func:`stitch`; StudyError if ``out`` was made by another comparison.
     """
-    below, above = _apart(bottom, top)
+    below, above = apart(bottom, top)
     pairs = [(below.name, above.name)] + ([(above.name, below.name)] if both else [])
     return compare_many(
         [below, above], pairs, data, layers=layers, family=family, objective=objective, controls=controls,
@@ -166,7 +167,7 @@ def compare_many(
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
     sequences = data.labels("val").ndim > 1
     if controls is None:
-        controls = [c for c in CONTROLS if not (sequences and c.startswith("class-noise"))]
+        controls = default_controls(sequences=sequences)
     unknown = [c for c in controls if c not in OFFERED]
     if unknown:
         raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(OFFERED)}.")
@@ -217,6 +218,11 @@ class Comparison:
         from .report.frame import frame
 
         return frame(self.records)
+
+    @property
+    def failed(self) -> list[str]:
+        """A sentence for each stitch that has nothing to measure; the others stand."""
+        return [note for record in self.records for note in record["notes"] if note.startswith("failed: ")]
 
     @property
     def pooled(self) -> pl.DataFrame:
@@ -294,12 +300,3 @@ def _objectives(value: str | OwnLoss | Sequence[str | OwnLoss]) -> tuple[tuple[s
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _apart(bottom: Network, top: Network) -> tuple[Network, Network]:
-    """Two networks with distinct names; the same network twice is called by one name."""
-    if bottom is not top and bottom.name == top.name:
-        if bottom.fingerprint() == top.fingerprint():
-            return bottom, bottom
-        raise StitchError(f"Both networks are called {bottom.name!r}: expected distinct names; pass name= to Network.")
-    return bottom, top

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import DataError, MeasureError, NonFiniteError
+from .finite import first_bad
 
 IGNORED = -100
 LEVEL = 0.95
@@ -45,9 +46,10 @@ class Outcome:
         errors: float64 (n,), 0 or 100 (classification), or nats per token.
         weights: float64 (n,), 1, or the number of tokens.
         losses: float64 (n,), cross-entropy in nats.
-        predictions: int64 (n,), the predicted class, or a hash-free count of tokens predicted right.
+        predictions: int64 (n,), the predicted class, or the number of tokens predicted right.
         ids: int64 (n,), the samples' ids.
         unit: "points" or "nats/token".
+        tokens: of sequences the predicted token wherever a label counts, sample after sample, int64 (m,); else None.
     """
 
     errors: Tensor
@@ -56,6 +58,12 @@ class Outcome:
     predictions: Tensor
     ids: Tensor
     unit: str = "points"
+    tokens: Tensor | None = None
+
+    @property
+    def answers(self) -> Tensor:
+        """What was answered, class by class or token by token."""
+        return self.predictions if self.tokens is None else self.tokens
 
     @property
     def error(self) -> float:
@@ -80,6 +88,7 @@ class Tally:
 
     parts: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = field(default_factory=list)
     unit: str = "points"
+    tokens: list[Tensor] = field(default_factory=list)
 
     def add(self, output: Tensor, labels: Tensor, ids: Tensor, *, where: str = "") -> None:
         """Add one batch: output (n, classes) and labels (n,), or (n, t, vocabulary) and (n, t).
@@ -88,10 +97,11 @@ class Tally:
             NonFiniteError: if the output holds NaN or infinity.
         """
         output, labels = output.detach().float(), labels.to(output.device)
-        if not bool(torch.isfinite(output).all()):
+        sample = None if bool(torch.isfinite(output).all()) else first_bad(output, ids)
+        if sample is not None:
             raise NonFiniteError(
-                f"The output{f' of {where}' if where else ''} holds NaN or infinity: expected finite numbers; "
-                "check the weights, or use float32 instead of half precision."
+                f"The output{f' of {where}' if where else ''} holds NaN or infinity, first for the sample {sample}: expected "
+                "finite numbers; check the weights, or use float32 instead of half precision."
             )
         losses = example_losses(output, labels)
         if labels.ndim == 1:
@@ -99,15 +109,17 @@ class Tally:
             errors, weights = 100.0 * (predictions != labels), torch.ones_like(losses)
         else:
             self.unit = NATS
-            used = (labels != IGNORED).sum(1)
-            predictions = ((output.argmax(-1) == labels) & (labels != IGNORED)).sum(1)
+            used, chosen = (labels != IGNORED).sum(1), output.argmax(-1)
+            predictions = ((chosen == labels) & (labels != IGNORED)).sum(1)
+            self.tokens.append(chosen[labels != IGNORED].cpu())
             errors, weights = losses, used.to(losses.dtype)
         self.parts.append(tuple(t.detach().cpu() for t in (errors, weights, losses, predictions, ids)))  # type: ignore[arg-type]
 
     def outcome(self) -> Outcome:
         """All that was added."""
         errors, weights, losses, predictions, ids = (torch.cat(column) for column in zip(*self.parts))
-        return Outcome(errors.double(), weights.double(), losses.double(), predictions, ids, self.unit)
+        tokens = torch.cat(self.tokens) if self.tokens else None
+        return Outcome(errors.double(), weights.double(), losses.double(), predictions, ids, self.unit, tokens)
 
 
 def example_losses(output: Tensor, labels: Tensor) -> Tensor:
@@ -182,16 +194,16 @@ def perplexities(stitched: Outcome, top: Outcome) -> dict[str, Estimate]:
 
 
 def agreement(one: Outcome, other: Outcome) -> Estimate:
-    """The share of examples, in percent, on which two networks predict the same class."""
+    """The share of examples, or of tokens, in percent, on which two networks predict the same."""
     check_paired(one, other)
-    return Estimate(100.0 * float((one.predictions == other.predictions).double().mean()), unit="percent")
+    return Estimate(100.0 * float((one.answers == other.answers).double().mean()), unit="percent")
 
 
 def chance_agreement(one: Outcome, other: Outcome) -> Estimate:
-    """The agreement, in percent, that the two networks' class frequencies would give if their answers were unrelated."""
+    """The agreement, in percent, that the frequencies of two networks' answers would give if they were unrelated."""
     check_paired(one, other)
-    most = int(max(one.predictions.max(), other.predictions.max())) + 1
-    shares = [torch.bincount(o.predictions, minlength=most).double() / len(o.predictions) for o in (one, other)]
+    most = int(max(one.answers.max(), other.answers.max())) + 1
+    shares = [torch.bincount(o.answers, minlength=most).double() / len(o.answers) for o in (one, other)]
     return Estimate(100.0 * float(shares[0] @ shares[1]), unit="percent")
 
 

@@ -16,7 +16,7 @@ from .network import FromLayer, Network
 from .network.absorb import absorb_above, absorb_below
 from .network.norms import own_statistics
 from .sources.access import mask_of
-from .stitchers import Affine, Site, Stitcher, adapter_between, family_of
+from .stitchers import Affine, Site, Stitcher, adapter_between, family_of, mapped
 from .study.canonical import Record
 
 
@@ -66,9 +66,11 @@ class Stitched(nn.Module):
 
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
         """The top's output for the bottom's input ``x``; ``x_top`` is the top's own view where it differs."""
-        mapped = self.stitcher(self.adapter(self.bottom(x), mask_of(x)))
+        activation = self.adapter(self.bottom(x), mask_of(x))
+        above = (t.dtype for t in (*self.top.parameters(), *self.top.buffers()) if t.is_floating_point())
+        stitched = mapped(self.stitcher, activation, next(above, activation.dtype))
         other = x if x_top is None else x_top
-        result: Tensor = self.top(mapped, other if self.top.needs_input else None)
+        result: Tensor = self.top(stitched, other if self.top.needs_input else None)
         return result
 
     @property

@@ -12,6 +12,7 @@ from modelstitch.cli import cli
 from modelstitch.fit.objectives import BELOW, Wanted, stages
 from modelstitch.fit.options import FitSpec
 from modelstitch.fit.own import name_of
+from modelstitch.network import OUTPUT
 
 QUICK = {"steps": 8, "eval_every": 4, "device": "cpu"}
 
@@ -21,17 +22,17 @@ def cross_entropy(stitched, genuine, labels):
 
 
 @pytest.mark.parametrize(("layer", "options", "looked"), [
-    ("block1", {}, ("pool", "block2", "block3", "output")),
-    ("block3", {}, ("output",)),
+    ("block1", {}, ("pool", "block2", "block3", OUTPUT)),
+    ("block3", {}, (OUTPUT,)),
     ("block1", {"downstream": "penultimate"}, ("block3",)),
-    ("block3", {"downstream": "penultimate"}, ("output",)),
-    ("block1", {"downstream": ("block2", "output")}, ("block2", "output")),
+    ("block3", {"downstream": "penultimate"}, (OUTPUT,)),
+    ("block1", {"downstream": ("block2", "output")}, ("block2", OUTPUT)),
     ("block2", {"downstream": ("block1", "block3")}, ("block3",)),
 ])  # fmt: skip
 def test_downstream_looks_where_it_is_told(pair, layer, options, looked):
     _, top = pair
     (stage,) = stages("downstream", top, layer, FitSpec(**options))
-    assert stage.later == tuple(n for n in looked if n != "output")
+    assert stage.later == tuple(n for n in looked if n != OUTPUT)
     genuine = {name: torch.randn(6, 3, generator=torch.Generator().manual_seed(i)) for i, name in enumerate(looked)}
     found = {name: value + 0.1 * (i + 1) for i, (name, value) in enumerate(genuine.items())}
     slow = sum(
@@ -47,11 +48,11 @@ def test_distill_is_the_divergence_from_its_target_at_a_temperature(pair, target
     assert (stage.genuine, stage.below) == (target == "top", target == "bottom")
     generator = torch.Generator().manual_seed(0)
     student, teacher, other = (torch.randn(5, 10, generator=generator) for _ in range(3))
-    values = {"output": teacher, BELOW: other} if target == "top" else {"output": other, BELOW: teacher}
+    values = {OUTPUT: teacher, BELOW: other} if target == "top" else {OUTPUT: other, BELOW: teacher}
     p, q = (teacher / 3).softmax(-1), (student / 3).softmax(-1)
     slow = 9 * float((p * (p / q).log()).sum(-1).mean())
     wanted = Wanted(values, torch.zeros(5, dtype=torch.long), None)
-    assert float(stage.loss({"output": student}, wanted)) == pytest.approx(slow, rel=1e-5)
+    assert float(stage.loss({OUTPUT: student}, wanted)) == pytest.approx(slow, rel=1e-5)
 
 
 def test_distilled_to_the_bottom_it_answers_more_like_the_bottom(pair, digits):

@@ -1,16 +1,21 @@
 """What a sweep promises: one reading of the test split, selection on validation data, untouched donors, safe failures."""
 
+import copy
 import math
 
 import pytest
 import torch
+from torch import nn
 
-from modelstitch import Data, Network, compare, stitch
+from modelstitch import Data, Network, compare, matrix, stitch
 from modelstitch.errors import DataError, NonFiniteError
 from modelstitch.fit import closed
-from modelstitch.fit.evaluate import Truth
-from modelstitch.moments import Moments
+from modelstitch.fit.options import FitSpec
+from modelstitch.fit.senders import NetworkSender
+from modelstitch.fit.streams import open_stream
+from modelstitch.fit.sweep import Sweep
 from modelstitch.network import fingerprint
+from modelstitch.stitchers import Affine
 from modelstitch.zoo.train import error_rate
 
 QUICK = {"steps": 8, "eval_every": 4, "device": "cpu"}
@@ -42,21 +47,130 @@ def test_the_test_split_is_read_after_everything_is_chosen(pair, digits):
 
 
 @pytest.mark.parametrize(
-    ("family", "init", "read"),
-    [("norm-affine-norm", "random", 256), ("norm-affine-norm", "closed", 1000), ("affine", "random", 1000)],
+    ("objective", "channels_a_sample", "read"), [("task", 10, 256), ("match", 10, 1000), ("task", 40, 640)]
 )
-def test_sums_that_make_no_stitcher_are_taken_over_some_samples(pair, digits, monkeypatch, family, init, read):
-    monkeypatch.setattr(closed, "ENOUGH", 200)
-    seen = []
-    update = Moments.update
-    monkeypatch.setattr(
-        Moments, "update", lambda self, x, y, where="": (seen.append(len(x)), update(self, x, y, where=where))[1]
-    )
-    monkeypatch.setattr("modelstitch.fit.evaluate._Check.add", lambda *_: None)
-    monkeypatch.setattr("modelstitch.fit.evaluate._Check.truth", lambda _: Truth(None, None, None, None))
-    stitch(*pair, "block2", digits, family=family, init=init, **QUICK)
-    positions = math.prod(pair[0].layer("block2").shape[1:])
-    assert sum(seen) == read * positions
+def test_only_a_closed_form_that_counts_is_made_from_all_samples(
+    pair, digits, monkeypatch, objective, channels_a_sample, read
+):
+    """Batches of 128, 16 channels: 200 samples asked for, or 40 a channel."""
+    monkeypatch.setattr(closed, "PER_CHANNEL", channels_a_sample)
+    s = stitch(*pair, "block2", digits, objective=objective, start_samples=200, **QUICK)
+    stream = opened(pair, digits, objective, FitSpec(start_samples=200))
+    assert stream.moments.n == read * math.prod(pair[0].layer("block2").shape[1:])
+    assert s.record["config"]["fit"]["start_samples"] == 200
+
+
+def opened(pair, digits, objective, spec):
+    """One stream with its moments."""
+    sweep = Sweep(NetworkSender(pair[0]), pair[1], digits, spec, torch.device("cpu"))
+    stream = open_stream(
+        "one", sweep.sender, pair[1], "block2", "block2", family=Affine, options={}, objective=objective, init="closed",
+        later=(), device=sweep.device,
+    )  # fmt: skip
+    closed.collect([stream], sweep)
+    return stream
+
+
+@pytest.mark.parametrize("normalisation", ["frozen", "batch"])
+def test_a_stitch_does_not_depend_on_what_is_fitted_beside_it(pair, digits, monkeypatch, normalisation):
+    monkeypatch.setattr(closed, "PER_CHANNEL", 1)
+    options = {**QUICK, "layers": ["block2"], "controls": (), "init": "random", "start_samples": 200,
+               "normalisation": normalisation}  # fmt: skip
+    alone = compare(*pair, digits, family="norm-affine-norm", **options).records
+    beside = compare(*pair, digits, family=("affine", "norm-affine-norm"), **options).records
+    by_cell = {r["cell"]: r for r in beside}
+    for record in alone:
+        assert by_cell[record["cell"]]["metrics"] == record["metrics"]
+
+
+def test_a_layer_may_be_called_output(digits):
+    """The network's own output is kept apart from a layer of that name, below and above."""
+
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.output = nn.Conv2d(1, 6, 3, padding=1), nn.Conv2d(6, 6, 1)
+            self.relu, self.head = nn.ReLU(), nn.Linear(6, 10)
+
+        def forward(self, x):
+            return self.head(self.relu(self.output(self.first(x))).mean((2, 3)))
+
+    torch.manual_seed(0)
+    modules = [Named().eval(), Named().eval()]
+    nets = [Network(m, digits.dataset("val").inputs[:2], n) for m, n in zip(modules, ("a", "b"))]
+    s = stitch(*nets, "output", digits, **QUICK)
+    assert s.metrics["bottom_error"] == pytest.approx(error_rate(modules[0], digits, "test"))
+    assert s.metrics["top_error"] == pytest.approx(error_rate(modules[1], digits, "test"))
+
+
+@pytest.mark.parametrize(
+    ("below", "above"),
+    [(torch.float64, torch.float64), (torch.bfloat16, torch.bfloat16), (torch.float16, torch.float32)],
+)
+def test_networks_of_any_precision_are_stitched(modules, digits, below, above):
+    modules = [copy.deepcopy(m).to(dtype) for m, dtype in zip(modules, (below, above))]
+    views = [lambda x, d=dtype: x.to(d) for dtype in (below, above)]
+    example = digits.dataset("val").inputs[:2]
+    nets = [Network(m, view(example), name, view=view) for m, view, name in zip(modules, views, ("a", "b"))]
+    task = stitch(*nets, "block2", digits, **QUICK)
+    assert task.penalty < 20
+    match = stitch(*nets, "block2", digits, objective="match", device="cpu")
+    found = matrix(*nets, digits, layers=(["block2"], ["block2"]), device="cpu").frame
+    assert found.filter(metric="penalty")["value"][0] == pytest.approx(match.penalty, abs=0.4)  # 2 of 597, near-ties
+    with torch.no_grad():
+        assert match(example.to(below), example.to(above)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("objective", ["task", "match"])
+@pytest.mark.parametrize("where", ["solved", "measured"])
+def test_one_seam_that_fails_costs_only_itself(pair, digits, monkeypatch, tmp_path, objective, where):
+    solve = Affine.solve.__func__
+    calls = []
+
+    def poisoned(cls, moments, site, **options):
+        found = solve(cls, moments, site, **options)
+        calls.append(site)
+        if len(calls) == 2:
+            value = float("nan") if where == "solved" else 1e38
+            found.weight.data.fill_(value), found.bias.data.fill_(value)
+        return found
+
+    monkeypatch.setattr(Affine, "solve", classmethod(poisoned))
+    options = {**QUICK, "layers": ["stem", "block2", "block3"], "controls": (), "both": False, "objective": objective}
+    r = compare(*pair, digits, out=tmp_path / "study", **options)
+    bad = [record for record in r.records if not record["metrics"]]
+    assert [record["config"]["top"]["layer"] for record in bad] == ["block2"]
+    assert len(r.failed) == 1
+    assert "block2 -> block2" in r.failed[0]
+    assert set(r.frame["top_layer"]) == {"stem", "block3"}
+    r.report(tmp_path / "report.html")
+    assert r.failed[0] in (tmp_path / "report.html").read_text().replace("&#39;", "'").replace("&gt;", ">")
+
+
+def test_an_interrupted_sweep_keeps_the_parts_that_were_done(pair, digits, tmp_path):
+    """With a memory budget each seam is a part of its own."""
+    heard = []
+
+    def tell(what, done, total):
+        heard.append(done)
+        if len(list((tmp_path / "study" / "cells").glob("*.json"))) == 1:
+            raise KeyboardInterrupt
+
+    options = {**QUICK, "layers": ["stem", "block2", "block3"], "controls": (), "both": False, "memory": 1e-9}
+    with pytest.raises(KeyboardInterrupt):
+        compare(*pair, digits, out=tmp_path / "study", tell=tell, **options)
+    assert len(list((tmp_path / "study" / "cells").glob("*.json"))) == 1
+
+
+@pytest.mark.parametrize("normalisation", ["recalibrated", "batch"])
+def test_networks_without_batchnorm_may_have_a_policy(digits, normalisation):
+    def plain(seed):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10)).eval()
+
+    nets = [Network(plain(s), digits.dataset("val").inputs[:2], f"plain {s}") for s in (0, 1)]
+    s = stitch(*nets, "1", digits, normalisation=normalisation, **QUICK)
+    assert s.metrics["bottom_error"] == pytest.approx(error_rate(nets[0].module, digits, "test"))
 
 
 @pytest.mark.parametrize("normalisation", ["frozen", "batch"])

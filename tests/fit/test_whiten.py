@@ -90,7 +90,7 @@ def test_a_run_takes_the_rate_of_its_layer(pair, digits, family, factor):
         family, sweep.sender, top, "stem", "stem", family=cls, options=options, objective="task", init="closed",
         later=(), device=sweep.device,
     )  # fmt: skip
-    moments = collect([stream], sweep)
-    solve([stream], moments, sweep)
-    run = Run(stream, stages("task", top, "stem", sweep.spec)[0], sweep, moments[stream.seam])
+    collect([stream], sweep)
+    solve([stream], sweep)
+    run = Run(stream, stages("task", top, "stem", sweep.spec)[0], sweep)
     assert run.optimiser.param_groups[0]["lr"] == pytest.approx(0.01 * factor)

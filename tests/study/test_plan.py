@@ -1,12 +1,14 @@
 """Plans: which cells a question needs, each once, and hashes that follow from what is done."""
 
+import dataclasses
+
 import pytest
 
 from modelstitch.errors import StudyError
 from modelstitch.fit.options import FitSpec
 from modelstitch.study.plan import Axes, Donor, Place, plan, seams
 
-DATA = {"name": "digits", "fingerprint": "ff"}
+DATA = {"name": "digits", "fingerprint": "ff", "fit": 1000}
 
 
 def donor(name, blocks, fingerprint=None, shapes=None):
@@ -99,3 +101,11 @@ def test_a_donor_without_cuts_and_an_unknown_cut_are_refused():
         seams(donor("empty", []), A, "matching")
     with pytest.raises(StudyError, match="'a' has no exact cut '9'"):
         seams(A, B, ("9",))
+
+
+def test_asked_for_more_samples_than_there_are_the_curve_ends_at_all_of_them():
+    """Otherwise one fit would count as several."""
+    cells = plan([(A, B)], axes(controls=(), samples=(100, 2000, 50_000)), DATA)
+    assert sorted({cell.config["fit"]["samples"] for cell in cells}) == [100, 1000]
+    few = dataclasses.replace(B, budget=50)
+    assert {c.config["fit"]["samples"] for c in plan([(A, few)], axes(controls=(), samples=(100, 2000)), DATA)} == {50}

@@ -6,60 +6,79 @@ from collections.abc import Sequence
 
 import torch
 
-from ..errors import FitError
+from ..errors import NonFiniteError
+from ..finite import refuse
 from ..moments import Moments
 from ..stitchers import rows
 from .normalisation import fitting
+from .objectives import MATCH
 from .senders import NetworkSender, open_quick
 from .streams import Seam, Stream
 from .sweep import Sweep, derive, shuffle
 
-ENOUGH = 5000  # samples, or ten a channel, where the moments only say which activations are usual for the top
+PER_CHANNEL = 10  # fit samples, where few are enough
 
 
-def collect(streams: Sequence[Stream], sweep: Sweep) -> dict[Seam, Moments]:
-    """The moments of every seam's (bottom, top) activations over the fit split, both networks run once.
+def collect(streams: Sequence[Stream], sweep: Sweep) -> None:
+    """Give every stream the moments of its (bottom, top) activations over the fit split, both networks run once.
 
     Both networks see the same augmented samples. In a shuffled sweep each bottom activation is paired with another
-    sample's top activation. Where no stitcher is made from the moments (a random start, steps in its own coordinates), the
-    first samples of the pass are enough for the truth checks.
+    sample's top activation. A stitcher that is fitted afterwards takes no more than its start and its coordinates from the
+    moments: the first ``start_samples`` of the pass are enough for it. How many it takes depends on nothing but itself.
 
     Raises:
-        NonFiniteError: naming the seam and the side whose activations hold NaN or infinity.
+        NonFiniteError: naming the network, the layer and the sample whose activation holds NaN or infinity.
     """
-    seams = {s.seam: s for s in streams}
-    send = open_quick(sweep.sender, [below for below, _ in seams], sweep.device)
-    receive = open_quick(NetworkSender(sweep.top), [above for _, above in seams], sweep.device)
-    found: dict[Seam, Moments] = {}
-    needed = any(s.made_from_moments for s in streams)
-    enough = max([ENOUGH, *(10 * s.site.q for s in streams)])
+    send = open_quick(sweep.sender, [s.bottom_layer for s in streams], sweep.device)
+    receive = open_quick(NetworkSender(sweep.top), [s.top_layer for s in streams], sweep.device)
+    asked: dict[tuple[Seam, int | None], list[Stream]] = {}
+    for stream in streams:
+        asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
+    found: dict[tuple[Seam, int | None], Moments] = {}
     seen = 0
     with fitting(sweep.sender.norms, sweep):
         for batch in sweep.batches("moments"):
-            if seen >= enough and not needed:
+            going = [key for key in asked if key[1] is None or seen < key[1]]
+            if not going:
                 break
-            seen += len(batch)
             below, above = send(batch), receive(batch)
             order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
-            for seam, stream in seams.items():
+            for key in going:
+                seam, stream = key[0], asked[key][0]
                 x, y, mask = stream.adapter(below[seam[0]], batch.mask), above[seam[1]], batch.mask
                 if order is not None:
                     y = y[order.to(y.device)]
                     mask = None if mask is None else mask & mask[order]  # tokens on both sides
                 x, y = rows(x, stream.site.kind, mask), rows(y, stream.site.kind, mask)
-                if seam not in found:
-                    found[seam] = Moments.empty(x.shape[1], y.shape[1], device=sweep.device)
-                found[seam].update(x, y, where=f"{seam[0]} -> {seam[1]}")
+                if key not in found:
+                    found[key] = Moments.empty(x.shape[1], y.shape[1], device=sweep.device)
+                try:
+                    found[key].update(x, y, where=f"{seam[0]} -> {seam[1]}")
+                except NonFiniteError:
+                    refuse(sweep.sender.name, {seam[0]: below[seam[0]]}, batch.ids)
+                    refuse(sweep.top.name, {seam[1]: above[seam[1]]}, batch.ids)
+                    raise  # the sums overflow, not the activations
+            seen += len(batch)
             sweep.done(len(batch))
     sweep.done(sweep.data.size("fit") - seen)
-    return found
+    for key, same in asked.items():
+        for stream in same:
+            stream.moments = found[key]
 
 
-def solve(streams: Sequence[Stream], moments: dict[Seam, Moments], sweep: Sweep) -> None:
-    """Give every stream its stitcher: solved from the moments, or a random start where the stream asks for one.
+def _enough(stream: Stream, sweep: Sweep) -> int | None:
+    """How many fit samples a stream's moments need; None is all of them."""
+    if stream.objective == MATCH:
+        return None
+    if sweep.sender.norms:  # the length of the pass moves their statistics: the same for all streams
+        return sweep.spec.start_samples
+    return max(sweep.spec.start_samples, PER_CHANNEL * max(stream.site.p, stream.site.q))
 
-    Raises:
-        FitError: naming the seam whose solution is not finite.
+
+def solve(streams: Sequence[Stream], sweep: Sweep) -> None:
+    """Give every stream its stitcher: solved from its moments, or a random start where the stream asks for one.
+
+    One whose solution is not finite has failed.
     """
     for stream in streams:
         if stream.init == "random":
@@ -67,8 +86,8 @@ def solve(streams: Sequence[Stream], moments: dict[Seam, Moments], sweep: Sweep)
             generator = torch.Generator().manual_seed(seed)
             stitcher = stream.family.random(stream.site, generator, **stream.options)
         else:
-            stitcher = stream.family.solve(moments[stream.seam], stream.site, **stream.options)
-        for value in stitcher.state_dict().values():
-            if not bool(torch.isfinite(value).all()):
-                raise FitError(f"The {stream.family.family} stitcher at {stream} is not finite after solving.")
+            assert stream.moments is not None
+            stitcher = stream.family.solve(stream.moments, stream.site, **stream.options)
+        if not all(bool(torch.isfinite(value).all()) for value in stitcher.state_dict().values()):
+            stream.failed = f"The {stream.family.family} stitcher at {stream} is not finite after solving."
         stream.stitcher = stitcher.to(sweep.device).eval()

@@ -11,11 +11,11 @@ from torch import Tensor
 from ..errors import MeasureError, NonFiniteError
 from ..measure import Outcome, Tally
 from ..moments import Moments
-from ..network import Network
+from ..network import OUTPUT, Network
 from ..sources.data import Split
 from ..stitchers import masked_mean, masks, rows
 from .senders import Send, view_of
-from .streams import Seam, Stream
+from .streams import Stream
 from .sweep import Sweep
 
 
@@ -56,7 +56,7 @@ def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send |
                 with autocast(sweep):
                     _, values = stream.forward(below[stream.bottom_layer], inputs, batch.mask)
                 try:
-                    tally.add(values["output"], batch.labels, batch.ids)
+                    tally.add(values[OUTPUT], batch.labels, batch.ids)
                 except NonFiniteError:
                     lost[i] = True
     return [None if gone else tally.outcome() for tally, gone in zip(tallies, lost)]
@@ -64,10 +64,9 @@ def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send |
 
 def final(
     streams: Sequence[Stream],
-    moments: dict[Seam, Moments],
     sweep: Sweep,
     others: Mapping[str, Network] | None = None,
-) -> tuple[list[tuple[Outcome, Truth]], dict[str, Outcome]]:
+) -> tuple[list[tuple[Outcome, Truth] | None], dict[str, Outcome]]:
     """The test split, read in one pass: every stream with how near its activations are to genuine ones, and donors.
 
     Everything runs in the donors' own precision, whatever the fit used.
@@ -76,10 +75,11 @@ def final(
         others: networks whose own outcomes are wanted too, by name; the top's is always there, under its name.
 
     Returns:
-        (outcome, truth) of each stream, and {name: outcome} of the top and the others.
+        (outcome, truth) of each stream, None where it has failed, and {name: outcome} of the top and the others. A stream
+        whose output holds NaN or infinity has failed.
 
     Raises:
-        NonFiniteError: naming the seam or donor whose output holds NaN or infinity.
+        NonFiniteError: naming the donor whose output holds NaN or infinity.
     """
     top = sweep.top
     below_too = next((n for n, net in (others or {}).items() if n != top.name and sweep.sender.gives(net)), None)
@@ -89,24 +89,33 @@ def final(
         name: net.full().to(sweep.device) for name, net in (others or {}).items() if name not in (top.name, below_too)
     }
     tallies, own = [Tally() for _ in streams], {name: Tally() for name in (top.name, *(others or {}))}
-    checks = [_Check(s, moments.get(s.seam)) for s in streams]
+    checks = [_Check(s) for s in streams]
     with torch.no_grad():
         for batch in sweep.data.batches("test", 2 * sweep.spec.batch_size):
             below, inputs = send(batch), view_of(top, batch, sweep.device)
             genuine = receive(inputs)
-            own[top.name].add(genuine["output"], batch.labels, batch.ids, where=top.name)
+            own[top.name].add(genuine[OUTPUT], batch.labels, batch.ids, where=top.name)
             if below_too is not None:
-                own[below_too].add(below["output"], batch.labels, batch.ids, where=below_too)
+                own[below_too].add(below[OUTPUT], batch.labels, batch.ids, where=below_too)
             for name, module in whole.items():
                 assert others is not None
                 seen = module(view_of(others[name], batch, sweep.device))
                 own[name].add(seen, batch.labels, batch.ids, where=name)
             for stream, tally, check in zip(streams, tallies, checks):
+                if stream.failed:
+                    continue
                 mapped, values = stream.forward(below[stream.bottom_layer], inputs, batch.mask)
-                tally.add(values["output"], batch.labels, batch.ids, where=f"the stitch {stream}")
+                try:
+                    tally.add(values[OUTPUT], batch.labels, batch.ids, where=f"the stitch {stream}")
+                except NonFiniteError as error:
+                    stream.failed = str(error)
+                    continue
                 check.add(mapped, genuine[stream.top_layer], batch.mask)
             sweep.done(len(batch))
-    found = [(tally.outcome(), check.truth()) for tally, check in zip(tallies, checks)]
+    found = [
+        None if stream.failed else (tally.outcome(), check.truth())
+        for stream, tally, check in zip(streams, tallies, checks)
+    ]
     return found, {name: tally.outcome() for name, tally in own.items()}
 
 
@@ -118,7 +127,8 @@ def autocast(sweep: Sweep) -> torch.autocast:
 class _Check:
     """Sums over the test split for one stream."""
 
-    def __init__(self, stream: Stream, moments: Moments | None) -> None:
+    def __init__(self, stream: Stream) -> None:
+        moments = stream.moments
         if moments is None:
             raise MeasureError(f"The seam {stream.bottom_layer} -> {stream.top_layer} has no moments.")
         self.kind = stream.site.kind

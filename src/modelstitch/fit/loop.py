@@ -8,33 +8,27 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..errors import FitError
-from ..moments import Moments
 from .evaluate import outcomes
 from .memory import Replay, Samples
 from .normalisation import fitting
 from .objectives import BELOW, Wanted, stages
 from .run import Run
 from .senders import Send, open_quick, view_of
-from .streams import Seam, Stream
+from .streams import Stream
 from .sweep import Sweep, derive, shuffle
 
 
-def train(streams: Sequence[Stream], moments: dict[Seam, Moments], sweep: Sweep) -> None:
+def train(streams: Sequence[Stream], sweep: Sweep) -> None:
     """Refine every stream whose objective is not ``match``; the state with the best validation error is kept.
 
-    A stream whose loss or validation outputs stop being finite keeps its best state and says so; the others go on.
-    In a shuffled sweep every sample gets another sample's label and genuine activations.
-
-    Raises:
-        FitError: naming the seam that gives no finite output even before the first step.
+    A stream whose loss or validation outputs stop being finite keeps its best state and says so; one that gives no finite
+    output even before the first step has failed; the others go on. In a shuffled sweep every sample gets another sample's
+    label and genuine activations.
     """
     planned = {id(s): stages(s.objective, sweep.top, s.top_layer, sweep.spec, sweep.own) for s in streams}
-    active = [s for s in streams if planned[id(s)]]
+    active = [s for s in streams if planned[id(s)] and not s.failed]
     for stage in range(max((len(planned[id(s)]) for s in active), default=0)):
-        runs = [
-            Run(s, planned[id(s)][stage], sweep, moments.get(s.seam)) for s in active if stage < len(planned[id(s)])
-        ]
+        runs = [Run(s, planned[id(s)][stage], sweep) for s in active if stage < len(planned[id(s)]) and not s.failed]
         try:
             _stage(runs, replace(sweep, seed=derive(sweep.seed, "stage", str(stage))))
         finally:
@@ -89,9 +83,11 @@ def _look(runs: list[Run], step: int, sweep: Sweep, send: Send) -> None:
     found = outcomes([run.stream for run in runs], sweep, "val", send)
     for run, outcome in zip(runs, found):
         if outcome is None and step == 0:
-            raise FitError(
+            run.open = False
+            run.stream.failed = (
                 f"The stitch {run.stream} gives NaN or infinity before the first step: expected finite outputs; check "
                 "the donors' weights, use float32 instead of half precision, or init='closed'."
             )
-        run.look(step, outcome)
+        else:
+            run.look(step, outcome)
         run.stitcher.train()

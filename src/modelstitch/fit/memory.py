@@ -20,7 +20,10 @@ _SIGNS = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 def stream_bytes(below: Layer, above: Layer, batch_size: int) -> int:
-    """What one stream holds at most, in bytes, beside the donors: activations of a measuring batch, moments, its map.
+    """What each stream of a sweep holds, in bytes: activations of a measuring batch, moments, its map.
+
+    What one forward and backward through the top takes comes once on top, whatever the number of streams: they pass it
+    one after another.
 
     A batch of activations below, at the map and above (a measuring batch is two fitting batches), the moments and
     the whitener in double precision, and six copies of an affine map (weights, gradient, Adam's two, best, spare).

@@ -49,7 +49,7 @@ def settle(streams: Sequence[Stream], sweep: Sweep) -> None:
     if sweep.normalisation == "frozen":
         return
     renew = sweep.normalisation == "recalibrated"
-    chosen = list(streams) if renew else [s for s in streams if s.stopped == "closed form"]
+    chosen = [s for s in streams if not s.failed and (renew or s.stopped == "closed form")]
     below = sweep.sender.norms if renew else {}
     if chosen and (below or any(s.norms for s in chosen)):
         _renew(chosen, below, sweep, "mean" if renew else "running")

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from ..errors import StitchError
 from ..measure import IGNORED, example_losses
-from ..network import Network
+from ..network import OUTPUT, Network
 from .options import FitSpec
 
 Values = dict[str, Tensor]
 
 MATCH = "match"
-BELOW = "output of the bottom"
+BELOW = ".output of the bottom"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Wanted:
     """What a batch is held against.
 
     Attributes:
-        values: the top's own, by layer, and "output".
+        values: the top's own, by layer, and its output under OUTPUT.
         labels: (n,), or (n, t) with -100 where none counts.
         mask: bool (n, t), the tokens of padded sequences; None where nothing is padded.
     """
@@ -93,13 +93,17 @@ def _objective(name: str, top: Network, top_layer: str, spec: FitSpec, own: Mapp
         return Objective(name, (), False, _task)
     if name == "distill":
         below = spec.targets == "bottom"
-        return Objective(name, (), not below, _distill(spec.temperature, BELOW if below else "output"), below)
+        return Objective(name, (), not below, _distill(spec.temperature, BELOW if below else OUTPUT), below)
     if name == "downstream":
         looked = _looked_at(top, top_layer, spec)
-        return Objective(name, tuple(n for n in looked if n != "output"), True, _downstream(looked))
+        return Objective(name, tuple(n for n in looked if n != OUTPUT), True, _downstream(looked))
     if name in own:
         looked = _looked_at(top, top_layer, spec)
-        return Objective(name, tuple(n for n in looked if n != "output"), True, own[name])
+        return Objective(name, tuple(n for n in looked if n != OUTPUT), True, own[name])
+    if name == MATCH:
+        raise StitchError(
+            "The objective 'match' is solved, not fitted, and every fitted one starts from it: leave it out of the stages."
+        )
     raise StitchError(
         f"The objective {name!r} is unknown: expected match, task, distill, downstream, or downstream+task."
     )
@@ -113,7 +117,7 @@ def _after(top: Network, top_layer: str) -> tuple[str, ...]:
 
 
 def _looked_at(top: Network, top_layer: str, spec: FitSpec) -> tuple[str, ...]:
-    """The places behind a seam that ``downstream`` holds against the top's own, "output" among them.
+    """The places behind a seam that ``downstream`` holds against the top's own; the output is OUTPUT.
 
     Raises:
         UnknownLayerError, InexactCutError: if a chosen layer cannot be cut at.
@@ -121,13 +125,13 @@ def _looked_at(top: Network, top_layer: str, spec: FitSpec) -> tuple[str, ...]:
     """
     after = _after(top, top_layer)
     if spec.downstream == "all":
-        return (*after, "output")
+        return (*after, OUTPUT)
     if spec.downstream == "penultimate":
-        return after[-1:] or ("output",)
+        return after[-1:] or (OUTPUT,)
     order = list(top.layers)
     at = order.index(top.layer(top_layer).name)
-    chosen = [n if n == "output" else top.cut(n) for n in spec.downstream]
-    found = tuple(n for n in chosen if n == "output" or order.index(n) > at)
+    chosen = [OUTPUT if n == "output" else top.cut(n) for n in spec.downstream]
+    found = tuple(n for n in chosen if n == OUTPUT or order.index(n) > at)
     if not found:
         raise StitchError(
             f"None of the layers {', '.join(chosen)} lies behind {top_layer!r} in {top.name!r}: expected one at least; "
@@ -137,7 +141,7 @@ def _looked_at(top: Network, top_layer: str, spec: FitSpec) -> tuple[str, ...]:
 
 
 def _task(values: Values, wanted: Wanted) -> Tensor:
-    losses = example_losses(values["output"], wanted.labels)
+    losses = example_losses(values[OUTPUT].float(), wanted.labels)
     if wanted.labels.ndim == 1:
         return losses.mean()
     tokens = (wanted.labels != IGNORED).sum(1)  # the mean over tokens, as it is measured
@@ -146,12 +150,12 @@ def _task(values: Values, wanted: Wanted) -> Tensor:
 
 def _distill(temperature: float, target: str) -> Loss:
     def loss(values: Values, wanted: Wanted) -> Tensor:
-        if wanted.values[target].shape != values["output"].shape:
+        if wanted.values[target].shape != values[OUTPUT].shape:
             raise StitchError(
-                f"The {target} has shape {tuple(wanted.values[target].shape)}, the stitched output "
-                f"{tuple(values['output'].shape)}: expected the same classes on both sides; use targets='top'."
+                f"The {'output' if target == OUTPUT else 'output of the bottom'} has shape {tuple(wanted.values[target].shape)}, the stitched output "
+                f"{tuple(values[OUTPUT].shape)}: expected the same classes on both sides; use targets='top'."
             )
-        student = F.log_softmax(values["output"].float() / temperature, -1)
+        student = F.log_softmax(values[OUTPUT].float() / temperature, -1)
         teacher = F.log_softmax(wanted.values[target].float() / temperature, -1)
         apart = F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)
         if wanted.mask is not None and apart.shape == wanted.mask.shape:

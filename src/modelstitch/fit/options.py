@@ -24,9 +24,11 @@ class FitSpec(BaseModel):
             divided by a kernel's positions. Families that are not whitened take a tenth of it, norm-affine-norm as it is.
         weight_decay: of the stitcher's weights.
         eval_every: steps between two looks at the validation split.
-        patience: looks without improvement before it stops.
+        patience: looks in a row that may bring no improvement; one more, and it stops.
         init: start from the closed form, or at random.
         whiten: take the steps in coordinates whitened by the moments (affine and conv families).
+        start_samples: fit examples behind the closed-form start of a stitcher that is then fitted, and the coordinates of its
+            steps (at least ten a channel; ``match`` takes all).
         samples: fit examples used, a class-balanced draw by the seed, the same in every pass; None is all of them.
         budget: "top" fits on the samples that the top was trained on, where that is known, and on no more; "all" on the
             whole fit split (what the paper's code did).
@@ -51,6 +53,7 @@ class FitSpec(BaseModel):
     patience: Count = 5
     init: Literal["closed", "random"] = "closed"
     whiten: Switch = True
+    start_samples: Count = 5000
     samples: Count | None = None
     budget: Literal["top", "all"] = "top"
     augment: Switch = True

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 from torch import Tensor
 
 from ..errors import FitError, StitchError
+from ..network import OUTPUT
 from .objectives import Loss, Values, Wanted
 
 PREFIX = "own:"
@@ -19,9 +20,10 @@ OwnLoss = Callable[[Values, Values, Tensor], Tensor]  # stitched values, genuine
 
 
 def name_of(loss: OwnLoss) -> str:
-    """How records call it: ``own:NAME:HASH``, the hash over its code, its defaults, and the numbers and texts it closes over.
+    """How records call it: ``own:NAME:HASH``, the hash over its code, its defaults, and the numbers, texts and functions it uses.
 
-    Of other things it closes over (lists, tensors, modules) only the type counts: they may change while it runs.
+    Used are those it closes over and the globals that its code names, helpers' own included. Of other things (lists,
+    tensors, modules) only the type counts: they may change while it runs.
 
     Raises:
         StitchError: if it is no plain function.
@@ -31,11 +33,35 @@ def name_of(loss: OwnLoss) -> str:
             f"The objective {loss!r} is no objective: expected a name such as 'task', or a function "
             "(stitched, genuine, labels) -> loss."
         )
-    digest = hashlib.sha256(repr(_code(loss.__code__)).encode())
-    values = [*(loss.__defaults__ or ()), *(loss.__kwdefaults__ or {}).values()]
-    values += [cell.cell_contents for cell in loss.__closure__ or ()]
-    digest.update(repr([v if isinstance(v, _PLAIN) else type(v).__name__ for v in values]).encode())
+    digest = hashlib.sha256(repr(_identity(loss, set())).encode())
     return f"{PREFIX}{loss.__name__.strip('<>')}:{digest.hexdigest()[:8]}"
+
+
+def _identity(function: FunctionType, seen: set[int]) -> tuple[Any, ...]:
+    """A function's code, defaults, and what it uses; a function that was met before is named only."""
+    seen.add(id(function))
+    values = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:  # a name that is bound later
+            values.append("unbound")
+    values += [function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__]
+    return (_code(function.__code__), *(_value(v, seen) for v in values))
+
+
+def _value(value: Any, seen: set[int]) -> Any:
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, FunctionType) and id(value) not in seen and not (value.__module__ or "").startswith("torch."):
+        return _identity(value, seen)
+    return type(value).__name__
+
+
+def _names(code: CodeType) -> list[str]:
+    """The global names that a function and those written inside it use."""
+    inside = [name for c in code.co_consts if isinstance(c, CodeType) for name in _names(c)]
+    return sorted({*code.co_names, *inside})
 
 
 def checked(name: str, loss: OwnLoss) -> Loss:
@@ -46,7 +72,7 @@ def checked(name: str, loss: OwnLoss) -> Loss:
     """
 
     def call(values: Values, wanted: Wanted) -> Tensor:
-        result: Any = loss(values, wanted.values, wanted.labels)
+        result: Any = loss(_public(values), _public(wanted.values), wanted.labels)
         if not isinstance(result, Tensor) or result.numel() != 1 or not result.requires_grad:
             found = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
             if isinstance(result, Tensor) and result.numel() == 1:
@@ -58,6 +84,11 @@ def checked(name: str, loss: OwnLoss) -> Loss:
         return result.reshape(())
 
     return call
+
+
+def _public(values: Values) -> Values:
+    """The values under the names that a user knows; "output" is always the network's own."""
+    return {name: value for name, value in values.items() if name != OUTPUT} | {"output": values[OUTPUT]}
 
 
 def _code(code: CodeType) -> tuple[Any, ...]:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ..errors import NonFiniteError
 from ..measure import Outcome
-from ..moments import Moments
 from ..stitchers import Affine
 from ..stitchers.conv import Conv
 from .evaluate import autocast
@@ -25,13 +24,13 @@ from .whiten import Whitened
 class Run:
     """Adam with a cosine schedule on one stream; the state with the best validation error is kept."""
 
-    def __init__(self, stream: Stream, objective: Objective, sweep: Sweep, moments: Moments | None) -> None:
+    def __init__(self, stream: Stream, objective: Objective, sweep: Sweep) -> None:
         assert stream.stitcher is not None
         self.stream, self.objective, self.sweep = stream, objective, sweep
         spec = sweep.spec
-        if spec.whiten and isinstance(stream.stitcher, Affine | Conv) and moments is not None:
+        if spec.whiten and isinstance(stream.stitcher, Affine | Conv) and stream.moments is not None:
             device = stream.stitcher.weight.device
-            stream.stitcher = Whitened(stream.stitcher, moments).to(device)
+            stream.stitcher = Whitened(stream.stitcher, stream.moments).to(device)
         self.stitcher: nn.Module = stream.stitcher
         rate = spec.learning_rate * (1.0 if stream.family.normalised else 0.1)
         if isinstance(self.stitcher, Whitened):

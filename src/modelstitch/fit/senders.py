@@ -36,7 +36,7 @@ class Sender(Protocol):
     def open(self, layers: Sequence[str], device: torch.device, *, output: bool = False) -> Send:
         """A function from a batch to {layer: activation}, all layers in one forward, without gradients.
 
-        ``output`` adds the output of the network that it :meth:`gives`, under "output".
+        ``output`` adds the output of the network that it :meth:`gives`, under OUTPUT.
         """
         ...
 
@@ -71,7 +71,7 @@ class NetworkSender:
         return self.network.layer(name)
 
     def gives(self, network: Network) -> bool:
-        return network is self.network and not self.norms
+        return network is self.network and self._taps is None  # with statistics of its own it is another network
 
     def open(self, layers: Sequence[str], device: torch.device, *, output: bool = False) -> Send:
         network = self.network

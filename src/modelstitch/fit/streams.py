@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..moments import Moments
 from ..network import FromLayer, Network
 from ..network.norms import Norm, own_statistics
-from ..stitchers import Adapter, Site, Stitcher, adapter_between, masks
+from ..stitchers import Adapter, Site, Stitcher, adapter_between, mapped, masks
 from .senders import Sender
 
 Seam = tuple[str, str]  # bottom layer, top layer
@@ -26,13 +27,16 @@ class Stream:
         family, options, objective, init: what is fitted and how.
         adapter: the parameter-free step before the map.
         site: channels and layout at the map.
-        tail: (activation, input) -> {"output": ..., later layers an objective asked for}.
+        dtype: of the top's own activation.
+        tail: (activation, input) -> {OUTPUT: ..., later layers an objective asked for}.
         norms: the tail's BatchNorm statistics, by module name, where the tail has its own.
+        moments: of its activations on fit samples, once they are collected.
         stitcher: set once it is solved or started.
         history: (step, validation error, validation loss).
         stopped: why fitting ended.
         steps: the steps that led to the kept state.
         notes: what a record should say.
+        failed: why there is nothing to measure; empty where all is well.
     """
 
     key: Any
@@ -45,22 +49,20 @@ class Stream:
     adapter: Adapter
     site: Site
     tail: FromLayer
+    dtype: torch.dtype = torch.float32
     norms: dict[str, Norm] = field(default_factory=dict)
+    moments: Moments | None = None
     stitcher: nn.Module | None = None
     history: list[tuple[int, float, float]] = field(default_factory=list)
     stopped: str = "closed form"
     steps: int = 0
     notes: list[str] = field(default_factory=list)
+    failed: str = ""
 
     @property
     def seam(self) -> Seam:
         """(bottom layer, top layer)."""
         return self.bottom_layer, self.top_layer
-
-    @property
-    def made_from_moments(self) -> bool:
-        """Whether its stitcher is solved from the moments, or takes its steps in their coordinates."""
-        return self.init == "closed" or not self.family.normalised
 
     def __str__(self) -> str:
         return f"{self.bottom_layer} -> {self.top_layer}"
@@ -70,11 +72,10 @@ class Stream:
         assert self.stitcher is not None
         x: Tensor = self.adapter(activation, mask)
         if mask is None or not self._takes_statistics or not masks(mask, x, self.site.kind):
-            result: Tensor = self.stitcher(x)
-            return result
+            return mapped(self.stitcher, x, self.dtype)
         mask = mask.to(x.device)
-        mapped = self.stitcher(x[mask])  # padding must not enter the statistics of the batch
-        whole: Tensor = mapped.new_zeros((*x.shape[:-1], mapped.shape[-1])).index_put((mask,), mapped)
+        found = mapped(self.stitcher, x[mask], self.dtype)  # padding must not enter the statistics of the batch
+        whole: Tensor = found.new_zeros((*x.shape[:-1], found.shape[-1])).index_put((mask,), found)
         return whole
 
     @property
@@ -82,9 +83,9 @@ class Stream:
         return self.family.normalised and self.stitcher is not None and self.stitcher.training
 
     def forward(self, activation: Tensor, inputs: Any, mask: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """(stitched activation, {"output": ..., ...})."""
-        mapped = self.stitched(activation, mask)
-        return mapped, self.tail(mapped, inputs if self.tail.needs_input else None)
+        """(stitched activation, {OUTPUT: ..., ...})."""
+        stitched = self.stitched(activation, mask)
+        return stitched, self.tail(stitched, inputs if self.tail.needs_input else None)
 
 
 def open_stream(
@@ -114,4 +115,6 @@ def open_stream(
     tail = tail.to(device)
     adapter = adapter_between(below, above)
     site = Site(below.channels, above.channels, above.kind)
-    return Stream(key, bottom_layer, top_layer, family, options, objective, init, adapter, site, tail, norms)
+    return Stream(
+        key, bottom_layer, top_layer, family, options, objective, init, adapter, site, tail, above.dtype, norms
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..network import Network
+from ..pairing import derangement
 from ..sources.data import Batch, Data
 from .objectives import Loss
 from .options import FitSpec
@@ -81,8 +82,4 @@ def derive(seed: int, *purpose: str) -> int:
 
 def shuffle(n: int, batch: Batch, seed: int) -> torch.Tensor:
     """A permutation of a batch without fixed points, if it has two samples or more: a random cyclic order."""
-    generator = torch.Generator().manual_seed(derive(seed, "shuffle", str(int(batch.ids[0]))))
-    order = torch.randperm(n, generator=generator)
-    result = torch.empty_like(order)
-    result[order] = order.roll(1)
-    return result
+    return derangement(n, torch.Generator().manual_seed(derive(seed, "shuffle", str(int(batch.ids[0])))))

@@ -1,7 +1,8 @@
 """Trace a network once; list its layers; cut it exactly."""
 
 from .layers import Layer
-from .network import Network, fingerprint
+from .names import apart
+from .network import OUTPUT, Network, fingerprint
 from .segment import FromInput, FromLayer, Segment
 
-__all__ = ["FromInput", "FromLayer", "Layer", "Network", "Segment", "fingerprint"]
+__all__ = ["OUTPUT", "FromInput", "FromLayer", "Layer", "Network", "Segment", "apart", "fingerprint"]

@@ -19,6 +19,8 @@ from .segment import FromInput, FromLayer
 from .separators import find_flow
 from .trace import trace
 
+OUTPUT = ".output"  # beside layers' names: no module can have this one
+
 
 class Network:
     """A trained module, traced once with ``torch.export`` in eval mode. The module itself is never changed.
@@ -104,20 +106,20 @@ class Network:
     def top(self, layer: str) -> FromLayer:
         """(activation, input=None) -> output from an exact cut on. Nothing below the cut is computed."""
         name = self.cut(layer)
-        return FromLayer(self._trace, self._nodes[name], {"output": self._trace.output}, single=True)
+        return FromLayer(self._trace, self._nodes[name], {OUTPUT: self._trace.output}, single=True)
 
     def onward(self, layer: str, layers: Sequence[str] = ()) -> FromLayer:
-        """(activation, input=None) -> {"output": ..., and each of ``layers`` after the cut}, in one forward."""
+        """(activation, input=None) -> {OUTPUT: ..., and each of ``layers`` after the cut}, in one forward."""
         name = self.cut(layer)
         stops = {later: self._nodes[self.cut(later)] for later in layers}
-        stops["output"] = self._trace.output
+        stops[OUTPUT] = self._trace.output
         return FromLayer(self._trace, self._nodes[name], stops, single=False)
 
     def taps(self, layers: Sequence[str], *, output: bool = False) -> FromInput:
-        """Input -> {layer: activation} in one forward; any layer, exact or not. ``output=True`` adds "output"."""
+        """Input -> {layer: activation} in one forward; any layer, exact or not. ``output=True`` adds OUTPUT."""
         stops = {name: self._nodes[self.layer(name).name] for name in layers}
         if output:
-            stops["output"] = self._trace.output
+            stops[OUTPUT] = self._trace.output
         if not stops:
             raise NetworkError("taps() needs at least one layer.")
         return FromInput(self._trace, None, stops, single=False)
@@ -135,11 +137,11 @@ class Network:
 
     @cached_property
     def _full(self) -> FromInput:
-        return FromInput(self._trace, None, {"output": self._trace.output}, single=True)
+        return FromInput(self._trace, None, {OUTPUT: self._trace.output}, single=True)
 
     def full(self) -> FromInput:
         """Input -> chosen output: the whole traced network, a fresh module."""
-        return FromInput(self._trace, None, {"output": self._trace.output}, single=True)
+        return FromInput(self._trace, None, {OUTPUT: self._trace.output}, single=True)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """The chosen output of the whole network, computed on the trace."""
@@ -154,6 +156,12 @@ class Network:
     def fingerprint(self) -> str:
         """Hash over parameters and buffers (names, shapes, types and bytes): hex, 16 digits."""
         return fingerprint(self.module)
+
+    def named(self, name: str) -> Network:
+        """The same network under another name."""
+        twin = copy.copy(self)
+        twin.name = name
+        return twin
 
     def replaced(self, module: nn.Module, name: str | None = None) -> Network:
         """The same architecture with another module's weights.

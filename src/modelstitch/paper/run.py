@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..device import pick_device
 from ..errors import FitError
 from ..fit.options import fit_spec
 from ..fit.senders import view_of
@@ -22,7 +23,7 @@ from ..sources.data import Data
 from ..study.canonical import Record, cell_hash
 from ..study.plan import Axes, seams
 from ..study.record import provenance
-from ..study.run import data_config, describe_donor, pick_device, run
+from ..study.run import data_config, describe_donor, run
 from ..study.store import Store
 from ..study.sweep import Tell
 from .figure import Figure, Line, Model, Probe

@@ -9,7 +9,7 @@ from ..errors import StudyError
 from ..network import Network
 from ..sources.data import Data, load_data
 from ..sources.models import load_for
-from .plan import Axes
+from .plan import Axes, default_controls
 from .run import describe_donor, run
 from .spec import StudySpec
 from .store import Store
@@ -41,7 +41,9 @@ def run_study(
     others = {top: other for top, other in spec.other_seeds.items() if top in tops}
     names = dict.fromkeys([*(name for pair in pairs for name in pair), *others.values()])
     networks = {name: _donor(spec, name, data) for name in names}
-    controls = (*spec.controls, "other-seed") if others else spec.controls
+    usual = default_controls(sequences=data.labels("val").ndim > 1)
+    controls: tuple[str, ...] = tuple(usual) if spec.controls is None else spec.controls
+    controls = tuple(c for c in controls if c != "other-seed") + (("other-seed",) if others else ())
     axes = Axes(
         spec.layers, spec.families, spec.objectives, controls, spec.seeds, spec.fit, spec.normalisation, spec.samples,
         tuple((top, describe_donor(networks[other])) for top, other in others.items()),

@@ -13,6 +13,8 @@ from ..notation import parse
 from .canonical import cell_hash
 
 NOISY = ("class-noise", "class-noise-strong")
+CONTROLS = ("self", "other-seed", "random", "identity", *NOISY, "shuffled")  # unless others are asked for
+OFFERED = (*CONTROLS, "recalibration")
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Shared(NamedTuple):
     budget: int | None
 
 
+def default_controls(*, sequences: bool) -> tuple[str, ...]:
+    """The controls beside a pair unless others are asked for; sequences have no one class, and so no class noise."""
+    return tuple(c for c in CONTROLS if not (sequences and c in NOISY))
+
+
 @dataclass(frozen=True)
 class Axes:
     """The axes of a study's grid."""
@@ -101,17 +108,18 @@ class Axes:
     samples: tuple[int, ...] = ()  # fit examples, a curve; none: what the fit options say
     others: tuple[tuple[str, Donor], ...] = ()  # (top, another seed of it), for the control "other-seed"
 
-    def with_samples(self, samples: int) -> Axes:
-        """The same with so many fit examples."""
-        return replace(self, fit=self.fit.model_copy(update={"samples": samples}), samples=())
+    def curve(self, most: int) -> list[Axes]:
+        """One set of axes for each number of fit examples; asked-for numbers above ``most`` are one and the same."""
+        sizes = dict.fromkeys(min(n, most) for n in self.samples)
+        return [replace(self, fit=self.fit.model_copy(update={"samples": n}), samples=()) for n in sizes] or [self]
 
 
 def plan(pairs: Iterable[tuple[Donor, Donor]], axes: Axes, data: dict[str, Any]) -> list[Cell]:
     """All cells of the pairs and their controls, equal work once, in an order that shares bottoms."""
     found: dict[str, Cell] = {}
-    variants = [axes] if not axes.samples else [axes.with_samples(n) for n in axes.samples]
     for bottom, top in pairs:
-        for variant, seed in product(variants, axes.seeds):
+        own = top.budget if axes.fit.budget == "top" and top.budget is not None else data["fit"]
+        for variant, seed in product(axes.curve(min(own, data["fit"])), axes.seeds):
             for cell in _pair(bottom, top, seed, variant, data):
                 found.setdefault(cell.hash, cell)
     cells = list(found.values())

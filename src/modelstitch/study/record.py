@@ -66,11 +66,11 @@ def make_record(
     if outcome.unit != "points":
         estimates |= perplexities(outcome, own)
     else:
-        estimates["agreement_top"] = agreement(outcome, own)
-        estimates["agreement_chance"] = chance_agreement(outcome, own)
         estimates["chance_error"] = Estimate(chance_error(classes), unit=error_unit)
-        if below is not None:
-            estimates["agreement_bottom"] = agreement(outcome, below)
+    estimates["agreement_top"] = agreement(outcome, own)
+    estimates["agreement_chance"] = chance_agreement(outcome, own)
+    if below is not None and len(below.answers) == len(outcome.answers):
+        estimates["agreement_bottom"] = agreement(outcome, below)
     if below is not None:
         estimates["bottom_error"] = Estimate(below.error, unit=error_unit)
     if second is not None:
@@ -104,6 +104,15 @@ def make_record(
         "notes": notes,
         "provenance": {**provenance(device), "seconds": round(seconds, 3)},
     }
+
+
+def failed_record(cell: Cell, stream: Stream, device: torch.device, seconds: float) -> Record:
+    """The record of a cell that has nothing to measure, and why."""
+    return {
+        "version": 1, "cell": cell.hash, "config": copy.deepcopy(cell.config), "metrics": [],
+        "history": [list(entry) for entry in stream.history], "notes": [*stream.notes, f"failed: {stream.failed}"],
+        "provenance": {**provenance(device), "seconds": round(seconds, 3)},
+    }  # fmt: skip
 
 
 def _parameters(stream: Stream) -> int:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import torch
-
+from ..device import pick_device
 from ..errors import DataError, StudyError
 from ..fit.normalisation import POLICIES
 from ..fit.objectives import Loss
@@ -140,22 +139,3 @@ def budget(memory: float | None) -> int:
     if memory is not None and not memory > 0:
         raise StudyError(f"The memory budget {memory} cannot be kept: expected gigabytes above 0.")
     return MEMORY if memory is None else int(memory * 1e9)
-
-
-def pick_device(device: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one, else the CPU.
-
-    Raises:
-        StudyError: if the device is unknown or not there.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError) as error:
-        line = str(error).splitlines()[0]
-        raise StudyError(
-            f"The device {device!r} cannot be used: expected 'cpu', 'cuda' or 'auto', found {line}."
-        ) from error
-    return found

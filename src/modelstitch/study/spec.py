@@ -93,7 +93,7 @@ class StudySpec(_Part):
         pairs: ``(bottom, top)`` by donor name, or "all" ordered pairs of two different donors.
         layers: "matching" (cuts at the same place), "all" (every cut to every cut), or seams such as
             ``"layer2"`` and ``"layer2 -> blocks.4"``, for every pair.
-        families, objectives, controls, seeds: the axes of the grid.
+        families, objectives, controls, seeds: the axes of the grid; without ``controls`` all that the data can serve.
         samples: several numbers of fit examples, for a curve; none: what ``fit`` says.
         fit: how stitchers are fitted.
         normalisation: what BatchNorm does in the stitched model.
@@ -109,7 +109,7 @@ class StudySpec(_Part):
     layers: Literal["matching", "all"] | tuple[str, ...] = "matching"
     families: Annotated[tuple[Family, ...], BeforeValidator(_distinct)] = ("affine",)
     objectives: Annotated[tuple[Objective, ...], BeforeValidator(_distinct)] = ("task",)
-    controls: tuple[Control, ...] = ("self", "random", "identity")
+    controls: tuple[Control, ...] | None = None
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_distinct)] = (0,)
     samples: tuple[Count, ...] = ()
     fit: FitSpec = FitSpec()
@@ -165,7 +165,7 @@ class StudySpec(_Part):
     @field_validator("controls", mode="before")
     @classmethod
     def _controls_distinct(cls, value: Any) -> Any:
-        return _distinct(value) if value != [] else ()
+        return value if value is None else _distinct(value) if value != [] else ()
 
     @model_validator(mode="after")
     def _other_seeds_name_donors(self) -> StudySpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -22,16 +22,15 @@ from ..fit.objectives import Loss, stages
 from ..fit.options import FitSpec
 from ..fit.scores import need_scores, note_on_chance
 from ..fit.senders import NetworkSender, Sender
-from ..fit.streams import Seam, Stream, open_stream
+from ..fit.streams import Stream, open_stream
 from ..fit.sweep import MEMORY, Sweep, Tick, Watch, derive
 from ..measure import Outcome
-from ..moments import Moments
 from ..network import Network
 from ..sources.data import Data
 from ..stitchers import family_of
 from .canonical import Record
 from .plan import Cell
-from .record import make_record
+from .record import failed_record, make_record
 
 CALIBRATION = 1024
 Tell = Callable[[str, int, int], None]  # what, done, of how many
@@ -46,7 +45,8 @@ class Bench:
         data: what to fit, choose and measure on.
         spec: how to fit.
         device: where.
-        memory: bytes that the streams of a sweep may take beside the donors; where they need more they run in several
+        memory: bytes that the streams of a sweep may hold, beside the donors and one batch's way through the top; where they
+            need more they run in several
             chunks.
         watch: hears of every look at the validation split.
         losses: the user's own losses by name.
@@ -94,8 +94,8 @@ class Fitted:
     statistics: dict[str, Tensor]
 
 
-def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) -> list[Fitted]:
-    """Fit and measure cells of one sweep key, in as many chunks as the memory budget asks for.
+def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) -> Iterator[Fitted]:
+    """Fit and measure cells of one sweep key, in as many chunks as the memory budget asks for; each is handed out when done.
 
     Raises:
         StitchError: whatever is wrong with a seam, the data or the networks, in one sentence.
@@ -117,11 +117,9 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
         if tell:
             tell(f"{cells[0].sweep.kind if below is None else below.name} -> {top.name}", min(done, total), total)
 
-    found: list[Fitted] = []
     for part in parts:
         spare = max(0, bench.memory - sum(sizes[i] for i in part))
-        found += _chunk([cells[i] for i in part], bench, tick, spare)
-    return found
+        yield from _chunk([cells[i] for i in part], bench, tick, spare)
 
 
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[Fitted]:
@@ -136,28 +134,28 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
         data = data.subset(samples, seed=derive(seed, "samples"))
     own = None if normalisation == "frozen" else [c.config["bottom"]["layer"] for c in cells]
 
-    def fit(sweep: Sweep) -> tuple[Sweep, list[Stream], dict[Seam, Moments]]:
+    def fit(sweep: Sweep) -> tuple[Sweep, list[Stream]]:
         # A retry with a smaller batch starts anew, statistics included.
         sender: Sender = (
             ClassNoise(top, data, noise=NOISES[kind], seed=seed) if below is None else NetworkSender(below, own=own)
         )
         sweep = replace(sweep, sender=sender)
         streams = [_stream(cell, sender, top, bench) for cell in cells]
-        moments = collect(streams, sweep)
-        solve(streams, moments, sweep)
-        train(streams, moments, sweep)
+        collect(streams, sweep)
+        solve(streams, sweep)
+        train(streams, sweep)
         settle(streams, sweep)
-        return sweep, streams, moments
+        return sweep, streams
 
     begun = Sweep(
         NetworkSender(top), top, data, bench.spec, bench.device, seed=seed, shuffled=kind == "shuffled",
         normalisation=normalisation, spare=spare, own=bench.losses, tick=tick, watch=bench.watch,
     )  # fmt: skip
-    (sweep, streams, moments), _ = attempt(fit, begun)
+    (sweep, streams), _ = attempt(fit, begun)
     others = {below.name: below} if below is not None and below.name not in bench.own and _same_task(below, top) else {}
-    (measured, seen), last = attempt(lambda s: final(streams, moments, s, others), sweep)
+    (measured, seen), last = attempt(lambda s: final(streams, s, others), sweep)
     bench.own |= seen
-    again = _again(streams, moments, last, bench.second)
+    again = _again(streams, last, bench.second)
     if note := note_on_chance(top, bench.own[top.name], data):
         for stream in streams:
             stream.notes.append(note)
@@ -166,16 +164,16 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
             stream.notes.append(f"batch size {used} instead of {bench.spec.batch_size}: memory ran out")
     seconds = (time.monotonic() - started) / len(cells)
     under = bench.own.get(below.name) if below is not None else None
-    return [
-        Fitted(
-            make_record(
-                cell, stream, outcome, truth, bench.own[top.name], under, bench.device, seconds, data.n_classes, second
-            ),
-            stream,
-            _statistics(sweep.sender, stream),
-        )
-        for cell, stream, (outcome, truth), second in zip(cells, streams, measured, again)
-    ]
+    fitted = []
+    for cell, stream, result, second in zip(cells, streams, measured, again):
+        if result is None:
+            record = failed_record(cell, stream, bench.device, seconds)
+        else:
+            record = make_record(
+                cell, stream, *result, bench.own[top.name], under, bench.device, seconds, data.n_classes, second
+            )
+        fitted.append(Fitted(record, stream, _statistics(sweep.sender, stream)))
+    return fitted
 
 
 def _same_task(below: Network, top: Network) -> bool:
@@ -183,14 +181,12 @@ def _same_task(below: Network, top: Network) -> bool:
     return below.output_shape[-1:] == top.output_shape[-1:]
 
 
-def _again(
-    streams: Sequence[Stream], moments: dict[Seam, Moments], sweep: Sweep, second: Data | None
-) -> list[tuple[Outcome, Outcome] | None]:
+def _again(streams: Sequence[Stream], sweep: Sweep, second: Data | None) -> list[tuple[Outcome, Outcome] | None]:
     """What every stitch, and the top alone, do on the second test set; None where there is none."""
     if second is None:
         return [None] * len(streams)
-    (found, own), _ = attempt(lambda s: final(streams, moments, s), replace(sweep, data=second, tick=None))
-    return [(outcome, own[sweep.top.name]) for outcome, _ in found]
+    (found, own), _ = attempt(lambda s: final(streams, s), replace(sweep, data=second, tick=None))
+    return [None if result is None else (result[0], own[sweep.top.name]) for result in found]
 
 
 def _statistics(sender: Sender, stream: Stream) -> dict[str, Tensor]:
