@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from conftest import fit_small
-from modelstitch import Network, StitchError, compare, paired_test, stitch
+from modelstitch import Network, StitchError, compare, compare_many, paired_test, stitch
+from modelstitch.study.engines import local
 from modelstitch.study.examples import unpack
 
 QUICK = {"steps": 4, "eval_every": 4, "device": "cpu"}
@@ -147,3 +148,24 @@ def test_mistakes_get_one_sentence(pair, digits, options, words):
         compare(*pair, digits, layers=["block2"], **{**QUICK, **options})
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_random_bottom_of_two_donors_of_one_architecture_is_fitted_once(pair, digits, third, monkeypatch, tmp_path):
+    """The same draw under two names: two records, one fit, the numbers that each would have alone."""
+    zero, one = pair
+    options = {"layers": ["block2", "block3"], "controls": ("random",), **QUICK}
+    alone = compare_many([third, one], [("two", "one")], digits, **options).records
+    swept = []
+    run_sweep = local.run_sweep
+    monkeypatch.setattr(local, "run_sweep", lambda group, *a, **k: (swept.append(group), run_sweep(group, *a, **k))[1])
+    r = compare_many(
+        [zero, one, third], [("zero", "one"), ("two", "one"), ("zero", "two")], digits, out=tmp_path / "out", **options
+    )
+    assert len([group for group in swept if group[0].config["control"] == "random"]) == 2  # one a top
+    found = {x["cell"]: x for x in r.records}
+    for record in alone:
+        assert found[record["cell"]]["metrics"] == record["metrics"]
+        assert found[record["cell"]]["config"] == record["config"]
+    copied = [x for x in r.records if any("fitted once" in note for note in x["notes"])]
+    assert [x["config"]["bottom"]["name"] for x in copied] == ["two", "two"]
+    assert sorted(p.stem for p in (tmp_path / "out" / "cells").glob("*.json")) == sorted(found)

@@ -133,8 +133,7 @@ SMALL = Scale(
     kernels=(1, 3, 5),
     samples=500,
     measured_on={"val": 2000, "test": 5000},
-    ran="CIFAR-10, ResNet-18 with 8 filters (the paper has 64) trained for 600 steps (the paper 64,000), two pairs a curve, "
-    "measured on the first 5,000 test images",
+    ran="CIFAR-10, ResNet-18 with 8 filters (the paper has 64) trained for 600 steps (the paper 64,000), two pairs a curve",
 )  # fmt: skip
 FULL = Scale(
     name="full",
