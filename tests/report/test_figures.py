@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from synthetic import make_records
 
 from modelstitch.errors import StudyError
-from modelstitch.report.figures import ladder_figure, penalty_figure, scatter_figure, spearman
+from modelstitch.report.figures import ladder_figure, penalty_figure, scatter_figure, side_by_side, spearman
 from modelstitch.report.frame import frame, panel, settings
 from modelstitch.report.heatmaps import matrix, matrix_figure
 from modelstitch.report.style import labels
@@ -131,3 +131,11 @@ def test_rank_correlation_equals_scipy():
 def test_nothing_to_draw_is_said(draw, message):
     with pytest.raises(StudyError, match=message):
         draw(rows_of())
+
+
+def test_layers_of_one_depth_stand_next_to_each_other_and_before_the_next():
+    at = side_by_side({"stem": 0.1, "block": 0.5, "act": 0.5, "pool": 0.5, "near": 0.52, "head": 1.0, "out": 1.0})
+    assert list(at.values()) == sorted(set(at.values()))
+    assert (at["stem"], at["block"], at["near"], at["head"]) == (0.1, 0.5, 0.52, 1.0)
+    assert at["pool"] < 0.52
+    assert side_by_side({"only": 0.4}) == {"only": 0.4}

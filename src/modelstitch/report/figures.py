@@ -5,7 +5,8 @@ Every function takes rows of the tidy frame and returns a matplotlib ``Figure``;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,9 +53,10 @@ def penalty_figure(
         near = scale_of(unit).near if near is None else near
         axes.axhspan(-near, near, color="#F1F1F1", lw=0, zorder=0)
         axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=1)
+        at = side_by_side({p.layer: p.depth for points in curves.values() for p in points})
         for control in reversed(list(curves)):
-            _draw(axes, curves[control], control)
-        _layer_axis(axes, next(iter(curves.values())), top)
+            _draw(axes, curves[control], control, at)
+        _layer_axis(axes, next(iter(curves.values())), top, at)
         axes.set_title(f"{short(bottom, 26)} → {short(top, 26)}", loc="left")
         _direct_legend(axes, curves)
     return fig
@@ -213,9 +215,22 @@ def _penalty_axis(axes: Any, low: float, high: float, unit: str) -> None:
     axes.set_ylabel(f"penalty ({unit or 'points'}; log beyond ±{scale.linear:g})")
 
 
-def _draw(axes: Any, points: Sequence[Point], control: str) -> None:
+def side_by_side(depths: Mapping[str, float]) -> dict[str, float]:
+    """Where layers stand on an axis: each at its depth, those of one depth next to each other, short of the next one."""
+    found: dict[str, float] = {}
+    levels = sorted(set(depths.values()))
+    span = max(levels[-1] - levels[0], 0.1)
+    for level, after in zip_longest(levels, levels[1:]):
+        layers = [name for name, depth in depths.items() if depth == level]
+        room = 0.09 * span * (len(layers) - 1)
+        room = room if after is None else min(room, 0.6 * (after - level))
+        found |= {name: level + room * i / max(1, len(layers) - 1) for i, name in enumerate(layers)}
+    return found
+
+
+def _draw(axes: Any, points: Sequence[Point], control: str, at: Mapping[str, float]) -> None:
     look = LOOKS[control]
-    x = [p.depth for p in points]
+    x = [at[p.layer] for p in points]
     y = [p.value for p in points]
     front = 5 if control == "pair" else 3
     # A point without an interval gets no bar, rather than one of length 0.
@@ -227,15 +242,16 @@ def _draw(axes: Any, points: Sequence[Point], control: str) -> None:
               zorder=front + 0.1)  # fmt: skip
     for p in points:
         if p.sure:
-            axes.plot([p.depth, p.depth], [p.low, p.high], color=look.colour, lw=0.9, alpha=0.75, zorder=front - 0.1)
+            axes.plot([at[p.layer]] * 2, [p.low, p.high], color=look.colour, lw=0.9, alpha=0.75, zorder=front - 0.1)
 
 
-def _layer_axis(axes: Any, points: Sequence[Point], top: str) -> None:
+def _layer_axis(axes: Any, points: Sequence[Point], top: str, at: Mapping[str, float]) -> None:
     step = max(1, -(-len(points) // 8))
     texts = labels([p.layer for p in points])
-    axes.set_xticks([p.depth for p in points[::step]], texts[::step], rotation=25, ha="right")
-    room = 0.04 * max(points[-1].depth - points[0].depth, 0.1)
-    axes.set_xlim(points[0].depth - room, points[-1].depth + room)
+    x = [at[p.layer] for p in points]
+    axes.set_xticks(x[::step], texts[::step], rotation=25, ha="right")
+    room = 0.04 * max(x[-1] - x[0], 0.1)
+    axes.set_xlim(x[0] - room, x[-1] + room)
     axes.set_xlabel(f"layer of {short(top, 30)}, placed by depth")
 
 
