@@ -108,6 +108,7 @@ def matrix(
     from ..crossing import matrix as stitch_all
     from ..crossing_plan import plan_matrix
     from ..layerwise import similarity as measure_all
+    from ..study.canonical import cell_hash
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
     lower, upper = common.two(bottom, bottom_weights, top, top_weights, data)
@@ -116,14 +117,22 @@ def matrix(
         "dtype": getattr(torch, precision), **common.fit_values(samples=samples),
     }  # fmt: skip
     click.echo(plan_matrix(lower, upper, data, **chosen).describe(), err=True)
+    ends = (lower.fingerprint(), upper.fingerprint(), data.fingerprint)
+    what = {
+        "ends": ends,
+        "layers": chosen["layers"],
+        "positions": positions,
+        "sums": precision,
+        "samples": samples,
+        "seed": seed,
+    }
+    sums = out / f"sums-{cell_hash(what)}.safetensors"  # of its own: another question in the same folder is no mistake
     with common.progress() as tell:
         alike = measure_all(
             lower, upper, data, measures=list(measures or ("cka", "cca")), layers=chosen["layers"], view=view, shuffles=shuffles,
             seed=seed, device=device, tell=tell,
         )  # fmt: skip
-        found = stitch_all(
-            lower, upper, data, **chosen, seed=seed, device=device, tell=tell, sums=out / "sums.safetensors"
-        )
+        found = stitch_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell, sums=sums)
     penalties = found.frame.filter(metric="penalty")
     for family in penalties["family"].unique(maintain_order=True):
         unit = penalties["unit"][0]
