@@ -9,10 +9,10 @@ SOURCE = Path(__file__).parent.parent / "src" / "modelstitch"
 
 # Lower rooms first. A room may import its own rank and below.
 RANKS = [
-    {"errors", "notation", "memory", "bars", "chance", "threads", "finite", "pairing", "device"},
+    {"errors", "notation", "memory", "bars", "chance", "threads", "finite", "pairing", "device", "products"},
     {"network"},
     {"sources"},
-    {"moments", "moments_grid", "moments_null", "moments_spread"},
+    {"moments", "moments_grid", "moments_null", "moments_side", "moments_spread"},
     {"stitchers", "measures"},
     {"measure", "fit", "controls"},
     {"study", "report", "zoo", "stitched", "statistics"},

@@ -21,7 +21,7 @@ from .sources.data import Data
 from .stitchers import Adapter, adapter_between, masks, rows
 
 Tell = Callable[[str, int, int], None]
-_ROWS = 32_768
+_COLUMN = 32_768  # bytes of one channel's rows that are multiplied at once
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Group:
     def needed(self, bottom: Network, top: Network, *, whole: bool, dtype: torch.dtype, batch: int) -> int:
         """The bytes that :meth:`reserve` and :meth:`add` will take for sums, and for the rows of a few of ``batch`` examples."""
         above = {t: top.layer(t).channels for t in self.tops}
-        rows = max(1, min(_ROWS, batch * _count(top.layer(self.tops[0]))))
+        rows = max(1, min(_COLUMN // dtype.itemsize, batch * _count(top.layer(self.tops[0]))))
         size = dtype.itemsize * rows * sum(above.values())
         for bottoms in self._ways(bottom, top, whole).values():
             below = {b: bottom.layer(b).channels for b in bottoms}
@@ -103,13 +103,15 @@ class Group:
             part.waiting = x
         n = len(next(iter(y.values())))
         # A few examples at a time, so that what is written is still in the cache when it is multiplied.
-        step = n if kept is not None else max(1, _ROWS // max(1, rows_of(y) // n))
+        step = n if kept is not None else max(1, _COLUMN // self.grids[0].dtype.itemsize // max(1, rows_of(y) // n))
         for start in range(0, n, step):
             some = slice(start, start + step)
             for part in self._parts:
-                part.grid.update(
+                part.grid.take(
                     {b: x[some] for b, x in part.waiting.items()}, {t: value[some] for t, value in y.items()}
                 )
+        for part in self._parts:
+            part.grid.settle()
 
 
 @dataclass

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .errors import MeasureError, NonFiniteError
+from .products import inner
 
 NARROW = 48  # columns
 
@@ -71,10 +72,10 @@ class Moments:
                 )
         parts = [part - mean for part, mean in zip(parts, means)]
         if narrow:
-            sums = parts[0].T @ parts[0]
+            sums = inner(parts[0])
             return cls(len(x), mean_x, mean_y, sums[:p, :p], sums[p:, p:], sums[:p, p:])
         x, y = parts
-        return cls(len(x), mean_x, mean_y, x.T @ x, y.T @ y, x.T @ y)
+        return cls(len(x), mean_x, mean_y, inner(x), inner(y), inner(x, y))
 
     def update(self, x: Tensor, y: Tensor, *, where: str = "") -> None:
         """Add a batch of rows x (n, p), y (n, q) in place."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -16,9 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .errors import MeasureError, NonFiniteError
+from .errors import MeasureError
 from .memory import require
 from .moments import Moments
+from .moments_side import Side
+from .products import inner
 
 _WAY_OUT = "choose fewer layers, sums in float32, or average the positions of wide layers first"
 
@@ -71,8 +72,8 @@ class MomentsGrid:
         if device.type == "cpu" or available is not None:
             what = f"The moments of {len(bottom_layers)} x {len(top_layers)} layers"
             require(self.needed(), what, _WAY_OUT, available=available)
-        self._x, self._y = _slices(bottom_layers), _slices(top_layers)
-        self._rooms: dict[str, Tensor] = {}
+        self._below = Side("bottom", bottom_layers, dtype, device)
+        self._above = Side("top", top_layers, dtype, device)
         p, q = sum(bottom_layers.values()), sum(top_layers.values())
 
         def zeros(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
@@ -82,6 +83,7 @@ class MomentsGrid:
         self.xx = {name: zeros(width, width) for name, width in bottom_layers.items()}
         self.yy = {name: zeros(width, width) for name, width in top_layers.items()}
         self.xy = zeros(p, q)
+        self._own = [(self._below, self.xx), (self._above, self.yy)]
 
     @staticmethod
     def bytes_needed(
@@ -105,26 +107,49 @@ class MomentsGrid:
             MeasureError: a layer is missing or unknown, of another width, or has another number of rows.
             NonFiniteError: NaN or infinity; the message names the layer and the row within the batch.
         """
+        self.take(bottom, top)
+        self.settle()
+
+    def take(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
+        """Add a part of a batch, whose rows count once :meth:`settle` is called; arguments and errors as :meth:`update`.
+
+        Small parts stay in the cache while they are multiplied. A part that raises leaves the earlier ones added, so that
+        the grid is of no more use.
+        """
         rows = rows_of(bottom)
-        x, mean_x, dx = self._batch("bottom", self.bottom_layers, bottom, rows, self.mean_x)
-        y, mean_y, dy = self._batch("top", self.top_layers, top, rows, self.mean_y)
-        if rows == 0:
-            return
-        self._squares(self._x, self.xx, x, x, dx, rows)
-        self._squares(self._y, self.yy, y, y, dy, rows)
-        self._cross(x, y, dx, dy)
-        self._shift(rows, mean_x, mean_y)
+        x, of_x = self._below.centre(bottom, rows, self.mean_x if self.n else None)
+        y, of_y = self._above.centre(top, rows, self.mean_y if self.n else None)
+        self._below.add(of_x, rows)
+        self._above.add(of_y, rows)
+        if rows:
+            self._squares(self._below, self.xx, x)
+            self._squares(self._above, self.yy, y)
+            self._cross(x, y)
 
-    def _squares(
-        self, layers: Mapping[str, slice], sums: Mapping[str, Tensor], x: Tensor, y: Tensor, d: Tensor, rows: int
-    ) -> None:
-        """Add the products of every layer with itself, of a batch of mean d, as if it were centred."""
-        for name, part in layers.items():
-            sums[name].addmm_(x[:, part].T, y[:, part]).addr_(d[part], d[part], alpha=-rows)
+    def settle(self) -> None:
+        """Count the rows taken, and move the sums to the mean of all."""
+        rows = self._below.waiting
+        if rows:
+            mean_x, mean_y = self._below.close(), self._above.close()
+            self._move(self._below.left, self._above.left, -rows)
+            self._shift(rows, mean_x, mean_y)
 
-    def _cross(self, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> None:
-        """Add the products of two batches of means dx and dy, all layers side by side, as if they were centred."""
-        self.xy.addmm_(x.T, y).addr_(dx, dy, alpha=-len(x))
+    def _squares(self, side: Side, sums: Mapping[str, Tensor], x: Tensor, y: Tensor | None = None) -> None:
+        """Add the products of every layer with itself, or with the same layer in ``y``."""
+        for name, part in side.slices.items():
+            sums[name] += inner(x[:, part], None if y is None else y[:, part])
+
+    def _cross(self, x: Tensor, y: Tensor) -> None:
+        """Add the products of two batches, all layers side by side."""
+        self.xy += inner(x, y)
+
+    def _move(self, dx: Tensor, dy: Tensor, times: float) -> None:
+        """Add so many times the products of two rows of all layers."""
+        for side, sums in self._own:
+            d = dx if side is self._below else dy
+            for name, part in side.slices.items():
+                sums[name].addr_(d[part], d[part], alpha=times)
+        self.xy.addr_(dx, dy, alpha=times)
 
     def merge(self, other: MomentsGrid) -> None:
         """Add another pass over the same layers, in place; ``a + b`` makes a new one.
@@ -159,10 +184,12 @@ class MomentsGrid:
         Raises:
             MeasureError: no such layer in the grid.
         """
-        for side, layers, name in (("bottom", self._x, bottom_layer), ("top", self._y, top_layer)):
+        for side, layers, name in (
+            ("bottom", self.bottom_layers, bottom_layer), ("top", self.top_layers, top_layer)
+        ):  # fmt: skip
             if name not in layers:
                 raise MeasureError(f"The moments hold no {side} layer {name!r}: expected one of {', '.join(layers)}.")
-        i, j = self._x[bottom_layer], self._y[top_layer]
+        i, j = self._below.slices[bottom_layer], self._above.slices[top_layer]
         means = self.mean_x[i].to(self.dtype), self.mean_y[j].to(self.dtype)
         return Moments(self.n, *means, self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j])
 
@@ -210,62 +237,11 @@ class MomentsGrid:
             named |= {f"{key}.{i}": value for i, value in enumerate(sums.values())}
         return named
 
-    def _batch(
-        self,
-        side: str,
-        layers: Mapping[str, int],
-        given: Mapping[str, Tensor],
-        rows: int,
-        known: Tensor,
-        weights: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The layers side by side, shape (rows, channels), less a mean known so far; their means; what is left of them.
-
-        The rest of the mean is small, and is taken off the sums: so the rows are touched but once. ``weights`` (rows,): of a
-        mean that is not the plain one.
-        """
-        if set(given) != set(layers):
-            raise MeasureError(
-                f"A batch must hold every {side} layer of the grid: expected {', '.join(layers)}, found "
-                f"{', '.join(given) or 'none'}."
-            )
-        for name, width in layers.items():
-            shape = tuple(given[name].shape)
-            if shape[-1:] != (width,) or given[name].numel() != rows * width:
-                raise MeasureError(
-                    f"The {side} layer {name} must come as rows of {width} channels, as many as the others: "
-                    f"expected shape ({rows}, {width}), found {shape}."
-                )
-        device = self.xy.device
-        parts = [given[name].detach().to(device) for name in layers]
-        if self.n == 0 and rows:
-            known = torch.cat([part.mean(tuple(range(part.ndim - 1)), dtype=torch.float64) for part in parts])
-        taken = known.to(self.dtype)
-        joined = self._room(side, rows, len(known))
-        for part, at in zip(parts, _slices(layers).values()):
-            torch.sub(part, taken[at], out=joined.view(*part.shape[:-1], len(known))[..., at])
-        share = joined.new_full((rows,), 1 / max(rows, 1)) if weights is None else weights.to(joined)
-        rest = torch.mv(joined.T, share)
-        if not bool(torch.isfinite(rest).all()):
-            raise _not_finite(side, layers, given)
-        return joined, taken.to(torch.float64) + rest.to(torch.float64), rest
-
-    def _room(self, side: str, rows: int, channels: int) -> Tensor:
-        """Memory for a batch, kept from batch to batch: fresh memory costs as much as the arithmetic."""
-        kept = self._rooms.get(side)
-        if kept is None or len(kept) < rows:
-            kept = self._rooms[side] = torch.empty(rows, channels, dtype=self.dtype, device=self.xy.device)
-        return kept[:rows]
-
-    def _shift(self, rows: int, mean_x: Tensor, mean_y: Tensor, *, top: bool = True) -> None:
-        """Count ``rows`` more, whose centred sums have been added, of these means; ``top``: move the top's own sums too."""
+    def _shift(self, rows: int, mean_x: Tensor, mean_y: Tensor) -> None:
+        """Count ``rows`` more, of these means, whose centred sums have been added."""
         n = self.n + rows
         weight, dx, dy = rows / n, mean_x - self.mean_x, mean_y - self.mean_y
-        scale = self.n * weight
-        for layers, sums, d in ((self._x, self.xx, dx), (self._y, self.yy, dy))[: 2 if top else 1]:
-            for name, part in layers.items():
-                sums[name].addr_(d[part].to(self.dtype), d[part].to(self.dtype), alpha=scale)
-        self.xy.addr_(dx.to(self.dtype), dy.to(self.dtype), alpha=scale)
+        self._move(dx.to(self.dtype), dy.to(self.dtype), self.n * weight)
         self.mean_x += weight * dx
         self.mean_y += weight * dy
         self.n = n
@@ -276,22 +252,5 @@ def rows_of(values: Mapping[str, Tensor]) -> int:
     return next((value.shape[:-1].numel() for value in values.values()), 0)
 
 
-def _slices(layers: Mapping[str, int]) -> dict[str, slice]:
-    ends = list(accumulate(layers.values()))
-    return {name: slice(end - width, end) for (name, width), end in zip(layers.items(), ends)}
-
-
 def _shape(grid: MomentsGrid) -> str:
     return f"{grid.bottom_layers} with {grid.top_layers} in {str(grid.dtype).removeprefix('torch.')}"
-
-
-def _not_finite(side: str, layers: Mapping[str, int], given: Mapping[str, Tensor]) -> Exception:
-    for name in layers:
-        bad = (~torch.isfinite(given[name].reshape(-1, given[name].shape[-1]))).any(1).nonzero()
-        if len(bad):
-            return NonFiniteError(
-                f"The {side} activations at {name} hold NaN or infinity, first in row {int(bad[0])} of the "
-                "batch: expected finite numbers; check the network's weights and inputs, or use float32 "
-                "instead of half precision."
-            )
-    return NonFiniteError(f"The sum of the {side} activations overflows: rescale them, or use sums in float64.")

@@ -11,6 +11,7 @@ from .errors import MeasureError
 from .moments import Moments
 from .moments_grid import MomentsGrid
 from .pairing import derangement
+from .products import inner
 
 
 class NullGrid(MomentsGrid):
@@ -53,7 +54,7 @@ class NullGrid(MomentsGrid):
     def null(self, bottom_layer: str, top_layer: str, shuffle: int) -> Moments:
         """The moments of one pair of layers under one shuffled pairing."""
         moments = self.pair(bottom_layer, top_layer)
-        i, j = self._x[bottom_layer], self._y[top_layer]
+        i, j = self._below.slices[bottom_layer], self._above.slices[top_layer]
         return Moments(moments.n, moments.mean_x, moments.mean_y, moments.xx, moments.yy, self.shuffled[shuffle, i, j])
 
     def merge(self, other: MomentsGrid) -> None:
@@ -71,8 +72,12 @@ class NullGrid(MomentsGrid):
         if isinstance(other, NullGrid):
             self.shuffled += other.shuffled.to(self.shuffled.device)
 
-    def _cross(self, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> None:
-        super()._cross(x, y, dx, dy)
+    def _cross(self, x: Tensor, y: Tensor) -> None:
+        super()._cross(x, y)
         for sums in self.shuffled:
-            order = derangement(len(y), self._generator).to(y.device)
-            sums.addmm_(x.T, y[order]).addr_(dx, dy, alpha=-len(x))
+            sums += inner(x, y[derangement(len(y), self._generator).to(y.device)])
+
+    def settle(self) -> None:
+        rows = self._below.waiting
+        super().settle()
+        self.shuffled -= rows * torch.outer(self._below.left, self._above.left)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .errors import MeasureError
 from .moments_grid import MomentsGrid, rows_of
+from .products import stacked
 
 
 class Spread:
@@ -27,10 +28,16 @@ class Spread:
     def __init__(self, matrix: Tensor, grids: tuple[tuple[int, int], tuple[int, int]] | None = None) -> None:
         self.target, self.source = matrix.shape
         self.matrix = matrix.to(torch.float64)
-        self.weights = self.matrix.sum(0)
+        self._weights = self.matrix.sum(0)
         axes = _axes(self.matrix, *grids) if grids else None
         self._back = [a.T for a in axes] if axes else [self.matrix.T]
         self._twice = [a.T @ a for a in axes] if axes else [self.matrix.T @ self.matrix]
+
+    def weigh(self, examples: int) -> Tensor:
+        """The weight of each row of so many examples in the sum of the enlarged: shape (examples P,)."""
+        if len(self._weights) != examples * self.source:
+            self._weights = self.matrix.sum(0).repeat(examples)
+        return self._weights
 
     def back(self, y: Tensor) -> Tensor:
         """U'y: rows (n Q, channels) to rows (n P, channels)."""
@@ -46,8 +53,8 @@ class SpreadGrid(MomentsGrid):
 
     Args:
         spread: the adapter between them.
-        beside: a grid with the same top layers that is updated with the same batch just before: it keeps the sums of the
-            top for both.
+        beside: a grid with the same top layers that takes and settles the same batch just before: it keeps the sums of
+            the top for both.
     """
 
     def __init__(
@@ -57,49 +64,50 @@ class SpreadGrid(MomentsGrid):
     ) -> None:  # fmt: skip
         super().__init__(bottom_layers, top_layers, dtype=dtype, device=device, available=available)
         self.spread, self._beside = spread, beside
-        self._last: tuple[Tensor, Tensor, Tensor]
+        self._rows: Tensor
         if beside is not None:
-            self.yy = beside.yy
+            self._above, self.yy = beside._above, beside.yy
+            self._own = [(self._below, self.xx)]
 
-    def update(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
-        """Add a batch: rows (n P, channels) of every bottom layer and (n Q, channels) of every top layer, in place.
+    def take(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
+        """Add a part of a batch: rows (n P, channels) of every bottom layer and (n Q, channels) of every top layer.
 
         Raises:
             MeasureError, NonFiniteError: as :meth:`MomentsGrid.update`.
         """
-        spread = self.spread
-        rows = rows_of(bottom)
-        weights = None
-        times = rows
+        spread, rows = self.spread, rows_of(bottom)
+        times, weights = rows, None
         if spread is not None:
             if rows % spread.source:
                 raise MeasureError(
                     f"The rows of the bottom must be whole examples of {spread.source} positions, found {rows} rows."
                 )
             times = rows // spread.source * spread.target
-            weights = (spread.weights / max(times, 1)).repeat(rows // spread.source)
-        x, mean_x, dx = self._batch("bottom", self.bottom_layers, bottom, rows, self.mean_x, weights)
+            weights = spread.weigh(rows // spread.source)
+        x, of_x = self._below.centre(bottom, rows, self.mean_x if self.n else None, weights)
         if self._beside is None:
-            self._last = self._batch("top", self.top_layers, top, times, self.mean_y)
-        y, mean_y, dy = self._last if self._beside is None else self._beside._last
+            y, of_y = self._above.centre(top, times, self.mean_y if self.n else None)
+            self._above.add(of_y, times)
+            self._rows = y
+        y = (self._beside or self)._rows
+        self._below.add(of_x, times)
         if rows == 0:
             return
-        self._squares(self._x, self.xx, x, x if spread is None else spread.twice(x), dx, times)
+        self._squares(self._below, self.xx, x, None if spread is None else spread.twice(x))
         if self._beside is None:
-            self._squares(self._y, self.yy, y, y, dy, times)
-        self.xy.addmm_(x.T, y if spread is None else spread.back(y)).addr_(dx, dy, alpha=-times)
-        self._shift(times, mean_x, mean_y, top=self._beside is None)
+            self._squares(self._above, self.yy, y)
+        self._cross(x, y if spread is None else spread.back(y))
 
 
 def _apply(steps: list[Tensor], rows: Tensor) -> Tensor:
     channels = rows.shape[1]
     if len(steps) == 1:
         step = steps[0].to(rows)
-        return torch.matmul(step, rows.view(-1, step.shape[1], channels)).reshape(-1, channels)
+        return stacked(step, rows.view(-1, step.shape[1], channels)).view(-1, channels)
     down, across = (step.to(rows) for step in steps)
     width = across.shape[1]
-    found = torch.matmul(down, rows.view(-1, down.shape[1], width * channels))
-    return torch.matmul(across, found.view(-1, width, channels)).reshape(-1, channels)
+    found = stacked(down, rows.view(-1, down.shape[1], width * channels))
+    return stacked(across, found.view(-1, width, channels)).view(-1, channels)
 
 
 def _axes(matrix: Tensor, source: tuple[int, int], target: tuple[int, int]) -> tuple[Tensor, Tensor] | None:

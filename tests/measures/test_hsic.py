@@ -8,21 +8,14 @@ from problems import PROBLEMS, problem
 
 from modelstitch.errors import MeasureError
 from modelstitch.measures import linear_cka, linear_cka_debiased, minibatch_cka
-from modelstitch.measures.hsic import FullSums, MinibatchSums, gram
+from modelstitch.measures.hsic import FullSums, MinibatchSums
 from modelstitch.measures.reference import cka_linear_biased, cka_linear_debiased, cka_minibatch
+from modelstitch.products import gram
 
 
 def shifted(name, seed, dtype):
     """Rows as a pass hands them on: less the mean of the first few."""
     return [(torch.from_numpy(side) - torch.from_numpy(side)[:5].mean(0)).to(dtype) for side in problem(name, seed)]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_gram_matrix_is_the_products_of_rows(dtype):
-    x, y = (torch.randn(n, 40, generator=torch.Generator().manual_seed(n)).to(dtype) for n in (7, 5))
-    torch.testing.assert_close(gram(x), x @ x.T)
-    torch.testing.assert_close(gram(x, y), x @ y.T)
-    torch.testing.assert_close(gram(x[:, ::2]), x[:, ::2] @ x[:, ::2].T)
 
 
 def full(x, y, chunk, debiased, shuffle=None):

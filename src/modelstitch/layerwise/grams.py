@@ -11,7 +11,8 @@ from torch import Tensor
 from ..measures import Measure
 from ..measures.cka import DEBIASED
 from ..measures.evaluate import level
-from ..measures.hsic import FullSums, MinibatchSums, gram
+from ..measures.hsic import FullSums, MinibatchSums
+from ..products import gram
 from ..sources.data import Batch
 from .passes import Rows
 from .plan import CHUNK, MINIBATCH, Block, Step

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from scipy.linalg import blas
 from torch import Tensor
 
 from ..errors import MeasureError
@@ -22,19 +20,6 @@ from .cka import BIASED, DEBIASED, MINIBATCH, require_spread
 # Rows enter with a rough mean taken off. Where what the exact centring leaves is so small a share of the squares, it is
 # the rounding of rows that are all alike.
 _ALL_ALIKE = 1e-10
-
-
-def gram(a: Tensor, b: Tensor | None = None) -> Tensor:
-    """The products of the rows of a (n, p) with those of b (m, p), or with themselves: shape (n, m).
-
-    With themselves, on the CPU, by half the multiplications (BLAS ``syrk``).
-    """
-    if b is not None or a.device.type != "cpu":
-        return a @ (a if b is None else b).T
-    syrk = {torch.float32: blas.ssyrk, torch.float64: blas.dsyrk}[a.dtype]
-    # A C-ordered (n, p) is a Fortran-ordered (p, n): nothing is copied. The result holds one triangle.
-    half = torch.from_numpy(np.ascontiguousarray(syrk(1.0, a.detach().contiguous().numpy().T, trans=1, lower=1).T))
-    return half.triu() + half.triu(1).T
 
 
 class MinibatchSums:
