@@ -79,7 +79,8 @@ class Matrix:
 
     @cached_property
     def frame(self) -> pl.DataFrame:
-        """One value a row: bottom, bottom_layer, top, top_layer, family, metric, value, low, high, unit, and depths.
+        """One value a row: bottom, bottom_layer, top, top_layer, family, metric, value, low, high, unit, depths, and the
+        family's invariance and how it is solved, in words.
 
         Metrics: penalty (points or nats/token, paired 95 % interval), error, top_error, bottom_error, agreement_top,
         agreement_bottom (percent), relative_mse, r2 (both held out; absent where the top's own layer is constant), parameters.
@@ -94,6 +95,7 @@ class Matrix:
                     "top": self.top, "top_layer": entry.top_layer, **self._place("top", entry.top_layer),
                     "family": entry.family, "objective": "match", "control": "pair", "metric": metric,
                     "value": e.value, "low": e.low, "high": e.high, "unit": e.unit,
+                    "invariance": entry.stitcher.invariance, "solved": entry.stitcher.solved,
                 })  # fmt: skip
         return pl.DataFrame(found, infer_schema_length=None)
 

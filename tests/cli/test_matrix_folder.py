@@ -1,8 +1,10 @@
-"""Two matrices may share a folder: the sums of each are its own, and are used again."""
+"""What `modelstitch matrix` leaves in its folder."""
 
+import polars as pl
 from click.testing import CliRunner
 
 from modelstitch.cli import cli
+from modelstitch.errors import MeasureError
 
 
 def test_another_matrix_in_the_same_folder_is_no_mistake(tmp_path):
@@ -12,3 +14,45 @@ def test_another_matrix_in_the_same_folder_is_no_mistake(tmp_path):
         done = CliRunner().invoke(cli, arguments + options, catch_exceptions=False)
         assert done.exit_code == 0, done.output
         assert len(list(tmp_path.glob("sums-*.safetensors"))) == files
+
+
+def test_measures_that_refuse_late_do_not_cost_the_stitches(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise MeasureError("A layer is not finite.")
+
+    monkeypatch.setattr("modelstitch.layerwise.similarity", refuse)
+    arguments = ["matrix", *["zoo:small-resnet?width=4&blocks=2"] * 2, "--limit", "100", "--measure", "cka"]
+    done = CliRunner().invoke(cli, [*arguments, "--out", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "No measures: A layer is not finite." in done.output
+    assert (tmp_path / "matrix.csv").exists()
+    assert not (tmp_path / "similarity.csv").exists()
+    assert "No measures: A layer is not finite." in (tmp_path / "report.html").read_text()
+
+
+def test_measures_that_cannot_be_are_refused_before_the_stitches(tmp_path):
+    arguments = [
+        "matrix",
+        *["zoo:small-resnet?width=4&blocks=2"] * 2,
+        "--limit",
+        "3",
+        "--measure",
+        "cka_linear_debiased",
+    ]
+    done = CliRunner().invoke(cli, [*arguments, "--out", str(tmp_path)])
+    assert isinstance(done.exception, MeasureError)
+    assert "cka_linear_debiased needs at least 4 examples, found 1" in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_family_says_what_it_is_and_has_its_tables(tmp_path):
+    arguments = ["matrix", *["zoo:small-resnet?width=4&blocks=2"] * 2, "--limit", "100", "--measure", "cka"]
+    layers = [f"--{side}-layer={name}" for side in ("bottom", "top") for name in ("block1", "pool")]
+    families = ["--family", "affine", "--family", "low-rank:2"]
+    done = CliRunner().invoke(cli, [*arguments, *layers, *families, "--out", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "report.html").read_text()
+    for words in ("ridge regression on moments", "reduced-rank regression", "low-rank:2: r2", "low-rank:2: penalty"):
+        assert words in page, words
+    frame = pl.read_csv(tmp_path / "matrix.csv")
+    assert frame.group_by("family").agg(pl.col("solved").n_unique())["solved"].to_list() == [1, 1]

@@ -107,6 +107,8 @@ def matrix(
 
     from ..crossing import matrix as stitch_all
     from ..crossing_plan import plan_matrix
+    from ..errors import StitchError
+    from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
     from ..study.canonical import cell_hash
 
@@ -116,7 +118,11 @@ def matrix(
         "layers": _layers(lower, upper, bottom_layers, top_layers), "family": families or ("affine",), "positions": positions,
         "dtype": getattr(torch, precision), **common.fit_values(samples=samples),
     }  # fmt: skip
+    alike_by: dict[str, Any] = {
+        "measures": list(measures or ("cka", "cca")), "layers": chosen["layers"], "view": view, "shuffles": shuffles,
+    }  # fmt: skip
     click.echo(plan_matrix(lower, upper, data, **chosen).describe(), err=True)
+    click.echo(plan_similarity(lower, upper, data, **alike_by).describe(), err=True)
     ends = (lower.fingerprint(), upper.fingerprint(), data.fingerprint)
     what = {
         "ends": ends,
@@ -128,21 +134,28 @@ def matrix(
     }
     sums = out / f"sums-{cell_hash(what)}.safetensors"  # of its own: another question in the same folder is no mistake
     with common.progress() as tell:
-        alike = measure_all(
-            lower, upper, data, measures=list(measures or ("cka", "cca")), layers=chosen["layers"], view=view, shuffles=shuffles,
-            seed=seed, device=device, tell=tell,
-        )  # fmt: skip
         found = stitch_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell, sums=sums)
+        alike = None
+        try:
+            alike = measure_all(lower, upper, data, **alike_by, seed=seed, device=device, tell=tell)
+        except StitchError as error:  # the stitches stand without
+            refused = f"No measures: {error}"
     penalties = found.frame.filter(metric="penalty")
     for family in penalties["family"].unique(maintain_order=True):
         unit = penalties["unit"][0]
         _print(penalties.filter(family=family), lower.name, upper.name, f"penalty of {family}, {unit}", digits=1)
     out.mkdir(parents=True, exist_ok=True)
     found.frame.write_csv(out / "matrix.csv")
-    alike.frame.write_csv(out / "similarity.csv")
     command = " ".join(["modelstitch", *sys.argv[1:]])
+    tables = [out / "matrix.csv"]
+    if alike is not None:
+        tables.append(out / "similarity.csv")
+        alike.frame.write_csv(tables[-1])
+    else:
+        found.notes.append(refused)
+        click.echo(refused, err=True)
     page = found.report(out / "report.html", similarities=alike, command=command)
-    click.echo(f"All values are in {out / 'matrix.csv'} and {out / 'similarity.csv'}; the report is {page}.")
+    click.echo(f"All values are in {' and '.join(map(str, tables))}; the report is {page}.")
 
 
 def _layers(lower: Any, upper: Any, bottoms: tuple[str, ...], tops: tuple[str, ...]) -> tuple[list[str], list[str]]:

@@ -21,6 +21,7 @@ from .sums import attempt
 
 # Products of larger numbers may leave float32.
 _LARGE = 1e15
+_ROUGH = 8  # examples whose mean is taken off: it need not be near, only of the features' size
 
 
 def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
@@ -79,7 +80,7 @@ def _product(x: Tensor, y: Tensor) -> Tensor:
 
 
 class _Source:
-    """Rows less the mean of the first batch: what is left of the mean does no harm, and HSIC takes it off exactly."""
+    """Rows less the mean of the first few: what is left of the mean does no harm, and HSIC takes it off exactly."""
 
     def __init__(self, rows: Rows, block: Block) -> None:
         self.rows, self.block, self.taps = rows, block, rows.taps(block)
@@ -132,7 +133,7 @@ class _Source:
     def _shift(self, name: str, x: Tensor, side: int) -> Tensor:
         known = self._shifts[side]
         if name not in known:
-            known[name] = x.mean(0)
+            known[name] = x[:_ROUGH].mean(0)
         return known[name]
 
     def _buffer(self, x: Tensor) -> Tensor:

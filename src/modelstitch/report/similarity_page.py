@@ -69,7 +69,11 @@ def similarity_page(
         scatters=_scatters(shown, measures, drawn),
         ladder=drawn.add(ladder_figure(table, bottom, top), f"Penalty by family, {name}") if several else None,
         ladder_table=tables.ladder_table(table, f"{name}: penalty by family") if several else None,
-        numbers=[_numbers(shown, metric, name, measured) for metric in _stitched(shown) + measures],
+        families=_families(stitched) if stitched is not None and families else None,
+        numbers=[
+            *(_numbers(shown, metric, name, measured) for metric in _stitched(shown) + measures),
+            *_others(table, families[1:], name),
+        ],
         provenance=_provenance(command, notes),
     )
 
@@ -136,6 +140,30 @@ def _numbers(rows: pl.DataFrame, metric: str, name: str, measured: pl.DataFrame 
         for b, line in zip(bottoms, values, strict=True)
     ]
     return Table(caption, ("bottom \\ top", *(plain(t) for t in tops)), tuple(body))
+
+
+def _others(rows: pl.DataFrame, families: Sequence[str], name: str) -> list[Table]:
+    """Penalty and R² of every family but the first."""
+    found = []
+    for family in families:
+        own = rows.filter(pl.col("family") == family)
+        found += [
+            _numbers(own, metric, f"{name}, {plain(family)}", None)
+            for metric in _stitched(own)
+            if metric in ("penalty", "r2")
+        ]
+    return found
+
+
+def _families(rows: pl.DataFrame) -> Table:
+    """What each family is: its parameters over all pairs, what leaves it as good as it was, how it is solved."""
+    body = []
+    for (family, invariance, solved), part in rows.group_by("family", "invariance", "solved", maintain_order=True):
+        sizes = part.filter(pl.col("metric") == "parameters")["value"]
+        least, most = (f"{int(n):,}" for n in (sizes.min(), sizes.max()))  # type: ignore[arg-type]
+        size = least if least == most else f"{least} to {most}"
+        body.append(tuple(Cell(plain(str(text))) for text in (family, size, invariance, solved)))
+    return Table("The families of stitchers", ("family", "parameters", "invariant to", "solved by"), tuple(body))
 
 
 def _summary(rows: pl.DataFrame, families: Sequence[str], measures: Sequence[str]) -> str:
