@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+Goal = str | OwnLoss | tuple[str | OwnLoss, ...]
+
+
 def stitch(
     bottom: Network,
     top: Network,
@@ -35,7 +38,7 @@ def stitch(
     data: Data,
     *,
     family: str = "affine",
-    objective: str | OwnLoss = "task",
+    objective: Goal = "task",
     seed: int = 0,
     normalisation: str = "frozen",
     device: str = "auto",
@@ -54,7 +57,8 @@ def stitch(
         family: "identity", "permutation", "orthogonal", "scaled-orthogonal", "low-rank:R", "affine",
             "norm-affine-norm", "conv:K", "mlp:H".
         objective: "match" (closed form), "task", "distill", "downstream", "downstream+task" (one after the other), or a
-            function (stitched, genuine, labels) -> loss, both dicts with "output" and the layers named by ``downstream=``.
+            function (stitched, genuine, labels) -> loss, both dicts with "output" and the layers named by ``downstream=``;
+            a tuple of these is fitted one after the other.
         seed: of batch order, augmentation and random starts.
         normalisation: what BatchNorm does in the stitched model: "frozen" (the donors' statistics), "recalibrated"
             (estimated anew through the stitched path, on a copy), or "batch" (what the paper's code did).
@@ -79,7 +83,7 @@ def stitch(
     below, above = apart(bottom, top)
     named = {n.name: n for n in (below, above)}
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
-    (named_objective,), losses = _objectives(objective)
+    (named_objective,), losses = _objectives([objective])
     axes = Axes((where,), (family,), (named_objective,), (), (seed,), spec, normalisation)
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data, second))
     with watching(tensorboard) as watch:
@@ -102,7 +106,7 @@ def compare(
     *,
     layers: str | Sequence[str] = "matching",
     family: str | Sequence[str] = "affine",
-    objective: str | OwnLoss | Sequence[str | OwnLoss] = "task",
+    objective: Goal | Sequence[Goal] = "task",
     controls: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     other_seeds: Mapping[str, Network] | None = None,
@@ -120,7 +124,7 @@ def compare(
 
     Args:
         layers: "matching", "all" (every block cut to every block cut), or seams.
-        family, objective: one or several, as for :func:`stitch`.
+        family, objective: one or several, as for :func:`stitch`; a tuple inside a list is one, of several stages.
         controls: of "self", "other-seed" (where ``other_seeds`` has one for the top), "random", "identity",
             "class-noise", "class-noise-strong" (three times the noise), "shuffled", and, not by default, "recalibration" (no
             map, only BatchNorm statistics re-estimated); by default all, but for class-noise where labels are sequences, which have
@@ -151,7 +155,7 @@ def compare_many(
     *,
     layers: str | Sequence[str] = "matching",
     family: str | Sequence[str] = "affine",
-    objective: str | OwnLoss | Sequence[str | OwnLoss] = "task",
+    objective: Goal | Sequence[Goal] = "task",
     controls: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     other_seeds: Mapping[str, Network] | None = None,
@@ -290,11 +294,12 @@ def _numbers(fit: dict[str, Any]) -> tuple[int, ...]:
     return tuple(n for n in numbers if n is not None)
 
 
-def _objectives(value: str | OwnLoss | Sequence[str | OwnLoss]) -> tuple[tuple[str, ...], dict[str, Loss]]:
-    """The names of objectives, and the user's own losses among them."""
+def _objectives(value: Goal | Sequence[Goal]) -> tuple[tuple[str, ...], dict[str, Loss]]:
+    """The names of objectives, and the user's own losses among them; a tuple inside a sequence is stages of one."""
     several = [value] if isinstance(value, str) or callable(value) else list(value)
-    own = {name_of(o): o for o in several if not isinstance(o, str)}
-    names = tuple(o if isinstance(o, str) else name_of(o) for o in several)
+    staged = [goal if isinstance(goal, tuple) else (goal,) for goal in several]
+    own = {name_of(o): o for stages in staged for o in stages if not isinstance(o, str)}
+    names = tuple("+".join(o if isinstance(o, str) else name_of(o) for o in stages) for stages in staged)
     return names, {name: checked(name, loss) for name, loss in own.items()}
 
 

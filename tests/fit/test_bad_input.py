@@ -74,6 +74,17 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(greedy, digits, monkeyp
         stitch(*greedy, "block1", digits, **QUICK)
 
 
+def test_steps_that_are_too_large_leave_a_note(pair, digits):
+    options = {**QUICK, "steps": 8, "eval_every": 4, "learning_rate": 1e6}
+    result = compare(*pair, digits, layers=["block2"], controls=(), both=False, **options)
+    (record,) = result.records
+    (note,) = [n for n in record["notes"] if "with a validation loss of" in n]
+    assert note.startswith("task fitting of block2 -> block2 ended with a validation loss of ")
+    assert note.endswith(" is kept; try a smaller learning_rate")
+    calm = compare(*pair, digits, layers=["block2"], controls=(), both=False, **QUICK)
+    assert not [n for n in calm.records[0]["notes"] if "is kept" in n]
+
+
 def test_a_diverging_seam_is_named_keeps_its_best_state_and_the_others_go_on(pair, digits, monkeypatch):
     plain = Run.step
 

@@ -108,3 +108,11 @@ def test_a_fit_with_kept_activations_is_the_same_fit(networks, digits):
     for (_, error, loss), (_, other_error, other_loss) in zip(fresh["history"], kept["history"], strict=True):
         assert abs(error - other_error) <= 1.0
         assert loss == pytest.approx(other_loss, rel=1e-3)
+
+
+def test_a_cache_that_is_too_small_says_so(networks, digits):
+    options = {**QUICK, "augment": False, "layers": ["block2"], "controls": ()}
+    for cache, noted in ((1e-6, 1), (1.0, 0)):
+        notes = compare(*networks, digits, cache=cache, **options).records[0]["notes"]
+        found = [n for n in notes if "more than cache=1e-06: none were kept" in n]
+        assert len(found) == noted, notes

@@ -79,6 +79,17 @@ def test_a_loss_of_ones_own_that_is_the_task_is_the_task(pair, digits):
     assert name_of(cross_entropy).startswith("own:cross_entropy:")
 
 
+def test_a_loss_of_ones_own_may_be_one_of_two_stages(pair, digits):
+    own, plain = (
+        stitch(*pair, "block2", digits, objective=("downstream", o), **QUICK) for o in (cross_entropy, "task")
+    )
+    assert torch.equal(own.stitcher.weight, plain.stitcher.weight)
+    assert own.record["config"]["objective"] == f"downstream+{name_of(cross_entropy)}"
+    several = compare(*pair, digits, layers=["block2"], objective=["match", ("downstream", cross_entropy)], controls=(),
+                      both=False, **QUICK)  # fmt: skip
+    assert [r["config"]["objective"] for r in several.records] == ["match", own.record["config"]["objective"]]
+
+
 def test_a_loss_of_ones_own_sees_the_layers_it_asks_for(pair, digits, tmp_path):
     seen = {}
 

@@ -143,7 +143,17 @@ def test_digits_splits_are_fixed_and_disjoint():
         (lambda: small(fit=Images(torch.zeros(2, 1, 2, 2), torch.tensor([0, -1]))), "the first is -1"),
         (
             lambda: (lambda x: Data(x, images(), x))(images()),
-            "the fit and the test split of data are the same",
+            "the fit and the test split of data have 12 samples in common",
+        ),
+        (
+            lambda: (lambda x: Data(Subset(x, [0, 1, 2]), Subset(x, [3, 4]), Subset(Subset(x, [5, 4, 2]), [0, 1])))(
+                images()
+            ),
+            "the val and the test split of data have 1 samples in common",
+        ),
+        (
+            lambda: (lambda x: Data(images(), Subset(x, torch.tensor([2])), x))(images(seed=1)),
+            "the val and the test split of data have 1 samples in common",
         ),
         (lambda: small().batches("train", 4), "no split 'train': expected 'fit', 'val' or 'test'"),
         (lambda: small().batches("fit", 0), "must be 1 or more, found 0"),

@@ -73,6 +73,9 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
             if step % spec.eval_every == 0 or step == spec.steps:
                 _look([run for run in runs if run.open], step, sweep, looking)
             sweep.done(1)
+    if isinstance(send, Samples) and send.note:
+        for run in runs:
+            run.stream.notes.append(send.note)
     sweep.done(spec.steps - step)
 
 

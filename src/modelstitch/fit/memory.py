@@ -105,12 +105,16 @@ class Samples:
         send: the sender.
         count: the number of samples of the split.
         budget: bytes; where the whole split needs more, nothing is kept.
+
+    Attributes:
+        note: what a record should say of it; empty where all is well.
     """
 
     def __init__(self, send: Send, count: int, budget: int) -> None:
         self._send, self._count, self._budget = send, count, budget
         self._kept: dict[str, Tensor] = {}
         self._known = torch.zeros(count, dtype=torch.bool)
+        self.note = ""
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         if bool(self._known[batch.ids].all()):
@@ -123,6 +127,11 @@ class Samples:
                     self._kept[name] = value.new_empty((self._count, *value.shape[1:]))
                 self._kept[name][batch.ids.to(value.device)] = value
             self._known[batch.ids] = True
+        else:
+            self.note = (
+                f"activations of {self._count:,} fit samples take {size / 1e9:.3g} GB, more than cache={self._budget / 1e9:.3g}: "
+                "none were kept"
+            )
         return values
 
 

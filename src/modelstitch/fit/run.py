@@ -20,6 +20,8 @@ from .streams import Stream
 from .sweep import Sweep
 from .whiten import Whitened
 
+_LOST = 10.0  # times the best loss and one nat
+
 
 class Run:
     """Adam with a cosine schedule on one stream; the state with the best validation error is kept."""
@@ -98,6 +100,7 @@ class Run:
         assert self.stream.stitcher is not None
         self.stream.stitcher.eval()
         self.stream.steps += self.best_step
+        self._say_if_lost()
 
     def _title(self) -> str:
         """The stitch as a log calls it: another name for every one in a comparison."""
@@ -108,6 +111,15 @@ class Run:
 
     def _parts(self) -> list[nn.Module]:
         return [self.stitcher, *self.stream.norms.values()]
+
+    def _say_if_lost(self) -> None:
+        """Steps that are finite but far too large should not pass in silence."""
+        losses = [loss for _, _, loss in self.stream.history]
+        if losses and losses[-1] > _LOST * (1 + min(losses)):
+            self.stream.notes.append(
+                f"{self.objective.name} fitting of {self.stream} ended with a validation loss of {losses[-1]:.3g}, "
+                f"{min(losses):.3g} at best; the state of step {self.best_step} is kept; try a smaller learning_rate"
+            )
 
     def _diverged(self, step: int) -> None:
         self.open = False

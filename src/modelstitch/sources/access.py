@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import Subset, default_collate
 
 from ..errors import DataError
 
 _CHUNK = 512
+
+
+def shared(one: Any, other: Any) -> int:
+    """How many samples two datasets have in common, as far as they are one object or ``Subset``s of one."""
+    (root, ids), (other_root, other_ids) = _origin(one), _origin(other)
+    if root is not other_root:
+        return 0
+    return len(set(ids) & set(other_ids))
+
+
+def _origin(dataset: Any) -> tuple[Any, Sequence[int]]:
+    """The dataset behind subsets of subsets, and which of its samples they hold."""
+    ids: Sequence[int] | None = None
+    while isinstance(dataset, Subset):
+        own = dataset.indices
+        ids = [int(own[i]) for i in (range(len(own)) if ids is None else ids)]
+        dataset = dataset.dataset
+    return dataset, range(len(dataset)) if ids is None else ids
 
 
 def chunks(ids: Tensor, size: int) -> Iterator[Tensor]:

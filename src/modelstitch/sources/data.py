@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..network import Network
-from .access import all_labels, chunks, fetch, hash_samples, mask_of
+from .access import all_labels, chunks, fetch, hash_samples, mask_of, shared
 from .splits import balanced_order
 from .tokenizer import TextFacts, Tokenizer
 from .views import Picked, Relabelled
@@ -69,7 +69,7 @@ class Data:
         text: by which tokenizer samples were made, and for which task, where they are text.
 
     Raises:
-        DataError: if a split is empty, two splits are one object, only one class is there, or a label is
+        DataError: if a split is empty, two splits have samples in common (as far as `Subset`s of one dataset tell), only one class is there, or a label is
             out of range.
     """
 
@@ -273,10 +273,11 @@ class Data:
             if len(self._splits[split]) == 0:
                 raise DataError(f"The {split} split of {self.name} is empty: expected at least one sample.")
         for one, other in (("fit", "val"), ("fit", "test"), ("val", "test")):
-            if self._splits[one] is self._splits[other]:
+            both = shared(self._splits[one], self._splits[other])
+            if both:
                 raise DataError(
-                    f"The {one} and the {other} split of {self.name} are the same dataset: expected disjoint "
-                    "splits; hold samples out, for example with torch.utils.data.Subset."
+                    f"The {one} and the {other} split of {self.name} have {both:,} samples in common: expected disjoint "
+                    "splits; hold samples out, for example with torch.utils.data.random_split."
                 )
 
     def _check_labels(self, labels: Tensor, split: str) -> None:
