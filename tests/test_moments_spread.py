@@ -10,6 +10,7 @@ import torch
 from modelstitch.crossing_sums import _spread
 from modelstitch.errors import MeasureError, NonFiniteError
 from modelstitch.moments import Moments
+from modelstitch.moments_null import NullGrid
 from modelstitch.moments_spread import SpreadGrid
 from modelstitch.stitchers import Adapter, rows
 
@@ -64,3 +65,13 @@ def test_mistakes():
     with pytest.raises(NonFiniteError, match="The bottom activations at x hold NaN or infinity, first in row 2"):
         grid.update({"x": bad}, {"y": torch.zeros(64, 2)})
     assert grid.n == 0
+
+
+def test_a_file_of_sums_is_no_grid_of_another_kind(tmp_path):
+    grid = SpreadGrid({"x": 3}, {"y": 2}, spread=None)
+    grid.save(tmp_path / "sums")
+    for kind in (SpreadGrid, NullGrid):
+        with pytest.raises(
+            MeasureError, match=f"A {kind.__name__} keeps more than a file of sums holds: read the file with"
+        ):
+            kind.load(tmp_path / "sums")

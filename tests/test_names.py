@@ -8,7 +8,7 @@ INTENDED = {
     "Network", "Layer", "load",
     "stitch", "compare", "compare_many", "Comparison", "Stitched", "similarity", "matrix", "paired_test", "progress",
     "Data", "Batch", "load_data",
-    "Moments", "Stitcher", "FAMILIES", "MEASURES", "check_stitcher", "check_similarity",
+    "Moments", "MomentsGrid", "Stitcher", "FAMILIES", "MEASURES", "check_stitcher", "check_similarity",
     "Seam", "StitchError", "__version__",
 }  # fmt: skip
 

@@ -31,6 +31,7 @@ _PLACES = {
     "load_data": "sources.data",
     # parts
     "Moments": "moments",
+    "MomentsGrid": "moments_grid",
     "Stitcher": "stitchers",
     "FAMILIES": "stitchers",
     "check_stitcher": "stitchers",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .layerwise import similarity
     from .measures import MEASURES, check_similarity
     from .moments import Moments
+    from .moments_grid import MomentsGrid
     from .network import Layer, Network
     from .notation import Seam
     from .sources.data import Batch, Data, load_data

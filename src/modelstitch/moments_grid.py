@@ -210,8 +210,12 @@ class MomentsGrid:
         """Read what :meth:`save` wrote.
 
         Raises:
-            MeasureError: the file is missing, or is not a grid of moments.
+            MeasureError: the file is missing, or is not a grid of moments; a grid that keeps more than these sums was asked for.
         """
+        if cls is not MomentsGrid:
+            raise MeasureError(
+                f"A {cls.__name__} keeps more than a file of sums holds: read the file with MomentsGrid.load, or pass the data again."
+            )
         try:
             with safe_open(path, framework="pt", device=str(device)) as file:
                 metadata = file.metadata() or {}

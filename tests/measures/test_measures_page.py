@@ -14,7 +14,8 @@ TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
-def test_the_code_runs_from_top_to_bottom():
+def test_the_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert len(BLOCKS) >= 6
     names = {}
     for block in BLOCKS:
