@@ -10,6 +10,14 @@ from torch import nn
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other are slower than one
 
 
+# Files of few tests that take long: they start first, so that no worker is left alone with one of them at the end.
+LONG = ("test_readme.py", "test_own_model_page.py", "test_language_page.py", "test_layers.py", "test_imagenet.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
