@@ -12,6 +12,7 @@ import torch
 from modelstitch.errors import MeasureError, NonFiniteError
 from modelstitch.moments import Moments
 from modelstitch.moments_grid import MomentsGrid
+from modelstitch.moments_null import NullGrid
 
 BOTTOM, TOP = {"stem": 3, "layer1.0": 5, "layer2": 4}, {"blocks.0": 6, "head": 2}
 PAIRS = list(product(BOTTOM, TOP))
@@ -190,6 +191,7 @@ def test_a_bad_batch_is_refused_and_leaves_the_sums(spoil, kind, message):
 MEMORY = """
 import resource, torch
 from modelstitch.moments_grid import MomentsGrid
+from modelstitch.moments_null import NullGrid
 torch.set_num_threads(1)
 layers = {f"layer{i}": 64 for i in range(8)}
 grid = MomentsGrid(layers, layers)
@@ -208,3 +210,49 @@ def test_ten_times_the_data_take_no_more_memory():
     assert n == 200 * 256
     # The peak in kilobytes. The 180 further batches hold 370 MB.
     assert tenfold - once < 20_000
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize("moving", [0.0, 5.0])
+def test_parts_of_a_batch_are_the_batch(offset, moving, tmp_path):
+    """Whoever reads the sums settles what waits: a pair, a file, another grid."""
+    x, y = activations(offset=offset)
+    for side in (x, y):  # the mean moves from part to part
+        for name in side:
+            side[name] += moving * (torch.arange(90) // 30)[:, None]
+    grid = MomentsGrid(BOTTOM, TOP)
+    grid.update(take(x, UNEVEN[0]), take(y, UNEVEN[0]))
+    for rows in UNEVEN[1:]:
+        grid.take(take(x, rows), take(y, rows))
+    grid.save(tmp_path / "grid")
+    empty = MomentsGrid(BOTTOM, TOP)
+    for found in (grid, MomentsGrid.load(tmp_path / "grid"), grid + empty):
+        for a, b in PAIRS:
+            assert_equal(found.pair(a, b), Moments.of(x[a], y[b]), 1e-9)
+    taken = MomentsGrid(BOTTOM, TOP)
+    taken.take(x, y)
+    empty.merge(taken)
+    assert empty.pair("stem", "head").n == 90
+
+
+def test_integers_beside_floats_keep_their_digits():
+    x, y = activations()
+    x["stem"] = 2**40 + torch.arange(270).view(90, 3)
+    found = collect(x, y, UNEVEN).pair("stem", "head")
+    assert_equal(found, Moments.of(x["stem"], y["head"]), 1e-9)
+
+
+@pytest.mark.parametrize("parts", [[90], [30, 30, 30]])
+def test_null_sums_leave_out_what_batches_have_in_common(parts):
+    x, y = activations()
+    for side in (x, y):
+        for name in side:
+            side[name] += 100 * (torch.arange(90) // 30)[:, None]
+    grid = NullGrid(BOTTOM, TOP, shuffles=20)
+    for rows in torch.arange(90).split(parts):
+        grid.take(take(x, rows), take(y, rows))
+    moments = grid.pair("stem", "head")
+    scale = moments.xx.diagonal().outer(moments.yy.diagonal()).sqrt()
+    nulls = torch.stack([grid.null("stem", "head", k).xy / scale for k in range(20)])
+    assert float(nulls.mean(0).abs().max()) < 0.1
+    assert float((moments.xy / scale).min()) > 0.99

@@ -52,6 +52,28 @@ def test_sums_equal_those_of_enlarged_rows(name, offset):
             torch.testing.assert_close(getattr(found, part), getattr(whole, part), rtol=1e-6, atol=1e-6 * whole.n)
 
 
+def test_halves_of_neighbours_equal_their_wholes():
+    source, target = STEPS["map, twice the size"]
+    adapter = Adapter(source, target)
+    spread = _spread(adapter, SimpleNamespace(kind=source[0], shape=source[1]), target[0])
+
+    def collect(part):
+        first = SpreadGrid({"x": 3}, {"y": 2}, spread=None)
+        grid = SpreadGrid({"x": 3}, {"y": 2}, spread=spread, beside=first)
+        for x, y in part:
+            above = {"y": rows(y, target[0])}
+            first.update({"x": rows(adapter(x), target[0])}, above)
+            grid.update({"x": rows(x, source[0])}, above)
+        return first, grid
+
+    given = list(batches(source, target, 10.0))
+    whole, one, other = collect(given), collect(given[:1]), collect(given[1:])
+    for mine, others, wanted in zip(one, other, whole):
+        mine.merge(others)
+        for part in ("mean_x", "mean_y", "xx", "yy", "xy"):
+            torch.testing.assert_close(getattr(mine.pair("x", "y"), part), getattr(wanted.pair("x", "y"), part))
+
+
 def test_mistakes():
     source, target = STEPS["map, twice the size"]
     spread = _spread(Adapter(source, target), SimpleNamespace(kind="map", shape=source[1]), "map")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from modelstitch import products
+from modelstitch.moments import Moments
 from modelstitch.products import gram, inner, stacked
 
 
@@ -35,11 +36,6 @@ def test_products_are_those_of_the_definition(threads, dtype, columns):
     torch.testing.assert_close(stacked(step, many), torch.einsum("qp,npc->nqc", step, many))
 
 
-def test_rows_of_a_network_in_training_need_no_detaching():
-    x = draw(5, 2).requires_grad_()
-    assert not inner(x).requires_grad
-
-
 def test_the_threads_of_numpy_are_left_as_they_were(monkeypatch):
     class Library:
         threads = 4
@@ -63,3 +59,19 @@ def test_the_threads_of_numpy_are_left_as_they_were(monkeypatch):
     finally:
         torch.set_num_threads(before)
     assert library.seen == [1, 4, 1, 4]
+
+
+def test_sums_in_a_loss_keep_their_gradients(threads):
+    x, y = draw(20, 3).requires_grad_(), draw(20, 2)
+    moments = Moments.of(x, y)
+    loss = moments.xx.trace() + moments.xy.square().sum()
+    loss.backward()
+    centred, other = x.detach() - x.detach().mean(0), y - y.mean(0)
+    torch.testing.assert_close(x.grad, 2 * centred + 2 * other @ (centred.T @ other).T)
+    with torch.no_grad():
+        assert not inner(x).requires_grad
+
+
+def test_half_precision_is_left_to_torch(threads):
+    x = draw(20, 3)
+    torch.testing.assert_close(inner(x.bfloat16()).double(), x.T @ x, rtol=0.1, atol=0.1)

@@ -298,6 +298,10 @@ def _objectives(value: Goal | Sequence[Goal]) -> tuple[tuple[str, ...], dict[str
     """The names of objectives, and the user's own losses among them; a tuple inside a sequence is stages of one."""
     several = [value] if isinstance(value, str) or callable(value) else list(value)
     staged = [goal if isinstance(goal, tuple) else (goal,) for goal in several]
+    if not all(staged):
+        raise StitchError(
+            "An objective of no stages was given: expected a name such as 'task', a function, or a tuple of these."
+        )
     own = {name_of(o): o for stages in staged for o in stages if not isinstance(o, str)}
     names = tuple("+".join(o if isinstance(o, str) else name_of(o) for o in stages) for stages in staged)
     return names, {name: checked(name, loss) for name, loss in own.items()}

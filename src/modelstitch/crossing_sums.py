@@ -71,7 +71,8 @@ class Group:
     def needed(self, bottom: Network, top: Network, *, whole: bool, dtype: torch.dtype, batch: int) -> int:
         """The bytes that :meth:`reserve` and :meth:`add` will take for sums, and for the rows of a few of ``batch`` examples."""
         above = {t: top.layer(t).channels for t in self.tops}
-        rows = max(1, min(_COLUMN // dtype.itemsize, batch * _count(top.layer(self.tops[0]))))
+        places = _count(top.layer(self.tops[0]))
+        rows = min(max(_COLUMN // dtype.itemsize, places if whole else 1), batch * max(1, places))
         size = dtype.itemsize * rows * sum(above.values())
         for bottoms in self._ways(bottom, top, whole).values():
             below = {b: bottom.layer(b).channels for b in bottoms}
@@ -102,8 +103,10 @@ class Group:
             }  # fmt: skip
             part.waiting = x
         n = len(next(iter(y.values())))
+        if n == 0:
+            return
         # A few examples at a time, so that what is written is still in the cache when it is multiplied.
-        step = n if kept is not None else max(1, _COLUMN // self.grids[0].dtype.itemsize // max(1, rows_of(y) // n))
+        step = max(1, _COLUMN // self.grids[0].dtype.itemsize // (rows_of(y) // n))
         for start in range(0, n, step):
             some = slice(start, start + step)
             for part in self._parts:

@@ -111,7 +111,7 @@ class MomentsGrid:
         self.settle()
 
     def take(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
-        """Add a part of a batch, whose rows count once :meth:`settle` is called; arguments and errors as :meth:`update`.
+        """Add a part of a batch, whose rows count once :meth:`settle` is called (whoever reads the sums calls it); arguments and errors as :meth:`update`.
 
         Small parts stay in the cache while they are multiplied. A part that raises leaves the earlier ones added, so that
         the grid is of no more use.
@@ -164,9 +164,11 @@ class MomentsGrid:
                 f"{_shape(other)}; "
                 "collect both over the same layers, in the same order."
             )
+        self.settle()
+        other.settle()
         if other.n == 0:
             return
-        for mine, others in ((self.xx, other.xx), (self.yy, other.yy)):
+        for (_, mine), (_, others) in zip(self._own, other._own, strict=True):
             for name in mine:
                 mine[name] += others[name].to(mine[name].device)
         self.xy += other.xy.to(self.xy.device)
@@ -189,12 +191,14 @@ class MomentsGrid:
         ):  # fmt: skip
             if name not in layers:
                 raise MeasureError(f"The moments hold no {side} layer {name!r}: expected one of {', '.join(layers)}.")
+        self.settle()
         i, j = self._below.slices[bottom_layer], self._above.slices[top_layer]
         means = self.mean_x[i].to(self.dtype), self.mean_y[j].to(self.dtype)
         return Moments(self.n, *means, self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j])
 
     def save(self, path: str | Path) -> None:
         """Write the sums as safetensors, whole or not at all; :meth:`load` goes on from there."""
+        self.settle()
         layers = {"bottom": self.bottom_layers, "top": self.top_layers}
         metadata = {side: json.dumps(list(widths.items())) for side, widths in layers.items()}
         metadata["n"] = str(self.n)

@@ -53,6 +53,8 @@ class Side:
             if mean is None:
                 mean = torch.cat([part.mean(0, dtype=torch.float64) for part in parts]) if rows else self.base
             self.base, self._sums = mean.to(self.dtype, copy=True), torch.zeros_like(self.left)
+        if len({part.dtype for part in parts}) > 1:
+            parts = [part.to(self.dtype) for part in parts]
         joined = self._rooms(rows)
         torch.sub(parts[0] if len(parts) == 1 else torch.cat(parts, 1), self.base, out=joined)
         found = joined.sum(0) if weights is None else torch.mv(joined.T, weights.to(joined))

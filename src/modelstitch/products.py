@@ -20,8 +20,8 @@ _GAIN = 2  # torch's threads that numpy's one makes up for, in float64 or with h
 
 
 def inner(x: Tensor, y: Tensor | None = None) -> Tensor:
-    """x'y, shape (p, q), of rows x (n, p) and y (n, q), both float32 or float64; x'x without ``y``."""
-    if not _by_numpy(x, y is None):
+    """x'y, shape (p, q), of rows x (n, p) and y (n, q); x'x without ``y``."""
+    if not _by_numpy(*((x,) if y is None else (x, y))):
         return x.T @ (x if y is None else y)
     left = x.detach().numpy()
     with _one_thread(), np.errstate(all="ignore"):  # an overflow is named by whoever asks for the sums
@@ -30,7 +30,7 @@ def inner(x: Tensor, y: Tensor | None = None) -> Tensor:
 
 def stacked(step: Tensor, rows: Tensor) -> Tensor:
     """One matrix (q, p) with each of many: shape (n, q, c) of rows (n, p, c)."""
-    if not _by_numpy(rows, False):
+    if not _by_numpy(step, rows):
         return torch.matmul(step, rows)
     with _one_thread(), np.errstate(all="ignore"):
         return torch.from_numpy(np.matmul(step.numpy(), rows.detach().numpy()))
@@ -41,9 +41,14 @@ def gram(a: Tensor, b: Tensor | None = None) -> Tensor:
     return inner(a.T, None if b is None else b.T)
 
 
-def _by_numpy(x: Tensor, halves: bool) -> bool:
-    most = _GAIN if halves or x.dtype == torch.float64 else 1
-    return x.device.type == "cpu" and torch.get_num_threads() <= most
+def _by_numpy(*operands: Tensor) -> bool:
+    x = operands[0]
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return False
+    if torch.is_grad_enabled() and any(o.requires_grad for o in operands):
+        return False  # a loss may be made of sums
+    most = _GAIN if len(operands) == 1 or x.dtype == torch.float64 else 1
+    return torch.get_num_threads() <= most
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import Subset, TensorDataset
 
 from modelstitch.errors import DataError
+from modelstitch.sources.access import shared
 from modelstitch.sources.data import Data, load_data
 from modelstitch.sources.views import Images
 
@@ -55,6 +59,39 @@ def test_shuffling_is_seeded_private_and_complete():
     batch = next(data.batches("fit", 5, seed=1))
     assert torch.equal(batch.labels, data.labels("fit")[batch.ids])
     assert torch.equal(batch.inputs, data.dataset("fit").inputs[batch.ids].float() / 255)
+
+
+class Keyed(Subset):
+    """A subset that tells its samples by name."""
+
+    def __init__(self, names):
+        self.dataset, self.names = images(), names
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, i):
+        return self.dataset[int(self.names[i][1:])]
+
+
+def test_subsets_that_do_not_meet_are_splits():
+    one, half = images(40), np.random.default_rng(0).permutation(40)
+    parts = [
+        Subset(one, half[:20]),
+        Subset(Subset(one, half[20:].tolist()), range(10)),
+        Subset(one, torch.tensor(half[30:])),
+    ]
+    assert [Data(*parts).size(split) for split in ("fit", "val", "test")] == [20, 10, 10]
+    assert Data(Keyed(["n1", "n2", "n0"]), Keyed(["n3"]), Keyed(["n4"])).size("fit") == 3
+
+
+def test_a_million_samples_are_told_apart_quickly():
+    root = range(2_000_000)
+    parts = [Subset(root, torch.arange(start, 1_200_000, 3)) for start in range(3)]
+    before = time.process_time()
+    assert not shared(parts[0], parts[1])
+    assert shared(parts[0], Subset(root, torch.arange(0, 1_000, 3))) == 334
+    assert time.process_time() - before < 5
 
 
 @pytest.mark.parametrize(("options", "sizes"), [({"limit": 7}, [5, 2]), ({"drop_last": True}, [5, 5])])

@@ -75,7 +75,8 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
             sweep.done(1)
     if isinstance(send, Samples) and send.note:
         for run in runs:
-            run.stream.notes.append(send.note)
+            if send.note not in run.stream.notes:  # an earlier stage has said it
+                run.stream.notes.append(send.note)
     sweep.done(spec.steps - step)
 
 

@@ -30,8 +30,8 @@ def name_of(loss: OwnLoss) -> str:
     """
     if not inspect.isfunction(loss):
         raise StitchError(
-            f"The objective {loss!r} is no objective: expected a name such as 'task', or a function "
-            "(stitched, genuine, labels) -> loss."
+            f"The objective {loss!r} is no objective: expected a name such as 'task', a function "
+            "(stitched, genuine, labels) -> loss, or a tuple of these."
         )
     digest = hashlib.sha256(repr(_identity(loss, set())).encode())
     return f"{PREFIX}{loss.__name__.strip('<>')}:{digest.hexdigest()[:8]}"

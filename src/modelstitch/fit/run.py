@@ -48,6 +48,7 @@ class Run:
         self.stale = 0
         self.open = True
         self.last_loss = math.nan
+        self._earlier = len(stream.history)
 
     def step(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted, step: int) -> None:
         """One step on one batch; ``mask`` marks the tokens of padded sequences."""
@@ -114,7 +115,7 @@ class Run:
 
     def _say_if_lost(self) -> None:
         """Steps that are finite but far too large should not pass in silence."""
-        losses = [loss for _, _, loss in self.stream.history]
+        losses = [loss for _, _, loss in self.stream.history[self._earlier :]]
         if losses and losses[-1] > _LOST * (1 + min(losses)):
             self.stream.notes.append(
                 f"{self.objective.name} fitting of {self.stream} ended with a validation loss of {losses[-1]:.3g}, "

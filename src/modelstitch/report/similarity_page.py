@@ -69,7 +69,7 @@ def similarity_page(
         scatters=_scatters(shown, measures, drawn),
         ladder=drawn.add(ladder_figure(table, bottom, top), f"Penalty by family, {name}") if several else None,
         ladder_table=tables.ladder_table(table, f"{name}: penalty by family") if several else None,
-        families=_families(stitched) if stitched is not None and families else None,
+        families=_families(stitched) if stitched is not None and families and "solved" in stitched.columns else None,
         numbers=[
             *(_numbers(shown, metric, name, measured) for metric in _stitched(shown) + measures),
             *_others(table, families[1:], name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,20 +17,32 @@ _CHUNK = 512
 
 def shared(one: Any, other: Any) -> int:
     """How many samples two datasets have in common, as far as they are one object or ``Subset``s of one."""
-    (root, ids), (other_root, other_ids) = _origin(one), _origin(other)
-    if root is not other_root:
+    if one is other:
+        return len(one)
+    if _root(one) is not _root(other):
         return 0
-    return len(set(ids) & set(other_ids))
+    ids, others = _ids(one), _ids(other)
+    return len(set(ids) & set(others)) if ids is not None and others is not None else 0
 
 
-def _origin(dataset: Any) -> tuple[Any, Sequence[int]]:
-    """The dataset behind subsets of subsets, and which of its samples they hold."""
-    ids: Sequence[int] | None = None
+def _root(dataset: Any) -> Any:
     while isinstance(dataset, Subset):
-        own = dataset.indices
-        ids = [int(own[i]) for i in (range(len(own)) if ids is None else ids)]
         dataset = dataset.dataset
-    return dataset, range(len(dataset)) if ids is None else ids
+    return dataset
+
+
+def _ids(dataset: Any) -> Sequence[int] | None:
+    """Which samples of its root a subset of subsets holds; None where it tells them by anything but whole numbers."""
+    if not isinstance(dataset, Subset):
+        return range(len(dataset))
+    found: Any = getattr(dataset, "indices", None)
+    within = _ids(dataset.dataset)
+    if isinstance(found, Tensor) or hasattr(found, "tolist"):
+        found = found.tolist()
+    try:
+        return [within[operator.index(i)] for i in found] if within is not None else None
+    except (TypeError, IndexError):
+        return None
 
 
 def chunks(ids: Tensor, size: int) -> Iterator[Tensor]:
