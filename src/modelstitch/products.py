@@ -1,7 +1,7 @@
 """Products of long, narrow matrices, of which all sums are made.
 
-On the CPU they go through numpy: in float64 its BLAS takes them in a half to a third of torch's time (16 to 512 columns),
-and a matrix with itself by half the multiplications. It is kept to one thread, since its others, once woken, hold the
+On the CPU they go through numpy: in float64 its BLAS takes them in less time than torch's, the less the narrower they
+are, and a matrix with itself by half the multiplications (see benchmarks/moments.py for what it is for). It is kept to one thread, since its others, once woken, hold the
 cores that torch wants next; so torch does it itself where it has more threads than that gains.
 """
 

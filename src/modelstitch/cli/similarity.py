@@ -89,7 +89,7 @@ def similarity(
     type=click.Choice(["float64", "float32"]),
     default="float64",
     show_default=True,
-    help="Precision of the sums; float32 takes half the memory and two thirds of the time.",
+    help="Precision of the sums; float32 takes half the memory and less time.",
 )
 @common.shared(out="runs/matrix")
 def matrix(

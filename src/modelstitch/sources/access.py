@@ -37,8 +37,7 @@ def _ids(dataset: Any) -> Sequence[int] | None:
         return range(len(dataset))
     found: Any = getattr(dataset, "indices", None)
     within = _ids(dataset.dataset)
-    if isinstance(found, Tensor) or hasattr(found, "tolist"):
-        found = found.tolist()
+    found = found.tolist() if hasattr(found, "tolist") else found
     try:
         return [within[operator.index(i)] for i in found] if within is not None else None
     except (TypeError, IndexError):

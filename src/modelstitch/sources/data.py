@@ -69,8 +69,8 @@ class Data:
         text: by which tokenizer samples were made, and for which task, where they are text.
 
     Raises:
-        DataError: if a split is empty, two splits have samples in common (as far as `Subset`s of one dataset tell), only one class is there, or a label is
-            out of range.
+        DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell), only
+            one class is there, or a label is out of range.
     """
 
     def __init__(
