@@ -105,7 +105,7 @@ def open_quick(sender: Sender, layers: Sequence[str], device: torch.device) -> S
         maps = [name for name in layers if sender.layer(name).kind == "map"] if device.type == "cpu" else []
         return (lambda batch: _channels_last(send(batch), maps)) if maps else send
     network = sender.network
-    taps = quick(network.taps(list(dict.fromkeys(layers))), device)
+    taps = quick(network, list(dict.fromkeys(layers)), device)
 
     def send_quick(batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():

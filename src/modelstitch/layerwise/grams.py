@@ -14,7 +14,7 @@ from ..measures.evaluate import level
 from ..measures.hsic import FullSums, MinibatchSums
 from ..products import gram
 from ..sources.data import Batch
-from .passes import Rows
+from .passes import Pass, Rows
 from .plan import CHUNK, MINIBATCH, Block, Step
 from .results import Likeness
 from .sums import attempt
@@ -27,10 +27,10 @@ _ROUGH = 8  # examples whose mean is taken off: it need not be near, only of the
 def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
     """Minibatch CKA of every pair of a block, from one pass over the data."""
     found = MinibatchSums(*block, shuffles=shuffles, seed=seed)
-    source = _Source(rows, block)
+    below, above = rows.open(block, _Centred(rows).gram)
     done = 0
     for batch in rows.batches(MINIBATCH):
-        found.update(source.grams(batch, 0), source.grams(batch, 1))
+        found.update(*(torch.stack(list(run(batch).values())) for run in (below, above)))
         done += len(batch)
         rows.told(done)
     return _results(rows, block, step.measures, shuffles, lambda _, b, t, k: found.cka(b, t, shuffle=k))
@@ -43,10 +43,10 @@ def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: in
     the data are passed again for the next ones.
     """
     found = FullSums(rows.examples, *block, shuffles=shuffles, seed=seed)
-    source = _Source(rows, block)
+    passes = rows.open(block, _Centred(rows).chunk)
     for start in range(0, rows.examples, step.held):
         held: list[_Chunk] = []
-        for chunk in source.chunks(start):
+        for chunk in _chunks(rows, passes, start):
             if chunk.first < start + step.held:
                 held.append(chunk)
             for one in held:
@@ -79,56 +79,50 @@ def _product(x: Tensor, y: Tensor) -> Tensor:
     return gram(x.to(dtype), y.to(dtype))
 
 
-class _Source:
+def _chunks(rows: Rows, passes: tuple[Pass, Pass], start: int) -> Iterator[_Chunk]:
+    """The chunks of the data from example ``start`` on."""
+    first = 0
+    for batch in rows.batches(CHUNK):
+        if first >= start:
+            below, above = (list(run(batch).values()) for run in passes)
+            yield _Chunk(first, (below, above))
+        first += len(batch)
+
+
+class _Centred:
     """Rows less the mean of the first few: what is left of the mean does no harm, and HSIC takes it off exactly."""
 
-    def __init__(self, rows: Rows, block: Block) -> None:
-        self.rows, self.block, self.taps = rows, block, rows.taps(block)
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
         self._shifts: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
         self._room: Tensor | None = None
 
-    def grams(self, batch: Batch, side: int) -> Tensor:
-        """The Gram matrices of one side for a batch, shape (layers, n, n), float64.
+    def gram(self, value: Tensor, side: int, name: str, batch: Batch) -> Tensor:
+        """The Gram matrix of a layer for a batch, shape (n, n), float64.
 
         Raises:
             NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         """
-        found = []
-        for name, x in self._values(batch, side):
-            made = gram(torch.sub(x, self._shift(name, x, side), out=self._buffer(x))).double()
-            if not bool(torch.isfinite(made.diagonal().sum())):
-                self.rows.refuse(x, side, name, batch)
-                wide = x.double()  # finite numbers whose products are not
-                made = gram(wide - wide.mean(0))
-            found.append(made)
-        return torch.stack(found)
+        x = self.rows.rows(value, side, name, batch, any_order=True)
+        made = gram(torch.sub(x, self._shift(name, x, side), out=self._buffer(x))).double()
+        if not bool(torch.isfinite(made.diagonal().sum())):
+            self.rows.refuse(x, side, name, batch)
+            wide = x.double()  # finite numbers whose products are not
+            made = gram(wide - wide.mean(0))
+        return made
 
-    def chunks(self, start: int) -> Iterator[_Chunk]:
-        """The chunks of the data from example ``start`` on.
+    def chunk(self, value: Tensor, side: int, name: str, batch: Batch) -> Tensor:
+        """The rows of a layer for a batch.
 
         Raises:
-            NonFiniteError: as :meth:`grams`.
+            NonFiniteError: as :meth:`gram`.
         """
-        first = 0
-        for batch in self.rows.batches(CHUNK):
-            if first >= start:
-                yield _Chunk(first, (self._centred(batch, 0), self._centred(batch, 1)))
-            first += len(batch)
-
-    def _centred(self, batch: Batch, side: int) -> list[Tensor]:
-        found = []
-        for name, x in self._values(batch, side):
-            largest = float(torch.linalg.vector_norm(x, float("inf")))
-            if not largest < float("inf"):
-                self.rows.refuse(x, side, name, batch)
-            x = x.double() if largest > _LARGE else x
-            found.append(x - self._shift(name, x, side).to(x.dtype))
-        return found
-
-    def _values(self, batch: Batch, side: int) -> Iterator[tuple[str, Tensor]]:
-        values = self.rows.run(self.taps, side, batch)
-        for name in self.block[side]:
-            yield name, self.rows.rows(values.pop(name), side, name, batch, any_order=True)
+        x = self.rows.rows(value, side, name, batch, any_order=True)
+        largest = float(torch.linalg.vector_norm(x, float("inf")))
+        if not largest < float("inf"):
+            self.rows.refuse(x, side, name, batch)
+        x = x.double() if largest > _LARGE else x
+        return x - self._shift(name, x, side).to(x.dtype)
 
     def _shift(self, name: str, x: Tensor, side: int) -> Tensor:
         known = self._shifts[side]

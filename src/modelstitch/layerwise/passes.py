@@ -19,6 +19,8 @@ from .plan import Block, width
 
 Tell = Callable[[str, int, int], None]
 Batches = Callable[[int], Iterator[Batch]]
+Take = Callable[[Tensor, int, str, Batch], Any]
+Pass = Callable[[Batch], dict[str, Any]]
 
 
 class Rows:
@@ -46,15 +48,25 @@ class Rows:
         )
         return bottom, top
 
-    def taps(self, block: Block) -> list[Callable[[Any], dict[str, Tensor]]]:
-        """For both networks, input -> {layer: activation}."""
-        return [quick(network.taps(names), self.device) for network, names in zip(self.networks, block)]
+    def open(self, block: Block, take: Take) -> tuple[Pass, Pass]:
+        """For both networks, batch -> {layer: take(activation, side, layer, batch)}.
 
-    def run(self, taps: Sequence[Callable[[Any], dict[str, Tensor]]], side: int, batch: Batch) -> dict[str, Tensor]:
-        """The activations of one side for a batch."""
+        Each activation is taken as soon as it is there, while it is still in the cache, and need not be held.
+        """
+        return self._pass(0, block[0], take), self._pass(1, block[1], take)
+
+    def _pass(self, side: int, names: Sequence[str], take: Take) -> Pass:
         network = self.networks[side]
-        with torch.no_grad():
-            return taps[side](view_of(network, batch, self.device))
+        running: list[Batch] = []
+        module = quick(network, names, self.device, lambda name, value: take(value, side, name, running[0]))
+
+        def run(batch: Batch) -> dict[str, Any]:
+            running[:] = [batch]
+            with torch.no_grad():
+                found: dict[str, Any] = module(view_of(network, batch, self.device))
+            return found
+
+        return run
 
     def each(self, block: Block, size: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """{layer: rows} of both sides, batch by batch; features in the order of the layer's axes.
@@ -62,17 +74,17 @@ class Rows:
         Raises:
             NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         """
-        taps = self.taps(block)
+
+        def take(value: Tensor, side: int, layer: str, batch: Batch) -> Tensor:
+            rows = self.rows(value, side, layer, batch)
+            if not bool(torch.isfinite(rows.sum())):
+                self.refuse(rows, side, layer, batch)
+            return rows
+
+        below, above = self.open(block, take)
         done = 0
         for batch in self.batches(size):
-            found = []
-            for side in (0, 1):
-                values = self.run(taps, side, batch)
-                found.append({name: self.rows(value, side, name, batch) for name, value in values.items()})
-                for name, rows in found[side].items():
-                    if not bool(torch.isfinite(rows.sum())):
-                        self.refuse(rows, side, name, batch)
-            yield found[0], found[1]
+            yield below(batch), above(batch)
             done += len(batch)
             self.told(done)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from .hand_over import Take, hand_over
+from .in_place import write_in_place
+from .network import Network
 from .segment import FromInput
 
 _CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.conv2d.default)
@@ -26,11 +30,20 @@ class ChannelsLast(nn.Module):
         return self.part(inputs)
 
 
-def quick(part: FromInput, device: torch.device) -> nn.Module:
-    """The part on a device; on a CPU, where it convolves images, in channels-last layout.
+def quick(network: Network, layers: Sequence[str], device: torch.device, take: Take | None = None) -> nn.Module:
+    """Input -> {layer: activation} on a device, without gradients, writing in place; on a CPU, where it convolves images, channels last.
 
     For sums, measures and fitting, which bear a change in the last digit; a stitched model is run as its donors are.
+
+    Args:
+        take: makes of (layer, activation) what is returned instead, as soon as the activation is there.
     """
+
+    def edit(graph: fx.Graph) -> dict[str, nn.Module]:
+        write_in_place(graph)
+        return hand_over(graph, layers, take) if take is not None else {}
+
+    part = network.taps(layers, edit=edit)
     if device.type == "cpu" and any(_convolves_images(node) for node in part.body.graph.nodes):
         return ChannelsLast(part)
     return part.to(device)

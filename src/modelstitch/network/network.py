@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from .layers import Layer, list_layers
 from .rebind import agrees, rebound
-from .segment import FromInput, FromLayer
+from .segment import Edit, FromInput, FromLayer
 from .separators import find_flow
 from .trace import trace
 
@@ -115,14 +115,19 @@ class Network:
         stops[OUTPUT] = self._trace.output
         return FromLayer(self._trace, self._nodes[name], stops, single=False)
 
-    def taps(self, layers: Sequence[str], *, output: bool = False) -> FromInput:
-        """Input -> {layer: activation} in one forward; any layer, exact or not. ``output=True`` adds OUTPUT."""
+    def taps(self, layers: Sequence[str], *, output: bool = False, edit: Edit | None = None) -> FromInput:
+        """Input -> {layer: activation} in one forward; any layer, exact or not.
+
+        Args:
+            output: add OUTPUT.
+            edit: changes the graph, which is a copy, before it is compiled, and returns {name: module it calls}.
+        """
         stops = {name: self._nodes[self.layer(name).name] for name in layers}
         if output:
             stops[OUTPUT] = self._trace.output
         if not stops:
             raise NetworkError("taps() needs at least one layer.")
-        return FromInput(self._trace, None, stops, single=False)
+        return FromInput(self._trace, None, stops, single=False, edit=edit)
 
     def segment(self, start: str, stop: str) -> FromLayer:
         """Activation at ``start`` -> activation at ``stop``, both exact cuts, start before stop.

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils import _pytree as pytree
 
 from ..errors import NetworkError
 from .clean import of_batch, sym_node
@@ -16,6 +15,7 @@ from .inputs import InputForm
 from .trace import Trace
 
 _INPUT = "input_"
+Edit = Callable[[fx.Graph], dict[str, nn.Module]]  # changes the copied graph; returns the modules it now calls
 
 
 class Segment(nn.Module):
@@ -25,13 +25,16 @@ class Segment(nn.Module):
     Gradients flow through to the activation.
     """
 
-    def __init__(self, trace: Trace, start: fx.Node | None, stops: dict[str, fx.Node], *, single: bool) -> None:
+    def __init__(
+        self, trace: Trace, start: fx.Node | None, stops: dict[str, fx.Node], *, single: bool, edit: Edit | None = None
+    ) -> None:
         super().__init__()
         graph, weights, self._inputs = _copy(trace, start, list(stops.values()))
+        added = edit(graph) if edit is not None else {}
         for target, submodule in trace.submodules.items():
             weights.setdefault(target, submodule)
         used = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
-        self.body = fx.GraphModule({k: v for k, v in weights.items() if k in used}, graph)
+        self.body = fx.GraphModule({**{k: v for k, v in weights.items() if k in used}, **added}, graph)
         self._form: InputForm = trace.form
         self._from_layer = start is not None
         self._names = None if single else tuple(stops)
@@ -59,10 +62,16 @@ def _write_device(graph: fx.Graph, device: torch.device) -> bool:
     """Put ``device`` wherever a node of the graph names one; whether anything changed."""
     changed = False
     for node in graph.nodes:
-        args, kwargs = pytree.tree_map_only(torch.device, lambda _: device, (node.args, dict(node.kwargs)))
-        if args != node.args or kwargs != dict(node.kwargs):
-            node.args, node.kwargs, changed = args, kwargs, True
+        if _device_named(node) not in (None, device):
+            node.args = tuple(device if isinstance(a, torch.device) else a for a in node.args)
+            node.kwargs = {k: device if isinstance(a, torch.device) else a for k, a in node.kwargs.items()}
+            changed = True
     return changed
+
+
+def _device_named(node: fx.Node) -> torch.device | None:
+    """The device that is written in a node."""
+    return next((a for a in (*node.args, *node.kwargs.values()) if isinstance(a, torch.device)), None)
 
 
 class FromInput(Segment):

@@ -1,0 +1,75 @@
+"""Pointwise results written over their arguments, where nobody else looks at them.
+
+Exported graphs write nothing in place, so every result takes fresh memory, which on the CPU costs as much as the
+arithmetic. What a donor itself does in place is done so here again, and a little more.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+_aten = torch.ops.aten
+
+_OVER: dict[Any, Any] = {
+    _aten.relu.default: _aten.relu_.default,
+    _aten.hardtanh.default: _aten.hardtanh_.default,
+    _aten.leaky_relu.default: _aten.leaky_relu_.default,
+    _aten.elu.default: _aten.elu_.default,
+    _aten.silu.default: _aten.silu_.default,
+    _aten.gelu.default: _aten.gelu_.default,
+    _aten.sigmoid.default: _aten.sigmoid_.default,
+    _aten.tanh.default: _aten.tanh_.default,
+    _aten.hardswish.default: _aten.hardswish_.default,
+    _aten.add.Tensor: _aten.add_.Tensor,
+    _aten.mul.Tensor: _aten.mul_.Tensor,
+}
+_EITHER = (_aten.add.Tensor, _aten.mul.Tensor)  # the same whichever argument comes first
+# Operations whose results are memory of their own; views and what may hand its argument back are not among them.
+_NORMS = (_aten._native_batch_norm_legit_no_training.default, _aten.native_layer_norm.default)
+_FRESH = (
+    _aten.conv1d.default, _aten.conv2d.default, _aten.conv3d.default, _aten.convolution.default, _aten.linear.default,
+    _aten.addmm.default, _aten.layer_norm.default, *_OVER, *_OVER.values(),
+)  # fmt: skip
+
+
+def write_in_place(graph: fx.Graph) -> int:
+    """Rewrite a graph without gradients so that results replace arguments that have no other reader; how many do.
+
+    Values stay the same to the last bit.
+    """
+    changed = 0
+    for node in graph.nodes:
+        if node.target not in _OVER:
+            continue
+        if node.target in _EITHER and not node.kwargs and not _free(node, 0) and _free(node, 1):
+            node.args = (node.args[1], node.args[0])
+        if _free(node, 0):
+            node.target = _OVER[node.target]
+            changed += 1
+    return changed
+
+
+def _free(node: fx.Node, position: int) -> bool:
+    """Whether an argument may be overwritten with the result: memory of its own, read here alone, of the same form."""
+    argument = node.args[position]
+    if not isinstance(argument, fx.Node) or not _fresh(argument) or len(argument.users) > 1:
+        return False
+    if sum(other is argument for other in node.args) > 1:
+        return False
+    before, after = argument.meta.get("val"), node.meta.get("val")
+    return isinstance(before, Tensor) and isinstance(after, Tensor) and _form(before) == _form(after)
+
+
+def _fresh(node: fx.Node) -> bool:
+    if node.target is operator.getitem:
+        source, index = node.args
+        return isinstance(source, fx.Node) and source.target in _NORMS and bool(index == 0)
+    return node.target in _FRESH
+
+
+def _form(value: Tensor) -> tuple[Any, ...]:
+    return value.dtype, [str(size) for size in value.shape]  # sizes in words: comparing symbols would bind them
