@@ -144,7 +144,7 @@ class Ordered(ms.Data):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batches", type=int, default=2)
+    parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--full", type=int, default=1024, help="examples of the full-data comparison")
     chosen = parser.parse_args()
     parts = []

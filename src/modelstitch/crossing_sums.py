@@ -73,10 +73,11 @@ class Group:
         above = {t: top.layer(t).channels for t in self.tops}
         places = _count(top.layer(self.tops[0]))
         rows = min(max(_COLUMN // dtype.itemsize, places if whole else 1), batch * max(1, places))
-        size = dtype.itemsize * rows * sum(above.values())
+        each = dtype.itemsize + (4 if dtype == torch.float64 else 0)  # in the sums' precision, and as a network gives them
+        size = each * rows * sum(above.values())
         for bottoms in self._ways(bottom, top, whole).values():
             below = {b: bottom.layer(b).channels for b in bottoms}
-            size += MomentsGrid.bytes_needed(below, above, dtype) + dtype.itemsize * rows * sum(below.values())
+            size += MomentsGrid.bytes_needed(below, above, dtype) + each * rows * sum(below.values())
         return size
 
     def _ways(self, bottom: Network, top: Network, whole: bool) -> dict[Any, list[str]]:

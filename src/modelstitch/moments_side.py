@@ -29,7 +29,7 @@ class Side:
         self.slices = {layer: slice(end - width, end) for (layer, width), end in zip(layers.items(), ends)}
         self.waiting = 0
         self.base = self.left = self._sums = torch.zeros(ends[-1], dtype=dtype, device=device)
-        self._room: Tensor | None = None
+        self._room: dict[torch.dtype, Tensor] = {}
 
     def centre(
         self, given: Mapping[str, Tensor], rows: int, mean: Tensor | None, weights: Tensor | None = None
@@ -55,8 +55,9 @@ class Side:
             self.base, self._sums = mean.to(self.dtype, copy=True), torch.zeros_like(self.left)
         if len({part.dtype for part in parts}) > 1:
             parts = [part.to(self.dtype) for part in parts]
-        joined = self._rooms(rows)
-        torch.sub(parts[0] if len(parts) == 1 else torch.cat(parts, 1), self.base, out=joined)
+        joined = self._rooms(rows, self.dtype)
+        together = parts[0] if len(parts) == 1 else torch.cat(parts, 1, out=self._rooms(rows, parts[0].dtype))
+        torch.sub(together, self.base, out=joined)
         found = joined.sum(0) if weights is None else torch.mv(joined.T, weights.to(joined))
         if not bool(torch.isfinite(found).all()):
             raise self._not_finite(given)
@@ -73,11 +74,12 @@ class Side:
             self.left, self.waiting = self._sums / self.waiting, 0
         return self.base.to(torch.float64) + self.left.to(torch.float64)
 
-    def _rooms(self, rows: int) -> Tensor:
+    def _rooms(self, rows: int, dtype: torch.dtype) -> Tensor:
         """Memory for rows, kept from batch to batch: fresh memory costs as much as the arithmetic."""
-        if self._room is None or len(self._room) < rows:
-            self._room = torch.empty(rows, len(self.base), dtype=self.dtype, device=self.device)
-        return self._room[:rows]
+        room = self._room.get(dtype)
+        if room is None or len(room) < rows:
+            room = self._room[dtype] = torch.empty(rows, len(self.base), dtype=dtype, device=self.device)
+        return room[:rows]
 
     def _check(self, given: Mapping[str, Tensor], rows: int) -> None:
         if set(given) != set(self.layers):
