@@ -73,7 +73,8 @@ class Group:
         above = {t: top.layer(t).channels for t in self.tops}
         places = _count(top.layer(self.tops[0]))
         rows = min(max(_COLUMN // dtype.itemsize, places if whole else 1), batch * max(1, places))
-        each = dtype.itemsize + (4 if dtype == torch.float64 else 0)  # in the sums' precision, and as a network gives them
+        # Rows lie there as the networks give them, and as they are summed.
+        each = dtype.itemsize + (4 if dtype == torch.float64 else 0)
         size = each * rows * sum(above.values())
         for bottoms in self._ways(bottom, top, whole).values():
             below = {b: bottom.layer(b).channels for b in bottoms}
