@@ -1,8 +1,8 @@
 """Products of long, narrow matrices, of which all sums are made.
 
 On the CPU they go through numpy: in float64 its BLAS takes them in less time than torch's, the less the narrower they
-are, and a matrix with itself by half the multiplications (see benchmarks/moments.py for what it is for). It is kept to one thread, since its others, once woken, hold the
-cores that torch wants next; so torch does it itself where it has more threads than that gains.
+are, and a matrix with itself by half the multiplications. It is kept to one thread, since its others, once woken, hold
+the cores that torch wants next; so torch does it itself where it has more threads than that gains.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from modelstitch.network import Network
 from modelstitch.network.channels_last import quick
@@ -34,7 +35,17 @@ def test_every_layer_is_handed_over_as_it_is(name):
         torch.testing.assert_close(quickly[layer], plain[layer], rtol=1e-4, atol=1e-5)
 
 
-def test_an_activation_need_not_outlive_the_next():
+class Counted(TorchDispatchMode):
+    """How many linear layers have run."""
+
+    seen = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen += func is torch.ops.aten.addmm.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_activation_is_taken_before_the_next_layer_runs_and_need_not_outlive_it():
     module = nn.Sequential(*(nn.Linear(4, 4) for _ in range(4))).eval()
     x = torch.randn(3, 4)
     net = Network(module, x)
@@ -43,10 +54,12 @@ def test_an_activation_need_not_outlive_the_next():
     def take(layer: str, value: torch.Tensor) -> torch.Tensor:
         assert all(earlier() is None for earlier in seen[:-1])  # the last one is what this one was made of
         seen.append(weakref.ref(value))
+        assert counted.seen == len(seen)
         return value.sum()
 
     with torch.no_grad():
-        found = taken(net, ["0", "1", "2", "3"], take)(x)
+        with Counted() as counted:
+            found = taken(net, ["0", "1", "2", "3"], take)(x)
         assert len(seen) == 4
         assert torch.equal(found["3"], module(x).sum())
 

@@ -66,8 +66,8 @@ def _free(node: fx.Node, position: int) -> bool:
 
 def _fresh(node: fx.Node) -> bool:
     if node.target is operator.getitem:
-        source, index = node.args
-        return isinstance(source, fx.Node) and source.target in _NORMS and bool(index == 0)
+        source = node.args[0]
+        return isinstance(source, fx.Node) and source.target in _NORMS
     return node.target in _FRESH
 
 

@@ -62,16 +62,11 @@ def _write_device(graph: fx.Graph, device: torch.device) -> bool:
     """Put ``device`` wherever a node of the graph names one; whether anything changed."""
     changed = False
     for node in graph.nodes:
-        if _device_named(node) not in (None, device):
+        if any(isinstance(a, torch.device) and a != device for a in (*node.args, *node.kwargs.values())):
             node.args = tuple(device if isinstance(a, torch.device) else a for a in node.args)
             node.kwargs = {k: device if isinstance(a, torch.device) else a for k, a in node.kwargs.items()}
             changed = True
     return changed
-
-
-def _device_named(node: fx.Node) -> torch.device | None:
-    """The device that is written in a node."""
-    return next((a for a in (*node.args, *node.kwargs.values()) if isinstance(a, torch.device)), None)
 
 
 class FromInput(Segment):
