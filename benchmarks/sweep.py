@@ -4,7 +4,7 @@
 
 Every piece (ours, the long runs, the recipe at each measured seam) is kept in --work as JSON; the same command again
 measures what is missing. All figures are processor seconds of one thread, so that other work on the machine does not
-stretch them; samples lie in memory, so that decoding does not count; looks at the validation split are not counted.
+stretch them, on a GPU (--device cuda) seconds of the clock, its work waited for; samples lie in memory, so that decoding does not count; looks at the validation split are not counted.
 
 converged   the lowest validation error of long runs from two starts: ours from the closed form, and norm-affine-norm
             from random, each with four times our default steps.
@@ -33,7 +33,6 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import binomtest
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 import modelstitch as ms
@@ -48,6 +47,7 @@ from modelstitch.fit.sweep import Sweep
 from modelstitch.memory import keep_heap
 from modelstitch.network import OUTPUT
 from modelstitch.sources.data import Batch
+from modelstitch.sources.views import Images
 from modelstitch.stitchers import family_of
 from modelstitch.zoo.donors import load_donor
 
@@ -98,6 +98,14 @@ class Bench:
         self.below = ms.Network(load_donor(options.bottom).module, example, "bottom")
         self.above = ms.Network(load_donor(options.top).module, example, "top")
         self.seams = self.above.blocks
+        self.device = torch.device(options.device)
+        self.data = self.data.on(self.device)
+
+    def clock(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.thread_time()
 
     def piece(self, name: str, make: Callable[[], Any]) -> Any:
         path = self.work / f"{name}.json"
@@ -109,22 +117,22 @@ class Bench:
         return json.loads(path.read_text())
 
     def ours(self, steps: int, start: str) -> dict[str, Any]:
-        """One shared sweep: validation error by step for every seam, and the processor seconds of its parts."""
+        """One shared sweep: validation error by step for every seam, and the seconds of its parts."""
         family = "affine" if start == "closed" else "norm-affine-norm"
         spec = FitSpec(steps=steps, eval_every=LOOK if steps == FitSpec().steps else 40, patience=10**6, augment=False)
-        sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, torch.device("cpu"))
+        sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, self.device)
         streams = [self.stream(sweep, seam, family, "closed" if start == "closed" else "random") for seam in self.seams]
-        begun = time.thread_time()
+        begun = self.clock()
         collect(streams, sweep)
-        summed = time.thread_time()
+        summed = self.clock()
         solve(streams, sweep)
-        solved = time.thread_time()
-        looking = uncounted(loop)
+        solved = self.clock()
+        looking = uncounted(loop, self.clock)
         try:
             loop.train(streams, sweep)
         finally:
             looking.restore()
-        ended = time.thread_time()
+        ended = self.clock()
         return {
             "moments": summed - begun,
             "solve": solved - summed,
@@ -143,13 +151,13 @@ class Bench:
     def recipe(self, seam: str, kind: str, goal: float) -> dict[str, Any]:
         """The validation error of the paper's recipe at one seam by step, as far as ``goal`` or the cap."""
         spec = FitSpec(augment=False)
-        sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, torch.device("cpu"))
+        sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, self.device)
         stream = self.stream(sweep, seam, "norm-affine-norm" if kind == "paper" else "affine",
                              "random" if kind == "paper" else "closed")  # fmt: skip
         collect([stream], sweep)
         solve([stream], sweep)
         assert stream.stitcher is not None
-        stitcher, top = stream.stitcher, self.above.top(seam)
+        stitcher, top = stream.stitcher, self.above.top(seam).to(self.device)
         fit, val = (self.kept(split, seam) for split in ("fit", "val"))
         optimiser, schedule = adam(stitcher)
         generator, history, step = torch.Generator().manual_seed(0), [], 0
@@ -165,34 +173,37 @@ class Bench:
 
     @torch.no_grad()
     def kept(self, split: Any, seam: str) -> tuple[Tensor, Tensor]:
-        bottom, batches = self.below.bottom(seam), list(self.data.batches(split, 256))
-        return torch.cat([bottom(b.inputs) for b in batches]), torch.cat([b.labels for b in batches])
+        bottom, batches = self.below.bottom(seam).to(self.device), list(self.data.batches(split, 256))
+        labels = torch.cat([b.labels for b in batches]).to(self.device)
+        return torch.cat([bottom(b.inputs) for b in batches]), labels
 
     def step_seconds(self, seam: str) -> dict[str, float]:
         """Processor seconds of one whole step of the recipe, of its bare parts, and of one forward of both donors."""
-        bottom, top = self.below.bottom(seam), self.above.top(seam)
+        bottom, top = (part.to(self.device) for part in (self.below.bottom(seam), self.above.top(seam)))
         layer = self.above.layer(seam)
         cls, _ = family_of("norm-affine-norm")
-        stitcher = cls.random(ms.stitchers.Site(layer.channels, layer.channels, layer.kind), torch.Generator())
+        stitcher = cls.random(ms.stitchers.Site(layer.channels, layer.channels, layer.kind), torch.Generator()).to(
+            self.device
+        )
         optimiser, schedule = adam(stitcher)
         found: dict[str, list[float]] = {"bottom": [], "tail": []}
         for batch in list(self.data.batches("fit", BATCH, limit=8 * BATCH)):
-            started = time.thread_time()
+            started = self.clock()
             with torch.no_grad():
                 below = bottom(batch.inputs)
-            middle = time.thread_time()
-            update(stitcher, top, below, batch.labels, optimiser, schedule)
+            middle = self.clock()
+            update(stitcher, top, below, batch.labels.to(self.device), optimiser, schedule)
             found["bottom"].append(middle - started)
-            found["tail"].append(time.thread_time() - middle)
+            found["tail"].append(self.clock() - middle)
         return {name: statistics.median(values[1:]) for name, values in found.items()}
 
     def operations(self) -> dict[str, float]:
         """One shared step beside the bare passes that it must do: one bottom forward, each tail forward and backward.
 
-        Multiplications and additions as torch counts them, and processor seconds, turn by turn, in the sweep's own layout.
+        Multiplications and additions as torch counts them, and seconds, turn by turn, in the sweep's own layout.
         """
         spec = FitSpec(augment=False)
-        sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, torch.device("cpu"))
+        sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, self.device)
         streams = [self.stream(sweep, seam, "affine", "closed") for seam in self.seams]
         collect(streams, sweep)
         solve(streams, sweep)
@@ -203,41 +214,53 @@ class Bench:
         def ours(batch: Batch) -> None:
             below = send(batch)
             for run in runs:
-                run.step(below[run.stream.bottom_layer], batch.inputs, None, Wanted({}, batch.labels, None), 1)
+                run.step(
+                    below[run.stream.bottom_layer],
+                    batch.inputs,
+                    None,
+                    Wanted({}, batch.labels.to(self.device), None),
+                    1,
+                )
 
         def bare(batch: Batch) -> None:
             last(batch)
             for stream in streams:
                 x = given[stream.top_layer].detach().requires_grad_(True)
-                F.cross_entropy(stream.tail(x)[OUTPUT], batch.labels).backward()
+                F.cross_entropy(stream.tail(x)[OUTPUT], batch.labels.to(self.device)).backward()
 
         batches = list(self.data.batches("fit", BATCH, limit=8 * BATCH))
         given = send(batches[0])
         found: dict[str, float] = {}
         for name, call in (("ours", ours), ("bare", bare)):
+            recordable = [run._recordable for run in runs]
+            for run in runs:
+                run._recordable = False  # what is replayed is not seen by the counter
             with FlopCounterMode(display=False) as counter:
                 call(batches[0])
+            for run, able in zip(runs, recordable):
+                run._recordable = able
             found[f"{name} operations"] = counter.get_total_flops()
         seconds: dict[str, list[float]] = {"ours": [], "bare": []}
+        ours(batches[0])
         for batch in batches[1:]:
             for name, call in (("ours", ours), ("bare", bare)):
-                started = time.thread_time()
+                started = self.clock()
                 call(batch)
-                seconds[name].append(time.thread_time() - started)
+                seconds[name].append(self.clock() - started)
         return found | {f"{name} seconds": statistics.median(values) for name, values in seconds.items()}
 
 
 class uncounted:
-    """Processor seconds spent in looks at the validation split while fitting."""
+    """Seconds spent in looks at the validation split while fitting."""
 
-    def __init__(self, module: Any) -> None:
-        self.module, self.look, self.seconds = module, module._look, 0.0
+    def __init__(self, module: Any, clock: Callable[[], float]) -> None:
+        self.module, self.look, self.seconds, self.clock = module, module._look, 0.0, clock
         module._look = self
 
     def __call__(self, *args: Any) -> None:
-        started = time.thread_time()
+        started = self.clock()
         self.look(*args)
-        self.seconds += time.thread_time() - started
+        self.seconds += self.clock() - started
 
     def restore(self) -> None:
         self.module._look = self.look
@@ -265,9 +288,9 @@ def error(stitcher: nn.Module, top: nn.Module, x: Tensor, y: Tensor) -> float:
     return 100 * wrong / len(y)
 
 
-def in_memory(data: Any, split: Any, limit: int) -> TensorDataset:
+def in_memory(data: Any, split: Any, limit: int) -> Images:
     batches = list(data.batches(split, 500, seed=0, limit=limit))
-    return TensorDataset(torch.cat([b.inputs for b in batches]), torch.cat([b.labels for b in batches]))
+    return Images(torch.cat([b.inputs for b in batches]), torch.cat([b.labels for b in batches]))
 
 
 def crossing(history: list[tuple[int, float]], goal: float) -> int | None:
@@ -342,24 +365,34 @@ def page(
         f"({bare:.3f} s, the recipe's own steps, forward, backward and update in the usual memory layout).",
         f"- The same step beside the bare passes it must do (one bottom forward, each tail forward and backward, in the sweep's own "
         f"channels-last layout): {counted_step['ours operations'] / counted_step['bare operations']:.3f} of their multiplications and "
-        f"additions, as torch counts them, and {counted_step['ours seconds'] / counted_step['bare seconds']:.2f} of their processor "
+        f"additions, as torch counts them, and {counted_step['ours seconds'] / counted_step['bare seconds']:.2f} of their "
         f"seconds ({counted_step['ours seconds']:.3f} and {counted_step['bare seconds']:.3f} s, turn by turn, median of 7).",
         "",
         "## How it was made",
         "",
         "```bash",
         f"python benchmarks/sweep.py --bottom BOTTOM --top TOP --data parquet:DIR --work DIR --samples {options.samples} "
-        f"--val {options.val} --seams {options.seams} --repeats {options.repeats}",
+        f"--val {options.val} --seams {options.seams} --repeats {options.repeats}"
+        + (f" --device {options.device}" if options.device != "cpu" else ""),
         "```",
         "",
         f"Donors: {described(options.bottom)}, under {described(options.top)}. {bench.data.size('fit')} fit samples without "
         f"augmentation. Looks at the validation split and decoding of images are not counted, on either side; ours looks every "
         f"{LOOK} steps and never stops early, to see the crossing. Ours is the median of {options.repeats} runs, the recipe was run "
         f"once a seam. Steps of the recipe counted at {options.seams} (at most {CAP}); the other seams take their "
-        f"median. Processor seconds of one thread, torch {torch.__version__}, {platform.machine()}, {date.today()}.",
+        f"median. {hardware(bench.device)}, torch {torch.__version__}, {date.today()}.",
         "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return (
+            f"Seconds of the clock on one {torch.cuda.get_device_name(device)} (ours replays recorded steps there, the recipe "
+            "is plain PyTorch)"
+        )
+    return f"Processor seconds of one thread, {platform.machine()}"
 
 
 def described(folder: Path) -> str:
@@ -384,6 +417,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--val", type=int, default=2000)
     parser.add_argument("--seams", default="block4,block6")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--write", type=Path)
     return parser.parse_args()
 

@@ -9,7 +9,19 @@ SOURCE = Path(__file__).parent.parent / "src" / "modelstitch"
 
 # Lower rooms first. A room may import its own rank and below.
 RANKS = [
-    {"errors", "notation", "memory", "bars", "chance", "threads", "finite", "pairing", "device", "products"},
+    {
+        "errors",
+        "notation",
+        "memory",
+        "bars",
+        "chance",
+        "threads",
+        "finite",
+        "pairing",
+        "device",
+        "products",
+        "recorded",
+    },
     {"network"},
     {"sources"},
     {"moments", "moments_grid", "moments_null", "moments_side", "moments_spread"},

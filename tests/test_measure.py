@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from modelstitch.errors import DataError, MeasureError, NonFiniteError
-from modelstitch.measure import Outcome, Tally, agreement, bootstrap, chance_agreement, example_losses, penalty
+from modelstitch.measure import Outcome, Tally, agreement, bootstrap, chance_agreement, penalty
 
 
 def outcome(right, ids=None):
@@ -86,7 +86,7 @@ def test_other_samples_or_orders_are_refused():
 ])  # fmt: skip
 def test_wrong_labels_and_outputs(output, labels, kind, words):
     with pytest.raises(kind) as error:
-        example_losses(output, labels)
+        Tally().add(output, labels, torch.arange(2))
     assert words in str(error.value)
 
 

@@ -209,6 +209,7 @@ def matrix(
     bottom, top = apart(bottom, top)
     plan = plan_matrix(bottom, top, data, layers=layers, family=family, positions=positions, dtype=dtype, **fit)
     spec, where = plan.spec, pick_device(device)
+    data = data.on(where)
     if spec.samples is not None and spec.samples < data.size("fit"):
         data = data.subset(spec.samples, seed=derive(seed, "samples"))
     sweep = Sweep(NetworkSender(bottom), top, data, spec, where, seed)

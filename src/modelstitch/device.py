@@ -1,8 +1,11 @@
-"""Where things run: the device behind a name."""
+"""Where things run: the device behind a name, and inputs brought there."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from .errors import StudyError
 
@@ -24,3 +27,14 @@ def pick_device(device: str) -> torch.device:
             f"The device {device!r} cannot be used: expected 'cpu', 'cuda' or 'auto', found {line}."
         ) from error
     return found
+
+
+def to_device(inputs: Any, device: torch.device | str) -> Any:
+    """Tensors, and tuples and dicts of them, moved."""
+    if isinstance(inputs, Tensor):
+        return inputs.to(device)
+    if isinstance(inputs, dict):
+        return {key: to_device(value, device) for key, value in inputs.items()}
+    if isinstance(inputs, tuple):
+        return tuple(to_device(value, device) for value in inputs)
+    return inputs

@@ -95,14 +95,18 @@ class Tally:
 
         Raises:
             NonFiniteError: if the output holds NaN or infinity.
+            DataError: if the output and the labels do not fit together.
         """
-        output, labels = output.detach().float(), labels.to(output.device)
+        output = output.detach().float()
         sample = None if bool(torch.isfinite(output).all()) else first_bad(output, ids)
         if sample is not None:
             raise NonFiniteError(
                 f"The output{f' of {where}' if where else ''} holds NaN or infinity, first for the sample {sample}: expected "
                 "finite numbers; check the weights, or use float32 instead of half precision."
             )
+        _check_form(output, labels)
+        check_range(labels, output.shape[-1])
+        labels = labels.to(output.device)
         losses = example_losses(output, labels)
         if labels.ndim == 1:
             predictions = output.argmax(-1)
@@ -123,27 +127,39 @@ class Tally:
 
 
 def example_losses(output: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of each example in nats, (n,): mean over the tokens that count for sequences.
+    """Cross-entropy of each example in nats, (n,): mean over the tokens that count for sequences; see ``check_range``.
 
     Raises:
-        DataError: if the output has another form than the labels need, or a label is outside its range.
+        DataError: if the output has another form than the labels need.
     """
-    if output.ndim != labels.ndim + 1 or output.shape[:-1] != labels.shape:
-        raise DataError(
-            f"The network's output has shape {tuple(output.shape)}, the labels {tuple(labels.shape)}: expected one "
-            "score per class for each label; choose the output that holds the scores with output=."
-        )
-    top = int(labels.max())
-    if top >= output.shape[-1] or int(labels.min()) < (0 if labels.ndim == 1 else IGNORED):
-        raise DataError(
-            f"A label is {top}, the network has {output.shape[-1]} outputs: expected labels from 0 to "
-            f"{output.shape[-1] - 1}; use data with the top network's own classes."
-        )
+    _check_form(output, labels)
     flat = F.cross_entropy(output.flatten(0, -2), labels.flatten(), reduction="none", ignore_index=IGNORED)
     if labels.ndim == 1:
         return flat
     used = (labels != IGNORED).sum(1).clamp(min=1)
     return flat.view(labels.shape).sum(1) / used
+
+
+def check_range(labels: Tensor, outputs: int) -> None:
+    """Refuse labels that a network with so many outputs does not know; on labels in CPU memory, since a GPU would be waited for.
+
+    Raises:
+        DataError: if a label is below 0 (in sequences IGNORED is allowed) or too large.
+    """
+    top = int(labels.max())
+    if top >= outputs or int(labels.min()) < (0 if labels.ndim == 1 else IGNORED):
+        raise DataError(
+            f"A label is {top}, the network has {outputs} outputs: expected labels from 0 to {outputs - 1}; use data with "
+            "the top network's own classes."
+        )
+
+
+def _check_form(output: Tensor, labels: Tensor) -> None:
+    if output.ndim != labels.ndim + 1 or output.shape[:-1] != labels.shape:
+        raise DataError(
+            f"The network's output has shape {tuple(output.shape)}, the labels {tuple(labels.shape)}: expected one "
+            "score per class for each label; choose the output that holds the scores with output=."
+        )
 
 
 def penalty(stitched: Outcome, top: Outcome, *, seed: int = 0) -> Estimate:

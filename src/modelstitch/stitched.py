@@ -51,8 +51,8 @@ class Stitched(nn.Module):
         super().__init__()
         self.bottom = bottom.bottom(bottom_layer)
         self.adapter = adapter_between(bottom.layer(bottom_layer), top.layer(top_layer))
-        self.stitcher = stitcher
         self.top = top.top(top_layer)
+        self.stitcher = stitcher.to(self._place)  # it may have been fitted elsewhere than where the donors lie
         self._statistics = dict(statistics or {})
         self._settle()
         self.seam = f"{bottom.name}@{bottom_layer} -> {top.name}@{top_layer}"
@@ -98,10 +98,9 @@ class Stitched(nn.Module):
             FoldError: if the map is not affine, or mixes positions.
         """
         weight, bias = self._affine()
-        device = next((t.device for t in (*self.parameters(), *self.buffers())), torch.device("cpu"))
         twin = copy.copy(self)
         twin._modules = dict(self._modules)  # the donors' parts are shared, the map is not
-        twin.stitcher = Affine(self._site, weight, bias).to(device).eval()
+        twin.stitcher = Affine(self._site, weight, bias).to(self._place).eval()
         twin._config = {**self._config, "family": "affine"}
         return twin
 
@@ -131,6 +130,12 @@ class Stitched(nn.Module):
                 f"The map at {self.seam} cannot be folded exactly. Into the bottom: {first} Into the top: {error} "
                 "Keep the map, or cut next to a convolution or linear layer."
             ) from error
+
+    @property
+    def _place(self) -> torch.device:
+        """Where the donors lie."""
+        parts = (t for part in (self.top, self.bottom) for t in (*part.parameters(), *part.buffers()))
+        return next((t.device for t in parts), torch.device("cpu"))
 
     @property
     def _site(self) -> Site:

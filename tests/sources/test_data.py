@@ -223,3 +223,24 @@ def test_bad_samples_are_met_when_read(samples, message):
     data = Data(samples, list(samples), list(samples), n_classes=2)
     with pytest.raises(DataError, match=message):
         next(data.batches("fit", 3))
+
+
+def test_nothing_moves_on_a_cpu():
+    data = small()
+    assert data.on("cpu") is data
+
+
+def test_images_in_memory_are_placed_and_deliver_the_same(monkeypatch):
+    monkeypatch.setattr("modelstitch.sources.views._free", lambda device: 10**6)
+    data = small(fit=images(30)).subset(12)
+    placed = data.on("meta")  # stands in for a GPU: it has shapes and no values
+    assert placed is not data
+    batch = next(placed.batches("fit", 5, seed=1))
+    assert batch.inputs.device.type == "meta" and batch.labels.device.type == "cpu"
+    assert torch.equal(batch.labels, next(data.batches("fit", 5, seed=1)).labels)
+
+
+def test_images_stay_where_a_device_has_no_room(monkeypatch):
+    monkeypatch.setattr("modelstitch.sources.views._free", lambda device: 100)
+    data = small()
+    assert data.on("meta") is data

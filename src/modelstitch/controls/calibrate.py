@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..device import to_device
+
 
 def calibrate(module: nn.Module, inputs: Iterable[Any]) -> None:
     """Set the running statistics of every BatchNorm layer of ``module`` to their mean over the batches, in place.
@@ -26,8 +28,10 @@ def calibrate(module: nn.Module, inputs: Iterable[Any]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative mean
         norm.train()
+    where = next(module.parameters()).device
     with torch.no_grad():
-        for batch in inputs:
+        for given in inputs:
+            batch = to_device(given, where)
             if isinstance(batch, dict):
                 module(**batch)
             elif isinstance(batch, tuple):

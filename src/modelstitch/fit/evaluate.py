@@ -119,9 +119,10 @@ def final(
     return found, {name: tally.outcome() for name, tally in own.items()}
 
 
-def autocast(sweep: Sweep) -> torch.autocast:
+def autocast(sweep: Sweep, *, cache: bool = True) -> torch.autocast:
     """bfloat16 where the spec asks for it, else nothing."""
-    return torch.autocast(sweep.device.type, torch.bfloat16, enabled=sweep.spec.precision == "bfloat16")
+    enabled = sweep.spec.precision == "bfloat16"
+    return torch.autocast(sweep.device.type, torch.bfloat16, enabled=enabled, cache_enabled=cache)
 
 
 class _Check:

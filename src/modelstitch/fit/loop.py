@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..measure import check_range
 from .evaluate import outcomes
 from .memory import Replay, Samples
 from .normalisation import fitting
@@ -28,7 +29,10 @@ def train(streams: Sequence[Stream], sweep: Sweep) -> None:
     planned = {id(s): stages(s.objective, sweep.top, s.top_layer, sweep.spec, sweep.own) for s in streams}
     active = [s for s in streams if planned[id(s)] and not s.failed]
     for stage in range(max((len(planned[id(s)]) for s in active), default=0)):
-        runs = [Run(s, planned[id(s)][stage], sweep) for s in active if stage < len(planned[id(s)]) and not s.failed]
+        pool = torch.cuda.graph_pool_handle() if sweep.device.type == "cuda" else None
+        runs = [
+            Run(s, planned[id(s)][stage], sweep, pool) for s in active if stage < len(planned[id(s)]) and not s.failed
+        ]
         try:
             _stage(runs, replace(sweep, seed=derive(sweep.seed, "stage", str(stage))))
         finally:
@@ -62,6 +66,7 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
                 values: dict[str, Tensor] = genuine(inputs) if genuine is not None else {}
                 if whole is not None:
                     values[BELOW] = whole(batch)
+            check_range(batch.labels, top.output_shape[-1])
             labels = batch.labels.to(device)
             mask = None if batch.mask is None else batch.mask.to(device)
             wanted = Wanted(values, labels, mask)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import NonFiniteError
 from ..measure import Outcome
+from ..recorded import Recorded
 from ..stitchers import Affine
 from ..stitchers.conv import Conv
 from .evaluate import autocast
@@ -24,9 +25,12 @@ _LOST = 10.0  # times the best loss and one nat
 
 
 class Run:
-    """Adam with a cosine schedule on one stream; the state with the best validation error is kept."""
+    """Adam with a cosine schedule on one stream; the state with the best validation error is kept.
 
-    def __init__(self, stream: Stream, objective: Objective, sweep: Sweep) -> None:
+    On a GPU a step of a built-in objective is recorded once and replayed; ``pool`` is the memory that runs share for it.
+    """
+
+    def __init__(self, stream: Stream, objective: Objective, sweep: Sweep, pool: Any = None) -> None:
         assert stream.stitcher is not None
         self.stream, self.objective, self.sweep = stream, objective, sweep
         spec = sweep.spec
@@ -37,7 +41,9 @@ class Run:
         rate = spec.learning_rate * (1.0 if stream.family.normalised else 0.1)
         if isinstance(self.stitcher, Whitened):
             rate = spec.learning_rate * self.stitcher.pace
-        self.optimiser = torch.optim.Adam(self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay)
+        self.optimiser = torch.optim.Adam(
+            self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay, fused=sweep.device.type == "cuda"
+        )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda at: 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
         )
@@ -48,25 +54,52 @@ class Run:
         self.stale = 0
         self.open = True
         self.last_loss = math.nan
+        self._pool = pool
+        self._recorded: Recorded | None = None
+        # The user's own losses may decide by values, and inputs of a tail may be of any kind: those run step by step.
+        self._recordable = (
+            sweep.device.type == "cuda" and sweep.normalisation == "frozen" and not stream.tail.needs_input
+            and objective.name not in sweep.own
+        )  # fmt: skip
         self._earlier = len(stream.history)
 
     def step(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted, step: int) -> None:
         """One step on one batch; ``mask`` marks the tokens of padded sequences."""
         try:
-            with autocast(self.sweep), fitting(self.stream.norms, self.sweep):
-                _, values = self.stream.forward(activation, inputs, mask)
-                loss = self.objective.loss(values, wanted)
+            loss = self._gradients(activation, inputs, mask, wanted)
         except NonFiniteError:  # statistics of a stitched batch
             self._diverged(step)
             return
-        self.last_loss = float(loss.detach())
-        if not math.isfinite(self.last_loss):
-            self._diverged(step)
-            return
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        waits = loss.is_cuda and step % self.sweep.spec.eval_every  # a GPU is not held up to be asked at every step
+        if not waits:
+            self.last_loss = float(loss)
+            if not math.isfinite(self.last_loss):
+                self._diverged(step)
+                return
         self.optimiser.step()
         self.schedule.step()
+
+    def _gradients(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted) -> Tensor:
+        """The loss, detached; the gradients are put in place."""
+        if self._recordable and mask is None:
+            names = sorted(wanted.values)
+            given = (activation, wanted.labels, *(wanted.values[name] for name in names))
+
+            def loss_of(below: Tensor, labels: Tensor, *genuine: Tensor) -> Tensor:
+                _, values = self.stream.forward(below, None)
+                return self.objective.loss(values, Wanted(dict(zip(names, genuine)), labels, None))
+
+            if self._recorded is None:
+                parts = [self.stitcher]
+                self._recorded = Recorded(loss_of, given, parts, lambda: autocast(self.sweep, cache=False), self._pool)
+            if self._recorded.takes(given):
+                return self._recorded(*given)
+        with autocast(self.sweep), fitting(self.stream.norms, self.sweep):
+            _, values = self.stream.forward(activation, inputs, mask)
+            loss = self.objective.loss(values, wanted)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def look(self, step: int, outcome: Outcome | None) -> None:
         """Take note of the outcome on the validation split; None stands for outputs that are not finite."""

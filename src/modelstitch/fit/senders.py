@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..device import to_device
 from ..network import FromInput, Layer, Network
 from ..network.channels_last import quick
 from ..network.norms import Norm, own_statistics
@@ -122,14 +123,3 @@ def _channels_last(values: dict[str, Tensor], names: Sequence[str]) -> dict[str,
 def view_of(network: Network, batch: Batch, device: torch.device) -> Any:
     """A batch's raw inputs as this network wants them, on the device."""
     return to_device(network.view(batch.inputs), device)
-
-
-def to_device(inputs: Any, device: torch.device) -> Any:
-    """Tensors, and tuples and dicts of them, moved."""
-    if isinstance(inputs, Tensor):
-        return inputs.to(device)
-    if isinstance(inputs, dict):
-        return {key: to_device(value, device) for key, value in inputs.items()}
-    if isinstance(inputs, tuple):
-        return tuple(to_device(value, device) for value in inputs)
-    return inputs

@@ -74,10 +74,13 @@ def similarity(
     if shuffles and batch_size < 2:
         raise MeasureError(f"A batch of {batch_size} has nothing to be shuffled with: use 2 or more, or shuffles=0.")
 
-    def batches(size: int) -> Iterator[Batch]:
-        yield from data.batches(split, size, seed=seed, limit=samples)
+    where = pick_device(device)
+    resident = data.on(where)
 
-    rows = Rows((bottom, top), view, pick_device(device), batches, plan.examples, tell)
+    def batches(size: int) -> Iterator[Batch]:
+        yield from resident.batches(split, size, seed=seed, limit=samples)
+
+    rows = Rows((bottom, top), view, where, batches, plan.examples, tell)
     results: list[Likeness] = []
     for step in plan.steps:
         for block in step.blocks:

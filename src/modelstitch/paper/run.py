@@ -73,6 +73,7 @@ def open_job(
     """
     store = Store(out, {"paper": "figures", "scale": scale.name, "data": data.fingerprint, "nets": dict(scale.nets)})
     where = pick_device(device)
+    data = data.on(where)
     workshop = Workshop(scale, data, out / "donors", str(where), checkpoints, tell)
     return Job(workshop, store, where, tuple(protocols), tell)
 

@@ -144,7 +144,7 @@ class Workshop:
 
     @property
     def _example(self) -> Tensor:
-        example: Tensor = next(iter(self.data.batches("val", 2))).inputs
+        example: Tensor = next(iter(self.data.batches("val", 2))).inputs.cpu()
         return example
 
     def _loaded(self, model: Model, shape: tuple[int, ...]) -> Network:

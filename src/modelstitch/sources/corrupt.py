@@ -12,7 +12,7 @@ from ..errors import DataError
 from .data import Data
 
 KINDS: dict[str, Callable[[Tensor, float, torch.Generator], Tensor]] = {
-    "noise": lambda x, level, draw: x + level * torch.randn(x.shape, generator=draw),
+    "noise": lambda x, level, draw: x + level * torch.randn(x.shape, generator=draw).to(x.device),
     "contrast": lambda x, level, draw: x.mean() + (1 - level) * (x - x.mean()),
     "brightness": lambda x, level, draw: x + level,
 }

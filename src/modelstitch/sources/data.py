@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ..network import Network
 from .access import all_labels, chunks, fetch, hash_samples, mask_of, shared
 from .splits import balanced_order
 from .tokenizer import TextFacts, Tokenizer
-from .views import Picked, Relabelled
+from .views import Picked, Relabelled, placed
 
 Split = Literal["fit", "val", "test"]
 SPLITS: tuple[Split, ...] = ("fit", "val", "test")
@@ -243,6 +244,19 @@ class Data:
             n_classes=self._n_classes if self.classes is not None else self.n_classes, augment=self.augment,
             split_rule=f"{self.split_rule}{rule}", text=self.text,
         )  # fmt: skip
+
+    def on(self, device: torch.device | str) -> Data:
+        """The same data with images that lie in memory held on a GPU, where they take little of it: batches come from there.
+
+        What is drawn and delivered stays the same; where nothing is gained (a CPU, files, text) it is this object itself.
+        """
+        where = torch.empty(0, device=device).device  # with its number, where there are several
+        splits = {split: placed(dataset, where) for split, dataset in self._splits.items()}
+        if all(splits[split] is dataset for split, dataset in self._splits.items()):
+            return self
+        twin = copy.copy(self)
+        twin._splits = splits
+        return twin
 
     def relabelled(self, labels: dict[Split, Tensor], *, name: str, classes: Sequence[str]) -> Data:
         """The same inputs with other labels, int64 (n,) for each split in ``labels``; others keep theirs."""

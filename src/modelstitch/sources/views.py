@@ -10,6 +10,8 @@ from torch import Tensor
 from ..errors import DataError
 from .access import all_labels, raw_batch
 
+SHARE = 0.25  # of the memory that is free on a device: what images may take of it
+
 
 class Images:
     """Images in memory: inputs (n, channels, height, width), uint8 or float32, and int64 labels (n,)."""
@@ -90,3 +92,20 @@ class Relabelled:
     def batch(self, ids: Tensor) -> tuple[Any, Tensor]:
         """The samples ``ids`` (n,) at once."""
         return raw_batch(self.dataset, ids)[0], self.labels[ids]
+
+
+def placed(dataset: Any, device: torch.device) -> Any:
+    """The same dataset with its images, where it holds them in memory, in the memory of a device; labels stay."""
+    if isinstance(dataset, Images):
+        fits = dataset.inputs.device != device and dataset.inputs.nbytes <= SHARE * _free(device)
+        return Images(dataset.inputs.to(device), dataset.labels) if fits else dataset
+    if isinstance(dataset, Picked | Relabelled):
+        under = placed(dataset.dataset, device)
+        if under is dataset.dataset:
+            return dataset
+        return Picked(under, dataset.ids) if isinstance(dataset, Picked) else Relabelled(under, dataset.labels)
+    return dataset
+
+
+def _free(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0

@@ -64,6 +64,9 @@ class Bench:
     own: dict[str, Outcome] = field(default_factory=dict)
     _random: dict[tuple[str, int], Network] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.data = self.data.on(self.device)
+
     def random(self, name: str, seed: int) -> Network:
         """The donor's architecture, every parameter re-initialised, BatchNorm statistics estimated on the fit data."""
         if (name, seed) not in self._random:

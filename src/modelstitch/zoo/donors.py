@@ -142,7 +142,7 @@ def _make(
     device: torch.device | str,
     progress: Progress | None,
 ) -> tuple[Donor, dict[int, dict[str, Tensor]]]:
-    labelled = with_labels(data, spec.labels, seed=spec.seed)
+    labelled = with_labels(data, spec.labels, seed=spec.seed).on(device)
     channels = next(data.batches("fit", 1)).inputs.shape[1]
     name, options = parse_net(spec.net)
     net = format_net(name, {"classes": labelled.n_classes, "in_channels": channels, **options})

@@ -68,18 +68,17 @@ def train_without_labels(
         )
     views = ColourViews() if next(data.batches("fit", 1)).inputs.shape[1] == 3 else DigitViews()
     base = recipe.base
-    if base.n_fit is not None:
-        data = data.subset(base.n_fit)
+    data = (data if base.n_fit is None else data.subset(base.n_fit)).on(device)
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         task = _projector(head.in_features, recipe)
-    loss_of = _loss(module, task, recipe, views, generator, device)
+    prepare, loss_of = _task(module, task, recipe, views, generator, device)
     module.to(device).train()
     task.to(device).train()
     module.head = nn.Identity()
     try:
-        batches = endless(data, base.batch_size, seed=seed, augment=False)
+        batches = map(prepare, endless(data, base.batch_size, seed=seed, augment=False))
         trained = descend([module, task], loss_of, batches, base, device=device, progress=progress)
     finally:
         module.head = head
@@ -99,27 +98,34 @@ def _projector(features: int, recipe: SelfRecipe) -> nn.Module:
     )
 
 
-def _loss(
+def _task(
     body: nn.Module,
     task: nn.Module,
     recipe: SelfRecipe,
     views: DigitViews | ColourViews,
     generator: torch.Generator,
     device: torch.device | str,
-) -> Callable[[Batch], Tensor]:
-    def rotation(batch: Batch) -> Tensor:
+) -> tuple[Callable[[Batch], tuple[Tensor, ...]], Callable[..., Tensor]]:
+    """How a batch becomes what the loss is a function of, and that function."""
+
+    def turned(batch: Batch) -> tuple[Tensor, ...]:
         turns = torch.randint(0, 4, (len(batch),), generator=generator)
         inputs = quarter_turns(views(batch.inputs, generator), turns)
-        out = task(body(place(inputs, device, recipe.base.channels_last)))
-        return cross_entropy(out.float(), turns.to(device))
+        return place(inputs, device, recipe.base.channels_last), turns.to(device)
 
-    def pairs(batch: Batch) -> Tensor:
+    def rotation(inputs: Tensor, turns: Tensor) -> Tensor:
+        return cross_entropy(task(body(inputs)).float(), turns)
+
+    def viewed(batch: Batch) -> tuple[Tensor, ...]:
         # Both views in one forward, so that BatchNorm cannot tell them apart.
         inputs = torch.cat([views(batch.inputs, generator), views(batch.inputs, generator)])
-        one, two = task(body(place(inputs, device, recipe.base.channels_last))).chunk(2)
+        return (place(inputs, device, recipe.base.channels_last),)
+
+    def pairs(inputs: Tensor) -> Tensor:
+        one, two = task(body(inputs)).chunk(2)
         return nt_xent(one, two, recipe.temperature) if recipe.method == "simclr" else vicreg(one, two)
 
-    return rotation if recipe.method == "rotation" else pairs
+    return (turned, rotation) if recipe.method == "rotation" else (viewed, pairs)
 
 
 def _with_head(module: nn.Module, body: dict[str, Tensor], data: Data, device: torch.device | str) -> dict[str, Tensor]:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ..device import to_device
 from ..errors import FitError
+from ..recorded import Recorded
 from ..sources.data import Batch, Data
 
 Progress = Callable[[int, float], None]  # called with (steps done, loss)
@@ -114,46 +116,59 @@ def train(
     Raises:
         FitError: if the loss becomes NaN or infinite (the step is named).
     """
-    data = data if recipe.n_fit is None else data.subset(recipe.n_fit)
+    data = (data if recipe.n_fit is None else data.subset(recipe.n_fit)).on(device)
 
-    def loss_of(batch: Batch) -> Tensor:
-        inputs = place(batch.inputs, device, recipe.channels_last)
-        loss = cross_entropy(module(inputs).float(), batch.labels.to(device))
-        return loss
+    def prepare(batch: Batch) -> tuple[Any, Tensor]:
+        return place(batch.inputs, device, recipe.channels_last), batch.labels.to(device)
+
+    def loss_of(inputs: Any, labels: Tensor) -> Tensor:
+        return cross_entropy(module(inputs).float(), labels)
 
     frozen_modules = [module.get_submodule(name) for name in frozen]
     module.to(device)
     module.train()
     for part in frozen_modules:
         part.eval().requires_grad_(False)
-    batches = endless(data, recipe.batch_size, seed=seed, augment=recipe.augment)
+    batches = map(prepare, endless(data, recipe.batch_size, seed=seed, augment=recipe.augment))
     return descend([module], loss_of, batches, recipe, device=device, progress=progress)
 
 
 def descend(
     modules: Sequence[nn.Module],
-    loss_of: Callable[[Batch], Tensor],
-    batches: Iterator[Batch],
+    loss_of: Callable[..., Tensor],
+    batches: Iterator[Sequence[Any]],
     recipe: Recipe,
     *,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Trained:
-    """The loop: steps on ``loss_of(batch)`` over ``modules``; checkpoints are of the first one."""
+    """The loop: steps on ``loss_of(*batch)`` over ``modules``; checkpoints are of the first one.
+
+    Args:
+        batches: what the loss is a function of, on the device, in the same shapes from batch to batch. On a GPU the step is
+            recorded from the first one and replayed.
+    """
     if recipe.channels_last:
         for module in modules:
             module.to(memory_format=torch.channels_last)
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     optimiser = _optimiser(parameters, recipe)
     trained = Trained()
+    recorded: Recorded | None = None
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(step)
+        batch = next(batches)
         with _kernels(modules, device):
-            with autocast(recipe.precision, device):
-                loss = loss_of(next(batches))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            if recorded is None and _recordable(batch):
+                recorded = Recorded(loss_of, batch, modules, lambda: autocast(recipe.precision, device, cache=False))
+            if recorded is not None:
+                loss = recorded(*batch)
+            else:
+                with autocast(recipe.precision, device):
+                    loss = loss_of(*batch)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         if step % _CHECK == 0 or step + 1 == recipe.steps:
             trained.loss = _finite(loss, step, recipe)
@@ -197,17 +212,21 @@ def place(inputs: Any, device: torch.device | str, channels_last: bool) -> Any:
     """Inputs on the device, images in the asked memory layout."""
     if isinstance(inputs, dict):
         return {key: place(value, device, channels_last) for key, value in inputs.items()}
-    inputs = inputs.to(device)
+    inputs = to_device(inputs, device)
     if channels_last and inputs.ndim == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     return inputs
 
 
-def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[Any]:
+def autocast(precision: str, device: torch.device | str, *, cache: bool = True) -> AbstractContextManager[Any]:
     """torch's autocast to bfloat16 where asked, else nothing; nor on a CPU without instructions for it: ten times slower."""
     kind = torch.device(device).type
     able = kind != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16" and able)
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16" and able, cache_enabled=cache)
+
+
+def _recordable(batch: Sequence[Any]) -> bool:
+    return all(isinstance(part, Tensor) and part.is_cuda for part in batch)
 
 
 def _kernels(modules: Sequence[nn.Module], device: torch.device | str) -> AbstractContextManager[Any]:
@@ -232,14 +251,16 @@ def _without_onednn() -> Iterator[None]:
 
 
 def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    fused = all(p.is_cuda for p in parameters)
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, recipe.lr, weight_decay=recipe.weight_decay)
+        return torch.optim.AdamW(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
     return torch.optim.SGD(
         parameters,
         recipe.lr,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         nesterov=recipe.momentum > 0,
+        fused=fused,
     )
 
 
