@@ -58,6 +58,48 @@ def test_only_what_nobody_reads_again_is_overwritten(name):
         assert torch.equal(x, given)
 
 
+class Sided(nn.Module):
+    def __init__(self, rule) -> None:
+        super().__init__()
+        self.data, self.side, self.rule = nn.Linear(6, 8), nn.Linear(2, 8), rule
+
+    def forward(self, x, t):
+        return self.rule(self.side(t), self.data(x))
+
+
+@pytest.mark.parametrize("rule", [torch.add, torch.mul])
+def test_a_side_input_of_one_row_is_repeated(rule):
+    x, t = torch.randn(4, 6), torch.randn(4, 2)
+    module = Sided(rule).eval()
+    part = Network(module, (x, t)).taps([], output=True)
+    assert write_in_place(part.body.graph) == 1
+    part.body.recompile()
+    with torch.no_grad():
+        for rows in (1, 4):
+            assert torch.equal(part(x, t[:rows])[OUTPUT], module(x, t[:rows]))
+            assert torch.equal(part(x[:1], t[:rows])[OUTPUT], module(x[:1], t[:rows]))
+
+
+@pytest.mark.parametrize("rule", [torch.add, torch.mul])
+def test_a_callers_autocast_rounds_no_more_than_the_donor_does(rule):
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return rule(x, self.linear(x))
+
+    x, module = torch.randn(4, 6), Residual().eval()
+    part = Network(module, x).taps([], output=True)
+    assert write_in_place(part.body.graph) == 1
+    part.body.recompile()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found, expected = part(x)[OUTPUT], module(x)
+    assert found.dtype == expected.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_of_every_kind_of_network_stays_the_same(name):
     net, case = traced(name)

@@ -14,6 +14,29 @@ from torch import Tensor, fx
 
 _aten = torch.ops.aten
 
+
+def add_over(first: Tensor, other: Any, **options: Any) -> Tensor:
+    """The sum, written over ``first`` where it fits there."""
+    return first.add_(other, **options) if _fits(first, other) else torch.add(first, other, **options)
+
+
+def mul_over(first: Tensor, other: Any) -> Tensor:
+    """The product, written over ``first`` where it fits there."""
+    return first.mul_(other) if _fits(first, other) else torch.mul(first, other)
+
+
+def _fits(first: Tensor, other: Any) -> bool:
+    """Whether ``first`` has the result's type and shape in this run.
+
+    The trace cannot tell: a side input of one row, which is repeated, counts there as a whole batch, and a caller's
+    autocast comes later.
+    """
+    if torch.result_type(first, other) != first.dtype:
+        return False
+    shape = other.shape if isinstance(other, Tensor) else ()
+    return len(shape) <= first.ndim and all(n in (1, m) for n, m in zip(reversed(shape), reversed(first.shape)))
+
+
 _OVER: dict[Any, Any] = {
     _aten.relu.default: _aten.relu_.default,
     _aten.hardtanh.default: _aten.hardtanh_.default,
@@ -24,8 +47,8 @@ _OVER: dict[Any, Any] = {
     _aten.sigmoid.default: _aten.sigmoid_.default,
     _aten.tanh.default: _aten.tanh_.default,
     _aten.hardswish.default: _aten.hardswish_.default,
-    _aten.add.Tensor: _aten.add_.Tensor,
-    _aten.mul.Tensor: _aten.mul_.Tensor,
+    _aten.add.Tensor: add_over,
+    _aten.mul.Tensor: mul_over,
 }
 _EITHER = (_aten.add.Tensor, _aten.mul.Tensor)  # the same whichever argument comes first
 # Operations whose results are memory of their own; views and what may hand its argument back are not among them.
@@ -37,7 +60,7 @@ _FRESH = (
 
 
 def write_in_place(graph: fx.Graph) -> int:
-    """Rewrite a graph without gradients so that results replace arguments that have no other reader; how many do.
+    """Rewrite a graph without gradients so that results replace arguments that have no other reader; how many may.
 
     Values stay the same to the last bit.
     """
