@@ -28,6 +28,14 @@ def residual(m, x):
     return y + m.norm(y).relu()
 
 
+def turned_first(m, x):
+    return m.conv(x).transpose(2, 3) + m.conv(x)  # only the second may be overwritten, and it lies otherwise
+
+
+def turned_second(m, x):
+    return m.conv(x)[:, :] + m.conv(x).transpose(2, 3).relu()
+
+
 # How a graph is written, and how many of its results may replace an argument.
 RULES = {
     "a chain": (lambda m, x: m.norm(m.conv(x)).relu(), 1),
@@ -39,7 +47,12 @@ RULES = {
     "a smaller one": (lambda m, x: m.norm(m.conv(x)).mean((2, 3), keepdim=True).relu() + m.conv(x), 1),
     "another type": (lambda m, x: m.conv(x).half() * m.conv(x), 1),
     "twice the second": (lambda m, x: torch.add(x[:, :1], m.conv(x), alpha=2), 0),
-}
+    "read by strides": (lambda m, x: (y := turned_first(m, x)).as_strided(y.shape, y.stride()), 0),
+    "read as complex": (
+        lambda m, x: torch.view_as_real(torch.view_as_complex(turned_second(m, x).unflatten(3, (3, 2)))).flatten(3), 0
+    ),
+    "read as another type": (lambda m, x: turned_second(m, x).view(torch.int16).float(), 0),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -57,13 +57,18 @@ _FRESH = (
     _aten.conv1d.default, _aten.conv2d.default, _aten.conv3d.default, _aten.convolution.default, _aten.linear.default,
     _aten.addmm.default, _aten.layer_norm.default, *_OVER, *_OVER.values(),
 )  # fmt: skip
+# Operations whose values follow from where numbers lie in memory.
+_STRIDES = (_aten.as_strided.default, _aten.view_as_complex.default, _aten.view.dtype)
 
 
 def write_in_place(graph: fx.Graph) -> int:
     """Rewrite a graph without gradients so that results replace arguments that have no other reader; how many may.
 
-    Values stay the same to the last bit.
+    Values stay the same to the last bit. A result lies in memory as the argument it replaces, not always as the donor's
+    does; so a graph that reads strides is left as it is.
     """
+    if reads_strides(graph):
+        return 0
     changed = 0
     for node in graph.nodes:
         if node.target not in _OVER:
@@ -74,6 +79,11 @@ def write_in_place(graph: fx.Graph) -> int:
             node.target = _OVER[node.target]
             changed += 1
     return changed
+
+
+def reads_strides(graph: fx.Graph) -> bool:
+    """Whether an operation of the graph depends on how its argument lies in memory."""
+    return any(node.target in _STRIDES for node in graph.nodes)
 
 
 def _free(node: fx.Node, position: int) -> bool:
