@@ -1,7 +1,8 @@
-"""Passes in the layout that is quickest: the same values, also where strides are read."""
+"""Passes in the layout that is quickest: on the device asked for, with the same values, also where strides are read."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -34,3 +35,10 @@ def test_images_are_convolved_channels_last():
     part = quick(net, ["0"], CPU)
     assert isinstance(part, ChannelsLast)
     assert part(torch.randn(2, 3, 8, 8))["0"].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(8, 4), nn.Conv2d(3, 4, 3)], ids=["linear", "images"])
+def test_a_part_is_moved_to_the_device(layer):
+    net = Network(nn.Sequential(layer).eval().to("meta"), torch.randn(2, 3, 8, 8, device="meta"))
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):  # it is tried
+        quick(net, ["0"], CPU)

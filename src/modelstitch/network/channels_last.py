@@ -43,10 +43,10 @@ def quick(network: Network, layers: Sequence[str], device: torch.device, take: T
         write_in_place(graph)
         return hand_over(graph, layers, take) if take is not None else {}
 
-    part = network.taps(layers, edit=edit)
+    part = network.taps(layers, edit=edit).to(device)
     graph = part.body.graph
     images = any(_convolves_images(node) for node in graph.nodes)
-    return ChannelsLast(part) if device.type == "cpu" and images and not reads_strides(graph) else part.to(device)
+    return ChannelsLast(part) if device.type == "cpu" and images and not reads_strides(graph) else part
 
 
 def _convolves_images(node: fx.Node) -> bool:
