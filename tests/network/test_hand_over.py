@@ -64,6 +64,24 @@ def test_an_activation_is_taken_before_the_next_layer_runs_and_need_not_outlive_
         assert torch.equal(found["3"], module(x).sum())
 
 
+def test_a_layer_named_twice_is_handed_over_once():
+    net = Network(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)).eval(), torch.randn(2, 4))
+    seen: list[str] = []
+
+    def take(layer: str, value: torch.Tensor) -> str:
+        seen.append(layer)
+        return layer
+
+    assert taken(net, ["0", "0", "2"], take)(torch.randn(2, 4)) == {"0": "0", "2": "2"}
+    assert seen == ["0", "2"]
+
+
+def test_outputs_without_a_layer_are_refused():
+    net = Network(nn.Sequential(nn.Linear(4, 4), nn.ReLU()).eval(), torch.randn(2, 4))
+    with pytest.raises(ValueError, match="zip"):
+        net.taps(["0"], output=True, edit=lambda graph: hand_over(graph, ["0"], lambda layer, _: layer))
+
+
 def test_an_error_of_the_taker_comes_through():
     net = Network(nn.Sequential(nn.Linear(4, 4), nn.ReLU()).eval(), torch.randn(2, 4))
 

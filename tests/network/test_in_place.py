@@ -28,6 +28,14 @@ def residual(m, x):
     return y + m.norm(y).relu()
 
 
+def turned_first(m, x):
+    return m.conv(x).transpose(2, 3) + m.conv(x)  # only the second may be overwritten, and it lies otherwise
+
+
+def turned_second(m, x):
+    return m.conv(x)[:, :] + m.conv(x).transpose(2, 3).relu()
+
+
 # How a graph is written, and how many of its results may replace an argument.
 RULES = {
     "a chain": (lambda m, x: m.norm(m.conv(x)).relu(), 1),
@@ -39,7 +47,12 @@ RULES = {
     "a smaller one": (lambda m, x: m.norm(m.conv(x)).mean((2, 3), keepdim=True).relu() + m.conv(x), 1),
     "another type": (lambda m, x: m.conv(x).half() * m.conv(x), 1),
     "twice the second": (lambda m, x: torch.add(x[:, :1], m.conv(x), alpha=2), 0),
-}
+    "read by strides": (lambda m, x: (y := turned_first(m, x)).as_strided(y.shape, y.stride()), 0),
+    "read as complex": (
+        lambda m, x: torch.view_as_real(torch.view_as_complex(turned_second(m, x).unflatten(3, (3, 2)))).flatten(3), 0
+    ),
+    "read as another type": (lambda m, x: turned_second(m, x).view(torch.int16).float(), 0),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -56,6 +69,48 @@ def test_only_what_nobody_reads_again_is_overwritten(name):
         given = x.clone()
         assert torch.equal(part(x)[OUTPUT], before)
         assert torch.equal(x, given)
+
+
+class Sided(nn.Module):
+    def __init__(self, rule) -> None:
+        super().__init__()
+        self.data, self.side, self.rule = nn.Linear(6, 8), nn.Linear(2, 8), rule
+
+    def forward(self, x, t):
+        return self.rule(self.side(t), self.data(x))
+
+
+@pytest.mark.parametrize("rule", [torch.add, torch.mul])
+def test_a_side_input_of_one_row_is_repeated(rule):
+    x, t = torch.randn(4, 6), torch.randn(4, 2)
+    module = Sided(rule).eval()
+    part = Network(module, (x, t)).taps([], output=True)
+    assert write_in_place(part.body.graph) == 1
+    part.body.recompile()
+    with torch.no_grad():
+        for rows in (1, 4):
+            assert torch.equal(part(x, t[:rows])[OUTPUT], module(x, t[:rows]))
+            assert torch.equal(part(x[:1], t[:rows])[OUTPUT], module(x[:1], t[:rows]))
+
+
+@pytest.mark.parametrize("rule", [torch.add, torch.mul])
+def test_a_callers_autocast_rounds_no_more_than_the_donor_does(rule):
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return rule(x, self.linear(x))
+
+    x, module = torch.randn(4, 6), Residual().eval()
+    part = Network(module, x).taps([], output=True)
+    assert write_in_place(part.body.graph) == 1
+    part.body.recompile()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found, expected = part(x)[OUTPUT], module(x)
+    assert found.dtype == expected.dtype == torch.float32
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("name", CASES)

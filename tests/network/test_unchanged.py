@@ -105,6 +105,13 @@ def test_devices_written_in_the_graph_move_too(name: str) -> None:
         assert net.top(cut).to("meta")(activation).device.type == "meta", cut
 
 
+def test_a_cast_leaves_devices_written_in_the_graph() -> None:
+    case = CASES["likes"]
+    net = Network(case.build(), case.inputs(3))
+    part = net.full().to("meta").double()
+    assert part(case.inputs(4).to("meta").double()).device.type == "meta"
+
+
 def test_gradients_reach_the_activation_and_not_the_donor() -> None:
     module = InPlace()
     net = Network(module, images(3))

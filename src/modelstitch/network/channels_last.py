@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .hand_over import Take, hand_over
-from .in_place import write_in_place
+from .in_place import reads_strides, write_in_place
 from .network import Network
 from .segment import FromInput
 
@@ -43,10 +43,10 @@ def quick(network: Network, layers: Sequence[str], device: torch.device, take: T
         write_in_place(graph)
         return hand_over(graph, layers, take) if take is not None else {}
 
-    part = network.taps(layers, edit=edit)
-    if device.type == "cpu" and any(_convolves_images(node) for node in part.body.graph.nodes):
-        return ChannelsLast(part)
-    return part.to(device)
+    part = network.taps(layers, edit=edit).to(device)
+    graph = part.body.graph
+    images = any(_convolves_images(node) for node in graph.nodes)
+    return ChannelsLast(part) if device.type == "cpu" and images and not reads_strides(graph) else part
 
 
 def _convolves_images(node: fx.Node) -> bool:

@@ -25,13 +25,14 @@ class HandOver(nn.Module):
 def hand_over(graph: fx.Graph, layers: Sequence[str], take: Take) -> dict[str, nn.Module]:
     """Let a graph whose outputs are these layers' activations return what ``take`` makes of each, before the next one runs.
 
-    ``take`` must leave the activation as it is. The modules that the graph now calls are returned by name.
+    A layer that is named twice is one output. ``take`` must leave the activation as it is. The modules that the graph now
+    calls are returned by name.
     """
     output = graph.output_node()
     (stops,) = output.args
     modules: dict[str, nn.Module] = {}
     results = []
-    for at, (layer, stop) in enumerate(zip(layers, stops)):  # type: ignore[arg-type]
+    for at, (layer, stop) in enumerate(zip(dict.fromkeys(layers), stops, strict=True)):  # type: ignore[arg-type]
         modules[f"hand_over_{at}"] = HandOver(layer, take)
         with graph.inserting_after(stop):
             results.append(graph.call_module(f"hand_over_{at}", (stop,)))

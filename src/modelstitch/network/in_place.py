@@ -14,6 +14,29 @@ from torch import Tensor, fx
 
 _aten = torch.ops.aten
 
+
+def add_over(first: Tensor, other: Any, **options: Any) -> Tensor:
+    """The sum, written over ``first`` where it fits there."""
+    return first.add_(other, **options) if _fits(first, other) else torch.add(first, other, **options)
+
+
+def mul_over(first: Tensor, other: Any) -> Tensor:
+    """The product, written over ``first`` where it fits there."""
+    return first.mul_(other) if _fits(first, other) else torch.mul(first, other)
+
+
+def _fits(first: Tensor, other: Any) -> bool:
+    """Whether ``first`` has the result's type and shape in this run.
+
+    The trace cannot tell: a side input of one row, which is repeated, counts there as a whole batch, and a caller's
+    autocast comes later.
+    """
+    if torch.result_type(first, other) != first.dtype:
+        return False
+    shape = other.shape if isinstance(other, Tensor) else ()
+    return len(shape) <= first.ndim and all(n in (1, m) for n, m in zip(reversed(shape), reversed(first.shape)))
+
+
 _OVER: dict[Any, Any] = {
     _aten.relu.default: _aten.relu_.default,
     _aten.hardtanh.default: _aten.hardtanh_.default,
@@ -24,8 +47,8 @@ _OVER: dict[Any, Any] = {
     _aten.sigmoid.default: _aten.sigmoid_.default,
     _aten.tanh.default: _aten.tanh_.default,
     _aten.hardswish.default: _aten.hardswish_.default,
-    _aten.add.Tensor: _aten.add_.Tensor,
-    _aten.mul.Tensor: _aten.mul_.Tensor,
+    _aten.add.Tensor: add_over,
+    _aten.mul.Tensor: mul_over,
 }
 _EITHER = (_aten.add.Tensor, _aten.mul.Tensor)  # the same whichever argument comes first
 # Operations whose results are memory of their own; views and what may hand its argument back are not among them.
@@ -34,13 +57,18 @@ _FRESH = (
     _aten.conv1d.default, _aten.conv2d.default, _aten.conv3d.default, _aten.convolution.default, _aten.linear.default,
     _aten.addmm.default, _aten.layer_norm.default, *_OVER, *_OVER.values(),
 )  # fmt: skip
+# Operations whose values follow from where numbers lie in memory.
+_STRIDES = (_aten.as_strided.default, _aten.view_as_complex.default, _aten.view.dtype)
 
 
 def write_in_place(graph: fx.Graph) -> int:
-    """Rewrite a graph without gradients so that results replace arguments that have no other reader; how many do.
+    """Rewrite a graph without gradients so that results replace arguments that have no other reader; how many may.
 
-    Values stay the same to the last bit.
+    Values stay the same to the last bit. A result lies in memory as the argument it replaces, not always as the donor's
+    does; so a graph that reads strides is left as it is.
     """
+    if reads_strides(graph):
+        return 0
     changed = 0
     for node in graph.nodes:
         if node.target not in _OVER:
@@ -51,6 +79,11 @@ def write_in_place(graph: fx.Graph) -> int:
             node.target = _OVER[node.target]
             changed += 1
     return changed
+
+
+def reads_strides(graph: fx.Graph) -> bool:
+    """Whether an operation of the graph depends on how its argument lies in memory."""
+    return any(node.target in _STRIDES for node in graph.nodes)
 
 
 def _free(node: fx.Node, position: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -51,7 +52,9 @@ class Segment(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Segment:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        device = fn(torch.empty(0)).device  # what a move does to a tensor it does to the devices written in the graph
+        # The devices written in the graph become the weights'; without weights, what the move makes a tensor's.
+        held = next(itertools.chain(self.parameters(), self.buffers()), None)
+        device = (fn(torch.empty(0)) if held is None else held).device
         for part in self.modules():
             if isinstance(part, fx.GraphModule) and _write_device(part.graph, device):
                 part.recompile()
