@@ -12,7 +12,7 @@ from torch import Tensor
 from .errors import NonFiniteError, StitchError
 from .finite import refuse
 from .fit.senders import NetworkSender, open_quick
-from .fit.sweep import Sweep, derive
+from .fit.sweep import Sweep, derive, pieces
 from .moments import Moments
 from .moments_grid import MomentsGrid, rows_of
 from .moments_spread import Spread, SpreadGrid
@@ -177,19 +177,20 @@ def collect(
         if at <= seen:
             done += n
             continue
-        below, above = send(batch), receive(batch)
         generator = torch.Generator().manual_seed(derive(sweep.seed, "positions", str(at)))
-        for group in groups:
-            mask = batch.mask
-            marked = mask if mask is not None and masks(mask, above[group.tops[0]], group.kind) else None
-            y = above[group.tops[0]]
-            per_example = y.numel() // (n * top.layer(group.tops[0]).channels)
-            try:
-                group.add(below, above, mask, draw(per_example, n, positions, generator, marked))
-            except NonFiniteError:
-                refuse(bottom.name, below, batch.ids)
-                refuse(top.name, above, batch.ids)
-                raise  # the sums overflow, not the activations
+        for some in pieces(batch, device):
+            below, above = send(some), receive(some)
+            for group in groups:
+                mask = some.mask
+                marked = mask if mask is not None and masks(mask, above[group.tops[0]], group.kind) else None
+                y = above[group.tops[0]]
+                per_example = y.numel() // (len(some) * top.layer(group.tops[0]).channels)
+                try:
+                    group.add(below, above, mask, draw(per_example, len(some), positions, generator, marked))
+                except NonFiniteError:
+                    refuse(bottom.name, below, some.ids)
+                    refuse(top.name, above, some.ids)
+                    raise  # the sums overflow, not the activations
         done += n
         save(at)
         if tell:

@@ -11,7 +11,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from modelstitch.errors import DataError
 from modelstitch.sources.access import shared
-from modelstitch.sources.data import Data, load_data
+from modelstitch.sources.data import Batch, Data, load_data
 from modelstitch.sources.views import Images
 
 
@@ -236,7 +236,7 @@ def test_images_in_memory_are_placed_and_deliver_the_same(monkeypatch):
     placed = data.on("meta")  # stands in for a GPU: it has shapes and no values
     assert placed is not data
     batch = next(placed.batches("fit", 5, seed=1))
-    assert batch.inputs.device.type == "meta" and batch.labels.device.type == "cpu"
+    assert (batch.inputs.device.type, batch.labels.device.type) == ("meta", "cpu")
     assert torch.equal(batch.labels, next(data.batches("fit", 5, seed=1)).labels)
 
 
@@ -244,3 +244,17 @@ def test_images_stay_where_a_device_has_no_room(monkeypatch):
     monkeypatch.setattr("modelstitch.sources.views._free", lambda device: 100)
     data = small()
     assert data.on("meta") is data
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_batch_in_pieces(named):
+    batch = next(small().batches("fit", 12))
+    if named:
+        batch = Batch(batch.ids, {"x": batch.inputs, "half": batch.inputs / 2}, batch.labels)
+    pieces = list(batch.pieces(5))
+    assert [len(piece) for piece in pieces] == [5, 5, 2]
+    assert torch.equal(torch.cat([piece.ids for piece in pieces]), batch.ids)
+    assert torch.equal(torch.cat([piece.labels for piece in pieces]), batch.labels)
+    parts = [piece.inputs["half"] if named else piece.inputs for piece in pieces]
+    assert torch.equal(torch.cat(parts), batch.inputs["half"] if named else batch.inputs)
+    assert list(batch.pieces(12)) == [batch]

@@ -14,7 +14,7 @@ from .normalisation import fitting
 from .objectives import MATCH
 from .senders import NetworkSender, open_quick
 from .streams import Seam, Stream
-from .sweep import Sweep, derive, shuffle
+from .sweep import Sweep, derive, pieces, shuffle
 
 PER_CHANNEL = 10  # fit samples, where few are enough
 
@@ -41,23 +41,25 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> None:
             going = [key for key in asked if key[1] is None or seen < key[1]]
             if not going:
                 break
-            below, above = send(batch), receive(batch)
             order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
-            for key in going:
-                seam, stream = key[0], asked[key][0]
-                x, y, mask = stream.adapter(below[seam[0]], batch.mask), above[seam[1]], batch.mask
-                if order is not None:
-                    y = y[order.to(y.device)]
-                    mask = None if mask is None else mask & mask[order]  # tokens on both sides
-                x, y = rows(x, stream.site.kind, mask), rows(y, stream.site.kind, mask)
-                if key not in found:
-                    found[key] = Moments.empty(x.shape[1], y.shape[1], device=sweep.device)
-                try:
-                    found[key].update(x, y, where=f"{seam[0]} -> {seam[1]}")
-                except NonFiniteError:
-                    refuse(sweep.sender.name, {seam[0]: below[seam[0]]}, batch.ids)
-                    refuse(sweep.top.name, {seam[1]: above[seam[1]]}, batch.ids)
-                    raise  # the sums overflow, not the activations
+            whole = order is not None or bool(sweep.sender.norms)  # each sample needs its neighbours
+            for some in [batch] if whole else pieces(batch, sweep.device):
+                below, above = send(some), receive(some)
+                for key in going:
+                    seam, stream = key[0], asked[key][0]
+                    x, y, mask = stream.adapter(below[seam[0]], some.mask), above[seam[1]], some.mask
+                    if order is not None:
+                        y = y[order.to(y.device)]
+                        mask = None if mask is None else mask & mask[order]  # tokens on both sides
+                    x, y = rows(x, stream.site.kind, mask), rows(y, stream.site.kind, mask)
+                    if key not in found:
+                        found[key] = Moments.empty(x.shape[1], y.shape[1], device=sweep.device)
+                    try:
+                        found[key].update(x, y, where=f"{seam[0]} -> {seam[1]}")
+                    except NonFiniteError:
+                        refuse(sweep.sender.name, {seam[0]: below[seam[0]]}, some.ids)
+                        refuse(sweep.top.name, {seam[1]: above[seam[1]]}, some.ids)
+                        raise  # the sums overflow, not the activations
             seen += len(batch)
             sweep.done(len(batch))
     sweep.done(sweep.data.size("fit") - seen)

@@ -19,6 +19,9 @@ Tick = Callable[[int], None]
 Watch = Callable[[str, int, dict[str, float]], None]  # seam, step, {"val/error": ..., ...}
 
 MEMORY = 2_000_000_000  # bytes
+PIECE = (
+    32  # examples that are summed at once on a CPU: what a network leaves of them is still near when it is multiplied
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ class Sweep:
     def halved(self) -> Sweep:
         """The same with half the batch size."""
         return replace(self, spec=self.spec.model_copy(update={"batch_size": max(1, self.spec.batch_size // 2)}))
+
+
+def pieces(batch: Batch, device: torch.device) -> Iterator[Batch]:
+    """A batch as sums take it: whole on a GPU, in pieces on a CPU; only for what no sample's neighbours decide."""
+    return batch.pieces(len(batch) if device.type == "cuda" else PIECE)
 
 
 def derive(seed: int, *purpose: str) -> int:

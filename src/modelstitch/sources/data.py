@@ -50,6 +50,17 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def pieces(self, size: int) -> Iterator[Batch]:
+        """The batch in order, in batches of at most ``size``; itself where it is no larger."""
+        if len(self) <= size:
+            yield self
+            return
+        for start in range(0, len(self), size):
+            some = slice(start, start + size)
+            inputs = self.inputs
+            inputs = {k: v[some] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[some]
+            yield Batch(self.ids[some], inputs, self.labels[some])
+
     @property
     def mask(self) -> Tensor | None:
         """bool (n, t): where padded sequences hold tokens; None if nothing is padded."""
