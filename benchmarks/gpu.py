@@ -1,8 +1,9 @@
 """What training and stitching cost on a GPU, and what recording their steps as CUDA graphs saves.
 
     python benchmarks/gpu.py steps                          # training steps, plain and recorded; made-up images
+    python benchmarks/gpu.py untrained                      # every cut of two untrained ResNet-18s, plain and recorded
     python benchmarks/gpu.py donors --data parquet:DIR      # two ResNet-18s of the full scale, side by side: run it in two shells
-    python benchmarks/gpu.py pair --data parquet:DIR        # every cut of that pair, both directions, plain and recorded
+    python benchmarks/gpu.py pair --data parquet:DIR        # every cut of that pair, both directions
 
 Donors are kept in --out, one for each --seed.
 """
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,15 +35,19 @@ WARM = 50  # steps that are not timed
 
 
 def steps(options: argparse.Namespace) -> None:
-    """Milliseconds of a training step in batches of 128, bfloat16, augmentation included."""
+    """Milliseconds of a training step, bfloat16, augmentation included; with cudnn's own search for kernels and without."""
     data = made_up(45_000)
     for net in NETS:
-        for recorded in (False, True, False, True):
-            with recording(recorded):
-                print(f"{net}, recorded {recorded}: {step(net, data, options):.2f} ms a step", flush=True)
+        for recorded in (False, True):
+            for searched in (False, True):
+                with recording(recorded), torch.backends.cudnn.flags(benchmark=searched):
+                    taken = step(net, data, options)
+                print(f"{net}, recorded {recorded}, searched {searched}: {taken:.2f} ms a step", flush=True)
+    print(f"{NETS[0]}, batch 512: {step(NETS[0], data, options, 512):.2f} ms a step", flush=True)
+    print(f"resnet164, recorded: {step('resnet164', data, options):.2f} ms a step", flush=True)
 
 
-def step(net: str, data: ms.Data, options: argparse.Namespace) -> float:
+def step(net: str, data: ms.Data, options: argparse.Namespace, batch_size: int = 128) -> float:
     marks: dict[int, float] = {}
 
     def heard(done: int, loss: float) -> None:
@@ -49,7 +55,7 @@ def step(net: str, data: ms.Data, options: argparse.Namespace) -> float:
             wait(options.device)
             marks[done] = time.perf_counter()
 
-    recipe = train.Recipe(steps=options.steps, precision="bfloat16", channels_last=True)
+    recipe = train.Recipe(steps=options.steps, batch_size=batch_size, precision="bfloat16", channels_last=True)
     train.train(build(net, seed=0), data, recipe, device=options.device, progress=heard)
     return 1e3 * (marks[options.steps] - marks[WARM]) / (options.steps - WARM)
 
@@ -63,22 +69,34 @@ def donors(options: argparse.Namespace) -> None:
     )
 
 
-def pair(options: argparse.Namespace) -> None:
-    """Seconds of ``compare`` without controls on two donors, and the penalty at every cut."""
-    job = open_job(FULL, load(options.data, FULL), options.out, device=options.device)
-    one, two = (job.workshop.network(Model(seed=seed)) for seed in (0, 1))
+def untrained(options: argparse.Namespace) -> None:
+    """Seconds of ``compare`` without controls on two untrained ResNet-18s, bfloat16, plain and recorded."""
+    data = made_up(45_000)
+    example = next(data.batches("val", 2)).inputs
+    nets = [ms.Network(build(NETS[0], seed=seed).eval(), example, f"seed {seed}") for seed in (0, 2)]
     for recorded in (False, True, False, True):
         with recording(recorded):
-            wait(options.device)
-            started = time.perf_counter()
-            found = ms.compare(one, two, job.data, controls=(), device=options.device)
-            wait(options.device)
-            print(
-                f"{len(found.records)} stitches, recorded {recorded}: {time.perf_counter() - started:.1f} s", flush=True
-            )
-    for record in found.records:
+            compared(*nets, data, options, f"recorded {recorded}", precision="bfloat16", patience=1000)
+
+
+def pair(options: argparse.Namespace) -> None:
+    """Seconds of ``compare`` without controls on the two donors, and the penalty at every cut."""
+    job = open_job(FULL, load(options.data, FULL), options.out, device=options.device)
+    one, two = (job.workshop.network(Model(seed=seed)) for seed in (0, 1))
+    for record in compared(one, two, job.data, options, "donors").records:
         values = {m["metric"]: m["value"] for m in record["metrics"]}
         print(record["config"]["top"]["name"], record["config"]["top"]["layer"], f"{values['penalty']:+.2f}")
+
+
+def compared(
+    one: ms.Network, two: ms.Network, data: ms.Data, options: argparse.Namespace, what: str, **fit: Any
+) -> ms.Comparison:
+    wait(options.device)
+    started = time.perf_counter()
+    found = ms.compare(one, two, data, controls=(), device=options.device, **fit)
+    wait(options.device)
+    print(f"{what}: {len(found.records)} stitches in {time.perf_counter() - started:.1f} s", flush=True)
+    return found
 
 
 @contextmanager
@@ -117,7 +135,7 @@ def wait(device: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["steps", "donors", "pair"])
+    parser.add_argument("part", choices=["steps", "untrained", "donors", "pair"])
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--out", type=Path, default=Path("runs/gpu"))
     parser.add_argument("--seed", type=int, default=0)
@@ -126,7 +144,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.device == "cuda":
         print(torch.cuda.get_device_name(), torch.__version__)
-    {"steps": steps, "donors": donors, "pair": pair}[options.part](options)
+    {"steps": steps, "untrained": untrained, "donors": donors, "pair": pair}[options.part](options)
 
 
 if __name__ == "__main__":

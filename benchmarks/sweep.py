@@ -22,17 +22,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from scipy.stats import binomtest
+from sweep_page import CAP, LOOK, MARGIN, SCHEDULE, page, settled
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -52,10 +50,7 @@ from modelstitch.sources.views import Images
 from modelstitch.stitchers import family_of
 from modelstitch.zoo.donors import load_donor
 
-SCHEDULE, RATE, BATCH = 120_000, 1e-3, 128  # the paper's (Bansal et al. 2021, A.4, and the released code)
-MARGIN = 0.5  # points
-LOOK = 5  # steps between looks of ours
-CAP = 6_000  # steps after which the recipe is no longer followed
+RATE, BATCH = 1e-3, 128  # the paper's (Bansal et al. 2021, A.4, and the released code)
 
 
 def main() -> None:
@@ -290,131 +285,6 @@ def error(stitcher: nn.Module, top: nn.Module, x: Tensor, y: Tensor) -> float:
 def in_memory(data: Any, split: Any, limit: int) -> Images:
     batches = list(data.batches(split, 500, seed=0, limit=limit))
     return Images(torch.cat([b.inputs for b in batches]), torch.cat([b.labels for b in batches]))
-
-
-def settled(history: list[tuple[int, float]]) -> float:
-    """The mean error over the last quarter of a run."""
-    last = [seen for step, seen in history if step >= 0.75 * history[-1][0]]
-    return sum(last) / len(last)
-
-
-def crossing(history: list[tuple[int, float]], goal: float) -> int | None:
-    return next((step for step, seen in history if seen <= goal), None)
-
-
-def within(error: float, seen: float, n: int) -> bool:
-    """Whether an error in percent lies in the 95 % Wilson interval of one seen on n samples."""
-    found = binomtest(round(seen / 100 * n), n).proportion_ci(method="wilson")
-    return bool(100 * found.low <= error <= 100 * found.high)
-
-
-def page(
-    bench: Bench, options: argparse.Namespace, long: dict[str, Any], ours: list[Any], goal: dict[str, float],
-    steps: dict[str, Any], recipe: dict[str, Any], counted_step: dict[str, float],
-) -> str:  # fmt: skip
-    """The result in Markdown, every figure computed here from the pieces."""
-    first = ours[0]
-    crossed = {seam: crossing(first["history"][seam], goal[seam]) for seam in bench.seams}
-    reached = [step for step in crossed.values() if step is not None]
-    share = max(reached, default=0) / first["of"]
-    seconds = statistics.median(run["moments"] + run["solve"] + share * run["steps"] for run in ours)
-    whole = {seam: value["bottom"] + value["tail"] for seam, value in steps.items()}
-    counted = {kind: {s: crossing(r["history"], goal[s]) for s, r in found.items()} for kind, found in recipe.items()}
-    totals: dict[str, float] = {}
-    for kind, counts in counted.items():
-        known = {seam: CAP if count is None else count for seam, count in counts.items()}
-        usual = statistics.median(known.values())
-        totals[kind] = sum(known.get(s, usual) * whole[s] for s in bench.seams if crossed[s] is not None)
-    totals["paper+"] += statistics.median(run["moments"] + run["solve"] for run in ours)
-    full = SCHEDULE * sum(whole.values())
-    shared = first["steps"] / first["of"]
-    bare = sum(value["tail"] for value in steps.values()) + max(value["bottom"] for value in steps.values())
-    # Each seam until its own crossing, as the recipe's: its bare tail that often, at what the shared step costs beside bare ones.
-    own = sum(steps[seam]["tail"] * count for seam, count in crossed.items() if count is not None)
-    own = (own + max(reached, default=0) * max(value["bottom"] for value in steps.values())) * shared / bare
-    own += statistics.median(run["moments"] + run["solve"] for run in ours)
-    lines = [
-        "# What a sweep costs",
-        "",
-        "| seam | converged, % | ours: start | ours: best | steps to cross | paper: steps | from our start: steps | one step of the recipe, s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for seam in bench.seams:
-        history = first["history"][seam]
-        cell = [
-            f"{goal[seam] - MARGIN:.2f}",
-            f"{history[0][1]:.2f}",
-            f"{min(e for _, e in history):.2f}",
-            word(crossed[seam]),
-        ]
-        cell += [word(counted[k][seam]) if seam in counted[k] else "" for k in ("paper", "paper+")]
-        lines.append(f"| {seam} | {' | '.join(cell)} | {whole[seam]:.3f} |")
-    worst = max(min(e for _, e in first["history"][s]) - (goal[s] - MARGIN) for s in bench.seams)
-    agreeing = sum(
-        within(goal[s] - MARGIN, min(e for _, e in first["history"][s]), bench.data.size("val")) for s in bench.seams
-    )
-    between = max(
-        abs(settled(long["closed"]["history"][s]) - settled(long["random"]["history"][s])) for s in bench.seams
-    )
-    lines += [
-        "",
-        f"Errors on {bench.data.size('val')} validation samples; *converged* is where the better of two long runs settles "
-        f"({4 * FitSpec().steps} steps, from the closed form and from random; mean of the last quarter), which differ by at most {between:.2f} points. "
-        f"*Cross* means converged + {MARGIN} points.",
-        "",
-        f"- Ours, the sweep of all {len(bench.seams)} seams until the last of the {len(reached)} that cross: {seconds:.1f} s "
-        f"(moments {first['moments']:.1f}, solving {first['solve']:.1f}, {max(reached, default=0)} steps; median of {len(ours)}). "
-        f"The default {first['of']} steps end at most {worst:+.2f} points from converged, which lies within the 95 % interval of ours "
-        f"(Wilson, not paired) at {agreeing} of {len(bench.seams)} seams.",
-        f"- The paper's recipe to the crossing, each of these {len(reached)} seams alone (a seam that does not cross counts its {CAP} steps): {totals['paper']:.0f} s, **{totals['paper'] / seconds:.0f} times** ours; "
-        f"its full schedule of {SCHEDULE:,} steps: {full:.0f} s, **{full / seconds:,.0f} times** ours.",
-        f"- Were each of our streams closed at its own crossing, as the recipe's are: about {own:.0f} s (counted from the seconds of the "
-        f"tails), which makes it {totals['paper'] / own:.0f} times.",
-        f"- The recipe from our closed form: {totals['paper+']:.0f} s, **{totals['paper+'] / seconds:.1f} times** ours.",
-        f"- One shared step of the sweep: {shared:.3f} s, {shared / bare:.2f} of one bottom and the sum of its tails "
-        f"({bare:.3f} s, the recipe's own steps, forward, backward and update in the usual memory layout).",
-        f"- The same step beside the bare passes it must do (one bottom forward, each tail forward and backward, in the sweep's own "
-        f"channels-last layout): {counted_step['ours operations'] / counted_step['bare operations']:.3f} of their multiplications and "
-        f"additions, as torch counts them, and {counted_step['ours seconds'] / counted_step['bare seconds']:.2f} of their "
-        f"seconds ({counted_step['ours seconds']:.3f} and {counted_step['bare seconds']:.3f} s, turn by turn, median of 7).",
-        "",
-        "## How it was made",
-        "",
-        "```bash",
-        f"python benchmarks/sweep.py --bottom BOTTOM --top TOP --data parquet:DIR --work DIR --samples {options.samples} "
-        f"--val {options.val} --seams {options.seams} --repeats {options.repeats}"
-        + (f" --device {options.device}" if options.device != "cpu" else ""),
-        "```",
-        "",
-        f"Donors: {described(options.bottom)}, under {described(options.top)}. {bench.data.size('fit')} fit samples without "
-        f"augmentation. Looks at the validation split and decoding of images are not counted, on either side; ours looks every "
-        f"{LOOK} steps and never stops early, to see the crossing. Ours is the median of {options.repeats} runs, the recipe was run "
-        f"once a seam. Steps of the recipe counted at {options.seams} (at most {CAP}); the other seams take their "
-        f"median. {hardware(bench.device)}, torch {torch.__version__}, {date.today()}.",
-        "",
-    ]  # fmt: skip
-    return "\n".join(lines)
-
-
-def hardware(device: torch.device) -> str:
-    if device.type == "cuda":
-        return (
-            f"Seconds of the clock on one {torch.cuda.get_device_name(device)} (ours replays recorded steps there, the recipe "
-            "is plain PyTorch)"
-        )
-    return f"Processor seconds of one thread, {platform.machine()}"
-
-
-def described(folder: Path) -> str:
-    card = load_donor(folder).card
-    made = card["identity"]
-    return (
-        f"{made['net']} (seed {made['seed']}, {made['recipe']['steps']} steps, test error {card['test_error']:.1f} %)"
-    )
-
-
-def word(count: int | None) -> str:
-    return "not reached" if count is None else str(count)
 
 
 def _options() -> argparse.Namespace:

@@ -225,3 +225,12 @@ def test_onnx_export_writes_a_file_that_runs_elsewhere(tmp_path, kind):
     for n in (1, 7):
         (found,) = session.run(None, {session.get_inputs()[0].name: images(n).numpy()})
         assert torch.allclose(torch.from_numpy(found), module(images(n)), atol=1e-5)
+
+
+def test_a_map_fitted_elsewhere_comes_to_its_donors(monkeypatch, pair):
+    monkeypatch.setattr(Stitched, "_place", torch.device("meta"))  # stands in for another device than that of the fit
+    bottom, top = pair
+    site = Site(bottom.layer("block2").channels, top.layer("block2").channels, "map")
+    s = Stitched(bottom, top, "block2", "block2", Affine(site), family="affine")
+    assert s.stitcher.weight.device.type == "meta"
+    assert next(s.top.parameters()).device.type == "cpu"

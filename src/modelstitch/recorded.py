@@ -12,6 +12,19 @@ from torch import Tensor, nn
 WARM_UP = 3  # passes before the recording, in which libraries choose their kernels
 
 
+def record(
+    loss: Callable[..., Tensor], first: Sequence[Tensor], modules: Iterable[nn.Module],
+    within: Callable[[], AbstractContextManager[Any]], pool: Any = None,
+) -> Recorded | None:  # fmt: skip
+    """A :class:`Recorded`; None where there is none to be had: something in it asks the GPU for values."""
+    try:
+        return Recorded(loss, first, modules, within, pool)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # a mistake of another kind shows itself again in the plain step
+        return None
+
+
 class Recorded:
     """``loss(*tensors)`` and the gradients of ``modules``, for tensors of the shapes of the first ones.
 
@@ -49,17 +62,19 @@ class Recorded:
 
         beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):
-            for _ in range(WARM_UP):
-                once()
-        torch.cuda.current_stream().wait_stream(beside)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, pool=pool):
-            self._loss = once()
+        try:
+            with torch.cuda.stream(beside):
+                for _ in range(WARM_UP):
+                    once()
+            torch.cuda.current_stream().wait_stream(beside)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph, pool=pool):
+                self._loss = once()
+        finally:
+            with torch.no_grad():
+                for buffer, value in zip(buffers, kept):
+                    buffer.copy_(value)
         self._gradients = [(p, p.grad) for p in parameters]
-        with torch.no_grad():
-            for buffer, value in zip(buffers, kept):
-                buffer.copy_(value)
 
     def takes(self, tensors: Sequence[Tensor]) -> bool:
         """Whether the tensors have the shapes that were recorded."""

@@ -28,7 +28,7 @@ def calibrate(module: nn.Module, inputs: Iterable[Any]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative mean
         norm.train()
-    where = next(module.parameters()).device
+    where = next(norms[0].buffers()).device
     with torch.no_grad():
         for given in inputs:
             batch = to_device(given, where)

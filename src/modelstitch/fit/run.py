@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import NonFiniteError
 from ..measure import Outcome
-from ..recorded import Recorded
+from ..recorded import Recorded, record
 from ..stitchers import Affine
 from ..stitchers.conv import Conv
 from .evaluate import autocast
@@ -91,8 +91,9 @@ class Run:
 
             if self._recorded is None:
                 parts = [self.stitcher]
-                self._recorded = Recorded(loss_of, given, parts, lambda: autocast(self.sweep, cache=False), self._pool)
-            if self._recorded.takes(given):
+                self._recorded = record(loss_of, given, parts, lambda: autocast(self.sweep, cache=False), self._pool)
+                self._recordable = self._recorded is not None
+            if self._recorded is not None and self._recorded.takes(given):
                 return self._recorded(*given)
         with autocast(self.sweep), fitting(self.stream.norms, self.sweep):
             _, values = self.stream.forward(activation, inputs, mask)

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from ..device import to_device
 from ..errors import FitError
-from ..recorded import Recorded
+from ..recorded import Recorded, record
 from ..sources.data import Batch, Data
 
 Progress = Callable[[int, float], None]  # called with (steps done, loss)
@@ -160,8 +160,8 @@ def descend(
             group["lr"] = recipe.rate(step)
         batch = next(batches)
         with _kernels(modules, device):
-            if recorded is None and _recordable(batch):
-                recorded = Recorded(loss_of, batch, modules, lambda: autocast(recipe.precision, device, cache=False))
+            if step == 0 and _recordable(batch):
+                recorded = record(loss_of, batch, modules, lambda: autocast(recipe.precision, device, cache=False))
             if recorded is not None:
                 loss = recorded(*batch)
             else:
