@@ -249,3 +249,32 @@ def test_other_normalisation_policies_are_stated_and_leave_the_donors_alone(pair
     assert any(a["correct"] != b["correct"] for a, b in zip(result.records, frozen.records, strict=True)), (
         "statistics that were taken anew change some predictions"
     )
+
+
+@pytest.mark.parametrize(("shuffled", "normalisation", "sizes"), [
+    (False, "frozen", [32, 32, 6] * 2),
+    (True, "frozen", [70, 70]),
+    (False, "batch", [70, 70]),
+])  # fmt: skip
+def test_sums_take_a_batch_in_pieces_only_where_no_sample_needs_its_neighbours(
+    pair, digits, monkeypatch, shuffled, normalisation, sizes
+):
+    bottom, top = pair
+    spec = FitSpec(batch_size=70, start_samples=140, augment=False)
+    sender = NetworkSender(bottom, own=["block2"] if normalisation == "batch" else None)
+    sweep = Sweep(sender, top, digits, spec, torch.device("cpu"), shuffled=shuffled, normalisation=normalisation)
+    seen, begin = [], closed.open_quick
+
+    def watched(*args):
+        send = begin(*args)
+        return lambda batch: seen.append(len(batch)) or send(batch)
+
+    monkeypatch.setattr(closed, "open_quick", watched)
+    stream = open_stream(
+        "block2", sender, top, "block2", "block2", family=Affine, options={}, objective="task", init="closed", later=(),
+        device=sweep.device,
+    )  # fmt: skip
+    monkeypatch.setattr(closed, "PER_CHANNEL", 1)
+    closed.collect([stream], sweep)
+    assert seen[::2] == sizes  # the bottom's
+    assert seen[1::2] == sizes  # and the top's
