@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import modelstitch as ms
 from modelstitch.layerwise import plan_similarity
+from modelstitch.memory import keep_heap
 from modelstitch.zoo.nets import build
 
 BATCH = 128
@@ -107,9 +108,9 @@ def ours(one: ms.Network, two: ms.Network, layers: list[str], data: ms.Data, mea
 
 
 def peers(
-    one: nn.Module, two: nn.Module, layers: list[str], images: Tensor, batch: int
+    one: nn.Module, two: nn.Module, layers: list[str], images: Tensor, batch: int, slow: bool = True
 ) -> dict[str, Callable[[], Any]]:
-    """The other packages that are installed, each as a call that returns the matrix."""
+    """The other packages that are installed, each as a call that returns the matrix; torch_cka, which is slow, on demand."""
     loader = DataLoader(TensorDataset(images, torch.zeros(len(images))), batch_size=batch)
     found: dict[str, Callable[[], Any]] = {}
     with contextlib.suppress(ImportError):
@@ -129,7 +130,8 @@ def peers(
                     part._forward_hooks.clear()
             return measured.hsic_matrix
 
-        found["torch_cka"] = other
+        if slow:
+            found["torch_cka"] = other
     return found
 
 
@@ -144,7 +146,7 @@ class Ordered(ms.Data):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batches", type=int, default=4)
+    parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--full", type=int, default=1024, help="examples of the full-data comparison")
     chosen = parser.parse_args()
     parts = []
@@ -153,10 +155,14 @@ def main() -> None:
         "two ResNet-18s, 64 x 64": (resnet18, 64),
     }
     errors: list[tuple[str, ...]] = []
+    each = torch.get_num_threads()
     for title, (make, side) in makers.items():
         images = torch.randn(BATCH * chosen.batches, 3, side, side, generator=torch.Generator().manual_seed(0))
         one, two = (calibrated(make(seed), images[:BATCH]) for seed in (0, 1))
-        parts.append(compare(title, one, two, images, chosen.rounds, errors))
+        for threads in sorted({1, each}):
+            torch.set_num_threads(threads)
+            parts.append(compare(f"{title}, {threads} thread{'s' * (threads > 1)}", one, two, images, chosen.rounds))
+        check(title, one, two, images, errors)
     images = torch.randn(BATCH * 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     fresh = [resnet18(seed).eval() for seed in (0, 1)]
     check("two untrained ResNet-18s", *fresh, images, errors)
@@ -166,6 +172,17 @@ def main() -> None:
         + table(["", *dict.fromkeys(name for _, name, _ in errors)], _wide(errors))
     )
     parts.append(full(chosen.full, chosen.rounds))
+    keep_heap()
+    make, side = makers["two ResNet-20s, 32 x 32"]
+    images = torch.randn(BATCH * chosen.batches, 3, side, side, generator=torch.Generator().manual_seed(0))
+    one, two = (calibrated(make(seed), images[:BATCH]) for seed in (0, 1))
+    torch.set_num_threads(1)
+    parts.append(
+        "So far freed memory went back to the system, as in any Python process. The command line keeps it "
+        "(`memory.keep_heap`), which saves the bare passes most, since they take new memory for every result. "
+        + compare("two ResNet-20s with kept memory, 1 thread", one, two, images, chosen.rounds)
+    )
+    torch.set_num_threads(each)
     write(
         "benchmark-cka", "Layer-wise CKA beside the bare forward passes",
         ["Unbiased HSIC over minibatches of 128 examples, all convolutions by all convolutions, every position and channel a "
@@ -174,9 +191,7 @@ def main() -> None:
     )  # fmt: skip
 
 
-def compare(
-    title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: int, errors: list[tuple[str, ...]]
-) -> str:
+def compare(title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: int) -> str:
     layers = [name for name, part in one.named_modules() if isinstance(part, nn.Conv2d)]
     first, second, data = networks(one, two, images)
 
@@ -187,11 +202,10 @@ def compare(
                 two(part)
 
     calls: dict[str, Callable[[], Any]] = {"bare": bare, "modelstitch": lambda: ours(first, second, layers, data)}
-    calls |= peers(one, two, layers, images, BATCH)
+    calls |= peers(one, two, layers, images, BATCH, slow=torch.get_num_threads() == 1)
     found = side_by_side(calls, rounds)
-    check(title, one, two, images, errors)
     return (
-        f"{title.capitalize()}, {len(layers)} x {len(layers)} layers, {len(images)} examples, {rounds} rounds:\n\n"
+        f"{title[0].upper()}{title[1:]}, {len(layers)} x {len(layers)} layers, {len(images)} examples, rounds: {rounds}:\n\n"
         + table(head("bare"), ratios(found, "bare"))
     )
 

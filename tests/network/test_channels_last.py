@@ -42,3 +42,23 @@ def test_a_part_is_moved_to_the_device(layer):
     net = Network(nn.Sequential(layer).eval().to("meta"), torch.randn(2, 3, 8, 8, device="meta"))
     with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):  # it is tried
         quick(net, ["0"], CPU)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_is_taken_apart_from_an_activation_lets_it_be_overwritten(apart):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    x = torch.randn(2, 3, 8, 8)
+    held, copies = {}, {}
+
+    def take(layer, value):
+        held[layer], copies[layer] = value, value.clone()
+        return value.sum()
+
+    part = quick(Network(module, x), ["0", "1"], CPU, take, apart=apart)
+    with torch.no_grad():
+        part(x)
+        expected = {"0": module[0](x), "1": module[:2](x)}
+    for layer, value in expected.items():
+        torch.testing.assert_close(copies[layer], value, rtol=1e-5, atol=1e-6)  # when it is taken
+    assert torch.equal(held["0"], copies["0"]) is not apart  # later
+    assert torch.equal(held["1"], copies["1"])  # its rectifier is not part of the pass

@@ -51,6 +51,8 @@ RULES = {
     "read as complex": (
         lambda m, x: torch.view_as_real(torch.view_as_complex(turned_second(m, x).unflatten(3, (3, 2)))).flatten(3), 0
     ),
+    "read before, by what shows nothing of it": (lambda m, x: (m.norm(y := m.conv(x)).sum() + y).relu(), 2),
+    "read before, by what shows it": (lambda m, x: (v := (y := m.conv(x))[:, :2]).mean() + y.relu() + v.mean(), 2),  # the sums
     "read as another type": (lambda m, x: turned_second(m, x).view(torch.int16).float(), 0),
 }  # fmt: skip
 

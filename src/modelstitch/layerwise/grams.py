@@ -22,12 +22,13 @@ from .sums import attempt
 # Products of larger numbers may leave float32.
 _LARGE = 1e15
 _ROUGH = 8  # examples whose mean is taken off: it need not be near, only of the features' size
+_SMALL = 2  # a mean's square, in variances, up to which it is left: it costs about as many times the rounding
 
 
 def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
     """Minibatch CKA of every pair of a block, from one pass over the data."""
     found = MinibatchSums(*block, shuffles=shuffles, seed=seed)
-    below, above = rows.open(block, _Centred(rows).gram)
+    below, above = rows.open(block, _Centred(rows).gram, apart=True)
     done = 0
     for batch in rows.batches(MINIBATCH):
         found.update(*(torch.stack(list(run(batch).values())) for run in (below, above)))
@@ -43,7 +44,7 @@ def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: in
     the data are passed again for the next ones.
     """
     found = FullSums(rows.examples, *block, shuffles=shuffles, seed=seed)
-    passes = rows.open(block, _Centred(rows).chunk)
+    passes = rows.open(block, _Centred(rows).chunk, apart=True)
     for start in range(0, rows.examples, step.held):
         held: list[_Chunk] = []
         for chunk in _chunks(rows, passes, start):
@@ -90,11 +91,11 @@ def _chunks(rows: Rows, passes: tuple[Pass, Pass], start: int) -> Iterator[_Chun
 
 
 class _Centred:
-    """Rows less the mean of the first few: what is left of the mean does no harm, and HSIC takes it off exactly."""
+    """Rows without so large a mean that it would cost their Gram matrices digits; HSIC takes off what is left exactly."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self._shifts: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
+        self._shifts: tuple[dict[str, Tensor | None], dict[str, Tensor | None]] = ({}, {})
         self._room: Tensor | None = None
 
     def gram(self, value: Tensor, side: int, name: str, batch: Batch) -> Tensor:
@@ -104,7 +105,8 @@ class _Centred:
             NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         """
         x = self.rows.rows(value, side, name, batch, any_order=True)
-        made = gram(torch.sub(x, self._shift(name, x, side), out=self._buffer(x))).double()
+        shift = self._shift(name, x, side)
+        made = gram(x if shift is None else torch.sub(x, shift, out=self._buffer(x))).double()
         if not bool(torch.isfinite(made.diagonal().sum())):
             self.rows.refuse(x, side, name, batch)
             wide = x.double()  # finite numbers whose products are not
@@ -122,12 +124,17 @@ class _Centred:
         if not largest < float("inf"):
             self.rows.refuse(x, side, name, batch)
         x = x.double() if largest > _LARGE else x
-        return x - self._shift(name, x, side).to(x.dtype)
+        shift = self._shift(name, x, side)
+        return x.clone() if shift is None else x - shift.to(x.dtype)
 
-    def _shift(self, name: str, x: Tensor, side: int) -> Tensor:
+    def _shift(self, name: str, x: Tensor, side: int) -> Tensor | None:
+        """A layer's mean as its first rows have it; None where what varies is of its size or larger."""
         known = self._shifts[side]
         if name not in known:
-            known[name] = x[:_ROUGH].mean(0)
+            few = x[:_ROUGH]
+            mean = few.mean(0)
+            small = mean.square().sum() <= _SMALL * (few - mean).square().sum() / len(few)
+            known[name] = None if bool(small) else mean
         return known[name]
 
     def _buffer(self, x: Tensor) -> Tensor:

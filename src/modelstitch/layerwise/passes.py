@@ -19,7 +19,7 @@ from .plan import Block, width
 
 Tell = Callable[[str, int, int], None]
 Batches = Callable[[int], Iterator[Batch]]
-Take = Callable[[Tensor, int, str, Batch], Any]
+TakeRows = Callable[[Tensor, int, str, Batch], Any]
 Pass = Callable[[Batch], dict[str, Any]]
 
 
@@ -48,17 +48,22 @@ class Rows:
         )
         return bottom, top
 
-    def open(self, block: Block, take: Take) -> tuple[Pass, Pass]:
+    def open(self, block: Block, take: TakeRows, *, apart: bool = False) -> tuple[Pass, Pass]:
         """For both networks, batch -> {layer: take(activation, side, layer, batch)}.
 
         Each activation is taken as soon as it is there, while it is still in the cache, and need not be held.
-        """
-        return self._pass(0, block[0], take), self._pass(1, block[1], take)
 
-    def _pass(self, side: int, names: Sequence[str], take: Take) -> Pass:
+        Args:
+            apart: what ``take`` returns shares no memory with the activation, which may then be overwritten.
+        """
+        return self._pass(0, block[0], take, apart), self._pass(1, block[1], take, apart)
+
+    def _pass(self, side: int, names: Sequence[str], take: TakeRows, apart: bool) -> Pass:
         network = self.networks[side]
         running: list[Batch] = []
-        module = quick(network, names, self.device, lambda name, value: take(value, side, name, running[0]))
+        module = quick(
+            network, names, self.device, lambda name, value: take(value, side, name, running[0]), apart=apart
+        )
 
         def run(batch: Batch) -> dict[str, Any]:
             running[:] = [batch]

@@ -51,12 +51,12 @@ class MinibatchSums:
         for at, grams in enumerate((bottom, top)):
             full = grams.to(torch.float64)
             sums = full.sum(2)
-            squares = full.square().sum((1, 2))
+            squares = _squares(full)
             spread = squares - 2 / n * sums.square().sum(1) + (sums.sum(1) / n).square()
             self._alike[at] &= (spread <= _ALL_ALIKE * squares).cpu()
             self._floor[at] += weight * spread.cpu()
             flat = _u_centred(full).flatten(1)
-            self._own[at] += weight * flat.square().sum(1).cpu()
+            self._own[at] += weight * _squares(flat).cpu()
             sides.append(flat)
         self._cross[0] += weight * (sides[0] @ sides[1].T).cpu()
         square = sides[1].view(-1, n, n)
@@ -129,7 +129,7 @@ class FullSums:
             if not same:
                 self._rows[at][:, second : second + b] += full.sum(1).cpu()
             flat = full.flatten(1)
-            self._own[at] += (1 if same else 2) * flat.square().sum(1).cpu()
+            self._own[at] += (1 if same else 2) * _squares(flat).cpu()
             flats.append(flat)
         times = 1 if same else 2
         self._cross[0] += times * (flats[0] @ flats[1].T).cpu()
@@ -183,11 +183,21 @@ class FullSums:
         return derangement(size, torch.Generator().manual_seed(seed % 2**63))
 
 
+def _squares(many: Tensor) -> Tensor:
+    """The sum of each one's squares."""
+    flat = many.flatten(1)
+    squares: Tensor = torch.linalg.vecdot(flat, flat)
+    return squares
+
+
 def _u_centred(grams: Tensor) -> Tensor:
     """Gram matrices (k, n, n) so centred that their products are the unbiased HSIC (Szekely and Rizzo 2014)."""
     n = grams.shape[-1]
-    grams = grams - torch.diag_embed(grams.diagonal(dim1=1, dim2=2))
-    sums = grams.sum(2)
-    total = sums.sum(1)[:, None, None]
-    centred = grams - (sums[:, :, None] + sums[:, None, :]) / (n - 2) + total / ((n - 1) * (n - 2))
-    return centred - torch.diag_embed(centred.diagonal(dim1=1, dim2=2))
+    centred = grams.clone()
+    centred.diagonal(dim1=1, dim2=2).zero_()
+    sums = centred.sum(2)
+    half = sums / (n - 2) - sums.sum(1, keepdim=True) / (2 * (n - 1) * (n - 2))  # of what rows and columns lose
+    centred -= half[:, :, None]
+    centred -= half[:, None, :]
+    centred.diagonal(dim1=1, dim2=2).zero_()
+    return centred

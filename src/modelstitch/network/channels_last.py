@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from .hand_over import Take, hand_over
 from .in_place import reads_strides, write_in_place
 from .network import Network
+from .scale import scale_norms
 from .segment import FromInput
 
 _CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.conv2d.default)
@@ -30,18 +31,24 @@ class ChannelsLast(nn.Module):
         return self.part(inputs)
 
 
-def quick(network: Network, layers: Sequence[str], device: torch.device, take: Take | None = None) -> nn.Module:
+def quick(
+    network: Network, layers: Sequence[str], device: torch.device, take: Take | None = None, *, apart: bool = False
+) -> nn.Module:
     """Input -> {layer: activation} on a device, without gradients, writing in place; on a CPU, where it convolves images, channels last.
 
     For sums, measures and fitting, which bear a change in the last digit; a stitched model is run as its donors are.
 
     Args:
         take: makes of (layer, activation) what is returned instead, as soon as the activation is there.
+        apart: what ``take`` returns shares no memory with the activation, which may then be overwritten.
     """
 
     def edit(graph: fx.Graph) -> dict[str, nn.Module]:
-        write_in_place(graph)
-        return hand_over(graph, layers, take) if take is not None else {}
+        if device.type == "cpu" and not reads_strides(graph):
+            scale_norms(graph)
+        takers = hand_over(graph, layers, take) if take is not None else {}
+        write_in_place(graph, takers if apart else ())
+        return takers
 
     part = network.taps(layers, edit=edit).to(device)
     graph = part.body.graph

@@ -7,10 +7,13 @@ arithmetic. What a donor itself does in place is done so here again, and a littl
 from __future__ import annotations
 
 import operator
+from collections.abc import Container
 from typing import Any
 
 import torch
 from torch import Tensor, fx
+
+from .scale import scale, scale_over
 
 _aten = torch.ops.aten
 
@@ -49,6 +52,7 @@ _OVER: dict[Any, Any] = {
     _aten.hardswish.default: _aten.hardswish_.default,
     _aten.add.Tensor: add_over,
     _aten.mul.Tensor: mul_over,
+    scale: scale_over,
 }
 _EITHER = (_aten.add.Tensor, _aten.mul.Tensor)  # the same whichever argument comes first
 # Operations whose results are memory of their own; views and what may hand its argument back are not among them.
@@ -61,8 +65,11 @@ _FRESH = (
 _STRIDES = (_aten.as_strided.default, _aten.view_as_complex.default, _aten.view.dtype)
 
 
-def write_in_place(graph: fx.Graph) -> int:
-    """Rewrite a graph without gradients so that results replace arguments that have no other reader; how many may.
+def write_in_place(graph: fx.Graph, readers: Container[str] = ()) -> int:
+    """Rewrite a graph without gradients so that results replace arguments that nobody reads later; how many may.
+
+    Args:
+        readers: modules that the graph calls and whose results share no memory with their arguments.
 
     Values stay the same to the last bit. A result lies in memory as the argument it replaces, not always as the donor's
     does; so a graph that reads strides is left as it is.
@@ -70,14 +77,16 @@ def write_in_place(graph: fx.Graph) -> int:
     if reads_strides(graph):
         return 0
     changed = 0
+    done: set[fx.Node] = set()  # have read their arguments, and left nothing that shows them
     for node in graph.nodes:
-        if node.target not in _OVER:
-            continue
-        if node.target in _EITHER and not node.kwargs and not _free(node, 0) and _free(node, 1):
-            node.args = (node.args[1], node.args[0])
-        if _free(node, 0):
-            node.target = _OVER[node.target]
-            changed += 1
+        if node.target in _OVER:
+            if node.target in _EITHER and not node.kwargs and not _free(node, 0, done) and _free(node, 1, done):
+                node.args = (node.args[1], node.args[0])
+            if _free(node, 0, done):
+                node.target = _OVER[node.target]
+                changed += 1
+        if node.target in _FRESH or node.target in _NORMS or (node.op == "call_module" and node.target in readers):
+            done.add(node)
     return changed
 
 
@@ -86,10 +95,10 @@ def reads_strides(graph: fx.Graph) -> bool:
     return any(node.target in _STRIDES for node in graph.nodes)
 
 
-def _free(node: fx.Node, position: int) -> bool:
-    """Whether an argument may be overwritten with the result: memory of its own, read here alone, of the same form."""
+def _free(node: fx.Node, position: int, done: set[fx.Node]) -> bool:
+    """Whether an argument may be overwritten with the result: memory of its own, read here last, of the same form."""
     argument = node.args[position]
-    if not isinstance(argument, fx.Node) or not _fresh(argument) or len(argument.users) > 1:
+    if not isinstance(argument, fx.Node) or not _fresh(argument) or not (argument.users.keys() - {node}) <= done:
         return False
     if sum(other is argument for other in node.args) > 1:
         return False
