@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelstitch.paper.catalogue import figure
-from modelstitch.paper.gallery import write_index, write_page
+from modelstitch.paper.gallery import _took, write_index, write_page
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
 RECORDS = sorted(GALLERY.glob("*/*.parquet"))
@@ -16,6 +16,21 @@ RECORDS = sorted(GALLERY.glob("*/*.parquet"))
 def test_a_page_follows_from_its_records(path, tmp_path):
     shutil.copy(path, tmp_path)
     assert write_page(figure(path.stem), tmp_path).read_text() == path.with_suffix(".md").read_text()
+
+
+def test_what_several_figures_share_is_counted_once():
+    def record(cell, protocol="", seconds=None, trained=None):
+        made = {"device": "cpu", "threads": 1, "seconds": seconds, "trained_seconds": trained}
+        return {"cell": cell, "paper": {"protocol": protocol}, "provenance": made,
+                "config": {"bottom": {"fingerprint": f"net of {cell}"}}}  # fmt: skip
+
+    donors = [record("a", trained=3600), record("b", trained=5400), record("random")]
+    stitches = [record("c", "honest", 60), record("d", "honest", 120), record("e", "paper", 3600)]
+    assert _took([*donors, *stitches, donors[0], stitches[0]]) == (
+        "2.5 hours of training 2 networks; 3 minutes of fitting and measuring 2 stitches by the honest protocol; 1.0 hours of "
+        "fitting and measuring 1 stitches by the paper protocol. One process, cpu, 1 thread; several at a time share the "
+        "work."
+    )
 
 
 def test_the_index_follows_from_all_records(tmp_path):

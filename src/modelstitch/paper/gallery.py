@@ -61,9 +61,10 @@ def write_index(folder: Path) -> Path:
         raise StudyError(
             f"There are no records in {folder}: expected files such as 2a.parquet; run `modelstitch paper` first."
         )
-    rows, parted, words = [], [], []
+    rows, parted, words, whole = [], [], [], []
     for name in done:
         shown, records = figure(name), _read(figure(name), folder)
+        whole += records
         words += [line for line in _scale_words(records) if line not in words]
         for claim in shown.claims:
             found = {p: _verdict(claim, records, p) for p in PROTOCOLS}
@@ -86,6 +87,10 @@ def write_index(folder: Path) -> Path:
         lines += ["", "## Where the two protocols part", "", *parted]
     lines += ["", "## The protocols", "", *(f"- {p.name}: {p.words}" for p in PROTOCOLS.values())]
     lines += [
+        "",
+        "## What it took",
+        "",
+        _took(whole),
         "",
         "Every verdict is worked out from the records beside this page: `modelstitch paper all --redraw DIR`.",
         "",
@@ -275,6 +280,31 @@ def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
         "",
         f"Study file: `src/modelstitch/{figure.file}`. Records: `{figure.name}.parquet`.",
     ]  # fmt: skip
+
+
+def _took(records: Sequence[Record]) -> str:
+    """Hours of all figures together; what several of them share counts once."""
+    trained: dict[str, float] = {}
+    stitched: dict[str, dict[str, float]] = {name: {} for name in PROTOCOLS}
+    for record in records:
+        made, protocol = record["provenance"], record["paper"]["protocol"]
+        if made.get("trained_seconds"):
+            trained[record["config"]["bottom"]["fingerprint"]] = made["trained_seconds"]
+        elif protocol:
+            stitched[protocol][record["cell"]] = made.get("seconds") or 0.0
+    parts = [f"{_hours(sum(trained.values()))} of training {len(trained)} networks"] + [
+        f"{_hours(sum(cells.values()))} of fitting and measuring {len(cells):,} stitches by the {name} protocol"
+        for name, cells in stitched.items()
+        if cells
+    ]
+    made = [r["provenance"] for r in records]
+    devices = ", ".join(sorted({f"{p['device']}, {p['threads']} thread{'s' * (p['threads'] != 1)}" for p in made}))
+    return f"{'; '.join(parts)}. One process, {devices}; several at a time share the work."
+
+
+def _hours(seconds: float) -> str:
+    """In hours, or in minutes below one."""
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
 
 
 def _seeds(records: Sequence[Record]) -> set[int]:
