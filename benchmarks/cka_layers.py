@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from side_by_side import head, ratios, side_by_side, table, write
+from side_by_side import Times, head, ratios, side_by_side, table, write
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -136,11 +137,16 @@ def peers(
 
 
 class Ordered(ms.Data):
-    """Batches in sample order, so that every package sees the same minibatches."""
+    """Batches in sample order, so that every package sees the same minibatches; ``between`` is called before each."""
+
+    between: Callable[[], None] | None = None
 
     def batches(self, split: Any, batch_size: int, **rest: Any) -> Any:
         rest["seed"] = None
-        return super().batches(split, batch_size, **rest)
+        for batch in super().batches(split, batch_size, **rest):
+            if self.between:
+                self.between()
+            yield batch
 
 
 def main() -> None:
@@ -187,7 +193,8 @@ def main() -> None:
         "benchmark-cka", "Layer-wise CKA beside the bare forward passes",
         ["Unbiased HSIC over minibatches of 128 examples, all convolutions by all convolutions, every position and channel a "
          "feature (`similarity(..., measures=['cka_minibatch'], view='flatten', shuffles=0)`). *Bare* is the two modules' own "
-         "eager forward passes over the same batches.", *parts],
+         "eager forward passes over the same batches, each just before modelstitch takes the batch, since a shared machine changes "
+         "its speed within seconds; the other packages' calls take turns with bare passes over all batches.", *parts],
     )  # fmt: skip
 
 
@@ -195,19 +202,49 @@ def compare(title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: 
     layers = [name for name, part in one.named_modules() if isinstance(part, nn.Conv2d)]
     first, second, data = networks(one, two, images)
 
-    def bare() -> None:
+    def bare(part: Tensor) -> None:
         with torch.no_grad():
-            for part in images.split(BATCH):
-                one(part)
-                two(part)
+            one(part)
+            two(part)
 
-    calls: dict[str, Callable[[], Any]] = {"bare": bare, "modelstitch": lambda: ours(first, second, layers, data)}
+    own = in_turns(lambda: ours(first, second, layers, data), data, bare, images, rounds)
+    calls: dict[str, Callable[[], Any]] = {"bare": lambda: [bare(part) for part in images.split(BATCH)]}
     calls |= peers(one, two, layers, images, BATCH, slow=torch.get_num_threads() == 1)
-    found = side_by_side(calls, rounds)
     return (
         f"{title[0].upper()}{title[1:]}, {len(layers)} x {len(layers)} layers, {len(images)} examples, rounds: {rounds}:\n\n"
-        + table(head("bare"), ratios(found, "bare"))
+        + table(head("bare"), ratios(own, "bare") + ratios(side_by_side(calls, rounds), "bare")[1:])
     )
+
+
+def in_turns(
+    call: Callable[[], Any], data: Ordered, bare: Callable[[Tensor], Any], images: Tensor, rounds: int
+) -> dict[str, Times]:
+    """A call, and bare passes over each batch just before the call takes it: a machine changes speed within seconds."""
+    found = {"bare": Times([], []), "modelstitch": Times([], [])}
+    for _ in range(rounds + 1):
+        parts = iter(images.split(BATCH))
+        spent = [0.0, 0.0]
+
+        def between(parts: Iterator[Tensor] = parts, spent: list[float] = spent) -> None:
+            before = time.perf_counter(), time.process_time()
+            bare(next(parts))
+            spent[0] += time.perf_counter() - before[0]
+            spent[1] += time.process_time() - before[1]
+
+        data.between = between
+        before = time.perf_counter(), time.process_time()
+        call()
+        whole = time.perf_counter() - before[0], time.process_time() - before[1]
+        data.between = None
+        for name, (clock, processor) in (
+            ("bare", (spent[0], spent[1])),
+            ("modelstitch", (whole[0] - spent[0], whole[1] - spent[1])),
+        ):
+            found[name].clock.append(clock)
+            found[name].processor.append(processor)
+    return {
+        name: Times(times.clock[1:], times.processor[1:]) for name, times in found.items()
+    }  # the first one warms up
 
 
 def check(title: str, one: nn.Module, two: nn.Module, images: Tensor, errors: list[tuple[str, ...]]) -> None:
@@ -222,7 +259,7 @@ def check(title: str, one: nn.Module, two: nn.Module, images: Tensor, errors: li
         errors.append((title, name, f"{float((value - right).abs().max()):.1e}"))
 
 
-def networks(one: nn.Module, two: nn.Module, images: Tensor) -> tuple[ms.Network, ms.Network, ms.Data]:
+def networks(one: nn.Module, two: nn.Module, images: Tensor) -> tuple[ms.Network, ms.Network, Ordered]:
     labels = torch.arange(len(images)) % 10
     few = TensorDataset(images[:4].clone(), labels[:4])
     data = Ordered(few, TensorDataset(images, labels), TensorDataset(images[:4], labels[:4]))

@@ -22,7 +22,7 @@ from .sums import attempt
 # Products of larger numbers may leave float32.
 _LARGE = 1e15
 _ROUGH = 8  # examples whose mean is taken off: it need not be near, only of the features' size
-_SMALL = 2  # a mean's square, in variances, up to which it is left: it costs about as many times the rounding
+_SMALL = 3  # a mean's square, in variances, up to which it is left: it costs about as many times the rounding
 
 
 def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
@@ -132,9 +132,10 @@ class _Centred:
         known = self._shifts[side]
         if name not in known:
             few = x[:_ROUGH]
-            mean = few.mean(0)
-            small = mean.square().sum() <= _SMALL * (few - mean).square().sum() / len(few)
-            known[name] = None if bool(small) else mean
+            products = few @ few.T
+            mean = products.mean()
+            small = mean <= _SMALL * (products.trace() / len(few) - mean)
+            known[name] = None if bool(small) else few.mean(0)
         return known[name]
 
     def _buffer(self, x: Tensor) -> Tensor:
