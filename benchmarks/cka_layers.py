@@ -167,7 +167,8 @@ def main() -> None:
         one, two = (calibrated(make(seed), images[:BATCH]) for seed in (0, 1))
         for threads in sorted({1, each}):
             torch.set_num_threads(threads)
-            parts.append(compare(f"{title}, {threads} thread{'s' * (threads > 1)}", one, two, images, chosen.rounds))
+            name = f"{title}, {threads} thread{'s' * (threads > 1)}"
+            parts.append(compare(name, one, two, images, chosen.rounds, slow=threads == 1))
         check(title, one, two, images, errors)
     images = torch.randn(BATCH * 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     fresh = [resnet18(seed).eval() for seed in (0, 1)]
@@ -198,7 +199,7 @@ def main() -> None:
     )  # fmt: skip
 
 
-def compare(title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: int) -> str:
+def compare(title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: int, *, slow: bool = False) -> str:
     layers = [name for name, part in one.named_modules() if isinstance(part, nn.Conv2d)]
     first, second, data = networks(one, two, images)
 
@@ -209,7 +210,7 @@ def compare(title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: 
 
     own = in_turns(lambda: ours(first, second, layers, data), data, bare, images, rounds)
     calls: dict[str, Callable[[], Any]] = {"bare": lambda: [bare(part) for part in images.split(BATCH)]}
-    calls |= peers(one, two, layers, images, BATCH, slow=torch.get_num_threads() == 1)
+    calls |= peers(one, two, layers, images, BATCH, slow=slow)
     return (
         f"{title[0].upper()}{title[1:]}, {len(layers)} x {len(layers)} layers, {len(images)} examples, rounds: {rounds}:\n\n"
         + table(head("bare"), ratios(own, "bare") + ratios(side_by_side(calls, rounds), "bare")[1:])

@@ -153,7 +153,7 @@ def test_the_plan_says_what_it_takes_and_refuses_what_does_not_fit(world):
     a, b, _, data = world
     plan = plan_matrix(a, b, data, samples=50)
     assert 0 < plan.sums < plan.size
-    assert "one pass over 50 fit examples" in plan.describe()
+    assert "one pass over 50 examples of the fit split, augmented (random crop" in plan.describe()
     assert plan_matrix(a, b, data, samples=50, dtype=torch.float32).sums < plan.sums
     with pytest.raises(MeasureError, match=r"and a batch of their activations, need .* found 1.0 kB available"):
         plan_matrix(a, b, data, samples=50, available=1000)
@@ -218,6 +218,39 @@ def test_donors_are_left_alone(world):
     ms.matrix(a, b, data, samples=50)
     assert (a.fingerprint(), b.fingerprint()) == before
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_page_takes_only_similarities_of_its_own_layers(world, tmp_path):
+    a, b, _, data = world
+    found = ms.matrix(a, b, data, layers=(["1"], ["3"]), samples=50)
+    options = {"measures": "cka", "shuffles": 0}
+    page = found.report(tmp_path / "page", similarities=ms.similarity(a, b, data, layers=(["1"], ["3"]), **options))
+    assert "solved on 50 examples of the fit split, augmented (random crop after padding by 1)" in page.read_text()
+    with pytest.raises(MeasureError, match="beside a -> b must be of these networks in this order, found b -> a"):
+        found.report(tmp_path / "no", similarities=ms.similarity(b, a, data, layers=(["3"], ["1"]), **options))
+    with pytest.raises(MeasureError, match="of none of the matrix's pairs of layers"):
+        found.report(tmp_path / "no", similarities=ms.similarity(a, b, data, layers=(["2"], ["3"]), **options))
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_family_without_a_pair_takes_no_other_with_it(world):
+    a, b, _, data = world
+    options = {"samples": 50, "layers": (["0"], ["0"])}
+    found = ms.matrix(a, b, data, family=["affine", "orthogonal"], **options)
+    assert {e.family for e in found.entries} == {"affine"}
+    assert any("orthogonal is left out for 1 of 1 pairs" in note for note in found.notes)
+    with pytest.raises(
+        ShapeError, match="None of orthogonal, permutation joins a pair of the layers: orthogonal is left out"
+    ):
+        ms.matrix(a, b, data, family=["orthogonal", "permutation"], **options)
+
+
+def test_fewer_examples_than_channels_are_noted(world):
+    a, b, _, data = world
+    few, enough = (plan_matrix(a, b, data, samples=n, augment=False) for n in (5, 200))
+    assert any(note.startswith("5 fit examples for up to ") for note in few.notes)
+    assert not enough.notes
+    assert few.solved_on == "5 examples of the fit split, not augmented"
 
 
 def test_pictures(world):

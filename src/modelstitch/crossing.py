@@ -15,7 +15,7 @@ from .crossing_keep import Kept, identity_of
 from .crossing_plan import plan_matrix
 from .crossing_sums import collect
 from .device import pick_device
-from .errors import StitchError
+from .errors import MeasureError, StitchError
 from .fit.senders import NetworkSender
 from .fit.sweep import Sweep, derive
 from .measure import Estimate, Outcome, agreement, penalty, perplexities
@@ -61,12 +61,14 @@ class Matrix:
         entries: one for each pair of layers and family.
         top_outcome, bottom_outcome: what the donors themselves do on the same examples.
         notes: what is missing, and why.
+        solved_on: the examples that the maps are solved on, and how these are changed, in words.
     """
 
     def __init__(
         self, bottom: Network, top: Network, entries: Sequence[Entry], top_outcome: Outcome, bottom_outcome: Outcome,
-        notes: Sequence[str] = (),
+        notes: Sequence[str] = (), solved_on: str = "the fit split",
     ) -> None:  # fmt: skip
+        self.solved_on = solved_on
         self.bottom, self.top, self.entries = bottom.name, top.name, list(entries)
         constant = list(dict.fromkeys(e.top_layer for e in entries if e.judged.relative_mse is None))
         unknown = f"The top's own activations at {', '.join(constant)} do not vary: no relative_mse and no r2 there."
@@ -120,21 +122,39 @@ class Matrix:
 
         Args:
             similarities: measures of the same layers, to stand beside the penalty.
+
+        Raises:
+            MeasureError: the similarities are of other networks, or of none of these layers.
         """
         from .report.similarity_page import similarity_page
         from .study.atomic import write_atomic
 
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
+        if similarities is not None:
+            self._check_alike(similarities)
         placed, notes = (similarities.placed, similarities.describe) if similarities else (None, [])
         notes = [
-            f"Stitches: solved on the fit split, measured on {len(self.top_outcome.ids):,} examples of the test split.",
+            f"Stitches: solved on {self.solved_on}; measured on {len(self.top_outcome.ids):,} examples of the test split.",
             *self.notes,
             *notes,
         ]
         text = similarity_page(self.bottom, self.top, placed, self.frame, title=title, command=command, notes=notes)
         write_atomic(target, text.encode())
         return target
+
+    def _check_alike(self, similarities: Similarities) -> None:
+        ends = (similarities.bottom, similarities.top)
+        if ends != (self.bottom, self.top):
+            raise MeasureError(
+                f"The similarities beside {self.bottom} -> {self.top} must be of these networks in this order, found "
+                f"{' -> '.join(ends)}: measure them with similarity(bottom, top, ...)."
+            )
+        mine = {(e.bottom_layer, e.top_layer) for e in self.entries}
+        if not mine & {(r.bottom_layer, r.top_layer) for r in similarities.results}:
+            raise MeasureError(
+                "The similarities are of none of the matrix's pairs of layers: measure them with the same layers."
+            )
 
     def _repr_html_(self) -> str:
         from .report.svg import to_svg
@@ -199,7 +219,8 @@ def matrix(
         sums: a file that keeps the sums as they grow: an interrupted call goes on from there, and one for other families
             needs no pass.
         tell: hears of progress: (what, done, of how many).
-        **fit: fields of the fit options: samples, batch_size, augment.
+        **fit: fields of the fit options: samples; batch_size; augment, whether fit examples are changed by the data's
+            augmentation, once each, as they are by default. Donors trained without it are better stitched without.
 
     Raises:
         StitchError: one sentence that names what was expected, what was found and what to try.
@@ -247,7 +268,7 @@ def matrix(
         for text, seams in plan.seams.items()
         for b, t in seams
     ]
-    return Matrix(bottom, top, entries, top_outcome, bottom_outcome, plan.notes)
+    return Matrix(bottom, top, entries, top_outcome, bottom_outcome, plan.notes, plan.solved_on)
 
 
 def _solve(text: str, moments: Moments, site: Site, where: str) -> Stitcher:

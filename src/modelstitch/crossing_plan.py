@@ -30,6 +30,7 @@ class MatrixPlan:
         groups: the top's layers by their positions.
         sums, batch: bytes of the sums, and of one batch of activations.
         examples: (fit, test) samples that will be read.
+        augmented: how fit examples are changed, in words; "" for not at all.
     """
 
     bottoms: tuple[str, ...]
@@ -41,6 +42,12 @@ class MatrixPlan:
     sums: int
     batch: int
     examples: tuple[int, int]
+    augmented: str = ""
+
+    @property
+    def solved_on(self) -> str:
+        """The examples that the maps are solved on, in words."""
+        return f"{self.examples[0]:,} examples of the fit split, {self.augmented or 'not augmented'}"
 
     @property
     def size(self) -> int:
@@ -52,8 +59,8 @@ class MatrixPlan:
         stitches = sum(map(len, self.seams.values()))
         return " ".join(
             [
-                f"{len(self.bottoms)} x {len(self.tops)} layers, {', '.join(self.seams)}: one pass over {self.examples[0]:,} fit "
-                f"examples, {readable(self.sums)} of memory for the sums and {readable(self.batch)} for a batch; then "
+                f"{len(self.bottoms)} x {len(self.tops)} layers, {', '.join(self.seams)}: one pass over {self.solved_on}, "
+                f"{readable(self.sums)} of memory for the sums and {readable(self.batch)} for a batch; then "
                 f"{stitches} stitches on {self.examples[1]:,} test examples.",
                 *self.notes,
             ]
@@ -94,8 +101,11 @@ def plan_matrix(
         raise StitchError("A matrix needs at least one family, one bottom layer and one top layer.")
     seams, notes = {}, []
     for text in families:
-        seams[text], left_out = _possible(text, bottom, top, bottoms, tops)
+        seams[text], left_out = _possible(text, bottom, top, bottoms, tops, alone=len(families) == 1)
         notes += left_out
+    if not any(seams.values()):
+        raise ShapeError(f"None of {', '.join(families)} joins a pair of the layers: {notes[0]}")
+    seams = {text: pairs for text, pairs in seams.items() if pairs}
     groups = group_by_positions(bottom, top, bottoms, tops)
     whole = all_positions(data, positions)
     fit_examples = min(spec.samples or data.size("fit"), data.size("fit"))
@@ -112,11 +122,18 @@ def plan_matrix(
         "choose fewer layers, sums in float32, or a smaller batch_size", available=available,
     )  # fmt: skip
     examples = (fit_examples, data.size("test"))
-    return MatrixPlan(bottoms, tops, seams, tuple(notes), spec, groups, sums, batch, examples)
+    augmented = f"augmented ({data.augment.recipe})" if spec.augment and data.augment is not None else ""
+    widest = max(bottom.layer(name).channels for name in bottoms)
+    if fit_examples <= widest:
+        notes.append(
+            f"{fit_examples:,} fit examples for up to {widest:,} channels: a map may follow these examples alone where a layer "
+            "has few positions; use more."
+        )
+    return MatrixPlan(bottoms, tops, seams, tuple(notes), spec, groups, sums, batch, examples, augmented)
 
 
 def _possible(
-    text: str, bottom: Network, top: Network, bottoms: Sequence[str], tops: Sequence[str]
+    text: str, bottom: Network, top: Network, bottoms: Sequence[str], tops: Sequence[str], alone: bool
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """The pairs of layers that a family can join, and a note on the others."""
     cls, options = family_of(text)
@@ -135,7 +152,7 @@ def _possible(
                 errors.append(f"{bottom.name}@{b} -> {top.name}@{t}: {error}")
             else:
                 found.append((b, t))
-    if not found:
+    if not found and alone:
         raise ShapeError(f"{text} joins no pair of the layers, the first is {errors[0]}")
     if not errors:
         return found, []

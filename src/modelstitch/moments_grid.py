@@ -33,7 +33,7 @@ class MomentsGrid:
     Attributes:
         bottom_layers, top_layers: {layer: channels}, in the order given.
         n: the rows seen; a resumed pass skips as many.
-        dtype: of the sums. Means are always float64.
+        dtype: of the sums, and of a pair's moments. Means are kept in float64.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ def gram(a: Tensor, b: Tensor | None = None) -> Tensor:
     """
     if torch.get_num_threads() == 1:
         return inner(a.T, None if b is None else b.T)
-    if b is not None or a.device.type != "cpu":
+    if b is not None or a.device.type != "cpu" or (a.requires_grad and torch.is_grad_enabled()):
         return a @ (a if b is None else b).T
     made = a.new_empty(len(a), len(a))
     step = max(_NARROW, -(-len(a) // 4))

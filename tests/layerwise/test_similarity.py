@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -10,9 +13,12 @@ from torch.utils.data import TensorDataset
 import modelstitch as ms
 from modelstitch.errors import MeasureError, NonFiniteError, UnknownLayerError
 from modelstitch.layerwise import plan_similarity
+from modelstitch.layerwise.grams import _Centred
+from modelstitch.layerwise.passes import Rows
 from modelstitch.measures import Measure, linear_cka
 
 N = 210
+Kind, Masked = namedtuple("Kind", "kind"), namedtuple("Masked", "mask")
 
 
 class Net(nn.Module):
@@ -201,6 +207,44 @@ def test_layers_that_never_vary_are_named_and_the_others_measured(measure, level
         ms.similarity(a, b, data, measures=[measure], layers=(["two"], ["one"]), view="flatten", shuffles=0)
 
 
+def test_a_measure_that_is_not_defined_takes_no_other_with_it(world):
+    a, b, data, _, _ = world
+    found = ms.similarity(a, b, data, measures=["cka", "cca"], layers=(["head"], ["two"]), samples=10, shuffles=0)
+    cka, cca = found.results
+    assert (
+        cka.value == ms.similarity(a, b, data, measures="cka", layers=(["head"], ["two"]), samples=10).results[0].value
+    )
+    assert cca.value is None
+    assert "cca_mean_squared" in cca.note
+    assert cca.note in found.describe
+    with pytest.raises(MeasureError, match="cca_mean_squared"):
+        ms.similarity(a, b, data, measures="cca", layers=(["head"], ["two"]), samples=10)
+
+
+@pytest.mark.parametrize("offsets", [(0, 0), (0, 100), (100, 0), (1, 100)])
+def test_a_large_mean_is_taken_off_whenever_it_comes(offsets):
+    taken = _Centred(SimpleNamespace(rows=lambda value, *_, **__: value))
+    batches = [torch.randn(64, 500, generator=torch.Generator().manual_seed(i)) + of for i, of in enumerate(offsets)]
+    for x in batches:
+        given = x.clone()
+        made, wide = taken.gram(x, 0, "layer", None), x.double() - x.double().mean(0)
+        assert torch.equal(x, given)
+        centred = made - made.mean(0) - made.mean(1, keepdim=True) + made.mean()
+        assert float((centred - wide @ wide.T).abs().max()) < 1e-3  # 0.05 where a mean of 100 is left
+
+
+def test_channels_that_are_nearly_equal_are_told_apart():
+    """Means over positions lose the digits in which such channels differ, unless they are taken in float64."""
+    draw = torch.Generator().manual_seed(0)
+    steps = 10 + torch.randn(200, 3, generator=draw)[:, :, None, None] * torch.tensor([1e-3, 1e-2, 1.0])[:, None, None]
+    x = (steps + torch.randn(200, 3, 32, 32, generator=draw)).contiguous(memory_format=torch.channels_last)
+    rows = Rows.rows(
+        SimpleNamespace(view="pool", networks=[SimpleNamespace(layer=lambda _: Kind("map"))]), x, 0, "l", Masked(None)
+    )
+    assert rows.dtype == x.dtype
+    assert float((rows.double() - x.double().mean((2, 3))).abs().max()) < 1e-6
+
+
 MISTAKES = [
     ({"measures": []}, MeasureError, "No measure was chosen"),
     ({"measures": ["ckaa"]}, MeasureError, "There is no measure 'ckaa': expected one of"),
@@ -221,6 +265,15 @@ MISTAKES = [
         MeasureError,
         r"Similarities of one by sums of all layers need .* of memory, found 1\.0 kB available: use view='pool'",
     ),
+    ({"layers": (["one"], None)}, MeasureError, "The layers must be two lists"),
+    ({"shuffles": -1}, MeasureError, "The number of shuffles must be 0 or more, found -1"),
+    (
+        {"bottom": nn.Linear(2, 2)},
+        MeasureError,
+        r"The bottom must be a modelstitch Network, found Linear: make one with",
+    ),
+    ({"top": None}, MeasureError, "The top must be a modelstitch Network, found NoneType"),
+    ({"data": torch.zeros(2)}, MeasureError, "The data must be modelstitch Data, found Tensor: make one with"),
     ({"measures": ["rsa"], "available": 1000}, MeasureError, r"need .* found 1\.0 kB available: use fewer samples"),
 ]
 
@@ -228,9 +281,9 @@ MISTAKES = [
 @pytest.mark.parametrize(("change", "kind", "message"), MISTAKES)
 def test_mistakes(world, change, kind, message):
     a, b, data, _, _ = world
-    options = {"measures": ["cka"], "layers": (["one"], ["one"])} | change
+    options = {"bottom": a, "top": b, "data": data, "measures": ["cka"], "layers": (["one"], ["one"])} | change
     with pytest.raises(kind, match=message):
-        ms.similarity(a, b, data, **options)
+        ms.similarity(**options)
 
 
 def test_pictures_and_pages(world, tmp_path):
@@ -239,7 +292,28 @@ def test_pictures_and_pages(world, tmp_path):
     assert "<svg" in found._repr_html_()
     assert len(found.figure(["cka"]).axes) == 1
     text = found.report(tmp_path / "page.html", command="made by hand").read_text()
+    assert "3 bottom layers by 2 top layers" in text
     assert text.count("<svg") == 1
     assert text.count("<table>") == 3
     assert "made by hand" in text
     assert "null " in text
+
+
+def test_a_page_shows_layers_without_a_value(tmp_path):
+    dead = Net(0)
+    with torch.no_grad():
+        dead.two.weight.zero_()
+    example = torch.zeros(2, 3, 8, 8)
+    a, b = ms.Network(dead, example, "a"), ms.Network(Net(1), example, "b")
+    found = ms.similarity(a, b, make_data(40), measures=["cka"], layers=(["one", "two"], ["one"]), shuffles=0)
+    text = found.report(tmp_path / "page.html").read_text()
+    assert "2 bottom layers by 1 top layers" in text
+    assert "nothing varies" in text
+    assert "–" in text
+
+
+def test_bright_cells_are_layers_more_alike(world):
+    a, b, data, below, above = world
+    found = ms.similarity(a, b, data, measures=["cka", "procrustes"], layers=(below, above))
+    near, far = (axes.collections[0].cmap.name for axes in found.figure().axes)
+    assert (near, far) == ("cividis", "cividis_r")

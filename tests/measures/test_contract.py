@@ -74,6 +74,9 @@ BROKEN = [
     (own(nan_at_offsets, invariant_x=(), invariant_y=()), "at an offset of 1,000, found nan"),
     (own(linear_cka, min_examples=5), "must refuse 4 examples with MeasureError, found the value"),
     (own(fails_without_words), "must say why it refuses"),
+    (own(linear_cka, kind="likeness"), "must be of the kind similarity or distance, found 'likeness'"),
+    (own(linear_cka, invariant_x=("rotation",)), r"by their names \(orthogonal, .*\), found 'rotation'"),
+    ("ckaa", "There is no measure 'ckaa'"),
 ]
 
 

@@ -65,6 +65,18 @@ def test_under_a_callers_autocast_the_type_is_the_donors():
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_networks_in_half_precision_round_as_the_norm_does(dtype):
+    norm = nn.BatchNorm1d(3).eval().to(dtype)
+    norm.running_mean.fill_(300)
+    norm.running_var.fill_(1e-7)
+    module, x = nn.Sequential(nn.Identity(), norm).to(dtype), torch.full((4, 3), 300.0).to(dtype)
+    with torch.no_grad():
+        found = quick(Network(module, x), ["1"], CPU)(x)["1"]
+        assert torch.equal(found, module(x))
+        assert bool(torch.isfinite(found).all())
+
+
 class Strided(nn.Module):
     def __init__(self) -> None:
         super().__init__()

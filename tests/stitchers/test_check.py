@@ -187,6 +187,12 @@ def test_written_families_that_cannot_be_read(text, message):
         family_of(text)
 
 
+@pytest.mark.parametrize("family", [torch.nn.Linear, 3])
+def test_what_is_no_family_is_refused(family):
+    with pytest.raises(ContractError, match=r"A family must be a subclass of modelstitch.stitchers.Stitcher"):
+        check_stitcher(family)
+
+
 def test_written_families():
     assert family_of("low-rank:16")[1] == {"rank": 16}
     assert family_of("affine:1e-3") == (Affine, {"ridge": 1e-3})

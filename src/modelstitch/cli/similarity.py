@@ -84,6 +84,12 @@ def similarity(
 @click.option("--positions", type=click.IntRange(1), help="Fit on at most so many positions of an example.")
 @click.option("--fit-samples", "samples", type=click.IntRange(1), help="Fit examples used; all by default.")
 @click.option(
+    "--augment/--no-augment",
+    default=True,
+    show_default=True,
+    help="Solve on fit examples that the data's augmentation has changed.",
+)
+@click.option(
     "--sums",
     "precision",
     type=click.Choice(["float64", "float32"]),
@@ -95,13 +101,14 @@ def similarity(
 def matrix(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None,
     measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
-    limit: int | None, families: tuple[str, ...], positions: int | None, samples: int | None, precision: str, seed: int,
-    device: str, out: Path,
+    limit: int | None, families: tuple[str, ...], positions: int | None, samples: int | None, augment: bool,
+    precision: str, seed: int, device: str, out: Path,
 ) -> None:  # fmt: skip
     """Stitch every block of BOTTOM to every block of TOP in closed form; penalty beside similarity.
 
     Prints the penalties and writes matrix.csv, similarity.csv and report.html to the --out folder. The sums behind the
-    stitches are kept there: an interrupted command goes on from them, and one for other families needs no pass.
+    stitches are kept there: an interrupted command goes on from them, and one for other families needs no pass. Tables
+    and page are those of the latest command: name all families at once to see them side by side, or use another --out.
     """
     import torch
 
@@ -116,7 +123,7 @@ def matrix(
     lower, upper = common.two(bottom, bottom_weights, top, top_weights, data)
     chosen: Any = {
         "layers": _layers(lower, upper, bottom_layers, top_layers), "family": families or ("affine",), "positions": positions,
-        "dtype": getattr(torch, precision), **common.fit_values(samples=samples),
+        "dtype": getattr(torch, precision), **common.fit_values(samples=samples), "augment": augment,
     }  # fmt: skip
     alike_by: dict[str, Any] = {
         "measures": list(measures or ("cka", "cca")), "layers": chosen["layers"], "view": view, "shuffles": shuffles,
@@ -130,6 +137,7 @@ def matrix(
         "positions": positions,
         "sums": precision,
         "samples": samples,
+        "augment": augment,
         "seed": seed,
     }
     sums = out / f"sums-{cell_hash(what)}.safetensors"  # of its own: another question in the same folder is no mistake

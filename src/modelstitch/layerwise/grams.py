@@ -22,7 +22,8 @@ from .sums import attempt
 # Products of larger numbers may leave float32.
 _LARGE = 1e15
 _ROUGH = 8  # examples whose mean is taken off: it need not be near, only of the features' size
-_SMALL = 3  # a mean's square, in variances, up to which it is left: it costs about as many times the rounding
+_SMALL = 3  # a mean's square, in variances, up to which it is left in Gram matrices of at most
+_WIDE = 32_768  # features; the roundings of wider rows add up
 
 
 def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
@@ -95,18 +96,22 @@ class _Centred:
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self._shifts: tuple[dict[str, Tensor | None], dict[str, Tensor | None]] = ({}, {})
+        self._shifts: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
         self._room: Tensor | None = None
 
     def gram(self, value: Tensor, side: int, name: str, batch: Batch) -> Tensor:
-        """The Gram matrix of a layer for a batch, shape (n, n), float64.
+        """The Gram matrix of a layer for a batch, shape (n, n), float64, less a mean of this or an earlier batch where one is large.
 
         Raises:
             NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         """
         x = self.rows.rows(value, side, name, batch, any_order=True)
-        shift = self._shift(name, x, side)
-        made = gram(x if shift is None else torch.sub(x, shift, out=self._buffer(x))).double()
+        known, made = self._shifts[side], None
+        if name in known or x.shape[1] <= _WIDE:
+            made = self._product(x, known.get(name))
+        if made is None or not _centred_enough(made):
+            known[name] = x.mean(0)
+            made = self._product(x, known[name])
         if not bool(torch.isfinite(made.diagonal().sum())):
             self.rows.refuse(x, side, name, batch)
             wide = x.double()  # finite numbers whose products are not
@@ -114,7 +119,7 @@ class _Centred:
         return made
 
     def chunk(self, value: Tensor, side: int, name: str, batch: Batch) -> Tensor:
-        """The rows of a layer for a batch.
+        """The rows of a layer for a batch, less one mean for all batches, since they meet.
 
         Raises:
             NonFiniteError: as :meth:`gram`.
@@ -124,19 +129,10 @@ class _Centred:
         if not largest < float("inf"):
             self.rows.refuse(x, side, name, batch)
         x = x.double() if largest > _LARGE else x
-        shift = self._shift(name, x, side)
-        return x.clone() if shift is None else x - shift.to(x.dtype)
+        return x - self._shifts[side].setdefault(name, x[:_ROUGH].mean(0)).to(x.dtype)
 
-    def _shift(self, name: str, x: Tensor, side: int) -> Tensor | None:
-        """A layer's mean as its first rows have it; None where what varies is of its size or larger."""
-        known = self._shifts[side]
-        if name not in known:
-            few = x[:_ROUGH]
-            products = few @ few.T
-            mean = products.mean()
-            small = mean <= _SMALL * (products.trace() / len(few) - mean)
-            known[name] = None if bool(small) else few.mean(0)
-        return known[name]
+    def _product(self, x: Tensor, shift: Tensor | None) -> Tensor:
+        return gram(x if shift is None else torch.sub(x, shift, out=self._buffer(x))).double()
 
     def _buffer(self, x: Tensor) -> Tensor:
         """Memory for one layer's rows, kept from layer to layer: fresh memory costs as much as the arithmetic."""
@@ -160,3 +156,9 @@ def _results(
                     null = level([value_of(measure, b, t, k) for k in range(shuffles)])
                 results.append(Likeness(b, t, measure, value, null, note))
     return results
+
+
+def _centred_enough(products: Tensor) -> bool:
+    """Whether the mean of the rows of a Gram matrix is so small beside what varies that it costs no digit that counts."""
+    mean = products.mean()
+    return bool(mean <= _SMALL * (products.diagonal().mean() - mean))

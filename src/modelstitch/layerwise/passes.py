@@ -122,7 +122,10 @@ class Rows:
             return value.flatten(1)
         if mask is not None and padded:
             return masked_mean(value, mask)
-        return value.flatten(2).mean(2) if kind == "map" else value.flatten(1, -2).mean(1)
+        over, axis = (value.flatten(2), 2) if kind == "map" else (value.flatten(1, -2), 1)
+        return over.mean(axis, dtype=torch.float64).to(
+            value.dtype
+        )  # else nearly equal channels lose what tells them apart
 
     def refuse(self, rows: Tensor, side: int, layer: str, batch: Batch) -> None:
         """Raise if a row holds NaN or infinity."""

@@ -114,9 +114,8 @@ def plan_similarity(
     """
     if view not in VIEWS:
         raise MeasureError(f"The view {view!r} is unknown: expected one of {', '.join(VIEWS)}.")
-    wanted = list(dict.fromkeys(find(measure) for measure in measures))
-    if not wanted:
-        raise MeasureError("No measure was chosen: expected one at least.")
+    wanted = chosen_measures(measures)
+    check_ends(bottom, top, data)
     networks = (bottom, top)
     below, above = (
         {name: width(network.layer(name), view) for name in chosen_layers(network, layers, side)}
@@ -139,9 +138,34 @@ def plan_similarity(
     return Plan(tuple(steps), n)
 
 
+def check_ends(bottom: Network, top: Network, data: Data) -> None:
+    """Refuse what is no Network, or no Data."""
+    for side, network in (("bottom", bottom), ("top", top)):
+        if not isinstance(network, Network):
+            raise MeasureError(
+                f"The {side} must be a modelstitch Network, found {type(network).__name__}: make one with "
+                "Network(module, example, name)."
+            )
+    if not isinstance(data, Data):
+        raise MeasureError(
+            f"The data must be modelstitch Data, found {type(data).__name__}: make one with Data(fit, val, test)."
+        )
+
+
+def chosen_measures(measures: str | Measure | Sequence[str | Measure]) -> list[Measure]:
+    """The measures meant, each once; a single one needs no list."""
+    several = [measures] if isinstance(measures, (str, Measure)) else measures
+    wanted = list(dict.fromkeys(find(measure) for measure in several))
+    if not wanted:
+        raise MeasureError("No measure was chosen: expected one at least.")
+    return wanted
+
+
 def chosen_layers(network: Network, layers: tuple[Sequence[str], Sequence[str]] | None, side: int) -> list[str]:
     """The listed names of the layers of one side (0 the bottom, 1 the top)."""
-    if layers is not None and (isinstance(layers, str) or len(layers) != 2 or any(isinstance(s, str) for s in layers)):
+    if layers is not None and (
+        isinstance(layers, str) or len(layers) != 2 or any(s is None or isinstance(s, str) for s in layers)
+    ):
         raise MeasureError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
     wanted = network.blocks if layers is None else list(layers[side])
     if not wanted:

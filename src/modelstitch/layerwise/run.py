@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from ..device import pick_device
 from ..errors import MeasureError
-from ..measures import Measure, find
+from ..measures import Measure
 from ..network import Network, apart
 from ..sources.data import Batch, Data, Split
 from ..sources.token_view import check_text
 from . import grams, kept, sums
 from .passes import Rows, Tell
-from .plan import DEFAULT, chosen_layers, plan_similarity
+from .plan import DEFAULT, check_ends, chosen_layers, chosen_measures, plan_similarity
 from .results import Likeness, Similarities
 
 _WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
@@ -45,7 +45,9 @@ def similarity(
         view: how an example becomes one row: "pool" (mean over positions) or "flatten" (positions and channels).
         split: "val", "fit" or "test"; never augmented.
         samples: at most so many examples, drawn by the seed.
+        batch_size: examples that run through the networks at a time; minibatch CKA takes 128, as it is defined.
         shuffles: pairings of the null level; 0 leaves it out.
+        seed: of the order in which examples come, which says what minibatches are made of, and of the pairings.
         device: "cpu", "cuda" or "auto".
         available: bytes that may be used; by default what is free.
         tell: hears of progress: (what, done, of how many).
@@ -57,20 +59,23 @@ def similarity(
     layout.
 
     Raises:
-        MeasureError: a measure or view is unknown, what is needed does not fit (with its size), or a measure is defined
-            for none of the pairs.
+        MeasureError: a measure or view is unknown, what is needed does not fit (with its size), or none of the measures is
+            defined for any of the pairs; one that is not, among others, is None, and a note says why.
         NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         UnknownLayerError: with the closest names.
         StitchError: two networks have one name, or the device cannot be used.
     """
+    check_ends(bottom, top, data)
     check_text((bottom, top), data)
     bottom, top = apart(bottom, top)
-    wanted = list(dict.fromkeys(find(measure) for measure in measures))
+    wanted = chosen_measures(measures)
     plan = plan_similarity(
         bottom, top, data, measures=wanted, layers=layers, view=view, split=split, samples=samples, shuffles=shuffles,
         available=available,
     )  # fmt: skip
 
+    if shuffles < 0:
+        raise MeasureError(f"The number of shuffles must be 0 or more, found {shuffles}.")
     if shuffles and batch_size < 2:
         raise MeasureError(f"A batch of {batch_size} has nothing to be shuffled with: use 2 or more, or shuffles=0.")
 
@@ -85,10 +90,8 @@ def similarity(
     for step in plan.steps:
         for block in step.blocks:
             results += _WAYS[step.way](rows, block, step, batch_size, shuffles, seed)
-    for measure in wanted:
-        own = [r for r in results if r.measure is measure]
-        if all(r.value is None for r in own):
-            raise MeasureError(own[0].note)
+    if all(r.value is None for r in results):
+        raise MeasureError(results[0].note)
     below, above = (chosen_layers(network, layers, side) for side, network in enumerate((bottom, top)))
     order = {pair: i for i, pair in enumerate((b, t) for b in below for t in above)}
     results.sort(key=lambda r: (wanted.index(r.measure), order[r.bottom_layer, r.top_layer]))

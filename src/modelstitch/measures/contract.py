@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from ..errors import MeasureError, NonFiniteError
 from ..moments import Moments
-from .measure import Invariance, Measure
+from .measure import Invariance, Kind, Measure
 
 
-def check_similarity(measure: Measure, *, seed: int = 0, tolerance: float = 1e-6) -> None:
+def check_similarity(measure: str | Measure, *, seed: int = 0, tolerance: float = 1e-6) -> None:
     """Pass a measure through the contract, on random matrices made from ``seed``.
 
     Symmetry (unless it states a direction), the value with itself, every invariance it states for either
@@ -21,16 +22,26 @@ def check_similarity(measure: Measure, *, seed: int = 0, tolerance: float = 1e-6
     finite value in range at awkward inputs or a named error, and refusals of NaN, infinity, too few rows,
     unpaired rows and activations that never vary.
 
+    Args:
+        measure: a Measure of your own, or the name of one.
+        seed: of the matrices.
+        tolerance: by how much a value may move where it should not.
+
     Raises:
         MeasureError: at the first clause broken; the message says which, what was expected and what was
             found.
     """
+    from .registry import find
+
+    measure = find(measure)
+    _description(measure)
     generator = torch.Generator().manual_seed(seed)
     n = max(60, 4 * measure.min_examples)
     x = _normal(generator, n, 5)
     y = x @ _normal(generator, 5, 7) + 0.5 * _normal(generator, n, 7)
+    _leaves_arguments(measure, x, y)
     _values(measure, x, y, tolerance)
-    _leaves_alone(measure, x, y)
+    _leaves_random_state(measure, x, y)
     for name in measure.invariant_x:
         _same(
             measure,
@@ -51,6 +62,18 @@ def check_similarity(measure: Measure, *, seed: int = 0, tolerance: float = 1e-6
     _refusals(measure, x, y)
 
 
+def _description(measure: Measure) -> None:
+    """Words from the closed lists: a report draws and reads by them."""
+    if measure.kind not in get_args(Kind):
+        raise MeasureError(f"{measure.name} must be of the kind {' or '.join(get_args(Kind))}, found {measure.kind!r}.")
+    known = get_args(Invariance)
+    for name in (*measure.invariant_x, *measure.invariant_y):
+        if name not in known:
+            raise MeasureError(
+                f"{measure.name} must state invariances by their names ({', '.join(known)}), found {name!r}."
+            )
+
+
 def _values(measure: Measure, x: Tensor, y: Tensor, tolerance: float) -> None:
     value = measure(x, y)
     if not isinstance(measure.function(x, y), float):
@@ -65,11 +88,16 @@ def _values(measure: Measure, x: Tensor, y: Tensor, tolerance: float) -> None:
         _same(measure, "the value from moments", value, measure.from_moments(Moments.of(x, y)), tolerance)
 
 
-def _leaves_alone(measure: Measure, x: Tensor, y: Tensor) -> None:
-    before, state = (x.clone(), y.clone()), torch.get_rng_state()
+def _leaves_arguments(measure: Measure, x: Tensor, y: Tensor) -> None:
+    before = x.clone(), y.clone()
     measure(x, y)
     if not (torch.equal(x, before[0]) and torch.equal(y, before[1])):
         raise MeasureError(f"{measure.name} must leave its arguments as they are, found them changed.")
+
+
+def _leaves_random_state(measure: Measure, x: Tensor, y: Tensor) -> None:
+    state = torch.get_rng_state()
+    measure(x, y)
     if not torch.equal(state, torch.get_rng_state()):
         raise MeasureError(f"{measure.name} must leave torch's random state as it is, found it advanced.")
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from ..moments import Moments
 from .checks import Matrix, bounded
 
+Kind: TypeAlias = Literal["similarity", "distance"]
 Invariance: TypeAlias = Literal["orthogonal", "isotropic scaling", "invertible linear", "translation"]
 
 RIGID: tuple[Invariance, ...] = ("orthogonal", "isotropic scaling", "translation")
@@ -28,7 +29,8 @@ class Measure:
         source: the paper.
         low, high: the range.
         self_value: the value of activations with themselves.
-        invariant_x, invariant_y: what may be done to x, or to y, without a change.
+        invariant_x, invariant_y: what may be done to x, or to y, without a change: "orthogonal", "isotropic scaling",
+            "invertible linear", "translation".
         direction: where exchanging the sides changes the value, which way it looks; empty for a symmetric
             measure.
         from_moments: the same number from the sums over examples alone, where that is possible.
@@ -37,7 +39,7 @@ class Measure:
 
     name: str
     function: Callable[[Matrix, Matrix], float]
-    kind: Literal["similarity", "distance"]
+    kind: Kind
     formula: str
     source: str
     low: float = 0.0

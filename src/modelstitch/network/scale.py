@@ -33,7 +33,7 @@ def scale(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, eps: float, out: Tensor | None = None
 ) -> Tensor:  # fmt: skip
     """(x - mean) / sqrt(var + eps) * weight + bias for each channel, shape (n, channels, ...) as ``x`` has it."""
-    if x.dtype != mean.dtype:  # a caller's autocast
+    if x.dtype != mean.dtype or x.dtype not in (torch.float32, torch.float64):  # autocast; the norm itself rounds less
         found: Tensor = _NORM(x, weight, bias, mean, var, 0.0, eps)[0]
         return found
     step = (var + eps).rsqrt_()

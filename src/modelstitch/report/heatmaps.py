@@ -22,6 +22,7 @@ _TITLES = {
     "cka_linear_debiased": "linear CKA (debiased)", "cka_minibatch": "CKA over minibatches",
     "r2_bottom_to_top": "R² bottom → top, in sample", "r2_top_to_bottom": "R² top → bottom, in sample",
 }  # fmt: skip
+_DISTANCES = ("procrustes_distance", "procrustes_angle")
 
 
 def matrix(rows: pl.DataFrame, metric: str) -> tuple[list[str], list[str], np.ndarray[Any, Any]]:
@@ -64,7 +65,7 @@ def matrix_figure(
         for position, metric in enumerate(present):
             corner = (left + position * (side + gap)) / width, foot / height
             axes = fig.add_axes((*corner, side / width, side / height))
-            _heat(axes, matrix(rows, metric)[2], scale_of(unit) if metric == "penalty" else None)
+            _heat(axes, matrix(rows, metric)[2], scale_of(unit) if metric == "penalty" else None, metric in _DISTANCES)
             names, step = labels(tops), -(-len(tops) // 18)
             axes.set_xticks(range(0, len(tops), step), names[::step], rotation=45, ha="right")
             names, step = labels(bottoms), -(-len(bottoms) // 18)
@@ -87,8 +88,8 @@ def unit_of(rows: pl.DataFrame) -> str:
     return str(rows.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
 
 
-def _heat(axes: Any, values: np.ndarray[Any, Any], scale: Scale | None) -> None:
-    """One heat map; ``scale`` is the penalty's, None for a measure."""
+def _heat(axes: Any, values: np.ndarray[Any, Any], scale: Scale | None, distance: bool) -> None:
+    """One heat map; ``scale`` is the penalty's, None for a measure, whose bright cells are the layers more alike."""
     from matplotlib.colors import Normalize, SymLogNorm
 
     known = values[~np.isnan(values)]
@@ -98,7 +99,10 @@ def _heat(axes: Any, values: np.ndarray[Any, Any], scale: Scale | None) -> None:
         norm: Normalize = SymLogNorm(linthresh=scale.linear, linscale=1.1, vmin=-reach, vmax=reach)
         colours = "RdBu_r"
     else:
-        norm, colours = Normalize(min(0.0, float(known.min())), max(1.0, float(known.max()))), "cividis"
+        norm, colours = (
+            Normalize(min(0.0, float(known.min())), max(1.0, float(known.max()))),
+            "cividis_r" if distance else "cividis",
+        )
     drawn = axes.pcolormesh(
         np.arange(values.shape[1] + 1) - 0.5,
         np.arange(values.shape[0] + 1) - 0.5,

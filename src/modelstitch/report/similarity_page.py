@@ -50,8 +50,7 @@ def similarity_page(
 
     parts = [_complete(rows) for rows in (stitched, measured) if rows is not None]
     table = pl.concat(parts) if parts else _complete(pl.DataFrame())
-    table = table.filter(pl.col("value").is_not_null())
-    if table.is_empty():
+    if table["value"].is_null().all():
         raise StudyError(f"There is nothing to show of {bottom} and {top}: expected a measured value, found none.")
     families = table["family"].drop_nulls().unique(maintain_order=True).to_list()
     lead = families[0] if families else None
@@ -187,8 +186,8 @@ def _reading(bottom: str, top: str, families: Sequence[str], measures: Sequence[
         )
     if families and measures:
         found.append(
-            "A scatter whose dots lie on a falling curve says that the measure orders layers as stitching does; a dot high at "
-            "the right is a pair that looks alike and does not work."
+            "A scatter whose dots lie on a falling curve says that the measure orders layers as stitching does (a distance: a "
+            "rising one); a dot high at the right (of a distance: at the left) is a pair that looks alike and does not work."
         )
     return found
 

@@ -43,6 +43,10 @@ def check_stitcher(family: str | type[Stitcher], *, seed: int = 0, tolerance: fl
         from . import family_of
 
         family, options = family_of(family)
+    if not (isinstance(family, type) and issubclass(family, Stitcher)):
+        raise ContractError(
+            f"A family must be a subclass of modelstitch.stitchers.Stitcher, or the name of one, found {family!r}."
+        )
     case = _Case(family, options, seed, tolerance)
     _description(case)
     accepted = [kind for kind in KINDS if case.accepts(kind)]
