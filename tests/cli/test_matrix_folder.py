@@ -1,5 +1,9 @@
 """What `modelstitch matrix` leaves in its folder."""
 
+import html
+import shlex
+import sys
+
 import polars as pl
 from click.testing import CliRunner
 
@@ -45,12 +49,16 @@ def test_measures_that_cannot_be_are_refused_before_the_stitches(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_every_family_says_what_it_is_and_has_its_tables(tmp_path):
+def test_every_family_says_what_it_is_and_has_its_tables(tmp_path, monkeypatch):
     arguments = ["matrix", *["zoo:small-resnet?width=4&blocks=2"] * 2, "--limit", "100", "--measure", "cka"]
     layers = [f"--{side}-layer={name}" for side in ("bottom", "top") for name in ("block1", "pool")]
     families = ["--family", "affine", "--family", "low-rank:2"]
-    done = CliRunner().invoke(cli, [*arguments, *layers, *families, "--out", str(tmp_path)], catch_exceptions=False)
+    arguments += [*layers, *families, "--no-augment", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["modelstitch", *arguments])
+    done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
+    assert shlex.join(["modelstitch", *arguments]) in html.unescape((tmp_path / "report.html").read_text())
+    assert "examples of the fit split, not augmented" in (tmp_path / "report.html").read_text()
     page = (tmp_path / "report.html").read_text()
     for words in ("ridge regression on moments", "reduced-rank regression", "low-rank:2: r2", "low-rank:2: penalty"):
         assert words in page, words

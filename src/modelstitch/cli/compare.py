@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ def compare(
             second=_second(second, data), both=not one_way, out=out, device=device, tell=tell, **common.fit_values(**fit),
         )  # fmt: skip
     common.penalty_tables(result.records)
-    command = " ".join(["modelstitch", *sys.argv[1:]])
+    command = shlex.join(["modelstitch", *sys.argv[1:]])
     path = result.report(out / "report.html", title=f"{lower.name} and {upper.name}", command=command)
     click.echo(f"The report is {path}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,7 @@ def similarity(
         _print(frame.filter(measure=name), lower.name, upper.name, f"{name} (null level)" if shuffles else name)
     out.mkdir(parents=True, exist_ok=True)
     frame.write_csv(out / "similarity.csv")
-    page = found.report(out / "report.html", command=" ".join(["modelstitch", *sys.argv[1:]]))
+    page = found.report(out / "report.html", command=shlex.join(["modelstitch", *sys.argv[1:]]))
     click.echo(f"All values, with their null levels, are in {out / 'similarity.csv'}; the report is {page}.")
 
 
@@ -79,7 +80,7 @@ def similarity(
     "--family",
     "families",
     multiple=True,
-    help="identity, permutation, orthogonal, scaled-orthogonal, low-rank:RANK, affine; affine by default. May be repeated.",
+    help="identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, low-rank:RANK, affine; affine by default. May be repeated.",
 )
 @click.option("--positions", type=click.IntRange(1), help="Fit on at most so many positions of an example.")
 @click.option("--fit-samples", "samples", type=click.IntRange(1), help="Fit examples used; all by default.")
@@ -154,7 +155,7 @@ def matrix(
         _print(penalties.filter(family=family), lower.name, upper.name, f"penalty of {family}, {unit}", digits=1)
     out.mkdir(parents=True, exist_ok=True)
     found.frame.write_csv(out / "matrix.csv")
-    command = " ".join(["modelstitch", *sys.argv[1:]])
+    command = shlex.join(["modelstitch", *sys.argv[1:]])
     tables = [out / "matrix.csv"]
     if alike is not None:
         tables.append(out / "similarity.csv")
