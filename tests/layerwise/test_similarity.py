@@ -258,12 +258,12 @@ MISTAKES = [
     (
         {"measures": ["cka_linear_debiased"], "view": "flatten", "available": 1000},
         MeasureError,
-        r"Similarities of one by blocks of the Gram matrices .* need .* of memory, found 1\.0 kB available: use cka_min",
+        r"Similarities of 'one' by blocks of the Gram matrices .* need .* of memory, found 1\.0 kB available: use cka_min",
     ),
     (
         {"measures": ["cca"], "available": 1000},
         MeasureError,
-        r"Similarities of one by sums of all layers need .* of memory, found 1\.0 kB available: use view='pool'",
+        r"Similarities of 'one' by sums of all layers need .* of memory, found 1\.0 kB available: use view='pool'",
     ),
     ({"layers": (["one"], None)}, MeasureError, "The layers must be two lists"),
     ({"shuffles": -1}, MeasureError, "The number of shuffles must be 0 or more, found -1"),

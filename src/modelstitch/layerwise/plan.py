@@ -220,6 +220,12 @@ class _Sizes:
         return self.number * _total(widths) * (held + CHUNK + 1) + 8 * 6 * CHUNK**2 * layers + vectors
 
 
+def _widest(widths: Widths) -> Widths:
+    """The widest layer of either side."""
+    bottom, top = ({name: side[name]} for side in widths for name in [max(side, key=side.__getitem__)])
+    return bottom, top
+
+
 def _total(widths: Widths) -> int:
     return sum(sum(side.values()) for side in widths)
 
@@ -236,7 +242,10 @@ def _way(measure: Measure, wanted: Sequence[Measure], widths: Widths, sizes: _Si
         return "sums"
     if known and measure.name == BIASED:  # from whole n x n matrices where they are small, else from blocks of them
         return "rows" if sizes.rows(widths, kernels=True) <= min(sizes.gram(widths), free or math.inf) else "gram"
-    return "sums" if measure.from_moments and free is not None and rows > free else "rows"
+    if not measure.from_moments or free is None or rows <= free:
+        return "rows"
+    pair = _widest(widths)  # layers may be taken in blocks, down to single ones
+    return "sums" if sizes.sums(pair) <= sizes.rows(pair) else "rows"
 
 
 def _step(way: str, measures: Sequence[Measure], widths: Widths, sizes: _Sizes, free: int | None) -> Step:
@@ -273,7 +282,7 @@ def _split(widths: Widths, cost: Callable[[Widths], int], free: int | None, way:
     if free is None or size <= free:
         return [widths]
     if len(bottoms) == len(tops) == 1:
-        names = " and ".join(dict.fromkeys([*bottoms, *tops]))
+        names = " and ".join(dict.fromkeys(map(repr, [*bottoms, *tops])))
         require(size, f"Similarities of {names} by {_IN_WORDS[way]}", _WAY_OUT[way], available=free)
     turn = len(tops) == 1 or (len(bottoms) > 1 and sum(bottoms.values()) >= sum(tops.values()))
     long = list((bottoms if turn else tops).items())

@@ -41,7 +41,8 @@ def similarity(
         bottom, top: the networks; neither is changed.
         data: where the examples come from; both networks see the same ones, each through its own view.
         measures: names, aliases or Measures; see docs/measures.md.
-        layers: (bottom's, top's); the block cuts of both by default. Any layer may be named, exact cut or not.
+        layers: (bottom's, top's); the block cuts of both by default. Any layer may be named, exact cut or not; results carry
+            the name under which the network lists it, where several stand for one value.
         view: how an example becomes one row: "pool" (mean over positions) or "flatten" (positions and channels).
         split: "val", "fit" or "test"; never augmented.
         samples: at most so many examples, drawn by the seed.
