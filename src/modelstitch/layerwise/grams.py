@@ -22,8 +22,10 @@ from .sums import attempt
 # Products of larger numbers may leave float32.
 _LARGE = 1e15
 _ROUGH = 8  # examples whose mean is taken off: it need not be near, only of the features' size
-_SMALL = 3  # a mean's square, in variances, up to which it is left in Gram matrices of at most
-_WIDE = 32_768  # features; the roundings of wider rows add up
+# A mean whose square is at most so many variances is left in the Gram matrices of rows that are not wider than this: the
+# roundings of wider ones add up.
+_SMALL = 3
+_WIDE = 32_768
 
 
 def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:

@@ -123,9 +123,8 @@ class Rows:
         if mask is not None and padded:
             return masked_mean(value, mask)
         over, axis = (value.flatten(2), 2) if kind == "map" else (value.flatten(1, -2), 1)
-        return over.mean(axis, dtype=torch.float64).to(
-            value.dtype
-        )  # else nearly equal channels lose what tells them apart
+        mean = over.mean(axis, dtype=torch.float64)  # else nearly equal channels lose what tells them apart
+        return mean.to(value.dtype)
 
     def refuse(self, rows: Tensor, side: int, layer: str, batch: Batch) -> None:
         """Raise if a row holds NaN or infinity."""
