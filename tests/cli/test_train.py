@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from click.testing import CliRunner
 
@@ -14,3 +16,11 @@ def test_a_network_at_chance_is_told(tmp_path, steps, learned):
     result = CliRunner().invoke(cli, args, catch_exceptions=False)
     assert ("It is hardly better than chance: it has not learned" in result.output) is not learned
     assert "validation error" in result.output
+
+
+def test_the_precision_is_part_of_what_a_donor_is(tmp_path):
+    args = ["train", "small-resnet?width=8", "--steps", "2", "--limit", "64", "--out", str(tmp_path)]
+    for precision in ("float32", "bfloat16"):
+        CliRunner().invoke(cli, [*args, "--precision", precision], catch_exceptions=False)
+    cards = [json.loads(path.read_text()) for path in tmp_path.glob("*/card.json")]
+    assert {card["identity"]["recipe"]["precision"] for card in cards} == {"float32", "bfloat16"}

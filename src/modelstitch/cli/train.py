@@ -17,11 +17,18 @@ from . import common
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of the one-cycle schedule.")
 @click.option("--fit-samples", type=click.IntRange(1), help="Train on the first so many samples.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of the forward passes; bfloat16 is quicker where the processor has instructions for it.",
+)
 @click.option("--labels", default="true", show_default=True, help="true, object-animal, or random-P (percent).")
 @common.shared(out="runs/donors")
 def train(
     net: str, data_name: str, steps: int | None, learning_rate: float | None, fit_samples: int | None,
-    limit: int | None, labels: str, seed: int, device: str, out: Path,
+    limit: int | None, precision: str, labels: str, seed: int, device: str, out: Path,
 ) -> None:  # fmt: skip
     """Train a network of the zoo, for example preact-resnet18?width=16, and keep it in a folder under --out."""
     from ..chance import chance_error, hardly_better
@@ -32,7 +39,7 @@ def train(
 
     data = load_data(data_name, limit=limit)
     base = short_recipe(net, digits=data_name == "digits")
-    changes = {"steps": steps, "lr": learning_rate, "n_fit": fit_samples}
+    changes = {"steps": steps, "lr": learning_rate, "n_fit": fit_samples, "precision": precision}
     recipe = dataclasses.replace(base, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
     spec = DonorSpec(net, recipe, seed=seed, labels=labels)
     with common.progress() as tell:
