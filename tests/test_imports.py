@@ -21,6 +21,7 @@ RANKS = [
         "device",
         "products",
         "recorded",
+        "own_code",
     },
     {"network"},
     {"sources"},

@@ -17,6 +17,7 @@ from .notation import Seam, parse
 from .sources.data import Data
 from .sources.token_view import check_text
 from .stitched import Stitched
+from .stitchers import own_codes
 from .study.canonical import Record
 from .study.plan import OFFERED, Axes, default_controls, plan
 from .study.run import budget, check_controls, data_config, describe_donor, run
@@ -84,7 +85,9 @@ def stitch(
     named = {n.name: n for n in (below, above)}
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
     (named_objective,), losses = _objectives([objective])
-    axes = Axes((where,), (family,), (named_objective,), (), (seed,), spec, normalisation)
+    axes = Axes(
+        (where,), (family,), (named_objective,), (), (seed,), spec, normalisation, codes=own_codes([family])
+    )  # fmt: skip
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data, second))
     with watching(tensorboard) as watch:
         bench = Bench(named, data, spec, pick_device(device), budget(memory), watch, second, losses)
@@ -179,10 +182,11 @@ def compare_many(
     others = dict(other_seeds or {})
     samples = _numbers(fit)
     objectives, losses = _objectives(objective)
+    families = _several(family)
     axes = Axes(
         layers if isinstance(layers, str) else tuple(layers),
-        _several(family), objectives, tuple(controls), tuple(seeds), fit_spec(fit), normalisation, samples,
-        tuple((top, describe_donor(network)) for top, network in others.items()),
+        families, objectives, tuple(controls), tuple(seeds), fit_spec(fit), normalisation, samples,
+        tuple((top, describe_donor(network)) for top, network in others.items()), own_codes(families),
     )  # fmt: skip
     networks = [*networks, *(n for n in others.values() if n not in networks)]
     spec = {
@@ -308,4 +312,4 @@ def _objectives(value: Goal | Sequence[Goal]) -> tuple[tuple[str, ...], dict[str
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+    return (value,) if isinstance(value, str | type) else tuple(value)  # a class is refused where it is read

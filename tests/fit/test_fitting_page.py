@@ -7,6 +7,7 @@ import torch
 
 from modelstitch.api import OFFERED
 from modelstitch.fit.normalisation import POLICIES
+from modelstitch.stitchers import FAMILIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "fitting.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -19,6 +20,8 @@ def test_the_code_runs_from_top_to_bottom(pair, digits, tmp_path, monkeypatch):
     assert len(BLOCKS) >= 7
     for block in BLOCKS:
         exec(compile(block, str(PAGE), "exec"), names)
+    FAMILIES.pop("gains")
+    assert {entry.family for entry in names["grid"].entries} == {"gains", "affine"}
     x = names["x"]
     assert (tmp_path / "runs/fitting/report.html").is_file()
     assert torch.allclose(names["folded"](x), names["one"](x), atol=1e-4)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import StitchError
+from ..own_code import digest
 from .affine import Affine
 from .base import Site, Stitcher, mapped
 from .check import check_stitcher
@@ -19,7 +21,7 @@ from .orthogonal import Orthogonal, Permutation, ScaledOrthogonal, ScaledPermuta
 
 __all__ = [
     "FAMILIES", "Adapter", "Affine", "Site", "Stitcher", "adapter_between", "check_stitcher", "family_of", "mapped", "masked_mean",
-    "masks", "rows",
+    "masks", "own_codes", "rows",
 ]  # fmt: skip
 
 _WHOLE = re.compile(r"[0-9]{1,9}")
@@ -34,15 +36,26 @@ FAMILIES: dict[str, type[Stitcher]] = {
 }  # fmt: skip
 
 
+_BUILT_IN = frozenset(FAMILIES.values())
+
+
 def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
     """The class and options of a written family: ``"affine"``, ``"affine:0.01"``, ``"low-rank:16"``, ``"conv:3"``.
 
     Raises:
         StitchError: if the family is unknown, or the number after the colon is none.
     """
+    if not isinstance(text, str):
+        raise StitchError(
+            f"The family {text!r} is no name: expected one such as 'affine'; enter a class of your own first: "
+            "ms.FAMILIES[cls.family] = cls."
+        )
     name, _, option = text.partition(":")
     if name not in FAMILIES:
-        raise StitchError(f"The family {name!r} is unknown: expected one of {', '.join(FAMILIES)}.")
+        raise StitchError(
+            f"The family {name!r} is unknown: expected one of {', '.join(FAMILIES)}; a family of your own is entered by "
+            f"ms.FAMILIES[{name!r}] = its class."
+        )
     cls = FAMILIES[name]
     if not option:
         return cls, {}
@@ -52,3 +65,13 @@ def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
         what = f"{kind} ({cls.option})" if cls.option else "nothing"
         raise StitchError(f"The family {text!r} cannot be read: expected {what} after the colon, found {option!r}.")
     return cls, {cls.option: cls.option_is(option)}
+
+
+def own_codes(families: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """(written family, hash of its code) of those that a user has entered; the package's own are not among them.
+
+    Raises:
+        StitchError: as :func:`family_of`.
+    """
+    classes = {text: family_of(text)[0] for text in families}
+    return tuple((text, digest(cls)) for text, cls in classes.items() if cls not in _BUILT_IN)

@@ -107,6 +107,7 @@ class Axes:
     normalisation: str = "frozen"
     samples: tuple[int, ...] = ()  # fit examples, a curve; none: what the fit options say
     others: tuple[tuple[str, Donor], ...] = ()  # (top, another seed of it), for the control "other-seed"
+    codes: tuple[tuple[str, str], ...] = ()  # (family, hash of its code), of a user's own
 
     def curve(self, most: int) -> list[Axes]:
         """One set of axes for each number of fit examples; asked-for numbers above ``most`` are one and the same."""
@@ -209,7 +210,7 @@ def _cell(
     data: dict[str, Any],
     normalisation: str | None = None,
 ) -> Cell:
-    noise = control in NOISY
+    noise, codes = control in NOISY, dict(axes.codes)
     if (
         top.budget is not None and axes.fit.budget == "top"
     ):  # the stitcher sees what the top was trained on, and no more
@@ -228,6 +229,7 @@ def _cell(
             **({"view": top.view} if top.view else {}),
         },
         "family": family,
+        **({"family_code": codes[family]} if family in codes else {}),
         "objective": objective,
         "init": axes.fit.init if objective != "match" else "closed",
         "control": control,

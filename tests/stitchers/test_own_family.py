@@ -1,0 +1,64 @@
+"""A family of a user's own: entered by name, told from others by its code."""
+
+import pytest
+import torch
+
+from modelstitch.api import Comparison, compare, stitch
+from modelstitch.errors import StitchError
+from modelstitch.stitched import Stitched
+from modelstitch.stitchers import FAMILIES, Affine, own_codes
+
+QUICK = {"steps": 2, "eval_every": 2, "device": "cpu"}
+
+
+def shrunk(factor):
+    class Shrunk(Affine):
+        family = "shrunk"
+
+        def forward(self, x):
+            return factor * super().forward(x)
+
+    return Shrunk
+
+
+@pytest.fixture
+def entered():
+    yield lambda cls: FAMILIES.__setitem__(cls.family, cls)
+    FAMILIES.pop("shrunk", None)
+
+
+def test_the_packages_own_families_have_no_code_of_a_user():
+    assert own_codes(["affine", "low-rank:3", "norm-affine-norm"]) == ()
+
+
+def test_a_changed_family_is_another_cell(pair, digits, tmp_path, entered):
+    def cells(factor) -> Comparison:
+        entered(shrunk(factor))
+        return compare(*pair, digits, layers=["block2"], family="shrunk:0.01", objective="match", controls=(), both=False,
+                       out=tmp_path / "c", **QUICK)  # fmt: skip
+
+    (one,), (same,), (other,) = (cells(factor).records for factor in (1.0, 1.0, 0.5))
+    assert one["cell"] == same["cell"] != other["cell"]
+    assert one["config"]["family"] == other["config"]["family"] == "shrunk:0.01"
+    assert one["config"]["family_code"] != other["config"]["family_code"]
+
+
+def test_a_stitch_of_it_is_saved_and_loaded(pair, digits, tmp_path, entered):
+    entered(shrunk(0.9))
+    s = stitch(*pair, "block2", digits, family="shrunk", **QUICK)
+    s.save(tmp_path / "s")
+    x = next(digits.batches("val", 4)).inputs
+    with torch.no_grad():
+        assert torch.equal(Stitched.load(tmp_path / "s", *pair)(x), s(x))
+    FAMILIES.pop("shrunk")
+    with pytest.raises(StitchError, match=r"'shrunk' is unknown: .* ms\.FAMILIES\['shrunk'\] = its class"):
+        Stitched.load(tmp_path / "s", *pair)
+
+
+@pytest.mark.parametrize("call", [stitch, compare])
+def test_a_class_in_place_of_a_name_is_refused(pair, digits, call):
+    where = ("block2",) if call is stitch else ()
+    with pytest.raises(
+        StitchError, match=r"is no name: expected one such as 'affine'; enter a class of your own first"
+    ):
+        call(*pair, *where, digits, family=shrunk(1.0), **QUICK)
