@@ -14,7 +14,8 @@ paper       each seam alone: norm-affine-norm from random, Adam 1e-3, cosine ove
 paper+      the same schedule from our closed form (a plain affine map).
 
 The recipe's steps to the crossing are counted at --seams, on kept bottom activations (the count is the same); its
-seconds are that count times the measured seconds of a whole step, bottom included. Other seams take the median count.
+seconds are that count times the measured seconds of a whole step, bottom included. Another seam takes the count of the
+nearest one measured.
 """
 
 from __future__ import annotations

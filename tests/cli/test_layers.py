@@ -104,3 +104,10 @@ def test_the_same_list_with_and_without_memory() -> None:
     real, meta = load("timm:test_resnet", size=64), load("timm:test_resnet", size=64, meta=True)
     assert real.layers == meta.layers
     assert real.blocks == meta.blocks
+
+
+def test_a_donor_is_listed_in_silence(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    CliRunner().invoke(cli, ["train", "small-resnet", "--steps", "1", "--limit", "64", "--out", str(tmp_path)])
+    (folder,) = tmp_path.iterdir()
+    assert "exact cuts" in run(str(folder))
+    assert not [str(w.message) for w in recwarn if "meta parameter" in str(w.message)]

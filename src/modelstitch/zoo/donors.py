@@ -10,6 +10,7 @@ import platform
 import shutil
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,7 +124,9 @@ def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:
     if step is not None and not weights.exists():
         raise SourceError(f"The donor {folder.name} has no checkpoint of step {step}: found {card.get('checkpoints')}.")
     try:
-        module.load_state_dict(load_file(weights))
+        with warnings.catch_warnings():  # a skeleton on the meta device stays one, with names and shapes checked
+            warnings.filterwarnings("ignore", "for .* copying from a non-meta parameter", UserWarning)
+            module.load_state_dict(load_file(weights))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise SourceError(
             f"The weights of {folder} cannot be used ({str(error).splitlines()[0]}): delete the folder."
