@@ -9,7 +9,7 @@ stretch them, on a GPU (--device cuda) seconds of the clock, its work waited for
 converged   the validation error at which long runs settle, the lower of two starts: ours from the closed form, and
             norm-affine-norm from random, each with four times our default steps; the mean over the last quarter, since the
             lowest of many looks would be chance.
-ours        the shared sweep with the defaults: moments, closed form, whitened Adam.
+ours        the shared sweep with the defaults: moments, closed form, whitened Adam; once more for each --chosen.
 paper       each seam alone: norm-affine-norm from random, Adam 1e-3, cosine over 120,000 steps, batch 128.
 paper+      the same schedule from our closed form (a plain affine map).
 
@@ -63,7 +63,17 @@ def main() -> None:
         start: bench.piece(f"long-{start}", lambda start=start: bench.ours(4 * FitSpec().steps, start))
         for start in ("closed", "random")
     }
-    ours = [bench.piece(f"ours-{i}", lambda: bench.ours(FitSpec().steps, "closed")) for i in range(options.repeats)]
+    # The first run of each looks often, to see the crossing; the others are there for their seconds.
+    runs = [
+        [
+            bench.piece(
+                f"{name}-{i}",
+                lambda i=i, fit=fit: bench.ours(FitSpec().steps, "closed", LOOK if i == 0 else FitSpec().steps, **fit),
+            )
+            for i in range(options.repeats)
+        ]
+        for name, fit in [("ours", {}), *((f"chosen{j}", fit) for j, fit in enumerate(options.chosen))]
+    ]
     goal = {seam: min(settled(run["history"][seam]) for run in long.values()) + MARGIN for seam in bench.seams}
     steps = {seam: bench.piece(f"step-{seam}", lambda seam=seam: bench.step_seconds(seam)) for seam in bench.seams}
     recipe = {
@@ -74,7 +84,7 @@ def main() -> None:
         for kind in ("paper", "paper+")
     }
     counted = bench.piece("operations", bench.operations)
-    text = page(bench, options, long, ours, goal, steps, recipe, counted)
+    text = page(bench, options, long, runs[0], runs[1:], goal, steps, recipe, counted)
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")
@@ -111,10 +121,10 @@ class Bench:
             print(f"{name}: measured in {time.monotonic() - started:.0f} s", flush=True)
         return json.loads(path.read_text())
 
-    def ours(self, steps: int, start: str) -> dict[str, Any]:
+    def ours(self, steps: int, start: str, look: int = 40, **fit: Any) -> dict[str, Any]:
         """One shared sweep: validation error by step for every seam, and the seconds of its parts."""
         family = "affine" if start == "closed" else "norm-affine-norm"
-        spec = FitSpec(steps=steps, eval_every=LOOK if steps == FitSpec().steps else 40, patience=10**6, augment=False)
+        spec = FitSpec(steps=steps, eval_every=look, patience=10**6, augment=False, **fit)
         sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, self.device)
         streams = [self.stream(sweep, seam, family, "closed" if start == "closed" else "random") for seam in self.seams]
         begun = self.clock()
@@ -288,6 +298,12 @@ def in_memory(data: Any, split: Any, limit: int) -> Images:
     return Images(torch.cat([b.inputs for b in batches]), torch.cat([b.labels for b in batches]))
 
 
+def fit_options(text: str) -> dict[str, Any]:
+    """``name=value,name=value`` as FitSpec takes them."""
+    pairs = dict(part.split("=") for part in text.split(","))
+    return {name: value if name == "precision" else json.loads(value) for name, value in pairs.items()}
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bottom", type=Path, required=True)
@@ -299,6 +315,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seams", default="block4,block6")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--chosen", type=fit_options, action="append", default=[],
+        help="fit options of one more sweep: learning_rate=0.0025,precision=bfloat16; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--write", type=Path)
     return parser.parse_args()
 

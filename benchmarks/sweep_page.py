@@ -43,7 +43,7 @@ def within(error: float, seen: float, n: int) -> bool:
 
 
 def page(
-    bench: Any, options: argparse.Namespace, long: dict[str, Any], ours: list[Any], goal: dict[str, float],
+    bench: Any, options: argparse.Namespace, long: dict[str, Any], ours: list[Any], chosen: list[list[Any]], goal: dict[str, float],
     steps: dict[str, Any], recipe: dict[str, Any], counted_step: dict[str, float],
 ) -> str:  # fmt: skip
     """The result in Markdown, every figure computed here from the pieces."""
@@ -60,6 +60,9 @@ def page(
         totals[kind] = sum(
             known[nearest(s, known, bench.seams)] * whole[s] for s in bench.seams if crossed[s] is not None
         )
+    others = [
+        quicker(runs, goal, (totals["paper"], totals["paper+"]), fit) for runs, fit in zip(chosen, options.chosen)
+    ]
     totals["paper+"] += statistics.median(run["moments"] + run["solve"] for run in ours)
     full = SCHEDULE * sum(whole.values())
     shared = first["steps"] / first["of"]
@@ -103,6 +106,7 @@ def page(
         f"(Wilson, not paired) at {agreeing} of {len(bench.seams)} seams.",
         f"- The paper's recipe to the crossing, each of these {len(reached)} seams alone (a seam that does not cross counts its {CAP} steps): {totals['paper']:.0f} s, **{totals['paper'] / seconds:.0f} times** ours; "
         f"its full schedule of {SCHEDULE:,} steps: {full:.0f} s, **{full / seconds:,.0f} times** ours.",
+        *others,
         f"- Were each of our streams closed at its own crossing, as the recipe's are: about {own:.0f} s (counted from the seconds of the "
         f"tails), which makes it {totals['paper'] / own:.0f} times.",
         f"- The recipe from our closed form: {totals['paper+']:.0f} s, **{totals['paper+'] / seconds:.1f} times** ours.",
@@ -118,6 +122,7 @@ def page(
         "```bash",
         f"python benchmarks/sweep.py --bottom BOTTOM --top TOP --data parquet:DIR --work DIR --samples {options.samples} "
         f"--val {options.val} --seams {options.seams} --repeats {options.repeats}"
+        + "".join(f" --chosen {given(fit)}" for fit in options.chosen)
         + (f" --device {options.device}" if options.device != "cpu" else ""),
         "```",
         "",
@@ -131,21 +136,41 @@ def page(
     return "\n".join(lines)
 
 
+def quicker(runs: list[Any], goal: dict[str, float], recipe: tuple[float, float], fit: dict[str, Any]) -> str:
+    """The same sweep with chosen fit options; ``recipe``: its seconds to the crossing, from random and from our start."""
+    history = runs[0]["history"]
+    crossed = {seam: crossing(history[seam], goal[seam]) for seam in goal}
+    last = max(step for step in crossed.values() if step is not None)
+    start = statistics.median(run["moments"] + run["solve"] for run in runs)
+    seconds = statistics.median(run["moments"] + run["solve"] + last / run["of"] * run["steps"] for run in runs)
+    end = max(min(e for _, e in history[seam]) - (goal[seam] - MARGIN) for seam in goal)
+    steps = ", ".join(f"{seam} {word(step)}" for seam, step in crossed.items())
+    return (
+        f"- Ours with {given(fit)}: {seconds:.1f} s (moments {runs[0]['moments']:.1f}, {last} steps; median of {len(runs)}). "
+        f"The recipe to the crossing takes **{recipe[0] / seconds:.0f} times** as long, from our closed form "
+        f"**{(recipe[1] + start) / seconds:.1f} times**. Steps to cross: {steps}. The best errors of {runs[0]['of']} steps lie at "
+        f"most {end:+.2f} points from converged."
+    )
+
+
+def given(fit: dict[str, Any]) -> str:
+    return ",".join(f"{name}={value}" for name, value in fit.items())
+
+
 def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return (
             f"Seconds of the clock on one {torch.cuda.get_device_name(device)} (ours replays recorded steps there, the recipe "
             "is plain PyTorch)"
         )
-    return f"Processor seconds of one thread, {platform.machine()}"
+    tiles = " with AMX" if torch.cpu._is_amx_tile_supported() else ""
+    return f"Processor seconds of one thread, {platform.machine()}{tiles}"
 
 
 def described(folder: Path) -> str:
     card = load_donor(folder).card
     made = card["identity"]
-    return (
-        f"{made['net']} (seed {made['seed']}, {made['recipe']['steps']} steps, test error {card['test_error']:.1f} %)"
-    )
+    return f"{made['net']} (seed {made['seed']}, {made['recipe']['steps']} steps in {made['recipe']['precision']}, test error {card['test_error']:.1f} %)"
 
 
 def days(work: Path) -> str:
