@@ -26,8 +26,8 @@ class Windows(nn.Module):
 
 def test_what_reads_strides_keeps_its_layout():
     module, x = Windows().eval(), torch.randn(3, 3, 8, 8)
-    with torch.no_grad():
-        assert torch.equal(quick(Network(module, x), ["head"], CPU)(x)["head"], module(x))
+    with torch.no_grad():  # a convolution may round its last digit otherwise on another processor
+        torch.testing.assert_close(quick(Network(module, x), ["head"], CPU)(x)["head"], module(x), rtol=1e-5, atol=1e-6)
 
 
 def test_images_are_convolved_channels_last():
