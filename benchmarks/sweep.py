@@ -9,7 +9,8 @@ stretch them, on a GPU (--device cuda) seconds of the clock, its work waited for
 converged   the validation error at which long runs settle, the lower of two starts: ours from the closed form, and
             norm-affine-norm from random, each with four times our default steps; the mean over the last quarter, since the
             lowest of many looks would be chance.
-ours        the shared sweep with the defaults: moments, closed form, whitened Adam; once more for each --chosen.
+ours        the shared sweep with the defaults: moments, closed form, whitened Adam; once more for each --chosen; and
+            all of these with each stream closed where it crosses, as the recipe is stopped there.
 paper       each seam alone: norm-affine-norm from random, Adam 1e-3, cosine over 120,000 steps, batch 128.
 paper+      the same schedule from our closed form (a plain affine map).
 
@@ -63,18 +64,22 @@ def main() -> None:
         start: bench.piece(f"long-{start}", lambda start=start: bench.ours(4 * FitSpec().steps, start))
         for start in ("closed", "random")
     }
+    goal = {seam: min(settled(run["history"][seam]) for run in long.values()) + MARGIN for seam in bench.seams}
+    most, repeats = FitSpec().steps, range(options.repeats)
+    fits: dict[str, dict[str, Any]] = {"ours": {}, **{f"chosen{j}": fit for j, fit in enumerate(options.chosen)}}
     # The first run of each looks often, to see the crossing; the others are there for their seconds.
     runs = [
         [
-            bench.piece(
-                f"{name}-{i}",
-                lambda i=i, fit=fit: bench.ours(FitSpec().steps, "closed", LOOK if i == 0 else FitSpec().steps, **fit),
-            )
-            for i in range(options.repeats)
+            bench.piece(f"{name}-{i}", lambda i=i, f=fit: bench.ours(most, "closed", LOOK if i == 0 else most, **f))
+            for i in repeats
         ]
-        for name, fit in [("ours", {}), *((f"chosen{j}", fit) for j, fit in enumerate(options.chosen))]
+        for name, fit in fits.items()
     ]
-    goal = {seam: min(settled(run["history"][seam]) for run in long.values()) + MARGIN for seam in bench.seams}
+    # Then each stream is closed where it crosses, as the recipe is stopped.
+    closing = [
+        [bench.piece(f"{name}-closing-{i}", lambda f=fit: bench.ours(most, "closed", LOOK, goal, **f)) for i in repeats]
+        for name, fit in fits.items()
+    ]
     steps = {seam: bench.piece(f"step-{seam}", lambda seam=seam: bench.step_seconds(seam)) for seam in bench.seams}
     recipe = {
         kind: {
@@ -84,7 +89,7 @@ def main() -> None:
         for kind in ("paper", "paper+")
     }
     counted = bench.piece("operations", bench.operations)
-    text = page(bench, options, long, runs[0], runs[1:], goal, steps, recipe, counted)
+    text = page(bench, options, long, runs, closing, goal, steps, recipe, counted)
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")
@@ -121,8 +126,13 @@ class Bench:
             print(f"{name}: measured in {time.monotonic() - started:.0f} s", flush=True)
         return json.loads(path.read_text())
 
-    def ours(self, steps: int, start: str, look: int = 40, **fit: Any) -> dict[str, Any]:
-        """One shared sweep: validation error by step for every seam, and the seconds of its parts."""
+    def ours(
+        self, steps: int, start: str, look: int = 40, goal: dict[str, float] | None = None, **fit: Any
+    ) -> dict[str, Any]:
+        """One shared sweep: validation error by step for every seam, and the seconds of its parts.
+
+        A stream that has reached its ``goal`` is closed.
+        """
         family = "affine" if start == "closed" else "norm-affine-norm"
         spec = FitSpec(steps=steps, eval_every=look, patience=10**6, augment=False, **fit)
         sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, self.device)
@@ -132,7 +142,7 @@ class Bench:
         summed = self.clock()
         solve(streams, sweep)
         solved = self.clock()
-        looking = uncounted(loop, self.clock)
+        looking = uncounted(loop, self.clock, goal or {})
         try:
             loop.train(streams, sweep)
         finally:
@@ -256,15 +266,18 @@ class Bench:
 
 
 class uncounted:
-    """Seconds spent in looks at the validation split while fitting."""
+    """Seconds spent in looks at the validation split while fitting; what has reached its goal is closed there."""
 
-    def __init__(self, module: Any, clock: Callable[[], float]) -> None:
-        self.module, self.look, self.seconds, self.clock = module, module._look, 0.0, clock
+    def __init__(self, module: Any, clock: Callable[[], float], goal: dict[str, float]) -> None:
+        self.module, self.look, self.seconds, self.clock, self.goal = module, module._look, 0.0, clock, goal
         module._look = self
 
-    def __call__(self, *args: Any) -> None:
+    def __call__(self, runs: list[Run], *args: Any) -> None:
         started = self.clock()
-        self.look(*args)
+        self.look(runs, *args)
+        for run in runs:
+            if run.stream.history[-1][1] <= self.goal.get(run.stream.top_layer, -1):
+                run.open = False
         self.seconds += self.clock() - started
 
     def restore(self) -> None:

@@ -43,10 +43,12 @@ def within(error: float, seen: float, n: int) -> bool:
 
 
 def page(
-    bench: Any, options: argparse.Namespace, long: dict[str, Any], ours: list[Any], chosen: list[list[Any]], goal: dict[str, float],
+    bench: Any, options: argparse.Namespace, long: dict[str, Any], runs: list[list[Any]], closing: list[list[Any]],
+    goal: dict[str, float],
     steps: dict[str, Any], recipe: dict[str, Any], counted_step: dict[str, float],
 ) -> str:  # fmt: skip
     """The result in Markdown, every figure computed here from the pieces."""
+    ours = runs[0]
     first = ours[0]
     crossed = {seam: crossing(first["history"][seam], goal[seam]) for seam in bench.seams}
     reached = [step for step in crossed.values() if step is not None]
@@ -60,17 +62,16 @@ def page(
         totals[kind] = sum(
             known[nearest(s, known, bench.seams)] * whole[s] for s in bench.seams if crossed[s] is not None
         )
+    recipes = totals["paper"], totals["paper+"]
+    closed = [each_closed(several, recipes) for several in closing]
     others = [
-        quicker(runs, goal, (totals["paper"], totals["paper+"]), fit) for runs, fit in zip(chosen, options.chosen)
+        f"{quicker(several, goal, recipes, fit, bench.data.size('val'))} {each}"
+        for several, fit, each in zip(runs[1:], options.chosen, closed[1:])
     ]
     totals["paper+"] += statistics.median(run["moments"] + run["solve"] for run in ours)
     full = SCHEDULE * sum(whole.values())
     shared = first["steps"] / first["of"]
     bare = sum(value["tail"] for value in steps.values()) + max(value["bottom"] for value in steps.values())
-    # Each seam until its own crossing, as the recipe's: its bare tail that often, at what the shared step costs beside bare ones.
-    own = sum(steps[seam]["tail"] * count for seam, count in crossed.items() if count is not None)
-    own = (own + max(reached, default=0) * max(value["bottom"] for value in steps.values())) * shared / bare
-    own += statistics.median(run["moments"] + run["solve"] for run in ours)
     lines = [
         "# What a sweep costs",
         "",
@@ -106,10 +107,9 @@ def page(
         f"(Wilson, not paired) at {agreeing} of {len(bench.seams)} seams.",
         f"- The paper's recipe to the crossing, each of these {len(reached)} seams alone (a seam that does not cross counts its {CAP} steps): {totals['paper']:.0f} s, **{totals['paper'] / seconds:.0f} times** ours; "
         f"its full schedule of {SCHEDULE:,} steps: {full:.0f} s, **{full / seconds:,.0f} times** ours.",
-        *others,
-        f"- Were each of our streams closed at its own crossing, as the recipe's are: about {own:.0f} s (counted from the seconds of the "
-        f"tails), which makes it {totals['paper'] / own:.0f} times.",
         f"- The recipe from our closed form: {totals['paper+']:.0f} s, **{totals['paper+'] / seconds:.1f} times** ours.",
+        f"- The same sweep again. {closed[0]}",
+        *others,
         f"- One shared step of the sweep: {shared:.3f} s, {shared / bare:.2f} of one bottom and the sum of its tails "
         f"({bare:.3f} s, the recipe's own steps, forward, backward and update in the usual memory layout).",
         f"- The same step beside the bare passes it must do (one bottom forward, each tail forward and backward, in the sweep's own "
@@ -130,13 +130,13 @@ def page(
         f"augmentation. Looks at the validation split and decoding of images are not counted, on either side; ours looks every "
         f"{LOOK} steps and never stops early, to see the crossing. Ours is the median of {options.repeats} runs, the recipe was run "
         f"once a seam. Steps of the recipe counted at {options.seams} (at most {CAP}); every other seam takes "
-        f"those of the nearest one. {hardware(bench.device)}, torch {torch.__version__}; measured {days(bench.work)}.",
+        f"those of the nearest one.{' What --chosen says was picked on this pair of networks.' if options.chosen else ''} {hardware(bench.device)}, torch {torch.__version__}; measured {days(bench.work)}.",
         "",
     ]  # fmt: skip
     return "\n".join(lines)
 
 
-def quicker(runs: list[Any], goal: dict[str, float], recipe: tuple[float, float], fit: dict[str, Any]) -> str:
+def quicker(runs: list[Any], goal: dict[str, float], recipe: tuple[float, float], fit: dict[str, Any], n: int) -> str:
     """The same sweep with chosen fit options; ``recipe``: its seconds to the crossing, from random and from our start."""
     history = runs[0]["history"]
     crossed = {seam: crossing(history[seam], goal[seam]) for seam in goal}
@@ -145,11 +145,22 @@ def quicker(runs: list[Any], goal: dict[str, float], recipe: tuple[float, float]
     seconds = statistics.median(run["moments"] + run["solve"] + last / run["of"] * run["steps"] for run in runs)
     end = max(min(e for _, e in history[seam]) - (goal[seam] - MARGIN) for seam in goal)
     steps = ", ".join(f"{seam} {word(step)}" for seam, step in crossed.items())
+    agreeing = sum(within(goal[seam] - MARGIN, min(e for _, e in history[seam]), n) for seam in goal)
     return (
         f"- Ours with {given(fit)}: {seconds:.1f} s (moments {runs[0]['moments']:.1f}, {last} steps; median of {len(runs)}). "
         f"The recipe to the crossing takes **{recipe[0] / seconds:.0f} times** as long, from our closed form "
         f"**{(recipe[1] + start) / seconds:.1f} times**. Steps to cross: {steps}. The best errors of {runs[0]['of']} steps lie at "
-        f"most {end:+.2f} points from converged."
+        f"most {end:+.2f} points from converged, within the interval at {agreeing} of {len(goal)} seams."
+    )
+
+
+def each_closed(runs: list[Any], recipe: tuple[float, float]) -> str:
+    """A sweep whose streams were closed where they crossed."""
+    start = statistics.median(run["moments"] + run["solve"] for run in runs)
+    seconds = statistics.median(run["moments"] + run["solve"] + run["steps"] for run in runs)
+    return (
+        f"With each stream closed where it first crosses, as the recipe is stopped there: {seconds:.1f} s (median of {len(runs)}); the recipe "
+        f"takes **{recipe[0] / seconds:.0f} times** as long, from our closed form **{(recipe[1] + start) / seconds:.1f} times**."
     )
 
 
