@@ -44,8 +44,7 @@ def within(error: float, seen: float, n: int) -> bool:
 
 def page(
     bench: Any, options: argparse.Namespace, long: dict[str, Any], runs: list[list[Any]], closing: list[list[Any]],
-    goal: dict[str, float],
-    steps: dict[str, Any], recipe: dict[str, Any], counted_step: dict[str, float],
+    goal: dict[str, float], steps: dict[str, Any], recipe: dict[str, Any], counted_step: dict[str, float],
 ) -> str:  # fmt: skip
     """The result in Markdown, every figure computed here from the pieces."""
     ours = runs[0]
@@ -128,7 +127,7 @@ def page(
         "",
         f"Donors: {described(options.bottom)}, under {described(options.top)}. {bench.data.size('fit')} fit samples without "
         f"augmentation. Looks at the validation split and decoding of images are not counted, on either side; ours looks every "
-        f"{LOOK} steps and never stops early, to see the crossing. Ours is the median of {options.repeats} runs, the recipe was run "
+        f"{LOOK} steps and, but where it says that streams are closed, never stops early, to see the crossing. Ours is the median of {options.repeats} runs, the recipe was run "
         f"once a seam. Steps of the recipe counted at {options.seams} (at most {CAP}); every other seam takes "
         f"those of the nearest one.{' What --chosen says was picked on this pair of networks.' if options.chosen else ''} {hardware(bench.device)}, torch {torch.__version__}; measured {days(bench.work)}.",
         "",

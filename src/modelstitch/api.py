@@ -195,6 +195,7 @@ def compare_many(
         "data": data.fingerprint,
         "layers": axes.layers if isinstance(axes.layers, str) else list(axes.layers),
         "families": list(axes.families),
+        **({"family codes": dict(axes.codes)} if axes.codes else {}),
         "objectives": list(axes.objectives),
         "controls": list(axes.controls),
         "seeds": list(axes.seeds),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modelstitch.api import Comparison, compare, stitch
-from modelstitch.errors import StitchError
+from modelstitch.errors import StitchError, StudyError
 from modelstitch.stitched import Stitched
 from modelstitch.stitchers import FAMILIES, Affine, own_codes
 
@@ -32,12 +32,14 @@ def test_the_packages_own_families_have_no_code_of_a_user():
 
 
 def test_a_changed_family_is_another_cell(pair, digits, tmp_path, entered):
-    def cells(factor) -> Comparison:
+    def compared(factor, folder) -> Comparison:
         entered(shrunk(factor))
         return compare(*pair, digits, layers=["block2"], family="shrunk:0.01", objective="match", controls=(), both=False,
-                       out=tmp_path / "c", **QUICK)  # fmt: skip
+                       out=tmp_path / folder, **QUICK)  # fmt: skip
 
-    (one,), (same,), (other,) = (cells(factor).records for factor in (1.0, 1.0, 0.5))
+    (one,), (same,), (other,) = (compared(*how).records for how in ((1.0, "a"), (1.0, "a"), (0.5, "b")))
+    with pytest.raises(StudyError, match="family codes"):  # records of both in one folder would be pooled
+        compared(0.5, "a")
     assert one["cell"] == same["cell"] != other["cell"]
     assert one["config"]["family"] == other["config"]["family"] == "shrunk:0.01"
     assert one["config"]["family_code"] != other["config"]["family_code"]
