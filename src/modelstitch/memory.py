@@ -6,6 +6,8 @@ import ctypes
 import os
 from pathlib import Path
 
+import torch
+
 from .errors import MeasureError
 
 _CGROUPS = (
@@ -15,6 +17,14 @@ _CGROUPS = (
 
 _KEPT = 2**30  # bytes of free heap that are kept
 _LARGE = 2**28  # bytes from which an allocation is mapped, and given back, by itself
+_SIGNS = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
 def available_bytes() -> int | None:

@@ -148,3 +148,45 @@ def test_calls_of_another_form() -> None:
 def test_taps_need_a_layer() -> None:
     with pytest.raises(NetworkError, match="at least one layer"):
         Network(chain(), vectors(3)).taps([])
+
+
+UNFIT: dict[str, tuple[Tensor, str]] = {
+    "width": (torch.zeros(4, 5), "(6,) of float32, as in the example it was traced with, found (5,) of float32"),
+    "type": (vectors(4).double(), "(6,) of float32, as in the example it was traced with, found (6,) of float64"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_samples_that_do_not_fit(case: str) -> None:
+    given, found = UNFIT[case]
+    net = Network(chain(), vectors(3), name="old")
+    net(vectors(3))
+    net = net.named("net")
+    text = f"The network 'net' cannot take its input: expected samples {found}; a view= that prepares samples may help."
+    for part in (net, net.bottom(net.cuts[0]), net.taps(net.cuts[:1]), net.full()):
+        with pytest.raises(NetworkError) as caught:
+            part(given)
+        assert str(caught.value) == text
+        assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_which_of_several_inputs_does_not_fit() -> None:
+    net = Network(
+        Named("dict"),
+        {
+            "x": vectors(3),
+            "scale": 2.0,
+        },
+    )
+    with pytest.raises(NetworkError, match=r"cannot take its input: expected samples \(6,\)"):
+        net(x=torch.zeros(2, 5), scale=2.0)
+    with pytest.raises(NetworkError, match=r"cannot take its input 0: expected samples \(6,\)"):
+        Network(Positions(), (vectors(3), torch.arange(3)))(torch.zeros(2, 5), torch.arange(2))
+
+
+def test_an_error_on_samples_that_fit_passes_as_it_is() -> None:
+    net = Network(chain(), vectors(3))
+    part = net.full().to("meta")
+    with pytest.raises(RuntimeError) as caught:
+        part(vectors(3))
+    assert not isinstance(caught.value, NetworkError)

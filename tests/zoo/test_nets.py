@@ -14,6 +14,7 @@ CASES = {
     "small-resnet": (1, 8, ["stem", *[f"block{i}" for i in range(1, 6)], "pool", "head"]),
     "preact-resnet18?width=8": (3, 32, ["stem", *[f"block{i}" for i in range(1, 9)], "pool", "head"]),
     "resnet20?width=4": (3, 32, ["stem", *[f"block{i}" for i in range(1, 10)], "pool", "head"]),
+    "resnet32?width=4": (3, 32, ["stem", *[f"block{i}" for i in range(1, 16)], "pool", "head"]),
     "resnet56?width=4": (3, 32, ["stem", *[f"block{i}" for i in range(1, 28)], "pool", "head"]),
     "resnet164?width=4": (3, 32, ["stem", *[f"block{i}" for i in range(1, 55)], "norm", "pool", "head"]),
     "myrtle?width=4": (3, 32, [f"{k}{i}" for i in range(1, 6) for k in ("conv", "act")] + ["pool", "head"]),
@@ -38,8 +39,8 @@ def test_every_net_has_a_case():
 
 @pytest.mark.parametrize(
     ("spec", "millions"),
-    # He et al. 2016a: 0.27 and 0.85; He et al. 2016b: 1.7; the pre-activation ResNet-18 of width 64: 11.2.
-    [("resnet20", 0.27), ("resnet56", 0.86), ("resnet164", 1.7), ("preact-resnet18", 11.2)],
+    # He et al. 2016a: 0.27, 0.46 and 0.85; He et al. 2016b: 1.7; the pre-activation ResNet-18 of width 64: 11.2.
+    [("resnet20", 0.27), ("resnet32", 0.46), ("resnet56", 0.86), ("resnet164", 1.7), ("preact-resnet18", 11.2)],
 )
 def test_parameter_counts(spec, millions):
     count = sum(p.numel() for p in build(spec).parameters()) / 1e6

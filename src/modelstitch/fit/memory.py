@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import FitError
+from ..memory import out_of_memory
 from ..network import Layer
 from ..sources.data import Batch
 from .senders import Send
@@ -16,7 +17,6 @@ from .sweep import Sweep
 
 LEAST_BATCH = 8
 T = TypeVar("T")
-_SIGNS = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 def stream_bytes(below: Layer, above: Layer, batch_size: int) -> int:
@@ -65,13 +65,6 @@ def attempt(work: Callable[[Sweep], T], sweep: Sweep) -> tuple[T, Sweep]:
         if sweep.device.type == "cuda":
             torch.cuda.empty_cache()
         sweep = sweep.halved()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
 class Replay:

@@ -101,7 +101,7 @@ class Network:
     def bottom(self, layer: str) -> FromInput:
         """Input -> activation at an exact cut, a module that shares the network's weights, frozen."""
         name = self.cut(layer)
-        return FromInput(self._trace, None, {name: self._nodes[name]}, single=True)
+        return FromInput(self._trace, self.name, {name: self._nodes[name]}, single=True)
 
     def top(self, layer: str) -> FromLayer:
         """(activation, input=None) -> output from an exact cut on. Nothing below the cut is computed."""
@@ -127,7 +127,7 @@ class Network:
             stops[OUTPUT] = self._trace.output
         if not stops:
             raise NetworkError("taps() needs at least one layer.")
-        return FromInput(self._trace, None, stops, single=False, edit=edit)
+        return FromInput(self._trace, self.name, stops, single=False, edit=edit)
 
     def segment(self, start: str, stop: str) -> FromLayer:
         """Activation at ``start`` -> activation at ``stop``, both exact cuts, start before stop.
@@ -142,11 +142,11 @@ class Network:
 
     @cached_property
     def _full(self) -> FromInput:
-        return FromInput(self._trace, None, {OUTPUT: self._trace.output}, single=True)
+        return FromInput(self._trace, self.name, {OUTPUT: self._trace.output}, single=True)
 
     def full(self) -> FromInput:
         """Input -> chosen output: the whole traced network, a fresh module."""
-        return FromInput(self._trace, None, {OUTPUT: self._trace.output}, single=True)
+        return FromInput(self._trace, self.name, {OUTPUT: self._trace.output}, single=True)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """The chosen output of the whole network, computed on the trace."""
@@ -166,6 +166,7 @@ class Network:
         """The same network under another name."""
         twin = copy.copy(self)
         twin.name = name
+        twin.__dict__.pop("_full", None)  # which says the old name in errors
         return twin
 
     def replaced(self, module: nn.Module, name: str | None = None) -> Network:

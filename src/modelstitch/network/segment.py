@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import NetworkError
+from ..memory import out_of_memory
 from .clean import of_batch, sym_node
 from .inputs import InputForm
 from .trace import Trace
@@ -73,11 +74,51 @@ def _write_device(graph: fx.Graph, device: torch.device) -> bool:
 
 
 class FromInput(Segment):
-    """Input -> activation (one value) or input -> {layer: activation}."""
+    """Input -> activation (one value) or input -> {layer: activation}; ``name`` is the network's, for errors."""
+
+    def __init__(
+        self, trace: Trace, name: str, stops: dict[str, fx.Node], *, single: bool, edit: Edit | None = None
+    ) -> None:
+        super().__init__(trace, None, stops, single=single, edit=edit)
+        self._name = name
+        self._made_for = [(_sample(node.meta["val"]), node.meta["val"].dtype) for node in trace.inputs]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it as the network is called, or with one argument in the form of the example."""
-        return self._run([], self._form.flatten(args, kwargs))
+        """Call it as the network is called, or with one argument in the form of the example.
+
+        Raises:
+            NetworkError: if the network cannot take inputs of another shape or type than those it was traced with.
+        """
+        tensors = self._form.flatten(args, kwargs)
+        try:
+            return self._run([], tensors)
+        except RuntimeError as error:
+            strange = self._strange(tensors)
+            if strange is None or out_of_memory(error):
+                raise
+            raise NetworkError(
+                f"The network {self._name!r} {strange}; a view= that prepares samples may help."
+            ) from error
+
+    def _strange(self, tensors: list[Tensor]) -> str | None:
+        """The first input that is unlike the one the network was traced with, in words; another size may be fine."""
+        for path, tensor, (shape, dtype) in zip(self._form.tensor_paths, tensors, self._made_for):
+            found = tuple(tensor.shape[1:])
+            if found != shape or tensor.dtype != dtype:
+                which = f" {path}" if len(tensors) > 1 else ""
+                return (
+                    f"cannot take its input{which}: expected samples {_words(shape, dtype)}, as in the example it was traced "
+                    f"with, found {_words(found, tensor.dtype)}"
+                )
+        return None
+
+
+def _sample(value: Tensor) -> tuple[int, ...]:
+    return tuple(int(n) for n in value.shape[1:])
+
+
+def _words(shape: tuple[int, ...], dtype: torch.dtype) -> str:
+    return f"{shape} of {str(dtype).removeprefix('torch.')}"
 
 
 class FromLayer(Segment):

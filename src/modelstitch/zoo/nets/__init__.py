@@ -21,6 +21,7 @@ NETS: dict[str, Callable[..., nn.Module]] = {
     "small-resnet": small_resnet,
     "preact-resnet18": preact_resnet18,
     "resnet20": lambda width=16, classes=10, in_channels=3: resnet(20, width, classes, in_channels),
+    "resnet32": lambda width=16, classes=10, in_channels=3: resnet(32, width, classes, in_channels),
     "resnet56": lambda width=16, classes=10, in_channels=3: resnet(56, width, classes, in_channels),
     "resnet164": resnet164,
     "myrtle": myrtle,
