@@ -7,16 +7,17 @@ measures what is missing. All figures are processor seconds of one thread, so th
 stretch them, on a GPU (--device cuda) seconds of the clock, its work waited for; samples lie in memory, so that decoding does not count; looks at the validation split are not counted.
 
 converged   the validation error at which long runs settle, the lower of two starts: ours from the closed form, and
-            norm-affine-norm from random, each with four times our default steps; the mean over the last quarter, since the
-            lowest of many looks would be chance.
-ours        the shared sweep with the defaults: moments, closed form, whitened Adam; once more for each --chosen; and
+            norm-affine-norm from random, each with four times our default steps at the full rate; the mean over the last
+            quarter, since the lowest of many looks would be chance.
+ours        the shared sweep with the defaults: moments, closed form, whitened Adam; once more for each --other; and
             all of these with each stream closed where it crosses, as the recipe is stopped there.
 paper       each seam alone: norm-affine-norm from random, Adam 1e-3, cosine over 120,000 steps, batch 128.
 paper+      the same schedule from our closed form (a plain affine map).
 
 The recipe's steps to the crossing are counted at --seams, on kept bottom activations (the count is the same); its
 seconds are that count times the measured seconds of a whole step, bottom included. Another seam takes the count of the
-nearest one measured.
+nearest one measured. A seam is named after the top's block; under it lies the bottom's block of the same shape that is
+nearest in depth.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from modelstitch.stitchers import family_of
 from modelstitch.zoo.donors import load_donor
 
 RATE, BATCH = 1e-3, 128  # the paper's (Bansal et al. 2021, A.4, and the released code)
+LONG = {"learning_rate": 1e-2, "adapt_rate": False, "start_samples": 5000}  # whatever the defaults are
 
 
 def main() -> None:
@@ -61,12 +63,12 @@ def main() -> None:
     keep_heap()
     bench = Bench(options)
     long = {
-        start: bench.piece(f"long-{start}", lambda start=start: bench.ours(4 * FitSpec().steps, start))
+        start: bench.piece(f"long-{start}", lambda start=start: bench.ours(4 * FitSpec().steps, start, **LONG))
         for start in ("closed", "random")
     }
     goal = {seam: min(settled(run["history"][seam]) for run in long.values()) + MARGIN for seam in bench.seams}
     most, repeats = FitSpec().steps, range(options.repeats)
-    fits: dict[str, dict[str, Any]] = {"ours": {}, **{f"chosen{j}": fit for j, fit in enumerate(options.chosen)}}
+    fits: dict[str, dict[str, Any]] = {"ours": {}, **{f"other{j}": fit for j, fit in enumerate(options.other)}}
     # The first run of each looks often, to see the crossing; the others are there for their seconds.
     runs = [
         [
@@ -107,7 +109,8 @@ class Bench:
         example = next(iter(self.data.batches("val", 2))).inputs
         self.below = ms.Network(load_donor(options.bottom).module, example, "bottom")
         self.above = ms.Network(load_donor(options.top).module, example, "top")
-        self.seams = self.above.blocks
+        self.beneath = beneath(self.below, self.above)
+        self.seams = list(self.beneath)
         self.device = torch.device(options.device)
         self.data = self.data.on(self.device)
 
@@ -159,7 +162,7 @@ class Bench:
     def stream(self, sweep: Sweep, seam: str, family: str, init: str) -> Stream:
         cls, options = family_of(family)
         return open_stream(
-            seam, sweep.sender, self.above, seam, seam, family=cls, options=options, objective="task", init=init,
+            seam, sweep.sender, self.above, self.beneath[seam], seam, family=cls, options=options, objective="task", init=init,
             later=(), device=sweep.device,
         )  # fmt: skip
 
@@ -188,13 +191,14 @@ class Bench:
 
     @torch.no_grad()
     def kept(self, split: Any, seam: str) -> tuple[Tensor, Tensor]:
-        bottom, batches = self.below.bottom(seam).to(self.device), list(self.data.batches(split, 256))
+        bottom, batches = self.below.bottom(self.beneath[seam]).to(self.device), list(self.data.batches(split, 256))
         labels = torch.cat([b.labels for b in batches]).to(self.device)
         return torch.cat([bottom(b.inputs) for b in batches]), labels
 
     def step_seconds(self, seam: str) -> dict[str, float]:
         """Processor seconds of one whole step of the recipe, of its bare parts, and of one forward of both donors."""
-        bottom, top = (part.to(self.device) for part in (self.below.bottom(seam), self.above.top(seam)))
+        parts = self.below.bottom(self.beneath[seam]), self.above.top(seam)
+        bottom, top = (part.to(self.device) for part in parts)
         layer = self.above.layer(seam)
         cls, _ = family_of("norm-affine-norm")
         stitcher = cls.random(ms.stitchers.Site(layer.channels, layer.channels, layer.kind), torch.Generator()).to(
@@ -223,8 +227,9 @@ class Bench:
         collect(streams, sweep)
         solve(streams, sweep)
         runs = [Run(s, stages("task", self.above, s.top_layer, spec)[0], sweep) for s in streams]
-        send = open_quick(sweep.sender, list(self.seams), sweep.device)
-        last = open_quick(sweep.sender, [self.seams[-1]], sweep.device)
+        layers = list(dict.fromkeys(self.beneath.values()))
+        send = open_quick(sweep.sender, layers, sweep.device)
+        last = open_quick(sweep.sender, layers[-1:], sweep.device)
 
         def ours(batch: Batch) -> None:
             below = send(batch)
@@ -240,7 +245,7 @@ class Bench:
         def bare(batch: Batch) -> None:
             last(batch)
             for stream in streams:
-                x = given[stream.top_layer].detach().requires_grad_(True)
+                x = given[stream.bottom_layer].detach().requires_grad_(True)
                 F.cross_entropy(stream.tail(x)[OUTPUT], batch.labels.to(self.device)).backward()
 
         batches = list(self.data.batches("fit", BATCH, limit=8 * BATCH))
@@ -282,6 +287,16 @@ class uncounted:
 
     def restore(self) -> None:
         self.module._look = self.look
+
+
+def beneath(below: ms.Network, above: ms.Network) -> dict[str, str]:
+    """{block of the top: block of the bottom of the same shape that is nearest in depth}."""
+    found = {}
+    for name in above.blocks:
+        layer = above.layer(name)
+        alike = [other for other in map(below.layer, below.blocks) if other.shape == layer.shape]
+        found[name] = min(alike, key=lambda other: abs(other.depth - layer.depth)).name
+    return found
 
 
 def adam(stitcher: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
@@ -329,9 +344,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--chosen", type=fit_options, action="append", default=[],
-        help="fit options of one more sweep: learning_rate=0.0025,precision=bfloat16; may be repeated",
+        "--other", type=fit_options, action="append", default=[],
+        help="fit options of one more sweep: adapt_rate=false,precision=bfloat16; may be repeated",
     )  # fmt: skip
+    parser.add_argument("--note", default="", help="what a reader must know of the donors or the choices, a sentence")
     parser.add_argument("--write", type=Path)
     return parser.parse_args()
 

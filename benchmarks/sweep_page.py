@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import statistics
 from datetime import date
@@ -65,7 +66,7 @@ def page(
     closed = [each_closed(several, recipes) for several in closing]
     others = [
         f"{quicker(several, goal, recipes, fit, bench.data.size('val'))} {each}"
-        for several, fit, each in zip(runs[1:], options.chosen, closed[1:])
+        for several, fit, each in zip(runs[1:], options.other, closed[1:])
     ]
     totals["paper+"] += statistics.median(run["moments"] + run["solve"] for run in ours)
     full = SCHEDULE * sum(whole.values())
@@ -121,7 +122,7 @@ def page(
         "```bash",
         f"python benchmarks/sweep.py --bottom BOTTOM --top TOP --data parquet:DIR --work DIR --samples {options.samples} "
         f"--val {options.val} --seams {options.seams} --repeats {options.repeats}"
-        + "".join(f" --chosen {given(fit)}" for fit in options.chosen)
+        + "".join(f" --other {given(fit)}" for fit in options.other)
         + (f" --device {options.device}" if options.device != "cpu" else ""),
         "```",
         "",
@@ -129,7 +130,7 @@ def page(
         f"augmentation. Looks at the validation split and decoding of images are not counted, on either side; ours looks every "
         f"{LOOK} steps and, but where it says that streams are closed, never stops early, to see the crossing. Ours is the median of {options.repeats} runs, the recipe was run "
         f"once a seam. Steps of the recipe counted at {options.seams} (at most {CAP}); every other seam takes "
-        f"those of the nearest one.{' What --chosen says was picked on this pair of networks.' if options.chosen else ''} {hardware(bench.device)}, torch {torch.__version__}; measured {days(bench.work)}.",
+        f"those of the nearest one.{' ' if options.note else ''}{options.note} {hardware(bench.device)}, torch {torch.__version__}; measured {days(bench.work)}.",
         "",
     ]  # fmt: skip
     return "\n".join(lines)
@@ -164,7 +165,7 @@ def each_closed(runs: list[Any], recipe: tuple[float, float]) -> str:
 
 
 def given(fit: dict[str, Any]) -> str:
-    return ",".join(f"{name}={value}" for name, value in fit.items())
+    return ",".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in fit.items())
 
 
 def hardware(device: torch.device) -> str:

@@ -6,8 +6,6 @@ import ctypes
 import os
 from pathlib import Path
 
-import torch
-
 from .errors import MeasureError
 
 _CGROUPS = (
@@ -22,6 +20,8 @@ _SIGNS = ("out of memory", "not enough memory", "can't allocate memory")
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    import torch  # pages are drawn without it
+
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)

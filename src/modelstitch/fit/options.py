@@ -22,6 +22,7 @@ class FitSpec(BaseModel):
         steps: most optimiser steps (objectives other than ``match``).
         learning_rate: of Adam, in whitened coordinates for 64 channels below; it is multiplied with 64/p for p channels, and
             divided by a kernel's positions. Families that are not whitened take a tenth of it, norm-affine-norm as it is.
+        adapt_rate: take whitened steps at a smaller rate, down to a quarter, where the first two batches' gradients agree little.
         weight_decay: of the stitcher's weights.
         eval_every: steps between two looks at the validation split.
         patience: looks in a row that may bring no improvement; one more, and it stops.
@@ -48,12 +49,13 @@ class FitSpec(BaseModel):
     batch_size: Count = 128
     steps: Count = 160
     learning_rate: Rate = 1e-2
+    adapt_rate: Switch = True
     weight_decay: NotNegative = 0.0
     eval_every: Count = 20
     patience: Count = 5
     init: Literal["closed", "random"] = "closed"
     whiten: Switch = True
-    start_samples: Count = 5000
+    start_samples: Count = 2000
     samples: Count | None = None
     budget: Literal["top", "all"] = "top"
     augment: Switch = True

@@ -15,6 +15,7 @@ from ..recorded import Recorded, record
 from ..stitchers import Affine
 from ..stitchers.conv import Conv
 from .evaluate import autocast
+from .noise import pace, signal
 from .normalisation import fitting
 from .objectives import Objective, Wanted
 from .streams import Stream
@@ -27,7 +28,9 @@ _LOST = 10.0  # times the best loss and one nat
 class Run:
     """Adam with a cosine schedule on one stream; the state with the best validation error is kept.
 
-    On a GPU a step of a built-in objective is recorded once and replayed; ``pool`` is the memory that runs share for it.
+    Whitened steps are slower where the gradients are mostly noise (``adapt_rate``): the first two batches share one step, and
+    how far they agree sets the rate. On a GPU a step of a built-in objective is recorded once and replayed; ``pool`` is the
+    memory that runs share for it.
     """
 
     def __init__(self, stream: Stream, objective: Objective, sweep: Sweep, pool: Any = None) -> None:
@@ -44,9 +47,13 @@ class Run:
         self.optimiser = torch.optim.Adam(
             self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay, fused=sweep.device.type == "cuda"
         )
+        self._pace = 1.0
+        self._waiting = spec.adapt_rate and isinstance(self.stitcher, Whitened) and spec.steps > 1
+        self._held: list[Tensor] = []  # the first batch's gradients, while the second's are awaited
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser, lambda at: 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
+            self.optimiser, lambda at: self._pace * 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
         )
+        stream.rate = rate
         self.chooses = sweep.normalisation != "batch"
         self.best: tuple[float, float] = (math.inf, math.inf)
         self.best_state: list[dict[str, Any]] = []
@@ -76,8 +83,25 @@ class Run:
             if not math.isfinite(self.last_loss):
                 self._diverged(step)
                 return
+        if self._waiting and not self._set_pace():
+            return
         self.optimiser.step()
         self.schedule.step()
+
+    def _set_pace(self) -> bool:
+        """Hold the first gradients back; with the second, set the rate and put their mean in place."""
+        gradients = [p.grad for p in self.stitcher.parameters() if p.grad is not None]
+        if not self._held:
+            self._held = [g.clone() for g in gradients]
+            return False
+        self._pace = pace(signal(self._held, gradients))
+        for group in self.optimiser.param_groups:
+            group["lr"] *= self._pace
+            self.stream.rate = group["lr"]
+        for gradient, earlier in zip(gradients, self._held):
+            gradient.add_(earlier).div_(2)
+        self._waiting, self._held = False, []
+        return True
 
     def _gradients(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted) -> Tensor:
         """The loss, detached; the gradients are put in place."""

@@ -35,6 +35,7 @@ class Stream:
         history: (step, validation error, validation loss).
         stopped: why fitting ended.
         steps: the steps that led to the kept state.
+        rate: the largest learning rate of the last stage; None where nothing was fitted.
         notes: what a record should say.
         failed: why there is nothing to measure; empty where all is well.
     """
@@ -56,6 +57,7 @@ class Stream:
     history: list[tuple[int, float, float]] = field(default_factory=list)
     stopped: str = "closed form"
     steps: int = 0
+    rate: float | None = None
     notes: list[str] = field(default_factory=list)
     failed: str = ""
 

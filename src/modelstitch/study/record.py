@@ -55,6 +55,8 @@ def make_record(
         "parameters": Estimate(float(_parameters(stream))),
         "steps": Estimate(float(stream.steps)),
     }
+    if stream.rate is not None:
+        estimates["rate"] = Estimate(stream.rate)
     near = {
         "relative_mse": (truth.relative_mse, ""),
         "r2": (None if truth.relative_mse is None else 1.0 - truth.relative_mse, ""),
