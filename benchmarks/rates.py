@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from sweep import Bench
-from sweep_page import MARGIN, crossing, days, described, hardware
+from sweep_page import MARGIN, crossing, days, described, machine
 
 from modelstitch.fit.options import FitSpec
 from modelstitch.memory import keep_heap
@@ -43,7 +43,9 @@ def main() -> None:
     ]
     for pair in options.pair:
         options.bottom, options.top = pair
-        lines += rows(Bench(options), options)
+        bench = Bench(options)
+        bench.stamp(**{key: str(getattr(options, key)) for key in ("samples", "val", "device", "precision")})
+        lines += rows(bench, options)
     lines += [
         "",
         f"One sweep each, every block of the top, {options.samples} fit samples without augmentation, errors on {options.val} validation "
@@ -54,10 +56,11 @@ def main() -> None:
         "",
         "```bash",
         "python benchmarks/rates.py " + " ".join(["--pair BOTTOM TOP"] * len(options.pair)) +
-        f" --data parquet:DIR --work DIR --samples {options.samples} --val {options.val} --precision {options.precision}",
+        f" --data parquet:DIR --work DIR --samples {options.samples} --val {options.val} --precision {options.precision}"
+        + (f" --device {options.device}" if options.device != "cpu" else ""),
         "```",
         "",
-        f"{hardware(torch.device(options.device)).split(',')[-1].strip()}, torch {torch.__version__}; measured {days(options.work)}. {options.note}",
+        f"One {machine(torch.device(options.device))}, torch {torch.__version__}; measured {days(options.work)}. {options.note}",
         "",
     ]  # fmt: skip
     text = "\n".join(lines)

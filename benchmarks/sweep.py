@@ -62,6 +62,8 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_heap()
     bench = Bench(options)
+    named = {key: str(getattr(options, key)) for key in ("bottom", "top", "samples", "val", "device", "other")}
+    bench.stamp(**named)
     long = {
         start: bench.piece(f"long-{start}", lambda start=start: bench.ours(4 * FitSpec().steps, start, **LONG))
         for start in ("closed", "random")
@@ -113,6 +115,16 @@ class Bench:
         self.seams = list(self.beneath)
         self.device = torch.device(options.device)
         self.data = self.data.on(self.device)
+
+    def stamp(self, **options: Any) -> None:
+        """Refuse a folder of runs with other options, or from before a default changed."""
+        path, now = self.work / "options", json.dumps({**options, "defaults": FitSpec().model_dump()}, sort_keys=True)
+        if not path.is_file():
+            path.write_text(now)
+        if path.read_text() != now:
+            raise SystemExit(
+                f"{self.work} holds runs with other options:\n{path.read_text()}\n{now}\nTake another --work."
+            )
 
     def clock(self) -> float:
         if self.device.type == "cuda":
@@ -295,6 +307,10 @@ def beneath(below: ms.Network, above: ms.Network) -> dict[str, str]:
     for name in above.blocks:
         layer = above.layer(name)
         alike = [other for other in map(below.layer, below.blocks) if other.shape == layer.shape]
+        if not alike:
+            raise SystemExit(
+                f"No block of the bottom has the shape {layer.shape} of the top's {name}: take networks of one family."
+            )
         found[name] = min(alike, key=lambda other: abs(other.depth - layer.depth)).name
     return found
 

@@ -170,12 +170,14 @@ def given(fit: dict[str, Any]) -> str:
 
 def hardware(device: torch.device) -> str:
     if device.type == "cuda":
-        return (
-            f"Seconds of the clock on one {torch.cuda.get_device_name(device)} (ours replays recorded steps there, the recipe "
-            "is plain PyTorch)"
-        )
-    tiles = " with AMX" if torch.cpu._is_amx_tile_supported() else ""
-    return f"Processor seconds of one thread, {platform.machine()}{tiles}"
+        return f"Seconds of the clock on one {machine(device)} (ours replays recorded steps there, the recipe is plain PyTorch)"
+    return f"Processor seconds of one thread, {machine(device)}"
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}{' with AMX' if torch.cpu._is_amx_tile_supported() else ''}"
 
 
 def described(folder: Path) -> str:

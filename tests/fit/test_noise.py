@@ -1,6 +1,7 @@
 """How much of a batch's gradient is signal, and what that does to the rate."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -117,6 +118,34 @@ def test_the_first_two_batches_share_one_step_at_the_rate_of_their_agreement(pai
     step(3)
     cosine = 0.5 * (1 + math.cos(2 * math.pi / run.sweep.spec.steps))
     assert run.optimiser.param_groups[0]["lr"] == pytest.approx(rate * cosine)
+
+
+def test_a_batch_of_another_size_is_passed_over(pair, digits):
+    """Batches of 64, 16 and 64 samples: the first and the third set the rate."""
+    run, _ = opened(pair, digits, learning_rate=0.01)
+    full, before = run.optimiser.param_groups[0]["lr"], state(run)
+    batches = list(digits.batches("fit", 64, limit=80)) + list(digits.batches("fit", 64, limit=192))[2:]
+    assert [len(b) for b in batches] == [64, 16, 64]
+    one, third = gradients(run, pair, digits, 1), gradients(run, pair, digits, 3)
+    send = run.sweep.sender.open(["block2"], torch.device("cpu"))
+    for number, batch in enumerate(batches, 1):
+        assert torch.equal(state(run), before)
+        run.step(send(batch)["block2"], None, None, Wanted({}, batch.labels, None), number)
+    assert run.stream.rate == pytest.approx(full * pace(signal(one, third)))
+    assert not torch.equal(state(run), before)
+
+
+def test_a_look_before_the_first_step_does_not_tire_the_patience(pair, digits):
+    run, step = opened(pair, digits, patience=1, eval_every=1)
+    seen = SimpleNamespace(error=10.0, loss=1.0)
+    run.look(0, seen)
+    step(1)
+    run.look(1, seen)
+    assert (run.stale, run.open) == (0, True)
+    for number in (2, 3):
+        step(number)
+        run.look(number, seen)
+    assert (run.stale, run.open) == (2, False)
 
 
 @pytest.mark.parametrize(

@@ -278,3 +278,22 @@ def test_sums_take_a_batch_in_pieces_only_where_no_sample_needs_its_neighbours(
     closed.collect([stream], sweep)
     assert seen[::2] == sizes  # the bottom's
     assert seen[1::2] == sizes  # and the top's
+
+
+def test_moved_statistics_do_not_cost_a_wide_layer_its_samples(pair, digits, monkeypatch):
+    """So many a channel of the widest block of either network, the same for all streams: 16 channels, 20 samples each."""
+    bottom, top = pair
+    sender = NetworkSender(bottom, own=["stem", "block2"])
+    spec = FitSpec(batch_size=64, start_samples=64, augment=False)
+    sweep = Sweep(sender, top, digits, spec, torch.device("cpu"), normalisation="recalibrated")
+    monkeypatch.setattr(closed, "PER_CHANNEL", 20)
+    streams = [
+        open_stream(
+            name, sender, top, name, name, family=Affine, options={}, objective="task", init="closed", later=(),
+            device=sweep.device,
+        )
+        for name in ("stem", "block2")
+    ]  # fmt: skip
+    closed.collect(streams, sweep)
+    samples = {s.bottom_layer: s.moments.n / math.prod(bottom.layer(s.bottom_layer).shape[1:]) for s in streams}
+    assert samples == {"stem": 320, "block2": 320}

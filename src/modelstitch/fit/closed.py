@@ -72,9 +72,11 @@ def _enough(stream: Stream, sweep: Sweep) -> int | None:
     """How many fit samples a stream's moments need; None is all of them."""
     if stream.objective == MATCH:
         return None
-    if sweep.sender.norms:  # the length of the pass moves their statistics: the same for all streams
-        return sweep.spec.start_samples
-    return max(sweep.spec.start_samples, PER_CHANNEL * max(stream.site.p, stream.site.q))
+    widest = max(stream.site.p, stream.site.q)
+    if isinstance(sweep.sender, NetworkSender) and sweep.sender.norms:
+        # The length of the pass moves their statistics: the same for all streams, however they are grouped.
+        widest = max(n.layer(block).channels for n in (sweep.sender.network, sweep.top) for block in n.blocks)
+    return max(sweep.spec.start_samples, PER_CHANNEL * widest)
 
 
 def solve(streams: Sequence[Stream], sweep: Sweep) -> None:

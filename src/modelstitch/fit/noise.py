@@ -32,6 +32,7 @@ def pace(share: float) -> float:
 
     For plain gradient descent the best rate is proportional to the share itself (section 2 there). Whitened Adam steps want
     the full rate where the closed form is far from its goal and the gradient clean, and a quarter of it already where a third
-    is noise; the power sets off the error of an estimate from two batches. docs/fitting.md has what was measured.
+    is noise. From two batches a share of two thirds is known to about a tenth, so that between the ends the rate is rough, and
+    differs from seed to seed; near 1 and below a half it is not. docs/fitting.md has what was measured.
     """
     return max(LEAST, share**POWER)

@@ -50,6 +50,7 @@ class Run:
         self._pace = 1.0
         self._waiting = spec.adapt_rate and isinstance(self.stitcher, Whitened) and spec.steps > 1
         self._held: list[Tensor] = []  # the first batch's gradients, while the second's are awaited
+        self._held_size = 0
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda at: self._pace * 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
         )
@@ -83,16 +84,21 @@ class Run:
             if not math.isfinite(self.last_loss):
                 self._diverged(step)
                 return
-        if self._waiting and not self._set_pace():
+        if self._waiting and not self._set_pace(len(wanted.labels)):
             return
         self.optimiser.step()
         self.schedule.step()
 
-    def _set_pace(self) -> bool:
-        """Hold the first gradients back; with the second, set the rate and put their mean in place."""
+    def _set_pace(self, size: int) -> bool:
+        """Hold the first gradients back; with the second, set the rate and put their mean in place.
+
+        A batch of another size, the rest of a small split, has noise of another size and is passed over.
+        """
         gradients = [p.grad for p in self.stitcher.parameters() if p.grad is not None]
         if not self._held:
-            self._held = [g.clone() for g in gradients]
+            self._held, self._held_size = [g.clone() for g in gradients], size
+            return False
+        if size != self._held_size:
             return False
         self._pace = pace(signal(self._held, gradients))
         for group in self.optimiser.param_groups:
@@ -141,7 +147,7 @@ class Run:
         if seen < self.best or not self.chooses:
             self.best, self.best_step, self.stale = seen, step, 0
             self.best_state = [copy.deepcopy(part.state_dict()) for part in self._parts()]
-        else:
+        elif not self._held:
             self.stale += 1
         if self.chooses and self.stale > self.sweep.spec.patience:
             self.open = False

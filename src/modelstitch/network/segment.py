@@ -92,16 +92,23 @@ class FromInput(Segment):
         tensors = self._form.flatten(args, kwargs)
         try:
             return self._run([], tensors)
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             strange = self._strange(tensors)
             if strange is None or out_of_memory(error):
                 raise
+            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise NetworkError(
-                f"The network {self._name!r} {strange}; a view= that prepares samples may help."
+                f"The network {self._name!r} {strange} ({why}); a view= that prepares samples may help."
             ) from error
 
     def _strange(self, tensors: list[Tensor]) -> str | None:
-        """The first input that is unlike the one the network was traced with, in words; another size may be fine."""
+        """The first input that is unlike the one the network was traced with, in words; another size may be fine.
+
+        None where all are alike, or lie elsewhere than the weights do, which is another mistake.
+        """
+        held = next(itertools.chain(self.parameters(), self.buffers()), None)
+        if held is not None and any(tensor.device != held.device for tensor in tensors):
+            return None
         for path, tensor, (shape, dtype) in zip(self._form.tensor_paths, tensors, self._made_for):
             found = tuple(tensor.shape[1:])
             if found != shape or tensor.dtype != dtype:
