@@ -61,11 +61,12 @@ def test_an_output_folder_that_cannot_be(monkeypatch, capfd, tmp_path):
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_a_folder_of_another_study(monkeypatch, capfd, tmp_path):
+@pytest.mark.parametrize("other", [["--steps", "2"], ["--steps", "1", "--no-adapt-rate"]])
+def test_a_folder_of_another_study(monkeypatch, capfd, tmp_path, other):
     common = ["compare", NET, NET, "--layers", "block1", "--control", "none", "--one-way", "--out", str(tmp_path / "c")]
     assert run(monkeypatch, capfd, *common, "--steps", "1")[0] == 0
     before = {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()}
-    code, _, err = run(monkeypatch, capfd, *common, "--steps", "2")
+    code, _, err = run(monkeypatch, capfd, *common, *other)
     assert code == 2
     assert "was made by another study: expected fit" in err
     assert {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()} == before
