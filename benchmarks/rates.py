@@ -2,8 +2,8 @@
 
     python benchmarks/rates.py --pair BOTTOM TOP [--pair BOTTOM TOP ...] --data parquet:DIR --work DIR --write FILE
 
-For every pair and setting one shared sweep with the defaults but for the rate: *as it is* (adapted to the noise of the first
-two gradients), the full rate, half and a quarter of it for every seam. *End* is the validation error at the last look, its
+For every pair and setting one shared sweep with the defaults but for the rate: *as it is* (adapted to how near
+the start is), the full rate, half and a quarter of it for every seam. *End* is the validation error at the last look, its
 mean over seams; a seam has *crossed* at the first look that is within half a point of the lowest end of all settings there.
 Runs are kept in --work as JSON; the same command again makes what is missing.
 """
@@ -50,7 +50,7 @@ def main() -> None:
         "",
         f"One sweep each, every block of the top, {options.samples} fit samples without augmentation, errors on {options.val} validation "
         f"samples, looked at every {EVERY} of {FitSpec().steps} steps; the rate {FULL:g} is of Adam in whitened coordinates for 64 "
-        f"channels, times 64/p for p. *As it is* adapts it to the noise of the first two gradients, down to a quarter. A seam "
+        f"channels, times 64/p for p. *As it is* adapts it to how near the start is to the top's own error, down to a quarter. A seam "
         f"crosses where it comes within {MARGIN} points of the lowest end that any of the rates has there; one that does not counts "
         f"all its steps.",
         "",

@@ -17,10 +17,7 @@ from modelstitch.zoo.nets import build
 
 
 class Plain:
-    """Loss and gradients as a recording gives them, without one; ``made`` counts them, ``calls`` their calls.
-
-    Gradients lie in memory that the next call overwrites.
-    """
+    """Loss and gradients as a recording gives them, without one; ``made`` counts them, ``calls`` their calls."""
 
     made, calls = 0, 0
 
@@ -29,7 +26,6 @@ class Plain:
         self.loss, self.within = loss, within
         self.parameters = [p for module in modules for p in module.parameters()]
         self.shapes = [tensor.shape for tensor in first]
-        self.places = [torch.empty_like(p) for p in self.parameters]
 
     def takes(self, tensors):
         return [tensor.shape for tensor in tensors] == self.shapes
@@ -41,9 +37,6 @@ class Plain:
         with self.within():
             loss = self.loss(*tensors)
         loss.backward()
-        for parameter, place in zip(self.parameters, self.places):
-            if parameter.grad is not None:
-                parameter.grad = place.copy_(parameter.grad)
         return loss.detach()
 
 

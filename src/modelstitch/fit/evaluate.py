@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..chance import chance_error
 from ..errors import MeasureError, NonFiniteError
 from ..measure import Outcome, Tally
 from ..moments import Moments
@@ -60,6 +62,18 @@ def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send |
                 except NonFiniteError:
                     lost[i] = True
     return [None if gone else tally.outcome() for tally, gone in zip(tallies, lost)]
+
+
+def own_error(sweep: Sweep) -> tuple[float, float]:
+    """The top's own error on the validation split, and that of answers drawn at random, in percent, or nats per token."""
+    full, tally = sweep.top.full().to(sweep.device), Tally()
+    with torch.no_grad():
+        for batch in sweep.data.batches("val", 2 * sweep.spec.batch_size):
+            with autocast(sweep):
+                output = full(view_of(sweep.top, batch, sweep.device))
+            tally.add(output, batch.labels, batch.ids, where=sweep.top.name)
+    own, classes = tally.outcome(), sweep.top.output_shape[-1]
+    return own.error, chance_error(classes) if own.unit == "points" else math.log(classes)
 
 
 def final(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..measure import check_range
-from .evaluate import outcomes
+from .evaluate import outcomes, own_error
 from .memory import Replay, Samples
 from .normalisation import fitting
 from .objectives import BELOW, Wanted, stages
@@ -53,6 +53,11 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
     genuine = top.taps(later, output=True).to(device) if any(run.objective.genuine for run in runs) else None
     whole = sweep.sender.whole(device) if any(run.objective.below for run in runs) else None
     _look(runs, 0, sweep, looking)
+    adapting = [run for run in runs if run.open and run.adapts]
+    if adapting:
+        own, chance = own_error(sweep)
+        for run in adapting:
+            run.set_pace(own, chance)
     step = 0
     while step < spec.steps and any(run.open for run in runs):
         for batch in sweep.batches(str(step)):

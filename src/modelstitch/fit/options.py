@@ -19,11 +19,10 @@ class FitSpec(BaseModel):
 
     Attributes:
         batch_size: examples per step.
-        steps: most optimiser steps, one a batch (objectives other than ``match``).
+        steps: most optimiser steps (objectives other than ``match``).
         learning_rate: of Adam, in whitened coordinates for 64 channels below; it is multiplied with 64/p for p channels, and
             divided by a kernel's positions. Families that are not whitened take a tenth of it, norm-affine-norm as it is.
-        adapt_rate: take whitened steps at a smaller rate, down to a quarter, where the gradients of the first two batches agree
-            little; these share one step.
+        adapt_rate: take whitened steps at a smaller rate, down to a quarter, where the start is near the top's own error.
         weight_decay: of the stitcher's weights.
         eval_every: steps between two looks at the validation split.
         patience: looks in a row that may bring no improvement; one more, and it stops.

@@ -15,9 +15,9 @@ from ..recorded import Recorded, record
 from ..stitchers import Affine
 from ..stitchers.conv import Conv
 from .evaluate import autocast
-from .noise import pace, signal
 from .normalisation import fitting
 from .objectives import Objective, Wanted
+from .pace import pace
 from .streams import Stream
 from .sweep import Sweep
 from .whiten import Whitened
@@ -28,9 +28,7 @@ _LOST = 10.0  # times the best loss and one nat
 class Run:
     """Adam with a cosine schedule on one stream; the state with the best validation error is kept.
 
-    Whitened steps are slower where the gradients are mostly noise (``adapt_rate``): the first two batches share one step, and
-    how far they agree sets the rate. On a GPU a step of a built-in objective is recorded once and replayed; ``pool`` is the
-    memory that runs share for it.
+    Whitened steps may be slowed before the first one (``adapts``). On a GPU a step of a built-in objective is recorded once and replayed; ``pool`` is the memory that runs share for it.
     """
 
     def __init__(self, stream: Stream, objective: Objective, sweep: Sweep, pool: Any = None) -> None:
@@ -48,12 +46,10 @@ class Run:
             self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay, fused=sweep.device.type == "cuda"
         )
         self._pace = 1.0
-        self._waiting = spec.adapt_rate and isinstance(self.stitcher, Whitened) and spec.steps > 1
-        self._held: list[Tensor] = []  # the first batch's gradients, while the second's are awaited
-        self._held_size = 0
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda at: self._pace * 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
         )
+        self.adapts = spec.adapt_rate and isinstance(self.stitcher, Whitened)
         stream.rate = rate
         self.chooses = sweep.normalisation != "batch"
         self.best: tuple[float, float] = (math.inf, math.inf)
@@ -71,6 +67,13 @@ class Run:
         )  # fmt: skip
         self._earlier = len(stream.history)
 
+    def set_pace(self, own: float, chance: float) -> None:
+        """Adapt the rate to the error of the start, which has been looked at, beside the top's own and chance."""
+        self._pace = pace(self.stream.history[-1][1], own, chance)
+        for group in self.optimiser.param_groups:
+            group["lr"] *= self._pace
+            self.stream.rate = group["lr"]
+
     def step(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted, step: int) -> None:
         """One step on one batch; ``mask`` marks the tokens of padded sequences."""
         try:
@@ -84,30 +87,8 @@ class Run:
             if not math.isfinite(self.last_loss):
                 self._diverged(step)
                 return
-        if self._waiting and not self._set_pace(len(wanted.labels)):
-            return
         self.optimiser.step()
         self.schedule.step()
-
-    def _set_pace(self, size: int) -> bool:
-        """Hold the first gradients back; with the second, set the rate and put their mean in place.
-
-        A batch of another size, the rest of a small split, has noise of another size and is passed over.
-        """
-        gradients = [p.grad for p in self.stitcher.parameters() if p.grad is not None]
-        if not self._held:
-            self._held, self._held_size = [g.clone() for g in gradients], size
-            return False
-        if size != self._held_size:
-            return False
-        self._pace = pace(signal(self._held, gradients))
-        for group in self.optimiser.param_groups:
-            group["lr"] *= self._pace
-            self.stream.rate = group["lr"]
-        for gradient, earlier in zip(gradients, self._held):
-            gradient.add_(earlier).div_(2)
-        self._waiting, self._held = False, []
-        return True
 
     def _gradients(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted) -> Tensor:
         """The loss, detached; the gradients are put in place."""
@@ -147,7 +128,7 @@ class Run:
         if seen < self.best or not self.chooses:
             self.best, self.best_step, self.stale = seen, step, 0
             self.best_state = [copy.deepcopy(part.state_dict()) for part in self._parts()]
-        elif not self._held:
+        else:
             self.stale += 1
         if self.chooses and self.stale > self.sweep.spec.patience:
             self.open = False
