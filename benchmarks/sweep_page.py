@@ -63,7 +63,7 @@ def page(
             known[nearest(s, known, bench.seams)] * whole[s] for s in bench.seams if crossed[s] is not None
         )
     recipes = totals["paper"], totals["paper+"]
-    closed = [each_closed(several, recipes) for several in closing]
+    closed = [each_closed(several, recipes, goal) for several in closing]
     others = [
         f"{quicker(several, goal, recipes, fit, bench.data.size('val'))} {each}"
         for several, fit, each in zip(runs[1:], options.other, closed[1:])
@@ -154,12 +154,14 @@ def quicker(runs: list[Any], goal: dict[str, float], recipe: tuple[float, float]
     )
 
 
-def each_closed(runs: list[Any], recipe: tuple[float, float]) -> str:
+def each_closed(runs: list[Any], recipe: tuple[float, float], goal: dict[str, float]) -> str:
     """A sweep whose streams were closed where they crossed."""
+    never = [seam for seam in goal if crossing(runs[0]["history"][seam], goal[seam]) is None]
+    rest = f" ({', '.join(never)} took all steps here, and is left out of the recipe's time)" if never else ""
     start = statistics.median(run["moments"] + run["solve"] for run in runs)
     seconds = statistics.median(run["moments"] + run["solve"] + run["steps"] for run in runs)
     return (
-        f"With each stream closed where it first crosses, as the recipe is stopped there: {seconds:.1f} s (median of {len(runs)}); the recipe "
+        f"With each stream closed where it first crosses, as the recipe is stopped there: {seconds:.1f} s (median of {len(runs)}){rest}; the recipe "
         f"takes **{recipe[0] / seconds:.0f} times** as long, from our closed form **{(recipe[1] + start) / seconds:.1f} times**."
     )
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modelstitch import Network, Stitched, StitchError, compare, compare_many, stitch
-from modelstitch.errors import InexactCutError, StudyError, UnknownLayerError
+from modelstitch.errors import DataError, InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
 from modelstitch.study.canonical import equal_results
 
@@ -127,7 +127,15 @@ def test_interrupted_what_is_finished_stays(pair, digits, tmp_path):
     (lambda a, b, d: stitch(a, b, "block1", d, family="quadratic"), StitchError, "'quadratic' is unknown: expected one of identity"),
     (lambda a, b, d: stitch(a, b, "block1", d, objective="luck"), StitchError, "'luck' is unknown: expected match, task"),
     (lambda a, b, d: stitch(a, b, "block1", d, family="orthogonal"), StitchError, "solved in closed form only: expected objective 'match'"),
-    (lambda a, b, d: stitch(a, b, "block1", d, step=3), StitchError, "'step' is wrong"),
+    (lambda a, b, d: stitch(a, b, "block1", d, step=3), StitchError, "There is no fit option 'step': did you mean 'steps'?"),
+    (lambda a, b, d: stitch(a, b, "block1", d, luck=3), StitchError, "There is no fit option 'luck': known are batch_size"),
+    (lambda a, b, d: stitch(a, b, "block1", d, learning_rate=-1), StitchError, "is wrong: expected greater than 0, found -1."),
+    (lambda a, b, d: stitch(a, b, "block1", d, downstream="nope"), StitchError, "'downstream' is wrong: expected 'all', 'penultimate' or a list"),
+    (lambda a, b, d: stitch(a, b, "block1", d, samples=[10, 20]), StitchError, "expected samples=N, found [10, 20]; compare() takes"),
+    (lambda a, b, d: stitch(a, b, "block1", d, normalisation="x"), StudyError, "The normalisation policy 'x' is unknown"),
+    (lambda a, b, d: stitch(a, b, "block1", d, family="mlp:0"), StitchError, "expected 1 or more (hidden), found 0"),
+    (lambda a, b, d: stitch(a, b, "block1", "digits"), DataError, "expected, for example, modelstitch.load_data('digits'), found 'digits'"),
+    (lambda a, b, d: compare(a, b, None), DataError, "no modelstitch.Data"),
     (lambda a, b, d: stitch(a, b, "block1", d, steps=0), StitchError, "'steps' is wrong"),
     (lambda a, b, d: stitch(a, b, "block1", d, device="gpu"), StitchError, "'gpu' cannot be used"),
     (lambda a, b, d: stitch(a, b, "a -> b -> c", d), StitchError, "cannot be read"),

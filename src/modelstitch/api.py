@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .device import pick_device
 from .errors import FitError, StitchError
+from .fit.normalisation import check_policy
 from .fit.objectives import Loss
 from .fit.options import fit_spec
 from .fit.own import OwnLoss, checked, name_of
@@ -15,7 +16,7 @@ from .fit.tensorboard import watching
 from .network import Network, apart
 from .notation import Seam, parse
 from .sources.data import Data
-from .sources.token_view import check_text
+from .sources.token_view import check_data, check_text
 from .stitched import Stitched
 from .stitchers import own_codes
 from .study.canonical import Record
@@ -79,7 +80,12 @@ def stitch(
         StitchError: one sentence that names what was expected, what was found and what to try.
     """
     seam = _seam(at)
+    if isinstance(fit.get("samples"), Sequence):
+        raise StitchError(
+            f"One stitch is fitted on one number of samples: expected samples=N, found {fit['samples']!r}; compare() takes several."
+        )
     spec = fit_spec(fit)
+    check_policy(normalisation)
     check_text((bottom, top), data)
     below, above = apart(bottom, top)
     named = {n.name: n for n in (below, above)}
@@ -172,6 +178,7 @@ def compare_many(
     **fit: Any,
 ) -> Comparison:
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
+    check_data(data)
     sequences = data.labels("val").ndim > 1
     if controls is None:
         controls = default_controls(sequences=sequences)

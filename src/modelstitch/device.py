@@ -24,7 +24,7 @@ def pick_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         line = str(error).splitlines()[0]
         raise StudyError(
-            f"The device {device!r} cannot be used: expected 'cpu', 'cuda' or 'auto', found {line}."
+            f"The device {device!r} cannot be used: expected 'cpu', 'cuda' or 'auto' (torch says: {line.rstrip('.')})."
         ) from error
     return found
 

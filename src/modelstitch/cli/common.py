@@ -49,7 +49,7 @@ def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--batch-size", type=click.IntRange(1), help="Examples per step."),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Of Adam, for 64 channels."),
         click.option("--adapt-rate/--no-adapt-rate", default=None,
-                     help="Whether the rate falls where the start is near its goal (default), or stays."),
+                     help="Whether steps are smaller where the start is near its goal (default), or not."),
         click.option("--init", type=click.Choice(["closed", "random"]), help="Start from the closed form or at random."),
         click.option("--fit-samples", "samples", callback=_samples,
                      help="Fit examples used, all by default; 100,1000,... compares several."),

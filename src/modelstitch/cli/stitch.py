@@ -27,6 +27,10 @@ def stitch(
     """Fit and measure one seam: BOTTOM@LAYER under TOP@LAYER. --out keeps the map and its record."""
     from ..api import stitch as fit_stitch
 
+    for option, given in (("--family", families), ("--objective", objectives), ("--fit-samples", fit.get("samples"))):
+        if isinstance(given, tuple | list) and len(given) > 1:
+            words = ", ".join(map(str, given))
+            raise click.UsageError(f"One stitch takes one {option}, found {words}: modelstitch compare takes several.")
     (below, below_layer), (above, above_layer) = common.split_seam_end(bottom), common.split_seam_end(top)
     data = common.data_for(data_name, (below, above))
     lower, upper = common.two(below, bottom_weights, above, top_weights, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -77,7 +78,11 @@ def fit_spec(values: dict[str, Any]) -> FitSpec:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(FitSpec.model_fields)
-        raise StitchError(
-            f"The fit option {name!r} is wrong: {first['msg']}, found {first['input']!r}; known are {known}."
-        ) from error
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, FitSpec.model_fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(FitSpec.model_fields)}."
+            raise StitchError(f"There is no fit option {name!r}: {hint}") from error
+        wanted = first["msg"].replace("Input should be", "expected", 1)
+        if name.startswith("downstream"):
+            name, wanted = "downstream", "expected 'all', 'penultimate' or a list of layers"
+        raise StitchError(f"The fit option {name!r} is wrong: {wanted}, found {first['input']!r}.") from error

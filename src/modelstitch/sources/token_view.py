@@ -66,6 +66,18 @@ class TokenView:
         }
 
 
+def check_data(data: Any) -> None:
+    """Refuse what are no data, a name above all: the command line takes names.
+
+    Raises:
+        DataError: with what was given.
+    """
+    if not hasattr(data, "batches"):
+        raise DataError(
+            f"The data are no modelstitch.Data: expected, for example, modelstitch.load_data('digits'), found {data!r:.80}."
+        )
+
+
 def check_text(networks: Sequence[Network], data: Data) -> None:
     """Refuse networks that read other tokens than the data hold, or than one another, or are made for another task.
 
@@ -74,6 +86,7 @@ def check_text(networks: Sequence[Network], data: Data) -> None:
     Raises:
         DataError: naming the networks and the first difference.
     """
+    check_data(data)
     views = [(n.name, n.view) for n in networks if isinstance(n.view, TokenView)]
     facts = data.text
     known = None if facts is None else (f"The data {data.name!r}", facts.tokenizer)

@@ -64,7 +64,10 @@ def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
         kind = "a whole number" if cls.option_is is int else "a number of 0 or more"
         what = f"{kind} ({cls.option})" if cls.option else "nothing"
         raise StitchError(f"The family {text!r} cannot be read: expected {what} after the colon, found {option!r}.")
-    return cls, {cls.option: cls.option_is(option)}
+    value = cls.option_is(option)
+    if cls.option_is is int and value < 1:
+        raise StitchError(f"The family {text!r} cannot be read: expected 1 or more ({cls.option}), found {option}.")
+    return cls, {cls.option: value}
 
 
 def own_codes(families: Iterable[str]) -> tuple[tuple[str, str], ...]:

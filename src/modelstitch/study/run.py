@@ -8,7 +8,7 @@ from typing import Any
 
 from ..device import pick_device
 from ..errors import DataError, StudyError
-from ..fit.normalisation import POLICIES
+from ..fit.normalisation import check_policy
 from ..fit.objectives import Loss
 from ..fit.sweep import MEMORY, Watch
 from ..network import Network
@@ -84,10 +84,7 @@ def run(
     named = {network.name: network for network in networks}
     if len(named) < len(networks):
         raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
-    if axes.normalisation not in POLICIES:
-        raise StudyError(
-            f"The normalisation policy {axes.normalisation!r} is unknown: expected one of {', '.join(POLICIES)}."
-        )
+    check_policy(axes.normalisation)
     check_text(list(named.values()), data)
     check_controls(axes.controls, data)
     donors = {name: describe_donor(network) for name, network in named.items()}
