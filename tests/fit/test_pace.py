@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
-from modelstitch import stitch
+from modelstitch import Data, Network, stitch
 from modelstitch.fit.closed import collect, solve
 from modelstitch.fit.evaluate import own_error
 from modelstitch.fit.loop import train
@@ -15,6 +17,7 @@ from modelstitch.fit.run import Run
 from modelstitch.fit.senders import NetworkSender
 from modelstitch.fit.streams import open_stream
 from modelstitch.fit.sweep import Sweep
+from modelstitch.sources.views import Tokens
 from modelstitch.stitchers import family_of
 from modelstitch.zoo.train import error_rate
 
@@ -105,3 +108,30 @@ def test_a_record_states_the_rate(pair, digits):
     assert rates[1] * LEAST <= rates[0] < rates[1]
     assert rates[2] is None
     assert adapted.record["config"]["fit"]["adapt_rate"] is True
+
+
+class Reader(nn.Module):
+    """The next of 12 tokens from this one alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.middle, self.out = nn.Embedding(12, 8), nn.Linear(8, 8), nn.Linear(8, 12)
+
+    def forward(self, ids):
+        return self.out(self.middle(self.embed(ids)).relu())
+
+
+def test_in_nats_chance_is_the_logarithm_of_the_vocabulary():
+    draw = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, 12, (90, 5), generator=draw)
+    labels = ids.roll(-1, 1)
+    labels[:, -1] = -100
+    parts = [Tokens(ids[i : i + 30], torch.ones_like(ids[i : i + 30]), labels[i : i + 30]) for i in (0, 30, 60)]
+    module = Reader().eval()
+    top = Network(module, ids[:2], "reader", view=lambda inputs: inputs["input_ids"])
+    sweep = Sweep(NetworkSender(top), top, Data(*parts, n_classes=12), FitSpec(), torch.device("cpu"))
+    own, chance = own_error(sweep)
+    with torch.no_grad():
+        expected = F.cross_entropy(module(ids[30:60])[:, :-1].flatten(0, 1), labels[30:60, :-1].flatten())
+    assert own == pytest.approx(float(expected), abs=1e-5)
+    assert chance == pytest.approx(math.log(12))
