@@ -99,8 +99,10 @@ def test_matching_by_name_by_depth_and_as_written():
 def test_a_donor_without_cuts_and_an_unknown_cut_are_refused():
     with pytest.raises(StudyError, match="'empty' has no exact block cut"):
         seams(donor("empty", []), A, "matching")
-    with pytest.raises(StudyError, match="'a' has no exact cut '9'"):
+    with pytest.raises(StudyError, match=r"'a' has no exact cut '9': see `modelstitch layers`\."):
         seams(A, B, ("9",))
+    with pytest.raises(StudyError, match=r"'a' has no exact cut '33': did you mean '3'\?"):
+        seams(A, B, ("33",))
 
 
 def test_asked_for_more_samples_than_there_are_the_curve_ends_at_all_of_them():

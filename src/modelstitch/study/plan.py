@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -47,7 +48,9 @@ class Donor:
         for place in (*self.blocks, *self.cuts):
             if place.layer == layer:
                 return place
-        raise StudyError(f"The donor {self.name!r} has no exact cut {layer!r}: see `modelstitch layers`.")
+        close = difflib.get_close_matches(layer, [place.layer for place in self.cuts], n=2, cutoff=0.4)
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see `modelstitch layers`."
+        raise StudyError(f"The donor {self.name!r} has no exact cut {layer!r}: {hint}")
 
 
 @dataclass(frozen=True)
