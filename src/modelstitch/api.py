@@ -15,8 +15,8 @@ from .fit.own import OwnLoss, checked, name_of
 from .fit.tensorboard import watching
 from .network import Network, apart
 from .notation import Seam, parse
-from .sources.data import Data
-from .sources.token_view import check_data, check_text
+from .sources.data import Data, check_data
+from .sources.token_view import check_text
 from .stitched import Stitched
 from .stitchers import own_codes
 from .study.canonical import Record

@@ -193,6 +193,19 @@ def test_an_error_on_samples_that_fit_passes_as_it_is() -> None:
             part(given)
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("not enough memory")])
+def test_memory_that_runs_out_is_not_taken_for_samples_that_do_not_fit(error: RuntimeError) -> None:
+    part = Network(chain(), vectors(3)).full()
+
+    def greedy(*_: Any) -> Any:
+        raise error
+
+    part.body.forward = greedy
+    with pytest.raises(type(error)) as caught:
+        part(torch.zeros(3, 7))
+    assert caught.value is error
+
+
 def test_samples_with_a_dimension_too_few() -> None:
     net = Network(nn.Sequential(nn.Flatten(), nn.Linear(6, 4)), torch.zeros(3, 2, 3), name="net")
     with pytest.raises(NetworkError, match=r"expected samples \(2, 3\) of float32, .* found \(\) of float32 \(Dim"):

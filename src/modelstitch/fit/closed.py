@@ -75,7 +75,8 @@ def _enough(stream: Stream, sweep: Sweep) -> int | None:
     widest = max(stream.site.p, stream.site.q)
     if isinstance(sweep.sender, NetworkSender) and sweep.sender.norms:
         # The length of the pass moves their statistics: the same for all streams, however they are grouped.
-        widest = max(n.layer(block).channels for n in (sweep.sender.network, sweep.top) for block in n.blocks)
+        both = sweep.sender.network, sweep.top
+        widest = max((n.layer(block).channels for n in both for block in n.blocks), default=widest)
     return max(sweep.spec.start_samples, PER_CHANNEL * widest)
 
 

@@ -392,3 +392,15 @@ def _reader(tokenizer: str | Path | Network | None) -> tuple[str | Path | Tokeni
     folder, _, query = str(tokenizer).removeprefix("hf:").partition("?")
     sizes = [item.removeprefix("size=") for item in query.split("&") if item.startswith("size=")]
     return folder, int(sizes[0]) if sizes and sizes[0].isdecimal() else None
+
+
+def check_data(data: Any) -> None:
+    """Refuse what are no data, a name above all: the command line takes names.
+
+    Raises:
+        DataError: with what was given.
+    """
+    if not hasattr(data, "batches"):
+        raise DataError(
+            f"The data are no modelstitch.Data: expected, for example, modelstitch.load_data('digits'), found {data!r:.80}."
+        )

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from .data import Data, check_data
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from ..network import Network
-    from .data import Data
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,6 @@ class TokenView:
             "length": self.length,
             "tokenizer": self.tokenizer.fingerprint if self.tokenizer is not None else None,
         }
-
-
-def check_data(data: Any) -> None:
-    """Refuse what are no data, a name above all: the command line takes names.
-
-    Raises:
-        DataError: with what was given.
-    """
-    if not hasattr(data, "batches"):
-        raise DataError(
-            f"The data are no modelstitch.Data: expected, for example, modelstitch.load_data('digits'), found {data!r:.80}."
-        )
 
 
 def check_text(networks: Sequence[Network], data: Data) -> None:
