@@ -121,6 +121,12 @@ def test_interrupted_what_is_finished_stays(pair, digits, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in cells} == cells
 
 
+def test_more_samples_than_there_are_are_noted(pair, digits):
+    notes = [stitch(*pair, "block1", digits, objective="match", samples=n).record["notes"] for n in (10**6, 100)]
+    assert f"{digits.size('fit')} fit samples instead of 1000000: there are no more" in notes[0]
+    assert not any("fit samples instead" in note for note in notes[1])
+
+
 @pytest.mark.parametrize(("call", "kind", "words"), [
     (lambda a, b, d: stitch(a, b, "blok1", d), UnknownLayerError, "has no layer 'blok1': did you mean 'block1'"),
     (lambda a, b, d: stitch(a, b, "block1.conv1", d), InexactCutError, "is not an exact cut: bypassed by"),
@@ -132,6 +138,12 @@ def test_interrupted_what_is_finished_stays(pair, digits, tmp_path):
     (lambda a, b, d: stitch(a, b, "block1", d, learning_rate=-1), StitchError, "is wrong: expected greater than 0, found -1."),
     (lambda a, b, d: stitch(a, b, "block1", d, downstream="nope"), StitchError, "'downstream' is wrong: expected 'all', 'penultimate' or a list"),
     (lambda a, b, d: stitch(a, b, "block1", d, samples=[10, 20]), StitchError, "expected samples=N, found [10, 20]; compare() takes"),
+    (lambda a, b, d: stitch(a, b, "block1", d, seed=-1), StudyError, "Seeds are distinct whole numbers from 0, one at least: found -1"),
+    (lambda a, b, d: stitch(a, b, "block1", d, seed=0.5), StudyError, "found 0.5; try seeds=(0, 1)."),
+    (lambda a, b, d: compare(a, b, d, seeds=(1, 1)), StudyError, "one at least: found (1, 1)"),
+    (lambda a, b, d: compare(a, b, d, seeds=()), StudyError, "one at least: found ()"),
+    (lambda a, b, d: compare_many([a, b], [(a.name, "zwei")], d), StudyError, "A pair names the network 'zwei': expected one of "),
+    (lambda a, b, d: compare(a, b, d, other_seeds={"zwei": a}), StudyError, "An other seed names the network 'zwei'"),
     (lambda a, b, d: stitch(a, b, "block1", d, normalisation="x"), StudyError, "The normalisation policy 'x' is unknown"),
     (lambda a, b, d: stitch(a, b, "block1", d, family="mlp:0"), StitchError, "expected 1 or more (hidden), found 0"),
     (lambda a, b, d: stitch(a, b, "block1", "digits"), DataError, "expected, for example, modelstitch.load_data('digits'), found 'digits'"),

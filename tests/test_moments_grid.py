@@ -164,9 +164,14 @@ def broken(x, y):
     x["layer1.0"][17, 2] = float("nan")
 
 
+def arrays(x, y):
+    x["stem"] = x["stem"].numpy()
+
+
 @pytest.mark.parametrize(
     ("spoil", "kind", "message"),
     [
+        (arrays, MeasureError, r"The bottom layer stem must come as a tensor, found ndarray: try torch\.as_tensor"),
         (missing, MeasureError, r"every top layer of the grid: expected blocks\.0, head, found blocks\.0"),
         (wide, MeasureError, r"The bottom layer stem .* expected shape \(90, 3\), found \(90, 2\)"),
         (uneven, MeasureError, r"The top layer head .* expected shape \(90, 2\), found \(89, 2\)"),

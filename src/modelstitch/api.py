@@ -20,8 +20,8 @@ from .sources.token_view import check_text
 from .stitched import Stitched
 from .stitchers import own_codes
 from .study.canonical import Record
-from .study.plan import OFFERED, Axes, default_controls, plan
-from .study.run import budget, check_controls, data_config, describe_donor, run
+from .study.plan import OFFERED, Axes, default_controls, distinct_seeds, plan
+from .study.run import budget, check_controls, check_named, data_config, describe_donor, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
 
@@ -92,7 +92,7 @@ def stitch(
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
     (named_objective,), losses = _objectives([objective])
     axes = Axes(
-        (where,), (family,), (named_objective,), (), (seed,), spec, normalisation, codes=own_codes([family])
+        (where,), (family,), (named_objective,), (), distinct_seeds(seed), spec, normalisation, codes=own_codes([family])
     )  # fmt: skip
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data, second))
     with watching(tensorboard) as watch:
@@ -187,12 +187,14 @@ def compare_many(
         raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(OFFERED)}.")
     check_controls(controls, data)
     others = dict(other_seeds or {})
+    check_named(networks, [name for pair in pairs for name in pair], "A pair")
+    check_named(networks, others, "An other seed")
     samples = _numbers(fit)
     objectives, losses = _objectives(objective)
     families = _several(family)
     axes = Axes(
         layers if isinstance(layers, str) else tuple(layers),
-        families, objectives, tuple(controls), tuple(seeds), fit_spec(fit), normalisation, samples,
+        families, objectives, tuple(controls), distinct_seeds(seeds), fit_spec(fit), normalisation, samples,
         tuple((top, describe_donor(network)) for top, network in others.items()), own_codes(families),
     )  # fmt: skip
     networks = [*networks, *(n for n in others.values() if n not in networks)]

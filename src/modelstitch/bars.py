@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 Tell = Callable[[str, int, int], None]  # what, done, of how many
 
 
+_NUMBERS = 44  # columns that counts, rate and times take beside a bar
+_LEAST = 12  # columns of a name
+
+
 @contextmanager
 def progress(console: Console | None = None) -> Iterator[Tell]:
     """A listener for ``tell=`` that draws one bar a piece of work: done of how many, a second, elapsed, time left.
@@ -42,6 +46,7 @@ def progress(console: Console | None = None) -> Iterator[Tell]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -51,23 +56,41 @@ def progress(console: Console | None = None) -> Iterator[Tell]:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
 
+    def whole() -> Column:
+        return Column(no_wrap=True)  # numbers are not cut
+
+    bar = 24 if console.width >= 100 else 8
     columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(), Rate(),
-        TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(bar_width=bar), MofNCompleteColumn(table_column=whole()),
+        Rate(table_column=whole()), TimeElapsedColumn(table_column=whole()), TimeRemainingColumn(table_column=whole()),
     )  # fmt: skip
+    room = max(_LEAST, console.width - bar - _NUMBERS)
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
         finished: set[str] = set()
 
         def tell(what: str, done: int, total: int) -> None:
             if what not in tasks or what in finished:
-                tasks[what] = bars.add_task(what, total=total)
+                tasks[what] = bars.add_task(fitted(what, room), total=total)
                 finished.discard(what)
             bars.update(tasks[what], completed=done, total=total)
             if done >= total:
                 finished.add(what)
 
         yield tell
+
+
+def fitted(what: str, room: int) -> str:
+    """A name in at most ``room`` characters; of "bottom -> top" both keep their beginning."""
+    if len(what) <= room:
+        return what
+    bottom, arrow, top = what.partition(" -> ")
+    if not arrow:
+        return what[: room - 1] + "…"
+    each = (room - len(arrow)) // 2
+    left = room - len(arrow) - min(len(bottom), each)  # what one does not need, the other has
+    top = fitted(top, left)
+    return fitted(bottom, room - len(arrow) - len(top)) + arrow + top
 
 
 def _line() -> Tell:

@@ -76,3 +76,9 @@ class ContractError(StitchError):
 
 class StudyError(StitchError):
     """A study's spec, folder or records."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, at most 300 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else "no message"

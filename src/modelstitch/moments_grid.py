@@ -257,7 +257,8 @@ class MomentsGrid:
 
 def rows_of(values: Mapping[str, Tensor]) -> int:
     """How many rows a batch holds, judged by its first layer."""
-    return next((value.shape[:-1].numel() for value in values.values()), 0)
+    first = next(iter(values.values()), None)
+    return first.shape[:-1].numel() if isinstance(first, Tensor) else 0
 
 
 def _shape(grid: MomentsGrid) -> str:

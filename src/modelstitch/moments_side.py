@@ -88,6 +88,11 @@ class Side:
                 f"{', '.join(given) or 'none'}."
             )
         for name, width in self.layers.items():
+            if not isinstance(given[name], Tensor):
+                raise MeasureError(
+                    f"The {self.name} layer {name} must come as a tensor, found {type(given[name]).__name__}: "
+                    "try torch.as_tensor."
+                )
             shape = tuple(given[name].shape)
             if shape[-1:] != (width,) or given[name].numel() != rows * width:
                 raise MeasureError(

@@ -143,6 +143,19 @@ def test_a_users_own_measure_and_double_precision(world):
         assert r.value == pytest.approx(r.measure(x[r.bottom_layer], y[r.top_layer]), abs=1e-9)
 
 
+@pytest.mark.parametrize(("function", "words"), [
+    (lambda x, y: 1 / 0, "the measure 'mine' raised ZeroDivisionError: division by zero"),
+    (lambda x, y: float("nan"), "the measure 'mine' raised NonFiniteError: mine came out as nan"),
+    (lambda x, y: 7.0, "mine came out as 7: expected a value from 0 to 1"),
+])  # fmt: skip
+def test_a_users_own_measure_that_fails_takes_no_other_with_it(world, function, words):
+    a, b, data, below, above = world
+    mine = Measure("mine", function, "similarity", "none", "here")
+    found = ms.similarity(a, b, data, measures=[mine, "rsa"], layers=(below, above), view="flatten").results
+    assert {r.measure.name for r in found if r.value is not None} == {"rsa"}
+    assert all(words in r.note for r in found if r.measure is mine)
+
+
 def test_donors_and_random_state_are_left_alone(world):
     a, b, data, below, above = world
     strides = [p.stride() for p in a.module.parameters()]

@@ -96,6 +96,21 @@ def test_matching_by_name_by_depth_and_as_written():
     assert [(b.layer, t.layer) for b, t in seams(A, C, ("2 -> x",))] == [("2", "x")]
 
 
+def test_a_pool_is_matched_with_a_pool():
+    """Nothing weighted lies between the last block and the pool, so that depth cannot tell them apart."""
+
+    def pooled(name, depths):
+        places = [Place(f"block{i}", depth, i, ("map", (8, 4, 4))) for i, depth in enumerate(depths)]
+        pool = Place("pool", depths[-1], len(depths), ("vector", (8,)))
+        return Donor(name, f"hash-{name}", (*places, pool), (*places, pool))
+
+    bottom, top = pooled("a", [0.3, 0.6, 0.9]), pooled("b", [0.5, 0.9])
+    assert [(b.layer, t.layer) for b, t in seams(bottom, top, "matching")] == [
+        ("block1", "block0"), ("block2", "block1"), ("pool", "pool"),
+    ]  # fmt: skip
+    assert [b.layer for b, _ in seams(donor("maps", ["1", "2", "3"]), top, "matching")] == ["2", "3", "3"]
+
+
 def test_a_donor_without_cuts_and_an_unknown_cut_are_refused():
     with pytest.raises(StudyError, match="'empty' has no exact block cut"):
         seams(donor("empty", []), A, "matching")

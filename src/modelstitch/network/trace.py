@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import OutputKind
 
-from ..errors import NetworkError, TraceError
+from ..errors import NetworkError, TraceError, first_line
 from .clean import clean
 from .functional import functional
 from .inputs import InputForm, repeat_batch
 from .masks import masks_as_run
 from .outputs import choose_output, first_tensor
 from .separators import ancestors
-from .twin import first_line, kind_of, make_twin
+from .twin import kind_of, make_twin
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None,
     except NetworkError:
         raise
     except Exception as error:  # torch.export raises whatever the module's own code raises
-        raise TraceError(_cannot_trace(name, error)) from error
+        raise TraceError(_cannot_trace(name, error, leaves[form.data], example)) from error
     return _read(program, traced, form, name)
 
 
@@ -233,13 +233,18 @@ def _strip(target: str) -> str:
     return target.removeprefix("net.")
 
 
-def _cannot_trace(name: str, error: Exception) -> str:
+def _cannot_trace(name: str, error: Exception, data: Tensor, example: Any) -> str:
     line = first_line(error)
     text = f"{type(error).__name__} {line}".lower()
     if "datadependent" in text or "data-dependent" in text or "guardon" in text:
         hint = "replace the branch on tensor values in forward() (an `if`, .item() or .tolist()) by torch.where"
-    elif any(mark in text for mark in ("shape", "size", "expected", " dim")):
-        hint = "check that the example has the size and type the network was made for"
+    elif isinstance(example, list) and "list" in text:
+        hint = "a list is one input of forward(); for several inputs give a tuple, for one the tensor itself"
+    elif any(mark in text for mark in ("shape", "size", "expected", " dim", "input type", "scalar type", "dtype")):
+        hint = (
+            "check that the example has the size and type the network was made for: its data are "
+            f"{str(data.dtype).removeprefix('torch.')} of shape (n, {', '.join(map(str, data.shape[1:]))})"
+        )
     else:
         hint = "simplify forward(), or trace the part of the network that computes on tensors"
     return f"The network {name!r} cannot be traced by torch.export ({type(error).__name__}: {line}): {hint}."

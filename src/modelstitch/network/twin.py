@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import TraceError
+from ..errors import TraceError, first_line
 
 
 class NoDropout(nn.Identity):
@@ -61,9 +61,3 @@ def _is_dropout(module: nn.Module) -> bool:
 def kind_of(module: nn.Module) -> str:
     """The class name of a twin's module, as the caller knows it."""
     return module.kind if isinstance(module, NoDropout) else type(module).__name__
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, at most 300 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else "no message"

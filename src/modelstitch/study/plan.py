@@ -97,6 +97,19 @@ def default_controls(*, sequences: bool) -> tuple[str, ...]:
     return tuple(c for c in CONTROLS if not (sequences and c in NOISY))
 
 
+def distinct_seeds(seeds: Any) -> tuple[int, ...]:
+    """The seeds of a study as asked for.
+
+    Raises:
+        StudyError: if one is no whole number from 0, or stands twice, or there is none.
+    """
+    found = list(seeds) if isinstance(seeds, Iterable) else [seeds]
+    whole = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in found)
+    if not found or not whole or len(set(found)) < len(found):
+        raise StudyError(f"Seeds are distinct whole numbers from 0, one at least: found {seeds!r}; try seeds=(0, 1).")
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Axes:
     """The axes of a study's grid."""
@@ -135,7 +148,7 @@ def seams(bottom: Donor, top: Donor, layers: str | Sequence[str]) -> list[tuple[
     """The seams of a pair: "matching", "all", or written ones.
 
     Matching: the same block of the same architecture; else for each block of the top the block of the bottom that is
-    nearest in depth.
+    nearest in depth, among those that give the same kind of activation (a map, tokens, a vector) where there are any.
 
     Raises:
         StudyError: if the donors have no block cuts, or a written seam cannot be read.
@@ -152,7 +165,10 @@ def seams(bottom: Donor, top: Donor, layers: str | Sequence[str]) -> list[tuple[
         return [(b, t) for b in bottom.blocks for t in top.blocks]
     if [b.layer for b in bottom.blocks] == [t.layer for t in top.blocks]:
         return list(zip(bottom.blocks, top.blocks))
-    return [(min(bottom.blocks, key=lambda b: (abs(b.depth - t.depth), b.index)), t) for t in top.blocks]
+    return [
+        (min(bottom.blocks, key=lambda b: (b.joint[0] != t.joint[0], abs(b.depth - t.depth), b.index)), t)
+        for t in top.blocks
+    ]
 
 
 def _pair(bottom: Donor, top: Donor, seed: int, axes: Axes, data: dict[str, Any]) -> Iterable[Cell]:

@@ -100,6 +100,23 @@ def run(
     return found
 
 
+def check_named(networks: Sequence[Network], wanted: Iterable[str], what: str) -> None:
+    """Refuse a name that none of the networks has.
+
+    Args:
+        what: the sentence's subject, as "A pair".
+
+    Raises:
+        StudyError: with the names that there are.
+    """
+    names = [network.name for network in networks]
+    for name in wanted:
+        if name not in names:
+            raise StudyError(
+                f"{what} names the network {name!r}: expected one of {', '.join(map(repr, names))}; the networks are given first."
+            )
+
+
 def check_controls(controls: Sequence[str], data: Data) -> None:
     """Refuse controls that the labels cannot serve.
 

@@ -133,7 +133,8 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
     need_scores(top, data)
     if budget is not None and budget < data.size("fit"):
         data = data.subset(budget)
-    if samples is not None and samples < data.size("fit"):
+    there = data.size("fit")
+    if samples is not None and samples < there:
         data = data.subset(samples, seed=derive(seed, "samples"))
     own = None if normalisation == "frozen" else [c.config["bottom"]["layer"] for c in cells]
 
@@ -162,6 +163,9 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
     if note := note_on_chance(top, bench.own[top.name], data):
         for stream in streams:
             stream.notes.append(note)
+    if samples is not None and samples > there:
+        for stream in streams:
+            stream.notes.append(f"{there} fit samples instead of {samples}: there are no more")
     for used in {sweep.spec.batch_size, last.spec.batch_size} - {bench.spec.batch_size}:
         for stream in streams:
             stream.notes.append(f"batch size {used} instead of {bench.spec.batch_size}: memory ran out")
