@@ -63,7 +63,9 @@ def test_an_output_folder_that_cannot_be(monkeypatch, capfd, tmp_path):
     assert (tmp_path / "file").read_text() == "precious"
 
 
-@pytest.mark.parametrize("other", [["--steps", "2"], ["--steps", "1", "--no-adapt-rate"]])
+@pytest.mark.parametrize(
+    "other", [["--steps", "2"], ["--steps", "1", "--no-adapt-rate"], ["--steps", "1", "--precision", "bfloat16"]]
+)
 def test_a_folder_of_another_study(monkeypatch, capfd, tmp_path, other):
     common = ["compare", NET, NET, "--layers", "block1", "--control", "none", "--one-way", "--out", str(tmp_path / "c")]
     assert run(monkeypatch, capfd, *common, "--steps", "1")[0] == 0

@@ -12,7 +12,7 @@ from modelstitch.errors import DataError, NonFiniteError
 from modelstitch.fit import closed
 from modelstitch.fit.options import FitSpec
 from modelstitch.fit.senders import NetworkSender
-from modelstitch.fit.streams import open_stream
+from modelstitch.fit.streams import Stream, open_stream
 from modelstitch.fit.sweep import Sweep
 from modelstitch.network import fingerprint
 from modelstitch.stitchers import Affine
@@ -119,6 +119,39 @@ def test_networks_of_any_precision_are_stitched(modules, digits, below, above):
     assert found.filter(metric="penalty")["value"][0] == pytest.approx(match.penalty, abs=0.4)  # 2 of 597, near-ties
     with torch.no_grad():
         assert match(example.to(below), example.to(above)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"objective": "task"},
+        {"objective": "downstream+task"},
+        {"objective": "distill", "family": "conv:3"},
+        {"objective": "task", "family": "norm-affine-norm"},
+        {"objective": "task", "normalisation": "batch"},
+        {"objective": "task", "cache": 0.1, "augment": False},
+    ],
+    ids=lambda how: " ".join(map(str, how.values())),
+)
+def test_half_precision_is_of_the_steps_alone(pair, digits, monkeypatch, how):
+    """Both networks run in it while fitting; the closed form and the measured errors are those of full precision."""
+    seen = []
+
+    def spying(forward):
+        def run(self, activation, *args):
+            seen.append((torch.is_grad_enabled(), activation.dtype))
+            return forward(self, activation, *args)
+
+        return run
+
+    monkeypatch.setattr(Stream, "forward", spying(Stream.forward))
+    half, full = (stitch(*pair, "block2", digits, precision=p, **how, **QUICK) for p in ("bfloat16", "float32"))
+    steps = [dtype for grad, dtype in seen if grad]
+    assert steps == [torch.bfloat16] * (len(steps) // 2) + [torch.float32] * (len(steps) // 2)
+    assert {dtype for grad, dtype in seen if not grad} == {torch.float32}
+    assert abs(half.penalty - full.penalty) < 3
+    assert half.record["config"]["fit"]["precision"] == "bfloat16"
+    assert {p.dtype for p in half.stitcher.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("objective", ["task", "match"])

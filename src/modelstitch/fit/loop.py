@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..measure import check_range
-from .evaluate import outcomes, own_error
+from .evaluate import autocast, outcomes, own_error
 from .memory import Replay, Samples
 from .normalisation import fitting
 from .objectives import BELOW, Wanted, stages
@@ -64,7 +64,7 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
             if step == spec.steps or not any(run.open for run in runs):
                 break
             step += 1
-            with fitting(sweep.sender.norms, sweep):
+            with autocast(sweep), fitting(sweep.sender.norms, sweep):
                 below = send(batch)
             inputs = view_of(top, batch, device)
             with torch.no_grad():
