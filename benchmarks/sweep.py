@@ -14,9 +14,9 @@ ours        the shared sweep with the defaults: moments, closed form, whitened A
 paper       each seam alone: norm-affine-norm from random, Adam 1e-3, cosine over 120,000 steps, batch 128.
 paper+      the same schedule from our closed form (a plain affine map).
 
-The recipe's steps to the crossing are counted at --seams, on kept bottom activations (the count is the same); its
-seconds are that count times the measured seconds of a whole step, bottom included. Another seam takes the count of the
-nearest one measured. A seam is named after the top's block; under it lies the bottom's block of the same shape that is
+The recipe's steps to the crossing are counted on kept bottom activations (the count is the same), from our closed form at
+every seam, from random at --seams; another seam takes the count of the nearest one of these. Its seconds are that count
+times the measured seconds of a whole step, bottom included. A seam is named after the top's block; under it lies the bottom's block of the same shape that is
 nearest in depth.
 """
 
@@ -69,31 +69,39 @@ def main() -> None:
         for start in ("closed", "random")
     }
     goal = {seam: min(settled(run["history"][seam]) for run in long.values()) + MARGIN for seam in bench.seams}
-    most, repeats = FitSpec().steps, range(options.repeats)
+    most, repeats = {"steps": FitSpec().steps}, range(options.repeats)
     fits: dict[str, dict[str, Any]] = {"ours": {}, **{f"other{j}": fit for j, fit in enumerate(options.other)}}
     # The first run of each looks often, to see the crossing; the others are there for their seconds.
     runs = [
         [
-            bench.piece(f"{name}-{i}", lambda i=i, f=fit: bench.ours(most, "closed", LOOK if i == 0 else most, **f))
+            bench.piece(f"{name}-{i}", lambda i=i, f=most | fit: bench.ours(look=LOOK if i == 0 else f["steps"], **f))
             for i in repeats
         ]
         for name, fit in fits.items()
     ]
     # Then each stream is closed where it crosses, as the recipe is stopped.
     closing = [
-        [bench.piece(f"{name}-closing-{i}", lambda f=fit: bench.ours(most, "closed", LOOK, goal, **f)) for i in repeats]
+        [
+            bench.piece(f"{name}-closing-{i}", lambda f=most | fit: bench.ours(look=LOOK, goal=goal, **f))
+            for i in repeats
+        ]
         for name, fit in fits.items()
     ]
     steps = {seam: bench.piece(f"step-{seam}", lambda seam=seam: bench.step_seconds(seam)) for seam in bench.seams}
+    halves = {
+        seam: bench.piece(f"half-step-{seam}", lambda seam=seam: bench.step_seconds(seam, half=True))
+        for seam in bench.seams
+        if any(fit.get("precision") == "bfloat16" for fit in options.other)
+    }
     recipe = {
         kind: {
             seam: bench.piece(f"{kind}-{seam}", lambda kind=kind, seam=seam: bench.recipe(seam, kind, goal[seam]))
-            for seam in options.seams.split(",")
+            for seam in seams
         }
-        for kind in ("paper", "paper+")
+        for kind, seams in (("paper", options.seams.split(",")), ("paper+", bench.seams))
     }
     counted = bench.piece("operations", bench.operations)
-    text = page(bench, options, long, runs, closing, goal, steps, recipe, counted)
+    text = page(bench, options, long, runs, closing, goal, steps, halves, recipe, counted)
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")
@@ -142,7 +150,7 @@ class Bench:
         return json.loads(path.read_text())
 
     def ours(
-        self, steps: int, start: str, look: int = 40, goal: dict[str, float] | None = None, **fit: Any
+        self, steps: int, start: str = "closed", look: int = 40, goal: dict[str, float] | None = None, **fit: Any
     ) -> dict[str, Any]:
         """One shared sweep: validation error by step for every seam, and the seconds of its parts.
 
@@ -193,7 +201,7 @@ class Bench:
         generator, history, step = torch.Generator().manual_seed(0), [], 0
         while step < CAP:
             for at in torch.randperm(len(fit[0]), generator=generator).split(BATCH):
-                if step % (20 if kind == "paper" else LOOK) == 0:
+                if step % (LOOK if step < FitSpec().steps else 4 * LOOK) == 0:
                     history.append((step, error(stitcher, top, *val)))
                     if history[-1][1] <= goal:
                         return {"history": history}
@@ -207,8 +215,8 @@ class Bench:
         labels = torch.cat([b.labels for b in batches]).to(self.device)
         return torch.cat([bottom(b.inputs) for b in batches]), labels
 
-    def step_seconds(self, seam: str) -> dict[str, float]:
-        """Processor seconds of one whole step of the recipe, of its bare parts, and of one forward of both donors."""
+    def step_seconds(self, seam: str, *, half: bool = False) -> dict[str, float]:
+        """Processor seconds of the two parts of one step of the recipe; ``half``: under autocast to bfloat16."""
         parts = self.below.bottom(self.beneath[seam]), self.above.top(seam)
         bottom, top = (part.to(self.device) for part in parts)
         layer = self.above.layer(seam)
@@ -220,10 +228,11 @@ class Bench:
         found: dict[str, list[float]] = {"bottom": [], "tail": []}
         for batch in list(self.data.batches("fit", BATCH, limit=8 * BATCH)):
             started = self.clock()
-            with torch.no_grad():
-                below = bottom(batch.inputs)
-            middle = self.clock()
-            update(stitcher, top, below, batch.labels.to(self.device), optimiser, schedule)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                with torch.no_grad():
+                    below = bottom(batch.inputs)
+                middle = self.clock()
+                update(stitcher, top, below, batch.labels.to(self.device), optimiser, schedule)
             found["bottom"].append(middle - started)
             found["tail"].append(self.clock() - middle)
         return {name: statistics.median(values[1:]) for name, values in found.items()}

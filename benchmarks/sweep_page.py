@@ -45,7 +45,7 @@ def within(error: float, seen: float, n: int) -> bool:
 
 def page(
     bench: Any, options: argparse.Namespace, long: dict[str, Any], runs: list[list[Any]], closing: list[list[Any]],
-    goal: dict[str, float], steps: dict[str, Any], recipe: dict[str, Any], counted_step: dict[str, float],
+    goal: dict[str, float], steps: dict[str, Any], halves: dict[str, Any], recipe: dict[str, Any], counted_step: dict[str, float],
 ) -> str:  # fmt: skip
     """The result in Markdown, every figure computed here from the pieces."""
     ours = runs[0]
@@ -56,18 +56,20 @@ def page(
     seconds = statistics.median(run["moments"] + run["solve"] + share * run["steps"] for run in ours)
     whole = {seam: value["bottom"] + value["tail"] for seam, value in steps.items()}
     counted = {kind: {s: crossing(r["history"], goal[s]) for s, r in found.items()} for kind, found in recipe.items()}
-    totals: dict[str, float] = {}
-    for kind, counts in counted.items():
-        known = {seam: CAP if count is None else count for seam, count in counts.items()}
-        totals[kind] = sum(
-            known[nearest(s, known, bench.seams)] * whole[s] for s in bench.seams if crossed[s] is not None
-        )
+    going = [seam for seam in bench.seams if crossed[seam] is not None]
+    totals = {kind: total(counts, going, whole, bench.seams) for kind, counts in counted.items()}
     recipes = totals["paper"], totals["paper+"]
     closed = [each_closed(several, recipes, goal) for several in closing]
-    others = [
-        f"{quicker(several, goal, recipes, fit, bench.data.size('val'))} {each}"
-        for several, fit, each in zip(runs[1:], options.other, closed[1:])
-    ]
+    others = []
+    for several, each, fit, each_closing in zip(runs[1:], closing[1:], options.other, closed[1:]):
+        line = f"{quicker(several, goal, recipes, fit, bench.data.size('val'))} {each_closing}"
+        if fit.get("precision") == "bfloat16":
+            cost = {seam: value["bottom"] + value["tail"] for seam, value in halves.items()}
+            same = total(counted["paper"], going, cost, bench.seams), total(counted["paper+"], going, cost, bench.seams)
+            line += (
+                f" Were the recipe's steps taken in bfloat16 too, and as many: {factors(several, each, same, goal)}."
+            )
+        others.append(line)
     totals["paper+"] += statistics.median(run["moments"] + run["solve"] for run in ours)
     full = SCHEDULE * sum(whole.values())
     shared = first["steps"] / first["of"]
@@ -129,11 +131,29 @@ def page(
         f"Donors: {described(options.bottom)}, under {described(options.top)}. {bench.data.size('fit')} fit samples without "
         f"augmentation. Looks at the validation split and decoding of images are not counted, on either side; ours looks every "
         f"{LOOK} steps and, but where it says that streams are closed, never stops early, to see the crossing. Ours is the median of {options.repeats} runs, the recipe was run "
-        f"once a seam. Steps of the recipe counted at {options.seams} (at most {CAP}); every other seam takes "
-        f"those of the nearest one.{' ' if options.note else ''}{options.note} {hardware(bench.device)}, torch {torch.__version__}; measured {days(bench.work)}.",
+        f"once a seam. Steps of the recipe (at most {CAP}) counted from our closed form at every seam, from random at {options.seams}; "
+        f"every other seam takes those of the nearest one. It is looked at every {LOOK} steps up to {FitSpec().steps}, every {4 * LOOK} from there on.{' ' if options.note else ''}{options.note} {hardware(bench.device)}, torch {torch.__version__}; measured {days(bench.work)}.",
         "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def total(counts: dict[str, int | None], going: list[str], cost: dict[str, float], seams: list[str]) -> float:
+    """The recipe's seconds to the crossing, over the seams that are ``going``; ``cost``: of one step."""
+    known = {seam: CAP if count is None else count for seam, count in counts.items()}
+    return sum(known[nearest(seam, known, seams)] * cost[seam] for seam in going)
+
+
+def factors(runs: list[Any], closing: list[Any], recipe: tuple[float, float], goal: dict[str, float]) -> str:
+    """How many times as long the recipe takes as the shared sweep, and as one whose streams are closed."""
+    last = max(crossing(runs[0]["history"][seam], goal[seam]) or 0 for seam in goal)
+    start = statistics.median(run["moments"] + run["solve"] for run in runs)
+    shared = statistics.median(run["moments"] + run["solve"] + last / run["of"] * run["steps"] for run in runs)
+    closed = statistics.median(run["moments"] + run["solve"] + run["steps"] for run in closing)
+    (paper, paper_plus), words = (recipe[0], recipe[1] + start), []
+    for name, ours in (("shared", shared), ("with streams closed", closed)):
+        words.append(f"{name} {paper / ours:.0f} times, and {paper_plus / ours:.1f} times from our closed form")
+    return "; ".join(words)
 
 
 def quicker(runs: list[Any], goal: dict[str, float], recipe: tuple[float, float], fit: dict[str, Any], n: int) -> str:
