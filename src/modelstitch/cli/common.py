@@ -51,8 +51,8 @@ def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--adapt-rate/--no-adapt-rate", default=None,
                      help="Whether steps are smaller where the start is near its goal (default), or not."),
         click.option("--precision", type=click.Choice(["float32", "bfloat16"]),
-                     help="Of the steps, float32 by default; bfloat16 takes about half the time on a GPU, or on a processor with "
-                     "instructions for it (AMX)."),
+                     help="Of the steps, float32 by default; bfloat16 is quicker where the machine has instructions for it (a "
+                     "processor with AMX, a recent GPU)."),
         click.option("--init", type=click.Choice(["closed", "random"]), help="Start from the closed form or at random."),
         click.option("--fit-samples", "samples", callback=_samples,
                      help="Fit examples used, all by default; 100,1000,... compares several."),
