@@ -16,8 +16,8 @@ paper+      the same schedule from our closed form (a plain affine map).
 
 The recipe's steps to the crossing are counted on kept bottom activations (the count is the same), from our closed form at
 every seam, from random at --seams; another seam takes the count of the nearest one of these. Its seconds are that count
-times the measured seconds of a whole step, bottom included. A seam is named after the top's block; under it lies the bottom's block of the same shape that is
-nearest in depth.
+times the measured seconds of a whole step, bottom included. A seam is named after the top's block; under it lies the
+bottom's block of the same shape that is nearest in depth.
 """
 
 from __future__ import annotations
