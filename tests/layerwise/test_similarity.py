@@ -156,6 +156,24 @@ def test_a_users_own_measure_that_fails_takes_no_other_with_it(world, function, 
     assert all(words in r.note for r in found if r.measure is mine)
 
 
+def test_a_users_own_measure_that_fails_on_shuffled_pairs_keeps_its_value(world):
+    a, b, data, below, above = world
+    calls = []
+
+    def once_a_pair(x, y):
+        calls.append(1)
+        if len(calls) % 2 == 0:
+            raise KeyError("shuffled")
+        return 0.5
+
+    mine = Measure("mine", once_a_pair, "similarity", "none", "here")
+    found = ms.similarity(a, b, data, measures=[mine, "rsa"], layers=(below, above), view="flatten", shuffles=2).results
+    own = [r for r in found if r.measure is mine]
+    assert all(r.value == 0.5 and r.null is None for r in own)
+    assert all("pairs shuffled: the measure 'mine' raised KeyError: 'shuffled'" in r.note for r in own)
+    assert all(r.null is not None for r in found if r.measure is not mine)
+
+
 def test_donors_and_random_state_are_left_alone(world):
     a, b, data, below, above = world
     strides = [p.stride() for p in a.module.parameters()]

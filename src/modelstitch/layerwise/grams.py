@@ -14,10 +14,10 @@ from ..measures.evaluate import level
 from ..measures.hsic import FullSums, MinibatchSums
 from ..products import gram
 from ..sources.data import Batch
+from .attempt import attempt
 from .passes import Pass, Rows
 from .plan import CHUNK, MINIBATCH, Block, Step
 from .results import Likeness
-from .sums import attempt
 
 # Products of larger numbers may leave float32.
 _LARGE = 1e15
@@ -152,11 +152,13 @@ def _results(
     for measure in measures:
         for b in block[0]:
             for t in block[1]:
-                value, note = attempt(lambda: value_of(measure, b, t, None), rows.where(b, t))  # noqa: B023 - called at once
-                null = None
-                if shuffles and value is not None:
-                    null = level([value_of(measure, b, t, k) for k in range(shuffles)])
-                results.append(Likeness(b, t, measure, value, null, note))
+                found = attempt(
+                    measure,
+                    lambda: value_of(measure, b, t, None),  # noqa: B023 - called at once
+                    lambda: level([value_of(measure, b, t, k) for k in range(shuffles)]) if shuffles else None,  # noqa: B023
+                    rows.where(b, t),
+                )
+                results.append(Likeness(b, t, measure, *found))
     return results
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..errors import MeasureError, first_line
+from ..errors import MeasureError
 from ..measures import MEASURES, Measure
 from ..measures.checks import pair as checked
 from ..measures.evaluate import level, null_level
 from ..measures.kernels import KERNELS
-from ..memory import out_of_memory
 from ..pairing import derangement
 from ..threads import alone_if_small
+from .attempt import attempt
 from .passes import Rows
 from .plan import Block, Step
 from .results import Likeness
-from .sums import attempt
 
 
 def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
@@ -48,37 +47,22 @@ def _measured(
             for t, y in sides[1].items():
                 where = rows.where(b, t)
                 if kernel is None:
-                    value, note = attempt(lambda: _value(measure, x, y), where)  # noqa: B023 - called at once
-                    null = null_level(measure, x, y, n=shuffles, seed=seed) if shuffles and value is not None else None
-                else:
-                    one, other = ready[0][b], ready[1][t]
-                    if isinstance(one, str) or isinstance(other, str):
-                        results.append(Likeness(b, t, measure, None, None, str(one if isinstance(one, str) else other)))
-                        continue
-                    value, note = kernel.value(one, other, measure.name), ""
-                    null = level([kernel.value(one, other, measure.name, o) for o in orders]) if shuffles else None
-                results.append(Likeness(b, t, measure, value, null, note))
+                    found = attempt(
+                        measure,
+                        lambda: measure(x, y),  # noqa: B023 - called at once
+                        lambda: null_level(measure, x, y, n=shuffles, seed=seed) if shuffles else None,  # noqa: B023
+                        where,
+                    )
+                    results.append(Likeness(b, t, measure, *found))
+                    continue
+                one, other = ready[0][b], ready[1][t]
+                if isinstance(one, str) or isinstance(other, str):
+                    results.append(Likeness(b, t, measure, None, None, str(one if isinstance(one, str) else other)))
+                    continue
+                value = kernel.value(one, other, measure.name)
+                null = level([kernel.value(one, other, measure.name, o) for o in orders]) if shuffles else None
+                results.append(Likeness(b, t, measure, value, null, ""))
     return results
-
-
-def _value(measure: Measure, x: Tensor, y: Tensor) -> float:
-    """The measure's value; what a measure of the user's own raises takes no other measure with it.
-
-    Raises:
-        MeasureError: as the measure, or naming what its function raised or found that is not finite.
-    """
-    if measure is MEASURES.get(measure.name):
-        return measure(x, y)
-    try:
-        return measure(x, y)
-    except MeasureError:
-        raise
-    except Exception as error:
-        if out_of_memory(error):
-            raise
-        raise MeasureError(
-            f"the measure {measure.name!r} raised {type(error).__name__}: {first_line(error)}"
-        ) from error
 
 
 def _prepared(rows: Tensor, measure: Measure, where: str) -> Tensor | str:

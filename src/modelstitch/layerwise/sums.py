@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ..errors import MeasureError
 from ..measures.evaluate import level
 from ..moments_null import NullGrid
 from ..threads import alone_if_small
+from .attempt import attempt
 from .passes import Rows
 from .plan import Block, Step
 from .results import Likeness
@@ -30,17 +28,11 @@ def _solved(rows: Rows, grid: NullGrid, step: Step, shuffles: int) -> list[Liken
             for measure in step.measures:
                 of = measure.from_moments
                 assert of is not None
-                value, note = attempt(lambda: of(grid.pair(b, t)), rows.where(b, t))  # noqa: B023 - called at once
-                null = None
-                if shuffles and value is not None:
-                    null = level([of(grid.null(b, t, k)) for k in range(shuffles)])
-                results.append(Likeness(b, t, measure, value, null, note))
+                found = attempt(
+                    measure,
+                    lambda: of(grid.pair(b, t)),  # noqa: B023 - called at once
+                    lambda: level([of(grid.null(b, t, k)) for k in range(shuffles)]) if shuffles else None,  # noqa: B023
+                    rows.where(b, t),
+                )
+                results.append(Likeness(b, t, measure, *found))
     return results
-
-
-def attempt(find_value: Callable[[], float], where: str) -> tuple[float | None, str]:
-    """(the value, ""), or (None, why there is none)."""
-    try:
-        return find_value(), ""
-    except MeasureError as error:
-        return None, f"{where}: {error}"
