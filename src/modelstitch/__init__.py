@@ -28,7 +28,7 @@ _PLACES = {
     # data
     "Data": "sources.data",
     "Batch": "sources.data",
-    "load_data": "sources.data",
+    "load_data": "sources.named",
     # parts
     "Moments": "moments",
     "MomentsGrid": "moments_grid",
@@ -54,8 +54,9 @@ if TYPE_CHECKING:
     from .moments_grid import MomentsGrid
     from .network import Layer, Network
     from .notation import Seam
-    from .sources.data import Batch, Data, load_data
+    from .sources.data import Batch, Data
     from .sources.models import load
+    from .sources.named import load_data
     from .statistics import paired_test
     from .stitched import Stitched
     from .stitchers import FAMILIES, Stitcher, check_stitcher

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .network import Network
-from .sources.data import Data, load_data
+from .sources.data import Data
+from .sources.named import load_data
 from .zoo.donors import Donor, DonorSpec, donor
 from .zoo.selfsup import SIMCLR_DIGITS
 from .zoo.train import SHORT_DIGITS

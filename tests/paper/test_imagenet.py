@@ -15,7 +15,7 @@ from modelstitch.paper.catalogue import figure
 from modelstitch.paper.curves import Curves
 from modelstitch.paper.run import open_job, run_figure
 from modelstitch.paper.scales import SMOKE
-from modelstitch.sources.data import load_data
+from modelstitch.sources.named import load_data
 
 NET = "timm:test_resnet?size=32"
 SCALE = dataclasses.replace(TINY, name="stand-in", nets={"imagenet": NET}, repeats=2)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelstitch.paper.run import open_job
 from modelstitch.paper.scales import SMOKE
-from modelstitch.sources.data import load_data
+from modelstitch.sources.named import load_data
 
 TINY = dataclasses.replace(
     SMOKE,

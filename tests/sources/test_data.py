@@ -11,7 +11,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from modelstitch.errors import DataError
 from modelstitch.sources.access import shared
-from modelstitch.sources.data import Batch, Data, load_data
+from modelstitch.sources.data import Batch, Data
 from modelstitch.sources.views import Images
 
 
@@ -151,23 +151,6 @@ def test_shorter_keeps_the_first_samples_to_choose_and_measure_on():
     assert data.shorter() is data.shorter(val=20, test=1000) is data
 
 
-def test_digits_splits_are_fixed_and_disjoint():
-    data = load_data("digits")
-    assert [data.size(split) for split in ("fit", "val", "test")] == [1000, 200, 597]
-    rows = [data.dataset(split).inputs.flatten(1) for split in ("fit", "val", "test")]
-    joined = torch.cat(rows)
-    assert len(torch.unique(joined, dim=0)) == 1797
-    assert joined.min() == 0
-    assert joined.max() == 1
-    counts = data.labels("test").bincount()
-    assert counts.max() - counts.min() <= 3
-    again = load_data("digits", seed=1)
-    assert torch.equal(again.dataset("test").inputs, data.dataset("test").inputs)
-    assert not torch.equal(again.dataset("fit").inputs, data.dataset("fit").inputs)
-    few = load_data("digits", limit=60)
-    assert (few.size("fit"), few.size("val"), few.size("test")) == (50, 10, 60)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -197,8 +180,6 @@ def test_digits_splits_are_fixed_and_disjoint():
         (lambda: small().batches("test", 4, augment=True), "Only the fit split is augmented"),
         (lambda: small().subset(13), "subset of 13 samples .* more than the 12 fit samples"),
         (lambda: small().shorter(test=0), "a split needs 1 sample or more, found val=None and test=0"),
-        (lambda: load_data("digitz"), "data 'digitz' is not known: expected one of digits, parquet:DIR"),
-        (lambda: load_data("digits", limit=0), "limit must be 1 or more, found 0"),
         (lambda: Images(torch.zeros(2, 4, 4), torch.zeros(2)), "found \\(2, 4, 4\\)"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from modelstitch.errors import DataError
-from modelstitch.sources.data import load_data
+from modelstitch.sources.named import load_data
 
 RNG = np.random.default_rng(0)
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from modelstitch.errors import DataError
-from modelstitch.sources.data import load_data
+from modelstitch.sources.named import load_data
 
 RNG = np.random.default_rng(0)
 

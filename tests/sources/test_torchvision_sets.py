@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from modelstitch.errors import DataError
-from modelstitch.sources.data import load_data
+from modelstitch.sources.named import load_data
 
 
 def write_idx(path, array):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from modelstitch.errors import FitError
-from modelstitch.sources.data import load_data
+from modelstitch.sources.named import load_data
 from modelstitch.zoo.nets import build
 from modelstitch.zoo.train import PAPER, SHORT_CIFAR, SHORT_DIGITS, Recipe, error_rate, short_recipe, train
 

@@ -97,7 +97,7 @@ def fit_values(**values: Any) -> dict[str, Any]:
 
 def data_for(spec: str, models: Sequence[str], limit: int | None = None) -> Data:
     """Data by name; text is read by the tokenizer of the last Hugging Face model named, the top."""
-    from ..sources.data import load_data
+    from ..sources.named import load_data
 
     return load_data(spec, limit=limit, tokenizer=next((m for m in reversed(models) if m.startswith("hf:")), None))
 

@@ -79,7 +79,7 @@ def compare(
 def _second(spec: str | None, data: Data) -> Data | None:
     """The second test set: a corruption of the data's own, or other data by name."""
     from ..sources.corrupt import KINDS, corrupted
-    from ..sources.data import load_data
+    from ..sources.named import load_data
 
     if spec is None:
         return None

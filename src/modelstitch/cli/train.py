@@ -33,7 +33,7 @@ def train(
     """Train a network of the zoo, for example preact-resnet18?width=16, and keep it in a folder under --out."""
     from ..chance import chance_error, hardly_better
     from ..device import pick_device
-    from ..sources.data import load_data
+    from ..sources.named import load_data
     from ..zoo.donors import DonorSpec, donor
     from ..zoo.train import short_recipe
 

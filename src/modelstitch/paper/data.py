@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import DataError
-from ..sources.data import Data, load_data
+from ..sources.data import Data
+from ..sources.named import load_data
 from .scales import Scale
 
 _FETCH = (

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StudyError
 from ..network import Network
-from ..sources.data import Data, load_data
+from ..sources.data import Data
 from ..sources.models import load_for
+from ..sources.named import load_data
 from .plan import Axes, default_controls
 from .run import describe_donor, run
 from .spec import StudySpec
