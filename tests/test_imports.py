@@ -22,6 +22,8 @@ RANKS = [
         "products",
         "recorded",
         "own_code",
+        "atomic",
+        "unfinished",
     },
     {"network"},
     {"sources"},

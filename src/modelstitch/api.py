@@ -278,8 +278,8 @@ class Comparison:
 
     def report(self, path: str | Path, *, title: str = "Stitching report", command: str | None = None) -> Path:
         """Write the inert HTML page."""
+        from .atomic import write_atomic
         from .report.page import page
-        from .study.atomic import write_atomic
 
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -126,8 +126,8 @@ class Matrix:
         Raises:
             MeasureError: the similarities are of other networks, or of none of these layers.
         """
+        from .atomic import write_atomic
         from .report.similarity_page import similarity_page
-        from .study.atomic import write_atomic
 
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)

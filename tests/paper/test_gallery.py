@@ -19,17 +19,23 @@ def test_a_page_follows_from_its_records(path, tmp_path):
 
 
 def test_what_several_figures_share_is_counted_once():
-    def record(cell, protocol="", seconds=None, trained=None):
-        made = {"device": "cpu", "threads": 1, "seconds": seconds, "trained_seconds": trained}
+    def record(cell, protocol="", seconds=None, trained=None, **more):
+        made = {"device": "cpu", "threads": 1, "net": "net", "seconds": seconds, "trained_seconds": trained, **more}
         return {"cell": cell, "paper": {"protocol": protocol}, "provenance": made,
                 "config": {"bottom": {"fingerprint": f"net of {cell}"}}}  # fmt: skip
 
-    donors = [record("a", trained=3600), record("b", trained=5400), record("random")]
+    donors = [
+        record("a", trained=3600),
+        record("b", trained=5400),
+        record("random"),
+        record("b, changed", trained=5400),
+    ]
     stitches = [record("c", "honest", 60), record("d", "honest", 120), record("e", "paper", 3600)]
-    assert _took([*donors, *stitches, donors[0], stitches[0]]) == (
+    probe = [record(cell, seconds=240, probe="p") for cell in ("place 1", "place 2")]
+    assert _took([*donors, *stitches, donors[0], stitches[0], *probe]) == (
         "2.5 hours of training 2 networks; 3 minutes of fitting and measuring 2 stitches by the honest protocol; 1.0 hours of "
-        "fitting and measuring 1 stitches by the paper protocol. One process, cpu, 1 thread; several at a time share the "
-        "work."
+        "fitting and measuring 1 stitches by the paper protocol; 4 minutes of what stands beside stitching (CKA, fine-tuning, "
+        "freeze-training, paths). One process, cpu, 1 thread; several at a time share the work."
     )
 
 

@@ -1,6 +1,8 @@
 """Figures that measure more than stitching, at a scale of seconds: what they leave in the records and on the page."""
 
+import contextlib
 import dataclasses
+import itertools
 
 import pytest
 from tiny import TINY, tiny_job
@@ -9,6 +11,7 @@ from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.curves import Curves
 from modelstitch.paper.run import run_figure
+from modelstitch.unfinished import Unfinished
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +55,29 @@ def test_two_repeats_stand_behind_each_curve(tmp_path):
         "base, seed 0",
         "base, seed 1",
     }
+
+
+def test_a_figure_that_is_stopped_again_and_again_ends_with_the_same_records(tmp_path, monkeypatch):
+    """Stopped after 8 units of progress, then after 9, and so on: in donors, in sweeps, in the trainings of a probe."""
+    whole = run_figure(figure("9"), tiny_job(tmp_path / "whole", protocols=("honest",)))
+    monkeypatch.setattr(Unfinished, "due", True)
+    stopped_in: list[str] = []
+
+    def run_for(units):
+        def tell(what, done, total):
+            nonlocal units
+            units -= 1
+            if units == 0:
+                stopped_in.append(what)
+                raise KeyboardInterrupt
+
+        with contextlib.suppress(KeyboardInterrupt):
+            return run_figure(figure("9"), tiny_job(tmp_path / "pieces", protocols=("honest",), tell=tell))
+        return None
+
+    again = next(found for units in itertools.count(8) if (found := run_for(units)) is not None)
+    assert {"train", "freeze"} <= {what.split()[0] for what in stopped_in}
+    assert any("->" in what for what in stopped_in)
+    assert [r["cell"] for r in again] == [r["cell"] for r in whole]
+    assert [r["metrics"] for r in again] == [r["metrics"] for r in whole]
+    assert not (tmp_path / "pieces" / "unfinished").exists()

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from modelstitch.errors import DataError, FitError, SourceError, UnknownLayerError
-from modelstitch.sources.data import load_data
+from modelstitch.sources.named import load_data
+from modelstitch.unfinished import Unfinished
 from modelstitch.zoo import donors
 from modelstitch.zoo.donors import DonorSpec, donor, load_donor
 from modelstitch.zoo.freeze import freeze_train
 from modelstitch.zoo.labels import with_labels
+from modelstitch.zoo.selfsup import SelfRecipe
 from modelstitch.zoo.train import Recipe, error_rate
 
 RECIPE = Recipe(steps=6, lr=0.05, schedule="one-cycle", batch_size=32, checkpoints=(3,))
@@ -51,6 +53,34 @@ def test_checkpoints_load(digits, tmp_path):
     assert not equal(early.module, made.module)
     with pytest.raises(SourceError, match=r"no checkpoint of step 4: found \[3\]"):
         load_donor(folder, step=4)
+
+
+@pytest.mark.parametrize(("stops", "starts"), [((1,), [1, 2]), ((4, 9, 10), [1, 5, 10]), ((8,), [1, 9])])
+@pytest.mark.parametrize("method", ["labels", "simclr", "rotation"])
+def test_a_stopped_training_goes_on_and_ends_alike(digits, tmp_path, monkeypatch, method, stops, starts):
+    monkeypatch.setattr(Unfinished, "due", True)
+    base = Recipe(steps=10, lr=0.05, batch_size=64, schedule="one-cycle", checkpoints=(3, 9), channels_last=True)
+    spec = DonorSpec("small-resnet?width=8", base if method == "labels" else SelfRecipe(method, base))
+    whole = donor(spec, digits, tmp_path / "whole")
+    begun = []
+    for stop in stops:
+        seen = []
+
+        def stopped(done, loss, seen=seen, stop=stop):
+            seen.append(done)
+            if done == stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            donor(spec, digits, tmp_path / "pieces", progress=stopped)
+        begun += seen[:1]
+    seen = []
+    again = donor(spec, digits, tmp_path / "pieces", progress=lambda done, loss: seen.append(done))
+    assert begun + seen[:1] == starts
+    assert equal(again.module, whole.module)
+    for step in (3, 9):
+        assert equal(load_donor(again.folder, step=step).module, load_donor(whole.folder, step=step).module)
+    assert [p.name for p in (tmp_path / "pieces").iterdir()] == [again.folder.name]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +131,7 @@ def test_a_killed_save_leaves_nothing_that_loads(digits, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(donors.json, "dumps", lambda *a, **k: stop() if k.get("indent") else "{}")
+    (tmp_path / "cache").mkdir()
     with pytest.raises(KeyboardInterrupt):
         donors._save(donors.Donor("x", torch.nn.Linear(2, 2), {}), {}, tmp_path / "cache" / "x")
     assert list((tmp_path / "cache").iterdir()) == []

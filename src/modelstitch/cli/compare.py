@@ -48,7 +48,7 @@ def compare(
 ) -> None:  # fmt: skip
     """Stitch two models at all matching layers, in both directions, with the controls; write the report.
 
-    Finished cells are kept in the --out folder; the same command again does only what is missing.
+    Finished cells, and the last minute of a fit, are kept in the --out folder; the same command again does only what is missing.
     """
     from ..api import compare as run_compare
 

@@ -31,7 +31,8 @@ def paper(
     """Run figures of the paper again, with their claims held against the numbers.
 
     FIGURE is 2a, 2b, 2b-imagenet, 2c, 3a, 3b, 3c, 4, 5, 6, 7, 8, 9, table1, thought, connectivity, matrix, or all.
-    Networks and finished cells are kept in --out, so that the same command continues; the pages are in --out/pages.
+    Networks, finished cells and the last minute of what is under way are kept in --out, so that the same command continues; the
+    pages are in --out/pages.
     """
     from ..paper.catalogue import FIGURES, OWN_CHECKPOINTS
     from ..paper.catalogue import figure as find

@@ -51,8 +51,8 @@ def status(folder: Path) -> None:
 @click.option("--title", default="Stitching report", show_default=True)
 def report(folder: Path, out: Path | None, title: str) -> None:
     """Write the HTML page of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
+    from ..atomic import write_atomic
     from ..report.page import page
-    from ..study.atomic import write_atomic
     from ..study.store import Store, records_from_parquet
 
     if folder.is_file():

@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ..measure import check_range
+from ..unfinished import Unfinished
 from .evaluate import autocast, outcomes, own_error
 from .memory import Replay, Samples
 from .normalisation import fitting
 from .objectives import BELOW, Wanted, stages
 from .run import Run
 from .senders import Send, open_quick, view_of
+from .state import Place, TakenUp, keep
 from .streams import Stream
 from .sweep import Sweep, derive, shuffle
 
 
-def train(streams: Sequence[Stream], sweep: Sweep) -> None:
+def train(streams: Sequence[Stream], sweep: Sweep, unfinished: Unfinished | None = None) -> None:
     """Refine every stream whose objective is not ``match``; the state with the best validation error is kept.
 
     A stream whose loss or validation outputs stop being finite keeps its best state and says so; one that gives no finite
     output even before the first step has failed; the others go on. In a shuffled sweep every sample gets another sample's
     label and genuine activations.
+
+    Args:
+        unfinished: where a stopped run of the same fit left its state, and this one leaves its own.
     """
+    earlier = TakenUp(unfinished, streams, sweep)
     planned = {id(s): stages(s.objective, sweep.top, s.top_layer, sweep.spec, sweep.own) for s in streams}
     active = [s for s in streams if planned[id(s)] and not s.failed]
-    for stage in range(max((len(planned[id(s)]) for s in active), default=0)):
+    for stage in range(earlier.at.stage, max((len(planned[id(s)]) for s in active), default=0)):
         pool = torch.cuda.graph_pool_handle() if sweep.device.type == "cuda" else None
         runs = [
             Run(s, planned[id(s)][stage], sweep, pool) for s in active if stage < len(planned[id(s)]) and not s.failed
         ]
+        at = earlier.at if earlier else Place(stage)
+        earlier.put(runs)
+
+        def note(at: Place, runs: list[Run] = runs) -> None:
+            if unfinished is not None and unfinished.due:
+                keep(unfinished, at, streams, runs, sweep)
+
         try:
-            _stage(runs, replace(sweep, seed=derive(sweep.seed, "stage", str(stage))))
+            _stage(runs, replace(sweep, seed=derive(sweep.seed, "stage", str(stage))), at, note)
         finally:
             for run in runs:
                 run.close()
 
 
-def _stage(runs: list[Run], sweep: Sweep) -> None:
+def _stage(runs: list[Run], sweep: Sweep, at: Place, note: Callable[[Place], None]) -> None:
+    """One stage from a place in it on; ``note`` hears of every place that is reached."""
     top, device, spec = sweep.top, sweep.device, sweep.spec
     layers = [run.stream.bottom_layer for run in runs]
     send = fresh = open_quick(sweep.sender, layers, device)
@@ -52,15 +66,20 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
     later = tuple(dict.fromkeys(name for run in runs for name in run.objective.later))
     genuine = top.taps(later, output=True).to(device) if any(run.objective.genuine for run in runs) else None
     whole = sweep.sender.whole(device) if any(run.objective.below for run in runs) else None
-    _look(runs, 0, sweep, looking)
-    adapting = [run for run in runs if run.open and run.adapts]
-    if adapting:
-        own, chance = own_error(sweep)
-        for run in adapting:
-            run.set_pace(own, chance)
-    step = 0
+    step, began = at.step, at.began
+    if step == 0:
+        _look(runs, 0, sweep, looking)
+        adapting = [run for run in runs if run.open and run.adapts]
+        if adapting:
+            own, chance = own_error(sweep)
+            for run in adapting:
+                run.set_pace(own, chance)
+    else:
+        sweep.done(step)
     while step < spec.steps and any(run.open for run in runs):
-        for batch in sweep.batches(str(step)):
+        for number, batch in enumerate(sweep.batches(str(began)), began):
+            if number < step:
+                continue  # a stopped run has had it
             if step == spec.steps or not any(run.open for run in runs):
                 break
             step += 1
@@ -82,7 +101,9 @@ def _stage(runs: list[Run], sweep: Sweep) -> None:
                     run.step(below[run.stream.bottom_layer], inputs, mask, wanted, step)
             if step % spec.eval_every == 0 or step == spec.steps:
                 _look([run for run in runs if run.open], step, sweep, looking)
+            note(replace(at, step=step, began=began))
             sweep.done(1)
+        began = step
     if isinstance(send, Samples) and send.note:
         for run in runs:
             if send.note not in run.stream.notes:  # an earlier stage has said it

@@ -23,6 +23,7 @@ from .sweep import Sweep
 from .whiten import Whitened
 
 _LOST = 10.0  # times the best loss and one nat
+_KEPT = ("best", "best_state", "best_step", "stale", "open", "last_loss", "_pace", "_earlier")
 
 
 class Run:
@@ -147,6 +148,28 @@ class Run:
         self.stream.stitcher.eval()
         self.stream.steps += self.best_step
         self._say_if_lost()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the steps so far have left."""
+        return {
+            **{name: getattr(self, name) for name in _KEPT},
+            "stitcher": self.stitcher.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave.
+
+        Raises:
+            RuntimeError, KeyError: if it is of another stitcher.
+        """
+        for name in _KEPT:
+            setattr(self, name, state[name])
+        self.stitcher.load_state_dict(state["stitcher"])
+        self.stitcher.train()
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
 
     def _title(self) -> str:
         """The stitch as a log calls it: another name for every one in a comparison."""

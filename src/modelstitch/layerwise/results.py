@@ -103,8 +103,8 @@ class Similarities:
 
     def report(self, path: str | Path, *, title: str | None = None, command: str | None = None) -> Path:
         """Write the inert HTML page of these similarities alone: heat maps and tables."""
+        from ..atomic import write_atomic
         from ..report.similarity_page import similarity_page
-        from ..study.atomic import write_atomic
 
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)

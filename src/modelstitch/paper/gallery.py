@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..atomic import write_atomic
 from ..errors import StudyError
 from ..report.style import number, plain
 from ..report.svg import to_svg
-from ..study.atomic import write_atomic
 from ..study.canonical import Record
 from ..study.parquet import records_from_parquet, records_to_parquet
 from . import values
@@ -262,7 +262,7 @@ def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
     tags, made = records[0]["paper"], [r["provenance"] for r in records]
     data = next(r["config"]["data"] for r in records if r["config"]["control"] == "donor")
     dates = sorted({p["date"] for p in made})
-    seconds = sum({r["cell"]: r["provenance"].get("seconds") or 0.0 for r in records}.values())
+    cells = {r["provenance"].get("probe", r["cell"]): r["provenance"].get("seconds") or 0.0 for r in records}
     devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
     versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
     given = "" if tags["scale"] == "smoke" else " --data parquet:DIR"
@@ -274,7 +274,7 @@ def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
         "```bash", f"modelstitch paper {figure.name} --scale {tags['scale']}{given}{only}", "```", "",
         *_scale_words(records), "",
         f"Data: {data['name']}, {data['fit']} fit, {data['val']} validation, {data['test']} test samples ({data['splits']}). "
-        f"{stitched} stitches, {seconds:.0f} s of fitting and measuring, training not counted. {devices}; "
+        f"{stitched} stitches, {sum(cells.values()):.0f} s of fitting and measuring, training not counted. {devices}; "
         f"{', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Seeds of networks: "
         f"{', '.join(sorted({str(s) for s in _seeds(records)}))}; of stitchers: 0. The paper's values are {values.SOURCE}.",
         "",
@@ -283,20 +283,31 @@ def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
 
 
 def _took(records: Sequence[Record]) -> str:
-    """Hours of all figures together; what several of them share counts once."""
-    trained: dict[str, float] = {}
+    """Hours of all figures together; what several of them share counts once.
+
+    A network trained once can stand in several records: changed, or at an earlier checkpoint. Its seconds, kept to the
+    hundredth, are the same in all of them, and tell it from the others of its architecture.
+    """
+    trained: set[tuple[str, float]] = set()
     stitched: dict[str, dict[str, float]] = {name: {} for name in PROTOCOLS}
+    probed: dict[str, float] = {}
     for record in records:
         made, protocol = record["provenance"], record["paper"]["protocol"]
         if made.get("trained_seconds"):
-            trained[record["config"]["bottom"]["fingerprint"]] = made["trained_seconds"]
+            trained.add((made["net"], made["trained_seconds"]))
         elif protocol:
             stitched[protocol][record["cell"]] = made.get("seconds") or 0.0
-    parts = [f"{_hours(sum(trained.values()))} of training {len(trained)} networks"] + [
+        elif made.get("probe"):
+            probed[made["probe"]] = made["seconds"]
+    parts = [f"{_hours(sum(seconds for _, seconds in trained))} of training {len(trained)} networks"] + [
         f"{_hours(sum(cells.values()))} of fitting and measuring {len(cells):,} stitches by the {name} protocol"
         for name, cells in stitched.items()
         if cells
     ]
+    if probed:
+        parts.append(
+            f"{_hours(sum(probed.values()))} of what stands beside stitching (CKA, fine-tuning, freeze-training, paths)"
+        )
     made = [r["provenance"] for r in records]
     devices = ", ".join(sorted({f"{p['device']}, {p['threads']} thread{'s' * (p['threads'] != 1)}" for p in made}))
     return f"{'; '.join(parts)}. One process, {devices}; several at a time share the work."

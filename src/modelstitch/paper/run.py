@@ -6,6 +6,7 @@ A cell is named by what it is, so figures that share a pair share its cells, and
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from ..study.record import provenance
 from ..study.run import data_config, describe_donor, run
 from ..study.store import Store
 from ..study.sweep import Tell
+from ..unfinished import Pieces
 from .figure import Figure, Line, Model, Probe
 from .probes import measure
 from .protocols import PROTOCOLS, Protocol
@@ -201,12 +203,15 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
     whole = cell_hash(config)
     if job.store.has(whole):
         return _unpacked(job.store.read(whole))
-    found = measure(probe, models, job)
+    start, pieces = time.monotonic(), Pieces(job.store.path / "unfinished" / whole)
+    found = measure(probe, models, job, pieces)
+    seconds = round(pieces.before + time.monotonic() - start, 2)
+    made = {**provenance(job.device), "probe": whole, "seconds": seconds}
     record = {
-        "version": 1, "cell": whole, "config": config, "metrics": [], "notes": [], "results": found,
-        "provenance": provenance(job.device),
+        "version": 1, "cell": whole, "config": config, "metrics": [], "notes": [], "results": found, "provenance": made,
     }  # fmt: skip
     job.store.write(record)
+    pieces.clear()
     return _unpacked(record)
 
 

@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..atomic import write_atomic
 from ..controls.calibrate import calibrate
 from ..controls.random import reinitialise
 from ..errors import DataError, SourceError
 from ..network import Network
 from ..sources.data import Data
 from ..sources.models import load
-from ..study.atomic import write_atomic
 from ..zoo.donors import Donor, DonorSpec, donor, load_donor
 from ..zoo.selfsup import Method, SelfRecipe
 from ..zoo.train import Recipe

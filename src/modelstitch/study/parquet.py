@@ -9,8 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
+from ..atomic import write_atomic
 from ..errors import StudyError
-from .atomic import write_atomic
 from .canonical import Record, canonical_json
 
 _JSON = ("config", "metrics", "notes", "provenance")

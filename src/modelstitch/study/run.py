@@ -90,6 +90,8 @@ def run(
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
+    if store is not None:
+        bench.unfinished = store.path / "unfinished"
     found = run_cells(cells, bench, store=store, tell=tell)
     for name, network in named.items():
         if network.fingerprint() != donors[name].fingerprint:

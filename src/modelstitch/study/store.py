@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..atomic import clean, is_temporary, probe, write_atomic
 from ..errors import StudyError
-from .atomic import clean, is_temporary, probe, write_atomic
 from .canonical import Record, canonical_json, cell_hash, equal_results
 from .parquet import records_from_parquet, records_to_parquet
 from .spec import StudySpec

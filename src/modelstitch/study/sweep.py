@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -28,7 +29,8 @@ from ..measure import Outcome
 from ..network import Network
 from ..sources.data import Data
 from ..stitchers import family_of
-from .canonical import Record
+from ..unfinished import Pieces
+from .canonical import Record, cell_hash
 from .plan import Cell
 from .record import failed_record, make_record
 
@@ -51,6 +53,7 @@ class Bench:
         watch: hears of every look at the validation split.
         losses: the user's own losses by name.
         second: another test set to measure every stitch on.
+        unfinished: a folder where sweeps leave their state every minute, and take it up again; None keeps none.
     """
 
     networks: dict[str, Network]
@@ -61,6 +64,7 @@ class Bench:
     watch: Watch | None = None
     second: Data | None = None
     losses: Mapping[str, Loss] = field(default_factory=dict)
+    unfinished: Path | None = None
     own: dict[str, Outcome] = field(default_factory=dict)
     _random: dict[tuple[str, int], Network] = field(default_factory=dict)
 
@@ -122,10 +126,16 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
 
     for part in parts:
         spare = max(0, bench.memory - sum(sizes[i] for i in part))
-        yield from _chunk([cells[i] for i in part], bench, tick, spare)
+        chunk = [cells[i] for i in part]
+        pieces = None
+        if bench.unfinished is not None:
+            pieces = Pieces(bench.unfinished / cell_hash({"cells": [cell.hash for cell in chunk]}))
+        yield from _chunk(chunk, bench, tick, spare, pieces)
+        if pieces is not None:
+            pieces.clear()
 
 
-def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[Fitted]:
+def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, pieces: Pieces | None) -> list[Fitted]:
     started = time.monotonic()
     kind, _, _, seed, normalisation, samples, budget = cells[0].sweep
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
@@ -147,7 +157,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
         streams = [_stream(cell, sender, top, bench) for cell in cells]
         collect(streams, sweep)
         solve(streams, sweep)
-        train(streams, sweep)
+        train(streams, sweep, pieces.piece(f"batch {sweep.spec.batch_size}") if pieces else None)
         settle(streams, sweep)
         return sweep, streams
 
@@ -169,7 +179,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> list[
     for used in {sweep.spec.batch_size, last.spec.batch_size} - {bench.spec.batch_size}:
         for stream in streams:
             stream.notes.append(f"batch size {used} instead of {bench.spec.batch_size}: memory ran out")
-    seconds = (time.monotonic() - started) / len(cells)
+    seconds = ((pieces.before if pieces else 0.0) + time.monotonic() - started) / len(cells)
     under = bench.own.get(below.name) if below is not None else None
     fitted = []
     for cell, stream, result, second in zip(cells, streams, measured, again):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..errors import SourceError
 from ..sources.data import Data
+from ..unfinished import Unfinished
 from .labels import with_labels
 from .nets import build, format_net, parse_net
 from .selfsup import SelfRecipe, train_without_labels
@@ -88,22 +89,31 @@ def donor(
 ) -> Donor:
     """The donor that ``spec`` describes, read from the cache if it is there, else trained (and put there).
 
+    With a cache a training that was stopped goes on at its last minute, and ends with the same weights.
+
     Raises:
         SourceError: if the cache holds something else under this donor's name, or cannot be written.
+        StudyError: if the cache cannot be written to meanwhile.
         FitError: if training diverges.
     """
     identity = spec.identity(data)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    folder = None
+    folder = unfinished = None
     if cache is not None:
         folder = Path(cache) / f"{parse_net(spec.net)[0]}-{spec.seed}-{digest[:12]}"
         if folder.exists():
             found = load_donor(folder)
             _same(found.card.get("identity"), identity, folder)
             return dataclasses.replace(found, name=spec.name or found.name)
-    trained, checkpoints = _make(spec, data, identity, digest, device, progress)
-    if folder is not None:
+        try:  # before the work, not after it
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        unfinished = Unfinished(folder.with_name(f".unfinished-{folder.name}"))
+    trained, checkpoints = _make(spec, data, identity, digest, device, progress, unfinished)
+    if folder is not None and unfinished is not None:
         _save(trained, checkpoints, folder)
+        unfinished.clear()
     return dataclasses.replace(trained, folder=folder)
 
 
@@ -144,6 +154,7 @@ def _make(
     digest: str,
     device: torch.device | str,
     progress: Progress | None,
+    unfinished: Unfinished | None,
 ) -> tuple[Donor, dict[int, dict[str, Tensor]]]:
     labelled = with_labels(data, spec.labels, seed=spec.seed).on(device)
     channels = next(data.batches("fit", 1)).inputs.shape[1]
@@ -151,11 +162,12 @@ def _make(
     net = format_net(name, {"classes": labelled.n_classes, "in_channels": channels, **options})
     module = build(net, seed=2 * spec.seed)
     start, order = time.perf_counter(), 2 * spec.seed + 1
+    how: dict[str, Any] = {"seed": order, "device": device, "progress": progress, "unfinished": unfinished}
     if isinstance(spec.recipe, SelfRecipe):
-        trained = train_without_labels(module, labelled, spec.recipe, seed=order, device=device, progress=progress)
+        trained = train_without_labels(module, labelled, spec.recipe, **how)
     else:
-        trained = train(module, labelled, spec.recipe, seed=order, device=device, progress=progress)
-    seconds = time.perf_counter() - start
+        trained = train(module, labelled, spec.recipe, **how)
+    seconds = time.perf_counter() - start + (unfinished.before if unfinished else 0.0)
     card = {
         "name": spec.name or f"{name}-{digest[:6]}",
         "net": net,
@@ -179,7 +191,6 @@ def _make(
 def _save(made: Donor, checkpoints: dict[int, dict[str, Tensor]], folder: Path) -> None:
     """Write beside the final place and rename, so that a killed run leaves no half donor."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
         try:
             save_file(_plain(made.module.state_dict()), scratch / _WEIGHTS)
@@ -194,7 +205,11 @@ def _save(made: Donor, checkpoints: dict[int, dict[str, Tensor]], folder: Path) 
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
-        raise SourceError(f"The donor cannot be written to {folder} ({error}): choose another cache.") from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> SourceError:
+    return SourceError(f"The donor cannot be written to {folder} ({error}): choose another cache.")
 
 
 def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import FitError, UnknownLayerError
 from ..sources.data import Data
+from ..unfinished import Unfinished
 from .donors import Donor
 from .nets import build
 from .train import Progress, Recipe, train
@@ -23,10 +24,11 @@ def freeze_train(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    unfinished: Unfinished | None = None,
 ) -> nn.Module:
     """A network with the named submodules of ``donor``, frozen, and all others initialised anew and trained.
 
-    Frozen parts keep their BatchNorm statistics. The donor is not changed.
+    Frozen parts keep their BatchNorm statistics. The donor is not changed. ``unfinished`` as for ``train``.
 
     Raises:
         UnknownLayerError: if the donor has no submodule of a name.
@@ -47,7 +49,9 @@ def freeze_train(
         )
     for name in layers:
         mixed.get_submodule(name).load_state_dict(known[name].state_dict())
-    train(mixed, data, recipe, seed=2 * seed + 1, frozen=layers, device=device, progress=progress)
+    train(
+        mixed, data, recipe, seed=2 * seed + 1, frozen=layers, device=device, progress=progress, unfinished=unfinished
+    )
     return mixed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from ..errors import FitError
 from ..sources.data import Batch, Data
+from ..unfinished import Unfinished
 from .linear import fit_linear
 from .ssl_losses import nt_xent, vicreg
 from .train import Progress, Recipe, Trained, descend, endless, place
@@ -52,10 +53,11 @@ def train_without_labels(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Trained:
     """Train the body of ``module`` (all but its ``head``) in place without labels, then the head alone.
 
-    Labels are read by the linear classifier alone. The module ends in eval mode.
+    Labels are read by the linear classifier alone. The module ends in eval mode. ``unfinished`` as for ``train``.
 
     Raises:
         FitError: if the module has no linear ``head``, or training diverges.
@@ -77,9 +79,21 @@ def train_without_labels(
     module.to(device).train()
     task.to(device).train()
     module.head = nn.Identity()
+
+    def batches(first: int) -> Iterator[tuple[Tensor, ...]]:
+        return map(prepare, endless(data, base.batch_size, seed=seed, augment=False, first=first))
+
     try:
-        batches = map(prepare, endless(data, base.batch_size, seed=seed, augment=False))
-        trained = descend([module, task], loss_of, batches, base, device=device, progress=progress)
+        trained = descend(
+            [module, task],
+            loss_of,
+            batches,
+            base,
+            device=device,
+            progress=progress,
+            unfinished=unfinished,
+            generator=generator,
+        )
     finally:
         module.head = head
     trained.checkpoints = {

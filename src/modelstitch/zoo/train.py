@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,6 +18,7 @@ from ..device import to_device
 from ..errors import FitError
 from ..recorded import Recorded, record
 from ..sources.data import Batch, Data
+from ..unfinished import Unfinished
 
 Progress = Callable[[int, float], None]  # called with (steps done, loss)
 _CHECK = 20  # steps between two looks at the loss: each look waits for an accelerator
@@ -105,6 +107,7 @@ def train(
     frozen: Sequence[str] = (),
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Trained:
     """Train ``module`` in place on the fit split and leave it in eval mode.
 
@@ -112,6 +115,7 @@ def train(
         seed: of the order of the samples and of the augmentation.
         frozen: names of submodules that stay as they are: no gradient, BatchNorm statistics kept.
         progress: called after every step with (steps done, loss); the loss is refreshed every few steps.
+        unfinished: where a stopped run of the same training left its state, and this one leaves its own.
 
     Raises:
         FitError: if the loss becomes NaN or infinite (the step is named).
@@ -129,24 +133,31 @@ def train(
     module.train()
     for part in frozen_modules:
         part.eval().requires_grad_(False)
-    batches = map(prepare, endless(data, recipe.batch_size, seed=seed, augment=recipe.augment))
-    return descend([module], loss_of, batches, recipe, device=device, progress=progress)
+
+    def batches(first: int) -> Iterator[tuple[Any, Tensor]]:
+        return map(prepare, endless(data, recipe.batch_size, seed=seed, augment=recipe.augment, first=first))
+
+    return descend([module], loss_of, batches, recipe, device=device, progress=progress, unfinished=unfinished)
 
 
 def descend(
     modules: Sequence[nn.Module],
     loss_of: Callable[..., Tensor],
-    batches: Iterator[Sequence[Any]],
+    batches: Callable[[int], Iterator[Sequence[Any]]],
     recipe: Recipe,
     *,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    unfinished: Unfinished | None = None,
+    generator: torch.Generator | None = None,
 ) -> Trained:
     """The loop: steps on ``loss_of(*batch)`` over ``modules``; checkpoints are of the first one.
 
     Args:
-        batches: what the loss is a function of, on the device, in the same shapes from batch to batch. On a GPU the step is
-            recorded from the first one and replayed.
+        batches: from the number of steps that were done to what the loss is a function of at each one that follows, on the
+            device, in the same shapes from batch to batch. On a GPU the step is recorded from the first one and replayed.
+        unfinished: where the state is kept, and taken up again.
+        generator: what else the batches draw from; its state is kept, too.
     """
     if recipe.channels_last:
         for module in modules:
@@ -155,12 +166,14 @@ def descend(
     optimiser = _optimiser(parameters, recipe)
     trained = Trained()
     recorded: Recorded | None = None
-    for step in range(recipe.steps):
+    first = _taken_up(unfinished, modules, optimiser, generator, trained)
+    coming = batches(first)
+    for step in range(first, recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(step)
-        batch = next(batches)
+        batch = next(coming)
         with _kernels(modules, device):
-            if step == 0 and _recordable(batch):
+            if step == first and _recordable(batch):
                 recorded = record(loss_of, batch, modules, lambda: autocast(recipe.precision, device, cache=False))
             if recorded is not None:
                 loss = recorded(*batch)
@@ -174,6 +187,8 @@ def descend(
             trained.loss = _finite(loss, step, recipe)
         if step + 1 in recipe.checkpoints:
             trained.checkpoints[step + 1] = copy.deepcopy(modules[0].state_dict())
+        if unfinished is not None and (unfinished.due or step + 1 == recipe.steps):
+            unfinished.write(_state(step + 1, modules, optimiser, generator, trained))
         if progress is not None:
             progress(step + 1, trained.loss)
     for module in modules:
@@ -199,13 +214,18 @@ def error_rate(
     return 100 * wrong / data.size(split)
 
 
-def endless(data: Data, batch_size: int, *, seed: int, augment: bool) -> Iterator[Batch]:
-    """Shuffled passes over the fit split without end, each with an order of its own; full batches only."""
+def endless(data: Data, batch_size: int, *, seed: int, augment: bool, first: int = 0) -> Iterator[Batch]:
+    """Shuffled passes over the fit split without end, each with an order of its own; full batches only.
+
+    Args:
+        first: leave out so many batches.
+    """
     size = min(batch_size, data.size("fit"))
-    epoch = 0
+    epoch, begun = divmod(first, data.size("fit") // size)
     while True:
-        yield from data.batches("fit", size, seed=seed * 1_000_003 + epoch, augment=augment, drop_last=True)
-        epoch += 1
+        whole = data.batches("fit", size, seed=seed * 1_000_003 + epoch, augment=augment, drop_last=True)
+        yield from itertools.islice(whole, begun, None)
+        epoch, begun = epoch + 1, 0
 
 
 def place(inputs: Any, device: torch.device | str, channels_last: bool) -> Any:
@@ -223,6 +243,44 @@ def autocast(precision: str, device: torch.device | str, *, cache: bool = True) 
     kind = torch.device(device).type
     able = kind != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16" and able, cache_enabled=cache)
+
+
+def _state(
+    step: int,
+    modules: Sequence[nn.Module],
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator | None,
+    trained: Trained,
+) -> dict[str, Any]:
+    return {
+        "step": step,
+        "modules": [module.state_dict() for module in modules],
+        "optimiser": optimiser.state_dict(),
+        "generator": None if generator is None else generator.get_state(),
+        "checkpoints": trained.checkpoints,
+        "loss": trained.loss,
+    }
+
+
+def _taken_up(
+    unfinished: Unfinished | None,
+    modules: Sequence[nn.Module],
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator | None,
+    trained: Trained,
+) -> int:
+    """Put a stopped run's state in place; the number of steps that it has done."""
+    state = None if unfinished is None else unfinished.read()
+    if state is None:
+        return 0
+    for module, values in zip(modules, state["modules"]):
+        module.load_state_dict(values)
+    optimiser.load_state_dict(state["optimiser"])
+    if generator is not None:
+        generator.set_state(state["generator"])
+    trained.checkpoints, trained.loss = state["checkpoints"], state["loss"]
+    done: int = state["step"]
+    return done
 
 
 def _recordable(batch: Sequence[Any]) -> bool:

@@ -9,20 +9,26 @@ from ...errors import StudyError
 from ..figure import Model, Probe
 
 if TYPE_CHECKING:
+    from ...unfinished import Pieces
     from ..run import Job
 
 KINDS = {"similarity": "alike", "fine-tune": "finetune", "freeze": "frozen", "path": "path", "matrix": "grid"}
 
 
-def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """The results of a probe: each has ``metrics``, and where it was taken under ``bottom`` and ``top``.
+
+    Args:
+        pieces: where trainings that were stopped are taken up again.
 
     Raises:
         StudyError: if the kind is unknown.
     """
     if probe.kind not in KINDS:
         raise StudyError(f"There is no probe {probe.kind!r}: expected one of {', '.join(KINDS)}.")
-    found: list[dict[str, Any]] = import_module(f".{KINDS[probe.kind]}", __package__).measure(probe, models, job)
+    found: list[dict[str, Any]] = import_module(f".{KINDS[probe.kind]}", __package__).measure(
+        probe, models, job, pieces
+    )
     return found
 
 

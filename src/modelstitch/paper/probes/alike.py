@@ -11,12 +11,13 @@ from ..figure import Model, Probe
 from . import metric
 
 if TYPE_CHECKING:
+    from ...unfinished import Pieces
     from ..run import Job
 
 MEASURES = ("cka_linear_biased", "cka_linear_debiased")
 
 
-def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """One result a pair of layers; ``options["seams"]`` names them, else all matching ones are taken."""
     below, above = (job.workshop.network(m) for m in models)
     asked = probe.options.get("seams")

@@ -12,12 +12,13 @@ from ..figure import Model, Probe
 from . import metric
 
 if TYPE_CHECKING:
+    from ...unfinished import Pieces
     from ..run import Job
 
 SEED = 100  # of the new parts: no donor of a figure starts from it
 
 
-def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """The test error with the bottom frozen up to each of the scale's three layers.
 
     ``options["time"]`` is the length of the training, in units of the scale's.
@@ -35,7 +36,10 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str,
             if job.tell:
                 job.tell(f"fine-tune above {layer}, {model.name}", done, recipe.steps)
 
-        tuned = freeze_train(donor, below, job.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard)
+        tuned = freeze_train(
+            donor, below, job.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard,
+            unfinished=pieces.piece(layer),
+        )  # fmt: skip
         place = {"layer": layer, "depth": round(network.layer(layer).depth, 6), "index": at}
         error = error_rate(tuned, job.data, "test", device=job.device)
         results.append({"bottom": place, "top": place, "metrics": [metric("error", error, "percent")]})

@@ -12,10 +12,11 @@ from . import metric
 from .finetune import SEED, shortened
 
 if TYPE_CHECKING:
+    from ...unfinished import Pieces
     from ..run import Job
 
 
-def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """The test error for each set of frozen layers in ``options["sets"]``: "first", "last", "first and last"."""
     (model,) = models
     network = job.workshop.network(model)
@@ -29,7 +30,10 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str,
             if job.tell:
                 job.tell(f"freeze {name}, {model.name}", done, recipe.steps)
 
-        mixed = freeze_train(donor, layers, job.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard)
+        mixed = freeze_train(
+            donor, layers, job.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard,
+            unfinished=pieces.piece(name),
+        )  # fmt: skip
         place = {"layer": name, "depth": at / max(1, len(probe.options["sets"]) - 1), "index": at}
         error = error_rate(mixed, job.data, "test", device=job.device)
         results.append(

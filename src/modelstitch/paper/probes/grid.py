@@ -8,10 +8,11 @@ from ...crossing import matrix
 from ..figure import Model, Probe
 
 if TYPE_CHECKING:
+    from ...unfinished import Pieces
     from ..run import Job
 
 
-def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """One result a pair of block cuts: penalty, error, and the share of the top's variance explained."""
     below, above = (job.workshop.network(m) for m in models)
     samples = job.scale.fit["honest"].get("samples")

@@ -18,13 +18,14 @@ from ..matching import match_channels
 from . import metric
 
 if TYPE_CHECKING:
+    from ...unfinished import Pieces
     from ..run import Job
 
 POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WAYS = ("straight line", "statistics renewed", "channels matched, statistics renewed")
 
 
-def measure(probe: Probe, models: tuple[Model, ...], job: Job) -> list[dict[str, Any]]:
+def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """The test error at each point of each way, and how far it lies above the straight line between the ends' errors."""
     one, other = (job.workshop.network(m).module for m in models)
     matched = match_channels(one, other)

@@ -10,13 +10,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from ..errors import StudyError
+from .errors import StudyError
 
 _TEMP = re.compile(r"\.tmp-(?P<host>.+)-(?P<pid>\d+)-[^-]+$")
 _STALE_AFTER = 3600.0  # seconds; writing one file takes milliseconds
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes | memoryview) -> None:
     """Put ``data`` at ``path``. A reader, or a run killed at any moment, sees the old file or the new one.
 
     Raises:
@@ -48,6 +48,18 @@ def probe(folder: Path) -> None:
     Raises:
         StudyError: the folder cannot be made or written to, or the disk is full.
     """
+    make_folder(folder)
+    trial = folder / f".tmp-{_host()}-{os.getpid()}-probe"
+    write_atomic(trial, b"\0" * 65536)
+    trial.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder``, and those above it, where it is not there yet.
+
+    Raises:
+        StudyError: if it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -55,9 +67,6 @@ def probe(folder: Path) -> None:
             f"Cannot make the folder {folder}: expected a path where folders may be made, "
             f"found {error.strerror or error}; choose another folder."
         ) from error
-    trial = folder / f".tmp-{_host()}-{os.getpid()}-probe"
-    write_atomic(trial, b"\0" * 65536)
-    trial.unlink(missing_ok=True)
 
 
 def is_temporary(path: Path) -> bool:

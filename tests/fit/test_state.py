@@ -1,0 +1,85 @@
+"""A sweep that was stopped in the middle of its fitting goes on there, and ends with the same records."""
+
+import pytest
+import torch
+
+from modelstitch import compare
+from modelstitch.errors import FitError
+from modelstitch.fit import loop
+from modelstitch.study.canonical import equal_results
+from modelstitch.unfinished import Unfinished
+
+FIT = {"steps": 10, "eval_every": 4, "batch_size": 100, "start_samples": 200, "device": "cpu", "both": False}
+CASES = {
+    "whitened, at an adapted rate": {"family": ("affine", "conv:3")},
+    "two stages": {"objective": [("task", "distill")], "family": ("low-rank:4",)},
+    "one stage beside two": {"objective": ["match", "task", ("distill", "task")]},
+    "moving statistics, from random": {"normalisation": "batch", "family": ("norm-affine-norm", "mlp"), "init": "random"},
+    "re-estimated statistics": {"normalisation": "recalibrated"},
+    "controls": {"controls": ("self", "random", "class-noise", "shuffled")},
+    "no more patience": {"eval_every": 1, "patience": 1, "learning_rate": 10.0},
+    "several passes": {"batch_size": 400},
+    "kept activations": {"augment": False, "cache": 0.1},
+}  # fmt: skip
+
+
+def run(pair, digits, out, stop=None, **options):
+    """A comparison; with ``stop`` it is interrupted after so many steps of the first sweep."""
+    options = {"controls": (), "layers": ("block1", "block3"), **FIT, **options}
+    calls = []
+
+    def tell(what, done, total):
+        calls.append(done)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+
+    try:
+        return compare(*pair, digits, out=out, tell=tell, **options)
+    except KeyboardInterrupt:
+        return None
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_stopped_fit_goes_on_and_ends_alike(pair, digits, tmp_path, monkeypatch, case):
+    monkeypatch.setattr(Unfinished, "due", True)
+    whole = run(pair, digits, tmp_path / "whole", **CASES[case]).records
+    assert not (tmp_path / "whole" / "unfinished").exists()
+    taken_up = []
+    load = loop.TakenUp.put
+
+    def put(self, runs):
+        taken_up.extend([self.at] if self else [])
+        load(self, runs)
+
+    monkeypatch.setattr(loop.TakenUp, "put", put)
+    stops = 0
+    for stop in (9, 16, 30, 31):
+        stops += run(pair, digits, tmp_path / "pieces", stop, **CASES[case]) is None
+    again = run(pair, digits, tmp_path / "pieces", **CASES[case]).records
+    assert stops > 0
+    assert any(at.step > 0 for at in taken_up)
+    assert len(again) == len(whole)
+    for one, other in zip(whole, again):
+        assert equal_results(one, other)
+    assert not (tmp_path / "pieces" / "unfinished").exists()
+
+
+def test_what_is_left_of_other_stitchers_is_refused(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    assert run(pair, digits, tmp_path, 10) is None
+    (file,) = (p for p in (tmp_path / "unfinished").rglob("*") if p.is_file())
+    kept = torch.load(file, weights_only=True)
+    kept["state"]["runs"] = kept["state"]["runs"][:1]
+    torch.save(kept, file)
+    with pytest.raises(FitError, match=r"The unfinished fit in .*batch-100 is of other stitchers .*delete the file"):
+        run(pair, digits, tmp_path)
+
+
+def test_a_damaged_state_is_begun_anew(pair, digits, tmp_path, monkeypatch):
+    whole = run(pair, digits, tmp_path / "whole").records
+    monkeypatch.setattr(Unfinished, "due", True)
+    assert run(pair, digits, tmp_path / "pieces", 10) is None
+    (file,) = (p for p in (tmp_path / "pieces" / "unfinished").rglob("*") if p.is_file())
+    file.write_bytes(file.read_bytes()[:100])
+    again = run(pair, digits, tmp_path / "pieces").records
+    assert all(equal_results(one, other) for one, other in zip(whole, again))

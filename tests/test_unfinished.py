@@ -1,0 +1,65 @@
+"""The latest state of a piece of work: written whole, read back, cleared; what cannot be read is not there."""
+
+import pytest
+import torch
+
+from modelstitch import unfinished
+from modelstitch.errors import StudyError
+from modelstitch.unfinished import Pieces, Unfinished
+
+
+def test_a_state_comes_back_with_the_seconds_it_took(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(unfinished.time, "monotonic", lambda: clock[0])
+    work = Unfinished(tmp_path / "below" / "file")
+    assert work.read() is None
+    assert not work.due
+    clock[0] += 60
+    assert work.due
+    work.write({"tensor": torch.arange(3), "plain": [1, "two", None, (3.0, True)]})
+    assert not work.due
+    again = Unfinished(tmp_path / "below" / "file")
+    state = again.read()
+    assert torch.equal(state["tensor"], torch.arange(3))
+    assert state["plain"] == [1, "two", None, (3.0, True)]
+    clock[0] += 5
+    assert (again.before, again.seconds) == (60, 65)
+    again.clear()
+    again.clear()
+    assert again.read() is None
+
+
+def test_long_writes_are_rarer(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(unfinished.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(unfinished, "write_atomic", lambda path, data: clock.__setitem__(0, clock[0] + 10))
+    work = Unfinished(tmp_path / "file")
+    work.write({})
+    clock[0] += 199
+    assert not work.due
+    clock[0] += 1
+    assert work.due
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 half an archive"])
+def test_what_cannot_be_read_is_not_there(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    assert Unfinished(tmp_path / "file").read() is None
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match=r"Cannot make the folder .*file/below"):
+        Unfinished(tmp_path / "file" / "below" / "state").write({})
+
+
+def test_pieces_share_a_folder_that_goes_with_the_last(tmp_path):
+    one, other = Pieces(tmp_path / "all" / "one"), Pieces(tmp_path / "all" / "other")
+    for pieces in (one, other):
+        pieces.piece("first and last").write({})
+    assert [p.name for p in (tmp_path / "all" / "one").iterdir()] == ["first-and-last"]
+    one.clear()
+    assert [p.name for p in (tmp_path / "all").iterdir()] == ["other"]
+    other.clear()
+    Pieces(tmp_path / "all" / "never").clear()
+    assert not (tmp_path / "all").exists()
