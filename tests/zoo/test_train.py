@@ -11,7 +11,7 @@ import torch
 from modelstitch.errors import FitError
 from modelstitch.sources.named import load_data
 from modelstitch.zoo.nets import build
-from modelstitch.zoo.train import PAPER, SHORT_CIFAR, SHORT_DIGITS, Recipe, error_rate, short_recipe, train
+from modelstitch.zoo.train import PAPER, SHORT_CIFAR, SHORT_DIGITS, Recipe, _kernels, error_rate, short_recipe, train
 
 TINY = Recipe(steps=12, lr=0.05, schedule="one-cycle", batch_size=32)
 
@@ -105,6 +105,14 @@ def test_divergence_is_an_error(digits):
 def test_bad_recipes(changes, message):
     with pytest.raises(FitError, match=message):
         dataclasses.replace(TINY, **changes)
+
+
+@pytest.mark.parametrize(("width", "able", "used"), [(4, "AVX2", False), (8, "AVX2", True), (4, "AVX512", True)])
+def test_narrow_convolutions_avoid_the_kernels_that_write_outside_their_memory(monkeypatch, width, able, used):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: able)
+    with _kernels([build(f"small-resnet?width={width}")], "cpu"):
+        assert torch._C._get_mkldnn_enabled() == used
+    assert torch._C._get_mkldnn_enabled()
 
 
 def test_transformers_get_a_recipe_of_their_own():

@@ -288,14 +288,16 @@ def _recordable(batch: Sequence[Any]) -> bool:
 
 
 def _kernels(modules: Sequence[nn.Module], device: torch.device | str) -> AbstractContextManager[Any]:
-    """oneDNN's kernels, but for very narrow convolutions on a CPU.
+    """oneDNN's kernels, but for very narrow convolutions on a CPU without AVX-512.
 
-    With torch 2.15 on a CPU with AVX2 alone, the gradient of a convolution with fewer than 8 channels writes outside its
-    memory, and the process dies some steps later.
+    With torch 2.15 the AVX2 kernel for the gradient of a convolution with fewer than 8 channels writes outside its memory, and
+    the process dies some steps later. torch's own take up to three times as long.
     """
+    if torch.device(device).type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512":
+        return nullcontext()
     parts = (part for module in modules for part in module.modules())
     narrow = any(isinstance(part, nn.Conv2d) and part.out_channels < 8 for part in parts)
-    return _without_onednn() if narrow and torch.device(device).type == "cpu" else nullcontext()
+    return _without_onednn() if narrow else nullcontext()
 
 
 @contextmanager
