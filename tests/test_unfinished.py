@@ -41,10 +41,43 @@ def test_long_writes_are_rarer(tmp_path, monkeypatch):
     assert work.due
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 half an archive"])
-def test_what_cannot_be_read_is_not_there(tmp_path, content):
-    (tmp_path / "file").write_bytes(content)
-    assert Unfinished(tmp_path / "file").read() is None
+def test_what_is_damaged_or_of_another_kind_is_not_there(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    Unfinished(file).write({"tensor": torch.arange(1000.0)})
+    content = file.read_bytes()
+    assert Unfinished(file).read() is not None
+    assert Unfinished(file, "cuda").read() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(unfinished, "__version__", "another")
+        assert Unfinished(file).read() is None
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    for damaged in (b"", b"no archive", content[:-1], bytes(flipped)):
+        file.write_bytes(damaged)
+        assert Unfinished(file).read() is None
+
+
+def test_a_folder_that_another_run_cleared_is_made_again(tmp_path, monkeypatch):
+    write, calls = unfinished.write_atomic, []
+
+    def cleared(path, data):
+        calls.append(path)
+        if len(calls) == 1:
+            path.parent.rmdir()
+        write(path, data)
+
+    monkeypatch.setattr(unfinished, "write_atomic", cleared)
+    Unfinished(tmp_path / "unfinished" / "file").write({"step": 3})
+    assert Unfinished(tmp_path / "unfinished" / "file").read() == {"step": 3}
+
+
+def test_short_memory_costs_the_state_and_nothing_else(tmp_path, monkeypatch):
+    def short(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(unfinished.torch, "save", short)
+    Unfinished(tmp_path / "file").write({})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -54,12 +87,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 def test_pieces_share_a_folder_that_goes_with_the_last(tmp_path):
-    one, other = Pieces(tmp_path / "all" / "one"), Pieces(tmp_path / "all" / "other")
+    one, other = Pieces(tmp_path / "all", "one"), Pieces(tmp_path / "all", "other")
     for pieces in (one, other):
         pieces.piece("first and last").write({})
-    assert [p.name for p in (tmp_path / "all" / "one").iterdir()] == ["first-and-last"]
+    assert {p.name for p in (tmp_path / "all").iterdir()} == {"one-first-and-last", "other-first-and-last"}
     one.clear()
-    assert [p.name for p in (tmp_path / "all").iterdir()] == ["other"]
+    assert [p.name for p in (tmp_path / "all").iterdir()] == ["other-first-and-last"]
     other.clear()
-    Pieces(tmp_path / "all" / "never").clear()
+    Pieces(tmp_path / "all", "never").clear()
     assert not (tmp_path / "all").exists()

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from . import __version__
 from .atomic import make_folder, write_atomic
+from .errors import StudyError
 
 EVERY = 60.0  # seconds
 SHARE = 0.05  # of the time that may go into writing, at most
 
 
 class Unfinished:
-    """The latest state of one piece of work, in one file.
+    """The latest state of one piece of work, in one file: a digest, then what ``torch.save`` makes of it.
 
     Args:
-        path: the file; its name must stand for all that decides what the work does.
+        path: the file; its name must stand for all that decides what the work does, but for the device.
+        device: where the work is done; a state of another kind of device, or of another version, is not taken up.
 
     Attributes:
         before: seconds that earlier runs spent on the state that was read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: torch.device | str = "cpu") -> None:
         self.path, self.before = path, 0.0
+        self._stamp = [__version__, str(torch.__version__), torch.device(device).type]
         self._start = self._last = time.monotonic()
         self._took = 0.0
 
@@ -43,26 +47,42 @@ class Unfinished:
         return time.monotonic() - self._last >= max(EVERY, self._took / SHARE)
 
     def read(self) -> dict[str, Any] | None:
-        """The state as it was written, on the CPU; None if there is none, or none that can be read."""
+        """The state as it was written, on the CPU; None if there is none, or none that can be taken up."""
         try:
-            kept = torch.load(self.path, map_location="cpu", weights_only=True)
-            self.before, state = float(kept["seconds"]), kept["state"]
-        except Exception:  # torch.load raises anything on a damaged file; what it held is done again
+            digest, _, content = self.path.read_bytes().partition(b"\n")
+        except OSError:
             return None
-        found: dict[str, Any] = state
+        if digest != _digest(content):
+            return None  # damaged: what it held is done again
+        kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if kept["stamp"] != self._stamp:
+            return None
+        self.before = float(kept["seconds"])
+        found: dict[str, Any] = kept["state"]
         return found
 
     def write(self, state: dict[str, Any]) -> None:
-        """Keep a state of tensors, plain values and containers of them, whole or not at all.
+        """Keep a state of tensors, plain values and containers of them, whole or not at all; nothing where memory is short.
 
         Raises:
             StudyError: if the disk is full or the folder cannot be written to.
         """
         start = time.monotonic()
-        make_folder(self.path.parent)
-        data = io.BytesIO()
-        torch.save({"seconds": self.seconds, "state": state}, data)
-        write_atomic(self.path, data.getbuffer())
+        try:
+            content = io.BytesIO()
+            torch.save({"stamp": self._stamp, "seconds": self.seconds, "state": state}, content)
+            whole = _digest(content.getbuffer()) + b"\n" + content.getbuffer()
+        except MemoryError:
+            self._last = time.monotonic()
+            return
+        try:
+            make_folder(self.path.parent)
+            write_atomic(self.path, whole)
+        except StudyError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            make_folder(self.path.parent)  # another run has just cleared what it had finished, and the folder
+            write_atomic(self.path, whole)
         self._last = time.monotonic()
         self._took = self._last - start
 
@@ -72,15 +92,20 @@ class Unfinished:
 
 
 class Pieces:
-    """The pieces of one piece of work, each with a file in one folder."""
+    """The pieces of one piece of work, each with a file in a folder that all such work shares.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        key: stands for all that decides what the work does, but for the device.
+    """
+
+    def __init__(self, folder: Path, key: str, device: torch.device | str = "cpu") -> None:
+        self._folder, self._key, self._device = folder, key, device
         self._pieces: list[Unfinished] = []
 
     def piece(self, name: str) -> Unfinished:
         """The piece of that name."""
-        self._pieces.append(Unfinished(self.folder / name.replace(" ", "-")))
+        path = self._folder / f"{self._key}-{name.replace(' ', '-')}"
+        self._pieces.append(Unfinished(path, self._device))
         return self._pieces[-1]
 
     @property
@@ -90,6 +115,16 @@ class Pieces:
 
     def clear(self) -> None:
         """The work is done, and its result kept elsewhere."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # others are unfinished, or there never was one
-            self.folder.parent.rmdir()
+        for piece in self._pieces:
+            piece.clear()
+        tidy(self._folder)
+
+
+def tidy(folder: Path) -> None:
+    """Remove the folder of unfinished work where none is left."""
+    with contextlib.suppress(OSError):  # it holds some, or there never was one
+        folder.rmdir()
+
+
+def _digest(content: bytes | memoryview) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()

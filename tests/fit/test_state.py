@@ -1,12 +1,13 @@
 """A sweep that was stopped in the middle of its fitting goes on there, and ends with the same records."""
 
 import pytest
-import torch
 
 from modelstitch import compare
 from modelstitch.errors import FitError
 from modelstitch.fit import loop
+from modelstitch.fit.run import Run
 from modelstitch.study.canonical import equal_results
+from modelstitch.study.store import Store
 from modelstitch.unfinished import Unfinished
 
 FIT = {"steps": 10, "eval_every": 4, "batch_size": 100, "start_samples": 200, "device": "cpu", "both": False}
@@ -19,7 +20,8 @@ CASES = {
     "controls": {"controls": ("self", "random", "class-noise", "shuffled")},
     "no more patience": {"eval_every": 1, "patience": 1, "learning_rate": 10.0},
     "several passes": {"batch_size": 400},
-    "kept activations": {"augment": False, "cache": 0.1},
+    "kept activations": {"augment": False, "cache": 0.1, "steps": 25},
+    "no room to keep activations": {"augment": False, "cache": 1e-6},
 }  # fmt: skip
 
 
@@ -53,7 +55,7 @@ def test_a_stopped_fit_goes_on_and_ends_alike(pair, digits, tmp_path, monkeypatc
 
     monkeypatch.setattr(loop.TakenUp, "put", put)
     stops = 0
-    for stop in (9, 16, 30, 31):
+    for stop in (9, 16, 30, 31, 3):
         stops += run(pair, digits, tmp_path / "pieces", stop, **CASES[case]) is None
     again = run(pair, digits, tmp_path / "pieces", **CASES[case]).records
     assert stops > 0
@@ -67,11 +69,13 @@ def test_a_stopped_fit_goes_on_and_ends_alike(pair, digits, tmp_path, monkeypatc
 def test_what_is_left_of_other_stitchers_is_refused(pair, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(Unfinished, "due", True)
     assert run(pair, digits, tmp_path, 10) is None
-    (file,) = (p for p in (tmp_path / "unfinished").rglob("*") if p.is_file())
-    kept = torch.load(file, weights_only=True)
-    kept["state"]["runs"] = kept["state"]["runs"][:1]
-    torch.save(kept, file)
-    with pytest.raises(FitError, match=r"The unfinished fit in .*batch-100 is of other stitchers .*delete the file"):
+    (file,) = (tmp_path / "unfinished").iterdir()
+    state = Unfinished(file).read()
+    state["runs"] = dict(list(state["runs"].items())[:1])
+    Unfinished(file).write(state)
+    with pytest.raises(
+        FitError, match=r"The unfinished fit is of other stitchers .*: .*delete the folder 'unfinished'"
+    ):
         run(pair, digits, tmp_path)
 
 
@@ -79,7 +83,57 @@ def test_a_damaged_state_is_begun_anew(pair, digits, tmp_path, monkeypatch):
     whole = run(pair, digits, tmp_path / "whole").records
     monkeypatch.setattr(Unfinished, "due", True)
     assert run(pair, digits, tmp_path / "pieces", 10) is None
-    (file,) = (p for p in (tmp_path / "pieces" / "unfinished").rglob("*") if p.is_file())
-    file.write_bytes(file.read_bytes()[:100])
+    (file,) = (tmp_path / "pieces" / "unfinished").iterdir()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1  # torch.load would not notice
+    file.write_bytes(content)
     again = run(pair, digits, tmp_path / "pieces").records
     assert all(equal_results(one, other) for one, other in zip(whole, again))
+
+
+def test_stopped_between_two_records_the_rest_is_not_fitted_again(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    options = {"objective": ["match", "task", ("distill", "task")]}
+    whole = run(pair, digits, tmp_path / "whole", **options).records
+    write, written = Store.write, []
+
+    def stopped(store, record):
+        write(store, record)
+        written.append(record)
+        if len(written) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write", stopped)
+    assert run(pair, digits, tmp_path / "pieces", **options) is None
+    monkeypatch.setattr(Run, "step", None)  # a step would fail
+    again = run(pair, digits, tmp_path / "pieces", **options).records
+    assert [equal_results(one, other) for one, other in zip(whole, again)] == [True] * len(whole)
+    assert not (tmp_path / "pieces" / "unfinished").exists()
+
+
+def test_a_state_that_outlived_its_records_is_removed(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Unfinished, "clear", lambda self: None)
+        run(pair, digits, tmp_path)
+    assert len(list((tmp_path / "unfinished").iterdir())) == 1
+    run(pair, digits, tmp_path)
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_a_fit_goes_on_in_the_batches_that_memory_had_room_for(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    step = Run.step
+
+    def short(self, activation, *rest):
+        if len(activation) == 100:
+            raise MemoryError
+        step(self, activation, *rest)
+
+    monkeypatch.setattr(Run, "step", short)
+    whole = run(pair, digits, tmp_path / "whole").records
+    assert run(pair, digits, tmp_path / "pieces", 20) is None
+    monkeypatch.setattr(Run, "step", step)  # there would be room again
+    again = run(pair, digits, tmp_path / "pieces").records
+    assert all("batch size 50 instead of 100" in " ".join(r["notes"]) for r in again)
+    assert [equal_results(one, other) for one, other in zip(whole, again)] == [True] * len(whole)

@@ -83,6 +83,19 @@ def test_a_stopped_training_goes_on_and_ends_alike(digits, tmp_path, monkeypatch
     assert [p.name for p in (tmp_path / "pieces").iterdir()] == [again.folder.name]
 
 
+def test_a_state_goes_with_its_donor_and_with_a_training_that_diverged(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Unfinished, "clear", lambda self: None)
+        made = donor(SPEC, digits, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    donor(SPEC, digits, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [made.folder.name]
+    with pytest.raises(FitError, match="diverged"):
+        donor(DonorSpec("small-resnet?width=8", dataclasses.replace(RECIPE, lr=1e30)), digits, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [made.folder.name]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

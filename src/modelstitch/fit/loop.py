@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +23,9 @@ from .streams import Stream
 from .sweep import Sweep, derive, shuffle
 
 
-def train(streams: Sequence[Stream], sweep: Sweep, unfinished: Unfinished | None = None) -> None:
+def train(
+    streams: Sequence[Stream], sweep: Sweep, unfinished: Unfinished | None = None, state: dict[str, Any] | None = None
+) -> None:
     """Refine every stream whose objective is not ``match``; the state with the best validation error is kept.
 
     A stream whose loss or validation outputs stop being finite keeps its best state and says so; one that gives no finite
@@ -29,9 +33,11 @@ def train(streams: Sequence[Stream], sweep: Sweep, unfinished: Unfinished | None
     label and genuine activations.
 
     Args:
-        unfinished: where a stopped run of the same fit left its state, and this one leaves its own.
+        unfinished: where the state is left now and then.
+        state: what a stopped run of the same fit left there.
     """
-    earlier = TakenUp(unfinished, streams, sweep)
+    earlier = TakenUp(state, streams, sweep)
+    sweep.done(earlier.at.stage * sweep.spec.steps)
     planned = {id(s): stages(s.objective, sweep.top, s.top_layer, sweep.spec, sweep.own) for s in streams}
     active = [s for s in streams if planned[id(s)] and not s.failed]
     for stage in range(earlier.at.stage, max((len(planned[id(s)]) for s in active), default=0)):
@@ -51,6 +57,7 @@ def train(streams: Sequence[Stream], sweep: Sweep, unfinished: Unfinished | None
         finally:
             for run in runs:
                 run.close()
+    earlier.put([])  # where no stream has that stage
 
 
 def _stage(runs: list[Run], sweep: Sweep, at: Place, note: Callable[[Place], None]) -> None:
@@ -67,6 +74,10 @@ def _stage(runs: list[Run], sweep: Sweep, at: Place, note: Callable[[Place], Non
     genuine = top.taps(later, output=True).to(device) if any(run.objective.genuine for run in runs) else None
     whole = sweep.sender.whole(device) if any(run.objective.below for run in runs) else None
     step, began = at.step, at.began
+    if isinstance(send, Samples) and step:
+        with autocast(sweep):  # kept from the first pass again: the last bits depend on a sample's neighbours
+            for batch in itertools.islice(sweep.batches("0"), step):
+                send(batch)
     if step == 0:
         _look(runs, 0, sweep, looking)
         adapting = [run for run in runs if run.open and run.adapts]

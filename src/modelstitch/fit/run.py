@@ -101,7 +101,10 @@ class Run:
                 _, values = self.stream.forward(below, None)
                 return self.objective.loss(values, Wanted(dict(zip(names, genuine)), labels, None))
 
-            if self._recorded is None:
+            full = min(self.sweep.spec.batch_size, self.sweep.data.size("fit"))
+            if (
+                self._recorded is None and len(wanted.labels) == full
+            ):  # not the last batch of a pass, which may be shorter
                 parts = [self.stitcher]
                 self._recorded = record(loss_of, given, parts, lambda: autocast(self.sweep, cache=False), self._pool)
                 self._recordable = self._recorded is not None

@@ -203,7 +203,7 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
     whole = cell_hash(config)
     if job.store.has(whole):
         return _unpacked(job.store.read(whole))
-    start, pieces = time.monotonic(), Pieces(job.store.path / "unfinished" / whole)
+    start, pieces = time.monotonic(), Pieces(job.store.path / "unfinished", whole, job.device)
     found = measure(probe, models, job, pieces)
     seconds = round(pieces.before + time.monotonic() - start, 2)
     made = {**provenance(job.device), "probe": whole, "seconds": seconds}

@@ -14,11 +14,12 @@ from ..fit.sweep import MEMORY, Watch
 from ..network import Network
 from ..sources.data import Data
 from ..sources.token_view import check_text
+from ..unfinished import tidy
 from .canonical import Record
 from .engines import local
 from .plan import NOISY, Axes, Cell, Donor, Place, plan
 from .store import Store
-from .sweep import Bench, Tell
+from .sweep import Bench, Tell, left
 
 
 def describe_donor(network: Network) -> Donor:
@@ -93,6 +94,8 @@ def run(
     if store is not None:
         bench.unfinished = store.path / "unfinished"
     found = run_cells(cells, bench, store=store, tell=tell)
+    if bench.unfinished is not None:
+        tidy(bench.unfinished)
     for name, network in named.items():
         if network.fingerprint() != donors[name].fingerprint:
             raise StudyError(
@@ -135,6 +138,11 @@ def run_cells(cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell:
     groups: dict[Any, list[Cell]] = {}
     for cell in missing:
         groups.setdefault(cell.sweep, []).append(cell)
+    if bench.unfinished is not None and bench.unfinished.is_dir():
+        for cell in cells:  # a run may have been stopped between its last record and the end of its state
+            unfinished = left(cell, bench) if cell.sweep not in groups else None
+            if unfinished is not None:
+                unfinished.clear()
     fresh = {record["cell"]: record for record in local.run(list(groups.values()), bench, store, tell)}
     records = []
     for cell in cells:

@@ -81,6 +81,8 @@ class Store:
         probe(self._cells)
         clean(self.path)
         clean(self._cells)
+        if (self.path / "unfinished").is_dir():
+            clean(self.path / "unfinished")
         if saved is None:
             write_atomic(self.path / "study.json", (text + "\n").encode())
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,13 +24,14 @@ from ..fit.objectives import Loss, stages
 from ..fit.options import FitSpec
 from ..fit.scores import need_scores, note_on_chance
 from ..fit.senders import NetworkSender, Sender
+from ..fit.state import fits
 from ..fit.streams import Stream, open_stream
 from ..fit.sweep import MEMORY, Sweep, Tick, Watch, derive
 from ..measure import Outcome
 from ..network import Network
 from ..sources.data import Data
 from ..stitchers import family_of
-from ..unfinished import Pieces
+from ..unfinished import Unfinished
 from .canonical import Record, cell_hash
 from .plan import Cell
 from .record import failed_record, make_record
@@ -126,16 +128,22 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
 
     for part in parts:
         spare = max(0, bench.memory - sum(sizes[i] for i in part))
-        chunk = [cells[i] for i in part]
-        pieces = None
-        if bench.unfinished is not None:
-            pieces = Pieces(bench.unfinished / cell_hash({"cells": [cell.hash for cell in chunk]}))
-        yield from _chunk(chunk, bench, tick, spare, pieces)
-        if pieces is not None:
-            pieces.clear()
+        unfinished = left(cells[0], bench)
+        yield from _chunk([cells[i] for i in part], bench, tick, spare, unfinished)
+        if unfinished is not None:
+            unfinished.clear()
 
 
-def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, pieces: Pieces | None) -> list[Fitted]:
+def left(cell: Cell, bench: Bench) -> Unfinished | None:
+    """Where the sweep of a cell leaves its state; which of its cells that is of, the state itself says."""
+    if bench.unfinished is None:
+        return None
+    shared: dict[str, Any] = {key: cell.config[key] for key in ("data", "normalisation", "fit", "seed")}
+    ends = {side: cell.config[side]["fingerprint"] for side in ("bottom", "top")}
+    return Unfinished(bench.unfinished / cell_hash({**shared, **ends, "sweep": str(cell.sweep)}), bench.device)
+
+
+def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:
     started = time.monotonic()
     kind, _, _, seed, normalisation, samples, budget = cells[0].sweep
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
@@ -157,7 +165,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, pieces: 
         streams = [_stream(cell, sender, top, bench) for cell in cells]
         collect(streams, sweep)
         solve(streams, sweep)
-        train(streams, sweep, pieces.piece(f"batch {sweep.spec.batch_size}") if pieces else None)
+        train(streams, sweep, unfinished, state)
         settle(streams, sweep)
         return sweep, streams
 
@@ -165,6 +173,10 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, pieces: 
         NetworkSender(top), top, data, bench.spec, bench.device, seed=seed, shuffled=kind == "shuffled",
         normalisation=normalisation, spare=spare, own=bench.losses, tick=tick, watch=bench.watch,
     )  # fmt: skip
+    state = None if unfinished is None else unfinished.read()
+    if state is not None:  # in the batches that memory had room for
+        smaller = replace(begun, spec=bench.spec.model_copy(update={"batch_size": state["batch size"]}))
+        begun = smaller if fits(state, [cell.hash for cell in cells], smaller) else begun
     (sweep, streams), _ = attempt(fit, begun)
     others = {below.name: below} if below is not None and below.name not in bench.own and _same_task(below, top) else {}
     (measured, seen), last = attempt(lambda s: final(streams, s, others), sweep)
@@ -179,7 +191,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, pieces: 
     for used in {sweep.spec.batch_size, last.spec.batch_size} - {bench.spec.batch_size}:
         for stream in streams:
             stream.notes.append(f"batch size {used} instead of {bench.spec.batch_size}: memory ran out")
-    seconds = ((pieces.before if pieces else 0.0) + time.monotonic() - started) / len(cells)
+    seconds = ((unfinished.before if unfinished else 0.0) + time.monotonic() - started) / len(cells)
     under = bench.own.get(below.name) if below is not None else None
     fitted = []
     for cell, stream, result, second in zip(cells, streams, measured, again):

@@ -21,7 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..errors import SourceError
+from ..atomic import clean
+from ..errors import FitError, SourceError
 from ..sources.data import Data
 from ..unfinished import Unfinished
 from .labels import with_labels
@@ -101,16 +102,23 @@ def donor(
     folder = unfinished = None
     if cache is not None:
         folder = Path(cache) / f"{parse_net(spec.net)[0]}-{spec.seed}-{digest[:12]}"
+        unfinished = Unfinished(folder.with_name(f".unfinished-{folder.name}"), device)
         if folder.exists():
             found = load_donor(folder)
             _same(found.card.get("identity"), identity, folder)
+            unfinished.clear()  # a run may have been stopped between the two
             return dataclasses.replace(found, name=spec.name or found.name)
         try:  # before the work, not after it
             folder.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(folder, error) from error
-        unfinished = Unfinished(folder.with_name(f".unfinished-{folder.name}"))
-    trained, checkpoints = _make(spec, data, identity, digest, device, progress, unfinished)
+        clean(folder.parent)
+    try:
+        trained, checkpoints = _make(spec, data, identity, digest, device, progress, unfinished)
+    except FitError:
+        if unfinished is not None:
+            unfinished.clear()
+        raise
     if folder is not None and unfinished is not None:
         _save(trained, checkpoints, folder)
         unfinished.clear()
