@@ -111,6 +111,21 @@ def test_stopped_between_two_records_the_rest_is_not_fitted_again(pair, digits, 
     assert not (tmp_path / "pieces" / "unfinished").exists()
 
 
+def test_a_state_of_other_cells_is_not_taken_up_nor_its_seconds(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    whole = run(pair, digits, tmp_path / "whole").records
+    assert run(pair, digits, tmp_path / "pieces", 10) is None
+    (file,) = (tmp_path / "pieces" / "unfinished").iterdir()
+    long = Unfinished(file)
+    state = long.read()
+    state["streams"].popitem()
+    long.before = 9e6
+    long.write(state)
+    again = run(pair, digits, tmp_path / "pieces").records
+    assert all(equal_results(one, other) for one, other in zip(whole, again))
+    assert all(r["provenance"]["seconds"] < 9e5 for r in again)
+
+
 def test_a_state_that_outlived_its_records_is_removed(pair, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(Unfinished, "due", True)
     with monkeypatch.context() as patch:

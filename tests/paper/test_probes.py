@@ -62,11 +62,14 @@ def test_a_figure_that_is_stopped_again_and_again_ends_with_the_same_records(tmp
     whole = run_figure(figure("9"), tiny_job(tmp_path / "whole", protocols=("honest",)))
     monkeypatch.setattr(Unfinished, "due", True)
     stopped_in: list[str] = []
+    trained: list[tuple[str, int]] = []
 
     def run_for(units):
         def tell(what, done, total):
             nonlocal units
             units -= 1
+            if what.split()[0] in ("train", "freeze"):
+                trained.append((what, done))
             if units == 0:
                 stopped_in.append(what)
                 raise KeyboardInterrupt
@@ -77,6 +80,7 @@ def test_a_figure_that_is_stopped_again_and_again_ends_with_the_same_records(tmp
 
     again = next(found for units in itertools.count(8) if (found := run_for(units)) is not None)
     assert {"train", "freeze"} <= {what.split()[0] for what in stopped_in}
+    assert len(trained) == len(set(trained)), "a step of a training was taken twice"
     assert any("->" in what for what in stopped_in)
     assert [r["cell"] for r in again] == [r["cell"] for r in whole]
     assert [r["metrics"] for r in again] == [r["metrics"] for r in whole]

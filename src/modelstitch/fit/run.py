@@ -102,9 +102,7 @@ class Run:
                 return self.objective.loss(values, Wanted(dict(zip(names, genuine)), labels, None))
 
             full = min(self.sweep.spec.batch_size, self.sweep.data.size("fit"))
-            if (
-                self._recorded is None and len(wanted.labels) == full
-            ):  # not the last batch of a pass, which may be shorter
+            if self._recorded is None and len(wanted.labels) == full:  # the last batch of a pass may be shorter
                 parts = [self.stitcher]
                 self._recorded = record(loss_of, given, parts, lambda: autocast(self.sweep, cache=False), self._pool)
                 self._recordable = self._recorded is not None

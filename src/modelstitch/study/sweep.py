@@ -174,9 +174,12 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
         normalisation=normalisation, spare=spare, own=bench.losses, tick=tick, watch=bench.watch,
     )  # fmt: skip
     state = None if unfinished is None else unfinished.read()
-    if state is not None:  # in the batches that memory had room for
+    if unfinished is not None and state is not None:  # in the batches that memory had room for
         smaller = replace(begun, spec=bench.spec.model_copy(update={"batch_size": state["batch size"]}))
-        begun = smaller if fits(state, [cell.hash for cell in cells], smaller) else begun
+        if fits(state, [cell.hash for cell in cells], smaller):
+            begun = smaller
+        else:
+            unfinished.before = 0.0  # of other cells: begun anew
     (sweep, streams), _ = attempt(fit, begun)
     others = {below.name: below} if below is not None and below.name not in bench.own and _same_task(below, top) else {}
     (measured, seen), last = attempt(lambda s: final(streams, s, others), sweep)

@@ -19,6 +19,7 @@ from ..errors import FitError
 from ..recorded import Recorded, record
 from ..sources.data import Batch, Data
 from ..unfinished import Unfinished
+from .state import state_of, take_up
 
 Progress = Callable[[int, float], None]  # called with (steps done, loss)
 _CHECK = 20  # steps between two looks at the loss: each look waits for an accelerator
@@ -166,7 +167,7 @@ def descend(
     optimiser = _optimiser(parameters, recipe)
     trained = Trained()
     recorded: Recorded | None = None
-    first = _taken_up(unfinished, modules, optimiser, generator, trained)
+    first = take_up(unfinished, modules, optimiser, generator, trained)
     coming = batches(first)
     for step in range(first, recipe.steps):
         for group in optimiser.param_groups:
@@ -188,7 +189,7 @@ def descend(
         if step + 1 in recipe.checkpoints:
             trained.checkpoints[step + 1] = copy.deepcopy(modules[0].state_dict())
         if unfinished is not None and (unfinished.due or step + 1 == recipe.steps):
-            unfinished.write(_state(step + 1, modules, optimiser, generator, trained))
+            unfinished.write(state_of(step + 1, modules, optimiser, generator, trained))
         if progress is not None:
             progress(step + 1, trained.loss)
     for module in modules:
@@ -245,44 +246,6 @@ def autocast(precision: str, device: torch.device | str, *, cache: bool = True) 
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16" and able, cache_enabled=cache)
 
 
-def _state(
-    step: int,
-    modules: Sequence[nn.Module],
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator | None,
-    trained: Trained,
-) -> dict[str, Any]:
-    return {
-        "step": step,
-        "modules": [module.state_dict() for module in modules],
-        "optimiser": optimiser.state_dict(),
-        "generator": None if generator is None else generator.get_state(),
-        "checkpoints": trained.checkpoints,
-        "loss": trained.loss,
-    }
-
-
-def _taken_up(
-    unfinished: Unfinished | None,
-    modules: Sequence[nn.Module],
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator | None,
-    trained: Trained,
-) -> int:
-    """Put a stopped run's state in place; the number of steps that it has done."""
-    state = None if unfinished is None else unfinished.read()
-    if state is None:
-        return 0
-    for module, values in zip(modules, state["modules"]):
-        module.load_state_dict(values)
-    optimiser.load_state_dict(state["optimiser"])
-    if generator is not None:
-        generator.set_state(state["generator"])
-    trained.checkpoints, trained.loss = state["checkpoints"], state["loss"]
-    done: int = state["step"]
-    return done
-
-
 def _recordable(batch: Sequence[Any]) -> bool:
     return all(isinstance(part, Tensor) and part.is_cuda for part in batch)
 
@@ -291,7 +254,7 @@ def _kernels(modules: Sequence[nn.Module], device: torch.device | str) -> Abstra
     """oneDNN's kernels, but for very narrow convolutions on a CPU without AVX-512.
 
     With torch 2.15 the AVX2 kernel for the gradient of a convolution with fewer than 8 channels writes outside its memory, and
-    the process dies some steps later. torch's own take up to three times as long.
+    the process dies some steps later. torch's own are slower.
     """
     if torch.device(device).type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512":
         return nullcontext()
