@@ -27,7 +27,6 @@ from .drawings import draw
 from .figure import Figure, Verdict
 from .matrix import table
 from .protocols import PROTOCOLS
-from .scales import SCALES
 
 _SHOWN = ("pair", "self", "random", "class-noise", "identity")
 
@@ -253,9 +252,9 @@ def _networks(records: Sequence[Record]) -> list[str]:
 
 
 def _scale_words(records: Sequence[Record]) -> list[str]:
-    name = records[0]["paper"]["scale"]
-    ran = SCALES[name].ran if name in SCALES else "a scale of the caller's own"
-    return [f"Scale `{name}`: {ran}."]
+    """As the records say: the scale of that name may be another one by now."""
+    tags = records[0]["paper"]
+    return [f"Scale `{tags['scale']}`: {tags['ran']}."]
 
 
 def _made(figure: Figure, records: Sequence[Record]) -> list[str]:

@@ -237,7 +237,8 @@ def _unpacked(record: Record) -> list[Record]:
 def _tagged(record: Record, figure: Figure, job: Job, protocol: str, line: str, repeat: int) -> Record:
     tagged = copy.copy(record)
     tagged["paper"] = {
-        "figure": figure.name, "scale": job.scale.name, "protocol": protocol, "line": line, "repeat": repeat,
+        "figure": figure.name, "scale": job.scale.name, "ran": job.scale.ran, "protocol": protocol, "line": line,
+        "repeat": repeat,
     }  # fmt: skip
     return tagged
 
