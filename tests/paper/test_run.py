@@ -102,6 +102,17 @@ def test_a_share_without_a_class_is_refused(tmp_path):
         job.workshop.own(Model(samples=0.001))
 
 
+def test_the_scale_says_how_many_samples_are_little(tmp_path):
+    scale = dataclasses.replace(TINY, amounts={"much": 0.9, "some": 0.8, "little": 0.7})
+    job = tiny_job(tmp_path, scale)
+    whole = job.data.size("fit")
+    for samples, share in (("much", 0.9), ("some", 0.8), ("little", 0.7), (0.5, 0.5), (1.0, 1.0)):
+        assert job.workshop.own(Model(samples=samples)).size("fit") == round(share * whole)
+        assert job.seen_by(Model(samples=samples)).size("fit") == round(share * whole)
+    assert "little data are 90, 80 and 70 % (the paper: 50, 20 and 10 %)" in scale.words
+    assert TINY.words.endswith("little data are 50, 20 and 10 %")
+
+
 def test_a_donor_of_another_recipe_in_the_cache_is_named(tmp_path):
     job = tiny_job(tmp_path)
     folder = job.workshop.donor(Model()).folder

@@ -5,10 +5,10 @@ from __future__ import annotations
 from .claims import all_of, below, negative, positive
 from .figure import Claim, Figure, Line, Model
 
-TOP = Model(samples=0.2, seed=0)
-MORE = Line("50 % of the data", Model(samples=0.5, seed=1), TOP, paper="25K bottom, 10K top")
-SAME = Line("20 % of the data", Model(samples=0.2, seed=1), TOP, paper="10K bottom (other seed), 10K top")
-LESS = Line("10 % of the data", Model(samples=0.1, seed=1), TOP, paper="5K bottom, 10K top")
+TOP = Model(samples="some", seed=0)
+MORE = Line("more data", Model(samples="much", seed=1), TOP, paper="25K bottom, 10K top")
+SAME = Line("as much data", Model(samples="some", seed=1), TOP, paper="10K bottom (other seed), 10K top")
+LESS = Line("less data", Model(samples="little", seed=1), TOP, paper="5K bottom, 10K top")
 
 FIGURE = Figure(
     "2c",
@@ -35,7 +35,7 @@ FIGURE = Figure(
     ),
     (MORE, SAME, LESS),
     notes=(
-        "The honest stitcher sees the top's own 20 % of the data, the paper's sees all of it: the second can teach the top "
-        "what it never saw.",
+        "The top saw some of the data, the bottoms much, some and little of it; the scale says how many. The honest stitcher sees the "
+        "top's own samples, the paper's sees all: the second can teach the top what it never saw.",
     ),
 )

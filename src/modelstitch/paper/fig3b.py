@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .claims import all_of, below, near, negative
+from .claims import all_of, below, late, near, negative
 from .figure import Claim, Figure, Line, Model
 
 RUN = Model(time=2.0, at=1.0, seed=0)
@@ -44,6 +44,12 @@ FIGURE = Figure(
             "Within one run later checkpoints stay compatible and better.",
             "a middle layer that costs more than 5 points, or an end of the run that gains nothing at late layers",
             all_of(near(EARLIER.label, LATER.label, level=5.0), negative(LATER.label)),
+            ("paper",),
+        ),
+        Claim(
+            "That gain is the later network's, not the fit's: the same moment, stitched into itself, gains less.",
+            "a late layer at which the same moment gains as much",
+            below(LATER.label, ITSELF.label, where=late),
             ("paper",),
         ),
     ),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .curves import Curves
 
 Word = Literal["holds", "holds in part", "not at this scale", "not measured"]
+Amount = Literal["much", "some", "little"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Model:
     Attributes:
         net: its role: "base", "narrow", "wide", "myrtle", ...; the scale says which architecture that is.
         seed: of its start and of the order of its samples.
-        samples: the share of the fit split that it is trained on.
+        samples: the share of the fit split that it is trained on; or "much", "some" or "little", and the scale says which share is
+            little for a network that is trained for so long.
         part: which of the disjoint shares of that size.
         labels: "true", "object-animal" or "random-P" (P percent drawn anew).
         time: its training length, in units of the scale's.
@@ -32,7 +34,7 @@ class Model:
 
     net: str = "base"
     seed: int = 0
-    samples: float = 1.0
+    samples: float | Amount = 1.0
     part: int = 0
     labels: str = "true"
     time: float = 1.0
@@ -47,7 +49,9 @@ class Model:
         if self.file:
             return self.file
         parts = [self.net, f"seed {self.seed}"]
-        if self.samples != 1.0:
+        if isinstance(self.samples, str):
+            parts.insert(1, f"{self.samples} data")
+        elif self.samples != 1.0:
             parts.insert(1, f"{100 * self.samples:g} % of the data" + (f" (part {self.part})" if self.part else ""))
         if self.time != 1.0:
             parts.insert(1, f"{self.time:g} x time")

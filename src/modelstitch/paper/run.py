@@ -58,7 +58,7 @@ class Job:
 
     def seen_by(self, model: Model) -> Data:
         """As :attr:`data`, with the samples to fit on that a network was trained on."""
-        key = (model.samples, model.part)
+        key = (self.scale.share(model.samples), model.part)
         if key not in self._seen:
             self._seen[key] = self.workshop.own(model).shorter(**self.scale.measured_on)
         return self._seen[key]
@@ -237,7 +237,7 @@ def _unpacked(record: Record) -> list[Record]:
 def _tagged(record: Record, figure: Figure, job: Job, protocol: str, line: str, repeat: int) -> Record:
     tagged = copy.copy(record)
     tagged["paper"] = {
-        "figure": figure.name, "scale": job.scale.name, "ran": job.scale.ran, "protocol": protocol, "line": line,
+        "figure": figure.name, "scale": job.scale.name, "ran": job.scale.words, "protocol": protocol, "line": line,
         "repeat": repeat,
     }  # fmt: skip
     return tagged

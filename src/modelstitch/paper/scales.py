@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import StudyError
+from .figure import Amount
+
+AS_IN_THE_PAPER: Mapping[Amount, float] = {"much": 0.5, "some": 0.2, "little": 0.1}
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Scale:
         training: of donors with labels, fields of :class:`modelstitch.zoo.train.Recipe`.
         unlabelled: of donors without labels, the same fields.
         special: role or method -> what is different in its training.
+        amounts: shares of the fit split for figures of more and of less data: as in the paper, or smaller ones where networks are
+            trained so briefly that they err alike on half of the data and on a tenth.
         repeats: pairs behind every curve; seeds go round between them.
         fit: protocol -> fit options.
         middle, three, three_deep: names of layers that seams may use: a middle one; an early, a middle and a late one, of the
@@ -36,6 +41,7 @@ class Scale:
     training: Mapping[str, Any]
     unlabelled: Mapping[str, Any]
     special: Mapping[str, Mapping[str, Any]]
+    amounts: Mapping[Amount, float]
     repeats: int
     fit: Mapping[str, Mapping[str, Any]]
     middle: str
@@ -46,6 +52,16 @@ class Scale:
     samples: int
     measured_on: Mapping[str, int]
     ran: str
+
+    def share(self, samples: float | Amount) -> float:
+        """The share of the fit split that an amount of data is at this scale; a share stays as it is."""
+        return self.amounts[samples] if isinstance(samples, str) else samples
+
+    @property
+    def words(self) -> str:
+        """What a reader must know, with the amounts of data."""
+        text = f"{self.ran}. Much, some and little data are {_shares(self.amounts)}"
+        return text if self.amounts == AS_IN_THE_PAPER else f"{text} (the paper: {_shares(AS_IN_THE_PAPER)})"
 
     def early_middle_late(self, role: str) -> tuple[str, str, str]:
         """Three layers of the network that plays a role."""
@@ -62,6 +78,11 @@ class Scale:
                 f"The scale {self.name!r} has no network for the role {role!r}: found {', '.join(self.nets)}; try --scale full."
             )
         return self.nets[role]
+
+
+def _shares(amounts: Mapping[Amount, float]) -> str:
+    much, some, little = (f"{100 * amounts[amount]:g}" for amount in ("much", "some", "little"))
+    return f"{much}, {some} and {little} %"
 
 
 SMOKE = Scale(
@@ -83,6 +104,7 @@ SMOKE = Scale(
         "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "steps": 240},
         "vicreg": {"lr": 0.02},
     },
+    amounts=AS_IN_THE_PAPER,
     repeats=1,
     fit={
         "honest": {"steps": 40, "batch_size": 64},
@@ -121,6 +143,7 @@ SMALL = Scale(
         "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "schedule": "one-cycle"},
         "vicreg": {"lr": 0.02},
     },
+    amounts={"much": 0.1, "some": 0.04, "little": 0.02},
     repeats=2,
     fit={
         "honest": {"steps": 100, "eval_every": 50},
@@ -161,6 +184,7 @@ FULL = Scale(
         "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "schedule": "one-cycle"},
         "vicreg": {"lr": 0.02},
     },
+    amounts=AS_IN_THE_PAPER,
     repeats=2,
     fit={
         "honest": {"steps": 400, "eval_every": 100, "precision": "bfloat16"},

@@ -64,15 +64,14 @@ class Workshop:
         Raises:
             DataError: if that share is empty, or lacks a class.
         """
-        key = (model.samples, model.part)
-        if model.samples == 1.0:
+        share = self.scale.share(model.samples)
+        key = (share, model.part)
+        if share == 1.0:
             return self.data
         if key not in self._subsets:
-            n = round(model.samples * self.data.size("fit"))
+            n = round(share * self.data.size("fit"))
             if n < 1:
-                raise DataError(
-                    f"{100 * model.samples:g} % of {self.data.size('fit')} fit samples is none: use more data."
-                )
+                raise DataError(f"{100 * share:g} % of {self.data.size('fit')} fit samples is none: use more data.")
             part = self.data.subset(n, part=model.part)
             seen = set(part.labels("fit").tolist())
             gone = [c for c in range(self.data.n_classes) if c not in seen]
