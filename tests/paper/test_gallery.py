@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelstitch.paper.catalogue import figure
-from modelstitch.paper.gallery import _took, write_index, write_page
+from modelstitch.paper.gallery import _scale_words, _took, write_index, write_page
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
 RECORDS = sorted(GALLERY.glob("*/*.parquet"))
@@ -37,6 +37,11 @@ def test_what_several_figures_share_is_counted_once():
         "fitting and measuring 1 stitches by the paper protocol; 4 minutes of what stands beside stitching (CKA, fine-tuning, "
         "freeze-training, paths). One process, cpu, 1 thread; several at a time share the work."
     )
+
+
+def test_a_scale_is_what_the_records_ran_at():
+    assert _scale_words([{"paper": {"scale": "small", "ran": "ten steps"}}]) == ["Scale `small`: ten steps."]
+    assert _scale_words([{"paper": {"scale": "small"}}])[0].endswith("run the figure again to see.")
 
 
 def test_the_index_follows_from_all_records(tmp_path):
