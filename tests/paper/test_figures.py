@@ -46,8 +46,8 @@ def test_figures_load_without_torch():
 
 def test_different_models_have_different_names():
     kinds = [
-        Model(), Model(seed=1), Model("half"), Model(samples=0.5), Model(samples=0.5, part=1), Model(samples="some"), Model(labels="random-10"),
-        Model(time=2.0), Model(time=2.0, at=1.0), Model(method="simclr"), Model(change="re-initialised"),
+        Model(), Model(seed=1), Model("half"), Model(samples=0.5), Model(samples=0.5, part=1), Model(labels="random-10"),
+        Model(samples="some"), Model(samples="some", part=1), Model(time=2.0), Model(time=2.0, at=1.0), Model(method="simclr"), Model(change="re-initialised"),
     ]  # fmt: skip
     assert len({m.name for m in kinds}) == len(kinds)
 

@@ -49,10 +49,10 @@ class Model:
         if self.file:
             return self.file
         parts = [self.net, f"seed {self.seed}"]
-        if isinstance(self.samples, str):
-            parts.insert(1, f"{self.samples} data")
-        elif self.samples != 1.0:
-            parts.insert(1, f"{100 * self.samples:g} % of the data" + (f" (part {self.part})" if self.part else ""))
+        if self.samples != 1.0:
+            words = isinstance(self.samples, str)
+            share = f"{self.samples} data" if words else f"{100 * self.samples:g} % of the data"
+            parts.insert(1, share + (f" (part {self.part})" if self.part else ""))
         if self.time != 1.0:
             parts.insert(1, f"{self.time:g} x time")
         if self.at is not None:

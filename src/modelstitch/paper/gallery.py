@@ -254,9 +254,8 @@ def _networks(records: Sequence[Record]) -> list[str]:
 def _scale_words(records: Sequence[Record]) -> list[str]:
     """As the records say: the scale of that name may be another one by now."""
     tags = records[0]["paper"]
-    return [
-        f"Scale `{tags['scale']}`: {tags.get('ran', 'as it was before records said so; run the figure again to see')}."
-    ]
+    ran = tags.get("ran", "as it was before records said so; run the figure again to see")
+    return [f"Scale `{tags['scale']}`: {ran}."]
 
 
 def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
