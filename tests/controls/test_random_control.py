@@ -67,3 +67,14 @@ def test_class_noise_has_the_genuine_scale_and_knows_only_the_label(pair, digits
     labels = torch.cat([batch.labels for batch in batches])
     zeros = noise[labels == 0]
     assert float((zeros[0] - zeros[1]).norm()) > 0  # noise differs from sample to sample
+
+
+def test_class_noise_at_a_layer_does_not_depend_on_the_other_layers_asked_for(pair, digits):
+    control = ClassNoise(pair[1], digits, seed=1)
+    batch = next(iter(digits.batches("fit", 20)))
+    alone = control.open(["block2"], torch.device("cpu"))(batch)["block2"]
+    for layers in (["stem", "block1", "block2"], ["block2", "block3"]):
+        together = control.open(layers, torch.device("cpu"))(batch)["block2"]
+        assert torch.allclose(
+            together, alone, rtol=1e-5, atol=1e-6
+        )  # the scale is a sum that another graph may order anew

@@ -9,7 +9,7 @@ from modelstitch.errors import StudyError
 from modelstitch.paper import values
 from modelstitch.paper.catalogue import FIGURES, figure
 from modelstitch.paper.curves import Curves
-from modelstitch.paper.figure import Model
+from modelstitch.paper.figure import Model, turned
 from modelstitch.paper.probes import KINDS
 from modelstitch.paper.scales import SCALES
 
@@ -52,10 +52,24 @@ def test_different_models_have_different_names():
     assert len({m.name for m in kinds}) == len(kinds)
 
 
-@pytest.mark.parametrize(("repeats", "seeds"), [(1, [(0, 1)]), (2, [(0, 1), (1, 0)]), (3, [(0, 1), (1, 2), (2, 0)])])
-def test_seeds_go_round_between_repeats(repeats, seeds):
-    found = [(Model(seed=0).turned(r, repeats).seed, Model(seed=1).turned(r, repeats).seed) for r in range(repeats)]
+@pytest.mark.parametrize(
+    ("other", "repeats", "seeds"),
+    [
+        ({"method": "simclr"}, 1, [(1, 0)]), ({"method": "simclr"}, 2, [(1, 0), (0, 1)]),
+        ({"method": "simclr"}, 3, [(1, 0), (2, 1), (0, 2)]),
+        ({}, 1, [(1, 0)]), ({}, 2, [(1, 0), (2, 1)]), ({}, 3, [(1, 0), (2, 1), (3, 2)]),
+    ],
+)  # fmt: skip
+def test_seeds_go_round_between_repeats_and_no_pair_comes_twice(other, repeats, seeds):
+    pair = (Model(seed=1, **other), Model(seed=0))
+    found = [tuple(m.seed for m in turned(pair, r, repeats)) for r in range(repeats)]
     assert found == seeds
+
+
+def test_a_network_alone_and_one_of_the_users_own_turn_as_they_can():
+    assert [turned((Model(seed=1),), r, 2)[0].seed for r in range(2)] == [1, 0]
+    own = (Model(file="DINO"), Model(file="supervised"))
+    assert turned(own, 1, 2) == own
 
 
 @pytest.mark.parametrize(

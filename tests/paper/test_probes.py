@@ -52,9 +52,27 @@ def test_two_repeats_stand_behind_each_curve(tmp_path):
     points = Curves(records, "honest").points("other seed", family="conv:1")
     assert [p.seeds for p in points] == [2] * len(points)
     assert {r["config"]["bottom"]["name"] for r in records if r["config"]["control"] == "pair"} == {
-        "base, seed 0",
         "base, seed 1",
+        "base, seed 2",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "change"),
+    [
+        ("8", "fine-tune", {"three_deep": ("stem", "block2", "block1")}),
+        ("8", "fine-tune", {"special": {**TINY.special, "deep": {"lr": 0.01}}}),
+        ("9", "freeze", {"three": ("stem", "block1", "head")}),
+        ("thought", "similarity", {"middle": "block2"}),
+        ("thought", "similarity", {"samples": 50}),
+    ],
+)  # fmt: skip
+def test_a_probe_of_other_settings_is_another_probe(out, name, kind, change):
+    def probes(scale):
+        records = run_figure(figure(name), tiny_job(out, scale, protocols=()))
+        return {r["cell"] for r in records if r["config"]["control"] == kind}
+
+    assert not probes(TINY) & probes(dataclasses.replace(TINY, **change))
 
 
 def test_a_figure_that_is_stopped_again_and_again_ends_with_the_same_records(tmp_path, monkeypatch):

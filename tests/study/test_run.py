@@ -1,5 +1,8 @@
 """What a study knows of its networks."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -30,6 +33,29 @@ def test_another_view_of_the_same_weights_is_another_cell(modules, digits):
     assert cells(ImageView((8, 8), (0.0,), (1.0,))) == small
     assert not plain & small
     assert not small & large
+
+
+def test_another_output_or_number_of_classes_is_another_cell(modules, digits):
+    class Two(torch.nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+        def forward(self, x):
+            found = self.module(x)
+            return {"plain": found, "turned": found.flip(1)}
+
+    def cells(output, data=digits):
+        donors = [
+            describe_donor(Network(Two(m), torch.zeros(2, 1, 8, 8), n, output=output)) for m, n in zip(modules, "ab")
+        ]
+        axes = replace(AXES, layers=("module.block1 -> module.block1",))
+        return {c.hash for c in plan([tuple(donors)], axes, data_config(data))}
+
+    more = copy.copy(digits)
+    more.__dict__["n_classes"] = 12
+    assert len({*cells("plain"), *cells("turned"), *cells("plain", more)}) == 3
+    assert cells(None) == cells("plain")
 
 
 def test_class_noise_is_refused_before_anything_runs_where_a_label_is_a_sequence():

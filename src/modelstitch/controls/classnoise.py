@@ -60,9 +60,9 @@ class ClassNoise:
         share = 1 / (1 + self.noise**2) ** 0.5
 
         def send(batch: Batch) -> dict[str, Tensor]:
-            generator = torch.Generator().manual_seed(_seed(self.seed, batch.ids))
             result = {}
-            for name in names:
+            for name in names:  # each with its own draws: what a layer gets does not depend on the others asked for
+                generator = torch.Generator().manual_seed(_seed(self.seed, batch.ids, name))
                 mean, std = scales[name]
                 signal = tensors[name][batch.labels.to(device)]
                 noise = torch.randn(signal.shape, generator=generator).to(device)

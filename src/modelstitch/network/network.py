@@ -159,8 +159,12 @@ class Network:
         return self.layers[self.cuts[0]].dtype if self.cuts else torch.float32
 
     def fingerprint(self) -> str:
-        """Hash over parameters and buffers (names, shapes, types and bytes): hex, 16 digits."""
-        return fingerprint(self.module)
+        """Hash over parameters and buffers (names, shapes, types, bytes) and what is computed with them: hex, 16 digits.
+
+        So another activation, another number inside ``forward`` or another ``output`` makes another network. The device
+        does not count.
+        """
+        return hashlib.sha256(f"{fingerprint(self.module)} {self._trace.digest}".encode()).hexdigest()[:16]
 
     def named(self, name: str) -> Network:
         """The same network under another name."""

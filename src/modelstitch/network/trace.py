@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch.export.graph_signature import OutputKind
 
 from ..errors import NetworkError, TraceError, first_line
 from .clean import clean
+from .digest import graph_digest
 from .functional import functional
 from .inputs import InputForm, repeat_batch
 from .masks import masks_as_run
@@ -65,6 +67,11 @@ class Trace:
     @property
     def data(self) -> fx.Node:
         return self.inputs[self.form.data_position]
+
+    @cached_property
+    def digest(self) -> str:
+        """What is computed, as a hash: see :func:`graph_digest`."""
+        return graph_digest(self)
 
 
 def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None, output: str | int | None) -> Trace:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,14 +62,17 @@ class Model:
                 parts.insert(1, value)
         return ", ".join(parts)
 
-    def turned(self, repeat: int, repeats: int) -> Model:
-        """The same with the seed of another repeat: seeds go round, so that n repeats need n networks of each kind.
 
-        Two repeats of the pair (0, 1) are (0, 1) and (1, 0). A checkpoint of the user's own has no other seed.
-        """
-        if self.file:
-            return self
-        return replace(self, seed=(self.seed + repeat) % max(2, repeats))
+def turned(models: Sequence[Model], repeat: int, repeats: int) -> tuple[Model, ...]:
+    """The networks of a repeat: the same with other seeds.
+
+    Seeds go round, so that n repeats need n networks of each kind: a SimCLR network of seed 1 under a labelled one of seed 0,
+    then 0 under 1. Where networks differ by their seeds alone that would be the same two again; there one more takes
+    part: (1, 0), then (2, 1). A checkpoint of the user's own has no other seed.
+    """
+    alike = len(models) > 1 and len({replace(m, seed=0) for m in models}) == 1
+    around = repeats + 1 if alike and repeats > 1 else max(2, repeats)
+    return tuple(m if m.file else replace(m, seed=(m.seed + repeat) % around) for m in models)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Line:
 
     Attributes:
         label: how the figure calls it.
-        bottom, top: the donors of the first repeat; the others turn the seeds.
+        bottom, top: the donors of the first repeat; the others turn the seeds, see :func:`turned`.
         paper: the series of the paper's values that belongs beside it.
         stitch_on: which samples the stitcher sees: the top's own, or all; by default what the protocol says.
         families: by default the protocol's; ("kernels",) are the scale's convolutions.

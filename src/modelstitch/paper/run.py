@@ -28,8 +28,8 @@ from ..study.run import data_config, describe_donor, run
 from ..study.store import Store
 from ..study.sweep import Tell
 from ..unfinished import Pieces
-from .figure import Figure, Line, Model, Probe
-from .probes import measure
+from .figure import Figure, Line, Model, Probe, turned
+from .probes import measure, settings
 from .protocols import PROTOCOLS, Protocol
 from .scales import Scale
 from .workshop import Workshop
@@ -99,16 +99,16 @@ def _records(figure: Figure, job: Job) -> Iterable[Record]:
     seen: set[Model] = set()
     for repeat in range(job.scale.repeats):
         for line in figure.lines:
-            turned = [m.turned(repeat, job.scale.repeats) for m in (line.bottom, line.top)]
-            if repeat and turned == [line.bottom, line.top]:
+            pair = turned((line.bottom, line.top), repeat, job.scale.repeats)
+            if repeat and pair == (line.bottom, line.top):
                 continue  # networks of the user's own: there is one pair
             for name in line.protocols:
                 if name in job.protocols:
-                    for record in _stitched(line, turned[0], turned[1], PROTOCOLS[name], job):
+                    for record in _stitched(line, pair[0], pair[1], PROTOCOLS[name], job):
                         yield _tagged(record, figure, job, name, line.label, repeat)
-                    yield from _donors(turned, seen, figure, job, repeat)
+                    yield from _donors(pair, seen, figure, job, repeat)
         for probe in figure.probes:
-            models = tuple(m.turned(repeat, job.scale.repeats) for m in probe.models)
+            models = turned(probe.models, repeat, job.scale.repeats)
             yield from _donors(models, seen, figure, job, repeat)
             for record in _probed(probe, models, job):
                 yield _tagged(record, figure, job, "", probe.label, repeat)
@@ -196,8 +196,7 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
         "top": _end(job.workshop.network(models[-1])),
         "others": [_end(job.workshop.network(m)) for m in models[1:-1]],
         "options": probe.options,
-        "training": {k: list(v) if isinstance(v, tuple) else v for k, v in job.scale.training.items()},
-        "samples": job.scale.samples,
+        "settings": settings(probe, models, job),
         "data": data_config(job.data),
     }
     whole = cell_hash(config)
@@ -219,7 +218,7 @@ def _unpacked(record: Record) -> list[Record]:
     """One record for each place that a probe looked at."""
     made = []
     for result in record["results"]:
-        config = {key: value for key, value in record["config"].items() if key not in ("training", "options")}
+        config = {key: value for key, value in record["config"].items() if key not in ("options", "settings")}
         config |= {
             "bottom": {**config["bottom"], **result.get("bottom", {})},
             "top": {**config["top"], **result.get("top", {})},

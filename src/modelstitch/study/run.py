@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ..device import pick_device
@@ -12,6 +11,7 @@ from ..fit.normalisation import check_policy
 from ..fit.objectives import Loss
 from ..fit.sweep import MEMORY, Watch
 from ..network import Network
+from ..own_code import in_words
 from ..sources.data import Data
 from ..sources.token_view import check_text
 from ..unfinished import tidy
@@ -36,24 +36,14 @@ def describe_donor(network: Network) -> Donor:
         tuple(place(name) for name in network.blocks),
         tuple(place(name) for name in order),
         network.trained_on,
-        _stated(network.view),
+        in_words(network.view),
     )
-
-
-def _stated(view: Any) -> str:
-    """A view in words that are the same in every run: its name and the plain values that it holds."""
-    if view is None:
-        return ""
-    name = getattr(view, "__qualname__", type(view).__qualname__)
-    held = {f.name: getattr(view, f.name) for f in fields(view)} if is_dataclass(view) else {}
-    plain = {key: value for key, value in held.items() if isinstance(value, int | float | str | tuple)}
-    return f"{name} {plain}" if plain else name
 
 
 def data_config(data: Data, second: Data | None = None) -> dict[str, Any]:
     """What a record states about the data, and about a second test set."""
     stated = data.describe()
-    config = {key: stated[key] for key in ("name", "fingerprint", "fit", "val", "test", "augment", "splits")}
+    config = {key: stated[key] for key in ("name", "fingerprint", "fit", "val", "test", "classes", "augment", "splits")}
     if second is not None:
         config["second"] = {"name": second.name, "fingerprint": second.fingerprint, "test": second.size("test")}
     return config

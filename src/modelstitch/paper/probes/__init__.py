@@ -24,12 +24,24 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
     Raises:
         StudyError: if the kind is unknown.
     """
+    found: list[dict[str, Any]] = _module(probe).measure(probe, models, job, pieces)
+    return found
+
+
+def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:
+    """What a kind takes from the scale, written out: a probe that was taken with other settings is another one.
+
+    Raises:
+        StudyError: if the kind is unknown.
+    """
+    found: dict[str, Any] = _module(probe).settings(probe, models, job)
+    return found
+
+
+def _module(probe: Probe) -> Any:
     if probe.kind not in KINDS:
         raise StudyError(f"There is no probe {probe.kind!r}: expected one of {', '.join(KINDS)}.")
-    found: list[dict[str, Any]] = import_module(f".{KINDS[probe.kind]}", __package__).measure(
-        probe, models, job, pieces
-    )
-    return found
+    return import_module(f".{KINDS[probe.kind]}", __package__)
 
 
 def metric(

@@ -15,21 +15,23 @@ if TYPE_CHECKING:
     from ..run import Job
 
 MEASURES = ("cka_linear_biased", "cka_linear_debiased")
+SHUFFLES = 5
+
+
+def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:
+    """The seams as they are called in the networks, the measures, and on how many samples."""
+    return {"seams": _asked(probe, job), "measures": list(MEASURES), "samples": job.scale.samples, "shuffles": SHUFFLES}
 
 
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """One result a pair of layers; ``options["seams"]`` names them, else all matching ones are taken."""
     below, above = (job.workshop.network(m) for m in models)
-    asked = probe.options.get("seams")
-    if asked is None:
-        places = seams(describe_donor(below), describe_donor(above), "matching")
-    else:
-        places = seams(describe_donor(below), describe_donor(above), [s.format(middle=job.scale.middle) for s in asked])
+    places = seams(describe_donor(below), describe_donor(above), _asked(probe, job))
     results = []
     for b, t in places:
         found = similarity(
             below, above, job.data, measures=MEASURES, layers=([b.layer], [t.layer]), view="flatten",
-            split="val", samples=job.scale.samples, shuffles=5, device=str(job.device),
+            split="val", samples=job.scale.samples, shuffles=SHUFFLES, device=str(job.device),
         )  # fmt: skip
         metrics = []
         for one in found.results:
@@ -48,3 +50,8 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
         if job.tell:
             job.tell(f"similarity {below.name} and {above.name}", len(results), len(places))
     return results
+
+
+def _asked(probe: Probe, job: Job) -> str | list[str]:
+    asked = probe.options.get("seams")
+    return "matching" if asked is None else [seam.format(middle=job.scale.middle) for seam in asked]

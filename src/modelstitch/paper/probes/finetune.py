@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 SEED = 100  # of the new parts: no donor of a figure starts from it
 
 
+def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:
+    """The layers up to which the bottom stays frozen, and how the rest is trained."""
+    (model,) = models
+    recipe = shortened(job, model, float(probe.options.get("time", 1.0)))
+    return {"layers": list(job.scale.early_middle_late(model.net)), "recipe": plain(recipe), "seed": SEED}
+
+
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """The test error with the bottom frozen up to each of the scale's three layers.
 
@@ -52,3 +59,8 @@ def shortened(job: Job, model: Model, time: float) -> Recipe:
     if not isinstance(recipe, Recipe):
         raise StudyError("Fine-tuning needs the recipe of a network with labels.")
     return dataclasses.replace(recipe, steps=max(1, round(time * recipe.steps)), checkpoints=())
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as records hold it."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(recipe).items()}

@@ -9,11 +9,19 @@ from ...zoo.freeze import freeze_train
 from ...zoo.train import error_rate
 from ..figure import Model, Probe
 from . import metric
-from .finetune import SEED, shortened
+from .finetune import SEED, plain, shortened
 
 if TYPE_CHECKING:
     from ...unfinished import Pieces
     from ..run import Job
+
+
+def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:
+    """The layers that end the first set and begin the last one, and how the rest is trained."""
+    (model,) = models
+    recipe = shortened(job, model, float(probe.options.get("time", 1.0)))
+    first, _, last = job.scale.early_middle_late(model.net)
+    return {"layers": [first, last], "recipe": plain(recipe), "seed": SEED}
 
 
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:

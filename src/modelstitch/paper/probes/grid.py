@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from ..run import Job
 
 
+def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:
+    """How many samples the sums are over; None is all."""
+    return {"samples": job.scale.fit["honest"].get("samples")}
+
+
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """One result a pair of block cuts: penalty, error, and the share of the top's variance explained."""
     below, above = (job.workshop.network(m) for m in models)
-    samples = job.scale.fit["honest"].get("samples")
+    samples = settings(probe, models, job)["samples"]
     options = {} if samples is None else {"samples": samples}
     found = matrix(below, above, job.data, device=str(job.device), tell=job.tell, **options)
     results: dict[tuple[str, str], dict[str, Any]] = {}

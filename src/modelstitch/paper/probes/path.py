@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from ...unfinished import Pieces
     from ..run import Job
 
+CALIBRATION = 1024
 POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WAYS = ("straight line", "statistics renewed", "channels matched, statistics renewed")
+
+
+def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:
+    """The points of the line, and how many samples renew the statistics."""
+    return {"points": list(POINTS), "calibration": CALIBRATION}
 
 
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
@@ -36,7 +42,7 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
         for at, share in enumerate(POINTS):
             module = between(one, end, share)
             if number and 0 < share < 1:
-                calibrate(module, (b.inputs for b in job.data.batches("fit", 256, limit=1024)))
+                calibrate(module, (b.inputs for b in job.data.batches("fit", 256, limit=CALIBRATION)))
             module.to(job.device)
             errors.append(error_rate(module, job.data, "test", device=job.device))
             if job.tell:

@@ -1,0 +1,77 @@
+"""What a traced network computes, as a hash: two networks of equal weights may still be two functions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, fx, nn
+
+if TYPE_CHECKING:
+    from .trace import Trace
+
+
+def graph_digest(trace: Trace) -> str:
+    """Hash over the operations of a trace, their constants, and the output that is compared: hex, 16 digits.
+
+    Weights count with their names alone, devices not at all: a network on a GPU is the same network.
+    """
+    at = {node: number for number, node in enumerate(trace.graph.nodes)}
+    inputs = {node: number for number, node in enumerate(trace.inputs)}
+    lines: list[Any] = []
+    for node in trace.graph.nodes:
+        if node in inputs:
+            lines.append(("input", inputs[node]))
+        elif node in trace.weights:
+            weight = trace.weights[node]
+            lines.append((weight.kind, _bytes(weight.tensor) if weight.kind == "constant" else weight.name))
+        elif node.op == "get_attr":
+            lines.append(("inner", _inner(trace.submodules[str(node.target)])))
+        else:
+            lines.append(_operation(node, at))
+    lines.append(("output", at[trace.output]))
+    return hashlib.sha256(repr(lines).encode()).hexdigest()[:16]
+
+
+def _operation(node: fx.Node, at: Mapping[fx.Node, int]) -> tuple[Any, ...]:
+    target = node.target
+    name = target if isinstance(target, str) else f"{getattr(target, '__module__', '')}.{target}"
+    if not isinstance(target, str | torch._ops.OperatorBase):  # a function's own text holds its address
+        name = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', type(target).__name__)}"
+    return (node.op, name, _argument(node.args, at), _argument(node.kwargs, at))
+
+
+def _argument(value: Any, at: Mapping[fx.Node, int]) -> Any:
+    if isinstance(value, fx.Node):
+        return f"%{at[value]}"
+    if isinstance(value, torch.device):
+        return "device"
+    if isinstance(value, Mapping):
+        return [(key, _argument(value[key], at)) for key in sorted(value)]
+    if isinstance(value, slice):
+        return ("slice", *(_argument(v, at) for v in (value.start, value.stop, value.step)))
+    if isinstance(value, Iterable) and not isinstance(value, str | Tensor):
+        return [_argument(part, at) for part in value]
+    return _bytes(value) if isinstance(value, Tensor) else str(value) if not isinstance(value, str) else repr(value)
+
+
+def _inner(module: nn.Module) -> list[Any]:
+    """A graph inside the graph, such as the body of a loop or of a context."""
+    if not isinstance(module, fx.GraphModule):
+        return [type(module).__name__, *(_bytes(t) for _, t in sorted(module.state_dict().items()))]
+    at = {node: number for number, node in enumerate(module.graph.nodes)}
+    return [
+        _inner(module.get_submodule(str(node.target)))
+        if node.op == "get_attr" and isinstance(getattr(module, str(node.target), None), nn.Module)
+        else ("placeholder" if node.op == "placeholder" else _operation(node, at))
+        for node in module.graph.nodes
+    ]
+
+
+def _bytes(tensor: Tensor) -> tuple[Any, ...]:
+    if tensor.device.type == "meta":
+        return (tuple(tensor.shape), str(tensor.dtype))
+    held = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return (tuple(tensor.shape), str(tensor.dtype), hashlib.sha256(held).hexdigest())

@@ -1,0 +1,79 @@
+"""A network's name is by what it computes: equal weights under another function are another network."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from modelstitch import Network
+from modelstitch.zoo.nets import build
+
+EXAMPLE = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+
+
+class Net(nn.Module):
+    """Two heads on one body, with everything that can differ while the weights do not."""
+
+    def __init__(self, act=torch.relu, factor=1.0, shift=(0.0, 0.0), eps=1e-5, branch=False):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.body, self.norm = nn.Linear(4, 6), nn.LayerNorm(6, eps=eps)
+            self.coarse, self.fine = nn.Linear(6, 2), nn.Linear(6, 2)
+        self.act, self.factor, self.shift, self.branch = act, factor, shift, branch
+
+    def forward(self, x):
+        hidden = self.act(self.norm(self.body(x * self.factor)))
+        if self.branch:
+            hidden = hidden.flip(1)
+        return {"coarse": self.coarse(hidden) + torch.tensor(self.shift), "fine": self.fine(hidden)}
+
+
+def name(output=None, module=None, **options):
+    return Network((module or Net(**options)).eval(), EXAMPLE, "net", output=output).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("options", "output"),
+    [
+        ({"act": torch.tanh}, None), ({"factor": 1 / 255}, None), ({"shift": (0.0, 1.0)}, None), ({"eps": 1e-3}, None),
+        ({"branch": True}, None), ({}, "fine"),
+    ],
+)  # fmt: skip
+def test_another_function_of_the_same_weights_is_another_network(options, output):
+    assert name(output, **options) != name()
+
+
+def test_the_same_function_is_the_same_network():
+    assert name() == name()
+    assert name("coarse") == name()
+    first = Network(Net().eval(), EXAMPLE, "first")
+    assert first.named("second").fingerprint() == first.fingerprint()
+    assert first.replaced(Net().eval()).fingerprint() == first.fingerprint()
+    training = Net().train()
+    assert name(module=training) == name()
+
+
+def test_other_weights_are_another_network():
+    other = Net()
+    nn.init.ones_(other.fine.weight)
+    assert name(module=other) != name()
+
+
+CODE = """
+import torch
+from modelstitch import Network
+from modelstitch.zoo.nets import build
+print(Network(build({net!r}, seed=0).eval(), torch.zeros({shape}), "n").fingerprint())
+"""
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"), [("resnet20?width=2", (2, 3, 32, 32)), ("vit?dim=8&depth=2&heads=2&patch=8", (2, 3, 32, 32))]
+)
+def test_another_process_and_another_batch_give_the_same_name(net, shape):
+    code = CODE.format(net=net, shape=shape)
+    other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    assert Network(build(net, seed=0).eval(), torch.zeros(5, *shape[1:]), "n").fingerprint() == other
