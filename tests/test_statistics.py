@@ -35,6 +35,12 @@ def test_examples_come_back_as_they_were(unit, stitched):
     assert found.unit == unit
 
 
+def test_the_stitched_errors_alone():
+    row = record([0, 100, 100, 0], [0, 100, 0, 100])
+    assert unpack(row, alone=True).deltas.tolist() == [0, 100, 100, 0]
+    assert (pool([row]).value, pool([row], alone=True).value) == (0, 50)
+
+
 def slow_interval(groups, resamples, seed):
     """groups[pair][fit] = deltas (n,): draw examples once, then pairs, then fits; everything in loops."""
     generator = np.random.default_rng(seed)

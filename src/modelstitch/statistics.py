@@ -60,15 +60,20 @@ class PairedTest:
     how: str
 
 
-def pool(records: Sequence[Mapping[str, Any]], *, seed: int = 0, resamples: int = RESAMPLES) -> Pooled:
+def pool(
+    records: Sequence[Mapping[str, Any]], *, seed: int = 0, resamples: int = RESAMPLES, alone: bool = False
+) -> Pooled:
     """The mean penalty of records, with a bootstrap interval over pairs, then seeds, then examples.
 
     Each pair of networks counts the same, and within it each fit.
 
+    Args:
+        alone: the mean error of the stitched models instead, the top's not taken off.
+
     Raises:
         MeasureError: if there is no record, one keeps no examples, or units are mixed.
     """
-    found = [unpack(r) for r in records]
+    found = [unpack(r, alone=alone) for r in records]
     return _pool([_cluster(r) for r in records], found, seed, resamples)
 
 

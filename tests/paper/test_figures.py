@@ -36,6 +36,29 @@ def test_a_figure_says_what_it_claims_and_what_would_refute_it(name):
         assert not probe.paper or values.series(probe.paper), probe.paper
 
 
+class Asked(Curves):
+    """Notes which curves a judge looks at; all of them are empty."""
+
+    def __init__(self):
+        super().__init__([], "honest")
+        self.names = set()
+
+    def select(self, line, control="pair"):
+        self.names.add(line)
+        return []
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_claim_names_only_curves_that_its_protocols_have(name):
+    """A curve that one protocol does not have would count as missing there."""
+    shown = figure(name)
+    for claim in shown.claims:
+        asked = Asked()
+        claim.judge(asked)
+        for protocol in claim.protocols:
+            assert asked.names <= {part.label for part in (*shown.lines, *shown.probes) if protocol in part.protocols}
+
+
 def test_figures_load_without_torch():
     code = (
         "import sys\nfrom modelstitch.paper.catalogue import FIGURES, figure\nfrom modelstitch.paper import gallery\n"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelstitch.paper.catalogue import figure
-from modelstitch.paper.gallery import _scale_words, _took, write_index, write_page
+from modelstitch.paper.gallery import _scale_words, _took, keep, write_index, write_page
+from modelstitch.study.parquet import records_from_parquet
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
 RECORDS = sorted(GALLERY.glob("*/*.parquet"))
@@ -48,3 +49,12 @@ def test_the_index_follows_from_all_records(tmp_path):
     for path in (GALLERY / "smoke").glob("*.parquet"):
         shutil.copy(path, tmp_path)
     assert write_index(tmp_path).read_text() == (GALLERY / "smoke" / "README.md").read_text()
+
+
+def test_a_fit_that_failed_is_named_on_the_page(tmp_path):
+    records = records_from_parquet(GALLERY / "smoke" / "5.parquet")
+    lost = next(r for r in records if r["config"]["control"] == "pair" and r["config"]["top"]["layer"] == "block1")
+    lost["metrics"], line = [], lost["paper"]["line"]
+    page = keep(records, figure("5"), tmp_path).read_text()
+    rows = [row for row in page.splitlines() if row.startswith(f"| {line} |")]
+    assert [row.count("failed") for row in rows] == [1, 0]  # of the two protocols

@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 from synthetic import LAYERS, expected, make_records
 
-from modelstitch.report.frame import frame, panel, settings
+from modelstitch.report import verdicts
+from modelstitch.report.frame import Point, frame, panel, settings
 from modelstitch.report.words import findings, how_to_read, warnings
 
 
@@ -42,7 +43,7 @@ CONTRADICTIONS = [
     (
         "pair",
         lambda d: -9.0,
-        "At 6 layers (first stem, last fc_in) the stitch is better than the top",
+        "The penalty is nowhere above 3.0 points. At 6 layers (first stem, last fc_in) the stitch is better than the top",
     ),
     ("random", lambda d: 3 * d, "rises with depth, but only from +0.5 points"),
     ("random", lambda d: 45.0, "does not rise with depth"),
@@ -70,7 +71,25 @@ def test_a_contradiction_is_said(control, function, message):
 def test_wide_intervals_leave_it_open():
     found, _ = say(half=4.0)
     assert [r.kind for r in found][1] == "open"
-    assert "is open: the interval exceeds 3.0 points at" in found[1].text
+    assert "is open: the interval reaches beyond 3.0 points of it at" in found[1].text
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "state"),
+    [
+        (-3.0, 0.0, 3.0, "near"),
+        (-1.8, -1.0, -0.2, "near"),
+        (-18.0, -10.0, -2.0, "better"),
+        (-3.5, -3.2, -3.1, "better"),
+        (-8.0, -2.0, 0.0, "open"),
+        (-8.0, -3.0, 2.0, "open"),
+        (-1.0, 2.0, 3.1, "open"),
+        (3.0, 4.0, 5.0, "open"),
+        (3.1, 4.0, 5.0, "off"),
+    ],
+)
+def test_near_is_a_band_around_zero(low, value, high, state):
+    assert verdicts.state(Point("block", 0.5, "block", value, low, high, True, "points", 1)) == state
 
 
 def test_values_without_intervals_say_so():

@@ -1,42 +1,124 @@
 """Judges: functions that hold a claim against a figure's curves and say the verdict with the numbers in it. Torch-free.
 
 Every judge looks at places (a layer of a curve), asks of each whether the claim is true there, and counts: true at all
-places, the claim holds; at half of them or more, it holds in part; else not at this scale. A place counts as true by the
-interval, not by the mean alone, wherever a difference is claimed.
+places, the claim holds; at half of them or more, it holds in part; else not at this scale. Where a difference is claimed a
+place counts as true by the interval, not by the mean alone; where there is none, values are compared, and the claim holds
+in part at most. A place at which a fit failed is one where the claim is not true. Of a claim on several curves no more than
+a part can hold while one of them was not measured. Each of these is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
-from ..report.frame import Point
+from ..report.frame import CONTROLS, Point
 from ..report.style import number
 from ..report.verdicts import EARLY, LATE, rises
-from .curves import Curves
-from .figure import Verdict
+from .curves import Curves, failed
+from .figure import Verdict, Word
 
 Judge = Callable[[Curves], Verdict]
-UNMEASURED = Verdict("not measured", "The records hold no such curve.")
+Where = Callable[[Sequence[Point]], list[Point]]
+RANGES = "the ranges of the fits"  # which stand for intervals where there is no mean over examples that are kept
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a claim was looked at, whether it is true there, and the number in words."""
+    """Where a claim was looked at, whether it is true there, and the number in words.
+
+    Attributes:
+        weight: by which the telling ones are picked: the larger, the nearer to refuting.
+        sure: whether all values that were compared have intervals.
+        gap: why there is nothing to look at; ``words`` then say where.
+    """
 
     true: bool
     words: str
-    weight: float  # by which the telling ones are picked: the larger, the nearer to refuting
+    weight: float
+    sure: bool = True
+    gap: Literal["", "failed", "not measured"] = ""
 
 
-def counted(places: Sequence[Place], what: str) -> Verdict:
-    """The verdict of a count of places, and the one nearest to refuting in words."""
-    if not places:
-        return UNMEASURED
-    true = sum(p.true for p in places)
-    word = "holds" if true == len(places) else "holds in part" if 2 * true >= len(places) else "not at this scale"
-    worst = max(places, key=lambda p: p.weight)
-    return Verdict(word, f"{what} at {true} of {len(places)} places; nearest to refuting: {worst.words}.")  # type: ignore[arg-type]
+class Series(NamedTuple):
+    """A curve that a judge looks at, by what :meth:`Curves.places` asks for."""
+
+    line: str
+    metric: str = "penalty"
+    control: str = "pair"
+    family: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The curve's label; a control of that curve is called after its kind."""
+        return self.control if self.control in CONTROLS[1:] else self.line
+
+
+def gap(kind: Literal["failed", "not measured"], where: str) -> Place:
+    """A place, or a whole curve, with nothing to look at."""
+    return Place(False, where, 0.0, gap=kind)
+
+
+def looked(
+    curves: Curves, test: Callable[..., Place], first: Series, *others: Series, where: Where = list
+) -> list[Place]:
+    """Every place of a curve put to a test, which gets its point and those of the other curves at the same layer.
+
+    Args:
+        where: which places of the first curve; all by default.
+    """
+    named = (first, *others)
+    found = [{p.layer: p for p in curves.places(*s)} for s in named]
+    if not all(found):
+        return [gap("not measured", s.name) for s, points in zip(named, found) if not points]
+    layers = [p.layer for p in where(list(found[0].values()))]
+    return [_looked_at(layer, test, named, [points.get(layer) for points in found]) for layer in layers]
+
+
+def _looked_at(
+    layer: str, test: Callable[..., Place], named: Sequence[Series], points: Sequence[Point | None]
+) -> Place:
+    for series, point in zip(named, points):
+        if point is None or failed(point):
+            return gap("not measured" if point is None else "failed", f"{layer} ({series.name})")
+    return replace(test(*points), sure=all(p is not None and p.sure for p in points))
+
+
+def counted(places: Sequence[Place], what: str, beyond: str = "") -> Verdict:
+    """The verdict of a count of places, the one nearest to refuting in words, and what is not there.
+
+    Args:
+        what: what is true at so many places.
+        beyond: what it is true beyond ("both intervals"), where a difference is claimed.
+    """
+    seen = [p for p in places if p.gap != "not measured"]
+    if not seen:
+        return unmeasured(*(p.words for p in places))
+    measured = [p for p in seen if not p.gap]
+    unsure = [p for p in measured if beyond and not p.sure]
+    true = sum(p.true for p in seen)
+    word: Word = "holds in part" if 2 * true >= len(seen) else "not at this scale"
+    if true == len(places) and not unsure:
+        word = "holds"
+    if beyond and len(unsure) < len(measured):
+        what = f"{what} beyond {beyond}"
+    some = "" if len(unsure) == len(measured) else f"{len(unsure)} of them with "
+    note = f" ({some}one value, no interval)" if unsure else ""
+    worst = max(measured, key=lambda p: p.weight, default=None)
+    nearest = f"; nearest to refuting: {worst.words}" if worst else ""
+    return Verdict(word, f"{what} at {true} of {len(seen)} places{note}{nearest}.{_gaps(places)}")
+
+
+def unmeasured(*names: str) -> Verdict:
+    """The verdict where nothing can be looked at: the curves that are missing, if any is."""
+    return Verdict("not measured", f"Not measured: {', '.join(names)}." if names else "There is no place to look at.")
+
+
+def _gaps(places: Sequence[Place]) -> str:
+    """What failed and what was not measured, as sentences."""
+    kinds = {kind: [p.words for p in places if p.gap == kind] for kind in ("failed", "not measured")}
+    return "".join(f" {kind.capitalize()}: {', '.join(words)}." for kind, words in kinds.items() if words)
 
 
 def middle(points: Sequence[Point]) -> list[Point]:
@@ -59,19 +141,17 @@ def early(points: Sequence[Point]) -> list[Point]:
     return [p for p in points if p.depth <= 0.5] or list(points[:1])
 
 
-Where = Callable[[Sequence[Point]], list[Point]]
-
-
 def near(*lines: str, level: float, where: Where = middle) -> Judge:
     """The penalty of every curve is at most ``level`` points."""
 
     def judge(curves: Curves) -> Verdict:
-        places = [
-            Place(p.value <= level, f"{amount(p)} at {p.layer} ({line})", p.value)
-            for line in lines
-            for p in where(curves.points(line))
-        ]
-        return counted(places, f"At most {number(level)} points")
+        def at(line: str) -> list[Place]:
+            def test(p: Point) -> Place:
+                return Place(p.value <= level, f"{amount(p)} at {p.layer} ({line})", p.value)
+
+            return looked(curves, test, Series(line), where=where)
+
+        return counted([place for line in lines for place in at(line)], f"At most {number(level)} points")
 
     return judge
 
@@ -80,36 +160,36 @@ def rising(line: str) -> Judge:
     """The penalty rises with depth, in rank and beyond the intervals."""
 
     def judge(curves: Curves) -> Verdict:
-        points = curves.points(line)
+        places = looked(curves, lambda p: Place(True, p.layer, 0.0), Series(line))
+        points, lost = curves.points(line), [p for p in places if p.gap]
+        if len(points) < 2 and not any(p.gap == "failed" for p in lost):
+            return unmeasured(*(p.words for p in lost))
         if len(points) < 2:
-            return UNMEASURED
-        ends = f"{amount(points[0])} at {points[0].layer}, {amount(points[-1])} at {points[-1].layer}"
+            return Verdict("not at this scale", f"Too few places are left to rise.{_gaps(lost)}")
+        first, last = points[0], points[-1]
+        ends = f"{amount(first)} at {first.layer}, {amount(last)} at {last.layer}"
+        sure = first.sure and last.sure
+        ends = f"{ends}{'' if sure else ' (one value, no interval)'}.{_gaps(lost)}"
         if rises(points):
-            return Verdict("holds", f"It rises: {ends}.")
-        if points[-1].low > points[0].high:
-            return Verdict("holds in part", f"It ends higher, but not in order: {ends}.")
-        return Verdict("not at this scale", f"It does not rise: {ends}.")
+            return Verdict("holds" if sure and not lost else "holds in part", f"It rises: {ends}")
+        if last.low > first.high:
+            return Verdict("holds in part", f"It ends higher, but not in order: {ends}")
+        return Verdict("not at this scale", f"It does not rise: {ends}")
 
     return judge
 
 
 def below(line: str, other: str, *, where: Where = middle, control: str = "pair") -> Judge:
     """One curve's penalty lies below another's, beyond both intervals; ``control`` is the other's."""
+    named = Series(other, control=control)
 
     def judge(curves: Curves) -> Verdict:
-        ours = {p.layer: p for p in where(curves.points(line))}
-        theirs = {p.layer: p for p in curves.points(other, control=control)}
-        named = other if control == "pair" else control
-        places = [
-            Place(
-                p.high < theirs[layer].low,
-                f"{amount(p)} ({line}) against {amount(theirs[layer])} ({named}) at {layer}",
-                p.value - theirs[layer].value,
-            )
-            for layer, p in ours.items()
-            if layer in theirs
-        ]
-        return counted(places, f"{line} below {named} beyond both intervals")
+        def test(p: Point, theirs: Point) -> Place:
+            words = f"{amount(p)} ({line}) against {amount(theirs)} ({named.name}) at {p.layer}"
+            return Place(p.high < theirs.low, words, p.value - theirs.value)
+
+        places = looked(curves, test, Series(line), named, where=where)
+        return counted(places, f"{line} below {named.name}", "both intervals")
 
     return judge
 
@@ -118,8 +198,10 @@ def negative(line: str, *, where: Where = late) -> Judge:
     """The penalty is below zero beyond its interval: the bottom does better than the top's own."""
 
     def judge(curves: Curves) -> Verdict:
-        places = [Place(p.high < 0, f"{amount(p)} at {p.layer}", p.value) for p in where(curves.points(line))]
-        return counted(places, "Better than the top itself beyond the interval")
+        places = looked(
+            curves, lambda p: Place(p.high < 0, f"{amount(p)} at {p.layer}", p.value), Series(line), where=where
+        )
+        return counted(places, "Better than the top itself", "the interval")
 
     return judge
 
@@ -128,8 +210,10 @@ def positive(line: str, *, where: Where = middle) -> Judge:
     """The penalty is above zero beyond its interval."""
 
     def judge(curves: Curves) -> Verdict:
-        places = [Place(p.low > 0, f"{amount(p)} at {p.layer}", -p.value) for p in where(curves.points(line))]
-        return counted(places, "Worse than the top itself beyond the interval")
+        places = looked(
+            curves, lambda p: Place(p.low > 0, f"{amount(p)} at {p.layer}", -p.value), Series(line), where=where
+        )
+        return counted(places, "Worse than the top itself", "the interval")
 
     return judge
 
@@ -142,18 +226,20 @@ def all_of(*judges: Judge) -> Judge:
         words = [p.word for p in parts]
         known = [w for w in words if w != "not measured"]
         if not known:
-            return UNMEASURED
+            return Verdict("not measured", " ".join(p.sentence for p in parts))
         if all(w == "holds" for w in words):
-            word = "holds"
+            word: Word = "holds"
         else:
             word = "holds in part" if any(w in ("holds", "holds in part") for w in known) else "not at this scale"
-        return Verdict(word, " ".join(p.sentence for p in parts))  # type: ignore[arg-type]
+        return Verdict(word, " ".join(p.sentence for p in parts))
 
     return judge
 
 
 def amount(point: Point, digits: int = 1) -> str:
-    """A value with its interval in words."""
+    """A value with its interval in words; of a fit that failed, that it did."""
+    if failed(point):
+        return "failed"
     text = number(point.value, digits, signed=point.unit == "points")
     if not point.sure:
         return text

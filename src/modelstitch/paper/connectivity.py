@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from .claims import UNMEASURED, Place, amount, counted, near
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ..report.frame import Point
+from .claims import RANGES, Place, amount, counted, gap, near
 from .curves import Curves
 from .fig2a import DISJOINT
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
@@ -18,34 +22,48 @@ HIGH, LOW = 10.0, 3.0
 STRAIGHT, RENEWED, MATCHED = "straight line", "statistics renewed", "channels matched, statistics renewed"
 
 
-def barrier(curves: Curves, label: str, way: str) -> float | None:
-    """The most that the error lies above the line between the ends' errors, in points; the mean over pairs."""
+def barrier(curves: Curves, label: str, way: str) -> Point | None:
+    """Where the error lies the most above the line between the ends' errors, in points; the mean over pairs."""
     points = curves.points(label, "barrier", "path", way)
-    return max((p.value for p in points), default=None)
+    return max(points, key=lambda p: p.value, default=None)
+
+
+def _barriers(curves: Curves, label: str, ways: Sequence[str], test: Callable[..., Place]) -> Place:
+    """A test of one path's barriers, one a way."""
+    points = [p for way in ways if (p := barrier(curves, label, way)) is not None]
+    if len(points) < len(ways):
+        return gap("not measured", label)
+    return replace(test(*points), sure=all(p.sure for p in points))
 
 
 def _barred(curves: Curves) -> Verdict:
-    found = [(label, barrier(curves, label, RENEWED)) for label in (PATH_SEEDS.label, PATH_DISJOINT.label)]
-    places = [Place(b > HIGH, f"a barrier of {b:.1f} points ({label})", -b) for label, b in found if b is not None]
+    def at(label: str) -> Place:
+        def test(found: Point) -> Place:
+            return Place(found.value > HIGH, f"a barrier of {amount(found)} points ({label})", -found.value)
+
+        return _barriers(curves, label, (RENEWED,), test)
+
+    places = [at(PATH_SEEDS.label), at(PATH_DISJOINT.label)]
     return counted(places, f"A barrier of more than {HIGH:g} points, statistics renewed")
 
 
 def _lowered(curves: Curves) -> Verdict:
-    places = []
-    for label in (PATH_SEEDS.label, PATH_DISJOINT.label):
-        plain, matched = barrier(curves, label, RENEWED), barrier(curves, label, MATCHED)
-        if plain is not None and matched is not None:
-            places.append(
-                Place(matched < plain, f"{matched:.1f} points against {plain:.1f} ({label})", matched - plain)
-            )
-    return counted(places, "Matching channels lowers the barrier")
+    def at(label: str) -> Place:
+        def test(plain: Point, matched: Point) -> Place:
+            words = f"{amount(matched)} points against {amount(plain)} ({label})"
+            return Place(matched.high < plain.low, words, matched.value - plain.value)
+
+        return _barriers(curves, label, (RENEWED, MATCHED), test)
+
+    places = [at(PATH_SEEDS.label), at(PATH_DISJOINT.label)]
+    return counted(places, "Matching channels lowers the barrier", RANGES)
 
 
 def _along(curves: Curves) -> Verdict:
-    found = barrier(curves, PATH_RUN.label, RENEWED)
-    if found is None:
-        return UNMEASURED
-    return counted([Place(found <= LOW, f"a barrier of {found:.1f} points", found)], f"At most {LOW:g} points")
+    def test(found: Point) -> Place:
+        return Place(found.value <= LOW, f"a barrier of {amount(found)} points", found.value)
+
+    return counted([_barriers(curves, PATH_RUN.label, (RENEWED,), test)], f"At most {LOW:g} points")
 
 
 FIGURE = Figure(

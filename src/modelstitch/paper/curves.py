@@ -1,8 +1,10 @@
-"""From a figure's records to its curves: the mean over pairs at each place, with an interval. Torch-free."""
+"""From a figure's records to its curves: the mean over fits at each place, with an interval. Torch-free."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,17 @@ from ..report.frame import Point
 from ..statistics import pool
 from ..study.canonical import Record
 
+SYMMETRIC = ("similarity", "path")  # probes that say the same of two networks in either order
+
 
 class Curves:
     """The curves of one figure under one protocol.
 
-    With one fit behind a curve its interval is the record's own: test examples are drawn anew, paired. With more it is that
-    of :func:`modelstitch.statistics.pool`: pairs of networks are drawn first (both directions of one pair together), then
-    fits, then examples. Metrics that are no mean over examples get their range.
+    What is a mean over test examples (a penalty, an error) has an interval where records keep their examples. With one fit
+    behind a place test examples are drawn anew, paired; with more it is that of :func:`modelstitch.statistics.pool`: pairs
+    of networks are drawn first (both directions of one pair together), then fits, then examples. All else gets the range
+    from the lowest to the highest fit, and one fit has none: the :data:`SYMMETRIC` probes of one pair in both directions are
+    one fit measured twice.
 
     Args:
         records: of one figure, as the runner tags them.
@@ -40,56 +46,85 @@ class Curves:
     def points(
         self, line: str, metric: str = "penalty", control: str = "pair", family: str | None = None
     ) -> list[Point]:
-        """The curve along the depth of the top; empty where nothing was measured.
+        """The curve along the depth of the top, where every fit was measured; empty where nothing was.
 
         Args:
             family: one of several families; all by default.
         """
-        places: dict[str, list[Record]] = {}
+        return [p for p in self.places(line, metric, control, family) if not failed(p)]
+
+    def places(
+        self, line: str, metric: str = "penalty", control: str = "pair", family: str | None = None
+    ) -> list[Point]:
+        """As :meth:`points`, and the places at which a fit failed: the records are there, the value is not a number."""
+        found: dict[str, list[Record]] = {}
         for record in self.select(line, control):
-            if family in (None, record["config"].get("family")) and _metric(record, metric) is not None:
-                places.setdefault(record["config"]["top"]["layer"], []).append(record)
-        found = [self._point(layer, members, metric) for layer, members in places.items()]
-        return sorted(found, key=lambda p: p.depth)
+            if family in (None, record["config"].get("family")):
+                found.setdefault(record["config"]["top"]["layer"], []).append(record)
+        return sorted((_point(members, metric) for members in found.values()), key=lambda p: p.depth)
 
     def families(self, line: str) -> list[str]:
         """The families of a curve, in the order of the records."""
         return list(dict.fromkeys(r["config"]["family"] for r in self.select(line)))
 
     def errors(self, name: str) -> list[float]:
-        """The test errors of the networks whose curves name them so, in percent."""
-        rows = [r for r in self.records if r["config"]["control"] == "donor" and r["paper"]["line"] == name]
-        values = [_metric(r, "error") for r in rows]
-        return [v["value"] for v in values if v is not None]
+        """The test errors in percent of all networks that differ from the named one in their seed at most."""
+        found = (_metric(r, "error") for other, r in self.donors().items() if _seedless(other) == _seedless(name))
+        return [m["value"] for m in found if m is not None]
 
     def donors(self) -> dict[str, Record]:
         """Every network of the figure by name, with its own record."""
         return {r["paper"]["line"]: r for r in self.records if r["config"]["control"] == "donor"}
 
-    def _point(self, layer: str, members: Sequence[Record], metric: str) -> Point:
-        metrics = [m for r in members if (m := _metric(r, metric)) is not None]
-        values = [m["value"] for m in metrics]
-        value = float(np.mean(values))
-        if len(members) == 1:
-            low, high = metrics[0]["low"], metrics[0]["high"]
-        elif metric == "penalty" and all("examples" in r for r in members):
-            pooled = pool(members)
-            value, low, high = pooled.value, pooled.low, pooled.high
-        else:
-            low, high = min(values), max(values)
-        sure = low is not None and high is not None
-        config = members[0]["config"]
-        return Point(
-            layer=layer,
-            depth=float(config["top"]["depth"] if config["top"]["depth"] is not None else 0.0),
-            bottom_layer=config["bottom"]["layer"],
-            value=value,
-            low=float(low) if low is not None else value,
-            high=float(high) if high is not None else value,
-            sure=sure,
-            unit=str(metrics[0]["unit"] or ""),
-            seeds=len(members),
-        )
+
+def failed(point: Point) -> bool:
+    """Whether a fit failed there, so that there is no value."""
+    return math.isnan(point.value)
+
+
+def _point(members: Sequence[Record], metric: str) -> Point:
+    config = members[0]["config"]
+    fits, value, low, high, unit = _spread(members, metric)
+    sure = low is not None and high is not None
+    return Point(
+        layer=config["top"]["layer"],
+        depth=float(config["top"]["depth"] if config["top"]["depth"] is not None else 0.0),
+        bottom_layer=config["bottom"]["layer"],
+        value=value,
+        low=float(low) if low is not None else value,
+        high=float(high) if high is not None else value,
+        sure=sure,
+        unit=unit,
+        seeds=fits,
+    )
+
+
+def _spread(members: Sequence[Record], metric: str) -> tuple[int, float, float | None, float | None, str]:
+    """How many fits stand behind a place, their mean, its lower and upper end where it has any, and the unit."""
+    found = [m for r in members if (m := _metric(r, metric)) is not None]
+    unit = str(found[0]["unit"] or "") if found else ""
+    if len(found) < len(members):
+        return len(members), math.nan, None, None, unit
+    if len(members) == 1 and found[0]["low"] is not None:
+        return 1, float(found[0]["value"]), found[0]["low"], found[0]["high"], unit
+    if metric in ("penalty", "error") and all("examples" in r for r in members):
+        pooled = pool(members, alone=metric == "error")
+        return len(members), pooled.value, pooled.low, pooled.high, unit
+    fits: dict[Hashable, list[float]] = {}
+    for at, (record, m) in enumerate(zip(members, found)):
+        fits.setdefault(_ends(record) if record["config"]["control"] in SYMMETRIC else at, []).append(m["value"])
+    means = [float(np.mean(values)) for values in fits.values()]
+    low, high = (min(means), max(means)) if len(means) > 1 else (None, None)
+    return len(means), float(np.mean(means)), low, high, unit
+
+
+def _ends(record: Record) -> Hashable:
+    """The two networks of a record with their layers, in either order."""
+    return frozenset((record["config"][side]["name"], record["config"][side]["layer"]) for side in ("bottom", "top"))
+
+
+def _seedless(name: str) -> str:
+    return re.sub(r"\bseed \d+", "seed", name)
 
 
 def _metric(record: Mapping[str, Any], name: str) -> dict[str, Any] | None:

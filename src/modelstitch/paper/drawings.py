@@ -289,7 +289,7 @@ def _matrices(label: str, control: str) -> Callable[[Figure, Curves, Looks], Pan
     def find(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
         if figure.drawing != "matrix":
             return None
-        from .matrix import table
+        from .matrix import bottoms, table
 
         found = table(curves, label, control)
         if not found:
@@ -299,14 +299,17 @@ def _matrices(label: str, control: str) -> Callable[[Figure, Curves, Looks], Pan
             import numpy as np
             from matplotlib.colors import SymLogNorm
 
-            tops, bottoms = list(found), [c["bottom"] for c in next(iter(found.values()))]
-            grid = np.array([[next(c["value"] for c in found[t] if c["bottom"] == b) for t in tops] for b in bottoms])
+            tops, rows = list(found), bottoms(found)
+            values = {(top, c["bottom"]): c["value"] for top, cells in found.items() for c in cells}
+            grid = np.array([[values.get((top, row), np.nan) for top in tops] for row in rows])
             image = axes.imshow(grid, norm=SymLogNorm(LINEAR, vmin=-90, vmax=90), cmap="PuOr_r", aspect="auto")
             if grid.size <= 60:
                 for (i, j), value in np.ndenumerate(grid):
+                    if np.isnan(value):
+                        continue  # a fit that failed leaves its square empty
                     axes.text(j, i, number(float(value), 0, signed=True), ha="center", va="center", fontsize=7)
             axes.set_xticks(range(len(tops)), [short(t, 8) for t in tops], rotation=90)
-            axes.set_yticks(range(len(bottoms)), [short(b, 8) for b in bottoms])
+            axes.set_yticks(range(len(rows)), [short(row, 8) for row in rows])
             axes.set_xlabel("top from")
             axes.set_ylabel("bottom up to")
             axes.set_title(label, loc="left")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..report.frame import Point
-from .claims import Place, amount, counted
+from .claims import Place, Series, amount, counted, looked, unmeasured
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Verdict
 
@@ -13,23 +13,17 @@ LEVEL = 1.0
 
 def _flat(curves: Curves) -> Verdict:
     """The penalty of each larger kernel lies within LEVEL points of the 1x1 kernel's at the same layer."""
-
-    def at(family: str) -> dict[str, Point]:
-        return {p.layer: p for p in curves.points(PAIR.label, family=family)}
-
     smallest, *larger = curves.families(PAIR.label) or [""]
-    plain = at(smallest)
-    places = [
-        Place(
-            abs(p.value - plain[layer].value) <= LEVEL,
-            f"{amount(p)} with {family} against {amount(plain[layer])} with {smallest} at {layer}",
-            abs(p.value - plain[layer].value),
-        )
-        for family in larger
-        for layer, p in at(family).items()
-        if layer in plain
-    ]
-    return counted(places, f"Within {LEVEL:g} point of the 1x1 map")
+
+    def at(family: str) -> list[Place]:
+        def test(p: Point, plain: Point) -> Place:
+            words = f"{amount(p)} with {family} against {amount(plain)} with {smallest} at {p.layer}"
+            return Place(abs(p.value - plain.value) <= LEVEL, words, abs(p.value - plain.value))
+
+        return looked(curves, test, Series(PAIR.label, family=family), Series(PAIR.label, family=smallest))
+
+    places = [place for family in larger for place in at(family)]
+    return counted(places, f"Within {LEVEL:g} point of the 1x1 map") if smallest else unmeasured(PAIR.label)
 
 
 FIGURE = Figure(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .claims import Place, amount, counted
+from ..report.frame import Point
+from ..report.style import number
+from .claims import Place, Series, amount, counted, looked
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -19,36 +21,34 @@ TUNED = Probe(
 TUNED_SEED = Probe("fine-tune", "fine-tuned, trained bottom", (OTHER,), {"time": 0.5})
 
 
+def _errors(line: Line | Probe) -> Series:
+    return Series(line.label, "error", line.kind if isinstance(line, Probe) else "pair")
+
+
 def _lower(curves: Curves) -> Verdict:
     """Fine-tuning above a random bottom ends at a lower error than stitching it."""
-    stitched = {p.layer: p for p in curves.points(STITCHED.label, "error")}
-    places = [
-        Place(
-            p.high < stitched[p.layer].low, f"{amount(p)} % against {amount(stitched[p.layer])} % at {p.layer}", p.value
-        )
-        for p in curves.points(TUNED.label, "error", "fine-tune")
-        if p.layer in stitched
-    ]
-    return counted(places, "Fine-tuning a random bottom ends lower than stitching it")
+
+    def test(tuned: Point, stitched: Point) -> Place:
+        words = f"{amount(tuned)} % against {amount(stitched)} % at {tuned.layer}"
+        return Place(tuned.high < stitched.low, words, tuned.value - stitched.value)
+
+    places = looked(curves, test, _errors(TUNED), _errors(STITCHED))
+    return counted(places, "Fine-tuning a random bottom ends lower than stitching it", "range and interval")
 
 
 def _blind(curves: Curves) -> Verdict:
     """The gap between a random and a trained bottom is smaller under fine-tuning than under stitching."""
-    gaps = []
-    for line, other, control in ((STITCHED, STITCHED_SEED, "pair"), (TUNED, TUNED_SEED, "fine-tune")):
-        random = {p.layer: p.value for p in curves.points(line.label, "error", control)}
-        trained = {p.layer: p.value for p in curves.points(other.label, "error", control)}
-        gaps.append({layer: random[layer] - trained[layer] for layer in random if layer in trained})
-    places = [
-        Place(
-            tuned < gaps[0][layer],
-            f"{tuned:+.1f} points under fine-tuning, {gaps[0][layer]:+.1f} under stitching, at {layer}",
-            tuned - gaps[0][layer],
+
+    def test(tuned: Point, tuned_seed: Point, stitched: Point, stitched_seed: Point) -> Place:
+        one, other = tuned.value - tuned_seed.value, stitched.value - stitched_seed.value
+        words = (
+            f"{number(one, signed=True)} points under fine-tuning, {number(other, signed=True)} under stitching, "
+            f"at {tuned.layer}"
         )
-        for layer, tuned in gaps[1].items()
-        if layer in gaps[0]
-    ]
-    return counted(places, "A random bottom stands out less under fine-tuning than under stitching")
+        return Place(one < other, words, one - other)
+
+    places = looked(curves, test, _errors(TUNED), _errors(TUNED_SEED), _errors(STITCHED), _errors(STITCHED_SEED))
+    return counted(places, "A random bottom stands out less, by the means, under fine-tuning than under stitching")
 
 
 FIGURE = Figure(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .claims import Place, amount, counted
+from ..report.frame import Point
+from ..report.style import number
+from .claims import RANGES, Place, Series, amount, counted, looked, unmeasured
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -14,34 +16,35 @@ PAIR = Line("little data under all", FEW, ALL)
 LEVEL = 3.0
 
 
+def _errors(probe: Probe) -> Series:
+    return Series(probe.label, "error", "freeze")
+
+
 def _cheap(curves: Curves) -> Verdict:
-    whole = curves.errors(ALL.name)
-    few = curves.errors(FEW.name)
-    places = [
-        Place(
-            p.value - sum(whole) / len(whole) <= LEVEL,
-            f"{amount(p)} % with the layers '{p.layer}' kept, against {whole[0]:.1f} % (all trained on all data) and "
-            f"{few[0]:.1f} % (on little data)",
-            p.value,
+    """Held against the mean of all networks of their kind, as the mean over freeze-trainings is one over several."""
+    whole, few = curves.errors(ALL.name), curves.errors(FEW.name)
+    if not whole or not few:
+        return unmeasured(*(m.name for m, found in ((ALL, whole), (FEW, few)) if not found))
+    all_data, little = sum(whole) / len(whole), sum(few) / len(few)
+
+    def test(p: Point) -> Place:
+        words = (
+            f"{amount(p)} % with the layers '{p.layer}' kept, against {number(all_data)} % (all trained on all data) and "
+            f"{number(little)} % (on little data)"
         )
-        for p in curves.points(KEPT.label, "error", "freeze")
-        if whole and few
-    ]
+        return Place(p.value - all_data <= LEVEL, words, p.value)
+
+    places = looked(curves, test, _errors(KEPT))
     return counted(places, f"Within {LEVEL:g} points of the network trained on all data")
 
 
 def _not_by_chance(curves: Curves) -> Verdict:
-    random = {p.layer: p for p in curves.points(RANDOM.label, "error", "freeze")}
-    places = [
-        Place(
-            p.high < random[p.layer].low,
-            f"{amount(p)} % against {amount(random[p.layer])} % ({p.layer})",
-            p.value - random[p.layer].value,
-        )
-        for p in curves.points(KEPT.label, "error", "freeze")
-        if p.layer in random
-    ]
-    return counted(places, "Lower than with the same layers from a random network")
+    def test(kept: Point, random: Point) -> Place:
+        words = f"{amount(kept)} % against {amount(random)} % ({kept.layer})"
+        return Place(kept.high < random.low, words, kept.value - random.value)
+
+    places = looked(curves, test, _errors(KEPT), _errors(RANDOM))
+    return counted(places, "Lower than with the same layers from a random network", RANGES)
 
 
 FIGURE = Figure(

@@ -9,6 +9,7 @@ Torch-free: ``modelstitch paper all --redraw DIR`` needs no training and no data
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from ..study.parquet import records_from_parquet, records_to_parquet
 from . import values
 from .catalogue import FIGURES, figure
 from .claims import amount
-from .curves import Curves
+from .curves import SYMMETRIC, Curves, failed
 from .drawings import draw
 from .figure import Figure, Verdict
-from .matrix import table
+from .matrix import bottoms, table
 from .protocols import PROTOCOLS
 
+_MERGED = " One pair measured in both directions is one fit."
 _SHOWN = ("pair", "self", "random", "class-noise", "identity")
 
 
@@ -161,7 +163,7 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
             if line.layers == "grid" and control == "pair":
                 continue  # see _matrix_tables
             for family in families if len(families) > 1 else [None]:
-                points = curves.points(label, control=control, family=family)
+                points = curves.places(label, control=control, family=family)
                 members = curves.select(label, control)
                 if not points or not members:
                     continue
@@ -197,12 +199,15 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
                 metrics.update(dict.fromkeys(m["metric"] for m in record["metrics"]))
         for metric in metrics:
             rows: dict[tuple[str, ...], list[list[str]]] = {}
+            ranges = False
             for label in labels:
                 families = dict.fromkeys(r["config"].get("family") for r in curves.select(label, kind))
                 for family in families:
-                    points = curves.points(label, metric, kind, family)
-                    if points:
-                        digits = 2 if max(abs(p.value) for p in points) <= 1 and metric != "barrier" else 1
+                    points = curves.places(label, metric, kind, family)
+                    values = [abs(p.value) for p in points if not failed(p)]
+                    if values:
+                        digits = 2 if max(values) <= 1 and metric != "barrier" else 1
+                        ranges = ranges or any(p.sure for p in points)
                         cells = [f"{label}, {family}" if family else label, str(points[0].seeds)]
                         cells += [amount(p, digits) for p in points]
                         rows.setdefault(tuple(p.layer for p in points), []).append(cells)
@@ -210,6 +215,8 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
                 lines += [f"## {plain(metric)}, by {kind}", ""]
             for layers, body in rows.items():
                 lines += [_row(["", "fits", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
+            if rows and ranges:
+                lines += ["Brackets: the lowest and the highest of the fits." + _MERGED * (kind in SYMMETRIC), ""]
     return lines
 
 
@@ -222,24 +229,22 @@ def _matrix_tables(figure: Figure, curves: Curves) -> list[str]:
         found = table(curves, label, control)
         if not found:
             continue
-        bottoms = [cell["bottom"] for cell in next(iter(found.values()))]
+        cells = {(top, cell["bottom"]): cell for top, column in found.items() for cell in column}
         lines += [f"## Penalty, {label}", "", _row(["bottom up to", *(f"top from {t}" for t in found)])]
         lines.append("|---" * (len(found) + 1) + "|")
-        for at, bottom in enumerate(bottoms):
-            cells = (cells[at] for cells in found.values())
-            lines.append(
-                _row(
-                    [
-                        bottom,
-                        *(
-                            f"{number(c['value'], 1, signed=True)} [{number(c['low'], 1, signed=True)}, {number(c['high'], 1, signed=True)}]"
-                            for c in cells
-                        ),
-                    ]
-                )
-            )
-        lines.append("")
+        lines += [_row([bottom, *(_cell(cells.get((top, bottom))) for top in found)]) for bottom in bottoms(found)]
+        lines += ["", "Brackets: the 95 % interval of the fit; of several fits the lowest and the highest end.", ""]
     return lines
+
+
+def _cell(cell: dict[str, Any] | None) -> str:
+    """One value of a matrix with its interval; a dash where nothing was measured."""
+    if cell is None:
+        return "-"
+    if math.isnan(cell["value"]):
+        return "failed"
+    value, low, high = (number(cell[name], 1, signed=True) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _networks(records: Sequence[Record]) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from .claims import Place, counted
+from ..report.style import number
+from .claims import Place, counted, gap
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -15,65 +18,95 @@ MATCH_RANDOM = Probe("matrix", "matched, random bottom", (RANDOM, ONE))
 TASK = Line("fitted to the task, other seed", OTHER, ONE, layers="grid", protocols=("honest",))
 
 Cell = dict[str, Any]
-Test = Callable[[Cell, list[Cell]], tuple[bool, str, float]]
+Test = Callable[[Cell, list[Cell]], Place | None]
 
 
 def table(curves: Curves, label: str, control: str) -> dict[str, list[Cell]]:
-    """top layer -> its cells, one a bottom layer: both depths, and the penalty averaged over pairs with the widest interval."""
+    """top layer -> its cells, one a bottom layer: both depths, and the penalty averaged over pairs with the widest interval.
+
+    Where a fit failed the penalty and its interval are not a number.
+    """
     found: dict[tuple[str, str], list[Cell]] = {}
     for record in curves.select(label, control):
-        config = record["config"]
-        penalty = next((m for m in record["metrics"] if m["metric"] == "penalty"), None)
-        if penalty is not None and config["control"] in ("pair", "matrix"):
-            cell = {
-                "bottom": config["bottom"]["layer"], "bottom_depth": config["bottom"]["depth"],
-                "top": config["top"]["layer"], "top_depth": config["top"]["depth"], **penalty,
-            }  # fmt: skip
-            found.setdefault((cell["top"], cell["bottom"]), []).append(cell)
+        bottom, top = (record["config"][side] for side in ("bottom", "top"))
+        penalty: dict[str, Any] = next((m for m in record["metrics"] if m["metric"] == "penalty"), {})
+        value = math.nan if penalty.get("value") is None else penalty["value"]
+        ends = [value if penalty.get(end) is None else penalty[end] for end in ("low", "high")]
+        cell = {
+            "bottom": bottom["layer"], "bottom_depth": bottom["depth"], "top": top["layer"], "top_depth": top["depth"],
+            "value": value, "low": ends[0], "high": ends[1],
+        }  # fmt: skip
+        found.setdefault((cell["top"], cell["bottom"]), []).append(cell)
     tops: dict[str, list[Cell]] = {}
     for (top, _), cells in found.items():
-        mean = sum(c["value"] for c in cells) / len(cells)
-        merged = {**cells[0], "value": mean, "low": min(c["low"] for c in cells), "high": max(c["high"] for c in cells)}
-        tops.setdefault(top, []).append(merged)
+        tops.setdefault(top, []).append(_merged(cells))
     return {top: sorted(cells, key=lambda c: c["bottom_depth"]) for top, cells in tops.items()}
 
 
+def bottoms(tops: dict[str, list[Cell]]) -> list[str]:
+    """All bottom layers of a table, by depth."""
+    depths = {c["bottom"]: c["bottom_depth"] for cells in tops.values() for c in cells}
+    return sorted(depths, key=lambda name: depths[name])
+
+
+def _merged(cells: list[Cell]) -> Cell:
+    value = sum(c["value"] for c in cells) / len(cells)
+    if math.isnan(value):
+        return {**cells[0], "value": value, "low": value, "high": value}
+    return {**cells[0], "value": value, "low": min(c["low"] for c in cells), "high": max(c["high"] for c in cells)}
+
+
 def _each_top(curves: Curves, label: str, control: str, test: Test, what: str) -> Verdict:
-    places = []
-    for top, cells in table(curves, label, control).items():
-        own = min(cells, key=lambda c: (abs(c["bottom_depth"] - c["top_depth"]), c["bottom"] != c["top"]))
-        others = [c for c in cells if c is not own]
-        if others:
-            true, words, weight = test(own, others)
-            places.append(Place(true, f"{words} for the top from {top} on", weight))
-    return counted(places, what)
+    tops = table(curves, label, control)
+    found = [_at(top, cells, test) for top, cells in tops.items()] if tops else [gap("not measured", label)]
+    return counted([place for place in found if place is not None], what)
 
 
-def _best_is_own(own: Cell, others: list[Cell]) -> tuple[bool, str, float]:
-    best = min(others, key=lambda c: c["value"])
-    return (
+def _at(top: str, cells: list[Cell], test: Test) -> Place | None:
+    """A test of one top; None where it is met by one bottom only, or the test finds nothing to compare."""
+    lost = [c["bottom"] for c in cells if math.isnan(c["value"])]
+    if lost:
+        return gap("failed", f"{' and '.join(lost)} under the top from {top} on")
+    own = min(cells, key=lambda c: (abs(c["bottom_depth"] - c["top_depth"]), c["bottom"] != c["top"]))
+    others = [c for c in cells if c is not own]
+    place = test(own, others) if others else None
+    if place is None:
+        return None
+    return replace(place, words=f"{place.words} for the top from {top} on")
+
+
+def _best_is_own(own: Cell, others: list[Cell]) -> Place:
+    """No other one serves better beyond both intervals; said of the one that comes nearest to it."""
+    best = min(others, key=lambda c: c["high"])
+    return Place(
         own["low"] <= best["high"],
-        f"{own['value']:+.1f} from {own['bottom']}, {best['value']:+.1f} from {best['bottom']}",
-        own["value"] - best["value"],
+        f"{_from(own)}, {_from(best)}",
+        own["low"] - best["high"],
     )
 
 
-def _other_as_good(own: Cell, others: list[Cell]) -> tuple[bool, str, float]:
-    best = min(others, key=lambda c: c["value"])
-    return (
+def _other_as_good(own: Cell, others: list[Cell]) -> Place:
+    """Of any other one the own is not better beyond both intervals; said of the one of which that is the truest."""
+    best = min(others, key=lambda c: c["low"])
+    return Place(
         best["low"] <= own["high"],
-        f"{best['value']:+.1f} from {best['bottom']}, {own['value']:+.1f} from {own['bottom']}",
-        best["value"] - own["value"],
+        f"{_from(best)}, {_from(own)}",
+        best["low"] - own["high"],
     )
 
 
-def _deeper_is_better(own: Cell, others: list[Cell]) -> tuple[bool, str, float]:
+def _deeper_is_better(own: Cell, others: list[Cell]) -> Place | None:
     deeper = [c["value"] for c in others if c["bottom_depth"] > own["bottom_depth"]]
     shallower = [c["value"] for c in others if c["bottom_depth"] < own["bottom_depth"]]
     if not deeper or not shallower:
-        return True, "no layer on one side", float("-inf")
+        return None
     below, above = sum(shallower) / len(shallower), sum(deeper) / len(deeper)
-    return above < below, f"{above:+.1f} from deeper, {below:+.1f} from shallower bottoms", above - below
+    words = f"{number(above, signed=True)} from deeper, {number(below, signed=True)} from shallower bottoms"
+    return Place(above < below, words, above - below)
+
+
+def _from(cell: Cell) -> str:
+    return f"{number(cell['value'], signed=True)} from {cell['bottom']}"
 
 
 FIGURE = Figure(
@@ -97,7 +130,7 @@ FIGURE = Figure(
         Claim(
             "Fitted to the task, deeper bottoms serve a top better than shallower ones.",
             "a top layer served better by shallower bottoms",
-            lambda c: _each_top(c, TASK.label, "pair", _deeper_is_better, "Deeper bottoms serve better"),
+            lambda c: _each_top(c, TASK.label, "pair", _deeper_is_better, "Deeper bottoms serve better, by the means,"),
             ("honest",),
         ),
     ),

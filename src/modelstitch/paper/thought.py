@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from .claims import UNMEASURED, Place, amount, counted
+from collections.abc import Callable
+
+from ..report.frame import Point
+from .claims import Judge, Place, Series, amount, counted, looked
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
-from .likeness import CKA
+from .likeness import similarity
 
 TOP = Model(seed=0)
 SEAM = ("changed -> {middle}",)
@@ -19,37 +22,27 @@ CKA_SHUFFLED = Probe("similarity", "CKA, positions shuffled", (SHUFFLED.bottom, 
 FEW, SAME = 3.0, 0.01
 
 
-def _stitching_ignores_them(curves: Curves) -> Verdict:
-    return _compare(
-        curves, lambda more, plain: more - plain <= FEW, f"At most {FEW:g} points more than without them", MORE.label
-    )
+def _compare(label: str, true: Callable[[float], bool], what: str) -> Judge:
+    """Whether what a change adds to the penalty is as claimed."""
 
-
-def _stitching_sees_order(curves: Curves) -> Verdict:
-    return _compare(
-        curves, lambda more, plain: more - plain > FEW, f"More than {FEW:g} points above the unshuffled", SHUFFLED.label
-    )
-
-
-def _compare(curves: Curves, true: object, what: str, label: str) -> Verdict:
-    plain = curves.points(PLAIN.label)
-    assert callable(true)
-    places = [
-        Place(bool(true(p.value, plain[0].value)), f"{amount(p)} against {amount(plain[0])}", p.value)
-        for p in curves.points(label)
-        if plain
-    ]
-    return counted(places, what)
-
-
-def _cka(label: str, falls: bool, what: str) -> object:
     def judge(curves: Curves) -> Verdict:
-        plain, changed = (curves.points(name, CKA, "similarity") for name in (CKA_PLAIN.label, label))
-        if not plain or not changed:
-            return UNMEASURED
-        one, other = plain[0], changed[0]
-        true = other.value < one.value - 0.05 if falls else abs(other.value - one.value) <= SAME
-        return counted([Place(true, f"{amount(other, 3)} against {amount(one, 3)} at {one.layer}", other.value)], what)
+        def test(p: Point, plain: Point) -> Place:
+            return Place(true(p.value - plain.value), f"{amount(p)} against {amount(plain)}", p.value)
+
+        return counted(looked(curves, test, Series(label), Series(PLAIN.label)), what)
+
+    return judge
+
+
+def _cka(label: str, true: Callable[[float], bool], what: str) -> Judge:
+    """Whether what a change takes off CKA is as claimed."""
+
+    def judge(curves: Curves) -> Verdict:
+        def test(p: Point, plain: Point) -> Place:
+            words = f"{amount(p, 3)} against {amount(plain, 3)} at {p.layer}"
+            return Place(true(plain.value - p.value), words, p.value)
+
+        return counted(looked(curves, test, similarity(label), similarity(CKA_PLAIN.label)), what)
 
     return judge
 
@@ -63,22 +56,22 @@ FIGURE = Figure(
         Claim(
             "Stitching ignores spurious coordinates.",
             f"a penalty more than {FEW:g} points above that without them",
-            _stitching_ignores_them,
+            _compare(MORE.label, lambda d: d <= FEW, f"At most {FEW:g} points more than without them"),
         ),
         Claim(
             "CKA falls when they are appended.",
             "a CKA that falls by less than 0.05",
-            _cka(CKA_MORE.label, True, "CKA falls by more than 0.05"),  # type: ignore[arg-type]
+            _cka(CKA_MORE.label, lambda d: d > 0.05, "CKA falls by more than 0.05"),
         ),
         Claim(
             "Stitching with a 1x1 map sees shuffled positions.",
             f"a penalty at most {FEW:g} points above that without shuffling",
-            _stitching_sees_order,
+            _compare(SHUFFLED.label, lambda d: d > FEW, f"More than {FEW:g} points above the unshuffled"),
         ),
         Claim(
             "CKA does not see them.",
             f"a CKA that changes by more than {SAME:g}",
-            _cka(CKA_SHUFFLED.label, False, f"CKA changes by at most {SAME:g}"),  # type: ignore[arg-type]
+            _cka(CKA_SHUFFLED.label, lambda d: abs(d) <= SAME, f"CKA changes by at most {SAME:g}"),
         ),
     ),
     (PLAIN, MORE, SHUFFLED, ITSELF),

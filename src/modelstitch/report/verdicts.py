@@ -24,7 +24,7 @@ OOD_LEVEL = 2.0  # ratio of median Mahalanobis distances from which stitched act
 
 
 def near_level(unit: str) -> float:
-    """Penalty up to which a stitch counts as near 0, in ``unit``; 0 for a unit without a level of its own."""
+    """How far from 0 a penalty still counts as near it, in ``unit``; 0 for a unit without a level of its own."""
     return scale_of(unit).near if judged(unit) else 0.0
 
 
@@ -34,12 +34,13 @@ def far_level(unit: str) -> float:
 
 
 def state(point: Point) -> str:
-    """Where the interval lies: ``near`` (within the level), ``better``, ``off`` (wholly above), ``open``."""
+    """Where the interval lies: ``near`` (within the level on both sides of 0), ``better`` (else, wholly below 0), ``off``
+    (wholly above the level), ``open``."""
     level = near_level(point.unit)
-    if point.high < -level:
-        return "better"
-    if point.high <= level:
+    if -level <= point.low and point.high <= level:
         return "near"
+    if point.high < 0:
+        return "better"
     return "off" if point.low > level else "open"
 
 

@@ -43,8 +43,8 @@ def how_to_read(unit: str = "points") -> list[str]:
         "no map. Recalibration: no map, only BatchNorm statistics estimated anew. Class-noise: one random pattern per "
         "true class under as much noise, or three times as much. Shuffled: wrong pairs or labels, the null level.",
         *_of_unit(unit),
-        f"Near 0 means that the interval ends within {near} {unit}; far off, that it begins beyond {far} "
-        f"{unit}. Depth is the fraction of cuts passed: layers up to {verdicts.EARLY} are called early, from "
+        f"Near 0 means that the interval lies within {near} {unit} of it, on both sides; better than the top, that it lies below "
+        f"0 and not near it; off, that it begins beyond {near} {unit}; far off, beyond {far} {unit}. Depth is the fraction of cuts passed: layers up to {verdicts.EARLY} are called early, from "
         f"{verdicts.LATE} on late.",
         "Brackets hold 95 % intervals, paired over the same test examples. With several seeds the mean is "
         "shown, with an interval over seeds and examples (the widest of any seed, where records keep no examples). "
@@ -117,9 +117,11 @@ def _near_zero(pair: list[Point]) -> Remark:
         return Remark("contrary", text + better + base)
     if at["open"]:
         where = _layers(at["open"])
-        text = f"Whether the penalty stays near 0 is open: the interval exceeds {level} at {where}."
+        text = f"Whether the penalty stays near 0 is open: the interval reaches beyond {level} of it at {where}."
         return Remark("open", text + better + base)
-    return Remark("finding", f"The penalty stays near 0 at every layer, within {level}." + better + base)
+    if at["better"]:
+        return Remark("finding", f"The penalty is nowhere above {level}." + better + base)
+    return Remark("finding", f"The penalty stays near 0 at every layer, within {level}." + base)
 
 
 def _random(rows: pl.DataFrame) -> Remark:

@@ -20,7 +20,8 @@ class Examples:
     """One stitch on the test split, example by example, in the order of the split.
 
     Attributes:
-        deltas: error(stitched) - error(top) of each example, (n,): -100, 0 or 100 points, or nats per token.
+        deltas: error(stitched) - error(top) of each example, (n,): -100, 0 or 100 points, or nats per token; or error(stitched)
+            by itself, where that was asked for.
         weights: (n,), 1, or the number of tokens.
         source: equal for two records that were measured on the same examples.
         unit: "points", or nats of some kind.
@@ -43,8 +44,11 @@ def pack(stitched: Floats, top: Floats, weights: Floats, unit: str) -> dict[str,
     return {"n": len(stitched), "unit": unit, **packed}
 
 
-def unpack(record: Mapping[str, Any]) -> Examples:
+def unpack(record: Mapping[str, Any], *, alone: bool = False) -> Examples:
     """The examples of a record.
+
+    Args:
+        alone: the stitched model's own errors, the top's not taken off.
 
     Raises:
         MeasureError: if the record keeps none, or they cannot be read.
@@ -60,7 +64,7 @@ def unpack(record: Mapping[str, Any]) -> Examples:
         data = record["config"]["data"]
     except (KeyError, ValueError, TypeError) as error:
         raise MeasureError(f"The examples of the record {cell} cannot be read: found {error}.") from error
-    return Examples(stitched - top, weights, (data.get("fingerprint"), n, unit), unit)
+    return Examples(stitched if alone else stitched - top, weights, (data.get("fingerprint"), n, unit), unit)
 
 
 def _bits(right: NDArray[np.bool_]) -> str:
