@@ -93,6 +93,27 @@ def test_every_entry_equals_its_own_stitch(world, below, above):
         assert (low, high) == pytest.approx(own.interval)
 
 
+@pytest.mark.parametrize("options", [{}, {"samples": 40}, {"samples": 400}, {"budget": "all"}])
+def test_a_matrix_sees_what_its_top_was_trained_on(world, options):
+    a, _, _, data = world
+    top = ms.Network(convolutional(1, 10), torch.randn(2, 1, 8, 8), "top", trained_on=60)
+    found = ms.matrix(a, top, data, layers=(["1"], ["1"]), **options)
+    own = ms.stitch(a, top, ("1", "1"), data, objective="match", **options)
+    same(dict(zip(found.frame["metric"], found.frame["value"])), own)
+    used = min(data.size("fit") if options.get("budget") == "all" else 60, options.get("samples", 60_000))
+    assert found.solved_on.startswith(f"{used} examples of the fit split")
+
+
+@pytest.mark.parametrize("option", [{"steps": 7}, {"init": "random"}, {"learning_rate": 5.0}, {"precision": "bfloat16"}])
+def test_options_of_steps_have_no_place_in_a_matrix(world, option):
+    a, b, _, data = world
+    (name,) = option
+    with pytest.raises(StitchError, match=f"The fit option '{name}' changes nothing in a matrix.*batch_size, augment or"):
+        ms.matrix(a, b, data, samples=50, **option)
+    with pytest.raises(StitchError, match="There is no fit option 'sample': did you mean 'samples'"):
+        ms.matrix(a, b, data, sample=50)
+
+
 def test_families_positions_and_chosen_layers(world):
     a, _, _, data = world
     layers = ([a.blocks[1]], [a.blocks[0], a.blocks[1]])
