@@ -11,6 +11,8 @@ import modelstitch as ms
 from modelstitch import crossing_keep
 from modelstitch.crossing_plan import plan_matrix
 from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError, StudyError
+from modelstitch.sources.augment import CropFlip
+from modelstitch.sources.image_view import ImageView
 
 
 class Residual(nn.Module):
@@ -205,6 +207,28 @@ def test_an_interrupted_pass_goes_on_and_further_families_need_none(world, tmp_p
     (tmp_path / "sums").write_bytes(b"nothing")
     with pytest.raises(StudyError, match="holds no sums of a matrix"):
         ms.matrix(a, mixer, data, **options)
+
+
+REFUSED = {"augmentation": "augment", "a's view": "bottom view", "b's view": "top view"}
+
+
+def reading(world, what):
+    """Two networks and data that read the same samples alike, but for one thing."""
+    a, b, _, data = world
+    recipe = CropFlip(3, flip=True) if what == "augmentation" else CropFlip(1)
+    views = {n: ImageView((8, 8), (0.5 if what == f"{n.name}'s view" else 0.0,), (1.0,)) for n in (a, b)}
+    networks = [ms.Network(n.module, torch.zeros(2, 1, 8, 8), n.name, view=view) for n, view in views.items()]
+    splits = [data.dataset(split) for split in ("fit", "val", "test")]
+    return *networks, ms.Data(*splits, n_classes=10, augment=recipe)
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_kept_sums_serve_no_other_reading_of_the_samples(world, tmp_path, what):
+    options = {"layers": (["1"], ["1"]), "samples": 50, "sums": tmp_path / "sums"}
+    ms.matrix(*reading(world, ""), **options)
+    ms.matrix(*reading(world, ""), **options)
+    with pytest.raises(StudyError, match=f"another matrix: expected {REFUSED[what]} = "):
+        ms.matrix(*reading(world, what), **options)
 
 
 def test_a_bad_sample_is_named(world):
