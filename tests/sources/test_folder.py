@@ -42,6 +42,7 @@ def test_seeded_split_is_disjoint_and_the_test_part_does_not_move(tmp_path):
     assert one.dataset("test").paths == two.dataset("test").paths
     assert one.dataset("val").paths != two.dataset("val").paths
     assert one.fingerprint != two.fingerprint
+    assert one.test_fingerprint == two.test_fingerprint == one.subset(10).test_fingerprint
     few = load_data(f"folder:{tmp_path}", limit=10)
     assert few.size("fit") + few.size("val") == 10
 
