@@ -106,11 +106,15 @@ def test_a_matrix_sees_what_its_top_was_trained_on(world, options):
     assert found.solved_on.startswith(f"{used} examples of the fit split")
 
 
-@pytest.mark.parametrize("option", [{"steps": 7}, {"init": "random"}, {"learning_rate": 5.0}, {"precision": "bfloat16"}])
+@pytest.mark.parametrize(
+    "option", [{"steps": 7}, {"init": "random"}, {"learning_rate": 5.0}, {"precision": "bfloat16"}]
+)
 def test_options_of_steps_have_no_place_in_a_matrix(world, option):
     a, b, _, data = world
     (name,) = option
-    with pytest.raises(StitchError, match=f"The fit option '{name}' changes nothing in a matrix.*batch_size, augment or"):
+    with pytest.raises(
+        StitchError, match=f"The fit option '{name}' changes nothing in a matrix.*batch_size, augment or"
+    ):
         ms.matrix(a, b, data, samples=50, **option)
     with pytest.raises(StitchError, match="There is no fit option 'sample': did you mean 'samples'"):
         ms.matrix(a, b, data, sample=50)

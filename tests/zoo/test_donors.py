@@ -139,7 +139,9 @@ def test_a_cached_donor_of_other_classes_is_refused(digits, tmp_path):
     (early.folder / "card.json").write_text(json.dumps(card))
     shutil.rmtree(late.folder)
     early.folder.rename(late.folder)
-    with pytest.raises(SourceError, match=r"made otherwise: its net is small-resnet\?classes=12&.* is small-resnet\?classes=10&"):
+    with pytest.raises(
+        SourceError, match=r"made otherwise: its net is small-resnet\?classes=12&.* is small-resnet\?classes=10&"
+    ):
         donor(SPEC, digits, tmp_path)
 
 
