@@ -110,6 +110,15 @@ def test_seeds_are_pooled_and_two_penalties_are_tested(everything, digits):
     assert 0 < found.p <= 1
 
 
+def test_penalties_of_two_subsets_of_one_data_set_are_paired(pair, digits):
+    some = [
+        stitch(*pair, "block2", digits.subset(100, part=part), objective="match", device="cpu").record
+        for part in (0, 1)
+    ]
+    assert len({record["config"]["data"]["fingerprint"] for record in some}) == 2
+    assert paired_test(*some).difference.examples == digits.size("test")
+
+
 def test_the_log_holds_a_curve_for_every_fit(everything):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

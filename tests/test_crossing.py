@@ -11,6 +11,8 @@ import modelstitch as ms
 from modelstitch import crossing_keep
 from modelstitch.crossing_plan import plan_matrix
 from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError, StudyError
+from modelstitch.sources.augment import CropFlip
+from modelstitch.sources.image_view import ImageView
 
 
 class Residual(nn.Module):
@@ -91,6 +93,31 @@ def test_every_entry_equals_its_own_stitch(world, below, above):
         same(dict(zip(rows["metric"], rows["value"])), own)
         low, high = rows.filter(metric="penalty").select("low", "high").row(0)
         assert (low, high) == pytest.approx(own.interval)
+
+
+@pytest.mark.parametrize("options", [{}, {"samples": 40}, {"samples": 400}, {"budget": "all"}])
+def test_a_matrix_sees_what_its_top_was_trained_on(world, options):
+    a, _, _, data = world
+    top = ms.Network(convolutional(1, 10), torch.randn(2, 1, 8, 8), "top", trained_on=60)
+    found = ms.matrix(a, top, data, layers=(["1"], ["1"]), **options)
+    own = ms.stitch(a, top, ("1", "1"), data, objective="match", **options)
+    same(dict(zip(found.frame["metric"], found.frame["value"])), own)
+    used = min(data.size("fit") if options.get("budget") == "all" else 60, options.get("samples", 60_000))
+    assert found.solved_on.startswith(f"{used} examples of the fit split")
+
+
+@pytest.mark.parametrize(
+    "option", [{"steps": 7}, {"init": "random"}, {"learning_rate": 5.0}, {"precision": "bfloat16"}]
+)
+def test_options_of_steps_have_no_place_in_a_matrix(world, option):
+    a, b, _, data = world
+    (name,) = option
+    with pytest.raises(
+        StitchError, match=f"The fit option '{name}' changes nothing in a matrix.*batch_size, augment or"
+    ):
+        ms.matrix(a, b, data, samples=50, **option)
+    with pytest.raises(StitchError, match="There is no fit option 'sample': did you mean 'samples'"):
+        ms.matrix(a, b, data, sample=50)
 
 
 def test_families_positions_and_chosen_layers(world):
@@ -184,6 +211,28 @@ def test_an_interrupted_pass_goes_on_and_further_families_need_none(world, tmp_p
     (tmp_path / "sums").write_bytes(b"nothing")
     with pytest.raises(StudyError, match="holds no sums of a matrix"):
         ms.matrix(a, mixer, data, **options)
+
+
+REFUSED = {"augmentation": "augment", "a's view": "bottom view", "b's view": "top view"}
+
+
+def reading(world, what):
+    """Two networks and data that read the same samples alike, but for one thing."""
+    a, b, _, data = world
+    recipe = CropFlip(3, flip=True) if what == "augmentation" else CropFlip(1)
+    views = {n: ImageView((8, 8), (0.5 if what == f"{n.name}'s view" else 0.0,), (1.0,)) for n in (a, b)}
+    networks = [ms.Network(n.module, torch.zeros(2, 1, 8, 8), n.name, view=view) for n, view in views.items()]
+    splits = [data.dataset(split) for split in ("fit", "val", "test")]
+    return *networks, ms.Data(*splits, n_classes=10, augment=recipe)
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_kept_sums_serve_no_other_reading_of_the_samples(world, tmp_path, what):
+    options = {"layers": (["1"], ["1"]), "samples": 50, "sums": tmp_path / "sums"}
+    ms.matrix(*reading(world, ""), **options)
+    ms.matrix(*reading(world, ""), **options)
+    with pytest.raises(StudyError, match=f"another matrix: expected {REFUSED[what]} = "):
+        ms.matrix(*reading(world, what), **options)
 
 
 def test_a_bad_sample_is_named(world):

@@ -11,13 +11,13 @@ from modelstitch.statistics import normalised, paired_test, pool
 from modelstitch.study.examples import pack, unpack
 
 
-def record(stitched, top, bottom="a", upper="b", unit="points", weights=None, data="d"):
+def record(stitched, top, bottom="a", upper="b", unit="points", weights=None, data="d", test=""):
     stitched, top = np.asarray(stitched, float), np.asarray(top, float)
     weights = np.ones(len(stitched)) if weights is None else np.asarray(weights, float)
     return {
         "cell": f"{bottom}-{upper}",
         "config": {"bottom": {"name": bottom}, "top": {"name": upper}, "data": {"fingerprint": data}},
-        "examples": pack(stitched, top, weights, unit),
+        "examples": pack(stitched, top, weights, unit, test),
     }
 
 
@@ -131,6 +131,28 @@ def test_with_one_top_it_is_mcnemars_exact_test():
     deltas = unpack(one).deltas - unpack(other).deltas
     expected = binomtest(int((deltas > 0).sum()), int((deltas != 0).sum())).pvalue
     assert paired_test(one, other).p == pytest.approx(expected, rel=1e-6)
+
+
+OLD, SPLIT = {"data": "whole"}, {"data": "whole", "test": "split"}
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (OLD, OLD), (SPLIT, SPLIT), (SPLIT, {"data": "fewer to fit on", "test": "split"}), (OLD, SPLIT), (SPLIT, OLD),
+])  # fmt: skip
+def test_cells_on_one_test_split_are_paired_whatever_they_were_fitted_on(one, other):
+    first, second = points(300, 0.3, 0.1, 1, **one), points(300, 0.2, 0.1, 2, bottom="c", **other)
+    plain = points(300, 0.3, 0.1, 1), points(300, 0.2, 0.1, 2, bottom="c")
+    assert paired_test(first, second) == paired_test(*plain)
+    assert pool([first, second]) == pool(plain)
+    assert normalised([first], [second], [first]) == normalised([plain[0]], [plain[1]], [plain[0]])
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (SPLIT, {"data": "whole", "test": "another"}), (OLD, {"data": "other"}), (OLD, {"data": "other", "test": "split"}),
+])  # fmt: skip
+def test_cells_that_may_be_on_other_examples_are_not(one, other):
+    with pytest.raises(MeasureError, match="different test examples"):
+        paired_test(points(300, 0.3, 0.1, 1, **one), points(300, 0.2, 0.1, 2, **other))
 
 
 def test_nats_are_flipped_at_random():

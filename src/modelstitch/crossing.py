@@ -17,7 +17,7 @@ from .crossing_sums import collect
 from .device import pick_device
 from .errors import MeasureError, StitchError
 from .fit.senders import NetworkSender
-from .fit.sweep import Sweep, derive
+from .fit.sweep import Sweep
 from .measure import Estimate, Outcome, agreement, penalty, perplexities
 from .moments import Moments
 from .network import Network, apart
@@ -203,7 +203,7 @@ def matrix(
 ) -> Matrix:
     """Stitch every bottom layer to every top layer in closed form, and measure all stitches on the test split.
 
-    The numbers are those of ``stitch(..., objective="match")`` pair by pair: one pass over the fit split gives the sums
+    The numbers are those of ``stitch(..., objective="match")`` pair by pair: one pass over the fit examples gives the sums
     of all pairs, and streams that enter the top at different layers run the rest of it as one batch.
 
     Args:
@@ -219,8 +219,9 @@ def matrix(
         sums: a file that keeps the sums as they grow: an interrupted call goes on from there, and one for other families
             needs no pass.
         tell: hears of progress: (what, done, of how many).
-        **fit: fields of the fit options: samples; batch_size; augment, whether fit examples are changed by the data's
-            augmentation, once each, as they are by default. Donors trained without it are better stitched without.
+        **fit: fields of the fit options: samples; batch_size; budget, "top" (what the top was trained on, where that is
+            known) or "all"; augment, whether fit examples are changed by the data's augmentation, once each, as they are by
+            default. Donors trained without it are better stitched without. Others concern steps, and are refused.
 
     Raises:
         StitchError: one sentence that names what was expected, what was found and what to try.
@@ -230,9 +231,7 @@ def matrix(
     bottom, top = apart(bottom, top)
     plan = plan_matrix(bottom, top, data, layers=layers, family=family, positions=positions, dtype=dtype, **fit)
     spec, where = plan.spec, pick_device(device)
-    data = data.on(where)
-    if spec.samples is not None and spec.samples < data.size("fit"):
-        data = data.subset(spec.samples, seed=derive(seed, "samples"))
+    data = plan.fit_data(data.on(where), seed)
     sweep = Sweep(NetworkSender(bottom), top, data, spec, where, seed)
     layers_read = (plan.bottoms, plan.tops)
     kept = Kept(

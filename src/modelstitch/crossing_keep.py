@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from .crossing_sums import Group
 from .errors import StudyError
+from .study.run import describe_donor
 
 EVERY = 30.0  # seconds between two writes
 
@@ -79,7 +80,7 @@ class Kept:
         for key, value in self.identity.items():
             if found.get(key) != value:
                 raise StudyError(
-                    f"{self.path} holds the sums of another matrix: expected {key} = {value}, found {found.get(key)}; choose "
+                    f"{self.path} holds the sums of another matrix: expected {key} = {value!r}, found {found.get(key)!r}; choose "
                     "another file, or move it away."
                 )
 
@@ -92,9 +93,13 @@ def identity_of(
     networks: tuple[Any, Any], layers: tuple[tuple[str, ...], tuple[str, ...]], data: Any, spec: Any,
     *, seed: int, positions: int | None, dtype: torch.dtype,
 ) -> dict[str, Any]:  # fmt: skip
-    """What the sums of a pass depend on."""
+    """What the sums of a pass depend on: the augmentation by its recipe, and how each network sees a sample."""
+    donors = {side: describe_donor(network) for side, network in zip(("bottom", "top"), networks)}
     return {
-        "bottom": networks[0].fingerprint(), "top": networks[1].fingerprint(), "bottom layers": list(layers[0]),
-        "top layers": list(layers[1]), "data": data.fingerprint, "batch size": spec.batch_size, "augment": spec.augment,
+        **{side: donor.fingerprint for side, donor in donors.items()},
+        "bottom layers": list(layers[0]), "top layers": list(layers[1]), "data": data.fingerprint,
+        "batch size": spec.batch_size,
+        "augment": data.augment.recipe if spec.augment and data.augment is not None else "none",
         "seed": seed, "positions": positions, "sums": str(dtype).removeprefix("torch."),
+        **{f"{side} view": donor.view for side, donor in donors.items()},
     }  # fmt: skip

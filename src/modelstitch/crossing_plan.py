@@ -12,10 +12,13 @@ import torch
 from .crossing_sums import Group, all_positions, group_by_positions
 from .errors import ShapeError, StitchError
 from .fit.options import FitSpec, fit_spec
+from .fit.sweep import derive
 from .memory import readable, require
 from .network import Network
 from .sources.data import Data
 from .stitchers import FAMILIES, Site, family_of
+
+USED = ("samples", "batch_size", "augment", "budget")  # the fit options that a closed form depends on
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class MatrixPlan:
         spec: how fit examples are read.
         groups: the top's layers by their positions.
         sums, batch: bytes of the sums, and of one batch of activations.
+        allowed: the first so many fit examples may be used: what the top was trained on, or all.
         examples: (fit, test) samples that will be read.
         augmented: how fit examples are changed, in words; "" for not at all.
     """
@@ -41,8 +45,16 @@ class MatrixPlan:
     groups: list[Group]
     sums: int
     batch: int
+    allowed: int
     examples: tuple[int, int]
     augmented: str = ""
+
+    def fit_data(self, data: Data, seed: int) -> Data:
+        """The data with the fit examples that will be read, those of a stitch with the same options."""
+        if self.allowed < data.size("fit"):
+            data = data.subset(self.allowed)
+        used = self.examples[0]
+        return data if used == self.allowed else data.subset(used, seed=derive(seed, "samples"))
 
     @property
     def solved_on(self) -> str:
@@ -89,7 +101,7 @@ def plan_matrix(
         ShapeError: if a family has no member for any pair of layers.
         MeasureError: if the sums and a batch do not fit; with both sizes.
     """
-    spec = fit_spec(fit)
+    spec = _spec(fit)
     families = (family,) if isinstance(family, str) else tuple(dict.fromkeys(family))
     if layers is not None and (len(layers) != 2 or any(isinstance(side, str) for side in layers)):
         raise StitchError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
@@ -108,7 +120,10 @@ def plan_matrix(
     seams = {text: pairs for text, pairs in seams.items() if pairs}
     groups = group_by_positions(bottom, top, bottoms, tops)
     whole = all_positions(data, positions)
-    fit_examples = min(spec.samples or data.size("fit"), data.size("fit"))
+    allowed = data.size("fit")
+    if spec.budget == "top" and top.trained_on is not None:
+        allowed = min(top.trained_on, allowed)
+    fit_examples = min(spec.samples or allowed, allowed)
     at_once = min(spec.batch_size, fit_examples)
     sums = sum(group.needed(bottom, top, whole=whole, dtype=dtype, batch=at_once) for group in groups)
     per_example = sum(
@@ -129,7 +144,19 @@ def plan_matrix(
             f"{fit_examples:,} fit examples for up to {widest:,} channels: a map may follow these examples alone where a layer "
             "has few positions; use more."
         )
-    return MatrixPlan(bottoms, tops, seams, tuple(notes), spec, groups, sums, batch, examples, augmented)
+    return MatrixPlan(bottoms, tops, seams, tuple(notes), spec, groups, sums, batch, allowed, examples, augmented)
+
+
+def _spec(fit: dict[str, Any]) -> FitSpec:
+    """The fit options; those that say how steps are taken are refused, since none is."""
+    spec = fit_spec(fit)
+    for name in fit:
+        if name not in USED:
+            raise StitchError(
+                f"The fit option {name!r} changes nothing in a matrix, whose maps are solved in closed form: expected "
+                f"{', '.join(USED[:-1])} or {USED[-1]}; leave it out, or fit with compare(..., layers='all')."
+            )
+    return spec
 
 
 def _possible(

@@ -50,6 +50,7 @@ class Outcome:
         ids: int64 (n,), the samples' ids.
         unit: "points" or "nats/token".
         tokens: of sequences the predicted token wherever a label counts, sample after sample, int64 (m,); else None.
+        source: which examples these are, equal for two outcomes on the same ones; empty where nobody has to know.
     """
 
     errors: Tensor
@@ -59,6 +60,7 @@ class Outcome:
     ids: Tensor
     unit: str = "points"
     tokens: Tensor | None = None
+    source: str = ""
 
     @property
     def answers(self) -> Tensor:
@@ -119,11 +121,11 @@ class Tally:
             errors, weights = losses, used.to(losses.dtype)
         self.parts.append(tuple(t.detach().cpu() for t in (errors, weights, losses, predictions, ids)))  # type: ignore[arg-type]
 
-    def outcome(self) -> Outcome:
-        """All that was added."""
+    def outcome(self, source: str = "") -> Outcome:
+        """All that was added; ``source`` names the examples."""
         errors, weights, losses, predictions, ids = (torch.cat(column) for column in zip(*self.parts))
         tokens = torch.cat(self.tokens) if self.tokens else None
-        return Outcome(errors.double(), weights.double(), losses.double(), predictions, ids, self.unit, tokens)
+        return Outcome(errors.double(), weights.double(), losses.double(), predictions, ids, self.unit, tokens, source)
 
 
 def example_losses(output: Tensor, labels: Tensor) -> Tensor:

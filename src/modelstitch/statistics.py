@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import MeasureError
-from .study.examples import Examples, Floats, unpack
+from .study.examples import Examples, Floats, unpack_together
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -73,7 +73,7 @@ def pool(
     Raises:
         MeasureError: if there is no record, one keeps no examples, or units are mixed.
     """
-    found = [unpack(r, alone=alone) for r in records]
+    found = unpack_together(records, alone=alone)
     return _pool([_cluster(r) for r in records], found, seed, resamples)
 
 
@@ -95,11 +95,11 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
         raise MeasureError(
             f"A paired test needs as many penalties on both sides: expected {len(first)}, found {len(second)}."
         )
-    found = []
-    for a, b in ((unpack(a), unpack(b)) for a, b in zip(first, second)):
+    found, unpacked = [], unpack_together([*first, *second])
+    for a, b in zip(unpacked, unpacked[len(first) :]):
         if a.source != b.source:
             raise MeasureError(
-                "Two penalties were measured on different test examples: expected the same data on both sides, found "
+                "Two penalties were measured on different test examples: expected one test split on both sides, found "
                 f"{a.source} and {b.source}; a paired test compares example by example."
             )
         found.append(Examples(a.deltas - b.deltas, a.weights, a.source, a.unit))
@@ -134,13 +134,12 @@ def normalised(
     if high.low <= low.high:
         return None, "random and self do not differ beyond their intervals"
     groups = (pair, self_, random)
-    found = [[unpack(r) for r in group] for group in groups]
-    joint = _example_means([e for group in found for e in group], seed, RESAMPLES)
+    joint = _example_means(unpack_together([record for group in groups for record in group]), seed, RESAMPLES)
     drawn, start = [], 0
-    for i, (group, examples) in enumerate(zip(groups, found)):
-        part = joint[:, start : start + len(examples)]
+    for i, group in enumerate(groups):
+        part = joint[:, start : start + len(group)]
         drawn.append(_mix([_cluster(r) for r in group], part, seed + i))
-        start += len(examples)
+        start += len(group)
     top, bottom = drawn[0] - drawn[1], drawn[2] - drawn[1]
     ratios = (top / np.where(bottom > 0, bottom, np.nan))[bottom > 0]
     mean = pool(pair, seed=seed)

@@ -11,6 +11,7 @@ from modelstitch import Data, Network, compare, matrix, stitch
 from modelstitch.errors import DataError, NonFiniteError
 from modelstitch.fit import closed
 from modelstitch.fit.options import FitSpec
+from modelstitch.fit.run import Run
 from modelstitch.fit.senders import NetworkSender
 from modelstitch.fit.streams import Stream, open_stream
 from modelstitch.fit.sweep import Sweep
@@ -81,6 +82,30 @@ def test_a_stitch_does_not_depend_on_what_is_fitted_beside_it(pair, digits, monk
     by_cell = {r["cell"]: r for r in beside}
     for record in alone:
         assert by_cell[record["cell"]]["metrics"] == record["metrics"]
+
+
+@pytest.mark.parametrize("normalisation", ["frozen", "recalibrated", "batch"])
+@pytest.mark.parametrize("alone", ["match", "task", "downstream+task"])
+def test_a_stitch_does_not_depend_on_the_objectives_beside_it(pair, digits, normalisation, alone):
+    options = {**QUICK, "layers": ["block2"], "controls": (), "both": False, "normalisation": normalisation}
+    beside = compare(*pair, digits, objective=["match", "task", "downstream+task"], **options).records
+    (own,) = compare(*pair, digits, objective=alone, **options).records
+    assert {r["cell"]: r["metrics"] for r in beside}[own["cell"]] == own["metrics"]
+
+
+def test_a_fit_that_diverges_ends_with_the_statistics_it_has_in_company(pair, digits, monkeypatch):
+    gradients = Run._gradients
+
+    def diverging(run, *given):
+        loss = gradients(run, *given)
+        return loss * float("nan") if run.stream.family is Affine else loss
+
+    monkeypatch.setattr(Run, "_gradients", diverging)
+    options = {**QUICK, "layers": ["block2"], "controls": (), "both": False, "normalisation": "batch"}
+    beside = compare(*pair, digits, family=["affine", "norm-affine-norm"], **options).records
+    (own,) = compare(*pair, digits, family="affine", **options).records
+    assert any("diverged at step 1" in note for note in own["notes"])
+    assert {r["cell"]: r["metrics"] for r in beside}[own["cell"]] == own["metrics"]
 
 
 def test_a_layer_may_be_called_output(digits):

@@ -15,6 +15,8 @@ from modelstitch.paper.data import load
 from modelstitch.paper.figure import Model
 from modelstitch.paper.run import run_figure
 from modelstitch.paper.scales import SMALL, SMOKE
+from modelstitch.paper.workshop import Workshop
+from modelstitch.sources.named import load_data
 from modelstitch.study import run as study_run
 from modelstitch.zoo import donors
 
@@ -111,6 +113,15 @@ def test_the_scale_says_how_many_samples_are_little(tmp_path):
         assert job.seen_by(Model(samples=samples)).size("fit") == round(share * whole)
     assert "little data are 90, 80 and 70 % (the paper: 50, 20 and 10 %)" in scale.words
     assert TINY.words.endswith("little data are 50, 20 and 10 %")
+
+
+@pytest.mark.parametrize("n", [1000, 999, 997, 250])
+def test_halves_of_any_number_of_samples_do_not_meet(tmp_path, n):
+    shop = Workshop(TINY, load_data("digits").subset(n), tmp_path)
+    halves = [shop.own(Model(samples=0.5, part=part)) for part in (0, 1)]
+    ids = [set(half.dataset("fit").ids.tolist()) for half in halves]
+    assert [len(part) for part in ids] == [n // 2] * 2
+    assert not ids[0] & ids[1]
 
 
 def test_a_donor_of_another_recipe_in_the_cache_is_named(tmp_path):

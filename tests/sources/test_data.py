@@ -11,6 +11,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from modelstitch.errors import DataError
 from modelstitch.sources.access import shared
+from modelstitch.sources.corrupt import corrupted
 from modelstitch.sources.data import Batch, Data
 from modelstitch.sources.views import Images
 
@@ -126,6 +127,39 @@ def test_fingerprint_tells_content_order_and_split_apart():
     relabelled = Images(fit.inputs, (fit.labels + 1) % 3)
     found = {small(fit=one).fingerprint for one in (other, flipped, relabelled)} | {swapped.fingerprint, base}
     assert len(found) == 5
+
+
+def test_the_test_split_has_an_identity_of_its_own():
+    data, other = small(), images(9, seed=7)
+    base = data.test_fingerprint
+    swapped = small(test=Images(images(9, seed=2).inputs.flip(0), images(9, seed=2).labels))
+    relabelled = data.relabelled({"test": 2 - data.labels("test")}, name="turned", classes="abc")
+    noisy = [corrupted(data.subset(n), "noise", 0.1) for n in (3, 6)]
+    named = small(fingerprint="f")
+    same = {
+        "fit": small(fit=images(12, seed=9)), "val": small(val=images(6, seed=9)), "subset": data.subset(3),
+        "another subset": data.subset(6, seed=1), "shorter": data.shorter(val=2), "new fit labels":
+        data.relabelled({"fit": 2 - data.labels("fit")}, name="turned", classes="abc"),
+    }  # fmt: skip
+    assert {name: found.test_fingerprint == base for name, found in same.items()} == dict.fromkeys(same, True)
+    others = [small(test=other), swapped, relabelled, data.shorter(test=4), noisy[0], named]
+    assert len({base, *(found.test_fingerprint for found in others)}) == 1 + len(others)
+    assert noisy[0].test_fingerprint == noisy[1].test_fingerprint
+    assert named.subset(3).test_fingerprint == named.test_fingerprint
+    assert small(fingerprint="f", test_fingerprint="t").test_fingerprint == "t"
+
+
+def test_a_test_split_is_read_once_for_all_subsets():
+    class Counted(Pairs):
+        read = 0
+
+        def __getitem__(self, i):
+            Counted.read += 1
+            return super().__getitem__(i)
+
+    data = Data(Pairs(9), Pairs(6, 1), Counted(5, 2))
+    assert len({data.subset(n).subset(2).test_fingerprint for n in (3, 4, 5)}) == 1
+    assert Counted.read == 5
 
 
 def test_subset_is_balanced_disjoint_and_recorded():

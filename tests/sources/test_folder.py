@@ -42,8 +42,27 @@ def test_seeded_split_is_disjoint_and_the_test_part_does_not_move(tmp_path):
     assert one.dataset("test").paths == two.dataset("test").paths
     assert one.dataset("val").paths != two.dataset("val").paths
     assert one.fingerprint != two.fingerprint
+    assert one.test_fingerprint == two.test_fingerprint == one.subset(10).test_fingerprint
     few = load_data(f"folder:{tmp_path}", limit=10)
     assert few.size("fit") + few.size("val") == 10
+
+
+@pytest.mark.parametrize("parts", [("",), ("train",), ("train", "val", "test")])
+def test_the_first_fit_samples_hold_every_class_in_proportion(tmp_path, parts):
+    for part in parts:
+        for name, n in (("a", 60), ("b", 30), ("c", 30)):
+            fill(tmp_path / part / name, n)
+    data = load_data(f"folder:{tmp_path}")
+    labels = data.labels("fit")
+    whole = labels.bincount() / len(labels)
+    for n in (16, 32, min(1024, len(labels))):
+        assert (labels[:n].bincount(minlength=3) / n - whole).abs().max() <= 1.5 / n, n
+    assert len(set(data.dataset("fit").paths)) == data.size("fit")
+    assert all(path.parent.name == "abc"[label] for path, label in zip(data.dataset("fit").paths, labels))
+    assert "interleaved" in data.describe()["splits"]
+    for seed in (0, 1):  # with a val folder of its own nothing is drawn by the seed
+        again = load_data(f"folder:{tmp_path}", seed=seed)
+        assert (again.dataset("fit").paths == data.dataset("fit").paths) is (seed == 0 or "val" in parts)
 
 
 def test_sizes_and_refusals(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from modelstitch.errors import StudyError
 from modelstitch.fit.options import FitSpec
-from modelstitch.study.plan import Axes, Donor, Place, plan, seams
+from modelstitch.study.plan import Axes, Cell, Donor, Place, fitted_together, plan, seams
 
 DATA = {"name": "digits", "fingerprint": "ff", "fit": 1000}
 
@@ -65,6 +65,19 @@ def test_identity_needs_equal_shapes():
     other = donor("b", ["1", "2", "3"], shapes={"2": (16, 4, 4)})
     cells = by_control(plan([(A, other)], axes(), DATA))
     assert [cell.config["top"]["layer"] for cell in cells["identity"]] == ["1", "3"]
+
+
+@pytest.mark.parametrize(("normalisation", "groups"), [
+    ("frozen", [["match", "task", "match", "task"]]), ("recalibrated", [["match", "task", "match", "task"]]),
+    ("batch", [["match", "match"], ["task", "task"]]),
+])  # fmt: skip
+def test_objectives_share_a_bottom_whose_statistics_do_not_move(normalisation, groups):
+    configs = [
+        {"normalisation": normalisation, "objective": o, "family": f}
+        for f in ("affine", "low-rank:2") for o in ("match", "task")
+    ]  # fmt: skip
+    cells = [Cell(str(i), config) for i, config in enumerate(configs)]
+    assert [[cell.config["objective"] for cell in group] for group in fitted_together(cells)] == groups
 
 
 def test_cells_of_one_sweep_stand_together():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
 
 from modelstitch.errors import DataError, FitError, SourceError, UnknownLayerError
+from modelstitch.sources.data import Data
 from modelstitch.sources.named import load_data
 from modelstitch.unfinished import Unfinished
 from modelstitch.zoo import donors
@@ -114,6 +116,33 @@ def test_what_decides_the_weights_decides_the_identity(digits, changes):
 
 def test_other_data_are_another_identity(digits):
     assert SPEC.identity(digits) != SPEC.identity(digits.subset(100))
+
+
+def with_classes(data, n):
+    return Data(*(data.dataset(split) for split in ("fit", "val", "test")), n_classes=n, augment=data.augment)
+
+
+def test_the_number_of_classes_is_part_of_a_donor(digits, tmp_path):
+    made = {n: donor(SPEC, with_classes(digits, n), tmp_path) for n in (12, 10, None, 12)}
+    assert {n: one.module.head.out_features for n, one in made.items()} == {12: 12, 10: 10, None: 10}
+    assert len(list(tmp_path.iterdir())) == 2
+    # Caches of before stay valid where the labels themselves say how many classes there are.
+    assert "classes" not in SPEC.identity(digits)
+    assert SPEC.identity(digits) == SPEC.identity(with_classes(digits, 10))
+
+
+def test_a_cached_donor_of_other_classes_is_refused(digits, tmp_path):
+    early = donor(SPEC, with_classes(digits, 12), tmp_path / "twelve")
+    late = donor(SPEC, digits, tmp_path)
+    card = json.loads((early.folder / "card.json").read_text())
+    card["identity"] = SPEC.identity(digits)  # as it was called before the classes were part of it
+    (early.folder / "card.json").write_text(json.dumps(card))
+    shutil.rmtree(late.folder)
+    early.folder.rename(late.folder)
+    with pytest.raises(
+        SourceError, match=r"made otherwise: its net is small-resnet\?classes=12&.* is small-resnet\?classes=10&"
+    ):
+        donor(SPEC, digits, tmp_path)
 
 
 def test_a_donor_made_otherwise_is_refused_by_name(digits, tmp_path):

@@ -119,6 +119,7 @@ def matrix(
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
     from ..study.canonical import cell_hash
+    from ..study.run import describe_donor
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
     lower, upper = common.two(bottom, bottom_weights, top, top_weights, data)
@@ -129,16 +130,17 @@ def matrix(
     alike_by: dict[str, Any] = {
         "measures": list(measures or ("cka", "cca")), "layers": chosen["layers"], "view": view, "shuffles": shuffles,
     }  # fmt: skip
-    click.echo(plan_matrix(lower, upper, data, **chosen).describe(), err=True)
+    planned = plan_matrix(lower, upper, data, **chosen)
+    click.echo(planned.describe(), err=True)
     click.echo(plan_similarity(lower, upper, data, **alike_by).describe(), err=True)
-    ends = (lower.fingerprint(), upper.fingerprint(), data.fingerprint)
+    donors = [describe_donor(network) for network in (lower, upper)]
     what = {
-        "ends": ends,
+        "ends": [*((donor.fingerprint, donor.view) for donor in donors), data.fingerprint],
         "layers": chosen["layers"],
         "positions": positions,
         "sums": precision,
-        "samples": samples,
-        "augment": augment,
+        "samples": planned.examples[0],
+        "augment": planned.augmented,
         "seed": seed,
     }
     sums = out / f"sums-{cell_hash(what)}.safetensors"  # of its own: another question in the same folder is no mistake

@@ -126,11 +126,12 @@ def final(
                     continue
                 check.add(mapped, genuine[stream.top_layer], batch.mask)
             sweep.done(len(batch))
+    source = sweep.data.test_fingerprint
     found = [
-        None if stream.failed else (tally.outcome(), check.truth())
+        None if stream.failed else (tally.outcome(source), check.truth())
         for stream, tally, check in zip(streams, tallies, checks)
     ]
-    return found, {name: tally.outcome() for name, tally in own.items()}
+    return found, {name: tally.outcome(source) for name, tally in own.items()}
 
 
 def autocast(sweep: Sweep, *, cache: bool = True) -> torch.autocast:

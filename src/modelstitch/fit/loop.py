@@ -87,11 +87,13 @@ def _stage(runs: list[Run], sweep: Sweep, at: Place, note: Callable[[Place], Non
                 run.set_pace(own, chance)
     else:
         sweep.done(step)
-    while step < spec.steps and any(run.open for run in runs):
+    # Statistics of the bottom that move do so to the end, also where a run has diverged: others beside it would go on.
+    moving = bool(runs) and sweep.normalisation == "batch" and bool(sweep.sender.norms)
+    while step < spec.steps and (moving or any(run.open for run in runs)):
         for number, batch in enumerate(sweep.batches(str(began)), began):
             if number < step:
                 continue  # a stopped run has had it
-            if step == spec.steps or not any(run.open for run in runs):
+            if step == spec.steps or not (moving or any(run.open for run in runs)):
                 break
             step += 1
             with autocast(sweep), fitting(sweep.sender.norms, sweep):

@@ -6,6 +6,8 @@ recalibrated  fitted as ``frozen``; then the statistics of the bottom and of the
 batch         what the code of Bansal et al. (2021) did: both parts run in training mode while the map is fitted, so that
               their running statistics are overwritten by stitched activations; measured with what is left at the end.
               No state is chosen on the way: the map of the last step belongs to the statistics of the last step.
+              The bottom's statistics are common to the cells of a sweep, which therefore share one objective, and move for
+              all of its steps.
 """
 
 from __future__ import annotations

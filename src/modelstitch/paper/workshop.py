@@ -69,7 +69,7 @@ class Workshop:
         if share == 1.0:
             return self.data
         if key not in self._subsets:
-            n = round(share * self.data.size("fit"))
+            n = int(share * self.data.size("fit") + 1e-9)  # down: halves of an odd number must not meet
             if n < 1:
                 raise DataError(f"{100 * share:g} % of {self.data.size('fit')} fit samples is none: use more data.")
             part = self.data.subset(n, part=model.part)

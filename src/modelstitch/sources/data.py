@@ -76,6 +76,7 @@ class Data:
         augment: a random change of the raw fit inputs, applied where ``batches(..., augment=True)``.
         split_rule: how the splits were made, in words.
         fingerprint: the identity of the content, where a loader knows it without reading every sample.
+        test_fingerprint: the same of the test split alone.
         text: by which tokenizer samples were made, and for which task, where they are text.
 
     Raises:
@@ -95,6 +96,7 @@ class Data:
         augment: Augment | None = None,
         split_rule: str = "given by the caller",
         fingerprint: str | None = None,
+        test_fingerprint: str | None = None,
         text: TextFacts | None = None,
     ) -> None:
         self.name = name
@@ -103,7 +105,8 @@ class Data:
         self.augment = augment
         self.split_rule = split_rule
         self._splits: dict[str, Any] = {"fit": fit, "val": val, "test": test}
-        self._fingerprint = fingerprint
+        self._fingerprint, self._test_fingerprint = fingerprint, test_fingerprint
+        self._alike: Data | None = None  # other data with this very test split: it is read once for both
         self._n_classes = len(self.classes) if self.classes is not None else n_classes
         self._check_splits()
         for split in SPLITS:
@@ -129,6 +132,21 @@ class Data:
         for split in SPLITS:
             digest.update(f"{split} {self.size(split)} ".encode())
             hash_samples(self._splits[split], digest)
+        return digest.hexdigest()
+
+    @cached_property
+    def test_fingerprint(self) -> str:
+        """A hex hash of the samples, labels and order of the test split: equal for data that are measured on the same examples.
+
+        Where only the whole data's identity is known it stands for the test split.
+        """
+        if self._alike is not None:
+            return self._alike.test_fingerprint
+        given = self._test_fingerprint or self._fingerprint
+        if given is not None:
+            return given
+        digest = hashlib.sha256(b"test")
+        hash_samples(self._splits["test"], digest)
         return digest.hexdigest()
 
     @property
@@ -222,7 +240,7 @@ class Data:
             )
         order = torch.arange(n) if seed is None else balanced_order(self.labels("fit"), seed)
         how = "the first" if seed is None else f"class-balanced draw with seed {seed},"
-        return Data(
+        smaller = Data(
             Picked(self._splits["fit"], order[start : start + n_fit]),
             self._splits["val"],
             self._splits["test"],
@@ -233,6 +251,8 @@ class Data:
             split_rule=f"{self.split_rule}; fit: {how} {n_fit} of {n}, part {part}",
             text=self.text,
         )
+        smaller._alike = self
+        return smaller
 
     def shorter(self, *, val: int | None = None, test: int | None = None) -> Data:
         """The same data with only the first ``val`` and ``test`` samples to choose and to measure on; None keeps all.
@@ -248,11 +268,13 @@ class Data:
             return self
         parts = (Picked(d, torch.arange(short[s])) if s in short else d for s, d in self._splits.items())
         rule = "".join(f"; {split}: the first {n}" for split, n in short.items())
-        return Data(
+        found = Data(
             *parts, name=self.name, classes=self.classes,
             n_classes=self._n_classes if self.classes is not None else self.n_classes, augment=self.augment,
             split_rule=f"{self.split_rule}{rule}", text=self.text,
         )  # fmt: skip
+        found._alike = None if "test" in short else self
+        return found
 
     def on(self, device: torch.device | str) -> Data:
         """The same data with images that lie in memory held on a GPU, where they take little of it: batches come from there.
@@ -274,7 +296,9 @@ class Data:
             for split in SPLITS
         )
         rule = f"{self.split_rule}; labels: {name}"
-        return Data(fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text)
+        found = Data(fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text)
+        found._alike = None if "test" in labels else self
+        return found
 
     def describe(self) -> dict[str, Any]:
         """What a record states about the data."""

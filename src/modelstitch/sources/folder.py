@@ -13,11 +13,11 @@ from ..errors import DataError
 from .augment import CropFlip
 from .data import Data
 from .decode import decode_all, undecodable
-from .splits import hold_out
+from .splits import balanced_order, hold_out
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 _NAMES = {"fit": ("train", "fit"), "val": ("val", "valid", "validation"), "test": ("test",)}
-_TEST_SEED = 20210614  # the test split does not move with the caller's seed
+_SEED = 20210614  # neither the test split nor the order of the fit split moves with the caller's seed
 
 
 class Files:
@@ -51,8 +51,10 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     """The images below a folder, ``DIR`` or ``DIR?size=224``, read from disk as they are needed.
 
     Splits are its sub-folders train, val and test where it has them. Without val one in ten training images
-    is held out, without test one in five, too (the same whatever the seed). Every file's header is read once
-    at the start. The fingerprint is that of the files' names and sizes, not of their pixels.
+    is held out, without test one in five, too (the same whatever the seed). The fit split is in a drawn order that
+    interleaves the classes, since its first samples stand for all of it in many places (statistics, networks trained on
+    some of the data); val and test are sorted by class. Every file's header is read once
+    at the start. The fingerprint is that of the files' names, sizes and order, not of their pixels.
 
     Raises:
         DataError: if there are no classes, or files that are no images (the first is named, all are counted).
@@ -74,12 +76,12 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         test, test_labels = _list(parts["test"], classes)
         rule = "the folder's own test split"
     else:
-        pick, held = hold_out(labels, max(1, len(train) // 5), _TEST_SEED)
+        pick, held = hold_out(labels, max(1, len(train) // 5), _SEED)
         test, test_labels = [train[int(i)] for i in held], labels[held]
         rule = "a fixed class-balanced test split of one in five"
     if limit is not None:
         spread = hold_out(labels[pick], min(limit, len(pick)), seed)[1]
-        test_pick = hold_out(test_labels, min(limit, len(test)), _TEST_SEED)[1]
+        test_pick = hold_out(test_labels, min(limit, len(test)), _SEED)[1]
         pick, test, test_labels = pick[spread], [test[int(i)] for i in test_pick], test_labels[test_pick]
     if parts["val"] is not None and parts["fit"] is not None:
         (val, val_labels), fit_ids = _list(parts["val"], classes), pick
@@ -88,12 +90,18 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         kept, held = hold_out(labels[pick], max(1, len(pick) // 10), seed)
         val, val_labels, fit_ids = [train[int(pick[i])] for i in held], labels[pick[held]], pick[kept]
         rule += f", one in ten of the rest for validation (seed {seed})"
+    fit_ids = fit_ids[balanced_order(labels[fit_ids], _SEED)]
+    rule += ", the rest to fit, its classes interleaved in a fixed drawn order"
     fit = [train[int(i)] for i in fit_ids]
     _check([*fit, *val, *test])
-    digest = hashlib.sha256(repr((size, classes)).encode())
+    begun = hashlib.sha256(repr((size, classes)).encode())
+    whole, measured = begun.copy(), begun.copy()
     for split, paths in (("fit", fit), ("val", val), ("test", test)):
         for path in paths:
-            digest.update(f"{split} {path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
+            line = f"{split} {path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode()
+            whole.update(line)
+            if split == "test":
+                measured.update(line)
     sets = (
         Files(paths, one, size=size) for paths, one in ((fit, labels[fit_ids]), (val, val_labels), (test, test_labels))
     )
@@ -103,7 +111,8 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         classes=classes,
         augment=CropFlip(max(1, (size or 32) // 8), flip=True),
         split_rule=rule,
-        fingerprint=digest.hexdigest(),
+        fingerprint=whole.hexdigest(),
+        test_fingerprint=measured.hexdigest(),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,21 +33,36 @@ class Examples:
     unit: str
 
 
-def pack(stitched: Floats, top: Floats, weights: Floats, unit: str) -> dict[str, Any]:
+def pack(stitched: Floats, top: Floats, weights: Floats, unit: str, test: str = "") -> dict[str, Any]:
     """Errors of the stitched model and of the top alone, (n,) each, as plain JSON values.
 
-    Points are kept as bits (right or wrong), nats as float32.
+    Points are kept as bits (right or wrong), nats as float32; ``test`` is the identity of the test split.
     """
+    head = {"n": len(stitched), "unit": unit, **({"test": test} if test else {})}
     if unit == "points":
-        return {"n": len(stitched), "unit": unit, "stitched": _bits(stitched == 0), "top": _bits(top == 0)}
+        return {**head, "stitched": _bits(stitched == 0), "top": _bits(top == 0)}
     packed = {name: _floats(v) for name, v in (("stitched", stitched), ("top", top), ("weights", weights))}
-    return {"n": len(stitched), "unit": unit, **packed}
+    return {**head, **packed}
 
 
-def unpack(record: Mapping[str, Any], *, alone: bool = False) -> Examples:
+def unpack_together(records: Sequence[Mapping[str, Any]], *, alone: bool = False) -> list[Examples]:
+    """The examples of records, their sources told apart together.
+
+    Records of before name no test split, only the data as a whole. Beside one of the same data that does, they are on the
+    split that it names.
+
+    Raises:
+        MeasureError: as :func:`unpack`.
+    """
+    named = {_data(record): test for record in records if (test := _test(record))}
+    return [unpack(record, named, alone=alone) for record in records]
+
+
+def unpack(record: Mapping[str, Any], named: Mapping[Any, str] | None = None, *, alone: bool = False) -> Examples:
     """The examples of a record.
 
     Args:
+        named: the test splits of data, for a record that names the data alone.
         alone: the stitched model's own errors, the top's not taken off.
 
     Raises:
@@ -61,10 +76,20 @@ def unpack(record: Mapping[str, Any], *, alone: bool = False) -> Examples:
         read = _errors if unit == "points" else _numbers
         stitched, top = read(kept["stitched"], n), read(kept["top"], n)
         weights = np.ones(n) if unit == "points" else _numbers(kept["weights"], n)
-        data = record["config"]["data"]
+        data = _data(record)
     except (KeyError, ValueError, TypeError) as error:
         raise MeasureError(f"The examples of the record {cell} cannot be read: found {error}.") from error
-    return Examples(stitched if alone else stitched - top, weights, (data.get("fingerprint"), n, unit), unit)
+    source = _test(record) or (named or {}).get(data, data)
+    return Examples(stitched if alone else stitched - top, weights, (source, n, unit), unit)
+
+
+def _test(record: Mapping[str, Any]) -> str | None:
+    kept = record.get("examples")
+    return kept.get("test") if isinstance(kept, Mapping) else None
+
+
+def _data(record: Mapping[str, Any]) -> Any:
+    return record["config"]["data"].get("fingerprint")
 
 
 def _bits(right: NDArray[np.bool_]) -> str:

@@ -92,6 +92,19 @@ class Shared(NamedTuple):
     budget: int | None
 
 
+def fitted_together(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells of one sweep key in the groups that are fitted side by side.
+
+    Under "batch" the bottom's statistics move for as long as any cell of the group is fitted, and objectives differ in how long
+    that is: one objective a group, so that a cell does not depend on its company.
+    """
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        moving = cell.config["normalisation"] == "batch"
+        found.setdefault(cell.config["objective"] if moving else "", []).append(cell)
+    return list(found.values())
+
+
 def default_controls(*, sequences: bool) -> tuple[str, ...]:
     """The controls beside a pair unless others are asked for; sequences have no one class, and so no class noise."""
     return tuple(c for c in CONTROLS if not (sequences and c in NOISY))

@@ -101,7 +101,9 @@ def make_record(
             for name, e in estimates.items()
         ],
         "correct": outcome.packed(),
-        "examples": pack(outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit),
+        "examples": pack(
+            outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source
+        ),
         "history": [list(entry) for entry in stream.history],
         "notes": notes,
         "provenance": {**provenance(device), "seconds": round(seconds, 3)},

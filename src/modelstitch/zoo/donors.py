@@ -66,6 +66,9 @@ class DonorSpec:
             "data": data.fingerprint,
             "augment": data.augment.recipe if data.augment is not None else "none",
         }
+        labels = data.labels("fit")
+        if data.n_classes != int(labels.max()) + 1:  # else the data say it themselves
+            identity["classes"] = data.n_classes
         found: dict[str, Any] = json.loads(json.dumps(identity))
         return found
 
@@ -105,7 +108,8 @@ def donor(
         unfinished = Unfinished(folder.with_name(f".unfinished-{folder.name}"), device)
         if folder.exists():
             found = load_donor(folder)
-            _same(found.card.get("identity"), identity, folder)
+            net = _whole_net(spec, with_labels(data, spec.labels, seed=spec.seed))
+            _same(found.card, {**identity, "net": net}, folder)
             unfinished.clear()  # a run may have been stopped between the two
             return dataclasses.replace(found, name=spec.name or found.name)
         try:  # before the work, not after it
@@ -165,9 +169,7 @@ def _make(
     unfinished: Unfinished | None,
 ) -> tuple[Donor, dict[int, dict[str, Tensor]]]:
     labelled = with_labels(data, spec.labels, seed=spec.seed).on(device)
-    channels = next(data.batches("fit", 1)).inputs.shape[1]
-    name, options = parse_net(spec.net)
-    net = format_net(name, {"classes": labelled.n_classes, "in_channels": channels, **options})
+    net = _whole_net(spec, labelled)
     module = build(net, seed=2 * spec.seed)
     start, order = time.perf_counter(), 2 * spec.seed + 1
     how: dict[str, Any] = {"seed": order, "device": device, "progress": progress, "unfinished": unfinished}
@@ -177,7 +179,7 @@ def _make(
         trained = train(module, labelled, spec.recipe, **how)
     seconds = time.perf_counter() - start + (unfinished.before if unfinished else 0.0)
     card = {
-        "name": spec.name or f"{name}-{digest[:6]}",
+        "name": spec.name or f"{parse_net(net)[0]}-{digest[:6]}",
         "net": net,
         "identity": identity,
         "val_error": error_rate(module, labelled, "val", device=device),
@@ -194,6 +196,13 @@ def _make(
     }
     module.cpu().to(memory_format=torch.contiguous_format)
     return Donor(str(card["name"]), module, card), trained.checkpoints
+
+
+def _whole_net(spec: DonorSpec, data: Data) -> str:
+    """The net with its classes and channels, those of the data unless the spec says otherwise."""
+    name, options = parse_net(spec.net)
+    channels = next(data.batches("fit", 1)).inputs.shape[1]
+    return format_net(name, {"classes": data.n_classes, "in_channels": channels, **options})
 
 
 def _save(made: Donor, checkpoints: dict[int, dict[str, Tensor]], folder: Path) -> None:
@@ -224,10 +233,12 @@ def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
 
 
-def _same(found: Any, wanted: dict[str, Any], folder: Path) -> None:
+def _same(card: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    """Refuse a donor of another identity, or of a net with other classes: early versions did not tell them apart by name."""
+    identity = card.get("identity")
+    found = {**(identity if isinstance(identity, dict) else {}), "net": card.get("net")}
     if found == wanted:
         return
-    found = found if isinstance(found, dict) else {}
     differing = [key for key in wanted if found.get(key) != wanted[key]]
     key = differing[0] if differing else "identity"
     raise SourceError(

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 
 from ..canonical import Record, canonical_json
-from ..plan import Cell
+from ..plan import Cell, fitted_together
 from ..store import Store
 from ..sweep import Bench, Tell, run_sweep
 
@@ -14,7 +14,7 @@ from ..sweep import Bench, Tell, run_sweep
 def run(groups: Sequence[Sequence[Cell]], bench: Bench, store: Store | None, tell: Tell | None) -> Iterator[Record]:
     """The records of all groups, in order; random bottoms that two donors have in common are fitted once."""
     done: dict[str, list[Record]] = {}
-    for group in groups:
+    for group in (part for cells in groups for part in fitted_together(cells)):
         same = _work(group, bench)
         if same in done:
             found = (_as(cell, record) for cell, record in zip(group, done[same]))
