@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from .channels import channel_axes
 from .separators import Flow
 from .trace import LayerCall, Trace
 
@@ -28,7 +29,7 @@ class Layer:
         aliases: all names of the value, the shortest first.
         shape: the shape of one sample, without the batch dimension; -1 for an entry that varies with the batch.
         kind: "map" (channels, height, width), "grid" (height, width, channels), "tokens" (tokens, channels),
-            "vector" (channels) or "other".
+            "vector" (channels) or "other", such as the (channels, positions) of a Conv1d.
         module: class name of the module that made it.
         exact: whether the network can be cut here exactly.
         why: empty if exact, else the reason in words.
@@ -67,7 +68,7 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
     title = {node: _shortest(call.name for call in calls[node]) for node in values}
     exact = [node for node in values if flow.exact(node) and node is not trace.data]
     is_exact, places = set(exact), [positions[node] for node in exact]
-    below = _Below(trace)
+    below, axes = _Below(trace), channel_axes(trace.graph)
     layers: dict[str, Layer] = {}
     for node in values:
         names = tuple(sorted((c.name for c in calls[node]), key=lambda n: (len(n), n)))
@@ -78,7 +79,7 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
             nearest = tuple(title[n] for n in (*exact[max(at - 1, 0) : at], *exact[at : at + 1]))
             why = _why(node, trace, flow, title)
         depth, parameters = below.measure(node)
-        shape, kind = _shape_and_kind(node, trace)
+        shape, kind = _shape_and_kind(node, trace, axes)
         owner = min(calls[node], key=lambda c: (len(c.name), c.name))
         layers[title[node]] = Layer(
             title[node],
@@ -94,7 +95,7 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
             _dtype(node),
         )
     containers = {node for node in values if any(c.container for c in calls[node])}
-    blocks = _block_cuts([n for n in exact if n is not trace.output], containers, below, trace)
+    blocks = _block_cuts([n for n in exact if n is not trace.output], containers, below, trace, axes)
     return layers, nodes, tuple(title[node] for node in blocks)
 
 
@@ -136,7 +137,9 @@ def is_weighted(node: fx.Node) -> bool:
     return node.op == "call_function" and any(mark in f".{node.target}." for mark in _WEIGHTED)
 
 
-def _block_cuts(exact: list[fx.Node], containers: set[fx.Node], below: _Below, trace: Trace) -> list[fx.Node]:
+def _block_cuts(
+    exact: list[fx.Node], containers: set[fx.Node], below: _Below, trace: Trace, axes: dict[fx.Node, int]
+) -> list[fx.Node]:
     """One exact cut for each run of same-shaped exact cuts without a weighted operation between them.
 
     Of a run, the first output of a container (a block) is taken, else the last value: after the activation.
@@ -144,7 +147,7 @@ def _block_cuts(exact: list[fx.Node], containers: set[fx.Node], below: _Below, t
     runs: list[list[fx.Node]] = []
     previous: tuple[float, tuple[int, ...]] | None = None
     for node in exact:
-        shape, kind = _shape_and_kind(node, trace)
+        shape, kind = _shape_and_kind(node, trace, axes)
         if kind == "other" or not _is_float(node):
             continue
         key = (below.measure(node)[0], tuple(size for size in shape if size != 1))  # (c, 1, 1) is (c,) flattened
@@ -183,7 +186,7 @@ def _describe(source: fx.Node | None, trace: Trace, title: dict[fx.Node, str]) -
     return f"a value inside {where} ({operation})" if where else f"a value in forward ({operation})"
 
 
-def _shape_and_kind(node: fx.Node, trace: Trace) -> tuple[tuple[int, ...], str]:
+def _shape_and_kind(node: fx.Node, trace: Trace, axes: dict[fx.Node, int]) -> tuple[tuple[int, ...], str]:
     value = node.meta.get("val")
     if not isinstance(value, Tensor) or not value.ndim:
         return (), "other"
@@ -194,13 +197,16 @@ def _shape_and_kind(node: fx.Node, trace: Trace) -> tuple[tuple[int, ...], str]:
     shape = tuple(-1 if isinstance(e, torch.SymInt) else int(e) for e in entries)
     if not batched or -1 in shape:
         return shape, "other"
-    if len(shape) == 3:
-        return shape, "grid" if _channels_last(shape, trace) else "map"
-    return shape, {1: "vector", 2: "tokens"}.get(len(shape), "other")
+    if len(shape) == 1:
+        return shape, "vector"
+    axis = axes.get(node, 0)
+    if not axis and len(shape) == 3:
+        axis = 3 if _looks_channels_last(shape, trace) else 1
+    return shape, {(2, 0): "tokens", (2, 2): "tokens", (3, 1): "map", (3, 3): "grid"}.get((len(shape), axis), "other")
 
 
-def _channels_last(shape: tuple[int, ...], trace: Trace) -> bool:
-    """Whether (a, b, c) is (height, width, channels): decided by the aspect ratio of an image input."""
+def _looks_channels_last(shape: tuple[int, ...], trace: Trace) -> bool:
+    """Whether (a, b, c) is (height, width, channels), where the graph does not tell: by the aspect of an image input."""
     value = trace.data.meta["val"]
     if value.ndim != 4:
         return False

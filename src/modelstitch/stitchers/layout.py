@@ -56,8 +56,8 @@ class Adapter(nn.Module):
         for kind, shape in (source, target):
             if kind not in KINDS:
                 raise ShapeError(
-                    f"An activation of shape {shape} cannot be stitched: expected a map, tokens or a vector with the "
-                    "batch first, found none of them; choose another layer."
+                    f"An activation of shape {shape} cannot be stitched: expected a map, tokens (channels last) or a "
+                    "vector with the batch first, found none of them; choose another layer."
                 )
         self.grid_in, self.prefix_in = _grid(*source, beside=target)
         self.grid_out, self.prefix_out = _grid(*target, beside=source)

@@ -1,0 +1,131 @@
+"""On which axis of a value its channels lie: followed through the graph from the operations that say so.
+
+A convolution or a batch norm has its channels second, a matrix product or a layer norm last, and what comes between keeps,
+moves or merges axes. Where no such operation is found, or two disagree, nothing is said.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from torch import Tensor, fx
+
+_SECOND = (
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "batch_norm",
+    "_native_batch_norm_legit_no_training", "group_norm", "native_group_norm", "instance_norm", "max_pool1d", "max_pool2d",
+    "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "max_pool2d_with_indices", "pixel_shuffle",
+    "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d",
+)  # fmt: skip
+_LAST = ("linear", "layer_norm", "native_layer_norm", "rms_norm", "embedding", "lstm", "gru", "rnn_tanh", "rnn_relu")
+_SHAPED = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "contiguous", "clone")
+_REDUCED = ("mean", "sum", "amax", "amin")
+_TAKEN_APART = ("split", "chunk", "split_with_sizes", "unbind")
+
+
+def channel_axes(graph: fx.Graph) -> dict[fx.Node, int]:
+    """The axis of the channels, the batch being axis 0, of every value of which it can be told."""
+    axes: dict[fx.Node, int] = {}
+    for node in graph.nodes:
+        axis = _axis(node, axes)
+        if axis is not None and axis > 0:
+            axes[node] = axis
+    return axes
+
+
+def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
+    if node.op != "call_function" or not node.args:
+        return None
+    name = _name(node)
+    if name in _SECOND:
+        return 1
+    if name in _LAST:
+        return _rank(node) - 1 if _rank(node) else -1
+    source = node.args[0]
+    if node.target is operator.getitem:
+        return _of_tuple(node, axes)
+    if isinstance(source, list | tuple):
+        return _agreed([axes.get(s) for s in source if isinstance(s, fx.Node)]) if name == "cat" else None
+    if not isinstance(source, fx.Node) or source not in axes:
+        return _elementwise(node, axes)
+    before, rank = axes[source], _rank(source)
+    if name in ("permute", "transpose", "t"):
+        return _moved(node, name, before, rank)
+    if name in _SHAPED:
+        return _reshaped(_sizes(source), _sizes(node), before)
+    if name in _REDUCED or name in ("select", "squeeze", "unsqueeze"):
+        return _narrowed(node, name, before, rank)
+    if name in ("slice", "expand", "index_select", "roll", "flip", "pad"):
+        return before
+    return _elementwise(node, axes)
+
+
+def _name(node: fx.Node) -> str:
+    return str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
+
+
+def _elementwise(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
+    """That of the arguments of the value's own shape, if it is one."""
+    own = _sizes(node)
+    return _agreed([axes.get(s) for s in node.all_input_nodes if own and _sizes(s) == own])
+
+
+def _agreed(found: list[int | None]) -> int | None:
+    told = {axis for axis in found if axis is not None}
+    return told.pop() if len(told) == 1 else None
+
+
+def _of_tuple(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
+    """A part of what an operation gives: of a recurrent kernel its output, of a tensor taken apart a slice."""
+    source: Any = node.args[0]
+    name = _name(source)
+    if name in _LAST:
+        return _rank(node) - 1 if node.args[1] == 0 else None
+    if name in _SECOND:
+        return 1 if node.args[1] == 0 else None
+    inner = source.args[0] if source.args else None
+    if name in _TAKEN_APART and name != "unbind" and isinstance(inner, fx.Node):
+        return axes.get(inner)
+    return None
+
+
+def _moved(node: fx.Node, name: str, before: int, rank: int) -> int | None:
+    if name == "permute":
+        order = [int(a) % rank for a in node.args[1]]  # type: ignore[union-attr, arg-type]
+        return order.index(before)
+    one, other = (int(a) % rank for a in node.args[1:3]) if name == "transpose" else (0, 1)  # type: ignore[arg-type]
+    return {one: other, other: one}.get(before, before)
+
+
+def _reshaped(old: list[Any], new: list[Any], before: int) -> int | None:
+    """The axis stays one of its own if all before it, or all behind it, is as it was; else it was merged or split."""
+    if new[: before + 1] == old[: before + 1]:
+        return before
+    behind = len(old) - before
+    if len(new) >= behind and new[-behind:] == old[-behind:]:
+        return len(new) - behind
+    return None
+
+
+def _narrowed(node: fx.Node, name: str, before: int, rank: int) -> int | None:
+    if name == "unsqueeze":
+        at = int(node.args[1]) % (rank + 1)  # type: ignore[arg-type]
+        return before + (at <= before)
+    if _rank(node) == rank:  # keepdim, or nothing to squeeze
+        return before
+    gone = node.args[1] if len(node.args) > 1 else None
+    dims = [int(d) % rank for d in (gone if isinstance(gone, list | tuple) else [gone])] if gone is not None else []  # type: ignore[arg-type]
+    if not dims or before in dims:
+        return None
+    return before - sum(d < before for d in dims)
+
+
+def _sizes(node: fx.Node) -> list[Any]:
+    value = node.meta.get("val")
+    return [str(size) for size in value.shape] if isinstance(value, Tensor) else []
+
+
+def _rank(node: fx.Node) -> int:
+    value = node.meta.get("val")
+    return value.ndim if isinstance(value, Tensor) else 0

@@ -1,0 +1,73 @@
+"""The kind of a layer follows from the operations that made it, not from its sizes."""
+
+import pytest
+import torch
+from torch import nn
+
+from modelstitch import Network
+
+
+class Steps(nn.Module):
+    """Named steps, modules or functions; every value that is shown passes an Identity."""
+
+    def __init__(self, *steps):
+        super().__init__()
+        self.steps = nn.ModuleList(s if isinstance(s, nn.Module) else Do(s) for s in steps)
+        self.head = nn.LazyLinear(3)
+
+    def forward(self, x):
+        for step in self.steps:
+            x = step(x)
+        return self.head(x.flatten(1))
+
+
+class Do(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+class Plus(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+def swap(x):
+    return x.transpose(1, 2)
+
+
+IMAGE, SEQUENCE = (2, 8, 8, 8), (2, 5, 8)
+CASES = {
+    "a map of another aspect than the image": (IMAGE, [nn.Conv2d(8, 6, 3, stride=(2, 1), padding=1), nn.ReLU()], "map"),
+    "channels last, as many as rows": (IMAGE, [lambda x: x.permute(0, 2, 3, 1), nn.Linear(8, 8), nn.GELU()], "grid"),
+    "a convolution over time": (SEQUENCE, [nn.Conv1d(5, 12, 3), nn.BatchNorm1d(12), nn.ReLU()], "other"),
+    "it, transposed": (SEQUENCE, [nn.Conv1d(5, 12, 3), nn.ReLU(), swap], "tokens"),
+    "pooled over one axis": (IMAGE, [nn.Conv2d(8, 6, 3), lambda x: x.mean(2)], "other"),
+    "pooled over one axis, transposed": (IMAGE, [nn.Conv2d(8, 6, 3), lambda x: x.mean(2), swap], "tokens"),
+    "patches": (IMAGE, [nn.Conv2d(8, 6, 2, stride=2), lambda x: x.flatten(2).transpose(1, 2)], "tokens"),
+    "patches and attention": (
+        IMAGE,
+        [nn.Conv2d(8, 8, 2, stride=2), lambda x: x.flatten(2).transpose(1, 2), Plus(nn.LayerNorm(8), nn.Linear(8, 8))],
+        "tokens",
+    ),
+    "tokens folded into a map": (SEQUENCE, [nn.Linear(8, 4), lambda x: x.transpose(1, 2).reshape(-1, 4, 1, 5)], "map"),
+    "a residual branch over positions": (SEQUENCE, [nn.Linear(8, 8), Plus(Do(swap), nn.Linear(5, 5), Do(swap))], "tokens"),
+    "two halves beside each other": (IMAGE, [nn.Conv2d(8, 6, 1), lambda x: torch.cat(x.chunk(2, 1)[::-1], 1)], "map"),
+    "a recurrent kernel": (SEQUENCE, [nn.LSTM(8, 4, batch_first=True), lambda x: x[0]], "tokens"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_channels_are_where_the_operations_put_them(name):
+    shape, steps, kind = CASES[name]
+    module = Steps(*steps).eval()
+    example = torch.zeros(shape)
+    module(example)
+    network = Network(module, example)
+    last = f"steps.{len(steps) - 1}"
+    assert network.layer(last).kind == kind
+    if kind == "other":
+        assert last not in network.blocks
