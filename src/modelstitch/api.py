@@ -16,6 +16,7 @@ from .fit.tensorboard import watching
 from .network import Network, apart
 from .notation import Seam, parse
 from .sources.data import Data, check_data
+from .sources.sizes import check_sizes
 from .sources.token_view import check_text
 from .stitched import Stitched
 from .stitchers import own_codes
@@ -87,6 +88,7 @@ def stitch(
     spec = fit_spec(fit)
     check_policy(normalisation)
     check_text((bottom, top), data)
+    check_sizes((bottom, top), data)
     below, above = apart(bottom, top)
     named = {n.name: n for n in (below, above)}
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"

@@ -22,6 +22,7 @@ from .measure import Estimate, Outcome, agreement, penalty, perplexities
 from .moments import Moments
 from .network import Network, apart
 from .sources.data import Data
+from .sources.sizes import check_sizes
 from .sources.token_view import check_text
 from .stitchers import Site, Stitcher, family_of
 
@@ -228,6 +229,7 @@ def matrix(
     """
 
     check_text((bottom, top), data)
+    check_sizes((bottom, top), data)
     bottom, top = apart(bottom, top)
     plan = plan_matrix(bottom, top, data, layers=layers, family=family, positions=positions, dtype=dtype, **fit)
     spec, where = plan.spec, pick_device(device)

@@ -9,6 +9,7 @@ from ..errors import MeasureError
 from ..measures import Measure
 from ..network import Network, apart
 from ..sources.data import Batch, Data, Split
+from ..sources.sizes import check_sizes
 from ..sources.token_view import check_text
 from . import grams, kept, sums
 from .passes import Rows, Tell
@@ -68,6 +69,7 @@ def similarity(
     """
     check_ends(bottom, top, data)
     check_text((bottom, top), data)
+    check_sizes((bottom, top), data)
     bottom, top = apart(bottom, top)
     wanted = chosen_measures(measures)
     plan = plan_similarity(

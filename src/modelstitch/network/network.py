@@ -166,6 +166,30 @@ class Network:
         """
         return hashlib.sha256(f"{fingerprint(self.module)} {self._trace.digest}".encode()).hexdigest()[:16]
 
+    def check_sample(self, inputs: Any) -> None:
+        """Refuse samples of another size than the example's where the trace computes something else on them.
+
+        A size that ``forward`` reads as a number, such as that of a pooling window, is the example's in the trace. Many
+        networks take any size; so it is tried, on the samples given.
+
+        Raises:
+            NetworkError: with both sizes.
+        """
+        example = self._example
+        if not (isinstance(example, Tensor) and isinstance(inputs, Tensor)) or inputs.shape[1:] == example.shape[1:]:
+            return
+        held = next(self.module.parameters(), example)
+        try:
+            same = agrees(self.full(), self.module, inputs.to(held.device), self._options[1])
+        except RuntimeError:
+            return  # the module itself does not take them, which a forward says with more words
+        if not same:
+            raise NetworkError(
+                f"The network {self.name!r} was traced with samples of {tuple(example.shape[1:])} and computes something else "
+                f"than its module on those of {tuple(inputs.shape[1:])}: its forward reads a size as a number; give Network() an "
+                "example of the data's size, or a view= that resizes."
+            )
+
     def named(self, name: str) -> Network:
         """The same network under another name."""
         twin = copy.copy(self)

@@ -13,6 +13,7 @@ from ..fit.sweep import MEMORY, Watch
 from ..network import Network
 from ..own_code import in_words
 from ..sources.data import Data
+from ..sources.sizes import check_sizes
 from ..sources.token_view import check_text
 from ..unfinished import tidy
 from .canonical import Record
@@ -77,6 +78,7 @@ def run(
         raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
     check_policy(axes.normalisation)
     check_text(list(named.values()), data)
+    check_sizes(named.values(), data)
     check_controls(axes.controls, data)
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))

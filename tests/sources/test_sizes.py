@@ -1,0 +1,46 @@
+"""Networks that were traced at another size than the data's."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import modelstitch as ms
+from modelstitch import Network
+from modelstitch.errors import NetworkError
+
+
+class Net(nn.Module):
+    """A convolution and an average over all positions, by a window that is read as a number, or not."""
+
+    def __init__(self, fixed):
+        super().__init__()
+        self.conv, self.head, self.fixed = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4, 10), fixed
+
+    def forward(self, x):
+        found = torch.relu(self.conv(x))
+        found = F.avg_pool2d(found, found.shape[3]) if self.fixed else F.adaptive_avg_pool2d(found, 1)
+        return self.head(found[:, :, 0, 0])
+
+
+def network(fixed, size, **options):
+    return Network(Net(fixed).eval(), torch.zeros(2, 1, size, size), "net", **options)
+
+
+@pytest.mark.parametrize("call", ["stitch", "compare", "matrix", "similarity"])
+def test_a_network_that_is_another_function_at_the_datas_size_is_refused(digits, call):
+    one, two = network(True, 4), network(True, 8).named("two")
+    args = (one, two, "conv", digits) if call == "stitch" else (one, two, digits)
+    with pytest.raises(
+        NetworkError, match=r"'net' was traced with samples of \(1, 4, 4\) and computes something else .* \(1, 8, 8\)"
+    ):
+        getattr(ms, call)(*args)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fixed", "size", "view"), [(True, 8, None), (False, 4, None), (True, 4, lambda x: F.adaptive_avg_pool2d(x, 4))]
+)
+def test_others_are_taken(digits, fixed, size, view):
+    found = network(fixed, size, view=view)
+    stitched = ms.stitch(found, found, "conv", digits, family="identity", objective="match")
+    assert stitched.penalty == 0
