@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune
+from torch.utils.data import Subset
 
+import modelstitch as ms
 from modelstitch.controls import ClassNoise, calibrate, reinitialise, still_trained
 from modelstitch.errors import MeasureError
 
@@ -121,3 +123,12 @@ def test_class_noise_at_a_layer_does_not_depend_on_the_other_layers_asked_for(pa
         assert torch.allclose(
             together, alone, rtol=1e-5, atol=1e-6
         )  # the scale is a sum that another graph may order anew
+
+
+def test_class_noise_knows_a_class_that_the_fit_split_lacks(pair, digits):
+    lacking = torch.where(digits.labels("fit") < 9)[0]
+    data = ms.Data(Subset(digits.dataset("fit"), lacking.tolist()), digits.dataset("val"), digits.dataset("test"))
+    send = ClassNoise(pair[1], data).open(["block2"], torch.device("cpu"))
+    batch = next(data.batches("test", 64))
+    assert 9 in batch.labels
+    assert len(send(batch)["block2"]) == 64
