@@ -36,7 +36,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
-    return function
+    return common.imports(function)
 
 
 @click.command()
