@@ -5,6 +5,7 @@ import shlex
 import sys
 
 import polars as pl
+import pytest
 from click.testing import CliRunner
 
 from modelstitch.cli import cli
@@ -64,3 +65,17 @@ def test_every_family_says_what_it_is_and_has_its_tables(tmp_path, monkeypatch):
         assert words in page, words
     frame = pl.read_csv(tmp_path / "matrix.csv")
     assert frame.group_by("family").agg(pl.col("solved").n_unique())["solved"].to_list() == [1, 1]
+
+
+@pytest.mark.parametrize("command", ["similarity", "matrix"])
+def test_a_measure_without_a_value_costs_its_heat_map_alone(command, tmp_path):
+    """Ten examples in val: the measures with a fitted map are undefined for every pair of layers."""
+    arguments = [command, *["zoo:small-resnet?width=16&blocks=2"] * 2, "--limit", "60", "--out", str(tmp_path)]
+    done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    text = html.unescape((tmp_path / "report.html").read_text())
+    assert "cca_mean_squared has no value for any pair of layers: its heat map is left out." in text
+    assert "found 9 directions in 10 examples; use more than 17 examples" in text
+    assert text.count("found 9 directions") <= 4  # not once for each pair of layers
+    values = pl.read_csv(tmp_path / "similarity.csv")
+    assert values.filter(measure="cka_linear_biased")["value"].null_count() == 0

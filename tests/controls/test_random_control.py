@@ -3,7 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
+from torch.utils.data import Subset
 
+import modelstitch as ms
 from modelstitch.controls import ClassNoise, calibrate, reinitialise, still_trained
 from modelstitch.errors import MeasureError
 
@@ -46,6 +49,48 @@ def test_a_module_that_does_not_reset_is_an_error():
         reinitialise(module, 0)
 
 
+class Keeps(nn.Linear):
+    """Holds on to what it computed: tensors that are no leaves."""
+
+    def forward(self, x):
+        self.last = super().forward(x)
+        self.all = {"seen": [self.last]}
+        return self.last
+
+
+COMPUTED = {
+    "kept activation": lambda: Keeps(6, 4),
+    "weight_norm": lambda: torch.nn.utils.weight_norm(nn.Linear(6, 4)),
+    "spectral_norm": lambda: torch.nn.utils.spectral_norm(nn.Linear(6, 4)),
+    "pruned": lambda: prune.l1_unstructured(nn.Linear(6, 4), "weight", 0.5),
+    "weight_norm as parametrization": lambda: torch.nn.utils.parametrizations.weight_norm(nn.Linear(6, 4)),
+    "spectral_norm as parametrization": lambda: torch.nn.utils.parametrizations.spectral_norm(nn.Linear(6, 4)),
+}
+
+
+@pytest.mark.parametrize("make", COMPUTED.values(), ids=COMPUTED)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_a_module_that_holds_computed_tensors(make):
+    module, x = nn.Sequential(make(), nn.Linear(4, 2)), torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+    module.train()(x)
+    trained = module.eval()(x)
+    fresh = reinitialise(module, 0)
+    assert still_trained(module, fresh) == []
+    assert torch.equal(module(x), trained)
+    assert not torch.equal(fresh(x), trained)
+    assert fresh(x).abs().max() < 10  # norms are those of the new weights
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_the_spectral_norm_of_new_weights_is_one():
+    for name in ("spectral_norm", "spectral_norm as parametrization"):
+        module = nn.Sequential(COMPUTED[name]())
+        module(torch.ones(2, 6))
+        fresh = reinitialise(module, 0)
+        fresh(torch.ones(2, 6))
+        assert abs(torch.linalg.matrix_norm(fresh[0].weight.detach(), 2) - 1) < 0.01, name
+
+
 def test_calibrated_statistics_are_those_of_the_data():
     module = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)).eval()
     x = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * 5 + 2
@@ -78,3 +123,12 @@ def test_class_noise_at_a_layer_does_not_depend_on_the_other_layers_asked_for(pa
         assert torch.allclose(
             together, alone, rtol=1e-5, atol=1e-6
         )  # the scale is a sum that another graph may order anew
+
+
+def test_class_noise_knows_a_class_that_the_fit_split_lacks(pair, digits):
+    lacking = torch.where(digits.labels("fit") < 9)[0]
+    data = ms.Data(Subset(digits.dataset("fit"), lacking.tolist()), digits.dataset("val"), digits.dataset("test"))
+    send = ClassNoise(pair[1], data).open(["block2"], torch.device("cpu"))
+    batch = next(data.batches("test", 64))
+    assert 9 in batch.labels
+    assert len(send(batch)["block2"]) == 64

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Subset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from modelstitch.errors import DataError
 from modelstitch.sources.access import shared
@@ -46,6 +46,33 @@ def test_batches_keep_order_and_scale_bytes():
     assert torch.equal(torch.cat([b.ids for b in batches]), torch.arange(12))
     expected = data.dataset("fit").inputs.float() / 255
     assert torch.equal(torch.cat([b.inputs for b in batches]), expected)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_class_that_the_fit_split_lacks_is_counted(split):
+    assert small(**{split: images(8, classes=4)}).n_classes == 4
+    assert small(**{split: images(8, classes=4)}, n_classes=5).n_classes == 5
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        yield torch.zeros(3), 0
+
+
+@pytest.mark.parametrize(("dataset", "words"), [
+    (DataLoader(images(4)), "The val split of data is a DataLoader: expected a dataset .*pass its .dataset"),
+    (Endless(), "The val split of data is of type Endless: expected a map-style dataset"),
+    (iter(range(3)), "The val split of data is of type range_iterator: expected a map-style dataset"),
+])  # fmt: skip
+def test_what_is_no_dataset_is_refused(dataset, words):
+    with pytest.raises(DataError, match=words):
+        small(val=dataset)
+
+
+def test_labels_that_are_words_are_refused():
+    samples = [(torch.zeros(2), word) for word in ("cat", "dog")]
+    with pytest.raises(DataError, match=r"A label is 'cat': expected whole numbers, .* give their names as classes="):
+        Data(samples, list(samples), list(samples)).labels("fit")
 
 
 def test_shuffling_is_seeded_private_and_complete():

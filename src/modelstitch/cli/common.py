@@ -39,6 +39,23 @@ def shared(*, out: str | None) -> Decorator:
     return decorate
 
 
+def imports(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--import FILE.py: its functions are models import:FUNCTION from then on."""
+    return click.option(
+        "--import", multiple=True, expose_value=False, callback=_import, metavar="FILE.py",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="A Python file of yours whose functions build models: a model is then import:FUNCTION. May be repeated.",
+    )(function)  # fmt: skip
+
+
+def _import(ctx: click.Context, option: click.Parameter, files: tuple[Path, ...]) -> None:
+    if files:
+        from ..sources.models import register_import
+
+        for file in files:
+            register_import(file)
+
+
 def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the fit."""
     options = [

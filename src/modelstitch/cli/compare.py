@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--second", help="A second test set: data by name, or noise:0.2, contrast:0.5, brightness:0.2 of --data.")
 @click.option("--one-way", is_flag=True, help="Only BOTTOM under TOP, not also the other way round.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
+@common.imports
 @common.fitting
 @common.shared(out="runs/compare")
 def compare(

@@ -15,17 +15,14 @@ from . import common
 @click.option("--weights", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A weights file.")
 @click.option("--all", "everything", is_flag=True, help="Also layers that cannot be cut, and why.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-@click.option("--import", "imported", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="A Python file of yours whose functions build models: MODEL is then import:FUNCTION.")  # fmt: skip
-def layers(model: str, weights: Path | None, everything: bool, as_json: bool, imported: Path | None) -> None:
+@common.imports
+def layers(model: str, weights: Path | None, everything: bool, as_json: bool) -> None:
     """List a model's layers: shape, kind, parameters below, and whether it can be cut there exactly.
 
     MODEL is a name such as zoo:resnet20, timm:resnet18, torchvision:resnet50, hf:FOLDER, or a donor folder.
     """
-    from ..sources.models import load, register_import
+    from ..sources.models import load
 
-    if imported is not None:
-        register_import(imported)
     net = load(model, weights=weights, meta=weights is None)
     shown = [layer for layer in net.layers.values() if everything or layer.exact]
     if as_json:

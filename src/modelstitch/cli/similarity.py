@@ -36,7 +36,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
-    return function
+    return common.imports(function)
 
 
 @click.command()
@@ -68,6 +68,8 @@ def similarity(
     frame = found.frame
     for name in frame["measure"].unique(maintain_order=True):
         _print(frame.filter(measure=name), lower.name, upper.name, f"{name} (null level)" if shuffles else name)
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
     out.mkdir(parents=True, exist_ok=True)
     frame.write_csv(out / "similarity.csv")
     page = found.report(out / "report.html", command=shlex.join(["modelstitch", *sys.argv[1:]]))
@@ -162,6 +164,8 @@ def matrix(
     if alike is not None:
         tables.append(out / "similarity.csv")
         alike.frame.write_csv(tables[-1])
+        for note in alike.notes:
+            click.echo(f"note: {note}", err=True)
     else:
         found.notes.append(refused)
         click.echo(refused, err=True)

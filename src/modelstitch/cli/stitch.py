@@ -18,6 +18,7 @@ from . import common
 )
 @click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@common.imports
 @common.fitting
 @common.shared(out=None)
 def stitch(

@@ -13,6 +13,7 @@ from . import common
 @click.argument("spec_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="runs/study", show_default=True)
+@common.imports
 def run(spec_file: Path, device: str, out: Path) -> None:
     """Run a study declared in a TOML file. Running it again does only what is missing."""
     from ..api import Comparison

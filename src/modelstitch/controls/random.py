@@ -6,13 +6,20 @@ Here every module is visited, and a parameter tensor that did not change is an e
 
 from __future__ import annotations
 
-import copy
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from ..errors import MeasureError
+from ..network.twin import deep_copy
+
+_ROUNDS = 30  # of power iteration: enough for the norm of a random matrix
 
 
 def reinitialise(module: nn.Module, seed: int) -> nn.Module:
@@ -25,19 +32,18 @@ def reinitialise(module: nn.Module, seed: int) -> nn.Module:
     Raises:
         MeasureError: naming the parameters that are still the trained ones.
     """
-    twin = copy.deepcopy(module).eval()
+    twin = deep_copy(module).eval()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
         torch.manual_seed(seed)
         reached: set[int] = set()
         for part in twin.modules():
             reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
             if callable(reset):
-                before = {id(p) for p in part.parameters(recurse=False)}
-                reset()
-                reached |= before
+                reached |= _reset(part, reset)
         for name, parameter in twin.named_parameters():
             if id(parameter) not in reached:
                 _draw(parameter, name)
+        _settle_spectral_norms(twin)
     unchanged = still_trained(module, twin)
     if unchanged:
         raise MeasureError(
@@ -55,6 +61,32 @@ def still_trained(trained: nn.Module, fresh: nn.Module) -> list[str]:
         for name, parameter in trained.named_parameters()
         if torch.equal(parameter, other[name]) and not _constant(parameter)
     ]
+
+
+def _reset(part: nn.Module, reset: Callable[[], Any]) -> set[int]:
+    """Reset one part; return the ids of the parameters reached.
+
+    Where a weight is computed from others (pruned, weight_norm), its reset writes into what the next forward computes
+    anew: only those that did change were reached.
+    """
+    computed = any(isinstance(value, Tensor) for value in vars(part).values())
+    before = [(p, p.clone() if computed else None) for p in part.parameters(recurse=False)]
+    reset()
+    return {id(p) for p, old in before if old is None or not torch.equal(p, old)}
+
+
+def _settle_spectral_norms(module: nn.Module) -> None:
+    """Estimate the norms of the new weights: the estimate belongs to the old ones, and eval mode does not renew it."""
+    for part in module.modules():
+        for hook in part._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):
+                for _ in range(_ROUNDS):
+                    hook.compute_weight(part, do_power_iteration=True)
+        if isinstance(part, parametrize.ParametrizationList) and any(isinstance(p, _SpectralNorm) for p in part):
+            part.train()
+            for _ in range(_ROUNDS):
+                part()
+            part.eval()
 
 
 def _constant(parameter: torch.Tensor) -> bool:

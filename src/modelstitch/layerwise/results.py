@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
+_NOTES = 2  # of one measure, in words; a hundred pairs of layers may lack a value for one reason
+
 
 @dataclass(frozen=True)
 class Likeness:
@@ -51,13 +53,28 @@ class Similarities:
 
     @property
     def describe(self) -> list[str]:
-        notes = list(dict.fromkeys(r.note for r in self.results if r.note))
         return [
             f"Data: {self.data}.",
             f"Each example is one row: {VIEWS[self.view]}.",
             f"{self.plan.describe()}.",
-            *notes,
+            *self.notes,
         ]
+
+    @property
+    def notes(self) -> list[str]:
+        """Why values are missing: a few notes of each measure, and how many more there are."""
+        by_measure: dict[str, dict[str, None]] = {}
+        for result in self.results:
+            if result.note:
+                by_measure.setdefault(result.measure.name, {})[result.note] = None
+        found = []
+        for name, notes in by_measure.items():
+            found += list(notes)[:_NOTES]
+            if len(notes) > _NOTES:
+                found.append(
+                    f"{name}: {len(notes) - _NOTES} more notes like these stand in the column 'note' of the values."
+                )
+        return list(dict.fromkeys(found))
 
     @property
     def frame(self) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""A copy of a module, made for tracing, that shares every tensor with it."""
+"""Copies of a module: one for tracing, that shares every tensor with it, and one with tensors of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from ..errors import TraceError, first_line
 
@@ -45,10 +46,24 @@ def make_twin(module: nn.Module) -> nn.Module:
     return twin
 
 
+def deep_copy(module: nn.Module) -> nn.Module:
+    """A copy with tensors of its own; what is computed rather than a leaf is copied detached.
+
+    ``copy.deepcopy`` refuses such tensors: a kept activation, the weight of a pruned or weight-normalised layer.
+    """
+    kept = [t for t in _tensors(module) if not t.is_leaf]
+    return copy.deepcopy(module, {id(t): t.detach().clone() for t in kept})
+
+
 def _tensors(module: nn.Module) -> list[Tensor]:
     """Parameters, buffers, and tensors kept as plain attributes (which need not be leaves: old weight_norm)."""
-    plain = [value for part in module.modules() for value in vars(part).values() if isinstance(value, Tensor)]
+    plain = [t for part in module.modules() for value in vars(part).values() for t in _within(value)]
     return [*module.parameters(), *module.buffers(), *plain]
+
+
+def _within(value: Any) -> list[Tensor]:
+    """The tensors of an attribute: itself, or what lists, tuples and dicts hold (not parts, whose attributes are seen)."""
+    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def _is_dropout(module: nn.Module) -> bool:

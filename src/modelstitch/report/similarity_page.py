@@ -51,12 +51,16 @@ def similarity_page(
     parts = [_complete(rows) for rows in (stitched, measured) if rows is not None]
     table = pl.concat(parts) if parts else _complete(pl.DataFrame())
     if table["value"].is_null().all():
-        raise StudyError(f"There is nothing to show of {bottom} and {top}: expected a measured value, found none.")
+        reasons = measured["note"].to_list() if measured is not None and "note" in measured.columns else []
+        why = next((f" ({reason.rstrip('.')})" for reason in reasons if reason), "")
+        raise StudyError(f"There is nothing to show of {bottom} and {top}: expected a measured value, found none{why}.")
     families = table["family"].drop_nulls().unique(maintain_order=True).to_list()
     lead = families[0] if families else None
     shown = table.filter(pl.col("family").is_null() | (pl.col("family") == pl.lit(lead, dtype=pl.String)))
     measures = measured["metric"].unique(maintain_order=True).to_list() if measured is not None else []
-    measures = [m for m in measures if m in shown["metric"].to_list()]
+    empty = [m for m in measures if m not in _known(shown)]
+    measures = [m for m in measures if m not in empty]
+    notes = [*(f"{m} has no value for any pair of layers: its heat map is left out." for m in empty), *notes]
     drawn, name = Drawings(Markup), f"{plain(bottom)} → {plain(top)}"
     several = len(families) > 1
     return render(
@@ -92,7 +96,12 @@ def _complete(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _stitched(rows: pl.DataFrame) -> list[str]:
-    return [m for m in ("penalty", "r2", "agreement_top") if m in rows["metric"].to_list()]
+    return [m for m in ("penalty", "r2", "agreement_top") if m in _known(rows)]
+
+
+def _known(rows: pl.DataFrame) -> list[str]:
+    """The metrics that have a value somewhere."""
+    return rows.filter(pl.col("value").is_not_null())["metric"].unique(maintain_order=True).to_list()
 
 
 def _maps(rows: pl.DataFrame, bottom: str, top: str, measures: Sequence[str], drawn: Drawings) -> list[Any]:

@@ -80,7 +80,14 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
                 f"({str(error).splitlines()[0]}): expected tensors, arrays or numbers of one shape; "
                 "resize or pad them in the dataset."
             ) from error
-    labels = torch.as_tensor(labels)
+    try:
+        labels = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:  # names of classes, above all
+        first = labels[0] if isinstance(labels, list | tuple) and labels else labels
+        raise DataError(
+            f"A label is {first!r:.80}: expected whole numbers, those of the classes; number the classes and give their names "
+            "as classes=."
+        ) from error
     if labels.is_floating_point() or labels.is_complex():
         raise DataError(f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes.")
     return inputs, labels.long()

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from ..errors import DataError
 from .access import all_labels, chunks, fetch, hash_samples, mask_of, shared
@@ -72,7 +73,7 @@ class Data:
         fit, val, test: map-style datasets of (input, label). uint8 inputs are delivered as float32 in [0, 1].
         name: how a record calls the data.
         classes: the names of the classes, in label order.
-        n_classes: their number where they have no names; counted from the fit labels if left out.
+        n_classes: their number where they have no names; counted from the labels of all splits if left out.
         augment: a random change of the raw fit inputs, applied where ``batches(..., augment=True)``.
         split_rule: how the splits were made, in words.
         fingerprint: the identity of the content, where a loader knows it without reading every sample.
@@ -116,12 +117,13 @@ class Data:
 
     @cached_property
     def n_classes(self) -> int:
-        """The number of classes: as given, else one more than the largest fit label."""
+        """The number of classes: as given, else one more than the largest label of any split (fit may lack a class)."""
         if self._n_classes is not None:
             return self._n_classes
-        labels = self.labels("fit")
-        self._check_labels(labels, "fit")
-        return int(labels.max()) + 1
+        labels = {split: self.labels(split) for split in SPLITS}
+        for split, found in labels.items():
+            self._check_labels(found, split)
+        return max(int(found.max()) for found in labels.values()) + 1
 
     @cached_property
     def fingerprint(self) -> str:
@@ -317,6 +319,7 @@ class Data:
 
     def _check_splits(self) -> None:
         for split in SPLITS:
+            self._check_kind(split)
             if len(self._splits[split]) == 0:
                 raise DataError(f"The {split} split of {self.name} is empty: expected at least one sample.")
         for one, other in (("fit", "val"), ("fit", "test"), ("val", "test")):
@@ -326,6 +329,19 @@ class Data:
                     f"The {one} and the {other} split of {self.name} have {both:,} samples in common: expected disjoint "
                     "splits; hold samples out, for example with torch.utils.data.random_split."
                 )
+
+    def _check_kind(self, split: Split) -> None:
+        dataset = self._splits[split]
+        if isinstance(dataset, DataLoader):
+            raise DataError(
+                f"The {split} split of {self.name} is a DataLoader: expected a dataset of (input, label) pairs; pass its "
+                ".dataset, which is batched here."
+            )
+        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+            raise DataError(
+                f"The {split} split of {self.name} is of type {type(dataset).__name__}: expected a map-style dataset, with "
+                "len() and [i]; read what it iterates over into a list."
+            )
 
     def _check_labels(self, labels: Tensor, split: str) -> None:
         self._check_range(labels, split)

@@ -25,6 +25,10 @@ _LOADERS = {
     "timm": ".timm_models", "torchvision": ".torchvision_models", "openclip": ".openclip_models", "hf": ".hf_models",
 }  # fmt: skip
 KINDS = ("zoo", "file", *_LOADERS, "import")
+_NO_FILE = (
+    "no file has been imported; name yours with --import FILE.py, in Python with "
+    "modelstitch.sources.models.register_import('FILE.py')."
+)
 _imported: dict[str, Callable[..., Any]] = {}
 
 
@@ -198,7 +202,7 @@ def _folder(request: Request) -> Made:
 
 def _import(request: Request) -> Made:
     if request.path not in _imported:
-        hint = closest(request.path, _imported) if _imported else "give the file with --import or register_import()."
+        hint = closest(request.path, _imported) if _imported else _NO_FILE
         raise SourceError(f"No imported function is called {request.path!r}: {hint}")
     result = _call(request)
     if isinstance(result, nn.Module):

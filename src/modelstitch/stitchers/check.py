@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import ContractError, FitError, NonFiniteError, ShapeError, StitchError
 from ..moments import Moments
+from ..network.twin import deep_copy
 from .base import Site, Stitcher
 from .layout import KINDS, rows
 
@@ -137,7 +138,7 @@ def _shapes_and_types(case: _Case, site: Site, moments: Moments, x: Tensor, y: T
     if not isinstance(count, int) or count < 0:
         raise case.broken("description", "a parameter_count of 0 or more", count)
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
-        out = copy.deepcopy(stitcher).to(dtype)(x.to(dtype))
+        out = deep_copy(stitcher).to(dtype)(x.to(dtype))
         if out.shape != y.shape:
             raise case.broken(f"shape ({site.kind})", tuple(y.shape), tuple(out.shape))
         if out.dtype != dtype:
