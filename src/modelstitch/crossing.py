@@ -20,7 +20,7 @@ from .fit.senders import NetworkSender
 from .fit.sweep import Sweep, derive
 from .measure import Estimate, Outcome, agreement, penalty, perplexities
 from .moments import Moments
-from .network import Network, apart
+from .network import Network, apart, check_networks
 from .sources.data import Data
 from .sources.token_view import check_text
 from .stitchers import Site, Stitcher, family_of
@@ -226,6 +226,7 @@ def matrix(
         StitchError: one sentence that names what was expected, what was found and what to try.
     """
 
+    check_networks(bottom=bottom, top=top)
     check_text((bottom, top), data)
     bottom, top = apart(bottom, top)
     plan = plan_matrix(bottom, top, data, layers=layers, family=family, positions=positions, dtype=dtype, **fit)

@@ -13,7 +13,7 @@ from .crossing_sums import Group, all_positions, group_by_positions
 from .errors import ShapeError, StitchError
 from .fit.options import FitSpec, fit_spec
 from .memory import readable, require
-from .network import Network
+from .network import Network, check_networks
 from .sources.data import Data
 from .stitchers import FAMILIES, Site, family_of
 
@@ -89,6 +89,7 @@ def plan_matrix(
         ShapeError: if a family has no member for any pair of layers.
         MeasureError: if the sums and a batch do not fit; with both sizes.
     """
+    check_networks(bottom=bottom, top=top)
     spec = fit_spec(fit)
     families = (family,) if isinstance(family, str) else tuple(dict.fromkeys(family))
     if layers is not None and (len(layers) != 2 or any(isinstance(side, str) for side in layers)):
