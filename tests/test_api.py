@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modelstitch import Network, Stitched, StitchError, compare, compare_many, stitch
+from modelstitch import Network, Stitched, StitchError, compare, compare_many, matrix, similarity, stitch
 from modelstitch.errors import DataError, InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
 from modelstitch.study.canonical import equal_results
@@ -100,6 +100,35 @@ def test_two_runs_write_equal_records(pair, digits):
     options = {**QUICK, "controls": ("random", "class-noise"), "both": False}
     one, two = (compare(*pair, digits, **options) for _ in range(2))
     assert all(equal_results(a, b) for a, b in zip(one.records, two.records, strict=True))
+
+
+@pytest.mark.parametrize("ask", [
+    lambda m, n, data: stitch(m, n, "block1", data),
+    lambda m, n, data: compare(m, n, data),
+    lambda m, n, data: matrix(m, n, data),
+    lambda m, n, data: similarity(m, n, data=data),
+], ids=["stitch", "compare", "matrix", "similarity"])  # fmt: skip
+def test_a_bare_module_is_refused(ask, modules, pair, digits):
+    with pytest.raises(StitchError, match=r"The bottom must be a modelstitch Network, found Small: make one with"):
+        ask(modules[0], pair[1], digits)
+
+
+def test_bare_modules_among_several_networks_are_refused(modules, pair, digits):
+    with pytest.raises(StitchError, match=r"The network must be a modelstitch Network, found Small"):
+        compare_many([modules[0], pair[1]], [("a", "b")], digits)
+    with pytest.raises(StitchError, match=r"The other seed must be a modelstitch Network, found Small"):
+        compare(*pair, digits, other_seeds={pair[1].name: modules[0]})
+
+
+@pytest.mark.parametrize(("asked", "words"), [
+    ({"seed": (0, 1)}, r"One stitch has one seed: expected seed=0, found \(0, 1\); compare\(seeds=...\) takes several"),
+    ({"at": ("block1",)}, r"The seam \('block1',\) cannot be read: expected a layer of the bottom and one of the top"),
+    ({"at": ("block1", 2)}, r"The seam \('block1', 2\) cannot be read"),
+    ({"at": None}, r"The seam None cannot be read"),
+])  # fmt: skip
+def test_slips_in_a_stitch_are_one_sentence(asked, words, pair, digits):
+    with pytest.raises(StitchError, match=words):
+        stitch(*pair, **{"at": "block1", "data": digits, **asked})
 
 
 def test_a_folder_of_another_comparison_is_refused(pair, digits, tmp_path):

@@ -13,7 +13,7 @@ from .fit.objectives import Loss
 from .fit.options import fit_spec
 from .fit.own import OwnLoss, checked, name_of
 from .fit.tensorboard import watching
-from .network import Network, apart
+from .network import Network, apart, check_networks
 from .notation import Seam, parse
 from .sources.data import Data, check_data
 from .sources.sizes import check_sizes
@@ -81,12 +81,18 @@ def stitch(
         StitchError: one sentence that names what was expected, what was found and what to try.
     """
     seam = _seam(at)
+    seeds = distinct_seeds(seed)
+    if len(seeds) > 1:
+        raise StitchError(
+            f"One stitch has one seed: expected seed=0, found {seed!r}; compare(seeds=...) takes several."
+        )
     if isinstance(fit.get("samples"), Sequence):
         raise StitchError(
             f"One stitch is fitted on one number of samples: expected samples=N, found {fit['samples']!r}; compare() takes several."
         )
     spec = fit_spec(fit)
     check_policy(normalisation)
+    check_networks(bottom=bottom, top=top)
     check_text((bottom, top), data)
     check_sizes((bottom, top), data)
     below, above = apart(bottom, top)
@@ -94,7 +100,7 @@ def stitch(
     where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
     (named_objective,), losses = _objectives([objective])
     axes = Axes(
-        (where,), (family,), (named_objective,), (), distinct_seeds(seed), spec, normalisation, codes=own_codes([family])
+        (where,), (family,), (named_objective,), (), seeds, spec, normalisation, codes=own_codes([family])
     )  # fmt: skip
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data, second))
     with watching(tensorboard) as watch:
@@ -189,6 +195,8 @@ def compare_many(
         raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(OFFERED)}.")
     check_controls(controls, data)
     others = dict(other_seeds or {})
+    for network in others.values():
+        check_networks(**{"other seed": network})
     check_named(networks, [name for pair in pairs for name in pair], "A pair")
     check_named(networks, others, "An other seed")
     samples = _numbers(fit)
@@ -295,7 +303,14 @@ class Comparison:
 
 
 def _seam(at: str | tuple[str, str]) -> Seam:
-    return parse(at) if isinstance(at, str) else Seam("", at[0], "", at[1])
+    if isinstance(at, str):
+        return parse(at)
+    if not isinstance(at, tuple | list) or len(at) != 2 or not all(isinstance(layer, str) for layer in at):
+        raise StitchError(
+            f"The seam {at!r} cannot be read: expected a layer of the bottom and one of the top, such as ('layer2', 'layer2'); "
+            "'layer2' alone stands for both."
+        )
+    return Seam("", at[0], "", at[1])
 
 
 def _numbers(fit: dict[str, Any]) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from .fit.senders import NetworkSender
 from .fit.sweep import Sweep
 from .measure import Estimate, Outcome, agreement, penalty, perplexities
 from .moments import Moments
-from .network import Network, apart
+from .network import Network, apart, check_networks
 from .sources.data import Data
 from .sources.sizes import check_sizes
 from .sources.token_view import check_text
@@ -228,6 +228,7 @@ def matrix(
         StitchError: one sentence that names what was expected, what was found and what to try.
     """
 
+    check_networks(bottom=bottom, top=top)
     check_text((bottom, top), data)
     check_sizes((bottom, top), data)
     bottom, top = apart(bottom, top)

@@ -14,7 +14,7 @@ from .errors import ShapeError, StitchError
 from .fit.options import FitSpec, fit_spec
 from .fit.sweep import derive
 from .memory import readable, require
-from .network import Network
+from .network import Network, check_networks
 from .sources.data import Data
 from .stitchers import FAMILIES, Site, family_of
 
@@ -101,6 +101,7 @@ def plan_matrix(
         ShapeError: if a family has no member for any pair of layers.
         MeasureError: if the sums and a batch do not fit; with both sizes.
     """
+    check_networks(bottom=bottom, top=top)
     spec = _spec(fit)
     families = (family,) if isinstance(family, str) else tuple(dict.fromkeys(family))
     if layers is not None and (len(layers) != 2 or any(isinstance(side, str) for side in layers)):

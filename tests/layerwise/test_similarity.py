@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
-from modelstitch.errors import MeasureError, NonFiniteError, UnknownLayerError
+from modelstitch.errors import MeasureError, NetworkError, NonFiniteError, UnknownLayerError
 from modelstitch.layerwise import plan_similarity
 from modelstitch.layerwise.grams import _Centred
 from modelstitch.layerwise.passes import Rows
@@ -300,10 +300,10 @@ MISTAKES = [
     ({"shuffles": -1}, MeasureError, "The number of shuffles must be 0 or more, found -1"),
     (
         {"bottom": nn.Linear(2, 2)},
-        MeasureError,
+        NetworkError,
         r"The bottom must be a modelstitch Network, found Linear: make one with",
     ),
-    ({"top": None}, MeasureError, "The top must be a modelstitch Network, found NoneType"),
+    ({"top": None}, NetworkError, "The top must be a modelstitch Network, found NoneType"),
     ({"data": torch.zeros(2)}, MeasureError, "The data must be modelstitch Data, found Tensor: make one with"),
     ({"measures": ["rsa"], "available": 1000}, MeasureError, r"need .* found 1\.0 kB available: use fewer samples"),
 ]

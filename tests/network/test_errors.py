@@ -225,3 +225,25 @@ def test_samples_with_a_dimension_too_few() -> None:
     net = Network(nn.Sequential(nn.Flatten(), nn.Linear(6, 4)), torch.zeros(3, 2, 3), name="net")
     with pytest.raises(NetworkError, match=r"expected samples \(2, 3\) of float32, .* found \(\) of float32 \(Dim"):
         net(torch.zeros(3))
+
+
+WRAPPED: dict[str, tuple[Callable[[nn.Module], nn.Module], str]] = {
+    "DataParallel": (nn.DataParallel, "The network is wrapped in DataParallel: expected .* pass model.module"),
+    "script": (torch.jit.script, "a module of TorchScript .*: expected an ordinary module; pass the original module"),
+    "trace": (lambda m: torch.jit.trace(m, vectors(3)), "a module of TorchScript .* pass the original module"),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_refuses_a_wrapped_module(name: str) -> None:
+    wrap, text = WRAPPED[name]
+    with pytest.raises(NetworkError, match=text):
+        Network(wrap(nn.Sequential(nn.Linear(6, 6), nn.ReLU())), vectors(3), name="net")
+
+
+def test_of_a_compiled_module_the_original_is_taken() -> None:
+    module = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+    net = Network(torch.compile(module), vectors(3))
+    assert net.module is module
+    assert (net.name, net.cuts) == ("Sequential", ["0", "1"])

@@ -16,7 +16,7 @@ from ..measures.cka import MINIBATCH as MINIBATCH_CKA
 from ..measures.kernels import KERNELS
 from ..memory import available_bytes, readable, require
 from ..moments_grid import MomentsGrid
-from ..network import Layer, Network
+from ..network import Layer, Network, check_networks
 from ..sources.data import Data, Split
 
 VIEWS = {"pool": "mean over positions", "flatten": "all positions and channels as features"}
@@ -140,12 +140,7 @@ def plan_similarity(
 
 def check_ends(bottom: Network, top: Network, data: Data) -> None:
     """Refuse what is no Network, or no Data."""
-    for side, network in (("bottom", bottom), ("top", top)):
-        if not isinstance(network, Network):
-            raise MeasureError(
-                f"The {side} must be a modelstitch Network, found {type(network).__name__}: make one with "
-                "Network(module, example, name)."
-            )
+    check_networks(bottom=bottom, top=top)
     if not isinstance(data, Data):
         raise MeasureError(
             f"The data must be modelstitch Data, found {type(data).__name__}: make one with Data(fit, val, test)."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import StitchError
+from typing import Any
+
+from ..errors import NetworkError, StitchError
 from .network import Network
 
 
@@ -10,10 +12,26 @@ def apart(bottom: Network, top: Network) -> tuple[Network, Network]:
     """Two networks with distinct names; the same network twice is called by one name.
 
     Raises:
+        NetworkError: if one is no Network.
         StitchError: if two different networks have one name.
     """
+    check_networks(bottom=bottom, top=top)
     if bottom is not top and bottom.name == top.name:
         if bottom.fingerprint() == top.fingerprint():
             return bottom, bottom
         raise StitchError(f"Both networks are called {bottom.name!r}: expected distinct names; pass name= to Network.")
     return bottom, top
+
+
+def check_networks(**sides: Any) -> None:
+    """Refuse what is no Network, a bare module above all.
+
+    Raises:
+        NetworkError: naming the side and what was found.
+    """
+    for side, network in sides.items():
+        if not isinstance(network, Network):
+            raise NetworkError(
+                f"The {side} must be a modelstitch Network, found {type(network).__name__}: make one with "
+                "Network(module, example, name)."
+            )

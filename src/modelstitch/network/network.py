@@ -18,6 +18,7 @@ from .rebind import agrees, rebound
 from .segment import Edit, FromInput, FromLayer
 from .separators import find_flow
 from .trace import trace
+from .unwrap import unwrapped
 
 OUTPUT = ".output"  # beside layers' names: no module can have this one
 
@@ -26,7 +27,7 @@ class Network:
     """A trained module, traced once with ``torch.export`` in eval mode. The module itself is never changed.
 
     Args:
-        module: the network; its training flag does not matter.
+        module: the network; its training flag does not matter. Of a module of ``torch.compile`` the original is taken.
         example: one input batch: a tensor, a tuple of positional inputs, or a dict of keyword inputs.
         name: how reports and seams call it; the class name by default.
         data: the input that carries the sample, by name or position; the first tensor by default.
@@ -37,7 +38,7 @@ class Network:
 
     Raises:
         TraceError: if the module cannot be traced.
-        NetworkError: if the example, ``data`` or ``output`` do not fit the module.
+        NetworkError: if the module is wrapped (DataParallel, TorchScript), or the example, ``data`` or ``output`` do not fit the module.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Network:
         view: Callable[[Any], Any] | None = None,
         trained_on: int | None = None,
     ) -> None:
+        module = unwrapped(module)
         self.module, self.trained_on = module, trained_on
         self.name = name or type(module).__name__
         self.view = view or _unchanged

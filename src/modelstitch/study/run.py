@@ -10,7 +10,7 @@ from ..errors import DataError, StudyError
 from ..fit.normalisation import check_policy
 from ..fit.objectives import Loss
 from ..fit.sweep import MEMORY, Watch
-from ..network import Network
+from ..network import Network, check_networks
 from ..own_code import in_words
 from ..sources.data import Data
 from ..sources.sizes import check_sizes
@@ -106,6 +106,8 @@ def check_named(networks: Sequence[Network], wanted: Iterable[str], what: str) -
     Raises:
         StudyError: with the names that there are.
     """
+    for network in networks:
+        check_networks(network=network)
     names = [network.name for network in networks]
     for name in wanted:
         if name not in names:

@@ -1,0 +1,29 @@
+"""The module inside what other tools wrap around it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..errors import NetworkError
+
+_PARALLEL = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel")
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module itself; of a compiled one the original, which computes the same under its own layer names.
+
+    Raises:
+        NetworkError: if it is wrapped for several devices, or compiled by TorchScript, which cannot be traced.
+    """
+    while isinstance(module, torch._dynamo.OptimizedModule):
+        module = module._orig_mod
+    kind = type(module).__name__
+    if kind in _PARALLEL:
+        raise NetworkError(f"The network is wrapped in {kind}: expected the module inside it; pass model.module.")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise NetworkError(
+            f"The network is a module of TorchScript ({kind}): expected an ordinary module; pass the original module, from "
+            "before torch.jit.script or torch.jit.trace."
+        )
+    return module
