@@ -5,6 +5,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "bring-your-own-model.md").read_text(encoding="utf-8")
@@ -32,6 +35,10 @@ def test_the_python_runs_from_top_to_bottom(tmp_path):
 def test_the_command_line_lists_a_model_of_a_file(tmp_path):
     (file,) = (b for b in blocks("python") if "# file: mine.py" in b)
     (tmp_path / "mine.py").write_text(file, encoding="utf-8")
+    made: dict[str, Any] = {}
+    exec(file, made)  # the page's own text
+    for name in ("one", "two"):
+        save_file(made["mlp"]()[0].state_dict(), tmp_path / f"{name}.safetensors")
     (command,) = blocks("bash")
     told = run(["bash", "-euc", command], tmp_path)
     assert re.search(r"│ 1 +│ +32 │ vector │ +2,080 │", told)
