@@ -167,7 +167,7 @@ def chosen_on_the_test_set(below: ms.Network, above: ms.Network, data: ms.Data) 
         seen, unseen = Subset(test, order[:LOOKED_AT]), Subset(test, order[LOOKED_AT:])
         fooled = ms.Data(data.dataset("fit"), seen, unseen, n_classes=data.n_classes)
         s = ms.stitch(below, above, layer, fooled, steps=STEPS, eval_every=2, patience=1000, seed=seed)
-        penalties = [error(s, part) - error(above.full(), part) for part in (seen, unseen)]
+        penalties = [error(s, fooled, split) - error(above.full(), fooled, split) for split in ("val", "test")]
         gaps.append(penalties[1] - penalties[0])
     mean, spread = statistics.mean(gaps), statistics.stdev(gaps) / DRAWS**0.5
     return [
@@ -182,8 +182,8 @@ def chosen_on_the_test_set(below: ms.Network, above: ms.Network, data: ms.Data) 
 
 
 @torch.no_grad()
-def error(module: nn.Module, dataset: Subset) -> float:
-    batch = next(iter(ms.Data(dataset, dataset.dataset, Subset(dataset.dataset, [0, 1]), n_classes=10).batches("fit", len(dataset))))  # fmt: skip
+def error(module: nn.Module, data: ms.Data, split: str) -> float:
+    batch = next(iter(data.batches(split, data.size(split))))
     return 100 * float((module(batch.inputs).argmax(1) != batch.labels).double().mean())
 
 
