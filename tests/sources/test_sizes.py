@@ -44,3 +44,12 @@ def test_others_are_taken(digits, fixed, size, view):
     found = network(fixed, size, view=view)
     stitched = ms.stitch(found, found, "conv", digits, family="identity", objective="match")
     assert stitched.penalty == 0
+
+
+def test_a_module_that_refuses_the_size_itself_is_left_to_its_forward():
+    class Strict(Net):
+        def forward(self, x):
+            assert x.shape[-1] == 4
+            return super().forward(x)
+
+    Network(Strict(False).eval(), torch.zeros(2, 1, 4, 4), "strict").check_sample(torch.zeros(2, 1, 8, 8))

@@ -37,10 +37,16 @@ def graph_digest(trace: Trace) -> str:
 
 def _operation(node: fx.Node, at: Mapping[fx.Node, int]) -> tuple[Any, ...]:
     target = node.target
-    name = target if isinstance(target, str) else f"{getattr(target, '__module__', '')}.{target}"
-    if not isinstance(target, str | torch._ops.OperatorBase):  # a function's own text holds its address
-        name = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', type(target).__name__)}"
+    if isinstance(target, str):
+        name = target
+    else:  # a function's own text holds its address
+        text = str(target) if isinstance(target, torch._ops.OperatorBase) else _qualified(target)
+        name = f"{getattr(target, '__module__', '')}.{text}"
     return (node.op, name, _argument(node.args, at), _argument(node.kwargs, at))
+
+
+def _qualified(function: Any) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 def _argument(value: Any, at: Mapping[fx.Node, int]) -> Any:
@@ -54,7 +60,9 @@ def _argument(value: Any, at: Mapping[fx.Node, int]) -> Any:
         return ("slice", *(_argument(v, at) for v in (value.start, value.stop, value.step)))
     if isinstance(value, Iterable) and not isinstance(value, str | Tensor):
         return [_argument(part, at) for part in value]
-    return _bytes(value) if isinstance(value, Tensor) else str(value) if not isinstance(value, str) else repr(value)
+    if isinstance(value, Tensor):
+        return _bytes(value)
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _inner(module: nn.Module) -> list[Any]:

@@ -183,8 +183,10 @@ class Network:
         held = next(self.module.parameters(), example)
         try:
             same = agrees(self.full(), self.module, inputs.to(held.device), self._options[1])
-        except RuntimeError:
-            return  # the module itself does not take them, which a forward says with more words
+        except NetworkError:
+            raise
+        except Exception:  # a module may refuse them in its own way, with an assertion; a forward says more
+            return
         if not same:
             raise NetworkError(
                 f"The network {self.name!r} was traced with samples of {tuple(example.shape[1:])} and computes something else "
