@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -12,7 +10,7 @@ from modelstitch.errors import MeasureError, NonFiniteError
 from modelstitch.moments import Moments
 from modelstitch.moments_null import NullGrid
 from modelstitch.moments_spread import SpreadGrid
-from modelstitch.stitchers import Adapter, rows
+from modelstitch.stitchers import Adapter, Layout, rows
 
 # name: (kind and shape of the bottom, of the top)
 STEPS = {
@@ -21,6 +19,7 @@ STEPS = {
     "vector to map": (("vector", (3,)), ("map", (2, 4, 4))),
     "tokens to map": (("tokens", (5, 3)), ("map", (2, 6, 6))),
     "map to tokens with a prefix": (("map", (3, 2, 2)), ("tokens", (17, 2))),
+    "along a line": (("sequence", (3, 4), "line"), ("tokens", (7, 2), "line")),
     "grid to map": (("grid", (2, 2, 3)), ("map", (2, 4, 6))),
 }
 
@@ -28,15 +27,15 @@ STEPS = {
 def batches(source, target, offset):
     generator = torch.Generator().manual_seed(0)
     for n in (4, 1, 7):
-        yield tuple(torch.randn(n, *shape, generator=generator).double() + offset for _, shape in (source, target))
+        yield tuple(torch.randn(n, *shape, generator=generator).double() + offset for _, shape, *_ in (source, target))
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 @pytest.mark.parametrize("name", STEPS)
 def test_sums_equal_those_of_enlarged_rows(name, offset):
     source, target = STEPS[name]
-    adapter = Adapter(source, target)
-    spread = _spread(adapter, SimpleNamespace(kind=source[0], shape=source[1]), target[0])
+    adapter = Adapter(Layout(*source), Layout(*target))
+    spread = _spread(adapter, target[0])
     assert spread.matrix.sum(1) == pytest.approx(1, abs=1e-6)
     first = SpreadGrid({"x": 3}, {"y": 2}, spread=None)
     grid = SpreadGrid({"x": 3}, {"y": 2}, spread=spread, beside=first)
@@ -54,8 +53,8 @@ def test_sums_equal_those_of_enlarged_rows(name, offset):
 
 def test_halves_of_neighbours_equal_their_wholes():
     source, target = STEPS["map, twice the size"]
-    adapter = Adapter(source, target)
-    spread = _spread(adapter, SimpleNamespace(kind=source[0], shape=source[1]), target[0])
+    adapter = Adapter(Layout(*source), Layout(*target))
+    spread = _spread(adapter, target[0])
 
     def collect(part):
         first = SpreadGrid({"x": 3}, {"y": 2}, spread=None)
@@ -76,7 +75,7 @@ def test_halves_of_neighbours_equal_their_wholes():
 
 def test_mistakes():
     source, target = STEPS["map, twice the size"]
-    spread = _spread(Adapter(source, target), SimpleNamespace(kind="map", shape=source[1]), "map")
+    spread = _spread(Adapter(Layout(*source), Layout(*target)), "map")
     grid = SpreadGrid({"x": 3}, {"y": 2}, spread=spread)
     with pytest.raises(MeasureError, match="whole examples of 16 positions, found 15 rows"):
         grid.update({"x": torch.zeros(15, 3)}, {"y": torch.zeros(64, 2)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +17,9 @@ from .fit.sweep import Sweep, derive, pieces
 from .moments import Moments
 from .moments_grid import MomentsGrid, rows_of
 from .moments_spread import Spread, SpreadGrid
-from .network import Layer, Network
+from .network import Layer, Network, positions_of
 from .sources.data import Data
-from .stitchers import Adapter, adapter_between, masks, rows
+from .stitchers import Adapter, adapter_between, channels_back, channels_last, masks, rows
 
 Tell = Callable[[str, int, int], None]
 _COLUMN = 32_768  # bytes of one channel's rows that are multiplied at once
@@ -60,7 +61,7 @@ class Group:
         above = {t: top.layer(t).channels for t in self.tops}
         first: SpreadGrid | None = None
         for key, bottoms in self._ways(bottom, top, whole).items():
-            spread = None if key is None else _spread(self.adapters[bottoms[0]], bottom.layer(bottoms[0]), self.kind)
+            spread = None if key is None else _spread(self.adapters[bottoms[0]], self.kind)
             grid = SpreadGrid(
                 {b: bottom.layer(b).channels for b in bottoms}, above,
                 spread=spread, beside=first, dtype=dtype, device=device,
@@ -88,19 +89,19 @@ class Group:
         for b, adapter in self.adapters.items():
             layer = bottom.layer(b)
             few = whole and not adapter.plain and 0 < _count(layer) < _count(place)
-            ways.setdefault((layer.kind, _places(layer)) if few else None, []).append(b)
+            ways.setdefault((layer.kind, layer.positions, layer.over) if few else None, []).append(b)
         return ways
 
     def add(
         self, below: Mapping[str, Tensor], above: Mapping[str, Tensor], mask: Tensor | None, kept: Tensor | None
     ) -> None:
         """Add a batch of activations; ``mask``: which positions hold a token; ``kept``: only these rows."""
-        y = {t: _some(_channels_last(above[t], self.kind), kept) for t in self.tops}
+        y = {t: _some(channels_last(above[t], self.kind), kept) for t in self.tops}
         for part in self._parts:
             direct = part.grid.spread is None
             x = {
-                b: _some(_channels_last(self.adapters[b](below[b], mask), self.kind), kept) if direct
-                else _channels_last(below[b], kind)
+                b: _some(channels_last(self.adapters[b](below[b], mask), self.kind), kept) if direct
+                else channels_last(below[b], kind)
                 for b, kind in part.kinds.items()
             }  # fmt: skip
             part.waiting = x
@@ -135,7 +136,7 @@ def group_by_positions(bottom: Network, top: Network, bottoms: Sequence[str], to
     found: dict[Any, Group] = {}
     for t in tops:
         layer = top.layer(t)
-        key = layer.kind, _places(layer)
+        key = layer.kind, layer.positions, layer.over
         if key not in found:
             found[key] = Group(layer.kind, [], {b: adapter_between(bottom.layer(b), layer) for b in bottoms})
         found[key].tops.append(t)
@@ -222,23 +223,14 @@ def _some(x: Tensor, kept: Tensor | None) -> Tensor:
     return x if kept is None else x.reshape(-1, x.shape[-1])[kept.to(x.device)]
 
 
-def _channels_last(x: Tensor, kind: str) -> Tensor:
-    """A batch (b, ..., channels) as a view."""
-    return x.movedim(1, -1) if kind == "map" else x
-
-
-def _places(layer: Layer) -> tuple[int, ...]:
-    return layer.shape[1:] if layer.kind == "map" else layer.shape[:-1]
-
-
 def _count(layer: Layer) -> int:
-    return int(torch.Size(_places(layer)).numel())
+    return math.prod(layer.positions)
 
 
-def _spread(adapter: Adapter, layer: Layer, kind: str) -> Spread:
+def _spread(adapter: Adapter, kind: str) -> Spread:
     """The adapter as a matrix: what it makes of activations whose channels each mark one position."""
-    places = _places(layer)
-    marks = torch.eye(_count(layer)).view(1, *places, -1)
-    found = rows(adapter(marks.movedim(-1, 1) if layer.kind == "map" else marks), kind)
+    places = positions_of(adapter.source.kind, adapter.source.shape)
+    marks = torch.eye(math.prod(places)).view(1, *places, -1)
+    found = rows(adapter(channels_back(marks, adapter.source.kind)), kind)
     grids = (adapter.grid_in, adapter.grid_out) if adapter.grid_in and adapter.grid_out else None
     return Spread(found, grids)

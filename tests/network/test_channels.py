@@ -43,9 +43,10 @@ IMAGE, SEQUENCE = (2, 8, 8, 8), (2, 5, 8)
 CASES = {
     "a map of another aspect than the image": (IMAGE, [nn.Conv2d(8, 6, 3, stride=(2, 1), padding=1), nn.ReLU()], "map"),
     "channels last, as many as rows": (IMAGE, [lambda x: x.permute(0, 2, 3, 1), nn.Linear(8, 8), nn.GELU()], "grid"),
-    "a convolution over time": (SEQUENCE, [nn.Conv1d(5, 12, 3), nn.BatchNorm1d(12), nn.ReLU()], "other"),
+    "a convolution over time": (SEQUENCE, [nn.Conv1d(5, 12, 3), nn.BatchNorm1d(12), nn.ReLU()], "sequence"),
     "it, transposed": (SEQUENCE, [nn.Conv1d(5, 12, 3), nn.ReLU(), swap], "tokens"),
-    "pooled over one axis": (IMAGE, [nn.Conv2d(8, 6, 3), lambda x: x.mean(2)], "other"),
+    "pooled over one axis": (IMAGE, [nn.Conv2d(8, 6, 3), lambda x: x.mean(2)], "sequence"),
+    "one number a place": (IMAGE, [nn.Conv2d(8, 6, 3), lambda x: x.mean(1)], "tokens"),
     "pooled over one axis, transposed": (IMAGE, [nn.Conv2d(8, 6, 3), lambda x: x.mean(2), swap], "tokens"),
     "patches": (IMAGE, [nn.Conv2d(8, 6, 2, stride=2), lambda x: x.flatten(2).transpose(1, 2)], "tokens"),
     "patches and attention": (

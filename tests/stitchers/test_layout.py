@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from modelstitch.errors import ShapeError
-from modelstitch.stitchers import Adapter, rows
+from modelstitch.stitchers import Adapter, Layout, rows
 from modelstitch.stitchers.layout import resize
 
 
@@ -15,22 +15,28 @@ def sample(shape, n=2):
     return torch.randn(n, *shape, generator=torch.Generator().manual_seed(len(shape)))
 
 
+def adapter_of(source, target):
+    return Adapter(Layout(*source), Layout(*target))
+
+
 def apply(source, target):
     x = sample(source[1])
-    adapter = Adapter(source, target)
+    adapter = adapter_of(source, target)
     assert not list(adapter.parameters())
     return x, adapter(x), adapter.describe()
 
 
 MAP, GRID, TOKENS, VECTOR = ("map", (3, 4, 4)), ("grid", (4, 4, 3)), ("tokens", (16, 3)), ("vector", (3,))
+SEQUENCE = ("sequence", (3, 16))
 CLASS = ("tokens", (17, 3))
 AS_MAP = {
     "map": lambda x: x, "grid": lambda x: x.movedim(-1, 1), "tokens": lambda x: x.movedim(-1, 1).unflatten(2, (4, 4)),
+    "sequence": lambda x: x.unflatten(2, (4, 4)),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("source", [MAP, GRID, TOKENS])
-@pytest.mark.parametrize("target", [MAP, GRID, TOKENS])
+@pytest.mark.parametrize("source", [MAP, GRID, TOKENS, SEQUENCE])
+@pytest.mark.parametrize("target", [MAP, GRID, TOKENS, SEQUENCE])
 def test_layouts_of_one_grid_hold_the_same_values(source, target):
     x, out, words = apply(source, target)
     assert out.shape[1:] == target[1]
@@ -38,7 +44,7 @@ def test_layouts_of_one_grid_hold_the_same_values(source, target):
     assert words == ("none" if source == target else f"{source[0]} to {target[0]}")
 
 
-@pytest.mark.parametrize("kind", [MAP, GRID, TOKENS, VECTOR])
+@pytest.mark.parametrize("kind", [MAP, GRID, TOKENS, SEQUENCE, VECTOR])
 def test_nothing_to_do_returns_the_tensor_itself(kind):
     x, out, words = apply(kind, (kind[0], kind[1]))
     assert out is x
@@ -46,17 +52,17 @@ def test_nothing_to_do_returns_the_tensor_itself(kind):
 
 
 def test_channels_need_not_agree():
-    assert Adapter(("map", (5, 4, 4)), ("map", (9, 4, 4))).plain
+    assert adapter_of(("map", (5, 4, 4)), ("map", (9, 4, 4))).plain
 
 
-@pytest.mark.parametrize("source", [MAP, GRID, TOKENS])
+@pytest.mark.parametrize("source", [MAP, GRID, TOKENS, SEQUENCE])
 def test_a_vector_is_the_mean_over_positions(source):
     x, out, words = apply(source, VECTOR)
     torch.testing.assert_close(out, AS_MAP[source[0]](x).mean((2, 3)))
     assert words == f"mean over the positions of {source[0]} {source[1]}"
 
 
-@pytest.mark.parametrize("target", [MAP, GRID, TOKENS])
+@pytest.mark.parametrize("target", [MAP, GRID, TOKENS, SEQUENCE])
 def test_a_vector_is_repeated_at_every_position(target):
     x, out, words = apply(VECTOR, target)
     assert out.shape[1:] == target[1]
@@ -109,14 +115,60 @@ def test_tokens_between_patch_sizes():
 
 @pytest.mark.parametrize(("length", "prefix"), [(128, 0), (129, 1), (32, 0)])
 def test_tokens_take_the_aspect_of_the_map_beside_them(length, prefix):
-    adapter = Adapter(("map", (3, 8, 16)), ("tokens", (length, 3)))
+    adapter = adapter_of(("map", (3, 8, 16)), ("tokens", (length, 3)))
     assert adapter.prefix_out == prefix
     assert adapter.grid_out[0] * 2 == adapter.grid_out[1]
     assert adapter(sample((3, 8, 16))).shape == (2, length, 3)
 
 
+def on_line(kind, *shape):
+    return (kind, shape, "line")
+
+
+@pytest.mark.parametrize("source", ["sequence", "tokens"])
+@pytest.mark.parametrize("target", ["sequence", "tokens"])
+def test_along_a_line_lengths_are_resized_as_a_line(source, target):
+    def order(kind, length):
+        return (3, length) if kind == "sequence" else (length, 3)
+
+    x, out, words = apply(on_line(source, *order(source, 8)), on_line(target, *order(target, 4)))
+    flat, found = (v if kind == "sequence" else v.transpose(1, 2) for v, kind in ((x, source), (out, target)))
+    torch.testing.assert_close(found, F.avg_pool1d(flat, 2))
+    assert words.endswith("resize 8 to 4 (area down, linear up)")
+    x, out, _ = apply(on_line(source, *order(source, 4)), on_line(target, *order(target, 9)))
+    flat, found = (v if kind == "sequence" else v.transpose(1, 2) for v, kind in ((x, source), (out, target)))
+    torch.testing.assert_close(found, F.interpolate(flat, size=9, mode="linear", align_corners=False))
+
+
+@pytest.mark.parametrize("over", ["text", "line", "image", ""])
+def test_a_sequence_and_as_many_tokens_hold_the_same_values(over):
+    x, out, words = apply(("sequence", (3, 17), over), ("tokens", (17, 3), over))
+    torch.testing.assert_close(out, x.transpose(1, 2), atol=0, rtol=0)
+    assert words == "sequence to tokens"
+
+
+def test_a_mask_is_about_the_positions_of_a_sequence_too():
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    x = sample((5, 3))
+    torch.testing.assert_close(rows(x, "sequence", mask), x.transpose(1, 2)[mask])
+    out = adapter_of(("sequence", (5, 3)), ("vector", (5,)))(x, mask)
+    torch.testing.assert_close(out, torch.stack([x[0, :, :2].mean(1), x[1, :, 0]]))
+
+
 REFUSED = [
-    (("other", (2, 3, 4, 5)), MAP, r"An activation of shape \(2, 3, 4, 5\) cannot be stitched: expected a map, tokens"),
+    (("tokens", (5, 3), "text"), ("tokens", (10, 3), "text"), "Sequences of 5 and 10 tokens cannot meet"),
+    (("tokens", (5, 3), ""), ("sequence", (3, 10), ""), "Sequences of 5 and 10 tokens cannot meet"),
+    (
+        on_line("sequence", 3, 16),
+        MAP,
+        r"A sequence of 16 tokens and map \(3, 4, 4\) cannot meet: expected tokens on a grid",
+    ),
+    (on_line("tokens", 16, 3), ("tokens", (17, 3)), r"A sequence of 16 tokens and tokens \(17, 3\) cannot meet"),
+    (
+        ("other", (2, 3, 4, 5)),
+        MAP,
+        r"An activation of shape \(2, 3, 4, 5\) cannot be stitched: expected a map, a sequence",
+    ),
     (("tokens", (77, 3)), ("tokens", (78, 3)), "Sequences of 77 and 78 tokens cannot meet: expected the same length"),
     (("tokens", (77, 3)), MAP, r"A sequence of 77 tokens and map \(3, 4, 4\) cannot meet: expected tokens on a grid"),
     (MAP, ("tokens", (77, 3)), "at most 8 prefix tokens; choose a layer behind the pooling"),
@@ -127,24 +179,24 @@ REFUSED = [
 @pytest.mark.parametrize(("source", "target", "message"), REFUSED)
 def test_refusals(source, target, message):
     with pytest.raises(ShapeError, match=message):
-        Adapter(source, target)
+        adapter_of(source, target)
 
 
 def test_sequences_of_one_length_need_no_grid():
-    assert Adapter(("tokens", (77, 3)), ("tokens", (77, 5))).plain
+    assert adapter_of(("tokens", (77, 3)), ("tokens", (77, 5))).plain
 
 
 def test_gradients_pass():
     x = sample((65, 3)).requires_grad_()
-    Adapter(("tokens", (65, 3)), ("map", (3, 4, 4)))(x).sum().backward()
+    adapter_of(("tokens", (65, 3)), ("map", (3, 4, 4)))(x).sum().backward()
     assert x.grad is not None
     assert bool((x.grad[:, 1:] != 0).all())
 
 
-@pytest.mark.parametrize("kind", [MAP, GRID, TOKENS, VECTOR])
+@pytest.mark.parametrize("kind", [MAP, GRID, TOKENS, SEQUENCE, VECTOR])
 def test_rows_hold_one_position_each(kind):
     x = sample(kind[1])
     found = rows(x, kind[0])
     assert found.shape == (x.numel() // 3, 3)
-    channel = x[:, 1] if kind[0] == "map" else x[..., 1]
+    channel = x[:, 1] if kind[0] in ("map", "sequence") else x[..., 1]
     torch.testing.assert_close(found[:, 1], channel.flatten(), atol=0, rtol=0)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import DataError, StitchError
 from ..fit.senders import Send, view_of
-from ..network import Layer, Network
+from ..network import CHANNEL_AXIS, Layer, Network
 from ..network.norms import Norm
 from ..sources.data import Batch, Data
 from ..stitchers import rows
@@ -87,7 +87,7 @@ class ClassNoise:
         generator = torch.Generator().manual_seed(_seed(self.seed, torch.tensor([len(name)]), name))
         layer = self.top.layer(name)
         drawn = torch.randn(self.data.n_classes, *layer.shape, generator=generator)
-        channel = 1 if layer.kind == "map" else drawn.ndim - 1
+        channel = CHANNEL_AXIS[layer.kind]
         others = [d for d in range(drawn.ndim) if d != channel]
         centred = drawn - drawn.mean(others, keepdim=True)
         return centred / centred.std(others, keepdim=True, correction=0)
@@ -103,7 +103,7 @@ class ClassNoise:
         scales = {}
         for name in names:
             value, layer = torch.cat(parts[name]), self.top.layer(name)
-            shape = (-1, 1, 1) if layer.kind == "map" else (-1,)
+            shape = (-1, *[1] * (len(layer.shape) - CHANNEL_AXIS[layer.kind]))
             scales[name] = (value.mean(0).view(shape), value.std(0).view(shape))
         return scales
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from ..errors import MeasureError
 from ..finite import refuse
 from ..fit.senders import view_of
-from ..network import Network
+from ..network import CHANNEL_AXIS, Network
 from ..network.channels_last import quick
 from ..sources.data import Batch
-from ..stitchers import masked_mean, masks
+from ..stitchers import channels_last, masked_mean, masks
 from .plan import Block, width
 
 Tell = Callable[[str, int, int], None]
@@ -121,8 +121,8 @@ class Rows:
                 value = value.permute(0, 2, 3, 1)
             return value.flatten(1)
         if mask is not None and padded:
-            return masked_mean(value, mask)
-        over, axis = (value.flatten(2), 2) if kind == "map" else (value.flatten(1, -2), 1)
+            return masked_mean(channels_last(value, kind), mask)
+        over, axis = (value.flatten(2), 2) if CHANNEL_AXIS[kind] == 1 else (value.flatten(1, -2), 1)
         mean = over.mean(axis, dtype=torch.float64)  # else nearly equal channels lose what tells them apart
         return mean.to(value.dtype)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import FoldError
+from .layers import CHANNEL_AXIS
 from .norms import Norm
 from .segment import FromInput, FromLayer, Segment
 
@@ -73,7 +74,7 @@ def absorb_above(segment: FromLayer, weight: Tensor, bias: Tensor, kind: str) ->
     Args:
         segment: activation with q channels -> value; it is not changed.
         weight, bias: shapes (q, p) and (q,).
-        kind: layout of the activation: "map", "grid", "tokens" or "vector".
+        kind: layout of the activation: "map", "sequence", "grid", "tokens" or "vector".
 
     Raises:
         FoldError: naming the operation that stands in the way.
@@ -122,7 +123,8 @@ class _Place:
 
     @staticmethod
     def of(kind: str) -> _Place:
-        return {"map": _Place(1, 4), "grid": _Place(3, 4), "tokens": _Place(2, 3), "vector": _Place(1, 2)}[kind]
+        axis = CHANNEL_AXIS[kind]
+        return _Place(axis, {"map": 4, "sequence": 3}.get(kind, axis + 1))
 
 
 def _readers(node: fx.Node, place: _Place, body: fx.GraphModule) -> list[fx.Node]:
@@ -159,7 +161,7 @@ def _passed(user: fx.Node, place: _Place, body: fx.GraphModule) -> _Place:
         if _option(user, 2, "keepdim", False):
             return place
         return _Place(place.channel - sum(d < place.channel for d in dims), place.rank - len(dims))
-    if target is _aten.adaptive_avg_pool2d.default and place.channel == 1:
+    if target in (_aten.adaptive_avg_pool1d.default, _aten.adaptive_avg_pool2d.default) and place.channel == 1:
         return place
     if target is _aten.avg_pool2d.default and place.channel == 1:
         pads = any(_several(_option(user, 3, "padding", 0)))

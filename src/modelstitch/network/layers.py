@@ -12,12 +12,17 @@ import torch
 from torch import Tensor, fx
 
 from .channels import channel_axes
+from .positions import positions_over
 from .separators import Flow
 from .trace import LayerCall, Trace
 
 _WEIGHTED = (
     "conv", "linear", "addmm", ".mm.", ".bmm.", "matmul", "scaled_dot_product", "embedding", "lstm", "gru", "rnn",
 )  # fmt: skip
+
+
+_KINDS = {(2, 0): "tokens", (2, 1): "sequence", (2, 2): "tokens", (3, 1): "map", (3, 3): "grid"}  # by (sizes, axis)
+CHANNEL_AXIS = {"map": 1, "sequence": 1, "grid": 3, "tokens": 2, "vector": 1}  # by kind, the batch being axis 0
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,10 @@ class Layer:
         name: the shortest of the names of the value.
         aliases: all names of the value, the shortest first.
         shape: the shape of one sample, without the batch dimension; -1 for an entry that varies with the batch.
-        kind: "map" (channels, height, width), "grid" (height, width, channels), "tokens" (tokens, channels),
-            "vector" (channels) or "other", such as the (channels, positions) of a Conv1d.
+        kind: "map" (channels, height, width), "grid" (height, width, channels), "sequence" (channels, positions), as
+            of a Conv1d, "tokens" (tokens, channels), "vector" (channels) or "other".
+        over: what its positions lie on: an "image", a "line" such as time, a "text", or "" where the graph does not
+            tell. Unequal numbers of positions can meet over images and over lines.
         module: class name of the module that made it.
         exact: whether the network can be cut here exactly.
         why: empty if exact, else the reason in words.
@@ -43,6 +50,7 @@ class Layer:
     aliases: tuple[str, ...]
     shape: tuple[int, ...]
     kind: str
+    over: str
     module: str
     exact: bool
     why: str
@@ -54,7 +62,19 @@ class Layer:
     @property
     def channels(self) -> int:
         """The size of the dimension that a stitcher maps."""
-        return self.shape[0] if self.kind == "map" else self.shape[-1] if self.shape else 1
+        axis = CHANNEL_AXIS.get(self.kind, len(self.shape))
+        return self.shape[axis - 1] if self.shape else 1
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The sizes of the others, () for a vector."""
+        return positions_of(self.kind, self.shape)
+
+
+def positions_of(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A sample's shape without its channels."""
+    axis = CHANNEL_AXIS.get(kind, len(shape)) - 1
+    return (*shape[:axis], *shape[axis + 1 :])
 
 
 def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], dict[str, fx.Node], tuple[str, ...]]:
@@ -68,7 +88,7 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
     title = {node: _shortest(call.name for call in calls[node]) for node in values}
     exact = [node for node in values if flow.exact(node) and node is not trace.data]
     is_exact, places = set(exact), [positions[node] for node in exact]
-    below, axes = _Below(trace), channel_axes(trace.graph)
+    below, axes, over = _Below(trace), channel_axes(trace.graph), positions_over(trace.graph, trace.data)
     layers: dict[str, Layer] = {}
     for node in values:
         names = tuple(sorted((c.name for c in calls[node]), key=lambda n: (len(n), n)))
@@ -86,6 +106,7 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
             names,
             shape,
             kind,
+            over.get(node, ""),
             owner.module,
             not why,
             why,
@@ -202,7 +223,7 @@ def _shape_and_kind(node: fx.Node, trace: Trace, axes: dict[fx.Node, int]) -> tu
     axis = axes.get(node, 0)
     if not axis and len(shape) == 3:
         axis = 3 if _looks_channels_last(shape, trace) else 1
-    return shape, {(2, 0): "tokens", (2, 2): "tokens", (3, 1): "map", (3, 3): "grid"}.get((len(shape), axis), "other")
+    return shape, _KINDS.get((len(shape), axis), "other")
 
 
 def _looks_channels_last(shape: tuple[int, ...], trace: Trace) -> bool:

@@ -13,15 +13,15 @@ from .base import Site, Stitcher, mapped
 from .check import check_stitcher
 from .conv import Conv
 from .identity import Identity
-from .layout import Adapter, adapter_between, masked_mean, masks, rows
+from .layout import Adapter, Layout, adapter_between, channels_back, channels_last, masked_mean, masks, rows
 from .lowrank import LowRank
 from .mlp import MLP
 from .normaffine import NormAffineNorm
 from .orthogonal import Orthogonal, Permutation, ScaledOrthogonal, ScaledPermutation
 
 __all__ = [
-    "FAMILIES", "Adapter", "Affine", "Site", "Stitcher", "adapter_between", "check_stitcher", "family_of", "mapped", "masked_mean",
-    "masks", "own_codes", "rows",
+    "FAMILIES", "Adapter", "Affine", "Layout", "Site", "Stitcher", "adapter_between", "channels_back", "channels_last",
+    "check_stitcher", "family_of", "mapped", "masked_mean", "masks", "own_codes", "rows",
 ]  # fmt: skip
 
 _WHOLE = re.compile(r"[0-9]{1,9}")

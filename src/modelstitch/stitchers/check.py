@@ -13,21 +13,22 @@ from torch import Tensor
 
 from ..errors import ContractError, FitError, NonFiniteError, ShapeError, StitchError
 from ..moments import Moments
+from ..network import positions_of
 from ..network.twin import deep_copy
 from .base import Site, Stitcher
-from .layout import KINDS, rows
+from .layout import KINDS, channels_back, rows
 
 _CHANNELS, _WIDER = 6, 9
 _SHAPES: dict[str, Callable[[int], tuple[int, ...]]] = {
-    "map": lambda c: (40, c, 3, 4), "grid": lambda c: (40, 3, 4, c), "tokens": lambda c: (60, 5, c),
-    "vector": lambda c: (200, c),
+    "map": lambda c: (40, c, 3, 4), "sequence": lambda c: (60, c, 5), "grid": lambda c: (40, 3, 4, c),
+    "tokens": lambda c: (60, 5, c), "vector": lambda c: (200, c),
 }  # fmt: skip
 
 
 def check_stitcher(family: str | type[Stitcher], *, seed: int = 0, tolerance: float = 1e-4, **options: Any) -> None:
     """Pass a family through the contract, on random activations made from ``seed``.
 
-    For every layout it accepts (map, grid, tokens, vector): the output's shape and type, determinism, examples kept
+    For every layout it accepts (map, sequence, grid, tokens, vector): the output's shape and type, determinism, examples kept
     apart, input, moments and random state left alone, gradients, a state that saves and loads; then dead and collinear
     channels, a constant target, too few rows, NaN, and every invariance that it states.
 
@@ -52,7 +53,7 @@ def check_stitcher(family: str | type[Stitcher], *, seed: int = 0, tolerance: fl
     _description(case)
     accepted = [kind for kind in KINDS if case.accepts(kind)]
     if not accepted:
-        raise case.broken("layouts", "a stitcher for at least one of map, grid, tokens and vector", "none")
+        raise case.broken("layouts", f"a stitcher for at least one of {', '.join(KINDS)}", "none")
     for kind in accepted:
         for p, q in case.widths(kind):
             x, y = case.activations(kind, p, q)
@@ -117,10 +118,8 @@ class _Case:
 def shaped(flat: Tensor, kind: str) -> Tensor:
     """Rows (positions of a batch, channels) in the layout of a kind, the inverse of ``rows``."""
     channels = flat.shape[1]
-    shape = _SHAPES[kind](channels)
-    if kind == "map":
-        return flat.view(shape[0], *shape[2:], channels).movedim(-1, 1).contiguous()
-    return flat.view(shape)
+    n, *shape = _SHAPES[kind](channels)
+    return channels_back(flat.view(n, *positions_of(kind, tuple(shape)), channels), kind).contiguous()
 
 
 def _description(case: _Case) -> None:

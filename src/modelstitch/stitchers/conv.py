@@ -1,4 +1,4 @@
-"""A k x k convolution on maps: the paper's question whether a wider kernel helps (Bansal et al. 2021, B.1)."""
+"""A convolution of k x k on maps, of k on sequences: the paper's question whether a wider kernel helps (Bansal et al. 2021, B.1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .base import Site, Stitcher
 
 
 class Conv(Stitcher):
-    """y = K * x + b with a kernel K (q, p, k, k), zero padding k // 2."""
+    """y = K * x + b with a kernel K (q, p, k, k), on sequences (q, p, k), zero padding k // 2."""
 
     family = "conv"
     invariance = "invertible linear maps of the bottom's channels, the same at every position"
@@ -39,37 +39,45 @@ class Conv(Stitcher):
         """The affine solution in the kernel's centre.
 
         Raises:
-            ShapeError: if the site is not a map, or the kernel size is not odd.
+            ShapeError: if the site is neither a map nor a sequence, or the kernel size is not odd.
         """
         _check(kernel, site)
         closed = Affine.solve(moments, site)
-        weight = torch.zeros(site.q, site.p, kernel, kernel, dtype=closed.weight.dtype)
-        weight[:, :, kernel // 2, kernel // 2] = closed.weight.detach()
+        size = _size(kernel, site)
+        weight = torch.zeros(site.q, site.p, *size, dtype=closed.weight.dtype)
+        weight.flatten(2)[:, :, math.prod(size) // 2] = closed.weight.detach()  # the centre, since sizes are odd
         return cls(site, weight, closed.bias.detach())
 
     @classmethod
     def random(cls, site: Site, generator: torch.Generator, *, kernel: int = 3, **options: Any) -> Self:
         _check(kernel, site)
-        bound = 1 / math.sqrt(site.p * kernel * kernel)
-        weight = torch.empty(site.q, site.p, kernel, kernel).uniform_(-bound, bound, generator=generator)
+        size = _size(kernel, site)
+        bound = 1 / math.sqrt(site.p * math.prod(size))
+        weight = torch.empty(site.q, site.p, *size).uniform_(-bound, bound, generator=generator)
         return cls(site, weight, torch.empty(site.q).uniform_(-bound, bound, generator=generator))
 
     def affine_form(self) -> tuple[Tensor, Tensor] | None:
         if self.weight.shape[-1] != 1:
             return None  # it mixes positions
-        return self.weight.detach()[:, :, 0, 0].double(), self.bias.detach().double()
+        return self.weight.detach().flatten(1).double(), self.bias.detach().double()
 
     def forward(self, x: Tensor) -> Tensor:
+        padding = self.weight.shape[-1] // 2
+        if self.site.kind == "sequence":
+            return F.conv1d(x, self.weight, self.bias, padding=padding)
         grid = self.site.kind == "grid"
-        x = x.movedim(-1, 1) if grid else x
-        y = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        y = F.conv2d(x.movedim(-1, 1) if grid else x, self.weight, self.bias, padding=padding)
         return y.movedim(1, -1) if grid else y
 
 
+def _size(kernel: int, site: Site) -> tuple[int, ...]:
+    return (kernel,) if site.kind == "sequence" else (kernel, kernel)
+
+
 def _check(kernel: int, site: Site) -> None:
-    if site.kind not in ("map", "grid"):
+    if site.kind not in ("map", "grid", "sequence"):
         raise ShapeError(
-            f"The family 'conv' needs a map with height and width, found {site.kind}; use 'affine' or 'mlp'."
+            f"The family 'conv' needs a map with height and width, or a sequence, found {site.kind}; use 'affine' or 'mlp'."
         )
     if kernel < 1 or kernel % 2 == 0:
         raise ShapeError(f"The kernel size {kernel} cannot keep the size of a map: expected an odd number.")

@@ -7,62 +7,85 @@ Adapters come before the map, so that any layer can face any layer: resize a map
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ShapeError
-from ..network import Layer
+from ..network import CHANNEL_AXIS, Layer, positions_of
 
 _MOST_PREFIX = 8
-KINDS = ("map", "grid", "tokens", "vector")
+KINDS = tuple(CHANNEL_AXIS)
+
+
+class Layout(NamedTuple):
+    """Kind and shape of one sample's activation, and what its positions lie on; as of a :class:`Layer`."""
+
+    kind: str
+    shape: tuple[int, ...]
+    over: str = "image"
 
 
 def rows(x: Tensor, kind: str, mask: Tensor | None = None) -> Tensor:
     """All positions of a batch as rows: (n, channels); of padded sequences only those that hold a token.
 
-    Shapes in: map (b, c, h, w), grid (b, h, w, c), tokens (b, t, c), vector (b, c); mask bool (b, t).
+    Shapes in: map (b, c, h, w), sequence (b, c, t), grid (b, h, w, c), tokens (b, t, c), vector (b, c); mask bool (b, t).
     """
+    last = channels_last(x, kind)
     if mask is not None and masks(mask, x, kind):
-        return x[mask.to(x.device)]
-    if kind == "map":
-        x = x.movedim(1, -1)
-    return x.reshape(-1, x.shape[-1])
+        return last[mask.to(x.device)]
+    return last.reshape(-1, last.shape[-1])
+
+
+def channels_last(x: Tensor, kind: str) -> Tensor:
+    """A batch (b, ..., c), as a view."""
+    return x.movedim(CHANNEL_AXIS[kind], -1)
+
+
+def channels_back(x: Tensor, kind: str) -> Tensor:
+    """A batch (b, ..., c) in the kind's own order, as a view."""
+    return x.movedim(-1, CHANNEL_AXIS[kind])
 
 
 def masks(mask: Tensor, x: Tensor, kind: str) -> bool:
-    """Whether a mask (b, t) is about the positions of an activation: tokens, as many as the mask has.
+    """Whether a mask (b, t) is about the positions of an activation: tokens or a sequence, as many as the mask has.
 
     Tokens of another number (latents, pooled ones) are not those of the text, and none of them is padding.
     """
-    return kind == "tokens" and x.shape[:2] == mask.shape
+    return kind in ("tokens", "sequence") and channels_last(x, kind).shape[:2] == mask.shape
 
 
 class Adapter(nn.Module):
     """Brings an activation of one shape to the positions of another; channels stay.
 
     Args:
-        source: kind and shape of the bottom's activation, e.g. ("map", (64, 8, 8)).
+        source: layout of the bottom's activation, e.g. Layout("map", (64, 8, 8)).
         target: the same for the activation the top expects.
 
     Raises:
         ShapeError: if no parameter-free step joins the two.
     """
 
-    def __init__(self, source: tuple[str, tuple[int, ...]], target: tuple[str, tuple[int, ...]]) -> None:
+    def __init__(self, source: Layout, target: Layout) -> None:
         super().__init__()
         self.source, self.target = source, target
-        for kind, shape in (source, target):
+        for kind, shape, _ in (source, target):
             if kind not in KINDS:
                 raise ShapeError(
-                    f"An activation of shape {shape} cannot be stitched: expected a map, tokens (channels last) or a "
-                    "vector with the batch first, found none of them; choose another layer."
+                    f"An activation of shape {shape} cannot be stitched: expected a map, a sequence (channels first), tokens "
+                    "(channels last) or a vector with the batch first, found none of them; choose another layer."
                 )
-        self.grid_in, self.prefix_in = _grid(*source, beside=target)
-        self.grid_out, self.prefix_out = _grid(*target, beside=source)
-        self.plain = source[0] == target[0] and _positions(*source) == _positions(*target)
-        if not self.plain and "vector" not in (source[0], target[0]):
+        self.grid_in, self.prefix_in = _grid(source, beside=target)
+        self.grid_out, self.prefix_out = _grid(target, beside=source)
+        positions = positions_of(*source[:2])
+        same = positions == positions_of(*target[:2]) and len(positions) == 1  # sequences, however they lie
+        if same:
+            self.grid_in = self.grid_out = (1, positions[0])
+            self.prefix_in = self.prefix_out = 0
+        self.plain = source.kind == target.kind and positions == positions_of(*target[:2])
+        if not self.plain and not same and "vector" not in (source.kind, target.kind):
             _meet(source, self.grid_in, target, self.grid_out)
 
     def describe(self) -> str:
@@ -70,7 +93,7 @@ class Adapter(nn.Module):
         if self.plain:
             return "none"
         steps = []
-        (kind_in, shape_in), (kind_out, shape_out) = self.source, self.target
+        (kind_in, shape_in, _), (kind_out, shape_out, _) = self.source, self.target
         if kind_out == "vector":
             return f"mean over the positions of {kind_in} {shape_in}"
         if kind_in == "vector":
@@ -78,7 +101,9 @@ class Adapter(nn.Module):
         if kind_in != kind_out:
             steps.append(f"{kind_in} to {kind_out}")
         if self.grid_in != self.grid_out:
-            steps.append(f"resize {_size(self.grid_in)} to {_size(self.grid_out)} (area down, bilinear up)")
+            line = _on_line(self.source)
+            sizes = f"{_size(self.grid_in, line)} to {_size(self.grid_out, line)}"
+            steps.append(f"resize {sizes} (area down, {'linear' if line else 'bilinear'} up)")
         if self.prefix_in != self.prefix_out:
             steps.append(f"prefix tokens {self.prefix_in} to {self.prefix_out} (missing ones: mean of the positions)")
         return ", ".join(steps) or "none"
@@ -90,11 +115,11 @@ class Adapter(nn.Module):
         """
         if self.plain:
             return x
-        (kind_in, _), (kind_out, shape_out) = self.source, self.target
+        kind_in, (kind_out, shape_out, _) = self.source.kind, self.target
         if kind_out == "vector":
             if mask is not None and masks(mask, x, kind_in):
-                return masked_mean(x, mask)
-            return x if kind_in == "vector" else x.flatten(2).mean(2) if kind_in == "map" else x.flatten(1, -2).mean(1)
+                return masked_mean(channels_last(x, kind_in), mask)
+            return x if kind_in == "vector" else x.flatten(2).mean(2) if _first(kind_in) else x.flatten(1, -2).mean(1)
         if kind_in == "vector":
             return _spread(x, kind_out, shape_out)
         prefix, grid = self._split(x, kind_in)
@@ -110,6 +135,7 @@ class Adapter(nn.Module):
             return None, x.movedim(-1, 1)
         if self.grid_in is None:
             return x, None
+        x = channels_last(x, kind)
         prefix, rest = x[:, : self.prefix_in], x[:, self.prefix_in :]
         return (prefix if self.prefix_in else None), rest.transpose(1, 2).reshape(len(x), x.shape[2], *self.grid_in)
 
@@ -120,11 +146,11 @@ class Adapter(nn.Module):
             return grid.movedim(1, -1)
         tokens = grid.flatten(2).transpose(1, 2)
         if not self.prefix_out:
-            return tokens
+            return channels_back(tokens, kind)
         mean = tokens.mean(1, keepdim=True)
         found = [] if prefix is None else [prefix[:, i : i + 1] for i in range(min(self.prefix_in, self.prefix_out))]
         missing = [found[0] if found else mean] * (self.prefix_out - len(found))
-        return torch.cat([*found, *missing, tokens], 1)
+        return channels_back(torch.cat([*found, *missing, tokens], 1), kind)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
@@ -141,7 +167,7 @@ def adapter_between(bottom: Layer, top: Layer) -> Adapter:
         ShapeError: if the two shapes cannot meet; both layers are named.
     """
     try:
-        return Adapter((bottom.kind, bottom.shape), (top.kind, top.shape))
+        return Adapter(*(Layout(layer.kind, layer.shape, layer.over) for layer in (bottom, top)))
     except ShapeError as error:
         raise ShapeError(f"The layers {bottom.name!r} and {top.name!r} cannot be joined: {error}") from error
 
@@ -160,54 +186,58 @@ def _spread(x: Tensor, kind: str, shape: tuple[int, ...]) -> Tensor:
         return x[:, :, None, None].expand(-1, -1, shape[1], shape[2])
     if kind == "grid":
         return x[:, None, None, :].expand(-1, shape[0], shape[1], -1)
-    return x[:, None, :].expand(-1, shape[0], -1)
+    return channels_back(x[:, None, :].expand(-1, *positions_of(kind, shape), -1), kind)
 
 
-def _grid(
-    kind: str, shape: tuple[int, ...], *, beside: tuple[str, tuple[int, ...]]
-) -> tuple[tuple[int, int] | None, int]:
+def _first(kind: str) -> bool:
+    return kind in ("map", "sequence")
+
+
+def _grid(layout: Layout, *, beside: Layout | None) -> tuple[tuple[int, int] | None, int]:
     """The (height, width) of the positions and the number of prefix tokens before them.
 
-    Tokens lie on a grid of the aspect of the map beside them (square beside none), after at most a few prefix
-    tokens; any other length is a sequence.
+    Tokens over an image lie on a grid of the aspect of the map beside them (square beside none), after at most a few
+    prefix tokens; along a line they are one row; any other length is a sequence.
     """
-    if kind == "map":
-        return (shape[1], shape[2]), 0
-    if kind == "grid":
-        return (shape[0], shape[1]), 0
-    if kind == "tokens":
-        height, width = _grid(*beside, beside=("vector", ()))[0] or (1, 1) if beside[0] in ("map", "grid") else (1, 1)
-        for prefix in range(min(_MOST_PREFIX, shape[0] - 4) + 1):
-            area = shape[0] - prefix
+    positions = positions_of(*layout[:2])
+    if len(positions) == 2:
+        return (positions[0], positions[1]), 0
+    if len(positions) != 1:
+        return None, 0
+    (length,) = positions
+    if layout.over == "line":
+        return (1, length), 0
+    if layout.over == "image":
+        height, width = positions_of(*beside[:2]) if beside and beside.kind in ("map", "grid") else (1, 1)
+        for prefix in range(min(_MOST_PREFIX, length - 4) + 1):
+            area = length - prefix
             tall = math.isqrt(area * height // width)
             if tall and area % tall == 0 and tall * width == (area // tall) * height and prefix < area:
                 return (tall, area // tall), prefix
     return None, 0
 
 
-def _meet(
-    source: tuple[str, tuple[int, ...]],
-    grid_in: tuple[int, int] | None,
-    target: tuple[str, tuple[int, ...]],
-    grid_out: tuple[int, int] | None,
-) -> None:
-    """Refuse two sequences of different lengths, and a sequence beside a map."""
+def _meet(source: Layout, grid_in: tuple[int, int] | None, target: Layout, grid_out: tuple[int, int] | None) -> None:
+    """Refuse two sequences of different lengths that lie on no grid or line, and a sequence beside a map."""
+    lines = [_on_line(side) for side in (source, target)]
+    if grid_in is not None and grid_out is not None and lines[0] == lines[1]:
+        return
     if grid_in is None and grid_out is None:
+        lengths = " and ".join(str(positions_of(*side[:2])[0]) for side in (source, target))
         raise ShapeError(
-            f"Sequences of {source[1][0]} and {target[1][0]} tokens cannot meet: expected the same length, since "
-            "their tokens lie on no grid; use the same tokenizer and length for both networks."
+            f"Sequences of {lengths} tokens cannot meet: expected the same length, since their tokens lie on no grid; use the "
+            "same tokenizer and length for both networks."
         )
-    if grid_in is None or grid_out is None:
-        length, (kind, shape) = (source[1][0], target) if grid_in is None else (target[1][0], source)
-        raise ShapeError(
-            f"A sequence of {length} tokens and {kind} {shape} cannot meet: expected tokens on a grid of the same "
-            f"aspect after at most {_MOST_PREFIX} prefix tokens; choose a layer behind the pooling."
-        )
+    alone, other = (source, target) if grid_in is None or lines[0] else (target, source)
+    raise ShapeError(
+        f"A sequence of {positions_of(*alone[:2])[0]} tokens and {other.kind} {other.shape} cannot meet: expected tokens on a "
+        f"grid of the same aspect after at most {_MOST_PREFIX} prefix tokens; choose a layer behind the pooling."
+    )
 
 
-def _positions(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape[1:] if kind == "map" else shape[:-1]
+def _on_line(layout: Layout) -> bool:
+    return layout.over == "line" and layout.kind in ("tokens", "sequence")
 
 
-def _size(grid: tuple[int, int] | None) -> str:
-    return "none" if grid is None else f"{grid[0]}x{grid[1]}"
+def _size(grid: tuple[int, int] | None, line: bool) -> str:
+    return "none" if grid is None else f"{grid[1]}" if line else f"{grid[0]}x{grid[1]}"

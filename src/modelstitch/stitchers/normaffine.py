@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import FitError
 from ..moments import Moments
+from ..network import CHANNEL_AXIS
 from .affine import Affine
 from .base import Site, Stitcher
 
@@ -74,7 +75,7 @@ class NormAffineNorm(Stitcher):
                 "A batch of one row has no spread to normalise by: expected 2 rows or more while fitting; use a larger "
                 "batch."
             )
-        if self.site.kind in ("map", "vector"):
+        if CHANNEL_AXIS[self.site.kind] == 1:
             # BatchNorm1d holds the statistics; the functional form takes any number of trailing dimensions.
             training = norm.training
             return torch.nn.functional.batch_norm(
