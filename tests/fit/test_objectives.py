@@ -120,6 +120,7 @@ def test_another_code_is_another_loss():
     ({"objective": lambda s, g, y: s["output"].mean(0)}, "must return one number computed from the stitched values, found shape (10,)"),
     ({"objective": lambda s, g, y: 1.0}, "found float"),
     ({"objective": lambda s, g, y: s["output"].detach().mean()}, "does not depend on the stitched values"),
+    ({"objective": lambda s, y: s["output"].mean()}, "must take (stitched, genuine, labels), found <lambda>(s, y): take all three"),
     ({"objective": len}, "expected a name such as 'task', a function"),
     ({"objective": ()}, "An objective of no stages was given"),
     ({"objective": ["task"]}, "['task'] is no objective: expected a name such as 'task', a function"),

@@ -13,6 +13,7 @@ from modelstitch.errors import DataError
 from modelstitch.sources.access import shared
 from modelstitch.sources.corrupt import corrupted
 from modelstitch.sources.data import Batch, Data
+from modelstitch.sources.splits import few
 from modelstitch.sources.views import Images
 
 
@@ -135,6 +136,39 @@ def test_any_map_style_dataset_works():
     assert batch.labels.tolist() == [0, 1, 2, 0]
     assert data.n_classes == 3
     assert data.subset(4, seed=0).labels("fit").shape == (4,)
+
+
+def sorted_by_class(data):
+    dataset, order = data.dataset("fit"), data.labels("fit").argsort()
+    return Data(Subset(dataset, order.tolist()), data.dataset("val"), data.dataset("test"))
+
+
+def test_a_few_samples_stand_for_a_split_in_whatever_order_it_is(digits):
+    first = torch.cat([batch.ids for batch in digits.few("fit", 500)])
+    assert first.tolist() == list(range(500))
+    batches = list(sorted_by_class(digits).few("fit", 500, 250))
+    assert [len(batch.ids) for batch in batches] == [250, 250]
+    for batch in batches:  # every batch, too, since BatchNorm statistics are means over batches
+        assert batch.labels.bincount(minlength=10).min() > 10
+    assert len(torch.cat([batch.ids for batch in batches]).unique()) == 500
+    assert sum(len(batch.ids) for batch in digits.few("test", 10_000)) == digits.size("test")
+
+
+LABELS = {
+    "in turn": (torch.arange(1000) % 10, True),
+    "sorted": (torch.arange(1000) // 100, False),
+    "one class first, then all": (torch.cat([torch.zeros(100), torch.arange(900) % 10]).long(), False),
+    "a thousand classes, interleaved": (torch.arange(5000) % 1000, True),
+    "of words": (torch.zeros(1000, 7).long(), True),
+    "unknown": (None, False),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_the_first_samples_are_taken_where_they_are_fair(name):
+    labels, fair = LABELS[name]
+    total = 1000 if labels is None else len(labels)
+    assert torch.equal(few(labels, total, 200), torch.arange(200)) == fair
 
 
 def test_sequence_labels_may_hold_the_ignored_value():

@@ -97,7 +97,7 @@ class ClassNoise:
         taps = self.top.taps(names).to(device)
         parts: dict[str, list[Tensor]] = {name: [] for name in names}
         with torch.no_grad():
-            for batch in self.data.batches("fit", 256, limit=min(SAMPLES, self.data.size("fit"))):
+            for batch in self.data.few("fit", SAMPLES):
                 for name, value in taps(view_of(self.top, batch, device)).items():
                     parts[name].append(rows(value, self.top.layer(name).kind, batch.mask))
         scales = {}

@@ -25,6 +25,8 @@ _ROUNDS = 30  # of power iteration: enough for the norm of a random matrix
 def reinitialise(module: nn.Module, seed: int) -> nn.Module:
     """A deep copy in eval mode with every parameter re-initialised and BatchNorm statistics reset.
 
+    Of a module that was drawn from this very seed, and never trained, the next draw of the generator is taken.
+
     Modules with ``reset_parameters`` are reset by it; parameters that no such method reached are drawn as a matrix
     with variance 1 / fan-in, or keep what a fresh start would give them if they are one-dimensional (0 or 1, or a
     small normal draw). The caller's random state is kept.
@@ -35,22 +37,28 @@ def reinitialise(module: nn.Module, seed: int) -> nn.Module:
     twin = deep_copy(module).eval()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
         torch.manual_seed(seed)
-        reached: set[int] = set()
-        for part in twin.modules():
-            reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
-            if callable(reset):
-                reached |= _reset(part, reset)
-        for name, parameter in twin.named_parameters():
-            if id(parameter) not in reached:
-                _draw(parameter, name)
-        _settle_spectral_norms(twin)
-    unchanged = still_trained(module, twin)
+        for _ in range(2):
+            _draw_all(twin)
+            if not (unchanged := still_trained(module, twin)):
+                break
     if unchanged:
         raise MeasureError(
             f"The random control kept {len(unchanged)} trained parameters, the first is {unchanged[0]!r}: expected all "
             "of them to be re-initialised; give the module a reset_parameters() that reaches them."
         )
     return twin
+
+
+def _draw_all(module: nn.Module) -> None:
+    reached: set[int] = set()
+    for part in module.modules():
+        reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
+        if callable(reset):
+            reached |= _reset(part, reset)
+    for name, parameter in module.named_parameters():
+        if id(parameter) not in reached:
+            _draw(parameter, name)
+    _settle_spectral_norms(module)
 
 
 def still_trained(trained: nn.Module, fresh: nn.Module) -> list[str]:

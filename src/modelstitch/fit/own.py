@@ -24,13 +24,20 @@ def name_of(loss: OwnLoss) -> str:
     tensors, modules) only the type counts: they may change while it runs.
 
     Raises:
-        StitchError: if it is no plain function.
+        StitchError: if it is no plain function, or does not take three arguments.
     """
     if not inspect.isfunction(loss):
         raise StitchError(
             f"The objective {loss!r} is no objective: expected a name such as 'task', a function "
             "(stitched, genuine, labels) -> loss, or a tuple of these."
         )
+    try:
+        inspect.signature(loss).bind({}, {}, None)
+    except TypeError:
+        raise StitchError(
+            f"The objective {loss.__name__!r} must take (stitched, genuine, labels), found {loss.__name__}"
+            f"{inspect.signature(loss)}: take all three, also those that it does not use."
+        ) from None
     return f"{PREFIX}{loss.__name__.strip('<>')}:{digest(loss)}"
 
 

@@ -176,8 +176,7 @@ class Workshop:
 
     def _random(self, module: nn.Module, seed: int) -> nn.Module:
         fresh = reinitialise(module, seed)
-        limit = min(CALIBRATION, self.data.size("fit"))
-        calibrate(fresh, (b.inputs for b in self.data.batches("fit", 256, limit=limit)))
+        calibrate(fresh, (b.inputs for b in self.data.few("fit", CALIBRATION)))
         return fresh
 
     def _kept(self, model: Model, module: nn.Module, make: Any) -> nn.Module:

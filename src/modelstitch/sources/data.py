@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ..errors import DataError
 from .access import all_labels, chunks, fetch, hash_samples, mask_of, shared
-from .splits import balanced_order
+from .splits import balanced_order, few
 from .tokenizer import TextFacts
 from .views import Picked, Relabelled, placed
 
@@ -202,6 +202,14 @@ class Data:
         if augment and split != "fit":
             raise DataError(f"Only the fit split is augmented, found augment=True on {split!r}.")
         return self._pass(dataset, split, batch_size, seed, augment, limit, drop_last)
+
+    def few(self, split: Split, n: int, batch_size: int = 256) -> Iterator[Batch]:
+        """Batches of at most ``n`` samples that stand for a split, the same in every run: see :func:`splits.few`."""
+        dataset = self.dataset(split)
+        for ids in chunks(few(all_labels(dataset, scan=False), len(dataset), n), batch_size):
+            inputs, labels = fetch(dataset, ids)
+            self._check_range(labels, split)
+            yield Batch(ids, inputs, labels)
 
     def _pass(
         self,

@@ -22,6 +22,27 @@ def balanced_order(labels: Tensor, seed: int) -> Tensor:
     return shuffled[torch.argsort(rank[shuffled], stable=True)]
 
 
+def few(labels: Tensor | None, total: int, n: int) -> Tensor:
+    """Indices of n of ``total`` samples, for statistics of all: the first ones, unless these are no fair sample of the classes.
+
+    Then, and where labels are not known, a fixed draw: of samples sorted by class the first are of one class, and so is each
+    batch of them.
+    """
+    n = min(n, total)
+    if labels is not None and (labels.ndim != 1 or _fair(labels, n)):
+        return torch.arange(n)
+    return torch.randperm(total, generator=torch.Generator().manual_seed(0))[:n]
+
+
+def _fair(labels: Tensor, n: int) -> bool:
+    """Whether no class is far from its share among the first n: six standard deviations of a draw without replacement."""
+    counts = (labels - labels.min()).bincount()
+    share = counts.double() / len(labels)
+    found = (labels[:n] - labels.min()).bincount(minlength=len(counts)).double()
+    spread = (n * share * (1 - share) * (1 - n / len(labels))).sqrt()
+    return bool(((found - n * share).abs() <= 6 * spread + 1).all())
+
+
 def hold_out(labels: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor]:
     """Sorted indices (kept, held out) with ``n`` samples held out, balanced over the classes."""
     order = balanced_order(labels, seed)

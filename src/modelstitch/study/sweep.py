@@ -78,8 +78,7 @@ class Bench:
         if (name, seed) not in self._random:
             donor = self.networks[name]
             module = reinitialise(donor.module, seed)
-            limit = min(CALIBRATION, self.data.size("fit"))
-            calibrate(module, (donor.view(b.inputs) for b in self.data.batches("fit", 256, limit=limit)))
+            calibrate(module, (donor.view(b.inputs) for b in self.data.few("fit", CALIBRATION)))
             self._random = {(name, seed): donor.replaced(module, f"{name} (random, seed {seed})")}
         return self._random[name, seed]
 

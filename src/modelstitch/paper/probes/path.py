@@ -42,7 +42,7 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
         for at, share in enumerate(POINTS):
             module = between(one, end, share)
             if number and 0 < share < 1:
-                calibrate(module, (b.inputs for b in job.data.batches("fit", 256, limit=CALIBRATION)))
+                calibrate(module, (b.inputs for b in job.data.few("fit", CALIBRATION)))
             module.to(job.device)
             errors.append(error_rate(module, job.data, "test", device=job.device))
             if job.tell:
