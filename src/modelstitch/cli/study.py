@@ -13,15 +13,26 @@ from . import common
 @click.argument("spec_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="runs/study", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["local", "ray"]), help="Where sweeps run: as the study says, here by default."
+)
+@click.option(
+    "--address", help="Of a Ray cluster that runs; by default RAY_ADDRESS, else one is started on this machine."
+)
 @common.imports
-def run(spec_file: Path, device: str, out: Path) -> None:
+def run(spec_file: Path, device: str, out: Path, engine: str | None, address: str | None) -> None:
     """Run a study declared in a TOML file. Running it again does only what is missing."""
     from ..api import Comparison
     from ..study.declared import run_study
     from ..study.spec import load_spec
 
+    spec = load_spec(spec_file)
+    if engine is not None:
+        spec = spec.model_copy(update={"engine": engine})
+    if address is not None and spec.engine != "ray":
+        raise click.UsageError("--address is of a Ray cluster: use --engine ray beside it.")
     with common.progress() as tell:
-        records, plain = run_study(load_spec(spec_file), out, device=device, tell=tell)
+        records, plain = run_study(spec, out, device=device, tell=tell, address=address)
     common.penalty_tables(records)
     path = Comparison(records, plain).report(out / "report.html", title=str(plain["name"]))
     click.echo(f"The report is {path}.")

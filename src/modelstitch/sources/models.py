@@ -30,6 +30,7 @@ _NO_FILE = (
     "modelstitch.sources.models.register_import('FILE.py')."
 )
 _imported: dict[str, Callable[..., Any]] = {}
+_files: dict[Path, None] = {}  # where they came from, in order
 
 
 def load(
@@ -120,7 +121,13 @@ def register_import(path: str | Path) -> list[str]:
         if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
     }
     _imported.update(own)
+    _files.setdefault(file.resolve())
     return list(own)
+
+
+def imported_files() -> tuple[Path, ...]:
+    """The files registered so far, as absolute paths."""
+    return tuple(_files)
 
 
 def _parse(

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StudyError
+from ..device import pick_device
 from ..network import Network
 from ..sources.data import Data
-from ..sources.models import load_for
+from ..sources.models import imported_files, load_for, register_import
 from ..sources.named import load_data
+from .engines import Engine
 from .plan import Axes, default_controls
 from .run import describe_donor, run
 from .spec import StudySpec
 from .store import Store
-from .sweep import Tell
+from .sweep import Bench, Tell
 
 if TYPE_CHECKING:
     from .canonical import Record
 
 
 def run_study(
-    spec: StudySpec, out: str | Path, *, device: str = "auto", tell: Tell | None = None
+    spec: StudySpec, out: str | Path, *, device: str = "auto", tell: Tell | None = None, address: str | None = None
 ) -> tuple[list[Record], dict[str, Any]]:
     """Run what is missing of a study, keep every finished cell in ``out``; return all records and the plain spec.
 
+    Args:
+        address: of a Ray cluster, where that is the engine.
+
     Raises:
-        StudyError: if ``out`` holds another study or cannot be written, or the engine is another than "local".
-        SourceError, DataError: if a donor or the data cannot be loaded.
+        StudyError: if ``out`` holds another study or cannot be written, or a Ray cluster fails.
+        SourceError, DataError: if a donor, the data or Ray cannot be loaded.
     """
-    if spec.engine != "local":
-        raise StudyError(
-            f"The engine {spec.engine!r} is not built yet: expected 'local'; leave engine out of the study."
-        )
     store = Store(out, spec)  # first of all: a folder that cannot be used should not cost a training run
-    models = [str(ref.model) for ref in spec.donors.values() if str(ref.model).startswith("hf:")]
-    data = load_data(spec.data, tokenizer=models[0] if models else None)
-    second = load_data(spec.second, tokenizer=models[0] if models else None) if spec.second else None
+    engine = _engine(spec, device, address)
+    data, second = _data(spec)
     pairs = spec.ordered_pairs()
     tops = dict.fromkeys(top for _, top in pairs)
     others = {top: other for top, other in spec.other_seeds.items() if top in tops}
@@ -49,8 +50,58 @@ def run_study(
         spec.layers, spec.families, spec.objectives, controls, spec.seeds, spec.fit, spec.normalisation, spec.samples,
         tuple((top, describe_donor(networks[other])) for top, other in others.items()),
     )  # fmt: skip
-    records = run(list(networks.values()), pairs, data, axes, store=store, device=device, tell=tell, second=second)
+    records = run(
+        list(networks.values()), pairs, data, axes, store=store, device="cpu" if engine else device, tell=tell, second=second,
+        engine=engine,
+    )  # fmt: skip
     return records, store.spec
+
+
+def open_bench(spec: StudySpec, *, device: str, folder: str, files: tuple[Path, ...]) -> Bench:
+    """What the cells of a study work on, opened in another process; donors are loaded when they are asked for.
+
+    Args:
+        folder: that the study's paths are relative to; left where it is if this machine has none of that name.
+        files: Python files of the user's own that build models.
+    """
+    if os.path.isdir(folder):
+        os.chdir(folder)
+    for file in files:
+        register_import(file)
+    data, second = _data(spec)
+    return Bench(_Donors(spec, data), data, spec.fit, pick_device(device), second=second)
+
+
+class _Donors(dict[str, Network]):
+    """The donors of a study by name, each loaded when it is asked for."""
+
+    def __init__(self, spec: StudySpec, data: Data) -> None:
+        super().__init__()
+        self._spec, self._data = spec, data
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._spec.donors
+
+    def __missing__(self, name: str) -> Network:
+        self[name] = _donor(self._spec, name, self._data)
+        return self[name]
+
+
+def _engine(spec: StudySpec, device: str, address: str | None) -> Engine | None:
+    if spec.engine == "local":
+        return None
+    from .engines import ray
+
+    opened = partial(open_bench, spec, device=device, folder=os.getcwd(), files=imported_files())
+    return ray.engine(opened, device=device, address=address)
+
+
+def _data(spec: StudySpec) -> tuple[Data, Data | None]:
+    """The study's data, and the second test set if it has one."""
+    models = [str(ref.model) for ref in spec.donors.values() if str(ref.model).startswith("hf:")]
+    tokenizer = models[0] if models else None
+    second = load_data(spec.second, tokenizer=tokenizer) if spec.second else None
+    return load_data(spec.data, tokenizer=tokenizer), second
 
 
 def _donor(spec: StudySpec, name: str, data: Data) -> Network:

@@ -17,7 +17,7 @@ from ..sources.sizes import check_sizes
 from ..sources.token_view import check_text
 from ..unfinished import tidy
 from .canonical import Record
-from .engines import local
+from .engines import Engine, local
 from .plan import NOISY, Axes, Cell, Donor, Place, plan
 from .store import Store
 from .sweep import Bench, Tell, left
@@ -63,11 +63,12 @@ def run(
     memory: float | None = None,
     second: Data | None = None,
     losses: Mapping[str, Loss] | None = None,
+    engine: Engine | None = None,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
     ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on;
-    ``losses`` are objectives of the user's own, by name.
+    ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
@@ -85,7 +86,7 @@ def run(
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
     if store is not None:
         bench.unfinished = store.path / "unfinished"
-    found = run_cells(cells, bench, store=store, tell=tell)
+    found = run_cells(cells, bench, store=store, tell=tell, engine=engine or local.run)
     if bench.unfinished is not None:
         tidy(bench.unfinished)
     for name, network in named.items():
@@ -126,7 +127,9 @@ def check_controls(controls: Sequence[str], data: Data) -> None:
         raise DataError("The class-noise control needs one class label per sample: leave it out for sequences.")
 
 
-def run_cells(cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell: Tell | None = None) -> list[Record]:
+def run_cells(
+    cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell: Tell | None = None, engine: Engine = local.run
+) -> list[Record]:
     """The records of all cells: read where finished, else run."""
     missing = [cell for cell in cells if store is None or not store.has(cell.hash)]
     groups: dict[Any, list[Cell]] = {}
@@ -137,7 +140,7 @@ def run_cells(cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell:
             unfinished = left(cell, bench) if cell.sweep not in groups else None
             if unfinished is not None:
                 unfinished.clear()
-    fresh = {record["cell"]: record for record in local.run(list(groups.values()), bench, store, tell)}
+    fresh = {record["cell"]: record for record in engine(list(groups.values()), bench, store, tell)}
     records = []
     for cell in cells:
         if cell.hash in fresh:

@@ -1,1 +1,12 @@
-"""Where sweeps run: in this process, or on a Ray cluster."""
+"""Where sweeps run: in this process, or on a Ray cluster. An engine takes groups of cells and hands out their records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ..canonical import Record
+from ..plan import Cell
+from ..store import Store
+from ..sweep import Bench, Tell
+
+Engine = Callable[[Sequence[Sequence[Cell]], Bench, Store | None, Tell | None], Iterator[Record]]

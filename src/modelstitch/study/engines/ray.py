@@ -1,0 +1,173 @@
+"""The Ray engine: every sweep is a task of a Ray cluster; its records come back to this process, which stores them.
+
+A task opens the donors and the data by the names of the study, on the node where it runs, and shows by their fingerprints
+that they are those that the study was planned with. Ray does the scheduling, and runs a task again whose worker was lost.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...errors import StudyError
+from ...sources.extras import need
+from ..canonical import Record
+from ..plan import Cell, fitted_together
+from ..store import Store
+from ..sweep import Bench, Tell, run_sweep
+from . import Engine
+from .same import renamed, work_of
+
+OpenBench = Callable[[], Bench]
+RETRIES = 3  # of a task whose worker was lost
+_PATIENCE = 10.0  # seconds
+
+_opened: dict[str, Bench] = {}  # on a worker: what its last run opened
+
+
+def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None = None) -> Engine:
+    """An engine whose workers work on what ``open_bench`` opens there; it is pickled.
+
+    Args:
+        device: "cpu", "cuda" (one GPU a task), or "auto": a GPU where the cluster has any.
+        address: of a cluster that runs; by default that of RAY_ADDRESS or of this machine, else one is started here.
+
+    Raises:
+        MissingExtraError: if Ray is not installed.
+        StudyError: (when run) if the cluster cannot be reached, has no GPU where one was asked for, loses a task for good, or
+            holds other donors or data on a node.
+    """
+    ray = need("ray")
+
+    def run(groups: Sequence[Sequence[Cell]], bench: Bench, store: Store | None, tell: Tell | None) -> Iterator[Record]:
+        parts = [part for cells in groups for part in fitted_together(cells)]
+        if not parts:
+            return
+        with _cluster(ray, address):
+            submit = ray.remote(num_cpus=1, num_gpus=_gpus(ray, device), max_retries=RETRIES)(_task)
+            token, left = uuid.uuid4().hex, None if store is None else str(store.path.resolve() / "unfinished")
+            first: dict[str, Any] = {}
+            waiting: dict[Any, list[list[Cell]]] = {}  # of a task: its cells, and the groups that are the same work
+            for part in parts:
+                same = work_of(part, bench)
+                if same in first:
+                    waiting[first[same]].append(part)
+                    continue
+                task = submit.remote(token, open_bench, part, left)
+                waiting[task] = [part]
+                if same:
+                    first[same] = task
+            try:
+                yield from _collect(ray, waiting, len(parts), store, tell)
+            finally:
+                for task in waiting:
+                    ray.cancel(task, force=True)
+
+    return run
+
+
+def _collect(
+    ray: Any, waiting: dict[Any, list[list[Cell]]], total: int, store: Store | None, tell: Tell | None
+) -> Iterator[Record]:
+    done = 0
+    while waiting:
+        (task, *_), _ = ray.wait(list(waiting), num_returns=1)
+        groups = waiting.pop(task)
+        records = _result(ray, task, groups[0][0])
+        for number, group in enumerate(groups):
+            for cell, found in zip(group, records):
+                record = found if not number else renamed(cell, found)
+                if store is not None:
+                    store.write(record)
+                yield record
+        done += len(groups)
+        if tell:
+            tell("sweeps on Ray", done, total)
+
+
+def _result(ray: Any, task: Any, cell: Cell) -> list[Record]:
+    """What a task gave; its own mistakes are raised as they are, Ray's in a sentence."""
+    try:
+        records: list[Record] = ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        sweep = cell.sweep
+        raise StudyError(
+            f"The sweep {sweep.bottom} -> {sweep.top} was lost on the cluster ({type(error).__name__}): finished cells are "
+            "kept; see Ray's logs, and run the study again."
+        ) from error
+    return records
+
+
+@contextmanager
+def _cluster(ray: Any, address: str | None) -> Iterator[None]:
+    """Ray as the caller has it, else connected to or started, and left again."""
+    if ray.is_initialized():
+        yield
+        return
+    wanted = address or os.environ.get("RAY_ADDRESS")
+    try:
+        _knock(wanted)
+        ray.init(address=address, log_to_driver=False, logging_level="WARNING", include_dashboard=False)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = (str(error).strip().splitlines() or ["no message"])[0]
+        raise StudyError(
+            f"No Ray cluster can be used at {wanted or 'this machine'} ({reason.rstrip('.')}): expected the address of one that "
+            "runs, such as head:6379; where it asks for a token set RAY_AUTH_MODE=token, and without an address one is started here."
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Fail at once where nobody listens: Ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+
+
+def _gpus(ray: Any, device: str) -> int:
+    if device == "cpu":
+        return 0
+    there = ray.cluster_resources().get("GPU", 0) >= 1
+    if device != "auto" and not there:
+        raise StudyError(
+            f"The device {device!r} is not on the Ray cluster: expected a GPU on a node; use 'cpu' or 'auto'."
+        )
+    return int(there)
+
+
+def _task(token: str, open_bench: OpenBench, cells: Sequence[Cell], left: str | None) -> list[Record]:
+    """On a worker: the records of cells that are fitted together."""
+    if token not in _opened:
+        _opened.clear()
+        _opened[token] = open_bench()
+    bench = _opened[token]
+    _check_same(cells, bench)
+    if left is not None and Path(left).parent.is_dir():  # a folder that the nodes share
+        bench.unfinished = Path(left)
+    return [fitted.record for fitted in run_sweep(cells, bench)]
+
+
+def _check_same(cells: Sequence[Cell], bench: Bench) -> None:
+    planned = {("data", bench.data.name): cells[0].config["data"]["fingerprint"]}
+    for cell in cells:
+        for side in ("bottom", "top"):
+            end = cell.config[side]
+            if end["name"] in bench.networks:
+                planned["donor", end["name"]] = end["fingerprint"]
+    for (what, name), wanted in planned.items():
+        found = bench.data.fingerprint if what == "data" else bench.networks[name].fingerprint()
+        if found != wanted:
+            raise StudyError(
+                f"The {what} {name!r} on the node {os.uname().nodename} is another than here: expected the fingerprint {wanted}, "
+                f"found {found}; give every node the same files."
+            )

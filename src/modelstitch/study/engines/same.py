@@ -1,0 +1,28 @@
+"""Random bottoms that two donors have in common: the same work under two names, done once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from ..canonical import Record, canonical_json
+from ..plan import Cell
+from ..sweep import Bench
+
+
+def work_of(group: Sequence[Cell], bench: Bench) -> str:
+    """What a group of random controls does, without the donor's name: the drawn network itself; empty for all others."""
+    below = bench.below(group[0]) if group[0].sweep.kind == "random" else None
+    if below is None:
+        return ""
+    network = below.fingerprint()
+    configs = [{**c.config, "bottom": {**c.config["bottom"], "name": "", "fingerprint": network}} for c in group]
+    return canonical_json({"cells": configs})
+
+
+def renamed(cell: Cell, record: Record) -> Record:
+    """The record of the same work under another cell's name."""
+    twin = copy.deepcopy(record)
+    twin["cell"], twin["config"] = cell.hash, copy.deepcopy(cell.config)
+    twin["notes"] = [*twin["notes"], f"the same random network as in cell {record['cell']}: fitted once"]
+    return twin

@@ -1,0 +1,112 @@
+"""Sweeps on a Ray cluster of one node: the records are those of this process, and what goes wrong there is told here."""
+
+import os
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+from modelstitch.errors import StudyError
+from modelstitch.sources.named import load_data
+from modelstitch.study.canonical import equal_results
+from modelstitch.study.declared import run_study
+from modelstitch.study.engines import ray as engine_on_ray
+from modelstitch.study.plan import Cell
+from modelstitch.study.spec import parse_spec
+
+STUDY = {
+    "name": "three equal nets", "data": "digits", "layers": ["block2"], "objectives": ["match"], "controls": ["random"],
+    "pairs": [["a", "c"], ["b", "c"]], "donors": dict.fromkeys("abc", "zoo:small-resnet?width=4"),
+}  # fmt: skip
+ELSEWHERE = "no cluster is there"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Ray without a token file, a dashboard or reports of use."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield ray
+        ray.shutdown()
+
+
+def cell(**changed):
+    end = {"name": "a", "fingerprint": "0", "layer": "block2"}
+    config = {
+        "bottom": end, "top": {**end, "name": "b"}, "seed": 0, "normalisation": "frozen", "control": "pair", "objective": "match",
+        "fit": {"samples": None}, "data": {"name": "digits", "fingerprint": "0"},
+    }  # fmt: skip
+    return Cell("0" * 16, {**config, **changed})
+
+
+def test_records_are_those_of_this_process(cluster, tmp_path):
+    here, _ = run_study(parse_spec(STUDY), tmp_path / "here", device="cpu")
+    told = []
+    there, _ = run_study(
+        parse_spec({**STUDY, "engine": "ray"}), tmp_path / "there", device="cpu", tell=lambda *args: told.append(args)
+    )
+    assert [r["cell"] for r in there] == [r["cell"] for r in here]
+    assert all(equal_results(a, b) for a, b in zip(here, there))
+    assert any("fitted once" in note for r in there for note in r["notes"])  # one random network under two names
+    assert told[-1] == ("sweeps on Ray", told[-1][2], told[-1][2])
+    assert len(list((tmp_path / "there" / "cells").iterdir())) == len(here)
+    assert cluster.is_initialized()  # the caller's own stays
+
+
+def test_a_mistake_over_there_is_told_as_it_is(cluster):
+    run = engine_on_ray.engine(partial(load_data, "digitz"), device="cpu")
+    with pytest.raises(Exception, match="'digitz'") as caught:
+        list(run([[cell()]], SimpleNamespace(), None, None))
+    assert type(caught.value).__module__ == "modelstitch.errors"
+
+
+def test_a_task_that_kills_its_workers_is_given_up(cluster, monkeypatch):
+    monkeypatch.setattr(engine_on_ray, "RETRIES", 0)
+    run = engine_on_ray.engine(partial(os._exit, 1), device="cpu")
+    with pytest.raises(
+        StudyError, match=r"The sweep a -> b was lost on the cluster \(WorkerCrashedError\): finished cells are kept"
+    ):
+        list(run([[cell()]], SimpleNamespace(), None, None))
+
+
+def test_a_gpu_that_the_cluster_lacks(cluster):
+    run = engine_on_ray.engine(partial(os._exit, 1), device="cuda")
+    with pytest.raises(StudyError, match="The device 'cuda' is not on the Ray cluster: expected a GPU on a node"):
+        list(run([[cell()]], SimpleNamespace(), None, None))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (
+            {"data": {"name": "digits", "fingerprint": "1"}},
+            "The data 'digits' on the node .* expected the fingerprint 1, found 0",
+        ),
+        ({"top": {"name": "b", "fingerprint": "1"}}, "The donor 'b' on the node .* give every node the same files"),
+    ],
+)
+def test_other_files_on_a_node_are_found_out(changed, words):
+    network = SimpleNamespace(fingerprint=lambda: "0")
+    bench = SimpleNamespace(data=SimpleNamespace(name="digits", fingerprint="0"), networks={"a": network, "b": network})
+    engine_on_ray._check_same([cell()], bench)
+    with pytest.raises(StudyError, match=words):
+        engine_on_ray._check_same([cell(**changed)], bench)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "head:"])
+def test_an_address_where_no_cluster_is(address, monkeypatch):
+    fake = SimpleNamespace(is_initialized=lambda: False, init=refuse)
+    monkeypatch.setattr(engine_on_ray, "need", lambda name: fake)
+    run = engine_on_ray.engine(partial(os._exit, 1), address=address)
+    with pytest.raises(
+        StudyError, match=f"No Ray cluster can be used at {address} .*: expected the address of one that runs"
+    ):
+        list(run([[cell()]], SimpleNamespace(), None, None))
+
+
+def refuse(**options):
+    raise ConnectionError(ELSEWHERE)
