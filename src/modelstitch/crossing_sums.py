@@ -89,7 +89,7 @@ class Group:
         for b, adapter in self.adapters.items():
             layer = bottom.layer(b)
             few = whole and not adapter.plain and 0 < _count(layer) < _count(place)
-            ways.setdefault((layer.kind, layer.positions, layer.over) if few else None, []).append(b)
+            ways.setdefault((layer.kind, layer.positions, layer.over, layer.grid) if few else None, []).append(b)
         return ways
 
     def add(
@@ -136,7 +136,7 @@ def group_by_positions(bottom: Network, top: Network, bottoms: Sequence[str], to
     found: dict[Any, Group] = {}
     for t in tops:
         layer = top.layer(t)
-        key = layer.kind, layer.positions, layer.over
+        key = layer.kind, layer.positions, layer.over, layer.grid
         if key not in found:
             found[key] = Group(layer.kind, [], {b: adapter_between(bottom.layer(b), layer) for b in bottoms})
         found[key].tops.append(t)

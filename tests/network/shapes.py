@@ -10,6 +10,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class Steps(nn.Module):
+    """Named steps, modules or functions; every value that is shown passes an Identity."""
+
+    def __init__(self, *steps: Any) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(s if isinstance(s, nn.Module) else Do(s) for s in steps)
+        self.head = nn.LazyLinear(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self.steps:
+            x = step(x)
+        return self.head(x.flatten(1))
+
+
+class Do(nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
 class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()

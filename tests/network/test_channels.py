@@ -5,29 +5,7 @@ import torch
 from torch import nn
 
 from modelstitch import Network
-
-
-class Steps(nn.Module):
-    """Named steps, modules or functions; every value that is shown passes an Identity."""
-
-    def __init__(self, *steps):
-        super().__init__()
-        self.steps = nn.ModuleList(s if isinstance(s, nn.Module) else Do(s) for s in steps)
-        self.head = nn.LazyLinear(3)
-
-    def forward(self, x):
-        for step in self.steps:
-            x = step(x)
-        return self.head(x.flatten(1))
-
-
-class Do(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
+from network.shapes import Do, Steps
 
 
 class Plus(nn.Sequential):

@@ -7,26 +7,8 @@ import torch
 from torch import nn
 
 from modelstitch.network import Network
-
-
-class Steps(nn.Module):
-    def __init__(self, *steps):
-        super().__init__()
-        self.steps = nn.ModuleList(step if isinstance(step, nn.Module) else Do(step) for step in steps)
-
-    def forward(self, x):
-        for step in self.steps:
-            x = step(x)
-        return x.flatten(1)
-
-
-class Do(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
+from modelstitch.stitchers import adapter_between
+from network.shapes import Steps
 
 
 class Gated(nn.Module):
@@ -50,6 +32,25 @@ patches = [nn.Conv2d(3, 5, 2, stride=2), lambda x: x.flatten(2).transpose(1, 2),
 CASES = {
     "patches of an image": (IMAGE, patches, "image"),
     "an image gated along its channels": (IMAGE, [nn.Conv2d(3, 5, 1), Gated()], "image"),
+    "patches mixed by a convolution of width 1": (IMAGE, [*patches[:1], lambda x: x.flatten(2), nn.Conv1d(5, 7, 1)], "image"),
+    "columns of a map, its rows among the channels": (
+        IMAGE,
+        [nn.Conv2d(3, 5, 1), lambda x: x.permute(0, 3, 1, 2).flatten(2), nn.Linear(40, 5)],
+        "line",
+    ),
+    "a map of one row": (IMAGE, [nn.Conv2d(3, 5, (8, 1)), lambda x: x.squeeze(2).transpose(1, 2)], "line"),
+    "the largest of each column": (IMAGE, [nn.Conv2d(3, 5, 1), lambda x: x.max(2).values], "line"),
+    "a mean kept as an axis": (IMAGE, [nn.Conv2d(3, 5, 1), lambda x: x.mean(2, keepdim=True), lambda x: x.squeeze(2)], "line"),
+    "tokens pooled in fours": (
+        IMAGE,
+        [nn.Conv2d(3, 8, 2, stride=2), lambda x: x.flatten(2).transpose(1, 2), lambda x: x.view(-1, 4, 4, 8).amax(1)],
+        "image",
+    ),
+    "frames, each a vector of its own": (
+        torch.zeros(2, 4, 3, 8, 8),
+        [lambda x: x.flatten(0, 1), nn.Conv2d(3, 5, 2), lambda x: x.mean((2, 3)).view(-1, 4, 5), nn.Linear(5, 5)],
+        "",
+    ),
     "an image averaged over its columns": (IMAGE, [nn.Conv2d(3, 5, 1), lambda x: x.mean(2)], "line"),
     "one plane of an image": (IMAGE, [lambda x: x[:, 0], nn.Linear(8, 8)], ""),
     "a sequence": (LINE, [nn.Conv1d(3, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)], "line"),
@@ -65,4 +66,15 @@ CASES = {
 def test_what_positions_lie_on(name):
     example, steps, over = CASES[name]
     module = Steps(*steps).eval()
+    module(example)
     assert Network(module, example).layer(f"steps.{len(steps) - 1}").over == over
+
+
+def test_tokens_lie_in_the_aspect_of_the_last_map():
+    example, layers = torch.zeros(2, 3, 8, 32), []
+    for patch in (2, 4):
+        module = Steps(nn.Conv2d(3, 5, patch, stride=patch), *patches[1:]).eval()
+        module(example)
+        layers.append(Network(module, example).layer("steps.2"))
+    assert (layers[0].shape, layers[0].over, layers[0].grid) == ((64, 5), "image", (4, 16))
+    assert adapter_between(*layers).describe() == "resize 4x16 to 2x8 (area down, bilinear up)"

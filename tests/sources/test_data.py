@@ -169,6 +169,10 @@ def test_the_first_samples_are_taken_where_they_are_fair(name):
     labels, fair = LABELS[name]
     total = 1000 if labels is None else len(labels)
     assert torch.equal(few(labels, total, 200), torch.arange(200)) == fair
+    assert (
+        torch.equal(few(labels, total, 9999), torch.arange(total)) == fair
+    )  # all of them, in an order that batches can bear
+    assert torch.equal(few(labels, total, 9999).sort().values, torch.arange(total))
 
 
 def test_sequence_labels_may_hold_the_ignored_value():

@@ -1,6 +1,7 @@
 """Sweeps on a Ray cluster of one node: the records are those of this process, and what goes wrong there is told here."""
 
 import os
+import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -18,6 +19,15 @@ STUDY = {
     "name": "three equal nets", "data": "digits", "layers": ["block2"], "objectives": ["match"], "controls": ["random"],
     "pairs": [["a", "c"], ["b", "c"]], "donors": dict.fromkeys("abc", "zoo:small-resnet?width=4"),
 }  # fmt: skip
+
+
+def _half(token, open_bench, cells, left):
+    """A task that ends its worker after its first record."""
+    yield {"cell": "first"}
+    time.sleep(0.5)
+    os._exit(1)
+
+
 ELSEWHERE = "no cluster is there"
 
 
@@ -79,22 +89,37 @@ def test_a_gpu_that_the_cluster_lacks(cluster):
         list(run([[cell()]], SimpleNamespace(), None, None))
 
 
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        (
-            {"data": {"name": "digits", "fingerprint": "1"}},
-            "The data 'digits' on the node .* expected the fingerprint 1, found 0",
-        ),
-        ({"top": {"name": "b", "fingerprint": "1"}}, "The donor 'b' on the node .* give every node the same files"),
-    ],
-)
-def test_other_files_on_a_node_are_found_out(changed, words):
-    network = SimpleNamespace(fingerprint=lambda: "0")
-    bench = SimpleNamespace(data=SimpleNamespace(name="digits", fingerprint="0"), networks={"a": network, "b": network})
-    engine_on_ray._check_same([cell()], bench)
+DATA = {"name": "digits", "fingerprint": "0", "second": {"name": "more", "fingerprint": "0"}}
+OTHERS = {
+    "data": ({"data": {**DATA, "fingerprint": "1"}}, "The data 'digits' on the node .* expected 1, found 0"),
+    "second": ({"data": {**DATA, "second": {"name": "more", "fingerprint": "1"}}}, "The second data 'more' on the node"),
+    "donor": ({"top": {"name": "b", "fingerprint": "1"}}, "The donor 'b' on the node .* give every node the same files"),
+    "view": ({"top": {"name": "b", "fingerprint": "0", "view": "crop 1"}}, "The view of the donor 'b' .* expected crop 1, found"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_files_on_a_node_are_found_out(name):
+    network = SimpleNamespace(fingerprint=lambda: "0", view=None)
+    data, second = (SimpleNamespace(name=n, fingerprint="0") for n in ("digits", "more"))
+    bench = SimpleNamespace(data=data, second=second, networks={"a": network, "b": network})
+    engine_on_ray._check_same([cell(data=DATA)], bench)
+    changed, words = OTHERS[name]
     with pytest.raises(StudyError, match=words):
-        engine_on_ray._check_same([cell(**changed)], bench)
+        engine_on_ray._check_same([cell(**{"data": DATA, **changed})], bench)
+
+
+def test_a_sweep_that_stops_half_way_has_lost_no_record(cluster, tmp_path):
+    """The first chunk of a sweep is stored while the second one is fitted, and stays when that one fails."""
+    run = engine_on_ray.engine(partial(SimpleNamespace), device="cpu")
+    store = SimpleNamespace(kept=[], path=tmp_path)
+    store.write = store.kept.append
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_on_ray, "_task", _half)
+        patch.setattr(engine_on_ray, "RETRIES", 0)
+        with pytest.raises(StudyError, match="WorkerCrashedError"):
+            list(run([[cell(), cell()]], SimpleNamespace(), store, None))
+    assert store.kept == [{"cell": "first"}]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "head:"])

@@ -29,7 +29,7 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
         body = [
             {
                 "name": layer.name, "aliases": list(layer.aliases), "shape": list(layer.shape), "kind": layer.kind,
-                "over": layer.over, "module": layer.module, "exact": layer.exact, "why": layer.why, "nearest": list(layer.nearest),
+                "over": layer.over, "grid": layer.grid and list(layer.grid), "module": layer.module, "exact": layer.exact, "why": layer.why, "nearest": list(layer.nearest),
                 "depth": round(layer.depth, 6), "parameters": layer.parameters, "block": layer.name in net.blocks,
             }
             for layer in shown

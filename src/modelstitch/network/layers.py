@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from .channels import channel_axes
-from .positions import positions_over
+from .positions import Over, positions_over
 from .separators import Flow
 from .trace import LayerCall, Trace
 
@@ -37,6 +37,7 @@ class Layer:
             of a Conv1d, "tokens" (tokens, channels), "vector" (channels) or "other".
         over: what its positions lie on: an "image", a "line" such as time, a "text", or "" where the graph does not
             tell. Unequal numbers of positions can meet over images and over lines.
+        grid: (height, width) of the last map before it, where one is known: the aspect in which tokens over an image lie.
         module: class name of the module that made it.
         exact: whether the network can be cut here exactly.
         why: empty if exact, else the reason in words.
@@ -51,6 +52,7 @@ class Layer:
     shape: tuple[int, ...]
     kind: str
     over: str
+    grid: tuple[int, int] | None
     module: str
     exact: bool
     why: str
@@ -88,7 +90,8 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
     title = {node: _shortest(call.name for call in calls[node]) for node in values}
     exact = [node for node in values if flow.exact(node) and node is not trace.data]
     is_exact, places = set(exact), [positions[node] for node in exact]
-    below, axes, over = _Below(trace), channel_axes(trace.graph), positions_over(trace.graph, trace.data)
+    below, axes = _Below(trace), channel_axes(trace.graph)
+    positions_lie = positions_over(trace.graph, trace.data, axes)
     layers: dict[str, Layer] = {}
     for node in values:
         names = tuple(sorted((c.name for c in calls[node]), key=lambda n: (len(n), n)))
@@ -100,13 +103,15 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
             why = _why(node, trace, flow, title)
         depth, parameters = below.measure(node)
         shape, kind = _shape_and_kind(node, trace, axes)
+        over = positions_lie.get(node, Over())
         owner = min(calls[node], key=lambda c: (len(c.name), c.name))
         layers[title[node]] = Layer(
             title[node],
             names,
             shape,
             kind,
-            over.get(node, ""),
+            over.what,
+            over.grid,
             owner.module,
             not why,
             why,

@@ -2,51 +2,121 @@
 
 from __future__ import annotations
 
+import operator
+from dataclasses import dataclass, replace
+
 from torch import Tensor, fx
 
-_AXIS_GONE = (".mean.", ".sum.", ".amax.", ".amin.")
+_MAP_TO_MAP = ("conv2d", "pool2d", "upsample", "interpolate", "pixel_shuffle", "pixel_unshuffle")
+_MOVES = (".permute.", ".transpose.", ".movedim.")
+_RESHAPES = (".view.", ".reshape.", "._unsafe_view.", ".unflatten.", ".flatten.")
 
 
-def positions_over(graph: fx.Graph, data: fx.Node) -> dict[fx.Node, str]:
-    """ "image", "line", "text" or "" (unknown) for every value that is computed from the data input.
+@dataclass(frozen=True)
+class Over:
+    """What positions lie on.
 
-    Whole numbers of two sizes are a text, whatever reads them. Else the last convolution before a value tells; before any,
-    the input itself: four sizes are a batch of images, three one of sequences, and of two nothing is known. Of an image
-    one axis of which is averaged away a line is left; one plane taken out of it may be read by rows, or patch by patch.
+    Attributes:
+        what: "image", "line", "text", or "" where the graph does not tell.
+        grid: (height, width) of the last map before the value: of an image, the aspect that its tokens lie in.
+        is_map: whether the value itself is such a map.
+    """
+
+    what: str = ""
+    grid: tuple[int, int] | None = None
+    is_map: bool = False
+
+
+def positions_over(graph: fx.Graph, data: fx.Node, axes: dict[fx.Node, int]) -> dict[fx.Node, Over]:
+    """For every value that is computed from the data input; ``axes`` are those of the channels, where they are known.
+
+    Whole numbers of two sizes are a text, whatever reads them. Else the last convolution over neighbours tells; before any,
+    the input itself: four sizes are a batch of images, three one of sequences, and of two nothing is known. A map that loses
+    one of its two axes, averaged away or merged with the channels, leaves a line; one plane taken out of an image may be
+    read by rows or patch by patch, and what is made of a vector has no known positions.
     """
     value = data.meta.get("val")
     if not isinstance(value, Tensor):
         return {}
     if not value.is_floating_point() and value.ndim == 2:
-        first = "text"
+        found = {data: Over("text")}
+    elif value.ndim == 4:
+        found = {data: Over("image", _grid(data, 1), is_map=True)}
     else:
-        first = {4: "image", 3: "line"}.get(value.ndim, "")
-    found = {data: first}
+        found = {data: Over("line" if value.ndim == 3 else "")}
     for node in graph.nodes:
         below = [source for source in node.all_input_nodes if source in found]
         if below and node is not data:
-            found[node] = first if first == "text" else _own(node) or _inherited(node, below, found)
+            found[node] = found[data] if found[data].what == "text" else _of(node, below, found, axes)
     return found
 
 
-def _own(node: fx.Node) -> str:
-    name = f".{node.target}."
-    return "image" if ".conv2d." in name else "line" if ".conv1d." in name else ""
+def _of(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over], axes: dict[fx.Node, int]) -> Over:
+    name, own = f".{node.target}.", _sizes(node)
+    if len(own) == 4 and any(mark in name for mark in _MAP_TO_MAP):
+        grid = _grid(node, 1)
+        return Over("image", grid, is_map=grid is not None)
+    if ".conv1d." in name and _kernel(node) > 1:
+        return Over("line")
+    source = _source(node, below, found)
+    over = found[source]
+    if over.is_map and len(own) == 3:
+        return _flattened(node, source, over, axes)
+    if over.is_map and len(own) == 4:
+        moved = any(mark in name for mark in _MOVES)
+        axis = axes.get(node, 1 if source not in axes and not moved else 0)  # an image input has its channels first
+        grid = None if not axis or any(mark in name for mark in _RESHAPES) else _grid(node, axis)
+        return replace(over, grid=grid or over.grid, is_map=grid is not None)
+    if len(_sizes(source)) == 2 and len(own) == 3:
+        return Over()  # positions made of a vector
+    return replace(over, is_map=False)
 
 
-def _inherited(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, str]) -> str:
-    """That of the arguments of the value's own shape first: a gate on channels says nothing of the map that it weighs."""
+def _flattened(node: fx.Node, source: fx.Node, over: Over, axes: dict[fx.Node, int]) -> Over:
+    """Of a map (b, c, h, w) in whatever order, as three sizes: tokens of its grid, or what is left of a lost axis."""
+    assert over.grid is not None
+    height, width = over.grid
+    axis, own = axes.get(node), _sizes(node)
+    if axis in (1, 2) and min(height, width) > 1 and own[3 - axis] == height * width:
+        return Over("image", over.grid)
+    return Over() if ".select." in f"{node.target}" and min(height, width) > 1 else Over("line")
+
+
+def _source(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over]) -> fx.Node:
+    """The argument that says it: of those of the value's own shape one over an image, if any; else the first that tells.
+
+    A gate on channels says nothing of the map that it weighs. A part of what an operation gives is told by its argument.
+    """
+    if node.target is operator.getitem and isinstance(node.args[0], fx.Node):
+        inner = [source for source in node.args[0].all_input_nodes if source in found]
+        below = inner or below
     own = _sizes(node)
-    if len(own) == 3 and len(_sizes(below[0])) == 4 and found[below[0]] == "image":
-        name = str(node.target)
-        if any(mark in name for mark in _AXIS_GONE):
-            return "line"
-        if ".select." in name:
-            return ""
-    ordered = sorted(below, key=lambda source: _sizes(source) != own)
-    return next((found[source] for source in ordered if found[source]), "")
+    alike = [source for source in below if _sizes(source) == own]
+    return next(
+        (
+            source
+            for wanted in (
+                [s for s in alike if found[s].what == "image"],
+                [s for s in (*alike, *below) if found[s].what],
+                below,
+            )
+            for source in wanted
+        ),
+    )
 
 
-def _sizes(node: fx.Node) -> list[str]:
+def _grid(node: fx.Node, axis: int) -> tuple[int, int] | None:
+    """The sizes of the two axes beside the batch and the channels, if both are numbers."""
+    sizes = [size for at, size in enumerate(_sizes(node)) if at not in (0, axis)]
+    return (sizes[0], sizes[1]) if len(sizes) == 2 and all(isinstance(s, int) for s in sizes) else None  # type: ignore[return-value]
+
+
+def _kernel(node: fx.Node) -> int:
+    weight = node.args[1] if len(node.args) > 1 else None
+    sizes = _sizes(weight) if isinstance(weight, fx.Node) else []
+    return sizes[-1] if sizes and isinstance(sizes[-1], int) else 1
+
+
+def _sizes(node: fx.Node) -> list[int | str]:
     value = node.meta.get("val")
-    return [str(size) for size in value.shape] if isinstance(value, Tensor) else []
+    return [size if isinstance(size, int) else str(size) for size in value.shape] if isinstance(value, Tensor) else []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_BATCH = 256  # statistics are means over batches, so that the first of these must be a fair sample, too
+
 
 def balanced_order(labels: Tensor, seed: int) -> Tensor:
     """A seeded order of the samples (n,): every prefix holds the classes in their overall proportion.
@@ -29,7 +31,7 @@ def few(labels: Tensor | None, total: int, n: int) -> Tensor:
     batch of them.
     """
     n = min(n, total)
-    if labels is not None and (labels.ndim != 1 or _fair(labels, n)):
+    if labels is not None and (labels.ndim != 1 or all(_fair(labels, first) for first in (n, min(n, _BATCH)))):
         return torch.arange(n)
     return torch.randperm(total, generator=torch.Generator().manual_seed(0))[:n]
 

@@ -21,11 +21,12 @@ KINDS = tuple(CHANNEL_AXIS)
 
 
 class Layout(NamedTuple):
-    """Kind and shape of one sample's activation, and what its positions lie on; as of a :class:`Layer`."""
+    """Kind and shape of one sample's activation, and what its positions lie on, with its aspect; as of a :class:`Layer`."""
 
     kind: str
     shape: tuple[int, ...]
     over: str = "image"
+    grid: tuple[int, int] | None = None
 
 
 def rows(x: Tensor, kind: str, mask: Tensor | None = None) -> Tensor:
@@ -71,7 +72,7 @@ class Adapter(nn.Module):
     def __init__(self, source: Layout, target: Layout) -> None:
         super().__init__()
         self.source, self.target = source, target
-        for kind, shape, _ in (source, target):
+        for kind, shape, *_ in (source, target):
             if kind not in KINDS:
                 raise ShapeError(
                     f"An activation of shape {shape} cannot be stitched: expected a map, a sequence (channels first), tokens "
@@ -93,7 +94,7 @@ class Adapter(nn.Module):
         if self.plain:
             return "none"
         steps = []
-        (kind_in, shape_in, _), (kind_out, shape_out, _) = self.source, self.target
+        (kind_in, shape_in, *_), (kind_out, shape_out, *_) = self.source, self.target
         if kind_out == "vector":
             return f"mean over the positions of {kind_in} {shape_in}"
         if kind_in == "vector":
@@ -115,7 +116,7 @@ class Adapter(nn.Module):
         """
         if self.plain:
             return x
-        kind_in, (kind_out, shape_out, _) = self.source.kind, self.target
+        kind_in, (kind_out, shape_out, *_) = self.source.kind, self.target
         if kind_out == "vector":
             if mask is not None and masks(mask, x, kind_in):
                 return masked_mean(channels_last(x, kind_in), mask)
@@ -167,7 +168,7 @@ def adapter_between(bottom: Layer, top: Layer) -> Adapter:
         ShapeError: if the two shapes cannot meet; both layers are named.
     """
     try:
-        return Adapter(*(Layout(layer.kind, layer.shape, layer.over) for layer in (bottom, top)))
+        return Adapter(*(Layout(layer.kind, layer.shape, layer.over, layer.grid) for layer in (bottom, top)))
     except ShapeError as error:
         raise ShapeError(f"The layers {bottom.name!r} and {top.name!r} cannot be joined: {error}") from error
 
@@ -196,8 +197,8 @@ def _first(kind: str) -> bool:
 def _grid(layout: Layout, *, beside: Layout | None) -> tuple[tuple[int, int] | None, int]:
     """The (height, width) of the positions and the number of prefix tokens before them.
 
-    Tokens over an image lie on a grid of the aspect of the map beside them (square beside none), after at most a few
-    prefix tokens; along a line they are one row; any other length is a sequence.
+    Tokens over an image lie on a grid of the aspect of the last map before them, else of the map beside them, else square,
+    after at most a few prefix tokens; along a line they are one row; any other length is a sequence.
     """
     positions = positions_of(*layout[:2])
     if len(positions) == 2:
@@ -208,12 +209,13 @@ def _grid(layout: Layout, *, beside: Layout | None) -> tuple[tuple[int, int] | N
     if layout.over == "line":
         return (1, length), 0
     if layout.over == "image":
-        height, width = positions_of(*beside[:2]) if beside and beside.kind in ("map", "grid") else (1, 1)
-        for prefix in range(min(_MOST_PREFIX, length - 4) + 1):
-            area = length - prefix
-            tall = math.isqrt(area * height // width)
-            if tall and area % tall == 0 and tall * width == (area // tall) * height and prefix < area:
-                return (tall, area // tall), prefix
+        around = positions_of(*beside[:2]) if beside and beside.kind in ("map", "grid") else (1, 1)
+        for height, width in dict.fromkeys([layout.grid or around, around]):
+            for prefix in range(min(_MOST_PREFIX, length - 4) + 1):
+                area = length - prefix
+                tall = math.isqrt(area * height // width)
+                if tall and area % tall == 0 and tall * width == (area // tall) * height and prefix < area:
+                    return (tall, area // tall), prefix
     return None, 0
 
 

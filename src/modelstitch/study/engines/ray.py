@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import StudyError
+from ...own_code import in_words
 from ...sources.extras import need
 from ..canonical import Record
 from ..plan import Cell, fitted_together
@@ -49,7 +50,8 @@ def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None =
         if not parts:
             return
         with _cluster(ray, address):
-            submit = ray.remote(num_cpus=1, num_gpus=_gpus(ray, device), max_retries=RETRIES)(_task)
+            how = {"num_cpus": 1, "num_gpus": _gpus(ray, device), "max_retries": RETRIES, "num_returns": "streaming"}
+            submit = ray.remote(**how)(_task)
             token, left = uuid.uuid4().hex, None if store is None else str(store.path.resolve() / "unfinished")
             first: dict[str, Any] = {}
             waiting: dict[Any, list[list[Cell]]] = {}  # of a task: its cells, and the groups that are the same work
@@ -74,26 +76,33 @@ def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None =
 def _collect(
     ray: Any, waiting: dict[Any, list[list[Cell]]], total: int, store: Store | None, tell: Tell | None
 ) -> Iterator[Record]:
+    """Every record as soon as its task has it: a sweep that is stopped half-way has lost none."""
     done = 0
+    came = dict.fromkeys(waiting, 0)
     while waiting:
         (task, *_), _ = ray.wait(list(waiting), num_returns=1)
-        groups = waiting.pop(task)
-        records = _result(ray, task, groups[0][0])
+        groups = waiting[task]
+        found = _next(ray, task, groups[0][0])
+        if found is None:
+            del waiting[task]
+            done += len(groups)
+            if tell:
+                tell("sweeps on Ray", done, total)
+            continue
         for number, group in enumerate(groups):
-            for cell, found in zip(group, records):
-                record = found if not number else renamed(cell, found)
-                if store is not None:
-                    store.write(record)
-                yield record
-        done += len(groups)
-        if tell:
-            tell("sweeps on Ray", done, total)
+            record = renamed(group[came[task]], found) if number else found
+            if store is not None:
+                store.write(record)
+            yield record
+        came[task] += 1
 
 
-def _result(ray: Any, task: Any, cell: Cell) -> list[Record]:
-    """What a task gave; its own mistakes are raised as they are, Ray's in a sentence."""
+def _next(ray: Any, task: Any, cell: Cell) -> Record | None:
+    """The next record of a task, None at its end; its own mistakes are raised as they are, Ray's in a sentence."""
     try:
-        records: list[Record] = ray.get(task)
+        record: Record = ray.get(next(task))
+    except StopIteration:
+        return None
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
@@ -102,7 +111,7 @@ def _result(ray: Any, task: Any, cell: Cell) -> list[Record]:
             f"The sweep {sweep.bottom} -> {sweep.top} was lost on the cluster ({type(error).__name__}): finished cells are "
             "kept; see Ray's logs, and run the study again."
         ) from error
-    return records
+    return record
 
 
 @contextmanager
@@ -145,7 +154,7 @@ def _gpus(ray: Any, device: str) -> int:
     return int(there)
 
 
-def _task(token: str, open_bench: OpenBench, cells: Sequence[Cell], left: str | None) -> list[Record]:
+def _task(token: str, open_bench: OpenBench, cells: Sequence[Cell], left: str | None) -> Iterator[Record]:
     """On a worker: the records of cells that are fitted together."""
     if token not in _opened:
         _opened.clear()
@@ -154,20 +163,28 @@ def _task(token: str, open_bench: OpenBench, cells: Sequence[Cell], left: str | 
     _check_same(cells, bench)
     if left is not None and Path(left).parent.is_dir():  # a folder that the nodes share
         bench.unfinished = Path(left)
-    return [fitted.record for fitted in run_sweep(cells, bench)]
+    for fitted in run_sweep(cells, bench):
+        yield fitted.record
 
 
 def _check_same(cells: Sequence[Cell], bench: Bench) -> None:
-    planned = {("data", bench.data.name): cells[0].config["data"]["fingerprint"]}
-    for cell in cells:
-        for side in ("bottom", "top"):
-            end = cell.config[side]
-            if end["name"] in bench.networks:
-                planned["donor", end["name"]] = end["fingerprint"]
-    for (what, name), wanted in planned.items():
-        found = bench.data.fingerprint if what == "data" else bench.networks[name].fingerprint()
-        if found != wanted:
-            raise StudyError(
-                f"The {what} {name!r} on the node {os.uname().nodename} is another than here: expected the fingerprint {wanted}, "
-                f"found {found}; give every node the same files."
-            )
+    """That donors, what they make of samples, and data are here what they were where the cells were planned."""
+    data = cells[0].config["data"]
+    _same("data", data["name"], data["fingerprint"], bench.data.fingerprint)
+    if bench.second is not None:
+        second = data["second"]
+        _same("second data", second["name"], second["fingerprint"], bench.second.fingerprint)
+    ends = {cell.config[side]["name"]: cell.config[side] for cell in cells for side in ("bottom", "top")}
+    for name, end in ends.items():
+        if name in bench.networks:
+            network = bench.networks[name]
+            _same("donor", name, end["fingerprint"], network.fingerprint())
+            _same("view of the donor", name, end.get("view", ""), in_words(network.view))
+
+
+def _same(what: str, name: str, wanted: Any, found: Any) -> None:
+    if found != wanted:
+        raise StudyError(
+            f"The {what} {name!r} on the node {os.uname().nodename} is another than here: expected {wanted}, found {found}; give "
+            "every node the same files."
+        )
