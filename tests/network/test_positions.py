@@ -22,6 +22,15 @@ class Gated(nn.Module):
         return self.along(x.mean((2, 3))[:, None])[:, 0, :, None, None].sigmoid() * x
 
 
+class ClassToken(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 5))
+
+    def forward(self, x):
+        return torch.cat([self.token.expand(x.shape[0], -1, -1), x.flatten(2).transpose(1, 2)], 1)
+
+
 IMAGE, LINE, FLAT, TEXT = (
     torch.zeros(2, 3, 8, 8),
     torch.zeros(2, 3, 8),
@@ -56,6 +65,7 @@ CASES = {
     "a sequence": (LINE, [nn.Conv1d(3, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)], "line"),
     "features over time": (LINE, [nn.Linear(8, 5), nn.ReLU()], "line"),
     "a spectrogram without channels": (LINE, [lambda x: x[:, None], nn.Conv2d(1, 5, 2), nn.ReLU()], "image"),
+    "patches of a spectrogram behind a class token": (LINE, [lambda x: x[:, None], nn.Conv2d(1, 5, 1), ClassToken()], "image"),
     "a wave": (FLAT, [lambda x: x[:, None], nn.Conv1d(1, 5, 4, stride=4), nn.GELU()], "line"),
     "numbers": (FLAT, [lambda x: x.view(-1, 16, 4), nn.Linear(4, 5)], ""),
     "words": (TEXT, [nn.Embedding(9, 5), lambda x: x.transpose(1, 2), nn.Conv1d(5, 5, 1)], "text"),

@@ -135,3 +135,8 @@ def test_an_address_where_no_cluster_is(address, monkeypatch):
 
 def refuse(**options):
     raise ConnectionError(ELSEWHERE)
+
+
+def test_a_cluster_on_which_no_task_could_start():
+    with pytest.raises(StudyError, match="The Ray cluster has no processor for a task: expected one at least"):
+        engine_on_ray._gpus(SimpleNamespace(cluster_resources=lambda: {"memory": 1e9}), "cpu")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import FoldError
+from .axes import new_order
 from .layers import CHANNEL_AXIS
 from .norms import Norm
 from .segment import FromInput, FromLayer, Segment
@@ -163,7 +164,7 @@ def _passed(user: fx.Node, place: _Place, body: fx.GraphModule) -> _Place:
         return _Place(place.channel - sum(d < place.channel for d in dims), place.rank - len(dims))
     if target in (_aten.adaptive_avg_pool1d.default, _aten.adaptive_avg_pool2d.default) and place.channel == 1:
         return place
-    if target is _aten.avg_pool2d.default and place.channel == 1:
+    if target in (_aten.avg_pool1d.default, _aten.avg_pool2d.default) and place.channel == 1:
         pads = any(_several(_option(user, 3, "padding", 0)))
         if pads or _option(user, 4, "ceil_mode", False) or _option(user, 6, "divisor_override", None):
             raise refused
@@ -174,8 +175,8 @@ def _passed(user: fx.Node, place: _Place, body: fx.GraphModule) -> _Place:
             raise refused
         gone = target is _aten.select.int
         return _Place(place.channel - gone, place.rank - gone)
-    if target is _aten.permute.default:
-        order = [int(d) % place.rank for d in _option(user, 1, "dims", ())]
+    order = new_order(user, place.rank)
+    if order is not None:
         return _Place(order.index(place.channel), place.rank)
     if target in _FLAT and all(_is_linear(reader) for reader in user.users) and place.channel == 1:
         # One position for each sample: the linear layer behind checks that it reads as many values as channels.

@@ -11,8 +11,10 @@ from typing import Any
 
 from torch import Tensor, fx
 
+from .axes import new_order
+
 _SECOND = (
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "batch_norm",
+    "im2col", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "batch_norm",
     "_native_batch_norm_legit_no_training", "group_norm", "native_group_norm", "instance_norm", "max_pool1d", "max_pool2d",
     "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
     "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "max_pool2d_with_indices", "pixel_shuffle",
@@ -21,6 +23,7 @@ _SECOND = (
 _LAST = ("linear", "layer_norm", "native_layer_norm", "rms_norm", "embedding", "lstm", "gru", "rnn_tanh", "rnn_relu")
 _SHAPED = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "contiguous", "clone")
 _REDUCED = ("mean", "sum", "amax", "amin")
+_AXES_OF_ITS_OWN = ("stack", "col2im", "unfold", "as_strided")
 _TAKEN_APART = ("split", "chunk", "split_with_sizes", "unbind")
 
 
@@ -34,6 +37,21 @@ def channel_axes(graph: fx.Graph) -> dict[fx.Node, int]:
     return axes
 
 
+def channels_lost(graph: fx.Graph, axes: dict[fx.Node, int]) -> set[fx.Node]:
+    """Values whose channels are not known to lie anywhere, where those that they come from had theirs before the last axis.
+
+    What is known of none, or of channels that lay last, may be taken for tokens; these not.
+    """
+    first: dict[fx.Node, bool] = {}  # whether the channels of the nearest known values lay before the last axis
+    for node in graph.nodes:
+        below = [first[source] for source in node.all_input_nodes if source in first]
+        if node in axes:
+            first[node] = axes[node] < _rank(node) - 1
+        elif below:
+            first[node] = all(below)
+    return {node for node, lost in first.items() if lost and node not in axes}
+
+
 def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     if node.op != "call_function" or not node.args:
         return None
@@ -42,6 +60,8 @@ def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
         return 1
     if name in _LAST:
         return _rank(node) - 1 if _rank(node) else -1
+    if name == "einsum":
+        return None
     source = node.args[0]
     if node.target is operator.getitem:
         return _of_tuple(node, axes)
@@ -50,15 +70,21 @@ def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     if not isinstance(source, fx.Node) or source not in axes:
         return _elementwise(node, axes)
     before, rank = axes[source], _rank(source)
-    if name in ("permute", "transpose", "t"):
-        return _moved(node, name, before, rank)
+    order = new_order(node, rank)
+    if order is not None:
+        return order.index(before)
     if name in _SHAPED:
         return _reshaped(_sizes(source), _sizes(node), before)
     if name in _REDUCED or name in ("select", "squeeze", "unsqueeze"):
         return _narrowed(node, name, before, rank)
-    if name in ("slice", "expand", "index_select", "roll", "flip", "pad"):
-        return before
-    return _elementwise(node, axes)
+    alike = _elementwise(node, axes)
+    if (
+        alike is not None
+        or name in _AXES_OF_ITS_OWN
+        or any(_sizes(s) == _sizes(node) for s in node.all_input_nodes if s in axes)
+    ):
+        return alike
+    return before if rank == _rank(node) else None  # cut, padded, resized, gated: the axes stay
 
 
 def _name(node: fx.Node) -> str:
@@ -85,17 +111,9 @@ def _of_tuple(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     if name in _SECOND:
         return 1 if node.args[1] == 0 else None
     inner = source.args[0] if source.args else None
-    if name in _TAKEN_APART and name != "unbind" and isinstance(inner, fx.Node):
-        return axes.get(inner)
-    return None
-
-
-def _moved(node: fx.Node, name: str, before: int, rank: int) -> int | None:
-    if name == "permute":
-        order = [int(a) % rank for a in node.args[1]]  # type: ignore[union-attr, arg-type]
-        return order.index(before)
-    one, other = (int(a) % rank for a in node.args[1:3]) if name == "transpose" else (0, 1)  # type: ignore[arg-type]
-    return {one: other, other: one}.get(before, before)
+    if name == "unbind" or not isinstance(inner, fx.Node) or inner not in axes:
+        return None
+    return axes[inner] if name in _TAKEN_APART or _rank(node) == _rank(inner) else None
 
 
 def _reshaped(old: list[Any], new: list[Any], before: int) -> int | None:

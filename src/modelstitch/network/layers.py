@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from .channels import channel_axes
+from .channels import channel_axes, channels_lost
 from .positions import Over, positions_over
 from .separators import Flow
 from .trace import LayerCall, Trace
@@ -21,6 +21,7 @@ _WEIGHTED = (
 )  # fmt: skip
 
 
+_LOST = -1  # in place of the channels' axis
 _KINDS = {(2, 0): "tokens", (2, 1): "sequence", (2, 2): "tokens", (3, 1): "map", (3, 3): "grid"}  # by (sizes, axis)
 CHANNEL_AXIS = {"map": 1, "sequence": 1, "grid": 3, "tokens": 2, "vector": 1}  # by kind, the batch being axis 0
 
@@ -92,6 +93,7 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
     is_exact, places = set(exact), [positions[node] for node in exact]
     below, axes = _Below(trace), channel_axes(trace.graph)
     positions_lie = positions_over(trace.graph, trace.data, axes)
+    axes |= dict.fromkeys(channels_lost(trace.graph, axes), _LOST)
     layers: dict[str, Layer] = {}
     for node in values:
         names = tuple(sorted((c.name for c in calls[node]), key=lambda n: (len(n), n)))
@@ -226,6 +228,8 @@ def _shape_and_kind(node: fx.Node, trace: Trace, axes: dict[fx.Node, int]) -> tu
     if len(shape) == 1:
         return shape, "vector"
     axis = axes.get(node, 0)
+    if axis == _LOST and len(shape) == 3:
+        axis = 0  # a map whose channels were shuffled in groups, most likely
     if not axis and len(shape) == 3:
         axis = 3 if _looks_channels_last(shape, trace) else 1
     return shape, _KINDS.get((len(shape), axis), "other")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, fx
 
-_MAP_TO_MAP = ("conv2d", "pool2d", "upsample", "interpolate", "pixel_shuffle", "pixel_unshuffle")
-_MOVES = (".permute.", ".transpose.", ".movedim.")
+from .axes import new_order
+
+_MAP_TO_MAP = ("conv2d", "conv_transpose2d", "pool2d", "upsample", "interpolate", "pixel_shuffle", "pixel_unshuffle")
 _RESHAPES = (".view.", ".reshape.", "._unsafe_view.", ".unflatten.", ".flatten.")
 
 
@@ -45,8 +46,8 @@ def positions_over(graph: fx.Graph, data: fx.Node, axes: dict[fx.Node, int]) -> 
     else:
         found = {data: Over("line" if value.ndim == 3 else "")}
     for node in graph.nodes:
-        below = [source for source in node.all_input_nodes if source in found]
-        if below and node is not data:
+        below = [source for source in _inputs(node) if source in found]
+        if below and node is not data and isinstance(node.meta.get("val"), Tensor):
             found[node] = found[data] if found[data].what == "text" else _of(node, below, found, axes)
     return found
 
@@ -56,14 +57,14 @@ def _of(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over], axes: d
     if len(own) == 4 and any(mark in name for mark in _MAP_TO_MAP):
         grid = _grid(node, 1)
         return Over("image", grid, is_map=grid is not None)
-    if ".conv1d." in name and _kernel(node) > 1:
+    if (".conv1d." in name or ".conv_transpose1d." in name) and _kernel(node) > 1:
         return Over("line")
     source = _source(node, below, found)
     over = found[source]
     if over.is_map and len(own) == 3:
         return _flattened(node, source, over, axes)
     if over.is_map and len(own) == 4:
-        moved = any(mark in name for mark in _MOVES)
+        moved = new_order(node, 4) is not None
         axis = axes.get(node, 1 if source not in axes and not moved else 0)  # an image input has its channels first
         grid = None if not axis or any(mark in name for mark in _RESHAPES) else _grid(node, axis)
         return replace(over, grid=grid or over.grid, is_map=grid is not None)
@@ -85,11 +86,8 @@ def _flattened(node: fx.Node, source: fx.Node, over: Over, axes: dict[fx.Node, i
 def _source(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over]) -> fx.Node:
     """The argument that says it: of those of the value's own shape one over an image, if any; else the first that tells.
 
-    A gate on channels says nothing of the map that it weighs. A part of what an operation gives is told by its argument.
+    A gate on channels says nothing of the map that it weighs.
     """
-    if node.target is operator.getitem and isinstance(node.args[0], fx.Node):
-        inner = [source for source in node.args[0].all_input_nodes if source in found]
-        below = inner or below
     own = _sizes(node)
     alike = [source for source in below if _sizes(source) == own]
     return next(
@@ -103,6 +101,13 @@ def _source(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over]) -> 
             for source in wanted
         ),
     )
+
+
+def _inputs(node: fx.Node) -> list[fx.Node]:
+    """What it is computed from; for a part of what an operation gives, what that operation reads. Sizes do not tell."""
+    if node.target is operator.getitem and isinstance(node.args[0], fx.Node):
+        return node.args[0].all_input_nodes
+    return node.all_input_nodes
 
 
 def _grid(node: fx.Node, axis: int) -> tuple[int, int] | None:

@@ -227,8 +227,8 @@ def _meet(source: Layout, grid_in: tuple[int, int] | None, target: Layout, grid_
     if grid_in is None and grid_out is None:
         lengths = " and ".join(str(positions_of(*side[:2])[0]) for side in (source, target))
         raise ShapeError(
-            f"Sequences of {lengths} tokens cannot meet: expected the same length, since their tokens lie on no grid; use the "
-            "same tokenizer and length for both networks."
+            f"Sequences of {lengths} tokens cannot meet: expected the same length, since they are pieces of a text, or it is not "
+            "known what they lie on; choose layers of equal length, for texts by one tokenizer."
         )
     alone, other = (source, target) if grid_in is None or lines[0] else (target, source)
     raise ShapeError(

@@ -78,6 +78,8 @@ def _collect(
 ) -> Iterator[Record]:
     """Every record as soon as its task has it: a sweep that is stopped half-way has lost none."""
     done = 0
+    if tell:
+        tell("sweeps on Ray", done, total)
     came = dict.fromkeys(waiting, 0)
     while waiting:
         (task, *_), _ = ray.wait(list(waiting), num_returns=1)
@@ -144,6 +146,11 @@ def _knock(address: str | None) -> None:
 
 
 def _gpus(ray: Any, device: str) -> int:
+    """How many of a task; a cluster on which it could never start is refused."""
+    if ray.cluster_resources().get("CPU", 0) < 1:
+        raise StudyError(
+            "The Ray cluster has no processor for a task: expected one at least; add a node with --num-cpus 1 or more."
+        )
     if device == "cpu":
         return 0
     there = ray.cluster_resources().get("GPU", 0) >= 1
