@@ -60,6 +60,11 @@ CASES = {
         [lambda x: x.flatten(0, 1), nn.Conv2d(3, 5, 2), lambda x: x.mean((2, 3)).view(-1, 4, 5), nn.Linear(5, 5)],
         "",
     ),
+    "tokens as rows of a batch norm": (
+        IMAGE,
+        [*patches, lambda x: x.flatten(0, 1), nn.BatchNorm1d(5), lambda x: x.view(-1, 16, 5), nn.Linear(5, 5)],
+        "image",
+    ),
     "an image averaged over its columns": (IMAGE, [nn.Conv2d(3, 5, 1), lambda x: x.mean(2)], "line"),
     "one plane of an image": (IMAGE, [lambda x: x[:, 0], nn.Linear(8, 8)], ""),
     "a sequence": (LINE, [nn.Conv1d(3, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)], "line"),

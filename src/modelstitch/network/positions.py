@@ -68,8 +68,8 @@ def _of(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over], axes: d
         axis = axes.get(node, 1 if source not in axes and not moved else 0)  # an image input has its channels first
         grid = None if not axis or any(mark in name for mark in _RESHAPES) else _grid(node, axis)
         return replace(over, grid=grid or over.grid, is_map=grid is not None)
-    if len(_sizes(source)) == 2 and len(own) == 3:
-        return Over()  # positions made of a vector
+    if len(own) == 2 < len(_sizes(source)) and own[0] == _sizes(source)[0]:
+        return Over()  # a vector; in rows of all samples' positions they are still there
     return replace(over, is_map=False)
 
 
