@@ -111,3 +111,11 @@ def test_a_donor_is_listed_in_silence(tmp_path: Path, recwarn: pytest.WarningsRe
     (folder,) = tmp_path.iterdir()
     assert "exact cuts" in run(str(folder))
     assert not [str(w.message) for w in recwarn if "meta parameter" in str(w.message)]
+
+
+def test_what_tokens_lie_on_is_told() -> None:
+    name = "zoo:vit?dim=8&depth=1&heads=2&patch=8"
+    assert "tokens (image)" in run(name)
+    assert {
+        (e["over"], tuple(e["grid"] or ())) for e in json.loads(run(name, "--json"))["layers"] if e["kind"] == "tokens"
+    } == {("image", (4, 4))}

@@ -41,7 +41,7 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
         [
             layer.name,
             "x".join(map(str, layer.shape)),
-            layer.kind,
+            f"{layer.kind} ({layer.over})" if layer.kind in ("tokens", "sequence") and layer.over else layer.kind,
             f"{layer.parameters:,}",
             f"{layer.depth:.2f}",
             ("block" if layer.name in blocks else "exact") if layer.exact else f"no: {layer.why}",

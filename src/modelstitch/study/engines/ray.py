@@ -7,6 +7,7 @@ that they are those that the study was planned with. Ray does the scheduling, an
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -192,6 +193,6 @@ def _check_same(cells: Sequence[Cell], bench: Bench) -> None:
 def _same(what: str, name: str, wanted: Any, found: Any) -> None:
     if found != wanted:
         raise StudyError(
-            f"The {what} {name!r} on the node {os.uname().nodename} is another than here: expected {wanted}, found {found}; give "
+            f"The {what} {name!r} on the node {platform.node()} is another than here: expected {wanted}, found {found}; give "
             "every node the same files."
         )
