@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from torch.utils.data import TensorDataset
 import modelstitch as ms
 from modelstitch import crossing_keep
 from modelstitch.crossing_plan import plan_matrix
+from modelstitch.crossing_sums import group_by_positions
 from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError, StudyError
 from modelstitch.sources.augment import CropFlip
 from modelstitch.sources.image_view import ImageView
@@ -326,3 +329,23 @@ def test_mistakes(world):
     top = ms.Network(broken, torch.randn(2, 1, 8, 8), "broken")
     with pytest.raises(StitchError, match="NaN or infinity"):
         ms.matrix(a, top, data, samples=50)
+
+
+def test_layers_of_as_many_positions_share_sums_only_where_these_lie_alike():
+    def layer(name, over, grid=None):
+        kind, shape = ("map", (3, 2, 2)) if name == "b" else ("tokens", (64, 3))
+        return SimpleNamespace(
+            name=name, kind=kind, shape=shape, positions=shape[1:] if name == "b" else shape[:1], over=over, grid=grid
+        )
+
+    layers = {
+        "square": layer("square", "image", (8, 8)),
+        "same": layer("same", "image", (8, 8)),
+        "wide": layer("wide", "image", (4, 16)),
+    }
+    wide = SimpleNamespace(
+        layer=lambda name: SimpleNamespace(**{**vars(layer("b", "image")), "shape": (3, 2, 8), "positions": (2, 8)})
+    )
+    groups = group_by_positions(wide, SimpleNamespace(layer=layers.__getitem__), ["b"], list(layers))
+    assert [group.tops for group in groups] == [["square", "same"], ["wide"]]
+    assert [group.adapters["b"].grid_out for group in groups] == [(8, 8), (4, 16)]

@@ -90,17 +90,9 @@ def _source(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over]) -> 
     """
     own = _sizes(node)
     alike = [source for source in below if _sizes(source) == own]
-    return next(
-        (
-            source
-            for wanted in (
-                [s for s in alike if found[s].what == "image"],
-                [s for s in (*alike, *below) if found[s].what],
-                below,
-            )
-            for source in wanted
-        ),
-    )
+    images = [source for source in alike if found[source].what == "image"]
+    told = [source for source in (*alike, *below) if found[source].what]
+    return [*images, *told, *below][0]
 
 
 def _inputs(node: fx.Node) -> list[fx.Node]:
