@@ -1,6 +1,7 @@
 """A sweep that was stopped in the middle of its fitting goes on there, and ends with the same records."""
 
 import pytest
+import torch
 
 from modelstitch import compare
 from modelstitch.errors import FitError
@@ -23,6 +24,9 @@ CASES = {
     "kept activations": {"augment": False, "cache": 0.1, "steps": 25},
     "no room to keep activations": {"augment": False, "cache": 1e-6},
 }  # fmt: skip
+
+
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
 
 
 def run(pair, digits, out, stop=None, **options):
@@ -152,3 +156,19 @@ def test_a_fit_goes_on_in_the_batches_that_memory_had_room_for(pair, digits, tmp
     again = run(pair, digits, tmp_path / "pieces").records
     assert all("batch size 50 instead of 100" in " ".join(r["notes"]) for r in again)
     assert [equal_results(one, other) for one, other in zip(whole, again)] == [True] * len(whole)
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_on_a_gpu_a_stopped_fit_goes_on_too(pair, digits, tmp_path, monkeypatch, device):
+    """Sums in another order differ in their last digits there: losses are alike, not equal."""
+    monkeypatch.setattr(Unfinished, "due", True)
+    options = {"device": device, "init": "random", "layers": ("block1",)}
+    whole = run(pair, digits, tmp_path / "whole", **options).records
+    assert run(pair, digits, tmp_path / "pieces", 12, **options) is None
+    load, steps = loop.TakenUp.put, []
+    monkeypatch.setattr(loop.TakenUp, "put", lambda self, runs: (steps.append(self.at.step), load(self, runs))[1])
+    again = run(pair, digits, tmp_path / "pieces", **options).records
+    assert max(steps) > 0
+    for one, other in zip(whole, again):
+        a, b = ({m["metric"]: m["value"] for m in record["metrics"]} for record in (one, other))
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-2)

@@ -28,6 +28,15 @@ def test_appended_coordinates_are_beside_the_genuine_ones(module):
     assert float(torch.corrcoef(noise.transpose(0, 1).flatten(1)).fill_diagonal_(0).abs().mean()) < 0.1
 
 
+def test_appended_coordinates_stay_normal_under_bfloat16(module):
+    """Rounded to eight bits a large number has no fractional part: all coordinates would be the same constant."""
+    net = Network(append_coordinates(module, "block2", example=X, count=50), X)
+    with torch.autocast("cpu", torch.bfloat16):
+        noise = net.bottom("changed")(X)[:, 4:].float()
+    assert abs(float(noise.mean())) < 0.05
+    assert float(noise.std()) == pytest.approx(1, abs=0.05)
+
+
 def test_shuffled_positions_are_put_back(module):
     net = Network(shuffle_positions(module, "block2", example=X), X)
     assert torch.equal(net(X), module(X))

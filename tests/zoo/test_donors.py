@@ -85,6 +85,27 @@ def test_a_stopped_training_goes_on_and_ends_alike(digits, tmp_path, monkeypatch
     assert [p.name for p in (tmp_path / "pieces").iterdir()] == [again.folder.name]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("method", ["labels", "simclr"])
+def test_on_a_gpu_a_stopped_training_goes_on_too(digits, tmp_path, monkeypatch, method):
+    """Steps are recorded there, and recorded anew; sums in another order differ in their last digits."""
+    monkeypatch.setattr(Unfinished, "due", True)
+    base = Recipe(steps=40, lr=0.05, batch_size=64, schedule="one-cycle", channels_last=True)
+    spec = DonorSpec("small-resnet?width=8", base if method == "labels" else SelfRecipe(method, base))
+    whole = donor(spec, digits, tmp_path / "whole", device="cuda")
+
+    def stopped(done, loss):
+        if done == 25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        donor(spec, digits, tmp_path / "pieces", device="cuda", progress=stopped)
+    seen = []
+    again = donor(spec, digits, tmp_path / "pieces", device="cuda", progress=lambda done, loss: seen.append(done))
+    assert seen[0] == 26
+    assert again.card["loss"] == pytest.approx(whole.card["loss"], rel=0.02)
+
+
 def test_a_state_goes_with_its_donor_and_with_a_training_that_diverged(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(Unfinished, "due", True)
     with monkeypatch.context() as patch:

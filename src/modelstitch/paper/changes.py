@@ -31,9 +31,12 @@ class Appended(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c + count, h, w)."""
-        turned = torch.nn.functional.conv2d(x, self.get_buffer("mix"), self.get_buffer("offset"))
+        # In double precision, which autocast leaves alone: bfloat16 has no fractional part of a number above 256.
+        turned = torch.nn.functional.conv2d(
+            x.double(), self.get_buffer("mix").double(), self.get_buffer("offset").double()
+        )
         share = (turned - turned.floor()).clamp(1e-6, 1 - 1e-6)
-        return torch.cat([x, 2**0.5 * torch.erfinv(2 * share - 1)], 1)
+        return torch.cat([x, (2**0.5 * torch.erfinv(2 * share - 1)).to(x.dtype)], 1)
 
 
 class First(nn.Module):
