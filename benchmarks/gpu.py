@@ -40,7 +40,7 @@ def steps(options: argparse.Namespace) -> None:
     for net in NETS:
         for recorded in (False, True):
             for searched in (False, True):
-                with recording(recorded), torch.backends.cudnn.flags(benchmark=searched):
+                with recording(recorded), torch.backends.cudnn.flags(enabled=True, benchmark=searched):
                     taken = step(net, data, options)
                 print(f"{net}, recorded {recorded}, searched {searched}: {taken:.2f} ms a step", flush=True)
     print(f"{NETS[0]}, batch 512: {step(NETS[0], data, options, 512):.2f} ms a step", flush=True)

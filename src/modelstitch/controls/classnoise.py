@@ -33,7 +33,7 @@ class ClassNoise:
         data: gives the scale of genuine activations (fit split) and the classes.
         noise: standard deviation of the noise relative to that of the class tensors. The sum is scaled to the genuine
             mean and standard deviation of each channel.
-        seed: of the class tensors.
+        seed: of the class tensors and of the noise, which is drawn where it is used: other numbers on a GPU than on a CPU.
 
     Raises:
         DataError: if the data have no classes.
@@ -62,10 +62,10 @@ class ClassNoise:
         def send(batch: Batch) -> dict[str, Tensor]:
             result = {}
             for name in names:  # each with its own draws: what a layer gets does not depend on the others asked for
-                generator = torch.Generator().manual_seed(_seed(self.seed, batch.ids, name))
+                generator = torch.Generator(device).manual_seed(_seed(self.seed, batch.ids, name))
                 mean, std = scales[name]
                 signal = tensors[name][batch.labels.to(device)]
-                noise = torch.randn(signal.shape, generator=generator).to(device)
+                noise = torch.randn(signal.shape, generator=generator, device=device)
                 result[name] = mean + std * share * (signal + self.noise * noise)
             return result
 
