@@ -35,7 +35,7 @@ class Appended(nn.Module):
         turned = torch.nn.functional.conv2d(
             x.double(), self.get_buffer("mix").double(), self.get_buffer("offset").double()
         )
-        share = (turned - turned.floor()).clamp(1e-6, 1 - 1e-6)
+        share = (turned - turned.floor()).float().clamp(1e-6, 1 - 1e-6)
         return torch.cat([x, (2**0.5 * torch.erfinv(2 * share - 1)).to(x.dtype)], 1)
 
 
