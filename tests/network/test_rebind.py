@@ -43,3 +43,22 @@ def test_another_architecture_is_traced_anew(first, change):
     second = first.replaced(other)
     assert torch.equal(second(EXAMPLE), other(EXAMPLE))
     assert second.layer("block1").channels == other.stem[0].out_channels
+
+
+class Plain(nn.Module):
+    """No biases, and a number that is no parameter."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6, bias=False), nn.Linear(6, 3, bias=False)
+        self.scale = scale
+
+    def forward(self, x):
+        return self.second(torch.relu(self.first(x)) * self.scale)
+
+
+def test_an_example_of_zeros_hides_nothing():
+    x = torch.randn(5, 4)
+    other = Plain(3.0).eval()
+    second = Network(Plain(2.0).eval(), torch.zeros(2, 4)).replaced(other)
+    assert torch.equal(second(x), other(x))

@@ -16,6 +16,8 @@ from modelstitch.sources.image_view import ImageView
 from modelstitch.sources.models import load, register_import
 from modelstitch.sources.request import closest
 from modelstitch.sources.token_view import TokenView
+from modelstitch.zoo.donors import DonorSpec, donor
+from modelstitch.zoo.train import Recipe
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 50, "hidden_size": 16,
@@ -254,3 +256,35 @@ def test_files_that_cannot_be_imported(tmp_path: Path) -> None:
 def test_closest() -> None:
     assert closest("resnet19", ["resnet18", "vgg"]) == "did you mean 'resnet18'?"
     assert closest("zzz", ["resnet18"]) == "check the name."
+
+
+def test_networks_of_one_architecture_are_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    begin = Network.__init__
+
+    def told(self: Network, *args: Any, **options: Any) -> None:
+        made.append(args[2])
+        begin(self, *args, **options)
+
+    monkeypatch.setattr(Network, "__init__", told)
+    first, second = (load("zoo:small-resnet?width=4", seed=seed, name=f"seed {seed}") for seed in (0, 1))
+    assert (made, first.name, second.name) == (["seed 0"], "seed 0", "seed 1")
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.equal(second(x), second.module.eval()(x))
+    assert exact(second, x)
+    assert not torch.equal(first(x), second(x))
+    load("zoo:small-resnet?width=4", seed=2, classes=7, name="other head")
+    load("zoo:small-resnet?width=5", name="wider")
+    load("zoo:small-resnet?width=4", input_shape=(1, 16, 16), name="larger")
+    assert made == ["seed 0", "other head", "wider", "larger"]
+    del first, second
+    load("zoo:small-resnet?width=4", name="anew")  # nothing is kept that no one uses
+    assert made[-1] == "anew"
+
+
+def test_what_a_donor_was_trained_on_is_its_own(digits: Any, tmp_path: Path) -> None:
+    some, whole = (
+        load(str(donor(DonorSpec("small-resnet?width=4", Recipe(steps=2, n_fit=n)), digits, tmp_path).folder))
+        for n in (500, None)
+    )
+    assert (some.trained_on, whole.trained_on) == (500, None)

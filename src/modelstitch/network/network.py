@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from .layers import Layer, list_layers
-from .rebind import agrees, rebound
+from .rebind import agrees, rebound, telling
 from .segment import Edit, FromInput, FromLayer
 from .separators import find_flow
 from .trace import trace
@@ -204,7 +204,8 @@ class Network:
     def replaced(self, module: nn.Module, name: str | None = None) -> Network:
         """The same architecture with another module's weights.
 
-        The graph is used again if it gives the module's own output on the example bit for bit, else the module is traced.
+        The graph is used again if it gives the module's own output on the example bit for bit (on a drawn one where the
+        example holds nothing but zeros), else the module is traced.
         """
         data, output = self._options
         same = rebound(self._trace, module) if type(module) is type(self.module) else None
@@ -212,7 +213,7 @@ class Network:
             twin = copy.copy(self)
             twin.module, twin.name, twin._trace = module, name or self.name, same
             twin.__dict__.pop("_full", None)
-            if agrees(twin.full(), module, self._example, output):
+            if agrees(twin.full(), module, telling(self._example), output):
                 return twin
         return Network(
             module, self._example, name or self.name, data=data, output=output, view=self.view, trained_on=self.trained_on

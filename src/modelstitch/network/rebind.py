@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from .outputs import choose_output
 from .trace import Trace, Weight
@@ -45,3 +46,15 @@ def agrees(traced: nn.Module, module: nn.Module, example: Any, output: str | int
             args = example if isinstance(example, tuple) else (example,)
             genuine, found = twin(*args), traced(*args)
         return torch.equal(choose_output(genuine, output)[1], found)
+
+
+def telling(example: Any) -> Any:
+    """The example with random numbers in place of zeros throughout, of which networks without biases make zeros whatever they do."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point() or tensor.device.type == "meta" or bool(tensor.any()):
+            return tensor
+        return torch.rand(tensor.shape, generator=generator).to(tensor)
+
+    return pytree.tree_map_only(Tensor, drawn, example)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
@@ -31,6 +32,9 @@ _NO_FILE = (
 )
 _imported: dict[str, Callable[..., Any]] = {}
 _files: dict[Path, None] = {}  # where they came from, in order
+_traced: weakref.WeakValueDictionary[tuple[Any, ...], Network] = (
+    weakref.WeakValueDictionary()
+)  # as long as someone uses them
 
 
 def load(
@@ -71,6 +75,7 @@ def load(
     with torch.random.fork_rng(devices=[]), torch.device("meta") if meta else nullcontext():
         torch.manual_seed(seed)
         made = _make(request)
+    alike = _architecture(request, made)
     meta = meta and all(t.device.type == "meta" for t in made.module.state_dict().values())
     if request.options:
         raise SourceError(f"The options {', '.join(request.options)} of {spec!r} are unknown.")
@@ -80,9 +85,26 @@ def load(
         load_weights(whole, weights, name=title, renamed=made.renamed)
     example = _to_meta(made.example) if meta else made.example
     module = made.module if made.finish is None else made.finish()
-    return Network(
+    known = _traced.get(alike) if alike is not None and not meta else None
+    if known is not None:
+        twin = known.replaced(module, title)
+        twin.view, twin.trained_on = made.view or twin.view, made.trained_on
+        return twin
+    network = Network(
         module, example, title, data=made.data, output=made.output, view=made.view, trained_on=made.trained_on
     )
+    if alike is not None and not meta:
+        _traced[alike] = network
+    return network
+
+
+def _architecture(request: Request, made: Made) -> tuple[Any, ...] | None:
+    """What two networks of one trace have in common; None for a function of the user's own, which may return anything."""
+    if request.spec.startswith("import:"):
+        return None
+    return (
+        made.net or request.spec, request.classes, request.size, request.pretrained, request.input_shape, request.class_names,
+    )  # fmt: skip
 
 
 def load_for(data: Data, spec: str, *, weights: str | Path | None = None, name: str | None = None) -> Network:
@@ -204,7 +226,7 @@ def _folder(request: Request) -> Made:
     shape = request.input_shape or ((int(first.shape[1]), 8, 8) if first.shape[1] == 1 else (3, 32, 32))
     recipe = donor.card.get("identity", {}).get("recipe", {})
     trained_on = (recipe.get("base") or recipe).get("n_fit")
-    return Made(donor.module, torch.zeros(2, *shape), trained_on=trained_on)
+    return Made(donor.module, torch.zeros(2, *shape), trained_on=trained_on, net=str(donor.card["net"]))
 
 
 def _import(request: Request) -> Made:

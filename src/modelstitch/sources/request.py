@@ -34,7 +34,8 @@ class Made:
 
     ``whole`` is what a weights file may describe instead of the module; ``finish`` makes the module that is traced once the
     weights are in (a zero-shot head depends on them); ``trained_on`` tells how many fit samples, the first ones, it was
-    trained on; ``renamed`` gives the tensors of a weights file their names in the module.
+    trained on; ``renamed`` gives the tensors of a weights file their names in the module; ``net`` says which architecture it is
+    where the request does not.
     """
 
     module: nn.Module
@@ -46,6 +47,7 @@ class Made:
     trained_on: int | None = None
     finish: Callable[[], nn.Module] | None = None
     renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+    net: str = ""
 
 
 def closest(name: str, known: Iterable[str]) -> str:
