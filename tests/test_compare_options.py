@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from conftest import fit_small
-from modelstitch import Network, StitchError, compare, compare_many, paired_test, stitch
+from modelstitch import Data, Network, StitchError, compare, compare_many, paired_test, stitch
 from modelstitch.study.engines import local
 from modelstitch.study.examples import unpack
 
@@ -178,3 +178,42 @@ def test_the_random_bottom_of_two_donors_of_one_architecture_is_fitted_once(pair
     copied = [x for x in r.records if any("fitted once" in note for note in x["notes"])]
     assert [x["config"]["bottom"]["name"] for x in copied] == ["two", "two"]
     assert sorted(p.stem for p in (tmp_path / "out" / "cells").glob("*.json")) == sorted(found)
+
+
+def seams_of(result):
+    return [(r["config"]["bottom"]["layer"], r["config"]["top"]["layer"]) for r in result.records]
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ("block2", [("block2", "block2")]),
+        ("block1 -> block2", [("block1", "block2")]),
+        ([("block1", "block2"), "block3"], [("block1", "block2"), ("block3", "block3")]),
+    ],
+)
+def test_a_seam_is_written_as_for_stitch(pair, digits, layers, expected):
+    result = compare(*pair, digits, layers=layers, objective="match", controls="self", both=False, device="cpu")
+    assert seams_of(result)[: len(expected)] == expected
+    assert {r["config"]["control"] for r in result.records} == {"pair", "self"}
+
+
+def test_a_layer_that_is_not_there_is_named(pair, digits):
+    with pytest.raises(StitchError, match="no exact cut 'zzz'"):
+        compare(*pair, digits, layers="zzz", **QUICK)
+
+
+def test_one_number_is_no_list_of_seeds(pair, digits):
+    with pytest.raises(StitchError, match=r"seeds are listed: expected seeds=\(0, 1\) or range\(3\), found 3"):
+        compare(*pair, digits, seeds=3, **QUICK)
+
+
+def test_few_test_samples_leave_a_note(pair, digits):
+    few = torch.utils.data.Subset(digits.dataset("test"), range(20))
+    data = Data(digits.dataset("fit"), digits.dataset("val"), few, n_classes=10)
+    (record,) = compare(*pair, data, layers="block2", objective="match", controls=(), both=False, device="cpu").records
+    assert "20 test samples are few: an interval of 0 width, or near it, is no proof" in record["notes"]
+    (record,) = compare(
+        *pair, digits, layers="block2", objective="match", controls=(), both=False, device="cpu"
+    ).records
+    assert not [note for note in record["notes"] if "test samples are few" in note]

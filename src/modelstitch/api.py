@@ -121,10 +121,10 @@ def compare(
     top: Network,
     data: Data,
     *,
-    layers: str | Sequence[str] = "matching",
+    layers: str | Sequence[str | tuple[str, str]] = "matching",
     family: str | Sequence[str] = "affine",
     objective: Goal | Sequence[Goal] = "task",
-    controls: Sequence[str] | None = None,
+    controls: str | Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     other_seeds: Mapping[str, Network] | None = None,
     both: bool = True,
@@ -140,7 +140,7 @@ def compare(
     """Stitch two networks at all matching layers, in both directions, with the controls.
 
     Args:
-        layers: "matching", "all" (every block cut to every block cut), or seams.
+        layers: "matching", "all" (every block cut to every block cut), or one seam or several, each as in :func:`stitch`.
         family, objective: one or several, as for :func:`stitch`; a tuple inside a list is one, of several stages.
         controls: of "self", "other-seed" (where ``other_seeds`` has one for the top), "random", "identity",
             "class-noise", "class-noise-strong" (three times the noise), "shuffled", and, not by default, "recalibration" (no
@@ -170,10 +170,10 @@ def compare_many(
     pairs: Sequence[tuple[str, str]],
     data: Data,
     *,
-    layers: str | Sequence[str] = "matching",
+    layers: str | Sequence[str | tuple[str, str]] = "matching",
     family: str | Sequence[str] = "affine",
     objective: Goal | Sequence[Goal] = "task",
-    controls: Sequence[str] | None = None,
+    controls: str | Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     other_seeds: Mapping[str, Network] | None = None,
     out: str | Path | None = None,
@@ -188,8 +188,11 @@ def compare_many(
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
     check_data(data)
     sequences = data.labels("val").ndim > 1
-    if controls is None:
-        controls = default_controls(sequences=sequences)
+    controls = default_controls(sequences=sequences) if controls is None else _several(controls)
+    if isinstance(seeds, int):
+        raise StitchError(
+            f"seeds are listed: expected seeds=(0, 1) or range(3), found {seeds!r}, which may mean one or several."
+        )
     unknown = [c for c in controls if c not in OFFERED]
     if unknown:
         raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(OFFERED)}.")
@@ -203,8 +206,7 @@ def compare_many(
     objectives, losses = _objectives(objective)
     families = _several(family)
     axes = Axes(
-        layers if isinstance(layers, str) else tuple(layers),
-        families, objectives, tuple(controls), distinct_seeds(seeds), fit_spec(fit), normalisation, samples,
+        _layers(layers), families, objectives, controls, distinct_seeds(seeds), fit_spec(fit), normalisation, samples,
         tuple((top, describe_donor(network)) for top, network in others.items()), own_codes(families),
     )  # fmt: skip
     networks = [*networks, *(n for n in others.values() if n not in networks)]
@@ -311,6 +313,14 @@ def _seam(at: str | tuple[str, str]) -> Seam:
             "'layer2' alone stands for both."
         )
     return Seam("", at[0], "", at[1])
+
+
+def _layers(layers: str | Sequence[str | tuple[str, str]]) -> str | tuple[str, ...]:
+    """ "matching", "all", or written seams."""
+    if layers in ("matching", "all"):
+        return str(layers)
+    each = [layers] if isinstance(layers, str) else layers
+    return tuple(at if isinstance(at, str) else str(_seam(at)) for at in each)
 
 
 def _numbers(fit: dict[str, Any]) -> tuple[int, ...]:

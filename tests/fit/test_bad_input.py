@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from conftest import Small
-from modelstitch import Data, Network, compare, stitch
-from modelstitch.errors import DataError, FitError
+from modelstitch import Data, Network, compare, similarity, stitch
+from modelstitch.errors import DataError, FitError, MeasureError, ShapeError
 from modelstitch.fit.run import Run
 from modelstitch.network import fingerprint
 
@@ -131,8 +131,9 @@ def test_a_top_that_gives_features_is_noticed(modules, digits):
     top = Network(headless(modules), torch.zeros(2, 1, 8, 8), "features")
     assert top.output_shape == (16,)  # wide enough for ten labels: no shape gives it away
     s = stitch(top, top, "block2", digits, objective="match", device="cpu")
-    (note,) = [n for n in s.record["notes"] if "hardly better than chance" in n]
+    (note,) = [n for n in s.record["notes"] if "worse than chance" in n]
     assert "put a fitted linear head on it" in note
+    assert "check that its classes stand in the data's order" in note
 
 
 def test_one_test_example_gives_a_value_without_an_interval(pair, digits, tmp_path):
@@ -176,3 +177,20 @@ def test_an_untrained_narrow_top_is_noted_too(digits):
     s = stitch(net, net, "block1", digits, family="identity", objective="match", device="cpu")
     assert s.penalty == 0
     assert bool([n for n in s.record["notes"] if "hardly better than chance" in n]) == (s.metrics["top_error"] >= 87.5)
+
+
+def test_complex_activations_are_refused(digits):
+    class Spectrum(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.i, self.head = torch.nn.Linear(64, 16), torch.nn.Identity(), torch.nn.Linear(9, 10)
+
+        def forward(self, x):
+            return self.head(self.i(torch.fft.rfft(self.a(x.flatten(1)))).abs())
+
+    net = Network(Spectrum(), torch.zeros(2, 1, 8, 8), "spectrum")
+    assert net.blocks == ["a"]
+    with pytest.raises(ShapeError, match="The layers 'i' and 'i' cannot be joined"):
+        stitch(net, net, "i", digits, objective="match", device="cpu")
+    with pytest.raises(MeasureError, match=r"'i' holds complex numbers"):
+        similarity(net, net, digits, layers=(["i"], ["i"]), view="flatten", device="cpu")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from modelstitch import Data, Network, compare, matrix, stitch
-from modelstitch.errors import DataError, NonFiniteError
+from modelstitch.errors import DataError, FitError, NonFiniteError
 from modelstitch.fit import closed
 from modelstitch.fit.options import FitSpec
 from modelstitch.fit.run import Run
@@ -286,8 +286,23 @@ def test_nan_activations_name_the_layer(modules, digits):
     with torch.no_grad():
         broken.block1.conv1.weight[0] = torch.nan
     a, b = Network(broken, torch.zeros(1, 1, 8, 8), "a"), Network(modules[1], torch.zeros(1, 1, 8, 8), "b")
-    with pytest.raises(NonFiniteError, match="block2"):
+    with pytest.raises(FitError, match="The activations of a@block2 hold NaN or infinity, first for the sample"):
         stitch(a, b, "block2", digits, **QUICK)
+
+
+def test_a_bottom_with_nan_takes_no_other_stitch_with_it(modules, digits):
+    broken = copy.deepcopy(modules[0])
+    with torch.no_grad():
+        broken.block2.conv1.weight[0] = torch.nan
+    a, b = Network(broken, torch.zeros(1, 1, 8, 8), "a"), Network(modules[1], torch.zeros(1, 1, 8, 8), "b")
+    result = compare(a, b, digits, layers=["block1", "block2"], controls=(), both=False, **QUICK)
+    whole, failed = result.records
+    assert {m["metric"] for m in whole["metrics"]} >= {"penalty", "r2"}
+    assert failed["metrics"] == []
+    (said,) = result.failed
+    assert "a@block2 hold NaN" in said
+    with pytest.raises(NonFiniteError, match="a@block2"):  # nothing can be held against such a top
+        compare(b, a, digits, layers=["block2"], controls=(), both=False, **QUICK)
 
 
 def test_labels_beyond_the_head_are_refused(modules, digits):

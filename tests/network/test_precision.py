@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from modelstitch.errors import TraceError
 from modelstitch.network import Network
 from network.cases import CASES
 
@@ -80,3 +81,11 @@ def test_a_network_of_another_type_is_cut_exactly(dtype: torch.dtype) -> None:
     for cut in net.cuts:
         assert net.layer(cut).dtype == dtype
         assert torch.equal(net.top(cut)(net.bottom(cut)(x)), expected), cut
+
+
+def test_an_example_of_another_type_than_the_weights_is_refused() -> None:
+    """The tracer would take it, and the first forward would not."""
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    with pytest.raises(TraceError, match=r"same dtype.*its data are float32 of shape \(n, 4\)"):
+        Network(module.half(), torch.zeros(2, 4))
+    assert Network(module.half(), torch.zeros(2, 4).half()).cuts

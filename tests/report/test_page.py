@@ -70,7 +70,7 @@ def test_it_renders_and_fits(browser, tmp_path, width):
         "modelstitch demo",
     ):
         assert piece in text
-    assert "not evidence: an untrained bottom stitches as well" in text
+    assert "may not be evidence: its interval meets that of an untrained bottom" in text
     assert tab.locator("table").count() == 1 + 6 + 2
     tab.close()
 

@@ -30,7 +30,7 @@ def test_the_expected_picture():
     assert "random control rises with depth, from +2.0 points [1.1, 2.9] at stem to +45.8 points" in text
     assert "far off, so the map is needed" in text
     assert [r.text for r in warned] == [
-        "Low penalty at stem (early) is not evidence: an untrained bottom stitches as well."
+        "Low penalty at stem (early) may not be evidence: its interval meets that of an untrained bottom."
     ]
 
 
@@ -46,9 +46,13 @@ CONTRADICTIONS = [
         "The penalty is nowhere above 3.0 points. At 6 layers (first stem, last fc_in) the stitch is better than the top",
     ),
     ("random", lambda d: 3 * d, "rises with depth, but only from +0.5 points"),
-    ("random", lambda d: 45.0, "does not rise with depth"),
+    ("random", lambda d: 5.0, "does not rise with depth"),
     ("random", lambda d: 50 * (1.1 - d), "does not rise with depth"),
-    ("identity", lambda d: 2.0 if d < 0.4 else 80.0, "not far off at stem and stage1.0"),
+    (
+        "identity",
+        lambda d: 2.0 if d < 0.4 else 80.0,
+        "not off at stem and stage1.0: there the two networks agree in coordinates",
+    ),
     ("self", lambda d: 12 * d, "The self control pays up to +12.0 points [11.1, 12.9]"),
 ]
 
@@ -58,6 +62,30 @@ def test_a_random_control_that_ends_higher_out_of_order_is_left_open():
     (remark,) = [r for r in found if "random control" in r.text]
     assert remark.kind == "open"
     assert "ends higher than it begins, though not in order of depth (from +5.0 points" in remark.text
+
+
+def test_a_random_control_far_off_everywhere_is_no_contradiction():
+    found, _ = say(penalty=altered("random", lambda d: 62.0))
+    (remark,) = [r for r in found if "random control" in r.text]
+    assert (remark.kind, remark.text) == (
+        "finding",
+        "The random control is far off at every layer (from +62.0 points [61.1, 62.9] at stem to +62.0 points [61.1, 62.9] at "
+        "fc_in): nowhere can the stitcher alone do the work.",
+    )
+
+
+def test_an_identity_that_is_off_but_not_far_is_left_open():
+    found, _ = say(penalty=altered("identity", lambda d: 9.5 if d < 0.4 else 80.0))
+    (remark,) = [r for r in found if "identity" in r.text]
+    assert remark.kind == "open"
+    assert remark.text.endswith("not clearly far off at stem and stage1.0.")
+
+
+def test_an_untrained_bottom_that_does_as_well_is_said():
+    _, warned = say(penalty=altered("random", lambda d: 0.5 if d < 0.2 else 45.0))
+    assert "Low penalty at stem (early) is not evidence: an untrained bottom stitches as well." in [
+        r.text for r in warned
+    ]
 
 
 @pytest.mark.parametrize(("control", "function", "message"), CONTRADICTIONS)

@@ -70,7 +70,7 @@ def test_a_number_that_is_none_is_refused_by_name(tmp_path, bad):
 
 
 def test_another_spec_is_refused(tmp_path):
-    Store(tmp_path, SPEC)
+    Store(tmp_path, SPEC).write(make_record())
     other = copy.deepcopy(SPEC)
     other["fit"]["steps"] = 20
     with pytest.raises(
@@ -81,9 +81,25 @@ def test_another_spec_is_refused(tmp_path):
         Store(tmp_path, {**SPEC, "data": "digits"})
 
 
+def test_a_study_that_failed_before_its_first_cell_binds_no_other(tmp_path):
+    Store(tmp_path, SPEC)
+    mended = {**SPEC, "data": "digits"}
+    Store(tmp_path, mended).write(make_record())
+    assert Store(tmp_path).spec == mended
+    with pytest.raises(StudyError, match="another study"):
+        Store(tmp_path, SPEC)
+
+
+def test_a_fit_under_way_binds_its_folder(tmp_path):
+    Store(tmp_path, SPEC)
+    (tmp_path / "unfinished").mkdir()
+    with pytest.raises(StudyError, match="another study"):
+        Store(tmp_path, {**SPEC, "data": "digits"})
+
+
 def test_the_engine_is_not_part_of_what_a_study_is(tmp_path):
     values = {"name": "n", "data": "digits", "donors": {"a": "zoo:x", "b": "zoo:y"}}
-    Store(tmp_path, parse_spec({**values, "engine": "local"}))
+    Store(tmp_path, parse_spec({**values, "engine": "local"})).write(make_record())
     Store(tmp_path, parse_spec({**values, "engine": "ray"}))
     with pytest.raises(StudyError, match="seeds"):
         Store(tmp_path, parse_spec({**values, "seeds": [0, 1]}))

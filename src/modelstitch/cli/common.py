@@ -127,8 +127,9 @@ def network(spec: str, weights: Path | None, data: Data, name: str | None = None
 
 
 def two(
-    bottom: str, bottom_weights: Path | None, top: str, top_weights: Path | None, data: Data
-) -> tuple[Network, Network]:
+    bottom: str, bottom_weights: Path | None, top: str, top_weights: Path | None, data: Data,
+    tags: tuple[str, str] = ("bottom", "top"),
+) -> tuple[Network, Network]:  # fmt: skip
     """The bottom's and the top's network; of one name they are told apart by their weights files, or by their sides."""
     lower = network(bottom, bottom_weights, data)
     if (bottom, bottom_weights) == (top, top_weights):
@@ -136,10 +137,9 @@ def two(
     upper = network(top, top_weights, data)
     if lower.name != upper.name:
         return lower, upper
-    tags = [weights.stem if weights else "" for weights in (bottom_weights, top_weights)]
-    if tags[0] == tags[1] or "" in tags:
-        tags = ["bottom", "top"]
-    return lower.named(f"{lower.name} ({tags[0]})"), upper.named(f"{upper.name} ({tags[1]})")
+    stems = [weights.stem if weights else "" for weights in (bottom_weights, top_weights)]
+    one, other = tags if stems[0] == stems[1] or "" in stems else stems
+    return lower.named(f"{lower.name} ({one})"), upper.named(f"{upper.name} ({other})")
 
 
 def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = "", *, words: Sequence[str] = ()) -> None:
@@ -157,6 +157,9 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
         drawn.add_row(*(Text(cell) for cell in row))
     width = None if sys.stdout.isatty() else 160
     Console(width=width).print(drawn)
+
+
+_MOST_COLUMNS = 10
 
 
 def penalty_tables(records: Sequence[Record]) -> None:
@@ -184,8 +187,12 @@ def penalty_tables(records: Sequence[Record]) -> None:
         for (_, below, above), cells in sorted(places.items()):
             seam = above if below == above else f"{below} -> {above}"
             body.append([seam, *(_penalty(cells.get(name, [])) for name in columns)])
-        unit = _unit(records)
-        table(["layer", *columns], body, f"{bottom} -> {top}: penalty in {unit} (negative: better than the top itself)")
+        title = f"{bottom} -> {top}: penalty in {_unit(records)} (negative: better than the top itself)"
+        heads = ["layer", *columns]
+        if len(columns) > _MOST_COLUMNS:  # turned: many narrow columns cannot be read
+            heads, *body = map(list, zip(heads, *body))
+            heads[0] = "stitch"
+        table(heads, body, title)
 
 
 def failures(records: Sequence[Record]) -> None:

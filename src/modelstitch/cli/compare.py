@@ -54,9 +54,9 @@ def compare(
     from ..api import compare as run_compare
 
     data = common.data_for(data_name, (bottom, top), limit)
-    lower, upper = common.network(bottom, bottom_weights, data), common.network(top, top_weights, data)
-    if lower.name == upper.name:
-        lower.name, upper.name = f"{lower.name} (bottom)", f"{upper.name} (top)"
+    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, tags=("first", "second"))
+    if lower is upper:
+        lower, upper = lower.named(f"{lower.name} (first)"), lower.named(f"{lower.name} (second)")
     others = {}
     if other_seed is not None:
         other = common.network(other_seed, other_seed_weights, data)

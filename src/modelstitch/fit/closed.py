@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from ..errors import NonFiniteError
 from ..finite import refuse
@@ -27,7 +28,8 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> None:
     moments: the first ``start_samples`` of the pass are enough for it. How many it takes depends on nothing but itself.
 
     Raises:
-        NonFiniteError: naming the network, the layer and the sample whose activation holds NaN or infinity.
+        NonFiniteError: naming the top, the layer and the sample whose activation holds NaN or infinity. Streams over such an
+            activation of the bottom have failed.
     """
     send = open_quick(sweep.sender, [s.bottom_layer for s in streams], sweep.device)
     receive = open_quick(NetworkSender(sweep.top), [s.top_layer for s in streams], sweep.device)
@@ -45,7 +47,7 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> None:
             whole = order is not None or bool(sweep.sender.norms)  # each sample needs its neighbours
             for some in [batch] if whole else pieces(batch, sweep.device):
                 below, above = send(some), receive(some)
-                for key in going:
+                for key in [key for key in going if key in asked]:
                     seam, stream = key[0], asked[key][0]
                     x, y, mask = stream.adapter(below[seam[0]], some.mask), above[seam[1]], some.mask
                     if order is not None:
@@ -56,16 +58,25 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> None:
                         found[key] = Moments.empty(x.shape[1], y.shape[1], device=sweep.device)
                     try:
                         found[key].update(x, y, where=f"{seam[0]} -> {seam[1]}")
-                    except NonFiniteError:
-                        refuse(sweep.sender.name, {seam[0]: below[seam[0]]}, some.ids)
+                    except NonFiniteError as error:
                         refuse(sweep.top.name, {seam[1]: above[seam[1]]}, some.ids)
-                        raise  # the sums overflow, not the activations
+                        _fail(asked.pop(key), sweep.sender.name, {seam[0]: below[seam[0]]}, some.ids, error)
             seen += len(batch)
             sweep.done(len(batch))
     sweep.done(sweep.data.size("fit") - seen)
     for key, same in asked.items():
         for stream in same:
             stream.moments = found[key]
+
+
+def _fail(streams: list[Stream], name: str, activations: dict[str, Tensor], ids: Tensor, error: NonFiniteError) -> None:
+    """Streams over a bottom that gives NaN have failed; those at other layers go on."""
+    try:
+        refuse(name, activations, ids)
+    except NonFiniteError as found:
+        error = found
+    for stream in streams:  # else the sums overflow, not the activations
+        stream.failed = str(error)
 
 
 def _enough(stream: Stream, sweep: Sweep) -> int | None:
@@ -86,6 +97,8 @@ def solve(streams: Sequence[Stream], sweep: Sweep) -> None:
     One whose solution is not finite has failed.
     """
     for stream in streams:
+        if stream.failed:
+            continue
         if stream.init == "random":
             seed = derive(sweep.seed, str(stream.seam), stream.family.family)
             generator = torch.Generator().manual_seed(seed)

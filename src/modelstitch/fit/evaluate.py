@@ -90,10 +90,10 @@ def final(
 
     Returns:
         (outcome, truth) of each stream, None where it has failed, and {name: outcome} of the top and the others. A stream
-        whose output holds NaN or infinity has failed.
+        whose output holds NaN or infinity has failed; another network with such an output is left out.
 
     Raises:
-        NonFiniteError: naming the donor whose output holds NaN or infinity.
+        NonFiniteError: if the top's output holds NaN or infinity.
     """
     top = sweep.top
     below_too = next((n for n, net in (others or {}).items() if n != top.name and sweep.sender.gives(net)), None)
@@ -103,20 +103,21 @@ def final(
         name: net.full().to(sweep.device) for name, net in (others or {}).items() if name not in (top.name, below_too)
     }
     tallies, own = [Tally() for _ in streams], {name: Tally() for name in (top.name, *(others or {}))}
-    checks = [_Check(s) for s in streams]
+    checks = [None if s.failed else _Check(s) for s in streams]
     with torch.no_grad():
         for batch in sweep.data.batches("test", 2 * sweep.spec.batch_size):
             below, inputs = send(batch), view_of(top, batch, sweep.device)
             genuine = receive(inputs)
             own[top.name].add(genuine[OUTPUT], batch.labels, batch.ids, where=top.name)
-            if below_too is not None:
-                own[below_too].add(below[OUTPUT], batch.labels, batch.ids, where=below_too)
-            for name, module in whole.items():
-                assert others is not None
-                seen = module(view_of(others[name], batch, sweep.device))
-                own[name].add(seen, batch.labels, batch.ids, where=name)
+            answers = {below_too: below[OUTPUT]} if below_too is not None else {}
+            answers |= {n: module(view_of((others or {})[n], batch, sweep.device)) for n, module in whole.items()}
+            for name in [name for name in answers if name in own]:
+                try:
+                    own[name].add(answers[name], batch.labels, batch.ids, where=name)
+                except NonFiniteError:
+                    del own[name]  # the top can be held against labels still
             for stream, tally, check in zip(streams, tallies, checks):
-                if stream.failed:
+                if stream.failed or check is None:
                     continue
                 mapped, values = stream.forward(below[stream.bottom_layer], inputs, batch.mask)
                 try:
@@ -128,7 +129,7 @@ def final(
             sweep.done(len(batch))
     source = sweep.data.test_fingerprint
     found = [
-        None if stream.failed else (tally.outcome(source), check.truth())
+        None if stream.failed or check is None else (tally.outcome(source), check.truth())
         for stream, tally, check in zip(streams, tallies, checks)
     ]
     return found, {name: tally.outcome(source) for name, tally in own.items()}

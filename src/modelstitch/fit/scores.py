@@ -33,7 +33,10 @@ def note_on_chance(top: Network, own: Outcome, data: Data) -> str | None:
     """What a record says of a top that does no better than chance: it is untrained, or it gives no class scores."""
     if own.unit != "points" or not hardly_better(own.error, chance_error(data.n_classes)):
         return None
+    answers_right = 100.0 - own.error
+    worse = answers_right < 0.5 * (100.0 - chance_error(data.n_classes))
+    how, order = ("worse", "check that its classes stand in the data's order; ") if worse else ("hardly better", "")
     return (
-        f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, hardly better than chance for "
-        f"{data.n_classes} classes, so that a penalty says nothing: if it gives features instead of class scores, {_INSTEAD}"
+        f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, {how} than chance for "
+        f"{data.n_classes} classes, so that a penalty says nothing: {order}if it gives features instead of class scores, {_INSTEAD}"
     )

@@ -172,11 +172,15 @@ def width(layer: Layer, view: str) -> int:
     """The features of one example's row.
 
     Raises:
-        MeasureError: the layer has no fixed shape, or no known positions to average over.
+        MeasureError: the layer has no fixed shape, complex numbers, or no known positions to average over.
     """
     if -1 in layer.shape or not layer.shape:
         raise MeasureError(
             f"The layer {layer.name!r} has no fixed shape for one sample, found {layer.shape}: choose another layer."
+        )
+    if layer.dtype.is_complex:
+        raise MeasureError(
+            f"The layer {layer.name!r} holds complex numbers: expected real ones; choose a layer before or behind it."
         )
     if view == "flatten":
         return int(torch.Size(layer.shape).numel())

@@ -96,6 +96,8 @@ def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None,
     try:
         with warnings.catch_warnings(), _rng_kept(), _quiet(), masks_as_run(), torch.no_grad():
             warnings.simplefilter("ignore")
+            if _of_another_type(twin, leaves[form.data]):
+                traced(tensors)  # the tracer would take types that a matrix product refuses
             program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
             program = functional(program)
     except NetworkError:
@@ -103,6 +105,11 @@ def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None,
     except Exception as error:  # torch.export raises whatever the module's own code raises
         raise TraceError(_cannot_trace(name, error, leaves[form.data], example)) from error
     return _read(program, traced, form, name)
+
+
+def _of_another_type(module: nn.Module, data: Tensor) -> bool:
+    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    return data.is_floating_point() and bool(kinds) and data.dtype not in kinds
 
 
 def _read(program: torch.export.ExportedProgram, traced: _Traced, form: InputForm, name: str) -> Trace:

@@ -171,7 +171,7 @@ def _similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
             axes.plot([p.depth for p in null], [p.value for p in null], ":", color=looks[probe.label][0], lw=1)
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel("fraction of layers from the bottom")
+        axes.set_xlabel("depth (ours: share of operations; the paper: of layers)")
         axes.set_ylabel("linear CKA (dotted: shuffled pairs)")
         axes.set_title("CKA", loc="left")
 
@@ -345,7 +345,7 @@ def _penalties(axes: Any, low: float, high: float) -> None:
     axes.set_ylim(min(-3.0, low) * 1.15, max(10.0, high) * 1.3)
     axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=0)
     axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("fraction of layers from the bottom")
+    axes.set_xlabel("depth (ours: share of operations; the paper: of layers)")
     axes.set_ylabel(PENALTY)
 
 

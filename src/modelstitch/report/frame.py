@@ -72,7 +72,7 @@ class Point:
     Where :func:`modelstitch.report.pooled.settled` went over the frame, all of them have the hierarchical one.
 
     Attributes:
-        layer, depth: where the top starts (depth: fraction of cuts passed).
+        layer, depth: where the top starts (depth: share of weighted operations).
         bottom_layer: where the bottom ends.
         value, low, high: in ``unit``; low and high equal the value where there is no interval.
         sure: whether there is an interval.

@@ -44,8 +44,8 @@ def how_to_read(unit: str = "points") -> list[str]:
         "true class under as much noise, or three times as much. Shuffled: wrong pairs or labels, the null level.",
         *_of_unit(unit),
         f"Near 0 means that the interval lies within {near} {unit} of it, on both sides; better than the top, that it lies below "
-        f"0 and not near it; off, that it begins beyond {near} {unit}; far off, beyond {far} {unit}. Depth is the fraction of cuts passed: layers up to {verdicts.EARLY} are called early, from "
-        f"{verdicts.LATE} on late.",
+        f"0 and not near it; off, that it begins beyond {near} {unit}; far off, beyond {far} {unit}. Depth is the share of the network's weighted operations (convolutions, matrix products) at or "
+        f"below a layer: layers up to {verdicts.EARLY} are called early, from {verdicts.LATE} on late.",
         "Brackets hold 95 % intervals, paired over the same test examples. With several seeds the mean is "
         "shown, with an interval over seeds and examples (the widest of any seed, where records keep no examples). "
         "Penalty axes are linear near 0 and logarithmic beyond. Normalised is (pair − self) / (random − self), empty, "
@@ -141,6 +141,9 @@ def _random(rows: pl.DataFrame) -> Remark:
     if last.low > first.high and verdicts.state(last) == "off":
         text = f"The random control ends higher than it begins, though not in order of depth ({span})."
         return Remark("open", text)
+    if all(p.low > verdicts.far_level(p.unit) for p in points):
+        text = f"The random control is far off at every layer ({span}): nowhere can the stitcher alone do the work."
+        return Remark("finding", text)
     return Remark(
         "contrary",
         f"The random control does not rise with depth ({span}): here a low penalty says little about training.",
@@ -150,16 +153,20 @@ def _random(rows: pl.DataFrame) -> Remark:
 def _identity(rows: pl.DataFrame) -> Remark:
     points = curve(rows, "identity")
     if not points:
-        return Remark("gap", "There is no identity control (it needs layers of equal shape).")
-    near = [p for p in points if p.low <= verdicts.far_level(p.unit)]
+        return Remark("gap", "There is no identity control: it was not asked for, or no layers have equal shapes.")
+    near = [p for p in points if verdicts.state(p) in ("near", "better")]
+    between = [p for p in points if p not in near and p.low <= verdicts.far_level(p.unit)]
     low, high = min(points, key=lambda p: p.value), max(points, key=lambda p: p.value)
     ends = dict.fromkeys(number(p.value, scale_of(p.unit).digits, signed=True) for p in (low, high))
     span = f"{' to '.join(ends)} {low.unit}".strip()
+    if not near and between:
+        text = f"Without a map (identity) the penalty is {span}, not clearly far off at {_layers(between)}."
+        return Remark("open", text)
     if not near:
         return Remark("finding", f"Without a map (identity) the penalty is {span}: far off, so the map is needed.")
     return Remark(
         "contrary",
-        f"Without a map (identity) the penalty is {span}, not far off at {_layers(near)}: "
+        f"Without a map (identity) the penalty is {span}, not off at {_layers(near)}: "
         "there the two networks agree in coordinates already.",
     )
 
@@ -222,6 +229,12 @@ _BECAUSE = {
     "class-noise": "class-noise stitches as well, so the number says only that classes are separable",
 }
 
+_WHAT = {
+    "random": "an untrained bottom",
+    "class-noise-strong": "class-noise with three times the noise",
+    "class-noise": "class-noise",
+}
+
 
 def _untrained(rows: pl.DataFrame) -> list[Remark]:
     """A network that does hardly better than chance by itself."""
@@ -243,9 +256,13 @@ def _beside(rows: pl.DataFrame, low: list[Point], control: str) -> list[Remark]:
     """Layers where a control is as good as the pair, or late layers where nobody looked."""
     points = {p.layer: p for p in curve(rows, control)}
     remarks = []
-    equal = [p for p in low if p.layer in points and verdicts.as_good(points[p.layer], p)]
+    equal = [p for p in low if p.layer in points and points[p.layer].value <= p.high]
     for name, part in _by_place(equal):
         remarks.append(Remark("warning", f"Low penalty at {_layers(part)}{name} is not evidence: {_BECAUSE[control]}."))
+    unclear = [p for p in low if p not in equal and p.layer in points and verdicts.as_good(points[p.layer], p)]
+    for name, part in _by_place(unclear):
+        text = f"Low penalty at {_layers(part)}{name} may not be evidence: its interval meets that of {_WHAT[control]}."
+        remarks.append(Remark("warning", text))
     late = [p for p in low if p.depth >= verdicts.LATE and p.layer not in points]
     if control == "class-noise" and late and late[0].unit == "points":  # tokens have no class of their own
         remarks.append(

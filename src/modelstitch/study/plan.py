@@ -164,7 +164,7 @@ def seams(bottom: Donor, top: Donor, layers: str | Sequence[str]) -> list[tuple[
     nearest in depth, among those that give the same kind of activation (a map, tokens, a vector) where there are any.
 
     Raises:
-        StudyError: if the donors have no block cuts, or a written seam cannot be read.
+        StudyError: if the donors have no block cuts, or the layers or a written seam cannot be read.
     """
     if not isinstance(layers, str):
         read = [parse(text) for text in layers]
@@ -174,6 +174,8 @@ def seams(bottom: Donor, top: Donor, layers: str | Sequence[str]) -> list[tuple[
             raise StudyError(
                 f"The donor {donor.name!r} has no exact block cut: expected one at least; see `modelstitch layers`."
             )
+    if layers not in ("all", "matching"):
+        raise StudyError(f"The layers {layers!r} are unknown: expected 'matching', 'all' or a list of seams.")
     if layers == "all":
         return [(b, t) for b in bottom.blocks for t in top.blocks]
     if [b.layer for b in bottom.blocks] == [t.layer for t in top.blocks]:

@@ -70,9 +70,13 @@ class Store:
         plain = spec.identity() if isinstance(spec, StudySpec) else dict(spec)
         text = canonical_json(plain, what="spec", indent=2)
         self.spec = json.loads(text)
+        empty = not self._cells.is_dir() or all(is_temporary(p) for p in self._cells.iterdir())
+        empty = empty and not (self.path / "unfinished").is_dir()
+        if saved is not None and empty and saved != self.spec:
+            saved = None  # of a study that failed before it had anything: it binds no other
         if saved is not None:
             _compare(saved, self.spec, self.path)
-        elif self._cells.is_dir() and any(not is_temporary(p) for p in self._cells.iterdir()):
+        elif not empty:
             raise StudyError(
                 f"{self.path} holds cells but no study.json: expected an empty folder or a study, "
                 "found records of unknown origin; choose another folder."

@@ -37,6 +37,7 @@ from .plan import Cell
 from .record import failed_record, make_record
 
 CALIBRATION = 1024
+FEW = 100  # test samples; where none of n goes wrong the true rate may be 3/n, 3 points
 Tell = Callable[[str, int, int], None]  # what, done, of how many
 
 
@@ -187,6 +188,11 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     if note := note_on_chance(top, bench.own[top.name], data):
         for stream in streams:
             stream.notes.append(note)
+    if data.size("test") < FEW:
+        for stream in streams:
+            stream.notes.append(
+                f"{data.size('test')} test samples are few: an interval of 0 width, or near it, is no proof"
+            )
     if samples is not None and samples > there:
         for stream in streams:
             stream.notes.append(f"{there} fit samples instead of {samples}: there are no more")

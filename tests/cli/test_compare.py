@@ -1,0 +1,68 @@
+"""``modelstitch compare`` and its tables."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+
+from modelstitch import cli
+from modelstitch.cli.common import penalty_tables
+from modelstitch.zoo.nets import build
+
+NET = "small-resnet?width=4"
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [(("old", "new"), ("old", "new")), (("", ""), ("first", "second"))],
+    ids=["weights", "one model"],
+)
+def test_two_of_one_name_are_told_apart(monkeypatch, capsys, tmp_path, files, names):
+    sides = []
+    for side, stem in zip(("bottom", "top"), files):
+        if stem:
+            save_file(build(NET, seed=len(sides), classes=10).state_dict(), tmp_path / f"{stem}.safetensors")
+            sides += [f"--{side}-weights", str(tmp_path / f"{stem}.safetensors")]
+    line = [
+        "compare",
+        f"zoo:{NET}",
+        f"zoo:{NET}",
+        *sides,
+        "--layers",
+        "block1",
+        "--objective",
+        "match",
+        "--control",
+        "none",
+    ]
+    monkeypatch.setattr(sys, "argv", ["modelstitch", *line, "--out", str(tmp_path / "out"), "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    one, other = (f"small-resnet ({name})" for name in names)
+    assert f"{one} -> {other}: penalty" in " ".join(capsys.readouterr().out.split())
+    assert one in Path(tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def record(layer, family, value):
+    return {
+        "config": {
+            "control": "pair", "family": family, "objective": "task", "fit": {"samples": None}, "data": {"fit": 9},
+            "bottom": {"name": "a", "layer": layer, "index": 0}, "top": {"name": "b", "layer": layer, "index": len(layer)},
+        },
+        "metrics": [{"metric": "penalty", "value": value, "low": None, "high": None, "unit": "points"}], "notes": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_many_settings_are_rows_and_layers_columns(capsys, count):
+    records = [record(layer, f"low-rank:{i}", i + len(layer) / 10) for i in range(count) for layer in ("x", "yy")]
+    penalty_tables(records)
+    told = capsys.readouterr().out
+    head = next(line for line in told.splitlines() if "layer" in line or "stitch" in line)
+    assert ("stitch" in head) == (count == 12)
+    for i in range(count):
+        assert f"low-rank:{i} task" in told
+        assert f"+{i + 0.1:.1f}" in told
+        assert f"+{i + 0.2:.1f}" in told
