@@ -217,3 +217,15 @@ def test_few_test_samples_leave_a_note(pair, digits):
         *pair, digits, layers="block2", objective="match", controls=(), both=False, device="cpu"
     ).records
     assert not [note for note in record["notes"] if "test samples are few" in note]
+
+
+def test_the_page_says_what_it_shows(everything, tmp_path):
+    text = everything[0].report(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "2 networks, 1 ordered pair, 1 layer, 32 cells. Shown: affine, task, 400 fit examples; other" in text
+
+
+def test_a_network_beside_itself(pair, digits):
+    result = compare(pair[0], pair[0], digits, layers="block2", controls="self", objective="match", device="cpu")
+    values = [m["value"] for r in result.records for m in r["metrics"] if m["metric"] == "penalty"]
+    assert values == [0.0] * len(result.records)
+    assert seams_of(result) == [("block2", "block2")] * len(result.records)

@@ -157,9 +157,10 @@ def compare(
         StitchError: as :func:`stitch`; StudyError if ``out`` was made by another comparison.
     """
     below, above = apart(bottom, top)
-    pairs = [(below.name, above.name)] + ([(above.name, below.name)] if both else [])
+    networks = [below] if below is above else [below, above]
+    pairs = [(below.name, above.name)] + ([(above.name, below.name)] if both and below is not above else [])
     return compare_many(
-        [below, above], pairs, data, layers=layers, family=family, objective=objective, controls=controls,
+        networks, pairs, data, layers=layers, family=family, objective=objective, controls=controls,
         seeds=seeds, other_seeds=other_seeds, out=out, normalisation=normalisation, device=device, tell=tell,
         tensorboard=tensorboard, memory=memory, second=second, **fit,
     )  # fmt: skip

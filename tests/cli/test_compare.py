@@ -66,3 +66,21 @@ def test_many_settings_are_rows_and_layers_columns(capsys, count):
         assert f"low-rank:{i} task" in told
         assert f"+{i + 0.1:.1f}" in told
         assert f"+{i + 0.2:.1f}" in told
+
+
+def test_a_top_at_chance_is_noted(monkeypatch, capsys, tmp_path):
+    line = [
+        "compare",
+        f"zoo:{NET}",
+        "zoo:small-resnet?width=3",
+        "--layers",
+        "block1",
+        "--objective",
+        "match",
+        "--control",
+        "none",
+    ]
+    monkeypatch.setattr(sys, "argv", ["modelstitch", *line, "--one-way", "--out", str(tmp_path), "--device", "cpu"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "than chance for 10 classes, so that a penalty says nothing" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,28 @@ def test_an_example_that_the_module_cannot_take_is_described(example: Any, text:
     with pytest.raises(TraceError) as caught:
         Network(nn.Sequential(nn.Conv1d(6, 3, 1)), example)
     assert str(caught.value).endswith(text)
+
+
+def test_the_tracer_prints_nothing_where_it_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    class Branch(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            x = super().forward(x)
+            print("said", file=sys.stderr)
+            return x + 1 if x.sum() > 0 else x
+
+    with pytest.raises(TraceError, match="replace the branch on tensor values"):
+        Network(Branch(4, 4), torch.zeros(2, 4))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_forward_prints_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    class Chatty(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            print("said", file=sys.stderr)
+            return super().forward(x)
+
+    Network(Chatty(4, 4), torch.zeros(2, 4))
+    assert "said" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

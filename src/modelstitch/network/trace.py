@@ -8,10 +8,12 @@ calls rightly, and does not depend on how a tracer keeps module boundaries.
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -228,13 +230,20 @@ def _rng_kept() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No log lines of the tracer: what goes wrong is told in the error."""
-    log = logging.getLogger("torch._subclasses.fake_tensor")
-    before, log.disabled = log.disabled, True
+    """No log lines of the tracer, and no graphs: what goes wrong is told in the error."""
+    logs = [
+        logging.getLogger(f"torch.{name}") for name in ("_subclasses.fake_tensor", "fx.experimental.symbolic_shapes")
+    ]
+    before, said = [log.disabled for log in logs], io.StringIO()
+    for log in logs:
+        log.disabled = True
     try:
-        yield
+        with redirect_stderr(said):
+            yield
     finally:
-        log.disabled = before
+        for log, was in zip(logs, before):
+            log.disabled = was
+    sys.stderr.write(said.getvalue())  # of a forward that writes there; not where the trace fails
 
 
 def _first_argument(clone: Any) -> Any:

@@ -166,10 +166,13 @@ def _summary(
     networks = len(set(own["bottom"].to_list()) | set(own["top"].to_list()))
     warned = sum(len(section["warnings"]) for section in sections)
     others = f"; other settings measured: {len(found) - 1}" if found[1:] else ""
-    return (
-        f"{networks} networks, {len(sections)} ordered pairs, {own['top_layer'].n_unique()} layers, "
-        f"{table['cell'].n_unique()} cells. Shown: {plain(lead)}{others}. Warnings: {warned}."
-    )
+    samples = f", {lead.samples:,} fit examples" if len({setting.samples for setting in found}) > 1 else ""
+    counts = {
+        "network": networks, "ordered pair": len(sections), "layer": own["top_layer"].n_unique(),
+        "cell": table["cell"].n_unique(),
+    }  # fmt: skip
+    counted = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items())
+    return f"{counted}. Shown: {plain(lead)}{samples}{others}. Warnings: {warned}."
 
 
 def _spec_text(spec: StudySpec | Mapping[str, Any] | None) -> str:
