@@ -222,6 +222,7 @@ def test_few_test_samples_leave_a_note(pair, digits):
 def test_the_page_says_what_it_shows(everything, tmp_path):
     text = everything[0].report(tmp_path / "r.html").read_text(encoding="utf-8")
     assert "2 networks, 1 ordered pair, 1 layer, 32 cells. Shown: affine, task, 400 fit examples; other" in text
+    assert "two (fingerprint" in text
 
 
 def test_a_network_beside_itself(pair, digits):

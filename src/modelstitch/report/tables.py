@@ -188,7 +188,7 @@ def provenance_table(records: Sequence[Mapping[str, Any]], command: str | None =
     data = [config.get("data") or {} for config in configs]
     seconds = sum(float(m.get("seconds") or 0) for m in made)
     dates = sorted(str(m["date"]) for m in made if m.get("date"))
-    ends = [c[side] for c in configs if c.get("control") == "pair" for side in ("bottom", "top")]
+    ends = [c[side] for c in configs if c.get("control") in ("pair", "other-seed") for side in ("bottom", "top")]
     lines = [
         ("cells", [len(records)]),
         *((key, [m.get(key) for m in made]) for key in _MACHINE),
