@@ -149,8 +149,10 @@ def plan(pairs: Iterable[tuple[Donor, Donor]], axes: Axes, data: dict[str, Any])
     found: dict[str, Cell] = {}
     for bottom, top in pairs:
         own = top.budget if axes.fit.budget == "top" and top.budget is not None else data["fit"]
-        for variant, seed in product(axes.curve(min(own, data["fit"])), axes.seeds):
-            for cell in _pair(bottom, top, seed, variant, data):
+        variants = axes.curve(min(own, data["fit"]))
+        most = max(variants, key=lambda variant: variant.fit.samples or 0)
+        for variant, seed in product(variants, axes.seeds):
+            for cell in _pair(bottom, top, seed, variant, data, unfitted=variant is most and seed == axes.seeds[0]):
                 found.setdefault(cell.hash, cell)
     cells = list(found.values())
     order = {key: i for i, key in enumerate(dict.fromkeys(cell.sweep for cell in cells))}
@@ -186,7 +188,9 @@ def seams(bottom: Donor, top: Donor, layers: str | Sequence[str]) -> list[tuple[
     ]
 
 
-def _pair(bottom: Donor, top: Donor, seed: int, axes: Axes, data: dict[str, Any]) -> Iterable[Cell]:
+def _pair(
+    bottom: Donor, top: Donor, seed: int, axes: Axes, data: dict[str, Any], *, unfitted: bool
+) -> Iterable[Cell]:  # fmt: skip
     own = seams(bottom, top, axes.layers)
     at_top = list(dict.fromkeys(t for _, t in own))
     for control in ("pair", *axes.controls):
@@ -200,9 +204,9 @@ def _pair(bottom: Donor, top: Donor, seed: int, axes: Axes, data: dict[str, Any]
                 continue  # none was given for this top
             places, sender = _beside(found, top, at_top), found
         if control in ("identity", "recalibration"):
-            # No map and nothing drawn: one cell serves all seeds, families and objectives.
+            # No map and nothing drawn: one cell serves all seeds, families, objectives and numbers of fit samples.
             policy = "recalibrated" if control == "recalibration" else axes.normalisation
-            if seed == axes.seeds[0]:
+            if unfitted:
                 yield from (
                     _cell(sender, top, b, t, "identity", "match", control, seed, axes, data, policy)
                     for b, t in places
