@@ -17,6 +17,7 @@ from modelstitch.fit.streams import Stream, open_stream
 from modelstitch.fit.sweep import Sweep
 from modelstitch.network import fingerprint
 from modelstitch.stitchers import Affine
+from modelstitch.unfinished import Unfinished
 from modelstitch.zoo.train import error_rate
 
 QUICK = {"steps": 8, "eval_every": 4, "device": "cpu"}
@@ -290,12 +291,14 @@ def test_nan_activations_name_the_layer(modules, digits):
         stitch(a, b, "block2", digits, **QUICK)
 
 
-def test_a_bottom_with_nan_takes_no_other_stitch_with_it(modules, digits):
+def test_a_bottom_with_nan_takes_no_other_stitch_with_it(modules, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
     broken = copy.deepcopy(modules[0])
     with torch.no_grad():
         broken.block2.conv1.weight[0] = torch.nan
     a, b = Network(broken, torch.zeros(1, 1, 8, 8), "a"), Network(modules[1], torch.zeros(1, 1, 8, 8), "b")
-    result = compare(a, b, digits, layers=["block1", "block2"], controls=(), both=False, **QUICK)
+    options = {"controls": (), "both": False, **QUICK}
+    result = compare(a, b, digits, layers=["block1", "block2"], out=tmp_path, **options)
     whole, failed = result.records
     assert {m["metric"] for m in whole["metrics"]} >= {"penalty", "r2"}
     assert failed["metrics"] == []

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NonFiniteError
-from ..finite import refuse
+from ..finite import first_bad, refuse
 from ..moments import Moments
 from ..stitchers import rows
 from .normalisation import fitting
@@ -59,7 +59,9 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> None:
                     try:
                         found[key].update(x, y, where=f"{seam[0]} -> {seam[1]}")
                     except NonFiniteError as error:
-                        refuse(sweep.top.name, {seam[1]: above[seam[1]]}, some.ids)
+                        if first_bad(above[seam[1]], some.ids) is not None:  # as of an input that is not finite itself
+                            refuse(sweep.sender.name, {seam[0]: below[seam[0]]}, some.ids)
+                            refuse(sweep.top.name, {seam[1]: above[seam[1]]}, some.ids)
                         _fail(asked.pop(key), sweep.sender.name, {seam[0]: below[seam[0]]}, some.ids, error)
             seen += len(batch)
             sweep.done(len(batch))
