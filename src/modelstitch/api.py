@@ -230,7 +230,7 @@ def compare_many(
     store = Store(out, spec) if out is not None else None
     with watching(tensorboard) as watch:
         records = run(
-            networks, pairs, data, axes, store=store, device=device, tell=tell, watch=watch, memory=memory,
+            networks, pairs, data, axes, store=store, whole=True, device=device, tell=tell, watch=watch, memory=memory,
             second=second, losses=losses,
         )  # fmt: skip
     return Comparison(records, spec)

@@ -21,7 +21,7 @@ _COMMANDS = {
     "matrix": ("similarity", "Stitch every block of one model to every block of another, beside similarity."),
     "train": ("train", "Train a small donor network and keep it in a folder."),
     "run": ("study", "Run a declared study (TOML); running it again continues."),
-    "status": ("study", "What a study folder holds."),
+    "status": ("study", "What a study folder holds and how much is missing."),
     "report": ("study", "Write the HTML page of a study folder."),
     "export": ("study", "Write the records of a study folder as Parquet or CSV."),
 }

@@ -41,18 +41,21 @@ def run(spec_file: Path, device: str, out: Path, engine: str | None, address: st
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def status(folder: Path) -> None:
-    """What a study folder holds."""
+    """What a study folder holds, and how much is missing."""
     from collections import Counter
 
     from ..study.store import Store
 
-    records = Store(folder).records()
+    store = Store(folder)
+    records, missing = store.records(), store.missing()
     counts = Counter(
         (r["config"]["bottom"]["name"], r["config"]["top"]["name"], r["config"]["control"]) for r in records
     )
     rows = [[f"{bottom} -> {top}", control, str(n)] for (bottom, top, control), n in sorted(counts.items())]
     common.table(["pair", "control", "finished cells"], rows, str(folder))
     click.echo(f"{len(records)} finished cells.")
+    if missing:
+        click.echo(f"{missing} cells are missing: the command that made the folder goes on with them.")
 
 
 @click.command()
@@ -68,13 +71,13 @@ def report(folder: Path, out: Path | None, title: str) -> None:
     from ..study.store import Store, records_from_parquet
 
     if folder.is_file():
-        records, spec, place = records_from_parquet(folder), None, folder.parent
+        records, spec, place, missing = records_from_parquet(folder), None, folder.parent, 0
     else:
         store = Store(folder)
-        records, spec, place = store.records(), store.spec, folder
+        records, spec, place, missing = store.records(), store.spec, folder, store.missing()
     target = out or place / "report.html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, page(records, title=title, spec=spec).encode())
+    write_atomic(target, page(records, title=title, spec=spec, missing=missing).encode())
     click.echo(f"The report is {target}.")
 
 

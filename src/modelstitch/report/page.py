@@ -28,6 +28,7 @@ def page(
     title: str,
     spec: StudySpec | Mapping[str, Any] | None = None,
     command: str | None = None,
+    missing: int = 0,
 ) -> str:
     """Write the report of a study.
 
@@ -36,6 +37,7 @@ def page(
         title: heading of the page; untrusted, as all names are.
         spec: the study's spec, shown in full.
         command: the command that made the records, shown among their provenance.
+        missing: how many cells of the study are not finished.
 
     Returns:
         The whole HTML document.
@@ -58,7 +60,7 @@ def page(
     return render(
         "page.html",
         title=plain(title),
-        summary=_summary(table, sections, lead, found),
+        summary=_summary(table, sections, lead, found, missing),
         overview=tables.overview_table((b, t, panel(table, b, t, lead)) for b, t in pairs(table)),
         sections=sections,
         reading=words.how_to_read(unit),
@@ -160,7 +162,7 @@ def _scatters(table: pl.DataFrame, lead: Setting, drawn: Drawings) -> list[Any]:
 
 
 def _summary(
-    table: pl.DataFrame, sections: Sequence[Mapping[str, Any]], lead: Setting, found: Sequence[Setting]
+    table: pl.DataFrame, sections: Sequence[Mapping[str, Any]], lead: Setting, found: Sequence[Setting], missing: int
 ) -> str:
     own = table.filter(pl.col("control") == "pair")
     networks = len(set(own["bottom"].to_list()) | set(own["top"].to_list()))
@@ -172,6 +174,7 @@ def _summary(
         "cell": table["cell"].n_unique(),
     }  # fmt: skip
     counted = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items())
+    counted += f" ({missing:,} more are missing: the study has not ended)" if missing else ""
     return f"{counted}. Shown: {plain(lead)}{samples}{others}. Warnings: {warned}."
 
 

@@ -52,7 +52,7 @@ def run_study(
     )  # fmt: skip
     records = run(
         list(networks.values()), pairs, data, axes, store=store, device="cpu" if engine else device, tell=tell, second=second,
-        engine=engine,
+        engine=engine, whole=True,
     )  # fmt: skip
     return records, store.spec
 

@@ -64,11 +64,13 @@ def run(
     second: Data | None = None,
     losses: Mapping[str, Loss] | None = None,
     engine: Engine | None = None,
+    whole: bool = False,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
     ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on;
-    ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default.
+    ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default. Where these cells are
+    the ``whole`` of the store, it keeps their list, to say what is missing.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
@@ -83,6 +85,8 @@ def run(
     check_controls(axes.controls, data)
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
+    if store is not None and whole:
+        store.plan([cell.hash for cell in cells])
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
     if store is not None:
         bench.unfinished = store.path / "unfinished"

@@ -2,6 +2,7 @@
 
     DIR/study.json            the spec; another spec may not write here
     DIR/cells/<hash>.json     one record, written whole or not at all
+    DIR/planned.json          the hashes of all cells that the study is to have
 
 A killed run loses no finished cell: what is in ``cells`` is complete.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,16 @@ class Store:
             clean(self.path / "unfinished")
         if saved is None:
             write_atomic(self.path / "study.json", (text + "\n").encode())
+
+    def plan(self, cells: Sequence[str]) -> None:
+        """Write down which cells the study is to have."""
+        write_atomic(self.path / "planned.json", canonical_json({"cells": list(cells)}).encode())
+
+    def missing(self) -> int:
+        """How many planned cells are not finished; 0 where no plan was written down."""
+        if not (self.path / "planned.json").is_file():
+            return 0
+        return sum(not self.has(cell) for cell in _read_json(self.path / "planned.json")["cells"])
 
     def has(self, cell: str) -> bool:
         """Whether the cell of that hash is finished."""
