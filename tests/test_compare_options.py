@@ -230,3 +230,17 @@ def test_a_network_beside_itself(pair, digits):
     values = [m["value"] for r in result.records for m in r["metrics"] if m["metric"] == "penalty"]
     assert values == [0.0] * len(result.records)
     assert seams_of(result) == [("block2", "block2")] * len(result.records)
+
+
+def test_a_comparison_that_fails_at_once_leaves_its_folder_free(pair, digits, tmp_path):
+    options = {
+        "layers": "block2",
+        "objective": "match",
+        "controls": (),
+        "both": False,
+        "out": tmp_path,
+        "device": "cpu",
+    }
+    with pytest.raises(StitchError, match="rank 999"):
+        compare(*pair, digits, family="low-rank:999", **options)
+    assert len(compare(*pair, digits, family="low-rank:2", **options).records) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,7 +229,7 @@ def compare_many(
         **({"other seeds": {top: network.name for top, network in others.items()}} if others else {}),
     }
     store = Store(out, spec) if out is not None else None
-    with watching(tensorboard) as watch:
+    with watching(tensorboard) as watch, store.begun() if store is not None else nullcontext():
         records = run(
             networks, pairs, data, axes, store=store, whole=True, device=device, tell=tell, watch=watch, memory=memory,
             second=second, losses=losses,

@@ -1,16 +1,16 @@
 """``modelstitch compare`` and its tables."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from safetensors.torch import save_file
 
-from modelstitch import cli
+from commands import run
 from modelstitch.cli.common import penalty_tables
 from modelstitch.zoo.nets import build
 
 NET = "small-resnet?width=4"
+
+
+QUICK = ["--layers", "block1", "--objective", "match", "--control", "none", "--device", "cpu"]
 
 
 @pytest.mark.parametrize(
@@ -24,25 +24,14 @@ def test_two_of_one_name_are_told_apart(monkeypatch, capsys, tmp_path, files, na
         if stem:
             save_file(build(NET, seed=len(sides), classes=10).state_dict(), tmp_path / f"{stem}.safetensors")
             sides += [f"--{side}-weights", str(tmp_path / f"{stem}.safetensors")]
-    line = [
-        "compare",
-        f"zoo:{NET}",
-        f"zoo:{NET}",
-        *sides,
-        "--layers",
-        "block1",
-        "--objective",
-        "match",
-        "--control",
-        "none",
-    ]
-    monkeypatch.setattr(sys, "argv", ["modelstitch", *line, "--out", str(tmp_path / "out"), "--device", "cpu"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert not ended.value.code
+    out = tmp_path / "out"
+    code, told, _ = run(
+        monkeypatch, capsys, "compare", f"zoo:{NET}", f"zoo:{NET}", *sides, *QUICK, "--out", str(out)
+    )  # fmt: skip
     one, other = (f"small-resnet ({name})" for name in names)
-    assert f"{one} -> {other}: penalty" in " ".join(capsys.readouterr().out.split())
-    assert one in Path(tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert not code
+    assert f"{one} -> {other}: penalty" in " ".join(told.split())
+    assert one in (out / "report.html").read_text(encoding="utf-8")
 
 
 def record(layer, family, value):
@@ -69,18 +58,6 @@ def test_many_settings_are_rows_and_layers_columns(capsys, count):
 
 
 def test_a_top_at_chance_is_noted(monkeypatch, capsys, tmp_path):
-    line = [
-        "compare",
-        f"zoo:{NET}",
-        "zoo:small-resnet?width=3",
-        "--layers",
-        "block1",
-        "--objective",
-        "match",
-        "--control",
-        "none",
-    ]
-    monkeypatch.setattr(sys, "argv", ["modelstitch", *line, "--one-way", "--out", str(tmp_path), "--device", "cpu"])
-    with pytest.raises(SystemExit):
-        cli.main()
-    assert "than chance for 10 classes, so that a penalty says nothing" in capsys.readouterr().out
+    wide, narrow = f"zoo:{NET}", "zoo:small-resnet?width=3"
+    _, told, _ = run(monkeypatch, capsys, "compare", wide, narrow, *QUICK, "--one-way", "--out", str(tmp_path))
+    assert "than chance for 10 classes, so that a penalty says nothing" in told

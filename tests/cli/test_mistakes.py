@@ -1,22 +1,12 @@
 """What a user's mistake looks like on the command line: one sentence on stderr, exit code 2, nothing lost."""
 
-import sys
-
 import pytest
 from PIL import Image
 
-from modelstitch import cli
+from commands import run
 
 NET = "zoo:small-resnet?width=4"
 ONE_SEAM = ["stitch", f"{NET}@block1", f"{NET}@block1", "--steps", "1"]
-
-
-def run(monkeypatch, capfd, *args):
-    """(exit code, standard output, standard error) of one command."""
-    monkeypatch.setattr(sys, "argv", ["modelstitch", *args])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code, *capfd.readouterr()
 
 
 @pytest.fixture

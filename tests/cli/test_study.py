@@ -1,32 +1,27 @@
 """``modelstitch status`` and ``report`` of a study that has not ended."""
 
-import sys
-
-import pytest
-
-from modelstitch import cli, compare
+from commands import run
+from modelstitch import compare
 
 
-def run(monkeypatch, capsys, *args):
-    monkeypatch.setattr(sys, "argv", ["modelstitch", *args])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert not ended.value.code
-    return " ".join(capsys.readouterr().out.split())
+def told(monkeypatch, capsys, *args):
+    code, out, _ = run(monkeypatch, capsys, *args)
+    assert not code
+    return " ".join(out.split())
 
 
 def test_how_much_is_missing_is_said(pair, digits, tmp_path, monkeypatch, capsys):
     options = {"layers": ["block1", "block2"], "controls": ("self",), "objective": "match", "device": "cpu"}
     records = compare(*pair, digits, out=tmp_path, **options).records
-    whole = run(monkeypatch, capsys, "status", str(tmp_path))
+    whole = told(monkeypatch, capsys, "status", str(tmp_path))
     assert "8 finished cells." in whole
     assert "are missing" not in whole
     for record in [r for r in records if r["config"]["control"] == "self"][:2]:
         (tmp_path / "cells" / f"{record['cell']}.json").unlink()
-    part = run(monkeypatch, capsys, "status", str(tmp_path))
+    part = told(monkeypatch, capsys, "status", str(tmp_path))
     assert "6 finished cells. 2 cells are missing: the command that made the folder goes on with them." in part
-    run(monkeypatch, capsys, "report", str(tmp_path))
+    told(monkeypatch, capsys, "report", str(tmp_path))
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "6 cells (2 more are missing: the study has not ended). Shown" in page
     compare(*pair, digits, out=tmp_path, **options)
-    assert "are missing" not in run(monkeypatch, capsys, "status", str(tmp_path))
+    assert "are missing" not in told(monkeypatch, capsys, "status", str(tmp_path))

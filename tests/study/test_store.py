@@ -82,17 +82,21 @@ def test_another_spec_is_refused(tmp_path):
 
 
 def test_a_study_that_failed_before_its_first_cell_binds_no_other(tmp_path):
-    Store(tmp_path, SPEC)
+    with pytest.raises(KeyError), Store(tmp_path, SPEC).begun():
+        raise KeyError
     mended = {**SPEC, "data": "digits"}
     Store(tmp_path, mended).write(make_record())
+    with pytest.raises(KeyError), Store(tmp_path, mended).begun():
+        raise KeyError
     assert Store(tmp_path).spec == mended
     with pytest.raises(StudyError, match="another study"):
         Store(tmp_path, SPEC)
 
 
 def test_a_fit_under_way_binds_its_folder(tmp_path):
-    Store(tmp_path, SPEC)
     (tmp_path / "unfinished").mkdir()
+    with pytest.raises(KeyError), Store(tmp_path, SPEC).begun():
+        raise KeyError
     with pytest.raises(StudyError, match="another study"):
         Store(tmp_path, {**SPEC, "data": "digits"})
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..sources.data import Data
     from ..study.canonical import Record
 
+_MOST_COLUMNS = 10  # of penalties side by side
 _OF_THE_TOP = ("self", "other-seed", "class-noise", "class-noise-strong")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -157,9 +158,6 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
         drawn.add_row(*(Text(cell) for cell in row))
     width = None if sys.stdout.isatty() else 160
     Console(width=width).print(drawn)
-
-
-_MOST_COLUMNS = 10
 
 
 def penalty_tables(records: Sequence[Record]) -> None:

@@ -36,24 +36,25 @@ def run_study(
         SourceError, DataError: if a donor, the data or Ray cannot be loaded.
     """
     store = Store(out, spec)  # first of all: a folder that cannot be used should not cost a training run
-    engine = _engine(spec, device, address)
-    data, second = _data(spec)
-    pairs = spec.ordered_pairs()
-    tops = dict.fromkeys(top for _, top in pairs)
-    others = {top: other for top, other in spec.other_seeds.items() if top in tops}
-    names = dict.fromkeys([*(name for pair in pairs for name in pair), *others.values()])
-    networks = {name: _donor(spec, name, data) for name in names}
-    usual = default_controls(sequences=data.labels("val").ndim > 1)
-    controls: tuple[str, ...] = tuple(usual) if spec.controls is None else spec.controls
-    controls = tuple(c for c in controls if c != "other-seed") + (("other-seed",) if others else ())
-    axes = Axes(
-        spec.layers, spec.families, spec.objectives, controls, spec.seeds, spec.fit, spec.normalisation, spec.samples,
-        tuple((top, describe_donor(networks[other])) for top, other in others.items()),
-    )  # fmt: skip
-    records = run(
-        list(networks.values()), pairs, data, axes, store=store, device="cpu" if engine else device, tell=tell, second=second,
-        engine=engine, whole=True,
-    )  # fmt: skip
+    with store.begun():
+        engine = _engine(spec, device, address)
+        data, second = _data(spec)
+        pairs = spec.ordered_pairs()
+        tops = dict.fromkeys(top for _, top in pairs)
+        others = {top: other for top, other in spec.other_seeds.items() if top in tops}
+        names = dict.fromkeys([*(name for pair in pairs for name in pair), *others.values()])
+        networks = {name: _donor(spec, name, data) for name in names}
+        usual = default_controls(sequences=data.labels("val").ndim > 1)
+        controls: tuple[str, ...] = tuple(usual) if spec.controls is None else spec.controls
+        controls = tuple(c for c in controls if c != "other-seed") + (("other-seed",) if others else ())
+        axes = Axes(
+            spec.layers, spec.families, spec.objectives, controls, spec.seeds, spec.fit, spec.normalisation, spec.samples,
+            tuple((top, describe_donor(networks[other])) for top, other in others.items()),
+        )  # fmt: skip
+        records = run(
+            list(networks.values()), pairs, data, axes, store=store, device="cpu" if engine else device, tell=tell, second=second,
+            engine=engine, whole=True,
+        )  # fmt: skip
     return records, store.spec
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,9 @@ class Store:
         plain = spec.identity() if isinstance(spec, StudySpec) else dict(spec)
         text = canonical_json(plain, what="spec", indent=2)
         self.spec = json.loads(text)
-        empty = not self._cells.is_dir() or all(is_temporary(p) for p in self._cells.iterdir())
-        empty = empty and not (self.path / "unfinished").is_dir()
-        if saved is not None and empty and saved != self.spec:
-            saved = None  # of a study that failed before it had anything: it binds no other
         if saved is not None:
             _compare(saved, self.spec, self.path)
-        elif not empty:
+        elif not self._empty():
             raise StudyError(
                 f"{self.path} holds cells but no study.json: expected an empty folder or a study, "
                 "found records of unknown origin; choose another folder."
@@ -91,6 +88,20 @@ class Store:
         if saved is None:
             write_atomic(self.path / "study.json", (text + "\n").encode())
 
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Around a run: one that fails before it has a cell or the state of a fit leaves the folder to any study."""
+        try:
+            yield
+        except BaseException:
+            if self._empty() and not (self.path / "unfinished").is_dir():
+                for name in ("study.json", "planned.json"):
+                    (self.path / name).unlink(missing_ok=True)
+            raise
+
+    def _empty(self) -> bool:
+        return not self._cells.is_dir() or all(is_temporary(path) for path in self._cells.iterdir())
+
     def plan(self, cells: Sequence[str]) -> None:
         """Write down which cells the study is to have."""
         write_atomic(self.path / "planned.json", canonical_json({"cells": list(cells)}).encode())
@@ -99,7 +110,7 @@ class Store:
         """How many planned cells are not finished; 0 where no plan was written down."""
         if not (self.path / "planned.json").is_file():
             return 0
-        return sum(not self.has(cell) for cell in _read_json(self.path / "planned.json")["cells"])
+        return sum(not self.has(cell) for cell in _read_json(self.path / "planned.json").get("cells", []))
 
     def has(self, cell: str) -> bool:
         """Whether the cell of that hash is finished."""
