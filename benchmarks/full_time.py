@@ -1,6 +1,6 @@
 """What a scale of the paper's figures asks for, counted, and what it would take at measured rates: an estimate, nothing is run.
 
-    python benchmarks/full_time.py                  # the full scale on one H200, see docs/results/gpu.md
+    python benchmarks/full_time.py --data parquet:DIR    # the full scale, CIFAR-10, on one H200: docs/results/gpu.md
 
 Networks are untrained stand-ins, each with weights of its own, so that the plans are those of a real run: cells that figures share
 count once.
@@ -43,7 +43,7 @@ SETS = {"fine-tune": lambda options: 3, "freeze": lambda options: len(options["s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="full")
-    parser.add_argument("--data", default="digits", help="what the scale is run on; digits will do to count at smoke")
+    parser.add_argument("--data", required=True, help="what the scale is run on")
     options = parser.parse_args()
     Workshop._make = stand_in  # type: ignore[method-assign]
     size = scale(options.scale)
