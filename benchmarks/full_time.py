@@ -89,11 +89,18 @@ def main() -> None:
 
 
 def stand_in(self: Workshop, model: Model) -> Donor:
-    name, options = parse_net(self.scale.net(model.net))
-    module = build(format_net(name, {"classes": self.data.n_classes, **options}), seed=model.seed)
+    net = fitting(model.net, self)
+    module = build(net, seed=model.seed)
     with torch.no_grad():
         next(module.parameters()).flatten()[0] = zlib.crc32(model.name.encode()) % 2**20
-    return Donor(model.name, module.eval(), {"net": self.scale.net(model.net), "identity": model.name})
+    return Donor(model.name, module.eval(), {"net": net, "identity": model.name})
+
+
+def fitting(role: str, workshop: Workshop) -> str:
+    """The network of a role, for the data."""
+    name, options = parse_net(workshop.scale.net(role))
+    channels = workshop._example.shape[1]
+    return format_net(name, {"classes": workshop.data.n_classes, "in_channels": channels, **options})
 
 
 def counted(networks: Any, pairs: Any, data: Any, axes: Any, cells: set[str]) -> list[Any]:
@@ -127,7 +134,7 @@ def operations(role: str, job: Job) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        build(job.scale.net(role)).eval()(job.workshop._example)
+        build(fitting(role, job.workshop)).eval()(job.workshop._example)
     return float(counter.get_total_flops())
 
 
