@@ -212,7 +212,7 @@ def test_few_test_samples_leave_a_note(pair, digits):
     few = torch.utils.data.Subset(digits.dataset("test"), range(20))
     data = Data(digits.dataset("fit"), digits.dataset("val"), few, n_classes=10)
     (record,) = compare(*pair, data, layers="block2", objective="match", controls=(), both=False, device="cpu").records
-    assert "20 test samples are few: an interval of 0 width, or near it, is no proof" in record["notes"]
+    assert "caution: 20 test samples are few: an interval of 0 width, or near it, is no proof" in record["notes"]
     (record,) = compare(
         *pair, digits, layers="block2", objective="match", controls=(), both=False, device="cpu"
     ).records

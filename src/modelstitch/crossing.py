@@ -16,6 +16,7 @@ from .crossing_plan import plan_matrix
 from .crossing_sums import collect
 from .device import pick_device
 from .errors import MeasureError, StitchError
+from .fit.scores import MATCHED, notes_on
 from .fit.senders import NetworkSender
 from .fit.sweep import Sweep
 from .measure import Estimate, Outcome, agreement, penalty, perplexities
@@ -270,7 +271,8 @@ def matrix(
         for text, seams in plan.seams.items()
         for b, t in seams
     ]
-    return Matrix(bottom, top, entries, top_outcome, bottom_outcome, plan.notes, plan.solved_on)
+    notes = [*plan.notes, *notes_on(top, top_outcome, data, MATCHED)]
+    return Matrix(bottom, top, entries, top_outcome, bottom_outcome, notes, plan.solved_on)
 
 
 def _solve(text: str, moments: Moments, site: Site, where: str) -> Stitcher:

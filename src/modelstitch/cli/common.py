@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +191,7 @@ def penalty_tables(records: Sequence[Record]) -> None:
             heads, *body = map(list, zip(heads, *body))
             heads[0] = "stitch"
         table(heads, body, title)
+    cautions(note for record in records for note in record["notes"])
 
 
 def failures(records: Sequence[Record]) -> None:
@@ -199,6 +200,13 @@ def failures(records: Sequence[Record]) -> None:
         for note in record["notes"]:
             if note.startswith("failed: "):
                 click.echo(f"{record['config']['control']}: {note}", err=True)
+
+
+def cautions(notes: Iterable[str]) -> None:
+    """Say, each once, what is to be kept in mind beside all numbers."""
+    for note in dict.fromkeys(notes):
+        if note.startswith("caution: "):
+            click.echo(note)
 
 
 def _column(config: dict[str, Any], several: bool) -> str:

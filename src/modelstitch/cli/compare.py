@@ -72,8 +72,6 @@ def compare(
             second=_second(second, data), both=not one_way, out=out, device=device, tell=tell, **common.fit_values(**fit),
         )  # fmt: skip
     common.penalty_tables(result.records)
-    for note in dict.fromkeys(note for record in result.records for note in record["notes"] if "than chance" in note):
-        click.echo(f"note: {note}")
     command = shlex.join(["modelstitch", *sys.argv[1:]])
     path = result.report(out / "report.html", title=f"{lower.name} and {upper.name}", command=command)
     click.echo(f"The report is {path}.")

@@ -169,6 +169,7 @@ def matrix(
     else:
         found.notes.append(refused)
         click.echo(refused, err=True)
+    common.cautions(found.notes)
     page = found.report(out / "report.html", similarities=alike, command=command)
     click.echo(f"All values are in {' and '.join(map(str, tables))}; the report is {page}.")
 

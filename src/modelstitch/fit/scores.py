@@ -1,12 +1,22 @@
-"""Whether a top can be held against labels at all, and what to do where it cannot."""
+"""Whether a top can be held against labels at all, and what to say where its error tells little."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from ..chance import chance_error, hardly_better
 from ..errors import DataError
 from ..measure import Outcome
 from ..network import Network
-from ..sources.data import Data
+from ..sources.access import all_labels
+from ..sources.data import SPLITS, Data, Split
+
+FEW = {
+    "test": 100,
+    "val": 30,
+}  # where none of n goes wrong the true rate may be 3/n: 3 points of the test split, 10 of val
+
+MATCHED: tuple[Split, ...] = ("fit", "test")  # what a closed form uses: nothing is chosen
 
 _INSTEAD = (
     "put a fitted linear head on it and trace that, choose the output that holds the scores with output=, or compare "
@@ -29,14 +39,56 @@ def need_scores(top: Network, data: Data) -> None:
         )
 
 
-def note_on_chance(top: Network, own: Outcome, data: Data) -> str | None:
-    """What a record says of a top that does no better than chance: it is untrained, or it gives no class scores."""
+def notes_on(top: Network, own: Outcome, data: Data, splits: Sequence[Split] = SPLITS) -> list[str]:
+    """What is to be said beside every number of a top, alone or stitched, on these data; each begins with "caution: ".
+
+    Args:
+        top: the network whose error is measured.
+        own: what it does alone on the test split.
+        data: what it is fitted, chosen and measured on.
+        splits: those that are used: where nothing is chosen the validation split is not.
+    """
+    found = [*_chance(top, own, data), *_few(data, splits), *_missing(data, splits)]
+    return [f"caution: {note}" for note in found]
+
+
+def _chance(top: Network, own: Outcome, data: Data) -> list[str]:
+    """A top that does no better than chance: it is untrained, or it gives no class scores."""
     if own.unit != "points" or not hardly_better(own.error, chance_error(data.n_classes)):
-        return None
+        return []
     answers_right = 100.0 - own.error
     worse = answers_right < 0.5 * (100.0 - chance_error(data.n_classes))
     how, order = ("worse", "check that its classes stand in the data's order; ") if worse else ("hardly better", "")
-    return (
+    return [
         f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, {how} than chance for "
         f"{data.n_classes} classes, so that a penalty says nothing: {order}if it gives features instead of class scores, {_INSTEAD}"
-    )
+    ]
+
+
+def _few(data: Data, splits: Sequence[Split]) -> list[str]:
+    """Splits too small for what they are for."""
+    found = []
+    if (n := data.size("test")) < FEW["test"]:
+        found.append(f"{n} test samples are few: an interval of 0 width, or near it, is no proof")
+    if "val" in splits and (n := data.size("val")) < FEW["val"]:
+        found.append(
+            f"{n} validation samples are few: which state of a fit is kept is chosen by them, and nearly by chance"
+        )
+    return found
+
+
+def _missing(data: Data, splits: Sequence[Split]) -> list[str]:
+    """Classes of which a split has no sample, as far as its labels are known without reading it."""
+    found = []
+    for split in splits:
+        labels = all_labels(data.dataset(split), scan=False)
+        if labels is None or labels.ndim != 1:
+            continue
+        there = labels.bincount(minlength=data.n_classes) > 0
+        if not bool(there.all()):
+            first = int((~there).nonzero()[0])
+            name = data.classes[first] if data.classes else first
+            found.append(f"{int((~there).sum())} in {split} (the first is {name})")
+    if not found:
+        return []
+    return [f"of the {data.n_classes} classes some have no sample: {', '.join(found)}; errors say nothing of those"]

@@ -22,14 +22,14 @@ from ..fit.memory import attempt, chunks, stream_bytes
 from ..fit.normalisation import settle
 from ..fit.objectives import Loss, stages
 from ..fit.options import FitSpec
-from ..fit.scores import need_scores, note_on_chance
+from ..fit.scores import MATCHED, need_scores, notes_on
 from ..fit.senders import NetworkSender, Sender
 from ..fit.state import fits
 from ..fit.streams import Stream, open_stream
 from ..fit.sweep import MEMORY, Sweep, Tick, Watch, derive
 from ..measure import Outcome
 from ..network import Network
-from ..sources.data import Data
+from ..sources.data import SPLITS, Data
 from ..stitchers import family_of
 from ..unfinished import Unfinished
 from .canonical import Record, cell_hash
@@ -37,7 +37,6 @@ from .plan import Cell
 from .record import failed_record, make_record
 
 CALIBRATION = 1024
-FEW = 100  # test samples; where none of n goes wrong the true rate may be 3/n, 3 points
 Tell = Callable[[str, int, int], None]  # what, done, of how many
 
 
@@ -185,14 +184,9 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     (measured, seen), last = attempt(lambda s: final(streams, s, others), sweep)
     bench.own |= seen
     again = _again(streams, last, bench.second)
-    if note := note_on_chance(top, bench.own[top.name], data):
-        for stream in streams:
-            stream.notes.append(note)
-    if data.size("test") < FEW:
-        for stream in streams:
-            stream.notes.append(
-                f"{data.size('test')} test samples are few: an interval of 0 width, or near it, is no proof"
-            )
+    for cell, stream in zip(cells, streams, strict=True):
+        splits = MATCHED if cell.config["objective"] == "match" else SPLITS
+        stream.notes += notes_on(top, bench.own[top.name], data, splits)
     if samples is not None and samples > there:
         for stream in streams:
             stream.notes.append(f"{there} fit samples instead of {samples}: there are no more")
