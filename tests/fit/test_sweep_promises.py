@@ -181,8 +181,11 @@ def test_half_precision_is_of_the_steps_alone(pair, digits, monkeypatch, how):
 
 
 @pytest.mark.parametrize("objective", ["task", "match"])
-@pytest.mark.parametrize("where", ["solved", "measured"])
-def test_one_seam_that_fails_costs_only_itself(pair, digits, monkeypatch, tmp_path, objective, where):
+@pytest.mark.parametrize(
+    ("where", "policy"),
+    [("solved", "frozen"), ("measured", "frozen"), ("measured", "recalibrated"), ("measured", "batch")],
+)
+def test_one_seam_that_fails_costs_only_itself(pair, digits, monkeypatch, tmp_path, objective, where, policy):
     solve = Affine.solve.__func__
     calls = []
 
@@ -195,7 +198,10 @@ def test_one_seam_that_fails_costs_only_itself(pair, digits, monkeypatch, tmp_pa
         return found
 
     monkeypatch.setattr(Affine, "solve", classmethod(poisoned))
-    options = {**QUICK, "layers": ["stem", "block2", "block3"], "controls": (), "both": False, "objective": objective}
+    options = {
+        **QUICK, "layers": ["stem", "block2", "block3"], "controls": (), "both": False, "objective": objective,
+        "normalisation": policy,
+    }  # fmt: skip
     r = compare(*pair, digits, out=tmp_path / "study", **options)
     bad = [record for record in r.records if not record["metrics"]]
     assert [record["config"]["top"]["layer"] for record in bad] == ["block2"]
@@ -291,13 +297,14 @@ def test_nan_activations_name_the_layer(modules, digits):
         stitch(a, b, "block2", digits, **QUICK)
 
 
-def test_a_bottom_with_nan_takes_no_other_stitch_with_it(modules, digits, tmp_path, monkeypatch):
+@pytest.mark.parametrize("policy", ["frozen", "recalibrated", "batch"])
+def test_a_bottom_with_nan_takes_no_other_stitch_with_it(modules, digits, tmp_path, monkeypatch, policy):
     monkeypatch.setattr(Unfinished, "due", True)
     broken = copy.deepcopy(modules[0])
     with torch.no_grad():
         broken.block2.conv1.weight[0] = torch.nan
     a, b = Network(broken, torch.zeros(1, 1, 8, 8), "a"), Network(modules[1], torch.zeros(1, 1, 8, 8), "b")
-    options = {"controls": (), "both": False, **QUICK}
+    options = {"controls": (), "both": False, "normalisation": policy, **QUICK}
     result = compare(a, b, digits, layers=["block1", "block2"], out=tmp_path, **options)
     whole, failed = result.records
     assert {m["metric"] for m in whole["metrics"]} >= {"penalty", "r2"}

@@ -57,7 +57,8 @@ def settle(streams: Sequence[Stream], sweep: Sweep) -> None:
     """What the policy asks for once the maps are fitted.
 
     ``recalibrated``: statistics are re-estimated. ``batch``: a stream that took no steps (closed form) gets the one pass
-    in training mode that a fitted one has had. The pass is noted in each stream.
+    in training mode that a fitted one has had. The pass is noted in each stream; one in which the statistics of the top
+    are not finite has failed.
     """
     if sweep.normalisation == "frozen":
         return
@@ -67,6 +68,11 @@ def settle(streams: Sequence[Stream], sweep: Sweep) -> None:
     if chosen and (below or any(s.norms for s in chosen)):
         _renew(chosen, below, sweep, "mean" if renew else "running")
     for stream in streams:
+        broken = [name for name, norm in stream.norms.items() if not norm.finite]
+        if broken and not stream.failed:
+            stream.failed = (
+                f"The statistics of BatchNorm {broken[0]!r} of the top are not finite in the stitch {stream}."
+            )
         count = len(stream.norms) + len(sweep.sender.norms)
         how = "re-estimated on fit data" if renew else "overwritten while fitting"
         stream.notes.append(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from ..errors import NonFiniteError, ShapeError
+from ..errors import ShapeError
 from .segment import Segment
 
 Mode = Literal["frozen", "running", "mean"]
@@ -60,9 +60,14 @@ class Norm(nn.Module):
         self.seen += 1
         share = momentum if self.mode == "running" else 1 / self.seen
         y = F.batch_norm(x, self.mean, self.var, weight, bias, True, share, eps)
-        if not bool(torch.isfinite(self.var).all()):
-            raise NonFiniteError(f"The statistics of BatchNorm {self.name!r} are not finite in the stitched network.")
+        if not self.finite:  # an infinite one would give a plausible 0; not in place: the backward pass reads it
+            self.var = torch.full_like(self.var, torch.nan)
         return (y,)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the statistics can be used; else all that is normalised with them is NaN."""
+        return bool(torch.isfinite(self.var).all() and torch.isfinite(self.mean).all())
 
 
 def own_statistics(segment: Segment) -> dict[str, Norm]:

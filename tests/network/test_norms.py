@@ -1,0 +1,52 @@
+"""BatchNorm statistics of a segment's own: moved as torch moves them, and loud where they are lost."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from modelstitch.network.norms import Norm
+
+EPS, MOMENTUM = 1e-5, 0.1
+
+
+def norm():
+    return Norm("n", torch.zeros(3), torch.ones(3))
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_running_statistics_are_those_of_torch(batches):
+    mine, theirs = norm(), nn.BatchNorm2d(3, eps=EPS, momentum=MOMENTUM)
+    mine.mode = "running"
+    for seed in range(batches):
+        x = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(seed)) * 3 + 1
+        (y,) = mine(x, theirs.weight, theirs.bias, MOMENTUM, EPS)
+        assert torch.equal(y, theirs(x))
+    assert torch.equal(mine.mean, theirs.running_mean)
+    assert torch.equal(mine.var, theirs.running_var)
+    assert mine.finite
+
+
+def test_the_mean_over_batches_forgets_where_it_began():
+    mine = norm()
+    mine.mode = "mean"
+    mine.restart()
+    batches = torch.randn(5, 8, 3, generator=torch.Generator().manual_seed(0))
+    for x in batches:
+        mine(x, None, None, MOMENTUM, EPS)
+    torch.testing.assert_close(mine.mean, batches.mean((0, 1)))
+    torch.testing.assert_close(mine.var, batches.var(1).mean(0))
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, 1e30], ids=["nan", "infinity", "overflow"])
+def test_statistics_that_are_lost_give_nan_from_then_on(bad):
+    mine = norm()
+    mine.mode = "running"
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    weight = torch.ones(3, requires_grad=True)
+    (y,) = mine(torch.cat([x, torch.full((1, 3), bad)]), weight, None, MOMENTUM, EPS)
+    y.sum().backward()
+    mine.mode = "frozen"
+    assert not mine.finite
+    assert mine(x, None, None, MOMENTUM, EPS)[0].isnan().all()
