@@ -1,7 +1,8 @@
 """On which axis of a value its channels lie: followed through the graph from the operations that say so.
 
 A convolution or a batch norm has its channels second, a matrix product or a layer norm last, and what comes between keeps,
-moves or merges axes. Where no such operation is found, or two disagree, nothing is said.
+moves or merges axes. Channels that are taken apart, into groups or heads, are followed until they are one axis again. Where
+no such operation is found, or two disagree, nothing is said.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from .axes import new_order
+from .regroup import Axes, contracted, reduced, reshaped
 
 _SECOND = (
     "im2col", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "batch_norm",
@@ -23,6 +25,8 @@ _SECOND = (
 _LAST = ("linear", "layer_norm", "native_layer_norm", "rms_norm", "embedding", "lstm", "gru", "rnn_tanh", "rnn_relu")
 _SHAPED = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "contiguous", "clone")
 _REDUCED = ("mean", "sum", "amax", "amin")
+_WITH_PLACE = ("max", "min", "median", "mode")  # along one axis: values, and where they were
+_PRODUCTS = ("matmul", "bmm", "baddbmm")
 _AXES_OF_ITS_OWN = ("stack", "col2im", "unfold", "as_strided")
 _TAKEN_APART = ("split", "chunk", "split_with_sizes", "unbind")
 
@@ -30,10 +34,14 @@ _TAKEN_APART = ("split", "chunk", "split_with_sizes", "unbind")
 def channel_axes(graph: fx.Graph) -> dict[fx.Node, int]:
     """The axis of the channels, the batch being axis 0, of every value of which it can be told."""
     axes: dict[fx.Node, int] = {}
+    apart: dict[fx.Node, Axes] = {}
     for node in graph.nodes:
         axis = _axis(node, axes)
-        if axis is not None and axis > 0:
-            axes[node] = axis
+        held = (axis,) if axis is not None else _apart(node, axes, apart)
+        if held is not None and len(held) > 1:
+            apart[node] = held
+        elif held is not None and held[0] > 0:
+            axes[node] = held[0]
     return axes
 
 
@@ -61,7 +69,7 @@ def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     if name in _LAST:
         return _rank(node) - 1 if _rank(node) else -1
     if name == "einsum":
-        return None
+        return None  # see _apart
     source = node.args[0]
     if node.target is operator.getitem:
         return _of_tuple(node, axes)
@@ -75,8 +83,11 @@ def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
         return order.index(before)
     if name in _SHAPED:
         return _reshaped(_sizes(source), _sizes(node), before)
-    if name in _REDUCED or name in ("select", "squeeze", "unsqueeze"):
-        return _narrowed(node, name, before, rank)
+    if name == "unsqueeze":
+        at = int(node.args[1]) % (rank + 1)  # type: ignore[arg-type]
+        return before + (at <= before)
+    if name in _REDUCED or name in ("select", "squeeze"):
+        return _narrowed(node, before, rank, _dims(node, rank))
     alike = _elementwise(node, axes)
     if (
         alike is not None
@@ -85,6 +96,40 @@ def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     ):
         return alike
     return before if rank == _rank(node) else None  # cut, padded, resized, gated: the axes stay
+
+
+def _apart(node: fx.Node, axes: dict[fx.Node, int], apart: dict[fx.Node, Axes]) -> Axes | None:
+    """The axes of channels that lie, or have lain, on several; one where they come together."""
+    if node.op != "call_function" or not node.args:
+        return None
+    name, asked = _name(node), node
+    source: Any = node.args[0]
+
+    def held(value: Any) -> Axes | None:
+        return (axes[value],) if value in axes else apart.get(value)
+
+    if name == "einsum":
+        operands: Any = node.args[1]
+        return contracted(str(source), [held(operand) for operand in operands])
+    if not isinstance(source, fx.Node):
+        return None
+    if node.target is operator.getitem and _name(source) in _WITH_PLACE:
+        name, asked, source = _REDUCED[0], source, source.args[0]
+    before = held(source)
+    if before is not None and name in _SHAPED:
+        return reshaped(_sizes(source), _sizes(node), before)
+    if source not in apart or name in _PRODUCTS or before is None:
+        return None
+    rank = _rank(source)
+    order = new_order(node, rank)
+    if order is not None:
+        return tuple(sorted(order.index(axis) for axis in before))
+    if name in _REDUCED:
+        gone = _dims(asked, rank)
+        return reduced(before, gone, kept=_rank(node) == rank) if gone else None
+    alike = [held(s) for s in node.all_input_nodes if _sizes(s) == _sizes(source)]
+    agree = all(other in (None, before) for other in alike)
+    return before if agree and _sizes(node) == _sizes(source) else None
 
 
 def _name(node: fx.Node) -> str:
@@ -113,6 +158,8 @@ def _of_tuple(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     inner = source.args[0] if source.args else None
     if name == "unbind" or not isinstance(inner, fx.Node) or inner not in axes:
         return None
+    if name in _WITH_PLACE:
+        return _narrowed(node, axes[inner], _rank(inner), _dims(source, _rank(inner)))
     return axes[inner] if name in _TAKEN_APART or _rank(node) == _rank(inner) else None
 
 
@@ -126,17 +173,19 @@ def _reshaped(old: list[Any], new: list[Any], before: int) -> int | None:
     return None
 
 
-def _narrowed(node: fx.Node, name: str, before: int, rank: int) -> int | None:
-    if name == "unsqueeze":
-        at = int(node.args[1]) % (rank + 1)  # type: ignore[arg-type]
-        return before + (at <= before)
+def _narrowed(node: fx.Node, before: int, rank: int, gone: list[int]) -> int | None:
     if _rank(node) == rank:  # keepdim, or nothing to squeeze
         return before
-    gone = node.args[1] if len(node.args) > 1 else None
-    dims = [int(d) % rank for d in (gone if isinstance(gone, list | tuple) else [gone])] if gone is not None else []  # type: ignore[arg-type]
-    if not dims or before in dims:
-        return None
-    return before - sum(d < before for d in dims)
+    left = reduced((before,), gone, kept=False) if gone else None
+    return left[0] if left else None
+
+
+def _dims(node: fx.Node, rank: int) -> list[int]:
+    """The axes that are reduced, selected from or squeezed; none where they are not given."""
+    gone: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    if gone is None:
+        return []
+    return [int(d) % rank for d in (gone if isinstance(gone, list | tuple) else [gone])]
 
 
 def _sizes(node: fx.Node) -> list[Any]:
