@@ -23,6 +23,7 @@ from network.oddities import (
     Select,
     Square,
     Windows,
+    odd_dropouts,
 )
 from network.shapes import (
     Aliases,
@@ -187,6 +188,7 @@ CASES: dict[str, Case] = {
     "odd names": Case(OddName, vectors, ("graph", "meta", "code")),
     "dead noise": Case(DeadNoise, vectors, ("mean", "head"), {"spread": "does not reach"}, pick=lambda r: r[0]),
     "dropout reader": Case(DropoutReader, vectors, ("fc", "head")),
+    "odd dropouts": Case(odd_dropouts, vectors, ("0", "1", "2", "3", "4", "5"), {"1.branch": "bypassed by 0"}),
     "batch statistics": Case(batch_statistics, vectors, ("0", "1", "2")),
     "select": Case(Select, vectors, (), {"fc": "bypassed", "head": "bypassed"}),
 }

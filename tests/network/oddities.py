@@ -162,6 +162,33 @@ class DropoutReader(nn.Module):
         return self.head(F.dropout(self.fc(x), self.drop.p, self.training))
 
 
+class StochasticDepth(nn.Module):
+    """Scales its branch by the chance of survival in eval mode (Huang et al. 2016), under the name of torchvision's."""
+
+    def __init__(self, branch: nn.Module, p: float) -> None:
+        super().__init__()
+        self.branch, self.p = branch, p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + (1 - self.p) * self.branch(x)
+
+
+class ScaledDropout(nn.Dropout):
+    """As before 2014: inputs are scaled where nothing is dropped."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if self.training else x * (1 - self.p)
+
+
+def odd_dropouts() -> nn.Module:
+    """Modules that are named, or made, like dropout, and do something in eval mode."""
+    hooked = nn.Dropout(0.1)
+    hooked.register_forward_hook(lambda module, args, result: result * 2)
+    return nn.Sequential(
+        nn.Linear(6, 6), StochasticDepth(nn.Linear(6, 6), 0.2), ScaledDropout(0.5), nn.Linear(6, 6), hooked, nn.Linear(6, 4)
+    )
+
+
 class Select(nn.Module):
     """Shapes that depend on values: the rows above a threshold."""
 

@@ -38,6 +38,11 @@ def counted(m: Any, x: Tensor) -> Tensor:
     return m.fc(x)
 
 
+class AlwaysDropout(nn.Dropout):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(x, self.p, True)
+
+
 REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], str]] = {
     "branch on values": (branch, r"cannot be traced .*: replace the branch on tensor values in forward\(\)"),
     "fixed batch": (
@@ -46,6 +51,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], str]] = {
     ),
     "random": (lambda m, x: m.fc(x) + torch.randn_like(x), r"draws random numbers in eval mode \(aten.randn_like"),
     "random by hand": (lambda m, x: nn.functional.dropout(m.fc(x), 0.5, True), "draws random numbers in eval mode"),
+    "random by a class of its own": (lambda m, x: AlwaysDropout(0.5)(m.fc(x)), "draws random numbers in eval mode"),
     "buffer": (counted, "writes its buffer 'count' in eval mode: expected a frozen network"),
     "wrong size": (lambda m, x: m.fc(x[:, :3]), "check that the example has the size and type"),
     "no tensor": (lambda m, x: "hello", "No output of the network is a tensor: it returns str; choose output="),

@@ -11,10 +11,16 @@ from torch.utils import _pytree as pytree
 from ..errors import TraceError, first_line
 
 
+_DROPOUTS = {
+    kind.forward
+    for kind in (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+}
+
+
 class NoDropout(nn.Identity):
     """Stands for a dropout module: does nothing, and still answers those who read its rate."""
 
-    p = drop_prob = 0.0
+    p = 0.0
     inplace = False
 
     def __init__(self, kind: str) -> None:
@@ -67,10 +73,9 @@ def _within(value: Any) -> list[Tensor]:
 
 
 def _is_dropout(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.dropout._DropoutNd) or type(module).__name__ in (
-        "DropPath",
-        "StochasticDepth",
-    )
+    """Whether it is torch's own dropout and nothing more; one that a user changed, or hooked, may do something in eval mode."""
+    kept = module._forward_hooks or module._forward_pre_hooks or vars(module).get("forward") or module._modules
+    return not kept and type(module).forward in _DROPOUTS
 
 
 def kind_of(module: nn.Module) -> str:
