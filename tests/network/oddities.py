@@ -185,7 +185,12 @@ def odd_dropouts() -> nn.Module:
     hooked = nn.Dropout(0.1)
     hooked.register_forward_hook(lambda module, args, result: result * 2)
     return nn.Sequential(
-        nn.Linear(6, 6), StochasticDepth(nn.Linear(6, 6), 0.2), ScaledDropout(0.5), nn.Linear(6, 6), hooked, nn.Linear(6, 4)
+        nn.Linear(6, 6),
+        StochasticDepth(nn.Linear(6, 6), 0.2),
+        ScaledDropout(0.5),
+        nn.Linear(6, 6),
+        hooked,
+        nn.Linear(6, 4),
     )
 
 

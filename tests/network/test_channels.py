@@ -13,6 +13,17 @@ class Plus(nn.Sequential):
         return x + super().forward(x)
 
 
+class Both(nn.Module):
+    """Two readers of one value, their means added."""
+
+    def __init__(self, one, other):
+        super().__init__()
+        self.one, self.other = one, other
+
+    def forward(self, x):
+        return self.one(x).mean(2) + self.other(x).mean(1)
+
+
 def swap(x):
     return x.transpose(1, 2)
 
@@ -79,18 +90,35 @@ CASES = {
     "tokens folded into a map": (SEQUENCE, [nn.Linear(8, 4), lambda x: x.transpose(1, 2).reshape(-1, 4, 1, 5)], "map"),
     "a residual branch over positions": (SEQUENCE, [nn.Linear(8, 8), Plus(Do(swap), nn.Linear(5, 5), Do(swap))], "tokens"),
     "two halves beside each other": (IMAGE, [nn.Conv2d(8, 6, 1), lambda x: torch.cat(x.chunk(2, 1)[::-1], 1)], "map"),
+    "a layer norm over channels, height and width": (IMAGE, [nn.Conv2d(8, 6, 1), nn.LayerNorm([6, 8, 8]), nn.ReLU()], "map"),
+    "a layer norm over height and width": (IMAGE, [nn.Conv2d(8, 6, 1), nn.LayerNorm([8, 8])], "map"),
+    "a root mean square norm over all": (SEQUENCE, [nn.Conv1d(5, 6, 1), nn.RMSNorm([6, 8])], "sequence"),
+    "a layer norm along time": (SEQUENCE, [nn.Conv1d(5, 6, 1), nn.LayerNorm(8)], "sequence"),
+    "a layer along time": (SEQUENCE, [nn.Conv1d(5, 6, 1), nn.Linear(8, 4), nn.ReLU()], "sequence"),
+    "a layer along the width": (IMAGE, [nn.Conv2d(8, 6, 1), nn.Linear(8, 7)], "map"),
+    "a layer over tokens": (IMAGE, [nn.Conv2d(8, 6, 1), lambda x: x.flatten(2), nn.Linear(64, 5), swap], "tokens"),
+    "padded before anything reads it": (SEQUENCE, [nn.ReLU(), nn.ReflectionPad1d(1), (nn.Conv1d(5, 6, 1),)], "sequence"),
+    "a vector unfolded for a convolution": (
+        (2, 8),
+        [nn.Linear(8, 12), nn.Unflatten(1, (4, 3)), nn.ReLU(), (nn.ConvTranspose1d(4, 2, 2),)],
+        "sequence",
+    ),
+    "read by two that disagree": (SEQUENCE, [nn.ReLU(), (Both(nn.Conv1d(5, 4, 1), nn.Linear(8, 4)),)], "tokens"),
     "a recurrent kernel": (SEQUENCE, [nn.LSTM(8, 4, batch_first=True), lambda x: x[0]], "tokens"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_channels_are_where_the_operations_put_them(name):
+    """The last layer's; steps in brackets read it."""
     shape, steps, kind = CASES[name]
+    readers = [step for step in steps if isinstance(step, tuple)]
+    steps = [*steps[: len(steps) - len(readers)], *(step for (step,) in readers)]
     module = Steps(*steps).eval()
     example = torch.zeros(shape)
     module(example)
     network = Network(module, example)
-    last = f"steps.{len(steps) - 1}"
+    last = f"steps.{len(steps) - 1 - len(readers)}"
     assert network.layer(last).kind == kind
     if kind == "other":
         assert last not in network.blocks

@@ -1,8 +1,9 @@
 """On which axis of a value its channels lie: followed through the graph from the operations that say so.
 
-A convolution or a batch norm has its channels second, a matrix product or a layer norm last, and what comes between keeps,
-moves or merges axes. Channels that are taken apart, into groups or heads, are followed until they are one axis again. Where
-no such operation is found, or two disagree, nothing is said.
+A convolution or a batch norm has its channels second, a matrix product or a layer norm last, unless they are known to lie
+elsewhere: then it works along time, or over all of a map. What comes between keeps, moves or merges axes. Channels that are
+taken apart, into groups or heads, are followed until they are one axis again. Before the first such operation it is the
+one that reads a value that tells. Where there is none, or two disagree, nothing is said.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ _SECOND = (
     "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d",
 )  # fmt: skip
 _LAST = ("linear", "layer_norm", "native_layer_norm", "rms_norm", "embedding", "lstm", "gru", "rnn_tanh", "rnn_relu")
+_LAST_UNLESS_KNOWN = ("linear", "layer_norm", "native_layer_norm", "rms_norm")
 _SHAPED = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "contiguous", "clone")
 _REDUCED = ("mean", "sum", "amax", "amin")
 _WITH_PLACE = ("max", "min", "median", "mode")  # along one axis: values, and where they were
+_PADS = ("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d")
 _PRODUCTS = ("matmul", "bmm", "baddbmm")
 _AXES_OF_ITS_OWN = ("stack", "col2im", "unfold", "as_strided")
 _TAKEN_APART = ("split", "chunk", "split_with_sizes", "unbind")
@@ -42,7 +45,28 @@ def channel_axes(graph: fx.Graph) -> dict[fx.Node, int]:
             apart[node] = held
         elif held is not None and held[0] > 0:
             axes[node] = held[0]
+    for node in reversed(graph.nodes):
+        if node not in axes and (read := _agreed([_read(node, user, axes) for user in node.users])):
+            axes[node] = read
     return axes
+
+
+def _read(value: fx.Node, user: fx.Node, axes: dict[fx.Node, int]) -> int | None:
+    """On which axis what uses a value takes its channels to lie."""
+    if user.op != "call_function" or not user.args or user.args[0] is not value:
+        return None
+    name, rank = _name(user), _rank(value)
+    if name in _SECOND:
+        return 1
+    if name in _LAST and name != "embedding":
+        return _over(user, rank)
+    return axes.get(user) if _sizes(user) == _sizes(value) or (name in _PADS and rank == _rank(user)) else None
+
+
+def _over(node: fx.Node, rank: int) -> int | None:
+    """The last axis, unless a norm is over several."""
+    several = "norm" in _name(node) and len(node.args[1]) > 1  # type: ignore[arg-type]
+    return rank - 1 if rank and not several else None
 
 
 def channels_lost(graph: fx.Graph, axes: dict[fx.Node, int]) -> set[fx.Node]:
@@ -67,7 +91,7 @@ def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     if name in _SECOND:
         return 1
     if name in _LAST:
-        return _rank(node) - 1 if _rank(node) else -1
+        return _last(node, name, axes)
     if name == "einsum":
         return None  # see _apart
     source = node.args[0]
@@ -96,6 +120,13 @@ def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     ):
         return alike
     return before if rank == _rank(node) else None  # cut, padded, resized, gated: the axes stay
+
+
+def _last(node: fx.Node, name: str, axes: dict[fx.Node, int], rank: int | None = None) -> int | None:
+    """The last axis, unless the operation works along another one than the channels of what it reads."""
+    if name in _LAST_UNLESS_KNOWN and node.args[0] in axes:
+        return axes[node.args[0]]  # type: ignore[index]
+    return _over(node, _rank(node) if rank is None else rank)
 
 
 def _apart(node: fx.Node, axes: dict[fx.Node, int], apart: dict[fx.Node, Axes]) -> Axes | None:
@@ -152,7 +183,7 @@ def _of_tuple(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     source: Any = node.args[0]
     name = _name(source)
     if name in _LAST:
-        return _rank(node) - 1 if node.args[1] == 0 else None
+        return _last(source, name, axes, _rank(node)) if node.args[1] == 0 else None
     if name in _SECOND:
         return 1 if node.args[1] == 0 else None
     inner = source.args[0] if source.args else None

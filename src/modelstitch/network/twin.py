@@ -10,7 +10,6 @@ from torch.utils import _pytree as pytree
 
 from ..errors import TraceError, first_line
 
-
 _DROPOUTS = {
     kind.forward
     for kind in (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
