@@ -49,7 +49,7 @@ class Joint:
 
     The top is run from each entered layer to the next; there the streams that enter are put behind those already inside,
     along the batch dimension. Nothing in a frozen top mixes examples, so that each stream's output is what its own top would
-    have given.
+    have given; a top that does, with statistics of the batch, is run stream by stream.
     """
 
     def __init__(self, bottom: Network, top: Network, device: torch.device, rows_at_once: int) -> None:
@@ -76,6 +76,8 @@ class Joint:
         send = self.bottom.taps(senders, output=True).to(self.device)
         receive = self.top.taps(stops, output=True).to(self.device)
         size = max(1, min(batch_size, self.rows_at_once // len(entrances)))
+        if self.top.mixes(view_of(self.top, next(data.batches("test", 8)), self.device)):
+            size, self.rows_at_once = batch_size, 1
         found = [Tally() for _ in entrances]
         own, below_own = Tally(), Tally()
         squares = torch.zeros(len(entrances), dtype=torch.float64)
@@ -115,7 +117,7 @@ class Joint:
         for start in range(0, len(inside), step):
             some = inside[start : start + step]
             joined = torch.cat(list(some)) if len(some) > 1 else some[0]
-            out = piece(joined, _repeat(inputs, len(some)) if piece.needs_input else None)
+            out = piece(joined, self.top.repeated(inputs, len(some)) if piece.needs_input else None)
             result += out.split(n)
         return result
 
@@ -165,14 +167,3 @@ class _Spread:
         assert self.mean is not None
         rounding = self.n * CONSTANT**2 * float(self.mean.square().sum())
         return squares / self.sum if self.sum > rounding else None
-
-
-def _repeat(inputs: Any, times: int) -> Any:
-    """Every tensor of an input, its batch repeated."""
-    if isinstance(inputs, Tensor):
-        return inputs.repeat(times, *[1] * (inputs.ndim - 1)) if inputs.ndim else inputs
-    if isinstance(inputs, dict):
-        return {key: _repeat(value, times) for key, value in inputs.items()}
-    if isinstance(inputs, (tuple, list)):
-        return tuple(_repeat(value, times) for value in inputs)
-    return inputs

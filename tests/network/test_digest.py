@@ -77,3 +77,18 @@ def test_another_process_and_another_batch_give_the_same_name(net, shape):
     code = CODE.format(net=net, shape=shape)
     other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
     assert Network(build(net, seed=0).eval(), torch.zeros(5, *shape[1:]), "n").fingerprint() == other
+
+
+def test_another_input_that_carries_the_sample_is_another_network():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.other = nn.Linear(4, 6), nn.Linear(4, 6)
+
+        def forward(self, x, y):
+            return self.one(x) + self.other(y)
+
+    module, example = Two().eval(), (EXAMPLE, EXAMPLE)
+    first, second = (Network(module, example, "net", data=which) for which in (0, 1))
+    assert first.fingerprint() != second.fingerprint()
+    assert first.fingerprint() == Network(module, example, "net").fingerprint()

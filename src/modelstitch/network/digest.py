@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def graph_digest(trace: Trace) -> str:
-    """Hash over the operations of a trace, their constants, and the output that is compared: hex, 16 digits.
+    """Hash over the operations of a trace, their constants, the output that is compared and the input that carries the
+    sample: hex, 16 digits.
 
     Weights count with their names alone, devices not at all: a network on a GPU is the same network.
     """
@@ -32,6 +33,8 @@ def graph_digest(trace: Trace) -> str:
         else:
             lines.append(_operation(node, at))
     lines.append(("output", at[trace.output]))
+    if trace.form.data_position:  # of another input than the first the cuts are others
+        lines.append(("data", trace.form.data_position))
     return hashlib.sha256(repr(lines).encode()).hexdigest()[:16]
 
 

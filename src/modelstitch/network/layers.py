@@ -219,9 +219,8 @@ def _shape_and_kind(node: fx.Node, trace: Trace, axes: dict[fx.Node, int]) -> tu
     if not isinstance(value, Tensor) or not value.ndim:
         return (), "other"
     sizes: list[Any] = list(value.shape)
-    first, *rest = sizes
-    batched = isinstance(first, torch.SymInt) and first.node.expr == trace.batch
-    entries = rest if batched else sizes
+    batched = trace.batched(node)
+    entries = sizes[1:] if batched else sizes
     shape = tuple(-1 if isinstance(e, torch.SymInt) else int(e) for e in entries)
     if not batched or -1 in shape or value.is_complex():  # a complex number has no place in a real map
         return shape, "other"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import NetworkError, StitchError
+from ..own_code import in_words
 from .network import Network
 
 
 def apart(bottom: Network, top: Network) -> tuple[Network, Network]:
-    """Two networks with distinct names; the same network twice is called by one name.
+    """Two networks with distinct names; the same network twice, with one view, is called by one name.
 
     Raises:
         NetworkError: if one is no Network.
@@ -17,7 +18,8 @@ def apart(bottom: Network, top: Network) -> tuple[Network, Network]:
     """
     check_networks(bottom=bottom, top=top)
     if bottom is not top and bottom.name == top.name:
-        if bottom.fingerprint() == top.fingerprint():
+        same_sight = in_words(bottom.view) == in_words(top.view) and bottom.trained_on == top.trained_on
+        if same_sight and bottom.fingerprint() == top.fingerprint():
             return bottom, bottom
         raise StitchError(f"Both networks are called {bottom.name!r}: expected distinct names; pass name= to Network.")
     return bottom, top

@@ -70,6 +70,14 @@ class Trace:
     def data(self) -> fx.Node:
         return self.inputs[self.form.data_position]
 
+    def batched(self, node: fx.Node) -> bool:
+        """Whether a value has a place for every sample in its first dimension."""
+        value = node.meta["val"]
+        if not isinstance(value, Tensor) or not value.ndim:
+            return False
+        size: Any = value.shape[0]
+        return isinstance(size, torch.SymInt) and bool(size.node.expr == self.batch)
+
     @cached_property
     def digest(self) -> str:
         """What is computed, as a hash: see :func:`graph_digest`."""
