@@ -88,7 +88,7 @@ def test_another_input_that_carries_the_sample_is_another_network():
         def forward(self, x, y):
             return self.one(x) + self.other(y)
 
-    module, example = Two().eval(), (EXAMPLE, EXAMPLE)
+    module, example = Two().eval(), (EXAMPLE, EXAMPLE + 1)
     first, second = (Network(module, example, "net", data=which) for which in (0, 1))
     assert first.fingerprint() != second.fingerprint()
     assert first.fingerprint() == Network(module, example, "net").fingerprint()
