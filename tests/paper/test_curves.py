@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from modelstitch.paper import claims, fig2a, fig8, fig9, likeness
+from modelstitch.paper.catalogue import figure
 from modelstitch.paper.curves import Curves, failed
 from modelstitch.study.examples import pack
 
@@ -104,7 +105,15 @@ HIGH = [(0.3, 9.0, 8.0, 10.0), (0.6, 20.0, 18.0, 22.0)]
     ("judge", "rows", "word"),
     [
         (claims.near("a", level=5.0), curve("a", *LOW), "holds"),
-        (claims.near("a", level=1.5), curve("a", *LOW), "holds in part"),
+        (claims.near("a", level=2.5), curve("a", *LOW), "holds in part"),
+        (
+            claims.near("a", level=5.0),
+            curve("a", *LOW, (0.02, 9.0, 8.0, 10.0)),
+            "holds in part",
+        ),  # an early layer counts
+        (claims.no_worse("a", "b", by=4.0), curve("a", *LOW) + curve("b", *LOW), "holds"),
+        (claims.no_worse("a", "b", by=1.5), curve("a", *LOW) + curve("b", *LOW), "not at this scale"),
+        (claims.no_worse("b", "a", by=5.0), curve("a", *LOW) + curve("b", *HIGH), "not at this scale"),
         (claims.near("a", level=5.0), curve("a", *HIGH), "not at this scale"),
         (claims.near("b", level=5.0), curve("a", *LOW), "not measured"),
         (claims.rising("a"), curve("a", *HIGH), "holds"),
@@ -124,7 +133,9 @@ def test_judges(judge, rows, word):
 
 def test_a_verdict_names_the_place_nearest_to_refuting():
     sentence = claims.near("a", level=5.0)(Curves(curve("a", *LOW), "honest")).sentence
-    assert sentence == "At most 5.0 points at 2 of 2 places; nearest to refuting: +2.0 [+1.0, +3.0] at at 0.6 (a)."
+    assert sentence == (
+        "At most 5.0 points, interval included, at 2 of 2 places; nearest to refuting: +2.0 [+1.0, +3.0] at at 0.6 (a)."
+    )
 
 
 LATER = [(0.7, -3.0, -4.0, -2.0)]
@@ -181,6 +192,49 @@ def test_what_failed_is_missing_or_has_no_interval_is_said_and_holds_in_part_at_
     found = judge(Curves(rows, "honest"))
     assert found.word == word
     assert says in found.sentence
+
+
+def alike(name, seed):
+    """A figure's records where every network is like every other one: penalties about 0, CKA about 0.9, whatever is stitched."""
+    generator = np.random.default_rng(seed)
+
+    def around(middle, spread):
+        value = middle + spread * generator.normal()
+        return value, value - 4 * spread, value + 4 * spread  # wide enough that chance refutes nothing
+
+    shown, rows = figure(name), []
+    for line in shown.lines:
+        for control in ("pair", "self", "class-noise"):
+            rows += curve(
+                line.label, *((depth, *around(0.0, 0.5)) for depth in (0.1, 0.35, 0.6, 0.95)), control=control
+            )
+    for probe in shown.probes:
+        for repeat in range(2):
+            for depth in (0.1, 0.35, 0.6, 0.95):
+                value = float(np.clip(0.9 + 0.01 * generator.normal(), 0, 1))
+                rows.append(record(probe.label, depth, value, repeat=repeat, top=f"t{repeat}", **ALIKE))
+    return [{**row, "paper": {**row["paper"], "protocol": ""}} for row in rows]
+
+
+CLOSE = (
+    "near",
+    "close",
+    "compatible",
+    "stitch in both",
+    "stitch into",
+    "stitch well",
+    "halves",
+    "insensitive",
+    "connected",
+)
+
+
+@pytest.mark.parametrize("name", ["2a", "2b", "2c", "3a", "3b", "3c", "5", "6", "7", "table1"])
+def test_where_all_networks_are_alike_nothing_holds_but_that_they_are_close(name):
+    for seed in range(3):
+        curves = Curves(alike(name, seed), "honest")
+        held = [claim.text for claim in figure(name).claims if claim.judge(curves).word == "holds"]
+        assert [text for text in held if not any(word in text for word in CLOSE)] == []
 
 
 def errors(line, control, *values, layer=0.5, **kwargs):

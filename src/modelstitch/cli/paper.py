@@ -41,10 +41,11 @@ def paper(
     names = [name for name in FIGURES if name not in own] if "all" in figures else figures
     chosen = [find(name) for name in names]  # a wrong name should not cost a run
     if redraw is not None:
-        from ..paper.gallery import write_index, write_page
+        from ..paper.gallery import complete, write_index, write_page
 
         for shown in chosen:
             if "all" not in figures or (redraw / f"{shown.name}.parquet").is_file():
+                complete(shown, redraw)
                 click.echo(f"Written: {write_page(shown, redraw)}")
         click.echo(f"Written: {write_index(redraw)}")
         return

@@ -1,8 +1,8 @@
 """Judges: functions that hold a claim against a figure's curves and say the verdict with the numbers in it. Torch-free.
 
 Every judge looks at places (a layer of a curve), asks of each whether the claim is true there, and counts: true at all
-places, the claim holds; at half of them or more, it holds in part; else not at this scale. Where a difference is claimed a
-place counts as true by the interval, not by the mean alone; where there is none, values are compared, and the claim holds
+places, the claim holds; at half of them or more, it holds in part; else not at this scale. Where a difference or a bound
+is claimed a place counts as true by the interval, not by the mean alone; where there is none, values are compared, and the claim holds
 in part at most. A place at which a fit failed is one where the claim is not true. Of a claim on several curves no more than
 a part can hold while one of them was not measured. Each of these is said.
 """
@@ -141,17 +141,32 @@ def early(points: Sequence[Point]) -> list[Point]:
     return [p for p in points if p.depth <= 0.5] or list(points[:1])
 
 
-def near(*lines: str, level: float, where: Where = middle) -> Judge:
-    """The penalty of every curve is at most ``level`` points."""
+def near(*lines: str, level: float, where: Where = list) -> Judge:
+    """The penalty of every curve is at most ``level`` points, its interval included, at every place."""
 
     def judge(curves: Curves) -> Verdict:
         def at(line: str) -> list[Place]:
             def test(p: Point) -> Place:
-                return Place(p.value <= level, f"{amount(p)} at {p.layer} ({line})", p.value)
+                return Place(p.high <= level, f"{amount(p)} at {p.layer} ({line})", p.high)
 
             return looked(curves, test, Series(line), where=where)
 
-        return counted([place for line in lines for place in at(line)], f"At most {number(level)} points")
+        places = [place for line in lines for place in at(line)]
+        return counted(places, f"At most {number(level)} points, interval included,")
+
+    return judge
+
+
+def no_worse(line: str, other: str, *, by: float) -> Judge:
+    """One curve's penalty is at most ``by`` points above another's, both intervals included, at every place."""
+
+    def judge(curves: Curves) -> Verdict:
+        def test(p: Point, theirs: Point) -> Place:
+            words = f"{amount(p)} ({line}) against {amount(theirs)} ({other}) at {p.layer}"
+            return Place(p.high - theirs.low <= by, words, p.high - theirs.low)
+
+        places = looked(curves, test, Series(line), Series(other))
+        return counted(places, f"{line} at most {number(by)} points above {other}, intervals included,")
 
     return judge
 

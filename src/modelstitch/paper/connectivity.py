@@ -74,7 +74,7 @@ FIGURE = Figure(
     (
         Claim(
             "Networks of two seeds are stitching connected.",
-            "a middle layer whose penalty is above 5 points",
+            "a layer whose penalty, its interval included, is above 5 points",
             near(SEEDS.label, DISJOINT.label, level=5.0),
         ),
         Claim(

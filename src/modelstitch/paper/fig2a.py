@@ -26,12 +26,12 @@ FIGURE = Figure(
     (
         Claim(
             "Networks of one architecture trained from different seeds are stitching connected: the penalty stays near 0.",
-            "a middle layer whose penalty is above 5 points",
+            "a layer whose penalty, its interval included, is above 5 points",
             near(*CURVES[:-1], level=5.0),
         ),
         Claim(
             "This holds for networks trained on disjoint halves of the data, too.",
-            "a middle layer whose penalty is above 5 points",
+            "a layer whose penalty, its interval included, is above 5 points",
             near(CURVES[-1], level=5.0),
         ),
         Claim(

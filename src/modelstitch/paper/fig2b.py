@@ -17,7 +17,7 @@ RANDOM = Line(
 CLAIMS = (
     Claim(
         "Networks trained without labels stitch into one trained with labels at all layers.",
-        "a middle layer whose penalty is above 5 points",
+        "a layer whose penalty, its interval included, is above 5 points",
         near(SIMCLR.label, VICREG.label, level=5.0),
     ),
     Claim(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .claims import all_of, below, negative, positive
+from .claims import all_of, below, negative
 from .figure import Claim, Figure, Line, Model
 
 TOP = Model(samples="some", seed=0)
@@ -23,8 +23,8 @@ FIGURE = Figure(
         ),
         Claim(
             "Representations learned from less data are worse.",
-            "a middle layer at which the bottom with less data costs nothing",
-            positive(LESS.label),
+            "a middle layer at which the bottom with less data costs no more than the one with as much, beyond both intervals",
+            below(SAME.label, LESS.label),
         ),
         Claim(
             "The gain is the bottom's, not the stitcher's: the top's own bottom, stitched on the same samples, gains less.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .claims import all_of, early, late, near, positive
+from .claims import all_of, below, early, late, near, positive
 from .figure import Claim, Figure, Line, Model
 
 TOP = Model(seed=0)
@@ -19,7 +19,7 @@ FIGURE = Figure(
     (
         Claim(
             "Early layers are insensitive to label quality: coarse or partly random labels cost little up to half depth.",
-            "a layer up to half depth that costs more than 5 points",
+            "a layer up to half depth that costs more than 5 points, its interval included",
             near(*SOME, level=5.0, where=early),
         ),
         Claim(
@@ -29,8 +29,8 @@ FIGURE = Figure(
         ),
         Claim(
             "Labels without any meaning harm the middle, too.",
-            "a middle layer of the network with only random labels that costs nothing beyond its interval",
-            positive(NOISE[100].label),
+            "a middle layer at which only random labels cost no more than a tenth of them, beyond both intervals",
+            below(NOISE[10].label, NOISE[100].label),
         ),
     ),
     (COARSE, *NOISE.values()),

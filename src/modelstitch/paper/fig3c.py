@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .claims import below, near, negative, positive
+from .claims import below, near, negative
 from .figure import Claim, Figure, Line, Model
 
 NARROW, WIDE = Model("quarter", seed=0), Model("base", seed=0)
@@ -32,12 +32,12 @@ FIGURE = Figure(
         ),
         Claim(
             "Not vice versa: a narrow bottom harms a wide top.",
-            "a middle layer at which it costs nothing beyond its interval",
-            positive(DOWN.label),
+            "a middle layer at which it costs no more than a bottom as wide as the top, beyond both intervals",
+            below(ABOVE.label, DOWN.label),
         ),
         Claim(
             "Networks of one width stitch well into each other, narrow ones too.",
-            "a middle layer whose penalty is above 5 points",
+            "a layer whose penalty, its interval included, is above 5 points",
             near(SAME.label, ABOVE.label, level=5.0),
         ),
     ),

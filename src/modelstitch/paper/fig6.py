@@ -25,7 +25,7 @@ FIGURE = Figure(
     (
         Claim(
             "A network trained without labels and one trained with them stitch in both directions.",
-            "a middle layer whose penalty is above 5 points",
+            "a layer whose penalty, its interval included, is above 5 points",
             near(FREE_BELOW.label, FREE_ABOVE.label, level=5.0),
         ),
         Claim(
@@ -35,8 +35,8 @@ FIGURE = Figure(
         ),
         Claim(
             "So CKA and stitching disagree: CKA is low where stitching costs little.",
-            "a middle layer with a CKA of 0.9 or more, or a penalty above 5 points",
-            disagree(LIKE.label, FREE_BELOW.label),
+            "a middle layer at which CKA calls them as alike as two seeds, or a penalty above 5 points",
+            disagree(LIKE.label, FREE_BELOW.label, LIKE_SEED.label),
         ),
     ),
     (FREE_BELOW, FREE_ABOVE, SEEDS),

@@ -22,12 +22,14 @@ from ..study.canonical import Record
 from ..study.parquet import records_from_parquet, records_to_parquet
 from . import values
 from .catalogue import FIGURES, figure
+from .catalogue import figure as find_figure
 from .claims import amount
 from .curves import SYMMETRIC, Curves, failed
 from .drawings import draw
 from .figure import Figure, Verdict
 from .matrix import bottoms, table
 from .protocols import PROTOCOLS
+from .shared import completed
 
 _MERGED = " One pair measured in both directions is one fit."
 _SHOWN = ("pair", "self", "random", "class-noise", "identity")
@@ -115,6 +117,19 @@ def _verdict(claim: Any, records: Sequence[Record], name: str) -> Verdict | None
         return None
     found: Verdict = claim.judge(Curves(records, name))
     return found
+
+
+def complete(figure: Figure, folder: Path) -> None:
+    """Add to a figure's records what it shares with other figures of the folder and has not got: see :func:`completed`."""
+    records = _read(figure, folder)
+
+    def find(name: str) -> Sequence[Record]:
+        path = folder / f"{name}.parquet"
+        return records_from_parquet(path) if path.is_file() else []
+
+    more = completed(records, figure, [find_figure(name) for name in FIGURES], find)
+    if len(more) > len(records):
+        records_to_parquet(more, folder / f"{figure.name}.parquet")
 
 
 def _read(figure: Figure, folder: Path) -> list[Record]:

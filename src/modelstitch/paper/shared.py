@@ -1,0 +1,58 @@
+"""Figures share pairs, and what was measured on them: a figure that asks for more may find it in another one's records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from ..study.canonical import Record
+from .figure import Figure, Line, Probe
+
+Find = Callable[[str], Sequence[Record]]
+
+
+def completed(records: Sequence[Record], figure: Figure, others: Iterable[Figure], find: Find) -> list[Record]:
+    """A figure's records, with those of other figures for lines and probes that it shares with them and has none of.
+
+    A run would find the same cells in its store. The networks behind them come along.
+
+    Args:
+        others: where to look.
+        find: the records of a figure by its name; none where it was not run.
+    """
+    found = list(records)
+    for asked in _measured(figure):
+        if not any(r["paper"]["line"] == asked.label for r in found):
+            found += _elsewhere(asked, figure, others, find, {r["paper"]["line"] for r in found})
+    return found
+
+
+def _elsewhere(
+    asked: Line | Probe, figure: Figure, others: Iterable[Figure], find: Find, there: set[str]
+) -> list[Record]:
+    for other in others:
+        for same in _measured(other):
+            if other.name == figure.name or _plain(same) != _plain(asked):
+                continue
+            theirs = find(other.name)
+            mine = [r for r in theirs if r["paper"]["line"] == same.label]
+            if mine:
+                names = {r["config"][side]["name"] for r in mine for side in ("bottom", "top")} - there
+                donors = [r for r in theirs if r["config"]["control"] == "donor" and r["paper"]["line"] in names]
+                return [_tagged(r, figure, asked.label) for r in mine] + [
+                    _tagged(r, figure, r["paper"]["line"]) for r in donors
+                ]
+    return []
+
+
+def _measured(figure: Figure) -> list[Line | Probe]:
+    return [*figure.lines, *figure.probes]
+
+
+def _plain(asked: Line | Probe) -> Line | Probe:
+    """What is measured, whatever a figure calls it and sets beside it."""
+    return replace(asked, label="", paper="")
+
+
+def _tagged(record: Record, figure: Figure, line: str) -> Record:
+    return {**record, "paper": {**record["paper"], "figure": figure.name, "line": line}}

@@ -1,0 +1,41 @@
+"""A figure finds in other figures' records what it shares with them."""
+
+from __future__ import annotations
+
+from modelstitch.paper.figure import Figure, Line, Model, Probe
+from modelstitch.paper.shared import completed
+
+ONE, OTHER = Model(seed=0), Model(seed=1)
+PAIR = Line("pair", OTHER, ONE)
+LIKE = Probe("similarity", "alike", (OTHER, ONE), {"samples": 10})
+
+
+def record(figure, line, control="pair", bottom="one", top="other"):
+    ends = {"bottom": {"name": bottom}, "top": {"name": top}}
+    return {"cell": line, "paper": {"figure": figure, "line": line}, "config": {"control": control, **ends}}
+
+
+FULL = Figure("full", "", "", (), (PAIR,), (LIKE,))
+MINE = Figure("mine", "", "", (), (), (Probe("similarity", "as here", (OTHER, ONE), {"samples": 10}, paper="series"),))
+STORE = {"full": [record("full", "pair"), record("full", "alike", "similarity"), record("full", "one", "donor"),
+                  record("full", "third", "donor")]}  # fmt: skip
+
+
+def find(name):
+    return STORE.get(name, [])
+
+
+def test_a_probe_of_another_figure_comes_with_its_networks():
+    found = completed([], MINE, [MINE, FULL], find)
+    assert [(r["cell"], r["paper"]["figure"], r["paper"]["line"]) for r in found] == [
+        ("alike", "mine", "as here"), ("one", "mine", "one"),
+    ]  # fmt: skip
+    assert STORE["full"][1]["paper"]["figure"] == "full"  # the other figure's stay as they are
+
+
+def test_what_is_there_stays_and_what_nobody_has_is_missing():
+    here = [record("mine", "as here", "similarity")]
+    assert completed(here, MINE, [FULL], find) == here
+    assert completed([], MINE, [FULL], lambda name: []) == []
+    other = Figure("mine", "", "", (), (), (Probe("similarity", "as here", (OTHER, ONE), {"samples": 11}),))
+    assert completed([], other, [FULL], find) == []
