@@ -21,8 +21,23 @@ def quoted(paragraph):
 
 @pytest.mark.parametrize("paragraph", PARAGRAPHS, ids=lambda p: p.strip()[:40])
 def test_every_value_stands_on_a_linked_page(paragraph):
-    pages = linked(paragraph)
-    assert [v for v in quoted(paragraph) if not re.search(rf"(?<![\d.+−]){re.escape(v)}(?![\d.])", pages)] == []
+    assert [v for v in quoted(paragraph) if not stands(v, linked(paragraph))] == []
+
+
+def stands(value, pages):
+    """Whether a value is on the pages; one without an interval not as the end of another one's."""
+    if "[" not in value:
+        pages = re.sub(r"\[[^\]\n]*\]", "", pages)
+    return re.search(rf"(?<![\d.+−]){re.escape(value)}(?![\d.])", pages) is not None
+
+
+def test_an_end_of_an_interval_is_no_value():
+    page = "| +2.5 [+1.3, +3.7] | CKA [0.80, 0.86] |"
+    assert stands("+2.5", page)
+    assert stands("+2.5 [+1.3, +3.7]", page)
+    assert stands("[0.80, 0.86]", page)
+    assert not stands("+3.7", page)
+    assert not stands("+2", page)
 
 
 def test_a_minus_is_a_minus():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..report.frame import Point
@@ -71,6 +72,8 @@ def _stitched(figure: Figure, curves: Curves, name: str, looks: Looks, records: 
     shown = [label for label in dict.fromkeys(line.label for line in figure.lines) if curves.points(label)]
     if not shown or not any(r["paper"]["protocol"] == name for r in records):
         return []
+    tops = {replace(line.top, seed=0) for line in figure.lines if line.label in shown}
+    under = "" if len(tops) == 1 else f", top of '{shown[0]}'"
     several = {label: f for label in shown if len(f := curves.families(label)) > 1}
 
     def panel(axes: Any) -> None:
@@ -84,7 +87,14 @@ def _stitched(figure: Figure, curves: Curves, name: str, looks: Looks, records: 
             points = curves.points(shown[0], control=control)
             if points:
                 dash = ":" if control == "self" else "-."
-                axes.plot([p.depth for p in points], [p.value for p in points], dash, color=colour, lw=1, label=control)
+                axes.plot(
+                    [p.depth for p in points],
+                    [p.value for p in points],
+                    dash,
+                    color=colour,
+                    lw=1,
+                    label=control + under,
+                )
                 low, high = min([low, *(p.low for p in points)]), max([high, *(p.high for p in points)])
         _penalties(axes, low, high)
         axes.set_title(f"{name} protocol", loc="left")
