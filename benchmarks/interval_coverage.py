@@ -52,7 +52,8 @@ def holds(generator: np.random.Generator, pairs: int, spread: float) -> bool:
         gained = np.where(right, False, generator.random(EXAMPLES) < 0.1 / ERROR)
         records.append(record(100.0 * ~(kept | gained), 100.0 * ~right, i))
     found = pool(records)
-    assert found.low is not None and found.high is not None
+    assert found.low is not None
+    assert found.high is not None
     return found.low <= 100 * PENALTY <= found.high
 
 
