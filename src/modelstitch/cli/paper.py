@@ -38,8 +38,8 @@ def paper(
     from ..paper.catalogue import figure as find
 
     own = OWN_CHECKPOINTS if checkpoints is None and redraw is None else ()
-    names = [name for name in FIGURES if name not in own] if "all" in figures else figures
-    chosen = [find(name) for name in names]  # a wrong name should not cost a run
+    asked = [find(name) for name in figures if name != "all"]  # a wrong name should not cost a run
+    chosen = [find(name) for name in FIGURES if name not in own] if "all" in figures else asked
     if redraw is not None:
         from ..paper.gallery import write_index, write_page
 
