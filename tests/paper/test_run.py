@@ -129,8 +129,21 @@ def test_a_donor_of_another_recipe_in_the_cache_is_named(tmp_path):
     folder = job.workshop.donor(Model()).folder
     card = folder / "card.json"
     card.write_text(card.read_text().replace('"lr": 0.2', '"lr": 0.3'))
-    with pytest.raises(SourceError, match="was made otherwise: its recipe"):
+    with pytest.raises(SourceError, match=r"was made otherwise: recipe.lr \(expected 0.2, found 0.3\); delete"):
         tiny_job(tmp_path).workshop.donor(Model())
+
+
+def test_a_run_that_fails_before_any_work_leaves_its_folder_to_others(tmp_path):
+    own = dataclasses.replace(TINY, nets={**TINY.nets, "imagenet": "torchvision:resnet18"})
+    with pytest.raises(SourceError, match="expected --checkpoints"):
+        run_figure(figure("2b-imagenet"), tiny_job(tmp_path, own))
+    assert not (tmp_path / "study.json").exists()
+    job = tiny_job(tmp_path)
+    job.workshop.donor(Model())
+    with pytest.raises(StudyError), job.store.begun():
+        raise StudyError("after the first network")
+    with pytest.raises(StudyError, match='expected scale = "tiny", found scale = "other"'):
+        tiny_job(tmp_path, dataclasses.replace(TINY, name="other"))
 
 
 @pytest.mark.parametrize(

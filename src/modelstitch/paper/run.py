@@ -73,9 +73,11 @@ def open_job(
     Raises:
         StudyError: if ``out`` was made at another scale or with other data (both are named).
     """
-    store = Store(out, {"paper": "figures", "scale": scale.name, "data": data.fingerprint, "nets": dict(scale.nets)})
     where = pick_device(device)
-    data = data.on(where)
+    identity = {"paper": "figures", "scale": scale.name, "data": data.fingerprint, "nets": dict(scale.nets)}
+    store = Store(out, {**identity, "about": {"data": data.name}})
+    with store.begun():
+        data = data.on(where)
     workshop = Workshop(scale, data, out / "donors", str(where), checkpoints, tell)
     return Job(workshop, store, where, tuple(protocols), tell)
 
@@ -87,7 +89,8 @@ def run_figure(figure: Figure, job: Job) -> list[Record]:
         StitchError: whatever is wrong, in one sentence.
     """
     try:
-        return list(_records(figure, job))
+        with job.store.begun():
+            return list(_records(figure, job))
     except torch.OutOfMemoryError as error:
         raise FitError(
             f"The GPU ran out of memory in figure {figure.name} ({str(error).splitlines()[0]}): expected more free memory; "
