@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelstitch.paper.catalogue import figure
-from modelstitch.paper.gallery import _scale_words, _took, keep, write_index, write_page
+from modelstitch.paper.gallery import _hours, _scale_words, _took, keep, write_index, write_page
 from modelstitch.study.parquet import records_from_parquet
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
@@ -43,6 +43,29 @@ def test_what_several_figures_share_is_counted_once():
 def test_a_scale_is_what_the_records_ran_at():
     assert _scale_words([{"paper": {"scale": "small", "ran": "ten steps"}}]) == ["Scale `small`: ten steps."]
     assert _scale_words([{"paper": {"scale": "small"}}])[0].endswith("run the figure again to see.")
+
+
+def test_a_page_says_that_its_data_are_not_the_scales_own():
+    tags = {"scale": "smoke", "ran": "digits, ten steps", "other": "organs (1 x 28 x 28, 11 classes), not digits"}
+    assert _scale_words([{"paper": tags}]) == [
+        "Scale `smoke`, on other data than its own: organs (1 x 28 x 28, 11 classes), not digits. On its own data the scale is: "
+        "digits, ten steps."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.6, "1 second"),
+        (31, "31 seconds"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (3599, "60 minutes"),
+        (5400, "1.5 hours"),
+    ],
+)
+def test_times_are_told_in_a_unit_that_says_something(seconds, words):
+    assert _hours(seconds) == words
 
 
 def test_the_index_follows_from_all_records(tmp_path):

@@ -66,8 +66,13 @@ def _run(
     data = load(data_name or size.data, size)
     with common.progress() as tell:
         job = open_job(
-            size, data, out, protocols=protocols or tuple(PROTOCOLS), device=device, checkpoints=checkpoints, tell=tell
-        )
+            size, data, out, protocols=protocols or tuple(PROTOCOLS), device=device, checkpoints=checkpoints, tell=tell,
+            given=data_name or "",
+        )  # fmt: skip
+        if job.other:
+            click.echo(
+                f"Note: the scale {scale!r} is run on other data than its own: {job.other}. Pages say so.", err=True
+            )
         for shown in figures:
             assert isinstance(shown, Figure)
             records = run_figure(shown, job)

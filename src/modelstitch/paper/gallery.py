@@ -260,6 +260,9 @@ def _scale_words(records: Sequence[Record]) -> list[str]:
     """As the records say: the scale of that name may be another one by now."""
     tags = records[0]["paper"]
     ran = tags.get("ran", "as it was before records said so; run the figure again to see")
+    other = tags.get("other")
+    if other:
+        return [f"Scale `{tags['scale']}`, on other data than its own: {other}. On its own data the scale is: {ran}."]
     return [f"Scale `{tags['scale']}`: {ran}."]
 
 
@@ -270,7 +273,9 @@ def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
     cells = {r["provenance"].get("probe", r["cell"]): r["provenance"].get("seconds") or 0.0 for r in records}
     devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
     versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
-    given = "" if tags["scale"] == "smoke" else " --data parquet:DIR"
+    usual = "" if tags["scale"] == "smoke" else "parquet:DIR"
+    named = tags.get("given") or usual
+    given = f" --data {named}" if named else ""
     protocols = [p for p in PROTOCOLS if any(r["paper"]["protocol"] == p for r in records)]
     only = f" --protocol {protocols[0]}" if len(protocols) == 1 else ""
     stitched = len({r["cell"] for r in records if r["paper"]["protocol"]})
@@ -319,7 +324,9 @@ def _took(records: Sequence[Record]) -> str:
 
 
 def _hours(seconds: float) -> str:
-    """In hours, or in minutes below one."""
+    """In hours, in minutes below one, in seconds below two minutes."""
+    if seconds < 120:
+        return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
 
 
