@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelstitch.paper.catalogue import figure
-from modelstitch.paper.gallery import _hours, _scale_words, _took, keep, write_index, write_page
+from modelstitch.paper.gallery import _hours, _scale_words, _took, keep, verdicts, write_index, write_page
 from modelstitch.study.parquet import records_from_parquet
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
@@ -81,3 +81,29 @@ def test_a_fit_that_failed_is_named_on_the_page(tmp_path):
     page = keep(records, figure("5"), tmp_path).read_text()
     rows = [row for row in page.splitlines() if row.startswith(f"| {line} |")]
     assert [row.count("failed") for row in rows] == [1, 0]  # of the two protocols
+
+
+SAID = [
+    ("small/5", "\nThe paper's setting: CIFAR-10, ResNet-18. The paper's random"),
+    (
+        "small/5",
+        "Honest protocol: 100 steps of 128 samples at rate 0.01, less where the start is near the top's own error.",
+    ),
+    ("small/5", "Paper protocol: 200 steps of 128 samples at rate 0.01."),
+    ("small/5", "- one measurement: **holds**. CKA with a random network below"),
+    ("small/5", "- honest protocol: **holds**. It rises"),
+    ("small/README", "CKA calls the two less alike than two seeds. | **holds** (one measurement) | (the same) |"),
+    ("small/README", "stitching calls them close, up to 3 points. | **holds** | **not at this scale** |"),
+    ("small/README", "all blocks still trained. Here: 200 steps of 128 samples at rate 0.01."),
+    ("small/matrix", "\nThe paper stitches matching layers only."),
+]
+
+
+@pytest.mark.parametrize(("page", "words"), SAID)
+def test_pages_tell_ours_from_the_papers_and_one_measurement_from_two(page, words):
+    assert words in (GALLERY / f"{page}.md").read_text()
+
+
+def test_what_is_measured_once_is_judged_once():
+    records = records_from_parquet(GALLERY / "smoke" / "5.parquet")
+    assert [name for _, name, _ in verdicts(figure("5"), records)] == ["honest", "paper", "one measurement"]
