@@ -215,7 +215,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _compare(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
     """Refuse another study; what is only told (``about``) decides nothing, and stands for its hash."""
     told = [spec.get("about") or {} for spec in (saved, asked)]
-    different = differing(*({k: v for k, v in spec.items() if k != "about"} for spec in (saved, asked)), _FIRST)
+    old, new = ({k: v for k, v in spec.items() if k != "about"} for spec in (saved, asked))
+    different = differing(old, new, _FIRST)
     if not different:
         return
     named = [key for key in different if key in _FIRST] or list(different)[:1]
