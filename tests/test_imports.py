@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "modelstitch"
 RANKS = [
     {
         "errors",
+        "differing",
         "notation",
         "memory",
         "bars",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelstitch.paper.catalogue import figure
-from modelstitch.paper.gallery import _scale_words, _took, keep, write_index, write_page
+from modelstitch.paper.gallery import _hours, _scale_words, _took, keep, verdicts, write_index, write_page
 from modelstitch.study.parquet import records_from_parquet
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
@@ -45,6 +45,29 @@ def test_a_scale_is_what_the_records_ran_at():
     assert _scale_words([{"paper": {"scale": "small"}}])[0].endswith("run the figure again to see.")
 
 
+def test_a_page_says_that_its_data_are_not_the_scales_own():
+    tags = {"scale": "smoke", "ran": "digits, ten steps", "other": "organs (1 x 28 x 28, 11 classes), not digits"}
+    assert _scale_words([{"paper": tags}]) == [
+        "Scale `smoke`, on other data than its own: organs (1 x 28 x 28, 11 classes), not digits. On its own data the scale is: "
+        "digits, ten steps."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.6, "1 second"),
+        (31, "31 seconds"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (3599, "60 minutes"),
+        (5400, "1.5 hours"),
+    ],
+)
+def test_times_are_told_in_a_unit_that_says_something(seconds, words):
+    assert _hours(seconds) == words
+
+
 def test_the_index_follows_from_all_records(tmp_path):
     for path in (GALLERY / "smoke").glob("*.parquet"):
         shutil.copy(path, tmp_path)
@@ -58,3 +81,29 @@ def test_a_fit_that_failed_is_named_on_the_page(tmp_path):
     page = keep(records, figure("5"), tmp_path).read_text()
     rows = [row for row in page.splitlines() if row.startswith(f"| {line} |")]
     assert [row.count("failed") for row in rows] == [1, 0]  # of the two protocols
+
+
+SAID = [
+    ("small/5", "\nThe paper's setting: CIFAR-10, ResNet-18. The paper's random"),
+    (
+        "small/5",
+        "Honest protocol: 100 steps of 128 samples at rate 0.01, less where the start is near the top's own error.",
+    ),
+    ("small/5", "Paper protocol: 200 steps of 128 samples at rate 0.01."),
+    ("small/5", "- one measurement: **holds**. CKA with a random network below"),
+    ("small/5", "- honest protocol: **holds**. It rises"),
+    ("small/README", "CKA calls the two less alike than two seeds. | **holds** (one measurement) | (the same) |"),
+    ("small/README", "stitching calls them close, up to 3 points. | **holds** | **not at this scale** |"),
+    ("small/README", "all blocks still trained. Here: 200 steps of 128 samples at rate 0.01."),
+    ("small/matrix", "\nThe paper stitches matching layers only."),
+]
+
+
+@pytest.mark.parametrize(("page", "words"), SAID)
+def test_pages_tell_ours_from_the_papers_and_one_measurement_from_two(page, words):
+    assert words in (GALLERY / f"{page}.md").read_text()
+
+
+def test_what_is_measured_once_is_judged_once():
+    records = records_from_parquet(GALLERY / "smoke" / "5.parquet")
+    assert [name for _, name, _ in verdicts(figure("5"), records)] == ["honest", "paper", "one measurement"]

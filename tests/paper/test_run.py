@@ -4,14 +4,16 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
 from tiny import TINY, tiny_job
 
 from modelstitch.errors import DataError, SourceError, StudyError
 from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import FIGURES, figure
-from modelstitch.paper.data import load
+from modelstitch.paper.data import load, other, without_paths
 from modelstitch.paper.figure import Model
 from modelstitch.paper.run import run_figure
 from modelstitch.paper.scales import SMALL, SMOKE
@@ -83,6 +85,17 @@ def test_the_command_draws_again_without_torch(done, tmp_path):
     assert (tmp_path / "README.md").read_text().count("| [5](5.md)") == len(figure("5").claims)
 
 
+def test_the_page_names_data_that_are_not_the_scales_own(done, tmp_path):
+    _, records, _ = done
+    assert {r["paper"]["other"] for r in records} == {""}
+    tags = {"other": "organs (1 x 28 x 28, 11 classes), not digits", "given": "parquet:DIR", "scale": "smoke"}
+    foreign = [{**r, "paper": {**r["paper"], **tags}} for r in records]
+    text = gallery.keep(foreign, figure("5"), tmp_path).read_text()
+    assert "modelstitch paper 5 --scale smoke --data parquet:DIR" in text
+    assert "on other data than its own: organs" in text
+    assert "on other data than its own: organs" in gallery.write_index(tmp_path).read_text()
+
+
 def test_another_scale_may_not_use_the_folder(done):
     out, _, _ = done
     with pytest.raises(StudyError, match="made by another study: expected scale"):
@@ -129,8 +142,61 @@ def test_a_donor_of_another_recipe_in_the_cache_is_named(tmp_path):
     folder = job.workshop.donor(Model()).folder
     card = folder / "card.json"
     card.write_text(card.read_text().replace('"lr": 0.2', '"lr": 0.3'))
-    with pytest.raises(SourceError, match="was made otherwise: its recipe"):
+    with pytest.raises(SourceError, match=r"was made otherwise: recipe.lr \(expected 0.2, found 0.3\); delete"):
         tiny_job(tmp_path).workshop.donor(Model())
+
+
+def test_a_run_that_fails_before_any_work_leaves_its_folder_to_others(tmp_path):
+    own = dataclasses.replace(TINY, nets={**TINY.nets, "imagenet": "torchvision:resnet18"})
+    with pytest.raises(SourceError, match="expected --checkpoints"):
+        run_figure(figure("2b-imagenet"), tiny_job(tmp_path, own))
+    assert not (tmp_path / "study.json").exists()
+    job = tiny_job(tmp_path)
+    job.workshop.donor(Model())
+    with pytest.raises(StudyError), job.store.begun():
+        raise StudyError("after the first network")
+    with pytest.raises(StudyError, match='expected scale = "tiny", found scale = "other"'):
+        tiny_job(tmp_path, dataclasses.replace(TINY, name="other"))
+
+
+@pytest.fixture
+def cifar_like():
+    """What only the sizes of a data set tell."""
+
+    class Like:
+        def __init__(self, name, shape, classes, fit, test):
+            self.name, self.n_classes, self.sizes = name, classes, {"fit": fit, "val": 5000, "test": test}
+            self.shape = shape
+
+        def size(self, split):
+            return self.sizes[split]
+
+        def batches(self, split, n):
+            yield SimpleNamespace(inputs=torch.zeros(n, *self.shape))
+
+    return Like
+
+
+@pytest.mark.parametrize(
+    ("like", "scale", "words"),
+    [
+        (("mine", (3, 32, 32), 10, 45_000, 10_000), SMALL, ""),
+        (("svhn", (3, 32, 32), 10, 68_257, 26_032), SMALL, "svhn (3 x 32 x 32, 10 classes), not CIFAR-10"),
+        (("digits", (1, 8, 8), 10, 1077, 360), SMALL, "digits (1 x 8 x 8, 10 classes), not CIFAR-10"),
+        (("digits", (1, 8, 8), 10, 1077, 360), SMOKE, ""),
+        (("organs", (1, 28, 28), 11, 900, 100), SMOKE, "organs (1 x 28 x 28, 11 classes), not scikit-learn's digits"),
+    ],
+)
+def test_other_data_than_the_scales_own_are_named(cifar_like, like, scale, words):
+    assert other(cifar_like(*like), scale) == words
+
+
+@pytest.mark.parametrize(
+    ("spec", "printed"),
+    [("digits", "digits"), ("parquet:/home/me/x", "parquet:DIR"), ("folder:x?size=32", "folder:DIR?size=32"), ("", "")],
+)
+def test_pages_print_no_paths(spec, printed):
+    assert without_paths(spec) == printed
 
 
 @pytest.mark.parametrize(

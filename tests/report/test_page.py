@@ -139,3 +139,18 @@ def test_partial_studies_still_make_a_page():
     html = page(make_records(("a", "b"), controls=("pair",), interval=False, layers=("only",)), title="t")
     assert "There is no random control" in html
     assert "judged by values alone" in html
+
+
+def test_a_setting_that_failed_everywhere_leads_no_page():
+    records = make_records(("a", "b"), families=("orthogonal", "affine"))
+    for record in records:
+        if record["config"]["family"] == "affine" and record["config"]["control"] == "pair":
+            record |= {"metrics": [], "notes": ["failed: the stitch gives NaN"]}
+    text = page(records, title="t")
+    assert "the penalty is at most" in text
+    assert "Penalty by family" not in text
+    for record in records:
+        if record["config"]["control"] == "pair":
+            record["metrics"] = []
+    with pytest.raises(StudyError, match="There is nothing to report"):
+        page(records, title="t")

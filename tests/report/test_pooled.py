@@ -102,7 +102,7 @@ def test_words_say_what_recalibration_and_another_seed_tell():
     far = told(lambda control, depth, seed: {"pair": 2.0, "self": 1.9}.get(control, 50.0))
     assert "the fitted map does more than shift statistics" in far
     assert "nowhere clearly more than another seed" in far
-    near = told(lambda control, depth, seed: {"self": 0.0, "random": 50.0}.get(control, 2.5))
+    near = told(lambda control, depth, seed: {"self": 0.0, "random": 50.0}.get(control, 2.0))
     assert "as good as the fitted map, which adds nothing there" in near
     assert "pays more than another seed of the top at 6 layers" in near
     assert "class-noise with three times the noise stitches as well" in near

@@ -46,6 +46,7 @@ CONTRADICTIONS = [
         "The penalty is nowhere above 3.0 points. At 6 layers (first stem, last fc_in) the stitch is better than the top",
     ),
     ("random", lambda d: 3 * d, "rises with depth, but only from +0.5 points"),
+    ("random", lambda d: 0.2 + 5 * d, "rises with depth, but only from +1.0 points [0.1, 1.9] at stem to +5.2 points"),
     ("random", lambda d: 5.0, "does not rise with depth"),
     ("random", lambda d: 50 * (1.1 - d), "does not rise with depth"),
     (
@@ -62,6 +63,13 @@ def test_a_random_control_that_ends_higher_out_of_order_is_left_open():
     (remark,) = [r for r in found if "random control" in r.text]
     assert remark.kind == "open"
     assert "ends higher than it begins, though not in order of depth (from +5.0 points" in remark.text
+
+
+def test_a_random_control_that_may_be_far_off_at_depth_is_left_open():
+    found, _ = say(penalty=altered("random", lambda d: 10.4 * d))
+    (remark,) = [r for r in found if "random control" in r.text]
+    assert remark.kind == "open"
+    assert remark.text.endswith("[9.5, 11.3] at fc_in: whether the stitcher alone can do the work at depth is open.")
 
 
 def test_a_random_control_far_off_everywhere_is_no_contradiction():
@@ -82,7 +90,7 @@ def test_an_identity_that_is_off_but_not_far_is_left_open():
 
 
 def test_an_untrained_bottom_that_does_as_well_is_said():
-    _, warned = say(penalty=altered("random", lambda d: 0.5 if d < 0.2 else 45.0))
+    _, warned = say(penalty=altered("random", lambda d: 0.1 if d < 0.2 else 45.0))
     assert "Low penalty at stem (early) is not evidence: an untrained bottom stitches as well." in [
         r.text for r in warned
     ]
@@ -134,14 +142,21 @@ def test_a_missing_control_is_said(control):
 
 WARNED = [
     (
-        {"penalty": altered("class-noise", lambda d: 1.0)},
+        {"penalty": altered("class-noise", lambda d: 0.1)},
         "pool and fc_in (late) is not evidence: class-noise stitches",
     ),
     (
-        {"penalty": altered("random", lambda d: 0.5)},
+        {"penalty": altered("random", lambda d: 0.1)},
         "Low penalty at stage1.0, stage2.0 and stage3.0 is not evidence: an",
     ),
-    ({"penalty": altered("shuffled", lambda d: 1.0)}, "the shuffled control is as good as the pair"),
+    (
+        {"penalty": altered("shuffled", lambda d: 0.1)},
+        "the shuffled control is as good as the pair: the penalty is at its",
+    ),
+    (
+        {"penalty": altered("shuffled", lambda d: 1.0)},
+        "meets the pair's: the penalty may be at its null level, and the fit",
+    ),
     ({"errors": (3.6, 89.9)}, "The top alone errs on 89.9 % of the test examples, hardly better than chance"),
     ({"errors": (88.0, 3.1)}, "The bottom alone errs on 88.0 % of the test examples, hardly better than chance"),
     ({"ood": 2.4}, "up to 2.4 times that of genuine ones (level 2.0)"),
@@ -158,6 +173,71 @@ WARNED = [
 def test_a_low_penalty_that_is_no_evidence(change, message):
     _, warned = say(**change)
     assert message in " ".join(r.text for r in warned)
+
+
+def test_only_a_low_penalty_is_called_low():
+    """An interval that reaches far above 0 is not low, whatever the controls do."""
+    found, warned = say(penalty=lambda c, d, s: {"pair": 14.0, "self": 0.0}.get(c, 24.0), half=12.0, relative_mse=1.5)
+    assert [r.text for r in warned if "ow penalty" in r.text] == []
+    assert "random control is far off at every layer" in " ".join(r.text for r in found)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(0.1, "is not evidence: an untrained"), (1.2, "may not be evidence: its interval meets"), (2.9, "")],
+)
+def test_as_well_is_said_where_the_control_is_no_worse(value, says):
+    _, warned = say(penalty=altered("random", lambda d: value), layers=["stem"])
+    told = [r.text for r in warned if "evidence" in r.text]
+    assert len(told) == bool(says)
+    assert says in " ".join(told)
+
+
+def lost(control, *layers, **kwargs):
+    """The findings of a pair whose control failed at these layers."""
+    records = make_records(("a", "b"), **kwargs)
+    for record in records:
+        if record["config"]["control"] == control and record["config"]["top"]["layer"] in layers:
+            record |= {"metrics": [], "notes": ["failed: the stitch gives NaN"]}
+    return panel(frame(records), "a", "b", settings(frame(records))[0])
+
+
+LOST = [
+    ("stage3.0", {}, 0, "In the middle layers (depth 0.2 to 0.8) that were measured the penalty is at most +0.7 points"),
+    ("stage3.0", {}, 0, "; not measured: stage3.0."),
+    ("stage3.0", {}, 1, "The penalty stays near 0 at every layer that was measured, within 3.0 points; not measured: stage3.0."),
+    ("fc_in", {}, 0, "In the middle layers (depth 0.2 to 0.8) the penalty is at most"),
+    ("fc_in", {"half": 4.0}, 1, "; not measured: fc_in."),
+    ("fc_in", {"penalty": altered("pair", lambda d: -9.0)}, 1, "is nowhere above 3.0 points; not measured: fc_in. At"),
+    ("fc_in", {"penalty": altered("pair", lambda d: 20.0)}, 1, "(first stem, last pool); not measured: fc_in."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("layer", "change", "which", "message"), LOST)
+def test_layers_that_failed_are_named(layer, change, which, message):
+    found = findings(lost("pair", layer, **change))[which]
+    assert message in found.text
+    assert "at every layer," not in found.text
+    assert found.kind != "finding" or which == 0
+
+
+def test_a_control_that_failed_somewhere_is_not_far_off_everywhere():
+    told = findings(lost("random", "pool", penalty=altered("random", lambda d: 62.0)))
+    (remark,) = [r for r in told if "random control" in r.text]
+    assert remark.text.startswith("The random control is far off at every layer that was measured (")
+    assert remark.text.endswith("there the stitcher alone cannot do the work; not measured: pool.")
+
+
+def test_recalibration_without_a_fitted_map_beside_it_says_nothing_of_the_map():
+    rows = lost("pair", "pool", controls=("pair", "self", "random", "recalibration"))
+    alone = rows.filter((pl.col("control") != "recalibration") | (pl.col("top_layer") == "pool"))
+    for table, says in (
+        (rows, "more than shift statistics at 5 layers (first stem, last fc_in)."),
+        (alone, "is not known."),
+    ):
+        (remark,) = [r for r in findings(table) if "BatchNorm" in r.text]
+        assert remark.text.endswith(says)
+        assert (remark.kind == "open") == (table is alone)
 
 
 def test_a_late_sender_under_an_early_receiver_is_named_whether_or_not_layers_match():

@@ -81,6 +81,31 @@ def test_another_spec_is_refused(tmp_path):
         Store(tmp_path, {**SPEC, "data": "digits"})
 
 
+def test_what_matters_comes_first_and_hashes_are_short(tmp_path):
+    spec = {"data": 64 * "a", "nets": {"base": "x", "deep": "y"}, "scale": "smoke", "about": {"data": "digits"}}
+    Store(tmp_path, spec).write(make_record())
+    Store(tmp_path, {**spec, "about": {"data": "the same under another name"}})
+    other = {"data": 64 * "b", "nets": {"base": "z", "deep": "z"}, "scale": "full", "about": {"data": "cifar10"}}
+    with pytest.raises(StudyError) as caught:
+        Store(tmp_path, other)
+    assert (
+        'another study: expected scale = "smoke", data = digits (aaaaaaaa...), found scale = "full", data = cifar10 '
+        "(bbbbbbbb...) (and 2 more: nets.base, nets.deep); choose another folder" in str(caught.value)
+    )
+
+
+def test_donors_bind_their_folder(tmp_path):
+    (tmp_path / "donors").mkdir()
+    with pytest.raises(KeyError), Store(tmp_path, SPEC).begun():
+        raise KeyError
+    Store(tmp_path, {**SPEC, "data": "digits"})
+    (tmp_path / "donors" / "net-0").mkdir()
+    with pytest.raises(KeyError), Store(tmp_path, {**SPEC, "data": "digits"}).begun():
+        raise KeyError
+    with pytest.raises(StudyError, match="another study"):
+        Store(tmp_path, SPEC)
+
+
 def test_a_study_that_failed_before_its_first_cell_binds_no_other(tmp_path):
     with pytest.raises(KeyError), Store(tmp_path, SPEC).begun():
         raise KeyError

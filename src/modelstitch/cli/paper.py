@@ -38,8 +38,8 @@ def paper(
     from ..paper.catalogue import figure as find
 
     own = OWN_CHECKPOINTS if checkpoints is None and redraw is None else ()
-    names = [name for name in FIGURES if name not in own] if "all" in figures else figures
-    chosen = [find(name) for name in names]  # a wrong name should not cost a run
+    asked = [find(name) for name in figures if name != "all"]  # a wrong name should not cost a run
+    chosen = [find(name) for name in FIGURES if name not in own] if "all" in figures else asked
     if redraw is not None:
         from ..paper.gallery import complete, write_index, write_page
 
@@ -67,8 +67,13 @@ def _run(
     data = load(data_name or size.data, size)
     with common.progress() as tell:
         job = open_job(
-            size, data, out, protocols=protocols or tuple(PROTOCOLS), device=device, checkpoints=checkpoints, tell=tell
-        )
+            size, data, out, protocols=protocols or tuple(PROTOCOLS), device=device, checkpoints=checkpoints, tell=tell,
+            given=data_name or "",
+        )  # fmt: skip
+        if job.other:
+            click.echo(
+                f"Note: the scale {scale!r} is run on other data than its own: {job.other}. Pages say so.", err=True
+            )
         for shown in figures:
             assert isinstance(shown, Figure)
             records = run_figure(shown, job)

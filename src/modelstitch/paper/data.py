@@ -13,6 +13,31 @@ _FETCH = (
 )
 
 
+_OWN = {"digits": "scikit-learn's digits", "cifar10": "CIFAR-10"}
+
+
+def other(data: Data, scale: Scale) -> str:
+    """The data in words where they are not those that the scale is made for, else "".
+
+    CIFAR-10 is known by its size, since it comes under the name of the user's folder.
+    """
+    shape = tuple(next(data.batches("test", 1)).inputs.shape[1:])
+    sizes = (data.size("fit") + data.size("val"), data.size("test"))
+    if scale.data == "cifar10":
+        same = (shape, data.n_classes, sizes) == ((3, 32, 32), 10, (50_000, 10_000))
+    else:
+        same = data.name == scale.data
+    seen = " x ".join(str(n) for n in shape)
+    return "" if same else f"{data.name} ({seen}, {data.n_classes} classes), not {_OWN.get(scale.data, scale.data)}"
+
+
+def without_paths(spec: str) -> str:
+    """A data spec as a page may print it: ``parquet:DIR`` for ``parquet:/home/me/images``, options kept."""
+    kind, colon, rest = spec.partition(":")
+    _, mark, options = rest.partition("?")
+    return f"{kind}{colon}{'DIR' * bool(colon)}{mark}{options}"
+
+
 def load(spec: str, scale: Scale) -> Data:
     """The data of that spec.
 

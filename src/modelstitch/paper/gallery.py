@@ -32,6 +32,12 @@ from .protocols import PROTOCOLS
 from .shared import completed
 
 _MERGED = " One pair measured in both directions is one fit."
+ONCE = "one measurement"  # for both protocols
+_COUNTED = (
+    "A claim is asked at places, a layer of a curve: true at all of them it holds, at half of them or more it holds in part. A place "
+    "counts where its interval says so, not its mean alone. Intervals over two pairs hold the mean in fewer than 95 of 100 cases where "
+    "pairs differ by points: docs/results/intervals.md has how many."
+)
 _SHOWN = ("pair", "self", "random", "class-noise", "identity")
 
 
@@ -72,6 +78,9 @@ def write_index(folder: Path) -> Path:
         for claim in shown.claims:
             found = {p: _verdict(claim, records, p) for p in PROTOCOLS}
             cells = ["-" if v is None else f"**{v.word}**" for v in found.values()]
+            once = _once(claim, records)
+            if once is not None:  # a table cannot join two cells
+                cells = [f"**{once.word}** ({ONCE})", "(the same)"]
             rows.append(_row([f"[{name}]({name}.md): {shown.title}", claim.text, *cells]))
             known = {p: v for p, v in found.items() if v is not None}
             if len({v.word for v in known.values()}) > 1:
@@ -83,12 +92,15 @@ def write_index(folder: Path) -> Path:
         "|---" * (2 + len(PROTOCOLS)) + "|",
         *rows,
     ]
+    lines += ["", _COUNTED]
     missing = [name for name in FIGURES if name not in done]
     if missing:
         lines += ["", f"Not run at this scale: {', '.join(missing)}."]
     if parted:
         lines += ["", "## Where the two protocols part", "", *parted]
-    lines += ["", "## The protocols", "", *(f"- {p.name}: {p.words}" for p in PROTOCOLS.values())]
+    fits = {name: fit for name in PROTOCOLS if (fit := _fit(whole, name))}
+    at = {name: f" Here: {fits[name]}." if name in fits else "" for name in PROTOCOLS}
+    lines += ["", "## The protocols", "", *(f"- {p.name}: {p.words}{at[p.name]}" for p in PROTOCOLS.values())]
     lines += [
         "",
         "## What it took",
@@ -104,8 +116,12 @@ def write_index(folder: Path) -> Path:
 
 
 def verdicts(figure: Figure, records: Sequence[Record]) -> Iterable[tuple[str, str, Verdict]]:
-    """(claim, protocol, verdict) of all claims."""
+    """(claim, protocol, verdict) of all claims; what is measured once for both protocols stands under :data:`ONCE`."""
     for claim in figure.claims:
+        once = _once(claim, records)
+        if once is not None:
+            yield claim.text, ONCE, once
+            continue
         for name in PROTOCOLS:
             found = _verdict(claim, records, name)
             if found is not None:
@@ -132,6 +148,15 @@ def complete(figure: Figure, folder: Path) -> None:
         records_to_parquet(more, folder / f"{figure.name}.parquet")
 
 
+def _once(claim: Any, records: Sequence[Record]) -> Verdict | None:
+    """The verdict of a claim that probes alone decide: the same under every protocol, and without any stitch."""
+    found = [v for name in PROTOCOLS if (v := _verdict(claim, records, name)) is not None]
+    if len(claim.protocols) < 2 or not found or found[0].word == "not measured":
+        return None
+    alone: Verdict = claim.judge(Curves([r for r in records if not r["paper"]["protocol"]], ""))
+    return alone if all(v == alone for v in found) else None
+
+
 def _read(figure: Figure, folder: Path) -> list[Record]:
     path = folder / f"{figure.name}.parquet"
     if not path.is_file():
@@ -143,14 +168,15 @@ def _read(figure: Figure, folder: Path) -> list[Record]:
 
 
 def _page(figure: Figure, records: Sequence[Record]) -> list[str]:
-    lines = [f"# {_heading(figure)}", "", figure.setting, "", f"![{figure.title}]({figure.name}.svg)", ""]
+    setting = figure.setting if figure.setting.startswith("The paper") else f"The paper's setting: {figure.setting}"
+    lines = [f"# {_heading(figure)}", "", setting, "", f"![{figure.title}]({figure.name}.svg)", ""]
     lines += ["## Verdicts", ""]
     for claim in figure.claims:
         lines += [f"**{claim.text}** Refuted by {claim.refuted_by}.", ""]
-        for name in PROTOCOLS:
-            found = _verdict(claim, records, name)
-            if found is not None:
-                lines.append(f"- {name} protocol: **{found.word}**. {plain(found.sentence)}")
+        for text, name, found in verdicts(figure, records):
+            if text == claim.text:
+                how = name if name == ONCE else f"{name} protocol"
+                lines.append(f"- {how}: **{found.word}**. {plain(found.sentence)}")
         lines.append("")
     for note in figure.notes:
         lines += [note, ""]
@@ -275,6 +301,9 @@ def _scale_words(records: Sequence[Record]) -> list[str]:
     """As the records say: the scale of that name may be another one by now."""
     tags = records[0]["paper"]
     ran = tags.get("ran", "as it was before records said so; run the figure again to see")
+    other = tags.get("other")
+    if other:
+        return [f"Scale `{tags['scale']}`, on other data than its own: {other}. On its own data the scale is: {ran}."]
     return [f"Scale `{tags['scale']}`: {ran}."]
 
 
@@ -285,14 +314,18 @@ def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
     cells = {r["provenance"].get("probe", r["cell"]): r["provenance"].get("seconds") or 0.0 for r in records}
     devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
     versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
-    given = "" if tags["scale"] == "smoke" else " --data parquet:DIR"
+    usual = "" if tags["scale"] == "smoke" else "parquet:DIR"
+    named = tags.get("given") or usual
+    given = f" --data {named}" if named else ""
     protocols = [p for p in PROTOCOLS if any(r["paper"]["protocol"] == p for r in records)]
     only = f" --protocol {protocols[0]}" if len(protocols) == 1 else ""
+    fits = [f"{name.capitalize()} protocol: {fit}." for name in protocols if (fit := _fit(records, name))]
+    fitted = [f"Fits here. {' '.join(fits)}", ""] if fits else []
     stitched = len({r["cell"] for r in records if r["paper"]["protocol"]})
     return [
         "## How it was made", "",
         "```bash", f"modelstitch paper {figure.name} --scale {tags['scale']}{given}{only}", "```", "",
-        *_scale_words(records), "",
+        *_scale_words(records), "", *fitted,
         f"Data: {data['name']}, {data['fit']} fit, {data['val']} validation, {data['test']} test samples ({data['splits']}). "
         f"{stitched} stitches, {sum(cells.values()):.0f} s of fitting and measuring, training not counted. {devices}; "
         f"{', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Seeds of networks: "
@@ -300,6 +333,17 @@ def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
         "",
         f"Study file: `src/modelstitch/{figure.file}`. Records: `{figure.name}.parquet`.",
     ]  # fmt: skip
+
+
+def _fit(records: Sequence[Record], protocol: str) -> str:
+    """Steps and rate of a protocol's fits, as its records say; empty where it fitted nothing in steps."""
+    told: dict[str, None] = {}
+    for record in records:
+        fit, config = record["config"].get("fit"), record["config"]
+        if record["paper"]["protocol"] == protocol and fit and config.get("objective") not in (None, "none", "match"):
+            text = f"{fit['steps']:,} steps of {fit['batch_size']} samples at rate {fit['learning_rate']:g}"
+            told[text + (", less where the start is near the top's own error" if fit.get("adapt_rate") else "")] = None
+    return "; ".join(told)
 
 
 def _took(records: Sequence[Record]) -> str:
@@ -334,7 +378,9 @@ def _took(records: Sequence[Record]) -> str:
 
 
 def _hours(seconds: float) -> str:
-    """In hours, or in minutes below one."""
+    """In hours, in minutes below one, in seconds below two minutes."""
+    if seconds < 120:
+        return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
 
 

@@ -28,6 +28,7 @@ from ..study.run import data_config, describe_donor, run
 from ..study.store import Store
 from ..study.sweep import Tell
 from ..unfinished import Pieces
+from .data import other, without_paths
 from .figure import Figure, Line, Model, Probe, turned
 from .probes import measure, settings
 from .protocols import PROTOCOLS, Protocol
@@ -37,13 +38,20 @@ from .workshop import Workshop
 
 @dataclass
 class Job:
-    """What all figures of one call share."""
+    """What all figures of one call share.
+
+    Attributes:
+        other: the data in words where they are not the scale's own.
+        given: the data's spec where the user named one, without paths.
+    """
 
     workshop: Workshop
     store: Store
     device: torch.device
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
     tell: Tell | None = None
+    other: str = ""
+    given: str = ""
     _seen: dict[tuple[float, int], Data] = field(default_factory=dict)
 
     @property
@@ -66,18 +74,23 @@ class Job:
 
 def open_job(
     scale: Scale, data: Data, out: Path, *, protocols: Sequence[str] = tuple(PROTOCOLS), device: str = "auto",
-    checkpoints: Path | None = None, tell: Tell | None = None,
+    checkpoints: Path | None = None, tell: Tell | None = None, given: str = "",
 ) -> Job:  # fmt: skip
     """A job in the folder ``out``: donors in ``donors``, finished cells in ``cells``.
+
+    Args:
+        given: the data's spec where the user named one; pages print it without paths.
 
     Raises:
         StudyError: if ``out`` was made at another scale or with other data (both are named).
     """
-    store = Store(out, {"paper": "figures", "scale": scale.name, "data": data.fingerprint, "nets": dict(scale.nets)})
     where = pick_device(device)
-    data = data.on(where)
+    identity = {"paper": "figures", "scale": scale.name, "data": data.fingerprint, "nets": dict(scale.nets)}
+    store = Store(out, {**identity, "about": {"data": data.name}})
+    with store.begun():
+        data = data.on(where)
     workshop = Workshop(scale, data, out / "donors", str(where), checkpoints, tell)
-    return Job(workshop, store, where, tuple(protocols), tell)
+    return Job(workshop, store, where, tuple(protocols), tell, other(data, scale), without_paths(given))
 
 
 def run_figure(figure: Figure, job: Job) -> list[Record]:
@@ -87,7 +100,8 @@ def run_figure(figure: Figure, job: Job) -> list[Record]:
         StitchError: whatever is wrong, in one sentence.
     """
     try:
-        return list(_records(figure, job))
+        with job.store.begun():
+            return list(_records(figure, job))
     except torch.OutOfMemoryError as error:
         raise FitError(
             f"The GPU ran out of memory in figure {figure.name} ({str(error).splitlines()[0]}): expected more free memory; "
@@ -237,7 +251,7 @@ def _tagged(record: Record, figure: Figure, job: Job, protocol: str, line: str, 
     tagged = copy.copy(record)
     tagged["paper"] = {
         "figure": figure.name, "scale": job.scale.name, "ran": job.scale.words, "protocol": protocol, "line": line,
-        "repeat": repeat,
+        "repeat": repeat, "other": job.other, "given": job.given,
     }  # fmt: skip
     return tagged
 

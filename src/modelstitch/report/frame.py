@@ -95,6 +95,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 
     Columns: bottom, bottom_layer, bottom_depth, bottom_index, the same for top, family, objective, init,
     control, seed, normalisation, samples (fit examples), cell, metric, value, low, high, unit; without records too.
+    A stitch that failed has one row, a penalty without a value.
 
     Raises:
         StudyError: a record lacks a part that a row needs.
@@ -110,7 +111,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
                 "samples": _samples(config),
                 "cell": record["cell"],
             }
-            for metric in record["metrics"]:
+            for metric in record["metrics"] or [{"metric": "penalty"}]:
                 rest = {key: metric.get(key) for key in ("value", "low", "high", "unit")}
                 rows.append({**head, "metric": metric["metric"], **rest})
         except (KeyError, TypeError, AttributeError) as error:
@@ -127,6 +128,11 @@ def _samples(config: Mapping[str, Any]) -> int | None:
 
 
 _ENDS = (("", "name"), ("_layer", "layer"), ("_depth", "depth"), ("_index", "index"))
+
+
+def measured(table: pl.DataFrame) -> pl.DataFrame:
+    """The penalties that have a value."""
+    return table.filter((pl.col("metric") == "penalty") & pl.col("value").is_not_null())
 
 
 def pairs(table: pl.DataFrame) -> list[tuple[str, str]]:
@@ -191,7 +197,7 @@ class SeamMeans(NamedTuple):
     Attributes:
         bottom_layer, layer: of the bottom and of the top.
         skipped: by how much of the depth the bottom's layer lies deeper than the top's.
-        penalty, unit: of the stitch.
+        penalty, low, high, unit: of the stitch; low and high equal the penalty where there is no interval.
         relative_mse: of its activations; None where it is unknown.
     """
 
@@ -199,6 +205,8 @@ class SeamMeans(NamedTuple):
     layer: str
     skipped: float
     penalty: float
+    low: float
+    high: float
     unit: str
     relative_mse: float | None
 
@@ -208,18 +216,25 @@ def seams(rows: pl.DataFrame) -> list[SeamMeans]:
     keys = ["bottom_layer", "top_layer"]
     mean = [pl.col("value").filter(pl.col("metric") == name).mean().alias(name) for name in ("penalty", "relative_mse")]
     skipped = (pl.col("bottom_depth") - pl.col("top_depth")).first().fill_null(0.0).alias("skipped")
-    unit = pl.col("unit").filter(pl.col("metric") == "penalty").first().alias("unit")
+    penalty = pl.col("metric") == "penalty"
+    unit = pl.col("unit").filter(penalty).drop_nulls().first().alias("unit")
+    ends = [
+        getattr(pl.coalesce(end, "value").filter(penalty), f)().alias(end)
+        for end, f in (("low", "min"), ("high", "max"))
+    ]
     own = rows.filter((pl.col("control") == "pair") & pl.col("bottom_layer").is_not_null())
     found = (
         own.sort("top_index", "bottom_index", nulls_last=True)
         .group_by(keys, maintain_order=True)
-        .agg(*mean, skipped, unit)
+        .agg(*mean, skipped, unit, *ends)
     )
     return [
-        SeamMeans(r["bottom_layer"], r["top_layer"], r["skipped"], r["penalty"], r["unit"] or "", r["relative_mse"])
+        SeamMeans(
+            r["bottom_layer"], r["top_layer"], r["skipped"], r["penalty"], r["low"], r["high"], r["unit"] or "", r["relative_mse"],
+        )
         for r in found.iter_rows(named=True)
         if r["penalty"] is not None
-    ]
+    ]  # fmt: skip
 
 
 def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") -> list[Point]:
@@ -247,6 +262,18 @@ def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") ->
             )
         )
     return points
+
+
+def unmeasured(rows: pl.DataFrame, control: str = "pair") -> list[tuple[str, float]]:
+    """The layers, with their depth, that have no penalty of that control though it was asked for: the fit failed.
+
+    Of a pair, also those at which its bottom was measured with all drawn anew or with wrong pairs, but not as it is.
+    """
+    asked = (control, "random", "shuffled") if control == "pair" else (control,)
+    own = matched(rows).filter(pl.col("control").is_in(asked)).sort("top_depth", "top_index", nulls_last=True)
+    known = {p.layer for p in curve(rows, control)}
+    places = own.select("top_layer", pl.col("top_depth").fill_null(0.0)).unique(maintain_order=True)
+    return [(str(layer), float(depth)) for layer, depth in places.iter_rows() if layer not in known]
 
 
 def has_matrix(rows: pl.DataFrame) -> bool:

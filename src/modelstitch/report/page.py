@@ -12,7 +12,7 @@ from ..errors import StudyError
 from ..study.spec import StudySpec
 from . import tables, verdicts, words
 from .figures import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
-from .frame import Setting, frame, has_matrix, pairs, panel, settings
+from .frame import Setting, frame, has_matrix, measured, pairs, panel, settings
 from .heatmaps import matrix_figure
 from .pooled import pooled, ratios, settled
 from .style import plain
@@ -48,7 +48,7 @@ def page(
     from markupsafe import Markup
 
     table = settled(frame(records), records)
-    found = settings(table.filter(pl.col("metric") == "penalty"))
+    found = settings(measured(table))
     if not found:
         raise StudyError(
             "There is nothing to report: expected at least one finished cell of a pair with a penalty, "
@@ -115,22 +115,22 @@ def _section(
         "matrices": [],
         "ladder_table": None,
     }
-    measured = rows.filter((pl.col("metric") == "penalty") & pl.col("value").is_not_null())
-    if not measured.is_empty():
+    found = measured(rows)
+    if not found.is_empty():
         limits = penalty_limits(table)
-        near = verdicts.near_level(str(measured["unit"][0] or ""))
+        near = verdicts.near_level(str(found["unit"][0] or ""))
         figure = penalty_figure(rows, bottom, top, near=near, limits=limits)
         section["figure"] = drawn.add(figure, f"Penalty against depth, {name}")
     sizes = everything.filter(
         *(pl.col(key).eq_missing(pl.lit(value)) for key, value in lead._asdict().items() if key != "samples")
     ).filter(pl.col("control") == "pair")
-    if sizes.filter(pl.col("metric") == "penalty")["samples"].drop_nulls().n_unique() > 1:
+    if measured(sizes)["samples"].drop_nulls().n_unique() > 1:
         section["samples"] = drawn.add(samples_figure(sizes, bottom, top), f"Penalty against fit examples, {name}")
         section["samples_table"] = tables.samples_table(sizes, f"{name}: penalty by fit examples of the stitcher")
     same = everything.filter(pl.col("objective").eq_missing(pl.lit(lead.objective, dtype=pl.String)))
     same = same.filter(pl.col("samples").eq_missing(pl.lit(lead.samples, dtype=pl.Int64)))
     same = same.filter(pl.col("control") == "pair")
-    if same.filter(pl.col("metric") == "penalty")["family"].n_unique() > 1:
+    if measured(same)["family"].n_unique() > 1:
         section["ladder"] = drawn.add(ladder_figure(same, bottom, top), f"Penalty by family, {name}")
         section["ladder_table"] = tables.ladder_table(same, f"{name}: penalty by family, {lead.objective}")
     if has_matrix(rows):

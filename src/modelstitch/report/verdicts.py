@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .figures import spearman
-from .frame import Point
+from .frame import Point, SeamMeans
 from .units import judged, scale_of
 
 EARLY = 0.2  # up to this depth a random bottom often stitches as well (Bansal et al. 2021, figures 2 and 5)
@@ -33,7 +33,7 @@ def far_level(unit: str) -> float:
     return scale_of(unit).far if judged(unit) else 0.0
 
 
-def state(point: Point) -> str:
+def state(point: Point | SeamMeans) -> str:
     """Where the interval lies: ``near`` (within the level on both sides of 0), ``better`` (else, wholly below 0), ``off``
     (wholly above the level), ``open``."""
     level = near_level(point.unit)
@@ -42,6 +42,11 @@ def state(point: Point) -> str:
     if point.high < 0:
         return "better"
     return "off" if point.low > level else "open"
+
+
+def low(point: Point | SeamMeans) -> bool:
+    """Whether a penalty is low: near 0, or better than the top alone, by its whole interval."""
+    return state(point) in ("near", "better")
 
 
 def rises(points: Sequence[Point]) -> bool:

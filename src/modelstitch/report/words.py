@@ -10,7 +10,7 @@ import polars as pl
 
 from ..chance import hardly_better
 from . import verdicts
-from .frame import Point, SeamMeans, curve, pairs, panel, seams, settings
+from .frame import Point, SeamMeans, curve, measured, pairs, panel, seams, settings, unmeasured
 from .style import number, plain
 from .units import scale_of
 
@@ -71,8 +71,8 @@ def findings(rows: pl.DataFrame) -> list[Remark]:
     if not pair:
         return [Remark("gap", "No penalty was measured for this pair.")]
     return [
-        _middle(pair),
-        _near_zero(pair),
+        _middle(rows, pair),
+        _near_zero(rows, pair),
         *_other_seed(rows, pair),
         _random(rows),
         _identity(rows),
@@ -83,45 +83,59 @@ def findings(rows: pl.DataFrame) -> list[Remark]:
 
 def warnings(rows: pl.DataFrame) -> list[Remark]:
     """Where a low penalty in one pair's panel is not evidence of a shared representation."""
-    low = [p for p in curve(rows) if verdicts.state(p) != "off"]
-    if not low:
-        return [*_untrained(rows), *_elsewhere(rows)]
+    pair = curve(rows)
+    low = [p for p in pair if verdicts.low(p)]
+    maybe = [p for p in pair if verdicts.state(p) != "off"]  # whose interval reaches what is low
     return [
         *_untrained(rows),
         *_elsewhere(rows),
         *_beside(rows, low, "random"),
         *_beside(rows, low, "class-noise"),
         *_beside(rows, low, "class-noise-strong"),
-        *_shuffled(rows, low),
-        *_ood(rows, low),
+        *_shuffled(rows, maybe),
+        *_ood(rows, maybe),
     ]
 
 
-def _middle(pair: list[Point]) -> Remark:
-    chosen = verdicts.middle(pair)
-    where = f"In the middle layers (depth {verdicts.EARLY} to {verdicts.LATE})"
+def _middle(rows: pl.DataFrame, pair: list[Point]) -> Remark:
+    chosen, gone = verdicts.middle(pair), unmeasured(rows)
+    between = [(layer, depth) for layer, depth in gone if verdicts.EARLY < depth < verdicts.LATE]
+    which = " that were measured" if between else ""
+    where = f"In the middle layers (depth {verdicts.EARLY} to {verdicts.LATE}){which}"
     if not chosen:
-        chosen, where = pair, "Over all layers (none lies in the middle)"
+        chosen, where = pair, f"Over all layers{which} (none{' of them' * bool(which)} lies in the middle)"
     worst = max(chosen, key=lambda p: p.value)
-    return Remark("finding", f"{where} the penalty is at most {_amount(worst)}, at {plain(worst.layer)}.")
+    text = f"{where} the penalty is at most {_amount(worst)}, at {plain(worst.layer)}{_without(between)}."
+    return Remark("finding", text)
 
 
-def _near_zero(pair: list[Point]) -> Remark:
+def _near_zero(rows: pl.DataFrame, pair: list[Point]) -> Remark:
     unit = pair[0].unit
     level = f"{number(verdicts.near_level(unit), scale_of(unit).digits)} {unit}".strip()
     at = {name: [p for p in pair if verdicts.state(p) == name] for name in ("near", "better", "off", "open")}
     better = f" At {_layers(at['better'])} the stitch is better than the top alone." if at["better"] else ""
     base = "" if all(p.sure for p in pair) else " This is judged by values alone, since intervals are missing."
+    gone = unmeasured(rows)
+    without = _without(gone)
     if at["off"]:
-        text = f"The penalty does not stay near 0: it is above {level} at {_layers(at['off'])}."
+        text = f"The penalty does not stay near 0: it is above {level} at {_layers(at['off'])}{without}."
         return Remark("contrary", text + better + base)
     if at["open"]:
         where = _layers(at["open"])
-        text = f"Whether the penalty stays near 0 is open: the interval reaches beyond {level} of it at {where}."
+        text = (
+            f"Whether the penalty stays near 0 is open: the interval reaches beyond {level} of it at {where}{without}."
+        )
         return Remark("open", text + better + base)
+    kind: Kind = "open" if gone else "finding"
     if at["better"]:
-        return Remark("finding", f"The penalty is nowhere above {level}." + better + base)
-    return Remark("finding", f"The penalty stays near 0 at every layer, within {level}." + base)
+        return Remark(kind, f"The penalty is nowhere above {level}{without}." + better + base)
+    where = "at every layer that was measured" if gone else "at every layer"
+    return Remark(kind, f"The penalty stays near 0 {where}, within {level}{without}." + base)
+
+
+def _without(gone: list[tuple[str, float]]) -> str:
+    """The layers without a value, as the end of a sentence."""
+    return f"; not measured: {_names([layer for layer, _ in gone])}" if gone else ""
 
 
 def _random(rows: pl.DataFrame) -> Remark:
@@ -132,17 +146,25 @@ def _random(rows: pl.DataFrame) -> Remark:
     span = f"from {_amount(first)} at {plain(first.layer)} to {_amount(last)} at {plain(last.layer)}"
     if len(points) < 2:
         return Remark("open", f"The random control was measured at one layer only: {_amount(first)}.")
-    if verdicts.rises(points) and verdicts.state(last) == "off":
-        text = f"The random control rises with depth, {span}: at depth, the stitcher alone cannot do the work."
+    far, without = verdicts.far_level(last.unit), _without(unmeasured(rows, "random"))
+    if verdicts.rises(points) and last.low > far:
+        text = f"The random control rises with depth, {span}: at depth, the stitcher alone cannot do the work{without}."
         return Remark("finding", text)
+    if verdicts.rises(points) and last.value > far:
+        text = (
+            f"The random control rises with depth, {span}: whether the stitcher alone can do the work at depth is open."
+        )
+        return Remark("open", text)
     if verdicts.rises(points):
         text = f"The random control rises with depth, but only {span}: the stitcher alone does much of the work."
         return Remark("contrary", text)
     if last.low > first.high and verdicts.state(last) == "off":
         text = f"The random control ends higher than it begins, though not in order of depth ({span})."
         return Remark("open", text)
-    if all(p.low > verdicts.far_level(p.unit) for p in points):
-        text = f"The random control is far off at every layer ({span}): nowhere can the stitcher alone do the work."
+    if all(p.low > far for p in points):
+        where = "at every layer that was measured" if without else "at every layer"
+        there = "there the stitcher alone cannot" if without else "nowhere can the stitcher alone"
+        text = f"The random control is far off {where} ({span}): {there} do the work{without}."
         return Remark("finding", text)
     return Remark(
         "contrary",
@@ -183,6 +205,7 @@ def _other_seed(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
         text = f"The pair pays more than another seed of the top at {_layers(worse)}: they differ beyond the seed."
         return [Remark("contrary", text)]
     extra = f", and less at {_layers(better)}" if better else ""
+    extra += "" if len(both) == len(pair) and not unmeasured(rows) else f" (compared at {_layers(both)})"
     return [Remark("finding", f"The pair pays nowhere clearly more than another seed of the top does{extra}.")]
 
 
@@ -195,11 +218,15 @@ def _recalibration(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
         dict.fromkeys(number(p.value, signed=True) for p in (min(points, key=_worth), max(points, key=_worth)))
     )
     fitted = {p.layer: p for p in pair}
-    equal = [p for p in points if p.layer in fitted and verdicts.as_good(p, fitted[p.layer])]
+    both = [p for p in points if p.layer in fitted]
+    equal = [p for p in both if verdicts.as_good(p, fitted[p.layer])]
     text = f"Re-estimated BatchNorm statistics without a map give {span} {points[0].unit}"
     if equal:
         return [Remark("contrary", f"{text}: at {_layers(equal)} as good as the fitted map, which adds nothing there.")]
-    return [Remark("finding", f"{text}: the fitted map does more than shift statistics.")]
+    if not both:
+        return [Remark("open", f"{text}, at no layer beside a fitted map: whether the map does more is not known.")]
+    where = "" if len(both) == len(points) else f" at {_layers(both)}"
+    return [Remark("finding", f"{text}: the fitted map does more than shift statistics{where}.")]
 
 
 def _worth(point: Point) -> float:
@@ -256,7 +283,7 @@ def _beside(rows: pl.DataFrame, low: list[Point], control: str) -> list[Remark]:
     """Layers where a control is as good as the pair, or late layers where nobody looked."""
     points = {p.layer: p for p in curve(rows, control)}
     remarks = []
-    equal = [p for p in low if p.layer in points and points[p.layer].value <= p.high]
+    equal = [p for p in low if p.layer in points and points[p.layer].value <= p.value]
     for name, part in _by_place(equal):
         remarks.append(Remark("warning", f"Low penalty at {_layers(part)}{name} is not evidence: {_BECAUSE[control]}."))
     unclear = [p for p in low if p not in equal and p.layer in points and verdicts.as_good(points[p.layer], p)]
@@ -291,22 +318,24 @@ def _by_place(points: list[Point]) -> Iterable[tuple[str, list[Point]]]:
     return [(name, part) for name, part in ((" (early)", early), ("", between), (" (late)", late)) if part]
 
 
-def _shuffled(rows: pl.DataFrame, low: list[Point]) -> list[Remark]:
+def _shuffled(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
     points = {p.layer: p for p in curve(rows, "shuffled")}
-    equal = [p for p in low if p.layer in points and verdicts.as_good(points[p.layer], p)]
-    if not equal:
-        return []
-    return [
-        Remark(
-            "warning",
-            f"At {_layers(equal)} the shuffled control is as good as the pair: the penalty is at its null "
-            "level, and the fit or the data are to be checked.",
-        )
-    ]
+    meets = [p for p in pair if p.layer in points and verdicts.as_good(points[p.layer], p)]
+    equal = [p for p in meets if points[p.layer].value <= p.value]
+    unclear = [p for p in meets if p not in equal]
+    check = "and the fit or the data are to be checked."
+    remarks = []
+    if equal:
+        text = f"At {_layers(equal)} the shuffled control is as good as the pair: the penalty is at its null level, {check}"
+        remarks.append(Remark("warning", text))
+    if unclear:
+        text = f"At {_layers(unclear)} the interval of the shuffled control meets the pair's: the penalty may be at its null level, {check}"
+        remarks.append(Remark("warning", text))
+    return remarks
 
 
-def _ood(rows: pl.DataFrame, low: list[Point]) -> list[Remark]:
-    kept = {p.layer for p in low}
+def _ood(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
+    kept = {p.layer for p in pair}
     far = [p for p in curve(rows, metric="ood") if p.layer in kept and p.value > verdicts.OOD_LEVEL]
     if not far:
         return []
@@ -323,7 +352,7 @@ def _ood(rows: pl.DataFrame, low: list[Point]) -> list[Remark]:
 
 def _elsewhere(rows: pl.DataFrame) -> list[Remark]:
     """Seams, matching or not, whose stitch does well without being near what it stands for."""
-    low = [s for s in seams(rows) if s.penalty <= verdicts.near_level(s.unit)]
+    low = [s for s in seams(rows) if verdicts.low(s)]
     unlike = [s for s in low if s.relative_mse is not None and s.relative_mse >= verdicts.UNLIKE]
     late = [s for s in low if s.skipped >= verdicts.SKIPPED]
     remarks = []
@@ -361,7 +390,11 @@ def _amount(point: Point) -> str:
 
 
 def _layers(points: list[Point]) -> str:
-    names = [plain(p.layer) for p in points]
+    return _names([p.layer for p in points])
+
+
+def _names(layers: list[str]) -> str:
+    names = [plain(layer) for layer in layers]
     if len(names) > 4:  # not "from ... to ...": those between need not all be meant
         return f"{len(names)} layers (first {names[0]}, last {names[-1]})"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -369,7 +402,7 @@ def _layers(points: list[Point]) -> str:
 
 def spoken(table: pl.DataFrame) -> list[str]:
     """All findings and warnings of a study as lines of text, pair by pair: what a terminal shows of the page."""
-    found = settings(table.filter(pl.col("metric") == "penalty"))
+    found = settings(measured(table))
     lines = []
     for bottom, top in pairs(table) if found else []:
         rows = panel(table, bottom, top, found[0])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import clean, is_temporary, probe, write_atomic
+from ..differing import differing
 from ..errors import StudyError
 from .canonical import Record, canonical_json, cell_hash, equal_results
 from .parquet import records_from_parquet, records_to_parquet
@@ -36,6 +37,8 @@ __all__ = [
 
 VERSION = 1
 
+_FIRST = ("scale", "protocol", "data")  # what a study is first of all
+
 _NAME = re.compile(r"[0-9a-f]{16}")
 _PARTS: dict[str, type] = {"cell": str, "config": dict, "metrics": list, "provenance": dict}
 
@@ -46,7 +49,8 @@ class Store:
     Args:
         path: the folder.
         spec: what the study is. With it the folder is made if needed, tried for writing, and freed of temp
-            files of killed runs. Without it the folder must hold a study already.
+            files of killed runs. Without it the folder must hold a study already. A part ``about`` is no part of what
+            the study is: it names, for a reader, what stands as a hash elsewhere.
 
     Attributes:
         path: the folder.
@@ -90,11 +94,13 @@ class Store:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Around a run: one that fails before it has a cell or the state of a fit leaves the folder to any study."""
+        """Around a run: one that fails before it has a cell, a donor or the state of a fit leaves the folder to any study."""
         try:
             yield
         except BaseException:
-            if self._empty() and not (self.path / "unfinished").is_dir():
+            donors = self.path / "donors"
+            begun = (self.path / "unfinished").is_dir() or (donors.is_dir() and any(donors.iterdir()))
+            if self._empty() and not begun:
                 for name in ("study.json", "planned.json"):
                     (self.path / name).unlink(missing_ok=True)
             raise
@@ -207,19 +213,23 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _compare(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
-    old, new = _flat(saved), _flat(asked)
-    different = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    """Refuse another study; what is only told (``about``) decides nothing, and stands for its hash."""
+    told = [spec.get("about") or {} for spec in (saved, asked)]
+    old, new = ({k: v for k, v in spec.items() if k != "about"} for spec in (saved, asked))
+    different = differing(old, new, _FIRST)
     if not different:
         return
-    key = different[0]
-    more = f" (and {len(different) - 1} more: {', '.join(different[1:6])})" if different[1:] else ""
+    named = [key for key in different if key in _FIRST] or list(different)[:1]
+    rest = [key for key in different if key not in named]
+    more = f" (and {len(rest)} more: {', '.join(rest[:5])})" if rest else ""
+    expected, found = (
+        ", ".join(f"{key} = {_named(different[key][side], told[side].get(key))}" for key in named) for side in (0, 1)
+    )
     raise StudyError(
-        f"{path} was made by another study: expected {key} = {old.get(key, 'nothing')}, "
-        f"found {key} = {new.get(key, 'nothing')}{more}; choose another folder, or set the old value again."
+        f"{path} was made by another study: expected {expected}, found {found}{more}; choose another folder, or set the old "
+        "value again."
     )
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    if isinstance(value, dict) and value:
-        return {k: v for key, part in value.items() for k, v in _flat(part, f"{prefix}{key}.").items()}
-    return {prefix[:-1]: canonical_json(value)}
+def _named(value: str, name: str | None) -> str:
+    return f"{name} ({value})" if name else value

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..atomic import clean
+from ..differing import differing
 from ..errors import FitError, SourceError
 from ..sources.data import Data
 from ..unfinished import Unfinished
@@ -239,9 +240,9 @@ def _same(card: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     found = {**(identity if isinstance(identity, dict) else {}), "net": card.get("net")}
     if found == wanted:
         return
-    differing = [key for key in wanted if found.get(key) != wanted[key]]
-    key = differing[0] if differing else "identity"
+    fields = [f"{key} (expected {old}, found {new})" for key, (old, new) in differing(wanted, found).items()]
+    more = f" and {len(fields) - 4} more" if fields[4:] else ""
     raise SourceError(
-        f"The donor {folder.name} in the cache was made otherwise: its {key} is {found.get(key)}, "
-        f"asked for is {wanted.get(key)}; delete {folder} or use another cache."
+        f"The donor {folder.name} in the cache was made otherwise: {', '.join(fields[:4])}{more}; delete {folder} or use "
+        "another cache."
     )
