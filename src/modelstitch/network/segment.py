@@ -229,6 +229,8 @@ def _target(name: str) -> str:
 
 
 def _frozen(tensor: Tensor, kind: str) -> Tensor:
+    if tensor.is_inference():  # made under torch.inference_mode: no gradient may flow past it
+        tensor = tensor.clone()
     if kind == "parameter":
         return nn.Parameter(tensor.detach(), requires_grad=False)
     return tensor.detach()
