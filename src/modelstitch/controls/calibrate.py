@@ -16,7 +16,7 @@ def calibrate(module: nn.Module, inputs: Iterable[Any]) -> None:
 
     Args:
         module: a network the caller owns (never a donor).
-        inputs: batches as the module is called: tensors, tuples of positional or dicts of keyword inputs.
+        inputs: batches as the module is called: tensors, tuples of positional or mappings of keyword inputs.
     """
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     if not norms:

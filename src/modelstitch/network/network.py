@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ class Network:
 
     Args:
         module: the network; its training flag does not matter. Of a module of ``torch.compile`` the original is taken.
-        example: one input batch: a tensor, a tuple of positional inputs, or a dict of keyword inputs.
+        example: one input batch: a tensor, a tuple of positional inputs, or a mapping of keyword inputs.
         name: how reports and seams call it; the class name by default.
         data: the input that carries the sample, by name or position; the first tensor by default.
         output: the output that is compared, by name or position; ``logits`` or the first tensor by default.
@@ -56,7 +56,7 @@ class Network:
         self.module, self.trained_on = module, trained_on
         self.name = name or type(module).__name__
         self.view = view or _unchanged
-        self._example = example
+        self._example = dict(example) if isinstance(example, Mapping) else example
         self._options = (data, output)
         self._trace = trace(module, example, name=self.name, data=data, output=output)
         parameters = {node for node, weight in self._trace.weights.items() if weight.kind == "parameter"}

@@ -80,6 +80,7 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
                 f"({str(error).splitlines()[0]}): expected tensors, arrays or numbers of one shape; "
                 "resize or pad them in the dataset."
             ) from error
+    inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs
     try:
         labels = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:  # names of classes, above all
