@@ -55,7 +55,16 @@ def named(inputs) -> UserDict:
     return UserDict(x=inputs["x"], scale=inputs["scale"])
 
 
+def pair(**parts):
+    return tuple(parts.values())
+
+
 CASES = {
+    "samples are tuples": lambda: (networks(pair), data(pair)),
+    "samples are tuples that a view names": lambda: (
+        networks(dict, lambda pair: dict(zip(("x", "scale"), pair))),
+        data(pair),
+    ),
     "example is a mapping that is no dict": lambda: (networks(UserDict), data(dict)),
     "view gives a mapping that is no dict": lambda: (networks(dict, named), data(dict)),
     "samples are mappings that are no dicts": lambda: (networks(dict), data(UserDict)),
