@@ -107,7 +107,9 @@ def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None,
         with warnings.catch_warnings(), _rng_kept(), _quiet(), masks_as_run(), torch.no_grad():
             warnings.simplefilter("ignore")
             if _of_another_type(twin, leaves[form.data]):
-                traced(tensors)  # the tracer would take types that a matrix product refuses
+                traced(
+                    [tensor.clone() for tensor in tensors]
+                )  # the tracer would take types that a matrix product refuses
             program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
             program = functional(program)
     except NetworkError:
