@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from modelstitch import Network
@@ -81,3 +82,23 @@ def test_statistics_go_on_from_the_donors_as_in_training_mode(momentum, name):
         torch.testing.assert_close(segment(x), theirs(x), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(mine.mean, theirs[0].running_mean, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(mine.var, theirs[0].running_var, rtol=1e-6, atol=1e-6)
+
+
+class Domains(nn.Module):
+    """Statistics of several domains in one tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("means", torch.rand(2, 3))
+        self.register_buffer("vars", torch.ones(2, 3))
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(F.batch_norm(x, self.means[1], self.vars[1]))
+
+
+def test_statistics_that_are_computed_are_left_as_they_are():
+    donor, x = Domains().eval(), draws(1)[0]
+    segment = Network(donor, x).full()
+    assert own_statistics(segment, donor) == {}
+    torch.testing.assert_close(segment(x), donor(x))

@@ -81,7 +81,8 @@ class Norm(nn.Module):
 def own_statistics(segment: Segment, donor: nn.Module) -> dict[str, Norm]:
     """Give a fresh segment of ``donor`` its own statistics, in place; {name of the donor's module: its Norm}.
 
-    A module that is called twice keeps one set of statistics. Layers without running statistics are left as they are.
+    A module that is called twice keeps one set of statistics. Layers without running statistics are left as they are, and so
+    are those that compute them: what is no stored tensor cannot be moved.
     """
     body, found = segment.body, {}
     cumulative = {  # a graph in eval mode has 0 for the momentum of these
@@ -93,6 +94,8 @@ def own_statistics(segment: Segment, donor: nn.Module) -> dict[str, Norm]:
         if node.op != "call_function" or node.target is not _NORM:
             continue
         x, weight, bias, mean, var, momentum, eps = node.args
+        if mean.op != "get_attr" or var.op != "get_attr":
+            continue
         name = str(mean.target).removesuffix(".running_mean")
         if name not in found:
             found[name] = Norm(name, _tensor(body, mean), _tensor(body, var), cumulative.get(str(mean.target)))
