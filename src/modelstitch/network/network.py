@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
+from .any_batch import check_any_batch
 from .layers import Layer, list_layers
 from .rebind import agrees, rebound, telling
 from .segment import Edit, FromInput, FromLayer
@@ -37,7 +38,7 @@ class Network:
         view: prepares raw samples (see :class:`modelstitch.Data`) for this network: resize, normalise, tokenise.
 
     Raises:
-        TraceError: if the module cannot be traced.
+        TraceError: if the module cannot be traced, or computes something else in batches of another size.
         NetworkError: if the module is wrapped (DataParallel, TorchScript), or the example, ``data`` or ``output`` do not fit the module.
     """
 
@@ -59,6 +60,7 @@ class Network:
         self._example = dict(example) if isinstance(example, Mapping) else example
         self._options = (data, output)
         self._trace = trace(module, example, name=self.name, data=data, output=output)
+        check_any_batch(self._trace, self.full, module, self._example, output, self.name)
         parameters = {node for node, weight in self._trace.weights.items() if weight.kind == "parameter"}
         flow = find_flow(self._trace.graph, self._trace.data, self._trace.output, parameters)
         self.layers: dict[str, Layer]
