@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.utils.data import TensorDataset
 
-from modelstitch import Network, Stitched, StitchError, compare, compare_many, matrix, similarity, stitch
+from modelstitch import Data, Network, Stitched, StitchError, compare, compare_many, matrix, similarity, stitch
 from modelstitch.errors import DataError, InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
 from modelstitch.study.canonical import equal_results
@@ -64,6 +66,39 @@ def test_donors_are_not_touched(modules, digits):
     stitch(a, b, "block2", digits, **QUICK)
     assert ([fingerprint(m) for m in modules], [p.requires_grad for m in modules for p in m.parameters()]) == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_mode_of_gradients_around_a_call_changes_nothing(mode, pair, digits):
+    def both():
+        s = stitch(*pair, "block2", digits, **QUICK)
+        options = {**QUICK, "controls": ("random", "shuffled"), "normalisation": "batch", "both": False}
+        return [s.record, *compare(*pair, digits, layers=["block2"], **options).records]
+
+    wanted = both()
+    with mode():
+        found = both()
+        assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
+        assert not torch.is_grad_enabled()
+    assert all(equal_results(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_networks_and_data_made_in_inference_mode_are_stitched():
+    def made():
+        x = torch.rand(300, 4, generator=torch.Generator().manual_seed(0))
+        sets = [TensorDataset(part, (part[:, 0] > part[:, 1]).long()) for part in x.split(100)]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            modules = [
+                nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)).eval()
+                for _ in range(2)
+            ]
+        nets = [Network(module, x[:2], name) for module, name in zip(modules, "ab", strict=True)]
+        return stitch(*nets, "1", Data(*sets), normalisation="batch", **QUICK)
+
+    with torch.inference_mode():
+        found = made()
+    assert equal_results(found.record, made().record)
 
 
 def test_compare_visits_every_block_both_ways_with_controls(pair, digits, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -30,10 +31,10 @@ def pick_device(device: str) -> torch.device:
 
 
 def to_device(inputs: Any, device: torch.device | str) -> Any:
-    """Tensors, and tuples and dicts of them, moved."""
+    """Tensors, and tuples and mappings of them, moved; a mapping of any kind (a tokenizer's output) becomes a dict."""
     if isinstance(inputs, Tensor):
         return inputs.to(device)
-    if isinstance(inputs, dict):
+    if isinstance(inputs, Mapping):
         return {key: to_device(value, device) for key, value in inputs.items()}
     if isinstance(inputs, tuple):
         return tuple(to_device(value, device) for value in inputs)

@@ -54,7 +54,7 @@ class Stitched(nn.Module):
         self.top = top.top(top_layer)
         self.stitcher = stitcher.to(self._place)  # it may have been fitted elsewhere than where the donors lie
         self._statistics = dict(statistics or {})
-        self._settle()
+        self._settle(bottom.module, top.module)
         self.seam = f"{bottom.name}@{bottom_layer} -> {top.name}@{top_layer}"
         self.record = record
         self._config = {
@@ -152,14 +152,14 @@ class Stitched(nn.Module):
             )
         return form
 
-    def _settle(self) -> None:
+    def _settle(self, below: nn.Module, above: nn.Module) -> None:
         """Put the statistics in place that the normalisation policy left."""
         if not self._statistics:
             return
         norms = {
             f"{side}.{name}": norm
-            for side, segment in (("bottom", self.bottom), ("top", self.top))
-            for name, norm in own_statistics(segment).items()
+            for side, segment, donor in (("bottom", self.bottom, below), ("top", self.top, above))
+            for name, norm in own_statistics(segment, donor).items()
         }
         for key, value in self._statistics.items():
             name, _, which = key.rpartition(".")

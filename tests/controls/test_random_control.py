@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import prune
 from torch.utils.data import Subset
@@ -106,6 +107,37 @@ def test_calibrated_statistics_are_those_of_the_data():
     assert torch.allclose(module[0].running_mean, x.mean(0), atol=1e-4)
     assert torch.allclose(module[0].running_var, torch.stack([b.var(0) for b in x.split(100)]).mean(0), rtol=1e-4)
     assert not module[0].training
+
+
+class Frozen(nn.Module):
+    """A BatchNorm as detectors freeze it: all of it are buffers."""
+
+    def __init__(self, channels):
+        super().__init__()
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            self.register_buffer(name, torch.rand(channels) + 0.5)
+
+    def forward(self, x):
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias)
+
+
+def test_a_frozen_batchnorm_is_reset_and_calibrated_as_a_live_one():
+    trained = nn.Sequential(nn.Linear(6, 4), Frozen(4), nn.ReLU(), nn.Linear(4, 3), Frozen(3)).eval()
+    trained.register_buffer("table", torch.rand(2))
+    fresh = reinitialise(trained, 0)
+    assert still_trained(trained, fresh) == []
+    assert torch.equal(fresh.table, trained.table)
+    live = nn.Sequential(
+        *(nn.BatchNorm1d(len(part.bias)) if isinstance(part, Frozen) else part for part in fresh)
+    ).eval()
+    x = torch.randn(5, 20, 6, generator=torch.Generator().manual_seed(0))
+    calibrate(fresh, x)
+    calibrate(live, x)
+    for key, value in live.state_dict().items():
+        if "tracked" not in key:
+            torch.testing.assert_close(fresh.state_dict()[key], value, rtol=1e-5, atol=1e-6)
+    fresh[1].weight.copy_(trained[1].weight)
+    assert still_trained(trained, fresh) == ["1.weight"]
 
 
 def test_class_noise_has_the_genuine_scale_and_knows_only_the_label(pair, digits):

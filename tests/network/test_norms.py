@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from modelstitch.network.norms import Norm
+from modelstitch import Network
+from modelstitch.network.norms import Norm, own_statistics
 
 EPS, MOMENTUM = 1e-5, 0.1
 
@@ -50,3 +54,51 @@ def test_statistics_that_are_lost_give_nan_from_then_on(bad):
     mine.mode = "frozen"
     assert not mine.finite
     assert mine(x, None, None, MOMENTUM, EPS)[0].isnan().all()
+
+
+def draws(count):
+    return torch.randn(count, 4, 3, generator=torch.Generator().manual_seed(0)) * 2 + 1
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.0, 1.0, None])
+@pytest.mark.parametrize("name", ["norm", "meta"])  # a graph module has a "meta" of its own
+def test_statistics_go_on_from_the_donors_as_in_training_mode(momentum, name):
+    module = nn.Sequential()
+    module.add_module(name, nn.BatchNorm1d(3, momentum=momentum))
+    module.add_module("head", nn.Linear(3, 2))
+    for x in draws(5):
+        module(x)
+    donor = module.eval()
+    theirs = copy.deepcopy(donor).train()
+    segment = Network(donor, torch.ones(2, 3)).full()
+    ((_, mine),) = own_statistics(segment, donor).items()
+    mine.mode = "running"
+    for at, x in enumerate(draws(9)[5:]):
+        if at == 2:  # a fit that was stopped goes on from its state
+            state = copy.deepcopy(mine.state_dict())
+            mine.restart()
+            mine.mean.zero_()
+            mine.load_state_dict(state)
+        torch.testing.assert_close(segment(x), theirs(x), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(mine.mean, theirs[0].running_mean, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(mine.var, theirs[0].running_var, rtol=1e-6, atol=1e-6)
+
+
+class Domains(nn.Module):
+    """Statistics of several domains in one tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("means", torch.rand(2, 3))
+        self.register_buffer("vars", torch.ones(2, 3))
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(F.batch_norm(x, self.means[1], self.vars[1]))
+
+
+def test_statistics_that_are_computed_are_left_as_they_are():
+    donor, x = Domains().eval(), draws(1)[0]
+    segment = Network(donor, x).full()
+    assert own_statistics(segment, donor) == {}
+    torch.testing.assert_close(segment(x), donor(x))

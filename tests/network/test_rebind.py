@@ -62,3 +62,26 @@ def test_an_example_of_zeros_hides_nothing():
     other = Plain(3.0).eval()
     second = Network(Plain(2.0).eval(), torch.zeros(2, 4)).replaced(other)
     assert torch.equal(second(x), other(x))
+
+
+class Writes(nn.Module):
+    """Scales its own input in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4, 3)
+
+    def forward(self, x):
+        x.sub_(0.5).div_(0.25)
+        return self.head(self.conv(x).relu().mean((2, 3)))
+
+
+def test_a_forward_that_writes_into_its_input_leaves_the_example_alone(monkeypatch):
+    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    kept, other = x.clone(), Writes().eval()
+    net = Network(Writes().eval(), x)
+    monkeypatch.setattr(room, "trace", None)  # a second trace would fail
+    second = net.replaced(other)
+    net.check_sample(wide := torch.rand(2, 1, 12, 12))  # another size, which is no other function
+    assert torch.equal(x, kept)
+    assert torch.equal(second(wide), other(wide.clone()))

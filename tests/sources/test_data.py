@@ -181,6 +181,21 @@ def test_sequence_labels_may_hold_the_ignored_value():
     assert next(Data(*sets).batches("fit", 2)).labels.shape == (2, 2)
 
 
+def tuples(last: float = 0.0) -> list:
+    rows = torch.arange(4.0 * 2000).view(4, 2000)
+    rows[0, 1000] += last
+    return [((row, torch.tensor(i)), i % 2) for i, row in enumerate(rows)]
+
+
+def test_samples_that_are_tuples_are_divided_and_hashed_by_their_tensors():
+    data = small(fit=tuples())
+    (batch,) = data.batches("fit", 4)
+    wide, narrow = batch.inputs
+    assert (wide.shape, narrow.tolist()) == ((4, 2000), [0, 1, 2, 3])
+    assert [[len(part), *part.inputs[1].tolist()] for part in batch.pieces(3)] == [[3, 0, 1, 2], [1, 3]]
+    assert data.fingerprint == small(fit=tuples()).fingerprint != small(fit=tuples(1.0)).fingerprint
+
+
 def test_fingerprint_tells_content_order_and_split_apart():
     base = small().fingerprint
     assert base == small().fingerprint

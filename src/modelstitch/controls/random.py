@@ -18,12 +18,14 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from ..errors import MeasureError
 from ..network.twin import deep_copy
+from .frozen import FRESH, frozen_norms
+from .frozen import reset as reset_frozen
 
 _ROUNDS = 30  # of power iteration: enough for the norm of a random matrix
 
 
 def reinitialise(module: nn.Module, seed: int) -> nn.Module:
-    """A deep copy in eval mode with every parameter re-initialised and BatchNorm statistics reset.
+    """A deep copy in eval mode with every parameter re-initialised and BatchNorm layers reset, frozen ones too.
 
     Of a module that was drawn from this very seed, and never trained, the next draw of the generator is taken.
 
@@ -58,17 +60,29 @@ def _draw_all(module: nn.Module) -> None:
     for name, parameter in module.named_parameters():
         if id(parameter) not in reached:
             _draw(parameter, name)
+    for norm in frozen_norms(module).values():
+        reset_frozen(norm)
     _settle_spectral_norms(module)
 
 
 def still_trained(trained: nn.Module, fresh: nn.Module) -> list[str]:
-    """Names of parameters that are equal in both, those at the constant of a fresh start (all 0 or all 1) apart."""
-    other = dict(fresh.named_parameters())
+    """Names of parameters that are equal in both, those at the constant of a fresh start (all 0 or all 1) apart.
+
+    What a frozen BatchNorm holds as buffers counts.
+    """
+    other = _held(fresh)
     return [
         name
-        for name, parameter in trained.named_parameters()
+        for name, parameter in _held(trained).items()
         if torch.equal(parameter, other[name]) and not _constant(parameter)
     ]
+
+
+def _held(module: nn.Module) -> dict[str, Tensor]:
+    """Everything by name that training left its trace in."""
+    norms = frozen_norms(module).items()
+    frozen = {f"{name}.{key}".lstrip("."): norm.get_buffer(key) for name, norm in norms for key in FRESH}
+    return {**dict(module.named_parameters()), **frozen}
 
 
 def _reset(part: nn.Module, reset: Callable[[], Any]) -> set[int]:

@@ -66,7 +66,7 @@ class NetworkSender:
         self.norms: dict[str, Norm] = {}
         if own is not None:
             self._taps = network.taps(list(dict.fromkeys(own)))
-            self.norms = own_statistics(self._taps)
+            self.norms = own_statistics(self._taps, network.module)
 
     def layer(self, name: str) -> Layer:
         return self.network.layer(name)

@@ -113,7 +113,7 @@ def open_stream(
     """
     below, above = sender.layer(bottom_layer), top.layer(top_layer)
     tail = top.onward(top_layer, later)
-    norms = own_statistics(tail) if own else {}
+    norms = own_statistics(tail, top.module) if own else {}
     tail = tail.to(device)
     adapter = adapter_between(below, above)
     site = Site(below.channels, above.channels, above.kind)

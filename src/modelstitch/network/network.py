@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
+from .any_batch import check_any_batch
 from .layers import Layer, list_layers
 from .rebind import agrees, rebound, telling
 from .segment import Edit, FromInput, FromLayer
@@ -28,7 +29,7 @@ class Network:
 
     Args:
         module: the network; its training flag does not matter. Of a module of ``torch.compile`` the original is taken.
-        example: one input batch: a tensor, a tuple of positional inputs, or a dict of keyword inputs.
+        example: one input batch: a tensor, a tuple of positional inputs, or a mapping of keyword inputs.
         name: how reports and seams call it; the class name by default.
         data: the input that carries the sample, by name or position; the first tensor by default.
         output: the output that is compared, by name or position; ``logits`` or the first tensor by default.
@@ -37,7 +38,7 @@ class Network:
         view: prepares raw samples (see :class:`modelstitch.Data`) for this network: resize, normalise, tokenise.
 
     Raises:
-        TraceError: if the module cannot be traced.
+        TraceError: if the module cannot be traced, or computes something else in batches of another size.
         NetworkError: if the module is wrapped (DataParallel, TorchScript), or the example, ``data`` or ``output`` do not fit the module.
     """
 
@@ -56,9 +57,10 @@ class Network:
         self.module, self.trained_on = module, trained_on
         self.name = name or type(module).__name__
         self.view = view or _unchanged
-        self._example = example
+        self._example = dict(example) if isinstance(example, Mapping) else example
         self._options = (data, output)
         self._trace = trace(module, example, name=self.name, data=data, output=output)
+        check_any_batch(self._trace, self.full, module, self._example, output, self.name)
         parameters = {node for node, weight in self._trace.weights.items() if weight.kind == "parameter"}
         flow = find_flow(self._trace.graph, self._trace.data, self._trace.output, parameters)
         self.layers: dict[str, Layer]

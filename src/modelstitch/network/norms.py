@@ -7,9 +7,10 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ShapeError
-from .segment import Segment
+from .segment import Segment, target_of
 
 Mode = Literal["frozen", "running", "mean"]
 _NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
@@ -24,22 +25,26 @@ class Norm(nn.Module):
             by the layer's own momentum (as training mode does), or to the plain mean over all batches since
             :meth:`restart`.
         name: the donor's module.
+        seen: how many batches have moved the copy.
+        before: how many had moved the donor's, where its momentum is None: "running" then goes on with the mean over all.
     """
 
     mean: Tensor
     var: Tensor
+    seen: Tensor
 
-    def __init__(self, name: str, mean: Tensor, var: Tensor) -> None:
+    def __init__(self, name: str, mean: Tensor, var: Tensor, before: int | None = None) -> None:
         super().__init__()
         self.name = name
         self.mode: Mode = "frozen"
-        self.seen = 0
+        self.before = before
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # part of the state of an unfinished fit
         self.register_buffer("mean", mean.detach().clone())
         self.register_buffer("var", var.detach().clone())
 
     def restart(self) -> None:
         """Forget the batches seen, so that the next mean starts anew."""
-        self.seen = 0
+        self.seen.zero_()
 
     def forward(
         self, x: Tensor, weight: Tensor | None, bias: Tensor | None, momentum: float, eps: float
@@ -58,7 +63,10 @@ class Norm(nn.Module):
                 "take statistics of; use a larger batch_size, or normalisation='frozen'."
             )
         self.seen += 1
-        share = momentum if self.mode == "running" else 1 / self.seen
+        if self.mode == "mean":
+            share = 1 / int(self.seen)
+        else:
+            share = momentum if self.before is None else 1 / (self.before + int(self.seen))
         y = F.batch_norm(x, self.mean, self.var, weight, bias, True, share, eps)
         if not self.finite:  # an infinite one would give a plausible 0; not in place: the backward pass reads it
             self.var = torch.full_like(self.var, torch.nan)
@@ -70,19 +78,27 @@ class Norm(nn.Module):
         return bool(torch.isfinite(self.var).all() and torch.isfinite(self.mean).all())
 
 
-def own_statistics(segment: Segment) -> dict[str, Norm]:
-    """Give a fresh segment its own statistics, in place; {name of the donor's module: its Norm}.
+def own_statistics(segment: Segment, donor: nn.Module) -> dict[str, Norm]:
+    """Give a fresh segment of ``donor`` its own statistics, in place; {name of the donor's module: its Norm}.
 
-    A module that is called twice keeps one set of statistics. Layers without running statistics are left as they are.
+    A module that is called twice keeps one set of statistics. Layers without running statistics are left as they are, and so
+    are those that compute them: what is no stored tensor cannot be moved.
     """
     body, found = segment.body, {}
+    cumulative = {  # a graph in eval mode has 0 for the momentum of these
+        target_of(f"{name}.running_mean"): int(part.num_batches_tracked)
+        for name, part in donor.named_modules(remove_duplicate=False)
+        if isinstance(part, _BatchNorm) and part.momentum is None and part.num_batches_tracked is not None
+    }
     for node in list(body.graph.nodes):
         if node.op != "call_function" or node.target is not _NORM:
             continue
         x, weight, bias, mean, var, momentum, eps = node.args
+        if mean.op != "get_attr" or var.op != "get_attr":
+            continue
         name = str(mean.target).removesuffix(".running_mean")
         if name not in found:
-            found[name] = Norm(name, _tensor(body, mean), _tensor(body, var))
+            found[name] = Norm(name, _tensor(body, mean), _tensor(body, var), cumulative.get(str(mean.target)))
             body.add_submodule(f"statistics_{len(found)}", found[name])
         place = next(k for k, v in body.named_children() if v is found[name])
         with body.graph.inserting_before(node):

@@ -38,14 +38,15 @@ def rebound(trace: Trace, module: nn.Module) -> Trace | None:
 
 def agrees(traced: nn.Module, module: nn.Module, example: Any, output: str | int | None) -> bool:
     """Whether a traced network gives what the module itself gives on the example, bit for bit."""
-    twin = make_twin(module)
+
+    def outcome(network: nn.Module) -> Any:
+        own = pytree.tree_map_only(Tensor, torch.clone, example)  # a forward may write into its input
+        if isinstance(own, dict):
+            return network(**own)
+        return network(*own) if isinstance(own, tuple) else network(own)
+
     with torch.no_grad():
-        if isinstance(example, dict):
-            genuine, found = twin(**example), traced(**example)
-        else:
-            args = example if isinstance(example, tuple) else (example,)
-            genuine, found = twin(*args), traced(*args)
-        return torch.equal(choose_output(genuine, output)[1], found)
+        return torch.equal(choose_output(outcome(make_twin(module)), output)[1], outcome(traced))
 
 
 def telling(example: Any) -> Any:

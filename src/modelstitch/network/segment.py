@@ -163,7 +163,7 @@ def _copy(trace: Trace, start: fx.Node | None, stops: list[fx.Node]) -> tuple[fx
             continue
         if node in trace.weights:
             weight = trace.weights[node]
-            target = _target(weight.name)
+            target = target_of(weight.name)
             weights.setdefault(target, _frozen(weight.tensor, weight.kind))
             environment[node] = graph.get_attr(target)
         elif batch is not None and _is_size(node, trace):
@@ -222,13 +222,15 @@ def _batch_of(
     return size if ratio == 1 else graph.call_function(operator.floordiv, (size, ratio))
 
 
-def _target(name: str) -> str:
-    # A graph module has attributes of its own (graph, code, meta, ...): a weight below such a name is filed elsewhere.
+def target_of(name: str) -> str:
+    """Where a segment files the donor's weight of that name: elsewhere where a graph module has such an attribute itself."""
     first = name.split(".")[0]
     return f"net_.{name}" if first == "meta" or hasattr(fx.GraphModule, first) else name
 
 
 def _frozen(tensor: Tensor, kind: str) -> Tensor:
+    if tensor.is_inference():  # made under torch.inference_mode: no gradient may flow past it
+        tensor = tensor.clone()
     if kind == "parameter":
         return nn.Parameter(tensor.detach(), requires_grad=False)
     return tensor.detach()

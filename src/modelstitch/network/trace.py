@@ -65,6 +65,7 @@ class Trace:
     batch: Any  # the sympy symbol of the batch size
     output_name: str
     submodules: dict[str, nn.Module]
+    sizes: tuple[int, int | None] = (2, None)  # the batch sizes, from and to, that took the example's way in forward
 
     @property
     def data(self) -> fx.Node:
@@ -107,14 +108,21 @@ def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None,
         with warnings.catch_warnings(), _rng_kept(), _quiet(), masks_as_run(), torch.no_grad():
             warnings.simplefilter("ignore")
             if _of_another_type(twin, leaves[form.data]):
-                traced(tensors)  # the tracer would take types that a matrix product refuses
+                traced(
+                    [tensor.clone() for tensor in tensors]
+                )  # the tracer would take types that a matrix product refuses
             program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
+            ranges = dict(program.range_constraints)
             program = functional(program)
     except NetworkError:
         raise
     except Exception as error:  # torch.export raises whatever the module's own code raises
         raise TraceError(_cannot_trace(name, error, leaves[form.data], example)) from error
-    return _read(program, traced, form, name)
+    found = _read(program, traced, form, name)
+    if found.batch in ranges:
+        low, high = ranges[found.batch].lower, ranges[found.batch].upper
+        found.sizes = int(low), int(high) if high < sys.maxsize else None  # torch has an infinity of its own
+    return found
 
 
 def _of_another_type(module: nn.Module, data: Tensor) -> bool:

@@ -74,12 +74,15 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
             )
         try:
             inputs, labels = default_collate(samples)
+            if isinstance(samples[0][0], tuple):  # collated into a list
+                inputs = tuple(inputs)
         except (TypeError, RuntimeError) as error:
             raise DataError(
                 f"Samples {int(ids[0])} to {int(ids[-1])} cannot be stacked into a batch "
                 f"({str(error).splitlines()[0]}): expected tensors, arrays or numbers of one shape; "
                 "resize or pad them in the dataset."
             ) from error
+    inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs
     try:
         labels = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:  # names of classes, above all
@@ -107,10 +110,35 @@ def hash_samples(dataset: Any, digest: Any) -> None:
     """Feed every sample and label of a dataset into a hashlib digest."""
     for ids in chunks(torch.arange(len(dataset)), _CHUNK):
         inputs, labels = raw_batch(dataset, ids)
-        named = inputs if isinstance(inputs, dict) else {"": inputs}
-        for key in sorted(named):
-            _hash_tensor(key, named[key], digest)
+        for key, value in _parts(inputs):
+            _hash_tensor(key, value, digest)
         _hash_tensor("labels", labels, digest)
+
+
+def some_of(inputs: Any, some: slice) -> Any:
+    """Some samples of a batch's inputs: of each tensor, where they are a dict or a tuple of tensors."""
+    if isinstance(inputs, dict):
+        return {key: some_of(value, some) for key, value in inputs.items()}
+    if isinstance(inputs, tuple) and not _texts(inputs):
+        return tuple(some_of(value, some) for value in inputs)
+    return inputs[some]
+
+
+def _parts(inputs: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The tensors of a batch's inputs with a name for each, in order of their keys."""
+    if isinstance(inputs, dict):
+        for key in sorted(inputs):
+            yield from _parts(inputs[key], f"{name}.{key}" if name else key)
+    elif isinstance(inputs, tuple | list) and not _texts(inputs):
+        for at, value in enumerate(inputs):
+            yield from _parts(value, f"{name}.{at}")
+    else:
+        yield name, inputs
+
+
+def _texts(inputs: Sequence[Any]) -> bool:
+    """Whether it is a batch of texts, which is collated into a sequence of them."""
+    return bool(inputs) and isinstance(inputs[0], str | bytes)
 
 
 def _hash_tensor(key: str, value: Any, digest: Any) -> None:

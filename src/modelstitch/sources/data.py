@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..errors import DataError
-from .access import all_labels, chunks, fetch, hash_samples, mask_of, shared
+from .access import all_labels, chunks, fetch, hash_samples, mask_of, shared, some_of
 from .splits import balanced_order, few
 from .tokenizer import TextFacts
 from .views import Picked, Relabelled, placed
@@ -38,7 +38,7 @@ class Batch:
 
     Attributes:
         ids: int64 (n,), the position of each sample in its split.
-        inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]) or a dict of tensors.
+        inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]), or a dict or a tuple of tensors.
         labels: int64 (n,), or (n, t) for sequences.
     """
 
@@ -56,9 +56,7 @@ class Batch:
             return
         for start in range(0, len(self), size):
             some = slice(start, start + size)
-            inputs = self.inputs
-            inputs = {k: v[some] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[some]
-            yield Batch(self.ids[some], inputs, self.labels[some])
+            yield Batch(self.ids[some], some_of(self.inputs, some), self.labels[some])
 
     @property
     def mask(self) -> Tensor | None:
@@ -70,7 +68,8 @@ class Data:
     """Three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to be read once.
 
     Args:
-        fit, val, test: map-style datasets of (input, label). uint8 inputs are delivered as float32 in [0, 1].
+        fit, val, test: map-style datasets of (input, label); an input is a tensor, or a dict or a tuple of tensors. uint8
+            inputs that are one tensor are delivered as float32 in [0, 1].
         name: how a record calls the data.
         classes: the names of the classes, in label order.
         n_classes: their number where they have no names; counted from the labels of all splits if left out.

@@ -102,8 +102,12 @@ class Fitted:
     statistics: dict[str, Tensor]
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) -> Iterator[Fitted]:
     """Fit and measure cells of one sweep key, in as many chunks as the memory budget asks for; each is handed out when done.
+
+    Gradients are there whatever mode the caller is in, who finds it unchanged.
 
     Raises:
         StitchError: whatever is wrong with a seam, the data or the networks, in one sentence.
