@@ -113,7 +113,7 @@ def stitch(
     assert stream.stitcher is not None
     return Stitched(
         below, above, stream.bottom_layer, stream.top_layer, stream.stitcher, family=family, record=fitted.record,
-        statistics=fitted.statistics,
+        statistics=fitted.statistics, mask=data.mask,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from .errors import FoldError, MeasureError, SourceError
 from .network import FromLayer, Network
 from .network.absorb import absorb_above, absorb_below
 from .network.norms import own_statistics
-from .sources.access import mask_of
+from .sources.access import MASK, mask_of
 from .stitchers import Affine, Site, Stitcher, adapter_between, family_of, mapped
 from .study.canonical import Record
 
@@ -31,6 +31,7 @@ class Stitched(nn.Module):
         record: what was measured, if it was.
         statistics: BatchNorm statistics to use instead of the donors' ("bottom.<module>.mean", "top.<module>.var", ...),
             where the normalisation policy moved them.
+        mask: the key of the data's mask, see :class:`modelstitch.Data`.
 
     Raises:
         SourceError: if ``statistics`` name a module that has none.
@@ -47,6 +48,7 @@ class Stitched(nn.Module):
         family: str,
         record: Record | None = None,
         statistics: dict[str, Tensor] | None = None,
+        mask: str = MASK,
     ) -> None:
         super().__init__()
         self.bottom = bottom.bottom(bottom_layer)
@@ -61,12 +63,13 @@ class Stitched(nn.Module):
             "bottom": {"name": bottom.name, "fingerprint": bottom.fingerprint(), "layer": bottom_layer},
             "top": {"name": top.name, "fingerprint": top.fingerprint(), "layer": top_layer},
             "family": family,
+            **({"mask": mask} if mask != MASK else {}),
         }
         self.eval()
 
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
         """The top's output for the bottom's input ``x``; ``x_top`` is the top's own view where it differs."""
-        activation = self.adapter(self.bottom(x), mask_of(x))
+        activation = self.adapter(self.bottom(x), mask_of(x, self._mask))
         above = (t.dtype for t in (*self.top.parameters(), *self.top.buffers()) if t.is_floating_point())
         stitched = mapped(self.stitcher, activation, next(above, activation.dtype))
         other = x if x_top is None else x_top
@@ -116,20 +119,25 @@ class Stitched(nn.Module):
         """
         weight, bias = self._affine()
         if self._config["family"] == "identity":
-            return Folded(self.bottom, self.adapter, self.top, ())
+            return Folded(self.bottom, self.adapter, self.top, (), self._mask)
         try:
             below, name = absorb_below(self.bottom, weight, bias)
-            return Folded(below, self.adapter, self.top, (f"bottom: {name}",))
+            return Folded(below, self.adapter, self.top, (f"bottom: {name}",), self._mask)
         except FoldError as error:
             first = error
         try:
             above, names = absorb_above(self.top, weight, bias, self._site.kind)
-            return Folded(self.bottom, self.adapter, above, tuple(f"top: {name}" for name in names))
+            return Folded(self.bottom, self.adapter, above, tuple(f"top: {name}" for name in names), self._mask)
         except FoldError as error:
             raise FoldError(
                 f"The map at {self.seam} cannot be folded exactly. Into the bottom: {first} Into the top: {error} "
                 "Keep the map, or cut next to a convolution or linear layer."
             ) from error
+
+    @property
+    def _mask(self) -> str:
+        """The key of the data's mask."""
+        return str(self._config.get("mask", MASK))
 
     @property
     def _place(self) -> torch.device:
@@ -215,8 +223,9 @@ class Stitched(nn.Module):
         seam = config["bottom"]["layer"], config["top"]["layer"]
         stitcher = rebuild(config["family"], bottom, top, seam, state)
         return cls(
-            bottom, top, *seam, stitcher, family=config["family"], record=config["record"], statistics=statistics
-        )
+            bottom, top, *seam, stitcher, family=config["family"], record=config["record"], statistics=statistics,
+            mask=config.get("mask", MASK),
+        )  # fmt: skip
 
 
 class Folded(nn.Module):
@@ -226,15 +235,20 @@ class Folded(nn.Module):
         into: the layers that took it in, e.g. ("bottom: stem.0",); empty for the identity.
     """
 
-    def __init__(self, bottom: nn.Module, adapter: nn.Module, top: FromLayer, into: tuple[str, ...]) -> None:
+    def __init__(
+        self, bottom: nn.Module, adapter: nn.Module, top: FromLayer, into: tuple[str, ...], mask: str = MASK
+    ) -> None:
         super().__init__()
+        self._mask = mask
         self.bottom, self.adapter, self.top, self.into = bottom, adapter, top, into
         self.eval()
 
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
         """As :meth:`Stitched.forward`."""
         other = x if x_top is None else x_top
-        result: Tensor = self.top(self.adapter(self.bottom(x), mask_of(x)), other if self.top.needs_input else None)
+        result: Tensor = self.top(
+            self.adapter(self.bottom(x), mask_of(x, self._mask)), other if self.top.needs_input else None
+        )
         return result
 
 

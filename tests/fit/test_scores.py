@@ -26,7 +26,7 @@ class Samples:
         return len(self._labels)
 
     def __getitem__(self, i):
-        return torch.full((1,), float(i)), int(self._labels[i])
+        return torch.full((1,), float(i)), self._labels[i]
 
 
 def data(known=True, **labels):

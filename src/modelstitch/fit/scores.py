@@ -8,7 +8,7 @@ from ..chance import chance_error, hardly_better
 from ..errors import DataError
 from ..measure import Outcome
 from ..network import Network
-from ..sources.access import all_labels
+from ..sources.access import all_labels, like_masks
 from ..sources.data import SPLITS, Data, Split
 
 FEW = {
@@ -48,7 +48,7 @@ def notes_on(top: Network, own: Outcome, data: Data, splits: Sequence[Split] = S
         data: what it is fitted, chosen and measured on.
         splits: those that are used: where nothing is chosen the validation split is not.
     """
-    found = [*_chance(top, own, data), *_few(data, splits), *_missing(data, splits)]
+    found = [*_chance(top, own, data), *_few(data, splits), *_missing(data, splits), *_mask(data)]
     return [f"caution: {note}" for note in found]
 
 
@@ -92,3 +92,15 @@ def _missing(data: Data, splits: Sequence[Split]) -> list[str]:
     if not found:
         return []
     return [f"of the {data.n_classes} classes some have no sample: {', '.join(found)}; errors say nothing of those"]
+
+
+def _mask(data: Data) -> list[str]:
+    """Inputs that look like a mask where none is read."""
+    inputs = next(data.batches("val", 32)).inputs
+    if not isinstance(inputs, dict) or data.mask in inputs:
+        return []
+    return [
+        f"the input {key!r} holds 0 and 1 by position and is read by the networks alone: if it marks padding, which then counts "
+        f"in sums, losses and distances, give Data(..., mask={key!r}), with 1 where a sample holds something"
+        for key in like_masks(inputs)
+    ]

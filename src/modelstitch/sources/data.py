@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..errors import DataError
-from .access import all_labels, chunks, fetch, hash_samples, mask_of, shared
+from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples, mask_of, shared
 from .splits import balanced_order, few
 from .tokenizer import TextFacts
 from .views import Picked, Relabelled, placed
@@ -40,11 +40,13 @@ class Batch:
         ids: int64 (n,), the position of each sample in its split.
         inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]) or a dict of tensors.
         labels: int64 (n,), or (n, t) for sequences.
+        mask_key: which of the inputs says where padded sequences hold tokens.
     """
 
     ids: Tensor
     inputs: Any
     labels: Tensor
+    mask_key: str = MASK
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,12 +60,12 @@ class Batch:
             some = slice(start, start + size)
             inputs = self.inputs
             inputs = {k: v[some] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[some]
-            yield Batch(self.ids[some], inputs, self.labels[some])
+            yield Batch(self.ids[some], inputs, self.labels[some], self.mask_key)
 
     @property
     def mask(self) -> Tensor | None:
         """bool (n, t): where padded sequences hold tokens; None if nothing is padded."""
-        return mask_of(self.inputs)
+        return mask_of(self.inputs, self.mask_key)
 
 
 class Data:
@@ -79,6 +81,8 @@ class Data:
         fingerprint: the identity of the content, where a loader knows it without reading every sample.
         test_fingerprint: the same of the test split alone.
         text: by which tokenizer samples were made, and for which task, where they are text.
+        mask: where samples are dicts, the key of the (n, positions) that are 1 or True where a padded sequence holds something.
+            Padding enters no moment, loss or distance.
 
     Raises:
         DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell), only
@@ -99,8 +103,10 @@ class Data:
         fingerprint: str | None = None,
         test_fingerprint: str | None = None,
         text: TextFacts | None = None,
+        mask: str = MASK,
     ) -> None:
         self.name = name
+        self.mask = mask
         self.text = text
         self.classes = tuple(classes) if classes is not None else None
         self.augment = augment
@@ -127,10 +133,13 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hex hash of the samples, labels and order of the three splits; the same in every run."""
-        if self._fingerprint is not None:
+        """A hex hash of the samples, labels and order of the three splits, and of a mask's name; the same in every run."""
+        if self._fingerprint is not None and self.mask == MASK:
             return self._fingerprint
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"" if self.mask == MASK else f"mask {self.mask} ".encode())
+        if self._fingerprint is not None:
+            digest.update(self._fingerprint.encode())
+            return digest.hexdigest()
         for split in SPLITS:
             digest.update(f"{split} {self.size(split)} ".encode())
             hash_samples(self._splits[split], digest)
@@ -207,9 +216,13 @@ class Data:
         """Batches of at most ``n`` samples that stand for a split, the same in every run: see :func:`splits.few`."""
         dataset = self.dataset(split)
         for ids in chunks(few(all_labels(dataset, scan=False), len(dataset), n), batch_size):
-            inputs, labels = fetch(dataset, ids)
-            self._check_range(labels, split)
-            yield Batch(ids, inputs, labels)
+            yield self._batch(dataset, split, ids)
+
+    def _batch(self, dataset: Any, split: Split, ids: Tensor) -> Batch:
+        inputs, labels = fetch(dataset, ids)
+        self._check_range(labels, split)
+        check_mask(inputs, self.mask)
+        return Batch(ids, inputs, labels, self.mask)
 
     def _pass(
         self,
@@ -229,11 +242,10 @@ class Data:
         for ids in chunks(order, batch_size):
             if drop_last and len(ids) < batch_size:
                 return
-            inputs, labels = fetch(dataset, ids)
-            self._check_range(labels, split)
+            batch = self._batch(dataset, split, ids)
             if augment and self.augment is not None:
-                inputs = self.augment(inputs, generator)
-            yield Batch(ids, inputs, labels)
+                batch = replace(batch, inputs=self.augment(batch.inputs, generator))
+            yield batch
 
     def subset(self, n_fit: int, *, seed: int | None = None, part: int = 0) -> Data:
         """The same data with ``n_fit`` samples to fit on; val and test stay.
@@ -260,6 +272,7 @@ class Data:
             augment=self.augment,
             split_rule=f"{self.split_rule}; fit: {how} {n_fit} of {n}, part {part}",
             text=self.text,
+            mask=self.mask,
         )
         smaller._alike = self
         return smaller
@@ -281,7 +294,7 @@ class Data:
         found = Data(
             *parts, name=self.name, classes=self.classes,
             n_classes=self._n_classes if self.classes is not None else self.n_classes, augment=self.augment,
-            split_rule=f"{self.split_rule}{rule}", text=self.text,
+            split_rule=f"{self.split_rule}{rule}", text=self.text, mask=self.mask,
         )  # fmt: skip
         found._alike = None if "test" in short else self
         return found
@@ -306,7 +319,17 @@ class Data:
             for split in SPLITS
         )
         rule = f"{self.split_rule}; labels: {name}"
-        found = Data(fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text)
+        found = Data(
+            fit,
+            val,
+            test,
+            name=name,
+            classes=classes,
+            augment=self.augment,
+            split_rule=rule,
+            text=self.text,
+            mask=self.mask,
+        )
         found._alike = None if "test" in labels else self
         return found
 
