@@ -31,11 +31,26 @@ def need_scores(top: Network, data: Data) -> None:
         DataError: naming the top, both shapes, and what to use instead.
     """
     labels = next(iter(data.batches("val", 1))).labels
-    if len(top.output_shape) != labels.ndim:
-        each = "one label" if labels.ndim == 1 else f"labels of shape {tuple(labels.shape[1:])}"
+    shape, each = top.output_shape, tuple(labels.shape[1:])
+    if labels.ndim > 2 or (labels.ndim == 2 and shape[:-1] != each == shape[1:]):
         raise DataError(
-            f"The top {top.name!r} gives values of shape {top.output_shape} for a sample with {each}: expected one score "
-            f"per class for each label, without which there is no error to fit or to measure; {_INSTEAD}."
+            f"The top {top.name!r} gives values of shape {shape} for a sample with labels of shape {each}: expected the classes "
+            "last and the positions in one line, (positions, classes) and labels (positions,); end the network with "
+            ".flatten(2).transpose(1, 2), and flatten the labels of a sample."
+        )
+    if labels.ndim == 1 and shape == (1,):
+        raise DataError(
+            f"The top {top.name!r} gives one value for a sample: expected one score for each class; of one logit z of two classes "
+            "make two, torch.cat([torch.zeros_like(z), z], 1), at the end of the network."
+        )
+    if len(top.output_shape) != labels.ndim:
+        held = "one label" if labels.ndim == 1 else f"labels of shape {each}"
+        several = (
+            "" if labels.ndim == 1 else "; labels that hold at once are measured one at a time, as two classes each"
+        )
+        raise DataError(
+            f"The top {top.name!r} gives values of shape {shape} for a sample with {held}: expected one score "
+            f"per class for each label, without which there is no error to fit or to measure; {_INSTEAD}{several}."
         )
 
 

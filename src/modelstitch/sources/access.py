@@ -89,7 +89,11 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
             "as classes=."
         ) from error
     if labels.is_floating_point() or labels.is_complex():
-        raise DataError(f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes.")
+        raise DataError(
+            f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes; regression and several labels at "
+            "once are not measured: make classes of them, such as ranges or one label alone. similarity() looks at no labels: any "
+            "whole numbers do for it."
+        )
     return inputs, labels.long()
 
 

@@ -86,7 +86,7 @@ class Data:
 
     Raises:
         DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell), only
-            one class is there, or a label is out of range.
+            one class is there, or a label is out of range; what only reading the samples tells, when a batch of them is read.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class Data:
 
     def _batch(self, dataset: Any, split: Split, ids: Tensor) -> Batch:
         inputs, labels = fetch(dataset, ids)
-        self._check_range(labels, split)
+        self._check_range(labels, split, whole=False)
         check_mask(inputs, self.mask)
         return Batch(ids, inputs, labels, self.mask)
 
@@ -379,7 +379,7 @@ class Data:
         if split == "fit" and labels.ndim == 1 and bool((labels == labels[0]).all()):
             raise DataError(f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes.")
 
-    def _check_range(self, labels: Tensor, split: str) -> None:
+    def _check_range(self, labels: Tensor, split: str, *, whole: bool = True) -> None:
         high = self._n_classes
         used = labels[labels != IGNORED] if labels.ndim > 1 else labels
         wrong = used < 0 if high is None else (used < 0) | (used >= high)
@@ -387,7 +387,8 @@ class Data:
             count, first = int(wrong.sum()), int(used[wrong][0])
             limits = f"0 to {high - 1}" if high is not None else "0 or more"
             raise DataError(
-                f"{count} labels of the {split} split of {self.name} are out of range, the first is {first}: "
+                f"{'' if whole else 'At least '}{count} label{'s' if count > 1 else ''} of the {split} split of {self.name} "
+                f"{'are' if count > 1 else 'is'} out of range, the first is {first}: "
                 f"expected {limits}; check the labels or the number of classes."
             )
 
