@@ -14,8 +14,14 @@ def unwrapped(module: nn.Module) -> nn.Module:
     """The module itself; of a compiled one the original, which computes the same under its own layer names.
 
     Raises:
-        NetworkError: if it is wrapped for several devices, or compiled by TorchScript, which cannot be traced.
+        NetworkError: if it is no module, wrapped for several devices, or compiled by TorchScript, which cannot be traced.
     """
+    if not isinstance(module, nn.Module):
+        found = f"the class {module.__name__}" if isinstance(module, type) else f"a {type(module).__name__}"
+        raise NetworkError(
+            f"The network is no module: expected an nn.Module, found {found}; make one of a class, wrap a function in a module whose "
+            "forward calls it, and of an exported program pass the module from before torch.export."
+        )
     while isinstance(module, torch._dynamo.OptimizedModule):
         module = module._orig_mod
     kind = type(module).__name__
