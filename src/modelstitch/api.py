@@ -244,6 +244,12 @@ class Comparison:
         self.records = list(records)
         self.spec = spec
 
+    def __repr__(self) -> str:
+        pairs = ", ".join(f"{bottom} -> {top}" for bottom, top in self.spec["pairs"])
+        stitched = sum(record["config"]["control"] == "pair" for record in self.records)
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"Comparison({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed})"
+
     @property
     def frame(self) -> pl.DataFrame:
         """One value a row: networks and layers, family, objective, control, seed, metric, value, low, high."""

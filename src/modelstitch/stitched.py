@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .errors import FoldError, MeasureError, SourceError
-from .measure import Estimate
 from .network import FromLayer, Network
 from .network.absorb import absorb_above, absorb_below
 from .network.norms import own_statistics
+from .report.units import shown
 from .sources.access import MASK, mask_of
 from .sources.data import Data
 from .stitched_measure import Donors, measured, of_map
@@ -147,8 +147,8 @@ class Stitched(nn.Module):
             metric = self._metric("penalty")
         except MeasureError:
             return f"{told}, changed since it was measured"
-        numbers = Estimate(metric["value"], metric["low"], metric["high"], metric["unit"])
-        return f"{told}, penalty {numbers}"
+        numbers = shown(metric["value"], metric["low"], metric["high"], unit=metric["unit"])
+        return f"{told}, penalty {numbers} {metric['unit']}"
 
     def collapsed(self) -> Stitched:
         """The same stitched model with its map written as one affine map: what norm-affine-norm is at eval.
