@@ -1,11 +1,24 @@
 """The public questions, asked as a user would."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from modelstitch import Data, Network, Stitched, StitchError, compare, compare_many, matrix, similarity, stitch
+from modelstitch import (
+    Data,
+    Network,
+    Stitched,
+    StitchError,
+    compare,
+    compare_many,
+    matrix,
+    paired_test,
+    similarity,
+    stitch,
+)  # fmt: skip
 from modelstitch.errors import DataError, InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
 from modelstitch.study.canonical import equal_results
@@ -57,6 +70,30 @@ def test_saved_and_loaded_it_is_the_same(pair, digits, tmp_path):
     assert again.penalty == s.penalty
     with pytest.raises(StitchError, match="is not the network this map was fitted for"):
         Stitched.load(tmp_path / "s", top, bottom)
+
+
+def test_a_map_that_was_changed_by_hand_does_not_keep_its_numbers(pair, digits, tmp_path):
+    s = stitch(*pair, "block2", digits, objective="match", device="cpu")
+    before, interval, metrics = s.penalty, s.interval, s.metrics
+    assert repr(s).splitlines()[1].strip().startswith("zero@block2 -> one@block2, affine, penalty +")
+    again = s.measure(digits)
+    assert (s.penalty, s.interval) == (before, interval)
+    assert again == {name: metrics[name] for name in again}
+    assert s.double().penalty == before  # the same map in a wider type
+    s.float()
+    with torch.no_grad():
+        s.stitcher.weight.zero_()
+    s.save(tmp_path)
+    for changed in (s, Stitched.load(tmp_path, *pair), copy.deepcopy(s)):
+        for read in (lambda c: c.penalty, lambda c: c.interval, lambda c: c.metrics, lambda c: paired_test(c, c)):
+            with pytest.raises(
+                StitchError, match=r"The map at zero@block2 -> one@block2 was changed .* \.measure\(data\)"
+            ):
+                read(changed)
+        assert "changed since it was measured" in repr(changed)
+        changed.measure(digits)
+        assert changed.penalty == changed.metrics["error"] - changed.metrics["top_error"] > 50
+    assert paired_test(s, stitch(*pair, "block2", digits, objective="match", device="cpu")).difference.value > 50
 
 
 def test_donors_are_not_touched(modules, digits):

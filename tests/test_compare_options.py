@@ -36,6 +36,7 @@ def cells(result, control):
 
 def test_every_control_has_its_cells(everything):
     result, _ = everything
+    assert repr(result).startswith("Comparison(zero -> one: 4 stitches, ")
     counts = {c: len(cells(result, c)) for c in dict.fromkeys(r["config"]["control"] for r in result.records)}
     fitted = 2 * 2  # seeds and numbers of examples
     assert counts == {
@@ -244,3 +245,14 @@ def test_a_comparison_that_fails_at_once_leaves_its_folder_free(pair, digits, tm
     with pytest.raises(StitchError, match="rank 999"):
         compare(*pair, digits, family="low-rank:999", **options)
     assert len(compare(*pair, digits, family="low-rank:2", **options).records) == 1
+
+
+def test_an_alias_names_a_layer_in_a_comparison_as_in_a_stitch(pair, digits):
+    one, two = pair
+    layer, alias = next((x.name, x.aliases[-1]) for x in one.layers.values() if x.exact and len(x.aliases) > 1)
+    asked = {"both": False, "controls": ("self",), "family": "identity", "objective": "match", **QUICK}
+    found, listed = (compare(one, two, digits, layers=[name], **asked).records for name in (alias, layer))
+    assert [r["cell"] for r in found] == [r["cell"] for r in listed]
+    assert stitch(one, two, alias, digits, family="identity", objective="match", **QUICK).penalty == next(
+        m["value"] for m in found[0]["metrics"] if m["metric"] == "penalty"
+    )

@@ -128,6 +128,7 @@ def test_families_positions_and_chosen_layers(world):
     layers = ([a.blocks[1]], [a.blocks[0], a.blocks[1]])
     found = ms.matrix(a, a, data, layers=layers, family=["identity", "affine"], samples=100)
     assert {e.family for e in found.entries} == {"identity", "affine"}
+    assert repr(found) == "Matrix(a -> a: 1 x 2 layers, identity, affine)"
     itself = found.frame.filter(family="identity", top_layer=a.blocks[1])
     values = dict(zip(itself["metric"], itself["value"]))
     assert (values["penalty"], values["agreement_top"], values["relative_mse"]) == (0, 100, 0)

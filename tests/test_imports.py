@@ -31,7 +31,7 @@ RANKS = [
     {"moments", "moments_grid", "moments_null", "moments_side", "moments_spread"},
     {"stitchers", "measures"},
     {"measure", "fit", "controls"},
-    {"study", "report", "zoo", "stitched", "statistics"},
+    {"study", "report", "zoo", "stitched", "stitched_measure", "statistics"},
     {"crossing", "crossing_plan", "crossing_keep", "crossing_sums", "crossing_evaluate", "layerwise", "paper", "demo"},
     {"api"},
     {"cli", "__main__"},

@@ -176,3 +176,74 @@ def test_a_subset_keeps_what_is_known_of_its_text(folder, lms):
     assert isinstance(facts, TextFacts)
     assert facts.tokenizer.fingerprint == Tokenizer.load(folder).fingerprint
     assert lms[16][2].subset(20).text is facts
+
+
+class Marked(torch.nn.Module):
+    """Points, each on its own, averaged where a mask is 1; ``key`` is the mask's name."""
+
+    def __init__(self, key):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.body, self.head = torch.nn.Linear(4, 6), torch.nn.Linear(6, 3)
+        self.key = key
+
+    def forward(self, x, **given):
+        marked = given[self.key].bool()[..., None]
+        kept = torch.where(marked, torch.relu(self.body(x)), 0)
+        return self.head(kept.sum(1) / marked.sum(1))
+
+
+def points(key, behind=None, **options):
+    """Data of 90 clouds of up to 5 points; ``behind`` stands in place of the padding."""
+    g = torch.Generator().manual_seed(0)
+    x, labels = torch.randn(90, 5, 4, generator=g), torch.arange(90) % 3
+    mask = torch.arange(5) < torch.randint(1, 6, (90, 1), generator=g)
+    x = x if behind is None else torch.where(mask[..., None], x, behind)
+    rows = [({"x": x[i], key: mask[i]}, labels[i]) for i in range(90)]
+    return ms.Data(rows[:50], rows[50:70], rows[70:], n_classes=3, **options)
+
+
+def over_points(key, data):
+    example = next(data.batches("val", 2)).inputs
+    one, two = (ms.Network(Marked(key), example, name, data="x") for name in ("one", "two"))
+    return ms.stitch(one, two, "body", data, objective="match", family="affine")
+
+
+def test_a_mask_of_any_name_is_read_where_data_name_it(tmp_path):
+    usual = over_points("attention_mask", points("attention_mask"))
+    for behind in (None, 30.0):
+        named = over_points("here", points("here", behind, mask="here"))
+        assert numbers(named) == pytest.approx(numbers(usual))
+        assert not [note for note in named.record["notes"] if "mask" in note]
+    named.save(tmp_path)
+    networks = [
+        ms.Network(Marked("here"), {"x": torch.zeros(2, 5, 4), "here": torch.ones(2, 5).bool()}, n) for n in "ab"
+    ]
+    assert ms.Stitched.load(tmp_path, *networks)._mask == "here"
+
+
+def test_what_looks_like_a_mask_and_is_not_read_is_noted():
+    data = points("here", 30.0)
+    notes = over_points("here", data).record["notes"]
+    assert any("caution: the input 'here' holds 0 and 1" in note and "mask='here'" in note for note in notes)
+    assert data.fingerprint != points("here", 30.0, mask="here").fingerprint
+
+
+MISNAMED = {
+    "no such key": ({"mask": "there"}, r"have no mask 'there': expected a key of their dict, found 'x', 'here'"),
+    "no mask": ({"mask": "x"}, r"The mask 'x' is a tensor of shape \(2, 5, 4\).*expected \(n, positions\), 1 or True"),
+}
+
+
+@pytest.mark.parametrize("case", MISNAMED)
+def test_a_mask_that_is_none_is_refused(case):
+    options, text = MISNAMED[case]
+    with pytest.raises(ms.StitchError, match=text):
+        next(points("here", **options).batches("val", 2))
+
+
+def test_parts_of_data_keep_the_mask():
+    data = points("here", mask="here")
+    for part in (data.subset(10), data.shorter(test=5), data.on("cpu")):
+        assert next(part.batches("val", 2)).mask is not None

@@ -113,7 +113,7 @@ def stitch(
     assert stream.stitcher is not None
     return Stitched(
         below, above, stream.bottom_layer, stream.top_layer, stream.stitcher, family=family, record=fitted.record,
-        statistics=fitted.statistics,
+        statistics=fitted.statistics, mask=data.mask,
     )  # fmt: skip
 
 
@@ -243,6 +243,12 @@ class Comparison:
     def __init__(self, records: Sequence[Record], spec: dict[str, Any]) -> None:
         self.records = list(records)
         self.spec = spec
+
+    def __repr__(self) -> str:
+        pairs = ", ".join(f"{bottom} -> {top}" for bottom, top in self.spec["pairs"])
+        stitched = sum(record["config"]["control"] == "pair" for record in self.records)
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"Comparison({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed})"
 
     @property
     def frame(self) -> pl.DataFrame:

@@ -81,6 +81,11 @@ class Matrix:
             for side, network in (("bottom", bottom), ("top", top))
         }
 
+    def __repr__(self) -> str:
+        families = ", ".join(dict.fromkeys(entry.family for entry in self.entries))
+        layers = [len({getattr(e, side) for e in self.entries}) for side in ("bottom_layer", "top_layer")]
+        return f"Matrix({self.bottom} -> {self.top}: {layers[0]} x {layers[1]} layers, {families})"
+
     @cached_property
     def frame(self) -> pl.DataFrame:
         """One value a row: bottom, bottom_layer, top, top_layer, family, metric, value, low, high, unit, depths, and the

@@ -201,7 +201,7 @@ def collect(
 def all_positions(data: Data, positions: int | None) -> bool:
     """Whether every position of every example counts: none is drawn, and no example is padded."""
     first = next(data.batches("fit", 1)).inputs  # that it is whole itself says nothing of the others
-    return positions is None and not (isinstance(first, dict) and "attention_mask" in first)
+    return positions is None and not (isinstance(first, dict) and data.mask in first)
 
 
 def draw(

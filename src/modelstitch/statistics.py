@@ -212,6 +212,8 @@ def _cluster(record: Mapping[str, Any]) -> Hashable:
 def _records(value: Any) -> list[Mapping[str, Any]]:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [record for part in value for record in _records(part)]
+    if hasattr(value, "check_measured"):
+        value.check_measured()
     record = value if isinstance(value, Mapping) else getattr(value, "record", None)
     if record is None:
         raise MeasureError(

@@ -15,7 +15,10 @@ from .errors import FoldError, MeasureError, SourceError
 from .network import FromLayer, Network
 from .network.absorb import absorb_above, absorb_below
 from .network.norms import own_statistics
-from .sources.access import mask_of
+from .report.units import shown
+from .sources.access import MASK, mask_of
+from .sources.data import Data
+from .stitched_measure import Donors, measured, of_map
 from .stitchers import Affine, Site, Stitcher, adapter_between, family_of, mapped
 from .study.canonical import Record
 
@@ -31,6 +34,8 @@ class Stitched(nn.Module):
         record: what was measured, if it was.
         statistics: BatchNorm statistics to use instead of the donors' ("bottom.<module>.mean", "top.<module>.var", ...),
             where the normalisation policy moved them.
+        mask: the key of the data's mask, see :class:`modelstitch.Data`.
+        measured_map: a hash of the map that the record is about; this one by default.
 
     Raises:
         SourceError: if ``statistics`` name a module that has none.
@@ -47,30 +52,38 @@ class Stitched(nn.Module):
         family: str,
         record: Record | None = None,
         statistics: dict[str, Tensor] | None = None,
+        mask: str = MASK,
+        measured_map: str | None = None,
     ) -> None:
         super().__init__()
         self.bottom = bottom.bottom(bottom_layer)
         self.adapter = adapter_between(bottom.layer(bottom_layer), top.layer(top_layer))
         self.top = top.top(top_layer)
+        self._measured = measured_map or of_map(stitcher)
         self.stitcher = stitcher.to(self._place)  # it may have been fitted elsewhere than where the donors lie
         self._statistics = dict(statistics or {})
         self._settle(bottom.module, top.module)
+        self._donors = Donors(bottom, top)
         self.seam = f"{bottom.name}@{bottom_layer} -> {top.name}@{top_layer}"
         self.record = record
         self._config = {
             "bottom": {"name": bottom.name, "fingerprint": bottom.fingerprint(), "layer": bottom_layer},
             "top": {"name": top.name, "fingerprint": top.fingerprint(), "layer": top_layer},
             "family": family,
+            **({"mask": mask} if mask != MASK else {}),
         }
         self.eval()
 
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
-        """The top's output for the bottom's input ``x``; ``x_top`` is the top's own view where it differs."""
-        activation = self.adapter(self.bottom(x), mask_of(x))
+        """The top's output for the bottom's input ``x``, as its view gives it; ``x_top`` is the top's own where it differs."""
+        return self.through(x, x if x_top is None else x_top, mask_of(x, self._mask))
+
+    def through(self, x: Any, x_top: Any, mask: Tensor | None) -> Tensor:
+        """As :meth:`forward`, both views and the mask given."""
+        activation = self.adapter(self.bottom(x), mask)
         above = (t.dtype for t in (*self.top.parameters(), *self.top.buffers()) if t.is_floating_point())
         stitched = mapped(self.stitcher, activation, next(above, activation.dtype))
-        other = x if x_top is None else x_top
-        result: Tensor = self.top(stitched, other if self.top.needs_input else None)
+        result: Tensor = self.top(stitched, x_top if self.top.needs_input else None)
         return result
 
     @property
@@ -88,8 +101,54 @@ class Stitched(nn.Module):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """All that was measured, by name."""
+        """All that was measured, by name.
+
+        Raises:
+            MeasureError: as ``penalty`` and ``interval``, if the map was changed since.
+        """
+        self.check_measured()
         return {m["metric"]: m["value"] for m in (self.record or {}).get("metrics", [])}
+
+    def check_measured(self) -> None:
+        """Refuse numbers of a map that is no longer this one.
+
+        Raises:
+            MeasureError: if the map was changed since it was measured.
+        """
+        if self.record is not None and of_map(self.stitcher) != self._measured:
+            raise MeasureError(
+                f"The map at {self.seam} was changed since it was measured: expected the measured one; measure it anew with "
+                ".measure(data)."
+            )
+
+    def measure(self, data: Data) -> dict[str, float]:
+        """Measure the model as it stands on the test split, as :func:`modelstitch.stitch` does: error, penalty, agreement.
+
+        ``record``, ``penalty``, ``interval`` and ``metrics`` are those of this measurement from then on.
+
+        Returns:
+            ``metrics``.
+
+        Raises:
+            DataError, NetworkError: if the data do not fit the networks.
+            StitchError: if the model was pickled, and so has no donors.
+        """
+        config = (self.record or {}).get("config", self._config)
+        self.record = measured(self, self._donors, data, config, self._place)
+        self._measured = of_map(self.stitcher)
+        return self.metrics
+
+    def extra_repr(self) -> str:
+        """The seam, the family and, where it was measured, the penalty, before the parts."""
+        told = f"{self.seam}, {self._config['family']}"
+        if self.record is None:
+            return told
+        try:
+            metric = self._metric("penalty")
+        except MeasureError:
+            return f"{told}, changed since it was measured"
+        numbers = shown(metric["value"], metric["low"], metric["high"], unit=metric["unit"])
+        return f"{told}, penalty {numbers} {metric['unit']}"
 
     def collapsed(self) -> Stitched:
         """The same stitched model with its map written as one affine map: what norm-affine-norm is at eval.
@@ -102,6 +161,7 @@ class Stitched(nn.Module):
         twin._modules = dict(self._modules)  # the donors' parts are shared, the map is not
         twin.stitcher = Affine(self._site, weight, bias).to(self._place).eval()
         twin._config = {**self._config, "family": "affine"}
+        twin._measured = of_map(twin.stitcher) if of_map(self.stitcher) == self._measured else "changed"
         return twin
 
     def fold(self) -> Folded:
@@ -116,20 +176,25 @@ class Stitched(nn.Module):
         """
         weight, bias = self._affine()
         if self._config["family"] == "identity":
-            return Folded(self.bottom, self.adapter, self.top, ())
+            return Folded(self.bottom, self.adapter, self.top, (), self._mask)
         try:
             below, name = absorb_below(self.bottom, weight, bias)
-            return Folded(below, self.adapter, self.top, (f"bottom: {name}",))
+            return Folded(below, self.adapter, self.top, (f"bottom: {name}",), self._mask)
         except FoldError as error:
             first = error
         try:
             above, names = absorb_above(self.top, weight, bias, self._site.kind)
-            return Folded(self.bottom, self.adapter, above, tuple(f"top: {name}" for name in names))
+            return Folded(self.bottom, self.adapter, above, tuple(f"top: {name}" for name in names), self._mask)
         except FoldError as error:
             raise FoldError(
                 f"The map at {self.seam} cannot be folded exactly. Into the bottom: {first} Into the top: {error} "
                 "Keep the map, or cut next to a convolution or linear layer."
             ) from error
+
+    @property
+    def _mask(self) -> str:
+        """The key of the data's mask."""
+        return str(self._config.get("mask", MASK))
 
     @property
     def _place(self) -> torch.device:
@@ -171,11 +236,12 @@ class Stitched(nn.Module):
                 )
 
     def _metric(self, name: str) -> dict[str, Any]:
+        self.check_measured()
         for metric in (self.record or {}).get("metrics", []):
             if metric["metric"] == name:
                 return dict(metric)
         raise SourceError(
-            "This stitched model was loaded without its record: fit it with modelstitch.stitch to measure it."
+            "This stitched model has no record: expected one that was measured; measure it with .measure(data)."
         )
 
     def save(self, folder: str | Path) -> None:
@@ -183,7 +249,7 @@ class Stitched(nn.Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.contiguous() for k, v in self.stitcher.state_dict().items()}, folder / "stitcher.safetensors")
-        described = {**self._config, "record": self.record}
+        described = {**self._config, "record": self.record, "map": self._measured}
         (folder / "statistics.safetensors").unlink(missing_ok=True)  # of another stitch
         if self._statistics:
             save_file({k: v.contiguous() for k, v in self._statistics.items()}, folder / "statistics.safetensors")
@@ -215,8 +281,9 @@ class Stitched(nn.Module):
         seam = config["bottom"]["layer"], config["top"]["layer"]
         stitcher = rebuild(config["family"], bottom, top, seam, state)
         return cls(
-            bottom, top, *seam, stitcher, family=config["family"], record=config["record"], statistics=statistics
-        )
+            bottom, top, *seam, stitcher, family=config["family"], record=config["record"], statistics=statistics,
+            mask=config.get("mask", MASK), measured_map=config.get("map"),
+        )  # fmt: skip
 
 
 class Folded(nn.Module):
@@ -226,15 +293,20 @@ class Folded(nn.Module):
         into: the layers that took it in, e.g. ("bottom: stem.0",); empty for the identity.
     """
 
-    def __init__(self, bottom: nn.Module, adapter: nn.Module, top: FromLayer, into: tuple[str, ...]) -> None:
+    def __init__(
+        self, bottom: nn.Module, adapter: nn.Module, top: FromLayer, into: tuple[str, ...], mask: str = MASK
+    ) -> None:
         super().__init__()
+        self._mask = mask
         self.bottom, self.adapter, self.top, self.into = bottom, adapter, top, into
         self.eval()
 
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
         """As :meth:`Stitched.forward`."""
         other = x if x_top is None else x_top
-        result: Tensor = self.top(self.adapter(self.bottom(x), mask_of(x)), other if self.top.needs_input else None)
+        result: Tensor = self.top(
+            self.adapter(self.bottom(x), mask_of(x, self._mask)), other if self.top.needs_input else None
+        )
         return result
 
 

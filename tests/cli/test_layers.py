@@ -119,3 +119,10 @@ def test_what_tokens_lie_on_is_told() -> None:
     assert {
         (e["over"], tuple(e["grid"] or ())) for e in json.loads(run(name, "--json"))["layers"] if e["kind"] == "tokens"
     } == {("image", (4, 4))}
+
+
+def test_a_cut_that_is_a_block_too_says_which() -> None:
+    names = {
+        line.split("│")[1].strip() for line in run("zoo:vit?dim=8&depth=2&heads=2&patch=8").splitlines() if "│" in line
+    }
+    assert {"blocks.0", "blocks (also blocks.1)"} <= names

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from modelstitch.fit.scores import MATCHED, notes_on
+from modelstitch.errors import DataError
+from modelstitch.fit.scores import MATCHED, need_scores, notes_on
 from modelstitch.sources.data import SPLITS, Data
 
 TEN = torch.arange(200) % 10
@@ -26,7 +27,7 @@ class Samples:
         return len(self._labels)
 
     def __getitem__(self, i):
-        return torch.full((1,), float(i)), int(self._labels[i])
+        return torch.full((1,), float(i)), self._labels[i]
 
 
 def data(known=True, **labels):
@@ -74,3 +75,19 @@ def test_cautions(name):
     assert bool(found) == bool(expected)
     assert all(note.startswith("caution: ") for note in found)
     assert all(any(part in note for note in found) for part in expected)
+
+
+FORMS = {
+    "a map of scores": ((3, 4, 4), torch.zeros(9, 4, 4), r"expected the classes last .*flatten\(2\).transpose\(1, 2\)"),
+    "classes before positions": ((3, 7), torch.zeros(9, 7), r"expected the classes last and the positions in one line"),
+    "one logit": ((1,), torch.zeros(9), r"one score for each class; of one logit .*torch.zeros_like\(z\)"),
+    "several labels at once": ((4,), torch.zeros(9, 4), r"labels that hold at once are measured one at a time"),
+}
+
+
+@pytest.mark.parametrize("case", FORMS)
+def test_scores_that_labels_cannot_be_held_against(case):
+    shape, labels, text = FORMS[case]
+    sets = (Samples(labels.long(), known=False) for _ in SPLITS)
+    with pytest.raises(DataError, match=text):
+        need_scores(SimpleNamespace(name="b", output_shape=shape), Data(*sets, n_classes=10))

@@ -87,6 +87,8 @@ def test_blocks_of_layers_and_examples_change_nothing(world, view, monkeypatch):
     names = ["cka", "cka_linear_debiased", "mutual_knn", "cca_mean"] if view == "pool" else ["cka", "mutual_knn"]
     options = {"measures": names, "layers": (below, above), "view": view, "shuffles": 0}
     whole = ms.similarity(a, b, data, **options)
+    assert repr(whole).startswith("Similarities(a, b: ")
+    assert "\n" not in repr(whole)
     plans = [plan_similarity(a, b, data, **options, available=size) for size in range(10_000, 4_000_000, 20_000)
              if fits(lambda size=size: plan_similarity(a, b, data, **options, available=size))]  # fmt: skip
     tight = plans[0]

@@ -276,3 +276,20 @@ def test_of_a_compiled_module_the_original_is_taken() -> None:
     net = Network(torch.compile(module), vectors(3))
     assert net.module is module
     assert (net.name, net.cuts) == ("Sequential", ["0", "1"])
+
+
+NO_MODULES: dict[str, tuple[Callable[[], Any], str]] = {
+    "a function": (lambda: torch.relu, "expected an nn.Module, found a builtin_function_or_method; .*wrap a function"),
+    "a class": (lambda: nn.Linear, "found the class Linear; make one of a class"),
+    "an exported program": (
+        lambda: torch.export.export(nn.Linear(6, 6), (vectors(2),)),
+        "found a ExportedProgram; .*pass the module from before torch.export",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_MODULES)
+def test_what_is_no_module(case: str) -> None:
+    make, text = NO_MODULES[case]
+    with pytest.raises(NetworkError, match=text):
+        Network(make(), vectors(2))

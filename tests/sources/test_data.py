@@ -310,7 +310,7 @@ def test_refusals(make, message):
         ([(torch.zeros(1), 0.5)] * 3, "labels are of type torch.float64: expected integers"),
         (
             [(torch.zeros(1), i) for i in range(3)],
-            "1 labels of the fit split .* the first is 2: expected 0 to 1",
+            "At least 1 label of the fit split .* the first is 2: expected 0 to 1",
         ),
     ],
 )

@@ -38,7 +38,7 @@ def test_a_network_that_is_another_function_at_the_datas_size_is_refused(digits,
 
 
 @pytest.mark.parametrize(
-    ("fixed", "size", "view"), [(True, 8, None), (False, 4, None), (True, 4, lambda x: F.adaptive_avg_pool2d(x, 4))]
+    ("fixed", "size", "view"), [(True, 8, None), (False, 8, None), (True, 4, lambda x: F.adaptive_avg_pool2d(x, 4))]
 )
 def test_others_are_taken(digits, fixed, size, view):
     found = network(fixed, size, view=view)
@@ -53,3 +53,34 @@ def test_a_module_that_refuses_the_size_itself_is_left_to_its_forward():
             return super().forward(x)
 
     Network(Strict(False).eval(), torch.zeros(2, 1, 4, 4), "strict").check_sample(torch.zeros(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize("call", ["stitch", "compare", "matrix", "similarity"])
+def test_a_forgotten_view_is_told_in_both_sizes(digits, call):
+    one, two = network(False, 8), network(False, 4).named("small")
+    args = (one, two, "conv", digits) if call == "stitch" else (one, two, digits)
+    with pytest.raises(
+        NetworkError, match=r"'small' was traced with samples of \(1, 4, 4\), the data give \(1, 8, 8\): .*view="
+    ):
+        getattr(ms, call)(*args)
+
+
+VIEWS = {
+    "one sample lost": (lambda x: x[1:], r"The view of 'net' returned 1 samples for 2: expected one for each"),
+    "numpy": (lambda x: x.numpy(), r"The view of 'net' returned numpy.ndarray: expected a tensor of 2 samples"),
+    "one number": (lambda x: x.sum(), r"returned 1 samples for 2"),
+}
+
+
+@pytest.mark.parametrize("case", VIEWS)
+def test_what_a_view_returns_is_looked_at(digits, case):
+    view, text = VIEWS[case]
+    found = network(False, 8, view=view)
+    with pytest.raises(NetworkError, match=text):
+        ms.stitch(found, found, "conv", digits, objective="match")
+
+
+def test_a_view_that_loses_a_sample_later_is_refused_there(digits):
+    found = network(False, 8, view=lambda x: x if len(x) <= 2 else x[1:])
+    with pytest.raises(NetworkError, match=r"returned \d+ samples for \d+"):
+        ms.stitch(found, found, "conv", digits, objective="match")

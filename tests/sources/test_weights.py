@@ -46,6 +46,10 @@ FORMS: dict[str, Any] = {
     "compiled": prefixed(STATE, "_orig_mod."),
     "compiled and parallel": {"net": prefixed(STATE, "module._orig_mod.")},
     "before BatchNorm counted": OLD,
+    "inside another module": {"state_dict": prefixed(STATE, "model.")},
+    "inside two": prefixed(OLD, "wrapper.net."),
+    "an average beside": {"model": STATE, "ema": net(2).state_dict()},
+    "an average alone": {"epoch": 3, "state_dict_ema": STATE},
 }
 
 
@@ -78,6 +82,36 @@ def test_safetensors(tmp_path: Path, prefix: str) -> None:
     assert same(module, net(1))
 
 
+def test_one_of_several_state_dicts_is_chosen_by_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save({"model": net(2).state_dict(), "ema": {"state_dict": STATE}}, file)
+    module = net()
+    load_weights(module, f"{file}?key=ema", name="net")
+    assert same(module, net(1))
+    with pytest.raises(SourceError, match=r"'weights.pt' hold no 'emo': expected one of model, ema"):
+        load_weights(module, f"{file}?key=emo", name="net")
+
+
+NO_WEIGHTS = {
+    "html": (b"<html>404 not found</html>", r"found other content, b'<html>404"),
+    "text": (b"weights\n", r"found other content, b'weights"),
+    "plain pickle": (pickle.dumps({"a": [1, 2]}), r"found a pickle that is no file of torch.save"),
+}
+
+
+@pytest.mark.parametrize("case", NO_WEIGHTS)
+@pytest.mark.filterwarnings("error")
+def test_what_is_no_weights_file_is_told_in_one_sentence(tmp_path: Path, case: str) -> None:
+    content, text = NO_WEIGHTS[case]
+    file = tmp_path / "weights.pt"
+    file.write_bytes(content)
+    with pytest.raises(
+        SourceError, match=rf"'weights.pt' cannot be read: {text}.*; expected a .safetensors file"
+    ) as caught:
+        load_weights(net(), file, name="net")
+    assert "weights_only" not in str(caught.value)
+
+
 MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "missing": ({k: v for k, v in STATE.items() if not k.startswith("4.")}, "2 missing: 4.weight, 4.bias;"),
     "unexpected": (STATE | {"5.weight": torch.ones(2)}, "1 unexpected: 5.weight;"),
@@ -86,7 +120,10 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
         {k: v for k, v in STATE.items() if k != "0.bias"} | {"head.bias": torch.ones(1), "4.weight": torch.ones(9, 4)},
         r"1 missing: 0.bias; 1 unexpected: head.bias; 1 wrong shape: 4.weight \(expected \(2, 4\), found \(9, 4\)\)",
     ),
-    "many": (prefixed(STATE, "other."), r"8 missing: 0.weight, .* and \d more; 9 unexpected: other.0.weight"),
+    "many": (
+        prefixed(STATE, "other.") | {"extra": torch.ones(1)},
+        r"8 missing: 0.weight, .* and \d more; 10 unexpected: other.0.weight",
+    ),
 }
 
 
@@ -177,7 +214,7 @@ def test_broken_files(tmp_path: Path, case: str, suffix: str) -> None:
     file = tmp_path / f"broken{suffix}"
     file.write_bytes(BROKEN[case])
     with pytest.raises(
-        SourceError, match=rf"The weights 'broken{suffix}' (cannot be read \(|want to run code)"
+        SourceError, match=rf"The weights 'broken{suffix}' (cannot be read( \(|: found)|want to run code)"
     ) as caught:
         read_weights(file, limit=MIB)
     assert "\n" not in str(caught.value)

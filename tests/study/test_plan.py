@@ -67,6 +67,15 @@ def test_identity_needs_equal_shapes():
     assert [cell.config["top"]["layer"] for cell in cells["identity"]] == ["1", "3"]
 
 
+def test_an_alias_names_the_same_cells_as_the_listed_name():
+    net = dataclasses.replace(donor("d", ["trunk", "head"]), aliases=(("trunk.blocks.2", "trunk"),))
+    for written in (("trunk.blocks.2",), ("trunk -> trunk.blocks.2",), ("trunk", "trunk.blocks.2")):
+        cells = [cell.hash for cell in plan([(net, net)], axes(layers=written), DATA)]
+        assert cells == [cell.hash for cell in plan([(net, net)], axes(layers=("trunk",)), DATA)]
+    with pytest.raises(StudyError, match=r"no exact cut 'trunk.block.2': did you mean 'trunk.blocks.2'"):
+        net.place("trunk.block.2")
+
+
 @pytest.mark.parametrize(("normalisation", "groups"), [
     ("frozen", [["match", "task", "match", "task"]]), ("recalibrated", [["match", "task", "match", "task"]]),
     ("batch", [["match", "match"], ["task", "task"]]),

@@ -74,7 +74,7 @@ def test_a_spec_does_not_change():
         ({"controls": ["noise"]}, "controls.0: expected"),
         ({"families": ["os.system('x')"]}, "families.0: "),
         ({"families": ["torch.nn.Linear"]}, "families.0: "),
-        ({"pairs": [["a", "z"]]}, "expected pairs of the donors a, b, not 'z'"),
+        ({"pairs": [["a", "z"]]}, "expected pairs of the donors a, b, not 'z'."),
         ({"pairs": ["ab"]}, "pairs: expected 'all' or a list of [bottom, top] donor names, found ['ab']."),
         ({"layers": "some"}, "layers: expected 'matching', 'all', or a list of layers"),
         ({"layers": ["a -> b -> c"]}, "layers: expected layers that can be read"),
@@ -112,3 +112,8 @@ def test_a_file_that_is_no_toml(tmp_path):
     (tmp_path / "bad.toml").write_text("a = = 1")
     with pytest.raises(StudyError, match="expected a TOML file"):
         load_spec(tmp_path / "bad.toml")
+
+
+def test_a_misspelt_table_is_named_before_what_it_leaves_missing():
+    with pytest.raises(StudyError, match=r"donor is unknown .*did you mean 'donors'"):
+        parse_spec({"name": "n", "data": "digits", "donor": BASE["donors"]})

@@ -221,21 +221,17 @@ def _column(config: dict[str, Any], several: bool) -> str:
 
 def _penalty(records: Sequence[Record]) -> str:
     """The penalty of one fit, or the mean of several with the interval over seeds and examples."""
-    from ..report.units import scale_of
+    from ..report.units import shown
     from ..statistics import pool
 
     records = [record for record in records if record["metrics"]]
     if not records:
         return "-"
     metric = next(m for m in records[0]["metrics"] if m["metric"] == "penalty")
-    digits = scale_of(metric["unit"]).digits
     if len(records) > 1:
         found = pool(records)
-        interval = "" if found.low is None else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
-        return f"{found.value:+.{digits}f}{interval} n={found.seeds}"
-    if metric["low"] is None:
-        return f"{metric['value']:+.{digits}f}"
-    return f"{metric['value']:+.{digits}f} [{metric['low']:+.{digits}f}, {metric['high']:+.{digits}f}]"
+        return f"{shown(found.value, found.low, found.high, unit=metric['unit'])} n={found.seeds}"
+    return shown(metric["value"], metric["low"], metric["high"], unit=metric["unit"])
 
 
 def _unit(records: Sequence[Record]) -> str:

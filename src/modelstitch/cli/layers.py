@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import common
+
+if TYPE_CHECKING:
+    from ..network import Layer
 
 
 @click.command()
@@ -39,7 +43,7 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
     blocks = set(net.blocks)
     rows = [
         [
-            layer.name,
+            _called(layer),
             "x".join(map(str, layer.shape)),
             f"{layer.kind} ({layer.over})" if layer.kind in ("tokens", "sequence") and layer.over else layer.kind,
             f"{layer.parameters:,}",
@@ -53,3 +57,11 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
     click.echo(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
     if not everything and exact < len(net.layers):
         click.echo("--all shows the others and why they cannot be cut.")
+
+
+def _called(layer: Layer) -> str:
+    """A layer's name, and beside it that of the block whose value it is too: "bert (also bert.encoder.layer.1)"."""
+    numbered = [name for name in layer.aliases if name.rpartition(".")[2].isdigit()]
+    if not layer.exact or not numbered or layer.name in numbered:
+        return layer.name
+    return f"{layer.name} (also {numbered[0]})"

@@ -8,7 +8,7 @@ from ..chance import chance_error, hardly_better
 from ..errors import DataError
 from ..measure import Outcome
 from ..network import Network
-from ..sources.access import all_labels
+from ..sources.access import all_labels, like_masks
 from ..sources.data import SPLITS, Data, Split
 
 FEW = {
@@ -31,11 +31,26 @@ def need_scores(top: Network, data: Data) -> None:
         DataError: naming the top, both shapes, and what to use instead.
     """
     labels = next(iter(data.batches("val", 1))).labels
-    if len(top.output_shape) != labels.ndim:
-        each = "one label" if labels.ndim == 1 else f"labels of shape {tuple(labels.shape[1:])}"
+    shape, each = top.output_shape, tuple(labels.shape[1:])
+    if labels.ndim > 2 or (labels.ndim == 2 and shape[:-1] != each == shape[1:]):
         raise DataError(
-            f"The top {top.name!r} gives values of shape {top.output_shape} for a sample with {each}: expected one score "
-            f"per class for each label, without which there is no error to fit or to measure; {_INSTEAD}."
+            f"The top {top.name!r} gives values of shape {shape} for a sample with labels of shape {each}: expected the classes "
+            "last and the positions in one line, (positions, classes) and labels (positions,); end the network with "
+            ".flatten(2).transpose(1, 2), and flatten the labels of a sample."
+        )
+    if labels.ndim == 1 and shape == (1,):
+        raise DataError(
+            f"The top {top.name!r} gives one value for a sample: expected one score for each class; of one logit z of two classes "
+            "make two, torch.cat([torch.zeros_like(z), z], 1), at the end of the network."
+        )
+    if len(top.output_shape) != labels.ndim:
+        held = "one label" if labels.ndim == 1 else f"labels of shape {each}"
+        several = (
+            "" if labels.ndim == 1 else "; labels that hold at once are measured one at a time, as two classes each"
+        )
+        raise DataError(
+            f"The top {top.name!r} gives values of shape {shape} for a sample with {held}: expected one score "
+            f"per class for each label, without which there is no error to fit or to measure; {_INSTEAD}{several}."
         )
 
 
@@ -48,7 +63,7 @@ def notes_on(top: Network, own: Outcome, data: Data, splits: Sequence[Split] = S
         data: what it is fitted, chosen and measured on.
         splits: those that are used: where nothing is chosen the validation split is not.
     """
-    found = [*_chance(top, own, data), *_few(data, splits), *_missing(data, splits)]
+    found = [*_chance(top, own, data), *_few(data, splits), *_missing(data, splits), *_mask(data)]
     return [f"caution: {note}" for note in found]
 
 
@@ -92,3 +107,15 @@ def _missing(data: Data, splits: Sequence[Split]) -> list[str]:
     if not found:
         return []
     return [f"of the {data.n_classes} classes some have no sample: {', '.join(found)}; errors say nothing of those"]
+
+
+def _mask(data: Data) -> list[str]:
+    """Inputs that look like a mask where none is read."""
+    inputs = next(data.batches("val", 32)).inputs
+    if not isinstance(inputs, dict) or data.mask in inputs:
+        return []
+    return [
+        f"the input {key!r} holds 0 and 1 by position and is read by the networks alone: if it marks padding, which then counts "
+        f"in sums, losses and distances, give Data(..., mask={key!r}), with 1 where a sample holds something"
+        for key in like_masks(inputs)
+    ]

@@ -13,6 +13,7 @@ from ..network import FromInput, Layer, Network
 from ..network.channels_last import quick
 from ..network.norms import Norm, own_statistics
 from ..sources.data import Batch
+from ..sources.sizes import check_view
 
 Send = Callable[[Batch], dict[str, Tensor]]
 
@@ -122,4 +123,6 @@ def _channels_last(values: dict[str, Tensor], names: Sequence[str]) -> dict[str,
 
 def view_of(network: Network, batch: Batch, device: torch.device) -> Any:
     """A batch's raw inputs as this network wants them, on the device."""
-    return to_device(network.view(batch.inputs), device)
+    seen = network.view(batch.inputs)
+    check_view(network, seen, len(batch))
+    return to_device(seen, device)

@@ -51,6 +51,11 @@ class Similarities:
             for side, network in (("bottom", bottom), ("top", top))
         }
 
+    def __repr__(self) -> str:
+        measures = ", ".join(dict.fromkeys(r.measure.name for r in self.results))
+        layers = [len({getattr(r, side) for r in self.results}) for side in ("bottom_layer", "top_layer")]
+        return f"Similarities({self.bottom}, {self.top}: {measures} of {layers[0]} x {layers[1]} layers on {self.data})"
+
     @property
     def describe(self) -> list[str]:
         return [

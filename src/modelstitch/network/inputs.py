@@ -73,6 +73,17 @@ class InputForm:
         """Position of the data input among the tensor inputs."""
         return sum(i not in self.constants for i in range(self.data))
 
+    def carrying(self, inputs: Any) -> Any:
+        """Of a call's inputs, in the form of the example, what stands where the sample does.
+
+        Raises:
+            NetworkError: if they have another structure.
+        """
+        for path, leaf in pytree.tree_flatten_with_path(_as_call(inputs))[0]:
+            if _path_name(path) == self.paths[self.data]:
+                return leaf
+        raise NetworkError("The input has another structure than the example the network was traced with.")
+
     def flatten(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
         """The tensors of a call, in graph order.
 

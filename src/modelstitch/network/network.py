@@ -162,6 +162,19 @@ class Network:
         """The type of the network's numbers."""
         return self.layers[self.cuts[0]].dtype if self.cuts else torch.float32
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample of the input that carries it, as in the example."""
+        return tuple(int(n) for n in self._trace.data.meta["val"].shape[1:])
+
+    def data_input(self, inputs: Any) -> Any:
+        """Of a call's inputs the one that carries the sample; whatever stands in its place.
+
+        Raises:
+            NetworkError: if the inputs have another structure than the example.
+        """
+        return self._trace.form.carrying(inputs)
+
     def fingerprint(self) -> str:
         """Hash over parameters and buffers (names, shapes, types, bytes) and what is computed with them: hex, 16 digits.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -46,3 +47,18 @@ def judged(unit: str) -> bool:
 def tick(value: float) -> str:
     """A tick's label, with a sign where it is not 0."""
     return (f"{value:+g}" if value else "0").replace("-", "\u2212")
+
+
+def shown(value: float, low: float | None = None, high: float | None = None, *, unit: str) -> str:
+    """A penalty and its interval, signed, with as many digits as tell the interval's ends apart: "+0.0014 [+0.0009, +0.0019]"."""
+    spread = high - low if low is not None and high is not None else 0.0
+    size = spread or abs(value)
+    digits = scale_of(unit).digits
+    if size:
+        digits = min(max(digits, 1 - math.floor(math.log10(size))), 6)
+    interval = "" if low is None or high is None else f" [{_signed(low, digits)}, {_signed(high, digits)}]"
+    return f"{_signed(value, digits)}{interval}"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:+.{digits}f}"  # + 0.0: no "-0.00"

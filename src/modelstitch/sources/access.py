@@ -92,7 +92,11 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
             "as classes=."
         ) from error
     if labels.is_floating_point() or labels.is_complex():
-        raise DataError(f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes.")
+        raise DataError(
+            f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes; regression and several labels at "
+            "once are not measured: make classes of them, such as ranges or one label alone. similarity() looks at no labels: any "
+            "whole numbers do for it."
+        )
     return inputs, labels.long()
 
 
@@ -150,10 +154,49 @@ def _hash_tensor(key: str, value: Any, digest: Any) -> None:
     digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
 
 
-def mask_of(inputs: Any) -> Tensor | None:
-    """Where padded sequences hold tokens, bool (n, t): the ``attention_mask`` of a dict; None if nothing is padded."""
-    mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+MASK = "attention_mask"  # the usual key
+
+
+def mask_of(inputs: Any, key: str = MASK) -> Tensor | None:
+    """Where padded sequences hold tokens, bool (n, t): the mask of a dict, by its key; None if nothing is padded."""
+    mask = inputs.get(key) if isinstance(inputs, Mapping) else None
     if not isinstance(mask, Tensor) or mask.ndim != 2:
         return None
     found = mask != 0
     return None if bool(found.all()) else found
+
+
+def check_mask(inputs: Any, key: str) -> None:
+    """Refuse samples without the mask that was named, or with one of another form.
+
+    Raises:
+        DataError: with what the samples hold.
+    """
+    if key == MASK:
+        return  # most data have none
+    held = ", ".join(map(repr, inputs)) if isinstance(inputs, Mapping) else type(inputs).__name__
+    mask = inputs.get(key) if isinstance(inputs, Mapping) else None
+    if not isinstance(mask, Tensor):
+        raise DataError(f"The samples have no mask {key!r}: expected a key of their dict, found {held}; check mask=.")
+    if mask.ndim != 2 or not _two_valued(mask):
+        raise DataError(
+            f"The mask {key!r} is a tensor of shape {tuple(mask.shape)} and type {mask.dtype}: expected (n, positions), 1 or "
+            "True where a sample holds something and 0 or False where it is padded; make it so in the dataset."
+        )
+
+
+def like_masks(inputs: Any) -> list[str]:
+    """The keys of a batch that may be masks: bool or 0 and 1 (n, t), both present, beside something else of that length."""
+    named = {k: v for k, v in inputs.items() if isinstance(v, Tensor)} if isinstance(inputs, Mapping) else {}
+    return [
+        key
+        for key, value in named.items()
+        if value.ndim == 2
+        and any(other.shape[:2] == value.shape for name, other in named.items() if name != key)
+        and _two_valued(value)
+        and bool((value != value[0, 0]).any())
+    ]
+
+
+def _two_valued(value: Tensor) -> bool:
+    return bool(((value == 0) | (value == 1)).all())

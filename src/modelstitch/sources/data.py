@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..errors import DataError
-from .access import all_labels, chunks, fetch, hash_samples, mask_of, shared, some_of
+from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples, mask_of, shared, some_of
 from .splits import balanced_order, few
 from .tokenizer import TextFacts
 from .views import Picked, Relabelled, placed
@@ -40,11 +40,13 @@ class Batch:
         ids: int64 (n,), the position of each sample in its split.
         inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]), or a dict or a tuple of tensors.
         labels: int64 (n,), or (n, t) for sequences.
+        mask_key: which of the inputs says where padded sequences hold tokens.
     """
 
     ids: Tensor
     inputs: Any
     labels: Tensor
+    mask_key: str = MASK
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,12 +58,12 @@ class Batch:
             return
         for start in range(0, len(self), size):
             some = slice(start, start + size)
-            yield Batch(self.ids[some], some_of(self.inputs, some), self.labels[some])
+            yield Batch(self.ids[some], some_of(self.inputs, some), self.labels[some], self.mask_key)
 
     @property
     def mask(self) -> Tensor | None:
         """bool (n, t): where padded sequences hold tokens; None if nothing is padded."""
-        return mask_of(self.inputs)
+        return mask_of(self.inputs, self.mask_key)
 
 
 class Data:
@@ -78,10 +80,12 @@ class Data:
         fingerprint: the identity of the content, where a loader knows it without reading every sample.
         test_fingerprint: the same of the test split alone.
         text: by which tokenizer samples were made, and for which task, where they are text.
+        mask: where samples are dicts, the key of the (n, positions) that are 1 or True where a padded sequence holds something.
+            Padding enters no moment, loss or distance.
 
     Raises:
         DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell), only
-            one class is there, or a label is out of range.
+            one class is there, or a label is out of range; what only reading the samples tells, when a batch of them is read.
     """
 
     def __init__(
@@ -98,8 +102,10 @@ class Data:
         fingerprint: str | None = None,
         test_fingerprint: str | None = None,
         text: TextFacts | None = None,
+        mask: str = MASK,
     ) -> None:
         self.name = name
+        self.mask = mask
         self.text = text
         self.classes = tuple(classes) if classes is not None else None
         self.augment = augment
@@ -126,10 +132,13 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hex hash of the samples, labels and order of the three splits; the same in every run."""
-        if self._fingerprint is not None:
+        """A hex hash of the samples, labels and order of the three splits, and of a mask's name; the same in every run."""
+        if self._fingerprint is not None and self.mask == MASK:
             return self._fingerprint
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"" if self.mask == MASK else f"mask {self.mask} ".encode())
+        if self._fingerprint is not None:
+            digest.update(self._fingerprint.encode())
+            return digest.hexdigest()
         for split in SPLITS:
             digest.update(f"{split} {self.size(split)} ".encode())
             hash_samples(self._splits[split], digest)
@@ -206,9 +215,13 @@ class Data:
         """Batches of at most ``n`` samples that stand for a split, the same in every run: see :func:`splits.few`."""
         dataset = self.dataset(split)
         for ids in chunks(few(all_labels(dataset, scan=False), len(dataset), n), batch_size):
-            inputs, labels = fetch(dataset, ids)
-            self._check_range(labels, split)
-            yield Batch(ids, inputs, labels)
+            yield self._batch(dataset, split, ids)
+
+    def _batch(self, dataset: Any, split: Split, ids: Tensor) -> Batch:
+        inputs, labels = fetch(dataset, ids)
+        self._check_range(labels, split, whole=False)
+        check_mask(inputs, self.mask)
+        return Batch(ids, inputs, labels, self.mask)
 
     def _pass(
         self,
@@ -228,11 +241,10 @@ class Data:
         for ids in chunks(order, batch_size):
             if drop_last and len(ids) < batch_size:
                 return
-            inputs, labels = fetch(dataset, ids)
-            self._check_range(labels, split)
+            batch = self._batch(dataset, split, ids)
             if augment and self.augment is not None:
-                inputs = self.augment(inputs, generator)
-            yield Batch(ids, inputs, labels)
+                batch = replace(batch, inputs=self.augment(batch.inputs, generator))
+            yield batch
 
     def subset(self, n_fit: int, *, seed: int | None = None, part: int = 0) -> Data:
         """The same data with ``n_fit`` samples to fit on; val and test stay.
@@ -259,6 +271,7 @@ class Data:
             augment=self.augment,
             split_rule=f"{self.split_rule}; fit: {how} {n_fit} of {n}, part {part}",
             text=self.text,
+            mask=self.mask,
         )
         smaller._alike = self
         return smaller
@@ -280,7 +293,7 @@ class Data:
         found = Data(
             *parts, name=self.name, classes=self.classes,
             n_classes=self._n_classes if self.classes is not None else self.n_classes, augment=self.augment,
-            split_rule=f"{self.split_rule}{rule}", text=self.text,
+            split_rule=f"{self.split_rule}{rule}", text=self.text, mask=self.mask,
         )  # fmt: skip
         found._alike = None if "test" in short else self
         return found
@@ -305,7 +318,17 @@ class Data:
             for split in SPLITS
         )
         rule = f"{self.split_rule}; labels: {name}"
-        found = Data(fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text)
+        found = Data(
+            fit,
+            val,
+            test,
+            name=name,
+            classes=classes,
+            augment=self.augment,
+            split_rule=rule,
+            text=self.text,
+            mask=self.mask,
+        )
         found._alike = None if "test" in labels else self
         return found
 
@@ -355,7 +378,7 @@ class Data:
         if split == "fit" and labels.ndim == 1 and bool((labels == labels[0]).all()):
             raise DataError(f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes.")
 
-    def _check_range(self, labels: Tensor, split: str) -> None:
+    def _check_range(self, labels: Tensor, split: str, *, whole: bool = True) -> None:
         high = self._n_classes
         used = labels[labels != IGNORED] if labels.ndim > 1 else labels
         wrong = used < 0 if high is None else (used < 0) | (used >= high)
@@ -363,7 +386,8 @@ class Data:
             count, first = int(wrong.sum()), int(used[wrong][0])
             limits = f"0 to {high - 1}" if high is not None else "0 or more"
             raise DataError(
-                f"{count} labels of the {split} split of {self.name} are out of range, the first is {first}: "
+                f"{'' if whole else 'At least '}{count} label{'s' if count > 1 else ''} of the {split} split of {self.name} "
+                f"{'are' if count > 1 else 'is'} out of range, the first is {first}: "
                 f"expected {limits}; check the labels or the number of classes."
             )
 

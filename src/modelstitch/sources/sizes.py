@@ -1,10 +1,13 @@
-"""Whether networks take samples of the size that data have."""
+"""Whether networks take the samples that data give: what their views make of them, and of which size."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from ..errors import NetworkError
 from .data import Data
 
 if TYPE_CHECKING:
@@ -12,15 +15,59 @@ if TYPE_CHECKING:
 
 
 def check_sizes(networks: Iterable[Network], data: Data) -> None:
-    """Refuse a network that was traced at another size and is another function there.
+    """Refuse a network that was traced at another size than it sees the data at.
+
+    What its layers' shapes decide, adapters and class noise above all, is worked out at the size of the trace.
 
     Raises:
-        NetworkError: see :meth:`modelstitch.Network.check_sample`.
+        NetworkError: with both sizes, or with what is wrong with a view.
     """
-    first = next(iter(data.batches("val", 2))).inputs
+    batch = next(iter(data.batches("val", 2)))
     for network in networks:
         try:
-            seen = network.view(first)
+            seen = network.view(batch.inputs)
         except Exception:  # a view may raise anything, and does so again where it is used
             continue
+        check_view(network, seen, len(batch))
         network.check_sample(seen)
+        _check_size(network, seen)
+
+
+def check_view(network: Network, seen: Any, n: int) -> None:
+    """Refuse what a view made of ``n`` samples where it is no tensor, or holds another number of samples.
+
+    Raises:
+        NetworkError: naming the view's network.
+    """
+    try:
+        found = network.data_input(seen)
+    except NetworkError:  # a forward says more
+        return
+    if not isinstance(found, Tensor):
+        raise NetworkError(
+            f"The view of {network.name!r} returned {_kind(found)}: expected a tensor of {n} samples; end it with torch.as_tensor()."
+        )
+    if not found.ndim or len(found) != n:
+        raise NetworkError(
+            f"The view of {network.name!r} returned {len(found) if found.ndim else 1} samples for {n}: expected one for each, in "
+            "their order; check its view=."
+        )
+
+
+def _check_size(network: Network, seen: Any) -> None:
+    try:
+        found = network.data_input(seen)
+    except NetworkError:
+        return
+    wanted, shape = network.sample_shape, tuple(found.shape[1:])
+    comparable = found.is_floating_point() and len(shape) == len(wanted) > 1  # ids and vectors are told of by a forward
+    if not comparable or shape == wanted or (len(shape) > 2 and shape[0] != wanted[0]):
+        return
+    raise NetworkError(
+        f"The network {network.name!r} was traced with samples of {wanted}, the data give {shape}: expected one size, at which "
+        "layers can meet; give Network() a view= that resizes, or an example of the data's size."
+    )
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")

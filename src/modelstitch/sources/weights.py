@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,11 @@ from torch import Tensor, nn
 
 from ..errors import SourceError
 
-_NESTS = ("state_dict", "model_state_dict", "model", "net", "module", "weights")
+_NESTS = (
+    "state_dict", "model_state_dict", "model", "net", "module", "weights",
+    "state_dict_ema", "model_ema", "ema_state_dict", "ema",  # where there is nothing else, or they are asked for
+)  # fmt: skip
+_KEY = "?key="
 _PREFIXES = ("module.", "_orig_mod.")
 _SLACK = 64 * 2**20  # bytes: room for names, and for the small print of a checkpoint
 _COPIES = 16  # a checkpoint may hold optimiser states and averages beside the weights, in double precision
@@ -29,7 +34,8 @@ def load_weights(
     """Read a weights file into ``module``, in place, every name checked first.
 
     ``.safetensors``, or any file of ``torch.save`` (``.pt``, ``.pth``, ``.bin``, ``.ckpt``): a state dict, bare or
-    nested under a usual key, with or without the prefixes of DataParallel and of compiled modules.
+    nested under a usual key, with or without the prefixes of DataParallel and of compiled modules, or one common to all names.
+    Of several state dicts in one file ``file.pt?key=ema`` chooses.
 
     Args:
         name: what errors call the model.
@@ -47,7 +53,7 @@ def load_weights(
         complaint = _mismatch(own, state)
     if complaint:
         raise SourceError(
-            f"The weights {Path(path).name!r} do not fit {name}: {complaint}; check the name or classes=."
+            f"The weights {_chosen(path)[0].name!r} do not fit {name}: {complaint}; check the name or classes=."
         )
     module.load_state_dict(state, strict=False)  # strict was done above, but for BatchNorm's counters
 
@@ -61,13 +67,23 @@ def read_weights(path: str | Path, *, limit: int) -> dict[str, Tensor]:
     Raises:
         SourceError: if the file cannot be read, wants to run code, or is too large.
     """
-    path = Path(path)
+    path, key = _chosen(path)
     if not path.is_file():
         raise SourceError(f"There is no weights file {str(path)!r}: expected a .safetensors, .pt or .pth file.")
     _check_size(path, limit)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    return _tensors(_read_torch(path), path)
+    loaded = _read_torch(path)
+    if key and (not isinstance(loaded, Mapping) or key not in loaded):
+        held = ", ".join(map(str, list(loaded)[:6])) if isinstance(loaded, Mapping) else type(loaded).__name__
+        raise SourceError(f"The weights {path.name!r} hold no {key!r}: expected one of {held}; check {_KEY}.")
+    return _tensors(loaded[key] if key else loaded, path)
+
+
+def _chosen(path: str | Path) -> tuple[Path, str]:
+    """The file, and the key that was asked for; a file may be called so itself."""
+    name, asked, key = str(path).rpartition(_KEY)
+    return (Path(path), "") if not asked or Path(path).is_file() else (Path(name), key)
 
 
 def _check_size(path: Path, limit: int) -> None:
@@ -103,7 +119,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch has to say of a file is said here, if it matters
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         if wanted is None:
@@ -117,6 +135,18 @@ def _read_torch(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> SourceError:
+    with open(path, "rb") as file:
+        head = file.read(40)
+    if path.suffix != ".safetensors" and head and not head.startswith(b"PK"):
+        other = (
+            "a pickle that is no file of torch.save, or a damaged one"
+            if head[0] == 0x80
+            else f"other content, {head!r}"
+        )
+        return SourceError(
+            f"The weights {path.name!r} cannot be read: found {other}; expected a .safetensors file, or tensors by name in a file "
+            "of torch.save; save them again so."
+        )
     lines = str(error).strip().splitlines()
     return SourceError(
         f"The weights {path.name!r} cannot be read ({type(error).__name__}: {lines[0][:200] if lines else 'no message'}): "
@@ -153,7 +183,20 @@ def _bare(state: dict[str, Tensor], own: Mapping[str, Any]) -> dict[str, Tensor]
                     break
         else:
             inner = {key.replace("._orig_mod.", "."): value for key, value in state.items()}
-            return inner if len(inner.keys() & own.keys()) > len(state.keys() & own.keys()) else state
+            return _short(inner if len(inner.keys() & own.keys()) > len(state.keys() & own.keys()) else state, own)
+
+
+def _short(state: dict[str, Tensor], own: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state without a prefix that all names share, such as that of a wrapping module, where then all fit."""
+    parts = next(iter(state), "").split(".")
+    for n in range(1, len(parts)):
+        prefix = ".".join(parts[:n]) + "."
+        if not all(key.startswith(prefix) for key in state):
+            break
+        shorter = {key.removeprefix(prefix): value for key, value in state.items()}
+        if not _mismatch(own, shorter):
+            return shorter
+    return state
 
 
 def _mismatch(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:

@@ -38,17 +38,21 @@ class Donor:
     cuts: tuple[Place, ...]
     budget: int | None = None  # it was trained on the first so many fit samples; None: all, or unknown
     view: str = ""  # how it sees a sample; empty where it sees it as the data give it
+    aliases: tuple[tuple[str, str], ...] = ()  # (another name, the listed name) of its exact cuts
 
     def place(self, layer: str) -> Place:
-        """The exact cut of that name.
+        """The exact cut of that name or alias.
 
         Raises:
             StudyError: if there is none.
         """
+        named = dict(self.aliases)
+        listed = named.get(layer, layer)
         for place in (*self.blocks, *self.cuts):
-            if place.layer == layer:
+            if place.layer == listed:
                 return place
-        close = difflib.get_close_matches(layer, [place.layer for place in self.cuts], n=2, cutoff=0.4)
+        known = dict.fromkeys([*(place.layer for place in self.cuts), *named])
+        close = difflib.get_close_matches(layer, known, n=2, cutoff=0.4)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see `modelstitch layers`."
         raise StudyError(f"The donor {self.name!r} has no exact cut {layer!r}: {hint}")
 

@@ -38,6 +38,7 @@ def describe_donor(network: Network) -> Donor:
         tuple(place(name) for name in order),
         network.trained_on,
         in_words(network.view),
+        tuple((alias, name) for name in order for alias in network.layer(name).aliases if alias != name),
     )
 
 

@@ -229,17 +229,22 @@ def parse_spec(values: dict[str, Any], *, where: str = "The study") -> StudySpec
 
 def _sentence(error: ValidationError, where: str) -> str:
     problems = error.errors(include_url=False)
-    first = problems[0]
+    first = next((p for p in problems if p["type"] == "extra_forbidden" and _near(p["loc"])), problems[0])
     place = ".".join(str(part) for part in first["loc"])
     more = f" ({len(problems) - 1} more after it)" if problems[1:] else ""
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _known(first["loc"]), n=1)
+        near = _near(first["loc"])
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_known(first['loc']))}."
         return f"{where}: {place} is unknown{more}; {hint}"
     if first["type"] == "missing":
         return f"{where}: {place} is missing{more}; expected it to be set."
     expected = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{where}: {place or 'spec'}: expected {expected}, found {_shortened(first['input'])}{more}."
+    found = f", found {_shortened(first['input'])}" if place else ""  # of the whole spec the sentence says it itself
+    return f"{where}: {place or 'spec'}: expected {expected}{found}{more}."
+
+
+def _near(place: tuple[int | str, ...]) -> list[str]:
+    return difflib.get_close_matches(str(place[-1]), _known(place), n=1)
 
 
 def _known(place: tuple[int | str, ...]) -> list[str]:

@@ -1,0 +1,110 @@
+"""Measuring a stitched model as it stands, on the test split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .chance import chance_error
+from .errors import StitchError
+from .fit.scores import MATCHED, need_scores, notes_on
+from .fit.senders import view_of
+from .measure import Estimate, Tally, agreement, chance_agreement, penalty, perplexities
+from .network import Network
+from .sources.data import Data, check_data
+from .sources.sizes import check_sizes
+from .study.canonical import Record
+from .study.examples import pack
+from .study.record import provenance
+from .study.run import data_config
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Donors:
+    """The two networks of a stitched model: shared by its copies, left behind where it is pickled."""
+
+    bottom: Network | None
+    top: Network | None
+
+    def __deepcopy__(self, memo: Any) -> Donors:
+        return self
+
+    def __reduce__(self) -> Any:
+        return Donors, (None, None)
+
+
+def of_map(stitcher: nn.Module) -> str:
+    """A hash of a map's numbers, the same on any device and in any wider type: hex, 16 digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(stitcher.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} ".encode())
+        digest.update(value.detach().cpu().double().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def measured(stitched: Any, donors: Donors, data: Data, config: dict[str, Any], device: torch.device) -> Record:
+    """A record of what a stitched model does on the test split, beside its top: no cell of a study.
+
+    Args:
+        stitched: gives outputs for (the bottom's view, the top's view, mask).
+        config: what the record says of the stitch.
+        device: where.
+
+    Raises:
+        DataError, NetworkError: if the data do not fit.
+        StitchError: if the donors are not there.
+    """
+    bottom, top = donors.bottom, donors.top
+    if bottom is None or top is None:
+        raise StitchError(
+            "A pickled stitched model has left its donors behind: expected them to measure it; save it with .save() and put it "
+            "together again with Stitched.load(folder, bottom, top)."
+        )
+    check_data(data)
+    check_sizes((bottom, top), data)
+    need_scores(top, data)
+    full = top.full().to(device)
+    found, own = Tally(), Tally()
+    with torch.no_grad():
+        for batch in data.batches("test", BATCH):
+            below, above = view_of(bottom, batch, device), view_of(top, batch, device)
+            found.add(stitched.through(below, above, batch.mask), batch.labels, batch.ids, where="the stitched model")
+            own.add(full(above), batch.labels, batch.ids, where=top.name)
+    outcome, alone = found.outcome(data.test_fingerprint), own.outcome(data.test_fingerprint)
+    points = outcome.unit == "points"
+    unit = "percent" if points else outcome.unit
+    estimates: dict[str, Estimate] = {
+        "penalty": penalty(outcome, alone),
+        "error": Estimate(outcome.error, unit=unit),
+        "top_error": Estimate(alone.error, unit=unit),
+        "loss": Estimate(outcome.loss, unit="nats" if points else outcome.unit),
+        **(
+            {"chance_error": Estimate(chance_error(data.n_classes), unit=unit)}
+            if points
+            else perplexities(outcome, alone)
+        ),
+        "agreement_top": agreement(outcome, alone),
+        "agreement_chance": chance_agreement(outcome, alone),
+    }
+    return {
+        "version": 1,
+        "cell": "",
+        "config": {**config, "data": data_config(data)},
+        "metrics": [
+            {"metric": name, "value": e.value, "low": e.low, "high": e.high, "unit": e.unit}
+            for name, e in estimates.items()
+        ],
+        "correct": outcome.packed(),
+        "examples": pack(
+            outcome.errors.numpy(), alone.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source
+        ),
+        "history": [],
+        "notes": [*notes_on(top, alone, data, MATCHED), "measured by hand, not by a fit"],
+        "provenance": provenance(device),
+    }
