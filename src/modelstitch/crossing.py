@@ -16,7 +16,7 @@ from .crossing_plan import plan_matrix
 from .crossing_sums import collect
 from .device import pick_device
 from .errors import MeasureError, StitchError
-from .fit.scores import MATCHED, notes_on
+from .fit.scores import MATCHED, need_scores, notes_on
 from .fit.senders import NetworkSender
 from .fit.sweep import Sweep
 from .measure import Estimate, Outcome, agreement, penalty, perplexities
@@ -238,6 +238,7 @@ def matrix(
     check_text((bottom, top), data)
     check_sizes((bottom, top), data)
     bottom, top = apart(bottom, top)
+    need_scores(top, data)
     plan = plan_matrix(bottom, top, data, layers=layers, family=family, positions=positions, dtype=dtype, **fit)
     spec, where = plan.spec, pick_device(device)
     data = plan.fit_data(data.on(where), seed)

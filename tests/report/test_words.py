@@ -47,8 +47,8 @@ CONTRADICTIONS = [
     ),
     ("random", lambda d: 3 * d, "rises with depth, but only from +0.5 points"),
     ("random", lambda d: 0.2 + 5 * d, "rises with depth, but only from +1.0 points [0.1, 1.9] at stem to +5.2 points"),
-    ("random", lambda d: 5.0, "does not rise with depth"),
-    ("random", lambda d: 50 * (1.1 - d), "does not rise with depth"),
+    ("random", lambda d: 1.0, "does not rise with depth"),
+    ("random", lambda d: 50 * (1.01 - d), "does not rise with depth"),
     (
         "identity",
         lambda d: 2.0 if d < 0.4 else 80.0,
@@ -80,6 +80,14 @@ def test_a_random_control_far_off_everywhere_is_no_contradiction():
         "The random control is far off at every layer (from +62.0 points [61.1, 62.9] at stem to +62.0 points [61.1, 62.9] at "
         "fc_in): nowhere can the stitcher alone do the work.",
     )
+
+
+@pytest.mark.parametrize("function", [lambda d: 5.0, lambda d: 50 * (1.2 - d)], ids=["level", "falling"])
+def test_a_random_control_that_does_not_rise_but_costs_more_than_the_pair_is_left_open(function):
+    found, _ = say(penalty=altered("random", function))
+    (remark,) = [r for r in found if "random control" in r.text]
+    assert remark.kind == "open"
+    assert "but costs more than the pair wherever it was measured, beyond both intervals" in remark.text
 
 
 def test_an_identity_that_is_off_but_not_far_is_left_open():

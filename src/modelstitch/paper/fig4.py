@@ -41,7 +41,8 @@ FIGURE = Figure(
     (PAIR,),
     drawing="families",
     notes=(
-        "Under the honest protocol a map starts from its closed form; under the paper's from a random draw. Both take steps in "
+        "The maps are k x k convolutions under both protocols, in place of the map that is named over each table. Under the honest "
+        "protocol a map starts from its closed form; under the paper's from a random draw. Both take steps in "
         "whitened coordinates, where the paper has BatchNorm on both sides of the kernel: in plain coordinates larger kernels "
         "are ahead because they fit faster.",
     ),

@@ -10,6 +10,7 @@ Torch-free: ``modelstitch paper all --redraw DIR`` needs no training and no data
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,9 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
                     if (control, top) in shown and family is None:
                         continue
                     shown.add((control, top))
-                words = label if control == "pair" else f"{control}, {top}"
+                several = len({m["config"]["top"]["name"] for m in members}) > 1
+                of = re.sub(r", seed \d+$", "", top) if several else top
+                words = label if control == "pair" else f"{control}, {of}"
                 words += f", {family}" if family else ""
                 pairs = str(max(p.seeds for p in points))
                 rows.setdefault(tuple(p.layer for p in points), []).append([words, pairs, *map(amount, points)])
@@ -227,6 +230,12 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
         "drawn first (both directions of one pair together), then fits. Fits: how many stand behind each value.",
         "",
     ]
+    if name == "honest" and any("self, " in row[0] for body in rows.values() for row in body):
+        lines += [
+            "A self of 0.0 is no measurement of the fit: the closed form of a network into itself is the identity, and it is kept "
+            "where no later step is better on the validation split.",
+            "",
+        ]
     return lines
 
 

@@ -74,7 +74,7 @@ def findings(rows: pl.DataFrame) -> list[Remark]:
         _middle(rows, pair),
         _near_zero(rows, pair),
         *_other_seed(rows, pair),
-        _random(rows),
+        _random(rows, pair),
         _identity(rows),
         *_recalibration(rows, pair),
         *_self(rows),
@@ -138,7 +138,7 @@ def _without(gone: list[tuple[str, float]]) -> str:
     return f"; not measured: {_names([layer for layer, _ in gone])}" if gone else ""
 
 
-def _random(rows: pl.DataFrame) -> Remark:
+def _random(rows: pl.DataFrame, pair: list[Point]) -> Remark:
     points = curve(rows, "random")
     if not points:
         return Remark("gap", "There is no random control, so nothing tells what the stitcher could do by itself.")
@@ -166,6 +166,13 @@ def _random(rows: pl.DataFrame) -> Remark:
         there = "there the stitcher alone cannot" if without else "nowhere can the stitcher alone"
         text = f"The random control is far off {where} ({span}): {there} do the work{without}."
         return Remark("finding", text)
+    beside = {p.layer: p for p in pair}
+    if all(p.layer in beside and not verdicts.as_good(p, beside[p.layer]) for p in points):
+        text = (
+            f"The random control does not rise with depth ({span}), but costs more than the pair wherever it was measured, beyond both "
+            "intervals: some of the work the stitcher alone cannot do."
+        )
+        return Remark("open", text)
     return Remark(
         "contrary",
         f"The random control does not rise with depth ({span}): here a low penalty says little about training.",
