@@ -194,6 +194,22 @@ def test_what_failed_is_missing_or_has_no_interval_is_said_and_holds_in_part_at_
     assert says in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("judge", "values", "word"),
+    [
+        (likeness.varies("a", by=0.2), (0.9, 0.95), "not at this scale"),
+        (likeness.varies("a", by=0.2), (0.9, 0.6), "holds"),
+        (likeness.varies("b", by=0.2), (0.9, 0.6), "not measured"),
+        (likeness.between("a", 0.35, 0.9), (0.4, 0.8), "holds"),
+        (likeness.between("a", 0.35, 0.9), (0.4, 0.95), "holds in part"),
+        (likeness.between("a", 0.35, 0.9), (0.3, 0.95), "not at this scale"),
+    ],
+)
+def test_what_cka_is_said_to_be(judge, values, word):
+    rows = [record("a", depth, value, **ALIKE) for depth, value in zip((0.3, 0.6), values)]
+    assert judge(Curves(rows, "honest")).word == word
+
+
 def alike(name, seed):
     """A figure's records where every network is like every other one: penalties about 0, CKA about 0.9, whatever is stitched."""
     generator = np.random.default_rng(seed)

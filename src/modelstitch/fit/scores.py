@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from ..chance import chance_error, hardly_better
 from ..errors import DataError
 from ..measure import Outcome
 from ..network import Network
-from ..sources.access import all_labels, like_masks
+from ..sources.access import all_labels, fetch, like_masks
 from ..sources.data import SPLITS, Data, Split
 
 FEW = {
@@ -111,7 +113,7 @@ def _missing(data: Data, splits: Sequence[Split]) -> list[str]:
 
 def _mask(data: Data) -> list[str]:
     """Inputs that look like a mask where none is read."""
-    inputs = next(data.batches("val", 32)).inputs
+    inputs, _ = fetch(data.dataset("val"), torch.arange(min(32, data.size("val"))))
     if not isinstance(inputs, dict) or data.mask in inputs:
         return []
     return [

@@ -16,6 +16,11 @@ from ..study.canonical import Record
 SYMMETRIC = ("similarity", "path")  # probes that say the same of two networks in either order
 
 
+def every_protocol(records: Sequence[Record], protocols: Iterable[str]) -> dict[str, Curves]:
+    """The curves under each protocol, and under "" what is measured once for all."""
+    return {name: Curves(records, name) for name in ("", *protocols)}
+
+
 class Curves:
     """The curves of one figure under one protocol.
 
@@ -33,6 +38,14 @@ class Curves:
     def __init__(self, records: Iterable[Record], protocol: str) -> None:
         self.protocol = protocol
         self.records = [r for r in records if r["paper"]["protocol"] in ("", protocol)]
+        self._places: dict[
+            tuple[Any, ...], list[Point]
+        ] = {}  # intervals take time, and claims, tables and drawing ask again
+
+    @property
+    def ran(self) -> bool:
+        """Whether the figure was run under the protocol itself."""
+        return any(r["paper"]["protocol"] == self.protocol for r in self.records)
 
     @property
     def lines(self) -> list[str]:
@@ -57,11 +70,14 @@ class Curves:
         self, line: str, metric: str = "penalty", control: str = "pair", family: str | None = None
     ) -> list[Point]:
         """As :meth:`points`, and the places at which a fit failed: the records are there, the value is not a number."""
-        found: dict[str, list[Record]] = {}
-        for record in self.select(line, control):
-            if family in (None, record["config"].get("family")):
-                found.setdefault(record["config"]["top"]["layer"], []).append(record)
-        return sorted((_point(members, metric) for members in found.values()), key=lambda p: p.depth)
+        asked = (line, metric, control, family)
+        if asked not in self._places:
+            found: dict[str, list[Record]] = {}
+            for record in self.select(line, control):
+                if family in (None, record["config"].get("family")):
+                    found.setdefault(record["config"]["top"]["layer"], []).append(record)
+            self._places[asked] = sorted((_point(m, metric) for m in found.values()), key=lambda p: p.depth)
+        return list(self._places[asked])
 
     def families(self, line: str) -> list[str]:
         """The families of a curve, in the order of the records."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from ..report.frame import Point
 from ..report.style import RC, number, short
 from ..study.canonical import Record
 from . import values
-from .curves import Curves
+from .curves import Curves, every_protocol
 from .figure import Figure
 from .likeness import CKA
 from .protocols import PROTOCOLS
@@ -27,17 +27,21 @@ TICKS = (-100, -50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50, 100)
 Panel = Callable[[Any], None]
 
 
-def draw(figure: Figure, records: Sequence[Record]) -> Drawing:
-    """The whole figure: a panel for each protocol that was run, one for the paper's values, others as the figure asks."""
+def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] | None = None) -> Drawing:
+    """The whole figure: a panel for each protocol that was run, one for the paper's values, others as the figure asks.
+
+    Args:
+        every: the curves of the records, where they are at hand.
+    """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
-    every = {name: Curves(records, name) for name in PROTOCOLS}
+    every = every or every_protocol(records, PROTOCOLS)
     looks = _looks(figure)
-    panels = [panel for name, curves in every.items() for panel in _stitched(figure, curves, name, looks, records)]
+    panels = [panel for name in PROTOCOLS for panel in _stitched(figure, every[name], name, looks, records)]
     panels += _papers(figure, looks)
-    shared = next(iter(every.values()))
+    shared = every[next(iter(PROTOCOLS))]
     panels += [panel for kind in PROBED if (panel := kind(figure, shared, looks)) is not None]
     with matplotlib.rc_context(RC):
         columns = min(3, len(panels))

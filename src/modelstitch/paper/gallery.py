@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ from ..report.svg import to_svg
 from ..study.canonical import Record
 from ..study.parquet import records_from_parquet, records_to_parquet
 from . import values
-from .catalogue import FIGURES, figure
+from .catalogue import FIGURES
 from .catalogue import figure as find_figure
 from .claims import amount
-from .curves import SYMMETRIC, Curves, failed
+from .curves import SYMMETRIC, Curves, every_protocol, failed
 from .drawings import draw
-from .figure import Figure, Verdict
+from .figure import Claim, Figure, Verdict
 from .matrix import bottoms, table
 from .protocols import PROTOCOLS
 from .shared import completed
@@ -57,10 +57,11 @@ def write_page(figure: Figure, folder: Path) -> Path:
         StudyError: if its records are not there.
     """
     records = _read(figure, folder)
-    drawn = to_svg(draw(figure, records), title=figure.title)
+    every = every_protocol(records, PROTOCOLS)
+    drawn = to_svg(draw(figure, records, every), title=figure.title)
     write_atomic(folder / f"{figure.name}.svg", drawn.encode())
     page = folder / f"{figure.name}.md"
-    write_atomic(page, ("\n".join(_page(figure, records)) + "\n").encode())
+    write_atomic(page, ("\n".join(_page(figure, records, every)) + "\n").encode())
     return page
 
 
@@ -73,13 +74,15 @@ def write_index(folder: Path) -> Path:
         )
     rows, parted, words, whole = [], [], [], []
     for name in done:
-        shown, records = figure(name), _read(figure(name), folder)
+        shown = find_figure(name)
+        records = _read(shown, folder)
+        every = every_protocol(records, PROTOCOLS)
         whole += records
         words += [line for line in _scale_words(records) if line not in words]
         for claim in shown.claims:
-            found = {p: _verdict(claim, records, p) for p in PROTOCOLS}
+            found = {p: _verdict(claim, every, p) for p in PROTOCOLS}
             cells = ["-" if v is None else f"**{v.word}**" for v in found.values()]
-            once = _once(claim, records)
+            once = _once(claim, every)
             if once is not None:  # a table cannot join two cells
                 cells = [f"**{once.word}** ({ONCE})", "(the same)"]
             rows.append(_row([f"[{name}]({name}.md): {shown.title}", claim.text, *cells]))
@@ -118,22 +121,21 @@ def write_index(folder: Path) -> Path:
 
 def verdicts(figure: Figure, records: Sequence[Record]) -> Iterable[tuple[str, str, Verdict]]:
     """(claim, protocol, verdict) of all claims; what is measured once for both protocols stands under :data:`ONCE`."""
+    every = every_protocol(records, PROTOCOLS)
     for claim in figure.claims:
-        once = _once(claim, records)
-        if once is not None:
-            yield claim.text, ONCE, once
-            continue
-        for name in PROTOCOLS:
-            found = _verdict(claim, records, name)
-            if found is not None:
-                yield claim.text, name, found
+        for name, found in _judged(claim, every):
+            yield claim.text, name, found
 
 
-def _verdict(claim: Any, records: Sequence[Record], name: str) -> Verdict | None:
-    if name not in claim.protocols or all(r["paper"]["protocol"] != name for r in records):
-        return None
-    found: Verdict = claim.judge(Curves(records, name))
-    return found
+def _judged(claim: Claim, every: Mapping[str, Curves]) -> list[tuple[str, Verdict]]:
+    once = _once(claim, every)
+    if once is not None:
+        return [(ONCE, once)]
+    return [(name, found) for name in PROTOCOLS if (found := _verdict(claim, every, name)) is not None]
+
+
+def _verdict(claim: Claim, every: Mapping[str, Curves], name: str) -> Verdict | None:
+    return claim.judge(every[name]) if name in claim.protocols and every[name].ran else None
 
 
 def complete(figure: Figure, folder: Path) -> None:
@@ -149,12 +151,12 @@ def complete(figure: Figure, folder: Path) -> None:
         records_to_parquet(more, folder / f"{figure.name}.parquet")
 
 
-def _once(claim: Any, records: Sequence[Record]) -> Verdict | None:
+def _once(claim: Claim, every: Mapping[str, Curves]) -> Verdict | None:
     """The verdict of a claim that probes alone decide: the same under every protocol, and without any stitch."""
-    found = [v for name in PROTOCOLS if (v := _verdict(claim, records, name)) is not None]
+    found = [v for name in PROTOCOLS if (v := _verdict(claim, every, name)) is not None]
     if len(claim.protocols) < 2 or not found or found[0].word == "not measured":
         return None
-    alone: Verdict = claim.judge(Curves([r for r in records if not r["paper"]["protocol"]], ""))
+    alone = claim.judge(every[""])
     return alone if all(v == alone for v in found) else None
 
 
@@ -168,22 +170,21 @@ def _read(figure: Figure, folder: Path) -> list[Record]:
     return records_from_parquet(path)
 
 
-def _page(figure: Figure, records: Sequence[Record]) -> list[str]:
+def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]) -> list[str]:
     setting = figure.setting if figure.setting.startswith("The paper") else f"The paper's setting: {figure.setting}"
     lines = [f"# {_heading(figure)}", "", setting, "", f"![{figure.title}]({figure.name}.svg)", ""]
     lines += ["## Verdicts", ""]
     for claim in figure.claims:
         lines += [f"**{claim.text}** Refuted by {claim.refuted_by}.", ""]
-        for text, name, found in verdicts(figure, records):
-            if text == claim.text:
-                how = name if name == ONCE else f"{name} protocol"
-                lines.append(f"- {how}: **{found.word}**. {plain(found.sentence)}")
+        for name, found in _judged(claim, every):
+            how = name if name == ONCE else f"{name} protocol"
+            lines.append(f"- {how}: **{found.word}**. {plain(found.sentence)}")
         lines.append("")
     for note in figure.notes:
         lines += [note, ""]
     for name in PROTOCOLS:
-        lines += _penalty_tables(figure, Curves(records, name), name)
-    shared = Curves(records, next(iter(PROTOCOLS)))
+        lines += _penalty_tables(figure, every[name], name)
+    shared = every[next(iter(PROTOCOLS))]
     lines += _probe_tables(figure, shared) + _matrix_tables(figure, shared)
     lines += _networks(records)
     return [*lines, *_made(figure, records)]

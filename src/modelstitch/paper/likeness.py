@@ -6,7 +6,7 @@ import math
 
 from ..report.frame import Point
 from ..report.style import number
-from .claims import RANGES, Judge, Place, Series, amount, counted, looked, middle
+from .claims import RANGES, Judge, Place, Series, amount, counted, looked, middle, unmeasured
 from .curves import Curves
 from .figure import Verdict
 
@@ -63,5 +63,32 @@ def less_alike(pair: str, seeds: str) -> Judge:
 
         places = looked(curves, test, similarity(pair), similarity(seeds), where=middle)
         return counted(places, "CKA below that of two seeds", RANGES)
+
+    return judge
+
+
+def varies(probe: str, *, by: float) -> Judge:
+    """The lowest CKA of all layers and fits lies more than ``by`` below the highest."""
+
+    def judge(curves: Curves) -> Verdict:
+        points = curves.points(*similarity(probe))
+        if not points:
+            return unmeasured(probe)
+        low, high = min(points, key=lambda p: p.low), max(points, key=lambda p: p.high)
+        words = f"From {amount(low, 2)} at {low.layer} to {amount(high, 2)} at {high.layer}."
+        return Verdict("holds" if high.high - low.low > by else "not at this scale", words)
+
+    return judge
+
+
+def between(probe: str, low: float, high: float) -> Judge:
+    """CKA lies between two values at every layer, the range of the fits included."""
+
+    def judge(curves: Curves) -> Verdict:
+        def test(p: Point) -> Place:
+            away = max(low - p.low, p.high - high)
+            return Place(away <= 0, f"{amount(p, 2)} at {p.layer}", away)
+
+        return counted(looked(curves, test, similarity(probe)), f"CKA between {low:g} and {high:g}")
 
     return judge

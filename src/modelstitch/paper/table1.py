@@ -9,7 +9,7 @@ from .fig3c import WIDEST
 from .fig6 import FREE_BELOW, LIKE, LIKE_SEED, SEEDS
 from .fig7 import DATA, TIME, WIDTH
 from .figure import Claim, Figure
-from .likeness import less_alike
+from .likeness import between, less_alike, varies
 
 FIGURE = Figure(
     "table1",
@@ -26,6 +26,16 @@ FIGURE = Figure(
             "Learning without labels: stitching calls it close, up to 5 points.",
             "a layer above 5 points, its interval included",
             near(FREE_BELOW.label, level=5.0),
+        ),
+        Claim(
+            "Different starts: CKA varies, between layers and pairs.",
+            "a CKA of two seeds that stays within 0.2",
+            varies(LIKE_SEED.label, by=0.2),
+        ),
+        Claim(
+            "Learning without labels: CKA is 0.35 to 0.9.",
+            "a layer with a CKA below or above",
+            between(LIKE.label, 0.35, 0.9),
         ),
         Claim(
             "More data, time and width: stitching calls them better.",
