@@ -7,6 +7,7 @@ from modelstitch.report.units import shown
 NATS, POINTS = "nats/token", "points"
 CASES = {
     "points": ((12.34, 10.02, 15.5, POINTS), "+12.3 [+10.0, +15.5]"),
+    "one example of six hundred": ((-0.1675, -0.5025, 0.0, POINTS), "-0.2 [-0.5, +0.0]"),
     "small nats": ((0.0014, 0.0009, 0.0019, NATS), "+0.0014 [+0.0009, +0.0019]"),
     "usual nats": ((0.314, 0.25, 0.38, NATS), "+0.31 [+0.25, +0.38]"),
     "nothing": ((0.0, 0.0, 0.0, NATS), "+0.00 [+0.00, +0.00]"),

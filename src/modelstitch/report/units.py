@@ -55,7 +55,7 @@ def shown(value: float, low: float | None = None, high: float | None = None, *, 
     size = spread or abs(value)
     digits = scale_of(unit).digits
     if size:
-        digits = min(max(digits, 1 - math.floor(math.log10(size))), 6)
+        digits = min(max(digits, 1 - math.floor(math.log10(2 * size))), 6)  # a tenth of it or less
     interval = "" if low is None or high is None else f" [{_signed(low, digits)}, {_signed(high, digits)}]"
     return f"{_signed(value, digits)}{interval}"
 
