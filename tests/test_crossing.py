@@ -265,61 +265,6 @@ def test_one_network_seen_in_two_ways_is_two_networks(world):
     assert ms.matrix(a, a.named("a"), data, samples=50, layers=(["1"], ["1"])).top == "a"
 
 
-class WithPositions(nn.Module):
-    """A second input for all samples at once, read behind the first layer."""
-
-    def __init__(self, mask):
-        super().__init__()
-        self.mask = mask
-        self.one, self.two, self.head = nn.Linear(8, 12), nn.Linear(12, 12), nn.Linear(12, 10)
-        self.positions = nn.Embedding(3, 12)
-
-    def forward(self, x, beside):
-        h = self.one(x[:, 0]).relu()
-        if self.mask:
-            h = h + nn.functional.scaled_dot_product_attention(h, h, self.two(h), attn_mask=beside)
-        else:
-            h = self.two(h + self.positions(beside).sum(0)).relu()
-        return self.head(h.mean(1))
-
-
-def mixing():
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.ReLU(),
-        nn.Linear(8, 10),
-    )  # fmt: skip
-
-
-UNLIKE = {
-    "positions for all samples": (lambda: WithPositions(False), torch.arange(3), ["one", "two"]),
-    "one mask for all samples": (lambda: WithPositions(True), torch.ones(8, 8, dtype=torch.bool).tril(), ["one"]),
-    "statistics of the batch": (mixing, None, ["1", "3"]),
-}
-
-
-@pytest.mark.parametrize("name", UNLIKE)
-def test_tops_whose_samples_cannot_be_put_behind_each_other(world, name):
-    build, beside, layers = UNLIKE[name]
-    view = (lambda x: x) if beside is None else (lambda x: (x, beside))
-    example, pair = torch.randn(4, 1, 8, 8), []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        pair.append(ms.Network(build(), view(example), f"net{seed}", view=view))
-    data = world[-1]
-    found = ms.matrix(*pair, data, layers=([layers[0]], layers), samples=100, augment=False)
-    for entry in found.entries:
-        alone = ms.stitch(
-            *pair,
-            (entry.bottom_layer, entry.top_layer),
-            data,
-            objective="match",
-            samples=100,
-            augment=False,
-            device="cpu",
-        )
-        assert entry.judged.outcome.error == pytest.approx(alone.metrics["error"])
-
-
 def test_how_many_rows_run_at_once_does_not_matter(world):
     a, b, _, data = world
     layers = (["1", "3"], ["0", "1", "3"])

@@ -9,17 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from .chance import chance_error
 from .errors import StitchError
 from .fit.scores import MATCHED, need_scores, notes_on
 from .fit.senders import view_of
-from .measure import Estimate, Tally, agreement, chance_agreement, penalty, perplexities
+from .measure import Tally
 from .network import Network
 from .sources.data import Data, check_data
 from .sources.sizes import check_sizes
 from .study.canonical import Record
-from .study.examples import pack
-from .study.record import provenance
+from .study.record import beside_top, kept, provenance
 from .study.run import data_config
 
 BATCH = 256
@@ -77,33 +75,11 @@ def measured(stitched: Any, donors: Donors, data: Data, config: dict[str, Any], 
             found.add(stitched.through(below, above, batch.mask), batch.labels, batch.ids, where="the stitched model")
             own.add(full(above), batch.labels, batch.ids, where=top.name)
     outcome, alone = found.outcome(data.test_fingerprint), own.outcome(data.test_fingerprint)
-    points = outcome.unit == "points"
-    unit = "percent" if points else outcome.unit
-    estimates: dict[str, Estimate] = {
-        "penalty": penalty(outcome, alone),
-        "error": Estimate(outcome.error, unit=unit),
-        "top_error": Estimate(alone.error, unit=unit),
-        "loss": Estimate(outcome.loss, unit="nats" if points else outcome.unit),
-        **(
-            {"chance_error": Estimate(chance_error(data.n_classes), unit=unit)}
-            if points
-            else perplexities(outcome, alone)
-        ),
-        "agreement_top": agreement(outcome, alone),
-        "agreement_chance": chance_agreement(outcome, alone),
-    }
     return {
         "version": 1,
         "cell": "",
         "config": {**config, "data": data_config(data)},
-        "metrics": [
-            {"metric": name, "value": e.value, "low": e.low, "high": e.high, "unit": e.unit}
-            for name, e in estimates.items()
-        ],
-        "correct": outcome.packed(),
-        "examples": pack(
-            outcome.errors.numpy(), alone.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source
-        ),
+        **kept(beside_top(outcome, alone, data.n_classes), outcome, alone),
         "history": [],
         "notes": [*notes_on(top, alone, data, MATCHED), "measured by hand, not by a fit"],
         "provenance": provenance(device),

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+from modelstitch.paper.catalogue import figure
+from modelstitch.paper.fig6 import LIKE_SEED
 from modelstitch.paper.figure import Figure, Line, Model, Probe
-from modelstitch.paper.shared import completed
+from modelstitch.paper.shared import complete, completed
+from modelstitch.study.parquet import records_from_parquet, records_to_parquet
+
+GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper" / "smoke"
 
 ONE, OTHER = Model(seed=0), Model(seed=1)
 PAIR = Line("pair", OTHER, ONE)
@@ -39,3 +47,15 @@ def test_what_is_there_stays_and_what_nobody_has_is_missing():
     assert completed([], MINE, [FULL], lambda name: []) == []
     other = Figure("mine", "", "", (), (), (Probe("similarity", "as here", (OTHER, ONE), {"samples": 11}),))
     assert completed([], other, [FULL], find) == []
+
+
+def test_a_gallery_is_completed_from_its_own_files(tmp_path):
+    """Figure 7 without its CKA of two seeds gets it back from figure 6."""
+    for name in ("6", "7"):
+        shutil.copy(GALLERY / f"{name}.parquet", tmp_path)
+    whole, label = records_from_parquet(tmp_path / "7.parquet"), LIKE_SEED.label
+    records_to_parquet([r for r in whole if r["paper"]["line"] != label], tmp_path / "7.parquet")
+    complete(figure("7"), tmp_path)
+    found = records_from_parquet(tmp_path / "7.parquet")
+    assert sorted(r["cell"] for r in found) == sorted(r["cell"] for r in whole)
+    assert {r["paper"]["figure"] for r in found} == {"7"}

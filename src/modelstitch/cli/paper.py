@@ -41,7 +41,8 @@ def paper(
     asked = [find(name) for name in figures if name != "all"]  # a wrong name should not cost a run
     chosen = [find(name) for name in FIGURES if name not in own] if "all" in figures else asked
     if redraw is not None:
-        from ..paper.gallery import complete, write_index, write_page
+        from ..paper.gallery import write_index, write_page
+        from ..paper.shared import complete
 
         for shown in chosen:
             if "all" not in figures or (redraw / f"{shown.name}.parquet").is_file():

@@ -211,33 +211,34 @@ class Network:
 
     def repeated(self, inputs: Any, times: int) -> Any:
         """The inputs of one batch so many times behind each other; those without a batch (positions, a mask for all) once."""
-        trace = self._trace
-        leaves = trace.form.flatten((inputs,), {})
-        n = leaves[trace.form.data_position].shape[0]
-        several = [
-            leaf.repeat(times, *[1] * (leaf.ndim - 1)) if trace.batched(node) and leaf.shape[0] == n else leaf
-            for leaf, node in zip(leaves, trace.inputs, strict=True)
-        ]
-        args, kwargs = trace.form.rebuild(several)
-        return kwargs or args
+        return self._rebatched(inputs, lambda leaf: leaf.repeat(times, *[1] * (leaf.ndim - 1)))
 
     def mixes(self, inputs: Any) -> bool:
         """Whether a sample's output depends on the others of its batch (batch statistics, say), as far as these inputs show.
 
         Differences beyond the rounding of another batch size count: a hundredth of the largest value.
         """
-        full = self.full()
-        leaves = self._trace.form.flatten((inputs,), {})
-        n = leaves[self._trace.form.data_position].shape[0]
-        first = [
-            leaf[: n // 2] if self._trace.batched(node) and leaf.shape[0] == n else leaf
-            for leaf, node in zip(leaves, self._trace.inputs, strict=True)
-        ]
-        args, kwargs = self._trace.form.rebuild(first)
+        data = self.data_input(inputs)
+        n = len(data) // 2
+        if not n:
+            return False
+        full = self.full().to(data.device)
         with torch.no_grad():
-            whole = full.to(leaves[0].device)(inputs)
-            half = full(*args, **kwargs)
-        return bool((whole[: len(half)] - half).abs().max() > 0.01 * half.abs().max())
+            whole, half = full(inputs), full(self._rebatched(inputs, lambda leaf: leaf[:n]))
+        return bool((whole[:n] - half).abs().max() > 0.01 * half.abs().max())
+
+    def _rebatched(self, inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
+        """A call's inputs with a change of all that have a place for every sample."""
+        trace = self._trace
+        leaves = trace.form.flatten((inputs,), {})
+        n = len(leaves[trace.form.data_position])
+        args, kwargs = trace.form.rebuild(
+            [
+                change(leaf) if trace.batched(node) and len(leaf) == n else leaf
+                for leaf, node in zip(leaves, trace.inputs, strict=True)
+            ]
+        )
+        return kwargs or args
 
     def named(self, name: str) -> Network:
         """The same network under another name."""

@@ -30,7 +30,6 @@ from .drawings import draw
 from .figure import Claim, Figure, Verdict
 from .matrix import bottoms, table
 from .protocols import PROTOCOLS
-from .shared import completed
 
 _MERGED = " One pair measured in both directions is one fit."
 ONCE = "one measurement"  # for both protocols
@@ -136,19 +135,6 @@ def _judged(claim: Claim, every: Mapping[str, Curves]) -> list[tuple[str, Verdic
 
 def _verdict(claim: Claim, every: Mapping[str, Curves], name: str) -> Verdict | None:
     return claim.judge(every[name]) if name in claim.protocols and every[name].ran else None
-
-
-def complete(figure: Figure, folder: Path) -> None:
-    """Add to a figure's records what it shares with other figures of the folder and has not got: see :func:`completed`."""
-    records = _read(figure, folder)
-
-    def find(name: str) -> Sequence[Record]:
-        path = folder / f"{name}.parquet"
-        return records_from_parquet(path) if path.is_file() else []
-
-    more = completed(records, figure, [find_figure(name) for name in FIGURES], find)
-    if len(more) > len(records):
-        records_to_parquet(more, folder / f"{figure.name}.parquet")
 
 
 def _once(claim: Claim, every: Mapping[str, Curves]) -> Verdict | None:

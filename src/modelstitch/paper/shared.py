@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ..study.canonical import Record
+from ..study.parquet import records_from_parquet, records_to_parquet
+from . import catalogue
 from .figure import Figure, Line, Probe
 
 Find = Callable[[str], Sequence[Record]]
 
 
-def completed(records: Sequence[Record], figure: Figure, others: Iterable[Figure], find: Find) -> list[Record]:
+def completed(records: Sequence[Record], figure: Figure, others: Sequence[Figure], find: Find) -> list[Record]:
     """A figure's records, with those of other figures for lines and probes that it shares with them and has none of.
 
     A run would find the same cells in its store. The networks behind them come along.
@@ -27,8 +30,21 @@ def completed(records: Sequence[Record], figure: Figure, others: Iterable[Figure
     return found
 
 
+def complete(figure: Figure, folder: Path) -> None:
+    """Add to a figure's records in a gallery what it shares with other figures there: see :func:`completed`."""
+
+    def find(name: str) -> list[Record]:
+        path = folder / f"{name}.parquet"
+        return records_from_parquet(path) if path.is_file() else []
+
+    records = find(figure.name)
+    more = completed(records, figure, [catalogue.figure(name) for name in catalogue.FIGURES], find) if records else []
+    if len(more) > len(records):
+        records_to_parquet(more, folder / f"{figure.name}.parquet")
+
+
 def _elsewhere(
-    asked: Line | Probe, figure: Figure, others: Iterable[Figure], find: Find, there: set[str]
+    asked: Line | Probe, figure: Figure, others: Sequence[Figure], find: Find, there: set[str]
 ) -> list[Record]:
     for other in others:
         for same in _measured(other):

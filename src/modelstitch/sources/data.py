@@ -319,16 +319,8 @@ class Data:
         )
         rule = f"{self.split_rule}; labels: {name}"
         found = Data(
-            fit,
-            val,
-            test,
-            name=name,
-            classes=classes,
-            augment=self.augment,
-            split_rule=rule,
-            text=self.text,
-            mask=self.mask,
-        )
+            fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text, mask=self.mask
+        )  # fmt: skip
         found._alike = None if "test" in labels else self
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,35 @@ from ..measure import Estimate, Outcome, agreement, chance_agreement, penalty, p
 from .canonical import Record
 from .examples import pack
 from .plan import Cell
+
+
+def beside_top(outcome: Outcome, own: Outcome, classes: int) -> dict[str, Estimate]:
+    """What a stitched model's answers are worth beside those of its top alone."""
+    points = outcome.unit == "points"
+    unit = "percent" if points else outcome.unit
+    return {
+        "penalty": penalty(outcome, own),
+        "error": Estimate(outcome.error, unit=unit),
+        "top_error": Estimate(own.error, unit=unit),
+        "loss": Estimate(outcome.loss, unit="nats" if points else outcome.unit),
+        **({"chance_error": Estimate(chance_error(classes), unit=unit)} if points else perplexities(outcome, own)),
+        "agreement_top": agreement(outcome, own),
+        "agreement_chance": chance_agreement(outcome, own),
+    }
+
+
+def kept(estimates: Mapping[str, Estimate], outcome: Outcome, own: Outcome) -> dict[str, Any]:
+    """The parts of a record that hold what was measured: the metrics, and the examples behind them."""
+    return {
+        "metrics": [
+            {"metric": name, "value": e.value, "low": e.low, "high": e.high, "unit": e.unit}
+            for name, e in estimates.items()
+        ],
+        "correct": outcome.packed(),
+        "examples": pack(
+            outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source
+        ),
+    }
 
 
 def make_record(
@@ -47,11 +77,8 @@ def make_record(
     """
     assert stream.stitcher is not None
     error_unit = "percent" if outcome.unit == "points" else outcome.unit
-    estimates: dict[str, Estimate] = {
-        "penalty": penalty(outcome, own),
-        "error": Estimate(outcome.error, unit=error_unit),
-        "top_error": Estimate(own.error, unit=error_unit),
-        "loss": Estimate(outcome.loss, unit="nats" if outcome.unit == "points" else outcome.unit),
+    estimates = {
+        **beside_top(outcome, own, classes),
         "parameters": Estimate(float(_parameters(stream))),
         "steps": Estimate(float(stream.steps)),
     }
@@ -65,12 +92,6 @@ def make_record(
         "cka": (truth.cka, ""),
     }
     estimates |= {name: Estimate(value, unit=unit) for name, (value, unit) in near.items() if value is not None}
-    if outcome.unit != "points":
-        estimates |= perplexities(outcome, own)
-    else:
-        estimates["chance_error"] = Estimate(chance_error(classes), unit=error_unit)
-    estimates["agreement_top"] = agreement(outcome, own)
-    estimates["agreement_chance"] = chance_agreement(outcome, own)
     if below is not None and len(below.answers) == len(outcome.answers):
         estimates["agreement_bottom"] = agreement(outcome, below)
     if below is not None:
@@ -96,14 +117,7 @@ def make_record(
         "version": 1,
         "cell": cell.hash,
         "config": copy.deepcopy(cell.config),
-        "metrics": [
-            {"metric": name, "value": e.value, "low": e.low, "high": e.high, "unit": e.unit}
-            for name, e in estimates.items()
-        ],
-        "correct": outcome.packed(),
-        "examples": pack(
-            outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source
-        ),
+        **kept(estimates, outcome, own),
         "history": [list(entry) for entry in stream.history],
         "notes": notes,
         "provenance": {**provenance(device), "seconds": round(seconds, 3)},

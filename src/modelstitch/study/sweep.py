@@ -188,9 +188,11 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     (measured, seen), last = attempt(lambda s: final(streams, s, others), sweep)
     bench.own |= seen
     again = _again(streams, last, bench.second)
+    notes = {
+        matched: notes_on(top, bench.own[top.name], data, MATCHED if matched else SPLITS) for matched in (True, False)
+    }
     for cell, stream in zip(cells, streams, strict=True):
-        splits = MATCHED if cell.config["objective"] == "match" else SPLITS
-        stream.notes += notes_on(top, bench.own[top.name], data, splits)
+        stream.notes += notes[cell.config["objective"] == "match"]
     if samples is not None and samples > there:
         for stream in streams:
             stream.notes.append(f"{there} fit samples instead of {samples}: there are no more")
