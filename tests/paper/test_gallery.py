@@ -36,7 +36,7 @@ def test_what_several_figures_share_is_counted_once():
     assert _took([*donors, *stitches, donors[0], stitches[0], *probe]) == (
         "2.5 hours of training 2 networks; 3 minutes of fitting and measuring 2 stitches by the honest protocol; 1.0 hours of "
         "fitting and measuring 1 stitches by the paper protocol; 4 minutes of what stands beside stitching (CKA, fine-tuning, "
-        "freeze-training, paths). One process, cpu, 1 thread; several at a time share the work."
+        "freeze-training, paths). Added up over processes, on cpu, 1 thread: where several ran at once the clock showed less."
     )
 
 
@@ -92,6 +92,7 @@ SAID = [
     ("small/5", "Paper protocol: 200 steps of 128 samples at rate 0.01."),
     ("small/5", "- one measurement: **holds**. CKA with a random network below"),
     ("small/5", "- honest protocol: **holds**. It rises"),
+    ("full/5", "\n- paper protocol: not run.\n"),
     ("small/README", "CKA calls the two less alike than two seeds. | **holds** (one measurement) | (the same) |"),
     ("small/README", "stitching calls them close, up to 3 points. | **holds in part** | **not at this scale** |"),
     ("small/README", "all blocks still trained. Here: 200 steps of 128 samples at rate 0.01."),

@@ -162,9 +162,11 @@ def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]
     lines += ["## Verdicts", ""]
     for claim in figure.claims:
         lines += [f"**{claim.text}** Refuted by {claim.refuted_by}.", ""]
-        for name, found in _judged(claim, every):
+        judged = _judged(claim, every)
+        for name, found in judged:
             how = name if name == ONCE else f"{name} protocol"
             lines.append(f"- {how}: **{found.word}**. {plain(found.sentence)}")
+        lines += [f"- {name} protocol: not run." for name in claim.protocols if not judged]
         lines.append("")
     for note in figure.notes:
         lines += [note, ""]
@@ -370,7 +372,9 @@ def _took(records: Sequence[Record]) -> str:
         )
     made = [r["provenance"] for r in records]
     devices = ", ".join(sorted({f"{p['device']}, {p['threads']} thread{'s' * (p['threads'] != 1)}" for p in made}))
-    return f"{'; '.join(parts)}. One process, {devices}; several at a time share the work."
+    return (
+        f"{'; '.join(parts)}. Added up over processes, on {devices}: where several ran at once the clock showed less."
+    )
 
 
 def _hours(seconds: float) -> str:
