@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 from pathlib import Path
 
+from modelstitch.errors import DataError
 from modelstitch.paper.run import open_job
 from modelstitch.paper.scales import SMOKE
 from modelstitch.sources.named import load_data
@@ -33,3 +36,13 @@ TINY = dataclasses.replace(
 
 def tiny_job(out: Path, scale=TINY, **options):
     return open_job(scale, load_data("digits", limit=300), out, device="cpu", **options)
+
+
+def lost_job():
+    """A job that cannot be opened."""
+    raise DataError("The data are gone.")
+
+
+def killed_job():
+    """A process that something kills."""
+    os.kill(os.getpid(), signal.SIGKILL)

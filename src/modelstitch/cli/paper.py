@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import common
+
+if TYPE_CHECKING:
+    from ..paper.figure import Figure
+    from ..paper.run import Job
 
 
 @click.command()
@@ -22,11 +27,18 @@ from . import common
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results; runs/paper-SCALE by default."
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that share the work, and the threads. On a GPU they gain most under NVIDIA's multi-process service.",
+)
 @click.option("--redraw", type=click.Path(path_type=Path, file_okay=False, exists=True),
               help="Only draw and judge again what is in this gallery folder; nothing is trained.")  # fmt: skip
 def paper(
     figures: tuple[str, ...], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None, device: str,
-    out: Path | None, redraw: Path | None,
+    out: Path | None, workers: int, redraw: Path | None,
 ) -> None:  # fmt: skip
     """Run figures of the paper again, with their claims held against the numbers.
 
@@ -50,37 +62,49 @@ def paper(
                 click.echo(f"Written: {write_page(shown, redraw)}")
         click.echo(f"Written: {write_index(redraw)}")
         return
-    _run(chosen, scale, data_name, protocols, checkpoints, device, out or Path(f"runs/paper-{scale}"))
+    _run(chosen, scale, data_name, protocols, checkpoints, device, out or Path(f"runs/paper-{scale}"), workers)
 
 
 def _run(
-    figures: Sequence[object], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None,
-    device: str, out: Path,
+    figures: Sequence[Figure], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None,
+    device: str, out: Path, workers: int,
 ) -> None:  # fmt: skip
-    from ..paper.data import load
-    from ..paper.figure import Figure
-    from ..paper.gallery import keep, verdicts, write_index
-    from ..paper.protocols import PROTOCOLS
-    from ..paper.run import open_job, run_figure
-    from ..paper.scales import scale as find_scale
+    from functools import partial
 
-    size = find_scale(scale)
-    data = load(data_name or size.data, size)
+    from ..paper.gallery import keep, summary, write_index
+    from ..paper.protocols import PROTOCOLS
+    from ..paper.run import run_figure
+    from ..paper.together import together
+
+    opened = partial(_job, scale, data_name or "", protocols or tuple(PROTOCOLS), checkpoints, device, out)
+    pages = out / "pages"
     with common.progress() as tell:
-        job = open_job(
-            size, data, out, protocols=protocols or tuple(PROTOCOLS), device=device, checkpoints=checkpoints, tell=tell,
-            given=data_name or "",
-        )  # fmt: skip
+        job = opened(tell)
         if job.other:
             click.echo(
                 f"Note: the scale {scale!r} is run on other data than its own: {job.other}. Pages say so.", err=True
             )
-        for shown in figures:
-            assert isinstance(shown, Figure)
-            records = run_figure(shown, job)
-            page = keep(records, shown, out / "pages")
-            click.echo(f"Figure {shown.name}: {shown.title}")
-            for claim, protocol, verdict in verdicts(shown, records):
-                click.echo(f"  {claim}\n    {protocol}: {verdict.word}. {verdict.sentence}")
-            click.echo(f"  {page}")
-            click.echo(f"  {write_index(out / 'pages')}")
+
+        def alone() -> Iterator[list[str]]:
+            for shown in figures:
+                records = run_figure(shown, job)
+                yield summary(shown, records, keep(records, shown, pages))
+
+        for lines in alone() if workers == 1 else together(figures, job, opened, pages, workers):
+            click.echo("\n".join([*lines, f"  {write_index(pages)}"]))
+
+
+def _job(
+    scale: str, data_name: str, protocols: tuple[str, ...], checkpoints: Path | None, device: str, out: Path,
+    tell: Callable[[str, int, int], None] | None = None,
+) -> Job:  # fmt: skip
+    """The command's job, in this process or in another one that shares it."""
+    from ..paper.data import load
+    from ..paper.run import open_job
+    from ..paper.scales import scale as find_scale
+
+    size = find_scale(scale)
+    data = load(data_name or size.data, size)
+    return open_job(
+        size, data, out, protocols=protocols, device=device, checkpoints=checkpoints, tell=tell, given=data_name
+    )

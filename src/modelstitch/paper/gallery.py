@@ -126,6 +126,15 @@ def verdicts(figure: Figure, records: Sequence[Record]) -> Iterable[tuple[str, s
             yield claim.text, name, found
 
 
+def summary(figure: Figure, records: Sequence[Record], page: Path) -> list[str]:
+    """A figure in lines for a terminal: its title, its verdicts, where its page is."""
+    told = [
+        f"  {claim}\n    {protocol}: {verdict.word}. {verdict.sentence}"
+        for claim, protocol, verdict in verdicts(figure, records)
+    ]
+    return [f"Figure {figure.name}: {figure.title}", *told, f"  {page}"]
+
+
 def _judged(claim: Claim, every: Mapping[str, Curves]) -> list[tuple[str, Verdict]]:
     once = _once(claim, every)
     if once is not None:
@@ -393,4 +402,4 @@ def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(plain(c).replace("|", "/") for c in cells) + " |"
 
 
-__all__ = ["keep", "verdicts", "write_index", "write_page"]
+__all__ = ["keep", "summary", "verdicts", "write_index", "write_page"]

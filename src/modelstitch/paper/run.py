@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,18 +100,35 @@ def run_figure(figure: Figure, job: Job) -> list[Record]:
     Raises:
         StitchError: whatever is wrong, in one sentence.
     """
+    with doing(figure.name, job):
+        return list(_records(figure, job))
+
+
+@contextmanager
+def doing(figure: str, job: Job) -> Iterator[None]:
+    """Around work for a figure: a failure leaves the folder in order, and memory that runs out is told in a sentence."""
     try:
         with job.store.begun():
-            return list(_records(figure, job))
+            yield
     except torch.OutOfMemoryError as error:
         raise FitError(
-            f"The GPU ran out of memory in figure {figure.name} ({str(error).splitlines()[0]}): expected more free memory; "
+            f"The GPU ran out of memory in figure {figure} ({str(error).splitlines()[0]}): expected more free memory; "
             "close other programs on it, or use --scale small. What is finished is kept."
         ) from error
 
 
-def _records(figure: Figure, job: Job) -> Iterable[Record]:
-    seen: set[Model] = set()
+@dataclass(frozen=True)
+class Asked:
+    """One thing that a figure asks for: a curve under a protocol, or a probe, of the networks of one repeat."""
+
+    what: Line | Probe
+    models: tuple[Model, ...]
+    repeat: int
+    protocol: str = ""
+
+
+def asked(figure: Figure, job: Job) -> Iterator[Asked]:
+    """All that a figure asks for under the job's protocols."""
     for repeat in range(job.scale.repeats):
         for line in figure.lines:
             pair = turned((line.bottom, line.top), repeat, job.scale.repeats)
@@ -118,14 +136,25 @@ def _records(figure: Figure, job: Job) -> Iterable[Record]:
                 continue  # networks of the user's own: there is one pair
             for name in line.protocols:
                 if name in job.protocols:
-                    for record in _stitched(line, pair[0], pair[1], PROTOCOLS[name], job):
-                        yield _tagged(record, figure, job, name, line.label, repeat)
-                    yield from _donors(pair, seen, figure, job, repeat)
+                    yield Asked(line, pair, repeat, name)
         for probe in figure.probes:
-            models = turned(probe.models, repeat, job.scale.repeats)
-            yield from _donors(models, seen, figure, job, repeat)
-            for record in _probed(probe, models, job):
-                yield _tagged(record, figure, job, "", probe.label, repeat)
+            yield Asked(probe, turned(probe.models, repeat, job.scale.repeats), repeat)
+
+
+def measured(one: Asked, job: Job) -> list[Record]:
+    """The records of one thing asked for: read where they are there, else made."""
+    if isinstance(one.what, Line):
+        bottom, top = one.models
+        return _stitched(one.what, bottom, top, PROTOCOLS[one.protocol], job)
+    return _probed(one.what, one.models, job)
+
+
+def _records(figure: Figure, job: Job) -> Iterable[Record]:
+    seen: set[Model] = set()
+    for one in asked(figure, job):
+        for record in measured(one, job):
+            yield _tagged(record, figure, job, one.protocol, one.what.label, one.repeat)
+        yield from _donors(one.models, seen, figure, job, one.repeat)
 
 
 def _donors(models: Sequence[Model], seen: set[Model], figure: Figure, job: Job, repeat: int) -> Iterable[Record]:

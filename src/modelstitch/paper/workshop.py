@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..atomic import write_atomic
@@ -190,10 +190,7 @@ class Workshop:
         made: nn.Module = make()
         weights: dict[str, Tensor] = {k: v.detach().contiguous().clone() for k, v in made.state_dict().items()}
         self.cache.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".writing")
-        save_file(weights, scratch)
-        write_atomic(path, scratch.read_bytes())
-        scratch.unlink()
+        write_atomic(path, save(weights))
         return made
 
 
