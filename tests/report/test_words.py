@@ -5,8 +5,9 @@ import pytest
 from synthetic import LAYERS, expected, make_records
 
 from modelstitch.report import verdicts
+from modelstitch.report.doubts import warnings
 from modelstitch.report.frame import Point, frame, panel, settings
-from modelstitch.report.words import findings, how_to_read, warnings
+from modelstitch.report.words import findings, how_to_read
 
 
 def say(**kwargs):

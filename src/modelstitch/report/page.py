@@ -10,7 +10,7 @@ import polars as pl
 
 from ..errors import StudyError
 from ..study.spec import StudySpec
-from . import tables, verdicts, words
+from . import doubts, tables, verdicts, words
 from .figures import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
 from .frame import Setting, frame, has_matrix, measured, pairs, panel, settings
 from .heatmaps import matrix_figure
@@ -103,7 +103,7 @@ def _section(
     section: dict[str, Any] = {
         "name": name,
         "findings": words.findings(rows),
-        "warnings": words.warnings(rows),
+        "warnings": doubts.warnings(rows),
         "figure": None,
         "penalties": tables.penalty_table(
             rows, f"{name}: penalty and controls at each layer", ratios(records, bottom, top, lead)
