@@ -36,26 +36,27 @@ def together(figures: Sequence[Figure], job: Job, open_job: Open, pages: Path, w
             not, is kept.
         StudyError: if a process was killed.
     """
-    todo, done, total = pieces(figures, job), set[str](), len(pieces(figures, job))
+    todo, done = pieces(figures, job), set[str]()
+    total = len(todo)
     threads = max(1, torch.get_num_threads() // workers)
-    hands = [_Hand(open_job, pages, threads) for _ in range(min(workers, total))]
+    crew = [_Worker(open_job, pages, threads) for _ in range(min(workers, total))]
     try:
-        while todo or any(hand.piece for hand in hands):
-            for hand in hands:
-                piece = _next(todo, done, {h.piece.alone for h in hands if h.piece}) if hand.piece is None else None
-                if piece is not None:
+        while todo or any(worker.piece for worker in crew):
+            for worker in crew:
+                busy = {other.piece.alone for other in crew if other.piece}
+                if worker.piece is None and (piece := _next(todo, done, busy)):
                     todo.remove(piece)
-                    hand.give(piece)
-            for hand in _heard(hands):
-                piece, lines = hand.take()
+                    worker.give(piece)
+            for worker in _answered(crew):
+                piece, lines = worker.take()
                 done.add(piece.key)
                 if job.tell:
-                    job.tell(f"pieces, by {len(hands)} processes", len(done), total)
+                    job.tell(f"pieces, by {len(crew)} processes", len(done), total)
                 if lines:
                     yield lines
     finally:
-        for hand in hands:
-            hand.stop()
+        for worker in crew:
+            worker.stop()
 
 
 def _next(todo: Sequence[Piece], done: set[str], busy: set[str]) -> Piece | None:
@@ -63,25 +64,20 @@ def _next(todo: Sequence[Piece], done: set[str], busy: set[str]) -> Piece | None
     return next((p for p in todo if p.needs <= done and not (p.alone and p.alone in busy)), None)
 
 
-class _Hand:
-    """Another process that does one piece at a time."""
+class _Worker:
+    """Another process that does one piece at a time; through the pipe come its answers, and its end."""
 
     def __init__(self, open_job: Open, pages: Path, threads: int) -> None:
         context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-        self._pipe, theirs = context.Pipe()
+        self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, open_job, pages, threads), daemon=True)
         self.process.start()
         theirs.close()
         self.piece: Piece | None = None
 
-    @property
-    def ear(self) -> Connection[Any, Any]:
-        """Where it is heard: an answer, or its end."""
-        return self._pipe
-
     def give(self, piece: Piece) -> None:
         with contextlib.suppress(OSError):  # it has gone: take() says so
-            self._pipe.send(piece)
+            self.pipe.send(piece)
         self.piece = piece
 
     def take(self) -> tuple[Piece, list[str]]:
@@ -89,7 +85,7 @@ class _Hand:
         piece = self.piece
         assert piece is not None
         try:
-            answer = self._pipe.recv()
+            answer = self.pipe.recv()
         except (EOFError, OSError) as error:
             self.process.join()
             raise StudyError(
@@ -102,16 +98,16 @@ class _Hand:
         return piece, answer
 
     def stop(self) -> None:
-        self._pipe.close()
+        self.pipe.close()
         if self.piece is not None:
             self.process.terminate()
         self.process.join()
 
 
-def _heard(hands: Sequence[_Hand]) -> list[_Hand]:
+def _answered(crew: Sequence[_Worker]) -> list[_Worker]:
     """Those that have something to say, waited for."""
-    working = {hand.ear: hand for hand in hands if hand.piece}
-    return [working[ear] for ear in wait(list(working)) if ear in working]
+    working = {worker.pipe: worker for worker in crew if worker.piece}
+    return [working[pipe] for pipe in wait(list(working)) if pipe in working]
 
 
 def _work(pipe: Connection[Any, Any], open_job: Open, pages: Path, threads: int) -> None:

@@ -1,0 +1,48 @@
+"""What a page of the documentation shows, run as a reader would run it, but in this process: starting one takes longer than most of it."""
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from modelstitch.cli import cli
+
+ROOT = Path(__file__).parent.parent
+
+
+def text(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page, language):
+    """The code of a page, block by block."""
+    return re.findall(rf"```{language}\n(.*?)```", text(page), flags=re.S)
+
+
+def run_python(code, folder, monkeypatch):
+    """What a program prints, run in a folder as a module of its own."""
+    monkeypatch.chdir(folder)
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        exec(compile(code, "<page>", "exec"), vars(module))
+    return told.getvalue()
+
+
+def run_commands(script, folder, monkeypatch):
+    """What each line of ``modelstitch ...`` prints, run in a folder; bash makes its words, patterns and substitutions."""
+    monkeypatch.chdir(folder)
+    told = []
+    for line in script.splitlines():
+        made = subprocess.run(["bash", "-euc", f'printf "%s\\0" {line}'], capture_output=True, text=True, check=True)
+        command, *arguments = made.stdout.split("\0")[:-1]
+        assert command == "modelstitch"
+        done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        told.append(done.output)
+    return told
