@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
-from pages import blocks, run_commands, run_python
 from safetensors.torch import save_file
+
+from pages import blocks, run_commands, run_python
 
 PAGE = "docs/bring-your-own-model.md"
 

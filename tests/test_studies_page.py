@@ -2,10 +2,9 @@
 
 import re
 
-from pages import blocks, run_commands, text
-
 from modelstitch.fit.options import FitSpec
 from modelstitch.study.spec import StudySpec
+from pages import blocks, run_commands, text
 
 PAGE = "docs/studies.md"
 

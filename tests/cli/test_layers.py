@@ -126,3 +126,14 @@ def test_a_cut_that_is_a_block_too_says_which() -> None:
         line.split("│")[1].strip() for line in run("zoo:vit?dim=8&depth=2&heads=2&patch=8").splitlines() if "│" in line
     }
     assert {"blocks.0", "blocks (also blocks.1)"} <= names
+
+
+def test_one_of_several_state_dicts_is_chosen(tmp_path: Path) -> None:
+    import torch
+
+    from modelstitch.zoo.nets import build
+
+    weights = build("small-resnet?width=8&classes=10", seed=0).state_dict()
+    torch.save({"ema": weights, "model": {"other": torch.zeros(1)}}, tmp_path / "both.pt")
+    text = run("zoo:small-resnet?width=8", "--weights", f"{tmp_path / 'both.pt'}?key=ema")
+    assert "exact cuts" in text

@@ -136,6 +136,25 @@ def test_a_top_that_gives_features_is_noticed(modules, digits):
     assert "check that its classes stand in the data's order" in note
 
 
+@pytest.mark.parametrize(("share", "noted"), [(0.8, True), (0.5, False)])
+def test_a_top_that_always_gives_the_most_frequent_class_is_noted(share, noted):
+    generator = torch.Generator().manual_seed(0)
+    inputs, frequent = torch.randn(400, 6, generator=generator), int(share * 100)
+
+    def split(start):
+        return torch.utils.data.TensorDataset(inputs[start : start + 100], (torch.arange(100) >= frequent).long())
+
+    data = Data(split(0), split(100), split(200), n_classes=2, classes=("ham", "spam"))
+    module = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    with torch.no_grad():
+        module[2].bias.copy_(torch.tensor([100.0, 0.0]))
+    net = Network(module, inputs[:2], "constant")
+    s = stitch(net, net, "1", data, family="identity", objective="match", device="cpu")
+    said = [n for n in s.record["notes"] if "no better than the answer ham for all of them (20.0 %)" in n]
+    assert bool(said) == noted
+    assert bool([n for n in s.record["notes"] if "hardly better than chance" in n]) == (not noted)
+
+
 def test_one_test_example_gives_a_value_without_an_interval(pair, digits, tmp_path):
     one = torch.utils.data.Subset(digits.dataset("test"), [3])
     data = Data(digits.dataset("fit"), digits.dataset("val"), one, n_classes=10)

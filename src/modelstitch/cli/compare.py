@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
 )
-@click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--bottom-weights", type=click.Path(path_type=Path))
+@click.option("--top-weights", type=click.Path(path_type=Path))
 @click.option(
     "--layers",
     "seams",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
               help="All that the data allow by default, but for recalibration. May be repeated.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Stitcher seeds per seam.")
 @click.option("--other-seed", help="A model of TOP's architecture trained from another seed: one more control.")
-@click.option("--other-seed-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--other-seed-weights", type=click.Path(path_type=Path))
 @click.option("--second", help="A second test set: data by name, or noise:0.2, contrast:0.5, brightness:0.2 of --data.")
 @click.option("--one-way", is_flag=True, help="Only BOTTOM under TOP, not also the other way round.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
-@click.option("--weights", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A weights file.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A weights file.")
 @click.option("--all", "everything", is_flag=True, help="Also layers that cannot be cut, and why.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @common.imports

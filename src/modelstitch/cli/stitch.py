@@ -16,8 +16,8 @@ from . import common
 @click.option(
     "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
 )
-@click.option("--bottom-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--top-weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--bottom-weights", type=click.Path(path_type=Path))
+@click.option("--top-weights", type=click.Path(path_type=Path))
 @common.imports
 @common.fitting
 @common.shared(out=None)

@@ -71,14 +71,33 @@ def notes_on(top: Network, own: Outcome, data: Data, splits: Sequence[Split] = S
 
 def _chance(top: Network, own: Outcome, data: Data) -> list[str]:
     """A top that does no better than chance: it is untrained, or it gives no class scores."""
-    if own.unit != "points" or not hardly_better(own.error, chance_error(data.n_classes)):
+    if own.unit != "points":
         return []
+    if not hardly_better(own.error, chance_error(data.n_classes)):
+        return _constant(top, own, data)
     answers_right = 100.0 - own.error
     worse = answers_right < 0.5 * (100.0 - chance_error(data.n_classes))
     how, order = ("worse", "check that its classes stand in the data's order; ") if worse else ("hardly better", "")
     return [
         f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, {how} than chance for "
         f"{data.n_classes} classes, so that a penalty says nothing: {order}if it gives features instead of class scores, {_INSTEAD}"
+    ]
+
+
+def _constant(top: Network, own: Outcome, data: Data) -> list[str]:
+    """A top that does no better than one answer for all: where classes are of unlike size it may be far from chance."""
+    labels = all_labels(data.dataset("test"), scan=False)
+    if labels is None or labels.ndim != 1:
+        return []
+    counts = labels.bincount(minlength=data.n_classes)
+    share = 100.0 * int(counts.max()) / len(labels)
+    if own.error < 100.0 - share:
+        return []
+    most = int(counts.argmax())
+    name = data.classes[most] if data.classes else most
+    return [
+        f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, no better than the answer {name} for all of them "
+        f"({100.0 - share:.1f} %), so that a penalty says little"
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Subset, default_collate
+from torch.utils.data import Subset, TensorDataset, default_collate
 
 from ..errors import DataError
 
@@ -103,6 +103,8 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
 def all_labels(dataset: Any, *, scan: bool) -> Tensor | None:
     """The labels of a dataset, int64 (n, ...): its own ``labels``, else (if ``scan``) by reading it all."""
     labels = getattr(dataset, "labels", None)
+    if labels is None and isinstance(dataset, TensorDataset) and len(dataset.tensors) == 2:
+        labels = None if dataset.tensors[1].is_floating_point() else dataset.tensors[1]
     if isinstance(labels, Tensor) and len(labels) == len(dataset):
         return labels.long()
     if not scan:
