@@ -10,7 +10,9 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+import modelstitch
 from modelstitch.cli import cli
+from modelstitch.sources import models
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,11 +27,14 @@ def blocks(page, language):
 
 
 def run_python(code, folder, monkeypatch):
-    """What a program prints, run in a folder as a module of its own."""
-    monkeypatch.chdir(folder)
-    module = types.ModuleType("page")
-    monkeypatch.setitem(sys.modules, "page", module)
-    with contextlib.redirect_stdout(io.StringIO()) as told:
+    """What a program prints, run in a folder as the main module."""
+    assert set(re.findall(r"\bms\.(\w+)", code)) <= set(
+        modelstitch.__all__
+    )  # else it may be there because a test has loaded it
+    module = types.ModuleType("__main__")
+    with monkeypatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as told:
+        patch.chdir(folder)
+        patch.setitem(sys.modules, "__main__", module)
         exec(compile(code, "<page>", "exec"), vars(module))
     return told.getvalue()
 
@@ -42,7 +47,10 @@ def run_commands(script, folder, monkeypatch):
         made = subprocess.run(["bash", "-euc", f'printf "%s\\0" {line}'], capture_output=True, text=True, check=True)
         command, *arguments = made.stdout.split("\0")[:-1]
         assert command == "modelstitch"
-        done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+        with monkeypatch.context() as patch:  # a command knows nothing of those before it
+            patch.setattr(models, "_imported", {})
+            patch.setattr(models, "_files", {})
+            done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
         assert done.exit_code == 0, done.output
-        told.append(done.output)
+        told.append(done.stdout)
     return told

@@ -80,8 +80,12 @@ def clean(folder: Path) -> list[Path]:
     A temp file of a live process stays: several runs may share one folder, also from several machines. The
     process is asked for where it is on this machine; elsewhere a file counts as left behind after an hour.
     """
-    removed = []
-    for path in sorted(folder.iterdir()):
+    removed: list[Path] = []
+    try:
+        found_there = sorted(folder.iterdir())
+    except FileNotFoundError:  # another run has just cleared it
+        return removed
+    for path in found_there:
         found = _TEMP.search(path.name)
         if found is None:
             continue

@@ -34,7 +34,7 @@ def test_what_several_figures_share_is_counted_once():
     stitches = [record("c", "honest", 60), record("d", "honest", 120), record("e", "paper", 3600)]
     probe = [record(cell, seconds=240, probe="p") for cell in ("place 1", "place 2")]
     assert _took([*donors, *stitches, donors[0], stitches[0], *probe]) == (
-        "2.5 hours of training 2 networks; 3 minutes of fitting and measuring 2 stitches by the honest protocol; 1.0 hours of "
+        "2.5 hours of training (2 runs); 3 minutes of fitting and measuring 2 stitches by the honest protocol; 1.0 hours of "
         "fitting and measuring 1 stitches by the paper protocol; 4 minutes of what stands beside stitching (CKA, fine-tuning, "
         "freeze-training, paths). Added up over processes, on cpu, 1 thread: where several ran at once the clock showed less."
     )

@@ -1,6 +1,13 @@
 """Several processes at one job make what one makes; what goes wrong in one of them is told."""
 
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +17,8 @@ from modelstitch.errors import DataError, StudyError
 from modelstitch.paper.catalogue import FIGURES, figure
 from modelstitch.paper.pieces import pieces
 from modelstitch.paper.run import run_figure
-from modelstitch.paper.together import _next, together
+from modelstitch.paper.scales import FULL
+from modelstitch.paper.together import _ended, _next, _portable, together
 from modelstitch.study.parquet import records_from_parquet
 
 PLAN = SimpleNamespace(scale=TINY, protocols=("honest", "paper"))
@@ -54,6 +62,13 @@ def test_a_run_is_trained_before_its_checkpoints_and_its_changes():
     assert "network base, 2 x time, seed 0" in later.needs
 
 
+def test_networks_on_the_same_share_are_one():
+    plan = SimpleNamespace(scale=FULL, protocols=("honest",))
+    found = {p.key for p in pieces([figure(name) for name in FIGURES], plan) if p.key.startswith("network")}
+    assert "network base, 50 % of the data, seed 0" in found  # of figure 2A, and "much data" of 2C
+    assert not [key for key in found if "much" in key]
+
+
 def test_curves_over_one_top_wait_for_each_other():
     first, second, *_ = (p for p in pieces([figure("2c")], PLAN) if p.alone)
     todo, ready = [first, second], first.needs | second.needs
@@ -86,10 +101,66 @@ def test_two_processes_make_what_one_makes(tmp_path):
         (
             killed_job,
             StudyError,
-            "^A process that worked on figure 4 ended with code -9 and no word .* use fewer --workers",
+            r"^A process that worked on figure 4 ended without a word \(signal 9, .* use fewer --workers; what is finished is kept.$",
         ),
     ],
 )
 def test_what_goes_wrong_in_one_of_them_is_told(tmp_path, opens, kind, words):
     with pytest.raises(kind, match=words):
         list(together([figure("4")], tiny_job(tmp_path), opens, tmp_path / "pages", 1))
+
+
+class Odd(Exception):
+    """One that does not come through a pipe: it is made of two parts and gives on one."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (DataError("The data are gone."), DataError, "The data are gone."),
+        (ValueError("no such thing"), ValueError, "no such thing"),
+        (Odd(1, 2), RuntimeError, "Odd: 1 and 2"),
+    ],
+)
+def test_an_error_comes_through_a_pipe(error, kind, words):
+    found = _portable(error)
+    assert type(found) is kind
+    assert words in str(found)
+    assert pickle.loads(pickle.dumps(found)).args == found.args
+
+
+def test_an_end_by_itself_is_not_laid_on_memory():
+    assert (
+        _ended("4", 1)
+        == "A process that worked on figure 4 ended without a word (exit code 1); what is finished is kept."
+    )
+
+
+def test_a_process_whose_parent_is_killed_ends(tmp_path):
+    code = (
+        "from functools import partial\nfrom pathlib import Path\nfrom tiny import sleeping_job, tiny_job\n"
+        "from modelstitch.paper.catalogue import figure\nfrom modelstitch.paper.together import together\n"
+        f"out = Path({str(tmp_path)!r})\n"
+        "if __name__ == '__main__':\n"
+        "    list(together([figure('4')], tiny_job(out / 'job'), partial(sleeping_job, out / 'pid'), out / 'pages', 1))\n"
+    )
+    (tmp_path / "parent.py").write_text(code, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], env=environment)
+    pid = int(_soon(lambda: (tmp_path / "pid").read_text()))
+    parent.kill()
+    parent.wait()
+    _soon(lambda: not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+
+
+def _soon(ask):
+    """The answer, as soon as there is one."""
+    for _ in range(600):
+        with contextlib.suppress(OSError):
+            if answer := ask():
+                return answer
+        time.sleep(0.1)
+    raise AssertionError("nothing in a minute")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import time
 from pathlib import Path
 
 from modelstitch.errors import DataError
@@ -46,3 +47,9 @@ def lost_job():
 def killed_job():
     """A process that something kills."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleeping_job(told: Path):
+    """A process that says who it is, and then does nothing for long."""
+    told.write_text(str(os.getpid()), encoding="utf-8")
+    time.sleep(600)

@@ -95,6 +95,17 @@ def test_cells_of_one_sweep_stand_together():
     assert len(dict.fromkeys(keys)) == sum(1 for i, key in enumerate(keys) if i == 0 or keys[i - 1] != key)
 
 
+def test_the_same_sweep_of_two_plans_is_told_apart():
+    """Else the unfinished state of one figure's curve was cleared by another that was finished."""
+    whole, again, part = (
+        {cell.sweep: cell.company for cell in plan([(A, B)], axes(layers=layers), DATA)}
+        for layers in ("matching", "matching", ("1 -> 1",))
+    )
+    assert whole == again
+    assert whole.keys() == part.keys()
+    assert not set(whole.values()) & set(part.values())
+
+
 @pytest.mark.parametrize("change", [
     {"fit": FitSpec(steps=3)}, {"seeds": (7,)}, {"normalisation": "batch"}, {"families": ("mlp",)},
 ])  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from modelstitch.atomic import clean
 from modelstitch.errors import StudyError
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import (
@@ -222,6 +223,10 @@ def test_temp_files_of_killed_runs_are_passed_over_and_cleaned(tmp_path):
     assert store.records() == [make_record()]
     assert Store(tmp_path, SPEC).records() == [make_record()]
     assert [p.exists() for p in (dead, live, elsewhere_new, elsewhere_old)] == [False, True, True, False]
+
+
+def test_a_folder_that_another_run_has_just_removed_is_clean(tmp_path):
+    assert clean(tmp_path / "unfinished") == []
 
 
 def test_kill_9_leaves_only_whole_records(tmp_path):

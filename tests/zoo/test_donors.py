@@ -203,6 +203,14 @@ def test_a_killed_save_leaves_nothing_that_loads(digits, tmp_path, monkeypatch):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_of_two_runs_that_save_the_same_donor_the_first_one_counts(tmp_path):
+    made = donors.Donor("x", torch.nn.Linear(2, 2), {"name": "first"})
+    for name in ("first", "second"):
+        donors._save(dataclasses.replace(made, card={"name": name}), {}, tmp_path / "x")
+    assert json.loads((tmp_path / "x" / "card.json").read_text()) == {"name": "first"}
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
 def test_label_variants(digits):
     noisy = with_labels(digits, "random-40", seed=1)
     changed = (noisy.labels("fit") != digits.labels("fit")).float().mean()

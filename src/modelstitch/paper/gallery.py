@@ -370,7 +370,7 @@ def _took(records: Sequence[Record]) -> str:
             stitched[protocol][record["cell"]] = made.get("seconds") or 0.0
         elif made.get("probe"):
             probed[made["probe"]] = made["seconds"]
-    parts = [f"{_hours(sum(seconds for _, seconds in trained))} of training {len(trained)} networks"] + [
+    parts = [f"{_hours(sum(seconds for _, seconds in trained))} of training ({len(trained)} runs)"] + [
         f"{_hours(sum(cells.values()))} of fitting and measuring {len(cells):,} stitches by the {name} protocol"
         for name, cells in stitched.items()
         if cells

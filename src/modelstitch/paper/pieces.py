@@ -10,7 +10,7 @@ from typing import Any
 from .catalogue import figure as find_figure
 from .figure import Figure, Line, Model
 from .gallery import keep, summary
-from .run import Asked, Job, asked, doing, measured, run_figure
+from .run import Asked, Job, asked, measured, run_figure, told
 
 KEPT = ("re-initialised", "stem re-initialised")  # changes that are drawn once and kept: two draws at once could differ
 
@@ -43,7 +43,7 @@ class Piece:
             shown = find_figure(self.figure)
             records = run_figure(shown, job)
             return summary(shown, records, keep(records, shown, pages))
-        with doing(self.figure, job):
+        with told(self.figure):
             if isinstance(self.what, Model):
                 job.workshop.network(self.what)
             else:
@@ -59,7 +59,7 @@ def pieces(figures: Sequence[Figure], job: Job) -> list[Piece]:
         for one in asked(figure, job):
             needs = set()
             for model in one.models:
-                for piece in _networks(figure, model):
+                for piece in _networks(figure, model, job):
                     found.setdefault(piece.key, piece)
                     needs.add(piece.key)
             key = _key(one)
@@ -70,14 +70,16 @@ def pieces(figures: Sequence[Figure], job: Job) -> list[Piece]:
     return list(found.values())
 
 
-def _networks(figure: Figure, model: Model) -> Iterator[Piece]:
+def _networks(figure: Figure, model: Model, job: Job) -> Iterator[Piece]:
     """The training behind a model, and what is drawn from it."""
     if model.file:
         return
+    share = job.scale.share(model.samples)  # "much data" and half of the data may be the same
     trained = replace(model, change="", at=None)
-    yield Piece(figure.name, trained, f"network {trained.name}")
+    first, last = (f"network {replace(one, samples=share).name}" for one in (trained, model))
+    yield Piece(figure.name, trained, first)
     if model.change in KEPT:
-        yield Piece(figure.name, model, f"network {model.name}", frozenset([f"network {trained.name}"]))
+        yield Piece(figure.name, model, last, frozenset([first]))
 
 
 def _key(one: Asked) -> str:

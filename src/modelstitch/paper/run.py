@@ -100,20 +100,19 @@ def run_figure(figure: Figure, job: Job) -> list[Record]:
     Raises:
         StitchError: whatever is wrong, in one sentence.
     """
-    with doing(figure.name, job):
+    with job.store.begun(), told(figure.name):
         return list(_records(figure, job))
 
 
 @contextmanager
-def doing(figure: str, job: Job) -> Iterator[None]:
-    """Around work for a figure: a failure leaves the folder in order, and memory that runs out is told in a sentence."""
+def told(figure: str) -> Iterator[None]:
+    """Around work for a figure: memory of a GPU that runs out is told in a sentence."""
     try:
-        with job.store.begun():
-            yield
+        yield
     except torch.OutOfMemoryError as error:
         raise FitError(
             f"The GPU ran out of memory in figure {figure} ({str(error).splitlines()[0]}): expected more free memory; "
-            "close other programs on it, or use --scale small. What is finished is kept."
+            "close other programs on it, use fewer --workers, or --scale small. What is finished is kept."
         ) from error
 
 

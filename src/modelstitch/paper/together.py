@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import pickle
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -32,15 +35,18 @@ def together(figures: Sequence[Figure], job: Job, open_job: Open, pages: Path, w
         pages: where pages are written.
 
     Raises:
-        StitchError: what went wrong in one of them, which stops the others; what is finished, and the last minute of what was
-            not, is kept.
+        StitchError: what went wrong in one of them, which stops the others; what is finished is kept, and of trainings and fits
+            the state of the last minute.
         StudyError: if a process was killed.
     """
     todo, done = pieces(figures, job), set[str]()
     total = len(todo)
-    threads = max(1, torch.get_num_threads() // workers)
-    crew = [_Worker(open_job, pages, threads) for _ in range(min(workers, total))]
-    try:
+    count = min(workers, total)
+    crew: list[_Worker] = []
+    with job.store.begun(), contextlib.ExitStack() as stack:
+        for _ in range(count):
+            crew.append(_Worker(open_job, pages, max(1, torch.get_num_threads() // count)))
+            stack.callback(crew[-1].stop)
         while todo or any(worker.piece for worker in crew):
             for worker in crew:
                 busy = {other.piece.alone for other in crew if other.piece}
@@ -51,12 +57,9 @@ def together(figures: Sequence[Figure], job: Job, open_job: Open, pages: Path, w
                 piece, lines = worker.take()
                 done.add(piece.key)
                 if job.tell:
-                    job.tell(f"pieces, by {len(crew)} processes", len(done), total)
+                    job.tell(f"pieces, by {count} processes", len(done), total)
                 if lines:
                     yield lines
-    finally:
-        for worker in crew:
-            worker.stop()
 
 
 def _next(todo: Sequence[Piece], done: set[str], busy: set[str]) -> Piece | None:
@@ -88,10 +91,7 @@ class _Worker:
             answer = self.pipe.recv()
         except (EOFError, OSError) as error:
             self.process.join()
-            raise StudyError(
-                f"A process that worked on figure {piece.figure} ended with code {self.process.exitcode} and no word (code -9: killed, "
-                "as where memory runs out): use fewer --workers; what is finished is kept."
-            ) from error
+            raise StudyError(_ended(piece.figure, self.process.exitcode or 0)) from error
         if isinstance(answer, Exception):
             raise answer
         self.piece = None
@@ -104,6 +104,11 @@ class _Worker:
         self.process.join()
 
 
+def _ended(figure: str, code: int) -> str:
+    why = f"signal {-code}, as where memory runs out): use fewer --workers" if code < 0 else f"exit code {code})"
+    return f"A process that worked on figure {figure} ended without a word ({why}; what is finished is kept."
+
+
 def _answered(crew: Sequence[_Worker]) -> list[_Worker]:
     """Those that have something to say, waited for."""
     working = {worker.pipe: worker for worker in crew if worker.piece}
@@ -112,6 +117,7 @@ def _answered(crew: Sequence[_Worker]) -> list[_Worker]:
 
 def _work(pipe: Connection[Any, Any], open_job: Open, pages: Path, threads: int) -> None:
     """The life of another process: until the pipe is closed, or the process at its other end is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt, EOFError, OSError):
         torch.set_num_threads(threads)
         job: Job | None = None
@@ -119,8 +125,27 @@ def _work(pipe: Connection[Any, Any], open_job: Open, pages: Path, threads: int)
             piece: Piece = pipe.recv()
             try:
                 job = job or open_job()
-                pipe.send(piece.done(job, pages))
+                answer: Any = piece.done(job, pages)
             except Exception as error:
-                if not isinstance(error, StitchError):  # a mistake of ours: its place is lost on the way
-                    error.add_note(traceback.format_exc())
-                pipe.send(error)
+                answer = _portable(error)
+            pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed stops nobody: its pieces would go on, beside those of the next call."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it comes through a pipe; a mistake that is none of the user's says where it was."""
+    if not isinstance(error, StitchError):
+        error.add_note(traceback.format_exc())
+    try:
+        if type(pickle.loads(pickle.dumps(error))) is type(error):
+            return error
+    except Exception:  # whatever its class does
+        pass
+    return RuntimeError("".join(traceback.format_exception(error)))

@@ -59,10 +59,15 @@ class Donor:
 
 @dataclass(frozen=True)
 class Cell:
-    """One stitch to fit."""
+    """One stitch to fit.
+
+    Attributes:
+        company: stands for the cells that its sweep has in the whole plan: the unfinished state of one plan is not another's.
+    """
 
     hash: str
     config: dict[str, Any]
+    company: str = ""
 
     @property
     def sweep(self) -> Shared:
@@ -158,9 +163,14 @@ def plan(pairs: Iterable[tuple[Donor, Donor]], axes: Axes, data: dict[str, Any])
         for variant, seed in product(variants, axes.seeds):
             for cell in _pair(bottom, top, seed, variant, data, unfitted=variant is most and seed == axes.seeds[0]):
                 found.setdefault(cell.hash, cell)
-    cells = list(found.values())
-    order = {key: i for i, key in enumerate(dict.fromkeys(cell.sweep for cell in cells))}
-    return sorted(cells, key=lambda cell: order[cell.sweep])
+    sweeps: dict[Shared, list[Cell]] = {}
+    for cell in found.values():
+        sweeps.setdefault(cell.sweep, []).append(cell)
+    return [replace(cell, company=_company(cells)) for cells in sweeps.values() for cell in cells]
+
+
+def _company(cells: Sequence[Cell]) -> str:
+    return cell_hash({"cells": [cell.hash for cell in cells]})
 
 
 def seams(bottom: Donor, top: Donor, layers: str | Sequence[str]) -> list[tuple[Place, Place]]:

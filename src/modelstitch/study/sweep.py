@@ -143,7 +143,8 @@ def left(cell: Cell, bench: Bench) -> Unfinished | None:
         return None
     shared: dict[str, Any] = {key: cell.config[key] for key in ("data", "normalisation", "fit", "seed")}
     ends = {side: cell.config[side]["fingerprint"] for side in ("bottom", "top")}
-    return Unfinished(bench.unfinished / cell_hash({**shared, **ends, "sweep": str(cell.sweep)}), bench.device)
+    work = {**shared, **ends, "sweep": str(cell.sweep), "company": cell.company}
+    return Unfinished(bench.unfinished / cell_hash(work), bench.device)
 
 
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:

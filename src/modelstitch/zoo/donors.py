@@ -218,8 +218,11 @@ def _save(made: Donor, checkpoints: dict[int, dict[str, Tensor]], folder: Path) 
             for path in scratch.iterdir():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
-            if not folder.exists():  # another run may have finished the same donor meanwhile
+            try:
                 scratch.rename(folder)
+            except OSError:
+                if not folder.exists():  # else another run has finished the same donor meanwhile
+                    raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
