@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelstitch.paper.catalogue import figure
-from modelstitch.paper.gallery import _hours, _scale_words, _took, keep, verdicts, write_index, write_page
+from modelstitch.paper.gallery import keep, verdicts, write_index, write_page
+from modelstitch.paper.made import hours, scale_words, took
 from modelstitch.study.parquet import records_from_parquet
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
@@ -33,7 +34,7 @@ def test_what_several_figures_share_is_counted_once():
     ]
     stitches = [record("c", "honest", 60), record("d", "honest", 120), record("e", "paper", 3600)]
     probe = [record(cell, seconds=240, probe="p") for cell in ("place 1", "place 2")]
-    assert _took([*donors, *stitches, donors[0], stitches[0], *probe]) == (
+    assert took([*donors, *stitches, donors[0], stitches[0], *probe]) == (
         "2.5 hours of training (2 runs); 3 minutes of fitting and measuring 2 stitches by the honest protocol; 1.0 hours of "
         "fitting and measuring 1 stitches by the paper protocol; 4 minutes of what stands beside stitching (CKA, fine-tuning, "
         "freeze-training, paths). Added up over processes, on cpu, 1 thread: where several ran at once the clock showed less."
@@ -41,13 +42,13 @@ def test_what_several_figures_share_is_counted_once():
 
 
 def test_a_scale_is_what_the_records_ran_at():
-    assert _scale_words([{"paper": {"scale": "small", "ran": "ten steps"}}]) == ["Scale `small`: ten steps."]
-    assert _scale_words([{"paper": {"scale": "small"}}])[0].endswith("run the figure again to see.")
+    assert scale_words([{"paper": {"scale": "small", "ran": "ten steps"}}]) == ["Scale `small`: ten steps."]
+    assert scale_words([{"paper": {"scale": "small"}}])[0].endswith("run the figure again to see.")
 
 
 def test_a_page_says_that_its_data_are_not_the_scales_own():
     tags = {"scale": "smoke", "ran": "digits, ten steps", "other": "organs (1 x 28 x 28, 11 classes), not digits"}
-    assert _scale_words([{"paper": tags}]) == [
+    assert scale_words([{"paper": tags}]) == [
         "Scale `smoke`, on other data than its own: organs (1 x 28 x 28, 11 classes), not digits. On its own data the scale is: "
         "digits, ten steps."
     ]
@@ -65,7 +66,7 @@ def test_a_page_says_that_its_data_are_not_the_scales_own():
     ],
 )
 def test_times_are_told_in_a_unit_that_says_something(seconds, words):
-    assert _hours(seconds) == words
+    assert hours(seconds) == words
 
 
 def test_the_index_follows_from_all_records(tmp_path):

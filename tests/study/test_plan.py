@@ -1,12 +1,15 @@
 """Plans: which cells a question needs, each once, and hashes that follow from what is done."""
 
 import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from modelstitch.errors import StudyError
 from modelstitch.fit.options import FitSpec
 from modelstitch.study.plan import Axes, Cell, Donor, Place, fitted_together, plan, seams
+from modelstitch.study.sweep import left
 
 DATA = {"name": "digits", "fingerprint": "ff", "fit": 1000}
 
@@ -97,8 +100,9 @@ def test_cells_of_one_sweep_stand_together():
 
 def test_the_same_sweep_of_two_plans_is_told_apart():
     """Else the unfinished state of one figure's curve was cleared by another that was finished."""
+    bench = SimpleNamespace(unfinished=Path("unfinished"), device="cpu")
     whole, again, part = (
-        {cell.sweep: cell.company for cell in plan([(A, B)], axes(layers=layers), DATA)}
+        {cell.sweep: left(cell, bench).path for cell in plan([(A, B)], axes(layers=layers), DATA)}
         for layers in ("matching", "matching", ("1 -> 1",))
     )
     assert whole == again

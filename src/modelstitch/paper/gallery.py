@@ -21,13 +21,13 @@ from ..report.style import number, plain
 from ..report.svg import to_svg
 from ..study.canonical import Record
 from ..study.parquet import records_from_parquet, records_to_parquet
-from . import values
 from .catalogue import FIGURES
 from .catalogue import figure as find_figure
 from .claims import amount
 from .curves import SYMMETRIC, Curves, every_protocol, failed
 from .drawings import draw
 from .figure import Claim, Figure, Verdict
+from .made import fit_words, how_made, scale_words, took
 from .matrix import bottoms, table
 from .protocols import PROTOCOLS
 
@@ -77,7 +77,7 @@ def write_index(folder: Path) -> Path:
         records = _read(shown, folder)
         every = every_protocol(records, PROTOCOLS)
         whole += records
-        words += [line for line in _scale_words(records) if line not in words]
+        words += [line for line in scale_words(records) if line not in words]
         for claim in shown.claims:
             found = {p: _verdict(claim, every, p) for p in PROTOCOLS}
             cells = ["-" if v is None else f"**{v.word}**" for v in found.values()]
@@ -101,14 +101,14 @@ def write_index(folder: Path) -> Path:
         lines += ["", f"Not run at this scale: {', '.join(missing)}."]
     if parted:
         lines += ["", "## Where the two protocols part", "", *parted]
-    fits = {name: fit for name in PROTOCOLS if (fit := _fit(whole, name))}
+    fits = {name: fit for name in PROTOCOLS if (fit := fit_words(whole, name))}
     at = {name: f" Here: {fits[name]}." if name in fits else "" for name in PROTOCOLS}
     lines += ["", "## The protocols", "", *(f"- {p.name}: {p.words}{at[p.name]}" for p in PROTOCOLS.values())]
     lines += [
         "",
         "## What it took",
         "",
-        _took(whole),
+        took(whole),
         "",
         "Every verdict is worked out from the records beside this page: `modelstitch paper all --redraw DIR`.",
         "",
@@ -184,7 +184,7 @@ def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]
     shared = every[next(iter(PROTOCOLS))]
     lines += _probe_tables(figure, shared) + _matrix_tables(figure, shared)
     lines += _networks(records)
-    return [*lines, *_made(figure, records)]
+    return [*lines, *how_made(figure, records)]
 
 
 def _heading(figure: Figure) -> str:
@@ -302,100 +302,6 @@ def _networks(records: Sequence[Record]) -> list[str]:
         error = number(found["error"], 1) if "error" in found else "other task"
         lines.append(_row([name, f"`{record['provenance']['net']}`", f"{found['parameters']:,.0f}", error]))
     return [*lines, ""]
-
-
-def _scale_words(records: Sequence[Record]) -> list[str]:
-    """As the records say: the scale of that name may be another one by now."""
-    tags = records[0]["paper"]
-    ran = tags.get("ran", "as it was before records said so; run the figure again to see")
-    other = tags.get("other")
-    if other:
-        return [f"Scale `{tags['scale']}`, on other data than its own: {other}. On its own data the scale is: {ran}."]
-    return [f"Scale `{tags['scale']}`: {ran}."]
-
-
-def _made(figure: Figure, records: Sequence[Record]) -> list[str]:
-    tags, made = records[0]["paper"], [r["provenance"] for r in records]
-    data = next(r["config"]["data"] for r in records if r["config"]["control"] == "donor")
-    dates = sorted({p["date"] for p in made})
-    cells = {r["provenance"].get("probe", r["cell"]): r["provenance"].get("seconds") or 0.0 for r in records}
-    devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
-    versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
-    usual = "" if tags["scale"] == "smoke" else "parquet:DIR"
-    named = tags.get("given") or usual
-    given = f" --data {named}" if named else ""
-    protocols = [p for p in PROTOCOLS if any(r["paper"]["protocol"] == p for r in records)]
-    only = f" --protocol {protocols[0]}" if len(protocols) == 1 else ""
-    fits = [f"{name.capitalize()} protocol: {fit}." for name in protocols if (fit := _fit(records, name))]
-    fitted = [f"Fits here. {' '.join(fits)}", ""] if fits else []
-    stitched = len({r["cell"] for r in records if r["paper"]["protocol"]})
-    return [
-        "## How it was made", "",
-        "```bash", f"modelstitch paper {figure.name} --scale {tags['scale']}{given}{only}", "```", "",
-        *_scale_words(records), "", *fitted,
-        f"Data: {data['name']}, {data['fit']} fit, {data['val']} validation, {data['test']} test samples ({data['splits']}). "
-        f"{stitched} stitches, {sum(cells.values()):.0f} s of fitting and measuring, training not counted. {devices}; "
-        f"{', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Seeds of networks: "
-        f"{', '.join(sorted({str(s) for s in _seeds(records)}))}; of stitchers: 0. The paper's values are {values.SOURCE}.",
-        "",
-        f"Study file: `src/modelstitch/{figure.file}`. Records: `{figure.name}.parquet`.",
-    ]  # fmt: skip
-
-
-def _fit(records: Sequence[Record], protocol: str) -> str:
-    """Steps and rate of a protocol's fits, as its records say; empty where it fitted nothing in steps."""
-    told: dict[str, None] = {}
-    for record in records:
-        fit, config = record["config"].get("fit"), record["config"]
-        if record["paper"]["protocol"] == protocol and fit and config.get("objective") not in (None, "none", "match"):
-            text = f"{fit['steps']:,} steps of {fit['batch_size']} samples at rate {fit['learning_rate']:g}"
-            told[text + (", less where the start is near the top's own error" if fit.get("adapt_rate") else "")] = None
-    return "; ".join(told)
-
-
-def _took(records: Sequence[Record]) -> str:
-    """Hours of all figures together; what several of them share counts once.
-
-    A network trained once can stand in several records: changed, or at an earlier checkpoint. Its seconds, kept to the
-    hundredth, are the same in all of them, and tell it from the others of its architecture.
-    """
-    trained: set[tuple[str, float]] = set()
-    stitched: dict[str, dict[str, float]] = {name: {} for name in PROTOCOLS}
-    probed: dict[str, float] = {}
-    for record in records:
-        made, protocol = record["provenance"], record["paper"]["protocol"]
-        if made.get("trained_seconds"):
-            trained.add((made["net"], made["trained_seconds"]))
-        elif protocol:
-            stitched[protocol][record["cell"]] = made.get("seconds") or 0.0
-        elif made.get("probe"):
-            probed[made["probe"]] = made["seconds"]
-    parts = [f"{_hours(sum(seconds for _, seconds in trained))} of training ({len(trained)} runs)"] + [
-        f"{_hours(sum(cells.values()))} of fitting and measuring {len(cells):,} stitches by the {name} protocol"
-        for name, cells in stitched.items()
-        if cells
-    ]
-    if probed:
-        parts.append(
-            f"{_hours(sum(probed.values()))} of what stands beside stitching (CKA, fine-tuning, freeze-training, paths)"
-        )
-    made = [r["provenance"] for r in records]
-    devices = ", ".join(sorted({f"{p['device']}, {p['threads']} thread{'s' * (p['threads'] != 1)}" for p in made}))
-    return (
-        f"{'; '.join(parts)}. Added up over processes, on {devices}: where several ran at once the clock showed less."
-    )
-
-
-def _hours(seconds: float) -> str:
-    """In hours, in minutes below one, in seconds below two minutes."""
-    if seconds < 120:
-        return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
-    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
-
-
-def _seeds(records: Sequence[Record]) -> set[int]:
-    names = Curves(records, "").donors()
-    return {int(name.rpartition("seed ")[2].split(",")[0]) for name in names if "seed " in name}
 
 
 def _row(cells: Iterable[str]) -> str:

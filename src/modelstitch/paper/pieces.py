@@ -11,8 +11,7 @@ from .catalogue import figure as find_figure
 from .figure import Figure, Line, Model
 from .gallery import keep, summary
 from .run import Asked, Job, asked, measured, run_figure, told
-
-KEPT = ("re-initialised", "stem re-initialised")  # changes that are drawn once and kept: two draws at once could differ
+from .workshop import DRAWN
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def _networks(figure: Figure, model: Model, job: Job) -> Iterator[Piece]:
     trained = replace(model, change="", at=None)
     first, last = (f"network {replace(one, samples=share).name}" for one in (trained, model))
     yield Piece(figure.name, trained, first)
-    if model.change in KEPT:
+    if model.change in DRAWN:
         yield Piece(figure.name, model, last, frozenset([first]))
 
 

@@ -30,6 +30,7 @@ from .scales import Scale
 
 Tell = Any  # what, done, of how many
 CALIBRATION = 1024
+DRAWN = ("re-initialised", "stem re-initialised")  # once, and kept: two draws at once could differ
 INSERTED = ("coordinates appended", "positions shuffled")
 CHECKPOINTS = (0.25, 0.5)  # of a run of twice the usual length: where figure 3B takes its earlier networks
 

@@ -1,0 +1,106 @@
+"""How figures were made, and what it took, in words from their records. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..study.canonical import Record
+from . import values
+from .curves import Curves
+from .figure import Figure
+from .protocols import PROTOCOLS
+
+
+def scale_words(records: Sequence[Record]) -> list[str]:
+    """As the records say: the scale of that name may be another one by now."""
+    tags = records[0]["paper"]
+    ran = tags.get("ran", "as it was before records said so; run the figure again to see")
+    other = tags.get("other")
+    if other:
+        return [f"Scale `{tags['scale']}`, on other data than its own: {other}. On its own data the scale is: {ran}."]
+    return [f"Scale `{tags['scale']}`: {ran}."]
+
+
+def how_made(figure: Figure, records: Sequence[Record]) -> list[str]:
+    """The last part of a page: command, scale, fits, data, devices, versions, dates, seeds."""
+    tags, made = records[0]["paper"], [r["provenance"] for r in records]
+    data = next(r["config"]["data"] for r in records if r["config"]["control"] == "donor")
+    dates = sorted({p["date"] for p in made})
+    cells = {r["provenance"].get("probe", r["cell"]): r["provenance"].get("seconds") or 0.0 for r in records}
+    devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
+    versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
+    usual = "" if tags["scale"] == "smoke" else "parquet:DIR"
+    named = tags.get("given") or usual
+    given = f" --data {named}" if named else ""
+    protocols = [p for p in PROTOCOLS if any(r["paper"]["protocol"] == p for r in records)]
+    only = f" --protocol {protocols[0]}" if len(protocols) == 1 else ""
+    fits = [f"{name.capitalize()} protocol: {fit}." for name in protocols if (fit := fit_words(records, name))]
+    fitted = [f"Fits here. {' '.join(fits)}", ""] if fits else []
+    stitched = len({r["cell"] for r in records if r["paper"]["protocol"]})
+    return [
+        "## How it was made", "",
+        "```bash", f"modelstitch paper {figure.name} --scale {tags['scale']}{given}{only}", "```", "",
+        *scale_words(records), "", *fitted,
+        f"Data: {data['name']}, {data['fit']} fit, {data['val']} validation, {data['test']} test samples ({data['splits']}). "
+        f"{stitched} stitches, {sum(cells.values()):.0f} s of fitting and measuring, training not counted. {devices}; "
+        f"{', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Seeds of networks: "
+        f"{', '.join(sorted({str(s) for s in _seeds(records)}))}; of stitchers: 0. The paper's values are {values.SOURCE}.",
+        "",
+        f"Study file: `src/modelstitch/{figure.file}`. Records: `{figure.name}.parquet`.",
+    ]  # fmt: skip
+
+
+def fit_words(records: Sequence[Record], protocol: str) -> str:
+    """Steps and rate of a protocol's fits, as its records say; empty where it fitted nothing in steps."""
+    told: dict[str, None] = {}
+    for record in records:
+        fit, config = record["config"].get("fit"), record["config"]
+        if record["paper"]["protocol"] == protocol and fit and config.get("objective") not in (None, "none", "match"):
+            text = f"{fit['steps']:,} steps of {fit['batch_size']} samples at rate {fit['learning_rate']:g}"
+            told[text + (", less where the start is near the top's own error" if fit.get("adapt_rate") else "")] = None
+    return "; ".join(told)
+
+
+def took(records: Sequence[Record]) -> str:
+    """Hours of all figures together; what several of them share counts once.
+
+    A network trained once can stand in several records: changed, or at an earlier checkpoint. Its seconds, kept to the
+    hundredth, are the same in all of them, and tell it from the others of its architecture.
+    """
+    trained: set[tuple[str, float]] = set()
+    stitched: dict[str, dict[str, float]] = {name: {} for name in PROTOCOLS}
+    probed: dict[str, float] = {}
+    for record in records:
+        made, protocol = record["provenance"], record["paper"]["protocol"]
+        if made.get("trained_seconds"):
+            trained.add((made["net"], made["trained_seconds"]))
+        elif protocol:
+            stitched[protocol][record["cell"]] = made.get("seconds") or 0.0
+        elif made.get("probe"):
+            probed[made["probe"]] = made["seconds"]
+    parts = [f"{hours(sum(seconds for _, seconds in trained))} of training ({len(trained)} runs)"] + [
+        f"{hours(sum(cells.values()))} of fitting and measuring {len(cells):,} stitches by the {name} protocol"
+        for name, cells in stitched.items()
+        if cells
+    ]
+    if probed:
+        parts.append(
+            f"{hours(sum(probed.values()))} of what stands beside stitching (CKA, fine-tuning, freeze-training, paths)"
+        )
+    made = [r["provenance"] for r in records]
+    devices = ", ".join(sorted({f"{p['device']}, {p['threads']} thread{'s' * (p['threads'] != 1)}" for p in made}))
+    return (
+        f"{'; '.join(parts)}. Added up over processes, on {devices}: where several ran at once the clock showed less."
+    )
+
+
+def hours(seconds: float) -> str:
+    """In hours, in minutes below one, in seconds below two minutes."""
+    if seconds < 120:
+        return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
+
+
+def _seeds(records: Sequence[Record]) -> set[int]:
+    names = Curves(records, "").donors()
+    return {int(name.rpartition("seed ")[2].split(",")[0]) for name in names if "seed " in name}
