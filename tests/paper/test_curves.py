@@ -112,19 +112,25 @@ HIGH = [(0.3, 9.0, 8.0, 10.0), (0.6, 20.0, 18.0, 22.0)]
             "holds in part",
         ),  # an early layer counts
         (claims.no_worse("a", "b", by=4.0), curve("a", *LOW) + curve("b", *LOW), "holds"),
-        (claims.no_worse("a", "b", by=1.5), curve("a", *LOW) + curve("b", *LOW), "not at this scale"),
-        (claims.no_worse("b", "a", by=5.0), curve("a", *LOW) + curve("b", *HIGH), "not at this scale"),
-        (claims.near("a", level=5.0), curve("a", *HIGH), "not at this scale"),
+        (claims.no_worse("a", "b", by=1.5), curve("a", *LOW) + curve("b", *LOW), "not shown"),
+        (claims.no_worse("b", "a", by=5.0), curve("a", *LOW) + curve("b", *HIGH), "contrary"),
+        (claims.near("a", level=5.0), curve("a", *HIGH), "contrary"),
+        (claims.near("a", level=9.0), curve("a", HIGH[0]), "not shown"),
+        (claims.near("a", level=5.0), curve("a", LOW[0], HIGH[1]), "holds in part"),
         (claims.near("b", level=5.0), curve("a", *LOW), "not measured"),
         (claims.rising("a"), curve("a", *HIGH), "holds"),
-        (claims.rising("a"), curve("a", (0.3, 5.0, 4.0, 6.0), (0.6, 5.1, 4.0, 6.0)), "not at this scale"),
+        (claims.rising("a"), curve("a", (0.3, 5.0, 4.0, 6.0), (0.6, 5.1, 4.0, 6.0)), "not shown"),
+        (claims.rising("a"), curve("a", (0.3, 9.0, 8.0, 10.0), (0.6, 5.0, 4.0, 6.0)), "contrary"),
         (claims.below("a", "b"), curve("a", *LOW) + curve("b", *HIGH), "holds"),
-        (claims.below("b", "a"), curve("a", *LOW) + curve("b", *HIGH), "not at this scale"),
+        (claims.below("b", "a"), curve("a", *LOW) + curve("b", *HIGH), "contrary"),
+        (claims.below("b", "a"), curve("a", *LOW) + curve("b", *LOW), "not shown"),
         (claims.below("a", "a", control="self"), curve("a", *LOW) + curve("a", *HIGH, control="self"), "holds"),
         (claims.negative("a"), curve("a", (0.9, -2.0, -3.0, -1.0)), "holds"),
-        (claims.negative("a"), curve("a", (0.9, -2.0, -3.0, 1.0)), "not at this scale"),
+        (claims.negative("a"), curve("a", (0.9, -2.0, -3.0, 1.0)), "not shown"),
+        (claims.negative("a"), curve("a", (0.9, 2.0, 1.0, 3.0)), "contrary"),
         (claims.positive("a"), curve("a", *HIGH), "holds"),
         (claims.all_of(claims.positive("a"), claims.near("a", level=5.0)), curve("a", *HIGH), "holds in part"),
+        (claims.all_of(claims.negative("a", where=list), claims.near("a", level=5.0)), curve("a", *HIGH), "contrary"),
     ],
 )
 def test_judges(judge, rows, word):
@@ -150,7 +156,7 @@ ALIKE = {"control": "similarity", "metric": likeness.CKA}
             "holds in part", "at 2 of 3 places; nearest to refuting: +2.0 [+1.0, +3.0] at at 0.6 (a). Failed: at 0.7 (a).",
         ),
         (claims.negative("a"), curve("a", *LATER) + lost("a", 1.0), "holds in part", "at 1 of 2 places"),
-        (claims.negative("a"), lost("a", 1.0), "not at this scale", "at 0 of 1 places. Failed: at 1.0 (a)."),
+        (claims.negative("a"), lost("a", 1.0), "not shown", "at 0 of 1 places. Failed: at 1.0 (a)."),
         (
             claims.below("a", "b"), curve("a", *LOW) + curve("b", HIGH[0]) + lost("b", 0.6),
             "holds in part", "Failed: at 0.6 (b).",
@@ -163,7 +169,7 @@ ALIKE = {"control": "similarity", "metric": likeness.CKA}
         (claims.rising("a"), curve("a", *HIGH) + lost("a", 0.9), "holds in part", "Failed: at 0.9 (a)."),
         (claims.near("a", "gone", level=5.0), curve("a", *LOW), "holds in part", "at 2 of 2 places; "),
         (claims.near("a", "gone", level=5.0), curve("a", *LOW), "holds in part", " Not measured: gone."),
-        (claims.near("a", "gone", level=5.0), curve("a", *HIGH), "not at this scale", " Not measured: gone."),
+        (claims.near("a", "gone", level=5.0), curve("a", *HIGH), "contrary", " Not measured: gone."),
         (claims.near("gone", "lost", level=5.0), [], "not measured", "Not measured: gone, lost."),
         (claims.below("a", "a", control="self"), curve("a", *LOW), "not measured", "Not measured: self."),
         (
@@ -179,9 +185,9 @@ ALIKE = {"control": "similarity", "metric": likeness.CKA}
             claims.negative("a"), curve("a", *LATER, (1.0, -3.0, None, None)),
             "holds in part", "beyond the interval at 2 of 2 places (1 of them with one value, no interval);",
         ),
-        (claims.negative("a"), curve("a", (0.7, 3.0, None, None)), "not at this scale", "(one value, no interval)"),
+        (claims.negative("a"), curve("a", (0.7, 3.0, None, None)), "not shown", "(one value, no interval)"),
         (claims.rising("a"), curve("a", (0.3, 1.0, None, None), (0.9, 9.0, None, None)), "holds in part", "(one value, no interval)"),
-        (claims.near("a", level=5.0), curve("a", (0.5, 1.0, None, None)), "holds", "at 1 of 1 places; "),
+        (claims.near("a", level=5.0), curve("a", (0.5, 1.0, None, None)), "holds in part", "(one value, no interval)"),
         (
             likeness.less_alike("a", "b"), [record("a", value=0.4, **ALIKE), record("b", value=0.9, **ALIKE)],
             "holds in part", "(one value, no interval)",
@@ -197,17 +203,53 @@ def test_what_failed_is_missing_or_has_no_interval_is_said_and_holds_in_part_at_
 @pytest.mark.parametrize(
     ("judge", "values", "word"),
     [
-        (likeness.varies("a", by=0.2), (0.9, 0.95), "not at this scale"),
-        (likeness.varies("a", by=0.2), (0.9, 0.6), "holds"),
+        (likeness.varies("a", by=0.2), (0.9, 0.95), "not shown"),
+        (likeness.varies("a", by=0.2), (0.9, 0.6), "holds in part"),
         (likeness.varies("b", by=0.2), (0.9, 0.6), "not measured"),
-        (likeness.between("a", 0.35, 0.9), (0.4, 0.8), "holds"),
+        (likeness.between("a", 0.35, 0.9), (0.4, 0.8), "holds in part"),
         (likeness.between("a", 0.35, 0.9), (0.4, 0.95), "holds in part"),
-        (likeness.between("a", 0.35, 0.9), (0.3, 0.95), "not at this scale"),
+        (likeness.between("a", 0.35, 0.9), (0.3, 0.95), "not shown"),
     ],
 )
-def test_what_cka_is_said_to_be(judge, values, word):
+def test_what_cka_is_said_to_be_of_one_pair(judge, values, word):
     rows = [record("a", depth, value, **ALIKE) for depth, value in zip((0.3, 0.6), values)]
     assert judge(Curves(rows, "honest")).word == word
+
+
+@pytest.mark.parametrize(
+    ("judge", "values", "word"),
+    [
+        (likeness.varies("a", by=0.2), (0.9, 0.6), "holds"),
+        (likeness.between("a", 0.35, 0.9), (0.4, 0.8), "holds"),
+        (likeness.between("a", 0.35, 0.9), (0.3, 0.97), "contrary"),
+    ],
+)
+def test_what_cka_is_said_to_be_of_two_pairs(judge, values, word):
+    rows = [
+        record("a", depth, value + 0.01 * repeat, repeat=repeat, top=f"t{repeat}", **ALIKE)
+        for depth, value in zip((0.3, 0.6), values)
+        for repeat in range(2)
+    ]
+    assert judge(Curves(rows, "honest")).word == word
+
+
+def test_differences_are_fit_by_fit():
+    """Two pairs that differ much from each other, but by the same amount between the curves."""
+    rows = [
+        record(line, value=value + 10 * repeat, repeat=repeat, top=f"t{repeat}", **ALIKE)
+        for line, value in (("a", 1.0), ("b", 3.0))
+        for repeat in range(2)
+    ]
+    one, other = (curves_series(line) for line in "ab")
+    (found,) = Curves(rows, "honest").differences(one, other).values()
+    assert (found.value, found.low, found.high, found.sure) == (-2.0, -2.0, -2.0, True)
+    (half,) = Curves(rows, "honest").combined(lambda a, b: (a + b) / 2, one, other).values()
+    assert (half.value, half.low, half.high) == (7.0, 2.0, 12.0)
+    assert Curves(rows[1:], "honest").differences(one, other) == {}
+
+
+def curves_series(line):
+    return likeness.similarity(line)
 
 
 def alike(name, seed):
@@ -258,7 +300,7 @@ def errors(line, control, *values, layer=0.5, **kwargs):
 
 
 @pytest.mark.parametrize(
-    ("tuned", "word"), [((20.0,), "holds in part"), ((20.0, 22.0), "holds"), ((20.0, 60.0), "not at this scale")]
+    ("tuned", "word"), [((20.0,), "holds in part"), ((20.0, 22.0), "holds"), ((20.0, 60.0), "not shown")]
 )
 def test_fine_tuning_ends_lower_beyond_its_range_only_where_it_has_one(tuned, word):
     stitched = record(fig8.STITCHED.label, value=50.0, metric="error")
@@ -267,7 +309,7 @@ def test_fine_tuning_ends_lower_beyond_its_range_only_where_it_has_one(tuned, wo
     assert fig8.FIGURE.claims[0].judge(Curves(rows, "honest")).word == word
 
 
-@pytest.mark.parametrize(("whole", "word"), [((28.0, 32.0), "holds"), ((28.0,), "not at this scale")])
+@pytest.mark.parametrize(("whole", "word"), [((28.0, 32.0), "holds"), ((28.0,), "contrary")])
 def test_freeze_training_is_held_against_all_networks_on_all_data(whole, word):
     rows = errors(fig9.KEPT.label, "freeze", 32.0, 33.0)
     for seed, error in enumerate(whole):

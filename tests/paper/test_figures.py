@@ -80,7 +80,8 @@ def test_different_models_have_different_names():
     [
         ({"method": "simclr"}, 1, [(1, 0)]), ({"method": "simclr"}, 2, [(1, 0), (0, 1)]),
         ({"method": "simclr"}, 3, [(1, 0), (2, 1), (0, 2)]),
-        ({}, 1, [(1, 0)]), ({}, 2, [(1, 0), (2, 1)]), ({}, 3, [(1, 0), (2, 1), (3, 2)]),
+        ({}, 1, [(1, 0)]), ({}, 2, [(1, 0), (2, 1)]), ({}, 3, [(1, 0), (2, 1), (0, 2)]),
+        ({}, 4, [(1, 0), (2, 1), (3, 2), (0, 3)]),
     ],
 )  # fmt: skip
 def test_seeds_go_round_between_repeats_and_no_pair_comes_twice(other, repeats, seeds):

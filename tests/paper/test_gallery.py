@@ -95,7 +95,7 @@ SAID = [
     ("small/5", "- honest protocol: **holds**. It rises"),
     ("full/5", "\n- paper protocol: not run.\n"),
     ("small/README", "CKA calls the two less alike than two seeds. | **holds** (one measurement) | (the same) |"),
-    ("small/README", "stitching calls them close, up to 3 points. | **holds in part** | **not at this scale** |"),
+    ("small/README", "stitching calls them close, up to 3 points. | **holds in part** | **not shown** |"),
     ("small/README", "all blocks still trained. Here: 200 steps of 128 samples at rate 0.01."),
     ("small/matrix", "\nThe paper stitches matching layers only."),
 ]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("figures", nargs=-1, required=True, metavar="FIGURE...")
-@click.option("--scale", type=click.Choice(["smoke", "small", "full"]), default="smoke", show_default=True,
-              help="smoke: digits, minutes; small: CIFAR-10 on a few cores, hours; full: the paper's size, a GPU.")  # fmt: skip
+@click.option("--scale", type=click.Choice(["smoke", "small", "medium", "full"]), default="smoke", show_default=True,
+              help="smoke: digits, minutes; small: CIFAR-10 on a few cores, hours; medium: good networks, two or three days; full: the paper's size, a GPU.")  # fmt: skip
 @click.option("--data", "data_name", help="digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR.")
 @click.option("--protocol", "protocols", multiple=True, type=click.Choice(["honest", "paper"]), help="Both by default.")
 @click.option("--checkpoints", type=click.Path(path_type=Path, file_okay=False, exists=True),

@@ -1,22 +1,22 @@
 """Judges: functions that hold a claim against a figure's curves and say the verdict with the numbers in it. Torch-free.
 
-Every judge looks at places (a layer of a curve), asks of each whether the claim is true there, and counts: true at all
-places, the claim holds; at half of them or more, it holds in part; else not at this scale. Where a difference or a bound
-is claimed a place counts as true by the interval, not by the mean alone; where there is none, values are compared, and the claim holds
-in part at most. A place at which a fit failed is one where the claim is not true. Of a claim on several curves no more than
-a part can hold while one of them was not measured. Each of these is said.
+Every judge looks at places (a layer of a curve) and asks of each whether the interval there says what is claimed, says the
+opposite, or leaves it open. Said at all places, the claim holds; at half of them or more, it holds in part; the opposite at half of
+them or more, it is contrary; else it is not shown. Where there is no interval, values are compared: the claim holds in part at
+most, and nothing is contrary. A place at which a fit failed says nothing for the claim. Of a claim on several curves no more
+than a part can hold while one of them was not measured. Each of these is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from ..report.frame import CONTROLS, Point
+from ..report.frame import Point
 from ..report.style import number
 from ..report.verdicts import EARLY, LATE, rises
-from .curves import Curves, failed
+from .curves import Curves, Series, failed
 from .figure import Verdict, Word
 
 Judge = Callable[[Curves], Verdict]
@@ -29,6 +29,8 @@ class Place:
     """Where a claim was looked at, whether it is true there, and the number in words.
 
     Attributes:
+        true: the interval says what is claimed; where there is none, the value does.
+        against: the interval says the opposite.
         weight: by which the telling ones are picked: the larger, the nearer to refuting.
         sure: whether all values that were compared have intervals.
         gap: why there is nothing to look at; ``words`` then say where.
@@ -37,22 +39,9 @@ class Place:
     true: bool
     words: str
     weight: float
+    against: bool = False
     sure: bool = True
     gap: Literal["", "failed", "not measured"] = ""
-
-
-class Series(NamedTuple):
-    """A curve that a judge looks at, by what :meth:`Curves.places` asks for."""
-
-    line: str
-    metric: str = "penalty"
-    control: str = "pair"
-    family: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The curve's label; a control of that curve is called after its kind."""
-        return self.control if self.control in CONTROLS[1:] else self.line
 
 
 def gap(kind: Literal["failed", "not measured"], where: str) -> Place:
@@ -76,17 +65,47 @@ def looked(
     return [_looked_at(layer, test, named, [points.get(layer) for points in found]) for layer in layers]
 
 
+def compared(curves: Curves, test: Callable[[Point, Point], Place], one: Series, other: Series) -> list[Place]:
+    """As :func:`looked` at two curves, but the second point is what the first curve lies above the other, fit by fit."""
+    gaps = curves.differences(one, other)
+
+    def judged(p: Point, _: Point) -> Place:
+        if p.layer not in gaps:
+            return gap("not measured", f"{p.layer} ({other.name})")
+        return told_by(test(p, gaps[p.layer]), [gaps[p.layer]])
+
+    return looked(curves, judged, one, other)
+
+
 def _looked_at(
     layer: str, test: Callable[..., Place], named: Sequence[Series], points: Sequence[Point | None]
 ) -> Place:
     for series, point in zip(named, points):
         if point is None or failed(point):
             return gap("not measured" if point is None else "failed", f"{layer} ({series.name})")
-    return replace(test(*points), sure=all(p is not None and p.sure for p in points))
+    return told_by(test(*points), [p for p in points if p is not None])
+
+
+def told_by(place: Place, points: Sequence[Point]) -> Place:
+    """The place with what the points behind it can say: without an interval nothing is contrary."""
+    sure = place.sure and all(p.sure for p in points)
+    return replace(place, sure=sure, against=place.against and sure)
+
+
+def less(low: float, high: float, other_low: float, other_high: float, words: str, weight: float) -> Place:
+    """A place where one interval is claimed to lie below another: so, the other way round, or they meet."""
+    return Place(high < other_low, words, weight, against=low > other_high)
+
+
+def at_most(low: float, high: float, bound: float, words: str) -> Place:
+    """A place where a value is claimed to be at most so much: its interval within, beyond, or across the bound."""
+    return Place(high <= bound, words, high, against=low > bound)
 
 
 def counted(places: Sequence[Place], what: str, beyond: str = "") -> Verdict:
     """The verdict of a count of places, the one nearest to refuting in words, and what is not there.
+
+    A claim whose places have no intervals holds in part at most.
 
     Args:
         what: what is true at so many places.
@@ -96,18 +115,23 @@ def counted(places: Sequence[Place], what: str, beyond: str = "") -> Verdict:
     if not seen:
         return unmeasured(*(p.words for p in places))
     measured = [p for p in seen if not p.gap]
-    unsure = [p for p in measured if beyond and not p.sure]
-    true = sum(p.true for p in seen)
-    word: Word = "holds in part" if 2 * true >= len(seen) else "not at this scale"
+    unsure = [p for p in measured if not p.sure]
+    true, against = sum(p.true for p in seen), sum(p.against for p in seen)
+    word: Word = "not shown"
     if true == len(places) and not unsure:
         word = "holds"
+    elif 2 * true >= len(seen):
+        word = "holds in part"
+    elif 2 * against >= len(seen):
+        word = "contrary"
     if beyond and len(unsure) < len(measured):
         what = f"{what} beyond {beyond}"
+    opposite = f", the opposite at {against}" if against else ""
     some = "" if len(unsure) == len(measured) else f"{len(unsure)} of them with "
     note = f" ({some}one value, no interval)" if unsure else ""
     worst = max(measured, key=lambda p: p.weight, default=None)
     nearest = f"; nearest to refuting: {worst.words}" if worst else ""
-    return Verdict(word, f"{what} at {true} of {len(seen)} places{note}{nearest}.{_gaps(places)}")
+    return Verdict(word, f"{what} at {true} of {len(seen)} places{opposite}{note}{nearest}.{_gaps(places)}")
 
 
 def unmeasured(*names: str) -> Verdict:
@@ -147,7 +171,7 @@ def near(*lines: str, level: float, where: Where = list) -> Judge:
     def judge(curves: Curves) -> Verdict:
         def at(line: str) -> list[Place]:
             def test(p: Point) -> Place:
-                return Place(p.high <= level, f"{amount(p)} at {p.layer} ({line})", p.high)
+                return at_most(p.low, p.high, level, f"{amount(p)} at {p.layer} ({line})")
 
             return looked(curves, test, Series(line), where=where)
 
@@ -163,7 +187,7 @@ def no_worse(line: str, other: str, *, by: float) -> Judge:
     def judge(curves: Curves) -> Verdict:
         def test(p: Point, theirs: Point) -> Place:
             words = f"{amount(p)} ({line}) against {amount(theirs)} ({other}) at {p.layer}"
-            return Place(p.high - theirs.low <= by, words, p.high - theirs.low)
+            return at_most(p.low - theirs.high, p.high - theirs.low, by, words)
 
         places = looked(curves, test, Series(line), Series(other))
         return counted(places, f"{line} at most {number(by)} points above {other}, intervals included,")
@@ -180,7 +204,7 @@ def rising(line: str) -> Judge:
         if len(points) < 2 and not any(p.gap == "failed" for p in lost):
             return unmeasured(*(p.words for p in lost))
         if len(points) < 2:
-            return Verdict("not at this scale", f"Too few places are left to rise.{_gaps(lost)}")
+            return Verdict("not shown", f"Too few places are left to rise.{_gaps(lost)}")
         first, last = points[0], points[-1]
         ends = f"{amount(first)} at {first.layer}, {amount(last)} at {last.layer}"
         sure = first.sure and last.sure
@@ -189,7 +213,8 @@ def rising(line: str) -> Judge:
             return Verdict("holds" if sure and not lost else "holds in part", f"It rises: {ends}")
         if last.low > first.high:
             return Verdict("holds in part", f"It ends higher, but not in order: {ends}")
-        return Verdict("not at this scale", f"It does not rise: {ends}")
+        word: Word = "contrary" if sure and last.high < first.low else "not shown"
+        return Verdict(word, f"It does not rise: {ends}")
 
     return judge
 
@@ -201,7 +226,7 @@ def below(line: str, other: str, *, where: Where = middle, control: str = "pair"
     def judge(curves: Curves) -> Verdict:
         def test(p: Point, theirs: Point) -> Place:
             words = f"{amount(p)} ({line}) against {amount(theirs)} ({named.name}) at {p.layer}"
-            return Place(p.high < theirs.low, words, p.value - theirs.value)
+            return less(p.low, p.high, theirs.low, theirs.high, words, p.value - theirs.value)
 
         places = looked(curves, test, Series(line), named, where=where)
         return counted(places, f"{line} below {named.name}", "both intervals")
@@ -213,9 +238,10 @@ def negative(line: str, *, where: Where = late) -> Judge:
     """The penalty is below zero beyond its interval: the bottom does better than the top's own."""
 
     def judge(curves: Curves) -> Verdict:
-        places = looked(
-            curves, lambda p: Place(p.high < 0, f"{amount(p)} at {p.layer}", p.value), Series(line), where=where
-        )
+        def test(p: Point) -> Place:
+            return less(p.low, p.high, 0, 0, f"{amount(p)} at {p.layer}", p.value)
+
+        places = looked(curves, test, Series(line), where=where)
         return counted(places, "Better than the top itself", "the interval")
 
     return judge
@@ -225,16 +251,17 @@ def positive(line: str, *, where: Where = middle) -> Judge:
     """The penalty is above zero beyond its interval."""
 
     def judge(curves: Curves) -> Verdict:
-        places = looked(
-            curves, lambda p: Place(p.low > 0, f"{amount(p)} at {p.layer}", -p.value), Series(line), where=where
-        )
+        def test(p: Point) -> Place:
+            return less(-p.high, -p.low, 0, 0, f"{amount(p)} at {p.layer}", -p.value)
+
+        places = looked(curves, test, Series(line), where=where)
         return counted(places, "Worse than the top itself", "the interval")
 
     return judge
 
 
 def all_of(*judges: Judge) -> Judge:
-    """Several parts of one claim: it holds if all hold, in part if any holds at least in part."""
+    """Several parts of one claim: it holds if all hold, in part if any does at least in part; else contrary if any part is."""
 
     def judge(curves: Curves) -> Verdict:
         parts = [j(curves) for j in judges]
@@ -245,7 +272,8 @@ def all_of(*judges: Judge) -> Judge:
         if all(w == "holds" for w in words):
             word: Word = "holds"
         else:
-            word = "holds in part" if any(w in ("holds", "holds in part") for w in known) else "not at this scale"
+            rest: Word = "contrary" if "contrary" in known else "not shown"
+            word = "holds in part" if any(w in ("holds", "holds in part") for w in known) else rest
         return Verdict(word, " ".join(p.sentence for p in parts))
 
     return judge

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from ..report.frame import Point
-from .claims import RANGES, Place, amount, counted, gap, near
+from .claims import RANGES, Place, amount, at_most, counted, gap, less, near, told_by
 from .curves import Curves
 from .fig2a import DISJOINT
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
@@ -33,13 +32,14 @@ def _barriers(curves: Curves, label: str, ways: Sequence[str], test: Callable[..
     points = [p for way in ways if (p := barrier(curves, label, way)) is not None]
     if len(points) < len(ways):
         return gap("not measured", label)
-    return replace(test(*points), sure=all(p.sure for p in points))
+    return told_by(test(*points), points)
 
 
 def _barred(curves: Curves) -> Verdict:
     def at(label: str) -> Place:
         def test(found: Point) -> Place:
-            return Place(found.value > HIGH, f"a barrier of {amount(found)} points ({label})", -found.value)
+            words = f"a barrier of {amount(found)} points ({label})"
+            return less(-found.high, -found.low, -HIGH, -HIGH, words, -found.value)
 
         return _barriers(curves, label, (RENEWED,), test)
 
@@ -51,7 +51,7 @@ def _lowered(curves: Curves) -> Verdict:
     def at(label: str) -> Place:
         def test(plain: Point, matched: Point) -> Place:
             words = f"{amount(matched)} points against {amount(plain)} ({label})"
-            return Place(matched.high < plain.low, words, matched.value - plain.value)
+            return less(matched.low, matched.high, plain.low, plain.high, words, matched.value - plain.value)
 
         return _barriers(curves, label, (RENEWED, MATCHED), test)
 
@@ -61,7 +61,7 @@ def _lowered(curves: Curves) -> Verdict:
 
 def _along(curves: Curves) -> Verdict:
     def test(found: Point) -> Place:
-        return Place(found.value <= LOW, f"a barrier of {amount(found)} points", found.value)
+        return at_most(found.low, found.high, LOW, f"a barrier of {amount(found)} points")
 
     return counted([_barriers(curves, PATH_RUN.label, (RENEWED,), test)], f"At most {LOW:g} points")
 

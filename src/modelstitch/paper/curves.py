@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..report.frame import Point
-from ..statistics import pool
+from ..report.frame import CONTROLS, Point
+from ..statistics import paired_test, pool
 from ..study.canonical import Record
 
 SYMMETRIC = ("similarity", "path")  # probes that say the same of two networks in either order
+
+
+class Series(NamedTuple):
+    """A curve that a judge looks at, by what :meth:`Curves.places` asks for."""
+
+    line: str
+    metric: str = "penalty"
+    control: str = "pair"
+    family: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The curve's label; a control of that curve is called after its kind."""
+        return self.control if self.control in CONTROLS[1:] else self.line
 
 
 def every_protocol(records: Sequence[Record], protocols: Iterable[str]) -> dict[str, Curves]:
@@ -79,6 +94,41 @@ class Curves:
             self._places[asked] = sorted((_point(m, metric) for m in found.values()), key=lambda p: p.depth)
         return list(self._places[asked])
 
+    def differences(self, one: Series, other: Series) -> dict[str, Point]:
+        """layer -> what the first curve lies above the second, fit by fit of the same repeat.
+
+        Penalties are compared example by example: the interval is that of the difference. All else has the range of the fits.
+        """
+        return {
+            layer: _difference(mine, theirs, one.metric) for layer, (mine, theirs) in self._matched(one, other).items()
+        }
+
+    def combined(self, rule: Callable[..., float], *series: Series) -> dict[str, Point]:
+        """layer -> a function of the curves' values there, worked out for each repeat: its mean and range."""
+        found = {}
+        for layer, members in self._matched(*series).items():
+            values = [[_metric(r, s.metric) for r in records] for s, records in zip(series, members)]
+            if all(m is not None for column in values for m in column):
+                numbers = [rule(*(m["value"] for m in row if m is not None)) for row in zip(*values)]
+                found[layer] = _ranged(members[0], numbers, str((values[0][0] or {}).get("unit") or ""))
+        return found
+
+    def _matched(self, *series: Series) -> dict[str, list[list[Record]]]:
+        """layer -> the records of each curve, in the order of the repeats, where all of them have the same repeats."""
+        tables = []
+        for s in series:
+            table: dict[str, dict[int, Record]] = {}
+            for record in self.select(s.line, s.control):
+                if s.family in (None, record["config"].get("family")):
+                    table.setdefault(record["config"]["top"]["layer"], {})[record["paper"]["repeat"]] = record
+            tables.append(table)
+        first, *rest = tables
+        return {
+            layer: [[table[layer][r] for r in sorted(repeats)] for table in tables]
+            for layer, repeats in first.items()
+            if all(table.get(layer, {}).keys() == repeats.keys() for table in rest)
+        }
+
     def families(self, line: str) -> list[str]:
         """The families of a curve, in the order of the records."""
         return list(dict.fromkeys(r["config"]["family"] for r in self.select(line)))
@@ -132,6 +182,33 @@ def _spread(members: Sequence[Record], metric: str) -> tuple[int, float, float |
     means = [float(np.mean(values)) for values in fits.values()]
     low, high = (min(means), max(means)) if len(means) > 1 else (None, None)
     return len(means), float(np.mean(means)), low, high, unit
+
+
+def _difference(mine: Sequence[Record], theirs: Sequence[Record], metric: str) -> Point:
+    if metric == "penalty" and all("examples" in r for r in (*mine, *theirs)):
+        found = paired_test(list(mine), list(theirs)).difference
+        if found.low is not None and found.high is not None:
+            point = _ranged(mine, [found.value], found.unit)
+            return replace(point, low=found.low, high=found.high, sure=True, seeds=found.seeds)
+    values = [(_metric(a, metric), _metric(b, metric)) for a, b in zip(mine, theirs)]
+    numbers = [math.nan if a is None or b is None else a["value"] - b["value"] for a, b in values]
+    return _ranged(mine, numbers, next((str(a["unit"] or "") for a, _ in values if a is not None), ""))
+
+
+def _ranged(members: Sequence[Record], values: Sequence[float], unit: str) -> Point:
+    """The mean of some fits at one place with their range; one fit has none."""
+    config = members[0]["config"]
+    return Point(
+        layer=config["top"]["layer"],
+        depth=float(config["top"]["depth"] if config["top"]["depth"] is not None else 0.0),
+        bottom_layer=config["bottom"]["layer"],
+        value=float(np.mean(values)),
+        low=min(values),
+        high=max(values),
+        sure=len(values) > 1,
+        unit=unit,
+        seeds=len(values),
+    )
 
 
 def _ends(record: Record) -> Hashable:

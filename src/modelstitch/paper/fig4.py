@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..report.frame import Point
-from .claims import Place, Series, amount, counted, looked, unmeasured
-from .curves import Curves
+from .claims import Place, amount, at_most, compared, counted, unmeasured
+from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Verdict
 
 PAIR = Line("other seed", Model(seed=1), Model(seed=0), families=("kernels",), layers="three")
@@ -12,18 +12,22 @@ LEVEL = 1.0
 
 
 def _flat(curves: Curves) -> Verdict:
-    """The penalty of each larger kernel lies within LEVEL points of the 1x1 kernel's at the same layer."""
+    """The penalty of each larger kernel lies within LEVEL points of the 1x1 kernel's at the same layer, interval included."""
     smallest, *larger = curves.families(PAIR.label) or [""]
 
     def at(family: str) -> list[Place]:
-        def test(p: Point, plain: Point) -> Place:
-            words = f"{amount(p)} with {family} against {amount(plain)} with {smallest} at {p.layer}"
-            return Place(abs(p.value - plain.value) <= LEVEL, words, abs(p.value - plain.value))
+        def test(p: Point, more: Point) -> Place:
+            words = f"{amount(more)} more with {family} than with {smallest} at {p.layer}"
+            return at_most(max(more.low, -more.high), max(more.high, -more.low), LEVEL, words)
 
-        return looked(curves, test, Series(PAIR.label, family=family), Series(PAIR.label, family=smallest))
+        return compared(curves, test, Series(PAIR.label, family=family), Series(PAIR.label, family=smallest))
 
     places = [place for family in larger for place in at(family)]
-    return counted(places, f"Within {LEVEL:g} point of the 1x1 map") if smallest else unmeasured(PAIR.label)
+    return (
+        counted(places, f"Within {LEVEL:g} point of the 1x1 map, interval included,")
+        if smallest
+        else unmeasured(PAIR.label)
+    )
 
 
 FIGURE = Figure(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..report.frame import Point
 from ..report.style import number
-from .claims import RANGES, Place, Series, amount, counted, looked, unmeasured
-from .curves import Curves
+from .claims import RANGES, Place, amount, at_most, counted, less, looked, unmeasured
+from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
 FEW, ALL = Model(samples="little", seed=1), Model(seed=0)
@@ -32,7 +32,7 @@ def _cheap(curves: Curves) -> Verdict:
             f"{amount(p)} % with the layers '{p.layer}' kept, against {number(all_data)} % (all trained on all data) and "
             f"{number(little)} % (on little data)"
         )
-        return Place(p.value - all_data <= LEVEL, words, p.value)
+        return at_most(p.low - all_data, p.high - all_data, LEVEL, words)
 
     places = looked(curves, test, _errors(KEPT))
     return counted(places, f"Within {LEVEL:g} points of the network trained on all data")
@@ -41,7 +41,7 @@ def _cheap(curves: Curves) -> Verdict:
 def _not_by_chance(curves: Curves) -> Verdict:
     def test(kept: Point, random: Point) -> Place:
         words = f"{amount(kept)} % against {amount(random)} % ({kept.layer})"
-        return Place(kept.high < random.low, words, kept.value - random.value)
+        return less(kept.low, kept.high, random.low, random.high, words, kept.value - random.value)
 
     places = looked(curves, test, _errors(KEPT), _errors(RANDOM))
     return counted(places, "Lower than with the same layers from a random network", RANGES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from .curves import Curves
 
-Word = Literal["holds", "holds in part", "not at this scale", "not measured"]
+Word = Literal["holds", "holds in part", "not shown", "contrary", "not measured"]
 _CHANGED = dict.fromkeys(("coordinates appended", "positions shuffled"), "")  # still the same function
 Amount = Literal["much", "some", "little"]
 
@@ -68,11 +68,12 @@ def turned(models: Sequence[Model], repeat: int, repeats: int) -> tuple[Model, .
     """The networks of a repeat: the same with other seeds.
 
     Seeds go round, so that n repeats need n networks of each kind: a SimCLR network of seed 1 under a labelled one of seed 0,
-    then 0 under 1. Where networks differ by their seeds alone that would be the same two again; there one more takes
-    part: (1, 0), then (2, 1); and where one of them is changed and still the same function. A checkpoint of the user's own has no other seed.
+    then 0 under 1. Where networks differ by their seeds alone two repeats would be the same two again; there one more takes
+    part: (1, 0), then (2, 1); and where one of them is changed and still the same function. From three repeats on a round of as many
+    seeds has no pair twice. A checkpoint of the user's own has no other seed.
     """
     alike = len(models) > 1 and len({replace(m, seed=0, change=_CHANGED.get(m.change, m.change)) for m in models}) == 1
-    around = repeats + 1 if alike and repeats > 1 else max(2, repeats)
+    around = 3 if alike and repeats == 2 else max(2, repeats)
     return tuple(m if m.file else replace(m, seed=(m.seed + repeat) % around) for m in models)
 
 

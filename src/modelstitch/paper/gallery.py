@@ -34,8 +34,9 @@ from .protocols import PROTOCOLS
 _MERGED = " One pair measured in both directions is one fit."
 ONCE = "one measurement"  # for both protocols
 _COUNTED = (
-    "A claim is asked at places, a layer of a curve: true at all of them it holds, at half of them or more it holds in part. A place "
-    "counts where its interval says so, not its mean alone. Intervals over two pairs hold the mean in fewer than 95 of 100 cases where "
+    "A claim is asked at places, a layer of a curve. Said by the interval at all of them it **holds**, at half of them or more it **holds "
+    "in part**; where intervals say the opposite at half of them or more it is **contrary**; else it is **not shown**: intervals are too "
+    "wide. What has no interval holds in part at most. Intervals over two pairs hold the mean in fewer than 95 of 100 cases where "
     "pairs differ by points: docs/results/intervals.md has how many."
 )
 _SHOWN = ("pair", "self", "random", "class-noise", "identity")

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..report.style import number
-from .claims import Place, counted, gap
+from .claims import Place, counted, gap, less
 from .curves import Curves
-from .figure import Claim, Figure, Line, Model, Probe, Verdict, Word
+from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
 ONE, OTHER, RANDOM = Model(seed=0), Model(seed=1), Model(seed=1, change="re-initialised")
 MATCH = Probe("matrix", "matched, other seed", (OTHER, ONE))
@@ -56,17 +56,11 @@ def _merged(cells: list[Cell]) -> Cell:
     return {**cells[0], "value": value, "low": min(c["low"] for c in cells), "high": max(c["high"] for c in cells)}
 
 
-def _each_top(curves: Curves, label: str, control: str, test: Test, what: str, *, sure: bool = False) -> Verdict:
-    """Counted over the tops; with ``sure`` a claim holds where every top's intervals say so, in part where the means do."""
+def _each_top(curves: Curves, label: str, control: str, test: Test, what: str, beyond: str = "") -> Verdict:
+    """Counted over the tops."""
     tops = table(curves, label, control)
     found = [_at(top, cells, test) for top, cells in tops.items()] if tops else [gap("not measured", label)]
-    places = [place for place in found if place is not None]
-    verdict = counted(places, what)
-    if not sure or verdict.word == "not measured":
-        return verdict
-    beyond = sum(place.true and place.sure for place in places)
-    word: Word = "holds in part" if verdict.word == "holds" and beyond < len(places) else verdict.word
-    return Verdict(word, f"{verdict.sentence} Beyond both intervals at {beyond} of {len(places)}.")
+    return counted([place for place in found if place is not None], what, beyond)
 
 
 def _at(top: str, cells: list[Cell], test: Test) -> Place | None:
@@ -83,17 +77,20 @@ def _at(top: str, cells: list[Cell], test: Test) -> Place | None:
 
 
 def _best_is_own(own: Cell, others: list[Cell]) -> Place:
-    """No other one serves as well, by the means; surely not where that is so beyond both intervals."""
+    """No other one serves as well, beyond both intervals."""
     best = min(others, key=lambda c: c["value"])
     words = f"{_from(own)}, {_from(best)}"
-    return Place(own["value"] < best["value"], words, own["value"] - best["value"], sure=own["high"] < best["low"])
+    return less(own["low"], own["high"], best["low"], best["high"], words, own["value"] - best["value"])
 
 
 def _other_as_good(own: Cell, others: list[Cell]) -> Place:
-    """Another one serves as well, by the means: the opposite of the claim above; surely where it is better beyond both intervals."""
+    """Another one serves as well, by the means; not where the matching one is better beyond both intervals."""
     best = min(others, key=lambda c: c["value"])
     words = f"{_from(best)}, {_from(own)}"
-    return Place(best["value"] <= own["value"], words, best["value"] - own["value"], sure=best["high"] < own["low"])
+    return Place(
+        best["value"] <= own["value"], words, best["value"] - own["value"], against=own["high"] < best["low"],
+        sure=best["high"] < own["low"],
+    )  # fmt: skip
 
 
 def _deeper_is_better(own: Cell, others: list[Cell]) -> Place | None:
@@ -103,7 +100,7 @@ def _deeper_is_better(own: Cell, others: list[Cell]) -> Place | None:
         return None
     below, above = sum(shallower) / len(shallower), sum(deeper) / len(deeper)
     words = f"{number(above, signed=True)} from deeper, {number(below, signed=True)} from shallower bottoms"
-    return Place(above < below, words, above - below)
+    return Place(above < below, words, above - below, sure=False)  # means over bottoms: nothing says how sure
 
 
 def _from(cell: Cell) -> str:
@@ -119,12 +116,14 @@ FIGURE = Figure(
     (
         Claim(
             "Matched to the top's own activations, each top is served best by the bottom of the same depth.",
-            "a top layer that another one serves as well by the means; in part where none does, but intervals meet",
-            lambda c: _each_top(c, MATCH.label, "matrix", _best_is_own, "The matching bottom serves best", sure=True),
+            "a top layer that another one serves as well",
+            lambda c: _each_top(
+                c, MATCH.label, "matrix", _best_is_own, "The matching bottom serves best", "both intervals"
+            ),
         ),
         Claim(
             "Fitted to the task, another bottom serves as well.",
-            "a top layer for which the matching bottom is best by the means",
+            "a top layer for which the matching bottom is best",
             lambda c: _each_top(c, TASK.label, "pair", _other_as_good, "Another bottom serves as well, by the means,"),
             ("honest",),
         ),

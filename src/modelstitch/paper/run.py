@@ -128,16 +128,17 @@ class Asked:
 
 def asked(figure: Figure, job: Job) -> Iterator[Asked]:
     """All that a figure asks for under the job's protocols."""
-    for repeat in range(job.scale.repeats):
+    repeats = job.scale.pairs(figure.name)
+    for repeat in range(repeats):
         for line in figure.lines:
-            pair = turned((line.bottom, line.top), repeat, job.scale.repeats)
+            pair = turned((line.bottom, line.top), repeat, repeats)
             if repeat and pair == (line.bottom, line.top):
                 continue  # networks of the user's own: there is one pair
             for name in line.protocols:
                 if name in job.protocols:
                     yield Asked(line, pair, repeat, name)
         for probe in figure.probes:
-            yield Asked(probe, turned(probe.models, repeat, job.scale.repeats), repeat)
+            yield Asked(probe, turned(probe.models, repeat, repeats), repeat)
 
 
 def measured(one: Asked, job: Job) -> list[Record]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..report.frame import Point
-from .claims import Judge, Place, Series, amount, counted, looked
-from .curves import Curves
+from ..report.style import number
+from .claims import Judge, Place, amount, compared, counted, looked
+from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 from .likeness import similarity
 
@@ -29,7 +30,9 @@ def _costs(label: str, *, little: bool) -> Judge:
         def test(p: Point, plain: Point) -> Place:
             most, least = p.high - plain.low, p.low - plain.high
             weight = most if little else -least
-            return Place(most <= FEW if little else least > FEW, f"{amount(p)} against {amount(plain)}", weight)
+            words = f"{amount(p)} against {amount(plain)}"
+            few, many = most <= FEW, least > FEW
+            return Place(few if little else many, words, weight, against=many if little else few)
 
         what = f"{'At most' if little else 'More than'} {FEW:g} points above the unchanged, intervals included,"
         return counted(looked(curves, test, Series(label), Series(PLAIN.label)), what)
@@ -41,11 +44,11 @@ def _cka(label: str, true: Callable[[float], bool], what: str) -> Judge:
     """Whether what a change takes off CKA is as claimed."""
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point, plain: Point) -> Place:
-            words = f"{amount(p, 3)} against {amount(plain, 3)} at {p.layer}"
-            return Place(true(plain.value - p.value), words, p.value)
+        def test(p: Point, more: Point) -> Place:
+            words = f"{amount(p, 3)}, {number(-more.value, 3)} less than unchanged, at {p.layer}"
+            return Place(true(-more.high) and true(-more.low), words, p.value)
 
-        return counted(looked(curves, test, similarity(label), similarity(CKA_PLAIN.label)), what)
+        return counted(compared(curves, test, similarity(label), similarity(CKA_PLAIN.label)), what)
 
     return judge
 
