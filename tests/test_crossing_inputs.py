@@ -80,3 +80,43 @@ def test_one_test_sample_is_enough(data):
     assert not flat[0].mixes(torch.randn(8, 1, 8, 8))
     found = ms.matrix(*flat, data.shorter(test=1), layers=(["0"], ["0"]), samples=100, augment=False)
     assert len(found.entries[0].judged.outcome.ids) == 1
+
+
+def language(seed):
+    """Reads its mask by index, so that the tracer does not learn that there are as many masks as samples."""
+
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two, self.head = nn.Embedding(16, 8), nn.Linear(8, 8), nn.Linear(8, 16)
+
+        def forward(self, input_ids, attention_mask):
+            h = self.one(input_ids)
+            n, t = input_ids.shape
+            seen = attention_mask.bool()[torch.arange(n)[:, None, None], torch.arange(t)[None, None, :]].tril()
+            weights = (self.two(h) @ h.transpose(1, 2)).masked_fill(~(seen | torch.eye(t, dtype=torch.bool)), -1e4)
+            return self.head(self.two(h + weights.softmax(-1) @ h))
+
+    torch.manual_seed(seed)
+    return Reads()
+
+
+@pytest.mark.parametrize("test", [1, 5, 37])
+def test_masks_whose_number_the_tracer_does_not_know(test):
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(1, 16, (80, 6), generator=generator)
+    mask = (torch.arange(6) < torch.randint(3, 7, (80, 1), generator=generator)).long()
+    labels = torch.where(mask.bool(), ids.roll(-1, 1), -100)
+    rows = [({"input_ids": i * m, "attention_mask": m}, y) for i, m, y in zip(ids, mask, labels)]
+    data = ms.Data(rows[:30], rows[30:40], rows[40 : 40 + test])
+    pair = [ms.Network(language(s), next(data.batches("val", 2)).inputs, f"net{s}") for s in (0, 1)]
+    assert (
+        not pair[0]._trace.inputs[1].meta["val"].shape[0].node.expr == pair[0]._trace.batch
+    )  # else nothing is tried here
+    found = ms.matrix(*pair, data, layers=(["one", "two#2"], ["one", "two#2"]), samples=20, batch_size=4)
+    for entry in found.entries:
+        seam = (entry.bottom_layer, entry.top_layer)
+        alone = ms.stitch(*pair, seam, data, objective="match", samples=20, device="cpu")
+        assert entry.judged.outcome.error == pytest.approx(alone.metrics["error"])
+    assert len(ms.similarity(*pair, data=data, split="fit").frame)
+    assert not pair[0].mixes(next(data.batches("fit", 8)).inputs)

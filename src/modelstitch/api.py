@@ -98,7 +98,7 @@ def stitch(
     check_sizes((bottom, top), data)
     below, above = apart(bottom, top)
     named = {n.name: n for n in (below, above)}
-    where = f"{below.cut(seam.bottom_layer)} -> {above.cut(seam.top_layer)}"
+    where = str(Seam("", below.cut(seam.bottom_layer), "", above.cut(seam.top_layer)))
     (named_objective,), losses = _objectives([objective])
     axes = Axes(
         (where,), (family,), (named_objective,), (), seeds, spec, normalisation, codes=own_codes([family])

@@ -1,12 +1,15 @@
-"""The written form of a seam: ``bottom@layer -> top@layer``."""
+"""The written form of a seam: ``bottom@layer -> top@layer``; a layer whose name would mislead stands in double quotes."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from .errors import StitchError
 
 _ARROW = "->"
+_QUOTE = '"'
+_QUOTED = re.compile(r'^(?:(?P<network>.*)@)?\s*"(?P<layer>[^"]*)"$', re.DOTALL)
 
 
 @dataclass(frozen=True, order=True)
@@ -22,34 +25,59 @@ class Seam:
     top_layer: str
 
     def __str__(self) -> str:
-        return f"{_end(self.bottom, self.bottom_layer)} {_ARROW} {_end(self.top, self.top_layer)}"
+        return f"{written(self.bottom, self.bottom_layer)} {_ARROW} {written(self.top, self.top_layer)}"
 
 
 def parse(text: str) -> Seam:
     """Read ``"layer2"``, ``"layer2 -> blocks.4"`` or ``"a@layer2 -> b@blocks.4"``.
 
-    One layer alone stands for the same layer on both sides.
+    One layer alone stands for the same layer on both sides. A layer whose name holds ``->`` or ``@`` stands in double quotes:
+    ``'a@"in->out"'``.
 
     Raises:
         StitchError: if an arrow or a layer name is missing or repeated.
     """
-    parts = [part.strip() for part in text.split(_ARROW)]
+    parts = [part.strip() for part in _sides(text)]
     if len(parts) > 2 or not all(parts):
         raise StitchError(
             f"The seam {text!r} cannot be read: expected 'layer' or 'bottom@layer -> top@layer', "
-            f"found {len(parts)} parts; write one arrow with a layer on each side."
+            f"found {len(parts)} parts; write one arrow with a layer on each side, and a layer whose name holds an arrow in double "
+            "quotes, or give a pair of layers, ('in->out', 'in->out')."
         )
-    (bottom, bottom_layer), (top, top_layer) = (_split(part, text) for part in (parts[0], parts[-1]))
+    (bottom, bottom_layer), (top, top_layer) = (end(part, text) for part in (parts[0], parts[-1]))
     return Seam(bottom, bottom_layer, top, top_layer)
 
 
-def _split(part: str, whole: str) -> tuple[str, str]:
-    # Layer names hold no "@", network names may (a version tag), hence the last one divides.
-    network, _, layer = part.rpartition("@")
-    if not layer:
-        raise StitchError(f"The seam {whole!r} names no layer in {part!r}: expected 'network@layer'.")
-    return network.strip(), layer.strip()
+def end(part: str, whole: str | None = None) -> tuple[str, str]:
+    """("network", "layer") of ``network@layer`` or ``network@"layer"``; the network is "" where there is none.
+
+    Raises:
+        StitchError: if no layer is named.
+    """
+    quoted = _QUOTED.match(part)
+    if quoted:
+        network, layer = quoted["network"] or "", quoted["layer"]
+    else:  # network names may hold "@" (a version tag), hence the last one divides
+        network, _, layer = part.rpartition("@")
+    if not layer.strip():
+        raise StitchError(f"The seam {whole or part!r} names no layer in {part!r}: expected 'network@layer'.")
+    return network.strip(), layer if quoted else layer.strip()
 
 
-def _end(network: str, layer: str) -> str:
-    return f"{network}@{layer}" if network else layer
+def written(network: str, layer: str) -> str:
+    """One end of a seam, in quotes where the layer's name would be read as something else."""
+    plain = _ARROW not in layer and "@" not in layer and layer == layer.strip()
+    name = layer if plain or _QUOTE in layer else f"{_QUOTE}{layer}{_QUOTE}"
+    return f"{network}@{name}" if network else name
+
+
+def _sides(text: str) -> list[str]:
+    """The text at its arrows, but not at those in quotes."""
+    sides, start, quoted = [], 0, False
+    for at, letter in enumerate(text):
+        if letter == _QUOTE:
+            quoted = not quoted
+        elif not quoted and text.startswith(_ARROW, at):
+            sides.append(text[start:at])
+            start = at + len(_ARROW)
+    return [*sides, text[start:]] if not quoted else text.split(_ARROW)

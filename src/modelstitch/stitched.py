@@ -15,6 +15,7 @@ from .errors import FoldError, MeasureError, SourceError
 from .network import FromLayer, Network
 from .network.absorb import absorb_above, absorb_below
 from .network.norms import own_statistics
+from .notation import Seam
 from .report.units import shown
 from .sources.access import MASK, mask_of
 from .sources.data import Data
@@ -64,7 +65,7 @@ class Stitched(nn.Module):
         self._statistics = dict(statistics or {})
         self._settle(bottom.module, top.module)
         self._donors = Donors(bottom, top)
-        self.seam = f"{bottom.name}@{bottom_layer} -> {top.name}@{top_layer}"
+        self.seam = str(Seam(bottom.name, bottom_layer, top.name, top_layer))
         self.record = record
         self._config = {
             "bottom": {"name": bottom.name, "fingerprint": bottom.fingerprint(), "layer": bottom_layer},

@@ -10,6 +10,7 @@ import click
 
 from ..bars import progress as progress
 from ..errors import StitchError
+from ..notation import end
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -239,12 +240,12 @@ def _unit(records: Sequence[Record]) -> str:
 
 
 def split_seam_end(text: str) -> tuple[str, str]:
-    """("model", "layer") of ``model@layer``.
+    """("model", "layer") of ``model@layer``, or of ``model@"layer"`` where the layer's name holds ``@``.
 
     Raises:
         StitchError: if there is no layer.
     """
-    model, _, layer = text.rpartition("@")
-    if not model or not layer:
+    model, layer = end(text) if "@" in text else ("", "")
+    if not model:
         raise StitchError(f"{text!r} names no layer: expected MODEL@LAYER, for example zoo:resnet20@block3.")
     return model, layer

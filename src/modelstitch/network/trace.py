@@ -71,13 +71,23 @@ class Trace:
     def data(self) -> fx.Node:
         return self.inputs[self.form.data_position]
 
+    @cached_property
+    def batches(self) -> frozenset[Any]:
+        """The symbols that stand for the batch size.
+
+        The tracer does not see that a side input, such as a mask that is looked up by index, has as many samples as the data: its size
+        keeps a symbol of its own. Only sizes that were the example's batch size have one.
+        """
+        sizes = [node.meta["val"].shape[0] for node in self.inputs if node.meta["val"].ndim]
+        return frozenset(size.node.expr for size in sizes if isinstance(size, torch.SymInt)) | {self.batch}
+
     def batched(self, node: fx.Node) -> bool:
         """Whether a value has a place for every sample in its first dimension."""
         value = node.meta["val"]
         if not isinstance(value, Tensor) or not value.ndim:
             return False
         size: Any = value.shape[0]
-        return isinstance(size, torch.SymInt) and bool(size.node.expr == self.batch)
+        return isinstance(size, torch.SymInt) and size.node.expr in self.batches
 
     @cached_property
     def digest(self) -> str:

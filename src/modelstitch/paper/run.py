@@ -21,6 +21,7 @@ from ..fit.options import fit_spec
 from ..fit.senders import view_of
 from ..measure import Tally
 from ..network import Network
+from ..notation import Seam
 from ..sources.data import Data
 from ..study.canonical import Record, cell_hash
 from ..study.plan import Axes, seams
@@ -188,11 +189,11 @@ def _layers(line: Line, below: Network, above: Network, scale: Scale) -> str | t
         bottoms, tops = (
             [n for n in network.blocks if n in _spread(network.blocks, scale)] for network in (below, above)
         )
-        return tuple(f"{b} -> {t}" for b in bottoms for t in tops)
+        return tuple(str(Seam("", b, "", t)) for b in bottoms for t in tops)
     found = seams(describe_donor(below), describe_donor(above), line.layers)
     if line.layers == "matching":
         found = _spread(found, scale)
-    return tuple(f"{b.layer} -> {t.layer}" for b, t in found)
+    return tuple(str(Seam("", b.layer, "", t.layer)) for b, t in found)
 
 
 def _spread(places: list[Any], scale: Scale) -> list[Any]:
