@@ -24,6 +24,7 @@ RANKS = [
         "recorded",
         "own_code",
         "atomic",
+        "support",
         "unfinished",
     },
     {"network"},

@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 import torch
 
-from modelstitch.errors import MeasureError, NonFiniteError
+from modelstitch.errors import MeasureError, NonFiniteError, StudyError
 from modelstitch.moments import Moments
 from modelstitch.moments_grid import MomentsGrid
 from modelstitch.moments_null import NullGrid
@@ -97,8 +97,8 @@ def test_a_killed_save_leaves_the_old_file(tmp_path, monkeypatch):
     def killed(*args, **kwargs):
         raise OSError("no space left")
 
-    monkeypatch.setattr("modelstitch.moments_grid.save_file", killed)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr("modelstitch.support.tensors.save_file", killed)
+    with pytest.raises(StudyError, match="no space left"):
         collect(x, y, UNEVEN).save(tmp_path / "grid")
     assert MomentsGrid.load(tmp_path / "grid").n == 1
 

@@ -298,12 +298,11 @@ class Comparison:
 
     def report(self, path: str | Path, *, title: str = "Stitching report", command: str | None = None) -> Path:
         """Write the inert HTML page."""
-        from .atomic import write_atomic
         from .report.page import page
+        from .support.files import write_text
 
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(target, page(self.records, title=title, spec=self.spec, command=command).encode())
+        write_text(target, page(self.records, title=title, spec=self.spec, command=command))
         return target
 
     def _repr_html_(self) -> str:

@@ -133,11 +133,10 @@ class Matrix:
         Raises:
             MeasureError: the similarities are of other networks, or of none of these layers.
         """
-        from .atomic import write_atomic
         from .report.similarity_page import similarity_page
+        from .support.files import write_text
 
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         if similarities is not None:
             self._check_alike(similarities)
         placed, notes = (similarities.placed, similarities.describe) if similarities else (None, [])
@@ -147,7 +146,7 @@ class Matrix:
             *notes,
         ]
         text = similarity_page(self.bottom, self.top, placed, self.frame, title=title, command=command, notes=notes)
-        write_atomic(target, text.encode())
+        write_text(target, text)
         return target
 
     def _check_alike(self, similarities: Similarities) -> None:

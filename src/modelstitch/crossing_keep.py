@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from .crossing_sums import Group
 from .errors import StudyError
 from .study.run import describe_donor
+from .support import tensors
+from .support.files import make_folder, set_aside
+from .support.hashing import DamagedError
 
 EVERY = 30.0  # seconds between two writes
 
@@ -33,14 +33,15 @@ class Kept:
     def restore(self, groups: list[Group]) -> int:
         """Fill the reserved sums with those of the file; how many batches they hold, 0 without a file.
 
+        A file that changed since it was written is set aside with a warning, and the pass begins anew.
+
         Raises:
-            StudyError: the file holds other sums (the first difference is named), or none.
+            StudyError: the file holds other sums (the first difference is named).
         """
         if self.path is None or not self.path.exists():
             return 0
         try:
-            with safe_open(self.path, framework="pt") as file:
-                metadata = file.metadata() or {}
+            with tensors.opened(self.path) as (file, metadata):
                 found, counts = json.loads(metadata["of"]), json.loads(metadata["rows"])
                 self._check(found)
                 for key, grid in _grids(groups).items():
@@ -48,17 +49,20 @@ class Kept:
                         target.copy_(file.get_tensor(f"{key}/{name}"))
                     grid.n = int(counts[key])
                 return int(metadata["batches"])
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise StudyError(
-                f"{self.path} holds no sums of a matrix ({error}): expected a file that a matrix wrote; move it away."
-            ) from error
+        except DamagedError as error:
+            if not _written_here(self.path):
+                raise self._foreign(error) from error
+            set_aside(self.path, f"{self.path} holds no sums of a matrix that are whole ({error})")
+            return 0
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise self._foreign(error) from error
 
     def save(self, groups: list[Group], batches: int, *, last: bool = False) -> None:
         """Write the sums of so many batches, whole or not at all; but for the last time, not too often."""
         if self.path is None or not (last or time.monotonic() - self._written >= EVERY):
             return
         grids = _grids(groups)
-        tensors = {
+        sums = {
             f"{key}/{name}": value.cpu().clone()
             for key, grid in grids.items()
             for name, value in grid.tensors().items()
@@ -67,14 +71,14 @@ class Kept:
             "of": json.dumps(self.identity), "batches": str(batches),
             "rows": json.dumps({key: grid.n for key, grid in grids.items()}),
         }  # fmt: skip
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        try:
-            save_file(tensors, beside, metadata=metadata)
-            os.replace(beside, self.path)
-        finally:
-            beside.unlink(missing_ok=True)
+        make_folder(self.path.parent)
+        tensors.save(self.path, sums, metadata)
         self._written = time.monotonic()
+
+    def _foreign(self, error: Exception) -> StudyError:
+        return StudyError(
+            f"{self.path} holds no sums of a matrix ({error}): expected a file that a matrix wrote; move it away."
+        )
 
     def _check(self, found: dict[str, Any]) -> None:
         for key, value in self.identity.items():
@@ -83,6 +87,13 @@ class Kept:
                     f"{self.path} holds the sums of another matrix: expected {key} = {value!r}, found {found.get(key)!r}; choose "
                     "another file, or move it away."
                 )
+
+
+def _written_here(path: Path) -> bool:
+    """Whether a file begins as those of :meth:`Kept.save` do: one of somebody else is not touched."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 20)
+    return b'"batches"' in head and b'"rows"' in head
 
 
 def _grids(groups: list[Group]) -> dict[str, Any]:

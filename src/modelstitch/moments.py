@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .errors import MeasureError, NonFiniteError
 from .products import inner
+from .support import tensors
 
 NARROW = 48  # columns
+_SUMS, _KIND = ("mean_x", "mean_y", "xx", "yy", "xy"), "moments of one pair"
 
 
 @dataclass
@@ -99,15 +100,26 @@ class Moments:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the sums as safetensors."""
-        names = ("mean_x", "mean_y", "xx", "yy", "xy")
-        save_file({k: getattr(self, k).contiguous() for k in names}, path, metadata={"n": str(self.n)})
+        """Write the sums as safetensors with a digest, whole or not at all.
+
+        Raises:
+            StudyError: the disk is full, or the folder cannot be written to.
+        """
+        tensors.save(Path(path), {k: getattr(self, k) for k in _SUMS}, {"of": _KIND, "n": str(self.n)})
 
     @classmethod
     def load(cls, path: str | Path) -> Moments:
-        """Read sums written by :meth:`save`."""
-        from safetensors import safe_open
+        """Read sums written by :meth:`save`.
 
-        with safe_open(path, framework="pt") as file:
-            n = int(file.metadata()["n"])
-        return cls(n, **load_file(path))
+        Raises:
+            MeasureError: the file is missing, holds something else, or changed since it was written.
+        """
+        try:
+            sums, texts = tensors.load(Path(path))
+            if texts.get("of") != _KIND or set(sums) != set(_SUMS):
+                raise ValueError(f"it holds {texts.get('of') or 'something else'}")
+            return cls(int(texts["n"]), **sums)
+        except (OSError, ValueError, KeyError) as error:
+            raise MeasureError(
+                f"{path} holds no moments ({error}): expected a file that save wrote; make them anew."
+            ) from error

@@ -6,13 +6,10 @@ The channels of a network's layers are laid side by side, so that one product a 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import MeasureError
@@ -20,7 +17,9 @@ from .memory import require
 from .moments import Moments
 from .moments_side import Side
 from .products import inner
+from .support import tensors
 
+_KIND = "moments of all pairs"
 _WAY_OUT = "choose fewer layers, sums in float32, or average the positions of wide layers first"
 
 
@@ -197,32 +196,32 @@ class MomentsGrid:
         return Moments(self.n, *means, self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j])
 
     def save(self, path: str | Path) -> None:
-        """Write the sums as safetensors, whole or not at all; :meth:`load` goes on from there."""
+        """Write the sums as safetensors with a digest, whole or not at all; :meth:`load` goes on from there.
+
+        Raises:
+            StudyError: the disk is full, or the folder cannot be written to.
+        """
         self.settle()
         layers = {"bottom": self.bottom_layers, "top": self.top_layers}
         metadata = {side: json.dumps(list(widths.items())) for side, widths in layers.items()}
-        metadata["n"] = str(self.n)
-        beside = Path(f"{path}.{os.getpid()}.part")
-        try:
-            save_file(self.tensors(), beside, metadata=metadata)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        tensors.save(Path(path), self.tensors(), {**metadata, "of": _KIND, "n": str(self.n)})
 
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> MomentsGrid:
         """Read what :meth:`save` wrote.
 
         Raises:
-            MeasureError: the file is missing, or is not a grid of moments; a grid that keeps more than these sums was asked for.
+            MeasureError: the file is missing, is not a grid of moments, or changed since it was written; a grid that keeps more
+                than these sums was asked for.
         """
         if cls is not MomentsGrid:
             raise MeasureError(
                 f"A {cls.__name__} keeps more than a file of sums holds: read the file with MomentsGrid.load, or pass the data again."
             )
         try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                metadata = file.metadata() or {}
+            with tensors.opened(Path(path), device) as (file, metadata):
+                if metadata.get("of") != _KIND:
+                    raise ValueError(f"it holds {metadata.get('of') or 'something else'}")
                 bottom, top = (dict(json.loads(metadata[side])) for side in ("bottom", "top"))
                 dtype = {"F64": torch.float64, "F32": torch.float32}[file.get_slice("xy").get_dtype()]
                 grid = cls(bottom, top, dtype=dtype, device=device)
@@ -232,9 +231,9 @@ class MomentsGrid:
                     if found.shape != target.shape:
                         raise ValueError(f"{name} has shape {tuple(found.shape)}")
                     target.copy_(found)
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             raise MeasureError(
-                f"{path} holds no grid of moments ({error}): expected a file that save wrote."
+                f"{path} holds no grid of moments ({error}): expected a file that save wrote; make it anew."
             ) from error
         return grid
 

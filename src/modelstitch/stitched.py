@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .errors import FoldError, MeasureError, SourceError
@@ -22,6 +21,8 @@ from .sources.data import Data
 from .stitched_measure import Donors, measured, of_map
 from .stitchers import Affine, Site, Stitcher, adapter_between, family_of, mapped
 from .study.canonical import Record
+from .support import hashing, tensors
+from .support.files import make_folder, write_text
 
 
 class Stitched(nn.Module):
@@ -246,30 +247,49 @@ class Stitched(nn.Module):
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the map (stitcher.safetensors), its donors, named by fingerprint (stitch.json), and moved statistics."""
+        """Write the map (stitcher.safetensors), its donors, named by fingerprint (stitch.json), and moved statistics.
+
+        ``stitch.json`` names the files and their digests. A stitch that was there before stays whole until the new one is.
+
+        Raises:
+            StudyError: the disk is full, or the folder cannot be written to.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in self.stitcher.state_dict().items()}, folder / "stitcher.safetensors")
-        described = {**self._config, "record": self.record, "map": self._measured}
-        (folder / "statistics.safetensors").unlink(missing_ok=True)  # of another stitch
-        if self._statistics:
-            save_file({k: v.contiguous() for k, v in self._statistics.items()}, folder / "statistics.safetensors")
-        (folder / "stitch.json").write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        make_folder(folder)
+        before = _files(folder)
+        parts = {"stitcher": self.stitcher.state_dict(), "statistics": self._statistics}
+        files: dict[str, list[str]] = {}
+        for part, values in parts.items():
+            if part == "statistics" and not values:
+                continue
+            digest = hashing.of_tensors(values, {"of": part})
+            name = f"{part}.safetensors"
+            if (folder / name).exists() and before.get(part, [name, ""])[1] != digest:
+                name = f"{part}-{digest[:12]}.safetensors"
+            tensors.save(folder / name, values, {"of": part})
+            files[part] = [name, digest]
+        described = {**self._config, "record": self.record, "map": self._measured, "files": files}
+        write_text(folder / "stitch.json", json.dumps(hashing.sealed(described), indent=2, sort_keys=True) + "\n")
+        for part in parts:  # of another stitch
+            for old in folder.glob(f"{part}*.safetensors"):
+                if old.name != files.get(part, [""])[0]:
+                    old.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: str | Path, bottom: Network, top: Network) -> Stitched:
         """Put a saved map between the donors it was fitted for.
 
         Raises:
-            SourceError: if the folder holds no stitch, or a donor is another one than the map was fitted for.
+            SourceError: if the folder holds no stitch, one of its files changed since it was written, or a donor is another one
+                than the map was fitted for.
         """
         folder = Path(folder)
         try:
-            config = json.loads((folder / "stitch.json").read_text(encoding="utf-8"))
-            state = load_file(folder / "stitcher.safetensors")
-            moved = folder / "statistics.safetensors"
-            statistics = load_file(moved) if moved.exists() else None
-        except (OSError, ValueError) as error:
+            config = hashing.unsealed(json.loads((folder / "stitch.json").read_text(encoding="utf-8")))
+            files = config["files"]
+            state = _part(folder, files, "stitcher")
+            statistics = _part(folder, files, "statistics") if "statistics" in files else None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise SourceError(
                 f"{folder} holds no stitch: expected stitch.json and stitcher.safetensors, found {error}."
             ) from error
@@ -285,6 +305,25 @@ class Stitched(nn.Module):
             bottom, top, *seam, stitcher, family=config["family"], record=config["record"], statistics=statistics,
             mask=config.get("mask", MASK), measured_map=config.get("map"),
         )  # fmt: skip
+
+
+def _files(folder: Path) -> dict[str, list[str]]:
+    """The files of the stitch that a folder holds, by part; nothing where it holds none that can be read."""
+    try:
+        found = hashing.unsealed(json.loads((folder / "stitch.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    files: dict[str, list[str]] = found.get("files", {})
+    return files
+
+
+def _part(folder: Path, files: dict[str, list[str]], part: str) -> dict[str, Tensor]:
+    """The tensors of one part of a saved stitch, those that its description was written with."""
+    name, digest = files[part]
+    values, texts = tensors.load(folder / name)
+    if texts.get("of") != part or hashing.of_tensors(values, texts) != digest:
+        raise hashing.DamagedError(f"{name} is of another stitch")
+    return values
 
 
 class Folded(nn.Module):

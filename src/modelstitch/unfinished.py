@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from . import __version__
-from .atomic import make_folder, write_atomic
 from .errors import StudyError
+from .support.files import make_folder, write_atomic
 
 EVERY = 60.0  # seconds
 SHARE = 0.05  # of the time that may go into writing, at most

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from modelstitch.atomic import clean
 from modelstitch.errors import StudyError
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import (
@@ -23,6 +22,7 @@ from modelstitch.study.store import (
     equal_results,
     records_from_parquet,
 )
+from modelstitch.support.files import clean
 
 SPEC = {"name": "tiny", "fit": {"steps": 10, "batch_size": 8}, "seeds": [0]}
 

@@ -12,6 +12,8 @@ import torch
 from modelstitch.errors import DataError, FitError, SourceError, UnknownLayerError
 from modelstitch.sources.data import Data
 from modelstitch.sources.named import load_data
+from modelstitch.support.files import SetAside
+from modelstitch.support.hashing import sealed
 from modelstitch.unfinished import Unfinished
 from modelstitch.zoo import donors
 from modelstitch.zoo.donors import DonorSpec, donor, load_donor
@@ -157,33 +159,78 @@ def test_a_cached_donor_of_other_classes_is_refused(digits, tmp_path):
     late = donor(SPEC, digits, tmp_path)
     card = json.loads((early.folder / "card.json").read_text())
     card["identity"] = SPEC.identity(digits)  # as it was called before the classes were part of it
-    (early.folder / "card.json").write_text(json.dumps(card))
+    (early.folder / "card.json").write_text(json.dumps(sealed(card)))
     shutil.rmtree(late.folder)
     early.folder.rename(late.folder)
-    with pytest.raises(
-        SourceError,
+    with pytest.warns(
+        SetAside,
         match=r"made otherwise: net \(expected \"small-resnet\?classes=10&.*\", found \"small-resnet\?classes=12&",
     ):
-        donor(SPEC, digits, tmp_path)
+        again = donor(SPEC, digits, tmp_path)
+    assert equal(again.module, late.module)
 
 
-def test_a_donor_made_otherwise_is_refused_by_name(digits, tmp_path):
-    donor(SPEC, digits, tmp_path)
-    folder = next(tmp_path.iterdir())
-    card = json.loads((folder / "card.json").read_text())
+def test_a_donor_made_otherwise_is_set_aside_and_trained_anew(digits, tmp_path):
+    made = donor(SPEC, digits, tmp_path)
+    card = json.loads((made.folder / "card.json").read_text())
     card["identity"]["recipe"]["lr"] = 9.0
-    (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(
-        SourceError, match=rf"{folder.name} in the cache was made otherwise: recipe.lr .*found 9.0\); delete"
-    ):
-        donor(SPEC, digits, tmp_path)
+    (made.folder / "card.json").write_text(json.dumps(sealed(card)))
+    why = rf"{made.folder.name} in the cache was made otherwise: recipe.lr .*found 9.0\); it is set aside as"
+    with pytest.warns(SetAside, match=why):
+        again = donor(SPEC, digits, tmp_path)
+    assert equal(again.module, made.module)
+    assert again.card["weights"] == made.card["weights"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [made.folder.name, f"{made.folder.name}.aside-1"]
+
+
+CHANGES = {
+    "weights": (
+        "weights.safetensors",
+        lambda b: b[:-2] + bytes([b[-2] ^ 0x40]) + b[-1:],
+        "changed since they were written",
+    ),
+    "a checkpoint": ("step-3.safetensors", lambda b: b[:-2] + bytes([b[-2] ^ 0x40]) + b[-1:], "changed since"),
+    "half the weights": ("weights.safetensors", lambda b: b[: len(b) // 2], "changed since they were written"),
+    "a digit": ("card.json", lambda b: b.replace(b'"seed": 0', b'"seed": 1'), "card .* damaged .*digest"),
+    "the name of the seal": ("card.json", lambda b: b.replace(b'"digest"', b'"dihest"'), "card .* damaged .*no digest"),
+    "no seal and no hashes": (
+        "card.json",
+        lambda b: json.dumps({k: v for k, v in json.loads(b).items() if k != "digest"}).encode(),
+        "no digest",
+    ),
+    "half the card": ("card.json", lambda b: b[: len(b) // 2], "card .* damaged"),
+    "nested without end": ("card.json", lambda b: b"[" * 100_000, "card .* damaged"),
+    "no card": ("card.json", lambda b: b"", "card .* damaged"),
+}
+
+
+@pytest.mark.parametrize(("file", "change", "why"), CHANGES.values(), ids=CHANGES)
+def test_a_changed_donor_is_refused_by_itself_and_trained_anew_by_its_cache(digits, tmp_path, file, change, why):
+    made = donor(SPEC, digits, tmp_path)
+    path = made.folder / file
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(SourceError, match=why):
+        load_donor(made.folder, step=3 if file.startswith("step") else None)
+    with pytest.warns(SetAside, match=why):
+        again = donor(SPEC, digits, tmp_path)
+    assert equal(again.module, made.module)
+    assert again.card["weights"] == made.card["weights"]
+
+
+def test_donors_of_before_there_were_digests_stay_readable(digits, tmp_path):
+    made = donor(SPEC, digits, tmp_path)
+    card = json.loads((made.folder / "card.json").read_text())
+    del card["weights"], card["digest"]
+    (made.folder / "card.json").write_text(json.dumps(card))
+    assert equal(load_donor(made.folder).module, made.module)
+    assert equal(load_donor(made.folder, step=3).module, donor(SPEC, digits, tmp_path).module) is False
 
 
 def test_damaged_and_missing_donors(digits, tmp_path):
     donor(SPEC, digits, tmp_path / "cache")
     folder = next((tmp_path / "cache").iterdir())
     (folder / "weights.safetensors").write_bytes(b"short")
-    with pytest.raises(SourceError, match=r"The weights of .* cannot be used .*: delete the folder"):
+    with pytest.raises(SourceError, match=r"The weights .* changed since .*: delete the folder"):
         load_donor(folder)
     with pytest.raises(SourceError, match="holds no donor"):
         load_donor(tmp_path / "none")
@@ -196,7 +243,7 @@ def test_a_killed_save_leaves_nothing_that_loads(digits, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(donors.json, "dumps", lambda *a, **k: stop() if k.get("indent") else "{}")
+    monkeypatch.setattr(donors.hashing, "sealed", stop)
     (tmp_path / "cache").mkdir()
     with pytest.raises(KeyboardInterrupt):
         donors._save(donors.Donor("x", torch.nn.Linear(2, 2), {}), {}, tmp_path / "cache" / "x")
@@ -207,7 +254,7 @@ def test_of_two_runs_that_save_the_same_donor_the_first_one_counts(tmp_path):
     made = donors.Donor("x", torch.nn.Linear(2, 2), {"name": "first"})
     for name in ("first", "second"):
         donors._save(dataclasses.replace(made, card={"name": name}), {}, tmp_path / "x")
-    assert json.loads((tmp_path / "x" / "card.json").read_text()) == {"name": "first"}
+    assert json.loads((tmp_path / "x" / "card.json").read_text())["name"] == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 

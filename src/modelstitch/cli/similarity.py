@@ -55,6 +55,7 @@ def similarity(
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
     from ..layerwise.plan import DEFAULT
+    from ..support.files import write_text
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
     lower, upper = common.two(bottom, bottom_weights, top, top_weights, data)
@@ -70,8 +71,7 @@ def similarity(
         _print(frame.filter(measure=name), lower.name, upper.name, f"{name} (null level)" if shuffles else name)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
-    out.mkdir(parents=True, exist_ok=True)
-    frame.write_csv(out / "similarity.csv")
+    write_text(out / "similarity.csv", frame.write_csv())
     page = found.report(out / "report.html", command=shlex.join(["modelstitch", *sys.argv[1:]]))
     click.echo(f"All values, with their null levels, are in {out / 'similarity.csv'}; the report is {page}.")
 
@@ -122,6 +122,7 @@ def matrix(
     from ..layerwise import similarity as measure_all
     from ..study.canonical import cell_hash
     from ..study.run import describe_donor
+    from ..support.files import write_text
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
     lower, upper = common.two(bottom, bottom_weights, top, top_weights, data)
@@ -157,13 +158,12 @@ def matrix(
     for family in penalties["family"].unique(maintain_order=True):
         unit = penalties["unit"][0]
         _print(penalties.filter(family=family), lower.name, upper.name, f"penalty of {family}, {unit}", digits=1)
-    out.mkdir(parents=True, exist_ok=True)
-    found.frame.write_csv(out / "matrix.csv")
+    write_text(out / "matrix.csv", found.frame.write_csv())
     command = shlex.join(["modelstitch", *sys.argv[1:]])
     tables = [out / "matrix.csv"]
     if alike is not None:
         tables.append(out / "similarity.csv")
-        alike.frame.write_csv(tables[-1])
+        write_text(tables[-1], alike.frame.write_csv())
         for note in alike.notes:
             click.echo(f"note: {note}", err=True)
     else:

@@ -66,9 +66,9 @@ def status(folder: Path) -> None:
 @click.option("--title", default="Stitching report", show_default=True)
 def report(folder: Path, out: Path | None, title: str) -> None:
     """Write the HTML page of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
-    from ..atomic import write_atomic
     from ..report.page import page
     from ..study.store import Store, records_from_parquet
+    from ..support.files import write_text
 
     if folder.is_file():
         records, spec, place, missing = records_from_parquet(folder), None, folder.parent, 0
@@ -76,8 +76,7 @@ def report(folder: Path, out: Path | None, title: str) -> None:
         store = Store(folder)
         records, spec, place, missing = store.records(), store.spec, folder, store.missing()
     target = out or place / "report.html"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, page(records, title=title, spec=spec, missing=missing).encode())
+    write_text(target, page(records, title=title, spec=spec, missing=missing))
     click.echo(f"The report is {target}.")
 
 
@@ -89,12 +88,13 @@ def export(folder: Path, target: Path) -> None:
     from ..errors import StudyError
     from ..report.frame import frame
     from ..study.store import Store
+    from ..support.files import write_text
 
     store = Store(folder)
     if target.suffix == ".parquet":
         store.export(target)
     elif target.suffix == ".csv":
-        frame(store.records()).write_csv(target)
+        write_text(target, frame(store.records()).write_csv())
     else:
         raise StudyError(f"The target {target} is neither .parquet nor .csv: choose one of the two.")
     click.echo(f"The records are in {target}.")

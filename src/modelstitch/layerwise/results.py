@@ -125,15 +125,14 @@ class Similarities:
 
     def report(self, path: str | Path, *, title: str | None = None, command: str | None = None) -> Path:
         """Write the inert HTML page of these similarities alone: heat maps and tables."""
-        from ..atomic import write_atomic
         from ..report.similarity_page import similarity_page
+        from ..support.files import write_text
 
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         text = similarity_page(
             self.bottom, self.top, self.placed, None, title=title, command=command, notes=self.describe
         )
-        write_atomic(target, text.encode())
+        write_text(target, text)
         return target
 
     def _repr_html_(self) -> str:

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic import write_atomic
 from ..errors import StudyError
 from ..report.style import number, plain
 from ..report.svg import to_svg
 from ..study.canonical import Record
 from ..study.parquet import records_from_parquet, records_to_parquet
+from ..support.files import make_folder, write_text
 from .catalogue import FIGURES
 from .catalogue import figure as find_figure
 from .claims import amount
@@ -44,7 +44,7 @@ _SHOWN = ("pair", "self", "random", "class-noise", "identity")
 
 def keep(records: Sequence[Record], figure: Figure, folder: Path) -> Path:
     """Write a figure's records and its page into the gallery."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     slim = [{k: v for k, v in r.items() if k != "history"} for r in records]
     records_to_parquet(slim, folder / f"{figure.name}.parquet")
     return write_page(figure, folder)
@@ -59,9 +59,9 @@ def write_page(figure: Figure, folder: Path) -> Path:
     records = _read(figure, folder)
     every = every_protocol(records, PROTOCOLS)
     drawn = to_svg(draw(figure, records, every), title=figure.title)
-    write_atomic(folder / f"{figure.name}.svg", drawn.encode())
+    write_text(folder / f"{figure.name}.svg", drawn)
     page = folder / f"{figure.name}.md"
-    write_atomic(page, ("\n".join(_page(figure, records, every)) + "\n").encode())
+    write_text(page, "\n".join(_page(figure, records, every)) + "\n")
     return page
 
 
@@ -115,7 +115,7 @@ def write_index(folder: Path) -> Path:
         "",
     ]
     path = folder / "README.md"
-    write_atomic(path, "\n".join(lines).encode())
+    write_text(path, "\n".join(lines))
     return path
 
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..atomic import write_atomic
 from ..controls.calibrate import calibrate
 from ..controls.random import reinitialise
 from ..errors import DataError, SourceError
 from ..network import Network
 from ..sources.data import Data
 from ..sources.models import load
+from ..support import hashing, tensors
+from ..support.files import make_folder, set_aside
 from ..zoo.donors import Donor, DonorSpec, donor, load_donor
 from ..zoo.selfsup import Method, SelfRecipe
 from ..zoo.train import Recipe
@@ -183,15 +182,21 @@ class Workshop:
     def _kept(self, model: Model, module: nn.Module, make: Any) -> nn.Module:
         """A drawn network, kept with the donors: sums in another order must not make it another network."""
         identity = json.dumps([model.name, self.donor(model).card["identity"]], sort_keys=True)
-        path = self.cache / f"drawn-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.safetensors"
+        path = self.cache / f"drawn-{hashing.of_bytes(identity.encode())[:12]}.safetensors"
         if path.exists():
-            twin = copy.deepcopy(module)
-            twin.load_state_dict(load_file(path))
-            return twin.eval()
+            try:
+                kept, texts = tensors.load(path)
+                if texts.get("of") != identity:
+                    raise hashing.DamagedError("it is another network's")
+                twin = copy.deepcopy(module)
+                twin.load_state_dict(kept)
+                return twin.eval()
+            except hashing.DamagedError as error:
+                set_aside(path, f"{path} holds no drawn network that is whole ({error})")
         made: nn.Module = make()
-        weights: dict[str, Tensor] = {k: v.detach().contiguous().clone() for k, v in made.state_dict().items()}
-        self.cache.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, save(weights))
+        weights: dict[str, Tensor] = {k: v.clone() for k, v in made.state_dict().items()}
+        make_folder(self.cache)
+        tensors.save(path, weights, {"of": identity})
         return made
 
 

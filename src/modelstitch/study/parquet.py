@@ -9,8 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
-from ..atomic import write_atomic
 from ..errors import StudyError
+from ..support.files import make_folder, write_atomic
 from .canonical import Record, canonical_json
 
 _JSON = ("config", "metrics", "notes", "provenance")
@@ -43,6 +43,7 @@ def records_to_parquet(records: Sequence[Record], path: str | Path) -> None:
     ]
     buffer = io.BytesIO()
     pl.DataFrame(rows, schema=_SCHEMA).write_parquet(buffer)
+    make_folder(Path(path).parent)
     write_atomic(Path(path), buffer.getvalue())
 
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..atomic import clean, is_temporary, probe, write_atomic
 from ..differing import differing
 from ..errors import StudyError
+from ..support.files import clean, is_temporary, probe, write_atomic
 from .canonical import Record, canonical_json, cell_hash, equal_results
 from .parquet import records_from_parquet, records_to_parquet
 from .spec import StudySpec

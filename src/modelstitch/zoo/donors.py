@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import os
 import platform
-import shutil
-import tempfile
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +15,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..atomic import clean
 from ..differing import differing
 from ..errors import FitError, SourceError
 from ..sources.data import Data
+from ..support import hashing, tensors
+from ..support.files import clean, set_aside, write_folder
 from ..unfinished import Unfinished
 from .labels import with_labels
 from .nets import build, format_net, parse_net
@@ -32,6 +30,15 @@ from .selfsup import SelfRecipe, train_without_labels
 from .train import Progress, Recipe, error_rate, train
 
 _CARD, _WEIGHTS = "card.json", "weights.safetensors"
+_HASHES = "weights"  # on the card: the digest of every weights file
+_BEFORE_HASHES = {
+    "name", "net", "identity", "val_error", "test_error", "loss", "checkpoints", "parameters", "data", "date", "seconds",
+    "device", "threads", "versions",
+}  # fmt: skip
+
+
+class DamagedDonorError(SourceError):
+    """A donor's card or weights are not what was written."""
 
 
 @dataclass(frozen=True)
@@ -94,23 +101,22 @@ def donor(
 ) -> Donor:
     """The donor that ``spec`` describes, read from the cache if it is there, else trained (and put there).
 
-    With a cache a training that was stopped goes on at its last minute, and ends with the same weights.
+    With a cache a training that was stopped goes on at its last minute, and ends with the same weights. What the cache
+    holds under this donor's name but is damaged, or was made otherwise, is set aside with a warning, and trained anew.
 
     Raises:
-        SourceError: if the cache holds something else under this donor's name, or cannot be written.
+        SourceError: if the cache cannot be written.
         StudyError: if the cache cannot be written to meanwhile.
         FitError: if training diverges.
     """
     identity = spec.identity(data)
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    digest = hashing.of_bytes(json.dumps(identity, sort_keys=True).encode())
     folder = unfinished = None
     if cache is not None:
         folder = Path(cache) / f"{parse_net(spec.net)[0]}-{spec.seed}-{digest[:12]}"
         unfinished = Unfinished(folder.with_name(f".unfinished-{folder.name}"), device)
-        if folder.exists():
-            found = load_donor(folder)
-            net = _whole_net(spec, with_labels(data, spec.labels, seed=spec.seed))
-            _same(found.card, {**identity, "net": net}, folder)
+        found = _cached(folder, {**identity, "net": _whole_net(spec, with_labels(data, spec.labels, seed=spec.seed))})
+        if found is not None:
             unfinished.clear()  # a run may have been stopped between the two
             return dataclasses.replace(found, name=spec.name or found.name)
         try:  # before the work, not after it
@@ -125,7 +131,7 @@ def donor(
             unfinished.clear()
         raise
     if folder is not None and unfinished is not None:
-        _save(trained, checkpoints, folder)
+        trained = _save(trained, checkpoints, folder)
         unfinished.clear()
     return dataclasses.replace(trained, folder=folder)
 
@@ -138,20 +144,22 @@ def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:
     """
     folder = Path(folder)
     weights = folder / (_WEIGHTS if step is None else f"step-{step}.safetensors")
+    card = _read_card(folder)
     try:
-        card = json.loads((folder / _CARD).read_text())
         module = build(str(card["net"]))
         name = str(card["name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise SourceError(f"{folder} holds no donor ({error}): expected {_CARD} and {_WEIGHTS}.") from error
-    if step is not None and not weights.exists():
+    hashes = card.get(_HASHES)
+    if step is not None and not (weights.exists() if hashes is None else weights.name in hashes):
         raise SourceError(f"The donor {folder.name} has no checkpoint of step {step}: found {card.get('checkpoints')}.")
+    _check_weights(folder, card, [weights.name])
     try:
         with warnings.catch_warnings():  # a skeleton on the meta device stays one, with names and shapes checked
             warnings.filterwarnings("ignore", "for .* copying from a non-meta parameter", UserWarning)
             module.load_state_dict(load_file(weights))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise SourceError(
+        raise DamagedDonorError(
             f"The weights of {folder} cannot be used ({str(error).splitlines()[0]}): delete the folder."
         ) from error
     if step is not None:  # the errors on the card are those of the last step
@@ -206,27 +214,69 @@ def _whole_net(spec: DonorSpec, data: Data) -> str:
     return format_net(name, {"classes": data.n_classes, "in_channels": channels, **options})
 
 
-def _save(made: Donor, checkpoints: dict[int, dict[str, Tensor]], folder: Path) -> None:
-    """Write beside the final place and rename, so that a killed run leaves no half donor."""
+def _save(made: Donor, checkpoints: dict[int, dict[str, Tensor]], folder: Path) -> Donor:
+    """Write a donor whole or not at all; of two runs that finish the same one the first counts."""
+    card = made.card
+
+    def fill(scratch: Path) -> None:
+        nonlocal card
+        tensors.write(scratch / _WEIGHTS, _plain(made.module.state_dict()))
+        for step, weights in checkpoints.items():
+            tensors.write(scratch / f"step-{step}.safetensors", _plain(weights))
+        card = {**made.card, _HASHES: {path.name: hashing.of_file(path) for path in sorted(scratch.iterdir())}}
+        (scratch / _CARD).write_text(json.dumps(hashing.sealed(card), indent=2), encoding="utf-8")
+
+    write_folder(folder, fill)
+    return dataclasses.replace(made, card=card)
+
+
+def _cached(folder: Path, wanted: dict[str, Any]) -> Donor | None:
+    """The donor of a folder if it is the wanted one and whole; anything else in its place is set aside."""
+    if not folder.exists():
+        return None
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        found = load_donor(folder)
+        _check_weights(folder, found.card, found.card.get(_HASHES, ()))  # those of checkpoints, too
+    except DamagedDonorError as error:
+        set_aside(folder, str(error).partition(": delete")[0])
+        return None
+    if why := _otherwise(found.card, wanted, folder):
+        set_aside(folder, why)
+        return None
+    return found
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    """The card of a donor, without its seal; one of before there were seals holds what those held, and nothing else."""
+    try:
+        values = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        if isinstance(values, dict) and values.keys() <= _BEFORE_HASHES:
+            return values
+        card = hashing.unsealed(values)
+        if not isinstance(card.get(_HASHES), dict):
+            raise hashing.DamagedError(f"it names no {_HASHES}")
+        return card
+    except FileNotFoundError as error:
+        raise SourceError(f"{folder} holds no donor ({error}): expected {_CARD} and {_WEIGHTS}.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedDonorError(f"The card of {folder} is damaged ({error}): delete the folder.") from error
+
+
+def _check_weights(folder: Path, card: dict[str, Any], names: Iterable[str]) -> None:
+    """Refuse weights that are not those of the card."""
+    for name in names if _HASHES in card else ():
+        wanted = str(card[_HASHES].get(name))
         try:
-            save_file(_plain(made.module.state_dict()), scratch / _WEIGHTS)
-            for step, weights in checkpoints.items():
-                save_file(_plain(weights), scratch / f"step-{step}.safetensors")
-            (scratch / _CARD).write_text(json.dumps(made.card, indent=2))
-            for path in scratch.iterdir():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-            try:
-                scratch.rename(folder)
-            except OSError:
-                if not folder.exists():  # else another run has finished the same donor meanwhile
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+            found = hashing.of_file(folder / name)
+        except OSError as error:
+            raise DamagedDonorError(
+                f"The weights {folder / name} cannot be read ({error.strerror}): delete the folder."
+            ) from error
+        if found != wanted:
+            raise DamagedDonorError(
+                f"The weights {folder / name} changed since they were written (expected the digest {wanted[:16]}, found "
+                f"{found[:16]}): delete the folder, and train the donor anew."
+            )
 
 
 def _unwritable(folder: Path, error: OSError) -> SourceError:
@@ -237,15 +287,12 @@ def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
 
 
-def _same(card: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    """Refuse a donor of another identity, or of a net with other classes: early versions did not tell them apart by name."""
+def _otherwise(card: dict[str, Any], wanted: dict[str, Any], folder: Path) -> str:
+    """Where a donor differs from what is wanted, in identity or classes; "" where it does not."""
     identity = card.get("identity")
     found = {**(identity if isinstance(identity, dict) else {}), "net": card.get("net")}
     if found == wanted:
-        return
+        return ""
     fields = [f"{key} (expected {old}, found {new})" for key, (old, new) in differing(wanted, found).items()]
     more = f" and {len(fields) - 4} more" if fields[4:] else ""
-    raise SourceError(
-        f"The donor {folder.name} in the cache was made otherwise: {', '.join(fields[:4])}{more}; delete {folder} or use "
-        "another cache."
-    )
+    return f"The donor {folder.name} in the cache was made otherwise: {', '.join(fields[:4])}{more}"
