@@ -107,3 +107,22 @@ def test_images_of_cifar10s_size(tmp_path):
     assert data.augment.recipe == "random crop after padding by 4, random horizontal flip"
     assert next(data.batches("test", 8)).inputs.shape == (8, 3, 32, 32)
     assert data.n_classes == 10
+
+
+def test_validation_files_without_test_files_are_the_test_split(tmp_path):
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    for name, n in (("train", 20), ("validation", 6)):
+        write(tmp_path / "set" / "data" / f"{name}-0.parquet", pictures(n))
+    data = load_data(f"parquet:{tmp_path / 'set'}")
+    assert (data.name, [data.size(split) for split in ("fit", "val", "test")]) == ("set", [18, 2, 6])
+    assert data.notes == (
+        "there are no test files: validation-0.parquet is the test split, and validation samples are held out of those of train",
+    )
+
+
+def test_labels_that_are_names_are_numbered_in_their_order(tmp_path):
+    rows = [{"bytes": encoded(one), "path": None} for one in pictures(4)]
+    for part, names in (("train", ["dog", "cat", "dog", "eel"]), ("test", ["cat", "cat", "dog", "dog"])):
+        polars.DataFrame({"image": rows, "label": names}).write_parquet(tmp_path / f"{part}-0.parquet")
+    data = load_data(f"parquet:{tmp_path}")
+    assert (data.classes, data.labels("test").tolist()) == (("cat", "dog", "eel"), [0, 0, 1, 1])

@@ -65,7 +65,7 @@ def notes_on(top: Network, own: Outcome, data: Data, splits: Sequence[Split] = S
         data: what it is fitted, chosen and measured on.
         splits: those that are used: where nothing is chosen the validation split is not.
     """
-    found = [*_chance(top, own, data), *_few(data, splits), *_missing(data, splits), *_mask(data)]
+    found = [*data.notes, *_chance(top, own, data), *_few(data, splits), *_missing(data, splits), *_mask(data)]
     return [f"caution: {note}" for note in found]
 
 

@@ -41,6 +41,7 @@ def corrupted(data: Data, kind: str = "noise", level: float = 0.2, *, seed: int 
         fingerprint=f"{data.fingerprint}/{kind}:{level:g}:{seed}",
         test_fingerprint=f"{data.test_fingerprint}/{kind}:{level:g}:{seed}",
         split_rule=data.split_rule,
+        notes=data.notes,
     )
 
 

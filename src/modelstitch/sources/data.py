@@ -82,6 +82,7 @@ class Data:
         text: by which tokenizer samples were made, and for which task, where they are text.
         mask: where samples are dicts, the key of the (n, positions) that are 1 or True where a padded sequence holds something.
             Padding enters no moment, loss or distance.
+        notes: what is to be said beside every number on these data.
 
     Raises:
         DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell), only
@@ -103,8 +104,10 @@ class Data:
         test_fingerprint: str | None = None,
         text: TextFacts | None = None,
         mask: str = MASK,
+        notes: Sequence[str] = (),
     ) -> None:
         self.name = name
+        self.notes = tuple(notes)
         self.mask = mask
         self.text = text
         self.classes = tuple(classes) if classes is not None else None
@@ -272,6 +275,7 @@ class Data:
             split_rule=f"{self.split_rule}; fit: {how} {n_fit} of {n}, part {part}",
             text=self.text,
             mask=self.mask,
+            notes=self.notes,
         )
         smaller._alike = self
         return smaller
@@ -293,7 +297,7 @@ class Data:
         found = Data(
             *parts, name=self.name, classes=self.classes,
             n_classes=self._n_classes if self.classes is not None else self.n_classes, augment=self.augment,
-            split_rule=f"{self.split_rule}{rule}", text=self.text, mask=self.mask,
+            split_rule=f"{self.split_rule}{rule}", text=self.text, mask=self.mask, notes=self.notes,
         )  # fmt: skip
         found._alike = None if "test" in short else self
         return found
@@ -319,7 +323,8 @@ class Data:
         )
         rule = f"{self.split_rule}; labels: {name}"
         found = Data(
-            fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text, mask=self.mask
+            fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text, mask=self.mask,
+            notes=self.notes,
         )  # fmt: skip
         found._alike = None if "test" in labels else self
         return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,26 +12,25 @@ from torch import Tensor
 from ..errors import DataError
 from .augment import CropFlip
 from .data import Data
-from .decode import decode_all, undecodable
+from .decode import Asked, Kind, decode_all, kind_of
+from .image_tree import read_tree
 from .splits import balanced_order, hold_out
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-_NAMES = {"fit": ("train", "fit"), "val": ("val", "valid", "validation"), "test": ("test",)}
 _SEED = 20210614  # neither the test split nor the order of the fit split moves with the caller's seed
 
 
 class Files:
-    """Image files, decoded in threads batch by batch: uint8 (n, channels, height, width), int64 labels (n,).
+    """Image files, decoded in threads batch by batch: (n, channels, height, width), uint8 or float32, int64 labels (n,).
 
     Args:
         paths: the files.
         labels: int64 (n,).
-        size: the shorter side is resized to it, the centre cropped; else all images must have one size.
-        mode: ``RGB`` or ``L``.
+        kind: what all images of the set become.
+        asked: size, mode and background.
     """
 
-    def __init__(self, paths: list[Path], labels: Tensor, *, size: int | None, mode: str = "RGB") -> None:
-        self.paths, self.labels, self.size, self.mode = paths, labels.long(), size, mode
+    def __init__(self, paths: list[Path], labels: Tensor, kind: Kind, asked: Asked) -> None:
+        self.paths, self.labels, self.kind, self.asked = paths, labels.long(), kind, asked
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -43,37 +42,32 @@ class Files:
         """The samples ``ids`` (n,) at once."""
         paths = [self.paths[int(i)] for i in ids]
         hint = "add '?size=224' to the folder's name to resize and crop them"
-        images = decode_all(paths, lambda i: str(paths[i]), mode=self.mode, size=self.size, hint=hint)
-        return images, self.labels[ids]
+        return decode_all(paths, lambda i: str(paths[i]), self.kind, self.asked, hint=hint), self.labels[ids]
 
 
 def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
-    """The images below a folder, ``DIR`` or ``DIR?size=224``, read from disk as they are needed.
+    """The images below a folder, ``DIR`` or ``DIR?size=224&mode=RGB&background=white``, read from disk as they are needed.
 
-    Splits are its sub-folders train, val and test where it has them. Without val one in ten training images
-    is held out, without test one in five, too (the same whatever the seed). The fit split is in a drawn order that
-    interleaves the classes, since its first samples stand for all of it in many places (statistics, networks trained on
-    some of the data); val and test are sorted by class. Every file's header is read once
-    at the start. The fingerprint is that of the files' names, sizes and order, not of their pixels.
+    Splits are its sub-folders train, val and test where it has them. Without test, val is the test split; without both one in
+    five training images is (the same whatever the seed). Without a val that is left one in ten of the rest is held out. The
+    fit split is in a drawn order that interleaves the classes, since its first samples stand for all of it in many places
+    (statistics, networks trained on some of the data); val and test are sorted by class. Every file's header is read once
+    at the start, and decides for the whole set whether images are grey or in colour. The fingerprint is that of the files'
+    names, sizes and order, not of their pixels.
 
     Raises:
-        DataError: if there are no classes, or files that are no images (the first is named, all are counted).
+        DataError: if there are no classes, or files that are no images or cannot be taken (the first is named, all are
+            counted), or one file stands in two splits.
     """
-    folder, size = _parse(spec)
+    folder, asked = Asked.parse(spec)
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"There is no folder {folder!r}: expected one with a sub-folder for each class.")
-    parts = {split: _first(root, names) for split, names in _NAMES.items()}
-    base = parts["fit"] or root
-    classes = sorted(path.name for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(classes) < 2:
-        raise DataError(
-            f"The folder {str(base)!r} has {len(classes)} sub-folder(s): expected two or more, one for each class."
-        )
-    train, labels = _list(base, classes)
+    tree = read_tree(root)
+    train, labels = _listed(*tree.parts["fit"].listed(tree.classes))
     pick = torch.arange(len(train))
-    if parts["test"] is not None and parts["fit"] is not None:
-        test, test_labels = _list(parts["test"], classes)
+    if "test" in tree.parts:
+        test, test_labels = _listed(*tree.parts["test"].listed(tree.classes))
         rule = "the folder's own test split"
     else:
         pick, held = hold_out(labels, max(1, len(train) // 5), _SEED)
@@ -83,8 +77,8 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         spread = hold_out(labels[pick], min(limit, len(pick)), seed)[1]
         test_pick = hold_out(test_labels, min(limit, len(test)), _SEED)[1]
         pick, test, test_labels = pick[spread], [test[int(i)] for i in test_pick], test_labels[test_pick]
-    if parts["val"] is not None and parts["fit"] is not None:
-        (val, val_labels), fit_ids = _list(parts["val"], classes), pick
+    if "val" in tree.parts:
+        (val, val_labels), fit_ids = _listed(*tree.parts["val"].listed(tree.classes)), pick
         rule += ", its own validation split"
     else:
         kept, held = hold_out(labels[pick], max(1, len(pick) // 10), seed)
@@ -93,63 +87,39 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     fit_ids = fit_ids[balanced_order(labels[fit_ids], _SEED)]
     rule += ", the rest to fit, its classes interleaved in a fixed drawn order"
     fit = [train[int(i)] for i in fit_ids]
-    _check([*fit, *val, *test])
-    begun = hashlib.sha256(repr((size, classes)).encode())
+    every = [*fit, *val, *test]
+    kind = kind_of(every, lambda i: str(every[i]), asked, broken="files are no images")
+    begun = hashlib.sha256(repr((asked, kind, tree.classes)).encode())
     whole, measured = begun.copy(), begun.copy()
+    met: dict[tuple[int, int], tuple[str, Path]] = {}
     for split, paths in (("fit", fit), ("val", val), ("test", test)):
         for path in paths:
-            line = f"{split} {path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode()
+            about = path.stat()
+            before, other = met.setdefault((about.st_dev, about.st_ino), (split, path))
+            if before != split:
+                raise DataError(
+                    f"The {before} and the {split} split hold one file, {other} and {path}: expected disjoint splits; remove one of "
+                    "the links."
+                )
+            line = f"{split} {path.relative_to(root).as_posix()} {about.st_size}\n".encode()
             whole.update(line)
             if split == "test":
                 measured.update(line)
     sets = (
-        Files(paths, one, size=size) for paths, one in ((fit, labels[fit_ids]), (val, val_labels), (test, test_labels))
+        Files(paths, one, kind, asked)
+        for paths, one in ((fit, labels[fit_ids]), (val, val_labels), (test, test_labels))
     )
     return Data(
         *sets,
         name=root.resolve().name,
-        classes=classes,
-        augment=CropFlip(max(1, (size or 32) // 8), flip=True),
-        split_rule=rule,
+        classes=tree.classes,
+        augment=CropFlip(max(1, (asked.size or 32) // 8), flip=not kind.grey),
+        split_rule="; ".join([rule, *tree.said]),
         fingerprint=whole.hexdigest(),
         test_fingerprint=measured.hexdigest(),
+        notes=tree.said,
     )
 
 
-def _parse(spec: str) -> tuple[str, int | None]:
-    folder, mark, option = spec.partition("?")
-    if not mark:
-        return folder, None
-    key, _, value = option.partition("=")
-    if key != "size" or not value.isdecimal() or int(value) < 1:
-        raise DataError(f"The folder option {option!r} is not known: expected 'size=' and a number of pixels.")
-    return folder, int(value)
-
-
-def _first(root: Path, names: tuple[str, ...]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
-
-
-def _list(base: Path, classes: list[str]) -> tuple[list[Path], Tensor]:
-    paths: list[Path] = []
-    labels: list[int] = []
-    unknown = sorted(path.name for path in base.iterdir() if path.is_dir() and path.name not in classes)
-    if unknown:
-        raise DataError(f"The class {unknown[0]!r} of the folder {str(base)!r} is not in the training folder.")
-    for label, name in enumerate(classes):
-        here = base / name
-        found = sorted(p for p in here.rglob("*") if p.suffix.lower() in _SUFFIXES) if here.is_dir() else []
-        paths.extend(found)
-        labels.extend([label] * len(found))
-    if not paths:
-        raise DataError(f"The folder {str(base)!r} holds no images: expected .png, .jpg or the like.")
+def _listed(paths: list[Path], labels: Sequence[int]) -> tuple[list[Path], Tensor]:
     return paths, torch.tensor(labels)
-
-
-def _check(paths: list[Any]) -> None:
-    bad = undecodable(paths)
-    if bad:
-        raise DataError(
-            f"{len(bad)} of {len(paths)} files are no images, the first is {bad[0]}: repair or remove them; "
-            "none is dropped silently."
-        )

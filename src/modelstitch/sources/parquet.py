@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from ..errors import DataError
 from .augment import CropFlip
 from .data import Data
-from .decode import decode_all
+from .decode import Asked, Kind, decode_all, kind_of
 from .splits import hold_out
 from .views import Images
 
@@ -20,47 +21,71 @@ if TYPE_CHECKING:
     import polars
 
 _IMAGE, _LABEL = ("img", "image"), ("label", "fine_label", "labels")
-_VAL_NAMES = ("validation", "valid", "val")
+_VAL_NAMES = ("validation", "valid", "val", "dev")
 
 
-def load_parquet(folder: str, *, seed: int = 0, limit: int | None = None) -> Data:
-    """The images of a folder of Parquet files, decoded once into memory (uint8).
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one split: encoded images, int64 labels (n,), and how a message calls each row."""
 
-    The image column (``img`` or ``image``) holds structs {bytes, path}, the label column (``label`` or
-    ``fine_label``) integers. Without validation files one in ten training images is held out.
+    sources: list[bytes | None]
+    labels: Tensor
+    names: list[str]
+
+    def kind(self, asked: Asked) -> Kind:
+        return kind_of(self.sources, self.names.__getitem__, asked)
+
+    def decoded(self, kind: Kind, asked: Asked) -> Images:
+        return Images(decode_all(self.sources, self.names.__getitem__, kind, asked), self.labels)
+
+
+def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
+    """The images of a folder of Parquet files, ``DIR`` or ``DIR?size=224&mode=RGB``, decoded once into memory.
+
+    The image column (``img`` or ``image``) holds structs {bytes, path}, the label column (``label`` or ``fine_label``)
+    integers or names of classes. All images that are read decide together whether they are grey or in colour. Without test
+    files those for validation are the test split. Without validation files that are left one in ten training images is held out.
 
     Raises:
-        DataError: if files or columns are missing, or images do not decode (first row and count told).
+        DataError: if files or columns are missing, or images do not decode or cannot be taken (first row and count told).
     """
+    folder, asked = Asked.parse(spec)
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"There is no folder {folder!r}: expected one with train-*.parquet and test-*.parquet.")
-    train, test = (_files(root, (part,)) for part in ("train", "test"))
-    if not train or not test:
-        part = "train" if not train else "test"
+    if not any(root.glob("*.parquet")) and (root / "data").is_dir():  # how the hub's repositories lay them out
+        root = root / "data"
+    files = {"fit": _files(root, ("train",)), "val": _files(root, _VAL_NAMES), "test": _files(root, ("test",))}
+    notes = []
+    if files["val"] and not files["test"]:
+        files["test"], files["val"] = files["val"], []
+        notes.append(
+            f"there are no test files: {files['test'][0].name} is the test split, and validation samples are held out of those of train"
+        )
+    if not files["fit"] or not files["test"]:
+        part = "train" if not files["fit"] else "test"
         found = ", ".join(sorted(path.name for path in root.iterdir())[:5]) or "nothing"
         raise DataError(
             f"The folder {folder!r} has no {part}-*.parquet: found {found}; name the files after their split."
         )
-    train_set, test_set = _read(train, limit), _read(test, limit)
-    held = _files(root, _VAL_NAMES)
-    if held:
-        splits, rule = (train_set, _read(held, limit), test_set), "the source's own files"
+    rows, classes = _read({split: paths for split, paths in files.items() if paths}, limit)
+    kind = Kind.joined([part.kind(asked) for part in rows.values()], asked)
+    sets = {split: part.decoded(kind, asked) for split, part in rows.items()}
+    if "val" in sets:
+        rule = "the source's own files"
     else:
-        fit, val = hold_out(train_set.labels, max(1, len(train_set) // 10), seed)
-        splits = (
-            Images(train_set.inputs[fit], train_set.labels[fit]),
-            Images(train_set.inputs[val], train_set.labels[val]),
-            test_set,
-        )
+        train = sets["fit"]
+        fit, val = hold_out(train.labels, max(1, len(train) // 10), seed)
+        sets["fit"], sets["val"] = (Images(train.inputs[ids], train.labels[ids]) for ids in (fit, val))
         rule = f"the source's own test files; one in ten training images for validation (seed {seed})"
     return Data(
-        *splits,
-        name=root.resolve().name + (f"[limit {limit}]" if limit is not None else ""),
-        classes=_classes(train[0]),
-        augment=_augment(train_set.inputs),
-        split_rule=rule,
-    )
+        sets["fit"], sets["val"], sets["test"],
+        name=(root.parent if root.name == "data" else root).resolve().name + (f"[limit {limit}]" if limit is not None else ""),
+        classes=classes,
+        augment=_augment(sets["fit"].inputs),
+        split_rule="; ".join([rule, *notes]),
+        notes=notes,
+    )  # fmt: skip
 
 
 def _augment(inputs: Tensor) -> CropFlip:
@@ -72,28 +97,67 @@ def _files(root: Path, parts: tuple[str, ...]) -> list[Path]:
     return sorted(path for part in parts for path in root.glob(f"{part}[-.]*parquet"))
 
 
-def _read(files: list[Path], limit: int | None) -> Images:
-    sources: list[bytes | None] = []
-    labels: list[Tensor] = []
-    names: list[str] = []
-    for path in files:
-        left = None if limit is None else limit - len(sources)
-        if left == 0:
-            break
-        frame = _frame(path, left)
-        image, label = _column(frame, _IMAGE, path), _column(frame, _LABEL, path)
-        values = frame[label]
-        if values.null_count() or not values.dtype.is_integer():
-            raise DataError(
-                f"The column {label!r} of {path.name} holds {values.dtype} with {values.null_count()} gaps: "
-                "expected integers."
-            )
-        labels.append(torch.tensor(values.to_list(), dtype=torch.int64))
-        names.extend(f"row {row} of {path.name}" for row in range(len(frame)))
-        sources.extend(_bytes(frame[image], path))
-    if not sources:
-        raise DataError(f"{', '.join(path.name for path in files)} hold no rows: expected at least one image.")
-    return Images(decode_all(sources, names.__getitem__), torch.cat(labels))
+def _read(files: dict[str, list[Path]], limit: int | None) -> tuple[dict[str, _Rows], list[str] | None]:
+    """The rows of every split, and the names of the classes: the writer's, else those that the labels are, in order."""
+    found: dict[str, tuple[list[bytes | None], list[polars.Series], list[str]]] = {}
+    for split, paths in files.items():
+        sources: list[bytes | None] = []
+        labels: list[polars.Series] = []
+        names: list[str] = []
+        for path in paths:
+            left = None if limit is None else limit - len(sources)
+            if left == 0:
+                break
+            frame = _frame(path, left)
+            image, label = _column(frame, _IMAGE, path), _column(frame, _LABEL, path)
+            labels.append(_checked(frame[label], path))
+            names.extend(f"row {row} of {path.name}" for row in range(len(frame)))
+            sources.extend(_bytes(frame[image], path))
+        if not sources:
+            raise DataError(f"{', '.join(path.name for path in paths)} hold no rows: expected at least one image.")
+        found[split] = sources, labels, names
+    words = {
+        str(value) for _, labels, _ in found.values() for part in labels if part.dtype == _text() for value in part
+    }
+    classes = _classes(files["fit"][0]) or (sorted(words) if words else None)
+    number = {name: i for i, name in enumerate(classes or [])}
+    return {
+        split: _Rows(sources, torch.cat([_numbered(part, number) for part in labels]), names)
+        for split, (sources, labels, names) in found.items()
+    }, classes
+
+
+def _text() -> Any:
+    import polars
+
+    return polars.String
+
+
+def _checked(values: polars.Series, path: Path) -> polars.Series:
+    """Labels as integers or text."""
+    import polars
+
+    if isinstance(values.dtype, polars.Categorical | polars.Enum):
+        values = values.cast(polars.String)
+    if values.dtype == polars.Boolean:
+        values = values.cast(polars.Int64)
+    if values.null_count() or not (values.dtype.is_integer() or values.dtype == polars.String):
+        raise DataError(
+            f"The column {values.name!r} of {path.name} holds {values.dtype} with {values.null_count()} gaps: "
+            "expected integers, or the names of classes."
+        )
+    return values
+
+
+def _numbered(values: polars.Series, number: dict[str, int]) -> Tensor:
+    if values.dtype.is_integer():
+        return torch.tensor(values.to_list(), dtype=torch.int64)
+    unknown = sorted({str(value) for value in values} - set(number))
+    if unknown:
+        raise DataError(
+            f"The label {unknown[0]!r} is none of the {len(number)} classes: expected one of {', '.join(number)}."
+        )
+    return torch.tensor([number[str(value)] for value in values], dtype=torch.int64)
 
 
 def _frame(path: Path, n_rows: int | None) -> polars.DataFrame:
