@@ -15,7 +15,7 @@ from modelstitch.crossing_plan import plan_matrix
 from modelstitch.crossing_sums import group_by_positions
 from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError, StudyError
 from modelstitch.sources.augment import CropFlip
-from modelstitch.sources.image_view import ImageView
+from modelstitch.views import Normalise
 
 
 class Residual(nn.Module):
@@ -225,7 +225,7 @@ def reading(world, what):
     """Two networks and data that read the same samples alike, but for one thing."""
     a, b, _, data = world
     recipe = CropFlip(3, flip=True) if what == "augmentation" else CropFlip(1)
-    views = {n: ImageView((8, 8), (0.5 if what == f"{n.name}'s view" else 0.0,), (1.0,)) for n in (a, b)}
+    views = {n: Normalise(0.5 if what == f"{n.name}'s view" else 0.0, 1.0) for n in (a, b)}
     networks = [ms.Network(n.module, torch.zeros(2, 1, 8, 8), n.name, view=view) for n, view in views.items()]
     splits = [data.dataset(split) for split in ("fit", "val", "test")]
     return *networks, ms.Data(*splits, n_classes=10, augment=recipe)

@@ -27,6 +27,7 @@ RANKS = [
         "support",
         "unfinished",
     },
+    {"views"},
     {"network"},
     {"sources"},
     {"moments", "moments_grid", "moments_null", "moments_side", "moments_spread"},

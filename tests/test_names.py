@@ -5,7 +5,7 @@ import pytest
 import modelstitch
 
 INTENDED = {
-    "Network", "Layer", "load",
+    "Network", "Layer", "load", "Normalise",
     "stitch", "compare", "compare_many", "Comparison", "Stitched", "similarity", "matrix", "paired_test", "progress",
     "Data", "Batch", "load_data",
     "Moments", "MomentsGrid", "Stitcher", "FAMILIES", "MEASURES", "check_stitcher", "check_similarity",

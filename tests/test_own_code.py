@@ -10,8 +10,8 @@ import torch
 from torchvision import transforms
 
 from modelstitch.own_code import in_words
-from modelstitch.sources.image_view import ImageView
 from modelstitch.sources.token_view import TokenView
+from modelstitch.views import Normalise
 
 SCALE = [0.5]
 MEAN = torch.tensor([0.5])
@@ -47,7 +47,7 @@ DIFFERENT = [
     View(torch.zeros(2)), View(torch.zeros(1, 2)), View(np.zeros(2)), Other(1.0), View(3.0).__call__,
     by_closure(1.0), by_closure(2.0), by_closure([1.0]), by_closure({"a": 1}), by_closure({1, 2}), by_closure({1, 3}),
     transforms.Compose([transforms.Resize(8)]), transforms.Compose([transforms.Resize(9)]), transforms.Normalize([0.5], [1.0]),
-    ImageView((8, 8)), ImageView((9, 9)), TokenView(("input_ids",)), TokenView(("ids",)),
+    Normalise(0.5, 1.0), Normalise(0.5, 2.0), Normalise(0.5, 1.0, size=8), TokenView(("input_ids",)), TokenView(("ids",)),
 ]  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_a_list_counts_by_what_is_in_it_now():
     ("view", "words"),
     [
         (None, ""),
-        (ImageView((8, 8), (0.5,), (1.0,)), "ImageView {'size': (8, 8), 'mean': (0.5,), 'std': (1.0,), 'interpolation': 'bilinear', 'crop': 1.0}"),
+        (Normalise(0.5, 1.0, size=8), "Normalise {'mean': (0.5,), 'std': (1.0,), 'size': (8, 8), 'interpolation': 'bilinear'}"),
     ],
 )  # fmt: skip
 def test_this_packages_own_views_are_told_by_their_values(view, words):

@@ -15,6 +15,7 @@ _PLACES = {
     "Network": "network",
     "Layer": "network",
     "load": "sources.models",
+    "Normalise": "views",
     # questions and answers
     "stitch": "api",
     "compare": "api",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .statistics import paired_test
     from .stitched import Stitched
     from .stitchers import FAMILIES, Stitcher, check_stitcher
+    from .views import Normalise
 
 
 def __getattr__(name: str) -> Any:

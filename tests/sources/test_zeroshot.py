@@ -70,8 +70,8 @@ def test_scores_are_cosines_with_the_prompts(towers, data):
     words = Tokenizer.load(towers[0]).batch([f"the {name} ." for name in NAMES], 8)
     expected = whole(pixel_values=images, **words).logits_per_image
     torch.testing.assert_close(net(images), expected, rtol=1e-4, atol=1e-4)
-    assert net.view.describe()["mean"] == [0.4, 0.5, 0.6]
-    assert net.view.describe()["interpolation"] == "bicubic"
+    assert net.view.describe()["image_mean"] == [0.4, 0.5, 0.6]
+    assert net.view.describe()["resample"] == 3
     assert "vision_model.encoder.layers.0" in net.cuts
     at = "vision_model.encoder.layers.0"
     assert torch.equal(net.top(at)(net.bottom(at)(images)), net(images))

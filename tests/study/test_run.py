@@ -9,9 +9,9 @@ import torch
 from modelstitch import Network
 from modelstitch.errors import DataError
 from modelstitch.fit.options import FitSpec
-from modelstitch.sources.image_view import ImageView
 from modelstitch.study.plan import Axes, plan
 from modelstitch.study.run import check_controls, data_config, describe_donor
+from modelstitch.views import Normalise
 
 AXES = Axes(("block1 -> block1",), ("affine",), ("task",), (), (0,), FitSpec())
 
@@ -26,11 +26,11 @@ def test_another_view_of_the_same_weights_is_another_cell(modules, digits):
 
     plain, small, large = (
         cells(None),
-        cells(ImageView((8, 8), (0.0,), (1.0,))),
-        cells(ImageView((8, 8), (0.5,), (1.0,))),
+        cells(Normalise(0.0, 1.0)),
+        cells(Normalise(0.5, 1.0)),
     )
     assert cells(None) == plain
-    assert cells(ImageView((8, 8), (0.0,), (1.0,))) == small
+    assert cells(Normalise(0.0, 1.0)) == small
     assert not plain & small
     assert not small & large
 

@@ -58,6 +58,55 @@ def _import(ctx: click.Context, option: click.Parameter, files: tuple[Path, ...]
             register_import(file)
 
 
+_VIEWS = "modelstitch.views"  # where the context keeps them
+_NUMBERS = "Numbers with commas between, one for each channel, or one for all"
+
+
+def views(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--mean and --std for both networks, and --bottom-mean ... for one: how raw images are normalised for them."""
+    for side in ("top", "bottom", ""):
+        whose = f"the {side} network" if side else "both networks"
+        for what in ("std", "mean"):
+            function = click.option(
+                f"--{side + '-' if side else ''}{what}", expose_value=False, callback=_number_list, metavar="NUMBERS",
+                help=f"{'Mean' if what == 'mean' else 'Standard deviation'} by which {whose} normalise"
+                f"{'s' if side else ''} images, in place of {'its' if side else 'their'} own preprocessing. {_NUMBERS}."
+            )(function)  # fmt: skip
+    return function
+
+
+def _number_list(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        numbers = tuple(float(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"expected numbers such as 0.5 or 0.485,0.456,0.406 (of images in [0, 1]), found {value!r}."
+        ) from error
+    ctx.meta.setdefault(_VIEWS, {})[str(option.name)] = numbers
+
+
+def _view(side: str) -> Any:
+    """The view that the command line asks for on one side, or for both; None where it asks for none.
+
+    Raises:
+        click.UsageError: where one of the two numbers is missing.
+    """
+    context = click.get_current_context(silent=True)
+    given: dict[str, Any] = {} if context is None else context.meta.get(_VIEWS, {})
+    for prefix in (f"{side}_", ""):
+        mean, std = given.get(f"{prefix}mean"), given.get(f"{prefix}std")
+        if mean is not None and std is not None:
+            from ..views import Normalise
+
+            return Normalise(mean, std)
+        if mean is not None or std is not None:
+            dashed = prefix.replace("_", "-")
+            raise click.UsageError(f"--{dashed}mean and --{dashed}std belong together: expected both, found one.")
+    return None
+
+
 def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the fit."""
     options = [
@@ -121,11 +170,11 @@ def data_for(spec: str, models: Sequence[str], limit: int | None = None) -> Data
     return load_data(spec, limit=limit, tokenizer=next((m for m in reversed(models) if m.startswith("hf:")), None))
 
 
-def network(spec: str, weights: Path | None, data: Data, name: str | None = None) -> Network:
-    """A model by its name, or a donor folder, made for the data."""
+def network(spec: str, weights: Path | None, data: Data, name: str | None = None, side: str = "") -> Network:
+    """A model by its name, or a donor folder, made for the data, with the view of its side ("bottom", "top")."""
     from ..sources.models import load_for
 
-    return load_for(data, spec, weights=weights, name=name)
+    return load_for(data, spec, weights=weights, name=name, view=_view(side))
 
 
 def two(
@@ -133,10 +182,10 @@ def two(
     tags: tuple[str, str] = ("bottom", "top"),
 ) -> tuple[Network, Network]:  # fmt: skip
     """The bottom's and the top's network; of one name they are told apart by their weights files, or by their sides."""
-    lower = network(bottom, bottom_weights, data)
-    if (bottom, bottom_weights) == (top, top_weights):
+    lower = network(bottom, bottom_weights, data, side="bottom")
+    if (bottom, bottom_weights, _view("bottom")) == (top, top_weights, _view("top")):
         return lower, lower
-    upper = network(top, top_weights, data)
+    upper = network(top, top_weights, data, side="top")
     if lower.name != upper.name:
         return lower, upper
     stems = [weights.stem if weights else "" for weights in (bottom_weights, top_weights)]

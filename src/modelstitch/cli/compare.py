@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--one-way", is_flag=True, help="Only BOTTOM under TOP, not also the other way round.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
 @common.imports
+@common.views
 @common.fitting
 @common.shared(out="runs/compare")
 def compare(
@@ -59,7 +60,7 @@ def compare(
         lower, upper = lower.named(f"{lower.name} (first)"), lower.named(f"{lower.name} (second)")
     others = {}
     if other_seed is not None:
-        other = common.network(other_seed, other_seed_weights, data)
+        other = common.network(other_seed, other_seed_weights, data, side="top")
         if other.name in (lower.name, upper.name):
             other.name = f"{other.name} (other seed)"
         others[upper.name] = other

@@ -38,7 +38,11 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
             }
             for layer in shown
         ]  # fmt: skip
-        click.echo(json.dumps({"network": net.name, "output": net.output_name, "layers": body}, indent=1))
+        click.echo(
+            json.dumps(
+                {"network": net.name, "view": net.view_in_words, "output": net.output_name, "layers": body}, indent=1
+            )
+        )
         return
     blocks = set(net.blocks)
     rows = [
@@ -53,6 +57,7 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
         for layer in shown
     ]
     common.table(["layer", "shape", "kind", "parameters below", "depth", "cut"], rows, net.name, words=["cut"])
+    click.echo(f"View: {net.view_in_words}.")
     exact = len(net.cuts)
     click.echo(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
     if not everything and exact < len(net.layers):

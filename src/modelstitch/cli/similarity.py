@@ -36,7 +36,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
-    return common.imports(function)
+    return common.imports(common.views(function))
 
 
 @click.command()

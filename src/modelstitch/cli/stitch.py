@@ -19,6 +19,7 @@ from . import common
 @click.option("--bottom-weights", type=click.Path(path_type=Path))
 @click.option("--top-weights", type=click.Path(path_type=Path))
 @common.imports
+@common.views
 @common.fitting
 @common.shared(out=None)
 def stitch(

@@ -26,12 +26,20 @@ _INSTEAD = (
 )
 
 
+_FEATURES = ("last_hidden_state", "pooler_output", "hidden_states", "image_embeds", "text_embeds")
+
+
 def need_scores(top: Network, data: Data) -> None:
     """Refuse a top whose output is not one score per class for each label.
 
     Raises:
         DataError: naming the top, both shapes, and what to use instead.
     """
+    if not top.has_head or top.output_name in _FEATURES:
+        raise DataError(
+            f"The top {top.name!r} has no head: it returns features ({top.output_name}), no scores of the labels' classes; expected a "
+            "network with a head, or compare features with similarity()."
+        )
     labels = next(iter(data.batches("val", 1))).labels
     shape, each = top.output_shape, tuple(labels.shape[1:])
     if labels.ndim > 2 or (labels.ndim == 2 and shape[:-1] != each == shape[1:]):

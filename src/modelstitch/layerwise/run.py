@@ -68,7 +68,7 @@ def similarity(
         StitchError: two networks have one name, or the device cannot be used.
     """
     check_ends(bottom, top, data)
-    check_text((bottom, top), data)
+    check_text((bottom, top), data, labels=False)
     check_sizes((bottom, top), data)
     bottom, top = apart(bottom, top)
     wanted = chosen_measures(measures)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
+from ..views import as_view, in_short
 from .any_batch import check_any_batch
 from .layers import Layer, list_layers
 from .rebind import agrees, rebound, telling
@@ -35,7 +36,8 @@ class Network:
         output: the output that is compared, by name or position; ``logits`` or the first tensor by default.
         trained_on: it was trained on the first so many samples of the fit split, where that is known: a stitcher under it
             sees no others.
-        view: prepares raw samples (see :class:`modelstitch.Data`) for this network: resize, normalise, tokenise.
+        view: how the network sees raw samples (see :class:`modelstitch.Data`): ``Normalise(mean, std)``, the transform of single
+            images that it was evaluated with (torchvision, timm), an image processor of transformers, or a function of a batch.
 
     Raises:
         TraceError: if the module cannot be traced, or computes something else in batches of another size.
@@ -50,13 +52,14 @@ class Network:
         *,
         data: str | int | None = None,
         output: str | int | None = None,
-        view: Callable[[Any], Any] | None = None,
+        view: Any = None,
         trained_on: int | None = None,
     ) -> None:
         module = unwrapped(module)
         self.module, self.trained_on = module, trained_on
+        self.has_head = True  # False: what it returns are features, no scores of classes
         self.name = name or type(module).__name__
-        self.view = view or _unchanged
+        self.view = view
         self._example = dict(example) if isinstance(example, Mapping) else example
         self._options = (data, output)
         self._trace = trace(module, example, name=self.name, data=data, output=output)
@@ -69,6 +72,25 @@ class Network:
 
     def __repr__(self) -> str:
         return f"Network({self.name!r}, {len(self.layers)} layers, {len(self.cuts)} exact cuts)"
+
+    @property
+    def view(self) -> Callable[[Any], Any]:
+        """How it sees a batch of raw samples; what it returns is what the network takes. Set it to a new one, or to None."""
+        return self._view
+
+    @view.setter
+    def view(self, given: Any) -> None:
+        self._view: Callable[[Any], Any] = _unchanged if given is None or given is _unchanged else as_view(given)
+
+    @property
+    def has_view(self) -> bool:
+        """Whether a view is set; without one the network sees raw samples as they are."""
+        return self._view is not _unchanged
+
+    @property
+    def view_in_words(self) -> str:
+        """The view for a reader: "Normalise(mean=..., std=...)"; "none, raw samples" where none is set."""
+        return in_short(self._view) if self.has_view else "none, raw samples"
 
     @property
     def cuts(self) -> list[str]:
@@ -262,7 +284,7 @@ class Network:
             if agrees(twin.full(), module, telling(self._example), output):
                 return twin
         return Network(
-            module, self._example, name or self.name, data=data, output=output, view=self.view, trained_on=self.trained_on
+            module, self._example, name or self.name, data=data, output=output, view=self._view, trained_on=self.trained_on
         )  # fmt: skip
 
     def cut(self, name: str) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import SourceError
+from ..errors import DataError, NetworkError, SourceError
+from ..views import Published, from_processor, published
 from .extras import need
-from .image_view import ImageView
 from .request import Made, Request
 from .token_view import TokenView
 from .tokenizer import LENGTH, Tokenizer, holds_tokenizer
@@ -25,12 +25,17 @@ TASKS = {
     "text-classification": "AutoModelForSequenceClassification",
     "image-classification": "AutoModelForImageClassification",
     "zero-shot-image-classification": "AutoModelForZeroShotImageClassification",
+    "features": "AutoModel",
 }
-_RESAMPLE = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+_SIDES = ("height", "width", "shortest_edge")
 
 
 def make(request: Request) -> Made:
     """``hf:FOLDER?task=causal-lm``: the task is read from the config's architecture where it is not given.
+
+    ``task=features`` is the network without its head, whose hidden states (or ``output=``) similarities compare. Images are seen
+    through the folder's own image processor; without one the network has no view.
 
     Raises:
         SourceError: if the folder holds no config, the task is unknown, the model needs code of its own, its weights do
@@ -53,14 +58,20 @@ def make(request: Request) -> Made:
         raise SourceError(f"The task {task!r} is unknown: expected one of {', '.join(TASKS)}.")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        module = _module(getattr(transformers, TASKS[task]), folder, config, request)
+        module = _module(_class(transformers, plain, task), folder, config, request)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(
             f"transformers cannot make {request.spec!r} for {task} ({line}): check folder and task."
         ) from error
-    if "image" in task:
+    reads = str(getattr(module, "main_input_name", "input_ids"))
+    if "image" in task or reads == "pixel_values" or hasattr(module, "vision_model"):
         return _image(request, folder, config, module, task)
+    if reads != "input_ids" or (task == "features" and getattr(config, "is_encoder_decoder", False)):
+        raise SourceError(
+            f"{request.spec!r} reads {reads}{'' if reads != 'input_ids' else ' and decoder_input_ids'}: expected a network of images or "
+            "of one text; give the part that you mean to modelstitch.Network(module, example)."
+        )
     length = request.size or _asked(request) or LENGTH
     longest = _positions(config)
     if longest is not None and length > longest:
@@ -73,21 +84,40 @@ def make(request: Request) -> Made:
     tokenizer = Tokenizer.load(folder) if holds_tokenizer(folder) else None
     view = TokenView(names, task, tokenizer, length)
     example = dict(zip(names, (ids, torch.ones_like(ids))))
-    return Made(module, example, view, data="input_ids", renamed=_renamed(module, config))
+    return Made(
+        module, example, view, data="input_ids", output=_output(request, task), renamed=_renamed(module, config),
+        head=task != "features",
+    )  # fmt: skip
+
+
+def _class(transformers: Any, plain: dict[str, Any], task: str) -> Any:
+    """The class that makes a task's network; for features that of the config itself where it is one without a head."""
+    named: Any = getattr(transformers, str((plain.get("architectures") or [""])[0]), None)
+    bare = task == "features" and isinstance(named, type) and issubclass(named, transformers.PreTrainedModel)
+    if bare and _is_bare(named.__name__) and not hasattr(named, "get_text_features"):
+        return named
+    return getattr(transformers, TASKS[task])
+
+
+def _is_bare(name: str) -> bool:
+    return name.endswith(("Model", "ModelWithProjection")) and "LMHead" not in name
+
+
+def _output(request: Request, task: str) -> str | None:
+    return request.options.pop("output", None) if task == "features" else None
 
 
 def _module(auto: Any, folder: Path, config: Any, request: Request) -> nn.Module:
     if request.classes is not None:
         config.num_labels = request.classes
     if not any(folder.glob("*.safetensors")) or request.weights is not None or request.meta:
-        fresh: nn.Module = auto.from_config(config)
+        fresh: nn.Module = auto.from_config(config) if hasattr(auto, "from_config") else auto(config)
         return fresh
-    with _quiet():
-        module, told = auto.from_pretrained(
-            folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            output_loading_info=True, dtype=torch.float32,
-        )  # fmt: skip
-    missing = sorted(told["missing_keys"])
+    module, missing = _loaded(auto, folder, config)
+    if missing and auto is need("transformers").AutoModel and all(key.startswith("pooler.") for key in missing):
+        module, missing = _loaded(
+            auto, folder, config, add_pooling_layer=False
+        )  # trained under a head that reads no pooler
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise SourceError(
@@ -96,6 +126,16 @@ def _module(auto: Any, folder: Path, config: Any, request: Request) -> nn.Module
         )
     loaded: nn.Module = module
     return loaded
+
+
+def _loaded(auto: Any, folder: Path, config: Any, **options: Any) -> tuple[Any, list[str]]:
+    """A network with the folder's weights, and the names of what they leave random."""
+    with _quiet():
+        module, told = auto.from_pretrained(
+            folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            output_loading_info=True, dtype=torch.float32, **options,
+        )  # fmt: skip
+    return module, sorted(told["missing_keys"])
 
 
 def _renamed(module: Any, config: Any) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
@@ -134,12 +174,17 @@ def _quiet() -> Iterator[None]:
 
 def _image(request: Request, folder: Path, config: Any, module: Any, task: str) -> Made:
     inner = getattr(config, "vision_config", config)
-    size = request.size or int(getattr(inner, "image_size", 224))
-    channels = int(getattr(inner, "num_channels", 3))
-    view = _image_view(folder, size, channels)
-    example = torch.zeros(2, channels, size, size)
-    if task == "image-classification":
-        return Made(module, example, view, renamed=_renamed(module, config))
+    channels = int(getattr(inner, "num_channels", None) or 3)
+    view = _processor(request, folder, channels)
+    example = torch.zeros(2, channels, *_size(request, inner))
+    if view is not None:
+        try:
+            example = torch.zeros(2, *view(example.to("cpu"))[0].shape)
+        except (DataError, NetworkError) as error:
+            raise SourceError(f"The image processor of {request.spec!r} cannot be used: {error}") from error
+    if task == "image-classification" or not hasattr(module, "get_image_features"):
+        output = _output(request, task)
+        return Made(module, example, view, output=output, renamed=_renamed(module, config), head=task != "features")
     prompt = request.options.pop("prompt", None)
     if not hasattr(module, "vision_model") or not hasattr(module, "get_text_features"):
         raise SourceError(
@@ -147,7 +192,7 @@ def _image(request: Request, folder: Path, config: Any, module: Any, task: str) 
         )
 
     def finish() -> nn.Module:
-        if request.class_names is None or request.meta:
+        if request.class_names is None or request.meta or task == "features":
             return HFTower(module)
         module.eval()
         tokenizer = Tokenizer.load(folder)
@@ -159,28 +204,56 @@ def _image(request: Request, folder: Path, config: Any, module: Any, task: str) 
 
         return HFTower(module, zero_shot(embed, request.class_names, prompt, module.logit_scale.exp(), request.spec))
 
-    return Made(HFTower(module), example, view, whole=module, finish=finish, renamed=_renamed(module, config))
+    return Made(
+        HFTower(module), example, view, whole=module, finish=finish, renamed=_renamed(module, config),
+        head=task != "features" and request.class_names is not None,
+    )  # fmt: skip
 
 
-def _image_view(folder: Path, side: int, channels: int) -> ImageView:
-    """The view that the folder's preprocessor_config.json describes; half and half where there is none."""
-    stated = _json(folder / "preprocessor_config.json") or {}
-    mean = tuple(float(v) for v in stated.get("image_mean") or (0.5,) * channels)
-    std = tuple(float(v) for v in stated.get("image_std") or (0.5,) * channels)
-    if not stated.get("do_normalize", True):
-        mean, std = (0.0,) * channels, (1.0,) * channels
-    crop = _side(stated.get("crop_size")) if stated.get("do_center_crop") else None
-    resized = _side(stated.get("size"))
-    share = min(1.0, crop / resized) if crop and resized else 1.0
-    return ImageView((side, side), mean, std, _RESAMPLE.get(stated.get("resample", 2), "bilinear"), share)
+def _processor(request: Request, folder: Path, channels: int) -> Published | None:
+    """The folder's own image processor as a view, at another size where that is asked for; None without its file.
+
+    Raises:
+        SourceError: if it needs code of its own, or is none that transformers knows.
+    """
+    stated = [said for name in _PROCESSORS if (said := _json(folder / name)) is not None]
+    if not any((folder / name).is_file() for name in _PROCESSORS):
+        return None
+    if any("auto_map" in (said.get("image_processor") or said) for said in stated):
+        raise SourceError(
+            f"The image processor of {request.spec!r} needs trust_remote_code: refused; give Network() a view= of your own."
+        )
+    transformers: Any = need("transformers")
+    try:
+        processor = transformers.AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        view = from_processor(processor, channels)
+        if request.size is None:
+            return view
+        settings = json.loads(view.settings)
+        for key in ("size", "crop_size"):
+            if isinstance(settings.get(key), dict):
+                settings[key] = dict.fromkeys([side for side in _SIDES if settings[key].get(side)], request.size)
+        return published("transformers", settings, channels)
+    except NetworkError as error:
+        raise SourceError(f"The image processor of {request.spec!r} cannot be used: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise SourceError(
+            f"The image processor of {request.spec!r} cannot be had ({line}): expected {_PROCESSORS[0]} as save_pretrained() writes "
+            "it; nothing is guessed in its place."
+        ) from error
 
 
-def _side(stated: Any) -> int | None:
-    """The shorter side of a size: a number, {"shortest_edge": n}, or {"height": n, "width": n}."""
-    if isinstance(stated, dict):
-        found = [int(v) for v in stated.values() if isinstance(v, int)]
-        return min(found) if found else None
-    return int(stated) if isinstance(stated, int) else None
+def _size(request: Request, config: Any) -> tuple[int, int]:
+    """The size of image that a config states, (height, width); 224 where it states none."""
+    stated = request.size or getattr(config, "image_size", None)
+    if isinstance(stated, int):
+        return stated, stated
+    if isinstance(stated, list | tuple) and len(stated) == 2:
+        return int(stated[0]), int(stated[1])
+    return 224, 224
 
 
 def _asked(request: Request) -> int | None:
@@ -220,4 +293,6 @@ def _task(plain: dict[str, Any], spec: str) -> str:
     ):  # fmt: skip
         if mark in names:
             return task
+    if _is_bare((plain.get("architectures") or [""])[0]):
+        return "features"
     raise SourceError(f"{spec!r} does not say its task: add ?task= with one of {', '.join(TASKS)}.")

@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import SourceError
 from ..network import Network
+from ..views import as_view, normalising
 from .data import Data
 from .request import Made, Request, closest
 from .weights import load_weights
@@ -49,6 +50,7 @@ def load(
     pretrained: bool = False,
     seed: int = 0,
     meta: bool = False,
+    view: Any = None,
 ) -> Network:
     """A network by name, traced.
 
@@ -64,6 +66,8 @@ def load(
         pretrained: the family's published weights, by its own downloader.
         seed: of random weights; the global generator is left as it was.
         meta: build without allocating weights: for listing layers only.
+        view: how it sees raw samples, in place of its own view, as in :class:`Network`; ``Normalise(mean, std)`` without a size
+            resizes images to the network's.
 
     Raises:
         SourceError: if the spec is unknown, or the model or its weights cannot be had.
@@ -85,14 +89,14 @@ def load(
         load_weights(whole, weights, name=title, renamed=made.renamed)
     example = _to_meta(made.example) if meta else made.example
     module = made.module if made.finish is None else made.finish()
+    seen = made.view if view is None else normalising(as_view(view), _image_shape(example))
     known = _traced.get(alike) if alike is not None and not meta else None
     if known is not None:
         twin = known.replaced(module, title)
-        twin.view, twin.trained_on = made.view or twin.view, made.trained_on
+        twin.view, twin.trained_on, twin.has_head = seen, made.trained_on, made.head
         return twin
-    network = Network(
-        module, example, title, data=made.data, output=made.output, view=made.view, trained_on=made.trained_on
-    )
+    network = Network(module, example, title, data=made.data, output=made.output, view=seen, trained_on=made.trained_on)
+    network.has_head = made.head
     if alike is not None and not meta:
         _traced[alike] = network
     return network
@@ -107,7 +111,9 @@ def _architecture(request: Request, made: Made) -> tuple[Any, ...] | None:
     )  # fmt: skip
 
 
-def load_for(data: Data, spec: str, *, weights: str | Path | None = None, name: str | None = None) -> Network:
+def load_for(
+    data: Data, spec: str, *, weights: str | Path | None = None, name: str | None = None, view: Any = None
+) -> Network:
     """A network by name that is to see these data: their sample shape, number of classes and class names are passed on.
 
     Raises:
@@ -116,7 +122,7 @@ def load_for(data: Data, spec: str, *, weights: str | Path | None = None, name: 
     kind = spec.partition(":")[0]
     sequences = data.labels("val").ndim > 1
     return load(
-        spec, weights=weights, name=name, input_shape=data.sample_shape,
+        spec, weights=weights, name=name, view=view, input_shape=data.sample_shape,
         classes=data.n_classes if kind in ("timm", "torchvision", "zoo") and not sequences else None,
         class_names=data.classes if kind in ("hf", "openclip") else None,
     )  # fmt: skip
@@ -179,19 +185,20 @@ def _parse(
         options[key] = value
     size = _whole_number("size", options, spec) or size
     if kind != "zoo":  # whose nets read their own options
-        classes = _whole_number("classes", options, spec) or classes
+        asked = _whole_number("classes", options, spec, least=0 if kind == "timm" else 1)
+        classes = classes if asked is None else asked
     file = Path(weights) if weights is not None else None
     return Request(
         f"{kind}:{rest}", path, classes, size, pretrained, file, input_shape, seed, meta, class_names, options
     )
 
 
-def _whole_number(key: str, options: dict[str, Any], spec: str) -> int | None:
+def _whole_number(key: str, options: dict[str, Any], spec: str, least: int = 1) -> int | None:
     text = options.pop(key, None)
     if text is None:
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise SourceError(f"The option {key}={text} of {spec!r} cannot be used: expected a number of 1 or more.")
+    if not text.isdecimal() or int(text) < least:
+        raise SourceError(f"The option {key}={text} of {spec!r} cannot be used: expected a number of {least} or more.")
     return int(text)
 
 
@@ -265,6 +272,11 @@ def _call(request: Request) -> Any:
             return function()
     except Exception as error:  # whatever the user's own code raises
         raise SourceError(f"The function {request.path!r} fails ({type(error).__name__}: {error}).") from error
+
+
+def _image_shape(example: Any) -> tuple[int, ...]:
+    """(channels, height, width) of an example of images; empty of any other."""
+    return tuple(example.shape[1:]) if isinstance(example, torch.Tensor) and example.ndim == 4 else ()
 
 
 def _to_meta(example: Any) -> Any:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SourceError
+from ..views import published
 from .extras import need
-from .image_view import ImageView
 from .request import Made, Request, closest
 from .zeroshot import OpenClipTower, zero_shot
 
@@ -42,10 +42,10 @@ def make(request: Request) -> Made:
         raise SourceError(f"open_clip cannot make {request.path!r}: {error}.") from error
     size = whole.visual.image_size
     size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    settings = getattr(whole.visual, "preprocess_cfg", None) or {}
-    mean = tuple(settings.get("mean") or clip.OPENAI_DATASET_MEAN)
-    std = tuple(settings.get("std") or clip.OPENAI_DATASET_STD)
-    view = ImageView(size, mean, std, settings.get("interpolation") or "bicubic")
+    settings = (
+        dict(whole.visual.preprocess_cfg) | ({} if tag is not None else _agreed(clip, request.path)) | {"size": size}
+    )
+    view = published("open_clip", settings)
 
     def finish() -> nn.Module:
         if request.class_names is None or request.meta:
@@ -60,6 +60,14 @@ def make(request: Request) -> Made:
         return OpenClipTower(whole.visual, head)
 
     return Made(whole.visual, torch.zeros(2, 3, *size), view, whole=whole, finish=finish)
+
+
+def _agreed(clip: Any, name: str) -> dict[str, Any]:
+    """The preprocessing that all published weights of a model have in common, for weights of another origin."""
+    known = [clip.get_pretrained_cfg(name, tag) for tag in clip.list_pretrained_tags_by_model(name)]
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    said = {tuple((key, tag[key]) for key in keys if tag.get(key) is not None) for tag in known}
+    return dict(said.pop()) if len(said) == 1 else {}
 
 
 def _tokenizer(clip: Any, name: str) -> Any:

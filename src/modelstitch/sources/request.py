@@ -35,7 +35,7 @@ class Made:
     ``whole`` is what a weights file may describe instead of the module; ``finish`` makes the module that is traced once the
     weights are in (a zero-shot head depends on them); ``trained_on`` tells how many fit samples, the first ones, it was
     trained on; ``renamed`` gives the tensors of a weights file their names in the module; ``net`` says which architecture it is
-    where the request does not.
+    where the request does not; ``head`` is False where the output are features, no scores of classes.
     """
 
     module: nn.Module
@@ -48,6 +48,7 @@ class Made:
     finish: Callable[[], nn.Module] | None = None
     renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
     net: str = ""
+    head: bool = True
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from .text_tables import SUFFIXES, read_labels, read_table, read_texts
 from .tokenizer import LENGTH, TextFacts, Tokenizer
 from .views import Tokens
 
-TASKS = ("causal-lm", "masked-lm", "text-classification")
+TASKS = ("causal-lm", "masked-lm", "text-classification", "features")
 _MASKED = 0.15  # of the tokens, as in BERT
 _FIXED_SEED = 20210614  # the test split and the masked tokens do not move with the caller's seed
 _PARTS = {"fit": ("train", "fit"), "val": ("validation", "valid", "val"), "test": ("test",)}
@@ -39,7 +39,8 @@ def load_text(
 
     A plain file is cut into chunks of ``length`` tokens; each row of a table is one sample, cut or padded to it. Samples
     carry ``input_ids`` and ``attention_mask``, int64 (n, length). Labels are the next tokens (n, length), for
-    ``task=masked-lm`` the tokens hidden behind the mask token, else the label column (n,); -100 marks what does not count.
+    ``task=masked-lm`` the tokens hidden behind the mask token, for ``task=features`` none, else the label column (n,); -100 marks
+    what does not count.
 
     A folder holds train*, test* and perhaps val* tables. Elsewhere one sample in five is held out to test (the same
     whatever the seed) and one in ten of the rest for validation. Equal samples stay in one split.
@@ -68,8 +69,8 @@ def load_text(
         )
     if task not in TASKS or (task == "text-classification") != (label is not None):
         raise DataError(
-            f"The task {task!r} with label {label!r} cannot be: expected {TASKS[0]} or {TASKS[1]} without a label column, or "
-            f"{TASKS[2]} with one."
+            f"The task {task!r} with label {label!r} cannot be: expected {TASKS[0]}, {TASKS[1]} or {TASKS[3]} without a label column, "
+            f"or {TASKS[2]} with one."
         )
     builder = _Builder(reader, size, task)
     root = Path(path)
@@ -146,6 +147,8 @@ class _Builder:
             labels = torch.where(hidden, ids, IGNORED)
             return Tokens(torch.where(hidden, self.tokenizer.special["mask"], ids), mask, labels)
         labels = torch.full_like(ids, IGNORED)
+        if self.task == "features":
+            return Tokens(ids, mask, labels)
         labels[:, :-1] = torch.where(mask[:, 1:].bool(), ids[:, 1:], IGNORED)
         return Tokens(ids, mask, labels)
 

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 
 from ..errors import SourceError
+from ..views import published
 from .extras import need
-from .image_view import ImageView
 from .request import Made, Request, closest
 
 
 def make(request: Request) -> Made:
-    """``timm:NAME``; the model's own size, mean and deviation, or ``size=``.
+    """``timm:NAME``; seen through timm's own evaluation transform, or at ``size=``, where no border is cut off; ``?classes=0`` has
+    no head.
 
     Raises:
         SourceError: if there is no such model, or it cannot be made so.
@@ -31,11 +32,21 @@ def make(request: Request) -> Made:
         module = timm.create_model(request.path, **options)
     except (TypeError, RuntimeError, ValueError, AssertionError) as error:
         raise SourceError(f"timm cannot make {request.path!r} with {options}: {error}.") from error
-    config = timm.data.resolve_model_data_config(module)
-    channels, height, width = config["input_size"]
-    size = (request.size, request.size) if request.size is not None else (height, width)
-    view = ImageView(size, tuple(config["mean"]), tuple(config["std"]), config["interpolation"], config["crop_pct"])
-    return Made(module, torch.zeros(2, channels, *size), view)
+    config = _seen(timm, module, request.size)
+    view = published("timm", config, config["input_size"][0])
+    return Made(module, torch.zeros(2, *config["input_size"]), view, head=request.classes != 0)
+
+
+def _seen(timm: Any, module: Any, size: int | None) -> dict[str, Any]:
+    """What timm's transform takes: the published settings, those for the published test size where that is asked for."""
+    config: dict[str, Any] = timm.data.resolve_model_data_config(module)
+    channels = config["input_size"][0]
+    if size is None or config["input_size"] == (channels, size, size):
+        return config
+    tested: dict[str, Any] = timm.data.resolve_model_data_config(module, use_test_size=True)
+    if tested["input_size"] == (channels, size, size):
+        return tested
+    return config | {"input_size": (channels, size, size), "crop_pct": 1.0}
 
 
 def _takes(timm: Any, base: str) -> set[str]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .data import Data, check_data
-from .tokenizer import Tokenizer
+from .tokenizer import TextFacts, Tokenizer
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -66,8 +66,11 @@ class TokenView:
         }
 
 
-def check_text(networks: Sequence[Network], data: Data) -> None:
+def check_text(networks: Sequence[Network], data: Data, *, labels: bool = True) -> None:
     """Refuse networks that read other tokens than the data hold, or than one another, or are made for another task.
+
+    Args:
+        labels: whether errors are to be measured; similarities look at none.
 
     A network of the user's own, without a view that carries a tokenizer, is the user's to check.
 
@@ -75,6 +78,11 @@ def check_text(networks: Sequence[Network], data: Data) -> None:
         DataError: naming the networks and the first difference.
     """
     check_data(data)
+    if labels and data.text is not None and data.text.task == "features":
+        raise DataError(
+            f"The text {data.name!r} has no labels (task=features): expected some to measure errors on; choose '?task=' of the text, or "
+            "compare the networks with similarity()."
+        )
     views = [(n.name, n.view) for n in networks if isinstance(n.view, TokenView)]
     facts = data.text
     known = None if facts is None else (f"The data {data.name!r}", facts.tokenizer)
@@ -90,8 +98,18 @@ def check_text(networks: Sequence[Network], data: Data) -> None:
                 "stitched network reads one text; choose networks that share a tokenizer."
             )
         known = known or (f"The network {name!r}", view.tokenizer)
-        if facts is not None and view.task and view.task != facts.task:
+        if facts is not None and view.task == "features" and _unfinished(facts):
+            raise DataError(
+                f"The network {name!r} reads whole texts between its special tokens, the samples of {data.name!r} are made for "
+                f"{facts.task}: expected them whole; add '?task=features' to the text."
+            )
+        if facts is not None and labels and view.task not in ("", "features", facts.task):
             raise DataError(
                 f"The network {name!r} is made for {view.task}, the labels of {data.name!r} for {facts.task}: expected the "
                 "same task; choose with '?task=' of the model or of the text."
             )
+
+
+def _unfinished(facts: TextFacts) -> bool:
+    """Whether samples lack what the tokenizer puts behind a text, or hide some of its tokens."""
+    return facts.task == "masked-lm" or (facts.task == "causal-lm" and bool(facts.tokenizer.after))

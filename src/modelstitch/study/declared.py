@@ -12,6 +12,7 @@ from ..network import Network
 from ..sources.data import Data
 from ..sources.models import imported_files, load_for, register_import
 from ..sources.named import load_data
+from ..views import Normalise
 from .engines import Engine
 from .plan import Axes, default_controls
 from .run import describe_donor, run
@@ -108,4 +109,5 @@ def _data(spec: StudySpec) -> tuple[Data, Data | None]:
 def _donor(spec: StudySpec, name: str, data: Data) -> Network:
     ref = spec.donors[name]
     model = ref.model if ref.model is not None else f"file:{ref.folder}"
-    return load_for(data, model, weights=ref.weights, name=name)
+    view = None if ref.mean is None else Normalise(ref.mean, ref.std)
+    return load_for(data, model, weights=ref.weights, name=name, view=view)

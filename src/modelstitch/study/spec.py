@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -58,12 +59,20 @@ class DonorRef(_Part):
     """Where a donor comes from: a model name (with optional weights), or a folder that holds a donor.
 
     In TOML a donor is a string (``"timm:resnet18"``, ``"donors/seed0"``) or a table
-    (``{model = "timm:resnet18", weights = "w.safetensors"}``, ``{folder = "donors/seed0"}``).
+    (``{model = "timm:resnet18", weights = "w.safetensors"}``, ``{folder = "donors/seed0"}``). With ``mean`` and ``std``, a number
+    or one for each channel, it sees raw images normalised so, resized to its size, in place of its own preprocessing.
     """
 
     model: str | None = None
     weights: str | None = None
     folder: str | None = None
+    mean: float | tuple[float, ...] | None = None
+    std: float | tuple[float, ...] | None = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, usual: Any) -> dict[str, Any]:
+        kept: dict[str, Any] = usual(self)
+        return {key: value for key, value in kept.items() if value is not None or key not in ("mean", "std")}
 
     @model_validator(mode="before")
     @classmethod
@@ -80,6 +89,8 @@ class DonorRef(_Part):
             raise ValueError("a donor folder alone, since it holds its own weights")
         if self.model is not None and not _MODEL.fullmatch(self.model):
             raise ValueError("a model name such as 'timm:resnet18' or 'zoo:resnet20'")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("both mean and std, or neither")
         return self
 
 

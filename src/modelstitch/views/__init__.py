@@ -1,0 +1,8 @@
+"""How a network sees a raw sample: resized, normalised, as the network's own library does it."""
+
+from .given import as_view, in_short, normalising
+from .normalise import Normalise
+from .per_sample import PerSample
+from .published import Published, from_processor, published
+
+__all__ = ["Normalise", "PerSample", "Published", "as_view", "from_processor", "in_short", "normalising", "published"]

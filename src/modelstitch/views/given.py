@@ -1,0 +1,97 @@
+"""What a user gives as ``view=``, as a function of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..errors import NetworkError
+from ..own_code import in_words
+from .normalise import Normalise
+from .per_sample import PerSample, is_per_sample
+from .published import Published, from_processor
+
+_EXPECTED = (
+    "expected Normalise(mean, std), a transform of torchvision or timm, an image processor of transformers, or a function of a "
+    "batch (n, ...)"
+)
+
+
+def as_view(given: Any) -> Callable[[Any], Any]:
+    """A function of a batch of raw samples, out of what was given as ``view=``.
+
+    Args:
+        given: a function of a batch, which is left as it is; a transform of torchvision or timm, which takes single images; an
+            image processor of transformers.
+
+    Raises:
+        NetworkError: if it is none of these, or draws at random.
+    """
+    bases = [base.__module__ for base in type(given).__mro__]
+    if any(module.startswith("transformers.") for module in bases):
+        return _of_transformers(given)
+    if is_per_sample(given):
+        return PerSample(given)
+    if not callable(given):
+        raise NetworkError(f"The view is {_shown(given)}: {_EXPECTED}{_hint(given)}.")
+    function: Callable[[Any], Any] = given
+    return function
+
+
+def normalising(view: Any, shape: tuple[int, ...]) -> Any:
+    """A ``Normalise`` without a size, with that of the images (c, h, w) that a network takes; any other view as it is.
+
+    Raises:
+        NetworkError: if it is for other channels than the network takes.
+    """
+    if not isinstance(view, Normalise):
+        return view
+    if len(view.mean) > 1 and shape and len(view.mean) != shape[0]:
+        raise NetworkError(
+            f"The network takes {shape[0]} channels, the mean has {len(view.mean)} numbers: expected {shape[0]}, or one for all."
+        )
+    if len(shape) != 3 or view.size is not None:
+        return view
+    one = len(view.mean) == 1
+    return replace(
+        view,
+        mean=view.mean * (shape[0] if one else 1),
+        std=view.std * (shape[0] if one else 1),
+        size=(shape[1], shape[2]),
+    )
+
+
+def in_short(view: Any) -> str:
+    """A view in words for a reader: its own where it has some, else its name and a hash of its code."""
+    if isinstance(view, Normalise | PerSample | Published):
+        return repr(view)
+    if hasattr(view, "describe"):
+        return ", ".join(f"{key} {value}" for key, value in view.describe().items() if value is not None)
+    return in_words(view)
+
+
+def _of_transformers(given: Any) -> Callable[[Any], Any]:
+    processor = getattr(given, "image_processor", given)  # of a processor of images and texts, the part for images
+    if not hasattr(processor, "to_dict") or not any(
+        base.__name__ == "ImageProcessingMixin" for base in type(processor).__mro__
+    ):
+        raise NetworkError(
+            f"The view is {type(given).__name__}, which prepares no images: {_EXPECTED}; texts are tokenised in the data, with "
+            "load_data('text:FILE', tokenizer=...)."
+        )
+    return from_processor(processor)
+
+
+def _shown(given: Any) -> str:
+    return f"of type {type(given).__name__}"
+
+
+def _hint(given: Any) -> str:
+    if isinstance(given, tuple | list) and len(given) == 2:
+        return "; for a mean and a std write Normalise(mean, std)"
+    if isinstance(given, Mapping):
+        return "; of a data config of timm write timm.data.create_transform(**config)"
+    if hasattr(given, "transforms"):
+        return "; of published weights of torchvision write weights.transforms()"
+    return ""

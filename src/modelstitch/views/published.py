@@ -1,0 +1,143 @@
+"""The preprocessing that a library publishes with a network: the library's own code does it, from settings kept as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError, NetworkError
+from .pixels import as_bytes, coloured, in_threads, picture, stacked
+
+_TYPE = "image_processor_class"
+
+
+@dataclass(frozen=True)
+class Published:
+    """Raw images as a library's own evaluation transform gives them to its network.
+
+    Attributes:
+        library: "timm", "torchvision", "open_clip" or "transformers".
+        settings: all that the library needs to make the transform, as JSON.
+        channels: of the network; grey images are repeated, colour is made grey, as Pillow does.
+    """
+
+    library: str
+    settings: str
+    channels: int = 3
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{key}={value!r}" for key, value in json.loads(self.settings).items() if value is not None)
+        return f"{self.library}'s own ({said})"
+
+    def __call__(self, inputs: Any) -> Tensor:
+        """The view of a batch (n, c, h, w), uint8 or in [0, 1], or of a list of images (c, h, w) of any sizes.
+
+        Raises:
+            DataError: if they are no raw images, or the library gives them several sizes.
+        """
+        images = [coloured(image, self.channels) for image in as_bytes(inputs)]
+        with torch.device("cpu"):  # the library makes tensors of its own, of its means above all
+            if self.library == "transformers":
+                return self._processed(images)
+            found = in_threads(lambda image: self._transform(picture(image)), images)
+        return stacked(found, f"The preprocessing of {self.library}").to(images[0].device)
+
+    def describe(self) -> dict[str, Any]:
+        """What a record states about the view."""
+        return {"view": self.library, "channels": self.channels, **json.loads(self.settings)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"library": self.library, "settings": self.settings, "channels": self.channels}
+
+    @cached_property
+    def _transform(self) -> Callable[..., Any]:
+        with torch.device("cpu"):
+            return _MAKERS[self.library](json.loads(self.settings))
+
+    def _processed(self, images: list[Tensor]) -> Tensor:
+        tensors = getattr(self._transform, "backend", "pil") == "torchvision"
+        handed = {"input_data_format": "channels_first"} if tensors else {}
+        try:
+            found = self._transform(
+                images=[image.contiguous() if tensors else picture(image) for image in images],
+                return_tensors="pt",
+                **handed,
+            )
+        except (ValueError, TypeError, RuntimeError, AssertionError, AttributeError) as error:
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise DataError(
+                f"The image processor {type(self._transform).__name__} refuses images of {tuple(images[0].shape)} ({line}): expected "
+                "images that it brings to one size; check its settings."
+            ) from error
+        keys = [key for key in found if key != "pixel_values"]
+        if keys or "pixel_values" not in found:
+            raise NetworkError(
+                f"The image processor {type(self._transform).__name__} gives {', '.join(found)}: expected pixel_values alone; give "
+                "Network() a view= of your own that returns what its forward takes."
+            )
+        values: Tensor = found["pixel_values"]
+        return values.to(images[0].device)
+
+
+def published(library: str, settings: Mapping[str, Any], channels: int = 3) -> Published:
+    """The view of a library's settings, made once, so that what cannot be made is told at once."""
+    view = Published(library, json.dumps(dict(settings), sort_keys=True, default=_plain), channels)
+    _ = view._transform
+    return view
+
+
+def from_processor(processor: Any, channels: int | None = None) -> Published:
+    """The view of an image processor of transformers."""
+    settings = {key: value for key, value in processor.to_dict().items() if key not in ("processor_class", "auto_map")}
+    settings[_TYPE] = type(processor).__name__
+    mean = settings.get("image_mean")
+    return published("transformers", settings, channels or (len(mean) if isinstance(mean, list | tuple) else 3))
+
+
+def _timm(settings: dict[str, Any]) -> Callable[..., Any]:
+    made: Callable[..., Any] = import_module("timm.data").create_transform(**settings, is_training=False)
+    return made
+
+
+def _torchvision(settings: dict[str, Any]) -> Callable[..., Any]:
+    weights = import_module("torchvision.models").get_weight(settings.pop("weights"))
+    modes = import_module("torchvision.transforms").InterpolationMode
+    made: Callable[..., Any] = weights.transforms(**settings | {"interpolation": modes(settings["interpolation"])})
+    return made
+
+
+def _open_clip(settings: dict[str, Any]) -> Callable[..., Any]:
+    clip = import_module("open_clip.transform")
+    made: Callable[..., Any] = clip.image_transform_v2(clip.PreprocessCfg(**settings), is_train=False)
+    return made
+
+
+def _transformers(settings: dict[str, Any]) -> Callable[..., Any]:
+    kind = getattr(import_module("transformers"), settings.pop(_TYPE), None)
+    if kind is None or not hasattr(kind, "from_dict"):
+        raise NetworkError(
+            "The image processor is none of transformers' own: expected one that transformers itself holds."
+        )
+    made: Callable[..., Any] = kind.from_dict(settings)
+    return made
+
+
+_MAKERS: dict[str, Callable[[dict[str, Any]], Callable[..., Any]]] = {
+    "timm": _timm, "torchvision": _torchvision, "open_clip": _open_clip, "transformers": _transformers,
+}  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of arrays and tensors, sizes and enumerations, as JSON knows them."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping) or hasattr(value, "keys"):
+        return dict(value)
+    return getattr(value, "value", None) if hasattr(value, "value") else str(value)
