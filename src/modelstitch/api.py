@@ -26,6 +26,7 @@ from .study.plan import OFFERED, Axes, default_controls, distinct_seeds, plan
 from .study.run import budget, check_controls, check_named, data_config, describe_donor, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
+from .support.shown import visible
 
 if TYPE_CHECKING:
     import polars as pl
@@ -248,7 +249,7 @@ class Comparison:
         pairs = ", ".join(f"{bottom} -> {top}" for bottom, top in self.spec["pairs"])
         stitched = sum(record["config"]["control"] == "pair" for record in self.records)
         failed = f", {len(self.failed)} failed" if self.failed else ""
-        return f"Comparison({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed})"
+        return visible(f"Comparison({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed})")
 
     @property
     def frame(self) -> pl.DataFrame:

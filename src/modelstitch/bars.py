@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from .support.shown import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -71,7 +73,7 @@ def progress(console: Console | None = None) -> Iterator[Tell]:
 
         def tell(what: str, done: int, total: int) -> None:
             if what not in tasks or what in finished:
-                tasks[what] = bars.add_task(fitted(what, room), total=total)
+                tasks[what] = bars.add_task(fitted(visible(what), room), total=total)
                 finished.discard(what)
             bars.update(tasks[what], completed=done, total=total)
             if done >= total:
@@ -96,19 +98,19 @@ def fitted(what: str, room: int) -> str:
 def _line() -> Tell:
     """One line of plain text a piece of work, written over itself twice a second: what every notebook can show."""
     begun: dict[str, float] = {}
-    shown = 0.0
+    last = 0.0
 
     def tell(what: str, done: int, total: int) -> None:
-        nonlocal shown
+        nonlocal last
         now = time.monotonic()
         start = begun.setdefault(what, now)
-        if now - shown < 0.5 and done < total:
+        if now - last < 0.5 and done < total:
             return
-        shown = now
+        last = now
         rate = done / max(now - start, 1e-9)
         left = (total - done) / rate if done else float("inf")
         end = "\n" if done >= total else ""
-        print(f"\r{what}: {done}/{total}, {rate:,.0f}/s, {left:,.0f} s left", end=end, flush=True)
+        print(f"\r{visible(what)}: {done}/{total}, {rate:,.0f}/s, {left:,.0f} s left", end=end, flush=True)
         if done >= total:
             del begun[what]
 

@@ -26,6 +26,7 @@ from .sources.data import Data
 from .sources.sizes import check_sizes
 from .sources.token_view import check_text
 from .stitchers import Site, Stitcher, family_of
+from .support.shown import visible
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,7 +85,7 @@ class Matrix:
     def __repr__(self) -> str:
         families = ", ".join(dict.fromkeys(entry.family for entry in self.entries))
         layers = [len({getattr(e, side) for e in self.entries}) for side in ("bottom_layer", "top_layer")]
-        return f"Matrix({self.bottom} -> {self.top}: {layers[0]} x {layers[1]} layers, {families})"
+        return visible(f"Matrix({self.bottom} -> {self.top}: {layers[0]} x {layers[1]} layers, {families})")
 
     @cached_property
     def frame(self) -> pl.DataFrame:

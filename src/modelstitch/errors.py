@@ -17,9 +17,14 @@ StitchError
 └── StudyError            a study's spec, folder or records
 """
 
+from .support.shown import visible
+
 
 class StitchError(Exception):
-    """Base of all errors modelstitch raises on purpose."""
+    """Base of all errors modelstitch raises on purpose. Its text holds nothing that would steer a terminal."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class NetworkError(StitchError):

@@ -23,6 +23,7 @@ from .stitchers import Affine, Site, Stitcher, adapter_between, family_of, mappe
 from .study.canonical import Record
 from .support import hashing, tensors
 from .support.files import make_folder, write_text
+from .support.shown import visible
 
 
 class Stitched(nn.Module):
@@ -142,7 +143,7 @@ class Stitched(nn.Module):
 
     def extra_repr(self) -> str:
         """The seam, the family and, where it was measured, the penalty, before the parts."""
-        told = f"{self.seam}, {self._config['family']}"
+        told = visible(f"{self.seam}, {self._config['family']}")
         if self.record is None:
             return told
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import warnings
 from importlib import import_module
 
 import click
@@ -10,6 +12,7 @@ import click
 from ..errors import StitchError
 from ..memory import keep_heap
 from ..threads import wait_briefly
+from .say import lenient_streams, say, say_warning
 
 _COMMANDS = {
     "demo": ("demo", "Train small donors on real digits, stitch every block, write a report."),
@@ -53,18 +56,28 @@ def main() -> None:
     """Run the command line: a user's mistake is one sentence on stderr and exit code 2, an interrupt 130."""
     keep_heap()
     wait_briefly()
+    lenient_streams()
+    with warnings.catch_warnings():
+        warnings.showwarning = say_warning
+        code = _ended()
+    sys.exit(code)
+
+
+def _ended() -> int:
     try:
         code = cli.main(standalone_mode=False)
     except StitchError as error:
-        click.echo(f"modelstitch: {error}", err=True)
+        say(f"modelstitch: {error}", err=True)
         code = 2
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(file=text)
+        say(text.getvalue().rstrip("\n"), err=True)
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("modelstitch: interrupted; what is finished is kept, the same command continues.", err=True)
+        say("modelstitch: interrupted; what is finished is kept, the same command continues.", err=True)
         code = 130
     except OSError as error:
-        click.echo(f"modelstitch: {error.filename or 'a file'} cannot be used: {error.strerror or error}.", err=True)
+        say(f"modelstitch: {error.filename or 'a file'} cannot be used: {error.strerror or error}.", err=True)
         code = 2
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0

@@ -11,6 +11,8 @@ import click
 from ..bars import progress as progress
 from ..errors import StitchError
 from ..notation import end
+from ..support.shown import visible
+from .say import say as say
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -201,11 +203,11 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title or None, title_justify="left")
+    drawn = Table(title=Text(visible(title)) if title else None, title_justify="left")
     for at, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if at == 0 or column in words else "right", overflow="fold")
+        drawn.add_column(Text(visible(column)), justify="left" if at == 0 or column in words else "right", overflow="fold")
     for row in body:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*(Text(visible(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 160
     Console(width=width).print(drawn)
 
@@ -249,14 +251,14 @@ def failures(records: Sequence[Record]) -> None:
     for record in records:
         for note in record["notes"]:
             if note.startswith("failed: "):
-                click.echo(f"{record['config']['control']}: {note}", err=True)
+                say(f"{record['config']['control']}: {note}", err=True)
 
 
 def cautions(notes: Iterable[str]) -> None:
     """Say, each once, what is to be kept in mind beside all numbers."""
     for note in dict.fromkeys(notes):
         if note.startswith("caution: "):
-            click.echo(note)
+            say(note)
 
 
 def _column(config: dict[str, Any], several: bool) -> str:

@@ -75,7 +75,7 @@ def compare(
     common.penalty_tables(result.records)
     command = shlex.join(["modelstitch", *sys.argv[1:]])
     path = result.report(out / "report.html", title=f"{lower.name} and {upper.name}", command=command)
-    click.echo(f"The report is {path}.")
+    common.say(f"The report is {path}.")
 
 
 def _second(spec: str | None, data: Data) -> Data | None:

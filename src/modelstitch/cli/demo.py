@@ -26,10 +26,10 @@ def demo(seed: int, device: str, out: Path) -> None:
             networks, PAIRS, data, controls=CONTROLS, seeds=(seed,), out=out / "study", device=device, tell=tell, **FIT
         )
     for network, made in zip(networks, donors):
-        click.echo(f"{network.name}: test error {made.card['test_error']:.1f} %")
+        common.say(f"{network.name}: test error {made.card['test_error']:.1f} %")
     common.penalty_tables(result.records)
     for line in spoken(result.frame):
-        click.echo(line)
+        common.say(line)
     command = f"modelstitch demo --seed {seed}"
     path = result.report(out / "report.html", title="Three small networks on handwritten digits", command=command)
-    click.echo(f"The report is {path}.")
+    common.say(f"The report is {path}.")

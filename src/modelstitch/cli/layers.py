@@ -38,7 +38,7 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
             }
             for layer in shown
         ]  # fmt: skip
-        click.echo(
+        common.say(
             json.dumps(
                 {"network": net.name, "view": net.view_in_words, "output": net.output_name, "layers": body}, indent=1
             )
@@ -57,11 +57,11 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
         for layer in shown
     ]
     common.table(["layer", "shape", "kind", "parameters below", "depth", "cut"], rows, net.name, words=["cut"])
-    click.echo(f"View: {net.view_in_words}.")
+    common.say(f"View: {net.view_in_words}.")
     exact = len(net.cuts)
-    click.echo(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
+    common.say(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
     if not everything and exact < len(net.layers):
-        click.echo("--all shows the others and why they cannot be cut.")
+        common.say("--all shows the others and why they cannot be cut.")
 
 
 def _called(layer: Layer) -> str:

@@ -59,8 +59,8 @@ def paper(
         for shown in chosen:
             if "all" not in figures or (redraw / f"{shown.name}.parquet").is_file():
                 complete(shown, redraw)
-                click.echo(f"Written: {write_page(shown, redraw)}")
-        click.echo(f"Written: {write_index(redraw)}")
+                common.say(f"Written: {write_page(shown, redraw)}")
+        common.say(f"Written: {write_index(redraw)}")
         return
     _run(chosen, scale, data_name, protocols, checkpoints, device, out or Path(f"runs/paper-{scale}"), workers)
 
@@ -81,7 +81,7 @@ def _run(
     with common.progress() as tell:
         job = opened(tell)
         if job.other:
-            click.echo(
+            common.say(
                 f"Note: the scale {scale!r} is run on other data than its own: {job.other}. Pages say so.", err=True
             )
 
@@ -91,7 +91,7 @@ def _run(
                 yield summary(shown, records, keep(records, shown, pages))
 
         for lines in alone() if workers == 1 else together(figures, job, opened, pages, workers):
-            click.echo("\n".join([*lines, f"  {write_index(pages)}"]))
+            common.say("\n".join([*lines, f"  {write_index(pages)}"]))
 
 
 def _job(

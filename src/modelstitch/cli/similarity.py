@@ -63,17 +63,17 @@ def similarity(
         "measures": list(measures or DEFAULT), "layers": _layers(lower, upper, bottom_layers, top_layers), "view": view,
         "split": split, "shuffles": shuffles,
     }  # fmt: skip
-    click.echo(plan_similarity(lower, upper, data, **chosen).describe(), err=True)
+    common.say(plan_similarity(lower, upper, data, **chosen).describe(), err=True)
     with common.progress() as tell:
         found = measure_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell)
     frame = found.frame
     for name in frame["measure"].unique(maintain_order=True):
         _print(frame.filter(measure=name), lower.name, upper.name, f"{name} (null level)" if shuffles else name)
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        common.say(f"note: {note}", err=True)
     write_text(out / "similarity.csv", frame.write_csv())
     page = found.report(out / "report.html", command=shlex.join(["modelstitch", *sys.argv[1:]]))
-    click.echo(f"All values, with their null levels, are in {out / 'similarity.csv'}; the report is {page}.")
+    common.say(f"All values, with their null levels, are in {out / 'similarity.csv'}; the report is {page}.")
 
 
 @click.command()
@@ -134,8 +134,8 @@ def matrix(
         "measures": list(measures or ("cka", "cca")), "layers": chosen["layers"], "view": view, "shuffles": shuffles,
     }  # fmt: skip
     planned = plan_matrix(lower, upper, data, **chosen)
-    click.echo(planned.describe(), err=True)
-    click.echo(plan_similarity(lower, upper, data, **alike_by).describe(), err=True)
+    common.say(planned.describe(), err=True)
+    common.say(plan_similarity(lower, upper, data, **alike_by).describe(), err=True)
     donors = [describe_donor(network) for network in (lower, upper)]
     what = {
         "ends": [*((donor.fingerprint, donor.view) for donor in donors), data.fingerprint],
@@ -165,13 +165,13 @@ def matrix(
         tables.append(out / "similarity.csv")
         write_text(tables[-1], alike.frame.write_csv())
         for note in alike.notes:
-            click.echo(f"note: {note}", err=True)
+            common.say(f"note: {note}", err=True)
     else:
         found.notes.append(refused)
-        click.echo(refused, err=True)
+        common.say(refused, err=True)
     common.cautions(found.notes)
     page = found.report(out / "report.html", similarities=alike, command=command)
-    click.echo(f"All values are in {' and '.join(map(str, tables))}; the report is {page}.")
+    common.say(f"All values are in {' and '.join(map(str, tables))}; the report is {page}.")
 
 
 def _layers(lower: Any, upper: Any, bottoms: tuple[str, ...], tops: tuple[str, ...]) -> tuple[list[str], list[str]]:

@@ -48,7 +48,7 @@ def stitch(
     ]
     common.table(["metric", "value", "95 % interval", "unit"], rows, result.seam)
     for note in result.record["notes"]:
-        click.echo(f"note: {note}")
+        common.say(f"note: {note}")
     if out is not None:
         result.save(out)
-        click.echo(f"The stitch is in {out}.")
+        common.say(f"The stitch is in {out}.")

@@ -35,7 +35,7 @@ def run(spec_file: Path, device: str, out: Path, engine: str | None, address: st
         records, plain = run_study(spec, out, device=device, tell=tell, address=address)
     common.penalty_tables(records)
     path = Comparison(records, plain).report(out / "report.html", title=str(plain["name"]))
-    click.echo(f"The report is {path}.")
+    common.say(f"The report is {path}.")
 
 
 @click.command()
@@ -53,9 +53,9 @@ def status(folder: Path) -> None:
     )
     rows = [[f"{bottom} -> {top}", control, str(n)] for (bottom, top, control), n in sorted(counts.items())]
     common.table(["pair", "control", "finished cells"], rows, str(folder))
-    click.echo(f"{len(records)} finished cells.")
+    common.say(f"{len(records)} finished cells.")
     if missing:
-        click.echo(f"{missing} cells are missing: the command that made the folder goes on with them.")
+        common.say(f"{missing} cells are missing: the command that made the folder goes on with them.")
 
 
 @click.command()
@@ -77,7 +77,7 @@ def report(folder: Path, out: Path | None, title: str) -> None:
         records, spec, place, missing = store.records(), store.spec, folder, store.missing()
     target = out or place / "report.html"
     write_text(target, page(records, title=title, spec=spec, missing=missing))
-    click.echo(f"The report is {target}.")
+    common.say(f"The report is {target}.")
 
 
 @click.command()
@@ -97,4 +97,4 @@ def export(folder: Path, target: Path) -> None:
         write_text(target, frame(store.records()).write_csv())
     else:
         raise StudyError(f"The target {target} is neither .parquet nor .csv: choose one of the two.")
-    click.echo(f"The records are in {target}.")
+    common.say(f"The records are in {target}.")

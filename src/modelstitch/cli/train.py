@@ -48,6 +48,6 @@ def train(
             progress=lambda done, loss: tell(f"train {net}, seed {seed}", done, recipe.steps),
         )  # fmt: skip
     if hardly_better(made.card["val_error"], chance_error(data.n_classes)):
-        click.echo("It is hardly better than chance: it has not learned; try more --steps or another --learning-rate.")
-    click.echo(f"validation error {made.card['val_error']:.2f} %, test error {made.card['test_error']:.2f} %")
-    click.echo(f"The donor is {made.folder}.")
+        common.say("It is hardly better than chance: it has not learned; try more --steps or another --learning-rate.")
+    common.say(f"validation error {made.card['val_error']:.2f} %, test error {made.card['test_error']:.2f} %")
+    common.say(f"The donor is {made.folder}.")

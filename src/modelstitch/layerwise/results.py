@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..measures import Measure, Null, find
 from ..network import Network
+from ..support.shown import visible
 from .plan import VIEWS, Plan
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class Similarities:
     def __repr__(self) -> str:
         measures = ", ".join(dict.fromkeys(r.measure.name for r in self.results))
         layers = [len({getattr(r, side) for r in self.results}) for side in ("bottom_layer", "top_layer")]
-        return f"Similarities({self.bottom}, {self.top}: {measures} of {layers[0]} x {layers[1]} layers on {self.data})"
+        return visible(
+            f"Similarities({self.bottom}, {self.top}: {measures} of {layers[0]} x {layers[1]} layers on {self.data})"
+        )
 
     @property
     def describe(self) -> list[str]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from ..errors import StudyError
 from ..study.spec import StudySpec
+from ..support.shown import visible
 from . import doubts, tables, verdicts, words
 from .figures import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
 from .frame import Setting, frame, has_matrix, measured, pairs, panel, settings
@@ -77,7 +78,10 @@ def render(name: str, **values: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("modelstitch", "report")
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )  # fmt: skip
     text: str = made.get_template(name).render(**values)
     return text
 

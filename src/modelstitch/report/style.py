@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from ..support.shown import plain as plain
 
 
 class Look(NamedTuple):
@@ -30,9 +31,6 @@ LOOKS = {
     "recalibration": Look("recalibration", "#8C6D5A", (0, (2, 2)), "*", 1.1),
 }
 
-# Marks that turn the direction of text around: with them a name could rewrite the line it stands in.
-_TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-
 INK = "#222222"
 FAINT = "#D9D9D9"
 
@@ -56,11 +54,6 @@ RC = {
     "svg.fonttype": "none",
     "svg.hashsalt": "modelstitch",
 }
-
-
-def plain(text: object) -> str:
-    """Untrusted text without control characters and lone surrogates, which no page can hold."""
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNING else c for c in str(text))
 
 
 def short(text: object, most: int = 22) -> str:

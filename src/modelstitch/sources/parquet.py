@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, first_line
+from ..support import tables
 from .augment import CropFlip
 from .data import Data
 from .decode import Asked, Kind, decode_all, kind_of
@@ -161,14 +162,10 @@ def _numbered(values: polars.Series, number: dict[str, int]) -> Tensor:
 
 
 def _frame(path: Path, n_rows: int | None) -> polars.DataFrame:
-    import polars
-
     try:
-        known = polars.read_parquet_schema(path)
-        columns = [name for name in known if name in _IMAGE + _LABEL]
-        return polars.read_parquet(path, n_rows=n_rows, columns=columns or None)
-    except (polars.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}): copy it again.") from error
+        return tables.read(path, "parquet", wanted=_IMAGE + _LABEL, n_rows=n_rows)
+    except (tables.UnreadableError, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet ({first_line(error)}): copy it again.") from error
 
 
 def _column(frame: polars.DataFrame, names: tuple[str, ...], path: Path) -> str:
@@ -200,6 +197,6 @@ def _classes(path: Path) -> list[str] | None:
     try:
         features = json.loads(read(path)["huggingface"])["info"]["features"]
         names = next(features[name]["names"] for name in _LABEL if name in features)
-    except (KeyError, ValueError, TypeError, StopIteration):  # metadata is optional, and free in form
+    except (KeyError, ValueError, TypeError, AttributeError, StopIteration, RecursionError):  # metadata is optional, and free in form
         return None
     return [str(name) for name in names]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, first_line
+from ..support import tables
 
 if TYPE_CHECKING:
     import polars
@@ -23,20 +24,11 @@ def read_table(path: Path, column: str, label: str | None) -> polars.DataFrame:
     Raises:
         DataError: if the file cannot be read or a column is missing.
     """
-    import polars
-
     wanted = [column] if label is None else [column, label]
     try:
-        if path.suffix == ".parquet":
-            frame = polars.read_parquet(path)
-        elif path.suffix == ".jsonl":
-            frame = polars.read_ndjson(path)
-        else:
-            frame = polars.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",")
-    except (polars.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"The table {str(path)!r} cannot be read ({str(error).splitlines()[0]}): check the file."
-        ) from error
+        frame = tables.read(path, path.suffix.removeprefix("."))
+    except (tables.UnreadableError, OSError) as error:
+        raise DataError(f"The table {str(path)!r} cannot be read ({first_line(error)}): check the file.") from error
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise DataError(

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import StudyError
+from ..support import tables
 from ..support.files import make_folder, write_atomic
 from .canonical import Record, canonical_json
 
@@ -54,8 +55,8 @@ def records_from_parquet(path: str | Path) -> list[Record]:
         StudyError: the file is missing, is no Parquet file, or holds no records.
     """
     try:
-        table = pl.read_parquet(Path(path).read_bytes())
-    except (OSError, pl.exceptions.PolarsError) as error:
+        table = tables.read(Path(path), "parquet")
+    except (OSError, tables.UnreadableError) as error:
         raise StudyError(f"Cannot read {path}: expected a Parquet file of records, found {error}.") from error
     missing = [name for name in _SCHEMA if name not in table.columns]
     if missing:
@@ -70,7 +71,7 @@ def _record(row: Record, path: str | Path) -> Record:
     try:
         nested = {key: json.loads(row[key]) for key in _JSON}
         more = json.loads(row["more"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise StudyError(f"{path} holds a broken row for the cell {row['cell']!r}: {error}.") from error
     plain = {key: row[key] for key in _PLAIN}
     present = {k: v for k, v in {**plain, **nested}.items() if v is not None}

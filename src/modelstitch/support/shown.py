@@ -1,0 +1,27 @@
+"""Text of others as a terminal or a page may show it: nothing in a name clears a screen or turns a line around."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Control characters but for the line's end and the tab, marks that turn the direction of text, line ends of another
+# kind, tags that nobody sees, and halves of surrogate pairs, which no stream can encode.
+_UNFIT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+
+
+def visible(text: object) -> str:
+    """A text for a terminal, an error or a log: what would steer the terminal is written out, as ``\\x1b``."""
+    return _UNFIT.sub(lambda found: _written(ord(found[0])), str(text))
+
+
+def plain(text: object) -> str:
+    """A text for a page or a figure, on one line: a mark stands for what no page can hold."""
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or _TURNING.match(c) else c for c in str(text))
+
+
+def _written(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,0 +1,93 @@
+"""Tables of others: tried in a process of its own first, since a broken one can end the process that reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..memory import available_bytes
+from .hashing import of_file
+
+if TYPE_CHECKING:
+    import polars
+
+_FLOOR, _TIMES = 2 << 30, 64  # bytes that any table may take, and how often its size
+_SECONDS, _SPEED = 2, 5_000_000  # of computing, and bytes a second beside
+_tried: dict[tuple[str, ...], str] = {}
+
+
+class UnreadableError(ValueError):
+    """A table that cannot be read, and why."""
+
+
+def read(path: Path, how: str, *, wanted: Sequence[str] = (), n_rows: int | None = None) -> polars.DataFrame:
+    """A table, tried in a process of its own first; equal content is tried once.
+
+    Args:
+        path: the file.
+        how: "parquet", "csv", "tsv" or "jsonl".
+        wanted: names of columns: of a Parquet file those alone are read, all where it has none of them.
+        n_rows: of a Parquet file, at most; all by default.
+
+    Raises:
+        UnreadableError: the file is broken, or takes more memory or time than its size allows.
+        OSError: it cannot be opened.
+    """
+    import polars
+
+    ask = {"path": str(path.absolute()), "how": how, "wanted": list(wanted), "n_rows": n_rows}
+    key = (of_file(path), json.dumps({**ask, "path": ""}))
+    if key not in _tried:
+        _tried[key] = _trial(ask, path.stat().st_size)
+    if _tried[key]:
+        raise UnreadableError(_tried[key])
+    try:
+        if how == "parquet":
+            columns = [name for name in polars.read_parquet_schema(path) if name in wanted]
+            return polars.read_parquet(path, columns=columns or None, n_rows=n_rows)
+        if how == "jsonl":
+            return polars.read_ndjson(path)
+        return polars.read_csv(path, separator="\t" if how == "tsv" else ",")
+    except polars.exceptions.PolarsError as error:
+        raise UnreadableError(_first(str(error))) from error
+
+
+def _trial(ask: dict[str, Any], size: int) -> str:
+    """Why a table cannot be read; "" where it can."""
+    import polars
+
+    seconds = _SECONDS + size // _SPEED
+    given = {
+        "polars": str(Path(polars.__file__).parents[1]), "memory": _memory(size),
+        "seconds": seconds, "read": ask,
+    }  # fmt: skip
+    words = [sys.executable, "-I", str(Path(__file__).with_name("trial.py")), json.dumps(given)]
+    try:
+        done = subprocess.run(
+            words, capture_output=True, stdin=subprocess.DEVNULL, timeout=60 + 4 * seconds,
+            env={**os.environ, "POLARS_MAX_THREADS": "1"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "reading it takes too long"
+    except OSError:  # no process may be started here: the file is read as it is
+        return ""
+    try:
+        return str(json.loads(done.stdout).get("error", ""))
+    except ValueError:
+        return "its reader ended at it: it is broken, or unpacks to far more than its size"
+
+
+def _first(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[0][:300]
+
+
+def _memory(size: int) -> int:
+    """Bytes that a table of this size may take: half of what is free, at most."""
+    free = available_bytes()
+    asked = max(_FLOOR, _TIMES * size)
+    return asked if free is None else min(asked, free // 2)
