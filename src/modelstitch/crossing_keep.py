@@ -15,6 +15,7 @@ from .study.run import describe_donor
 from .support import tensors
 from .support.files import make_folder, set_aside
 from .support.hashing import DamagedError
+from .support.reading import json_of
 
 EVERY = 30.0  # seconds between two writes
 
@@ -42,7 +43,7 @@ class Kept:
             return 0
         try:
             with tensors.opened(self.path) as (file, metadata):
-                found, counts = json.loads(metadata["of"]), json.loads(metadata["rows"])
+                found, counts = json_of(metadata["of"]), json_of(metadata["rows"])
                 self._check(found)
                 for key, grid in _grids(groups).items():
                     for name, target in grid.tensors().items():

@@ -18,6 +18,7 @@ from .moments import Moments
 from .moments_side import Side
 from .products import inner
 from .support import tensors
+from .support.reading import json_of
 
 _KIND = "moments of all pairs"
 _WAY_OUT = "choose fewer layers, sums in float32, or average the positions of wide layers first"
@@ -222,7 +223,7 @@ class MomentsGrid:
             with tensors.opened(Path(path), device) as (file, metadata):
                 if metadata.get("of") != _KIND:
                     raise ValueError(f"it holds {metadata.get('of') or 'something else'}")
-                bottom, top = (dict(json.loads(metadata[side])) for side in ("bottom", "top"))
+                bottom, top = (dict(json_of(metadata[side])) for side in ("bottom", "top"))
                 dtype = {"F64": torch.float64, "F32": torch.float32}[file.get_slice("xy").get_dtype()]
                 grid = cls(bottom, top, dtype=dtype, device=device)
                 grid.n = int(metadata["n"])

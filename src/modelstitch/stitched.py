@@ -23,6 +23,7 @@ from .stitchers import Affine, Site, Stitcher, adapter_between, family_of, mappe
 from .study.canonical import Record
 from .support import hashing, tensors
 from .support.files import make_folder, write_text
+from .support.reading import read_json
 from .support.shown import visible
 
 
@@ -286,11 +287,11 @@ class Stitched(nn.Module):
         """
         folder = Path(folder)
         try:
-            config = hashing.unsealed(json.loads((folder / "stitch.json").read_text(encoding="utf-8")))
+            config = hashing.unsealed(read_json(folder / "stitch.json"))
             files = config["files"]
             state = _part(folder, files, "stitcher")
             statistics = _part(folder, files, "statistics") if "statistics" in files else None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SourceError(
                 f"{folder} holds no stitch: expected stitch.json and stitcher.safetensors, found {error}."
             ) from error
@@ -311,8 +312,8 @@ class Stitched(nn.Module):
 def _files(folder: Path) -> dict[str, list[str]]:
     """The files of the stitch that a folder holds, by part; nothing where it holds none that can be read."""
     try:
-        found = hashing.unsealed(json.loads((folder / "stitch.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError):
+        found = hashing.unsealed(read_json(folder / "stitch.json"))
+    except (OSError, ValueError):
         return {}
     files: dict[str, list[str]] = found.get("files", {})
     return files

@@ -205,7 +205,9 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
 
     drawn = Table(title=Text(visible(title)) if title else None, title_justify="left")
     for at, column in enumerate(columns):
-        drawn.add_column(Text(visible(column)), justify="left" if at == 0 or column in words else "right", overflow="fold")
+        drawn.add_column(
+            Text(visible(column)), justify="left" if at == 0 or column in words else "right", overflow="fold"
+        )
     for row in body:
         drawn.add_row(*(Text(visible(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 160

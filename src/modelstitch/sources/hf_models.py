@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DataError, NetworkError, SourceError
+from ..support.reading import read_json
 from ..views import Published, from_processor, published
 from .extras import need
 from .request import Made, Request
@@ -278,7 +279,7 @@ def _positions(config: Any) -> int | None:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ..errors import DataError, first_line
 from ..support import tables
+from ..support.reading import json_of
 from .augment import CropFlip
 from .data import Data
 from .decode import Asked, Kind, decode_all, kind_of
@@ -195,8 +195,8 @@ def _classes(path: Path) -> list[str] | None:
     if read is None:
         return None
     try:
-        features = json.loads(read(path)["huggingface"])["info"]["features"]
+        features = json_of(read(path)["huggingface"])["info"]["features"]
         names = next(features[name]["names"] for name in _LABEL if name in features)
-    except (KeyError, ValueError, TypeError, AttributeError, StopIteration, RecursionError):  # metadata is optional, and free in form
+    except (KeyError, ValueError, TypeError, AttributeError, StopIteration):  # metadata is optional, and free in form
         return None
     return [str(name) for name in names]

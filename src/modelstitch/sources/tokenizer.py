@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SourceError
+from ..support.reading import read_json
 from .extras import need
 
 LENGTH = 32  # tokens of a sample where nobody asks for another number
@@ -51,9 +52,14 @@ class Tokenizer:
                 "tokenizer.save_pretrained()."
             )
         try:
-            stated = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            stated = {}  # optional, and the reader below says what is wrong with it
+            stated = read_json(folder / "tokenizer_config.json")
+        except OSError:
+            stated = {}  # optional
+        except ValueError as error:
+            raise SourceError(
+                f"The tokenizer of {str(folder)!r} cannot be read (tokenizer_config.json: {error}): expected files that "
+                "save_pretrained() wrote."
+            ) from error
         if "auto_map" in stated:
             raise SourceError(
                 f"The tokenizer of {str(folder)!r} needs trust_remote_code: refused; use one that transformers itself holds."

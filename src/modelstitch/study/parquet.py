@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import polars as pl
 from ..errors import StudyError
 from ..support import tables
 from ..support.files import make_folder, write_atomic
+from ..support.reading import json_of
 from .canonical import Record, canonical_json
 
 _JSON = ("config", "metrics", "notes", "provenance")
@@ -69,9 +69,9 @@ def records_from_parquet(path: str | Path) -> list[Record]:
 
 def _record(row: Record, path: str | Path) -> Record:
     try:
-        nested = {key: json.loads(row[key]) for key in _JSON}
-        more = json.loads(row["more"])
-    except (TypeError, ValueError, RecursionError) as error:
+        nested = {key: json_of(row[key]) for key in _JSON}
+        more = json_of(row["more"])
+    except (AttributeError, TypeError, ValueError) as error:
         raise StudyError(f"{path} holds a broken row for the cell {row['cell']!r}: {error}.") from error
     plain = {key: row[key] for key in _PLAIN}
     present = {k: v for k, v in {**plain, **nested}.items() if v is not None}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +25,7 @@ from pydantic import (
 from ..errors import StitchError, StudyError
 from ..fit.options import FitSpec
 from ..notation import parse
+from ..support.reading import UnfitError, read_toml
 
 _MODEL = re.compile(r"[a-z][a-z0-9_]*:\S+")
 _NAME = re.compile(r"[^\n\r\t]*\S[^\n\r\t]*")
@@ -219,9 +219,8 @@ def load_spec(path: str | Path) -> StudySpec:
             (where, what was expected, what was found).
     """
     try:
-        with open(path, "rb") as file:
-            values = tomllib.load(file)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = read_toml(Path(path))
+    except (OSError, UnfitError) as error:
         raise StudyError(f"Cannot read the study {path}: expected a TOML file, found {error}.") from error
     return parse_spec(values, where=str(path))
 
@@ -240,7 +239,8 @@ def parse_spec(values: dict[str, Any], *, where: str = "The study") -> StudySpec
 
 def _sentence(error: ValidationError, where: str) -> str:
     problems = error.errors(include_url=False)
-    first = next((p for p in problems if p["type"] == "extra_forbidden" and _near(p["loc"])), problems[0])
+    some = problems[:20]  # looking for a near name takes its time
+    first = next((p for p in some if p["type"] == "extra_forbidden" and _near(p["loc"])), problems[0])
     place = ".".join(str(part) for part in first["loc"])
     more = f" ({len(problems) - 1} more after it)" if problems[1:] else ""
     if first["type"] == "extra_forbidden":

@@ -19,6 +19,7 @@ from typing import Any
 from ..differing import differing
 from ..errors import StudyError
 from ..support.files import clean, is_temporary, probe, write_atomic
+from ..support.reading import read_json
 from .canonical import Record, canonical_json, cell_hash, equal_results
 from .parquet import records_from_parquet, records_to_parquet
 from .spec import StudySpec
@@ -202,7 +203,7 @@ def check_record(record: Any, where: str | Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except (OSError, ValueError) as error:
         raise StudyError(
             f"{path} cannot be read: expected JSON, found {error}; move it away, and what it held is run again."

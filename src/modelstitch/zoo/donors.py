@@ -23,6 +23,7 @@ from ..errors import FitError, SourceError
 from ..sources.data import Data
 from ..support import hashing, tensors
 from ..support.files import clean, set_aside, write_folder
+from ..support.reading import read_json
 from ..unfinished import Unfinished
 from .labels import with_labels
 from .nets import build, format_net, parse_net
@@ -249,7 +250,7 @@ def _cached(folder: Path, wanted: dict[str, Any]) -> Donor | None:
 def _read_card(folder: Path) -> dict[str, Any]:
     """The card of a donor, without its seal; one of before there were seals holds what those held, and nothing else."""
     try:
-        values = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        values = read_json(folder / _CARD)
         if isinstance(values, dict) and values.keys() <= _BEFORE_HASHES:
             return values
         card = hashing.unsealed(values)
@@ -258,7 +259,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
         return card
     except FileNotFoundError as error:
         raise SourceError(f"{folder} holds no donor ({error}): expected {_CARD} and {_WEIGHTS}.") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DamagedDonorError(f"The card of {folder} is damaged ({error}): delete the folder.") from error
 
 
