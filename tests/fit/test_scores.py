@@ -62,6 +62,11 @@ CASES = {
         {},
         ["1 in fit (the first is j), 1 in val (the first is d);"],
     ),
+    "labels from one": (
+        data(**dict.fromkeys(SPLITS, TEN[TEN > 0])),
+        {},
+        ["1 in test (the first is 0); errors say nothing of those; labels that count from 1 need 1 subtracted"],
+    ),
     "missing where nobody looks": (data(val=TEN[TEN != 3]), {"splits": MATCHED}, []),
     "labels that would have to be read": (data(known=False, test=TEN[TEN > 1]), {}, []),
     "labels of tokens": (data(**dict.fromkeys(SPLITS, TEN[:, None].expand(-1, 3))), {}, []),

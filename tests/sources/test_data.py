@@ -61,7 +61,7 @@ class Endless(IterableDataset):
 
 
 @pytest.mark.parametrize(("dataset", "words"), [
-    (DataLoader(images(4)), "The val split of data is a DataLoader: expected a dataset .*pass its .dataset"),
+    (DataLoader(images(4), shuffle=True), "The val split of data is a DataLoader that draws .* RandomSampler: .*pass its .dataset"),
     (Endless(), "The val split of data is of type Endless: expected a map-style dataset"),
     (iter(range(3)), "The val split of data is of type range_iterator: expected a map-style dataset"),
 ])  # fmt: skip

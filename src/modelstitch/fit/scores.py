@@ -124,10 +124,12 @@ def _few(data: Data, splits: Sequence[Split]) -> list[str]:
 def _missing(data: Data, splits: Sequence[Split]) -> list[str]:
     """Classes of which a split has no sample, as far as its labels are known without reading it."""
     found = []
+    lowest = []
     for split in splits:
         labels = all_labels(data.dataset(split), scan=False)
         if labels is None or labels.ndim != 1:
             continue
+        lowest.append(int(labels.min()))
         there = labels.bincount(minlength=data.n_classes) > 0
         if not bool(there.all()):
             first = int((~there).nonzero()[0])
@@ -135,7 +137,10 @@ def _missing(data: Data, splits: Sequence[Split]) -> list[str]:
             found.append(f"{int((~there).sum())} in {split} (the first is {name})")
     if not found:
         return []
-    return [f"of the {data.n_classes} classes some have no sample: {', '.join(found)}; errors say nothing of those"]
+    from_one = "; labels that count from 1 need 1 subtracted" if min(lowest) == 1 and not data.classes else ""
+    return [
+        f"of the {data.n_classes} classes some have no sample: {', '.join(found)}; errors say nothing of those{from_one}"
+    ]
 
 
 def _mask(data: Data) -> list[str]:

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.utils.data import Subset, TensorDataset, default_collate
 
 from ..errors import DataError
+from .labels import as_labels
+from .pairs import pair_of
 
 _CHUNK = 512
 
@@ -67,11 +69,7 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
     if hasattr(dataset, "batch"):
         inputs, labels = dataset.batch(ids)
     else:
-        samples = [dataset[int(i)] for i in ids]
-        if not all(isinstance(sample, tuple | list) and len(sample) == 2 for sample in samples):
-            raise DataError(
-                f"The dataset's samples are of type {type(samples[0]).__name__}: expected pairs (input, label)."
-            )
+        samples = [pair_of(dataset[int(i)]) for i in ids]
         try:
             inputs, labels = default_collate(samples)
             if isinstance(samples[0][0], tuple):  # collated into a list
@@ -83,30 +81,16 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
                 "resize or pad them in the dataset."
             ) from error
     inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs
-    try:
-        labels = torch.as_tensor(labels)
-    except (TypeError, ValueError, RuntimeError) as error:  # names of classes, above all
-        first = labels[0] if isinstance(labels, list | tuple) and labels else labels
-        raise DataError(
-            f"A label is {first!r:.80}: expected whole numbers, those of the classes; number the classes and give their names "
-            "as classes=."
-        ) from error
-    if labels.is_floating_point() or labels.is_complex():
-        raise DataError(
-            f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes; regression and several labels at "
-            "once are not measured: make classes of them, such as ranges or one label alone. similarity() looks at no labels: any "
-            "whole numbers do for it."
-        )
-    return inputs, labels.long()
+    return inputs, as_labels(labels)
 
 
 def all_labels(dataset: Any, *, scan: bool) -> Tensor | None:
     """The labels of a dataset, int64 (n, ...): its own ``labels``, else (if ``scan``) by reading it all."""
     labels = getattr(dataset, "labels", None)
     if labels is None and isinstance(dataset, TensorDataset) and len(dataset.tensors) == 2:
-        labels = None if dataset.tensors[1].is_floating_point() else dataset.tensors[1]
+        labels = dataset.tensors[1]
     if isinstance(labels, Tensor) and len(labels) == len(dataset):
-        return labels.long()
+        return as_labels(labels)
     if not scan:
         return None
     return torch.cat([raw_batch(dataset, ids)[1] for ids in chunks(torch.arange(len(dataset)), _CHUNK)])

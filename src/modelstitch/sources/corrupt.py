@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .data import Data
+from .pairs import pair_of
 
 KINDS: dict[str, Callable[[Tensor, float, torch.Generator], Tensor]] = {
     "noise": lambda x, level, draw: x + level * torch.randn(x.shape, generator=draw).to(x.device),
@@ -55,7 +56,7 @@ class _Damaged:
         return len(self._dataset)
 
     def __getitem__(self, at: int) -> tuple[Tensor, Any]:
-        value, label = self._dataset[at]
+        value, label = pair_of(self._dataset[at])
         x = torch.as_tensor(value)
         if x.dtype == torch.uint8:
             x = x.float() / 255

@@ -11,17 +11,20 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from ..errors import DataError
 from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples, mask_of, shared, some_of
+from .given import Arrays, as_dataset
+from .hub_sets import settle
+from .labels import IGNORED as IGNORED
+from .labels import MOST_CLASSES, check_one_hot, check_range
+from .pairs import Keys
 from .splits import balanced_order, few
 from .tokenizer import TextFacts
 from .views import Picked, Relabelled, placed
 
 Split = Literal["fit", "val", "test"]
 SPLITS: tuple[Split, ...] = ("fit", "val", "test")
-IGNORED = -100  # the label that torch's losses skip by default (padding of a sequence)
 
 
 class Augment(Protocol):
@@ -70,8 +73,9 @@ class Data:
     """Three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to be read once.
 
     Args:
-        fit, val, test: map-style datasets of (input, label); an input is a tensor, or a dict or a tuple of tensors. uint8
-            inputs that are one tensor are delivered as float32 in [0, 1].
+        fit, val, test: map-style datasets of (input, label), arrays (inputs, labels) of a whole split, sets of the library
+            ``datasets``, datasets of dicts, or a DataLoader that gives all samples in order. An input is a tensor, or a dict or
+            a tuple of tensors. uint8 inputs that are one tensor are delivered as float32 in [0, 1].
         name: how a record calls the data.
         classes: the names of the classes, in label order.
         n_classes: their number where they have no names; counted from the labels of all splits if left out.
@@ -82,6 +86,8 @@ class Data:
         text: by which tokenizer samples were made, and for which task, where they are text.
         mask: where samples are dicts, the key of the (n, positions) that are 1 or True where a padded sequence holds something.
             Padding enters no moment, loss or distance.
+        input_key, label_key: where samples are dicts, the key of the input (several: the input is a dict of them) and that of
+            the label; found by themselves where one is called ``label`` or the like and one is left, or ``input_ids`` is there.
         notes: what is to be said beside every number on these data.
 
     Raises:
@@ -104,6 +110,8 @@ class Data:
         test_fingerprint: str | None = None,
         text: TextFacts | None = None,
         mask: str = MASK,
+        input_key: Keys | None = None,
+        label_key: str | None = None,
         notes: Sequence[str] = (),
     ) -> None:
         self.name = name
@@ -113,11 +121,14 @@ class Data:
         self.classes = tuple(classes) if classes is not None else None
         self.augment = augment
         self.split_rule = split_rule
-        self._splits: dict[str, Any] = {"fit": fit, "val": val, "test": test}
+        self._splits = self._taken({"fit": fit, "val": val, "test": test}, input_key, label_key)
         self._fingerprint, self._test_fingerprint = fingerprint, test_fingerprint
         self._alike: Data | None = None  # other data with this very test split: it is read once for both
         self._n_classes = len(self.classes) if self.classes is not None else n_classes
-        self._check_splits()
+        if self._n_classes is not None and not 1 < self._n_classes <= MOST_CLASSES:
+            raise DataError(
+                f"{name} has {self._n_classes:,} classes: expected 2 to {MOST_CLASSES:,}; check classes= or n_classes=."
+            )
         for split in SPLITS:
             labels = all_labels(self._splits[split], scan=False)
             if labels is not None:
@@ -344,31 +355,32 @@ class Data:
         sizes = ", ".join(f"{split}={self.size(split)}" for split in SPLITS)
         return f"Data({self.name!r}, {sizes})"
 
-    def _check_splits(self) -> None:
-        for split in SPLITS:
-            self._check_kind(split)
-            if len(self._splits[split]) == 0:
+    def _taken(self, given: dict[str, Any], input_key: Keys | None, label_key: str | None) -> dict[str, Any]:
+        """The splits as map-style datasets of pairs; the names of the classes where they tell."""
+        found = {
+            split: as_dataset(
+                dataset,
+                f"The {split} split of {self.name}",
+                input_key=input_key,
+                label_key=label_key,
+                classes=self.classes,
+            )
+            for split, dataset in given.items()
+        }
+        for split, dataset in found.items():
+            if len(dataset) == 0:
                 raise DataError(f"The {split} split of {self.name} is empty: expected at least one sample.")
         for one, other in (("fit", "val"), ("fit", "test"), ("val", "test")):
-            both = shared(self._splits[one], self._splits[other])
-            if both:
+            both = shared(given[one], given[other]) or shared(found[one], found[other])
+            arrays = [found[split] for split in (one, other) if isinstance(found[split], Arrays)]
+            if both or (len(arrays) == 2 and arrays[0].shares(arrays[1])):
                 raise DataError(
-                    f"The {one} and the {other} split of {self.name} have {both:,} samples in common: expected disjoint "
-                    "splits; hold samples out, for example with torch.utils.data.random_split."
+                    f"The {one} and the {other} split of {self.name} have {f'{both:,}' if both else 'some'} samples in common: "
+                    "expected disjoint splits; hold samples out, for example with torch.utils.data.random_split."
                 )
-
-    def _check_kind(self, split: Split) -> None:
-        dataset = self._splits[split]
-        if isinstance(dataset, DataLoader):
-            raise DataError(
-                f"The {split} split of {self.name} is a DataLoader: expected a dataset of (input, label) pairs; pass its "
-                ".dataset, which is batched here."
-            )
-        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
-            raise DataError(
-                f"The {split} split of {self.name} is of type {type(dataset).__name__}: expected a map-style dataset, with "
-                "len() and [i]; read what it iterates over into a list."
-            )
+        names = settle(found.values())
+        self.classes = names if self.classes is None else self.classes
+        return found
 
     def _check_labels(self, labels: Tensor, split: str) -> None:
         self._check_range(labels, split)
@@ -376,17 +388,8 @@ class Data:
             raise DataError(f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes.")
 
     def _check_range(self, labels: Tensor, split: str, *, whole: bool = True) -> None:
-        high = self._n_classes
-        used = labels[labels != IGNORED] if labels.ndim > 1 else labels
-        wrong = used < 0 if high is None else (used < 0) | (used >= high)
-        if bool(wrong.any()):
-            count, first = int(wrong.sum()), int(used[wrong][0])
-            limits = f"0 to {high - 1}" if high is not None else "0 or more"
-            raise DataError(
-                f"{'' if whole else 'At least '}{count} label{'s' if count > 1 else ''} of the {split} split of {self.name} "
-                f"{'are' if count > 1 else 'is'} out of range, the first is {first}: "
-                f"expected {limits}; check the labels or the number of classes."
-            )
+        check_one_hot(labels, split, self.name)
+        check_range(labels, self._n_classes, f"the {split} split of {self.name}", whole=whole)
 
 
 def check_data(data: Any) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .access import all_labels, raw_batch
+from .pairs import pair_of
 
 SHARE = 0.25  # of the memory that is free on a device: what images may take of it
 
@@ -87,7 +88,7 @@ class Relabelled:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Any, Tensor]:
-        return self.dataset[index][0], self.labels[index]
+        return pair_of(self.dataset[index])[0], self.labels[index]
 
     def batch(self, ids: Tensor) -> tuple[Any, Tensor]:
         """The samples ``ids`` (n,) at once."""
