@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -45,6 +46,11 @@ def in_words(view: Any) -> str:
     return f"{words} {_digits(_Content()(rest))}" if rest else words
 
 
+def contents(value: Any) -> str:
+    """Eight hex digits over all that a value holds now, generators of random numbers included."""
+    return _digits(_Content()(value))
+
+
 class _Content:
     """All that a value holds, as nested tuples whose text is the same in every run."""
 
@@ -61,6 +67,12 @@ class _Content:
         self._met[id(value)] = (len(self._met), value)
         if isinstance(value, torch.Tensor | np.ndarray):
             return _array(value)
+        if isinstance(value, random.Random):
+            return value.getstate()
+        if isinstance(value, np.random.Generator):
+            return self(value.bit_generator.state)
+        if isinstance(value, torch.Generator):
+            return _array(value.get_state())
         if isinstance(value, list | tuple):
             return tuple(self(part) for part in value)
         if isinstance(value, set | frozenset):

@@ -32,7 +32,7 @@ def check_any_batch(
     beyond = [(low - 1, f"fewer than {low}")] if low > 2 else []
     beyond += [(high + 1, f"more than {high}")] if high is not None and high < LARGEST else []
     for n, words in beyond:
-        inputs = _batch_of(trace, telling(example), n)
+        inputs = batch_of(trace, telling(example), n)
         if any(leaf.device.type == "meta" for leaf in inputs):
             return
         if not _alike(trace, traced(), module, inputs, output):
@@ -42,7 +42,7 @@ def check_any_batch(
             )
 
 
-def _batch_of(trace: Trace, example: Any, n: int) -> list[Tensor]:
+def batch_of(trace: Trace, example: Any, n: int) -> list[Tensor]:
     """The example's inputs with ``n`` samples, which differ from each other where the data are no integers."""
     leaves = trace.form.flatten((example,), {})
     data = leaves[trace.form.data_position]

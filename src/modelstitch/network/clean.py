@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import fx
 
 from ..errors import TraceError
+from .lines import line_of_node
 from .separators import ancestors
 
 aten = torch.ops.aten
 
 _ASSERTS = ("_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range", "_guards_fn")
+_SQUEEZES = (aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims)
 _LIKES: dict[Any, float | None] = {
     aten.zeros_like.default: 0,
     aten.ones_like.default: 1,
@@ -45,18 +48,25 @@ def clean(graph: fx.Graph, data: fx.Node, chosen: fx.Node, batch: Any, name: str
     for node in list(graph.nodes):
         if node.op == "call_function" and node.target in _LIKES:
             replaced[node] = _as_full(graph, node, size, batch)
+        elif (kept := _keep_batch(graph, node)) is not None:
+            replaced[node] = kept
     needed = ancestors(replaced.get(chosen, chosen))
     for node in list(graph.nodes):
         if any(mark in str(node.target) for mark in _ASSERTS) and not node.users:
             graph.erase_node(node)
-        elif node in needed and _is_random(node):
+        elif node in needed and is_random(node.target, node.args, node.kwargs):
             raise TraceError(
-                f"The network {name!r} draws random numbers in eval mode ({node.target}): expected a deterministic "
+                f"The network {name!r} draws random numbers in eval mode ({node.target}{_at(node)}): expected a deterministic "
                 "network; fix the noise or remove the random layer before stitching."
             )
     if not size.users:
         graph.erase_node(size)
     return replaced
+
+
+def _at(node: fx.Node) -> str:
+    line = line_of_node(node)
+    return f", {line}" if line is not None else ""
 
 
 def _batch_size(graph: fx.Graph, data: fx.Node) -> fx.Node:
@@ -117,22 +127,46 @@ def _as_full(graph: fx.Graph, node: fx.Node, size: fx.Node, batch: Any) -> fx.No
     return new
 
 
-def _is_random(node: fx.Node) -> bool:
-    tags = getattr(node.target, "tags", ())
-    if torch.Tag.nondeterministic_seeded not in tags:
+def is_random(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call of an operation draws random numbers."""
+    if torch.Tag.nondeterministic_seeded not in getattr(operation, "tags", ()):
         return False
-    # Attention kernels carry the tag for their dropout; without dropout they are deterministic.
-    schema = getattr(node.target, "_schema", None)
+    schema = getattr(operation, "_schema", None)
     names = [argument.name for argument in schema.arguments] if schema else []
+
+    def value(name: str, default: Any) -> Any:
+        at = names.index(name)
+        return args[at] if len(args) > at else kwargs.get(name, default)
+
+    # Attention kernels carry the tag for their dropout; without dropout they are deterministic.
     if "dropout_p" in names:
-        at = names.index("dropout_p")
-        p = node.args[at] if len(node.args) > at else node.kwargs.get("dropout_p", 0.0)
-        return bool(p)
+        return bool(value("dropout_p", 0.0))
     if "dropout" in names:  # recurrent kernels: dropout between layers acts only in training
-        at = names.index("train") if "train" in names else -1
-        return bool(node.args[at]) if 0 <= at < len(node.args) else False
+        return "train" in names and bool(value("train", False))
     for flag in ("training", "train"):
         if flag in names:
-            at = names.index(flag)
-            return bool(node.args[at] if len(node.args) > at else node.kwargs.get(flag, False))
+            return bool(value(flag, False))
     return True
+
+
+def _keep_batch(graph: fx.Graph, node: fx.Node) -> fx.Node | None:
+    """Write a ``squeeze`` so that it takes the dimensions it took in the example, never a batch that happens to be one."""
+    source = node.args[0] if node.target in _SQUEEZES else None
+    if not isinstance(source, fx.Node):
+        return None
+    sizes = source.meta["val"].shape
+    asked: Any = node.args[1] if len(node.args) > 1 else range(len(sizes))
+    dims = [d % len(sizes) for d in ([asked] if isinstance(asked, int) else asked)] if len(sizes) else []
+    if all(isinstance(sizes[d], int) for d in dims):
+        return None
+    with graph.inserting_before(node):
+        taken = [d for d in dims if isinstance(sizes[d], int) and sizes[d] == 1]
+        new = (
+            graph.call_function(aten.squeeze.dims, (source, taken))
+            if taken
+            else graph.call_function(aten.alias.default, (source,))
+        )
+    new.meta.update(node.meta)
+    node.replace_all_uses_with(new)
+    graph.erase_node(node)
+    return new

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from ..views import as_view, in_short
-from .any_batch import check_any_batch
+from .any_batch import batch_of, check_any_batch
 from .layers import Layer, list_layers
+from .purity import Eager, check_trace, run_twice
 from .rebind import agrees, rebound, telling
 from .segment import Edit, FromInput, FromLayer
 from .separators import find_flow
-from .trace import trace
+from .trace import example_leaves, trace
 from .unwrap import unwrapped
 
 OUTPUT = ".output"  # beside layers' names: no module can have this one
@@ -62,8 +63,15 @@ class Network:
         self.view = view
         self._example = dict(example) if isinstance(example, Mapping) else example
         self._options = (data, output)
-        self._trace = trace(module, example, name=self.name, data=data, output=output)
+        form, leaves = example_leaves(example, data, self.name)
+        eager = Eager(module, form, output)
+        self.was_run = not eager.on_meta(leaves)
+        first = run_twice(eager, telling(leaves), self.name) if self.was_run else None
+        self._trace = trace(module, form, leaves, output, self.name)
         check_any_batch(self._trace, self.full, module, self._example, output, self.name)
+        if first is not None:
+            one = batch_of(self._trace, telling(self._example), 1)
+            check_trace(self._trace, self._full, eager, telling(leaves), first, one, self.name)
         parameters = {node for node, weight in self._trace.weights.items() if weight.kind == "parameter"}
         flow = find_flow(self._trace.graph, self._trace.data, self._trace.output, parameters)
         self.layers: dict[str, Layer]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -27,10 +28,12 @@ from .clean import clean
 from .digest import graph_digest
 from .functional import functional
 from .inputs import InputForm, repeat_batch
+from .lines import Line, fixed_sizes, line_of_error
 from .masks import masks_as_run
 from .outputs import choose_output, first_tensor
+from .rng import rng_kept
 from .separators import ancestors
-from .twin import kind_of, make_twin
+from .twin import Scripted, kind_of, make_twin
 
 
 @dataclass(frozen=True)
@@ -95,40 +98,47 @@ class Trace:
         return graph_digest(self)
 
 
-def trace(module: nn.Module, example: Any, *, name: str, data: str | int | None, output: str | int | None) -> Trace:
-    """Trace ``module`` in eval mode.
+def example_leaves(example: Any, data: str | int | None, name: str) -> tuple[InputForm, list[Tensor]]:
+    """The form of an example and its tensors, with a batch of two or more.
+
+    Raises:
+        TraceError: if the data input has no batch, or holds no sample.
+    """
+    form, leaves = InputForm.learn(example, data)
+    leaves = repeat_batch(leaves, form)
+    if not leaves[form.data].ndim:
+        raise TraceError(f"The data input of {name!r} is a single number: expected a batch in its first dimension.")
+    if not leaves[form.data].shape[0]:
+        raise TraceError(f"The example of {name!r} holds no sample: expected a batch of one or more.")
+    return form, [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def trace(module: nn.Module, form: InputForm, tensors: list[Tensor], output: str | int | None, name: str) -> Trace:
+    """Trace ``module`` in eval mode on an example of that form.
 
     The module is never changed: a copy with the same tensors, without dropout, is traced.
 
     Raises:
         TraceError: if the module cannot be traced, keeps the batch size fixed, draws random numbers or writes buffers.
     """
-    form, leaves = InputForm.learn(example, data)
-    leaves = repeat_batch(leaves, form)
-    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    if not leaves[form.data].ndim:
-        raise TraceError(f"The data input of {name!r} is a single number: expected a batch in its first dimension.")
-    if not leaves[form.data].shape[0]:
-        raise TraceError(f"The example of {name!r} holds no sample: expected a batch of one or more.")
+    data = tensors[form.data_position]
     twin = make_twin(module)
     traced = _Traced(twin, form, output)
-    batch_size = leaves[form.data].shape[0]
-    dynamic = [{0: torch.export.Dim.AUTO} if t.ndim and t.shape[0] == batch_size else {} for t in tensors]
+    dynamic = [{0: torch.export.Dim.AUTO} if t.ndim and t.shape[0] == data.shape[0] else {} for t in tensors]
     try:
-        with warnings.catch_warnings(), _rng_kept(), _quiet(), masks_as_run(), torch.no_grad():
+        with warnings.catch_warnings(), rng_kept(), _quiet(), masks_as_run(), torch.no_grad(), fixed_sizes() as fixed:
             warnings.simplefilter("ignore")
-            if _of_another_type(twin, leaves[form.data]):
-                traced(
-                    [tensor.clone() for tensor in tensors]
-                )  # the tracer would take types that a matrix product refuses
-            program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
+            if _of_another_type(twin, data):
+                traced([tensor.clone() for tensor in tensors])  # the tracer takes types that a matrix product refuses
+            with torch.compiler.set_stance("force_eager"):
+                program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
             ranges = dict(program.range_constraints)
             program = functional(program)
     except NetworkError:
         raise
     except Exception as error:  # torch.export raises whatever the module's own code raises
-        raise TraceError(_cannot_trace(name, error, leaves[form.data], example)) from error
-    found = _read(program, traced, form, name)
+        raise TraceError(cannot_trace(name, error, form, tensors)) from error
+    found = _read(program, traced, form, name, fixed)
     if found.batch in ranges:
         low, high = ranges[found.batch].lower, ranges[found.batch].upper
         found.sizes = int(low), int(high) if high < sys.maxsize else None  # torch has an infinity of its own
@@ -140,7 +150,9 @@ def _of_another_type(module: nn.Module, data: Tensor) -> bool:
     return data.is_floating_point() and bool(kinds) and data.dtype not in kinds
 
 
-def _read(program: torch.export.ExportedProgram, traced: _Traced, form: InputForm, name: str) -> Trace:
+def _read(
+    program: torch.export.ExportedProgram, traced: _Traced, form: InputForm, name: str, fixed: list[Line]
+) -> Trace:
     signature, graph = program.graph_signature, program.graph_module.graph
     if signature.buffers_to_mutate:
         written = sorted(_strip(target) for target in signature.buffers_to_mutate.values())
@@ -150,6 +162,12 @@ def _read(program: torch.export.ExportedProgram, traced: _Traced, form: InputFor
         )
     placeholders = {node.name: node for node in graph.nodes if node.op == "placeholder"}
     weights: dict[fx.Node, Weight] = {}
+    scripted = {
+        place: (f"{prefix}.{key}", tensor, kind)
+        for prefix, part in traced.net.named_modules()
+        if isinstance(part, Scripted)
+        for place, (key, tensor, kind) in part.weights().items()
+    }
     for kind, table in (
         ("parameter", signature.inputs_to_parameters),
         ("buffer", signature.inputs_to_buffers),
@@ -157,14 +175,15 @@ def _read(program: torch.export.ExportedProgram, traced: _Traced, form: InputFor
     ):
         for node_name, target in table.items():
             source: Any = program.state_dict.get(target, program.constants.get(target))
-            weights[placeholders[node_name]] = Weight(_strip(target), source, kind)
+            own = scripted.get(source.data_ptr()) if isinstance(source, Tensor) and scripted else None
+            weights[placeholders[node_name]] = Weight(*own) if own else Weight(_strip(target), source, kind)
     inputs = [placeholders[node_name] for node_name in signature.user_inputs if isinstance(node_name, str)]
     data = inputs[form.data_position]
     size = data.meta["val"].shape[0]
     if not isinstance(size, torch.SymInt) or size.node.expr.is_number:  # a number: something in forward fixed it
         raise TraceError(
-            f"The network {name!r} fixes the batch size to {size}: expected any batch size; look for view() or "
-            "reshape() calls with the batch written as a number."
+            f"The network {name!r} fixes the batch size to {size}{f' at {fixed[0]}' if fixed else ''}: expected any batch size; "
+            f"{_unfixed(fixed[0].text if fixed else '')}."
         )
     output_node = next(node for node in reversed(graph.nodes) if node.op == "output")
     values = [  # a module that writes its inputs returns the written ones too: those are not looked at
@@ -246,15 +265,6 @@ class _Traced(nn.Module):
 
 
 @contextmanager
-def _rng_kept() -> Iterator[None]:
-    state = torch.get_rng_state()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
-
-
-@contextmanager
 def _quiet() -> Iterator[None]:
     """No log lines of the tracer, and no graphs: what goes wrong is told in the error."""
     logs = [
@@ -282,12 +292,38 @@ def _strip(target: str) -> str:
     return target.removeprefix("net.")
 
 
-def _cannot_trace(name: str, error: Exception, data: Tensor, example: Any) -> str:
-    line = first_line(error)
+_FIXING = {  # what fixes a size, and what to write
+    r"\blen\(": "write x.shape[0] for len(x), which is one number for good",
+    r"\bint\(|\.item\(": "leave out int(): x.shape[0] stands for any number",
+    r"\bfor\b|\brange\(|unbind\(|\biter\(|\bmap\(|\bzip\(": "compute on the whole batch (torch.vmap helps) where forward() loops over its samples",
+    r"view\(|reshape\(|expand\(|repeat\(": "look for view() or reshape() calls with the batch written as a number, and write x.shape[0] or -1",
+}
+
+
+def _unfixed(text: str) -> str:
+    known = [hint for pattern, hint in _FIXING.items() if re.search(pattern, text)]
+    return (
+        known[0]
+        if known
+        else (
+            "look for view() or reshape() calls and tensors with the batch written as a number, len(x) and int(x.shape[0]), and loops "
+            "over samples"
+        )
+    )
+
+
+def cannot_trace(
+    name: str, error: Exception, form: InputForm, tensors: list[Tensor], what: str = "be traced by torch.export"
+) -> str:
+    """Why a module cannot be traced, in one sentence, from what its forward or the tracer raised."""
+    line, place, data = first_line(error), line_of_error(error), tensors[form.data_position]
+    args = form.rebuild(tensors)[0]
     text = f"{type(error).__name__} {line}".lower()
     if "datadependent" in text or "data-dependent" in text or "guardon" in text:
         hint = "replace the branch on tensor values in forward() (an `if`, .item() or .tolist()) by torch.where"
-    elif isinstance(example, list) and "list" in text:
+    elif "not supported for tensor subclasses" in text or "numpy" in text:
+        hint = "compute in torch what forward() computes in numpy"
+    elif len(args) == 1 and isinstance(args[0], list) and "list" in text:
         hint = "a list is one input of forward(); for several inputs give a tuple, for one the tensor itself"
     elif any(mark in text for mark in ("shape", "size", "expected", " dim", "input type", "scalar type", "dtype")):
         hint = (
@@ -296,4 +332,5 @@ def _cannot_trace(name: str, error: Exception, data: Tensor, example: Any) -> st
         )
     else:
         hint = "simplify forward(), or trace the part of the network that computes on tensors"
-    return f"The network {name!r} cannot be traced by torch.export ({type(error).__name__}: {line}): {hint}."
+    where = f", {place}" if place is not None else ""
+    return f"The network {name!r} cannot {what} ({type(error).__name__}: {line}{where}): {hint}."

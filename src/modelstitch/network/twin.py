@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -27,14 +28,42 @@ class NoDropout(nn.Identity):
         self.kind = kind
 
 
-def make_twin(module: nn.Module) -> nn.Module:
+class Scripted(nn.Module):
+    """Stands for a part that TorchScript compiled: one layer, which runs a copy of it in eval mode."""
+
+    def __init__(self, part: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.kind = part.original_name
+        # As a plain attribute it would be a part of this one, and the tracer would go into it.
+        vars(self)["part"], vars(self)["copy"] = part, copy.deepcopy(part).eval()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return vars(self)["copy"]._c._get_method("forward")(*args, **kwargs)
+
+    def weights(self) -> dict[int, tuple[str, Tensor, str]]:
+        """The owner's name, tensor and kind of every weight, by where the copy's lies in memory."""
+        part, twin = vars(self)["part"], vars(self)["copy"]
+        own = {**dict(part.named_parameters()), **dict(part.named_buffers())}
+        kinds = {**dict.fromkeys(dict(part.named_parameters()), "parameter")}
+        copied = (*twin.named_parameters(), *twin.named_buffers())
+        return {t.data_ptr(): (name, own[name], kinds.get(name, "buffer")) for name, t in copied}
+
+
+def make_twin(module: nn.Module, *, frozen: bool = False) -> nn.Module:
     """A copy that shares every tensor, in eval mode, with dropout taken out and caches switched off.
+
+    Args:
+        frozen: its parameters are others, of the same memory, that want no gradients.
 
     Raises:
         TraceError: if the module cannot be copied.
     """
+    shared: dict[int, Any] = {id(t): t for t in _tensors(module)}
+    if frozen:
+        shared |= {id(p): _frozen(p) for p in module.parameters()}
     try:
-        twin = copy.deepcopy(module, {id(t): t for t in _tensors(module)})
+        _keep_scripted(module, shared)
+        twin = copy.deepcopy(module, shared)
     except Exception as error:  # whatever the module's own __deepcopy__ or __reduce__ raises
         raise TraceError(
             f"The network cannot be copied for tracing ({type(error).__name__}: {first_line(error)}): expected a "
@@ -60,6 +89,25 @@ def deep_copy(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, {id(t): t.detach().clone() for t in kept})
 
 
+def _keep_scripted(module: nn.Module, shared: dict[int, Any]) -> None:
+    """Let what TorchScript compiled be copied in its own way: parts as one layer each, functions not at all."""
+    parts = list(module.children())
+    for value in vars(module).values():
+        if isinstance(value, torch.jit.ScriptFunction):
+            shared[id(value)] = value
+    for part in parts:
+        if isinstance(part, torch.jit.ScriptModule):
+            if id(part) not in shared:
+                shared[id(part)] = Scripted(part)
+        else:
+            _keep_scripted(part, shared)
+
+
+def _frozen(parameter: nn.Parameter) -> nn.Parameter:
+    plain = type(parameter) is nn.Parameter and not parameter.is_inference()
+    return nn.Parameter(parameter.detach(), requires_grad=False) if plain else parameter
+
+
 def _tensors(module: nn.Module) -> list[Tensor]:
     """Parameters, buffers, and tensors kept as plain attributes (which need not be leaves: old weight_norm)."""
     plain = [t for part in module.modules() for value in vars(part).values() for t in _within(value)]
@@ -79,4 +127,4 @@ def _is_dropout(module: nn.Module) -> bool:
 
 def kind_of(module: nn.Module) -> str:
     """The class name of a twin's module, as the caller knows it."""
-    return module.kind if isinstance(module, NoDropout) else type(module).__name__
+    return module.kind if isinstance(module, NoDropout | Scripted) else type(module).__name__
