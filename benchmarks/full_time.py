@@ -99,7 +99,7 @@ def stand_in(self: Workshop, model: Model) -> Donor:
 def fitting(role: str, workshop: Workshop) -> str:
     """The network of a role, for the data."""
     name, options = parse_net(workshop.scale.net(role))
-    channels = workshop._example.shape[1]
+    channels = workshop.example.shape[1]
     return format_net(name, {"classes": workshop.data.n_classes, "in_channels": channels, **options})
 
 
@@ -134,7 +134,7 @@ def operations(role: str, job: Job) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        build(fitting(role, job.workshop)).eval()(job.workshop._example)
+        build(fitting(role, job.workshop)).eval()(job.workshop.example)
     return float(counter.get_total_flops())
 
 

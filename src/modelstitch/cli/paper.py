@@ -34,11 +34,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Processes that share the work, and the threads. On a GPU they gain most under NVIDIA's multi-process service.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Only say what would be trained and fitted, and the processor hours it takes here."
+)
 @click.option("--redraw", type=click.Path(path_type=Path, file_okay=False, exists=True),
               help="Only draw and judge again what is in this gallery folder; nothing is trained.")  # fmt: skip
 def paper(
     figures: tuple[str, ...], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None, device: str,
-    out: Path | None, workers: int, redraw: Path | None,
+    out: Path | None, workers: int, dry_run: bool, redraw: Path | None,
 ) -> None:  # fmt: skip
     """Run figures of the paper again, with their claims held against the numbers.
 
@@ -62,7 +65,27 @@ def paper(
                 common.say(f"Written: {write_page(shown, redraw)}")
         common.say(f"Written: {write_index(redraw)}")
         return
-    _run(chosen, scale, data_name, protocols, checkpoints, device, out or Path(f"runs/paper-{scale}"), workers)
+    out = out or Path(f"runs/paper-{scale}")
+    if dry_run:
+        _told_only(chosen, scale, data_name, protocols, checkpoints, device, out)
+    else:
+        _run(chosen, scale, data_name, protocols, checkpoints, device, out, workers)
+
+
+def _told_only(
+    figures: Sequence[Figure], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None,
+    device: str, out: Path,
+) -> None:  # fmt: skip
+    """What the run would take; the folder is read where it is there, and not made."""
+    import tempfile
+
+    from ..paper.estimate import estimate
+    from ..paper.protocols import PROTOCOLS
+
+    with tempfile.TemporaryDirectory() as none:
+        where = out if out.exists() else Path(none)
+        job = _job(scale, data_name or "", protocols or tuple(PROTOCOLS), checkpoints, device, where)
+        click.echo("\n".join(estimate(figures, job).sentences()))
 
 
 def _run(

@@ -167,6 +167,14 @@ def _donors(models: Sequence[Model], seen: set[Model], figure: Figure, job: Job,
 
 
 def _stitched(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job) -> list[Record]:
+    networks, pair, data, axes = question(line, bottom, top, protocol, job)
+    return run(networks, [pair], data, axes, store=job.store, device=str(job.device), tell=job.tell)
+
+
+def question(
+    line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job
+) -> tuple[list[Network], tuple[str, str], Data, Axes]:
+    """What a curve asks: its networks, the pair of their names, the data, and how stitchers are fitted."""
     below, above = job.workshop.network(bottom), job.workshop.network(top)
     which = line.stitch_on or protocol.stitch_on
     data = job.seen_by(top) if which == "top" else job.data
@@ -177,7 +185,7 @@ def _stitched(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Jo
         tuple(dict.fromkeys((*protocol.controls, *line.controls))), (0,), spec, protocol.normalisation,
     )  # fmt: skip
     networks = [below] if below is above else [below, above]
-    return run(networks, [(below.name, above.name)], data, axes, store=job.store, device=str(job.device), tell=job.tell)
+    return networks, (below.name, above.name), data, axes
 
 
 def _layers(line: Line, below: Network, above: Network, scale: Scale) -> str | tuple[str, ...]:

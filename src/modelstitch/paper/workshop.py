@@ -20,7 +20,7 @@ from ..sources.data import Data
 from ..sources.models import load
 from ..support import hashing, tensors
 from ..support.files import make_folder, set_aside
-from ..zoo.donors import Donor, DonorSpec, donor, load_donor
+from ..zoo.donors import Donor, DonorSpec, donor, load_donor, place_of
 from ..zoo.selfsup import Method, SelfRecipe
 from ..zoo.train import Recipe
 from .changes import append_coordinates, shuffle_positions
@@ -108,10 +108,19 @@ class Workshop:
         base = Recipe(**values)
         return base if labelled else SelfRecipe(cast(Method, model.method), base)
 
+    def _spec(self, model: Model) -> DonorSpec:
+        return DonorSpec(
+            self.scale.net(model.net), self.recipe(model), seed=model.seed, labels=model.labels, name=model.name
+        )
+
+    def kept(self, model: Model) -> bool:
+        """Whether the trained network behind a model lies in the cache."""
+        return place_of(self._spec(model), self.own(model), self.cache).is_dir()
+
     def _make(self, model: Model) -> Donor:
-        recipe = self.recipe(model)
+        spec = self._spec(model)
+        recipe = spec.recipe
         steps = recipe.steps if isinstance(recipe, Recipe) else recipe.base.steps
-        spec = DonorSpec(self.scale.net(model.net), recipe, seed=model.seed, labels=model.labels, name=model.name)
 
         def heard(done: int, loss: float) -> None:
             if self.tell:
@@ -132,17 +141,18 @@ class Workshop:
 
     def _trace(self, model: Model) -> Network:
         if model.file:
-            return self._loaded(model, tuple(self._example.shape[1:]))
+            return self._loaded(model, tuple(self.example.shape[1:]))
         made = self.donor(model).module
         module = self._changed(model, made) if model.change else made
         net = (str(self.donor(model).card["net"]), model.change in INSERTED and model.change)
         if net not in self._traced:
-            self._traced[net] = Network(module, self._example, model.name)
+            self._traced[net] = Network(module, self.example, model.name)
             return self._traced[net]
         return self._traced[net].replaced(module, model.name)
 
     @property
-    def _example(self) -> Tensor:
+    def example(self) -> Tensor:
+        """Two samples, to trace networks with."""
         example: Tensor = next(iter(self.data.batches("val", 2))).inputs.cpu()
         return example
 
@@ -165,9 +175,9 @@ class Workshop:
 
     def _changed(self, model: Model, module: nn.Module) -> nn.Module:
         if model.change == "coordinates appended":
-            return append_coordinates(module, self.scale.middle, example=self._example)
+            return append_coordinates(module, self.scale.middle, example=self.example)
         if model.change == "positions shuffled":
-            return shuffle_positions(module, self.scale.middle, example=self._example)
+            return shuffle_positions(module, self.scale.middle, example=self.example)
         if model.change == "stem re-initialised":
             return self._kept(model, module, lambda: _first_and_last(module, model.seed))
         if model.change == "re-initialised":

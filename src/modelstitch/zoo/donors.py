@@ -111,10 +111,10 @@ def donor(
         FitError: if training diverges.
     """
     identity = spec.identity(data)
-    digest = hashing.of_bytes(json.dumps(identity, sort_keys=True).encode())
+    digest = _digest(identity)
     folder = unfinished = None
     if cache is not None:
-        folder = Path(cache) / f"{parse_net(spec.net)[0]}-{spec.seed}-{digest[:12]}"
+        folder = place_of(spec, data, cache)
         unfinished = Unfinished(folder.with_name(f".unfinished-{folder.name}"), device)
         found = _cached(folder, {**identity, "net": _whole_net(spec, with_labels(data, spec.labels, seed=spec.seed))})
         if found is not None:
@@ -135,6 +135,15 @@ def donor(
         trained = _save(trained, checkpoints, folder)
         unfinished.clear()
     return dataclasses.replace(trained, folder=folder)
+
+
+def place_of(spec: DonorSpec, data: Data, cache: Path | str) -> Path:
+    """The folder that keeps the donor of this description in a cache, whether it is there or not."""
+    return Path(cache) / f"{parse_net(spec.net)[0]}-{spec.seed}-{_digest(spec.identity(data))[:12]}"
+
+
+def _digest(identity: dict[str, Any]) -> str:
+    return hashing.of_bytes(json.dumps(identity, sort_keys=True).encode())
 
 
 def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:

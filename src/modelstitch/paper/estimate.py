@@ -1,0 +1,222 @@
+"""What figures will take, before they are run: networks to train, stitches to fit, and the processor time of this machine.
+
+Networks are untrained stand-ins, each with weights of its own, so that the plans are those of the run: cells that figures share, and
+what the folder holds, count once. Time comes from training steps that are measured here and from multiplications.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..sources.data import Data
+from ..study.plan import plan
+from ..study.run import data_config, describe_donor
+from ..zoo.donors import Donor
+from ..zoo.nets import build, format_net, parse_net
+from ..zoo.selfsup import SelfRecipe
+from ..zoo.train import Recipe, descend, endless, place
+from .figure import Figure, Line, Model, Probe
+from .pieces import pieces
+from .probes.finetune import shortened
+from .protocols import PROTOCOLS
+from .run import Job, question
+from .workshop import DRAWN, Workshop
+
+WARM, TIMED = 2, 3  # steps of training: to warm up, and measured
+TRAININGS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {  # of a probe
+    "fine-tune": lambda options: 3,
+    "freeze": lambda options: len(options["sets"]),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training that is still to be done: its steps, and multiplications of one step relative to one of the base network."""
+
+    name: str
+    method: str
+    steps: int
+    relative: float
+
+
+@dataclass
+class Estimate:
+    """What is still to be done.
+
+    Attributes:
+        trainings: donors, and what probes train.
+        stitches: protocol -> (cells, multiplications relative to training steps of the base network).
+        kept: cells and networks that the folder holds already.
+        step: processor seconds of a training step of the base network on this machine.
+    """
+
+    trainings: list[Training] = field(default_factory=list)
+    stitches: dict[str, tuple[int, float]] = field(default_factory=dict)
+    kept: tuple[int, int] = (0, 0)
+    step: float = 0.0
+
+    @property
+    def hours(self) -> float:
+        """Processor hours in all."""
+        steps = sum(t.steps * t.relative for t in self.trainings) + sum(s for _, s in self.stitches.values())
+        return steps * self.step / 3600
+
+    def sentences(self) -> list[str]:
+        """For a reader."""
+        lines = []
+        for method in dict.fromkeys(t.method for t in self.trainings):
+            some = [t for t in self.trainings if t.method == method]
+            lines.append(f"{len(some)} trainings, {method}: {self._time(sum(t.steps * t.relative for t in some))}")
+        for protocol, (cells, steps) in self.stitches.items():
+            lines.append(f"{cells} stitches, {protocol} protocol: {self._time(steps)}")
+        cells, networks = self.kept
+        lines.append(f"kept already: {networks} networks, {cells} stitches")
+        lines.append(
+            f"in all about {self.hours:.1f} processor hours, from {1e3 * self.step:.0f} ms a training step of the base network, "
+            "measured here; similarities and paths between weights are not counted"
+        )
+        return lines
+
+    def _time(self, steps: float) -> str:
+        hours = steps * self.step / 3600
+        return f"{hours:.1f} processor hours" if hours >= 1 else f"{60 * hours:.0f} processor minutes"
+
+
+def estimate(figures: Sequence[Figure], job: Job) -> Estimate:
+    """Count what these figures still need in the job's folder, and time some training steps.
+
+    Nothing is written, nothing is kept.
+    """
+    counting = replace(job, workshop=_StandIns(**{name: getattr(job.workshop, name) for name in _SHARED}))
+    found, cells, kept_cells, kept_networks = Estimate(), set[str](), set[str](), 0
+    one = _operations("base", job)
+    for piece in pieces(figures, job):
+        if isinstance(piece.what, Model):
+            if piece.what.change in DRAWN:
+                continue
+            if job.workshop.kept(piece.what):
+                kept_networks += 1
+                continue
+            recipe = job.workshop.recipe(piece.what)
+            found.trainings.append(_training(piece.what, recipe, job, one))
+        elif piece.what is not None and isinstance(piece.what.what, Line):
+            line, (bottom, top), protocol = piece.what.what, piece.what.models, PROTOCOLS[piece.what.protocol]
+            networks, pair, data, axes = question(line, bottom, top, protocol, counting)
+            donors = {n.name: describe_donor(n) for n in networks}
+            for cell in plan([(donors[pair[0]], donors[pair[1]])], axes, data_config(data)):
+                if cell.hash in cells or cell.hash in kept_cells:
+                    continue
+                if job.store.has(cell.hash):
+                    kept_cells.add(cell.hash)
+                    continue
+                cells.add(cell.hash)
+                fit = job.scale.fit[protocol.name]
+                share = 1 - float(cell.config["top"]["depth"] or 0.0)
+                n, total = found.stitches.get(protocol.name, (0, 0.0))
+                more = _stitch(fit, share, data, _base(job).batch_size) * _operations(top.net, job) / one
+                found.stitches[protocol.name] = (n + 1, total + more)
+        elif piece.what is not None and isinstance(piece.what.what, Probe):
+            found.trainings += _probed(piece.what.what, piece.what.models, job, one)
+    found.kept = (len(kept_cells), kept_networks)
+    found.step = _measured(job)
+    return found
+
+
+def _training(model: Model, recipe: Recipe | SelfRecipe, job: Job, one: float) -> Training:
+    base = recipe.base if isinstance(recipe, SelfRecipe) else recipe
+    views = 2 if isinstance(recipe, SelfRecipe) and recipe.method != "rotation" else 1
+    size = views * base.batch_size / _base(job).batch_size
+    return Training(model.name, model.method, base.steps, size * _operations(model.net, job) / one)
+
+
+def _base(job: Job) -> Recipe:
+    recipe = job.workshop.recipe(Model())
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _probed(probe: Probe, models: tuple[Model, ...], job: Job, one: float) -> list[Training]:
+    if probe.kind not in TRAININGS:
+        return []
+    recipe = shortened(job, models[0], float(probe.options.get("time", 1.0)))
+    relative = _operations(models[0].net, job) / one
+    return [
+        Training(f"{probe.label} {i}", probe.kind, recipe.steps, relative)
+        for i in range(TRAININGS[probe.kind](probe.options))
+    ]
+
+
+def _stitch(fit: Mapping[str, Any], share: float, data: Data, whole: int) -> float:
+    """A fit in training steps of ``whole`` samples of its top: steps through the tail, looks at validation, the test.
+
+    A training step is three forwards; one through a frozen tail two (to the map, not to the weights).
+    """
+    batch = int(fit.get("batch_size", 128))
+    steps = int(fit["steps"])
+    looks = 1 + steps // int(fit.get("eval_every", steps))
+    forwards = 2 * steps * batch + looks * data.size("val") + data.size("test")
+    return share * forwards / (3 * whole)
+
+
+def _measured(job: Job) -> float:
+    """Processor seconds of one training step of the base network, batch, precision and layout as the scale has them."""
+    recipe = _base(job)
+    module = build(_fitting("base", job.workshop)).to(job.device)
+    module.train()
+    marks: list[float] = []
+    short = replace(recipe, steps=WARM + TIMED, checkpoints=())
+
+    def loss_of(inputs: Any, labels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(module(inputs).float(), labels)
+
+    def batches(first: int) -> Any:
+        for batch in endless(job.workshop.data, short.batch_size, seed=0, augment=short.augment, first=first):
+            yield place(batch.inputs, job.device, short.channels_last), batch.labels.to(job.device)
+
+    def heard(done: int, loss: float) -> None:
+        marks.append(time.perf_counter() if job.device.type == "cuda" else time.process_time())
+
+    with torch.random.fork_rng(devices=[]):
+        descend([module], loss_of, batches, short, device=job.device, progress=heard)
+    return (marks[-1] - marks[WARM - 1]) / TIMED
+
+
+_SHARED = ("scale", "data", "cache", "device", "checkpoints")
+
+
+class _StandIns(Workshop):
+    """Untrained networks, all different, in place of those that are not trained yet."""
+
+    def _make(self, model: Model) -> Donor:
+        if self.kept(replace(model, at=None)):
+            return super()._make(model)
+        net = _fitting(model.net, self)
+        module = build(net, seed=model.seed)
+        with torch.no_grad():
+            next(module.parameters()).flatten()[0] = zlib.crc32(model.name.encode()) % 2**20
+        return Donor(model.name, module.eval(), {"net": net, "identity": model.name})
+
+    def _kept(self, model: Model, module: torch.nn.Module, make: Any) -> torch.nn.Module:
+        """Nothing is drawn, nothing is written: a stand-in of its own."""
+        return self._make(model).module
+
+
+def _fitting(role: str, workshop: Workshop) -> str:
+    """The network of a role, for the data."""
+    name, options = parse_net(workshop.scale.net(role))
+    channels = workshop.example.shape[1]
+    return format_net(name, {"classes": workshop.data.n_classes, "in_channels": channels, **options})
+
+
+def _operations(role: str, job: Job) -> float:
+    """Multiplications of one forward pass."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        build(_fitting(role, job.workshop)).eval()(job.workshop.example)
+    return float(counter.get_total_flops())

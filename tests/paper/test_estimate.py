@@ -1,0 +1,43 @@
+"""What a run will take, before it is run: what is counted is what the run then makes."""
+
+import pytest
+
+from commands import run
+from modelstitch.paper.catalogue import figure
+from modelstitch.paper.estimate import Estimate, Training, estimate
+from modelstitch.paper.run import run_figure
+from paper.tiny import tiny_job
+
+FIGURE = figure("9")
+
+
+def test_what_is_counted_is_what_is_run_and_then_kept(tmp_path):
+    before = estimate([FIGURE], tiny_job(tmp_path, protocols=("honest",)))
+    assert list(tmp_path.glob("donors/*")) == []
+    records = run_figure(FIGURE, tiny_job(tmp_path, protocols=("honest",)))
+    stitched = {r["cell"] for r in records if r["config"]["control"] in ("pair", "self", "class-noise")}
+    assert before.stitches["honest"][0] == len(stitched)
+    after = estimate([FIGURE], tiny_job(tmp_path, protocols=("honest",)))
+    assert after.stitches == {}
+    assert after.kept == (len(stitched), len([t for t in before.trainings if t.method == "labels"]))
+    assert before.step > 0
+
+
+def test_hours_are_steps_times_seconds():
+    found = Estimate([Training("a", "labels", 1000, 2.0)], {"honest": (3, 500.0)}, (1, 2), 0.36)
+    assert found.hours == pytest.approx(0.25)
+    assert found.sentences() == [
+        "1 trainings, labels: 12 processor minutes",
+        "3 stitches, honest protocol: 3 processor minutes",
+        "kept already: 2 networks, 1 stitches",
+        "in all about 0.2 processor hours, from 360 ms a training step of the base network, measured here; similarities and "
+        "paths between weights are not counted",
+    ]
+
+
+def test_the_command_says_it_and_makes_no_folder(tmp_path, monkeypatch, capfd):
+    out = tmp_path / "runs"
+    code, said, _ = run(monkeypatch, capfd, "paper", "4", "--scale", "smoke", "--dry-run", "--out", str(out))
+    assert code == 0
+    assert "processor hours, from" in said
+    assert not out.exists()
