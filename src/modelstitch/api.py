@@ -13,6 +13,7 @@ from .fit.normalisation import check_policy
 from .fit.objectives import Loss
 from .fit.options import fit_spec
 from .fit.own import OwnLoss, checked, name_of
+from .fit.scores import need_scores
 from .fit.tensorboard import watching
 from .network import Network, apart, check_networks
 from .notation import Seam, parse
@@ -97,6 +98,7 @@ def stitch(
     check_networks(bottom=bottom, top=top)
     check_text((bottom, top), data)
     check_sizes((bottom, top), data)
+    need_scores(top, data)
     below, above = apart(bottom, top)
     named = {n.name: n for n in (below, above)}
     where = str(Seam("", below.cut(seam.bottom_layer), "", above.cut(seam.top_layer)))

@@ -1,10 +1,14 @@
 """A declared study runs from its TOML file, and continues."""
 
+import tomllib
+
 import pytest
 
 from modelstitch.errors import StudyError
-from modelstitch.study.declared import run_study
-from modelstitch.study.spec import load_spec
+from modelstitch.sources.named import load_data
+from modelstitch.study.declared import _donor, run_study
+from modelstitch.study.spec import load_spec, parse_spec
+from modelstitch.views import Normalise
 
 TEXT = """
 name = "two random nets"
@@ -59,3 +63,13 @@ def test_other_seeds_that_cannot_be(tmp_path, line, message):
     (tmp_path / "study.toml").write_text(line + "\n" + TEXT)
     with pytest.raises(StudyError, match=message):
         load_spec(tmp_path / "study.toml")
+
+
+def test_a_donor_with_mean_and_std(tmp_path):
+    plain = parse_spec(tomllib.loads(TEXT))
+    seen = parse_spec(tomllib.loads(TEXT.replace('width=4"}', 'width=4", mean = [0.3], std = 0.4}')))
+    assert "mean" not in plain.identity()["donors"]["b"]  # as it was before there was such a thing
+    assert seen.identity()["donors"]["b"] == plain.identity()["donors"]["b"] | {"mean": [0.3], "std": 0.4}
+    networks = [_donor(spec, "b", load_data("digits", limit=100)) for spec in (plain, seen)]
+    assert [network.has_view for network in networks] == [False, True]
+    assert networks[1].view == Normalise(0.3, 0.4, size=8)

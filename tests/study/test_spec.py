@@ -85,6 +85,7 @@ def test_a_spec_does_not_change():
         ({"donors": {"a": {"model": "my.module:Net"}}}, "a model name such as 'timm:resnet18'"),
         ({"donors": {"a": {"model": "zoo:x", "folder": "d"}}}, "either a model name or a donor folder"),
         ({"donors": {"a": {"folder": "d", "weights": "w"}}}, "a donor folder alone"),
+        ({"donors": {"a": {"model": "zoo:x", "mean": 0.5}}}, "both mean and std, or neither"),
         ({"normalisation": "train"}, "expected 'frozen', 'recalibrated' or 'batch', found 'train'."),
         ({"name": "two\nlines"}, "name: expected a name of one line"),
         ({"data": None}, "data: expected a valid string, found None."),

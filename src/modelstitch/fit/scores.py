@@ -37,8 +37,8 @@ def need_scores(top: Network, data: Data) -> None:
     """
     if not top.has_head or top.output_name in _FEATURES:
         raise DataError(
-            f"The top {top.name!r} has no head: it returns features ({top.output_name}), no scores of the labels' classes; expected a "
-            "network with a head, or compare features with similarity()."
+            f"The top {top.name!r} has no head: it returns features, no scores of the labels' classes (logits), so that no error can "
+            "be measured; expected a network with a head, or compare its layers with similarity(), which needs no labels."
         )
     labels = next(iter(data.batches("val", 1))).labels
     shape, each = top.output_shape, tuple(labels.shape[1:])

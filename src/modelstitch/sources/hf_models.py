@@ -17,7 +17,7 @@ from ..views import Published, from_processor, published
 from .extras import need
 from .request import Made, Request
 from .token_view import TokenView
-from .tokenizer import LENGTH, Tokenizer, holds_tokenizer
+from .tokenizer import LENGTH, Tokenizer, holds_tokenizer, is_bare
 from .zeroshot import HFTower, zero_shot
 
 TASKS = {
@@ -95,13 +95,9 @@ def _class(transformers: Any, plain: dict[str, Any], task: str) -> Any:
     """The class that makes a task's network; for features that of the config itself where it is one without a head."""
     named: Any = getattr(transformers, str((plain.get("architectures") or [""])[0]), None)
     bare = task == "features" and isinstance(named, type) and issubclass(named, transformers.PreTrainedModel)
-    if bare and _is_bare(named.__name__) and not hasattr(named, "get_text_features"):
+    if bare and is_bare(named.__name__) and not hasattr(named, "get_text_features"):
         return named
     return getattr(transformers, TASKS[task])
-
-
-def _is_bare(name: str) -> bool:
-    return name.endswith(("Model", "ModelWithProjection")) and "LMHead" not in name
 
 
 def _output(request: Request, task: str) -> str | None:
@@ -294,6 +290,6 @@ def _task(plain: dict[str, Any], spec: str) -> str:
     ):  # fmt: skip
         if mark in names:
             return task
-    if _is_bare((plain.get("architectures") or [""])[0]):
+    if is_bare((plain.get("architectures") or [""])[0]):
         return "features"
     raise SourceError(f"{spec!r} does not say its task: add ?task= with one of {', '.join(TASKS)}.")

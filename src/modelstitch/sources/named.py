@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..network import Network
 from .data import Data
-from .tokenizer import Tokenizer
+from .tokenizer import Tokenizer, bare_task
 
 
 def load_data(
@@ -53,8 +53,8 @@ def load_data(
     if kind == "text" and rest:
         from .text import load_text
 
-        reader, length = _reader(tokenizer)
-        return load_text(rest, reader, length, seed=seed, limit=limit)
+        reader, length, features = _reader(tokenizer)
+        return load_text(rest, reader, length, features=features, seed=seed, limit=limit)
     from .torchvision_sets import SETS, load_torchvision
 
     if kind == "torchvision":
@@ -65,17 +65,18 @@ def load_data(
     raise DataError(f"The data {spec!r} is not known: expected one of {known}.")
 
 
-def _reader(tokenizer: str | Path | Network | None) -> tuple[str | Path | Tokenizer | None, int | None]:
-    """The tokenizer, and the number of tokens that a network takes."""
+def _reader(tokenizer: str | Path | Network | None) -> tuple[str | Path | Tokenizer | None, int | None, bool]:
+    """The tokenizer, the number of tokens that a network takes, and whether it has no head, so that texts need no labels."""
     if isinstance(tokenizer, Network):
         found = getattr(tokenizer.view, "tokenizer", None)
         if found is None:
             raise DataError(
                 f"The network {tokenizer.name!r} carries no tokenizer: expected one in its folder, or tokenizer= a folder."
             )
-        return found, getattr(tokenizer.view, "length", None)
+        return found, getattr(tokenizer.view, "length", None), not tokenizer.has_head
     if tokenizer is None:
-        return None, None
+        return None, None, False
     folder, _, query = str(tokenizer).removeprefix("hf:").partition("?")
-    sizes = [item.removeprefix("size=") for item in query.split("&") if item.startswith("size=")]
-    return folder, int(sizes[0]) if sizes and sizes[0].isdecimal() else None
+    options = dict(item.split("=", 1) for item in query.split("&") if "=" in item)
+    size = options.get("size", "")
+    return folder, int(size) if size.isdecimal() else None, options.get("task", bare_task(folder)) == "features"

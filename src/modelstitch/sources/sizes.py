@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..errors import NetworkError
+from ..errors import NetworkError, StitchError
 from .data import Data
 
 if TYPE_CHECKING:
@@ -26,8 +26,14 @@ def check_sizes(networks: Iterable[Network], data: Data) -> None:
     for network in networks:
         try:
             seen = network.view(batch.inputs)
-        except Exception:  # a view may raise anything, and does so again where it is used
-            continue
+        except StitchError:
+            raise
+        except Exception as error:  # a view of the user's own may raise anything
+            line = (str(error).strip().splitlines() or [""])[0][:200]
+            raise NetworkError(
+                f"The view of {network.name!r} fails on a batch of the data ({type(error).__name__}: {line}): expected a function of "
+                f"a batch, here {_held(batch.inputs)}; give a transform of single images as it is, without a function around it."
+            ) from error
         check_view(network, seen, len(batch))
         network.check_sample(seen)
         _check_size(network, seen)
@@ -67,6 +73,12 @@ def _check_size(network: Network, seen: Any) -> None:
         f"The network {network.name!r} was traced with samples of {wanted}, the data give {shape}: expected one size, at which "
         "layers can meet; give Network() a view= that resizes, or an example of the data's size."
     )
+
+
+def _held(inputs: Any) -> str:
+    if isinstance(inputs, Tensor):
+        return f"a tensor {tuple(inputs.shape)} of {inputs.dtype}"
+    return f"{_kind(inputs)} of {', '.join(map(str, inputs))}" if isinstance(inputs, dict) else _kind(inputs)
 
 
 def _kind(value: Any) -> str:

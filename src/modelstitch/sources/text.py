@@ -33,7 +33,8 @@ class _Rows:
 
 
 def load_text(
-    spec: str, tokenizer: str | Path | Tokenizer | None, length: int | None, *, seed: int = 0, limit: int | None = None
+    spec: str, tokenizer: str | Path | Tokenizer | None, length: int | None, *, features: bool = False, seed: int = 0,
+    limit: int | None = None,
 ) -> Data:
     """``FILE.txt``, ``FILE.parquet?column=text&label=label`` (also .csv, .tsv, .jsonl), or a folder of such tables.
 
@@ -48,6 +49,7 @@ def load_text(
     Args:
         tokenizer: a folder or a tokenizer; ``?tokenizer=FOLDER`` in the spec goes before it.
         length: tokens of a sample; ``?length=`` in the spec goes before it.
+        features: a text whose spec names no task needs no labels.
 
     Raises:
         DataError: if the file, a column or an option cannot be used; rows without text are counted.
@@ -62,7 +64,7 @@ def load_text(
     reader = words if isinstance(words, Tokenizer) else Tokenizer.load(words)
     size = _number(options.pop("length", None)) or length or LENGTH
     column, label = options.pop("column", "text"), options.pop("label", None)
-    task = options.pop("task", None) or ("text-classification" if label else "causal-lm")
+    task = options.pop("task", None) or ("text-classification" if label else "features" if features else "causal-lm")
     if options:
         raise DataError(
             f"The text option {next(iter(options))!r} is unknown: expected column, label, length, task or tokenizer."

@@ -78,6 +78,12 @@ def check_text(networks: Sequence[Network], data: Data, *, labels: bool = True) 
         DataError: naming the networks and the first difference.
     """
     check_data(data)
+    headless = [network.name for network in networks if not network.has_head]
+    if labels and len(headless) == len(networks):
+        raise DataError(
+            f"The network {headless[-1]!r} has no head: it returns features, no scores of the labels' classes (logits), so that no error "
+            "can be measured; expected a network with a head, or compare layers with similarity(), which needs no labels."
+        )
     if labels and data.text is not None and data.text.task == "features":
         raise DataError(
             f"The text {data.name!r} has no labels (task=features): expected some to measure errors on; choose '?task=' of the text, or "

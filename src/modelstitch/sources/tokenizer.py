@@ -143,6 +143,21 @@ class TextFacts:
     length: int
 
 
+def bare_task(folder: str | Path) -> str:
+    """ "features" where a folder's config names an architecture without a head; empty elsewhere."""
+    try:
+        named = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["architectures"][0]
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return ""
+    return "features" if is_bare(str(named)) else ""
+
+
+def is_bare(architecture: str) -> bool:
+    """Whether transformers' name of a class is that of a network without a head: BertModel, CLIPVisionModelWithProjection."""
+    paired = architecture in ("CLIPModel", "SiglipModel", "Siglip2Model")  # two towers, which are compared by classes' names
+    return architecture.endswith(("Model", "ModelWithProjection")) and "LMHead" not in architecture and not paired
+
+
 def holds_tokenizer(folder: str | Path) -> bool:
     """Whether a folder holds the files of a tokenizer."""
     return any((Path(folder) / name).is_file() for name in _FILES)

@@ -9,6 +9,7 @@ from ..device import pick_device
 from ..errors import DataError, StudyError
 from ..fit.normalisation import check_policy
 from ..fit.objectives import Loss
+from ..fit.scores import need_scores
 from ..fit.sweep import MEMORY, Watch
 from ..network import Network, check_networks
 from ..own_code import in_words
@@ -84,6 +85,9 @@ def run(
     check_text(list(named.values()), data)
     check_sizes(named.values(), data)
     check_controls(axes.controls, data)
+    pairs = list(pairs)
+    for name in dict.fromkeys(top for _, top in pairs):
+        need_scores(named[name], data)
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
     if store is not None and whole:
