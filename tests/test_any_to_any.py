@@ -36,7 +36,7 @@ def data():
 @pytest.fixture(scope="module")
 def networks(data):
     specs = {"cnn": CNN, "larger": CNN_LARGER, "vit2": VIT.format(2), "vit4": VIT.format(4)}
-    found = {name: load_for(data, spec, name=name) for name, spec in specs.items()}
+    found = {name: load_for(data, spec, name=name, weights="random") for name, spec in specs.items()}
     for net in found.values():
         net.view = Watched(net.view)
     return found
@@ -79,7 +79,7 @@ def run(arguments, folder, monkeypatch):
 def test_a_convolutional_network_into_a_transformer_from_the_command_line(tmp_path, monkeypatch):
     output, html = run(
         ["compare", CNN, VIT.format(2), "--layers", "layer3 -> blocks.0", "--one-way", "--control", "self", "--steps", "2",
-         "--objective", "task", "--limit", "60", "--out", "out"], tmp_path, monkeypatch,
+         "--objective", "task", "--limit", "60", "--random-weights", "--out", "out"], tmp_path, monkeypatch,
     )  # fmt: skip
     assert "penalty in points" in output
     assert "test_resnet → vit" in html

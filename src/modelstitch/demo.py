@@ -41,9 +41,9 @@ def make_donors(out: Path, *, seed: int, tell: Tell | None = None) -> tuple[Data
 
         donors.append(donor(spec, data, out / "donors", progress=heard))
     example = next(data.batches("val", 2)).inputs
-    first = Network(donors[0].module, example, donors[0].name)
+    first = Network(donors[0].module, example, donors[0].name, weights=donors[0].weights)
     # One architecture: traced once, and used again with the other weights.
-    return data, donors, [first, *(first.replaced(d.module, d.name) for d in donors[1:])]
+    return data, donors, [first, *(first.replaced(d.module, d.name, weights=d.weights) for d in donors[1:])]
 
 
 PAIRS = (("seed A", "seed B"), ("seed B", "seed A"), ("SimCLR", "seed A"), ("seed A", "SimCLR"))

@@ -101,7 +101,7 @@ def test_a_large_language_model_is_listed_without_its_weights(tmp_path: Path) ->
 def test_the_same_list_with_and_without_memory() -> None:
     from modelstitch.sources.models import load
 
-    real, meta = load("timm:test_resnet", size=64), load("timm:test_resnet", size=64, meta=True)
+    real, meta = load("timm:test_resnet", size=64, weights="random"), load("timm:test_resnet", size=64, meta=True)
     assert real.layers == meta.layers
     assert real.blocks == meta.blocks
 

@@ -38,7 +38,9 @@ def test_checkpoints_of_ones_own_are_stitched(images, tmp_path):
     weights = tmp_path / "weights"
     weights.mkdir()
     for seed, name in enumerate(("supervised", "DINO", "SwAV", "SimCLR")):
-        save_file(load(NET, classes=2, seed=seed).module.state_dict(), weights / f"{name}.safetensors")
+        save_file(
+            load(NET, classes=2, weights="random", seed=seed).module.state_dict(), weights / f"{name}.safetensors"
+        )
     shown = figure("2b-imagenet")
     records = run_figure(shown, open_job(SCALE, images, tmp_path / "out", device="cpu", checkpoints=weights))
     curves = Curves(records, "honest")

@@ -55,7 +55,7 @@ def exact(net: Network, inputs: Any) -> bool:
 )
 @torch.no_grad()
 def test_image_classifiers(spec: str, options: dict[str, Any], size: tuple[int, int], classes: int) -> None:
-    net = load(spec, **options)
+    net = load(spec, weights="random", **options)
     assert isinstance(net.view, Published)
     assert net.has_view
     assert net.output_shape == (classes,)
@@ -65,21 +65,22 @@ def test_image_classifiers(spec: str, options: dict[str, Any], size: tuple[int, 
 
 
 def test_each_network_has_its_own_normalisation() -> None:
-    one, two = load("timm:test_resnet", size=64).view, load("torchvision:alexnet", size=64, meta=True).view
+    one = load("timm:test_resnet", size=64, weights="random").view
+    two = load("torchvision:alexnet", size=64, meta=True).view
     assert one.describe()["mean"] == [0.5, 0.5, 0.5]
     assert two.describe()["mean"] == [0.485, 0.456, 0.406]
 
 
 def test_random_weights_follow_the_seed_and_leave_the_generator() -> None:
     before = torch.get_rng_state()
-    a, b, c = (load("timm:test_resnet", size=32, seed=seed).fingerprint() for seed in (0, 0, 1))
+    a, b, c = (load("timm:test_resnet", size=32, weights="random", seed=seed).fingerprint() for seed in (0, 0, 1))
     assert a == b != c
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_resnet_checkpoint_saved_with_data_parallel(tmp_path: Path) -> None:
     """As old training scripts wrote them: DataParallel's names, no counters of BatchNorm, the old file format."""
-    trained = load("torchvision:resnet18", size=32, seed=5)
+    trained = load("torchvision:resnet18", size=32, weights="random", seed=5)
     state = {f"module.{k}": v for k, v in trained.module.state_dict().items() if "num_batches" not in k}
     file = tmp_path / "model_best.pth.tar"
     content = {"epoch": 90, "arch": "resnet18", "state_dict": state, "best_acc1": torch.tensor(69.8), "optimizer": {}}
@@ -93,21 +94,21 @@ def test_a_resnet_checkpoint_saved_with_data_parallel(tmp_path: Path) -> None:
 
 
 def test_language_models(tmp_path: Path) -> None:
-    net = load(f"hf:{folder(tmp_path / 'llama', LLAMA)}", size=8)
+    net = load(f"hf:{folder(tmp_path / 'llama', LLAMA)}", size=8, weights="random")
     assert (net.name, net.output_name) == ("llama", "logits")
     assert isinstance(net.view, TokenView)
     batch = net.view({"input_ids": torch.randint(1, 50, (3, 8)), "more": torch.ones(3)})
     assert set(batch) == {"input_ids", "attention_mask"}
     assert exact(net, batch)
     assert {"model.layers.0", "model.layers.1"} <= set(net.cuts)
-    bert = load(f"hf:{folder(tmp_path / 'bert', BERT)}", classes=3)
+    bert = load(f"hf:{folder(tmp_path / 'bert', BERT)}", classes=3, weights="random")
     assert bert.output_shape == (3,)
     assert load(f"hf:{tmp_path / 'bert'}?task=masked-lm", meta=True).output_shape == (32, 50)
 
 
 @torch.no_grad()
 def test_a_folder_with_weights(tmp_path: Path) -> None:
-    made = load(f"hf:{folder(tmp_path / 'vit', VIT)}", classes=4, seed=3)
+    made = load(f"hf:{folder(tmp_path / 'vit', VIT)}", classes=4, weights="random", seed=3)
     made.module.save_pretrained(tmp_path / "saved")
     again = load(f"hf:{tmp_path / 'saved'}")
     assert again.fingerprint() == made.fingerprint()
@@ -134,7 +135,7 @@ REFUSED: dict[str, str] = {
     "timm:test_resnet?size": "The option 'size' of 'timm:test_resnet\\?size' cannot be read: expected 'name=value'",
     "timm:test_resnet?size=big": "The option size=big of .* cannot be used: expected a number of 1 or more",
     "timm:test_resnet?depth=3": "The options depth of 'timm:test_resnet\\?depth=3' are unknown",
-    "hf:/no/such/folder": "cannot be read: expected a local folder with config.json; download",
+    "hf:/no/such/folder": "cannot be read: expected a local folder with config.json, or the name of a model on the hub",
     "import:resnet": "No imported function is called 'resnet'",
 }
 
@@ -150,7 +151,7 @@ def test_refuses_what_a_family_cannot_make() -> None:
     with pytest.raises(SourceError, match="An image tower has no classes: leave classes= out"):
         load("openclip:RN50", classes=3, meta=True)
     with pytest.raises(TraceError, match=r"Input height \(33\) should be divisible by patch size"):
-        load("timm:test_vit", size=33)
+        load("timm:test_vit", size=33, weights="random")
 
 
 @pytest.mark.parametrize(

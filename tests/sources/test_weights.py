@@ -121,8 +121,8 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
         r"1 missing: 0.bias; 1 unexpected: head.bias; 1 wrong shape: 4.weight \(expected \(2, 4\), found \(9, 4\)\)",
     ),
     "many": (
-        prefixed(STATE, "other.") | {"extra": torch.ones(1)},
-        r"8 missing: 0.weight, .* and \d more; 10 unexpected: other.0.weight",
+        prefixed(STATE, "0.other.") | {"extra": torch.ones(1), "0.other.4.bias": torch.ones(7)},
+        r"1 wrong shape: 4.bias \(expected \(2,\), found \(7,\)\)",
     ),
 }
 
@@ -157,17 +157,17 @@ def test_a_pickle_that_wants_code_is_refused(tmp_path: Path, form: str) -> None:
         file.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, file, _use_new_zipfile_serialization=form == "zip")
-    with pytest.raises(SourceError, match=r"'evil.pth' (want to run code|cannot be read)") as caught:
+    with pytest.raises(SourceError, match=r"'evil.pth' (name getattr|cannot be read)") as caught:
         load_weights(net(), file, name="net")
     if form == "zip":
-        assert "refused; expected tensors alone" in str(caught.value)
+        assert "no code of a file is run; expected tensors alone" in str(caught.value)
     assert not victim.exists()
 
 
 def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "whole.pt"
     torch.save(net(), file)
-    with pytest.raises(SourceError, match=r"want to run code \(torch.nn.modules.container.Sequential\): refused"):
+    with pytest.raises(SourceError, match=r"name torch.nn.modules.container.Sequential, which is neither .*: refused"):
         load_weights(net(), file, name="net")
 
 
@@ -214,7 +214,7 @@ def test_broken_files(tmp_path: Path, case: str, suffix: str) -> None:
     file = tmp_path / f"broken{suffix}"
     file.write_bytes(BROKEN[case])
     with pytest.raises(
-        SourceError, match=rf"The weights 'broken{suffix}' (cannot be read( \(|: found)|want to run code)"
+        SourceError, match=rf"The weights 'broken{suffix}' (cannot be read( \(|: found)|name )"
     ) as caught:
         read_weights(file, limit=MIB)
     assert "\n" not in str(caught.value)

@@ -100,8 +100,8 @@ def test_open_clip_makes_its_own_classifier(data):
     }
     open_clip.factory._MODEL_CONFIGS["small-clip"] = config
     try:
-        net = ms.load("openclip:small-clip", class_names=NAMES, seed=3)
-        bare = ms.load("openclip:small-clip", seed=3)
+        net = ms.load("openclip:small-clip", class_names=NAMES, weights="random", seed=3)
+        bare = ms.load("openclip:small-clip", weights="random", seed=3)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
             whole = open_clip.create_model("small-clip", load_weights=False).eval()

@@ -52,6 +52,29 @@ def imports(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)  # fmt: skip
 
 
+def random_weights(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--random-weights: of every model that is named without weights of its own."""
+    return click.option(
+        "--random-weights", is_flag=True,
+        help="Draw the weights of models that are named without a weights file, instead of taking the published ones.",
+    )(function)  # fmt: skip
+
+
+def weights_of(side: str) -> Decorator:
+    """--SIDE-weights: a file, or the word random."""
+    return click.option(
+        f"--{side}-weights", type=click.Path(path_type=Path),
+        help="A weights file, or 'random'; without it a name means its published weights.",
+    )  # fmt: skip
+
+
+def drawn(spec: str, weights: Path | None, random: bool) -> str | Path | None:
+    """The weights to load: a file, "random" where that was asked for of a name that has published ones, or None."""
+    if weights is not None or not random or spec.partition(":")[0] in ("file", "import") or Path(spec).is_dir():
+        return weights
+    return "random"
+
+
 def _import(ctx: click.Context, option: click.Parameter, files: tuple[Path, ...]) -> None:
     if files:
         from ..sources.models import register_import
@@ -172,22 +195,47 @@ def data_for(spec: str, models: Sequence[str], limit: int | None = None) -> Data
     return load_data(spec, limit=limit, tokenizer=next((m for m in reversed(models) if m.startswith("hf:")), None))
 
 
-def network(spec: str, weights: Path | None, data: Data, name: str | None = None, side: str = "") -> Network:
-    """A model by its name, or a donor folder, made for the data, with the view of its side ("bottom", "top")."""
+def network(
+    spec: str, weights: Path | None, data: Data, *, random: bool = False, scored: bool = True, side: str = ""
+) -> Network:
+    """A model by its name, or a donor folder, made for the data, with the view of its side ("bottom", "top").
+
+    Args:
+        random: draw its weights where it is named without a file.
+        scored: its answers are held against the labels.
+    """
     from ..sources.models import load_for
 
-    return load_for(data, spec, weights=weights, name=name, view=_view(side))
+    return load_for(data, spec, weights=drawn(spec, weights, random), scored=scored, view=_view(side))
 
 
 def two(
-    bottom: str, bottom_weights: Path | None, top: str, top_weights: Path | None, data: Data,
-    tags: tuple[str, str] = ("bottom", "top"),
+    bottom: str, bottom_weights: Path | None, top: str, top_weights: Path | None, data: Data, *, random: bool = False,
+    scored: bool = True, tags: tuple[str, str] = ("bottom", "top"),
 ) -> tuple[Network, Network]:  # fmt: skip
-    """The bottom's and the top's network; of one name they are told apart by their weights files, or by their sides."""
-    lower = network(bottom, bottom_weights, data, side="bottom")
+    """The bottom's and the top's network, and say whose weights they have.
+
+    Of one name they are told apart by their weights files, or by their sides.
+    """
+    lower = network(bottom, bottom_weights, data, random=random, scored=scored, side="bottom")
     if (bottom, bottom_weights, _view("bottom")) == (top, top_weights, _view("top")):
+        say_weights(lower)
         return lower, lower
-    upper = network(top, top_weights, data, side="top")
+    upper = network(top, top_weights, data, random=random, scored=scored, side="top")
+    lower, upper = _told_apart(lower, upper, bottom_weights, top_weights, tags)
+    say_weights(lower, upper)
+    return lower, upper
+
+
+def say_weights(*networks: Network) -> None:
+    """Print where each network's weights come from."""
+    for network in networks:
+        say(f"{network.name}: weights {network.weights}")
+
+
+def _told_apart(
+    lower: Network, upper: Network, bottom_weights: Path | None, top_weights: Path | None, tags: tuple[str, str]
+) -> tuple[Network, Network]:
     if lower.name != upper.name:
         return lower, upper
     stems = [weights.stem if weights else "" for weights in (bottom_weights, top_weights)]

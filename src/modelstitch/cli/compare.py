@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 @click.option(
     "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
 )
-@click.option("--bottom-weights", type=click.Path(path_type=Path))
-@click.option("--top-weights", type=click.Path(path_type=Path))
+@common.weights_of("bottom")
+@common.weights_of("top")
+@common.random_weights
 @click.option(
     "--layers",
     "seams",
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
               help="All that the data allow by default, but for recalibration. May be repeated.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Stitcher seeds per seam.")
 @click.option("--other-seed", help="A model of TOP's architecture trained from another seed: one more control.")
-@click.option("--other-seed-weights", type=click.Path(path_type=Path))
+@common.weights_of("other-seed")
 @click.option("--second", help="A second test set: data by name, or noise:0.2, contrast:0.5, brightness:0.2 of --data.")
 @click.option("--one-way", is_flag=True, help="Only BOTTOM under TOP, not also the other way round.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 @common.fitting
 @common.shared(out="runs/compare")
 def compare(
-    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, seams: tuple[str, ...],
+    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool, seams: tuple[str, ...],
     controls: tuple[str, ...], seeds: int, other_seed: str | None, other_seed_weights: Path | None, second: str | None, one_way: bool, limit: int | None, families: tuple[str, ...],
     objectives: tuple[str, ...], seed: int, device: str, out: Path, **fit: Any,
 ) -> None:  # fmt: skip
@@ -55,14 +56,17 @@ def compare(
     from ..api import compare as run_compare
 
     data = common.data_for(data_name, (bottom, top), limit)
-    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, tags=("first", "second"))
+    lower, upper = common.two(
+        bottom, bottom_weights, top, top_weights, data, random=random_weights, tags=("first", "second")
+    )
     if lower is upper:
         lower, upper = lower.named(f"{lower.name} (first)"), lower.named(f"{lower.name} (second)")
     others = {}
     if other_seed is not None:
-        other = common.network(other_seed, other_seed_weights, data, side="top")
+        other = common.network(other_seed, other_seed_weights, data, random=random_weights, side="top")
         if other.name in (lower.name, upper.name):
             other.name = f"{other.name} (other seed)"
+        common.say_weights(other)
         others[upper.name] = other
     layers = "matching" if not seams else seams[0] if seams in (("matching",), ("all",)) else seams
     wanted = () if controls == ("none",) else controls or None

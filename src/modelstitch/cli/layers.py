@@ -16,18 +16,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
-@click.option("--weights", type=click.Path(path_type=Path), help="A weights file.")
+@click.option(
+    "--weights", type=click.Path(path_type=Path), help="A weights file, or 'random'; none are loaded by default."
+)
+@common.random_weights
 @click.option("--all", "everything", is_flag=True, help="Also layers that cannot be cut, and why.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @common.imports
-def layers(model: str, weights: Path | None, everything: bool, as_json: bool) -> None:
+def layers(model: str, weights: Path | None, random_weights: bool, everything: bool, as_json: bool) -> None:
     """List a model's layers: shape, kind, parameters below, and whether it can be cut there exactly.
 
     MODEL is a name such as zoo:resnet20, timm:resnet18, torchvision:resnet50, hf:FOLDER, or a donor folder.
     """
-    from ..sources.models import load
+    from ..sources.models import is_donor, load
 
-    net = load(model, weights=weights, meta=weights is None)
+    asked = common.drawn(model, weights, random_weights)
+    net = load(model, weights=asked, meta=asked is None and not is_donor(model))
     shown = [layer for layer in net.layers.values() if everything or layer.exact]
     if as_json:
         body = [
@@ -40,7 +44,14 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
         ]  # fmt: skip
         common.say(
             json.dumps(
-                {"network": net.name, "view": net.view_in_words, "output": net.output_name, "layers": body}, indent=1
+                {
+                    "network": net.name,
+                    "weights": net.weights,
+                    "view": net.view_in_words,
+                    "output": net.output_name,
+                    "layers": body,
+                },
+                indent=1,
             )
         )
         return
@@ -57,7 +68,7 @@ def layers(model: str, weights: Path | None, everything: bool, as_json: bool) ->
         for layer in shown
     ]
     common.table(["layer", "shape", "kind", "parameters below", "depth", "cut"], rows, net.name, words=["cut"])
-    common.say(f"View: {net.view_in_words}.")
+    common.say(f"View: {net.view_in_words}. Weights: {net.weights}.")
     exact = len(net.cuts)
     common.say(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
     if not everything and exact < len(net.layers):

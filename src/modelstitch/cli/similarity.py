@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
-    options = [
+    options: list[Callable[..., Any]] = [
         click.argument("bottom"),
         click.argument("top"),
         click.option("--data", "data_name", default="digits", show_default=True,
                      help="digits, parquet:DIR, folder:DIR, text:FILE, ..."),
-        click.option("--bottom-weights", type=click.Path(path_type=Path)),
-        click.option("--top-weights", type=click.Path(path_type=Path)),
+        common.weights_of("bottom"),
+        common.weights_of("top"),
+        common.random_weights,
         click.option("--measure", "measures", multiple=True,
                      help="cka, cca, procrustes, r2, cka_minibatch, rsa, ... May be repeated."),
         click.option("--bottom-layer", "bottom_layers", multiple=True, help="All blocks by default. May be repeated."),
@@ -44,7 +45,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--split", type=click.Choice(["val", "fit", "test"]), default="val", show_default=True)
 @common.shared(out="runs/similarity")
 def similarity(
-    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None,
+    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool,
     measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
     limit: int | None, split: Any, seed: int, device: str, out: Path,
 ) -> None:  # fmt: skip
@@ -58,7 +59,7 @@ def similarity(
     from ..support.files import write_text
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
-    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data)
+    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, random=random_weights, scored=False)
     chosen: Any = {
         "measures": list(measures or DEFAULT), "layers": _layers(lower, upper, bottom_layers, top_layers), "view": view,
         "split": split, "shuffles": shuffles,
@@ -102,7 +103,7 @@ def similarity(
 )
 @common.shared(out="runs/matrix")
 def matrix(
-    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None,
+    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool,
     measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
     limit: int | None, families: tuple[str, ...], positions: int | None, samples: int | None, augment: bool,
     precision: str, seed: int, device: str, out: Path,
@@ -125,7 +126,7 @@ def matrix(
     from ..support.files import write_text
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
-    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data)
+    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, random=random_weights)
     chosen: Any = {
         "layers": _layers(lower, upper, bottom_layers, top_layers), "family": families or ("affine",), "positions": positions,
         "dtype": getattr(torch, precision), **common.fit_values(samples=samples), "augment": augment,

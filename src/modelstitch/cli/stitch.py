@@ -16,14 +16,15 @@ from . import common
 @click.option(
     "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
 )
-@click.option("--bottom-weights", type=click.Path(path_type=Path))
-@click.option("--top-weights", type=click.Path(path_type=Path))
+@common.weights_of("bottom")
+@common.weights_of("top")
+@common.random_weights
 @common.imports
 @common.views
 @common.fitting
 @common.shared(out=None)
 def stitch(
-    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None,
+    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool,
     families: tuple[str, ...], objectives: tuple[str, ...], seed: int, device: str, out: Path | None, **fit: Any,
 ) -> None:  # fmt: skip
     """Fit and measure one seam: BOTTOM@LAYER under TOP@LAYER. --out keeps the map and its record."""
@@ -35,7 +36,7 @@ def stitch(
             raise click.UsageError(f"One stitch takes one {option}, found {words}: modelstitch compare takes several.")
     (below, below_layer), (above, above_layer) = common.split_seam_end(bottom), common.split_seam_end(top)
     data = common.data_for(data_name, (below, above))
-    lower, upper = common.two(below, bottom_weights, above, top_weights, data)
+    lower, upper = common.two(below, bottom_weights, above, top_weights, data, random=random_weights)
     with common.progress() as tell:
         result = fit_stitch(
             lower, upper, (below_layer, above_layer), data, family=(families or ("affine",))[-1],

@@ -39,6 +39,7 @@ class Network:
             sees no others.
         view: how the network sees raw samples (see :class:`modelstitch.Data`): ``Normalise(mean, std)``, the transform of single
             images that it was evaluated with (torchvision, timm), an image processor of transformers, or a function of a batch.
+        weights: where the weights come from, in words; "as given" with their hash by default.
 
     Raises:
         TraceError: if the module cannot be traced, or computes something else in batches of another size.
@@ -55,6 +56,7 @@ class Network:
         output: str | int | None = None,
         view: Any = None,
         trained_on: int | None = None,
+        weights: str | None = None,
     ) -> None:
         module = unwrapped(module)
         self.module, self.trained_on = module, trained_on
@@ -77,9 +79,25 @@ class Network:
         self.layers: dict[str, Layer]
         self.layers, self._nodes, self._blocks = list_layers(self._trace, flow, self.name)
         self._alias = {alias: layer.name for layer in self.layers.values() for alias in layer.aliases}
+        self._origin = _origin(module, weights)
 
     def __repr__(self) -> str:
-        return f"Network({self.name!r}, {len(self.layers)} layers, {len(self.cuts)} exact cuts)"
+        return (
+            f"Network({self.name!r}, {len(self.layers)} layers, {len(self.cuts)} exact cuts, weights: {self.weights})"
+        )
+
+    @property
+    def weights(self) -> str:
+        """Where the weights come from, in words with a hash; random ones begin with "random".
+
+        "timm resnet18.a1_in1k, sha256 ...", "FILE, sha256 ...", "random, seed 0", or "as given, sha256 ..."; weights that
+        were changed in place since are given ones.
+        """
+        held = fingerprint(self.module)
+        if self._origin is None:
+            return f"as given, sha256 {held}"
+        words, then = self._origin
+        return words if held == then else f"as given, sha256 {held} (changed since they were: {words})"
 
     @property
     def view(self) -> Callable[[Any], Any]:
@@ -277,8 +295,8 @@ class Network:
         twin.__dict__.pop("_full", None)  # which says the old name in errors
         return twin
 
-    def replaced(self, module: nn.Module, name: str | None = None) -> Network:
-        """The same architecture with another module's weights.
+    def replaced(self, module: nn.Module, name: str | None = None, *, weights: str | None = None) -> Network:
+        """The same architecture with another module's weights, which come from where ``weights`` says.
 
         The graph is used again if it gives the module's own output on the example bit for bit (on a drawn one where the
         example holds nothing but zeros), else the module is traced.
@@ -288,11 +306,13 @@ class Network:
         if same is not None:
             twin = copy.copy(self)
             twin.module, twin.name, twin._trace = module, name or self.name, same
+            twin._origin = _origin(module, weights)
             twin.__dict__.pop("_full", None)
             if agrees(twin.full(), module, telling(self._example), output):
                 return twin
         return Network(
-            module, self._example, name or self.name, data=data, output=output, view=self._view, trained_on=self.trained_on
+            module, self._example, name or self.name, data=data, output=output, view=self._view, trained_on=self.trained_on,
+            weights=weights,
         )  # fmt: skip
 
     def cut(self, name: str) -> str:
@@ -321,6 +341,11 @@ def fingerprint(module: nn.Module) -> str:
         if tensor.device.type != "meta":
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _origin(module: nn.Module, weights: str | None) -> tuple[str, str] | None:
+    """Where weights come from, and the hash that they had then."""
+    return None if weights is None else (weights, fingerprint(module))
 
 
 def _unchanged(inputs: Any) -> Any:

@@ -16,6 +16,7 @@ from ..controls.calibrate import calibrate
 from ..controls.random import reinitialise
 from ..errors import DataError, SourceError
 from ..network import Network
+from ..network.network import fingerprint
 from ..sources.data import Data
 from ..sources.models import load
 from ..support import hashing, tensors
@@ -146,9 +147,16 @@ class Workshop:
         module = self._changed(model, made) if model.change else made
         net = (str(self.donor(model).card["net"]), model.change in INSERTED and model.change)
         if net not in self._traced:
-            self._traced[net] = Network(module, self.example, model.name)
+            self._traced[net] = Network(module, self.example, model.name, weights=self._weights(model, module))
             return self._traced[net]
-        return self._traced[net].replaced(module, model.name)
+        return self._traced[net].replaced(module, model.name, weights=self._weights(model, module))
+
+    def _weights(self, model: Model, module: nn.Module) -> str:
+        """Where the weights come from, in words."""
+        made = self.donor(model)
+        if model.change == "re-initialised":
+            return f"random, seed {model.seed}"
+        return f"{made.origin}, {model.change}, sha256 {fingerprint(module)}" if model.change else made.weights
 
     @property
     def example(self) -> Tensor:

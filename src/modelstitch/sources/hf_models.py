@@ -1,10 +1,11 @@
-"""Hugging Face models from a local folder: a config with random weights, or a folder with weights. No remote code."""
+"""Hugging Face models from a local folder, or by their names on the hub. No remote code."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from ..errors import DataError, NetworkError, SourceError
 from ..support.reading import read_json
 from ..views import Published, from_processor, published
 from .extras import need
+from .published import hub_folder, is_hub_id
 from .request import Made, Request
 from .token_view import TokenView
 from .tokenizer import LENGTH, Tokenizer, holds_tokenizer, is_bare
+from .weights import budget, read_weights, widest
 from .zeroshot import HFTower, zero_shot
 
 TASKS = {
@@ -30,24 +33,30 @@ TASKS = {
 }
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _SIDES = ("height", "width", "shortest_edge")
+_SAFE = ("model.safetensors", "model.safetensors.index.json")
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_OTHERS = (".safetensors", ".bin", ".h5", ".msgpack", ".gguf", ".onnx", ".ot", ".pt", ".pth", ".ckpt")
 
 
 def make(request: Request) -> Made:
-    """``hf:FOLDER?task=causal-lm``: the task is read from the config's architecture where it is not given.
+    """``hf:FOLDER?task=causal-lm`` or ``hf:ORG/NAME``: the task is read from the config's architecture where it is not given.
 
     ``task=features`` is the network without its head, whose hidden states (or ``output=``) similarities compare. Images are seen
     through the folder's own image processor; without one the network has no view.
 
     Raises:
-        SourceError: if the folder holds no config, the task is unknown, the model needs code of its own, its weights do
+        SourceError: if the folder holds no config or no weights, the task is unknown, the model needs code of its own, its weights do
             not fill it, or a text is longer than it has positions.
     """
     folder = Path(request.path)
+    named = is_hub_id(request.path)
+    if named:
+        folder = hub_folder(request.path, weights=request.published, request=request)
     plain = _json(folder / "config.json")
     if plain is None:
         raise SourceError(
-            f"{request.spec!r} cannot be read: expected a local folder with config.json; download the model first, for "
-            "example with `hf download`."
+            f"{request.spec!r} cannot be read: expected a local folder with config.json, or the name of a model on the hub, "
+            "hf:ORG/NAME; download the model first, for example with `hf download`."
         )
     if "auto_map" in plain:
         raise SourceError(
@@ -59,15 +68,17 @@ def make(request: Request) -> Made:
         raise SourceError(f"The task {task!r} is unknown: expected one of {', '.join(TASKS)}.")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        module = _module(_class(transformers, plain, task), folder, config, request)
+        module, drawn = _module(_class(transformers, plain, task), folder, config, request)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(
             f"transformers cannot make {request.spec!r} for {task} ({line}): check folder and task."
         ) from error
+    where = f"Hugging Face {request.path}{_commit(folder)}" if named else f"folder {request.path}"
+    said: dict[str, Any] = {"origin": where if request.published else "", "drawn": drawn}
     reads = str(getattr(module, "main_input_name", "input_ids"))
     if "image" in task or reads == "pixel_values" or hasattr(module, "vision_model"):
-        return _image(request, folder, config, module, task)
+        return replace(_image(request, folder, config, module, task), **said)
     if reads != "input_ids" or (task == "features" and getattr(config, "is_encoder_decoder", False)):
         raise SourceError(
             f"{request.spec!r} reads {reads}{'' if reads != 'input_ids' else ' and decoder_input_ids'}: expected a network of images or "
@@ -87,7 +98,7 @@ def make(request: Request) -> Made:
     example = dict(zip(names, (ids, torch.ones_like(ids))))
     return Made(
         module, example, view, data="input_ids", output=_output(request, task), renamed=_renamed(module, config),
-        head=task != "features",
+        head=task != "features", **said,
     )  # fmt: skip
 
 
@@ -104,48 +115,88 @@ def _output(request: Request, task: str) -> str | None:
     return request.options.pop("output", None) if task == "features" else None
 
 
-def _module(auto: Any, folder: Path, config: Any, request: Request) -> nn.Module:
+def _module(auto: Any, folder: Path, config: Any, request: Request) -> tuple[nn.Module, str]:
+    """The model, and what of it is random beside the folder's weights."""
+    classes = config.num_labels
     if request.classes is not None:
         config.num_labels = request.classes
-    if not any(folder.glob("*.safetensors")) or request.weights is not None or request.meta:
-        fresh: nn.Module = auto.from_config(config) if hasattr(auto, "from_config") else auto(config)
-        return fresh
-    module, missing = _loaded(auto, folder, config)
-    if missing and auto is need("transformers").AutoModel and all(key.startswith("pooler.") for key in missing):
-        module, missing = _loaded(
-            auto, folder, config, add_pooling_layer=False
-        )  # trained under a head that reads no pooler
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    if not request.published:
+        kind = request.dtype or torch.float32
+        fresh: nn.Module = (
+            auto.from_config(config, dtype=kind) if hasattr(auto, "from_config") else auto(config).to(kind)
+        )
+        return fresh, ""
+    other = classes != config.num_labels
+    module, lacking = _loaded(auto, folder, config, request, other=other)
+    if lacking and auto is need("transformers").AutoModel and all(key.startswith("pooler.") for key in lacking):
+        module, lacking = _loaded(  # trained under a head that reads no pooler
+            auto, folder, config, request, other=other, add_pooling_layer=False
+        )
+    inner = f"{module.base_model_prefix}."
+    if lacking and (not other or any(key.startswith(inner) for key in lacking)):
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
         raise SourceError(
-            f"The weights of {request.spec!r} leave {len(missing)} parameters random ({', '.join(missing[:3])}{more}): "
+            f"The weights of {request.spec!r} leave {len(lacking)} parameters random ({', '.join(lacking[:3])}{more}): "
             "expected all of them; choose the task that they were trained for with ?task=."
         )
     loaded: nn.Module = module
-    return loaded
+    return loaded, f"head of {config.num_labels} classes" if lacking else ""
 
 
-def _loaded(auto: Any, folder: Path, config: Any, **options: Any) -> tuple[Any, list[str]]:
-    """A network with the folder's weights, and the names of what they leave random."""
-    with _quiet():
-        module, told = auto.from_pretrained(
-            folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            output_loading_info=True, dtype=torch.float32, **options,
-        )  # fmt: skip
-    return module, sorted(told["missing_keys"])
+def _loaded(
+    auto: Any, folder: Path, config: Any, request: Request, *, other: bool, **options: Any
+) -> tuple[Any, list[str]]:
+    """A network with the folder's weights, and the names of what they leave random.
+
+    Args:
+        other: it has another number of classes than the folder's.
+
+    Raises:
+        SourceError: if the folder holds no weights, or they cannot be read.
+    """
+    how: dict[str, Any] = {
+        "config": config, "output_loading_info": True, "dtype": request.dtype or "auto", "ignore_mismatched_sizes": other, **options,
+    }  # fmt: skip
+    if any((folder / name).is_file() for name in _SAFE):
+        how |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+        with _quiet():
+            module, told = auto.from_pretrained(folder, **how)
+    else:
+        with torch.device("meta"):
+            bare = auto.from_config(config) if hasattr(auto, "from_config") else auto(config)
+        state = _pickled(bare, folder, request)
+        how["dtype"] = request.dtype or widest(state.values())
+        with _quiet():
+            module, told = type(bare).from_pretrained(None, state_dict=state, **how)
+    return module, sorted({*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])})
+
+
+def _pickled(bare: nn.Module, folder: Path, request: Request) -> dict[str, Tensor]:
+    """The tensors of a folder without safetensors."""
+    file = next((folder / name for name in _PICKLED if (folder / name).is_file()), None)
+    if file is None:
+        others = [p.name for p in sorted(folder.iterdir()) if p.suffix in _OTHERS]
+        raise SourceError(
+            f"{request.spec!r} holds no weights that can be read: expected {_SAFE[0]} or {_PICKLED[0]}, found "
+            f"{', '.join(others[:4]) or 'a configuration alone'}; put them there, give a file with weights=FILE, or ask for random "
+            'weights with weights="random" (--random-weights).'
+        )
+    return read_weights(file, limit=budget(sum(t.numel() * 8 for t in bare.state_dict().values())))
+
+
+def _commit(folder: Path) -> str:
+    """At which commit a folder in the cache of the hub's client is."""
+    return f" at {folder.name[:12]}" if folder.parent.name == "snapshots" else ""
 
 
 def _renamed(module: Any, config: Any) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
     """transformers keeps files under the names of earlier versions, and renames tensors as it loads them."""
 
     def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-        try:
-            with _quiet():
-                twin, told = type(module).from_pretrained(
-                    None, config=config, state_dict=dict(state), output_loading_info=True, dtype=torch.float32
-                )
-        except RuntimeError:  # shapes that differ: the caller lists them
-            return state
+        with _quiet():
+            twin, told = type(module).from_pretrained(
+                None, config=config, state_dict=dict(state), output_loading_info=True, dtype=widest(state.values())
+            )
         if any(told[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")):
             return state
         found: dict[str, Tensor] = twin.state_dict()

@@ -18,14 +18,18 @@ from torch.utils import _pytree as pytree
 
 from ..errors import SourceError
 from ..network import Network
+from ..network.network import fingerprint
 from ..views import as_view, normalising
 from .data import Data
-from .request import Made, Request, closest
-from .weights import load_weights
+from .request import Made, Request, check_options, closest
+from .typed import typed
+from .weights import chosen, file_hash, load_weights
 
 _LOADERS = {
     "timm": ".timm_models", "torchvision": ".torchvision_models", "openclip": ".openclip_models", "hf": ".hf_models",
 }  # fmt: skip
+RANDOM = "random"  # weights that are drawn, instead of a file
+DTYPES = ("float32", "float64", "bfloat16", "float16")
 KINDS = ("zoo", "file", *_LOADERS, "import")
 _NO_FILE = (
     "no file has been imported; name yours with --import FILE.py, in Python with "
@@ -47,59 +51,98 @@ def load(
     classes: int | None = None,
     class_names: Sequence[str] | None = None,
     size: int | None = None,
-    pretrained: bool = False,
+    dtype: torch.dtype | None = None,
     seed: int = 0,
     meta: bool = False,
     view: Any = None,
 ) -> Network:
-    """A network by name, traced.
+    """Load a network by name, and trace it.
+
+    Without ``weights`` a name means the weights that its library publishes under it, from the library's cache or by its own
+    downloader. Nets of the zoo are published nowhere: theirs are random. :attr:`Network.weights` says what they are.
 
     Args:
-        spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME``, ``hf:FOLDER?task=...``, ``openclip:NAME``,
-            ``import:FUNCTION`` (after :func:`register_import`), or a donor folder (``file:DIR`` or its path).
-        weights: a .safetensors, .pt or .pth file; without it (and ``pretrained``) the weights are random.
+        spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME?tag=...``, ``hf:FOLDER?task=...`` or ``hf:ORG/NAME``,
+            ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after :func:`register_import`), or a donor folder (``file:DIR`` or its
+            path).
+        weights: a .safetensors, .pt or .pth file, or the .index.json of several; or "random".
         input_shape: one sample's shape, for nets that take any (zoo, import), or (tokens,) for text.
         name: how seams and reports call it.
         classes: of the head, where the family has such a choice; ``?classes=`` in the spec goes before it.
         class_names: what a CLIP model is to tell apart: its text tower makes the classifier (zero-shot).
         size: of the input image, or the number of tokens; ``?size=`` in the spec goes before it.
-        pretrained: the family's published weights, by its own downloader.
+        dtype: of the numbers, or ``?dtype=`` in the spec; by default that of the weights file, or what the library makes.
         seed: of random weights; the global generator is left as it was.
         meta: build without allocating weights: for listing layers only.
         view: how it sees raw samples, in place of its own view, as in :class:`Network`; ``Normalise(mean, std)`` without a size
             resizes images to the network's.
 
     Raises:
-        SourceError: if the spec is unknown, or the model or its weights cannot be had.
+        SourceError: if the spec is unknown, or the model or its weights cannot be had; the sentence says how to get them
+            without a network.
         MissingExtraError: if the family's package is not installed.
         TraceError: if the model cannot be traced.
     """
     names = tuple(class_names) if class_names is not None else None
-    request = _parse(spec, classes, size, pretrained, weights, input_shape, seed, meta, names)
+    request = _parse(spec, classes, size, weights, input_shape, seed, meta, names, dtype)
     with torch.random.fork_rng(devices=[]), torch.device("meta") if meta else nullcontext():
         torch.manual_seed(seed)
         made = _make(request)
     alike = _architecture(request, made)
     meta = meta and all(t.device.type == "meta" for t in made.module.state_dict().values())
-    if request.options:
-        raise SourceError(f"The options {', '.join(request.options)} of {spec!r} are unknown.")
+    check_options(request)
     title = name or request.path.rstrip("/").split("/")[-1].partition("?")[0]
-    if weights is not None:
-        whole = made.whole if made.whole is not None else made.module
-        load_weights(whole, weights, name=title, renamed=made.renamed)
-    example = _to_meta(made.example) if meta else made.example
+    whole = made.whole if made.whole is not None else made.module
+    if request.weights is not None:
+        kept = request.spec.startswith("hf:")
+        load_weights(whole, str(weights), name=title, renamed=made.renamed, dtype=request.dtype, buffers=not kept)
+    elif request.dtype is not None:
+        whole.to(request.dtype)
+    said = None if meta else _said(request, made, whole, weights)
     module = made.module if made.finish is None else made.finish()
+    example = _to_meta(made.example) if meta else made.example
     seen = made.view if view is None else normalising(as_view(view), _image_shape(example))
+    if request.weights is not None or request.dtype is not None or not request.spec.startswith("import:"):
+        example, seen = typed(module, example, seen)
     known = _traced.get(alike) if alike is not None and not meta else None
     if known is not None:
-        twin = known.replaced(module, title)
+        twin = known.replaced(module, title, weights=said)
         twin.view, twin.trained_on, twin.has_head = seen, made.trained_on, made.head
         return twin
-    network = Network(module, example, title, data=made.data, output=made.output, view=seen, trained_on=made.trained_on)
+    network = Network(
+        module, example, title, data=made.data, output=made.output, view=seen, trained_on=made.trained_on,
+        weights=_unloaded(request, made) if meta else said,
+    )  # fmt: skip
     network.has_head = made.head
     if alike is not None and not meta:
         _traced[alike] = network
     return network
+
+
+def _said(request: Request, made: Made, whole: nn.Module, weights: str | Path | None) -> str | None:
+    """Where the weights come from, in words, with a hash where they are not random; None for a module as the user gives it."""
+    if request.weights is not None:
+        return f"{weights}, sha256 {file_hash(request.weights)[:16]}{_type(whole)}"
+    drawn = f", seed {request.seed}"
+    if request.random or (not made.origin and not request.spec.startswith("import:")):
+        return f"random{drawn}{_type(whole)}"
+    if not made.origin:
+        return None
+    held = f"{made.origin}, sha256 {fingerprint(whole)}{_type(whole)}"
+    return f"random {made.drawn}{drawn}; the rest: {held}" if made.drawn else held
+
+
+def _unloaded(request: Request, made: Made) -> str:
+    """What a network without memory says of its weights."""
+    kind, _, path = request.spec.partition(":")
+    random = request.random or kind == "zoo"
+    return f"none loaded; a run takes {'random ones' if random else 'your own' if kind == 'import' else f'those of {kind} {path}'}"
+
+
+def _type(module: nn.Module) -> str:
+    """The type of the numbers where it is not the usual one."""
+    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()} - {torch.float32}
+    return "".join(f", {str(kind).removeprefix('torch.')}" for kind in sorted(kinds, key=str))
 
 
 def _architecture(request: Request, made: Made) -> tuple[Any, ...] | None:
@@ -107,25 +150,53 @@ def _architecture(request: Request, made: Made) -> tuple[Any, ...] | None:
     if request.spec.startswith("import:"):
         return None
     return (
-        made.net or request.spec, request.classes, request.size, request.pretrained, request.input_shape, request.class_names,
+        made.net or request.spec, request.classes, request.size, request.random, request.weights is None, request.dtype,
+        request.input_shape, request.class_names,
     )  # fmt: skip
 
 
 def load_for(
-    data: Data, spec: str, *, weights: str | Path | None = None, name: str | None = None, view: Any = None
+    data: Data,
+    spec: str,
+    *,
+    weights: str | Path | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    scored: bool = True,
+    view: Any = None,
 ) -> Network:
-    """A network by name that is to see these data: their sample shape, number of classes and class names are passed on.
+    """Load a network by name that is to see these data: their sample shape, number of classes and class names are passed on.
+
+    Args:
+        weights, name, seed, view: as for :func:`load`.
+        scored: its answers are held against the labels, so that published weights of other classes are refused.
 
     Raises:
         SourceError, MissingExtraError, TraceError: as :func:`load`.
     """
     kind = spec.partition(":")[0]
     sequences = data.labels("val").ndim > 1
-    return load(
-        spec, weights=weights, name=name, view=view, input_shape=data.sample_shape,
-        classes=data.n_classes if kind in ("timm", "torchvision", "zoo") and not sequences else None,
+    published = weights is None and kind in ("timm", "torchvision")
+    classes = data.n_classes if kind in ("timm", "torchvision", "zoo") and not sequences else None
+    network = load(
+        spec, weights=weights, name=name, view=view, input_shape=data.sample_shape, seed=seed,
+        classes=None if published else classes,
         class_names=data.classes if kind in ("hf", "openclip") else None,
     )  # fmt: skip
+    if published and scored and network.has_head and classes is not None and network.output_shape[-1:] != (classes,):
+        join = "&" if "?" in spec else "?"
+        raise SourceError(
+            f"The published weights of {spec} answer with {network.output_shape[-1]} classes, the data have {classes}: expected as many; "
+            f"give weights=FILE of a network trained on them, or ask for a random head with {spec}{join}classes={classes}, or for random "
+            'weights altogether with weights="random" (--random-weights).'
+        )
+    return network
+
+
+def is_donor(spec: str) -> bool:
+    """Whether a spec names a donor's folder, which holds its weights."""
+    folder = Path(spec.removeprefix("file:"))
+    return folder.is_dir() and (folder / "card.json").is_file()
 
 
 def register_import(path: str | Path) -> list[str]:
@@ -162,15 +233,15 @@ def _parse(
     spec: str,
     classes: int | None,
     size: int | None,
-    pretrained: bool,
     weights: str | Path | None,
     input_shape: tuple[int, ...] | None,
     seed: int,
     meta: bool,
     class_names: tuple[str, ...] | None,
+    dtype: torch.dtype | None,
 ) -> Request:
     kind, colon, rest = spec.partition(":")
-    if Path(spec).is_dir() and (Path(spec) / "card.json").is_file():
+    if not spec.startswith("file:") and is_donor(spec):
         kind, rest = "file", spec
     elif not colon or kind not in KINDS:
         raise SourceError(
@@ -187,10 +258,26 @@ def _parse(
     if kind != "zoo":  # whose nets read their own options
         asked = _whole_number("classes", options, spec, least=0 if kind == "timm" else 1)
         classes = classes if asked is None else asked
-    file = Path(weights) if weights is not None else None
+        dtype = _dtype(options, spec) or dtype
+    random = weights is not None and str(weights) == RANDOM
+    if random and kind in ("file", "import"):
+        raise SourceError(
+            f"Random weights were asked for of {spec!r}, which brings weights of its own: expected a name such as zoo:NET or timm:NAME."
+        )
+    file = None if weights is None or random else chosen(weights)[0]
     return Request(
-        f"{kind}:{rest}", path, classes, size, pretrained, file, input_shape, seed, meta, class_names, options
+        f"{kind}:{rest}", path, classes, size, file, random, input_shape, seed, meta, class_names, options, dtype
     )
+
+
+def _dtype(options: dict[str, Any], spec: str) -> torch.dtype | None:
+    text = options.pop("dtype", None)
+    if text is None:
+        return None
+    if text not in DTYPES:
+        raise SourceError(f"The option dtype={text} of {spec!r} is unknown: expected one of {', '.join(DTYPES)}.")
+    found: torch.dtype = getattr(torch, text)
+    return found
 
 
 def _whole_number(key: str, options: dict[str, Any], spec: str, least: int = 1) -> int | None:
@@ -233,7 +320,9 @@ def _folder(request: Request) -> Made:
     shape = request.input_shape or ((int(first.shape[1]), 8, 8) if first.shape[1] == 1 else (3, 32, 32))
     recipe = donor.card.get("identity", {}).get("recipe", {})
     trained_on = (recipe.get("base") or recipe).get("n_fit")
-    return Made(donor.module, torch.zeros(2, *shape), trained_on=trained_on, net=str(donor.card["net"]))
+    return Made(
+        donor.module, torch.zeros(2, *shape), trained_on=trained_on, net=str(donor.card["net"]), origin=donor.origin
+    )
 
 
 def _import(request: Request) -> Made:

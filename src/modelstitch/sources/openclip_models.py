@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,8 @@ from torch import Tensor, nn
 from ..errors import SourceError
 from ..views import published
 from .extras import need
-from .request import Made, Request, closest
+from .published import hub_hint, hub_host, obtained, quiet
+from .request import Made, Request, State, check_options, closest
 from .zeroshot import OpenClipTower, zero_shot
 
 
@@ -18,7 +21,7 @@ def make(request: Request) -> Made:
     """``openclip:NAME?prompt=a+photo+of+a+{}``: images -> scores of the class names, or embeddings without names.
 
     Raises:
-        SourceError: if there is no such model, or it cannot be made so.
+        SourceError: if there is no such model, it cannot be made so, or its published weights cannot be had.
     """
     clip: Any = need("open_clip")
     known = clip.list_models()
@@ -32,14 +35,16 @@ def make(request: Request) -> Made:
     if request.meta:
         options["device"] = "meta"  # else the tower is moved to the CPU, which a tensor without memory cannot
     prompt = request.options.pop("prompt", None)
-    tag = request.options.pop("pretrained_tag", None)
-    if request.pretrained and tag is None:
-        tags = clip.list_pretrained_tags_by_model(request.path)
-        tag = tags[0] if tags else None
-    try:
-        whole = clip.create_model(request.path, pretrained=tag, load_weights=tag is not None, **options)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise SourceError(f"open_clip cannot make {request.path!r}: {error}.") from error
+    tag = request.options.pop("tag", None)
+    check_options(request)
+    if request.published:
+        whole, origin = _published(clip, request, tag, options)
+    else:
+        origin = ""
+        try:
+            whole = clip.create_model(request.path, load_weights=False, pretrained_text=False, **options)
+        except (RuntimeError, ValueError, TypeError, OSError) as error:
+            raise SourceError(f"open_clip cannot make {request.path!r}: {error}.") from error
     size = whole.visual.image_size
     size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     settings = (
@@ -59,7 +64,58 @@ def make(request: Request) -> Made:
         head = zero_shot(embed, request.class_names, prompt, whole.logit_scale.exp(), request.spec)
         return OpenClipTower(whole.visual, head)
 
-    return Made(whole.visual, torch.zeros(2, 3, *size), view, whole=whole, finish=finish)
+    return Made(
+        whole.visual, torch.zeros(2, 3, *size), view, whole=whole, finish=finish, renamed=_renamed(clip, whole),
+        origin=origin,
+    )  # fmt: skip
+
+
+def _published(clip: Any, request: Request, tag: str | None, options: dict[str, Any]) -> tuple[Any, str]:
+    """The model with published weights, and where they come from; of several a tag chooses."""
+    tags = clip.list_pretrained_tags_by_model(request.path)
+    if tag is None and len(tags) == 1:
+        tag = tags[0]
+    if tag not in tags:
+        known = ", ".join(tags) or "none at all"
+        asked = f"no weights {tag!r} for" if tag else f"{len(tags)} weights for" if tags else "no weights for"
+        raise SourceError(
+            f"open_clip publishes {asked} {request.path!r}: expected one of {known}; name it with openclip:{request.path}?tag=NAME, give "
+            'a file with weights=FILE, or ask for random weights with weights="random" (--random-weights).'
+        )
+    stated = clip.get_pretrained_cfg(request.path, tag)
+    quick = bool(stated.get("quick_gelu", False)), bool(clip.get_model_config(request.path).get("quick_gelu", False))
+    if quick[0] != quick[1]:
+        other = f"{request.path}-quickgelu" if quick[0] else request.path.removesuffix("-quickgelu")
+        raise SourceError(
+            f"The weights {tag!r} of open_clip were trained with {'QuickGELU' if quick[0] else 'GELU'}, which {request.path!r} does not "
+            f"compute: expected openclip:{other}?tag={tag}."
+        )
+    source = str(stated.get("hf_hub") or stated.get("url")).rstrip("/")
+    with quiet("open_clip", None):
+        whole = obtained(
+            lambda: clip.create_model(request.path, pretrained=tag, require_pretrained=True, **options), request,
+            what=f"open_clip {request.path} {tag}", host=hub_host() if stated.get("hf_hub") else urlparse(source).netloc,
+            offline=hub_hint(source) if stated.get("hf_hub") else f"download {source} elsewhere",
+        )  # fmt: skip
+    return whole, f"open_clip {request.path} {tag}"
+
+
+def _renamed(clip: Any, whole: Any) -> Callable[[State], State]:
+    """open_clip converts files of OpenAI and others as it loads them."""
+
+    def renamed(state: State) -> State:
+        found: State = clip.factory.convert_state_dict(whole, dict(state))
+        for name in ("logit_scale", "logit_bias"):
+            held = getattr(whole, name, None)
+            if name in found and held is not None:
+                found[name] = found[name].reshape(held.shape)
+        if "positional_embedding" in found and not hasattr(whole, "positional_embedding"):
+            found = clip.factory.convert_to_custom_text_state_dict(found)
+        for name in ("input_resolution", "context_length", "vocab_size", "text.transformer.embeddings.position_ids"):
+            found.pop(name, None)
+        return found
+
+    return renamed
 
 
 def _agreed(clip: Any, name: str) -> dict[str, Any]:

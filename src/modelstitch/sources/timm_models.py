@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,7 +11,8 @@ import torch
 from ..errors import SourceError
 from ..views import published
 from .extras import need
-from .request import Made, Request, closest
+from .published import hub_hint, hub_host, obtained, quiet
+from .request import Made, Request, State, check_options, closest
 
 
 def make(request: Request) -> Made:
@@ -17,24 +20,26 @@ def make(request: Request) -> Made:
     no head.
 
     Raises:
-        SourceError: if there is no such model, or it cannot be made so.
+        SourceError: if there is no such model, it cannot be made so, or its published weights cannot be had.
     """
     timm: Any = need("timm")
     base = request.path.split(".")[0]
     if not timm.is_model(base):
         raise SourceError(f"timm has no model {request.path!r}: {closest(base, timm.list_models())}")
-    options: dict[str, Any] = {"pretrained": request.pretrained}
+    check_options(request)
+    options: dict[str, Any] = {}
     if request.classes is not None:
         options["num_classes"] = request.classes
     if request.size is not None and "img_size" in _takes(timm, base):
         options["img_size"] = request.size
-    try:
-        module = timm.create_model(request.path, **options)
-    except (TypeError, RuntimeError, ValueError, AssertionError) as error:
-        raise SourceError(f"timm cannot make {request.path!r} with {options}: {error}.") from error
+    if not request.published:
+        module = _create(timm, request, options)
+        made: dict[str, Any] = {"renamed": _renamed(timm, request, options)}
+    else:
+        module, made = _published(timm, request, base, options)
     config = _seen(timm, module, request.size)
     view = published("timm", config, config["input_size"][0])
-    return Made(module, torch.zeros(2, *config["input_size"]), view, head=request.classes != 0)
+    return Made(module, torch.zeros(2, *config["input_size"]), view, head=request.classes != 0, **made)
 
 
 def _seen(timm: Any, module: Any, size: int | None) -> dict[str, Any]:
@@ -47,6 +52,54 @@ def _seen(timm: Any, module: Any, size: int | None) -> dict[str, Any]:
     if tested["input_size"] == (channels, size, size):
         return tested
     return config | {"input_size": (channels, size, size), "crop_pct": 1.0}
+
+
+def _create(timm: Any, request: Request, options: dict[str, Any], **more: Any) -> Any:
+    try:
+        return timm.create_model(request.path, **options, **more)
+    except (TypeError, RuntimeError, ValueError, AssertionError) as error:
+        raise SourceError(f"timm cannot make {request.path!r} with {options}: {error}.") from error
+
+
+def _published(timm: Any, request: Request, base: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The module with its published weights, and where they come from."""
+    stated = timm.get_pretrained_cfg(request.path)
+    source = None if stated is None else stated.hf_hub_id or stated.url or stated.file
+    if not source:
+        tags = timm.list_pretrained(f"{base}.*")
+        known = f"expected one of {', '.join(tags[:6])}" if tags else "timm has none for this architecture"
+        raise SourceError(
+            f"timm publishes no weights under {request.path!r}: {known}; give a file with weights=FILE, or ask for random "
+            'weights with weights="random" (--random-weights).'
+        )
+    name = f"timm {stated.architecture or base}{'.' + stated.tag if stated.tag else ''}"
+    hub = bool(stated.hf_hub_id)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / str(source).rpartition("/")[2]
+    with quiet("timm"):
+        module = obtained(
+            lambda: timm.create_model(request.path, pretrained=True, **options), request, what=name,
+            host=hub_host() if hub else str(source).partition("://")[2].partition("/")[0],
+            offline=hub_hint(str(source)) if hub else f"download {source} elsewhere and copy it to {cached}",
+            local=None if hub else cached,
+        )  # fmt: skip
+    classes = options.get("num_classes", stated.num_classes)
+    drawn = f"head of {classes} classes" if classes not in (0, stated.num_classes) else ""
+    return module, {"origin": name, "drawn": drawn}
+
+
+def _renamed(timm: Any, request: Request, options: dict[str, Any]) -> Callable[[State], State]:
+    """timm renames and reshapes the tensors of files that were written by other libraries, or by itself long ago."""
+
+    def renamed(state: State) -> State:
+        with torch.random.fork_rng(devices=[]), quiet("timm"):
+            twin = timm.create_model(request.path, **options)
+            own = {"state_dict": dict(state), "num_classes": twin.num_classes, "label_offset": 0}
+            found: State = timm.create_model(
+                request.path, pretrained=True, pretrained_cfg_overlay=own, **options
+            ).state_dict()
+        return found
+
+    return renamed
 
 
 def _takes(timm: Any, base: str) -> set[str]:

@@ -110,4 +110,4 @@ def _donor(spec: StudySpec, name: str, data: Data) -> Network:
     ref = spec.donors[name]
     model = ref.model if ref.model is not None else f"file:{ref.folder}"
     view = None if ref.mean is None else Normalise(ref.mean, ref.std)
-    return load_for(data, model, weights=ref.weights, name=name, view=view)
+    return load_for(data, model, weights=ref.weights, name=name, view=view, seed=ref.seed or 0)

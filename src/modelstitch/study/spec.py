@@ -59,7 +59,8 @@ class DonorRef(_Part):
     """Where a donor comes from: a model name (with optional weights), or a folder that holds a donor.
 
     In TOML a donor is a string (``"timm:resnet18"``, ``"donors/seed0"``) or a table
-    (``{model = "timm:resnet18", weights = "w.safetensors"}``, ``{folder = "donors/seed0"}``). With ``mean`` and ``std``, a number
+    (``{model = "timm:resnet18", weights = "w.safetensors"}``, ``{model = "timm:resnet18", weights = "random", seed = 1}``,
+    ``{folder = "donors/seed0"}``). A name without weights means its published ones. With ``mean`` and ``std``, a number
     or one for each channel, it sees raw images normalised so, resized to its size, in place of its own preprocessing.
     """
 
@@ -68,11 +69,12 @@ class DonorRef(_Part):
     folder: str | None = None
     mean: float | tuple[float, ...] | None = None
     std: float | tuple[float, ...] | None = None
+    seed: Seed | None = None
 
     @model_serializer(mode="wrap")
     def _said(self, usual: Any) -> dict[str, Any]:
         kept: dict[str, Any] = usual(self)
-        return {key: value for key, value in kept.items() if value is not None or key not in ("mean", "std")}
+        return {key: value for key, value in kept.items() if value is not None or key not in ("mean", "std", "seed")}
 
     @model_validator(mode="before")
     @classmethod
@@ -91,6 +93,9 @@ class DonorRef(_Part):
             raise ValueError("a model name such as 'timm:resnet18' or 'zoo:resnet20'")
         if (self.mean is None) != (self.std is None):
             raise ValueError("both mean and std, or neither")
+        drawn = self.weights == "random" or (str(self.model).startswith("zoo:") and self.weights is None)
+        if self.seed is not None and not drawn:
+            raise ValueError("a seed of random weights alone, weights = 'random'")
         return self
 
 

@@ -79,7 +79,9 @@ class Bench:
             donor = self.networks[name]
             module = reinitialise(donor.module, seed)
             calibrate(module, (donor.view(b.inputs) for b in self.data.few("fit", CALIBRATION)))
-            self._random = {(name, seed): donor.replaced(module, f"{name} (random, seed {seed})")}
+            self._random = {
+                (name, seed): donor.replaced(module, f"{name} (random, seed {seed})", weights=f"random, seed {seed}")
+            }
         return self._random[name, seed]
 
     def below(self, cell: Cell) -> Network | None:

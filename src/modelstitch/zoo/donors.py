@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..differing import differing
 from ..errors import FitError, SourceError
+from ..network.network import fingerprint
 from ..sources.data import Data
 from ..support import hashing, tensors
 from ..support.files import clean, set_aside, write_folder
@@ -90,6 +91,18 @@ class Donor:
     module: nn.Module
     card: dict[str, Any]
     folder: Path | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, in words."""
+        seed = self.card.get("identity", {}).get("seed")
+        step = f", step {self.card['step']}" if "step" in self.card else ""
+        return f"trained here, {self.card['net']}{'' if seed is None else f', seed {seed}'}{step}"
+
+    @property
+    def weights(self) -> str:
+        """Where the weights come from, with their hash."""
+        return f"{self.origin}, sha256 {fingerprint(self.module)}"
 
 
 def donor(
