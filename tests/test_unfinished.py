@@ -5,6 +5,7 @@ import torch
 
 from modelstitch import unfinished
 from modelstitch.errors import StudyError
+from modelstitch.support.files import SetAside
 from modelstitch.unfinished import Pieces, Unfinished
 
 
@@ -54,7 +55,21 @@ def test_what_is_damaged_or_of_another_kind_is_not_there(tmp_path, monkeypatch):
     flipped[len(content) // 2] ^= 1
     for damaged in (b"", b"no archive", content[:-1], bytes(flipped)):
         file.write_bytes(damaged)
-        assert Unfinished(file).read() is None
+        with pytest.warns(
+            SetAside, match=r"unfinished work in .*file changed since it was written; it is set aside as"
+        ):
+            assert Unfinished(file).read() is None
+        assert not file.exists()
+
+
+def test_a_state_under_another_name_is_of_other_work(tmp_path):
+    Unfinished(tmp_path / "seed-0").write({"tensor": torch.arange(3)})
+    (tmp_path / "seed-0").rename(tmp_path / "seed-1")
+    with pytest.warns(
+        SetAside, match=r"unfinished work in .*seed-1 is that of seed-0; it is set aside as seed-1.aside-1"
+    ):
+        assert Unfinished(tmp_path / "seed-1").read() is None
+    assert Unfinished(tmp_path / "seed-1").read() is None
 
 
 def test_a_folder_that_another_run_cleared_is_made_again(tmp_path, monkeypatch):

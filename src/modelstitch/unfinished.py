@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import time
 from pathlib import Path
@@ -13,7 +12,8 @@ import torch
 
 from . import __version__
 from .errors import StudyError
-from .support.files import make_folder, write_atomic
+from .support import hashing
+from .support.files import make_folder, set_aside, write_atomic
 
 EVERY = 60.0  # seconds
 SHARE = 0.05  # of the time that may go into writing, at most
@@ -23,7 +23,8 @@ class Unfinished:
     """The latest state of one piece of work, in one file: a digest, then what ``torch.save`` makes of it.
 
     Args:
-        path: the file; its name must stand for all that decides what the work does, but for the device.
+        path: the file; its name must stand for all that decides what the work does, but for the device. A state is bound to
+            it: under another name it is of other work.
         device: where the work is done; a state of another kind of device, or of another version, is not taken up.
 
     Attributes:
@@ -32,7 +33,7 @@ class Unfinished:
 
     def __init__(self, path: Path, device: torch.device | str = "cpu") -> None:
         self.path, self.before = path, 0.0
-        self._stamp = [__version__, str(torch.__version__), torch.device(device).type]
+        self._stamp = [__version__, str(torch.__version__), torch.device(device).type, path.name]
         self._start = self._last = time.monotonic()
         self._took = 0.0
 
@@ -47,14 +48,27 @@ class Unfinished:
         return time.monotonic() - self._last >= max(EVERY, self._took / SHARE)
 
     def read(self) -> dict[str, Any] | None:
-        """The state as it was written, on the CPU; None if there is none, or none that can be taken up."""
+        """The state as it was written, on the CPU; None if there is none, or none that can be taken up.
+
+        One that changed since it was written, or is of other work, is set aside with a warning.
+
+        Raises:
+            StudyError: if it cannot be set aside.
+        """
         try:
             digest, _, content = self.path.read_bytes().partition(b"\n")
         except OSError:
             return None
         if digest != _digest(content):
-            return None  # damaged: what it held is done again
+            set_aside(self.path, f"The state of unfinished work in {self.path} changed since it was written")
+            return None
         kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if kept["stamp"][3:] != self._stamp[3:]:
+            set_aside(
+                self.path,
+                f"The state of unfinished work in {self.path} is that of {' '.join(kept['stamp'][3:]) or 'other work'}",
+            )
+            return None
         if kept["stamp"] != self._stamp:
             return None
         self.before = float(kept["seconds"])
@@ -127,4 +141,4 @@ def tidy(folder: Path) -> None:
 
 
 def _digest(content: bytes | memoryview) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
+    return hashing.of_bytes(content).encode()

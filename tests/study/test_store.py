@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from modelstitch.errors import StudyError
@@ -290,3 +291,34 @@ def test_what_is_no_table_of_records(tmp_path):
     polars.DataFrame({"cell": ["a"]}).write_parquet(tmp_path / "y.parquet")
     with pytest.raises(StudyError, match="is not a table of records: expected the columns version, cell"):
         records_from_parquet(tmp_path / "y.parquet")
+
+
+def _swap(table):
+    return pl.concat([table.tail(1), table.slice(1, 1), table.head(1)])
+
+
+TABLES = {
+    "a row less": (lambda t: t.head(2), "rows of .* changed since they were written"),
+    "a row twice": (lambda t: pl.concat([t, t.head(1)]), "rows of .* changed since they were written"),
+    "another order": (_swap, "rows of .* changed since they were written"),
+    "a number": (lambda t: t.with_columns(pl.col("metrics").str.replace("1.5", "7.5")), "rows of .* changed since"),
+    "another digest": (lambda t: t.with_columns(table=pl.lit("0" * 64)), "rows of .* changed since"),
+    "another column": (lambda t: t.rename({"table": "uable"}), "found another, uable, too"),
+    "a column of bytes": (lambda t: t.with_columns(pl.col("notes").cast(pl.Binary)), "expected notes as String"),
+    "a nested column": (lambda t: t.drop("table").with_columns(more=pl.lit("[" * 10_000)), "holds a broken row"),
+}
+
+
+@pytest.mark.parametrize(("change", "why"), TABLES.values(), ids=TABLES)
+def test_a_changed_table_is_refused(tmp_path, change, why):
+    store = Store(tmp_path / "s", SPEC)
+    for seed in range(3):
+        store.write(make_record(seed))
+    store.export(tmp_path / "t.parquet")
+    assert records_from_parquet(tmp_path / "t.parquet") == store.records()
+    table = pl.read_parquet(tmp_path / "t.parquet")
+    change(table).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(StudyError, match=why):
+        records_from_parquet(tmp_path / "t.parquet")
+    table.drop("table").write_parquet(tmp_path / "t.parquet")  # of before, or changed on purpose
+    assert records_from_parquet(tmp_path / "t.parquet") == store.records()

@@ -88,13 +88,16 @@ def export(folder: Path, target: Path) -> None:
     from ..errors import StudyError
     from ..report.frame import frame
     from ..study.store import Store
+    from ..support import hashing
     from ..support.files import write_text
 
-    store = Store(folder)
+    store, digest = Store(folder), ""
     if target.suffix == ".parquet":
         store.export(target)
     elif target.suffix == ".csv":
-        write_text(target, frame(store.records()).write_csv())
+        text = frame(store.records()).write_csv()
+        write_text(target, text)
+        digest = f" (sha256 {hashing.of_bytes(text.encode())})"
     else:
         raise StudyError(f"The target {target} is neither .parquet nor .csv: choose one of the two.")
-    common.say(f"The records are in {target}.")
+    common.say(f"The records are in {target}{digest}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import StudyError
-from ..support import tables
+from ..support import hashing, tables
 from ..support.files import make_folder, write_atomic
 from ..support.reading import json_of
 from .canonical import Record, canonical_json
@@ -23,10 +23,13 @@ _SCHEMA = {
     **dict.fromkeys(_JSON, pl.String),
     "more": pl.String,
 }
+_TABLE = "table"  # a digest of all rows, in each of them; tables of before have none
 
 
 def records_to_parquet(records: Sequence[Record], path: str | Path) -> None:
     """Write records as rows; nested parts are JSON columns, keys this version does not know go to ``more``.
+
+    The column ``table`` holds a digest of all rows: one that changes, goes or comes is noticed when they are read.
 
     Raises:
         StudyError: there is nothing to write, a record holds NaN, or the folder cannot be written to.
@@ -43,7 +46,8 @@ def records_to_parquet(records: Sequence[Record], path: str | Path) -> None:
         for record in records
     ]
     buffer = io.BytesIO()
-    pl.DataFrame(rows, schema=_SCHEMA).write_parquet(buffer)
+    table = pl.DataFrame(rows, schema=_SCHEMA)
+    table.with_columns(pl.lit(_digest(table)).alias(_TABLE)).write_parquet(buffer)
     make_folder(Path(path).parent)
     write_atomic(Path(path), buffer.getvalue())
 
@@ -52,7 +56,7 @@ def records_from_parquet(path: str | Path) -> list[Record]:
     """Read back what :func:`records_to_parquet` wrote: the same records, in the same order.
 
     Raises:
-        StudyError: the file is missing, is no Parquet file, or holds no records.
+        StudyError: the file is missing, is no Parquet file, holds no records, or rows changed since it was written.
     """
     try:
         table = tables.read(Path(path), "parquet")
@@ -64,7 +68,28 @@ def records_from_parquet(path: str | Path) -> list[Record]:
             f"{path} is not a table of records: expected the columns {', '.join(_SCHEMA)}, "
             f"found none named {', '.join(missing)}; export the study again."
         )
-    return [_record(row, path) for row in table.iter_rows(named=True)]
+    foreign = [name for name in table.columns if name not in (*_SCHEMA, _TABLE)]
+    if foreign:
+        raise StudyError(
+            f"{path} is not a table of records: expected the columns {', '.join(_SCHEMA)}, found another, "
+            f"{foreign[0]}, too; export the study again."
+        )
+    rows = table.select(list(_SCHEMA))
+    if (found := dict(rows.schema)) != _SCHEMA:
+        name = next(name for name, kind in _SCHEMA.items() if found[name] != kind)
+        raise StudyError(
+            f"{path} is not a table of records: expected {name} as {_SCHEMA[name]}, found {found[name]}; export the study again."
+        )
+    if _TABLE in table.columns and table[_TABLE].to_list() != [_digest(rows)] * len(rows):
+        raise StudyError(
+            f"The rows of {path} changed since they were written: expected those of its digest; export the study again, or leave "
+            f"out the column {_TABLE!r} of a table that you changed on purpose."
+        )
+    return [_record(row, path) for row in rows.iter_rows(named=True)]
+
+
+def _digest(rows: pl.DataFrame) -> str:
+    return hashing.of_json([rows.columns, *rows.iter_rows()])
 
 
 def _record(row: Record, path: str | Path) -> Record:

@@ -134,7 +134,10 @@ def set_aside(path: Path, why: str) -> Path:
         n = 1
         while (aside := path.with_name(f"{path.name}.aside-{n}")).exists():
             n += 1
-        path.rename(aside)
+        try:
+            path.rename(aside)
+        except FileNotFoundError:  # another process has met it, too
+            return aside
     warnings.warn(f"{why}; it is set aside as {aside.name}, and its work is done again.", SetAside, stacklevel=2)
     return aside
 
