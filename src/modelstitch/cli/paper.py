@@ -85,7 +85,7 @@ def _told_only(
     with tempfile.TemporaryDirectory() as none:
         where = out if out.exists() else Path(none)
         job = _job(scale, data_name or "", protocols or tuple(PROTOCOLS), checkpoints, device, where)
-        click.echo("\n".join(estimate(figures, job).sentences()))
+        common.say("\n".join(estimate(figures, job).sentences()))
 
 
 def _run(
