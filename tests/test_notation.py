@@ -27,7 +27,7 @@ def test_what_is_read_is_written_and_read_again(text):
 
 @pytest.mark.parametrize("text", ["", "a -> b -> c", "a ->", "a@ -> b@x", '"" -> b', "a->b->a->b"])
 def test_what_cannot_be_read_is_refused(text):
-    with pytest.raises(ms.StitchError, match="in double quotes|names no layer"):
+    with pytest.raises(ms.StitchError, match=r"in double quotes|names no layer"):
         parse(text)
 
 
