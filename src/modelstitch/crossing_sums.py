@@ -88,7 +88,10 @@ class Group:
         ways: dict[Any, list[str]] = {}
         for b, adapter in self.adapters.items():
             layer = bottom.layer(b)
-            few = whole and not adapter.plain and 0 < _count(layer) < _count(place)
+            volume = (
+                len(layer.positions) > 2 or len(place.positions) > 2
+            )  # the matrix of all their positions would be too large
+            few = whole and not adapter.plain and not volume and 0 < _count(layer) < _count(place)
             ways.setdefault((layer.kind, layer.positions, layer.over, layer.grid) if few else None, []).append(b)
         return ways
 
@@ -232,5 +235,5 @@ def _spread(adapter: Adapter, kind: str) -> Spread:
     places = positions_of(adapter.source.kind, adapter.source.shape)
     marks = torch.eye(math.prod(places)).view(1, *places, -1)
     found = rows(adapter(channels_back(marks, adapter.source.kind)), kind)
-    grids = (adapter.grid_in, adapter.grid_out) if adapter.grid_in and adapter.grid_out else None
-    return Spread(found, grids)
+    sides: Any = (adapter.grid_in, adapter.grid_out)
+    return Spread(found, sides if all(side and len(side) == 2 for side in sides) else None)

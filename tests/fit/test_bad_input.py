@@ -8,7 +8,7 @@ from torch import nn
 
 from conftest import Small
 from modelstitch import Data, Network, compare, similarity, stitch
-from modelstitch.errors import DataError, FitError, MeasureError, ShapeError
+from modelstitch.errors import DataError, FitError, InexactCutError, MeasureError
 from modelstitch.fit.run import Run
 from modelstitch.network import fingerprint
 
@@ -209,7 +209,7 @@ def test_complex_activations_are_refused(digits):
 
     net = Network(Spectrum(), torch.zeros(2, 1, 8, 8), "spectrum")
     assert net.blocks == ["a"]
-    with pytest.raises(ShapeError, match="The layers 'i' and 'i' cannot be joined"):
+    with pytest.raises(InexactCutError, match="its numbers are complex, and a stitcher maps real ones"):
         stitch(net, net, "i", digits, objective="match", device="cpu")
     with pytest.raises(MeasureError, match=r"'i' holds complex numbers"):
         similarity(net, net, digits, layers=(["i"], ["i"]), view="flatten", device="cpu")

@@ -178,7 +178,9 @@ CASES: dict[str, Case] = {
     "flatten": Case(Flatten, images, ("conv", "head")),
     "likes": Case(Likes, vectors, ("fc1", "mix", "head")),
     "regions": Case(Regions, vectors, ("fc1", "fc2", "fc3", "head")),
-    "fourier": Case(Fourier, vectors, ("fc", "spectrum", "head")),
+    "fourier": Case(
+        Fourier, vectors, ("fc", "head"), {"spectrum": "its numbers are complex, and a stitcher maps real ones"}
+    ),
     "weight norm": Case(normed, vectors, ("0", "1", "2")),
     "old weight norm": Case(old_normed, vectors, ("0", "1", "2")),
     "constants": Case(Constants, vectors, ("fc1", "fc2")),

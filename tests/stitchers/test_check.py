@@ -203,7 +203,7 @@ REFUSALS = [
     ("orthogonal", Site(3, 4, "vector"), "needs as many channels below as above: expected 4, found 3"),
     ("identity", Site(3, 4, "vector"), "use 'affine' or 'low-rank'"),
     ("low-rank:4", Site(3, 5, "vector"), "The rank 4 does not fit 3 -> 5 channels: expected 1 to 3"),
-    ("conv:3", Site(3, 4, "tokens"), "needs a map with height and width, or a sequence, found tokens"),
+    ("conv:3", Site(3, 4, "tokens"), "needs a map with height and width, a sequence or a volume, found tokens"),
     ("conv:2", Site(3, 4, "map"), "The kernel size 2 cannot keep the size of a map: expected an odd number"),
 ]
 

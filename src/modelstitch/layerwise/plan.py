@@ -164,7 +164,10 @@ def chosen_layers(network: Network, layers: tuple[Sequence[str], Sequence[str]] 
         raise MeasureError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
     wanted = network.blocks if layers is None else list(layers[side])
     if not wanted:
-        raise MeasureError(f"No layer of {network.name!r} was chosen: expected one at least; see Network.layers.")
+        asked = "was chosen" if layers is not None else f"can be compared by itself ({network.why_none})"
+        raise MeasureError(
+            f"No layer of {network.name!r} {asked}: expected one at least; give layers=, see Network.layers."
+        )
     return list(dict.fromkeys(network.layer(name).name for name in wanted))
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import FoldError
+from .arrange import CHANNEL_AXIS
 from .axes import new_order
-from .layers import CHANNEL_AXIS
 from .norms import Norm
 from .segment import FromInput, FromLayer, Segment
 
@@ -75,7 +75,7 @@ def absorb_above(segment: FromLayer, weight: Tensor, bias: Tensor, kind: str) ->
     Args:
         segment: activation with q channels -> value; it is not changed.
         weight, bias: shapes (q, p) and (q,).
-        kind: layout of the activation: "map", "sequence", "grid", "tokens" or "vector".
+        kind: layout of the activation: "map", "sequence", "grid", "tokens", "vector", "volume" or "lattice".
 
     Raises:
         FoldError: naming the operation that stands in the way.
@@ -125,7 +125,7 @@ class _Place:
     @staticmethod
     def of(kind: str) -> _Place:
         axis = CHANNEL_AXIS[kind]
-        return _Place(axis, {"map": 4, "sequence": 3}.get(kind, axis + 1))
+        return _Place(axis, {"map": 4, "sequence": 3, "volume": 5}.get(kind, axis + 1))
 
 
 def _readers(node: fx.Node, place: _Place, body: fx.GraphModule) -> list[fx.Node]:

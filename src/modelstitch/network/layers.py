@@ -5,25 +5,21 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, fx
 
+from .arrange import CHANNEL_AXIS, LOST, Arranged, arranged
 from .channels import channel_axes, channels_lost
 from .positions import Over, positions_over
+from .samples import samples_in
 from .separators import Flow
 from .trace import LayerCall, Trace
 
 _WEIGHTED = (
     "conv", "linear", "addmm", ".mm.", ".bmm.", "matmul", "scaled_dot_product", "embedding", "lstm", "gru", "rnn",
 )  # fmt: skip
-
-
-_LOST = -1  # in place of the channels' axis
-_KINDS = {(2, 0): "tokens", (2, 1): "sequence", (2, 2): "tokens", (3, 1): "map", (3, 3): "grid"}  # by (sizes, axis)
-CHANNEL_AXIS = {"map": 1, "sequence": 1, "grid": 3, "tokens": 2, "vector": 1}  # by kind, the batch being axis 0
 
 
 @dataclass(frozen=True)
@@ -33,9 +29,11 @@ class Layer:
     Attributes:
         name: the shortest of the names of the value.
         aliases: all names of the value, the shortest first.
-        shape: the shape of one sample, without the batch dimension; -1 for an entry that varies with the batch.
+        shape: the shape of one sample, without the batch dimension; -1 for an entry that varies.
         kind: "map" (channels, height, width), "grid" (height, width, channels), "sequence" (channels, positions), as
-            of a Conv1d, "tokens" (tokens, channels), "vector" (channels) or "other".
+            of a Conv1d, "tokens" (tokens, channels), "volume" (channels, depth or time, height, width), "lattice" (the same,
+            channels last), "vector" (channels), or "other". Where the value itself has its batch elsewhere, or folded into
+            another axis, shape and kind are those of the value with its batch first, which is what parts take and give.
         over: what its positions lie on: an "image", a "line" such as time, a "text", or "" where the graph does not
             tell. Unequal numbers of positions can meet over images and over lines.
         grid: (height, width) of the last map before it, where one is known: the aspect in which tokens over an image lie.
@@ -80,8 +78,18 @@ def positions_of(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
-def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], dict[str, fx.Node], tuple[str, ...]]:
-    """All layers in forward order, the node of every name, and the block cuts."""
+@dataclass(frozen=True)
+class Found:
+    """All layers in forward order; of every name the node, and how it lies where that has to be changed; the block cuts."""
+
+    layers: dict[str, Layer]
+    nodes: dict[str, fx.Node]
+    arranged: dict[str, Arranged]
+    blocks: tuple[str, ...]
+
+
+def list_layers(trace: Trace, flow: Flow) -> Found:
+    """All that is to be known of a network's layers."""
     positions = {node: i for i, node in enumerate(trace.graph.nodes)}
     calls: dict[fx.Node, list[LayerCall]] = {}
     for call in trace.layers:
@@ -89,11 +97,13 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
     values = sorted(calls, key=positions.__getitem__)
     nodes = {call.name: call.node for call in trace.layers}
     title = {node: _shortest(call.name for call in calls[node]) for node in values}
-    exact = [node for node in values if flow.exact(node) and node is not trace.data]
-    is_exact, places = set(exact), [positions[node] for node in exact]
     below, axes = _Below(trace), channel_axes(trace.graph)
     positions_lie = positions_over(trace.graph, trace.data, axes)
-    axes |= dict.fromkeys(channels_lost(trace.graph, axes), _LOST)
+    axes |= dict.fromkeys(channels_lost(trace.graph, axes), LOST)
+    samples = samples_in(trace)
+    lies = {node: arranged(node, trace, axes, samples) for node in values}
+    exact = [n for n in values if flow.exact(n) and n is not trace.data and lies[n].kind != "other"]
+    is_exact, places = set(exact), [positions[node] for node in exact]
     layers: dict[str, Layer] = {}
     for node in values:
         names = tuple(sorted((c.name for c in calls[node]), key=lambda n: (len(n), n)))
@@ -102,10 +112,11 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
         if node not in is_exact:
             at = bisect_left(places, positions[node])
             nearest = tuple(title[n] for n in (*exact[max(at - 1, 0) : at], *exact[at : at + 1]))
-            why = _why(node, trace, flow, title)
+            why = _why(node, trace, flow, title) or lies[node].why
         depth, parameters = below.measure(node)
-        shape, kind = _shape_and_kind(node, trace, axes)
-        over = positions_lie.get(node, Over())
+        shape, kind = lies[node].shape, lies[node].kind
+        mixed = kind == "tokens" and bool(lies[node].joined)  # frames of tokens, one behind the other
+        over = Over() if mixed else positions_lie.get(node, Over())
         owner = min(calls[node], key=lambda c: (len(c.name), c.name))
         layers[title[node]] = Layer(
             title[node],
@@ -123,8 +134,9 @@ def list_layers(trace: Trace, flow: Flow, name: str) -> tuple[dict[str, Layer], 
             _dtype(node),
         )
     containers = {node for node in values if any(c.container for c in calls[node])}
-    blocks = _block_cuts([n for n in exact if n is not trace.output], containers, below, trace, axes)
-    return layers, nodes, tuple(title[node] for node in blocks)
+    blocks = _block_cuts([n for n in exact if n is not trace.output], containers, below, lies)
+    moved = {title[node]: how for node, how in lies.items() if not how.as_it_is}
+    return Found(layers, nodes, moved, tuple(title[node] for node in blocks))
 
 
 class _Below:
@@ -166,7 +178,7 @@ def is_weighted(node: fx.Node) -> bool:
 
 
 def _block_cuts(
-    exact: list[fx.Node], containers: set[fx.Node], below: _Below, trace: Trace, axes: dict[fx.Node, int]
+    exact: list[fx.Node], containers: set[fx.Node], below: _Below, lies: dict[fx.Node, Arranged]
 ) -> list[fx.Node]:
     """One exact cut for each run of same-shaped exact cuts without a weighted operation between them.
 
@@ -175,10 +187,10 @@ def _block_cuts(
     runs: list[list[fx.Node]] = []
     previous: tuple[float, tuple[int, ...]] | None = None
     for node in exact:
-        shape, kind = _shape_and_kind(node, trace, axes)
-        if kind == "other" or not _is_float(node):
-            continue
-        key = (below.measure(node)[0], tuple(size for size in shape if size != 1))  # (c, 1, 1) is (c,) flattened
+        key = (
+            below.measure(node)[0],
+            tuple(size for size in lies[node].shape if size != 1),
+        )  # (c, 1, 1) is (c,) flattened
         if key != previous:
             runs.append([])
         runs[-1].append(node)
@@ -195,6 +207,8 @@ def _why(node: fx.Node, trace: Trace, flow: Flow, title: dict[fx.Node, str]) -> 
         return (
             "it does not reach the chosen output" if node in flow.carries else "it holds no learnt value of the sample"
         )
+    if flow.exact(node):
+        return ""
     around = [_describe(source, trace, title) for source in flow.around(node)]
     shown = ", ".join(dict.fromkeys(around[:4])) + (f" and {len(around) - 4} more" if len(around) > 4 else "")
     return f"bypassed by {shown}"
@@ -212,42 +226,6 @@ def _describe(source: fx.Node | None, trace: Trace, title: dict[fx.Node, str]) -
     where = inside[-1].removeprefix("net").lstrip(".") if inside else ""
     operation = str(source.target).split(".")[1] if "." in str(source.target) else source.name
     return f"a value inside {where} ({operation})" if where else f"a value in forward ({operation})"
-
-
-def _shape_and_kind(node: fx.Node, trace: Trace, axes: dict[fx.Node, int]) -> tuple[tuple[int, ...], str]:
-    value = node.meta.get("val")
-    if not isinstance(value, Tensor) or not value.ndim:
-        return (), "other"
-    sizes: list[Any] = list(value.shape)
-    batched = trace.batched(node)
-    entries = sizes[1:] if batched else sizes
-    shape = tuple(-1 if isinstance(e, torch.SymInt) else int(e) for e in entries)
-    if not batched or -1 in shape or value.is_complex():  # a complex number has no place in a real map
-        return shape, "other"
-    if len(shape) == 1:
-        return shape, "vector"
-    axis = axes.get(node, 0)
-    if axis == _LOST and len(shape) == 3:
-        axis = 0  # a map whose channels were shuffled in groups, most likely
-    if not axis and len(shape) == 3:
-        axis = 3 if _looks_channels_last(shape, trace) else 1
-    return shape, _KINDS.get((len(shape), axis), "other")
-
-
-def _looks_channels_last(shape: tuple[int, ...], trace: Trace) -> bool:
-    """Whether (a, b, c) is (height, width, channels), where the graph does not tell: by the aspect of an image input."""
-    value = trace.data.meta["val"]
-    if value.ndim != 4:
-        return False
-    height, width = int(value.shape[2]), int(value.shape[3])
-    first = abs(shape[0] * width - shape[1] * height)
-    last = abs(shape[1] * width - shape[2] * height)
-    return first < last
-
-
-def _is_float(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _dtype(node: fx.Node) -> torch.dtype:

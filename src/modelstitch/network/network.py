@@ -18,7 +18,7 @@ from .any_batch import batch_of, check_any_batch
 from .layers import Layer, list_layers
 from .purity import Eager, check_trace, run_twice
 from .rebind import agrees, rebound, telling
-from .segment import Edit, FromInput, FromLayer
+from .segment import Edit, FromInput, FromLayer, Point
 from .separators import find_flow
 from .trace import example_leaves, trace
 from .unwrap import unwrapped
@@ -76,8 +76,9 @@ class Network:
             check_trace(self._trace, self._full, eager, telling(leaves), first, one, self.name)
         parameters = {node for node, weight in self._trace.weights.items() if weight.kind == "parameter"}
         flow = find_flow(self._trace.graph, self._trace.data, self._trace.output, parameters)
-        self.layers: dict[str, Layer]
-        self.layers, self._nodes, self._blocks = list_layers(self._trace, flow, self.name)
+        found = list_layers(self._trace, flow)
+        self.layers: dict[str, Layer] = found.layers
+        self._nodes, self._arranged, self._blocks = found.nodes, found.arranged, found.blocks
         self._alias = {alias: layer.name for layer in self.layers.values() for alias in layer.aliases}
         self._origin = _origin(module, weights)
 
@@ -129,6 +130,12 @@ class Network:
         return list(self._blocks)
 
     @property
+    def why_none(self) -> str:
+        """Of a network without block cuts: why its first layers are none, in words."""
+        reasons = [f"{layer.name!r} is not exact: {layer.why}" for layer in self.layers.values() if layer.why]
+        return "; ".join(reasons[:2]) or "no module of it gives a tensor before the output"
+
+    @property
     def output_name(self) -> str:
         """The name of the output that is compared."""
         return self._trace.output_name
@@ -151,21 +158,24 @@ class Network:
         raise UnknownLayerError(f"The network {self.name!r} has no layer {name!r}: {hint}")
 
     def bottom(self, layer: str) -> FromInput:
-        """Input -> activation at an exact cut, a module that shares the network's weights, frozen."""
+        """Input -> activation at an exact cut, a module that shares the network's weights, frozen.
+
+        The activation has its batch first, and axes that were folded into the batch apart, as ``Layer.shape`` says.
+        """
         name = self.cut(layer)
-        return FromInput(self._trace, self.name, {name: self._nodes[name]}, single=True)
+        return FromInput(self._trace, self.name, {name: self._point(name)}, single=True)
 
     def top(self, layer: str) -> FromLayer:
         """(activation, input=None) -> output from an exact cut on. Nothing below the cut is computed."""
         name = self.cut(layer)
-        return FromLayer(self._trace, self._nodes[name], {OUTPUT: self._trace.output}, single=True)
+        return FromLayer(self._trace, self._point(name), {OUTPUT: self._end}, single=True)
 
     def onward(self, layer: str, layers: Sequence[str] = ()) -> FromLayer:
         """(activation, input=None) -> {OUTPUT: ..., and each of ``layers`` after the cut}, in one forward."""
         name = self.cut(layer)
-        stops = {later: self._nodes[self.cut(later)] for later in layers}
-        stops[OUTPUT] = self._trace.output
-        return FromLayer(self._trace, self._nodes[name], stops, single=False)
+        stops = {later: self._point(self.cut(later)) for later in layers}
+        stops[OUTPUT] = self._end
+        return FromLayer(self._trace, self._point(name), stops, single=False)
 
     def taps(self, layers: Sequence[str], *, output: bool = False, edit: Edit | None = None) -> FromInput:
         """Input -> {layer: activation} in one forward; any layer, exact or not.
@@ -174,9 +184,9 @@ class Network:
             output: add OUTPUT.
             edit: changes the graph, which is a copy, before it is compiled, and returns {name: module it calls}.
         """
-        stops = {name: self._nodes[self.layer(name).name] for name in layers}
+        stops = {name: self._point(self.layer(name).name) for name in layers}
         if output:
-            stops[OUTPUT] = self._trace.output
+            stops[OUTPUT] = self._end
         if not stops:
             raise NetworkError("taps() needs at least one layer.")
         return FromInput(self._trace, self.name, stops, single=False, edit=edit)
@@ -190,15 +200,22 @@ class Network:
         first, last = self.cut(start), self.cut(stop)
         if self.cuts.index(first) > self.cuts.index(last):
             raise NetworkError(f"The segment of {self.name!r} runs backwards: {start!r} comes after {stop!r}.")
-        return FromLayer(self._trace, self._nodes[first], {last: self._nodes[last]}, single=True)
+        return FromLayer(self._trace, self._point(first), {last: self._point(last)}, single=True)
+
+    def _point(self, name: str) -> Point:
+        return Point(self._nodes[name], self._arranged.get(name))
+
+    @property
+    def _end(self) -> Point:
+        return Point(self._trace.output)
 
     @cached_property
     def _full(self) -> FromInput:
-        return FromInput(self._trace, self.name, {OUTPUT: self._trace.output}, single=True)
+        return FromInput(self._trace, self.name, {OUTPUT: self._end}, single=True)
 
     def full(self) -> FromInput:
         """Input -> chosen output: the whole traced network, a fresh module."""
-        return FromInput(self._trace, self.name, {OUTPUT: self._trace.output}, single=True)
+        return FromInput(self._trace, self.name, {OUTPUT: self._end}, single=True)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """The chosen output of the whole network, computed on the trace."""

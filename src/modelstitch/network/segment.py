@@ -5,19 +5,27 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 
 from ..errors import NetworkError
 from ..memory import out_of_memory
+from .arrange import Arranged
 from .clean import of_batch, sym_node
 from .inputs import InputForm
 from .trace import Trace
 
 _INPUT = "input_"
 Edit = Callable[[fx.Graph], dict[str, nn.Module]]  # changes the copied graph; returns the modules it now calls
+
+
+class Point(NamedTuple):
+    """Where a part begins or ends: a value, and how it is brought there to the form that parts take and give."""
+
+    node: fx.Node
+    lies: Arranged | None = None
 
 
 class Segment(nn.Module):
@@ -28,7 +36,7 @@ class Segment(nn.Module):
     """
 
     def __init__(
-        self, trace: Trace, start: fx.Node | None, stops: dict[str, fx.Node], *, single: bool, edit: Edit | None = None
+        self, trace: Trace, start: Point | None, stops: dict[str, Point], *, single: bool, edit: Edit | None = None
     ) -> None:
         super().__init__()
         graph, weights, self._inputs = _copy(trace, start, list(stops.values()))
@@ -77,7 +85,7 @@ class FromInput(Segment):
     """Input -> activation (one value) or input -> {layer: activation}; ``name`` is the network's, for errors."""
 
     def __init__(
-        self, trace: Trace, name: str, stops: dict[str, fx.Node], *, single: bool, edit: Edit | None = None
+        self, trace: Trace, name: str, stops: dict[str, Point], *, single: bool, edit: Edit | None = None
     ) -> None:
         super().__init__(trace, None, stops, single=single, edit=edit)
         self._name = name
@@ -141,19 +149,21 @@ class FromLayer(Segment):
         return self._run([activation], self._form.flatten((input,), {}))
 
 
-def _copy(trace: Trace, start: fx.Node | None, stops: list[fx.Node]) -> tuple[fx.Graph, dict[str, Any], list[int]]:
+def _copy(trace: Trace, begin: Point | None, ends: list[Point]) -> tuple[fx.Graph, dict[str, Any], list[int]]:
     """The nodes between two places as a graph of their own, its weights, and the inputs it reads (by position)."""
+    start, stops = begin.node if begin else None, [end.node for end in ends]
     held = _batch_dimension(start, trace) if start is not None else None
     needed = _needed(start, stops, trace, shapes=start is None)
     if start is not None and held is None and any(_is_size(node, trace) for node in needed):
         needed.add(trace.data)  # an activation without a batch dimension: the size is read off the input
     graph = fx.Graph()
     environment: dict[fx.Node, Any] = {}
-    if start is not None:
-        environment[start] = graph.placeholder("activation")
+    activation = graph.placeholder("activation") if begin is not None else None
     inputs = [i for i, node in enumerate(trace.inputs) if node in needed and node is not start]
     for i in inputs:
         environment[trace.inputs[i]] = graph.placeholder(f"{_INPUT}{i}")
+    if begin is not None and activation is not None:
+        environment[begin.node] = begin.lies.back(graph, activation) if begin.lies else activation
     batch = None
     if start is not None and any(_is_size(node, trace) for node in needed):
         batch = _batch_of(graph, environment, start, held, trace)
@@ -176,7 +186,9 @@ def _copy(trace: Trace, start: fx.Node | None, stops: list[fx.Node]) -> tuple[fx
                 # A view of a map in channels-last memory may need a copy, which only reshape makes.
                 copied.target = torch.ops.aten.reshape.default
             environment[node] = copied
-    graph.output(tuple(environment[stop] for stop in stops))
+    graph.output(
+        tuple(end.lies.arrange(graph, environment[end.node]) if end.lies else environment[end.node] for end in ends)
+    )
     return graph, weights, inputs
 
 

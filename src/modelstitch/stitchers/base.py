@@ -19,7 +19,7 @@ class Site:
 
     Attributes:
         p, q: channels that come in and go out.
-        kind: layout of the activation: "map", "sequence", "grid", "tokens" or "vector".
+        kind: layout of the activation: "map", "sequence", "grid", "tokens", "vector", "volume" or "lattice".
     """
 
     p: int
@@ -118,11 +118,13 @@ def mapped(stitcher: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def apply_linear(x: Tensor, weight: Tensor, bias: Tensor | None, kind: str) -> Tensor:
-    """weight (q, p) and bias (q,) at every position: a convolution of width 1 on maps and sequences, else a linear layer."""
+    """weight (q, p) and bias (q,) at every position: a convolution of width 1 where channels come first, else a linear layer."""
     if kind == "map":
         return F.conv2d(x, weight[:, :, None, None], bias)
     if kind == "sequence":
         return F.conv1d(x, weight[:, :, None], bias)
+    if kind == "volume":
+        return F.conv3d(x, weight[:, :, None, None, None], bias)
     return F.linear(x, weight, bias)
 
 

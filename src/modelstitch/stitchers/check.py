@@ -22,13 +22,14 @@ _CHANNELS, _WIDER = 6, 9
 _SHAPES: dict[str, Callable[[int], tuple[int, ...]]] = {
     "map": lambda c: (40, c, 3, 4), "sequence": lambda c: (60, c, 5), "grid": lambda c: (40, 3, 4, c),
     "tokens": lambda c: (60, 5, c), "vector": lambda c: (200, c),
+    "volume": lambda c: (30, c, 2, 2, 3), "lattice": lambda c: (30, 2, 2, 3, c),
 }  # fmt: skip
 
 
 def check_stitcher(family: str | type[Stitcher], *, seed: int = 0, tolerance: float = 1e-4, **options: Any) -> None:
     """Pass a family through the contract, on random activations made from ``seed``.
 
-    For every layout it accepts (map, sequence, grid, tokens, vector): the output's shape and type, determinism, examples kept
+    For every layout it accepts (map, sequence, grid, tokens, vector, volume, lattice): the output's shape and type, determinism, examples kept
     apart, input, moments and random state left alone, gradients, a state that saves and loads; then dead and collinear
     channels, a constant target, too few rows, NaN, and every invariance that it states.
 

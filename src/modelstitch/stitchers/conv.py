@@ -1,4 +1,4 @@
-"""A convolution of k x k on maps, of k on sequences: the paper's question whether a wider kernel helps (Bansal et al. 2021, B.1)."""
+"""A convolution of k x k on maps, of k on sequences, of k x k x k on volumes: the paper's question whether a wider kernel helps (Bansal et al. 2021, B.1)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from torch import Tensor, nn
 
 from ..errors import ShapeError
 from ..moments import Moments
+from ..network import CHANNEL_AXIS
 from .affine import Affine
 from .base import Site, Stitcher
 
+_SIZES = {"sequence": 1, "map": 2, "grid": 2, "volume": 3, "lattice": 3}  # how many sizes the positions have, by kind
+
 
 class Conv(Stitcher):
-    """y = K * x + b with a kernel K (q, p, k, k), on sequences (q, p, k), zero padding k // 2."""
+    """y = K * x + b with a kernel K (q, p, k, k), on sequences (q, p, k), on volumes (q, p, k, k, k), zero padding k // 2."""
 
     family = "conv"
     invariance = "invertible linear maps of the bottom's channels, the same at every position"
@@ -63,21 +66,20 @@ class Conv(Stitcher):
 
     def forward(self, x: Tensor) -> Tensor:
         padding = self.weight.shape[-1] // 2
-        if self.site.kind == "sequence":
-            return F.conv1d(x, self.weight, self.bias, padding=padding)
-        grid = self.site.kind == "grid"
-        y = F.conv2d(x.movedim(-1, 1) if grid else x, self.weight, self.bias, padding=padding)
-        return y.movedim(1, -1) if grid else y
+        last = CHANNEL_AXIS[self.site.kind] > 1
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[_SIZES[self.site.kind] - 1]
+        y = convolve(x.movedim(-1, 1) if last else x, self.weight, self.bias, padding=padding)
+        return y.movedim(1, -1) if last else y
 
 
 def _size(kernel: int, site: Site) -> tuple[int, ...]:
-    return (kernel,) if site.kind == "sequence" else (kernel, kernel)
+    return (kernel,) * _SIZES[site.kind]
 
 
 def _check(kernel: int, site: Site) -> None:
-    if site.kind not in ("map", "grid", "sequence"):
+    if site.kind not in _SIZES:
         raise ShapeError(
-            f"The family 'conv' needs a map with height and width, or a sequence, found {site.kind}; use 'affine' or 'mlp'."
+            f"The family 'conv' needs a map with height and width, a sequence or a volume, found {site.kind}; use 'affine' or 'mlp'."
         )
     if kernel < 1 or kernel % 2 == 0:
         raise ShapeError(f"The kernel size {kernel} cannot keep the size of a map: expected an odd number.")

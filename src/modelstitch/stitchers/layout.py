@@ -1,13 +1,13 @@
 """Where the channels of an activation are, by kind, and the parameter-free adapters between two layers.
 
-Adapters come before the map, so that any layer can face any layer: resize a map, map <-> tokens, prefix tokens
+Adapters come before the map, so that any layer can face any layer: resize a map or a volume, map <-> tokens, prefix tokens
 (class, distillation, register), pooled vectors. They have no parameters; a record states them in words.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,8 @@ class Layout(NamedTuple):
 def rows(x: Tensor, kind: str, mask: Tensor | None = None) -> Tensor:
     """All positions of a batch as rows: (n, channels); of padded sequences only those that hold a token.
 
-    Shapes in: map (b, c, h, w), sequence (b, c, t), grid (b, h, w, c), tokens (b, t, c), vector (b, c); mask bool (b, t).
+    Shapes in: map (b, c, h, w), sequence (b, c, t), grid (b, h, w, c), tokens (b, t, c), vector (b, c), volume (b, c, d, h, w),
+    lattice (b, d, h, w, c); mask bool (b, t).
     """
     last = channels_last(x, kind)
     if mask is not None and masks(mask, x, kind):
@@ -76,7 +77,7 @@ class Adapter(nn.Module):
             if kind not in KINDS:
                 raise ShapeError(
                     f"An activation of shape {shape} cannot be stitched: expected a map, a sequence (channels first), tokens "
-                    "(channels last) or a vector with the batch first, found none of them; choose another layer."
+                    "(channels last), a volume of a Conv3d or a vector, found none of them; choose another layer."
                 )
         self.grid_in, self.prefix_in = _grid(source, beside=target)
         self.grid_out, self.prefix_out = _grid(target, beside=source)
@@ -104,7 +105,8 @@ class Adapter(nn.Module):
         if self.grid_in != self.grid_out:
             line = _on_line(self.source)
             sizes = f"{_size(self.grid_in, line)} to {_size(self.grid_out, line)}"
-            steps.append(f"resize {sizes} (area down, {'linear' if line else 'bilinear'} up)")
+            up = "linear" if line else "trilinear" if self.grid_out and len(self.grid_out) == 3 else "bilinear"
+            steps.append(f"resize {sizes} (area down, {up} up)")
         if self.prefix_in != self.prefix_out:
             steps.append(f"prefix tokens {self.prefix_in} to {self.prefix_out} (missing ones: mean of the positions)")
         return ", ".join(steps) or "none"
@@ -130,9 +132,9 @@ class Adapter(nn.Module):
 
     def _split(self, x: Tensor, kind: str) -> tuple[Tensor | None, Tensor | None]:
         """Prefix tokens (b, k, c) and the grid as a map (b, c, h, w)."""
-        if kind == "map":
+        if kind in ("map", "volume"):
             return None, x
-        if kind == "grid":
+        if kind in ("grid", "lattice"):
             return None, x.movedim(-1, 1)
         if self.grid_in is None:
             return x, None
@@ -141,9 +143,9 @@ class Adapter(nn.Module):
         return (prefix if self.prefix_in else None), rest.transpose(1, 2).reshape(len(x), x.shape[2], *self.grid_in)
 
     def _join(self, prefix: Tensor | None, grid: Tensor, kind: str) -> Tensor:
-        if kind == "map":
+        if kind in ("map", "volume"):
             return grid
-        if kind == "grid":
+        if kind in ("grid", "lattice"):
             return grid.movedim(1, -1)
         tokens = grid.flatten(2).transpose(1, 2)
         if not self.prefix_out:
@@ -173,36 +175,36 @@ def adapter_between(bottom: Layer, top: Layer) -> Adapter:
         raise ShapeError(f"The layers {bottom.name!r} and {top.name!r} cannot be joined: {error}") from error
 
 
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """A map (b, c, h, w) at another size: area averaging where it shrinks, bilinear where it grows."""
-    if tuple(x.shape[-2:]) == size:
+def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """A map (b, c, h, w) or a volume (b, c, d, h, w) at another size: area averaging where it shrinks, linear where it grows."""
+    if tuple(x.shape[2:]) == size:
         return x
-    if x.shape[-2] >= size[0] and x.shape[-1] >= size[1]:
-        return F.adaptive_avg_pool2d(x, size)
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    if all(old >= new for old, new in zip(x.shape[2:], size)):
+        pool: Any = F.adaptive_avg_pool2d if len(size) == 2 else F.adaptive_avg_pool3d
+        pooled: Tensor = pool(x, size)
+        return pooled
+    return F.interpolate(x, size=size, mode="bilinear" if len(size) == 2 else "trilinear", align_corners=False)
 
 
 def _spread(x: Tensor, kind: str, shape: tuple[int, ...]) -> Tensor:
-    if kind == "map":
-        return x[:, :, None, None].expand(-1, -1, shape[1], shape[2])
-    if kind == "grid":
-        return x[:, None, None, :].expand(-1, shape[0], shape[1], -1)
-    return channels_back(x[:, None, :].expand(-1, *positions_of(kind, shape), -1), kind)
+    positions = positions_of(kind, shape)
+    wide = x.view(len(x), *[1] * len(positions), -1).expand(-1, *positions, -1)
+    return channels_back(wide, kind)
 
 
 def _first(kind: str) -> bool:
-    return kind in ("map", "sequence")
+    return CHANNEL_AXIS[kind] == 1 and kind != "vector"
 
 
-def _grid(layout: Layout, *, beside: Layout | None) -> tuple[tuple[int, int] | None, int]:
-    """The (height, width) of the positions and the number of prefix tokens before them.
+def _grid(layout: Layout, *, beside: Layout | None) -> tuple[tuple[int, ...] | None, int]:
+    """The (height, width) of the positions, or (depth, height, width), and the number of prefix tokens before them.
 
     Tokens over an image lie on a grid of the aspect of the last map before them, else of the map beside them, else square,
     after at most a few prefix tokens; along a line they are one row; any other length is a sequence.
     """
     positions = positions_of(*layout[:2])
-    if len(positions) == 2:
-        return (positions[0], positions[1]), 0
+    if len(positions) in (2, 3):
+        return positions, 0
     if len(positions) != 1:
         return None, 0
     (length,) = positions
@@ -219,8 +221,15 @@ def _grid(layout: Layout, *, beside: Layout | None) -> tuple[tuple[int, int] | N
     return None, 0
 
 
-def _meet(source: Layout, grid_in: tuple[int, int] | None, target: Layout, grid_out: tuple[int, int] | None) -> None:
-    """Refuse two sequences of different lengths that lie on no grid or line, and a sequence beside a map."""
+def _meet(source: Layout, grid_in: tuple[int, ...] | None, target: Layout, grid_out: tuple[int, ...] | None) -> None:
+    """Refuse two sequences of different lengths that lie on no grid or line, a sequence beside a map, and volumes beside either."""
+    volumes = [side for side in (source, target) if side.kind in ("volume", "lattice")]
+    if len(volumes) == 1:
+        other = target if volumes[0] is source else source
+        raise ShapeError(
+            f"A {volumes[0].kind} {volumes[0].shape}, of a Conv3d or of the frames of a video, and {other.kind} {other.shape} cannot meet: "
+            "expected volumes on both sides, or a vector; choose a layer behind the pooling."
+        )
     lines = [_on_line(side) for side in (source, target)]
     if grid_in is not None and grid_out is not None and lines[0] == lines[1]:
         return
@@ -241,5 +250,5 @@ def _on_line(layout: Layout) -> bool:
     return layout.over == "line" and layout.kind in ("tokens", "sequence")
 
 
-def _size(grid: tuple[int, int] | None, line: bool) -> str:
-    return "none" if grid is None else f"{grid[1]}" if line else f"{grid[0]}x{grid[1]}"
+def _size(grid: tuple[int, ...] | None, line: bool) -> str:
+    return "none" if grid is None else f"{grid[1]}" if line else "x".join(map(str, grid))

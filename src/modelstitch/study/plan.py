@@ -188,7 +188,7 @@ def seams(bottom: Donor, top: Donor, layers: str | Sequence[str]) -> list[tuple[
     for donor in (bottom, top):
         if not donor.blocks:
             raise StudyError(
-                f"The donor {donor.name!r} has no exact block cut: expected one at least; see `modelstitch layers`."
+                f"The donor {donor.name!r} has no exact block cut: expected one at least; `modelstitch layers --all` says what bypasses each layer."
             )
     if layers not in ("all", "matching"):
         raise StudyError(f"The layers {layers!r} are unknown: expected 'matching', 'all' or a list of seams.")
