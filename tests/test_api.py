@@ -21,7 +21,7 @@ from modelstitch import (
 )  # fmt: skip
 from modelstitch.errors import DataError, InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
-from modelstitch.study.canonical import equal_results
+from modelstitch.study.record import equal_results
 
 QUICK = {"steps": 16, "eval_every": 8, "device": "cpu"}
 

@@ -1,5 +1,6 @@
 """Intervals over pairs, seeds and examples, and paired tests, against slow and obvious computations."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,16 +10,14 @@ from scipy.stats import binomtest
 from modelstitch.errors import MeasureError
 from modelstitch.statistics import normalised, paired_test, pool
 from modelstitch.study.examples import pack, unpack
+from modelstitch.study.record import Record
 
 
 def record(stitched, top, bottom="a", upper="b", unit="points", weights=None, data="d", test=""):
     stitched, top = np.asarray(stitched, float), np.asarray(top, float)
     weights = np.ones(len(stitched)) if weights is None else np.asarray(weights, float)
-    return {
-        "cell": f"{bottom}-{upper}",
-        "config": {"bottom": {"name": bottom}, "top": {"name": upper}, "data": {"fingerprint": data}},
-        "examples": pack(stitched, top, weights, unit, test),
-    }
+    config = {"bottom": {"name": bottom}, "top": {"name": upper}, "data": {"fingerprint": data}}
+    return Record(f"{bottom}-{upper}", config, examples=pack(stitched, top, weights, unit, test))
 
 
 def points(n, stitched, top, seed, **more):
@@ -126,7 +125,7 @@ def test_with_two_tops_differences_of_two_count_double():
 def test_with_one_top_it_is_mcnemars_exact_test():
     one, other = points(3000, 0.14, 0.1, 1), points(3000, 0.12, 0.1, 2)
     top = unpack(one).source
-    other["examples"]["top"] = one["examples"]["top"]
+    other = replace(other, examples={**other.examples, "top": one.examples["top"]})
     assert unpack(other).source == top
     deltas = unpack(one).deltas - unpack(other).deltas
     expected = binomtest(int((deltas > 0).sum()), int((deltas != 0).sum())).pvalue
@@ -186,7 +185,7 @@ def test_several_fits_are_tested_over_pairs_and_seeds():
     (lambda: paired_test(3, 4), "needs records or stitched models that were measured, found int"),
     (lambda: pool([]), "at least one record, found none"),
     (lambda: pool([points(5, 0.5, 0.5, 0), record([1.0], [1.0], unit="nats")]), "nats and points cannot be pooled"),
-    (lambda: pool([{"cell": "x", "config": {}}]), "The record x keeps no examples"),
+    (lambda: pool([{"cell": "x", "config": {"bottom": {"name": "a"}, "top": {"name": "b"}}}]), "The record x keeps no examples"),
 ])  # fmt: skip
 def test_mistakes_get_one_sentence(call, words):
     with pytest.raises(MeasureError) as error:

@@ -22,8 +22,8 @@ from .sources.sizes import check_sizes
 from .sources.token_view import check_text
 from .stitched import Stitched
 from .stitchers import own_codes
-from .study.canonical import Record
 from .study.plan import OFFERED, Axes, default_controls, distinct_seeds, plan
+from .study.record import as_records
 from .study.run import budget, check_controls, check_named, data_config, describe_donor, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
@@ -243,13 +243,13 @@ def compare_many(
 class Comparison:
     """The records of a comparison, and the ways to look at them."""
 
-    def __init__(self, records: Sequence[Record], spec: dict[str, Any]) -> None:
-        self.records = list(records)
+    def __init__(self, records: Sequence[Mapping[str, Any]], spec: dict[str, Any]) -> None:
+        self.records = as_records(records)
         self.spec = spec
 
     def __repr__(self) -> str:
         pairs = ", ".join(f"{bottom} -> {top}" for bottom, top in self.spec["pairs"])
-        stitched = sum(record["config"]["control"] == "pair" for record in self.records)
+        stitched = sum(record.control == "pair" for record in self.records)
         failed = f", {len(self.failed)} failed" if self.failed else ""
         return visible(f"Comparison({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed})")
 
@@ -263,7 +263,7 @@ class Comparison:
     @property
     def failed(self) -> list[str]:
         """A sentence for each stitch that has nothing to measure; the others stand."""
-        return [note for record in self.records for note in record["notes"] if note.startswith("failed: ")]
+        return [note for record in self.records for note in record.notes if note.startswith("failed: ")]
 
     @property
     def pooled(self) -> pl.DataFrame:

@@ -15,6 +15,7 @@ StitchError
 ├── MeasureError          a number that cannot be computed from what was given
 ├── ContractError         a stitcher family breaks a clause of the contract
 └── StudyError            a study's spec, folder or records
+    └── RecordError       something kept that cannot be believed, and why
 """
 
 from .support.shown import visible
@@ -81,6 +82,10 @@ class ContractError(StitchError):
 
 class StudyError(StitchError):
     """A study's spec, folder or records."""
+
+
+class RecordError(StudyError):
+    """A record, or another kept file, that cannot be believed."""
 
 
 def first_line(error: BaseException) -> str:

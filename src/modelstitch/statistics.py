@@ -15,6 +15,7 @@ import numpy as np
 
 from .errors import MeasureError
 from .study.examples import Examples, Floats, unpack_together
+from .study.record import Record, as_records
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -73,8 +74,8 @@ def pool(
     Raises:
         MeasureError: if there is no record, one keeps no examples, or units are mixed.
     """
-    found = unpack_together(records, alone=alone)
-    return _pool([_cluster(r) for r in records], found, seed, resamples)
+    cells = as_records(records)
+    return _pool([_cluster(r) for r in cells], unpack_together(cells, alone=alone), seed, resamples)
 
 
 def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
@@ -133,7 +134,7 @@ def normalised(
         return None, "one test example: no interval"
     if high.low <= low.high:
         return None, "random and self do not differ beyond their intervals"
-    groups = (pair, self_, random)
+    groups = (as_records(pair), as_records(self_), as_records(random))
     joint = _example_means(unpack_together([record for group in groups for record in group]), seed, RESAMPLES)
     drawn, start = [], 0
     for i, group in enumerate(groups):
@@ -203,13 +204,12 @@ def _members(clusters: Sequence[Hashable]) -> list[list[int]]:
     return [[i for i, c in enumerate(clusters) if c == name] for name in dict.fromkeys(clusters)]
 
 
-def _cluster(record: Mapping[str, Any]) -> Hashable:
+def _cluster(record: Record) -> Hashable:
     """The two networks of a record, in either order."""
-    config = record["config"]
-    return frozenset((config["bottom"]["name"], config["top"]["name"]))
+    return frozenset((record.bottom.name, record.top.name))
 
 
-def _records(value: Any) -> list[Mapping[str, Any]]:
+def _records(value: Any) -> list[Record]:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [record for part in value for record in _records(part)]
     if hasattr(value, "check_measured"):
@@ -219,7 +219,7 @@ def _records(value: Any) -> list[Mapping[str, Any]]:
         raise MeasureError(
             f"A paired test needs records or stitched models that were measured, found {type(value).__name__}."
         )
-    return [record]
+    return as_records([record])
 
 
 def _flip_test(found: Examples, seed: int) -> tuple[float, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import FoldError, MeasureError, SourceError
+from .errors import FoldError, MeasureError, RecordError, SourceError
 from .network import FromLayer, Network
 from .network.absorb import absorb_above, absorb_below
 from .network.norms import own_statistics
@@ -20,7 +20,7 @@ from .sources.access import MASK, mask_of
 from .sources.data import Data
 from .stitched_measure import Donors, measured, of_map
 from .stitchers import Affine, Site, Stitcher, adapter_between, family_of, mapped
-from .study.canonical import Record
+from .study.record import Metric, Record
 from .support import hashing, tensors
 from .support.files import make_folder, write_text
 from .support.reading import read_json
@@ -93,15 +93,15 @@ class Stitched(nn.Module):
     @property
     def penalty(self) -> float:
         """error(stitched) - error(top) on the test split."""
-        return float(self._metric("penalty")["value"])
+        return self._metric("penalty").known
 
     @property
     def interval(self) -> tuple[float, float]:
         """The paired 95 % interval of the penalty over test examples."""
         metric = self._metric("penalty")
-        if metric["low"] is None:
+        if metric.low is None or metric.high is None:
             raise MeasureError("One test example gives no interval: measure on more examples.")
-        return float(metric["low"]), float(metric["high"])
+        return metric.low, metric.high
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -111,7 +111,8 @@ class Stitched(nn.Module):
             MeasureError: as ``penalty`` and ``interval``, if the map was changed since.
         """
         self.check_measured()
-        return {m["metric"]: m["value"] for m in (self.record or {}).get("metrics", [])}
+        found = () if self.record is None else self.record.metrics
+        return {metric.name: metric.value for metric in found if metric.value is not None}
 
     def check_measured(self) -> None:
         """Refuse numbers of a map that is no longer this one.
@@ -137,7 +138,7 @@ class Stitched(nn.Module):
             DataError, NetworkError: if the data do not fit the networks.
             StitchError: if the model was pickled, and so has no donors.
         """
-        config = (self.record or {}).get("config", self._config)
+        config = dict(self._config if self.record is None else self.record.config)
         self.record = measured(self, self._donors, data, config, self._place)
         self._measured = of_map(self.stitcher)
         return self.metrics
@@ -151,8 +152,8 @@ class Stitched(nn.Module):
             metric = self._metric("penalty")
         except MeasureError:
             return f"{told}, changed since it was measured"
-        numbers = shown(metric["value"], metric["low"], metric["high"], unit=metric["unit"])
-        return f"{told}, penalty {numbers} {metric['unit']}"
+        numbers = shown(metric.known, metric.low, metric.high, unit=metric.unit)
+        return f"{told}, penalty {numbers} {metric.unit}"
 
     def collapsed(self) -> Stitched:
         """The same stitched model with its map written as one affine map: what norm-affine-norm is at eval.
@@ -239,11 +240,11 @@ class Stitched(nn.Module):
                     f"The statistics {key!r} name no side: expected 'bottom.' or 'top.' before the module."
                 )
 
-    def _metric(self, name: str) -> dict[str, Any]:
+    def _metric(self, name: str) -> Metric:
         self.check_measured()
-        for metric in (self.record or {}).get("metrics", []):
-            if metric["metric"] == name:
-                return dict(metric)
+        metric = None if self.record is None else self.record.metric(name)
+        if metric is not None:
+            return metric
         raise SourceError(
             "This stitched model has no record: expected one that was measured; measure it with .measure(data)."
         )
@@ -270,7 +271,7 @@ class Stitched(nn.Module):
                 name = f"{part}-{digest[:12]}.safetensors"
             tensors.save(folder / name, values, {"of": part})
             files[part] = [name, digest]
-        described = {**self._config, "record": self.record, "map": self._measured, "files": files}
+        described = {**self._config, "record": None if self.record is None else self.record.plain(), "map": self._measured, "files": files}
         write_text(folder / "stitch.json", json.dumps(hashing.sealed(described), indent=2, sort_keys=True) + "\n")
         for part in parts:  # of another stitch
             for old in folder.glob(f"{part}*.safetensors"):
@@ -291,7 +292,8 @@ class Stitched(nn.Module):
             files = config["files"]
             state = _part(folder, files, "stitcher")
             statistics = _part(folder, files, "statistics") if "statistics" in files else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            record = None if config["record"] is None else Record.of(config["record"])
+        except (OSError, ValueError, KeyError, TypeError, RecordError) as error:
             raise SourceError(
                 f"{folder} holds no stitch: expected stitch.json and stitcher.safetensors, found {error}."
             ) from error
@@ -304,7 +306,7 @@ class Stitched(nn.Module):
         seam = config["bottom"]["layer"], config["top"]["layer"]
         stitcher = rebuild(config["family"], bottom, top, seam, state)
         return cls(
-            bottom, top, *seam, stitcher, family=config["family"], record=config["record"], statistics=statistics,
+            bottom, top, *seam, stitcher, family=config["family"], record=record, statistics=statistics,
             mask=config.get("mask", MASK), measured_map=config.get("map"),
         )  # fmt: skip
 

@@ -16,8 +16,8 @@ from .measure import Tally
 from .network import Network
 from .sources.data import Data, check_data
 from .sources.sizes import check_sizes
-from .study.canonical import Record
-from .study.record import beside_top, kept, provenance
+from .study.assemble import beside_top, kept, provenance
+from .study.record import Record
 from .study.run import data_config
 
 BATCH = 256
@@ -75,12 +75,8 @@ def measured(stitched: Any, donors: Donors, data: Data, config: dict[str, Any], 
             found.add(stitched.through(below, above, batch.mask), batch.labels, batch.ids, where="the stitched model")
             own.add(full(above), batch.labels, batch.ids, where=top.name)
     outcome, alone = found.outcome(data.test_fingerprint), own.outcome(data.test_fingerprint)
-    return {
-        "version": 1,
-        "cell": "",
-        "config": {**config, "data": data_config(data)},
-        **kept(beside_top(outcome, alone, data.n_classes), outcome, alone),
-        "history": [],
-        "notes": [*notes_on(top, alone, data, MATCHED), "measured by hand, not by a fit"],
-        "provenance": provenance(device),
-    }
+    return Record(
+        "", {**config, "data": data_config(data)}, **kept(beside_top(outcome, alone, data.n_classes), outcome, alone),
+        history=(), notes=(*notes_on(top, alone, data, MATCHED), "measured by hand, not by a fit"),
+        provenance=provenance(device),
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from modelstitch import compare
 from modelstitch.errors import FitError
 from modelstitch.fit import loop
 from modelstitch.fit.run import Run
-from modelstitch.study.canonical import equal_results
+from modelstitch.study.record import equal_results
 from modelstitch.study.store import Store
 from modelstitch.support.files import SetAside
 from modelstitch.unfinished import Unfinished

@@ -10,6 +10,7 @@ from modelstitch.paper.fig6 import LIKE_SEED
 from modelstitch.paper.figure import Figure, Line, Model, Probe
 from modelstitch.paper.shared import complete, completed
 from modelstitch.study.parquet import records_from_parquet, records_to_parquet
+from modelstitch.study.record import Record
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper" / "smoke"
 
@@ -20,7 +21,7 @@ LIKE = Probe("similarity", "alike", (OTHER, ONE), {"samples": 10})
 
 def record(figure, line, control="pair", bottom="one", top="other"):
     ends = {"bottom": {"name": bottom}, "top": {"name": top}}
-    return {"cell": line, "paper": {"figure": figure, "line": line}, "config": {"control": control, **ends}}
+    return Record(line, {"control": control, **ends}, paper={"figure": figure, "line": line})
 
 
 FULL = Figure("full", "", "", (), (PAIR,), (LIKE,))

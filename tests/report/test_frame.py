@@ -39,7 +39,7 @@ def test_one_value_a_row():
 def test_a_record_without_a_part_is_named():
     record = make_records()[0]
     del record["config"]["top"]
-    with pytest.raises(StudyError, match=f"record {record['cell']} cannot be shown: expected 'top'"):
+    with pytest.raises(StudyError, match=f"record {record['cell']} cannot be read: expected config.top"):
         frame([record])
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from modelstitch.errors import StudyError
 from modelstitch.sources.named import load_data
-from modelstitch.study.canonical import equal_results
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import ray as engine_on_ray
 from modelstitch.study.plan import Cell
+from modelstitch.study.record import equal_results
 from modelstitch.study.spec import parse_spec
 
 STUDY = {

@@ -9,12 +9,17 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from modelstitch.errors import StudyError
+from modelstitch.errors import RecordError, StudyError
+from modelstitch.study import store as store_module
+from modelstitch.study.presence import present
+from modelstitch.study.record import Record
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import (
     Store,
@@ -22,19 +27,20 @@ from modelstitch.study.store import (
     cell_hash,
     equal_results,
     records_from_parquet,
+    records_to_parquet,
 )
-from modelstitch.support.files import clean
+from modelstitch.support.files import SetAside, clean, create
 
 SPEC = {"name": "tiny", "fit": {"steps": 10, "batch_size": 8}, "seeds": [0]}
 
 
 def make_record(seed: int = 0, penalty: float | None = 1.5) -> dict:
-    config = {"family": "affine", "seed": seed, "bottom": {"name": "a<b>é", "layer": "l1"}}
+    config = {"family": "affine", "seed": seed, "bottom": {"name": "a<b>é", "layer": "l1"}, "top": {"name": "b"}}
     return {
-        "version": 1,
+        "version": 2,
         "cell": cell_hash(config),
         "config": config,
-        "metrics": [{"metric": "penalty", "value": penalty, "low": None, "high": 2.0, "unit": "points"}],
+        "metrics": [{"metric": "penalty", "value": penalty, "low": 1.0, "high": 2.0, "unit": "points"}],
         "correct": "gA==",
         "notes": ["stopped early"],
         "provenance": {"torch": "2", "date": "2026-01-01", "seconds": 1.0},
@@ -66,7 +72,7 @@ def test_hash_does_not_depend_on_the_order_of_keys():
 def test_a_number_that_is_none_is_refused_by_name(tmp_path, bad):
     store = Store(tmp_path, SPEC)
     record = make_record(penalty=bad)
-    with pytest.raises(StudyError, match=rf"metric 'penalty', value is {bad}: expected a finite number"):
+    with pytest.raises(StudyError, match=rf"the metric 'penalty', value to be a finite number or null, found {bad}"):
         store.write(record)
     assert store.records() == []
 
@@ -146,29 +152,44 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("content", "message"),
     [
-        ("0123456789abcdef.json", "{", "cannot be read: expected JSON"),
-        ("0123456789abcdef.json", b"\xff\xfe", "cannot be read: expected JSON"),
-        ("0123456789abcdef.json", "[]", "expected a JSON object, found list"),
-        ("0123456789abcdef.json", '{"version": 9}', "not a record of version 1: found 9"),
-        ("0123456789abcdef.json", '{"version": 1, "cell": "x"}', "expected 'config' as dict, found NoneType"),
-        (
-            "0123456789abcdef.json",
-            json.dumps(make_record()),
-            "is foreign: expected the cell 0123456789abcdef",
-        ),
-        ("notes.txt", "hello", "is foreign: expected only files named <hash>.json"),
+        ("{", "expected JSON"),
+        (b"\xff\xfe", "expected JSON"),
+        ("[" * 100_000, "expected JSON"),
+        ("[]", "expected a JSON object, found list"),
+        ('{"version": 9, "cell": "x", "config": {}, "metrics": [], "provenance": {}}', "version 2, found version 9"),
+        ('{"version": 1, "cell": "x"}', "expected 'config' in it, found none"),
+        (json.dumps(make_record()), "expected a digest at its end, found none"),
+        (Record.of(make_record()).to_json(), "expected the cell 0123456789abcdef, found the cell"),
     ],
 )
-def test_a_corrupt_or_foreign_file_is_named(tmp_path, name, content, message):
+def test_a_corrupt_or_foreign_file_is_named_and_set_aside(tmp_path, content, message):
     store = Store(tmp_path, SPEC)
     store.write(make_record())
-    path = tmp_path / "cells" / name
+    path = tmp_path / "cells" / "0123456789abcdef.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(StudyError, match=message) as caught:
         store.records()
     assert str(path) in str(caught.value)
+    held = store.look()
+    assert held.records == [make_record()]
+    assert list(held.damaged) == held.missing == ["0123456789abcdef"]
+    with pytest.warns(SetAside, match=message):
+        assert store.kept("0123456789abcdef") is None
+    assert [p.name for p in store.set_aside()] == ["0123456789abcdef.json.aside-1"]
+    assert store.records() == [make_record()]
+
+
+@pytest.mark.parametrize(
+    "name", [".nfs0001", ".DS_Store", "notes.txt", "0123456789abcdef.json~", "x.json", "sub/x.json"]
+)
+def test_files_of_other_programs_are_passed_over(tmp_path, name):
+    (tmp_path / "cells" / name).parent.mkdir(parents=True)
+    (tmp_path / "cells" / name).write_text("hello")
+    Store(tmp_path, SPEC).write(make_record())
+    assert Store(tmp_path, SPEC).records() == [make_record()]
+    assert (tmp_path / "cells" / name).read_text() == "hello"
 
 
 def test_unknown_and_impossible_cells(tmp_path):
@@ -252,7 +273,7 @@ def test_kill_9_leaves_only_whole_records(tmp_path):
         child.wait()
         records = Store(folder, SPEC).records()
         assert len(records) > 3
-        assert records == sorted((make_record(r["config"]["seed"]) for r in records), key=lambda r: r["cell"])
+        assert records == sorted((make_record(r.seed) for r in records), key=lambda r: r["cell"])
         assert not [p for p in cells.iterdir() if p.suffix != ".json"]
 
 
@@ -270,13 +291,15 @@ def test_equal_results_leave_times_aside():
 def test_export_and_back(tmp_path):
     store = Store(tmp_path / "s", SPEC)
     with pytest.raises(StudyError, match="nothing to export"):
-        store.export(tmp_path / "r.parquet")
+        records_to_parquet(store.records(), tmp_path / "r.parquet")
+    donors = {"a<b>é": {"weights": "random, seed 0", "view": "", "error": 3.0, "fit_error": None}}
     for seed in range(3):
-        store.write({**make_record(seed), "extra": {"kept": True}})
+        store.write({**make_record(seed), "history": [[1, 0.5]], "donors": donors})
     bare = make_record(9)
     del bare["notes"], bare["correct"]
     store.write(bare)
-    store.export(tmp_path / "r.parquet")
+    records_to_parquet(store.records(), tmp_path / "r.parquet")
+    assert {r.donors["a<b>é"].weights for r in store.records() if r.donors} == {"random, seed 0"}
     assert records_from_parquet(tmp_path / "r.parquet") == store.records()
 
 
@@ -314,7 +337,7 @@ def test_a_changed_table_is_refused(tmp_path, change, why):
     store = Store(tmp_path / "s", SPEC)
     for seed in range(3):
         store.write(make_record(seed))
-    store.export(tmp_path / "t.parquet")
+    records_to_parquet(store.records(), tmp_path / "t.parquet")
     assert records_from_parquet(tmp_path / "t.parquet") == store.records()
     table = pl.read_parquet(tmp_path / "t.parquet")
     change(table).write_parquet(tmp_path / "t.parquet")
@@ -322,3 +345,125 @@ def test_a_changed_table_is_refused(tmp_path, change, why):
         records_from_parquet(tmp_path / "t.parquet")
     table.drop("table").write_parquet(tmp_path / "t.parquet")  # of before, or changed on purpose
     assert records_from_parquet(tmp_path / "t.parquet") == store.records()
+
+
+def test_what_the_plan_does_not_name_is_stale(tmp_path):
+    store = Store(tmp_path, SPEC)
+    old, new = make_record(0), make_record(1)
+    store.plan([old["cell"]])
+    store.write(old)
+    store.plan([new["cell"]])
+    store.write(new)
+    held = Store(tmp_path).look()
+    assert held.records == [new]
+    assert held.stale == [old["cell"]]
+    assert held.missing == []
+    assert "1 cell is left out: the plan does not name them" in held.cautions[0]
+    assert [p.stem for p in store.stale()] == [old["cell"]]
+    assert store.remove_stale() == [f"{old['cell']}.json"]
+    assert Store(tmp_path).look().stale == []
+    assert store.records() == [new]
+
+
+def test_without_a_plan_nothing_is_removed_and_two_networks_of_one_name_are_refused(tmp_path):
+    store = Store(tmp_path, SPEC)
+    for print_ in ("f1", "f2"):
+        config = {"bottom": {"name": "a", "fingerprint": print_}, "top": {"name": "b", "fingerprint": "f3"}}
+        store.write({"cell": cell_hash(config), "config": config, "metrics": [], "provenance": {}})
+    with pytest.raises(StudyError, match="has no plan"):
+        store.remove_stale()
+    with pytest.raises(StudyError, match="cells of two networks named 'a' and no plan"):
+        store.look()
+
+
+@pytest.mark.parametrize("name", ["planned.json", "study.json"])
+def test_a_changed_byte_in_the_plan_or_the_spec_is_found(tmp_path, name):
+    store = Store(tmp_path, SPEC)
+    store.write(make_record())
+    store.plan([make_record()["cell"]])
+    path = tmp_path / name
+    text = path.read_bytes()
+    path.write_bytes(text.replace(b"0", b"1", 1))
+    with pytest.raises(RecordError, match=rf"{name} cannot be believed"):
+        Store(tmp_path).look()
+    with pytest.warns(SetAside, match="study.json is not believed") if name == "study.json" else nullcontext():
+        again = Store(tmp_path, SPEC)
+    again.plan([make_record()["cell"]])
+    assert again.records() == [make_record()]
+    assert path.read_bytes() == text
+
+
+def test_a_study_json_of_another_program_stays(tmp_path):
+    (tmp_path / "study.json").write_text("mine")
+    with pytest.raises(RecordError, match="cannot be believed"):
+        Store(tmp_path, SPEC)
+    assert (tmp_path / "study.json").read_text() == "mine"
+
+
+def test_of_two_studies_at_once_one_is_refused(tmp_path):
+    one = Store(tmp_path, SPEC)
+    other = Store.__new__(Store)
+    other.__dict__ |= {
+        **one.__dict__,
+        "spec": {**SPEC, "seeds": [1]},
+        "_seen": None,
+    }  # it looked before the first one wrote
+    with pytest.raises(StudyError, match=r"another study: expected seeds = \[0\]"):
+        other._claim()
+
+
+def test_a_file_is_created_once_by_all_that_try(tmp_path):
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda n: create(tmp_path / "x", str(n).encode()), range(64)))
+    assert sum(made) == 1
+    assert (tmp_path / "x").read_bytes() == str(made.index(True)).encode()
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_file_is_created_once_without_links_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(1, "no links")))
+    assert create(tmp_path / "x", b"1")
+    assert not create(tmp_path / "x", b"2")
+    assert (tmp_path / "x").read_bytes() == b"1"
+
+
+def test_only_its_creator_takes_study_json_away_and_not_from_another_at_work(tmp_path):
+    first, second = Store(tmp_path, SPEC), Store(tmp_path, SPEC)
+    with first.begun():
+        with pytest.raises(KeyboardInterrupt), second.begun():
+            raise KeyboardInterrupt
+        assert (tmp_path / "study.json").is_file()
+        assert len(present(tmp_path / "running")) == 1
+    with second.begun(), pytest.raises(KeyError), first.begun():
+        raise KeyError
+    assert (tmp_path / "study.json").is_file()
+    with pytest.raises(KeyError), first.begun():
+        raise KeyError
+    assert not (tmp_path / "study.json").exists()
+    second.write(make_record())
+    assert Store(tmp_path).records() == [make_record()]
+
+
+def test_a_folder_that_another_study_has_taken_meanwhile_gets_no_cell(tmp_path):
+    first = Store(tmp_path, SPEC)
+    (tmp_path / "study.json").unlink()
+    Store(tmp_path, {**SPEC, "seeds": [1]})
+    with pytest.raises(StudyError, match="another study"):
+        first.write(make_record())
+
+
+def test_a_cell_written_anew_while_its_file_was_set_aside_stays(tmp_path, monkeypatch):
+    store = Store(tmp_path, SPEC)
+    store.write(make_record())
+    path = tmp_path / "cells" / f"{make_record()['cell']}.json"
+    good, real = path.read_bytes(), store_module.set_aside
+    path.write_bytes(b"{")
+
+    def late(where, why):
+        where.write_bytes(good)  # another run has been here just before
+        return real(where, why)
+
+    monkeypatch.setattr(store_module, "set_aside", late)
+    with pytest.warns(SetAside):
+        assert store.kept(make_record()["cell"]) == make_record()
+    assert [p.name for p in (tmp_path / "cells").iterdir()] == [path.name]

@@ -26,6 +26,7 @@ _COMMANDS = {
     "run": ("study", "Run a declared study (TOML); running it again continues."),
     "status": ("study", "What a study folder holds and how much is missing."),
     "report": ("study", "Write the HTML page of a study folder."),
+    "gc": ("study", "Remove stale cells from a study folder."),
     "export": ("study", "Write the records of a study folder as Parquet or CSV."),
 }
 

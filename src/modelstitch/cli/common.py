@@ -17,7 +17,7 @@ from .say import say as say
 if TYPE_CHECKING:
     from ..network import Network
     from ..sources.data import Data
-    from ..study.canonical import Record
+    from ..study.record import Record
 
 _MOST_COLUMNS = 10  # of penalties side by side
 _OF_THE_TOP = ("self", "other-seed", "class-noise", "class-noise-strong")
@@ -265,21 +265,19 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
 def penalty_tables(records: Sequence[Record]) -> None:
     """Print the penalties of every pair by layer, the controls beside them."""
     by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, list[Record]]]] = {}
-    several = len({record["config"]["fit"]["samples"] for record in records}) > 1
+    several = len({record.fit["samples"] for record in records}) > 1
     for record in records:
-        config = record["config"]
-        if config["control"] in _OF_THE_TOP:
+        if record.control in _OF_THE_TOP:
             continue
-        place = (config["top"]["index"], config["bottom"]["layer"], config["top"]["layer"])
-        pair = by_pair.setdefault((config["bottom"]["name"], config["top"]["name"]), {})
-        pair.setdefault(place, {}).setdefault(_column(config, several), []).append(record)
+        place = (record.top.index or 0, record.bottom.layer, record.top.layer)
+        pair = by_pair.setdefault((record.bottom.name, record.top.name), {})
+        pair.setdefault(place, {}).setdefault(_column(record, several), []).append(record)
     for record in records:  # controls of the top alone stand beside every pair with that top
-        config = record["config"]
-        if config["control"] in _OF_THE_TOP:
+        if record.control in _OF_THE_TOP:
             for (_, top), places in by_pair.items():
                 for (_, _, layer), cells in places.items():
-                    if top == config["top"]["name"] and layer == config["top"]["layer"]:
-                        cells.setdefault(_column(config, several), []).append(record)
+                    if (top, layer) == (record.top.name, record.top.layer):
+                        cells.setdefault(_column(record, several), []).append(record)
     failures(records)
     for (bottom, top), places in by_pair.items():
         columns = list(dict.fromkeys(name for cells in places.values() for name in cells))
@@ -293,15 +291,15 @@ def penalty_tables(records: Sequence[Record]) -> None:
             heads, *body = map(list, zip(heads, *body))
             heads[0] = "stitch"
         table(heads, body, title)
-    cautions(note for record in records for note in record["notes"])
+    cautions(note for record in records for note in record.notes)
 
 
 def failures(records: Sequence[Record]) -> None:
     """Say which stitches have nothing to measure, and why."""
     for record in records:
-        for note in record["notes"]:
+        for note in record.notes:
             if note.startswith("failed: "):
-                say(f"{record['config']['control']}: {note}", err=True)
+                say(f"{record.control}: {note}", err=True)
 
 
 def cautions(notes: Iterable[str]) -> None:
@@ -311,13 +309,13 @@ def cautions(notes: Iterable[str]) -> None:
             say(note)
 
 
-def _column(config: dict[str, Any], several: bool) -> str:
-    control = config["control"]
+def _column(record: Record, several: bool) -> str:
+    control = record.control
     if control in ("identity", "recalibration"):
         return str(control)
-    setting = f"{config['family']} {config['objective']}"
+    setting = f"{record.family} {record.objective}"
     if several:
-        setting += f", {config['fit']['samples'] or config['data']['fit']} examples"
+        setting += f", {record.fit['samples'] or record.data['fit']} examples"
     return setting if control == "pair" else f"{control} ({setting})"
 
 
@@ -326,18 +324,18 @@ def _penalty(records: Sequence[Record]) -> str:
     from ..report.units import shown
     from ..statistics import pool
 
-    records = [record for record in records if record["metrics"]]
-    if not records:
+    records = [record for record in records if record.metrics]
+    metric = records[0].metric("penalty") if records else None
+    if metric is None:
         return "-"
-    metric = next(m for m in records[0]["metrics"] if m["metric"] == "penalty")
     if len(records) > 1:
         found = pool(records)
-        return f"{shown(found.value, found.low, found.high, unit=metric['unit'])} n={found.seeds}"
-    return shown(metric["value"], metric["low"], metric["high"], unit=metric["unit"])
+        return f"{shown(found.value, found.low, found.high, unit=metric.unit)} n={found.seeds}"
+    return shown(metric.known, metric.low, metric.high, unit=metric.unit)
 
 
 def _unit(records: Sequence[Record]) -> str:
-    return next((m["unit"] for r in records for m in r["metrics"] if m["metric"] == "penalty"), "points")
+    return next((m.unit for r in records if (m := r.metric("penalty")) is not None), "points")
 
 
 def split_seam_end(text: str) -> tuple[str, str]:

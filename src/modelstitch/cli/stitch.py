@@ -44,11 +44,11 @@ def stitch(
         )  # fmt: skip
     assert result.record is not None
     rows = [
-        [m["metric"], f"{m['value']:.4g}", "" if m["low"] is None else f"[{m['low']:.4g}, {m['high']:.4g}]", m["unit"]]
-        for m in result.record["metrics"]
+        [m.name, f"{m.known:.4g}", "" if m.low is None else f"[{m.low:.4g}, {m.high:.4g}]", m.unit]
+        for m in result.record.metrics
     ]
     common.table(["metric", "value", "95 % interval", "unit"], rows, result.seam)
-    for note in result.record["notes"]:
+    for note in result.record.notes:
         common.say(f"note: {note}")
     if out is not None:
         result.save(out)

@@ -47,15 +47,17 @@ def status(folder: Path) -> None:
     from ..study.store import Store
 
     store = Store(folder)
-    records, missing = store.records(), store.missing()
-    counts = Counter(
-        (r["config"]["bottom"]["name"], r["config"]["top"]["name"], r["config"]["control"]) for r in records
-    )
+    held = store.look()
+    counts = Counter((r.bottom.name, r.top.name, r.control) for r in held.records)
     rows = [[f"{bottom} -> {top}", control, str(n)] for (bottom, top, control), n in sorted(counts.items())]
     common.table(["pair", "control", "finished cells"], rows, str(folder))
-    common.say(f"{len(records)} finished cells.")
-    if missing:
-        common.say(f"{missing} cells are missing: the command that made the folder goes on with them.")
+    common.say(f"{len(held.records)} finished cells.")
+    if held.missing:
+        common.say(f"{len(held.missing)} cells are missing: the command that made the folder goes on with them.")
+    for caution in held.cautions:
+        common.say(f"caution: {caution}")
+    for path in store.set_aside():
+        common.say(f"set aside: {path}")
 
 
 @click.command()
@@ -73,8 +75,9 @@ def report(folder: Path, out: Path | None, title: str) -> None:
     if folder.is_file():
         records, spec, place, missing = records_from_parquet(folder), None, folder.parent, 0
     else:
-        store = Store(folder)
-        records, spec, place, missing = store.records(), store.spec, folder, store.missing()
+        held = Store(folder).look()
+        records, spec, place, missing = held.records, held.spec, folder, len(held.missing)
+        _caution(held.cautions)
     target = out or place / "report.html"
     write_text(target, page(records, title=title, spec=spec, missing=missing))
     common.say(f"The report is {target}.")
@@ -87,17 +90,39 @@ def export(folder: Path, target: Path) -> None:
     """Write a study's records: TARGET.parquet (whole records) or TARGET.csv (the tidy frame)."""
     from ..errors import StudyError
     from ..report.frame import frame
-    from ..study.store import Store
+    from ..study.store import Store, records_to_parquet
     from ..support import hashing
     from ..support.files import write_text
 
-    store, digest = Store(folder), ""
+    held, digest = Store(folder).look(), ""
+    if target.suffix not in (".parquet", ".csv"):
+        raise StudyError(f"The target {target} is neither .parquet nor .csv: choose one of the two.")
+    _caution(held.cautions)
     if target.suffix == ".parquet":
-        store.export(target)
-    elif target.suffix == ".csv":
-        text = frame(store.records()).write_csv()
+        records_to_parquet(held.records, target)
+    elif not held.records:
+        raise StudyError(f"There is nothing to export to {target}: expected finished cells, found none; run the study.")
+    else:
+        text = frame(held.records).write_csv()
         write_text(target, text)
         digest = f" (sha256 {hashing.of_bytes(text.encode())})"
-    else:
-        raise StudyError(f"The target {target} is neither .parquet nor .csv: choose one of the two.")
     common.say(f"The records are in {target}{digest}.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def gc(folder: Path, dry_run: bool) -> None:
+    """Remove from a study folder what its plan does not name: cells of replaced donors, data or options, and what was set aside."""
+    from ..study.store import Store
+
+    store = Store(folder)
+    gone = [path.name for path in store.stale()] if dry_run else store.remove_stale()
+    for name in gone:
+        common.say(name)
+    common.say(f"{len(gone)} files {'would be' if dry_run else 'were'} removed from {folder}.")
+
+
+def _caution(sentences: list[str]) -> None:
+    for sentence in sentences:
+        common.say(f"caution: {sentence}", err=True)

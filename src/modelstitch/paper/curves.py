@@ -12,7 +12,7 @@ import numpy as np
 
 from ..report.frame import CONTROLS, Point
 from ..statistics import paired_test, pool
-from ..study.canonical import Record
+from ..study.record import Metric, Record, as_records
 
 SYMMETRIC = ("similarity", "path")  # probes that say the same of two networks in either order
 
@@ -50,9 +50,9 @@ class Curves:
         protocol: whose curves; what is measured once for all protocols is always there.
     """
 
-    def __init__(self, records: Iterable[Record], protocol: str) -> None:
+    def __init__(self, records: Iterable[Mapping[str, Any]], protocol: str) -> None:
         self.protocol = protocol
-        self.records = [r for r in records if r["paper"]["protocol"] in ("", protocol)]
+        self.records = [r for r in as_records(records) if r.tags["protocol"] in ("", protocol)]
         self._places: dict[
             tuple[Any, ...], list[Point]
         ] = {}  # intervals take time, and claims, tables and drawing ask again
@@ -60,16 +60,16 @@ class Curves:
     @property
     def ran(self) -> bool:
         """Whether the figure was run under the protocol itself."""
-        return any(r["paper"]["protocol"] == self.protocol for r in self.records)
+        return any(r.tags["protocol"] == self.protocol for r in self.records)
 
     @property
     def lines(self) -> list[str]:
         """The labels of all stitched curves, in the order of the records."""
-        return list(dict.fromkeys(r["paper"]["line"] for r in self.records if r["config"]["control"] == "pair"))
+        return list(dict.fromkeys(r.tags["line"] for r in self.records if r.control == "pair"))
 
     def select(self, line: str, control: str = "pair") -> list[Record]:
         """The records of one curve."""
-        return [r for r in self.records if r["paper"]["line"] == line and r["config"]["control"] == control]
+        return [r for r in self.records if r.tags["line"] == line and r.control == control]
 
     def points(
         self, line: str, metric: str = "penalty", control: str = "pair", family: str | None = None
@@ -89,8 +89,8 @@ class Curves:
         if asked not in self._places:
             found: dict[str, list[Record]] = {}
             for record in self.select(line, control):
-                if family in (None, record["config"].get("family")):
-                    found.setdefault(record["config"]["top"]["layer"], []).append(record)
+                if family in (None, record.family):
+                    found.setdefault(record.top.layer, []).append(record)
             self._places[asked] = sorted((_point(m, metric) for m in found.values()), key=lambda p: p.depth)
         return list(self._places[asked])
 
@@ -109,8 +109,8 @@ class Curves:
         for layer, members in self._matched(*series).items():
             values = [[_metric(r, s.metric) for r in records] for s, records in zip(series, members)]
             if all(m is not None for column in values for m in column):
-                numbers = [rule(*(m["value"] for m in row if m is not None)) for row in zip(*values)]
-                found[layer] = _ranged(members[0], numbers, str((values[0][0] or {}).get("unit") or ""))
+                numbers = [rule(*(m.known for m in row if m is not None)) for row in zip(*values)]
+                found[layer] = _ranged(members[0], numbers, values[0][0].unit if values[0][0] else "")
         return found
 
     def _matched(self, *series: Series) -> dict[str, list[list[Record]]]:
@@ -119,8 +119,8 @@ class Curves:
         for s in series:
             table: dict[str, dict[int, Record]] = {}
             for record in self.select(s.line, s.control):
-                if s.family in (None, record["config"].get("family")):
-                    table.setdefault(record["config"]["top"]["layer"], {})[record["paper"]["repeat"]] = record
+                if s.family in (None, record.family):
+                    table.setdefault(record.top.layer, {})[record.tags["repeat"]] = record
             tables.append(table)
         first, *rest = tables
         return {
@@ -131,16 +131,16 @@ class Curves:
 
     def families(self, line: str) -> list[str]:
         """The families of a curve, in the order of the records."""
-        return list(dict.fromkeys(r["config"]["family"] for r in self.select(line)))
+        return list(dict.fromkeys(r.family for r in self.select(line) if r.family))
 
     def errors(self, name: str) -> list[float]:
         """The test errors in percent of all networks that differ from the named one in their seed at most."""
         found = (_metric(r, "error") for other, r in self.donors().items() if _seedless(other) == _seedless(name))
-        return [m["value"] for m in found if m is not None]
+        return [m.known for m in found if m is not None]
 
     def donors(self) -> dict[str, Record]:
         """Every network of the figure by name, with its own record."""
-        return {r["paper"]["line"]: r for r in self.records if r["config"]["control"] == "donor"}
+        return {r.tags["line"]: r for r in self.records if r.control == "donor"}
 
 
 def failed(point: Point) -> bool:
@@ -149,13 +149,13 @@ def failed(point: Point) -> bool:
 
 
 def _point(members: Sequence[Record], metric: str) -> Point:
-    config = members[0]["config"]
+    first = members[0]
     fits, value, low, high, unit = _spread(members, metric)
     sure = low is not None and high is not None
     return Point(
-        layer=config["top"]["layer"],
-        depth=float(config["top"]["depth"] if config["top"]["depth"] is not None else 0.0),
-        bottom_layer=config["bottom"]["layer"],
+        layer=first.top.layer,
+        depth=float(first.top.depth if first.top.depth is not None else 0.0),
+        bottom_layer=first.bottom.layer,
         value=value,
         low=float(low) if low is not None else value,
         high=float(high) if high is not None else value,
@@ -168,40 +168,40 @@ def _point(members: Sequence[Record], metric: str) -> Point:
 def _spread(members: Sequence[Record], metric: str) -> tuple[int, float, float | None, float | None, str]:
     """How many fits stand behind a place, their mean, its lower and upper end where it has any, and the unit."""
     found = [m for r in members if (m := _metric(r, metric)) is not None]
-    unit = str(found[0]["unit"] or "") if found else ""
+    unit = found[0].unit if found else ""
     if len(found) < len(members):
         return len(members), math.nan, None, None, unit
-    if len(members) == 1 and found[0]["low"] is not None:
-        return 1, float(found[0]["value"]), found[0]["low"], found[0]["high"], unit
-    if metric in ("penalty", "error") and all("examples" in r for r in members):
+    if len(members) == 1 and found[0].low is not None:
+        return 1, found[0].known, found[0].low, found[0].high, unit
+    if metric in ("penalty", "error") and all(r.examples is not None for r in members):
         pooled = pool(members, alone=metric == "error")
         return len(members), pooled.value, pooled.low, pooled.high, unit
     fits: dict[Hashable, list[float]] = {}
     for at, (record, m) in enumerate(zip(members, found)):
-        fits.setdefault(_ends(record) if record["config"]["control"] in SYMMETRIC else at, []).append(m["value"])
+        fits.setdefault(_ends(record) if record.control in SYMMETRIC else at, []).append(m.known)
     means = [float(np.mean(values)) for values in fits.values()]
     low, high = (min(means), max(means)) if len(means) > 1 else (None, None)
     return len(means), float(np.mean(means)), low, high, unit
 
 
 def _difference(mine: Sequence[Record], theirs: Sequence[Record], metric: str) -> Point:
-    if metric == "penalty" and all("examples" in r for r in (*mine, *theirs)):
+    if metric == "penalty" and all(r.examples is not None for r in (*mine, *theirs)):
         found = paired_test(list(mine), list(theirs)).difference
         if found.low is not None and found.high is not None:
             point = _ranged(mine, [found.value], found.unit)
             return replace(point, low=found.low, high=found.high, sure=True, seeds=found.seeds)
     values = [(_metric(a, metric), _metric(b, metric)) for a, b in zip(mine, theirs)]
-    numbers = [math.nan if a is None or b is None else a["value"] - b["value"] for a, b in values]
-    return _ranged(mine, numbers, next((str(a["unit"] or "") for a, _ in values if a is not None), ""))
+    numbers = [math.nan if a is None or b is None else a.known - b.known for a, b in values]
+    return _ranged(mine, numbers, next((a.unit for a, _ in values if a is not None), ""))
 
 
 def _ranged(members: Sequence[Record], values: Sequence[float], unit: str) -> Point:
     """The mean of some fits at one place with their range; one fit has none."""
-    config = members[0]["config"]
+    first = members[0]
     return Point(
-        layer=config["top"]["layer"],
-        depth=float(config["top"]["depth"] if config["top"]["depth"] is not None else 0.0),
-        bottom_layer=config["bottom"]["layer"],
+        layer=first.top.layer,
+        depth=float(first.top.depth if first.top.depth is not None else 0.0),
+        bottom_layer=first.bottom.layer,
         value=float(np.mean(values)),
         low=min(values),
         high=max(values),
@@ -213,16 +213,14 @@ def _ranged(members: Sequence[Record], values: Sequence[float], unit: str) -> Po
 
 def _ends(record: Record) -> Hashable:
     """The two networks of a record with their layers, in either order."""
-    return frozenset((record["config"][side]["name"], record["config"][side]["layer"]) for side in ("bottom", "top"))
+    return frozenset((end.name, end.layer) for end in (record.bottom, record.top))
 
 
 def _seedless(name: str) -> str:
     return re.sub(r"\bseed \d+", "seed", name)
 
 
-def _metric(record: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    for metric in record["metrics"]:
-        if metric["metric"] == name and metric["value"] is not None:
-            found: dict[str, Any] = metric
-            return found
-    return None
+def _metric(record: Record, name: str) -> Metric | None:
+    """The metric of that name where it has a value."""
+    found = record.metric(name)
+    return None if found is None or found.value is None else found

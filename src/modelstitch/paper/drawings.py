@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..report.frame import Point
 from ..report.style import RC, number, short
-from ..study.canonical import Record
+from ..study.record import Record, as_records
 from . import values
 from .curves import Curves, every_protocol
 from .figure import Figure
@@ -37,6 +37,7 @@ def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
+    records = as_records(records)
     every = every or every_protocol(records, PROTOCOLS)
     looks = _looks(figure)
     panels = [panel for name in PROTOCOLS for panel in _stitched(figure, every[name], name, looks, records)]
@@ -74,7 +75,7 @@ def _looks(figure: Figure) -> Looks:
 
 def _stitched(figure: Figure, curves: Curves, name: str, looks: Looks, records: Sequence[Record]) -> list[Panel]:
     shown = [label for label in dict.fromkeys(line.label for line in figure.lines) if curves.points(label)]
-    if not shown or not any(r["paper"]["protocol"] == name for r in records):
+    if not shown or not any(r.tags["protocol"] == name for r in records):
         return []
     tops = {replace(line.top, seed=0) for line in figure.lines if line.label in shown}
     under = "" if len(tops) == 1 else f", top of '{shown[0]}'"
@@ -268,7 +269,7 @@ def _paths(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
         (probe.label, way, points)
         for probe in figure.probes
         if probe.kind == "path"
-        for way in dict.fromkeys(r["config"]["family"] for r in curves.select(probe.label, "path"))
+        for way in dict.fromkeys(r.family for r in curves.select(probe.label, "path"))
         if (points := curves.points(probe.label, "error", "path", way))
     ]
     if not rows:

@@ -18,8 +18,8 @@ from typing import Any
 from ..errors import StudyError
 from ..report.style import number, plain
 from ..report.svg import to_svg
-from ..study.canonical import Record
 from ..study.parquet import records_from_parquet, records_to_parquet
+from ..study.record import Record
 from ..support.files import make_folder, write_text
 from .catalogue import FIGURES
 from .catalogue import figure as find_figure
@@ -208,12 +208,12 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
                 members = curves.select(label, control)
                 if not points or not members:
                     continue
-                top = members[0]["config"]["top"]["name"]
+                top = members[0].top.name
                 if control in ("self", "class-noise"):
                     if (control, top) in shown and family is None:
                         continue
                     shown.add((control, top))
-                several = len({m["config"]["top"]["name"] for m in members}) > 1
+                several = len({m.top.name for m in members}) > 1
                 of = re.sub(r", seed \d+$", "", top) if several else top
                 words = label if control == "pair" else f"{control}, {of}"
                 words += f", {family}" if family else ""
@@ -245,12 +245,12 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
         metrics: dict[str, None] = {}
         for label in labels:
             for record in curves.select(label, kind):
-                metrics.update(dict.fromkeys(m["metric"] for m in record["metrics"]))
+                metrics.update(dict.fromkeys(m.name for m in record.metrics))
         for metric in metrics:
             rows: dict[tuple[str, ...], list[list[str]]] = {}
             ranges = False
             for label in labels:
-                families = dict.fromkeys(r["config"].get("family") for r in curves.select(label, kind))
+                families = dict.fromkeys(r.family for r in curves.select(label, kind))
                 for family in families:
                     points = curves.places(label, metric, kind, family)
                     values = [abs(p.value) for p in points if not failed(p)]
@@ -299,9 +299,9 @@ def _cell(cell: dict[str, Any] | None) -> str:
 def _networks(records: Sequence[Record]) -> list[str]:
     lines = ["## The networks", "", _row(["network", "architecture", "parameters", "test error, %"]), "|---" * 4 + "|"]
     for name, record in Curves(records, "").donors().items():
-        found = {m["metric"]: m["value"] for m in record["metrics"]}
+        found = {m.name: m.known for m in record.metrics}
         error = number(found["error"], 1) if "error" in found else "other task"
-        lines.append(_row([name, f"`{record['provenance']['net']}`", f"{found['parameters']:,.0f}", error]))
+        lines.append(_row([name, f"`{record.provenance['net']}`", f"{found['parameters']:,.0f}", error]))
     return [*lines, ""]
 
 

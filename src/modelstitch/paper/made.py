@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..study.canonical import Record
+from ..study.record import Record
 from . import values
 from .curves import Curves
 from .figure import Figure
@@ -13,7 +13,7 @@ from .protocols import PROTOCOLS
 
 def scale_words(records: Sequence[Record]) -> list[str]:
     """As the records say: the scale of that name may be another one by now."""
-    tags = records[0]["paper"]
+    tags = records[0].tags
     ran = tags.get("ran", "as it was before records said so; run the figure again to see")
     other = tags.get("other")
     if other:
@@ -23,20 +23,20 @@ def scale_words(records: Sequence[Record]) -> list[str]:
 
 def how_made(figure: Figure, records: Sequence[Record]) -> list[str]:
     """The last part of a page: command, scale, fits, data, devices, versions, dates, seeds."""
-    tags, made = records[0]["paper"], [r["provenance"] for r in records]
-    data = next(r["config"]["data"] for r in records if r["config"]["control"] == "donor")
+    tags, made = records[0].tags, [r.provenance for r in records]
+    data = next(r.data for r in records if r.control == "donor")
     dates = sorted({p["date"] for p in made})
-    cells = {r["provenance"].get("probe", r["cell"]): r["provenance"].get("seconds") or 0.0 for r in records}
+    cells = {r.provenance.get("probe", r.cell): r.seconds for r in records}
     devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
     versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
     usual = "" if tags["scale"] == "smoke" else "parquet:DIR"
     named = tags.get("given") or usual
     given = f" --data {named}" if named else ""
-    protocols = [p for p in PROTOCOLS if any(r["paper"]["protocol"] == p for r in records)]
+    protocols = [p for p in PROTOCOLS if any(r.tags["protocol"] == p for r in records)]
     only = f" --protocol {protocols[0]}" if len(protocols) == 1 else ""
     fits = [f"{name.capitalize()} protocol: {fit}." for name in protocols if (fit := fit_words(records, name))]
     fitted = [f"Fits here. {' '.join(fits)}", ""] if fits else []
-    stitched = len({r["cell"] for r in records if r["paper"]["protocol"]})
+    stitched = len({r.cell for r in records if r.tags["protocol"]})
     return [
         "## How it was made", "",
         "```bash", f"modelstitch paper {figure.name} --scale {tags['scale']}{given}{only}", "```", "",
@@ -54,8 +54,8 @@ def fit_words(records: Sequence[Record], protocol: str) -> str:
     """Steps and rate of a protocol's fits, as its records say; empty where it fitted nothing in steps."""
     told: dict[str, None] = {}
     for record in records:
-        fit, config = record["config"].get("fit"), record["config"]
-        if record["paper"]["protocol"] == protocol and fit and config.get("objective") not in (None, "none", "match"):
+        fit = record.fit
+        if record.tags["protocol"] == protocol and fit and record.objective not in (None, "none", "match"):
             text = f"{fit['steps']:,} steps of {fit['batch_size']} samples at rate {fit['learning_rate']:g}"
             told[text + (", less where the start is near the top's own error" if fit.get("adapt_rate") else "")] = None
     return "; ".join(told)
@@ -71,11 +71,11 @@ def took(records: Sequence[Record]) -> str:
     stitched: dict[str, dict[str, float]] = {name: {} for name in PROTOCOLS}
     probed: dict[str, float] = {}
     for record in records:
-        made, protocol = record["provenance"], record["paper"]["protocol"]
+        made, protocol = record.provenance, record.tags["protocol"]
         if made.get("trained_seconds"):
             trained.add((made["net"], made["trained_seconds"]))
         elif protocol:
-            stitched[protocol][record["cell"]] = made.get("seconds") or 0.0
+            stitched[protocol][record.cell] = record.seconds
         elif made.get("probe"):
             probed[made["probe"]] = made["seconds"]
     parts = [f"{hours(sum(seconds for _, seconds in trained))} of training ({len(trained)} runs)"] + [
@@ -87,8 +87,14 @@ def took(records: Sequence[Record]) -> str:
         parts.append(
             f"{hours(sum(probed.values()))} of what stands beside stitching (CKA, fine-tuning, freeze-training, paths)"
         )
-    made = [r["provenance"] for r in records]
-    devices = ", ".join(sorted({f"{p['device']}, {p['threads']} thread{'s' * (p['threads'] != 1)}" for p in made}))
+    devices = ", ".join(
+        sorted(
+            {
+                f"{p['device']}, {p['threads']} thread{'s' * (p['threads'] != 1)}"
+                for p in (r.provenance for r in records)
+            }
+        )
+    )
     return (
         f"{'; '.join(parts)}. Added up over processes, on {devices}: where several ran at once the clock showed less."
     )

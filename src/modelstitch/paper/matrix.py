@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..report.style import number
+from ..study.record import Metric
 from .claims import Place, counted, gap, less
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
@@ -28,18 +29,16 @@ def table(curves: Curves, label: str, control: str) -> dict[str, list[Cell]]:
     """
     found: dict[tuple[str, str], list[Cell]] = {}
     for record in curves.select(label, control):
-        bottom, top = (record["config"][side] for side in ("bottom", "top"))
-        penalty: dict[str, Any] = next((m for m in record["metrics"] if m["metric"] == "penalty"), {})
-        value = math.nan if penalty.get("value") is None else penalty["value"]
-        ends = [value if penalty.get(end) is None else penalty[end] for end in ("low", "high")]
-        cell = {
-            "bottom": bottom["layer"], "bottom_depth": bottom["depth"], "top": top["layer"], "top_depth": top["depth"],
-            "value": value, "low": ends[0], "high": ends[1],
+        bottom, top, penalty = record.bottom, record.top, record.metric("penalty") or Metric("penalty", None)
+        cell: Cell = {
+            "bottom": bottom.layer, "bottom_depth": bottom.depth, "top": top.layer, "top_depth": top.depth,
+            "value": penalty.known, "low": penalty.known if penalty.low is None else penalty.low,
+            "high": penalty.known if penalty.high is None else penalty.high,
         }  # fmt: skip
         found.setdefault((cell["top"], cell["bottom"]), []).append(cell)
     tops: dict[str, list[Cell]] = {}
-    for (top, _), cells in found.items():
-        tops.setdefault(top, []).append(_merged(cells))
+    for (layer, _), cells in found.items():
+        tops.setdefault(layer, []).append(_merged(cells))
     return {top: sorted(cells, key=lambda c: c["bottom_depth"]) for top, cells in tops.items()}
 
 

@@ -5,7 +5,6 @@ A cell is named by what it is, so figures that share a pair share its cells, and
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,9 +22,10 @@ from ..measure import Tally
 from ..network import Network
 from ..notation import Seam
 from ..sources.data import Data
-from ..study.canonical import Record, cell_hash
+from ..study.assemble import provenance
+from ..study.canonical import cell_hash
 from ..study.plan import Axes, seams
-from ..study.record import provenance
+from ..study.record import Metric, Record
 from ..study.run import data_config, describe_donor, run
 from ..study.store import Store
 from ..study.sweep import Tell
@@ -219,23 +219,22 @@ def _donor(model: Model, job: Job) -> Record:
         "data": data_config(job.data),
     }
     cell = cell_hash(config)
-    if job.store.has(cell):
-        return job.store.read(cell)
+    kept = job.store.kept(cell)
+    if kept is not None:
+        return kept
     same = network.output_shape[-1] == job.data.n_classes
-    metrics: list[dict[str, Any]] = []
+    metrics: list[Metric] = []
     if same:
         tally, module = Tally(), network.full().to(job.device)
         with torch.no_grad():
             for batch in job.data.batches("test", 512):
                 tally.add(module(view_of(network, batch, job.device)), batch.labels, batch.ids, where=network.name)
         outcome = tally.outcome()
-        metrics = [_metric("error", outcome.error, "percent"), _metric("loss", outcome.loss, "nats")]
+        metrics = [Metric("error", outcome.error, unit="percent"), Metric("loss", outcome.loss, unit="nats")]
     card = {} if model.file else job.workshop.donor(model).card
-    metrics += [_metric("parameters", float(sum(p.numel() for p in network.module.parameters())), "")]
-    record = {
-        "version": 1, "cell": cell, "config": config, "metrics": metrics, "notes": [],
-        "provenance": {**provenance(job.device), "trained_seconds": card.get("seconds"), "net": card.get("net", model.net)},
-    }  # fmt: skip
+    metrics += [Metric("parameters", float(sum(p.numel() for p in network.module.parameters())))]
+    made = {**provenance(job.device), "trained_seconds": card.get("seconds"), "net": card.get("net", model.net)}
+    record = Record(cell, config, tuple(metrics), provenance=made)
     job.store.write(record)
     return record
 
@@ -252,15 +251,14 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
         "data": data_config(job.data),
     }
     whole = cell_hash(config)
-    if job.store.has(whole):
-        return _unpacked(job.store.read(whole))
+    kept = job.store.kept(whole)
+    if kept is not None:
+        return _unpacked(kept)
     start, pieces = time.monotonic(), Pieces(job.store.path / "unfinished", whole, job.device)
     found = measure(probe, models, job, pieces)
     seconds = round(pieces.before + time.monotonic() - start, 2)
     made = {**provenance(job.device), "probe": whole, "seconds": seconds}
-    record = {
-        "version": 1, "cell": whole, "config": config, "metrics": [], "notes": [], "results": found, "provenance": made,
-    }  # fmt: skip
+    record = Record(whole, config, provenance=made, results=tuple(found))
     job.store.write(record)
     pieces.clear()
     return _unpacked(record)
@@ -269,34 +267,25 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
 def _unpacked(record: Record) -> list[Record]:
     """One record for each place that a probe looked at."""
     made = []
-    for result in record["results"]:
-        config = {key: value for key, value in record["config"].items() if key not in ("options", "settings")}
+    for result in record.results or ():
+        config = {key: value for key, value in record.config.items() if key not in ("options", "settings")}
         config |= {
             "bottom": {**config["bottom"], **result.get("bottom", {})},
             "top": {**config["top"], **result.get("top", {})},
             **{key: result[key] for key in ("family", "objective") if key in result},
         }
-        made.append(
-            {
-                "version": 1, "cell": cell_hash({**config, "of": record["cell"]}), "config": config,
-                "metrics": result["metrics"], "notes": result.get("notes", []), "provenance": record["provenance"],
-            }
-        )  # fmt: skip
+        found = {"metrics": result["metrics"], "notes": result.get("notes", []), "provenance": record.provenance}
+        cell = cell_hash({**config, "of": record.cell})
+        made.append(Record.of({"version": record.version, "cell": cell, "config": config, **found}))
     return made
 
 
 def _tagged(record: Record, figure: Figure, job: Job, protocol: str, line: str, repeat: int) -> Record:
-    tagged = copy.copy(record)
-    tagged["paper"] = {
+    return record.tagged({
         "figure": figure.name, "scale": job.scale.name, "ran": job.scale.words, "protocol": protocol, "line": line,
         "repeat": repeat, "other": job.other, "given": job.given,
-    }  # fmt: skip
-    return tagged
+    })  # fmt: skip
 
 
 def _end(network: Network) -> dict[str, Any]:
     return {"name": network.name, "fingerprint": network.fingerprint(), "layer": "", "depth": None, "index": None}
-
-
-def _metric(name: str, value: float, unit: str) -> dict[str, Any]:
-    return {"metric": name, "value": value, "low": None, "high": None, "unit": unit}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..study.canonical import Record
 from ..study.parquet import records_from_parquet, records_to_parquet
+from ..study.record import Record, as_records
 from . import catalogue
 from .figure import Figure, Line, Probe
 
@@ -23,10 +23,10 @@ def completed(records: Sequence[Record], figure: Figure, others: Sequence[Figure
         others: where to look.
         find: the records of a figure by its name; none where it was not run.
     """
-    found = list(records)
+    found = as_records(records)
     for asked in _measured(figure):
-        if not any(r["paper"]["line"] == asked.label for r in found):
-            found += _elsewhere(asked, figure, others, find, {r["paper"]["line"] for r in found})
+        if not any(r.tags["line"] == asked.label for r in found):
+            found += _elsewhere(asked, figure, others, find, {r.tags["line"] for r in found})
     return found
 
 
@@ -50,13 +50,13 @@ def _elsewhere(
         for same in _measured(other):
             if other.name == figure.name or _plain(same) != _plain(asked):
                 continue
-            theirs = find(other.name)
-            mine = [r for r in theirs if r["paper"]["line"] == same.label]
+            theirs = as_records(find(other.name))
+            mine = [r for r in theirs if r.tags["line"] == same.label]
             if mine:
-                names = {r["config"][side]["name"] for r in mine for side in ("bottom", "top")} - there
-                donors = [r for r in theirs if r["config"]["control"] == "donor" and r["paper"]["line"] in names]
+                names = {end.name for r in mine for end in (r.bottom, r.top)} - there
+                donors = [r for r in theirs if r.control == "donor" and r.tags["line"] in names]
                 return [_tagged(r, figure, asked.label) for r in mine] + [
-                    _tagged(r, figure, r["paper"]["line"]) for r in donors
+                    _tagged(r, figure, r.tags["line"]) for r in donors
                 ]
     return []
 
@@ -71,4 +71,4 @@ def _plain(asked: Line | Probe) -> Line | Probe:
 
 
 def _tagged(record: Record, figure: Figure, line: str) -> Record:
-    return {**record, "paper": {**record["paper"], "figure": figure.name, "line": line}}
+    return record.tagged({**record.tags, "figure": figure.name, "line": line})

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from ..errors import StudyError
+from ..study.record import Metric, Setting, as_records
 
 CONTROLS = (
     "pair", "self", "other-seed", "random", "identity", "recalibration", "class-noise", "class-noise-strong", "shuffled",
@@ -45,26 +45,6 @@ _SCHEMA: dict[str, Any] = {
 }
 
 
-class Setting(NamedTuple):
-    """How a set of stitchers was fitted; curves of two settings are never mixed."""
-
-    family: str | None
-    objective: str | None
-    init: str | None
-    normalisation: str | None
-    samples: int | None = None
-
-    def __str__(self) -> str:
-        return ", ".join(part for part in (self.family, self.objective) if part)
-
-
-def setting_of(record: Mapping[str, Any]) -> Setting:
-    """How the stitcher of a record was fitted."""
-    config = record["config"]
-    family, objective, init, normalisation = (config.get(k) for k in ("family", "objective", "init", "normalisation"))
-    return Setting(family, objective, init, normalisation, _samples(config))
-
-
 @dataclass(frozen=True)
 class Point:
     """One place of a curve: the mean over seeds, with the widest interval that any of them has.
@@ -98,36 +78,24 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     A stitch that failed has one row, a penalty without a value.
 
     Raises:
-        StudyError: a record lacks a part that a row needs.
+        RecordError: what was given is no record.
     """
-    rows: list[dict[str, Any]] = []
-    for record in records:
-        try:
-            config = record["config"]
-            head = {
-                **{f"{side}{key}": config[side].get(name) for side in ("bottom", "top") for key, name in _ENDS},
-                "control": config["control"],
-                **{key: config.get(key) for key in ("family", "objective", "init", "seed", "normalisation")},
-                "samples": _samples(config),
-                "cell": record["cell"],
-            }
-            for metric in record["metrics"] or [{"metric": "penalty"}]:
-                rest = {key: metric.get(key) for key in ("value", "low", "high", "unit")}
-                rows.append({**head, "metric": metric["metric"], **rest})
-        except (KeyError, TypeError, AttributeError) as error:
-            cell = record.get("cell", "without a name") if isinstance(record, Mapping) else repr(record)
-            raise StudyError(f"The record {cell} cannot be shown: expected {error} in it, found none.") from error
-    return pl.DataFrame(rows, schema=_SCHEMA, strict=False)
+    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA}
+    for record in as_records(records):
+        bottom, top, metrics = record.bottom, record.top, record.metrics or (_FAILED,)
+        head = (
+            bottom.name, bottom.layer or None, bottom.depth, bottom.index, top.name, top.layer or None, top.depth, top.index,
+            *record.setting[:3], record.control, record.seed, record.setting.normalisation, record.samples, record.cell,
+        )  # fmt: skip
+        for name, value in zip(_SCHEMA, head):
+            columns[name] += [value] * len(metrics)
+        for name, values in zip(_MEASURED, zip(*metrics, strict=True)):
+            columns[name] += values
+    return pl.DataFrame(columns, schema=_SCHEMA, strict=False)
 
 
-def _samples(config: Mapping[str, Any]) -> int | None:
-    """How many fit examples the stitcher saw: all of the split where the options name no number."""
-    whole, asked = (config.get("data") or {}).get("fit"), (config.get("fit") or {}).get("samples")
-    known = [int(n) for n in (whole, asked) if n is not None]
-    return min(known) if known else None
-
-
-_ENDS = (("", "name"), ("_layer", "layer"), ("_depth", "depth"), ("_index", "index"))
+_MEASURED = ("metric", "value", "low", "high", "unit")
+_FAILED = Metric("penalty", None)
 
 
 def measured(table: pl.DataFrame) -> pl.DataFrame:

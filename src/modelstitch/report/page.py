@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 
 from ..errors import StudyError
+from ..study.record import Record, Setting, as_records
 from ..study.spec import StudySpec
 from ..support.shown import visible
 from . import doubts, tables, verdicts, words
 from .figures import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
-from .frame import Setting, frame, has_matrix, measured, pairs, panel, settings
+from .frame import frame, has_matrix, measured, pairs, panel, settings
 from .heatmaps import matrix_figure
 from .pooled import pooled, ratios, settled
 from .style import plain
@@ -48,6 +49,7 @@ def page(
     """
     from markupsafe import Markup
 
+    records = as_records(records)
     table = settled(frame(records), records)
     found = settings(measured(table))
     if not found:
@@ -99,7 +101,7 @@ class Drawings:
 
 
 def _section(
-    table: pl.DataFrame, records: Sequence[Mapping[str, Any]], bottom: str, top: str, lead: Setting, drawn: Drawings
+    table: pl.DataFrame, records: Sequence[Record], bottom: str, top: str, lead: Setting, drawn: Drawings
 ) -> dict[str, Any]:
     rows = panel(table, bottom, top, lead)
     everything = panel(table, bottom, top)
@@ -148,7 +150,7 @@ def _section(
     return section
 
 
-def _over_pairs(records: Sequence[Mapping[str, Any]], lead: Setting) -> tables.Table | None:
+def _over_pairs(records: Sequence[Record], lead: Setting) -> tables.Table | None:
     """The table over all pairs, where there are several with the same layers."""
     rows = pooled(records)
     if rows.is_empty() or not rows.filter((pl.col("control") == "pair") & (pl.col("pairs") > 1)).height:

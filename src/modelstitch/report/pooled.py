@@ -9,9 +9,8 @@ import polars as pl
 
 from ..errors import MeasureError
 from ..statistics import Pooled, normalised, pool
-from .frame import Setting, setting_of
+from ..study.record import Record, Setting, as_records
 
-Record = Mapping[str, Any]
 Ratio = tuple[Pooled | None, str]
 
 
@@ -26,37 +25,37 @@ class _Place(NamedTuple):
     top: str = ""
 
 
-def settled(table: pl.DataFrame, records: Sequence[Record]) -> pl.DataFrame:
+def settled(table: pl.DataFrame, records: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """The frame with, where several seeds fitted one seam, the interval over seeds and examples on each of their rows.
 
     Records that keep no examples are left with the intervals of their own.
     """
     rows = []
-    for group in _groups(records, _named).values():
+    for group in _groups(as_records(records), _named).values():
         found = _try(group) if len(group) > 1 else None
         if found is not None:
-            rows += [{"cell": r["cell"], "metric": "penalty", "_low": found.low, "_high": found.high} for r in group]
+            rows += [{"cell": r.cell, "metric": "penalty", "_low": found.low, "_high": found.high} for r in group]
     schema = {"cell": pl.String, "metric": pl.String, "_low": pl.Float64, "_high": pl.Float64}
     joined = table.join(pl.DataFrame(rows, schema=schema), on=["cell", "metric"], how="left", maintain_order="left")
     ends = [pl.coalesce(f"_{end}", end).alias(end) for end in ("low", "high")]
     return joined.with_columns(*ends).drop("_low", "_high")
 
 
-def pooled(records: Sequence[Record]) -> pl.DataFrame:
+def pooled(records: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """One row a seam, setting and control, over all pairs and seeds; records that keep no examples are left out.
 
     Columns: bottom_layer, top_layer, top_depth, the setting, control, value, low, high, unit, and how many pairs, seeds
     (fits) and examples stand behind it; on rows of pairs the normalised penalty (normalised, normalised_low,
     normalised_high), or the reason why there is none.
     """
-    groups = _groups(records, _unnamed)
+    groups = _groups(as_records(records), _unnamed)
     rows = []
     for place, group in groups.items():
         found = _try(group)
         if found is None:
             continue
         row = {**place.setting._asdict(), "bottom_layer": place.bottom_layer, "top_layer": place.top_layer}
-        row |= {"control": place.control, "top_depth": group[0]["config"]["top"]["depth"], **vars(found)}
+        row |= {"control": place.control, "top_depth": group[0].top.depth, **vars(found)}
         if place.control == "pair":
             ratio, row["reason"] = _ratio(place, group, groups)
             if ratio is not None:
@@ -66,14 +65,14 @@ def pooled(records: Sequence[Record]) -> pl.DataFrame:
     return table.sort("top_depth", maintain_order=True)
 
 
-def ratios(records: Sequence[Record], bottom: str, top: str, setting: Setting) -> dict[tuple[str, str], Ratio]:
+def ratios(
+    records: Sequence[Mapping[str, Any]], bottom: str, top: str, setting: Setting
+) -> dict[tuple[str, str], Ratio]:
     """The normalised penalty of one pair, {(bottom layer, top layer): (estimate or None, the reason)}."""
     mine = [
         r
-        for r in records
-        if r["config"]["top"]["name"] == top
-        and (r["config"]["control"] == "self" or r["config"]["bottom"]["name"] == bottom)
-        and setting_of(r) == setting
+        for r in as_records(records)
+        if r.top.name == top and (r.control == "self" or r.bottom.name == bottom) and r.setting == setting
     ]
     groups = _groups(mine, _unnamed)
     return {
@@ -96,13 +95,11 @@ def _groups(records: Iterable[Record], key: Callable[[Record], _Place]) -> dict[
 
 
 def _unnamed(record: Record) -> _Place:
-    config = record["config"]
-    return _Place(config["bottom"]["layer"], config["top"]["layer"], setting_of(record), config["control"])
+    return _Place(record.bottom.layer, record.top.layer, record.setting, record.control)
 
 
 def _named(record: Record) -> _Place:
-    config = record["config"]
-    return _unnamed(record)._replace(bottom=config["bottom"]["name"], top=config["top"]["name"])
+    return _unnamed(record)._replace(bottom=record.bottom.name, top=record.top.name)
 
 
 def _try(group: Sequence[Record]) -> Pooled | None:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from ..statistics import Pooled
+from ..study.record import as_records
 from . import verdicts
 from .figures import _by_parameters
 from .frame import CONTROLS, Point, curve
@@ -183,24 +184,23 @@ def matrix_table(rows: pl.DataFrame, metric: str, caption: str) -> Table:
 
 def provenance_table(records: Sequence[Mapping[str, Any]], command: str | None = None) -> Table:
     """How the numbers were made: versions, device, seeds, data budget, normalisation, and the command."""
-    made = [record.get("provenance", {}) for record in records]
-    configs = [record["config"] for record in records]
-    data = [config.get("data") or {} for config in configs]
-    seconds = sum(float(m.get("seconds") or 0) for m in made)
+    cells = as_records(records)
+    made, data = [cell.provenance for cell in cells], [cell.data for cell in cells]
+    seconds = sum(cell.seconds for cell in cells)
     dates = sorted(str(m["date"]) for m in made if m.get("date"))
-    ends = [c[side] for c in configs if c.get("control") in ("pair", "other-seed") for side in ("bottom", "top")]
-    lines = [
-        ("cells", [len(records)]),
+    ends = [end for cell in cells if cell.control in ("pair", "other-seed") for end in (cell.bottom, cell.top)]
+    lines: list[tuple[str, list[Any]]] = [
+        ("cells", [len(cells)]),
         *((key, [m.get(key) for m in made]) for key in _MACHINE),
-        ("seeds", [c.get("seed") for c in configs]),
+        ("seeds", [cell.seed for cell in cells]),
         ("data", [f"{d.get('name')} (fingerprint {d.get('fingerprint')})" for d in data if d]),
         ("examples: fit / val / test", [" / ".join(str(d.get(s)) for s in _SPLITS) for d in data if d]),
         ("augmentation", [d.get("augment") for d in data]),
-        ("normalisation policy", [c.get("normalisation") for c in configs]),
-        ("families", [c.get("family") for c in configs]),
-        ("objectives", [c.get("objective") for c in configs]),
-        ("fit", [_listed(c["fit"]) for c in configs if c.get("fit")]),
-        ("networks", [f"{e.get('name')} (fingerprint {e.get('fingerprint')})" for e in ends]),
+        ("normalisation policy", [cell.setting.normalisation for cell in cells]),
+        ("families", [cell.family for cell in cells]),
+        ("objectives", [cell.objective for cell in cells]),
+        ("fit", [_listed(cell.fit) for cell in cells if cell.fit]),
+        ("networks", [f"{end.name} (fingerprint {end.fingerprint})" for end in ends]),
         ("dates", [" to ".join(dict.fromkeys([dates[0], dates[-1]]))] if dates else []),
         ("time in cells", [f"{number(seconds)} s"] if seconds else []),
         ("command", [command]),
@@ -212,8 +212,8 @@ def provenance_table(records: Sequence[Mapping[str, Any]], command: str | None =
 def notes_table(records: Sequence[Mapping[str, Any]]) -> Table:
     """What cells noted about themselves, and how many did."""
     counts: dict[str, int] = {}
-    for record in records:
-        for note in record.get("notes") or ():
+    for record in as_records(records):
+        for note in record.notes:
             counts[plain(note)] = counts.get(plain(note), 0) + 1
     body = [(Cell(note), Cell(str(n))) for note, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     return Table("Notes of the cells", ("note", "cells"), tuple(body))

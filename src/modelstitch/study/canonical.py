@@ -10,10 +10,6 @@ from typing import Any
 
 from ..errors import StudyError
 
-Record = dict[str, Any]
-
-_CLOCKED = ("date", "seconds")
-
 
 def canonical_json(value: Any, *, what: str = "record", indent: int | None = None) -> str:
     """Write ``value`` as the one JSON text that stands for it.
@@ -51,21 +47,6 @@ def cell_hash(config: Mapping[str, Any]) -> str:
     """
     text = canonical_json(dict(config), what="config")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def equal_results(record_a: Record, record_b: Record) -> bool:
-    """Whether two records say the same, leaving aside when they were made and how long that took.
-
-    Left out are ``provenance.date``, ``provenance.seconds`` and metrics of unit ``s``.
-    """
-    return canonical_json(_timeless(record_a)) == canonical_json(_timeless(record_b))
-
-
-def _timeless(record: Record) -> Record:
-    kept = dict(record)
-    kept["provenance"] = {k: v for k, v in record.get("provenance", {}).items() if k not in _CLOCKED}
-    kept["metrics"] = [m for m in record.get("metrics", []) if m.get("unit") != "s"]
-    return kept
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ from .store import Store
 from .sweep import Bench, Tell
 
 if TYPE_CHECKING:
-    from .canonical import Record
+    from .record import Record
 
 
 def run_study(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MeasureError
+
+if TYPE_CHECKING:
+    from .record import Record
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +48,7 @@ def pack(stitched: Floats, top: Floats, weights: Floats, unit: str, test: str = 
     return {**head, **packed}
 
 
-def unpack_together(records: Sequence[Mapping[str, Any]], *, alone: bool = False) -> list[Examples]:
+def unpack_together(records: Sequence[Record], *, alone: bool = False) -> list[Examples]:
     """The examples of records, their sources told apart together.
 
     Records of before name no test split, only the data as a whole. Beside one of the same data that does, they are on the
@@ -54,11 +57,11 @@ def unpack_together(records: Sequence[Mapping[str, Any]], *, alone: bool = False
     Raises:
         MeasureError: as :func:`unpack`.
     """
-    named = {_data(record): test for record in records if (test := _test(record))}
+    named = {record.data.get("fingerprint"): test for record in records if (test := _test(record))}
     return [unpack(record, named, alone=alone) for record in records]
 
 
-def unpack(record: Mapping[str, Any], named: Mapping[Any, str] | None = None, *, alone: bool = False) -> Examples:
+def unpack(record: Record, named: Mapping[Any, str] | None = None, *, alone: bool = False) -> Examples:
     """The examples of a record.
 
     Args:
@@ -68,28 +71,23 @@ def unpack(record: Mapping[str, Any], named: Mapping[Any, str] | None = None, *,
     Raises:
         MeasureError: if the record keeps none, or they cannot be read.
     """
-    kept, cell = record.get("examples"), record.get("cell", "without a name")
-    if not isinstance(kept, Mapping):
+    kept, cell = record.examples, record.cell or "without a name"
+    if kept is None:
         raise MeasureError(f"The record {cell} keeps no examples: expected one made by this version; run it again.")
     try:
         n, unit = int(kept["n"]), str(kept["unit"])
-        read = _errors if unit == "points" else _numbers
+        read = _errors if unit == "points" else numbers
         stitched, top = read(kept["stitched"], n), read(kept["top"], n)
-        weights = np.ones(n) if unit == "points" else _numbers(kept["weights"], n)
-        data = _data(record)
+        weights = np.ones(n) if unit == "points" else numbers(kept["weights"], n)
+        data = record.data.get("fingerprint")
     except (KeyError, ValueError, TypeError) as error:
         raise MeasureError(f"The examples of the record {cell} cannot be read: found {error}.") from error
     source = _test(record) or (named or {}).get(data, data)
     return Examples(stitched if alone else stitched - top, weights, (source, n, unit), unit)
 
 
-def _test(record: Mapping[str, Any]) -> str | None:
-    kept = record.get("examples")
-    return kept.get("test") if isinstance(kept, Mapping) else None
-
-
-def _data(record: Mapping[str, Any]) -> Any:
-    return record["config"]["data"].get("fingerprint")
+def _test(record: Record) -> str | None:
+    return None if record.examples is None else record.examples.get("test")
 
 
 def _bits(right: NDArray[np.bool_]) -> str:
@@ -105,8 +103,25 @@ def _errors(text: str, n: int) -> Floats:
     return 100.0 * (1 - right.astype(np.float64))
 
 
-def _numbers(text: str, n: int) -> Floats:
-    values = np.frombuffer(base64.b64decode(text), "<f4").astype(np.float64)
-    if len(values) != n:
-        raise ValueError(f"{len(values)} numbers instead of {n}")
+def right(text: str, n: int) -> int:
+    """How many of n packed answers are right.
+
+    Raises:
+        ValueError: if the text holds other than n.
+    """
+    bits = base64.b64decode(text, validate=True)
+    if len(bits) != -(-n // 8):
+        raise ValueError(f"{len(bits)} bytes for {n} answers")
+    return int.from_bytes(bits, "big").bit_count()
+
+
+def numbers(text: str, n: int) -> Floats:
+    """The n packed numbers of a text.
+
+    Raises:
+        ValueError: if it holds other than n, or one is not finite.
+    """
+    values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float64)
+    if len(values) != n or not np.isfinite(values).all():
+        raise ValueError(f"{len(values)} numbers instead of {n}, or one that is not finite")
     return values

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from ..errors import StudyError
+from ..errors import RecordError, StudyError
 from ..support import hashing, tables
 from ..support.files import make_folder, write_atomic
 from ..support.reading import json_of
-from .canonical import Record, canonical_json
+from .canonical import canonical_json
+from .record import Record, as_records, check
 
 _JSON = ("config", "metrics", "notes", "provenance")
 _PLAIN = ("cell", "correct")
@@ -26,7 +28,7 @@ _SCHEMA = {
 _TABLE = "table"  # a digest of all rows, in each of them; tables of before have none
 
 
-def records_to_parquet(records: Sequence[Record], path: str | Path) -> None:
+def records_to_parquet(records: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """Write records as rows; nested parts are JSON columns, keys this version does not know go to ``more``.
 
     The column ``table`` holds a digest of all rows: one that changes, goes or comes is noticed when they are read.
@@ -38,12 +40,12 @@ def records_to_parquet(records: Sequence[Record], path: str | Path) -> None:
         raise StudyError(f"There is nothing to export to {path}: expected finished cells, found none; run the study.")
     rows = [
         {
-            "version": record["version"],
-            **{key: record.get(key) for key in _PLAIN},
-            **{key: canonical_json(record.get(key), what=key) for key in _JSON},
-            "more": canonical_json({k: v for k, v in record.items() if k not in _KNOWN}),
+            "version": plain["version"],
+            **{key: plain.get(key) for key in _PLAIN},
+            **{key: canonical_json(plain.get(key), what=key) for key in _JSON},
+            "more": canonical_json({k: v for k, v in plain.items() if k not in _KNOWN}),
         }
-        for record in records
+        for plain in (record.plain() for record in as_records(records))
     ]
     buffer = io.BytesIO()
     table = pl.DataFrame(rows, schema=_SCHEMA)
@@ -92,12 +94,16 @@ def _digest(rows: pl.DataFrame) -> str:
     return hashing.of_json([rows.columns, *rows.iter_rows()])
 
 
-def _record(row: Record, path: str | Path) -> Record:
+def _record(row: dict[str, Any], path: str | Path) -> Record:
     try:
         nested = {key: json_of(row[key]) for key in _JSON}
         more = json_of(row["more"])
-    except (AttributeError, TypeError, ValueError) as error:
-        raise StudyError(f"{path} holds a broken row for the cell {row['cell']!r}: {error}.") from error
-    plain = {key: row[key] for key in _PLAIN}
-    present = {k: v for k, v in {**plain, **nested}.items() if v is not None}
-    return {"version": row["version"], **present, **more}
+        plain = {key: row[key] for key in _PLAIN}
+        present = {k: v for k, v in {**plain, **nested}.items() if v is not None}
+        record = Record.of({"version": row["version"], **present, **more})
+        check(record)
+    except (AttributeError, TypeError, ValueError, RecordError) as error:
+        raise StudyError(
+            f"{path} holds a broken row for the cell {row['cell']!r}: {error}; export the study again."
+        ) from error
+    return record

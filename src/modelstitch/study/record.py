@@ -1,155 +1,493 @@
-"""From a measured stitch to its record: every metric with its unit, what to know of it, and where it comes from."""
+"""A record: all that is kept of one finished cell. One type, one reader, one writer. No torch.
+
+A record's file is one line of JSON whose last key is a digest over all that stands before it. What is read is believed only
+where the digest holds, the cell's name is the hash of its configuration, every number is finite, and the numbers agree with the
+answers that were kept, example by example.
+"""
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
-import platform
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 
-from .. import __version__
-from ..chance import chance_error
-from ..controls.classnoise import NOISES
-from ..errors import NonFiniteError
-from ..fit.evaluate import Truth
-from ..fit.streams import Stream
-from ..measure import Estimate, Outcome, agreement, chance_agreement, penalty, perplexities
-from .canonical import Record
-from .examples import pack
-from .plan import Cell
+from ..errors import RecordError
+from ..support.reading import json_of
+from .canonical import canonical_json, cell_hash
+from .examples import numbers, right
 
+VERSION = 2
+READABLE = (1, 2)  # version 1 had no digest
 
-def beside_top(outcome: Outcome, own: Outcome, classes: int) -> dict[str, Estimate]:
-    """What a stitched model's answers are worth beside those of its top alone."""
-    points = outcome.unit == "points"
-    unit = "percent" if points else outcome.unit
-    return {
-        "penalty": penalty(outcome, own),
-        "error": Estimate(outcome.error, unit=unit),
-        "top_error": Estimate(own.error, unit=unit),
-        "loss": Estimate(outcome.loss, unit="nats" if points else outcome.unit),
-        **({"chance_error": Estimate(chance_error(classes), unit=unit)} if points else perplexities(outcome, own)),
-        "agreement_top": agreement(outcome, own),
-        "agreement_chance": chance_agreement(outcome, own),
-    }
+_TAIL = re.compile(rb',"digest":"([0-9a-f]{64})"\}\s*\Z')
+_TAIL_SIZE = 128  # bytes in which the tail lies
+_CLOCKED = ("date", "seconds")
+_BITS = 1e-9  # what a mean of bits may be off by, and an interval be narrower than its value
+_NATS = 2e-5  # what a mean of float32 numbers may be off by, of their size
 
 
-def kept(estimates: Mapping[str, Estimate], outcome: Outcome, own: Outcome) -> dict[str, Any]:
-    """The parts of a record that hold what was measured: the metrics, and the examples behind them."""
-    return {
-        "metrics": [
-            {"metric": name, "value": e.value, "low": e.low, "high": e.high, "unit": e.unit}
-            for name, e in estimates.items()
-        ],
-        "correct": outcome.packed(),
-        "examples": pack(
-            outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source
-        ),
-    }
+class Metric(NamedTuple):
+    """One number with its interval.
+
+    Attributes:
+        value: None where it is undefined.
+        low, high: the ends of its 95 % interval; both None where there is none.
+    """
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+
+    @property
+    def known(self) -> float:
+        """The value; NaN where it is undefined."""
+        return math.nan if self.value is None else self.value
+
+    def plain(self) -> dict[str, Any]:
+        """As it stands in a file."""
+        return {"metric": self.name, "value": self.value, "low": self.low, "high": self.high, "unit": self.unit}
 
 
-def make_record(
-    cell: Cell,
-    stream: Stream,
-    outcome: Outcome,
-    truth: Truth,
-    own: Outcome,
-    below: Outcome | None,
-    device: torch.device,
-    seconds: float,
-    classes: int,
-    second: tuple[Outcome, Outcome] | None = None,
-) -> Record:
-    """The record of a cell.
+@dataclass(frozen=True, slots=True)
+class End:
+    """One side of a seam: a network and where it is cut.
 
-    Args:
-        outcome, truth: what the stitch did on the test split.
-        classes: how many there are to choose from.
-        second: what the stitch and the top do on a second test set, if there is one.
-        own, below: what the top and the bottom do there alone; class noise has no bottom.
+    Attributes:
+        name, fingerprint: of the network.
+        layer: where it is cut; empty for a network as a whole.
+        depth: the share of its weighted operations below; None for class noise and whole networks.
+        index: of the cut among the network's exact cuts.
+        view: how it sees a sample; empty where as the data give it.
+    """
+
+    name: str
+    fingerprint: str = ""
+    layer: str = ""
+    depth: float | None = None
+    index: int | None = None
+    view: str = ""
+
+
+class Setting(NamedTuple):
+    """How a set of stitchers was fitted; curves of two settings are never mixed."""
+
+    family: str | None
+    objective: str | None
+    init: str | None
+    normalisation: str | None
+    samples: int | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(part for part in (self.family, self.objective) if part)
+
+
+class DonorFacts(NamedTuple):
+    """What is known of a donor beside its name and fingerprint.
+
+    Attributes:
+        weights: where they come from.
+        view: how the network sees a sample, in words.
+        error, fit_error: its own, on the test and on the fit split, in the task's unit; None where they were not measured.
+    """
+
+    weights: str = ""
+    view: str = ""
+    error: float | None = None
+    fit_error: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Record(Mapping[str, Any]):
+    """What is kept of one finished cell.
+
+    It also reads as the mapping that its file holds: ``record["metrics"]`` is a copy of that part.
+
+    Attributes:
+        cell: its name, the hash of ``config``; empty for a stitch that is no cell of a study.
+        config: all that decides what was fitted and measured, plain values; not to be changed.
+        metrics: what was measured; none where the fit failed.
+        notes: what is to be known of it.
+        provenance: versions, device, date and seconds.
+        history: of the fit, [step, value] each.
+        correct: which examples the stitched model got right, as base64 of packed bits.
+        examples: what both did, example by example, see :mod:`modelstitch.study.examples`.
+        donors: {name of a donor: what else is known of it}.
+        paper: which curve of which figure it belongs to.
+        results: of a probe of the paper, one mapping a place that it looked at.
+        version: of the form.
+    """
+
+    cell: str
+    config: Mapping[str, Any]
+    metrics: tuple[Metric, ...] = ()
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[tuple[Any, ...], ...] | None = None
+    correct: str | None = None
+    examples: Mapping[str, Any] | None = None
+    donors: Mapping[str, DonorFacts] | None = None
+    paper: Mapping[str, Any] | None = None
+    results: tuple[Mapping[str, Any], ...] | None = None
+    version: int = VERSION
+
+    # What the configuration says, typed.
+
+    @cached_property
+    def bottom(self) -> End:
+        """The side below the seam."""
+        return _end(self.config["bottom"])
+
+    @cached_property
+    def top(self) -> End:
+        """The side above the seam."""
+        return _end(self.config["top"])
+
+    @property
+    def control(self) -> str:
+        """What the cell stands for: "pair", a control, or what the paper's figures ask for besides."""
+        return str(self.config.get("control", "pair"))
+
+    @property
+    def family(self) -> str | None:
+        """The stitcher family."""
+        return self.config.get("family")
+
+    @property
+    def objective(self) -> str | None:
+        """What the stitcher was fitted to."""
+        return self.config.get("objective")
+
+    @property
+    def seed(self) -> int | None:
+        """Of the stitcher."""
+        return self.config.get("seed")
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What the configuration says of the data: name, fingerprint, sizes."""
+        return self.config.get("data") or {}
+
+    @property
+    def fit(self) -> Mapping[str, Any]:
+        """The options of the fit."""
+        return self.config.get("fit") or {}
+
+    @property
+    def samples(self) -> int | None:
+        """How many fit examples the stitcher saw: all of the split where the options name no number."""
+        known = [int(n) for n in (self.data.get("fit"), self.fit.get("samples")) if n is not None]
+        return min(known) if known else None
+
+    @cached_property
+    def setting(self) -> Setting:
+        """How the stitcher was fitted."""
+        config = self.config
+        return Setting(
+            config.get("family"), config.get("objective"), config.get("init"), config.get("normalisation"), self.samples
+        )
+
+    @property
+    def seconds(self) -> float:
+        """What the cell took; 0 where that is unknown."""
+        return float(self.provenance.get("seconds") or 0.0)
+
+    @property
+    def tags(self) -> Mapping[str, Any]:
+        """Which curve of which figure of the paper it belongs to.
+
+        Raises:
+            RecordError: if it belongs to none.
+        """
+        if self.paper is None:
+            raise RecordError(
+                f"The record {self.cell} belongs to no figure: expected one that the paper's figures made."
+            )
+        return self.paper
+
+    @property
+    def failed(self) -> str:
+        """Why there is nothing to measure; empty where there is something."""
+        return next((note for note in self.notes if note.startswith("failed: ")), "").removeprefix("failed: ")
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric of that name; None where it was not measured."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    # The one way in, and the one way out.
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Record:
+        """The record that plain values make, ``config`` at least; a record is given back as it is.
+
+        Raises:
+            RecordError: naming the part that is missing, unknown or of the wrong kind.
+        """
+        if isinstance(value, Record):
+            return value
+        if not isinstance(value, Mapping):
+            raise RecordError(f"expected a JSON object, found {type(value).__name__}")
+        version = value.get("version", VERSION)
+        if version not in READABLE or isinstance(version, bool):
+            raise RecordError(f"expected a record of version {VERSION}, found version {_short(version)}")
+        unknown = sorted(str(key) for key in value.keys() - _PARTS)
+        if unknown:
+            raise RecordError(f"expected the parts of a record, found {_short(unknown[0])} besides")
+        config = _kind(value, "config", Mapping)
+        for side in ("bottom", "top"):
+            if not isinstance(config.get(side), Mapping) or not isinstance(config[side].get("name"), str):
+                raise RecordError(f"expected config.{side} with a name, found {_short(config.get(side))}")
+        donors = _optional(value, "donors", Mapping)
+        history, results = (_optional(value, key, list | tuple) for key in ("history", "results"))
+        return cls(
+            cell=_optional(value, "cell", str) or "", config=config,
+            metrics=_metrics(_optional(value, "metrics", list | tuple) or ()),
+            notes=tuple(str(note) for note in _optional(value, "notes", list | tuple) or ()),
+            provenance=_optional(value, "provenance", Mapping) or {},
+            history=None if history is None else tuple(tuple(entry) for entry in history),
+            correct=_optional(value, "correct", str), examples=_optional(value, "examples", Mapping),
+            donors=None if donors is None else {str(name): _facts(name, facts) for name, facts in donors.items()},
+            paper=_optional(value, "paper", Mapping), results=None if results is None else tuple(results),
+            version=version,
+        )  # fmt: skip
+
+    @classmethod
+    def from_json(cls, text: bytes, cell: str | None = None) -> Record:
+        """The record that a file holds.
+
+        Args:
+            text: the file.
+            cell: the cell that the file is kept for.
+
+        Raises:
+            RecordError: why the file is not to be believed.
+        """
+        tail = _TAIL.search(text, max(0, len(text) - _TAIL_SIZE))
+        if tail is not None and hashlib.sha256(text[: tail.start()]).hexdigest().encode() != tail[1]:
+            raise RecordError("expected the content that its digest stands for, found another: it was changed")
+        try:
+            plain = json_of(text, strict=True) if tail is None else json.loads(text[: tail.start()] + b"}")
+        except (ValueError, RecursionError) as error:
+            raise RecordError(f"expected JSON, found {error}") from error
+        for part in _ALWAYS if isinstance(plain, dict) else ():
+            if part not in plain:
+                raise RecordError(f"expected {part!r} in it, found none")
+        record = cls.of(plain)
+        if tail is None and record.version != 1:
+            raise RecordError("expected a digest at its end, found none")
+        check(record)
+        if cell is not None and record.cell != cell:
+            raise RecordError(f"expected the cell {cell}, found the cell {record.cell}")
+        return record
+
+    def to_json(self) -> bytes:
+        """As it stands in a file, digest included.
+
+        Raises:
+            StudyError: a number is not finite (it is named), or a value cannot be kept.
+        """
+        body = canonical_json({**self.plain(), "version": VERSION}).encode()[:-1]
+        return body + b',"digest":"' + hashlib.sha256(body).hexdigest().encode() + b'"}'
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values; parts that there are none of are left out."""
+        found: dict[str, Any] = {"version": self.version, "cell": self.cell, "config": self.config}
+        found |= {
+            "metrics": [m.plain() for m in self.metrics],
+            "notes": list(self.notes),
+            "provenance": self.provenance,
+        }
+        found |= {key: value for key in ("correct", "examples", "paper") if (value := getattr(self, key)) is not None}
+        if self.history is not None:
+            found["history"] = [list(entry) for entry in self.history]
+        if self.results is not None:
+            found["results"] = list(self.results)
+        if self.donors is not None:
+            found["donors"] = {name: facts._asdict() for name, facts in self.donors.items()}
+        return copy.deepcopy(found)
+
+    def tagged(self, paper: Mapping[str, Any]) -> Record:
+        """The same record as part of a figure's curve."""
+        return replace(self, paper=dict(paper))
+
+    # As a mapping.
+
+    def __getitem__(self, key: str) -> Any:
+        return self.plain()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plain())
+
+    def __len__(self) -> int:
+        return len(self.plain())
+
+    def __repr__(self) -> str:
+        seam = f"{self.bottom.name}@{self.bottom.layer} -> {self.top.name}@{self.top.layer}"
+        return f"Record({self.cell or 'no cell'}: {seam}, {self.control})"
+
+
+_PARTS = frozenset(f.name for f in fields(Record))
+_ALWAYS = ("version", "cell", "config", "metrics", "provenance")
+
+
+def check(record: Record) -> None:
+    """Refuse a record that contradicts itself.
 
     Raises:
-        NonFiniteError: naming the metric that is not finite.
+        RecordError: the cell's name is not the hash of its configuration, an interval does not hold its value, or a number is
+            not what the kept answers say.
     """
-    assert stream.stitcher is not None
-    error_unit = "percent" if outcome.unit == "points" else outcome.unit
-    estimates = {
-        **beside_top(outcome, own, classes),
-        "parameters": Estimate(float(_parameters(stream))),
-        "steps": Estimate(float(stream.steps)),
-    }
-    if stream.rate is not None:
-        estimates["rate"] = Estimate(stream.rate)
-    near = {
-        "relative_mse": (truth.relative_mse, ""),
-        "r2": (None if truth.relative_mse is None else 1.0 - truth.relative_mse, ""),
-        "ood": (truth.ood, "ratio"),
-        "ood_share": (truth.ood_share, "percent"),
-        "cka": (truth.cka, ""),
-    }
-    estimates |= {name: Estimate(value, unit=unit) for name, (value, unit) in near.items() if value is not None}
-    if below is not None and len(below.answers) == len(outcome.answers):
-        estimates["agreement_bottom"] = agreement(outcome, below)
-    if below is not None:
-        estimates["bottom_error"] = Estimate(below.error, unit=error_unit)
-    if second is not None:
-        estimates["second_penalty"] = penalty(*second)
-        estimates["second_error"], estimates["second_top_error"] = (Estimate(o.error, unit=error_unit) for o in second)
-    for name, e in estimates.items():
-        if not all(v is None or math.isfinite(v) for v in (e.value, e.low, e.high)):
-            raise NonFiniteError(f"The metric {name} at {stream.bottom_layer} -> {stream.top_layer} is not finite.")
-    notes = list(stream.notes)
-    if any(value is None for value, _ in near.values()):
-        notes.append("the top's own activations do not vary over the test examples: no distance to them")
-    if len(outcome.ids) == 1:
-        notes.append("one test example: no interval")
-    if stream.adapter.describe() != "none":
-        notes.append(f"adapter: {stream.adapter.describe()}")
-    if cell.config["control"] in NOISES:
-        notes.append(f"noise over signal: {NOISES[cell.config['control']]:g}")
-    if stream.history:
-        notes.append(f"stopped: {stream.stopped}")
-    return {
-        "version": 1,
-        "cell": cell.hash,
-        "config": copy.deepcopy(cell.config),
-        **kept(estimates, outcome, own),
-        "history": [list(entry) for entry in stream.history],
-        "notes": notes,
-        "provenance": {**provenance(device), "seconds": round(seconds, 3)},
-    }
+    if record.cell != cell_name(record):
+        raise RecordError(
+            f"expected the cell {cell_name(record)}, which its configuration makes, found {_short(record.cell)}"
+        )
+    for m in record.metrics:
+        if m.value is not None and m.low is not None and m.high is not None:
+            room = _BITS * (1 + abs(m.value))
+            if not m.low - room <= m.value <= m.high + room:
+                raise RecordError(
+                    f"expected the {m.name} {m.value:g} within its interval, found [{m.low:g}, {m.high:g}]"
+                )
+    for name, told in _told_by_answers(record).items():
+        found = record.metric(name)
+        if found is not None and found.value is not None and abs(found.value - told.value) > told.room:
+            raise RecordError(f"expected the {name} {told.value:g} that {told.source}, found {found.value:g}")
 
 
-def failed_record(cell: Cell, stream: Stream, device: torch.device, seconds: float) -> Record:
-    """The record of a cell that has nothing to measure, and why."""
-    return {
-        "version": 1, "cell": cell.hash, "config": copy.deepcopy(cell.config), "metrics": [],
-        "history": [list(entry) for entry in stream.history], "notes": [*stream.notes, f"failed: {stream.failed}"],
-        "provenance": {**provenance(device), "seconds": round(seconds, 3)},
-    }  # fmt: skip
+def cell_name(record: Record) -> str:
+    """The name that a record's configuration makes; what a probe found at one place is named by the probe, too."""
+    probe = record.provenance.get("probe")
+    if probe is not None and record.results is None:
+        return cell_hash({**record.config, "of": probe})
+    return cell_hash(record.config)
 
 
-def _parameters(stream: Stream) -> int:
-    count = getattr(stream.stitcher, "parameter_count", None)
-    if count is not None:
-        return int(count)
-    assert stream.stitcher is not None
-    return sum(p.numel() for p in stream.stitcher.parameters())
+def equal_results(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two records say the same, leaving aside when they were made and how long that took.
+
+    Left out are the version of their form, ``provenance.date``, ``provenance.seconds`` and metrics of unit ``s``.
+    """
+    return canonical_json(_timeless(Record.of(one))) == canonical_json(_timeless(Record.of(other)))
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Versions, device, threads, platform and date."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {
-        "modelstitch": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": f"{device.type} ({name})",
-        "threads": torch.get_num_threads(),
-        "platform": platform.platform(terse=True),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-    }
+def _timeless(record: Record) -> dict[str, Any]:
+    made = {key: value for key, value in record.provenance.items() if key not in _CLOCKED}
+    metrics = tuple(m for m in record.metrics if m.unit != "s")
+    return replace(record, provenance=made, metrics=metrics, version=VERSION).plain()
+
+
+class _Told(NamedTuple):
+    value: float
+    room: float
+    source: str
+
+
+def _told_by_answers(record: Record) -> dict[str, _Told]:
+    """What penalty and errors must be, from the answers that the record keeps, and from each other."""
+    found: dict[str, _Told] = {}
+    error, top = record.metric("error"), record.metric("top_error")
+    if error is not None and top is not None and error.value is not None and top.value is not None:
+        room = _NATS * (1 + abs(error.value) + abs(top.value))
+        found["penalty"] = _Told(error.value - top.value, room, "the errors give")
+    kept = record.examples
+    if kept is None:
+        return found
+    try:
+        n, unit = kept["n"], kept["unit"]
+        if unit == "points":
+            counts = {side: right(kept[side], n) for side in ("stitched", "top")}
+            if record.correct and record.correct != kept["stitched"]:
+                raise RecordError("expected the same right answers in correct and in examples, found others")
+            errors = {side: 100.0 * (1 - count / n) for side, count in counts.items()}
+            room = 100 * _BITS
+        else:
+            weights = numbers(kept["weights"], n)
+            values = {side: numbers(kept[side], n) for side in ("stitched", "top")}
+            errors = {side: float(np.average(v, weights=weights)) for side, v in values.items()}
+            room = _NATS * (1 + sum(abs(e) for e in errors.values()))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as problem:
+        raise RecordError(f"expected the examples to be readable, found {problem!r}") from problem
+    says = "the kept answers give"
+    found["penalty"] = _Told(errors["stitched"] - errors["top"], 2 * room, says)
+    found |= {"error": _Told(errors["stitched"], room, says), "top_error": _Told(errors["top"], room, says)}
+    return found
+
+
+def _end(value: Mapping[str, Any]) -> End:
+    return End(
+        value["name"], value.get("fingerprint") or "", value.get("layer") or "", value.get("depth"), value.get("index"),
+        value.get("view") or "",
+    )  # fmt: skip
+
+
+def _metrics(values: Any) -> tuple[Metric, ...]:
+    found: dict[str, Metric] = {}
+    for value in values:
+        if not isinstance(value, Mapping) or not isinstance(value.get("metric"), str):
+            raise RecordError(f"expected metrics with a name, found {_short(value)}")
+        name, mean, low, high = value["metric"], *(value.get(key) for key in ("value", "low", "high"))
+        for end in (mean, low, high):
+            if end is not None and (not _is_number(end) or not math.isfinite(end)):
+                raise RecordError(
+                    f"expected the metric {name!r}, value to be a finite number or null, found {_short(end)}"
+                )
+        if (low is None) != (high is None):
+            raise RecordError(f"expected both ends of the interval of {name!r}, or none, found {low} and {high}")
+        if name in found:
+            raise RecordError(f"expected the metric {name!r} once, found it twice")
+        found[name] = Metric(name, mean, low, high, value.get("unit") or "")
+    return tuple(found.values())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _facts(name: Any, value: Any) -> DonorFacts:
+    if isinstance(value, DonorFacts):
+        return value
+    if not isinstance(value, Mapping) or value.keys() - set(DonorFacts._fields):
+        raise RecordError(f"expected weights, view, error and fit_error of the donor {name!r}, found {_short(value)}")
+    return DonorFacts(**value)
+
+
+def _kind(value: Mapping[str, Any], key: str, kind: Any) -> Any:
+    found = value.get(key)
+    if not isinstance(found, kind):
+        name = getattr(kind, "__name__", "list").lower()
+        raise RecordError(f"expected {key!r} as {name}, found {type(found).__name__}")
+    return found
+
+
+def _optional(value: Mapping[str, Any], key: str, kind: Any) -> Any:
+    return None if value.get(key) is None else _kind(value, key, kind)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def as_records(values: Iterable[Mapping[str, Any]]) -> list[Record]:
+    """Records of records or of plain values that make some.
+
+    Raises:
+        RecordError: as :meth:`Record.of`, with the cell's name.
+    """
+    found = []
+    for value in values:
+        try:
+            found.append(Record.of(value))
+        except RecordError as error:
+            cell = value.get("cell", "without a name") if isinstance(value, Mapping) else _short(value)
+            raise RecordError(f"The record {cell} cannot be read: {error}.") from error
+    return found

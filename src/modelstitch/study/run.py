@@ -17,9 +17,9 @@ from ..sources.data import Data
 from ..sources.sizes import check_sizes
 from ..sources.token_view import check_text
 from ..unfinished import tidy
-from .canonical import Record
 from .engines import Engine, local
 from .plan import NOISY, Axes, Cell, Donor, Place, plan
+from .record import Record
 from .store import Store
 from .sweep import Bench, Tell, left
 
@@ -140,7 +140,10 @@ def run_cells(
     cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell: Tell | None = None, engine: Engine = local.run
 ) -> list[Record]:
     """The records of all cells: read where finished, else run."""
-    missing = [cell for cell in cells if store is None or not store.has(cell.hash)]
+    there = (
+        {} if store is None else {cell.hash: record for cell in cells if (record := store.kept(cell.hash)) is not None}
+    )
+    missing = [cell for cell in cells if cell.hash not in there]
     groups: dict[Any, list[Cell]] = {}
     for cell in missing:
         groups.setdefault(cell.sweep, []).append(cell)
@@ -149,15 +152,8 @@ def run_cells(
             unfinished = left(cell, bench) if cell.sweep not in groups else None
             if unfinished is not None:
                 unfinished.clear()
-    fresh = {record["cell"]: record for record in engine(list(groups.values()), bench, store, tell)}
-    records = []
-    for cell in cells:
-        if cell.hash in fresh:
-            records.append(fresh[cell.hash])
-        else:
-            assert store is not None
-            records.append(store.read(cell.hash))
-    return records
+    there |= {record.cell: record for record in engine(list(groups.values()), bench, store, tell)}
+    return [there[cell.hash] for cell in cells]
 
 
 def budget(memory: float | None) -> int:

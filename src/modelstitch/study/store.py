@@ -1,47 +1,100 @@
 """The store of a study: one JSON file per finished cell, and the spec they were made from.
 
     DIR/study.json            the spec; another spec may not write here
+    DIR/planned.json          the hashes of all cells that the study is to have: these alone belong to it
     DIR/cells/<hash>.json     one record, written whole or not at all
-    DIR/planned.json          the hashes of all cells that the study is to have
+    DIR/running/              a file for each process that is at work
 
-A killed run loses no finished cell: what is in ``cells`` is complete.
+A killed run loses no finished cell: what is in ``cells`` is complete. A file that cannot be believed is set aside by the next
+run, and its cell run again. Files of other programs are passed over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..differing import differing
-from ..errors import StudyError
-from ..support.files import clean, is_temporary, probe, write_atomic
+from ..errors import RecordError, StudyError
+from ..support.files import clean, create, probe, set_aside, write_atomic
+from ..support.hashing import SEAL, sealed, unsealed
 from ..support.reading import read_json
-from .canonical import Record, canonical_json, cell_hash, equal_results
+from .canonical import canonical_json, cell_hash
 from .parquet import records_from_parquet, records_to_parquet
+from .presence import present, working
+from .record import Record, equal_results
 from .spec import StudySpec
 
 __all__ = [
-    "VERSION",
+    "Holdings",
     "Record",
     "Store",
     "canonical_json",
     "cell_hash",
-    "check_record",
     "equal_results",
     "records_from_parquet",
     "records_to_parquet",
 ]
 
-VERSION = 1
-
 _FIRST = ("scale", "protocol", "data")  # what a study is first of all
+_AGAIN = "the next run sets it aside and runs the cell again"
 
 _NAME = re.compile(r"[0-9a-f]{16}")
-_PARTS: dict[str, type] = {"cell": str, "config": dict, "metrics": list, "provenance": dict}
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What the folder of a study holds.
+
+    Attributes:
+        spec: what the study is.
+        records: its finished cells, in the order of their hashes.
+        damaged: {cell: why its file cannot be believed}.
+        missing: planned cells that are not finished; the damaged ones are among them.
+        stale: cells that the plan does not name: of replaced donors, data or versions.
+        planned: whether the study has a plan; without one all cells belong to it.
+        undigested: cells that were written before records had a digest.
+    """
+
+    spec: dict[str, Any]
+    records: list[Record]
+    damaged: dict[str, str]
+    missing: list[str]
+    stale: list[str]
+    planned: bool
+
+    @cached_property
+    def undigested(self) -> list[str]:
+        """Cells that were written before records had a digest."""
+        return [record.cell for record in self.records if record.version == 1]
+
+    @property
+    def cautions(self) -> list[str]:
+        """What a reader of the records has to know, one sentence each."""
+        told = [f"The cell {cell} is left out: {why}; {_AGAIN}." for cell, why in self.damaged.items()]
+        if self.stale:
+            told.append(
+                f"{_counted(self.stale)} left out: the plan does not name them, since they are of donors, data or options that "
+                "were replaced; `modelstitch gc` removes them."
+            )
+        if self.undigested:
+            told.append(
+                f"{_counted(self.undigested)} without digest: written by an earlier version, changes in them show only where "
+                "they contradict each other."
+            )
+        return told
+
+
+def _counted(cells: Sequence[str]) -> str:
+    return f"{len(cells):,} cell{' is' if len(cells) == 1 else 's are'}"
 
 
 class Store:
@@ -65,8 +118,11 @@ class Store:
     def __init__(self, path: str | Path, spec: StudySpec | Mapping[str, Any] | None = None) -> None:
         self.path = Path(path)
         self._cells = self.path / "cells"
-        saved = _read_json(self.path / "study.json") if (self.path / "study.json").is_file() else None
+        self._creator = False
+        self._mine: Path | None = None  # the file that says that this process is at work
+        self._seen: bytes | None = None  # study.json as it was last found to be ours
         if spec is None:
+            saved = self._saved()
             if saved is None:
                 raise StudyError(
                     f"{self.path} is not a study: expected a folder with study.json, found none; "
@@ -75,142 +131,287 @@ class Store:
             self.spec: dict[str, Any] = saved
             return
         plain = spec.identity() if isinstance(spec, StudySpec) else dict(spec)
-        text = canonical_json(plain, what="spec", indent=2)
-        self.spec = json.loads(text)
-        if saved is not None:
-            _compare(saved, self.spec, self.path)
-        elif not self._empty():
-            raise StudyError(
-                f"{self.path} holds cells but no study.json: expected an empty folder or a study, "
-                "found records of unknown origin; choose another folder."
-            )
-        probe(self.path)
-        probe(self._cells)
-        clean(self.path)
-        clean(self._cells)
-        if (self.path / "unfinished").is_dir():
-            clean(self.path / "unfinished")
-        if saved is None:
-            write_atomic(self.path / "study.json", (text + "\n").encode())
+        self.spec = json.loads(canonical_json(plain, what="spec"))
+        self._refuse_others()
+        for folder in (self.path, self._cells):
+            probe(folder)
+        for folder in (self.path, self._cells, self.path / "unfinished", self.path / "running"):
+            clean(folder)
+        self._claim()
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Around a run: one that fails before it has a cell, a donor or the state of a fit leaves the folder to any study."""
+        """Around a run: one that fails before it has a cell, a donor or the state of a fit leaves the folder to any study.
+
+        Only the process that made ``study.json`` takes it away, and none while another one is at work.
+        """
         try:
-            yield
+            with working(self.path / "running") as self._mine:
+                yield
         except BaseException:
             donors = self.path / "donors"
             begun = (self.path / "unfinished").is_dir() or (donors.is_dir() and any(donors.iterdir()))
-            if self._empty() and not begun:
+            if self._creator and not begun and not self._files() and not present(self.path / "running"):
                 for name in ("study.json", "planned.json"):
                     (self.path / name).unlink(missing_ok=True)
             raise
 
-    def _empty(self) -> bool:
-        return not self._cells.is_dir() or all(is_temporary(path) for path in self._cells.iterdir())
-
     def plan(self, cells: Sequence[str]) -> None:
-        """Write down which cells the study is to have."""
-        write_atomic(self.path / "planned.json", canonical_json({"cells": list(cells)}).encode())
+        """Write down which cells the study is to have; what else lies in the folder is stale from then on."""
+        write_atomic(self.path / "planned.json", canonical_json(sealed({"cells": list(cells)})).encode())
 
-    def missing(self) -> int:
-        """How many planned cells are not finished; 0 where no plan was written down."""
-        if not (self.path / "planned.json").is_file():
-            return 0
-        return sum(not self.has(cell) for cell in _read_json(self.path / "planned.json").get("cells", []))
+    def planned(self) -> list[str] | None:
+        """The cells that the study is to have; None where no plan was written down.
+
+        Raises:
+            StudyError: the plan cannot be believed.
+        """
+        path = self.path / "planned.json"
+        try:
+            found = _read_json(path)
+        except FileNotFoundError:
+            return None
+        cells = found.get("cells")
+        if not isinstance(cells, list) or not all(isinstance(c, str) and _NAME.fullmatch(c) for c in cells):
+            raise StudyError(
+                f"{path} cannot be read: expected a list of cells; run the study again, which writes it anew."
+            )
+        return cells
 
     def has(self, cell: str) -> bool:
-        """Whether the cell of that hash is finished."""
+        """Whether there is a file for the cell of that hash."""
         return self._file(cell).is_file()
 
     def read(self, cell: str) -> Record:
         """The record of one finished cell.
 
         Raises:
-            StudyError: the cell is not finished, or its file is corrupt or belongs to another cell.
+            StudyError: the cell is not finished.
+            RecordError: its file cannot be believed, and why.
         """
         path = self._file(cell)
-        if not path.is_file():
-            raise StudyError(f"The cell {cell} is not in {self.path}: expected a finished cell, found no file.")
-        record = _read_json(path)
-        check_record(record, path)
-        if record["cell"] != cell:
+        try:
+            return self._read(cell)
+        except FileNotFoundError as error:
             raise StudyError(
-                f"{path} is foreign: expected the cell {cell}, found the cell {record['cell']}; "
-                "move the file away, and the cell is run again."
-            )
-        return record
+                f"The cell {cell} is not in {self.path}: expected a finished cell, found no file."
+            ) from error
+        except RecordError as error:
+            raise RecordError(f"{path} is not believed: {error}; {_AGAIN}.") from error
 
-    def write(self, record: Record) -> None:
+    def kept(self, cell: str) -> Record | None:
+        """The record of a cell, None where it is to be run; a file that cannot be believed is set aside, with a warning."""
+        try:
+            return self._read(cell)
+        except FileNotFoundError:
+            return None
+        except RecordError as error:
+            aside = _put_aside(self._file(cell), str(error))
+        if aside is not None:
+            with contextlib.suppress(
+                OSError, RecordError
+            ):  # another run wrote the cell anew just before: that one stays
+                text = aside.read_bytes()
+                Record.from_json(text, cell)
+                create(self._file(cell), text)
+                aside.unlink()
+        return self.kept(cell)
+
+    def _read(self, cell: str) -> Record:
+        """A record from its file.
+
+        Raises:
+            FileNotFoundError, RecordError: there is none, or none that can be believed.
+        """
+        try:
+            return Record.from_json(self._file(cell).read_bytes(), cell)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise RecordError(f"expected a file that can be read, found {error.strerror}") from error
+
+    def write(self, record: Mapping[str, Any]) -> None:
         """Keep the record of a finished cell, whole or not at all.
 
         Raises:
-            StudyError: the record is incomplete, holds NaN (the metric is named), or cannot be written.
+            StudyError: the record is incomplete, holds NaN (the metric is named), or cannot be written; or another study has
+                taken the folder.
         """
-        check_record(record, "The record")
-        text = canonical_json(record)
-        write_atomic(self._file(record["cell"]), text.encode())
+        try:
+            whole = Record.of(record)
+        except RecordError as error:
+            raise RecordError(f"The record cannot be kept: {error}.") from error
+        self._claim()
+        write_atomic(self._file(whole.cell), whole.to_json())
+        if self._mine is not None:
+            with contextlib.suppress(OSError):
+                os.utime(self._mine)  # on another machine its age says whether the process lives
+
+    def look(self) -> Holdings:
+        """What the folder holds: the cells of its plan, and what else lies there.
+
+        Raises:
+            StudyError: the plan cannot be believed, or the folder has none and holds cells of several networks under one name.
+        """
+        there, planned = self._files(), self.planned()
+        wanted = there if planned is None else set(planned)
+        records, damaged = [], {}
+        for cell in sorted(there & wanted):
+            try:
+                records.append(self._read(cell))
+            except FileNotFoundError:  # a run has just set it aside
+                continue
+            except RecordError as error:
+                damaged[cell] = str(error)
+        if planned is None:
+            self._refuse_mixed(records)
+        found = {record.cell for record in records}
+        return Holdings(
+            self.spec, records, damaged, [c for c in (sorted(damaged) if planned is None else planned) if c not in found],
+            sorted(there - wanted), planned is not None,
+        )  # fmt: skip
 
     def records(self) -> list[Record]:
-        """All finished cells, in the order of their hashes.
+        """All finished cells of the study, in the order of their hashes.
 
         Raises:
-            StudyError: a file in ``cells`` is corrupt or foreign; it is named. Temp files are passed over.
+            RecordError: a file cannot be believed; it is named, and why.
+            StudyError: as :meth:`look`.
         """
+        found = self.look()
+        for cell in found.damaged:
+            self.read(cell)
+        return found.records
+
+    def missing(self) -> int:
+        """How many planned cells are not finished; 0 where no plan was written down."""
+        return len(self.look().missing)
+
+    def stale(self) -> list[Path]:
+        """The files of cells that the plan does not name, and those that were set aside.
+
+        Raises:
+            StudyError: the study has no plan.
+        """
+        planned = self.planned()
+        if planned is None:
+            raise StudyError(
+                f"{self.path} has no plan: expected planned.json, which says what is stale; run the study again."
+            )
+        return [*(self._file(cell) for cell in sorted(self._files() - set(planned))), *self.set_aside()]
+
+    def remove_stale(self) -> list[str]:
+        """Remove what :meth:`stale` names, and say the names.
+
+        Raises:
+            StudyError: the study has no plan, or a process is at work in the folder.
+        """
+        gone = self.stale()
+        if present(self.path / "running"):
+            raise StudyError(
+                f"A process is at work in {self.path}: expected none while files are removed; try again later."
+            )
+        for path in gone:
+            path.unlink(missing_ok=True)
+        return [path.name for path in gone]
+
+    def set_aside(self) -> list[Path]:
+        """Files that could not be believed and were set aside."""
+        return sorted(p for folder in (self.path, self._cells) if folder.is_dir() for p in folder.glob("*.aside-*"))
+
+    def _files(self) -> set[str]:
+        """The cells that there are files of; names of any other form are of other programs."""
         if not self._cells.is_dir():
-            return []
-        found = []
-        for path in sorted(self._cells.iterdir()):
-            if is_temporary(path):
-                continue
-            if path.suffix != ".json" or not _NAME.fullmatch(path.stem):
-                raise StudyError(
-                    f"{path} is foreign: expected only files named <hash>.json, found {path.name!r}; move it away."
-                )
-            found.append(self.read(path.stem))
-        return found
-
-    def export(self, path: str | Path) -> None:
-        """Write all records into one Parquet file (read back by :func:`records_from_parquet`).
-
-        Raises:
-            StudyError: no cell is finished, a file in the store is corrupt, or the target cannot be written.
-        """
-        records_to_parquet(self.records(), path)
+            return set()
+        names = (p.name for p in self._cells.iterdir())
+        return {name[:-5] for name in names if name.endswith(".json") and _NAME.fullmatch(name[:-5])}
 
     def _file(self, cell: str) -> Path:
         if not _NAME.fullmatch(cell):
             raise StudyError(f"{cell!r} names no cell: expected 16 hex digits.")
         return self._cells / f"{cell}.json"
 
+    def _saved(self) -> dict[str, Any] | None:
+        """The spec in study.json; None where there is none."""
+        try:
+            return _read_json(self.path / "study.json")
+        except FileNotFoundError:
+            return None
 
-def check_record(record: Any, where: str | Path) -> None:
-    """Refuse what is not a whole record of this version.
-
-    Raises:
-        StudyError: naming ``where`` and the part that is missing or of the wrong kind.
-    """
-    if not isinstance(record, dict) or record.get("version") != VERSION:
-        found = record.get("version") if isinstance(record, dict) else type(record).__name__
-        raise StudyError(f"{where} is not a record of version {VERSION}: found {found!r}; move it away.")
-    for part, kind in _PARTS.items():
-        if not isinstance(record.get(part), kind):
+    def _refuse_others(self) -> None:
+        """Refuse a folder that is not ours, before anything is made in it."""
+        try:
+            saved = self._saved()
+        except RecordError as error:
+            if not self._cells.is_dir():
+                raise  # this file is none of ours
+            _put_aside(self.path / "study.json", str(error))
+            return  # the cells are known by what they are, whatever the file said
+        if saved is not None:
+            _compare(saved, self.spec, self.path)
+        elif self._files():
             raise StudyError(
-                f"{where} is not a whole record: expected {part!r} as {kind.__name__}, "
-                f"found {type(record.get(part)).__name__}; move it away, and the cell is run again."
+                f"{self.path} holds cells but no study.json: expected an empty folder or a study, "
+                "found records of unknown origin; choose another folder."
             )
+
+    def _claim(self) -> None:
+        """See that study.json is ours: of two studies that come at once one makes it, and the other is refused."""
+        target = self.path / "study.json"
+        with contextlib.suppress(OSError):
+            if self._seen is not None and target.read_bytes() == self._seen:
+                return
+        text = (canonical_json(sealed(self.spec), what="spec", indent=2) + "\n").encode()
+        if create(target, text):
+            self._creator, self._seen = True, text
+            return
+        saved = self._saved()
+        if saved is None:
+            self._claim()  # its creator has just taken it away
+            return
+        _compare(saved, self.spec, self.path)
+        self._seen = target.read_bytes()
+
+    def _refuse_mixed(self, records: Sequence[Record]) -> None:
+        known: dict[str, str] = {}
+        for record in records:
+            for end in (record.bottom, record.top):
+                if end.fingerprint and known.setdefault(end.name, end.fingerprint) != end.fingerprint:
+                    raise StudyError(
+                        f"{self.path} holds cells of two networks named {end.name!r} and no plan that says which belong to the "
+                        "study: run it again, which writes its plan, or move the old cells away."
+                    )
+
+
+def _put_aside(path: Path, why: str) -> Path | None:
+    """Set a file aside; None where another run has just done so."""
+    try:
+        return set_aside(path, f"{path} is not believed: {why}")
+    except StudyError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a file of ours, its seal taken off.
+
+    Raises:
+        FileNotFoundError: there is none.
+        RecordError: it cannot be believed.
+    """
     try:
         value = read_json(path)
+        if isinstance(value, dict):
+            return unsealed(value) if SEAL in value else value  # files of earlier versions have no digest
+        found = type(value).__name__
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(path) from error
     except (OSError, ValueError) as error:
-        raise StudyError(
-            f"{path} cannot be read: expected JSON, found {error}; move it away, and what it held is run again."
-        ) from error
-    if not isinstance(value, dict):
-        raise StudyError(f"{path} cannot be read: expected a JSON object, found {type(value).__name__}.")
-    return value
+        found = str(error)
+    raise RecordError(
+        f"{path} cannot be believed: expected a JSON object as it was written, found {found}; run the study again."
+    )
 
 
 def _compare(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:

@@ -32,9 +32,10 @@ from ..network import Network
 from ..sources.data import SPLITS, Data
 from ..stitchers import family_of
 from ..unfinished import Unfinished
-from .canonical import Record, cell_hash
+from .assemble import failed_record, make_record
+from .canonical import cell_hash
 from .plan import Cell
-from .record import failed_record, make_record
+from .record import Record
 
 CALIBRATION = 1024
 Tell = Callable[[str, int, int], None]  # what, done, of how many

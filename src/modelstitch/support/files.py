@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import shutil
 import socket
 import stat
@@ -191,19 +192,64 @@ def clean(folder: Path) -> list[Path]:
     except FileNotFoundError:  # another run has just cleared it
         return removed
     for path in found_there:
-        found = _TEMP.search(path.name)
-        if found is None:
-            continue
         with contextlib.suppress(FileNotFoundError):  # its writer has just finished
-            here = found["host"] == _host()
-            left = not _alive(int(found["pid"])) if here else time.time() - path.stat().st_mtime > _STALE_AFTER
-            if left:
+            if is_left_behind(path):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink()
                 removed.append(path)
     return removed
+
+
+def create(path: Path, data: bytes) -> bool:
+    """Make a file, whole or not at all, where there is none of that name yet.
+
+    Returns:
+        Whether it was made: False where there is one, which stays as it is.
+
+    Raises:
+        StudyError: as :func:`write_atomic`.
+    """
+    beside = temporary(path.parent, "new")
+    write_atomic(beside, data)
+    try:
+        with _told(path):
+            try:
+                os.link(beside, path)
+            except FileExistsError:
+                return False
+            except OSError:  # no links on this file system
+                try:
+                    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+                except FileExistsError:
+                    return False
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+            _sync(path.parent)
+            return True
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def temporary(folder: Path, what: str) -> Path:
+    """A new name in ``folder``, ending with ``.what``; :func:`clean` removes its file once this process is gone."""
+    return folder / f"{_temp_prefix()}{secrets.token_hex(4)}.{what}"
+
+
+def is_left_behind(path: Path) -> bool:
+    """Whether a file with a temporary name has lost the process that made it.
+
+    Raises:
+        FileNotFoundError: there is none any more.
+    """
+    found = _TEMP.search(path.name)
+    if found is None:
+        return False
+    if found["host"] == _host():
+        return not _alive(int(found["pid"]))
+    return time.time() - path.stat().st_mtime > _STALE_AFTER
 
 
 @contextlib.contextmanager

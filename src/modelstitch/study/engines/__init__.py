@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ..canonical import Record
 from ..plan import Cell
+from ..record import Record
 from ..store import Store
 from ..sweep import Bench, Tell
 

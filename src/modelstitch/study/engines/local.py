@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..canonical import Record
 from ..plan import Cell, fitted_together
+from ..record import Record
 from ..store import Store
 from ..sweep import Bench, Tell, run_sweep
 from .same import renamed, work_of

@@ -18,8 +18,8 @@ from typing import Any
 from ...errors import StudyError
 from ...own_code import in_words
 from ...sources.extras import need
-from ..canonical import Record
 from ..plan import Cell, fitted_together
+from ..record import Record
 from ..store import Store
 from ..sweep import Bench, Tell, run_sweep
 from . import Engine

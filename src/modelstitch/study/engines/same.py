@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ..canonical import Record, canonical_json
+from ..canonical import canonical_json
 from ..plan import Cell
+from ..record import Record
 from ..sweep import Bench
 
 
@@ -22,7 +24,5 @@ def work_of(group: Sequence[Cell], bench: Bench) -> str:
 
 def renamed(cell: Cell, record: Record) -> Record:
     """The record of the same work under another cell's name."""
-    twin = copy.deepcopy(record)
-    twin["cell"], twin["config"] = cell.hash, copy.deepcopy(cell.config)
-    twin["notes"] = [*twin["notes"], f"the same random network as in cell {record['cell']}: fitted once"]
-    return twin
+    notes = (*record.notes, f"the same random network as in cell {record.cell}: fitted once")
+    return replace(record, cell=cell.hash, config=copy.deepcopy(cell.config), notes=notes)

@@ -1,0 +1,147 @@
+"""From a measured stitch to its record: every metric with its unit, what to know of it, and where it comes from."""
+
+from __future__ import annotations
+
+import copy
+import math
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..chance import chance_error
+from ..controls.classnoise import NOISES
+from ..errors import NonFiniteError
+from ..fit.evaluate import Truth
+from ..fit.streams import Stream
+from ..measure import Estimate, Outcome, agreement, chance_agreement, penalty, perplexities
+from .examples import pack
+from .plan import Cell
+from .record import Metric, Record
+
+
+def beside_top(outcome: Outcome, own: Outcome, classes: int) -> dict[str, Estimate]:
+    """What a stitched model's answers are worth beside those of its top alone."""
+    points = outcome.unit == "points"
+    unit = "percent" if points else outcome.unit
+    return {
+        "penalty": penalty(outcome, own),
+        "error": Estimate(outcome.error, unit=unit),
+        "top_error": Estimate(own.error, unit=unit),
+        "loss": Estimate(outcome.loss, unit="nats" if points else outcome.unit),
+        **({"chance_error": Estimate(chance_error(classes), unit=unit)} if points else perplexities(outcome, own)),
+        "agreement_top": agreement(outcome, own),
+        "agreement_chance": chance_agreement(outcome, own),
+    }
+
+
+def kept(estimates: Mapping[str, Estimate], outcome: Outcome, own: Outcome) -> dict[str, Any]:
+    """The parts of a record that hold what was measured: the metrics, and the examples behind them."""
+    return {
+        "metrics": tuple(Metric(name, e.value, e.low, e.high, e.unit) for name, e in estimates.items()),
+        "correct": outcome.packed(),
+        "examples": pack(
+            outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source
+        ),
+    }
+
+
+def make_record(
+    cell: Cell,
+    stream: Stream,
+    outcome: Outcome,
+    truth: Truth,
+    own: Outcome,
+    below: Outcome | None,
+    device: torch.device,
+    seconds: float,
+    classes: int,
+    second: tuple[Outcome, Outcome] | None = None,
+) -> Record:
+    """The record of a cell.
+
+    Args:
+        outcome, truth: what the stitch did on the test split.
+        classes: how many there are to choose from.
+        second: what the stitch and the top do on a second test set, if there is one.
+        own, below: what the top and the bottom do there alone; class noise has no bottom.
+
+    Raises:
+        NonFiniteError: naming the metric that is not finite.
+    """
+    assert stream.stitcher is not None
+    error_unit = "percent" if outcome.unit == "points" else outcome.unit
+    estimates = {
+        **beside_top(outcome, own, classes),
+        "parameters": Estimate(float(_parameters(stream))),
+        "steps": Estimate(float(stream.steps)),
+    }
+    if stream.rate is not None:
+        estimates["rate"] = Estimate(stream.rate)
+    near = {
+        "relative_mse": (truth.relative_mse, ""),
+        "r2": (None if truth.relative_mse is None else 1.0 - truth.relative_mse, ""),
+        "ood": (truth.ood, "ratio"),
+        "ood_share": (truth.ood_share, "percent"),
+        "cka": (truth.cka, ""),
+    }
+    estimates |= {name: Estimate(value, unit=unit) for name, (value, unit) in near.items() if value is not None}
+    if below is not None and len(below.answers) == len(outcome.answers):
+        estimates["agreement_bottom"] = agreement(outcome, below)
+    if below is not None:
+        estimates["bottom_error"] = Estimate(below.error, unit=error_unit)
+    if second is not None:
+        estimates["second_penalty"] = penalty(*second)
+        estimates["second_error"], estimates["second_top_error"] = (Estimate(o.error, unit=error_unit) for o in second)
+    for name, e in estimates.items():
+        if not all(v is None or math.isfinite(v) for v in (e.value, e.low, e.high)):
+            raise NonFiniteError(f"The metric {name} at {stream.bottom_layer} -> {stream.top_layer} is not finite.")
+    notes = list(stream.notes)
+    if any(value is None for value, _ in near.values()):
+        notes.append("the top's own activations do not vary over the test examples: no distance to them")
+    if len(outcome.ids) == 1:
+        notes.append("one test example: no interval")
+    if stream.adapter.describe() != "none":
+        notes.append(f"adapter: {stream.adapter.describe()}")
+    if cell.config["control"] in NOISES:
+        notes.append(f"noise over signal: {NOISES[cell.config['control']]:g}")
+    if stream.history:
+        notes.append(f"stopped: {stream.stopped}")
+    return Record(
+        cell.hash, copy.deepcopy(cell.config), **kept(estimates, outcome, own),
+        history=tuple(tuple(entry) for entry in stream.history), notes=tuple(notes),
+        provenance={**provenance(device), "seconds": round(seconds, 3)},
+    )  # fmt: skip
+
+
+def failed_record(cell: Cell, stream: Stream, device: torch.device, seconds: float) -> Record:
+    """The record of a cell that has nothing to measure, and why."""
+    return Record(
+        cell.hash, copy.deepcopy(cell.config), history=tuple(tuple(entry) for entry in stream.history),
+        notes=(*stream.notes, f"failed: {stream.failed}"), provenance={**provenance(device), "seconds": round(seconds, 3)},
+    )  # fmt: skip
+
+
+def _parameters(stream: Stream) -> int:
+    count = getattr(stream.stitcher, "parameter_count", None)
+    if count is not None:
+        return int(count)
+    assert stream.stitcher is not None
+    return sum(p.numel() for p in stream.stitcher.parameters())
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Versions, device, threads, platform and date."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "modelstitch": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": f"{device.type} ({name})",
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(terse=True),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }

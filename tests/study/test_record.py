@@ -1,0 +1,181 @@
+"""A record on the disk: what is written comes back, and no changed byte is believed."""
+
+import base64
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelstitch.errors import RecordError, StudyError
+from modelstitch.study.canonical import canonical_json, cell_hash
+from modelstitch.study.examples import pack
+from modelstitch.study.parquet import records_from_parquet
+from modelstitch.study.record import DonorFacts, Metric, Record
+
+KEPT = sorted(Path(__file__).parents[2].joinpath("docs/results").rglob("*.parquet"))
+
+
+def made(wrong=3, top_wrong=1, n=21, unit="points", **more):
+    """A record whose numbers agree with its answers."""
+    config = {
+        "bottom": {"name": "a", "fingerprint": "f1", "layer": "l1", "depth": 0.25, "index": 0},
+        "top": {"name": "b", "fingerprint": "f2", "layer": "l2", "depth": 0.5, "index": 1, "view": "resized"},
+        "family": "affine", "objective": "task", "init": "closed", "control": "pair", "seed": 0,
+        "normalisation": "frozen", "data": {"fit": 90, "test": n}, "fit": {"samples": None},
+    }  # fmt: skip
+    scale = 100.0 if unit == "points" else 0.73
+    stitched, top = (scale * (np.arange(n) < k) for k in (wrong, top_wrong))
+    weights = np.ones(n) if unit == "points" else 1.0 + np.arange(n)
+    error, alone = (float(np.average(values, weights=weights)) for values in (stitched, top))
+    examples = pack(stitched, top, weights, unit)
+    metrics = (Metric("penalty", error - alone, error - alone - 1, error - alone + 1, unit),
+               Metric("error", error, unit=unit), Metric("top_error", alone, unit=unit))  # fmt: skip
+    correct = examples["stitched"] if unit == "points" else ""
+    record = Record(cell_hash(config), config, metrics, ("a note",), {"torch": "2", "seconds": 1.5}, ((1, 0.5),), correct,
+                    examples, {"a": DonorFacts("random, seed 0", error=3.5)})  # fmt: skip
+    return Record.of({**record.plain(), **more})
+
+
+@pytest.mark.parametrize("unit", ["points", "nats/token"])
+def test_what_is_written_comes_back(unit):
+    record = made(unit=unit)
+    again = Record.from_json(record.to_json(), record.cell)
+    assert again == record
+    assert again.to_json() == record.to_json()
+    assert (again.bottom.layer, again.top.view, again.control, again.samples) == ("l1", "resized", "pair", 90)
+    assert again.donors == {"a": DonorFacts("random, seed 0", error=3.5)}
+    assert again.metric("penalty").unit == unit
+    assert again.metric("cka") is None
+
+
+def test_a_record_cannot_be_changed_through_what_it_gives():
+    record = made()
+    record["config"]["family"] = "conv:3"
+    record["metrics"][0]["value"] = 0.0
+    assert record == made()
+    with pytest.raises(AttributeError):
+        record.cell = "other"
+
+
+def test_no_changed_bit_is_believed():
+    text, dice = made().to_json(), random.Random(0)
+    for _ in range(3000):
+        at = dice.randrange(len(text))
+        changed = text[:at] + bytes([text[at] ^ (1 << dice.randrange(8))]) + text[at + 1 :]
+        with pytest.raises(RecordError):
+            Record.from_json(changed)
+
+
+def test_no_other_damage_is_believed():
+    text, other, dice = made().to_json(), made(wrong=9).to_json(), random.Random(1)
+    for _ in range(500):
+        a, b = sorted(dice.randrange(len(text)) for _ in range(2))
+        for changed in (
+            text[:b],
+            text[a:],
+            text[:a] + other[a:],
+            text[:a] + text[b:],
+            text[:a] + other[a:b] + text[b:],
+        ):
+            if changed in (text, other):
+                continue
+            with pytest.raises(RecordError):
+                Record.from_json(changed)
+    digits = [at for at, byte in enumerate(text) if chr(byte).isdigit()]
+    for at in digits:
+        with pytest.raises(RecordError):
+            Record.from_json(text[:at] + str((int(chr(text[at])) + 1) % 10).encode() + text[at + 1 :])
+
+
+def old(record=None):
+    """As earlier versions wrote it: no digest."""
+    plain = {**(record or made()).plain(), "version": 1}
+    del plain["donors"]
+    return plain
+
+
+def without_digest(plain):
+    return json.dumps(plain, sort_keys=True).encode()
+
+
+def test_a_record_without_digest_is_read():
+    record = Record.from_json(without_digest(old()))
+    assert (record.version, record.metric("penalty").value) == (1, made().metric("penalty").value)
+
+
+def changed(where, value):
+    plain = json.loads(json.dumps(old()))
+    *way, last = where
+    inner = plain
+    for step in way:
+        inner = inner[step]
+    inner[last] = value
+    return plain
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        (changed(["config", "family"], "conv:3"), "which its configuration makes"),
+        (changed(["cell"], "0" * 16), "which its configuration makes"),
+        (changed(["metrics", 0, "value"], -8.5), "penalty -8.5 within its interval"),
+        (changed(["metrics", 0, "value"], 9.6), "penalty 9.52381 that the kept answers give, found 9.6"),
+        (changed(["metrics", 1, "value"], 14.3), "error 14.2857 that the kept answers give, found 14.3"),
+        (changed(["metrics", 2, "value"], 4.7), "top_error 4.7619 that the kept answers give"),
+        (changed(["metrics", 0, "low"], None), "both ends of the interval"),
+        (changed(["metrics", 0, "high"], "9"), "finite number or null, found '9'"),
+        (changed(["metrics", 0, "value"], 1e999), "the number Infinity"),
+        (changed(["metrics", 0, "metric"], "error"), "'error' once, found it twice"),
+        (changed(["provenance", "seconds"], float("nan")), "the number NaN, which is not finite"),
+        (changed(["correct"], "AAAA"), "same right answers in correct and in examples"),
+        (changed(["examples", "n"], 22), "penalty .* that the kept answers give"),
+        (changed(["examples", "n"], 25), "examples to be readable"),
+        (changed(["examples", "top"], "!"), "examples to be readable"),
+        (changed(["config", "top"], "b"), "config.top with a name, found 'b'"),
+        (changed(["more"], 1), "found 'more' besides"),
+        (changed(["version"], 2), "digest at its end"),
+        (changed(["metrics"], {}), "'metrics' as list, found dict|expected 'metrics'"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_even_without_a_digest(plain, message):
+    with pytest.raises(RecordError, match=message):
+        Record.from_json(without_digest(plain))
+
+
+def test_a_number_too_large_for_a_float_is_refused():
+    text = without_digest(old()).replace(b'"seconds": 1.5', b'"seconds": 1e999')
+    with pytest.raises(RecordError, match="1e999, which is not finite"):
+        Record.from_json(text)
+
+
+def test_answers_beyond_the_last_one_count():
+    record = made()
+    bits = bytearray(base64.b64decode(record.examples["stitched"]))
+    bits[-1] |= 1
+    plain = old()
+    plain["examples"]["stitched"] = plain["correct"] = base64.b64encode(bits).decode()
+    with pytest.raises(RecordError, match="that the kept answers give"):
+        Record.from_json(without_digest(plain))
+
+
+def test_a_number_that_is_none_is_not_written():
+    record = Record(made().cell, made().config, provenance={"seconds": float("nan")})
+    with pytest.raises(StudyError, match="provenance, seconds is nan: expected a finite number"):
+        record.to_json()
+
+
+def test_the_digest_is_over_the_one_text_of_the_content():
+    text = made().to_json()
+    plain = json.loads(text)
+    digest = plain.pop("digest")
+    assert text == canonical_json(plain).encode()[:-1] + f',"digest":"{digest}"}}'.encode()
+
+
+@pytest.mark.parametrize("path", KEPT[::4], ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_committed_records_are_read_and_agree_with_themselves(path):
+    records = records_from_parquet(path)
+    assert records
+    for record in records[:20]:
+        assert record.top.name
