@@ -56,7 +56,7 @@ def test_similarity_takes_them_and_stitching_refuses(tmp_path: Path, digits: ms.
     tf.Dinov2Model(tf.Dinov2Config(**SIZES)).save_pretrained(tmp_path)
     PROCESSOR.save_pretrained(tmp_path)
     net = ms.load(f"hf:{tmp_path}", name="dino")
-    net2 = ms.load("timm:test_resnet?classes=0&size=32")
+    net2 = ms.load("timm:test_resnet?classes=0&size=32", weights="random")
     assert (net2.output_shape, net2.has_head) == ((timm.create_model("test_resnet").num_features,), False)
     seam = f"{net.blocks[-1]} -> {net.blocks[-1]}"
     found = ms.similarity(net, net2, digits, measures=["cka"], layers=([net.blocks[-1]], [net2.blocks[-1]]), samples=60)
@@ -72,8 +72,8 @@ def test_similarity_takes_them_and_stitching_refuses(tmp_path: Path, digits: ms.
 
 
 def test_a_bare_encoder_may_be_a_bottom(digits: ms.Data) -> None:
-    bottom = ms.load("timm:test_resnet?classes=0&size=32", name="bare")
-    top = ms.load("timm:test_resnet?size=32", classes=10, name="whole")
+    bottom = ms.load("timm:test_resnet?classes=0&size=32", weights="random", name="bare")
+    top = ms.load("timm:test_resnet?size=32", weights="random", classes=10, name="whole")
     s = ms.stitch(bottom, top, at=f"{top.blocks[-2]} -> {top.blocks[-2]}", data=digits, objective="match", samples=100)
     assert s.penalty is not None
     with pytest.raises(DataError, match="The top 'bare' has no head"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,16 @@ def test_torchvision(name: str) -> None:
         transform = weights.transforms()
         view = published("torchvision", torchvision_models._seen(weights, None))
         assert torch.equal(view(BYTES[:1])[0], transform(PICTURES[0]))
+
+
+def test_a_file_that_is_published_is_seen_as_it_was_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """resnet50 was published twice, with two transforms; the file's hash tells which one it is."""
+    known, file = torchvision.models.ResNet50_Weights, tmp_path / "renamed.pth"
+    file.write_bytes(b"")
+    for start, name in (("0676ba61", "IMAGENET1K_V1"), ("11ad3fa6", "IMAGENET1K_V2"), ("00", "IMAGENET1K_V2")):
+        monkeypatch.setattr(torchvision_models, "file_hash", lambda path, start=start: start + "0" * 56)
+        request = SimpleNamespace(options={}, weights=file, path="resnet50")
+        assert torchvision_models._tagged(known, request) is known[name]
 
 
 def test_torchvision_by_name() -> None:

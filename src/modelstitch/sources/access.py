@@ -54,6 +54,8 @@ def chunks(ids: Tensor, size: int) -> Iterator[Tensor]:
 def fetch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
     """Inputs and int64 labels of the samples ``ids`` (n,); uint8 images become float32 in [0, 1].
 
+    Images of several sizes are a list of tensors (channels, height, width), which a network's view brings to one.
+
     Raises:
         DataError: if the samples are no (input, label) pairs, cannot be stacked, or have labels that are
             not integers.
@@ -61,6 +63,8 @@ def fetch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
     inputs, labels = raw_batch(dataset, ids)
     if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
         inputs = inputs.float().div_(255)
+    if isinstance(inputs, list) and of_images(inputs):
+        inputs = [image.float().div_(255) if image.dtype == torch.uint8 else image for image in inputs]
     return inputs, labels
 
 
@@ -75,6 +79,8 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
             if isinstance(samples[0][0], tuple):  # collated into a list
                 inputs = tuple(inputs)
         except (TypeError, RuntimeError) as error:
+            if of_images([sample[0] for sample in samples]):
+                return [sample[0] for sample in samples], as_labels(default_collate([sample[1] for sample in samples]))
             raise DataError(
                 f"Samples {int(ids[0])} to {int(ids[-1])} cannot be stacked into a batch "
                 f"({str(error).splitlines()[0]}): expected tensors, arrays or numbers of one shape; "
@@ -82,6 +88,17 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
             ) from error
     inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs
     return inputs, as_labels(labels)
+
+
+def of_images(inputs: Sequence[Any]) -> bool:
+    """Whether inputs that make no one tensor are images (channels, height, width), alike but for their size."""
+    known = {(one.ndim, one.shape[0], one.dtype) for one in inputs if isinstance(one, Tensor) and one.ndim == 3}
+    return len(known) == 1 and all(isinstance(one, Tensor) and one.ndim == 3 for one in inputs)
+
+
+def together(images: list[Tensor]) -> Tensor | list[Tensor]:
+    """Images (channels, height, width) as one tensor where their sizes are equal, else as they are."""
+    return torch.stack(images) if len({image.shape for image in images}) == 1 else images
 
 
 def all_labels(dataset: Any, *, scan: bool) -> Tensor | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
 from torch.nn.functional import pad
 
 
@@ -17,7 +18,9 @@ class CropFlip:
         self.pad, self.flip = pad, flip
         self.recipe = f"random crop after padding by {pad}" + (", random horizontal flip" if flip else "")
 
-    def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, inputs: Any, generator: torch.Generator) -> Any:
+        if isinstance(inputs, list):  # images of several sizes
+            return [self(image[None], generator)[0] for image in inputs]
         n, _, height, width = inputs.shape
         shift = torch.randint(0, 2 * self.pad + 1, (2, n, 1), generator=generator)
         rows = torch.arange(height) + shift[0]

@@ -41,7 +41,8 @@ class Batch:
 
     Attributes:
         ids: int64 (n,), the position of each sample in its split.
-        inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]), or a dict or a tuple of tensors.
+        inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]), or a dict or a tuple of tensors; images of several sizes
+            are a list of tensors (channels, height, width).
         labels: int64 (n,), or (n, t) for sequences.
         mask_key: which of the inputs says where padded sequences hold tokens.
     """

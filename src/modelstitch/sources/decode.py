@@ -21,6 +21,7 @@ from ..errors import DataError
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
+OWN_SIZE = 0  # what is asked for where each image keeps its own
 MOST_PIXELS = 89_478_485  # of one image; Pillow's own threshold for a decompression bomb
 # Readers that only decode: that of EPS starts another program.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -48,7 +49,8 @@ class Asked:
     """What is asked of images: the options behind ``?`` in the name of a folder.
 
     Attributes:
-        size: the shorter side is resized to it, the centre cropped; without it all images must have one size.
+        size: the shorter side is resized to it, the centre cropped; ``OWN_SIZE`` (``any``) keeps each image's own, for networks whose
+            views bring them to one; without it all images must have one size.
         mode: ``RGB`` or ``L``; without it grey where all images are grey.
         background: the grey value, 0 to 255, behind see-through pixels; without it these are refused.
     """
@@ -70,13 +72,15 @@ class Asked:
             key, _, value = option.partition("=")
             if key == "size" and value.isdecimal() and int(value) > 0:
                 found[key] = int(value)
+            elif (key, value) == ("size", "any"):
+                found[key] = OWN_SIZE
             elif key == "mode" and value in ("RGB", "L"):
                 found[key] = value
             elif key == "background" and value in _BACKGROUNDS:
                 found[key] = _BACKGROUNDS[value]
             else:
                 raise DataError(
-                    f"The folder option {option!r} is not known: expected 'size=' and a number of pixels, 'mode=RGB' or 'mode=L', "
+                    f"The folder option {option!r} is not known: expected 'size=' and a number of pixels or 'any', 'mode=RGB' or 'mode=L', "
                     "'background=white' or 'background=black'."
                 )
         return folder, cls(**found)
@@ -126,9 +130,12 @@ def decode_all(
     kind: Kind,
     asked: Asked,
     *,
-    hint: str = "give images of one size, or add '?size=224' to the folder's name to resize and crop them",
-) -> Tensor:
+    hint: str = "give images of one size, or add '?size=224' to the folder's name to resize and crop them, '?size=any' to leave that "
+    "to the networks' views",
+) -> Tensor | list[Tensor]:
     """Decode images into one tensor (n, channels, height, width), uint8 or float32 in [0, 1] as ``kind`` tells.
+
+    Where each keeps its own size it is a list of (channels, height, width), unless these are equal.
 
     Args:
         sources, name: as for :func:`kind_of`.
@@ -143,6 +150,9 @@ def decode_all(
     _refuse(failed, len(arrays), name, "images do not decode")
     good: list[_Array] = [array for array in arrays if isinstance(array, np.ndarray)]
     shapes = {array.shape for array in good}
+    if len(shapes) > 1 and asked.size == OWN_SIZE:
+        arrays3 = [array[None] if kind.grey else array.transpose(2, 0, 1) for array in good]
+        return [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays3]
     if len(shapes) > 1:
         other = next(i for i, array in enumerate(good) if array.shape != good[0].shape)
         raise DataError(
@@ -346,7 +356,7 @@ def _fitted(image: Pillow.Image, size: int | None) -> Pillow.Image:
     """The shorter side resized to ``size``, the centre cut out."""
     from PIL import Image
 
-    if size is None:
+    if size is None or size == OWN_SIZE:
         return image
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)

@@ -38,10 +38,10 @@ class Files:
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.batch(torch.tensor([index]))[0][0], self.labels[index]
 
-    def batch(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, ids: Tensor) -> tuple[Tensor | list[Tensor], Tensor]:
         """The samples ``ids`` (n,) at once."""
         paths = [self.paths[int(i)] for i in ids]
-        hint = "add '?size=224' to the folder's name to resize and crop them"
+        hint = "add '?size=224' to the folder's name to resize and crop them, '?size=any' to leave that to the networks' views"
         return decode_all(paths, lambda i: str(paths[i]), self.kind, self.asked, hint=hint), self.labels[ids]
 
 

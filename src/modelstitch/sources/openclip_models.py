@@ -47,9 +47,7 @@ def make(request: Request) -> Made:
             raise SourceError(f"open_clip cannot make {request.path!r}: {error}.") from error
     size = whole.visual.image_size
     size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    settings = (
-        dict(whole.visual.preprocess_cfg) | ({} if tag is not None else _agreed(clip, request.path)) | {"size": size}
-    )
+    settings = dict(whole.visual.preprocess_cfg) | _agreed(clip, request.path, tag) | {"size": size}
     view = published("open_clip", settings)
 
     def finish() -> nn.Module:
@@ -118,9 +116,9 @@ def _renamed(clip: Any, whole: Any) -> Callable[[State], State]:
     return renamed
 
 
-def _agreed(clip: Any, name: str) -> dict[str, Any]:
-    """The preprocessing that all published weights of a model have in common, for weights of another origin."""
-    known = [clip.get_pretrained_cfg(name, tag) for tag in clip.list_pretrained_tags_by_model(name)]
+def _agreed(clip: Any, name: str, tag: str | None) -> dict[str, Any]:
+    """The preprocessing of published weights; without a tag what all of a model's have in common, for weights of another origin."""
+    known = [clip.get_pretrained_cfg(name, one) for one in clip.list_pretrained_tags_by_model(name) if tag in (None, one)]
     keys = ("mean", "std", "interpolation", "resize_mode")
     said = {tuple((key, tag[key]) for key in keys if tag.get(key) is not None) for tag in known}
     return dict(said.pop()) if len(said) == 1 else {}

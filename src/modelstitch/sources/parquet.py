@@ -16,7 +16,7 @@ from .augment import CropFlip
 from .data import Data
 from .decode import Asked, Kind, decode_all, kind_of
 from .splits import hold_out
-from .views import Images
+from .views import Images, Picked, Several
 
 if TYPE_CHECKING:
     import polars
@@ -36,8 +36,9 @@ class _Rows:
     def kind(self, asked: Asked) -> Kind:
         return kind_of(self.sources, self.names.__getitem__, asked)
 
-    def decoded(self, kind: Kind, asked: Asked) -> Images:
-        return Images(decode_all(self.sources, self.names.__getitem__, kind, asked), self.labels)
+    def decoded(self, kind: Kind, asked: Asked) -> Images | Several:
+        found = decode_all(self.sources, self.names.__getitem__, kind, asked)
+        return Several(found, self.labels) if isinstance(found, list) else Images(found, self.labels)
 
 
 def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
@@ -71,27 +72,29 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         )
     rows, classes = _read({split: paths for split, paths in files.items() if paths}, limit)
     kind = Kind.joined([part.kind(asked) for part in rows.values()], asked)
-    sets = {split: part.decoded(kind, asked) for split, part in rows.items()}
+    sets: dict[str, Any] = {split: part.decoded(kind, asked) for split, part in rows.items()}
     if "val" in sets:
         rule = "the source's own files"
     else:
         train = sets["fit"]
         fit, val = hold_out(train.labels, max(1, len(train) // 10), seed)
-        sets["fit"], sets["val"] = (Images(train.inputs[ids], train.labels[ids]) for ids in (fit, val))
+        sets["fit"], sets["val"] = (
+            Images(train.inputs[ids], train.labels[ids]) if isinstance(train, Images) else Picked(train, ids) for ids in (fit, val)
+        )
         rule = f"the source's own test files; one in ten training images for validation (seed {seed})"
     return Data(
         sets["fit"], sets["val"], sets["test"],
         name=(root.parent if root.name == "data" else root).resolve().name + (f"[limit {limit}]" if limit is not None else ""),
         classes=classes,
-        augment=_augment(sets["fit"].inputs),
+        augment=_augment(sets["fit"][0][0]),
         split_rule="; ".join([rule, *notes]),
         notes=notes,
     )  # fmt: skip
 
 
-def _augment(inputs: Tensor) -> CropFlip:
+def _augment(image: Tensor) -> CropFlip:
     # Grey images are often writing, which no mirror leaves what it was.
-    return CropFlip(max(1, inputs.shape[-1] // 8), flip=inputs.shape[1] == 3)
+    return CropFlip(max(1, image.shape[-1] // 8), flip=len(image) == 3)
 
 
 def _files(root: Path, parts: tuple[str, ...]) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ..errors import NetworkError, StitchError
+from .access import of_images
 from .data import Data
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ def check_view(network: Network, seen: Any, n: int) -> None:
     Raises:
         NetworkError: naming the view's network.
     """
+    if isinstance(seen, list) and of_images(seen):
+        raise NetworkError(
+            f"The images have several sizes, and the view of {network.name!r} {'leaves them so' if network.has_view else 'is not set'}: "
+            "expected a view= that brings them to one size, such as the evaluation's own transform; or resize them in the data."
+        )
     try:
         found = network.data_input(seen)
     except NetworkError:  # a forward says more

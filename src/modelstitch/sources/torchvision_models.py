@@ -60,8 +60,11 @@ def _seen(weights: Any, size: int | None) -> dict[str, Any]:
 
 
 def _tagged(known: Any, request: Request) -> Any:
-    """The published weights that are meant: torchvision's default, or ``?tag=IMAGENET1K_V1``."""
-    tag = request.options.pop("tag", "DEFAULT")
+    """The published weights that are meant: ``?tag=IMAGENET1K_V1``, those that a given file is, else torchvision's default."""
+    tag = request.options.pop("tag", None)
+    if tag is None and request.weights is not None and len(known) > 1:
+        return next((one for one in known if _is(request.weights, one)), known["DEFAULT"])
+    tag = tag or "DEFAULT"
     if tag not in known.__members__:
         raise SourceError(
             f"torchvision publishes no weights {tag!r} of {request.path!r}: expected one of {', '.join(known.__members__)}."

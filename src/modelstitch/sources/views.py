@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import DataError
-from .access import all_labels, raw_batch
+from .access import all_labels, raw_batch, together
 from .pairs import pair_of
 
 SHARE = 0.25  # of the memory that is free on a device: what images may take of it
@@ -34,6 +35,23 @@ class Images:
     def batch(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The samples ``ids`` (n,) at once."""
         return self.inputs[ids], self.labels[ids]
+
+
+class Several:
+    """Images of several sizes in memory: a list of (channels, height, width), and int64 labels (n,)."""
+
+    def __init__(self, images: Sequence[Tensor], labels: Tensor) -> None:
+        self.images, self.labels = images, labels.long()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.images[index], self.labels[index]
+
+    def batch(self, ids: Tensor) -> tuple[Tensor | list[Tensor], Tensor]:
+        """The samples ``ids`` (n,) at once: a tensor where their sizes are equal."""
+        return together([self.images[int(i)] for i in ids]), self.labels[ids]
 
 
 class Tokens:
