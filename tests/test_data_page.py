@@ -9,3 +9,4 @@ def test_the_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert "The labels are of type torch.float32: expected integers" in told
     assert "Data('animals', fit=54, val=6, test=20) ('cat', 'dog') ('there is no test folder: val/ is the test split" in told
     assert "\nTrue\n" in told
+    assert "The test split of noisy is random" in told

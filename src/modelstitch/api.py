@@ -18,8 +18,7 @@ from .fit.tensorboard import watching
 from .network import Network, apart, check_networks
 from .notation import Seam, parse
 from .sources.data import Data, check_data
-from .sources.sizes import check_sizes
-from .sources.token_view import check_text
+from .sources.entry import check_entry
 from .stitched import Stitched
 from .stitchers import own_codes
 from .study.plan import OFFERED, Axes, default_controls, distinct_seeds, plan
@@ -96,8 +95,7 @@ def stitch(
     spec = fit_spec(fit)
     check_policy(normalisation)
     check_networks(bottom=bottom, top=top)
-    check_text((bottom, top), data)
-    check_sizes((bottom, top), data)
+    check_entry((bottom, top), data, second=second)
     need_scores(top, data)
     below, above = apart(bottom, top)
     named = {n.name: n for n in (below, above)}
@@ -215,6 +213,7 @@ def compare_many(
         tuple((top, describe_donor(network)) for top, network in others.items()), own_codes(families),
     )  # fmt: skip
     networks = [*networks, *(n for n in others.values() if n not in networks)]
+    check_entry(networks, data, second=second)  # before random data are taken for another study's
     spec = {
         "donors": {n.name: n.fingerprint() for n in networks},
         "pairs": [list(p) for p in pairs],

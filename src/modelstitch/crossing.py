@@ -23,8 +23,7 @@ from .measure import Estimate, Outcome, agreement, penalty, perplexities
 from .moments import Moments
 from .network import Network, apart, check_networks
 from .sources.data import Data
-from .sources.sizes import check_sizes
-from .sources.token_view import check_text
+from .sources.entry import check_entry
 from .stitchers import Site, Stitcher, family_of
 from .support.shown import visible
 
@@ -235,8 +234,7 @@ def matrix(
     """
 
     check_networks(bottom=bottom, top=top)
-    check_text((bottom, top), data)
-    check_sizes((bottom, top), data)
+    check_entry((bottom, top), data)
     bottom, top = apart(bottom, top)
     need_scores(top, data)
     plan = plan_matrix(bottom, top, data, layers=layers, family=family, positions=positions, dtype=dtype, **fit)

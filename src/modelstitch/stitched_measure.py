@@ -14,8 +14,8 @@ from .fit.scores import MATCHED, need_scores, notes_on
 from .fit.senders import view_of
 from .measure import Tally
 from .network import Network
-from .sources.data import Data, check_data
-from .sources.sizes import check_sizes
+from .sources.data import Data
+from .sources.entry import check_entry
 from .study.assemble import beside_top, kept, provenance
 from .study.record import Record
 from .study.run import data_config
@@ -64,8 +64,7 @@ def measured(stitched: Any, donors: Donors, data: Data, config: dict[str, Any], 
             "A pickled stitched model has left its donors behind: expected them to measure it; save it with .save() and put it "
             "together again with Stitched.load(folder, bottom, top)."
         )
-    check_data(data)
-    check_sizes((bottom, top), data)
+    check_entry((bottom, top), data)
     need_scores(top, data)
     full = top.full().to(device)
     found, own = Tally(), Tally()

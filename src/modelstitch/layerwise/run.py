@@ -9,8 +9,7 @@ from ..errors import MeasureError
 from ..measures import Measure
 from ..network import Network, apart
 from ..sources.data import Batch, Data, Split
-from ..sources.sizes import check_sizes
-from ..sources.token_view import check_text
+from ..sources.entry import check_entry
 from . import grams, kept, sums
 from .passes import Rows, Tell
 from .plan import DEFAULT, check_ends, chosen_layers, chosen_measures, plan_similarity
@@ -68,8 +67,7 @@ def similarity(
         StitchError: two networks have one name, or the device cannot be used.
     """
     check_ends(bottom, top, data)
-    check_text((bottom, top), data, labels=False)
-    check_sizes((bottom, top), data)
+    check_entry((bottom, top), data, labels=False)
     bottom, top = apart(bottom, top)
     wanted = chosen_measures(measures)
     plan = plan_similarity(

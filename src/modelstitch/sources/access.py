@@ -122,6 +122,12 @@ def hash_samples(dataset: Any, digest: Any) -> None:
         _hash_tensor("labels", labels, digest)
 
 
+def digest_into(value: Any, digest: Any) -> None:
+    """Feed a batch's inputs, views or labels into a hashlib digest."""
+    for key, part in _parts(value):
+        _hash_tensor(key, part, digest)
+
+
 def some_of(inputs: Any, some: slice) -> Any:
     """Some samples of a batch's inputs: of each tensor, where they are a dict or a tuple of tensors."""
     if isinstance(inputs, dict):

@@ -14,8 +14,7 @@ from ..fit.sweep import MEMORY, Watch
 from ..network import Network, check_networks
 from ..own_code import in_words
 from ..sources.data import Data
-from ..sources.sizes import check_sizes
-from ..sources.token_view import check_text
+from ..sources.entry import check_entry
 from ..unfinished import tidy
 from .engines import Engine, local
 from .plan import NOISY, Axes, Cell, Donor, Place, plan
@@ -82,8 +81,7 @@ def run(
     if len(named) < len(networks):
         raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
     check_policy(axes.normalisation)
-    check_text(list(named.values()), data)
-    check_sizes(named.values(), data)
+    check_entry(list(named.values()), data, second=second)
     check_controls(axes.controls, data)
     pairs = list(pairs)
     for name in dict.fromkeys(top for _, top in pairs):

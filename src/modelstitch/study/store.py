@@ -427,9 +427,14 @@ def _compare(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
     expected, found = (
         ", ".join(f"{key} = {_named(different[key][side], told[side].get(key))}" for key in named) for side in (0, 1)
     )
+    drawn = (
+        " Where the data are the same they may be random: samples that a dataset draws anew at every read have another hash each time."
+        if "data" in different
+        else ""
+    )
     raise StudyError(
         f"{path} was made by another study: expected {expected}, found {found}{more}; choose another folder, or set the old "
-        "value again."
+        f"value again.{drawn}"
     )
 
 
