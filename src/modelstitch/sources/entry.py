@@ -66,8 +66,8 @@ def check_entry(networks: Sequence[Network], data: Data, *, second: Data | None 
                 _check_shift(next(data.batches(split, _VIEWED)), split, data.name)
             seen.labels = True
         check_sizes(networks, data)
-        for network in networks:
-            if network not in seen.networks:
+        if any(network not in seen.networks for network in networks):  # all of them: every network sees the same samples
+            for network in networks:
                 _check_view(network, data)
                 seen.networks.add(network)
 
