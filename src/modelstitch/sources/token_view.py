@@ -79,7 +79,7 @@ def check_text(networks: Sequence[Network], data: Data, *, labels: bool = True) 
     """
     check_data(data)
     headless = [network.name for network in networks if not network.has_head]
-    if labels and len(headless) == len(networks):
+    if labels and headless and len(headless) == len(networks):
         raise DataError(
             f"The network {headless[-1]!r} has no head: it returns features, no scores of the labels' classes (logits), so that no error "
             "can be measured; expected a network with a head, or compare layers with similarity(), which needs no labels."
