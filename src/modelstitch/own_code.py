@@ -84,9 +84,9 @@ class _Content:
         if isinstance(value, partial):
             return self(value.func), self(value.args), self(value.keywords)
         if isinstance(value, FunctionType):
-            return value.__qualname__ if _library(value) else (_code(value.__code__), self(_used(value)))
+            return value.__qualname__ if is_library(value) else (_code(value.__code__), self(_used(value)))
         if isinstance(value, type):
-            return value.__qualname__ if _library(value) else self._class(value)
+            return value.__qualname__ if is_library(value) else self._class(value)
         return type(value).__qualname__, self(type(value)), self._state(value)
 
     def _apart(self, part: Any) -> Any:
@@ -96,7 +96,7 @@ class _Content:
         return alone(part)
 
     def _class(self, cls: type) -> tuple[Any, ...]:
-        bases = [base for base in cls.__mro__ if not _library(base)]
+        bases = [base for base in cls.__mro__ if not is_library(base)]
         return tuple((name, self(value)) for base in bases for name, value in _written(base))
 
     def _state(self, value: Any) -> Any:
@@ -120,7 +120,7 @@ def _package(thing: Any) -> str:
     return (source.__module__ or "").partition(".")[0]
 
 
-def _library(thing: Any) -> bool:
+def is_library(thing: Any) -> bool:
     """Whether it is not the user's: of this package, of Python, or installed."""
     package = _package(thing)
     file = getattr(sys.modules.get(package), "__file__", None) or ""

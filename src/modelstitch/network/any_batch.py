@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import TraceError
-from .outputs import choose_output
+from .purity import LOW, Eager
 from .rebind import telling
 from .trace import Trace
-from .twin import make_twin
 
 LARGEST = 4096  # samples: a branch beyond concerns nothing that is computed here, and would take long to try
 
 
-def check_any_batch(
-    trace: Trace, traced: Callable[[], nn.Module], module: nn.Module, example: Any, output: str | int | None, name: str
-) -> None:
+def check_any_batch(trace: Trace, traced: nn.Module, eager: Eager, example: Any, name: str) -> None:
     """Refuse a network that computes something else in batches of other sizes than its graph was made for.
 
     A branch that changes no number (a large batch that goes through in pieces) is allowed: the module and the graph are tried
-    on the nearest size beyond. A module that refuses such a batch itself is left to do so. ``traced`` makes the graph's module.
+    on the nearest size beyond. A module that refuses such a batch itself is left to do so.
 
     Raises:
         TraceError: with the size at which it branches.
@@ -32,10 +28,7 @@ def check_any_batch(
     beyond = [(low - 1, f"fewer than {low}")] if low > 2 else []
     beyond += [(high + 1, f"more than {high}")] if high is not None and high < LARGEST else []
     for n, words in beyond:
-        inputs = batch_of(trace, telling(example), n)
-        if any(leaf.device.type == "meta" for leaf in inputs):
-            return
-        if not _alike(trace, traced(), module, inputs, output):
+        if not _alike(traced, eager, batch_of(trace, telling(example), n)):
             raise TraceError(
                 f"The network {name!r} computes something else in batches of {words} samples than in others: expected one function "
                 "for any batch size; take the branch on the batch size (an `if` on x.shape[0]) out of forward()."
@@ -56,15 +49,14 @@ def batch_of(trace: Trace, example: Any, n: int) -> list[Tensor]:
     return several
 
 
-def _alike(trace: Trace, traced: nn.Module, module: nn.Module, inputs: list[Tensor], output: str | int | None) -> bool:
+def _alike(traced: nn.Module, eager: Eager, inputs: list[Tensor]) -> bool:
     """Whether both give the same up to the rounding of another order of sums; also where the module refuses the inputs."""
+    try:
+        wanted = eager.again()(inputs, LOW)
+    except Exception:  # whatever its forward raises
+        return True
+    args, kwargs = eager.form.rebuild(inputs)
     with torch.no_grad():
-        args, kwargs = trace.form.rebuild([leaf.clone() for leaf in inputs])
-        try:
-            wanted = choose_output(make_twin(module)(*args, **kwargs), output)[1]
-        except Exception:  # whatever its forward raises
-            return True
-        args, kwargs = trace.form.rebuild(inputs)
         found = traced(*args, **kwargs)
     if found.shape != wanted.shape:
         return False

@@ -41,7 +41,7 @@ class Line:
 
 def is_own(file: str) -> bool:
     """Whether a file is the user's: not installed, not of Python, torch or this package's tracer."""
-    return _is_outside(file) and "-packages" not in file and not file.startswith(_PYTHON)
+    return is_outside(file) and "-packages" not in file and not file.startswith(_PYTHON)
 
 
 def line_of_error(error: BaseException) -> Line | None:
@@ -87,7 +87,7 @@ _ENTRIES = ("forward", "__call__")  # of this package: where a module's own code
 
 
 def _innermost(calls: Iterable[tuple[str, int]]) -> Line | None:
-    outside = [Line(file, at) for file, at in calls if _is_outside(file)]
+    outside = [Line(file, at) for file, at in calls if is_outside(file)]
     own = [line for line in outside if is_own(line.file)]
     return own[-1] if own else outside[-1] if outside else None
 
@@ -96,5 +96,6 @@ def _is_here(file: str) -> bool:
     return file.startswith(_HERE)
 
 
-def _is_outside(file: str) -> bool:
+def is_outside(file: str) -> bool:
+    """Whether a file is neither torch's nor the tracer's."""
     return not file.startswith(("<", _TORCH, _HERE))

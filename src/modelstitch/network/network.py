@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from ..views import as_view, in_short
 from .any_batch import batch_of, check_any_batch
+from .inputs import InputForm
+from .kept import owners_kept
 from .layers import Layer, list_layers
 from .purity import Eager, check_trace, run_twice
 from .rebind import agrees, rebound, telling
@@ -65,15 +67,8 @@ class Network:
         self.view = view
         self._example = dict(example) if isinstance(example, Mapping) else example
         self._options = (data, output)
-        form, leaves = example_leaves(example, data, self.name)
-        eager = Eager(module, form, output)
-        self.was_run = not eager.on_meta(leaves)
-        first = run_twice(eager, telling(leaves), self.name) if self.was_run else None
-        self._trace = trace(module, form, leaves, output, self.name)
-        check_any_batch(self._trace, self.full, module, self._example, output, self.name)
-        if first is not None:
-            one = batch_of(self._trace, telling(self._example), 1)
-            check_trace(self._trace, self._full, eager, telling(leaves), first, one, self.name)
+        with owners_kept(module):
+            self._trace_held_against(module, *example_leaves(example, data, self.name))
         parameters = {node for node, weight in self._trace.weights.items() if weight.kind == "parameter"}
         flow = find_flow(self._trace.graph, self._trace.data, self._trace.output, parameters)
         found = list_layers(self._trace, flow)
@@ -81,6 +76,18 @@ class Network:
         self._nodes, self._arranged, self._blocks = found.nodes, found.arranged, found.blocks
         self._alias = {alias: layer.name for layer in self.layers.values() for alias in layer.aliases}
         self._origin = _origin(module, weights)
+
+    def _trace_held_against(self, module: nn.Module, form: InputForm, leaves: list[Tensor]) -> None:
+        """Trace the module, and refuse it where it is no function of its input, or the trace another one."""
+        telling_leaves, output = telling(leaves), self._options[1]
+        eager = Eager(module, form, output, self.name)
+        self.was_run = not eager.on_meta(leaves)
+        first = run_twice(eager, telling_leaves) if self.was_run else None
+        self._trace = trace(module, form, leaves, output, self.name, eager.hooks)
+        if first is not None:
+            check_any_batch(self._trace, self._full, eager, self._example, self.name)
+            one = batch_of(self._trace, telling(self._example), 1)
+            check_trace(self._trace, self._full, eager, telling_leaves, first, one)
 
     def __repr__(self) -> str:
         return (
@@ -262,7 +269,9 @@ class Network:
             return
         held = next(self.module.parameters(), example)
         try:
-            same = agrees(self.full(), self.module, inputs.to(held.device), self._options[1])
+            same = agrees(
+                self.full(), self.module, self._trace.form, inputs.to(held.device), self._options[1], self.name
+            )
         except NetworkError:
             raise
         except Exception:  # a module may refuse them in its own way, with an assertion; a forward says more
@@ -325,7 +334,7 @@ class Network:
             twin.module, twin.name, twin._trace = module, name or self.name, same
             twin._origin = _origin(module, weights)
             twin.__dict__.pop("_full", None)
-            if agrees(twin.full(), module, telling(self._example), output):
+            if agrees(twin.full(), module, twin._trace.form, telling(self._example), output, twin.name):
                 return twin
         return Network(
             module, self._example, name or self.name, data=data, output=output, view=self._view, trained_on=self.trained_on,

@@ -17,8 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..errors import NetworkError, TraceError, first_line
 from ..own_code import contents
 from .clean import is_random
+from .hooks import Asked, Key, global_hooks_out, hooks_of
 from .inputs import InputForm
-from .lines import Line, is_own, line_here, line_of_error
+from .kept import Reach
+from .lines import Line, is_outside, is_own, line_here, line_of_error
 from .outputs import choose_output
 from .rng import SOURCES, rng_kept, set_rng, states
 from .trace import Trace, cannot_trace
@@ -50,9 +52,33 @@ class Eager:
     Calls of one object go to one copy of the module, so that what it keeps between calls shows.
     """
 
-    def __init__(self, module: nn.Module, form: InputForm, output: str | int | None) -> None:
-        self.module, self.form, self.output = module, form, output
-        self.twin = make_twin(module, frozen=True)
+    def __init__(
+        self, module: nn.Module, form: InputForm, output: str | int | None, name: str, hooks: set[Key] | None = None
+    ) -> None:
+        self.module, self.form, self.output, self.name = module, form, output, name
+        self.twin, self.hooks = make_twin(module, frozen=True, hooks=hooks), hooks
+        self._asked = Asked(self.twin) if hooks is None else None
+        self._reach = Reach(hooks_of(module).values() if hooks is None else ())
+        self.watch = _Watch(module, self._reach.tensors)
+
+    def settle_hooks(self) -> None:
+        """Go on, after a first call, with the hooks alone that act."""
+        if self._asked is not None:
+            self._asked.settle()
+            self.hooks, self._asked = self._asked.acting, None
+            if self.leaves_out:
+                self._reach.blank()  # what one hook collected another one must not find
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether there are hooks that do not run."""
+        return self.hooks is not None and self.hooks != set(hooks_of(self.module))
+
+    def keep_hooks(self) -> None:
+        """Go on with all hooks, on a copy that was never called."""
+        self._reach.put_back()
+        self.hooks, self._asked = set(hooks_of(self.module)), None
+        self.twin = make_twin(self.module, frozen=True)
 
     def on_meta(self, leaves: list[Tensor]) -> bool:
         """Whether there are no numbers to run it on."""
@@ -61,12 +87,13 @@ class Eager:
 
     def again(self) -> Eager:
         """The module as it was before any call."""
-        return Eager(self.module, self.form, self.output)
+        return Eager(self.module, self.form, self.output, self.name, self.hooks)
 
     def __call__(self, leaves: list[Tensor], rng: dict[str, bool], grad: bool = False) -> Tensor:
         """The chosen output, with random numbers from the given states."""
         args, kwargs = self.form.rebuild([leaf.detach().clone() for leaf in leaves])
-        with _as_usual(), torch.set_grad_enabled(grad):
+        asked = self._asked is not None
+        with _as_usual(), global_hooks_out(self.name, asked), torch.set_grad_enabled(grad), self.watch:
             set_rng(rng)
             return choose_output(self.twin(*args, **kwargs), self.output)[1].detach()
 
@@ -86,16 +113,15 @@ def _as_usual() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
-def run_twice(eager: Eager, leaves: list[Tensor], name: str) -> Tensor:
+def run_twice(eager: Eager, leaves: list[Tensor]) -> Tensor:
     """The module's output on the example; twice the same, whatever random numbers there are, and nothing written.
 
     Raises:
         TraceError: with the cause.
     """
-    watch = _Watch(eager.module)
+    watch, name = eager.watch, eager.name
     try:
-        with watch:
-            first = eager(leaves, LOW)
+        first = eager(leaves, LOW)
     except NetworkError:
         raise
     except Exception as error:  # whatever the module's own code raises
@@ -107,13 +133,17 @@ def run_twice(eager: Eager, leaves: list[Tensor], name: str) -> Tensor:
             f"The network {name!r} writes its {kind} {tensor!r} in eval mode{_at(line)}: expected a frozen network; "
             "keep the statistics fixed in eval mode before stitching."
         )
-    try:
-        second = eager(leaves, HIGH)
-    except Exception as error:
+    eager.settle_hooks()
+    second: Tensor | Exception = _outcome(eager, leaves, HIGH)
+    if eager.leaves_out and (isinstance(second, Exception) or not alike(first, second)):
+        eager.keep_hooks()  # one may act through something that another part looks at
+        _outcome(eager, leaves, LOW)
+        second = _outcome(eager, leaves, HIGH)
+    if isinstance(second, Exception):
         raise TraceError(
-            f"The network {name!r} runs once and then fails ({type(error).__name__}: {first_line(error)}"
-            f"){_at(line_of_error(error))}: expected a function of its input alone; {_cause(eager, leaves, watch)}."
-        ) from error
+            f"The network {name!r} runs once and then fails ({type(second).__name__}: {first_line(second)}"
+            f"){_at(line_of_error(second))}: expected a function of its input alone; {_cause(eager, leaves, watch)}."
+        ) from second
     if not alike(first, second):
         raise TraceError(
             f"The network {name!r} {_cause(eager, leaves, watch)}: its output differs from call to call, expected a function of "
@@ -122,14 +152,22 @@ def run_twice(eager: Eager, leaves: list[Tensor], name: str) -> Tensor:
     return first
 
 
+def _outcome(eager: Eager, leaves: list[Tensor], rng: dict[str, bool]) -> Tensor | Exception:
+    try:
+        return eager(leaves, rng)
+    except Exception as error:  # whatever the module's own code raises
+        return error
+
+
 def check_trace(
-    trace: Trace, traced: nn.Module, eager: Eager, leaves: list[Tensor], first: Tensor, one: list[Tensor], name: str
+    trace: Trace, traced: nn.Module, eager: Eager, leaves: list[Tensor], first: Tensor, one: list[Tensor]
 ) -> None:
     """Hold the traced network against the module: on the example, and on a batch of one, other values and with gradients on.
 
     Raises:
         TraceError: where they differ, with the cause as far as it is known.
     """
+    name = eager.name
     found = _graph(traced, trace, leaves, name)
     if not alike(found, first):
         raise TraceError(_differs(eager, leaves, found, first, name))
@@ -257,7 +295,7 @@ def _called(eager: Eager, leaves: list[Tensor], names: tuple[str, ...]) -> Line 
         caller = frame.f_back if event == "call" else frame
         if event in ("call", "c_call") and called in names and caller is not None and not found:
             line = line_here(caller)
-            if line is not None and (is_own(line.file) or line.file == caller.f_code.co_filename):
+            if line is not None and is_outside(caller.f_code.co_filename):  # torch's own code asks too
                 found.append(line)
 
     before = sys.getprofile()
@@ -303,10 +341,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, collected: list[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.random: tuple[str, Line | None] | None = None
         self.written: tuple[str, str, Line | None] | None = None
+        self._collected = {_place(tensor) for tensor in collected}  # by hooks, which may go on with a copy
         self._held: dict[int, tuple[str, str]] = {}
         for prefix, part in module.named_modules():
             for kind, tensors in (("tensor", vars(part)), ("buffer", part._buffers), ("parameter", part._parameters)):
@@ -315,21 +354,24 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                         self._held[place] = kind, f"{prefix}.{key}" if prefix else key
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        schema = getattr(func, "_schema", None)
+        kwargs, schema = kwargs or {}, getattr(func, "_schema", None)
         if schema is not None and schema.is_mutable:
             for at, argument in enumerate(schema.arguments):
-                if argument.alias_info is not None and argument.alias_info.is_write:
-                    self._stop(args[at] if at < len(args) else kwargs.get(argument.name))
+                if argument.alias_info is not None and argument.alias_info.is_write and at < len(args):
+                    args = (*args[:at], self._written(args[at]), *args[at + 1 :])
         if self.random is None and is_random(func, args, kwargs):
             self.random = str(func), line_here()
         return func(*args, **kwargs)
 
-    def _stop(self, written: Any) -> None:
-        for tensor in written if isinstance(written, list | tuple) else [written]:
-            if isinstance(tensor, Tensor) and _place(tensor) in self._held:
-                self.written = self.written or (*self._held[_place(tensor)], line_here())
-                raise RuntimeError(f"writes its {self.written[0]} {self.written[1]!r}")
+    def _written(self, argument: Any) -> Any:
+        """What may be written in the argument's place."""
+        if isinstance(argument, list | tuple):
+            return [self._written(part) for part in argument]
+        place = _place(argument) if isinstance(argument, Tensor) else 0
+        if place in self._held:
+            self.written = self.written or (*self._held[place], line_here())
+            raise RuntimeError(f"writes its {self.written[0]} {self.written[1]!r}")
+        return argument.clone() if place and place in self._collected else argument
 
 
 def _place(tensor: Tensor) -> int:

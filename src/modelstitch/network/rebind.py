@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .outputs import choose_output
+from .inputs import InputForm
+from .kept import owners_kept
+from .purity import LOW, Eager
 from .trace import Trace, Weight
-from .twin import make_twin
 
 
 def rebound(trace: Trace, module: nn.Module) -> Trace | None:
@@ -36,17 +37,16 @@ def rebound(trace: Trace, module: nn.Module) -> Trace | None:
     return replace(trace, weights=weights)
 
 
-def agrees(traced: nn.Module, module: nn.Module, example: Any, output: str | int | None) -> bool:
-    """Whether a traced network gives what the module itself gives on the example, bit for bit."""
-
-    def outcome(network: nn.Module) -> Any:
-        own = pytree.tree_map_only(Tensor, torch.clone, example)  # a forward may write into its input
-        if isinstance(own, dict):
-            return network(**own)
-        return network(*own) if isinstance(own, tuple) else network(own)
-
+def agrees(
+    traced: nn.Module, module: nn.Module, form: InputForm, inputs: Any, output: str | int | None, name: str
+) -> bool:
+    """Whether a traced network gives what the module itself gives, bit for bit."""
+    leaves = form.flatten((inputs,), {})
+    with owners_kept(module):
+        wanted = Eager(module, form, output, name)(leaves, LOW)
+    args, kwargs = form.rebuild([leaf.clone() for leaf in leaves])
     with torch.no_grad():
-        return torch.equal(choose_output(outcome(make_twin(module)), output)[1], outcome(traced))
+        return torch.equal(wanted, traced(*args, **kwargs))
 
 
 def telling(example: Any) -> Any:

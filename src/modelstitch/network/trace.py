@@ -27,6 +27,7 @@ from ..errors import NetworkError, TraceError, first_line
 from .clean import clean
 from .digest import graph_digest
 from .functional import functional
+from .hooks import Key, global_hooks_out
 from .inputs import InputForm, repeat_batch
 from .lines import Line, fixed_sizes, line_of_error
 from .masks import masks_as_run
@@ -113,20 +114,36 @@ def example_leaves(example: Any, data: str | int | None, name: str) -> tuple[Inp
     return form, [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
-def trace(module: nn.Module, form: InputForm, tensors: list[Tensor], output: str | int | None, name: str) -> Trace:
+def trace(
+    module: nn.Module,
+    form: InputForm,
+    tensors: list[Tensor],
+    output: str | int | None,
+    name: str,
+    hooks: set[Key] | None = None,
+) -> Trace:
     """Trace ``module`` in eval mode on an example of that form.
 
-    The module is never changed: a copy with the same tensors, without dropout, is traced.
+    The module is never changed: a copy with the same tensors, without dropout, is traced, with those of its ``hooks`` that are
+    part of what it computes.
 
     Raises:
         TraceError: if the module cannot be traced, keeps the batch size fixed, draws random numbers or writes buffers.
     """
     data = tensors[form.data_position]
-    twin = make_twin(module)
+    twin = make_twin(module, hooks=hooks)
     traced = _Traced(twin, form, output)
     dynamic = [{0: torch.export.Dim.AUTO} if t.ndim and t.shape[0] == data.shape[0] else {} for t in tensors]
     try:
-        with warnings.catch_warnings(), rng_kept(), _quiet(), masks_as_run(), torch.no_grad(), fixed_sizes() as fixed:
+        with (
+            warnings.catch_warnings(),
+            rng_kept(),
+            _quiet(),
+            masks_as_run(),
+            torch.no_grad(),
+            global_hooks_out(name),
+            fixed_sizes() as fixed,
+        ):
             warnings.simplefilter("ignore")
             if _of_another_type(twin, data):
                 traced([tensor.clone() for tensor in tensors])  # the tracer takes types that a matrix product refuses

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..errors import TraceError, first_line
+from .hooks import Key, rebind_hooks, share_hooks
 
 _DROPOUTS = {
     kind.forward
@@ -49,11 +50,13 @@ class Scripted(nn.Module):
         return {t.data_ptr(): (name, own[name], kinds.get(name, "buffer")) for name, t in copied}
 
 
-def make_twin(module: nn.Module, *, frozen: bool = False) -> nn.Module:
+def make_twin(module: nn.Module, *, frozen: bool = False, hooks: set[Key] | None = None) -> nn.Module:
     """A copy that shares every tensor, in eval mode, with dropout taken out and caches switched off.
 
     Args:
         frozen: its parameters are others, of the same memory, that want no gradients.
+
+        hooks: those that it has; all of them where nothing is said.
 
     Raises:
         TraceError: if the module cannot be copied.
@@ -63,12 +66,14 @@ def make_twin(module: nn.Module, *, frozen: bool = False) -> nn.Module:
         shared |= {id(p): _frozen(p) for p in module.parameters()}
     try:
         _keep_scripted(module, shared)
+        share_hooks(module, shared)
         twin = copy.deepcopy(module, shared)
     except Exception as error:  # whatever the module's own __deepcopy__ or __reduce__ raises
         raise TraceError(
             f"The network cannot be copied for tracing ({type(error).__name__}: {first_line(error)}): expected a "
             "module that copy.deepcopy accepts; remove open files, locks or generators stored on it."
         ) from error
+    rebind_hooks(twin, shared, hooks)
     twin.eval()
     for parent in list(twin.modules()):
         config: Any = getattr(parent, "config", None)
