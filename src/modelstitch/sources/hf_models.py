@@ -51,7 +51,7 @@ def make(request: Request) -> Made:
     folder = Path(request.path)
     named = is_hub_id(request.path)
     if named:
-        folder = hub_folder(request.path, weights=request.published, request=request)
+        folder = hub_folder(request.path, weights=request.published)
     plain = _json(folder / "config.json")
     if plain is None:
         raise SourceError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..network import Network
 from .data import Data
+from .published import hub_folder, is_hub_id
 from .tokenizer import Tokenizer, bare_task
 
 
@@ -77,6 +78,8 @@ def _reader(tokenizer: str | Path | Network | None) -> tuple[str | Path | Tokeni
     if tokenizer is None:
         return None, None, False
     folder, _, query = str(tokenizer).removeprefix("hf:").partition("?")
+    if is_hub_id(folder):
+        folder = str(hub_folder(folder, weights=False))
     options = dict(item.split("=", 1) for item in query.split("&") if "=" in item)
     size = options.get("size", "")
     return folder, int(size) if size.isdecimal() else None, options.get("task", bare_task(folder)) == "features"

@@ -92,7 +92,7 @@ def _published(clip: Any, request: Request, tag: str | None, options: dict[str, 
     with quiet("open_clip", None):
         whole = obtained(
             lambda: clip.create_model(request.path, pretrained=tag, require_pretrained=True, **options), request,
-            what=f"open_clip {request.path} {tag}", host=hub_host() if stated.get("hf_hub") else urlparse(source).netloc,
+            what=f"the published weights of open_clip {request.path} {tag}", host=hub_host() if stated.get("hf_hub") else urlparse(source).netloc,
             offline=hub_hint(source) if stated.get("hf_hub") else f"download {source} elsewhere",
         )  # fmt: skip
     return whole, f"open_clip {request.path} {tag}"

@@ -32,7 +32,7 @@ def obtained(
     """What ``make`` gives, from the library's cache where that holds it, else over the network.
 
     Args:
-        what: the weights, for the sentence: "timm resnet18.a1_in1k".
+        what: for the sentence: "the published weights of timm resnet18.a1_in1k".
         host: where the library downloads from; nothing is tried if it does not answer.
         offline: how to get them without a network, the middle of a sentence.
         local: the file in the cache, where the library's downloader cannot be told to look there alone.
@@ -63,10 +63,14 @@ def obtained(
         except Exception as error:  # whatever its downloader raises
             reason = error
     line = (str(reason).strip().splitlines() or ["no message"])[0][:160].rstrip(".")
+    ways = (
+        ', give a file with weights=FILE, or ask for random weights with weights="random" (--random-weights)'
+        if request.published
+        else ""
+    )
     raise SourceError(
-        f"The published weights of {what} cannot be had ({type(reason).__name__}: {line}): expected them in the library's cache or a "
-        f"network that reaches {host}; {offline}, give a file with weights=FILE, or ask for random weights with "
-        'weights="random" (--random-weights).'
+        f"{what[0].upper()}{what[1:]} cannot be had ({type(reason).__name__}: {line}): expected them in the library's cache or a "
+        f"network that reaches {host}; {offline}{ways}."
     ) from reason
 
 
@@ -105,7 +109,7 @@ def is_hub_id(path: str) -> bool:
     return _HUB_ID.fullmatch(path) is not None and not Path(path).exists()
 
 
-def hub_folder(request_path: str, *, weights: bool, request: Request | None = None) -> Path:
+def hub_folder(request_path: str, *, weights: bool) -> Path:
     """The folder of a model on the hub, in the cache of its client.
 
     Args:
@@ -116,6 +120,8 @@ def hub_folder(request_path: str, *, weights: bool, request: Request | None = No
     """
     hub: Any = need("huggingface_hub")
     repo, _, revision = request_path.partition("@")
+
+    request = Request(f"hf:{request_path}", request_path, None, None, None, not weights, None, 0, False)
 
     def fetch(*patterns: str) -> Path:
         return Path(hub.snapshot_download(repo, revision=revision or None, allow_patterns=list(patterns)))
@@ -130,10 +136,9 @@ def hub_folder(request_path: str, *, weights: bool, request: Request | None = No
             raise FileNotFoundError("no weights")
         return folder
 
-    if request is None:
-        request = Request(f"hf:{request_path}", request_path, None, None, None, False, None, 0, False)
     return obtained(
-        make, request, what=f"Hugging Face {request_path}", host=hub_host(),
+        make, request, host=hub_host(),
+        what=f"the {'published weights' if weights else 'configuration'} of Hugging Face {request_path}",
         offline=f"{hub_hint(repo)}, name a folder with hf:FOLDER",
     )  # fmt: skip
 

@@ -33,7 +33,12 @@ class _Rows:
 
 
 def load_text(
-    spec: str, tokenizer: str | Path | Tokenizer | None, length: int | None, *, features: bool = False, seed: int = 0,
+    spec: str,
+    tokenizer: str | Path | Tokenizer | None,
+    length: int | None,
+    *,
+    features: bool = False,
+    seed: int = 0,
     limit: int | None = None,
 ) -> Data:
     """``FILE.txt``, ``FILE.parquet?column=text&label=label`` (also .csv, .tsv, .jsonl), or a folder of such tables.

@@ -63,7 +63,10 @@ def _create(timm: Any, request: Request, options: dict[str, Any], **more: Any) -
 
 def _published(timm: Any, request: Request, base: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The module with its published weights, and where they come from."""
-    stated = timm.get_pretrained_cfg(request.path)
+    try:
+        stated = timm.get_pretrained_cfg(request.path)
+    except RuntimeError:  # no such tag
+        stated = None
     source = None if stated is None else stated.hf_hub_id or stated.url or stated.file
     if not source:
         tags = timm.list_pretrained(f"{base}.*")
@@ -77,7 +80,7 @@ def _published(timm: Any, request: Request, base: str, options: dict[str, Any]) 
     cached = Path(torch.hub.get_dir()) / "checkpoints" / str(source).rpartition("/")[2]
     with quiet("timm"):
         module = obtained(
-            lambda: timm.create_model(request.path, pretrained=True, **options), request, what=name,
+            lambda: timm.create_model(request.path, pretrained=True, **options), request, what=f"the published weights of {name}",
             host=hub_host() if hub else str(source).partition("://")[2].partition("/")[0],
             offline=hub_hint(str(source)) if hub else f"download {source} elsewhere and copy it to {cached}",
             local=None if hub else cached,

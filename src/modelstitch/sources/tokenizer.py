@@ -154,7 +154,11 @@ def bare_task(folder: str | Path) -> str:
 
 def is_bare(architecture: str) -> bool:
     """Whether transformers' name of a class is that of a network without a head: BertModel, CLIPVisionModelWithProjection."""
-    paired = architecture in ("CLIPModel", "SiglipModel", "Siglip2Model")  # two towers, which are compared by classes' names
+    paired = architecture in (
+        "CLIPModel",
+        "SiglipModel",
+        "Siglip2Model",
+    )  # two towers, which are compared by classes' names
     return architecture.endswith(("Model", "ModelWithProjection")) and "LMHead" not in architecture and not paired
 
 

@@ -92,7 +92,7 @@ def _published(models: Any, weights: Any, request: Request, options: dict[str, A
             f"{request.size}; the view resizes the data."
         )
     whole = obtained(
-        lambda: models.get_model(request.path, weights=weights, progress=False, **fixed), request, what=name,
+        lambda: models.get_model(request.path, weights=weights, progress=False, **fixed), request, what=f"the published weights of {name}",
         host=urlparse(weights.url).netloc, offline=f"download {weights.url} elsewhere and copy it to {cached}", local=cached,
     )  # fmt: skip
     classes, held = request.classes, len(weights.meta["categories"])
