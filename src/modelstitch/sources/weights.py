@@ -21,17 +21,15 @@ _NESTS = (
     "state_dict", "model_state_dict", "model", "net", "module", "network", "weights", "params",
     "state_dict_ema", "model_ema", "ema_state_dict", "ema",  # where there is nothing else, or they are asked for
 )  # fmt: skip
-_AVERAGES = (
-    "ema",
-    "swa",
-    "averag",
-    "teacher",
-    "momentum",
-)  # in a prefix: another network than the one that was trained
+_AVERAGES = ("ema", "swa", "averag")  # in a prefix: not the network itself that was trained
 _MARKS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _EXTRA = "_extra_state"
 _SLACK = 64 * 2**20  # bytes: room for names, and for the small print of a checkpoint
 _COPIES = 16  # a checkpoint may hold optimiser states and averages beside the weights, in double precision
+_BESIDE, _EACH = (
+    2 * 2**20,
+    8 * 2**10,
+)  # bytes: what a checkpoint may hold beside the numbers, in all and for each tensor
 _DEEP = 6  # how far nests go down
 
 State = dict[str, Any]
@@ -68,14 +66,20 @@ def load_weights(
             numbers that cannot be used, or does not fit.
     """
     own = module.state_dict()
+    if any(nn.parameter.is_lazy(t) for t in own.values()):
+        raise SourceError(
+            f"The network {name} has lazy layers, whose sizes are not known yet: expected sizes; call it on an example first."
+        )
     size = sum(t.numel() * t.element_size() for t in own.values() if isinstance(t, Tensor))
     path, key = chosen(path)
-    nests = _nests(read(path, limit=budget(size)), path, key)
+    nests = _nests(read(path, limit=budget(size), beside=_BESIDE + _EACH * len(own)), path, key)
     state = next(filter(None, (_fitting(module, nest, path) for nest in nests)), None)
     if state is None and renamed is not None:
         state = next(filter(None, (_converted(module, nest, own, renamed) for nest in nests)), None)
     if state is None:
         bare = max((bare for nest in nests for _, bare in _bare(nest, own)), key=lambda s: len(s.keys() & own.keys()))
+        for held, tensor in _tensors(bare).items():
+            _check_kind(held, tensor, own.get(held), path)
         raise SourceError(
             f"The weights {path.name!r} do not fit {name}: {_mismatch(module, own, bare)}; check the name or classes=."
         )
@@ -157,11 +161,25 @@ def _nests(loaded: Any, path: Path, key: str) -> list[State]:
     visit(asked, 0)
     if found:
         return found
+    named = {name: nest for name, nest in asked.items() if _holds_tensors(nest)} if isinstance(asked, Mapping) else {}
+    if len(named) == 1:
+        visit(next(iter(named.values())), 0)
+        return found
+    if named:
+        raise SourceError(
+            f"The weights {path.name!r} hold {len(named)} state dicts, {', '.join(map(str, list(named)[:6]))}: expected one, or a choice; "
+            f"write {path.name}{KEY}{next(iter(named))}."
+        )
     keys = ", ".join(str(k)[:40] for k in list(loaded)[:6]) if isinstance(loaded, Mapping) else type(loaded).__name__
     raise SourceError(
         f"The weights {path.name!r} hold no state dict: found {keys or 'nothing'}; expected names and tensors, bare or under one of "
         f"{', '.join(_NESTS)}."
     )
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Whether a value is a mapping with names and tensors in it."""
+    return isinstance(value, Mapping) and any(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
@@ -327,6 +345,8 @@ def _again(state: State) -> State:
 def _without_memory(module: nn.Module) -> dict[int, Any]:
     """For deepcopy: what takes the place of each parameter and buffer."""
     memo: dict[int, Any] = {}
+    for part in module.modules():  # what hooks have computed, such as a normalised weight
+        memo |= {id(value): value.detach() for value in vars(part).values() if isinstance(value, Tensor)}
     for tensor in [*module.parameters(), *module.buffers()]:
         bare = tensor.detach().to("meta")
         memo[id(tensor)] = nn.Parameter(bare, requires_grad=False) if isinstance(tensor, nn.Parameter) else bare
@@ -383,16 +403,17 @@ def _check_numbers(module: nn.Module, state: State, path: Path) -> None:
     own = module.state_dict()
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     for name, tensor in _tensors(state).items():
-        wrong = _unusable(tensor, own.get(name))
-        if not wrong and tensor.is_floating_point():
+        _check_kind(name, tensor, own.get(name), path)
+        if tensor.is_floating_point():
             finite = torch.isfinite(tensor.float() if tensor.dtype.itemsize < 2 else tensor)
             if name not in parameters:
                 finite |= tensor == -torch.inf  # a mask that a module keeps
             n = int((~finite).sum())
             if n:
-                wrong = f"{n} of its {tensor.numel():,} numbers are NaN or infinite; take a checkpoint from before that"
-        if wrong:
-            raise SourceError(f"The weights {path.name!r} cannot be used: {name}: {wrong}.")
+                raise SourceError(
+                    f"The weights {path.name!r} cannot be used: {n} of the {tensor.numel():,} numbers of {name} are NaN or infinite: "
+                    "expected finite ones; take a checkpoint from before that."
+                )
     ties: dict[int, str] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
         if isinstance(tensor, Tensor) and isinstance(state.get(name), Tensor):
@@ -402,6 +423,13 @@ def _check_numbers(module: nn.Module, state: State, path: Path) -> None:
                     f"The weights {path.name!r} hold two different tensors, {first} and {name}, which the module ties to one: expected "
                     "equal ones; untie them in the module."
                 )
+
+
+def _check_kind(name: str, tensor: Tensor, own: Any, path: Path) -> None:
+    """Refuse a tensor that holds no plain real numbers."""
+    wrong = _unusable(tensor, own)
+    if wrong:
+        raise SourceError(f"The weights {path.name!r} cannot be used: {name}: {wrong}.")
 
 
 def _unusable(tensor: Tensor, own: Any) -> str:

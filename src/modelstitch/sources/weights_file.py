@@ -26,7 +26,7 @@ from ..errors import SourceError
 
 KEY = "?key="
 INDEX = ".index.json"
-MOST_PICKLED = 16 * 2**20  # bytes of a checkpoint beside its tensors: what is larger holds no weights
+MOST_PICKLED = 16 * 2**20  # bytes of a checkpoint beside the numbers of its tensors
 _JSON = 64 * 2**20
 _EXPECTED = "expected a .safetensors, .pt or .pth file"
 _CHUNK = 2**22
@@ -84,11 +84,12 @@ def parts_of(path: Path) -> list[Path]:
     return parts
 
 
-def read(path: Path, *, limit: int, names_only: bool = False) -> Any:
+def read(path: Path, *, limit: int, beside: int = MOST_PICKLED, names_only: bool = False) -> Any:
     """What a file holds: tensors by name, or whatever ``torch.save`` was given, on the CPU.
 
     Args:
         limit: bytes; a file that would unpack to more is refused before it is unpacked.
+        beside: bytes; how much a file of ``torch.save`` may hold beside its tensors' numbers.
         names_only: tensors come without their numbers.
 
     Raises:
@@ -97,7 +98,7 @@ def read(path: Path, *, limit: int, names_only: bool = False) -> Any:
     parts = parts_of(path)
     whole: dict[str, Any] = {}
     for part in parts:
-        _check_size(part, limit)
+        _check_size(part, limit, beside)
         limit -= part.stat().st_size
         held = _read_safetensors(part, names_only) if _is_safetensors(part) else _read_torch(part, names_only)
         if len(parts) == 1:
@@ -115,14 +116,12 @@ def _is_safetensors(path: Path) -> bool:
             head = file.read(9)
     except OSError as error:
         raise _unreadable(path, error) from error
-    if head[:2] == b"PK" or head[:1] == b"\x80":
-        return False
-    if path.suffix == ".safetensors":
+    if len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] < path.stat().st_size:
         return True
-    return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] < path.stat().st_size
+    return path.suffix == ".safetensors" and not head.startswith((b"PK\x03\x04", b"\x80"))
 
 
-def _check_size(path: Path, limit: int) -> None:
+def _check_size(path: Path, limit: int, beside: int) -> None:
     packed = path.stat().st_size
     unpacked = packed
     if zipfile.is_zipfile(path) and not _is_safetensors(path):
@@ -139,9 +138,9 @@ def _check_size(path: Path, limit: int) -> None:
                 f"The weights {path.name!r} are a compressed archive that unpacks from {packed:,} to {unpacked:,} bytes: "
                 "expected a file of torch.save, which is not compressed; refused, nothing was unpacked."
             )
-        if pickled > MOST_PICKLED:
+        if pickled > beside:
             raise SourceError(
-                f"The weights {path.name!r} hold {pickled:,} bytes beside their tensors: expected at most {MOST_PICKLED:,}; save the "
+                f"The weights {path.name!r} hold {pickled:,} bytes of names and other values: expected at most {beside:,}; save the "
                 "state dict alone."
             )
     if unpacked > limit:
@@ -182,7 +181,8 @@ def _read_torch(path: Path, names_only: bool) -> Any:
     try:
         with warnings.catch_warnings(), _inert():
             warnings.simplefilter("ignore")  # what torch has to say of a file is said here, if it matters
-            return torch.load(path, map_location="meta" if names_only else "cpu", weights_only=True)
+            with path.open("rb") as file:  # a path's ending would decide how it is read
+                return torch.load(file, map_location="meta" if names_only else "cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error)) or re.search(r"unsupported GLOBAL (\S+)", str(error))
         if wanted is None:
@@ -244,7 +244,7 @@ def _inert() -> AbstractContextManager[None]:
         datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone,
         torch.torch_version.TorchVersion, np.ndarray, np.dtype,
         (_mapping, "collections.defaultdict"), (_list, "collections.deque"), (_Nothing, "uuid.UUID"),
-        *((_Nothing, f"builtins.{kind}") for kind in ("list", "dict", "int", "float", "str", "bool", "tuple", "slice")),
+        *((_Nothing, f"builtins.{kind}") for kind in ("list", "dict", "int", "float", "str", "bool", "tuple", "slice", "range", "frozenset")),
         *((dict, name) for name in _SETTINGS),
         *(kind for kind in vars(np.dtypes).values() if isinstance(kind, type)),
     ]  # fmt: skip
