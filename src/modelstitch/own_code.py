@@ -84,7 +84,7 @@ class _Content:
         if isinstance(value, partial):
             return self(value.func), self(value.args), self(value.keywords)
         if isinstance(value, FunctionType):
-            return value.__qualname__ if is_library(value) else (_code(value.__code__), self(_used(value)))
+            return value.__qualname__ if is_library(value) else (_code(value.__code__), self(used(value)))
         if isinstance(value, type):
             return value.__qualname__ if is_library(value) else self._class(value)
         return type(value).__qualname__, self(type(value)), self._state(value)
@@ -154,10 +154,10 @@ def _class_identity(cls: type) -> list[tuple[str, Any]]:
 def _identity(function: FunctionType, seen: set[int]) -> tuple[Any, ...]:
     """A function's code, defaults, and what it uses; a function that was met before is named only."""
     seen.add(id(function))
-    return (_code(function.__code__), *(_value(v, seen) for v in _used(function)))
+    return (_code(function.__code__), *(_value(v, seen) for v in used(function)))
 
 
-def _used(function: FunctionType) -> list[Any]:
+def used(function: FunctionType) -> list[Any]:
     """A function's defaults, what it closes over, and the globals that its code names."""
     values = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     for cell in function.__closure__ or ():

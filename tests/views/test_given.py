@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from typing import Any
 
@@ -103,6 +104,33 @@ RANDOM_ONES = {
         16, is_training=True, auto_augment="rand-m9-mstd0.5"
     ),
 }
+
+
+class Held:
+    """A user's own view, with a transform inside."""
+
+    def __init__(self, transform: Any) -> None:
+        self.transform = transform
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([self.transform(one) for one in x])
+
+
+INSIDE: dict[str, Any] = {
+    "a function": lambda t: lambda x: t(x),
+    "an object": Held,
+    "its method": lambda t: Held(t).__call__,
+    "a partial": lambda t: functools.partial(Held.__call__, Held(t)),
+}
+
+
+@pytest.mark.parametrize("name", ["RandomCrop", "RandomHorizontalFlip"])
+@pytest.mark.parametrize("around", INSIDE)
+def test_random_transforms_inside_others_are_refused(name: str, around: str) -> None:
+    with pytest.raises(NetworkError, match=rf"The view draws at random \({name}\)"):
+        as_view(INSIDE[around](RANDOM_ONES[name]))
+    fixed = INSIDE[around](OF_TENSORS["uint8"])
+    assert as_view(fixed) is fixed
 
 
 @pytest.mark.parametrize("name", RANDOM_ONES)

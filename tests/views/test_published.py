@@ -15,6 +15,7 @@ import torch
 import torchvision
 import transformers
 from PIL import Image
+from safetensors.torch import save_file
 
 import modelstitch as ms
 from modelstitch.errors import DataError, NetworkError, SourceError
@@ -150,6 +151,21 @@ def test_a_folder_is_seen_through_its_own_processor(tmp_path: Path, stated: dict
     assert ms.load(f"hf:{tmp_path}", size=40).sample_shape == (3, 40, 40)
 
 
+def test_a_folder_of_timm_is_seen_through_timms_transform(tmp_path: Path) -> None:
+    module = timm.create_model("test_resnet", num_classes=7).eval()
+    save_file(module.state_dict(), tmp_path / "model.safetensors")
+    stated = {key: module.pretrained_cfg[key] for key in ("input_size", "mean", "std", "interpolation", "crop_pct")}
+    config = {"architecture": "test_resnet", "num_classes": 7, "pretrained_cfg": stated}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    net = ms.load(f"hf:{tmp_path}?task=image-classification")
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(module))
+    expected = torch.stack([transform(p) for p in PICTURES])
+    assert torch.equal(net.view(BYTES), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(net(expected), module(expected))
+    assert ms.load(f"hf:{tmp_path}?task=image-classification&size=61").view(BYTES).shape == (3, 3, 61, 61)
+
+
 def test_nothing_is_guessed_for_a_folder_without_a_processor(tmp_path: Path) -> None:
     net = ms.load(folder(tmp_path, None))
     assert not net.has_view
@@ -168,6 +184,8 @@ def test_nothing_is_guessed_for_a_folder_without_a_processor(tmp_path: Path) -> 
         ({"image_processor_type": "A", "auto_map": {"AutoImageProcessor": "a.A"}}, "needs trust_remote_code: refused"),
         ({"image_processor_type": "ViltImageProcessor"}, "gives pixel_values, pixel_mask: expected pixel_values alone"),
         ({"image_processor_type": "ImageGPTImageProcessor"}, "cannot be used: "),
+        ({"image_processor_type": "ViTImageProcessor", "do_flip_channel_order": True}, "ask for do_flip_channel_order, which it does not do"),
+        ({"image_processor_type": "ViTImageProcessor", "crop_pct": 0.9, "do_sharpen": True}, "ask for crop_pct, do_sharpen, which"),
     ],
 )  # fmt: skip
 def test_processors_that_are_refused(tmp_path: Path, stated: dict[str, Any], text: str) -> None:

@@ -265,7 +265,8 @@ def _processor(request: Request, folder: Path, channels: int) -> Published | Non
         SourceError: if it needs code of its own, or is none that transformers knows.
     """
     stated = [said for name in _PROCESSORS if (said := _json(folder / name)) is not None]
-    if not any((folder / name).is_file() for name in _PROCESSORS):
+    of_timm = "pretrained_cfg" in (_json(folder / "config.json") or {})  # whose settings stand in the config
+    if not of_timm and not any((folder / name).is_file() for name in _PROCESSORS):
         return None
     if any("auto_map" in (said.get("image_processor") or said) for said in stated):
         raise SourceError(
@@ -280,6 +281,9 @@ def _processor(request: Request, folder: Path, channels: int) -> Published | Non
         if request.size is None:
             return view
         settings = json.loads(view.settings)
+        if view.library == "timm":
+            shape = (channels, request.size, request.size)
+            return published("timm", settings | {"input_size": shape, "crop_pct": 1.0}, channels)
         for key in ("size", "crop_size"):
             if isinstance(settings.get(key), dict):
                 settings[key] = dict.fromkeys([side for side in _SIDES if settings[key].get(side)], request.size)

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import NetworkError
 from ..own_code import in_words
 from .normalise import Normalise
-from .per_sample import PerSample, is_per_sample
+from .per_sample import PerSample, check_fixed, is_per_sample
 from .published import Published, from_processor
 
 _EXPECTED = (
@@ -35,6 +35,7 @@ def as_view(given: Any) -> Callable[[Any], Any]:
         return PerSample(given)
     if not callable(given):
         raise NetworkError(f"The view is {_shown(given)}: {_EXPECTED}{_hint(given)}.")
+    check_fixed(given)
     function: Callable[[Any], Any] = given
     return function
 

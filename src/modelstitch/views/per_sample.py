@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import DataError, NetworkError
+from ..own_code import used
 from .pixels import as_bytes, coloured, each_image, in_threads, picture, stacked
 
 _FROM = ("torchvision.transforms", "timm.data")
@@ -34,12 +37,7 @@ class PerSample:
     transform: Any
 
     def __post_init__(self) -> None:
-        for part in _parts(self.transform):
-            if is_random(part):
-                raise NetworkError(
-                    f"The view draws at random ({type(part).__name__}): expected the same view of a sample at every read; give the "
-                    "transform of the evaluation here, and a random one as augment= of the data."
-                )
+        check_fixed(self.transform)
 
     def __repr__(self) -> str:
         return f"PerSample({' '.join(repr(self.transform).split())})"
@@ -77,6 +75,20 @@ class PerSample:
         )
 
 
+def check_fixed(view: Any) -> None:
+    """Refuse a view that is, holds or uses a transform that draws at random, as far as libraries' names tell.
+
+    Raises:
+        NetworkError: naming the transform.
+    """
+    for part in _parts(view):
+        if is_random(part):
+            raise NetworkError(
+                f"The view draws at random ({type(part).__name__}): expected the same view of a sample at every read; give the "
+                "transform of the evaluation here, and a random one as augment= of the data."
+            )
+
+
 def is_per_sample(view: Any) -> bool:
     """Whether a view is a transform of torchvision or timm, or a chain of such: they are written for single images."""
     if isinstance(view, nn.Sequential):
@@ -99,11 +111,18 @@ def _parts(transform: Any, depth: int = 0) -> Iterator[Any]:
     yield transform
     if depth > 8:
         return
-    held = list(vars(transform).values()) if hasattr(transform, "__dict__") else []
+    if isinstance(transform, FunctionType):
+        held = used(transform)
+    elif isinstance(transform, MethodType):
+        held = [transform.__self__]
+    elif isinstance(transform, partial):
+        held = [transform.func, *transform.args, *transform.keywords.values()]
+    else:
+        held = list(vars(transform).values()) if hasattr(transform, "__dict__") else []
     for value in held:
         inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
         for part in inner:
-            if isinstance(part, nn.Module) or is_per_sample(part):
+            if isinstance(part, nn.Module) or is_per_sample(part) or isinstance(transform, MethodType | partial):
                 yield from _parts(part, depth + 1)
 
 

@@ -34,7 +34,7 @@ class Published:
 
     def __repr__(self) -> str:
         said = ", ".join(f"{key}={value!r}" for key, value in json.loads(self.settings).items() if value is not None)
-        return f"{self.library}'s own ({said})"
+        return f"the own preprocessing of {self.library} ({said})"
 
     def __call__(self, inputs: Any) -> Tensor:
         """The view of a batch (n, c, h, w), uint8 or in [0, 1], or of a list of images (c, h, w) of any sizes.
@@ -66,7 +66,7 @@ class Published:
         handed = {"input_data_format": "channels_first"} if tensors else {}
         try:
             found = self._transform(
-                images=[image.contiguous() if tensors else picture(image) for image in images],
+                images=[image.cpu().contiguous() if tensors else picture(image) for image in images],
                 return_tensors="pt",
                 **handed,
             )
@@ -94,11 +94,35 @@ def published(library: str, settings: Mapping[str, Any], channels: int = 3) -> P
 
 
 def from_processor(processor: Any, channels: int | None = None) -> Published:
-    """The view of an image processor of transformers."""
+    """The view of an image processor of transformers.
+
+    Raises:
+        NetworkError: if its settings ask for a step that it does not do, which it keeps in silence.
+    """
+    if (
+        type(processor).__name__ == "TimmWrapperImageProcessor"
+    ):  # which calls timm's transform, with what its settings say
+        return published("timm", processor.data_config, processor.data_config["input_size"][0])
     settings = {key: value for key, value in processor.to_dict().items() if key not in ("processor_class", "auto_map")}
+    strange = [key for key in settings if _asks(key, settings[key]) and not _does(type(processor), key)]
+    if strange:
+        raise NetworkError(
+            f"The settings of {type(processor).__name__} ask for {', '.join(strange)}, which it does not do: expected its own settings; check "
+            "image_processor_type, or give Network() a view= of your own."
+        )
     settings[_TYPE] = type(processor).__name__
     mean = settings.get("image_mean")
     return published("transformers", settings, channels or (len(mean) if isinstance(mean, list | tuple) else 3))
+
+
+def _asks(key: str, value: Any) -> bool:
+    """Whether a setting asks for a step that changes pixels."""
+    return (key.startswith("do_") or key in ("rescale_offset", "crop_pct", "include_top")) and bool(value)
+
+
+def _does(kind: type, key: str) -> bool:
+    """Whether a class of image processors knows a setting: as an option of its calls, or by an attribute of its own."""
+    return key in getattr(getattr(kind, "valid_kwargs", None), "__annotations__", {}) or hasattr(kind, key)
 
 
 def _timm(settings: dict[str, Any]) -> Callable[..., Any]:
