@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from ..study.record import Metric, Setting, as_records
+from ..study.record import Metric, Record, Setting, as_records
 
 CONTROLS = (
     "pair", "self", "other-seed", "random", "identity", "recalibration", "class-noise", "class-noise-strong", "shuffled",
@@ -80,22 +80,30 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     Raises:
         RecordError: what was given is no record.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA}
-    for record in as_records(records):
-        bottom, top, metrics = record.bottom, record.top, record.metrics or (_FAILED,)
-        head = (
-            bottom.name, bottom.layer or None, bottom.depth, bottom.index, top.name, top.layer or None, top.depth, top.index,
-            *record.setting[:3], record.control, record.seed, record.setting.normalisation, record.samples, record.cell,
-        )  # fmt: skip
-        for name, value in zip(_SCHEMA, head):
-            columns[name] += [value] * len(metrics)
-        for name, values in zip(_MEASURED, zip(*metrics, strict=True)):
-            columns[name] += values
-    return pl.DataFrame(columns, schema=_SCHEMA, strict=False)
+    cells = as_records(records)
+    metrics = [record.metrics or (_FAILED,) for record in cells]
+    heads, measured = (
+        pl.DataFrame(rows, schema={key: _SCHEMA[key] for key in keys}, strict=False, orient="row")
+        for rows, keys in (
+            ([_head(record) for record in cells], list(_SCHEMA)[: -len(_MEASURED)]),
+            ([metric for one in metrics for metric in one], _MEASURED),
+        )
+    )
+    whose = [at for at, one in enumerate(metrics) for _ in one]
+    return pl.concat([heads[whose], measured], how="horizontal")
 
 
 _MEASURED = ("metric", "value", "low", "high", "unit")
 _FAILED = Metric("penalty", None)
+
+
+def _head(record: Record) -> tuple[Any, ...]:
+    """What the rows of a record have in common, in the order of the columns."""
+    bottom, top = record.bottom, record.top
+    return (
+        bottom.name, bottom.layer or None, bottom.depth, bottom.index, top.name, top.layer or None, top.depth, top.index,
+        *record.setting[:3], record.control, record.seed, record.setting.normalisation, record.samples, record.cell,
+    )  # fmt: skip
 
 
 def measured(table: pl.DataFrame) -> pl.DataFrame:

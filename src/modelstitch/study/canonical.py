@@ -22,12 +22,6 @@ def canonical_json(value: Any, *, what: str = "record", indent: int | None = Non
     Raises:
         StudyError: NaN or infinity (the metric is named), or a value that JSON cannot hold.
     """
-    for place, leaf in _leaves(value, what):
-        if isinstance(leaf, float) and not math.isfinite(leaf):
-            raise StudyError(
-                f"The {place} is {leaf}: expected a finite number or null; "
-                "find out where the number was lost before it is stored."
-            )
     separators = (",", ":") if indent is None else None
     try:
         text = json.dumps(
@@ -36,6 +30,12 @@ def canonical_json(value: Any, *, what: str = "record", indent: int | None = Non
         text.encode()  # half a surrogate pair in a name cannot be stored
         return text
     except (TypeError, ValueError) as error:
+        for place, leaf in _leaves(value, what):
+            if isinstance(leaf, float) and not math.isfinite(leaf):
+                raise StudyError(
+                    f"The {place} is {leaf}: expected a finite number or null; "
+                    "find out where the number was lost before it is stored."
+                ) from error
         raise StudyError(f"The {what} cannot be written as JSON: expected plain values, found {error}.") from error
 
 

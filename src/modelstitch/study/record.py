@@ -432,11 +432,12 @@ def _end(value: Mapping[str, Any]) -> End:
 def _metrics(values: Any) -> tuple[Metric, ...]:
     found: dict[str, Metric] = {}
     for value in values:
-        if not isinstance(value, Mapping) or not isinstance(value.get("metric"), str):
+        if not isinstance(value, dict) or not isinstance(value.get("metric"), str):
             raise RecordError(f"expected metrics with a name, found {_short(value)}")
-        name, mean, low, high = value["metric"], *(value.get(key) for key in ("value", "low", "high"))
+        get = value.get
+        name, mean, low, high = get("metric"), get("value"), get("low"), get("high")
         for end in (mean, low, high):
-            if end is not None and (not _is_number(end) or not math.isfinite(end)):
+            if end is not None and not _is_number(end):
                 raise RecordError(
                     f"expected the metric {name!r}, value to be a finite number or null, found {_short(end)}"
                 )
@@ -448,8 +449,12 @@ def _metrics(values: Any) -> tuple[Metric, ...]:
     return tuple(found.values())
 
 
+_NUMBERS = (float, int)
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a value is a finite number."""
+    return isinstance(value, _NUMBERS) and value is not True and value is not False and math.isfinite(value)
 
 
 def _facts(name: Any, value: Any) -> DonorFacts:
