@@ -34,7 +34,7 @@ RANKS = [
     {"stitchers", "measures"},
     {"measure", "fit", "controls"},
     {"study", "report", "zoo", "stitched", "stitched_measure", "statistics"},
-    {"crossing", "crossing_plan", "crossing_keep", "crossing_sums", "crossing_evaluate", "layerwise", "paper", "demo"},
+    {"results", "crossing", "crossing_plan", "crossing_keep", "crossing_sums", "crossing_evaluate", "layerwise", "paper", "demo"},
     {"api"},
     {"cli", "__main__"},
 ]
@@ -81,6 +81,6 @@ def test_the_torch_free_rooms_know_only_the_torch_free_half_of_a_study():
         if room_of(path) == "report":
             for module in imports(path):
                 if module[0] == "study":
-                    assert module[1:2] in [("store",), ("spec",), ("canonical",), ("parquet",), ("record",)], (
+                    assert module[1:2] in [("store",), ("spec",), ("canonical",), ("parquet",), ("record",), ("examples",)], (
                         f"{path.name}: {module}"
                     )

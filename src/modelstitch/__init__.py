@@ -21,6 +21,8 @@ _PLACES = {
     "compare": "api",
     "compare_many": "api",
     "Comparison": "api",
+    "Results": "results",
+    "open": "results",
     "Stitched": "stitched",
     "similarity": "layerwise",
     "matrix": "crossing",
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from .moments_grid import MomentsGrid
     from .network import Layer, Network
     from .notation import Seam
+    from .results import Results, open
     from .sources.data import Batch, Data
     from .sources.models import load
     from .sources.named import load_data

@@ -17,20 +17,18 @@ from .fit.scores import need_scores
 from .fit.tensorboard import watching
 from .network import Network, apart, check_networks
 from .notation import Seam, parse
+from .results import Results
 from .sources.data import Data, check_data
 from .sources.entry import check_entry
 from .stitched import Stitched
 from .stitchers import own_codes
 from .study.plan import OFFERED, Axes, default_controls, distinct_seeds, plan
-from .study.record import as_records
 from .study.run import budget, check_controls, check_named, data_config, describe_donor, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
-from .support.shown import visible
 
 if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.figure import Figure
+    pass
 
 
 Goal = str | OwnLoss | tuple[str | OwnLoss, ...]
@@ -239,78 +237,8 @@ def compare_many(
     return Comparison(records, spec)
 
 
-class Comparison:
-    """The records of a comparison, and the ways to look at them."""
-
-    def __init__(self, records: Sequence[Mapping[str, Any]], spec: dict[str, Any]) -> None:
-        self.records = as_records(records)
-        self.spec = spec
-
-    def __repr__(self) -> str:
-        pairs = ", ".join(f"{bottom} -> {top}" for bottom, top in self.spec["pairs"])
-        stitched = sum(record.control == "pair" for record in self.records)
-        failed = f", {len(self.failed)} failed" if self.failed else ""
-        return visible(f"Comparison({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed})")
-
-    @property
-    def frame(self) -> pl.DataFrame:
-        """One value a row: networks and layers, family, objective, control, seed, metric, value, low, high."""
-        from .report.frame import frame
-
-        return frame(self.records)
-
-    @property
-    def failed(self) -> list[str]:
-        """A sentence for each stitch that has nothing to measure; the others stand."""
-        return [note for record in self.records for note in record.notes if note.startswith("failed: ")]
-
-    @property
-    def pooled(self) -> pl.DataFrame:
-        """One row a seam, setting and control, over all pairs and seeds: value, hierarchical interval, n of each.
-
-        Columns besides: the normalised penalty with its interval on rows of pairs, or the reason why it is empty.
-        """
-        from .report.pooled import pooled
-
-        return pooled(self.records)
-
-    def figure(self, what: str = "penalty", *, pair: tuple[str, str] | None = None) -> Figure:
-        """A matplotlib figure: "penalty" (against depth, with controls), "matrix", "ladder", or "samples".
-
-        Args:
-            pair: (bottom, top); the first pair by default.
-        """
-        from .report.figures import ladder_figure, penalty_figure, samples_figure
-        from .report.frame import panel, settings
-        from .report.heatmaps import matrix_figure
-        from .report.pooled import settled
-
-        table = settled(self.frame, self.records)
-        bottom, top = pair or (str(self.spec["pairs"][0][0]), str(self.spec["pairs"][0][1]))
-        rows = panel(table, bottom, top)
-        if what == "penalty":
-            return penalty_figure(panel(table, bottom, top, settings(table)[0]), bottom, top)
-        if what == "matrix":
-            return matrix_figure(rows, bottom, top, ["penalty", "cka", "r2"])
-        if what == "ladder":
-            return ladder_figure(rows, bottom, top)
-        if what == "samples":
-            return samples_figure(rows, bottom, top)
-        raise StitchError(f"The figure {what!r} is unknown: expected 'penalty', 'matrix', 'ladder' or 'samples'.")
-
-    def report(self, path: str | Path, *, title: str = "Stitching report", command: str | None = None) -> Path:
-        """Write the inert HTML page."""
-        from .report.page import page
-        from .support.files import write_text
-
-        target = Path(path)
-        write_text(target, page(self.records, title=title, spec=self.spec, command=command))
-        return target
-
-    def _repr_html_(self) -> str:
-        from .report.svg import to_svg
-
-        return to_svg(self.figure("penalty"))
+class Comparison(Results):
+    """The results of a comparison."""
 
 
 def _seam(at: str | tuple[str, str]) -> Seam:

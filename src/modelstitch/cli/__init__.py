@@ -27,7 +27,9 @@ _COMMANDS = {
     "status": ("study", "What a study folder holds and how much is missing."),
     "report": ("study", "Write the HTML page of a study folder."),
     "gc": ("study", "Remove stale cells from a study folder."),
-    "export": ("study", "Write the records of a study folder as Parquet or CSV."),
+    "figure": ("study", "Draw a figure of a study folder."),
+    "diff": ("study", "What differs between two runs."),
+    "export": ("study", "Write the records of a study folder as Parquet, CSV or JSON."),
 }
 
 

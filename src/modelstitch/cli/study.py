@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import common
+
+if TYPE_CHECKING:
+    from ..results import Results
 
 
 @click.command()
@@ -40,24 +44,29 @@ def run(spec_file: Path, device: str, out: Path, engine: str | None, address: st
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-def status(folder: Path) -> None:
-    """What a study folder holds, and how much is missing."""
-    from collections import Counter
+@click.option(
+    "--watch", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Say it again every so many seconds."
+)
+@click.option("--json", "as_json", is_flag=True, help="As one line of JSON, for other programs.")
+def status(folder: Path, watch: float | None, as_json: bool) -> None:
+    """What a study folder holds: done, running, failed, missing, stale and set aside, and the time that is left."""
+    import json
+    import time
 
-    from ..study.store import Store
+    from ..study.status import status_of
 
-    store = Store(folder)
-    held = store.look()
-    counts = Counter((r.bottom.name, r.top.name, r.control) for r in held.records)
-    rows = [[f"{bottom} -> {top}", control, str(n)] for (bottom, top, control), n in sorted(counts.items())]
-    common.table(["pair", "control", "finished cells"], rows, str(folder))
-    common.say(f"{len(held.records)} finished cells.")
-    if held.missing:
-        common.say(f"{len(held.missing)} cells are missing: the command that made the folder goes on with them.")
-    for caution in held.cautions:
-        common.say(f"caution: {caution}")
-    for path in store.set_aside():
-        common.say(f"set aside: {path}")
+    while True:
+        found = status_of(folder)
+        if as_json:
+            common.say(json.dumps(found.plain(), ensure_ascii=False))
+        else:
+            rows = [[f"{bottom} -> {top}", control, str(n)] for (bottom, top, control), n in sorted(found.done.items())]
+            common.table(["pair", "control", "finished cells"], rows, str(folder))
+            for sentence in found.sentences():
+                common.say(sentence)
+        if watch is None or (not found.missing and not found.running):
+            return
+        time.sleep(watch)
 
 
 @click.command()
@@ -68,45 +77,74 @@ def status(folder: Path) -> None:
 @click.option("--title", default="Stitching report", show_default=True)
 def report(folder: Path, out: Path | None, title: str) -> None:
     """Write the HTML page of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
-    from ..report.page import page
-    from ..study.store import Store, records_from_parquet
-    from ..support.files import write_text
-
-    if folder.is_file():
-        records, spec, place, missing = records_from_parquet(folder), None, folder.parent, 0
-    else:
-        held = Store(folder).look()
-        records, spec, place, missing = held.records, held.spec, folder, len(held.missing)
-        _caution(held.cautions)
-    target = out or place / "report.html"
-    write_text(target, page(records, title=title, spec=spec, missing=missing))
-    common.say(f"The report is {target}.")
+    found = _opened(folder)
+    place = folder.parent if folder.is_file() else folder
+    common.say(f"The report is {found.report(out or place / 'report.html', title=title)}.")
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--what", type=click.Choice(["penalty", "matrix", "ladder", "samples"]), default="penalty", show_default=True
+)
+@click.option("--pair", nargs=2, metavar="BOTTOM TOP", help="Whose; the first pair by default.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file: .pdf, .svg or .png."
+)
+def figure(folder: Path, what: str, pair: tuple[str, str] | None, out: Path) -> None:
+    """Draw a figure of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
+    common.say(f"The figure is {_opened(folder).draw(out, what, pair=pair)}.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 def export(folder: Path, target: Path) -> None:
-    """Write a study's records: TARGET.parquet (whole records) or TARGET.csv (the tidy frame)."""
-    from ..errors import StudyError
-    from ..report.frame import frame
-    from ..study.store import Store, records_to_parquet
+    """Write a study's records: TARGET.parquet or TARGET.json (whole records) or TARGET.csv (the tidy frame)."""
     from ..support import hashing
+
+    written = _opened(folder).save(target)
+    digest = "" if target.suffix == ".parquet" else f" (sha256 {hashing.of_file(written)})"
+    common.say(f"The records are in {written}{digest}.")
+
+
+@click.command()
+@click.argument("one", type=click.Path(path_type=Path, exists=True))
+@click.argument("other", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="All rows, as CSV.")
+def diff(one: Path, other: Path, out: Path | None) -> None:
+    """What differs between two runs, each a study folder or an exported Parquet file: what was asked, and every penalty."""
+    from ..differing import differing
+    from ..report.differences import differences
+    from ..report.style import number
     from ..support.files import write_text
 
-    held, digest = Store(folder).look(), ""
-    if target.suffix not in (".parquet", ".csv"):
-        raise StudyError(f"The target {target} is neither .parquet nor .csv: choose one of the two.")
-    _caution(held.cautions)
-    if target.suffix == ".parquet":
-        records_to_parquet(held.records, target)
-    elif not held.records:
-        raise StudyError(f"There is nothing to export to {target}: expected finished cells, found none; run the study.")
-    else:
-        text = frame(held.records).write_csv()
-        write_text(target, text)
-        digest = f" (sha256 {hashing.of_bytes(text.encode())})"
-    common.say(f"The records are in {target}{digest}.")
+    first, second = _opened(one), _opened(other)
+    if not (one.is_file() or other.is_file()):
+        for key, (was, now) in differing(first.spec, second.spec).items():
+            common.say(f"{key}: {was} in {one}, {now} in {other}")
+    rows = differences(first.records, second.records)
+    counts = rows.group_by("state", maintain_order=True).len()
+    common.say(", ".join(f"{n} {state}" for state, n in counts.iter_rows()) or "Neither has a cell.")
+    apart = rows.filter(rows["state"] != "same")
+    apart = apart.sort(apart["difference"].abs(), descending=True, nulls_last=True)
+    if len(apart):
+        common.table(
+            ["stitch", "control", str(one), str(other), "difference", "state"],
+            [
+                [
+                    f"{r['bottom']}@{r['bottom_layer']} -> {r['top']}@{r['top_layer']}", r["control"],
+                    *("-" if r[key] is None else number(r[key], 2, signed=True) for key in ("one", "other", "difference")),
+                    r["state"],
+                ]
+                for r in apart.head(_MOST_ROWS).iter_rows(named=True)
+            ],
+        )  # fmt: skip
+    if len(apart) > _MOST_ROWS:
+        common.say(f"{len(apart) - _MOST_ROWS} more differ: --out FILE.csv has all of them.")
+    if out is not None:
+        write_text(out, rows.write_csv())
+        common.say(f"All rows are in {out}.")
 
 
 @click.command()
@@ -123,6 +161,14 @@ def gc(folder: Path, dry_run: bool) -> None:
     common.say(f"{len(gone)} files {'would be' if dry_run else 'were'} removed from {folder}.")
 
 
-def _caution(sentences: list[str]) -> None:
-    for sentence in sentences:
-        common.say(f"caution: {sentence}", err=True)
+_MOST_ROWS = 40
+
+
+def _opened(place: Path) -> Results:
+    """The results of a folder or a file, their cautions said."""
+    from ..results import open as open_results
+
+    found = open_results(place)
+    for caution in found.cautions:
+        common.say(f"caution: {caution}", err=True)
+    return found

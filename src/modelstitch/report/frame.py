@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
+from ..study.examples import unpack
 from ..study.record import Metric, Record, Setting, as_records
 
 CONTROLS = (
@@ -104,6 +106,39 @@ def _head(record: Record) -> tuple[Any, ...]:
         bottom.name, bottom.layer or None, bottom.depth, bottom.index, top.name, top.layer or None, top.depth, top.index,
         *record.setting[:3], record.control, record.seed, record.setting.normalisation, record.samples, record.cell,
     )  # fmt: skip
+
+
+def examples(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """One row a test sample of every record that keeps them: see :attr:`modelstitch.Results.examples`.
+
+    Raises:
+        MeasureError: if the answers of a record cannot be read.
+    """
+    kept = [record for record in as_records(records) if record.examples is not None]
+    heads = pl.DataFrame(
+        [
+            (r.cell, r.bottom.name, r.bottom.layer, r.top.name, r.top.layer, r.family, r.objective, r.control, r.seed)
+            for r in kept
+        ],
+        schema={key: _SCHEMA[key] for key in _OF_AN_EXAMPLE}, strict=False, orient="row",
+    )  # fmt: skip
+    parts = []
+    for at, record in enumerate(kept):
+        both, alone = unpack(record), unpack(record, alone=True)
+        n = len(both.deltas)
+        columns = {
+            "at": np.full(n, at, np.uint32), "sample": np.arange(n), "stitched_error": alone.deltas,
+            "top_error": alone.deltas - both.deltas, "weight": both.weights,
+        }  # fmt: skip
+        parts.append(pl.DataFrame(columns).with_columns(unit=pl.lit("percent" if both.unit == "points" else both.unit)))
+    empty = {"sample": pl.Int64, "stitched_error": pl.Float64, "top_error": pl.Float64, "weight": pl.Float64, "unit": pl.String}
+    rows = pl.concat(parts) if parts else pl.DataFrame(schema={"at": pl.UInt32, **empty})
+    return pl.concat([heads[rows["at"]], rows.drop("at")], how="horizontal")
+
+
+_OF_AN_EXAMPLE = (
+    "cell", "bottom", "bottom_layer", "top", "top_layer", "family", "objective", "control", "seed",
+)  # fmt: skip
 
 
 def measured(table: pl.DataFrame) -> pl.DataFrame:

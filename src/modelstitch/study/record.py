@@ -434,8 +434,7 @@ def _metrics(values: Any) -> tuple[Metric, ...]:
     for value in values:
         if not isinstance(value, dict) or not isinstance(value.get("metric"), str):
             raise RecordError(f"expected metrics with a name, found {_short(value)}")
-        get = value.get
-        name, mean, low, high = get("metric"), get("value"), get("low"), get("high")
+        name, mean, low, high = value["metric"], value.get("value"), value.get("low"), value.get("high")
         for end in (mean, low, high):
             if end is not None and not _is_number(end):
                 raise RecordError(

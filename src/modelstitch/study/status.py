@@ -1,0 +1,111 @@
+"""How far a study is: done, running, failed, missing, stale, set aside, and the time that is left. No torch."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .presence import present
+from .store import Store
+
+FRESH = 300.0  # seconds; a fit under way writes its state once a minute
+
+
+@dataclass(frozen=True)
+class Status:
+    """What :func:`status_of` found in a study's folder.
+
+    Attributes:
+        folder: the folder.
+        planned: how many cells the study is to have; None where it has no plan.
+        done: {(bottom, top, control): finished cells}; those that failed are among them.
+        failed: {cell: why there is nothing to measure}.
+        missing: how many cells are not finished.
+        running: processes that are at work.
+        fits: states of fits under way that are fresh.
+        left: seconds until the rest is done, from what the finished cells took; None where that is unknown.
+        damaged: {cell: why its file is not believed}.
+        stale: how many cells the plan does not name.
+        set_aside: files that were set aside.
+        undigested: cells that were written before records had a digest.
+        cautions: what a reader of the records has to know.
+    """
+
+    folder: str
+    planned: int | None
+    done: dict[tuple[str, str, str], int]
+    failed: dict[str, str]
+    missing: int
+    running: int
+    fits: int
+    left: float | None
+    damaged: dict[str, str]
+    stale: int
+    set_aside: list[str]
+    undigested: int
+    cautions: list[str]
+
+    @property
+    def finished(self) -> int:
+        """How many cells are finished."""
+        return sum(self.done.values())
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values, for other programs."""
+        done = [{"bottom": b, "top": t, "control": c, "cells": n} for (b, t, c), n in sorted(self.done.items())]
+        return {**vars(self), "finished": self.finished, "done": done}
+
+    def sentences(self) -> list[str]:
+        """What a person wants to know, one line each."""
+        told = [f"{self.finished} finished cells."]
+        if self.missing:
+            told.append(f"{self.missing} cells are missing: the command that made the folder goes on with them.")
+        if self.running or self.fits:
+            fits = f", {_counted(self.fits, 'fit')} under way" if self.fits else ""
+            told.append(f"{_counted(self.running, 'process', 'processes')} at work{fits}.")
+        if self.left is not None:
+            told.append(f"About {_duration(self.left)} left, from what finished cells took.")
+        told += [f"failed: {cell}: {why}" for cell, why in self.failed.items()]
+        told += [f"caution: {caution}" for caution in self.cautions]
+        told += [f"set aside: {path}" for path in self.set_aside]
+        return told
+
+
+def status_of(folder: str | Path) -> Status:
+    """How far the study in a folder is.
+
+    Raises:
+        StudyError: the folder holds no study, or its plan cannot be believed.
+    """
+    store = Store(folder)
+    held = store.look()
+    at_work, states = len(present(store.path / "running")), store.path / "unfinished"
+    fresh = [path for path in states.iterdir() if _age(path) < FRESH] if states.is_dir() else []
+    seconds = [record.seconds for record in held.records if record.seconds]
+    left = len(held.missing) * sum(seconds) / len(seconds) / max(1, at_work) if seconds and held.missing else None
+    return Status(
+        str(store.path), len(held.missing) + len(held.records) if held.planned else None,
+        dict(Counter((r.bottom.name, r.top.name, r.control) for r in held.records)),
+        {r.cell: r.failed for r in held.records if r.failed}, len(held.missing), at_work, len(fresh), left, held.damaged,
+        len(held.stale), [str(path) for path in store.set_aside()], len(held.undigested), held.cautions,
+    )  # fmt: skip
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:  # it has just ended
+        return float("inf")
+
+
+def _counted(n: int, one: str, many: str = "") -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,44 @@
+"""How far a study is, in numbers and in sentences."""
+
+import json
+import os
+
+from modelstitch.study.canonical import cell_hash
+from modelstitch.study.status import status_of
+from modelstitch.study.store import Store
+
+
+def record(seed, note="", seconds=30.0):
+    config = {"bottom": {"name": "a"}, "top": {"name": "b"}, "control": "pair", "seed": seed}
+    return {
+        "cell": cell_hash(config), "config": config, "metrics": [], "notes": [note] if note else [],
+        "provenance": {"seconds": seconds},
+    }  # fmt: skip
+
+
+def test_every_state_is_counted(tmp_path):
+    store, cells = Store(tmp_path, {"name": "s"}), [record(seed) for seed in range(7)]
+    store.plan([cell["cell"] for cell in cells[1:]])
+    for cell in [*cells[:3], record(3, "failed: the loss is not finite")]:
+        store.write(cell)
+    (tmp_path / "cells" / f"{cells[4]['cell']}.json").write_text("{")
+    (tmp_path / "unfinished").mkdir()
+    for name, age in (("fresh", 0), ("old", 1e6)):
+        (tmp_path / "unfinished" / name).touch()
+        stamp = (tmp_path / "unfinished" / name).stat().st_mtime - age
+        os.utime(tmp_path / "unfinished" / name, (stamp, stamp))
+    with store.begun():
+        found = status_of(tmp_path)
+    assert (found.planned, found.finished, found.missing, found.stale) == (6, 3, 3, 1)
+    assert (found.running, found.fits, found.left) == (1, 1, 90.0)
+    assert found.done == {("a", "b", "pair"): 3}
+    assert found.failed == {cells[3]["cell"]: "the loss is not finite"}
+    assert list(found.damaged) == [cells[4]["cell"]]
+    told = " ".join(found.sentences())
+    for words in ("3 finished cells. 3 cells are missing", "1 process at work, 1 fit under way.", "About 90 seconds left",
+                  "the loss is not finite", "expected JSON", "1 cell is left out: the plan"):  # fmt: skip
+        assert words in told
+    plain = json.loads(json.dumps(found.plain()))
+    assert plain["done"] == [{"bottom": "a", "top": "b", "control": "pair", "cells": 3}]
+    assert plain["finished"] == 3
+    assert status_of(tmp_path).running == 0
