@@ -2,10 +2,11 @@
 
 import copy
 
+from synthetic import make_records
+
 from commands import run
 from modelstitch.report.differences import differences
 from modelstitch.study.store import Store, cell_hash
-from synthetic import make_records
 
 
 def test_every_place_has_a_state():
