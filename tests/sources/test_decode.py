@@ -22,6 +22,10 @@ WHOLE = torch.from_numpy(GREY.astype(np.float32) / 255)[None]
 FULL = torch.from_numpy(COLOUR.astype(np.float32) / 255).permute(2, 0, 1)
 
 
+DEEP = GREY.astype(np.uint16) * 257
+LOW = ((DEEP.astype(np.uint32) * 4095 + 32767) // 65535).astype(np.uint16)
+
+
 def bytes_of(image, suffix="PNG", **options):
     file = io.BytesIO()
     image.save(file, suffix, **options)
@@ -36,6 +40,19 @@ def turned():
     exif = Image.Exif()
     exif[0x0112] = 6  # shown upright after a quarter turn clockwise
     return bytes_of(Image.fromarray(np.rot90(COLOUR).copy()), exif=exif)
+
+
+def deep_colour(bands):
+    """A PNG of 16 bits in 3 bands or 4, which Pillow reads and does not write."""
+    rows = np.stack([DEEP, DEEP.T, 65535 - DEEP, np.full_like(DEEP, 65535)][:bands], -1).astype(">u2")
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, 2 if bands == 3 else 6, 0, 0, 0)),
+        (b"IDAT", packed),
+        (b"IEND", b""),
+    ]
+    chunks = (struct.pack(">I", len(b)) + a + b + struct.pack(">I", zlib.crc32(a + b)) for a, b in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def alpha(mode, opaque=True):
@@ -56,13 +73,12 @@ def frames(suffix):
     return bytes_of(images[0], suffix, save_all=True, append_images=images[1:])
 
 
-DEEP = GREY.astype(np.uint16) * 257
-LOW = ((DEEP.astype(np.uint32) * 4095 + 32767) // 65535).astype(np.uint16)
-BITS12 = Image.fromarray(LOW)
 KINDS = {  # file: what comes out
     "8-bit grey": (bytes_of(Image.fromarray(GREY)), WHOLE),
     "8-bit colour": (bytes_of(Image.fromarray(COLOUR)), FULL),
     "16-bit grey PNG": (bytes_of(Image.fromarray(DEEP)), WHOLE),
+    "16-bit colour PNG": (deep_colour(3), FULL),
+    "16-bit colour PNG with alpha": (deep_colour(4), FULL),
     "16-bit grey TIFF": (tiff(DEEP), WHOLE),
     "16-bit grey TIFF, white is zero": (tiff(65535 - DEEP, tiffinfo={262: 0}), WHOLE),
     "16-bit grey PGM": (b"P5 8 8 65535\n" + DEEP.astype(">u2").tobytes(), WHOLE),
@@ -126,6 +142,15 @@ def test_pixels_are_scaled_rightly(tmp_path, name, laid):
         assert found.dtype == torch.float32
         assert found.shape[1:] == expected.shape, split
         assert (found - expected).abs().max() < 1e-3, split  # 12 bits of 4095 steps are the coarsest
+
+
+@pytest.mark.parametrize("laid", [folder, parquet])
+def test_few_bits_in_deep_files_are_noted(tmp_path, laid):
+    data = load_data(laid(tmp_path / "few", [bytes_of(Image.fromarray(LOW))] * 20))
+    assert any(
+        "is 0.0618 of their range (4,047 of 65,535): if their values have fewer bits" in note for note in data.notes
+    ), data.notes
+    assert not load_data(laid(tmp_path / "all", [KINDS["16-bit grey PNG"][0]] * 20)).notes
 
 
 @pytest.mark.parametrize("laid", [folder, parquet])

@@ -165,6 +165,26 @@ def in_place(x):
     return x.sub_(0.5)
 
 
+class Drawn:
+    recipe = "noise"
+
+    def __init__(self, own):
+        self.own = own
+
+    def __call__(self, inputs, generator):
+        return inputs + torch.randn(inputs.shape, generator=None if self.own else generator)
+
+
+def test_an_augmentation_draws_from_the_generator_it_is_given():
+    check_entry([], others(augment=Drawn(False)))
+    with pytest.raises(DataError, match="augmentation of mine draws from randomness of its own"):
+        check_entry([], others(augment=Drawn(True)))
+    with pytest.raises(
+        DataError, match=r"augmentation <function .*has no recipe: expected a function of \(inputs, generator\)"
+    ):
+        others(augment=lambda x: x)
+
+
 VIEWS = {
     "random": (lambda x: x + torch.randn_like(x), r"The view of 'seen' is random: called twice .*set modules in it to eval\(\)"),
     "numpy": (lambda x: x * float(np.random.rand()), r"The view of 'seen' is random"),

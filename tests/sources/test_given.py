@@ -59,6 +59,7 @@ TAKEN = {
     "labels that are bools": lambda a, b: TensorDataset(X[a:b], Y[a:b].bool()),
     "labels of 8 bits": lambda a, b: TensorDataset(X[a:b], Y[a:b].to(torch.uint8)),
     "pairs with labels (1,)": lambda a, b: [(x, y[None]) for x, y in zip(X[a:b], Y[a:b])],
+    "pairs of lists": lambda a, b: [(x.tolist(), int(y)) for x, y in zip(X[a:b], Y[a:b])],
     "pairs": lambda a, b: list(zip(X[a:b], Y[a:b].tolist())),
     "tensors": lambda a, b: (X[a:b], Y[a:b]),
     "tensors in a list": lambda a, b: [X[a:b], Y[a:b]],
@@ -146,6 +147,8 @@ TOLD = {  # a fit split, and what is said of it
         r"keys 'img', 'label', 'coarse': expected one beside the label 'label'.*Data\(..., input_key='img', label_key='label'\)",
     ),
     "splits in one dict": ({"train": Rows([]), "test": Rows([])}, r"is a dict with the keys 'train', 'test': expected one split; pass"),
+    "a table": (type("Frame", (Column,), {"columns": ["x"]})(X), r"is a table \(Frame\): expected inputs and labels; give \(table"),
+    "labels that are objects": ((X[:60], np.array([None] * 60)), r"A label is None: expected whole numbers"),
     "endless": (Endless(), r"of type Endless: expected a map-style .*list\(dataset\).*streaming=True"),
     "a loader of that": (DataLoader(Endless()), r"of type Endless: expected a map-style dataset"),
     "a loader that shuffles": (DataLoader(dicts(0, 60), shuffle=True), r"draws its samples with a RandomSampler: .*\.dataset"),
@@ -202,3 +205,13 @@ def test_a_memory_map_is_read_as_it_is_needed(tmp_path):
     data = Data(*((mapped[a:b], Y[a:b]) for a, b in CUTS))
     assert isinstance(data.dataset("fit").inputs, np.memmap)
     assert torch.equal(next(data.batches("fit", 60)).inputs, X[:60])
+
+
+def test_bytes_and_words_of_16_bits_are_scaled():
+    for kind, most in ((np.uint8, 255), (np.uint16, 65535)):
+        pictures = np.full((90, 2, 3, 3), most, kind)
+        data = Data(*((pictures[a : a + 30].copy(), Y[a : a + 30]) for a in (0, 30, 60)))
+        assert torch.equal(next(data.batches("fit", 4)).inputs, torch.ones(4, 2, 3, 3))
+    ids = np.full((90, 7), 40_000, np.uint16)
+    data = Data(*((ids[a : a + 30].copy(), Y[a : a + 30]) for a in (0, 30, 60)))
+    assert int(next(data.batches("fit", 4)).inputs.long().max()) == 40_000

@@ -47,6 +47,15 @@ def test_the_images_of_all_splits_decide_together():
     assert next(alone.batches("fit", 2)).inputs.shape == (2, 1, 4, 5)
 
 
+def test_images_of_several_sizes_are_left_to_views():
+    images = [Image.new("RGB", (8, 6 + i % 3), (i, 0, 0)) for i in range(12)]
+    features = datasets.Features({"image": datasets.Image(), "label": LABELS})
+    rows = datasets.Dataset.from_dict({"image": images, "label": [0, 1] * 6}, features=features)
+    data = Data(*(rows.select(range(a, a + 4)) for a in (0, 4, 8)))
+    found = next(data.batches("val", 3)).inputs
+    assert [tuple(image.shape) for image in found] == [(3, 7, 8), (3, 8, 8), (3, 6, 8)]
+
+
 def test_other_columns_and_parts_of_a_set():
     x = torch.randn(30, 6).tolist()
     rows = datasets.Dataset.from_dict({"x": x, "label": [i % 3 for i in range(30)]})

@@ -126,3 +126,13 @@ def test_labels_that_are_names_are_numbered_in_their_order(tmp_path):
         polars.DataFrame({"image": rows, "label": names}).write_parquet(tmp_path / f"{part}-0.parquet")
     data = load_data(f"parquet:{tmp_path}")
     assert (data.classes, data.labels("test").tolist()) == (("cat", "dog", "eel"), [0, 0, 1, 1])
+
+
+def test_unlabelled_test_files_are_passed_over_where_there_are_validation_files(tmp_path):
+    for name, n in (("train", 20), ("validation", 6), ("test", 4)):
+        write(tmp_path / f"{name}-0.parquet", pictures(n))
+    secret = polars.read_parquet(tmp_path / "test-0.parquet").with_columns(label=polars.lit(-1))
+    secret.write_parquet(tmp_path / "test-0.parquet")
+    data = load_data(f"parquet:{tmp_path}")
+    assert [data.size(split) for split in ("fit", "val", "test")] == [18, 2, 6]
+    assert "the labels of test-0.parquet are all -1: validation-0.parquet is the test split" in data.notes[0]

@@ -69,7 +69,10 @@ VIEWS = {
     "one sample lost": (lambda x: x[1:], r"The view of 'net' returned 1 samples for 2: expected one for each"),
     "numpy": (lambda x: x.numpy(), r"The view of 'net' returned numpy.ndarray: expected a tensor of 2 samples"),
     "one number": (lambda x: x.sum(), r"returned 1 samples for 2"),
-    "it fails": (lambda x: x.image, r"fails on a batch of the data \(AttributeError: .*a tensor \(2, 1, 8, 8\) of torch.float32; give"),
+    "it fails": (
+        lambda x: x.image,
+        r"fails on a batch of the data \(AttributeError: .*a tensor \(2, 1, 8, 8\) of torch.float32; give",
+    ),
 }
 
 

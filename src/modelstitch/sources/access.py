@@ -52,7 +52,7 @@ def chunks(ids: Tensor, size: int) -> Iterator[Tensor]:
 
 
 def fetch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
-    """Inputs and int64 labels of the samples ``ids`` (n,); uint8 images become float32 in [0, 1].
+    """Inputs and int64 labels of the samples ``ids`` (n,); uint8 and uint16 images become float32 in [0, 1].
 
     Images of several sizes are a list of tensors (channels, height, width), which a network's view brings to one.
 
@@ -63,6 +63,8 @@ def fetch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
     inputs, labels = raw_batch(dataset, ids)
     if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
         inputs = inputs.float().div_(255)
+    if isinstance(inputs, Tensor) and inputs.dtype == torch.uint16 and inputs.ndim > 2:  # ids of tokens have two axes
+        inputs = inputs.float().div_(65535)
     if isinstance(inputs, list) and of_images(inputs):
         inputs = [image.float().div_(255) if image.dtype == torch.uint8 else image for image in inputs]
     return inputs, labels

@@ -130,6 +130,11 @@ class Data:
             raise DataError(
                 f"{name} has {self._n_classes:,} classes: expected 2 to {MOST_CLASSES:,}; check classes= or n_classes=."
             )
+        if augment is not None and not (callable(augment) and isinstance(getattr(augment, "recipe", None), str)):
+            raise DataError(
+                f"The augmentation {augment!r:.80} has no recipe: expected a function of (inputs, generator), a batch and a torch.Generator, "
+                "with an attribute recipe that says in words what it does."
+            )
         for split in SPLITS:
             labels = all_labels(self._splits[split], scan=False)
             if labels is not None:

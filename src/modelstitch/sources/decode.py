@@ -39,6 +39,7 @@ _PLAIN = {
 _SEEN_THROUGH = {"LA": True, "La": True, "PA": False, "RGBA": False, "RGBa": False}  # mode: whether it is grey
 _BACKGROUNDS = {"white": 255, "black": 0}
 _ORIENTATION = 0x0112
+_DARK = 0.13  # 13 bits in a 16-bit file
 
 Source = bytes | Path | None
 _Array = NDArray[Any]
@@ -161,6 +162,17 @@ def decode_all(
         )
     stacked = torch.from_numpy(np.stack(good))
     return stacked.unsqueeze(1) if kind.grey else stacked.permute(0, 3, 1, 2).contiguous()
+
+
+def dark(*images: Tensor) -> list[str]:
+    """A note where images deeper than 8 bits use a small part of their range, as 12-bit values in 16-bit files do."""
+    most = max((float(image.max()) for image in images if image.is_floating_point()), default=1.0)
+    if not 0 < most < _DARK:
+        return []
+    return [
+        f"the brightest pixel of images deeper than 8 bits is {most:.4f} of their range ({round(most * 65535):,} of 65,535): if their "
+        "values have fewer bits, networks see them nearly black; scale them when they are saved, or in a view"
+    ]
 
 
 def pixels(image: Pillow.Image, kind: Kind, asked: Asked) -> _Array:

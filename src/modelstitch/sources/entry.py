@@ -16,10 +16,13 @@ from torch import Tensor
 
 from ..errors import DataError, NetworkError
 from .access import all_labels, digest_into
+from .augment import CropFlip
 from .data import SPLITS, Batch, Data, Split
+from .folder import Files
 from .labels import IGNORED
 from .sizes import check_sizes
 from .token_view import check_text
+from .views import Images, Picked, Relabelled, Several, Tokens
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -57,6 +60,7 @@ def check_entry(networks: Sequence[Network], data: Data, *, second: Data | None 
         if data not in _SEEN:
             for split in SPLITS:
                 _check_reads(data, split)
+            _check_augment(data)
             _SEEN[data] = _Seen()
         if second is not None and second not in _SEEN:
             _check_reads(second, "test")
@@ -66,13 +70,17 @@ def check_entry(networks: Sequence[Network], data: Data, *, second: Data | None 
                 _check_shift(next(data.batches(split, _VIEWED)), split, data.name)
             seen.labels = True
         check_sizes(networks, data)
-        if any(network not in seen.networks for network in networks):  # all of them: every network sees the same samples
+        if any(
+            network not in seen.networks for network in networks
+        ):  # all of them: every network sees the same samples
             for network in networks:
                 _check_view(network, data)
                 seen.networks.add(network)
 
 
 def _check_reads(data: Data, split: Split) -> None:
+    if _fixed(data.dataset(split)):
+        return
     size = data.size(split)
     first = list(_read(data, split))
     again = list(_read(data, split, len(first)))
@@ -97,6 +105,24 @@ def _check_reads(data: Data, split: Split) -> None:
                 f"{i * _PIECE + len(one[2]) - 1}): expected the same in both; give the dataset's attribute labels another name, or "
                 "put into it what [i] gives."
             )
+
+
+def _check_augment(data: Data) -> None:
+    if data.augment is None or isinstance(data.augment, CropFlip):
+        return
+    one, other = (_digest(next(data.batches("fit", _PIECE, seed=0, augment=True)).inputs) for _ in range(2))
+    if one != other:
+        raise DataError(
+            f"The augmentation of {data.name} draws from randomness of its own: with one seed it gave two results; expected that it "
+            "draws from the generator it is given, augment(inputs, generator)."
+        )
+
+
+def _fixed(dataset: Any) -> bool:
+    """Whether a dataset is one of those of this library that hold or read the same samples always."""
+    while isinstance(dataset, Picked | Relabelled):
+        dataset = dataset.dataset
+    return isinstance(dataset, Images | Several | Tokens | Files)
 
 
 def _read(data: Data, split: Split, pieces: int | None = None) -> Iterator[tuple[bytes, bytes, Tensor]]:
@@ -205,6 +231,6 @@ def _bytes(inputs: Any) -> int:
 def _copied(inputs: Any) -> Any:
     if isinstance(inputs, Mapping):
         return {key: _copied(value) for key, value in inputs.items()}
-    if isinstance(inputs, tuple):
-        return tuple(map(_copied, inputs))
+    if isinstance(inputs, tuple | list):
+        return type(inputs)(map(_copied, inputs))
     return inputs.clone() if isinstance(inputs, Tensor) else inputs

@@ -88,6 +88,11 @@ def as_dataset(
         return as_dataset(_of_loader(given, where), where, **options)  # type: ignore[arg-type]
     if is_hub_set(given):
         return HubRows(given, where, input_key, label_key, classes)
+    if hasattr(given, "to_numpy") and hasattr(given, "columns"):
+        raise DataError(
+            f"{where} is a table ({type(given).__name__}): expected inputs and labels; give "
+            "(table[inputs].to_numpy(), table[label].to_numpy()), with the names of the columns."
+        )
     if isinstance(given, Mapping):
         return _of_columns(given, where, input_key, label_key, classes)
     if _is_arrays(given):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from ..errors import DataError
-from .decode import Asked, Kind, Source, decode_all, kind_of
+from .decode import OWN_SIZE, Asked, Kind, Source, decode_all, kind_of
 from .labels import as_labels
 from .pairs import Keys, keys_of, pair_of
 
@@ -43,7 +43,7 @@ class HubRows:
         self.where, self.kind = where, Kind(False, False)
         self.names: tuple[str, ...] | None = None
         self.labels: Tensor | None = None
-        self._asked, self._encoded, self._rows = Asked(), False, rows
+        self._asked, self._encoded, self._rows = Asked(OWN_SIZE), False, rows
         self._keys: tuple[Keys | None, str | None] = (input_key, label_key)
         if rows.format["type"] == "custom":
             return
@@ -82,10 +82,7 @@ class HubRows:
         if self._encoded:
             assert self.labels is not None
             sources = self._sources(ids.tolist())
-            hint = "resize them, for example with set.map(), or with a transform of the set"
-            return decode_all(
-                sources, lambda i: self._name(int(ids[i])), self.kind, self._asked, hint=hint
-            ), self.labels[ids]
+            return decode_all(sources, lambda i: self._name(int(ids[i])), self.kind, self._asked), self.labels[ids]
         try:
             inputs, labels = default_collate([self[int(i)] for i in ids])
         except (TypeError, RuntimeError) as error:

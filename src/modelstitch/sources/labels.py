@@ -30,7 +30,8 @@ def as_labels(found: Any, classes: Sequence[str] | None = None) -> Tensor:
     try:
         labels = torch.as_tensor(found)
     except (TypeError, ValueError, RuntimeError) as error:  # names of classes, above all
-        first = found[0] if isinstance(found, list | tuple) and found else found
+        values = found.tolist() if hasattr(found, "tolist") else found
+        first = values[0] if isinstance(values, list | tuple) and values else values
         raise DataError(
             f"A label is {first!r:.80}: expected whole numbers, those of the classes; number the classes and give their names "
             "as classes=."

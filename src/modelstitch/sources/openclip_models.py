@@ -118,7 +118,9 @@ def _renamed(clip: Any, whole: Any) -> Callable[[State], State]:
 
 def _agreed(clip: Any, name: str, tag: str | None) -> dict[str, Any]:
     """The preprocessing of published weights; without a tag what all of a model's have in common, for weights of another origin."""
-    known = [clip.get_pretrained_cfg(name, one) for one in clip.list_pretrained_tags_by_model(name) if tag in (None, one)]
+    known = [
+        clip.get_pretrained_cfg(name, one) for one in clip.list_pretrained_tags_by_model(name) if tag in (None, one)
+    ]
     keys = ("mean", "std", "interpolation", "resize_mode")
     said = {tuple((key, tag[key]) for key in keys if tag.get(key) is not None) for tag in known}
     return dict(said.pop()) if len(said) == 1 else {}

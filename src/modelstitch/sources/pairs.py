@@ -40,7 +40,8 @@ def pair_of(sample: Any, input_key: Keys | None = None, label_key: str | None = 
         )
     if isinstance(sample, tuple | list) and len(sample) == 2:
         _check_input(sample[0])
-        return sample[0], sample[1]
+        numbers = isinstance(sample[0], list) and sample[0] and not isinstance(sample[0][0], Tensor | np.ndarray | str)
+        return (_value(sample[0], 0) if numbers else sample[0]), sample[1]
     if isinstance(sample, tuple | list):
         way = f"it has {len(sample)} parts; wrap the dataset in one that gives two of them, sample[0] and sample[1]"
     elif isinstance(sample, Tensor | np.ndarray):

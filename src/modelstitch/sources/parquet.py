@@ -14,7 +14,7 @@ from ..support import tables
 from ..support.reading import json_of
 from .augment import CropFlip
 from .data import Data
-from .decode import Asked, Kind, decode_all, kind_of
+from .decode import Asked, Kind, dark, decode_all, kind_of
 from .splits import hold_out
 from .views import Images, Picked, Several
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import polars
 
 _IMAGE, _LABEL = ("img", "image"), ("label", "fine_label", "labels")
+_UNLABELLED = -1  # what the hub's sets write where labels are kept secret
 _VAL_NAMES = ("validation", "valid", "val", "dev")
 
 
@@ -71,15 +72,24 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
             f"The folder {folder!r} has no {part}-*.parquet: found {found}; name the files after their split."
         )
     rows, classes = _read({split: paths for split, paths in files.items() if paths}, limit)
+    if "val" in rows and bool((rows["test"].labels == _UNLABELLED).all()):
+        notes.append(
+            f"the labels of {files['test'][0].name} are all {_UNLABELLED}: {files['val'][0].name} is the test split instead, and "
+            "validation samples are held out of those of train"
+        )
+        rows["test"] = rows.pop("val")
     kind = Kind.joined([part.kind(asked) for part in rows.values()], asked)
     sets: dict[str, Any] = {split: part.decoded(kind, asked) for split, part in rows.items()}
+    if isinstance(sets["fit"], Images):
+        notes += dark(sets["fit"].inputs)
     if "val" in sets:
         rule = "the source's own files"
     else:
         train = sets["fit"]
         fit, val = hold_out(train.labels, max(1, len(train) // 10), seed)
         sets["fit"], sets["val"] = (
-            Images(train.inputs[ids], train.labels[ids]) if isinstance(train, Images) else Picked(train, ids) for ids in (fit, val)
+            Images(train.inputs[ids], train.labels[ids]) if isinstance(train, Images) else Picked(train, ids)
+            for ids in (fit, val)
         )
         rule = f"the source's own test files; one in ten training images for validation (seed {seed})"
     return Data(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .access import all_labels, raw_batch, together
+from .labels import as_labels
 from .pairs import pair_of
 
 SHARE = 0.25  # of the memory that is free on a device: what images may take of it
@@ -100,7 +101,7 @@ class Relabelled:
     def __init__(self, dataset: Any, labels: Tensor) -> None:
         if len(labels) != len(dataset):
             raise DataError(f"{len(labels)} labels cannot be given to {len(dataset)} samples: expected one for each.")
-        self.dataset, self.labels = dataset, torch.as_tensor(labels).long()
+        self.dataset, self.labels = dataset, as_labels(labels)
 
     def __len__(self) -> int:
         return len(self.dataset)
