@@ -60,6 +60,7 @@ class Matrix:
 
     Attributes:
         bottom, top: the networks' names.
+        weights: where the weights of each come from, by name.
         entries: one for each pair of layers and family.
         top_outcome, bottom_outcome: what the donors themselves do on the same examples.
         notes: what is missing, and why.
@@ -71,6 +72,7 @@ class Matrix:
         notes: Sequence[str] = (), solved_on: str = "the fit split",
     ) -> None:  # fmt: skip
         self.solved_on = solved_on
+        self.weights = {network.name: network.weights for network in (bottom, top)}
         self.bottom, self.top, self.entries = bottom.name, top.name, list(entries)
         constant = list(dict.fromkeys(e.top_layer for e in entries if e.judged.relative_mse is None))
         unknown = f"The top's own activations at {', '.join(constant)} do not vary: no relative_mse and no r2 there."
@@ -133,6 +135,7 @@ class Matrix:
         Raises:
             MeasureError: the similarities are of other networks, or of none of these layers.
         """
+        from .report.marks import mark, marked_frame
         from .report.similarity_page import similarity_page
         from .support.files import write_text
 
@@ -143,9 +146,11 @@ class Matrix:
         notes = [
             f"Stitches: solved on {self.solved_on}; measured on {len(self.top_outcome.ids):,} examples of the test split.",
             *self.notes,
-            *notes,
+            *(notes or (f"Weights of {name}: {weights}." for name, weights in self.weights.items())),
         ]
-        text = similarity_page(self.bottom, self.top, placed, self.frame, title=title, command=command, notes=notes)
+        bottom, top = (mark(name, self.weights[name]) for name in (self.bottom, self.top))
+        placed, own = (None if rows is None else marked_frame(rows, bottom, top) for rows in (placed, self.frame))
+        text = similarity_page(bottom, top, placed, own, title=title, command=command, notes=notes)
         write_text(target, text)
         return target
 

@@ -227,6 +227,13 @@ def two(
     return lower, upper
 
 
+def called(network: Network) -> str:
+    """A network's name for a table, with what of its weights is random."""
+    from ..report.marks import mark
+
+    return mark(network.name, network.weights)
+
+
 def say_weights(*networks: Network) -> None:
     """Print where each network's weights come from."""
     for network in networks:
@@ -264,6 +271,9 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
 
 def penalty_tables(records: Sequence[Record]) -> None:
     """Print the penalties of every pair by layer, the controls beside them."""
+    from ..report.marks import marked
+
+    records = marked(records)
     by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, list[Record]]]] = {}
     several = len({record.fit["samples"] for record in records}) > 1
     for record in records:

@@ -69,7 +69,12 @@ def similarity(
         found = measure_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell)
     frame = found.frame
     for name in frame["measure"].unique(maintain_order=True):
-        _print(frame.filter(measure=name), lower.name, upper.name, f"{name} (null level)" if shuffles else name)
+        _print(
+            frame.filter(measure=name),
+            common.called(lower),
+            common.called(upper),
+            f"{name} (null level)" if shuffles else name,
+        )
     for note in found.notes:
         common.say(f"note: {note}", err=True)
     write_text(out / "similarity.csv", frame.write_csv())
@@ -158,7 +163,13 @@ def matrix(
     penalties = found.frame.filter(metric="penalty")
     for family in penalties["family"].unique(maintain_order=True):
         unit = penalties["unit"][0]
-        _print(penalties.filter(family=family), lower.name, upper.name, f"penalty of {family}, {unit}", digits=1)
+        _print(
+            penalties.filter(family=family),
+            common.called(lower),
+            common.called(upper),
+            f"penalty of {family}, {unit}",
+            digits=1,
+        )
     write_text(out / "matrix.csv", found.frame.write_csv())
     command = shlex.join(["modelstitch", *sys.argv[1:]])
     tables = [out / "matrix.csv"]

@@ -36,6 +36,7 @@ class Similarities:
 
     Attributes:
         bottom, top: the networks' names.
+        weights: where the weights of each come from, by name.
         results: one for each pair of layers and measure.
         plan: how they were computed.
         view: "pool" or "flatten".
@@ -46,6 +47,7 @@ class Similarities:
         self, bottom: Network, top: Network, results: Sequence[Likeness], plan: Plan, view: str, data: str
     ) -> None:
         self.bottom, self.top = bottom.name, top.name
+        self.weights = {network.name: network.weights for network in (bottom, top)}
         self.results, self.plan, self.view, self.data = list(results), plan, view, data
         self._place = {
             side: {name: (at, network.layer(name).depth) for at, name in enumerate(network.layers)}
@@ -63,6 +65,7 @@ class Similarities:
     def describe(self) -> list[str]:
         return [
             f"Data: {self.data}.",
+            *(f"Weights of {name}: {weights}." for name, weights in self.weights.items()),
             f"Each example is one row: {VIEWS[self.view]}.",
             f"{self.plan.describe()}.",
             *self.notes,
@@ -128,12 +131,14 @@ class Similarities:
 
     def report(self, path: str | Path, *, title: str | None = None, command: str | None = None) -> Path:
         """Write the inert HTML page of these similarities alone: heat maps and tables."""
+        from ..report.marks import mark, marked_frame
         from ..report.similarity_page import similarity_page
         from ..support.files import write_text
 
         target = Path(path)
+        bottom, top = (mark(name, self.weights[name]) for name in (self.bottom, self.top))
         text = similarity_page(
-            self.bottom, self.top, self.placed, None, title=title, command=command, notes=self.describe
+            bottom, top, marked_frame(self.placed, bottom, top), None, title=title, command=command, notes=self.describe
         )
         write_text(target, text)
         return target

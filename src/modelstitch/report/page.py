@@ -16,6 +16,7 @@ from . import doubts, tables, verdicts, words
 from .figures import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
 from .frame import frame, has_matrix, measured, pairs, panel, settings
 from .heatmaps import matrix_figure
+from .marks import marked
 from .pooled import pooled, ratios, settled
 from .style import plain
 from .svg import to_svg
@@ -49,7 +50,7 @@ def page(
     """
     from markupsafe import Markup
 
-    records = as_records(records)
+    records = marked(as_records(records))
     table = settled(frame(records), records)
     found = settings(measured(table))
     if not found:
