@@ -324,6 +324,8 @@ def _files(folder: Path) -> dict[str, list[str]]:
 def _part(folder: Path, files: dict[str, list[str]], part: str) -> dict[str, Tensor]:
     """The tensors of one part of a saved stitch, those that its description was written with."""
     name, digest = files[part]
+    if not isinstance(name, str) or name != Path(name).name:
+        raise hashing.DamagedError(f"{name!r} is no name of a file in it")
     values, texts = tensors.load(folder / name)
     if texts.get("of") != part or hashing.of_tensors(values, texts) != digest:
         raise hashing.DamagedError(f"{name} is of another stitch")

@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 from ..errors import SourceError
 from ..network import Network
 from ..network.network import fingerprint
+from ..support.reading import told
 from ..views import as_view, normalising
 from .data import Data
 from .request import Made, Request, check_options, closest
@@ -42,6 +43,7 @@ _traced: weakref.WeakValueDictionary[tuple[Any, ...], Network] = (
 )  # as long as someone uses them
 
 
+@told(SourceError)
 def load(
     spec: str,
     *,

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..network import Network
+from ..support.reading import told
 from .data import Data
 from .published import hub_folder, is_hub_id
 from .tokenizer import Tokenizer, bare_task
 
 
+@told(DataError)
 def load_data(
     spec: str,
     *,

@@ -6,8 +6,14 @@ import json
 import math
 import re
 import tomllib
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from ..errors import StitchError, first_line
+
+P, T = ParamSpec("P"), TypeVar("T")
 
 DEPTH, PARTS = 64, 16  # brackets within brackets; parts of a dotted key
 _TEXT = 1 << 18  # characters of a file that people write
@@ -35,6 +41,8 @@ def read_json(path: Path, *, strict: bool = False) -> Any:
         UnfitError: it is no JSON, or beyond the bounds.
         OSError: it cannot be read.
     """
+    if path.exists() and not path.is_file():
+        raise UnfitError("no file, but a folder or a device")
     if path.stat().st_size > _JSON:
         raise UnfitError(f"a file of {path.stat().st_size:,} bytes, more than {_JSON:,}")
     return json_of(path.read_bytes(), strict=strict)
@@ -81,6 +89,27 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError) as error:
         raise UnfitError(str(error)) from error
+
+
+def told(kind: type[StitchError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """What the file system says of a name, as an error of ours: for readers whose first argument is that name."""
+
+    def decorate(reader: Callable[P, T]) -> Callable[P, T]:
+        @wraps(reader)
+        def read(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return reader(*args, **kwargs)
+            except (OSError, ValueError) as error:
+                if isinstance(error, ValueError) and "null byte" not in str(error):
+                    raise
+                name = str(next(iter((*args, *kwargs.values())), ""))
+                raise kind(
+                    f"{name[:200]!r} cannot be read ({getattr(error, 'strerror', None) or first_line(error)}): check the name, and that you may read it."
+                ) from error
+
+        return read
+
+    return decorate
 
 
 def _check_depth(bare: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import re
 import time
 import warnings
 from collections.abc import Iterable
@@ -276,8 +277,9 @@ def _read_card(folder: Path) -> dict[str, Any]:
         if isinstance(values, dict) and values.keys() <= _BEFORE_HASHES:
             return values
         card = hashing.unsealed(values)
-        if not isinstance(card.get(_HASHES), dict):
-            raise hashing.DamagedError(f"it names no {_HASHES}")
+        hashes = card.get(_HASHES)
+        if not isinstance(hashes, dict) or not all(re.fullmatch(r"(weights|step-\d+)\.safetensors", n) for n in hashes):
+            raise hashing.DamagedError(f"it does not name its {_HASHES}")
         return card
     except FileNotFoundError as error:
         raise SourceError(f"{folder} holds no donor ({error}): expected {_CARD} and {_WEIGHTS}.") from error

@@ -11,11 +11,14 @@ import torch
 from torch import nn
 
 from ...errors import SourceError
+from ...memory import available_bytes, readable
 from .chains import myrtle, vgg
 from .cifar_resnet import resnet, resnet164
 from .preact import preact_resnet18
 from .small import small_resnet
 from .vit import vit
+
+_USUAL = 1024  # of an option: beyond it the size is looked at first
 
 NETS: dict[str, Callable[..., nn.Module]] = {
     "small-resnet": small_resnet,
@@ -41,8 +44,10 @@ def parse_net(spec: str) -> tuple[str, dict[str, int]]:
     options: dict[str, int] = {}
     for item in filter(None, query.split("&")):
         key, _, value = item.partition("=")
-        if not value.isdecimal() or int(value) < 1:
-            raise SourceError(f"The option {item!r} of {spec!r} cannot be read: expected 'name=number', 1 or more.")
+        if not value.isdecimal() or len(value) > 9 or int(value) < 1:
+            raise SourceError(
+                f"The option {item[:40]!r} of {spec[:80]!r} cannot be read: expected 'name=number', 1 or more, of at most 9 digits."
+            )
         options[key] = int(value)
     check_net(name, options)
     return name, options
@@ -84,9 +89,24 @@ def build(spec: str | Mapping[str, Any], *, seed: int = 0, **defaults: int) -> n
         check_net(name, options)
     known = inspect.signature(NETS[name]).parameters
     options = {**{key: value for key, value in defaults.items() if key in known}, **options}
+    if any(value > _USUAL for value in options.values()) and torch.get_default_device().type != "meta":
+        _check_size(name, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETS[name](**options)
+
+
+def _check_size(name: str, options: Mapping[str, int]) -> None:
+    """Refuse a network that does not fit into memory before it is made."""
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        module = NETS[name](**options)
+    size = sum(value.numel() * value.element_size() for value in module.state_dict().values())
+    free = available_bytes()
+    if free is not None and size > free:
+        raise SourceError(
+            f"The net {format_net(name, options)!r} takes {readable(size)}, and {readable(free)} are free: expected one that fits; "
+            "choose smaller options."
+        )
 
 
 def _offer(name: str, known: list[str]) -> str:
