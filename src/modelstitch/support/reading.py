@@ -13,7 +13,8 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from ..errors import StitchError, first_line
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DEPTH, PARTS = 64, 16  # brackets within brackets; parts of a dotted key
 _TEXT = 1 << 18  # characters of a file that people write
