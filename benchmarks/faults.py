@@ -38,7 +38,7 @@ from modelstitch.sources.text_tables import read_table
 from modelstitch.sources.weights import load_weights
 from modelstitch.stitchers import Affine, Site
 from modelstitch.study.spec import load_spec
-from modelstitch.study.store import Store, canonical_json, records_from_parquet
+from modelstitch.study.store import Store, canonical_json, records_from_parquet, records_to_parquet
 from modelstitch.support import hashing, tensors
 from modelstitch.support.files import SetAside
 from modelstitch.unfinished import Unfinished
@@ -198,6 +198,7 @@ def kept(tmp: Path) -> dict[str, tuple[bytes, bytes, Read]]:
     net = ms.Network(
         nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)), torch.zeros(2, 1, 8, 8), "net"
     )
+    cells: dict[int, Path] = {}
     for seed in (0, 1):
         torch.manual_seed(seed)
         x, y = torch.randn(50, 4), torch.randn(50, 3)
@@ -211,7 +212,8 @@ def kept(tmp: Path) -> dict[str, tuple[bytes, bytes, Read]]:
         store = Store(tmp / f"store-{seed}", {"name": f"tiny {seed}"})
         for number in range(3):
             store.write(_record(10 * seed + number))
-        store.export(tmp / f"table-{seed}.parquet")
+        records_to_parquet(store.records(), tmp / f"table-{seed}.parquet")
+        cells[seed] = tmp / f"store-{seed}" / "cells" / f"{_record(10 * seed)['cell']}.json"
 
     def in_place(path: Path, read: Callable[[], object]) -> Read:
         whole = path.read_bytes()
@@ -256,7 +258,14 @@ def kept(tmp: Path) -> dict[str, tuple[bytes, bytes, Read]]:
         found = ms.Stitched.load(path.parent, net, net)
         return found.seam, found.record, _hash(found.stitcher)
 
+    def study() -> object:
+        found = Store(tmp / "store-0").look().records
+        if len(found) < 3:
+            raise Told  # it is run again
+        return [record.plain() for record in found]
+
     return {
+        "record": (cells[0].read_bytes(), cells[1].read_bytes(), in_place(cells[0], study)),
         "donor's weights": donors("weights.safetensors"),
         "donor's checkpoint": donors("step-1.safetensors", 1),
         "donor's card": donors("card.json"),
@@ -265,7 +274,9 @@ def kept(tmp: Path) -> dict[str, tuple[bytes, bytes, Read]]:
         "unfinished state": pair("states-{}/state", state),
         "saved stitch: map": pair("stitch-{}/stitcher.safetensors", stitch),
         "saved stitch: description": pair("stitch-{}/stitch.json", stitch),
-        "exported table": pair("table-{}.parquet", lambda path: canonical_json(records_from_parquet(path))),
+        "exported table": pair(
+            "table-{}.parquet", lambda path: canonical_json([record.plain() for record in records_from_parquet(path)])
+        ),
     }
 
 

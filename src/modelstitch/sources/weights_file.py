@@ -124,12 +124,8 @@ def _is_safetensors(path: Path) -> bool:
 def _check_size(path: Path, limit: int, beside: int) -> None:
     packed = path.stat().st_size
     unpacked = packed
-    if zipfile.is_zipfile(path) and not _is_safetensors(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                entries = archive.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise _unreadable(path, error) from error
+    entries = [] if _is_safetensors(path) else _entries(path)
+    if entries:
         unpacked = sum(entry.file_size for entry in entries)
         _check_archive(path, [entry.filename.partition("/")[2] for entry in entries])
         pickled = max((e.file_size for e in entries if e.filename.endswith("data.pkl")), default=0)
@@ -148,6 +144,17 @@ def _check_size(path: Path, limit: int, beside: int) -> None:
             f"The weights {path.name!r} hold {unpacked:,} bytes: expected at most {limit:,} for this model; "
             "check that the file belongs to it."
         )
+
+
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
+    """What an archive says that it holds; nothing where the file is none."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return []
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _check_archive(path: Path, names: list[str]) -> None:
