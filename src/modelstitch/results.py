@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import StitchError, StudyError
 from .study.record import Record, as_records
+from .support.shown import visible
 
 if TYPE_CHECKING:
     import polars as pl
@@ -81,7 +82,9 @@ class Results:
         failed = f", {len(self.failed)} failed" if self.failed else ""
         missing = f", {len(self.missing)} missing" if self.missing else ""
         name = type(self).__name__
-        return f"{name}({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed}{missing})"
+        return visible(
+            f"{name}({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed}{missing})"
+        )
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

@@ -146,7 +146,7 @@ class TextFacts:
 def bare_task(folder: str | Path) -> str:
     """ "features" where a folder's config names an architecture without a head; empty elsewhere."""
     try:
-        named = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["architectures"][0]
+        named = read_json(Path(folder) / "config.json")["architectures"][0]
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return ""
     return "features" if is_bare(str(named)) else ""
