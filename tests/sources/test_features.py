@@ -93,6 +93,9 @@ def test_sentence_encoders(tmp_path: Path) -> None:
     real = first["input_ids"][0, : int(first["attention_mask"].sum())]
     special = net.view.tokenizer.special
     assert (int(real[0]), int(real[-1])) == (special["cls"], special["sep"])  # as the tokenizer itself makes them
+    own = net.view.tokenizer.batch(corpus(60), 12)["input_ids"].tolist()  # padded and cut by the tokenizer itself
+    ids = torch.cat([batch.inputs["input_ids"] for split in ("fit", "val", "test") for batch in data.batches(split, 8)])
+    assert sorted(ids.tolist()) == sorted(own)
     by_name = ms.load_data(f"text:{text}", tokenizer=f"hf:{folder}?size=12")
     assert by_name.fingerprint == data.fingerprint
     found = ms.similarity(net, net, data, measures=["cka"], split="fit", layers=([net.blocks[-1]], [net.blocks[-1]]))

@@ -54,6 +54,19 @@ def test_transforms_of_pictures(name: str) -> None:
     assert in_words(view) == in_words(as_view(OF_PICTURES[name]))
 
 
+def test_the_surroundings_change_nothing() -> None:
+    views = [as_view(OF_PICTURES["v1"]), as_view(transformers.ViTImageProcessor(size={"height": 16, "width": 16}))]
+    expected = [view(BYTES) for view in views]
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            found = [view(BYTES) for view in views]
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected))
+
+
 @pytest.mark.parametrize("name", OF_TENSORS)
 def test_transforms_of_tensors(name: str) -> None:
     expected = torch.stack([OF_TENSORS[name](one) for one in BYTES])

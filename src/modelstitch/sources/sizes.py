@@ -77,7 +77,8 @@ def _check_size(network: Network, seen: Any) -> None:
         return
     raise NetworkError(
         f"The network {network.name!r} was traced with samples of {wanted}, the data give {shape}: expected one size, at which "
-        "layers can meet; give Network() a view= that resizes, or an example of the data's size."
+        "layers can meet; give it a view= that resizes, such as Normalise(mean, std, size=...) (--mean and --std on the command line), or "
+        "an example of the data's size."
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import DataError, NetworkError
 from ..own_code import used
-from .pixels import as_bytes, coloured, each_image, in_threads, picture, stacked
+from .pixels import as_bytes, as_usual, coloured, each_image, in_threads, picture, stacked
 
 _FROM = ("torchvision.transforms", "timm.data")
 _RANDOM = re.compile(r"Rand|Jitter|AutoAug|TrivialAug|AugMix|MixUp|CutMix|Elastic|^Augment")
@@ -49,8 +49,9 @@ class PerSample:
             DataError: if they are no images, or the transform takes none of the forms of an image.
         """
         images = each_image(inputs)
-        form, first = self._form(images[0])
-        rest = in_threads(lambda image: self.transform(form(image)), images[1:])
+        with as_usual():
+            form, first = self._form(images[0])
+            rest = in_threads(lambda image: self.transform(form(image)), images[1:])
         return stacked([first, *rest], "The view").to(images[0].device)
 
     def _form(self, image: Tensor) -> tuple[Callable[[Tensor], Any], Tensor]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,18 @@ def picture(image: Tensor) -> Any:
     if len(array) not in (1, 3, 4):
         raise DataError(f"Images of {len(array)} channels make no picture: expected 1, 3 or 4.")
     return Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
+
+
+@contextmanager
+def as_usual() -> Iterator[None]:
+    """Libraries' transforms make tensors of the default type on the default device: float32 on the CPU, whatever is set around."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def in_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:

@@ -9,11 +9,10 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import DataError, NetworkError
-from .pixels import as_bytes, coloured, in_threads, picture, stacked
+from .pixels import as_bytes, as_usual, coloured, in_threads, picture, stacked
 
 _TYPE = "image_processor_class"
 
@@ -43,7 +42,7 @@ class Published:
             DataError: if they are no raw images, or the library gives them several sizes.
         """
         images = [coloured(image, self.channels) for image in as_bytes(inputs)]
-        with torch.device("cpu"):  # the library makes tensors of its own, of its means above all
+        with as_usual():
             if self.library == "transformers":
                 return self._processed(images)
             found = in_threads(lambda image: self._transform(picture(image)), images)
@@ -58,7 +57,7 @@ class Published:
 
     @cached_property
     def _transform(self) -> Callable[..., Any]:
-        with torch.device("cpu"):
+        with as_usual():
             return _MAKERS[self.library](json.loads(self.settings))
 
     def _processed(self, images: list[Tensor]) -> Tensor:
