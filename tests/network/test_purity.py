@@ -21,6 +21,7 @@ from modelstitch.network.purity import Eager
 
 _GENERATOR = np.random.default_rng(0)
 _CALLS: list[int] = []
+_SHIFT = torch.zeros(6)
 
 
 class Own(nn.Module):
@@ -31,7 +32,7 @@ class Own(nn.Module):
         self.a, self.b, self.function = nn.Linear(6, 6), nn.Linear(6, 3), function
         self.embed = nn.Embedding(9, 6, max_norm=0.5)
         self.calls, self.kept, self.draws = 0, None, random.Random(0)
-        self.count = itertools.count()
+        self.count, self.norm, self.plain = itertools.count(), nn.BatchNorm1d(6), torch.zeros(6)
         self.mean: Tensor | None = None
 
     def forward(self, x: Tensor) -> Any:
@@ -103,6 +104,15 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], str]] = {
     "a running mean": (moving, r"keeps something from call to call in its attribute 'mean'"),
     "what was made for a batch": (remembering, "fails on a batch of one after the example's of 4: .*in an attribute"),
     "a global list": (global_count, "depends on something beside its inputs .*a global that it changes"),
+    "a tensor of a global": (
+        lambda m, x: m.b(m.a(x) + _SHIFT.add_(1)),
+        r"writes a tensor that is not its own \(a global, or what a function holds\) in eval mode at .*_SHIFT.add_",
+    ),
+    "running statistics": (
+        lambda m, x: m.b(F.batch_norm(m.a(x), m.norm.running_mean, m.norm.running_var, training=True)),
+        "writes its buffer 'norm.running_mean' in eval mode at .*F.batch_norm",
+    ),
+    "a tensor in an attribute": (lambda m, x: m.b(m.a(x) + m.plain.add_(1)), "writes its tensor 'plain' in eval mode"),
     "weights that are written": (
         lambda m, x: m.b(m.a(x) + m.embed(x.argmax(1))),
         r"writes its parameter 'embed.weight' in eval mode at .*`lambda",
@@ -134,6 +144,9 @@ def test_refuses(name: str) -> None:
     assert "\n" not in str(caught.value)
     assert (module.calls, module.kept, module.mean) == (0, None, None)
     assert torch.equal(module.embed.weight, weight)
+    assert not _SHIFT.any()
+    assert not module.plain.any()
+    assert not module.norm.running_mean.any()
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
 
 

@@ -11,6 +11,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..own_code import is_library
@@ -26,18 +27,19 @@ _TABLES = frozenset(vars(nn.Module()))
 def owners_kept(module: nn.Module) -> Iterator[Reach]:
     """What the code and the hooks of a module reach holds afterwards what it held before: the same things, in the same places.
 
-    Followed are closures, globals that code names, objects, and what lists, dicts and sets hold; of libraries' code nothing.
+    torch's default type comes back, too. Followed are closures, globals that code names, objects, and what lists, dicts and sets hold; of libraries' code nothing.
     """
     roots: list[Any] = [*hooks_of(module).values(), *hooks_of_all()]
     for part in module.modules():
         if not is_library(type(part)):
             roots.append(type(part))
             roots += [value for value in vars(part).values() if isinstance(value, FunctionType | MethodType | partial)]
-    reach = Reach(roots)
+    reach, dtype = Reach(roots), torch.get_default_dtype()
     try:
         yield reach
     finally:
         reach.put_back()
+        torch.set_default_dtype(dtype)
 
 
 class Reach:

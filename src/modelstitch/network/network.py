@@ -67,8 +67,8 @@ class Network:
         self.view = view
         self._example = dict(example) if isinstance(example, Mapping) else example
         self._options = (data, output)
-        with owners_kept(module):
-            self._trace_held_against(module, *example_leaves(example, data, self.name))
+        with owners_kept(module) as reach:
+            self._trace_held_against(module, *example_leaves(example, data, self.name), reach.tensors)
         parameters = {node for node, weight in self._trace.weights.items() if weight.kind == "parameter"}
         flow = find_flow(self._trace.graph, self._trace.data, self._trace.output, parameters)
         found = list_layers(self._trace, flow)
@@ -77,10 +77,12 @@ class Network:
         self._alias = {alias: layer.name for layer in self.layers.values() for alias in layer.aliases}
         self._origin = _origin(module, weights)
 
-    def _trace_held_against(self, module: nn.Module, form: InputForm, leaves: list[Tensor]) -> None:
+    def _trace_held_against(
+        self, module: nn.Module, form: InputForm, leaves: list[Tensor], outside: list[Tensor]
+    ) -> None:
         """Trace the module, and refuse it where it is no function of its input, or the trace another one."""
         telling_leaves, output = telling(leaves), self._options[1]
-        eager = Eager(module, form, output, self.name)
+        eager = Eager(module, form, output, self.name, outside)
         self.was_run = not eager.on_meta(leaves)
         first = run_twice(eager, telling_leaves) if self.was_run else None
         self._trace = trace(module, form, leaves, output, self.name, eager.hooks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import FrameType
 from typing import Any
@@ -50,16 +50,27 @@ class Eager:
     """The module as it runs, in eval mode and without gradients, on inputs that are copies; nothing of the owner's changes.
 
     Calls of one object go to one copy of the module, so that what it keeps between calls shows.
+
+    Args:
+        outside: tensors that its code reaches without holding them.
+        hooks: those of its hooks that run; where nothing is said, all, and the first call tells which act.
     """
 
     def __init__(
-        self, module: nn.Module, form: InputForm, output: str | int | None, name: str, hooks: set[Key] | None = None
+        self,
+        module: nn.Module,
+        form: InputForm,
+        output: str | int | None,
+        name: str,
+        outside: Sequence[Tensor] = (),
+        hooks: set[Key] | None = None,
     ) -> None:
-        self.module, self.form, self.output, self.name = module, form, output, name
+        self.module, self.form, self.output, self.name, self._outside = module, form, output, name, outside
         self.twin, self.hooks = make_twin(module, frozen=True, hooks=hooks), hooks
         self._asked = Asked(self.twin) if hooks is None else None
         self._reach = Reach(hooks_of(module).values() if hooks is None else ())
-        self.watch = _Watch(module, self._reach.tensors)
+        self.watch = _Watch(module, self._reach.tensors, outside)
+        self.drawn: set[str] = set()  # the sources of random numbers that a call has drawn from
 
     def settle_hooks(self) -> None:
         """Go on, after a first call, with the hooks alone that act."""
@@ -87,7 +98,7 @@ class Eager:
 
     def again(self) -> Eager:
         """The module as it was before any call."""
-        return Eager(self.module, self.form, self.output, self.name, self.hooks)
+        return Eager(self.module, self.form, self.output, self.name, self._outside, self.hooks)
 
     def __call__(self, leaves: list[Tensor], rng: dict[str, bool], grad: bool = False) -> Tensor:
         """The chosen output, with random numbers from the given states."""
@@ -95,7 +106,11 @@ class Eager:
         asked = self._asked is not None
         with _as_usual(), global_hooks_out(self.name, asked), torch.set_grad_enabled(grad), self.watch:
             set_rng(rng)
-            return choose_output(self.twin(*args, **kwargs), self.output)[1].detach()
+            before = states()
+            result = self.twin(*args, **kwargs)
+            after = states()
+            self.drawn |= {source for source in SOURCES if after[source] != before[source]}
+            return choose_output(result, self.output)[1].detach()
 
 
 @contextmanager
@@ -129,8 +144,9 @@ def run_twice(eager: Eager, leaves: list[Tensor]) -> Tensor:
             raise TraceError(cannot_trace(name, error, eager.form, leaves, "be run on its example")) from error
     if watch.written:
         kind, tensor, line = watch.written
+        what = f"its {kind} {tensor!r}" if "own" not in kind else f"a {kind} ({tensor})"
         raise TraceError(
-            f"The network {name!r} writes its {kind} {tensor!r} in eval mode{_at(line)}: expected a frozen network; "
+            f"The network {name!r} writes {what} in eval mode{_at(line)}: expected a frozen network; "
             "keep the statistics fixed in eval mode before stitching."
         )
     eager.settle_hooks()
@@ -247,7 +263,11 @@ def _cause(eager: Eager, leaves: list[Tensor], watch: _Watch) -> str:
     """Why two calls differ, in words that follow the network's name."""
     try:
         same = alike(eager.again()(leaves, LOW), eager.again()(leaves, LOW))
-        drawn = [s for s in SOURCES if not alike(eager.again()(leaves, LOW), eager.again()(leaves, {**LOW, s: True}))]
+        drawn = [
+            s
+            for s in SOURCES
+            if s in eager.drawn and not alike(eager.again()(leaves, LOW), eager.again()(leaves, {**LOW, s: True}))
+        ]
     except Exception:  # a module that fails now and then
         same, drawn = False, []
     if same and drawn == [SOURCES[2]] and watch.random:
@@ -255,11 +275,11 @@ def _cause(eager: Eager, leaves: list[Tensor], watch: _Watch) -> str:
         return f"draws random numbers in eval mode ({operation}{', ' if line else ''}{line or ''})"
     if same and drawn:
         return f"draws random numbers in eval mode ({drawn[0]}{_drawn_at(eager, leaves, drawn[0])})"
-    if same:
-        return _kept(eager, leaves)
     clock = _called(eager, leaves, _CLOCKS)
     if clock is not None:
         return f"reads a clock or the system's random numbers{_at(clock)}"
+    if same:
+        return _kept(eager, leaves)
     return "depends on something beside its inputs (a clock, a generator of its own, a global that it changes)"
 
 
@@ -341,12 +361,15 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True
 
-    def __init__(self, module: nn.Module, collected: list[Tensor]) -> None:
+    def __init__(self, module: nn.Module, collected: Sequence[Tensor], outside: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.random: tuple[str, Line | None] | None = None
         self.written: tuple[str, str, Line | None] | None = None
         self._collected = {_place(tensor) for tensor in collected}  # by hooks, which may go on with a copy
-        self._held: dict[int, tuple[str, str]] = {}
+        foreign = "tensor that is not its own", "a global, or what a function holds"
+        self._held: dict[int, tuple[str, str]] = {
+            _place(t): foreign for t in outside if _place(t) not in self._collected | {0}
+        }
         for prefix, part in module.named_modules():
             for kind, tensors in (("tensor", vars(part)), ("buffer", part._buffers), ("parameter", part._parameters)):
                 for key, tensor in tensors.items():
@@ -359,6 +382,12 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for at, argument in enumerate(schema.arguments):
                 if argument.alias_info is not None and argument.alias_info.is_write and at < len(args):
                     args = (*args[:at], self._written(args[at]), *args[at + 1 :])
+        elif (
+            schema is not None and "norm" in schema.name
+        ):  # whose schema does not say that running statistics are written
+            given = dict(zip((argument.name for argument in schema.arguments), args)) | kwargs
+            if given.get("training", given.get("train", given.get("use_input_stats"))):
+                self._written([given.get("running_mean"), given.get("running_var")])
         if self.random is None and is_random(func, args, kwargs):
             self.random = str(func), line_here()
         return func(*args, **kwargs)

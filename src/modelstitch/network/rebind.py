@@ -42,8 +42,8 @@ def agrees(
 ) -> bool:
     """Whether a traced network gives what the module itself gives, bit for bit."""
     leaves = form.flatten((inputs,), {})
-    with owners_kept(module):
-        wanted = Eager(module, form, output, name)(leaves, LOW)
+    with owners_kept(module) as reach:
+        wanted = Eager(module, form, output, name, reach.tensors)(leaves, LOW)
     args, kwargs = form.rebuild([leaf.clone() for leaf in leaves])
     with torch.no_grad():
         return torch.equal(wanted, traced(*args, **kwargs))
