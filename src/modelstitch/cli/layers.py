@@ -49,6 +49,7 @@ def layers(model: str, weights: Path | None, random_weights: bool, everything: b
                     "weights": net.weights,
                     "view": net.view_in_words,
                     "output": net.output_name,
+                    "run": net.was_run,
                     "layers": body,
                 },
                 indent=1,
@@ -71,6 +72,8 @@ def layers(model: str, weights: Path | None, random_weights: bool, everything: b
     common.say(f"View: {net.view_in_words}. Weights: {net.weights}.")
     exact = len(net.cuts)
     common.say(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
+    if not net.was_run:
+        common.say("Nothing was run: without weights in memory the trace is not held against the module.")
     if not everything and exact < len(net.layers):
         common.say("--all shows the others and why they cannot be cut.")
 
