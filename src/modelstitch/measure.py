@@ -148,11 +148,12 @@ def check_range(labels: Tensor, outputs: int) -> None:
     Raises:
         DataError: if a label is below 0 (in sequences IGNORED is allowed) or too large.
     """
-    top = int(labels.max())
-    if top >= outputs or int(labels.min()) < (0 if labels.ndim == 1 else IGNORED):
+    low, high = int(labels.min()), int(labels.max())
+    if high >= outputs or low < (0 if labels.ndim == 1 else IGNORED):
+        from_one = " Labels that count from 1 need 1 subtracted." if high == outputs and low > 0 else ""
         raise DataError(
-            f"A label is {top}, the network has {outputs} outputs: expected labels from 0 to {outputs - 1}; use data with "
-            "the top network's own classes."
+            f"A label is {high if high >= outputs else low}, the network has {outputs} outputs: expected labels from 0 to {outputs - 1}; "
+            f"use data with the top network's own classes.{from_one}"
         )
 
 

@@ -18,6 +18,7 @@ from torch.utils.data import (
 
 from modelstitch import Data
 from modelstitch.errors import DataError
+from modelstitch.measure import check_range
 
 X = torch.randn(120, 5, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
@@ -149,6 +150,7 @@ TOLD = {  # a fit split, and what is said of it
     "splits in one dict": ({"train": Rows([]), "test": Rows([])}, r"is a dict with the keys 'train', 'test': expected one split; pass"),
     "a table": (type("Frame", (Column,), {"columns": ["x"]})(X), r"is a table \(Frame\): expected inputs and labels; give \(table"),
     "labels that are objects": ((X[:60], np.array([None] * 60)), r"A label is None: expected whole numbers"),
+    "a path": ("photos/train", r"fit split of data is 'photos/train': expected samples; .*load_data\('folder:...'\)"),
     "endless": (Endless(), r"of type Endless: expected a map-style .*list\(dataset\).*streaming=True"),
     "a loader of that": (DataLoader(Endless()), r"of type Endless: expected a map-style dataset"),
     "a loader that shuffles": (DataLoader(dicts(0, 60), shuffle=True), r"draws its samples with a RandomSampler: .*\.dataset"),
@@ -191,6 +193,16 @@ def test_labels_that_count_from_one():
     splits = [(X[a:b], Y[a:b] + 1) for a, b in CUTS]
     with pytest.raises(DataError, match="the first is 2: expected 0 to 1; labels that count from 1 need 1 subtracted"):
         Data(*splits, classes=["no", "yes"])
+
+
+@pytest.mark.parametrize(("labels", "words"), [
+    (Y + 1, "A label is 2, the network has 2 outputs: .*Labels that count from 1 need 1 subtracted"),
+    (Y * 2, "A label is 2, the network has 2 outputs: .*own classes.$"),
+    (Y - 2, "A label is -2, the network has 2 outputs"),
+])  # fmt: skip
+def test_labels_beyond_a_networks_outputs(labels, words):
+    with pytest.raises(DataError, match=words):
+        check_range(labels, 2)
 
 
 def test_slices_that_do_not_meet_are_splits():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,11 @@ def as_dataset(
         DataError: with what was found, and what to write instead.
     """
     options = {"input_key": input_key, "label_key": label_key, "classes": classes}
+    if isinstance(given, str | Path):
+        raise DataError(
+            f"{where} is {str(given)!r:.80}: expected samples; all three splits of a folder or file come from load_data('folder:...') or "
+            "the like."
+        )
     if isinstance(given, DataLoader):
         return as_dataset(_of_loader(given, where), where, **options)  # type: ignore[arg-type]
     if is_hub_set(given):
