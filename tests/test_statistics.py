@@ -169,13 +169,52 @@ def test_equal_penalties_do_not_differ():
 
 def test_several_fits_are_tested_over_pairs_and_seeds():
     def side(extra, seed):
-        return [points(500, 0.15 + extra, 0.1, seed + i, bottom=f"b{i // 2}") for i in range(6)]
+        return [points(500, 0.15 + extra, 0.1, seed + i, bottom=f"b{i // 2}") for i in range(16)]
 
     clear, none = paired_test(side(0.15, 0), side(0, 50)), paired_test(side(0, 0), side(0, 50))
-    assert clear.p < 0.01 < 0.05 < none.p
-    assert (clear.difference.pairs, clear.difference.seeds) == (3, 6)
+    assert 2 / 2**8 <= clear.p < 0.01 < 0.05 < none.p
+    assert (clear.difference.pairs, clear.difference.seeds) == (8, 16)
     assert clear.difference.low > 0
     assert "hierarchical" in clear.how
+    assert "sign flips over 8 pairs" in clear.how
+
+
+@pytest.mark.parametrize(("pairs", "fits", "least"), [
+    (2, 1, 2 / 4), (2, 5, 2 / 4), (5, 1, 2 / 32), (6, 1, 2 / 64), (1, 3, 2 / 8), (1, 2, 2 / 4),
+])  # fmt: skip
+def test_p_is_never_below_what_a_flip_of_so_few_signs_allows(pairs, fits, least):
+    """Three hundred of three hundred examples differ, and all pairs agree: only their number is small."""
+    ones, zeros = np.full(300, 100.0), np.zeros(300)
+    one = [record(ones, zeros, bottom=f"b{i % pairs}") for i in range(pairs * fits)]
+    other = [record(zeros, zeros, bottom=f"b{i % pairs}") for i in range(pairs * fits)]
+    found = paired_test(one, other)
+    assert found.p == pytest.approx(least)
+    assert paired_test(other, one).p == found.p
+
+
+def test_both_directions_of_a_pair_are_one_unit():
+    ones, zeros = np.full(50, 100.0), np.zeros(50)
+    ends = [("a", "b"), ("b", "a"), ("c", "b")]
+    one, other = ([record(errors, zeros, bottom=b, upper=t) for b, t in ends] for errors in (ones, zeros))
+    assert paired_test(one, other).p == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 8])
+def test_where_pairs_differ_by_chance_alone_few_tests_say_otherwise(pairs):
+    """The true difference of each pair is drawn around 0: at most one in twenty tests may find p below 0.05."""
+    generator, found = np.random.default_rng(pairs), []
+    for trial in range(60):
+        shifts = generator.normal(0, 0.1, pairs)
+        one = [points(300, 0.4 + d, 0.1, 1000 * trial + i, bottom=f"b{i}") for i, d in enumerate(shifts)]
+        other = [points(300, 0.4 - d, 0.1, 1000 * trial + 500 + i, bottom=f"b{i}") for i, d in enumerate(shifts)]
+        found.append(paired_test(one, other).p)
+    assert np.mean(np.array(found) < 0.05) <= (0.05 if pairs < 6 else 0.05 + 2 * (0.05 * 0.95 / 60) ** 0.5)
+
+
+def test_many_pairs_are_flipped_at_random():
+    one = [points(50, 0.9, 0.1, i, bottom=f"b{i}") for i in range(20)]
+    other = [points(50, 0.1, 0.1, 99 + i, bottom=f"b{i}") for i in range(20)]
+    assert 0 < paired_test(one, other).p < 0.001
 
 
 @pytest.mark.parametrize(("call", "words"), [

@@ -16,6 +16,7 @@ _PLACES = {
     "Layer": "network",
     "load": "sources.models",
     "Normalise": "views",
+    "register": "sources.models",
     # questions and answers
     "stitch": "api",
     "compare": "api",
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from .notation import Seam
     from .results import Results, open
     from .sources.data import Batch, Data
-    from .sources.models import load
+    from .sources.models import load, register
     from .sources.named import load_data
     from .statistics import paired_test
     from .stitched import Stitched

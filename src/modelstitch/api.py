@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .device import pick_device
 from .errors import FitError, StitchError
+from .fit.alone import Expected, introduce
 from .fit.normalisation import check_policy
 from .fit.objectives import Loss
 from .fit.options import fit_spec
@@ -22,7 +23,17 @@ from .sources.data import Data, check_data
 from .sources.entry import check_entry
 from .stitched import Stitched
 from .stitchers import own_codes
-from .study.plan import OFFERED, Axes, default_controls, distinct_seeds, plan
+from .study.plan import Axes, distinct_seeds, plan
+from .study.question import (
+    FAMILY,
+    LAYERS,
+    NORMALISATION,
+    OBJECTIVE,
+    SEEDS,
+    chosen_controls,
+    written_controls,
+    written_objective,
+)
 from .study.run import budget, check_controls, check_named, data_config, describe_donor, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
@@ -40,15 +51,17 @@ def stitch(
     at: str | tuple[str, str],
     data: Data,
     *,
-    family: str = "affine",
-    objective: Goal = "task",
-    seed: int = 0,
-    normalisation: str = "frozen",
+    family: str = FAMILY,
+    objective: Goal = OBJECTIVE,
+    seed: int = SEEDS[0],
+    normalisation: str = NORMALISATION,
     device: str = "auto",
     tell: Tell | None = None,
     tensorboard: str | Path | None = None,
     memory: float | None = None,
     second: Data | None = None,
+    expected_error: Expected | None = None,
+    error_tolerance: float | None = None,
     **fit: Any,
 ) -> Stitched:
     """Fit one stitch and measure it on the test split.
@@ -72,6 +85,10 @@ def stitch(
             how many run at a time.
         second: data whose test split every stitch is measured on too ("second_penalty"): another set, or
             :func:`modelstitch.sources.corrupt.corrupted` inputs.
+        expected_error: what the donors err on by themselves on the test split, as known from elsewhere: a number for both, or
+            {name: number}, in percent or nats per token. Others are refused before anything is fitted.
+        error_tolerance: how far off that may be, 1 point or 0.05 nats per token by default, beside what the test split's size
+            leaves open.
         **fit: fields of the fit options: steps, batch_size, learning_rate, init, ...
 
     Returns:
@@ -105,6 +122,7 @@ def stitch(
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data, second))
     with watching(tensorboard) as watch:
         bench = Bench(named, data, spec, pick_device(device), budget(memory), watch, second, losses)
+        introduce(bench.all_donors(cells), tell, expected_error, error_tolerance)
         (fitted,) = run_sweep(cells, bench, tell=tell)
     stream = fitted.stream
     if stream.failed:
@@ -121,20 +139,22 @@ def compare(
     top: Network,
     data: Data,
     *,
-    layers: str | Sequence[str | tuple[str, str]] = "matching",
-    family: str | Sequence[str] = "affine",
-    objective: Goal | Sequence[Goal] = "task",
+    layers: str | Sequence[str | tuple[str, str]] = LAYERS,
+    family: str | Sequence[str] = FAMILY,
+    objective: Goal | Sequence[Goal] = OBJECTIVE,
     controls: str | Sequence[str] | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] = SEEDS,
     other_seeds: Mapping[str, Network] | None = None,
     both: bool = True,
     out: str | Path | None = None,
-    normalisation: str = "frozen",
+    normalisation: str = NORMALISATION,
     device: str = "auto",
     tell: Tell | None = None,
     tensorboard: str | Path | None = None,
     memory: float | None = None,
     second: Data | None = None,
+    expected_error: Expected | None = None,
+    error_tolerance: float | None = None,
     **fit: Any,
 ) -> Comparison:
     """Stitch two networks at all matching layers, in both directions, with the controls.
@@ -142,15 +162,15 @@ def compare(
     Args:
         layers: "matching", "all" (every block cut to every block cut), or one seam or several, each as in :func:`stitch`.
         family, objective: one or several, as for :func:`stitch`; a tuple inside a list is one, of several stages.
-        controls: of "self", "other-seed" (where ``other_seeds`` has one for the top), "random", "identity",
+        controls: of "self", "other-seed" (always there where ``other_seeds`` has one for the top), "random", "identity",
             "class-noise", "class-noise-strong" (three times the noise), "shuffled", and, not by default, "recalibration" (no
-            map, only BatchNorm statistics re-estimated); by default all, but for class-noise where labels are sequences, which have
-            no class.
+            map, only BatchNorm statistics re-estimated); "none" or () for none; by default all, but for class-noise where labels
+            are sequences, which have no class.
         seeds: one sweep for each.
         other_seeds: {name of a top: the same architecture trained from another seed}.
         both: also top -> bottom.
         out: a folder that keeps finished cells; the same call again does only what is missing.
-        normalisation, device, tell, tensorboard, memory, second: as for :func:`stitch`.
+        normalisation, device, tell, tensorboard, memory, second, expected_error, error_tolerance: as for :func:`stitch`.
         **fit: as for :func:`stitch`; ``samples`` may be several numbers: a curve over the stitcher's fit examples.
 
     Raises:
@@ -162,7 +182,8 @@ def compare(
     return compare_many(
         networks, pairs, data, layers=layers, family=family, objective=objective, controls=controls,
         seeds=seeds, other_seeds=other_seeds, out=out, normalisation=normalisation, device=device, tell=tell,
-        tensorboard=tensorboard, memory=memory, second=second, **fit,
+        tensorboard=tensorboard, memory=memory, second=second, expected_error=expected_error,
+        error_tolerance=error_tolerance, **fit,
     )  # fmt: skip
 
 
@@ -171,33 +192,32 @@ def compare_many(
     pairs: Sequence[tuple[str, str]],
     data: Data,
     *,
-    layers: str | Sequence[str | tuple[str, str]] = "matching",
-    family: str | Sequence[str] = "affine",
-    objective: Goal | Sequence[Goal] = "task",
+    layers: str | Sequence[str | tuple[str, str]] = LAYERS,
+    family: str | Sequence[str] = FAMILY,
+    objective: Goal | Sequence[Goal] = OBJECTIVE,
     controls: str | Sequence[str] | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] = SEEDS,
     other_seeds: Mapping[str, Network] | None = None,
     out: str | Path | None = None,
-    normalisation: str = "frozen",
+    normalisation: str = NORMALISATION,
     device: str = "auto",
     tell: Tell | None = None,
     tensorboard: str | Path | None = None,
     memory: float | None = None,
     second: Data | None = None,
+    expected_error: Expected | None = None,
+    error_tolerance: float | None = None,
     **fit: Any,
 ) -> Comparison:
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
     check_data(data)
     sequences = data.labels("val").ndim > 1
-    controls = default_controls(sequences=sequences) if controls is None else _several(controls)
+    asked = chosen_controls(written_controls(controls), sequences=sequences, other_seeds=other_seeds or ())
     if isinstance(seeds, int):
         raise StitchError(
             f"seeds are listed: expected seeds=(0, 1) or range(3), found {seeds!r}, which may mean one or several."
         )
-    unknown = [c for c in controls if c not in OFFERED]
-    if unknown:
-        raise StitchError(f"The control {unknown[0]!r} is unknown: expected one of {', '.join(OFFERED)}.")
-    check_controls(controls, data)
+    check_controls(asked, data)
     others = dict(other_seeds or {})
     for network in others.values():
         check_networks(**{"other seed": network})
@@ -207,7 +227,7 @@ def compare_many(
     objectives, losses = _objectives(objective)
     families = _several(family)
     axes = Axes(
-        _layers(layers), families, objectives, controls, distinct_seeds(seeds), fit_spec(fit), normalisation, samples,
+        _layers(layers), families, objectives, asked, distinct_seeds(seeds), fit_spec(fit), normalisation, samples,
         tuple((top, describe_donor(network)) for top, network in others.items()), own_codes(families),
     )  # fmt: skip
     networks = [*networks, *(n for n in others.values() if n not in networks)]
@@ -232,7 +252,7 @@ def compare_many(
     with watching(tensorboard) as watch, store.begun() if store is not None else nullcontext():
         records = run(
             networks, pairs, data, axes, store=store, whole=True, device=device, tell=tell, watch=watch, memory=memory,
-            second=second, losses=losses,
+            second=second, losses=losses, expected_error=expected_error, error_tolerance=error_tolerance,
         )  # fmt: skip
     return Comparison(records, spec)
 
@@ -254,7 +274,7 @@ def _seam(at: str | tuple[str, str]) -> Seam:
 
 def _layers(layers: str | Sequence[str | tuple[str, str]]) -> str | tuple[str, ...]:
     """ "matching", "all", or written seams."""
-    if layers in ("matching", "all"):
+    if layers in (LAYERS, "all"):
         return str(layers)
     each = [layers] if isinstance(layers, str) else layers
     return tuple(at if isinstance(at, str) else str(_seam(at)) for at in each)
@@ -281,8 +301,15 @@ def _objectives(value: Goal | Sequence[Goal]) -> tuple[tuple[str, ...], dict[str
             "An objective of no stages was given: expected a name such as 'task', a function, or a tuple of these."
         )
     own = {name_of(o): o for stages in staged for o in stages if not isinstance(o, str)}
-    names = tuple("+".join(o if isinstance(o, str) else name_of(o) for o in stages) for stages in staged)
+    names = tuple(_named(stages) for stages in staged)
     return names, {name: checked(name, loss) for name, loss in own.items()}
+
+
+def _named(stages: Sequence[str | OwnLoss]) -> str:
+    """An objective as records call it; where functions are among the stages, their names stand as they are."""
+    if all(isinstance(stage, str) for stage in stages):
+        return written_objective("+".join(str(stage) for stage in stages))
+    return "+".join(written_objective(stage) if isinstance(stage, str) else name_of(stage) for stage in stages)
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -16,13 +16,37 @@ if TYPE_CHECKING:
 Tell = Callable[[str, int, int], None]  # what, done, of how many
 
 
+class Teller:
+    """A listener for ``tell=`` that can say a sentence, too: what a donor does alone, a caution.
+
+    Args:
+        bar: hears (what, done, of how many).
+        speak: hears a sentence.
+    """
+
+    def __init__(self, bar: Tell, speak: Callable[[str], None]) -> None:
+        self.bar, self.speak = bar, speak
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.bar(what, done, total)
+
+
+def say(tell: Tell | None, line: str) -> None:
+    """Say a sentence to a listener that hears more than numbers; a plain function does not."""
+    speak = getattr(tell, "speak", None)
+    if speak is not None:
+        speak(line)
+
+
 _NUMBERS = 44  # columns that counts, rate and times take beside a bar
 _LEAST = 12  # columns of a name
 
 
 @contextmanager
-def progress(console: Console | None = None) -> Iterator[Tell]:
+def progress(console: Console | None = None) -> Iterator[Teller]:
     """A listener for ``tell=`` that draws one bar a piece of work: done of how many, a second, elapsed, time left.
+
+    What donors do alone, and cautions, are written above the bars.
 
     Args:
         console: where to draw; by default standard error, or the cell's output in a notebook.
@@ -36,7 +60,7 @@ def progress(console: Console | None = None) -> Iterator[Tell]:
 
     console = console or Console(stderr=True)
     if console.is_jupyter and find_spec("ipywidgets") is None:
-        yield _line()  # rich draws nothing there
+        yield Teller(_line(), print)  # rich draws nothing there
         return
     from rich.progress import (
         BarColumn,
@@ -79,7 +103,7 @@ def progress(console: Console | None = None) -> Iterator[Tell]:
             if done >= total:
                 finished.add(what)
 
-        yield tell
+        yield Teller(tell, lambda line: bars.console.print(Text(line), soft_wrap=True))
 
 
 def fitted(what: str, room: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from .crossing_plan import plan_matrix
 from .crossing_sums import collect
 from .device import pick_device
 from .errors import MeasureError, StitchError
+from .fit.alone import Alone, introduce, look
 from .fit.scores import MATCHED, need_scores, notes_on
 from .fit.senders import NetworkSender
 from .fit.sweep import Sweep
@@ -64,15 +65,17 @@ class Matrix:
         entries: one for each pair of layers and family.
         top_outcome, bottom_outcome: what the donors themselves do on the same examples.
         notes: what is missing, and why.
+        donors: what the two networks do alone, by name, as looked at before anything was solved.
         solved_on: the examples that the maps are solved on, and how these are changed, in words.
     """
 
     def __init__(
         self, bottom: Network, top: Network, entries: Sequence[Entry], top_outcome: Outcome, bottom_outcome: Outcome,
-        notes: Sequence[str] = (), solved_on: str = "the fit split",
+        notes: Sequence[str] = (), solved_on: str = "the fit split", donors: Sequence[Alone] = (),
     ) -> None:  # fmt: skip
         self.solved_on = solved_on
         self.weights = {network.name: network.weights for network in (bottom, top)}
+        self.donors = {donor.name: donor.stated() for donor in donors}
         self.bottom, self.top, self.entries = bottom.name, top.name, list(entries)
         constant = list(dict.fromkeys(e.top_layer for e in entries if e.judged.relative_mse is None))
         unknown = f"The top's own activations at {', '.join(constant)} do not vary: no relative_mse and no r2 there."
@@ -210,6 +213,8 @@ def matrix(
     rows_at_once: int = 4096,
     sums: str | Path | None = None,
     tell: Tell | None = None,
+    expected_error: float | Mapping[str, float] | None = None,
+    error_tolerance: float | None = None,
     **fit: Any,
 ) -> Matrix:
     """Stitch every bottom layer to every top layer in closed form, and measure all stitches on the test split.
@@ -230,6 +235,7 @@ def matrix(
         sums: a file that keeps the sums as they grow: an interrupted call goes on from there, and one for other families
             needs no pass.
         tell: hears of progress: (what, done, of how many).
+        expected_error, error_tolerance: as for :func:`stitch`.
         **fit: fields of the fit options: samples; batch_size; budget, "top" (what the top was trained on, where that is
             known) or "all"; augment, whether fit examples are changed by the data's augmentation, once each, as they are by
             default. Donors trained without it are better stitched without. Others concern steps, and are refused.
@@ -245,6 +251,10 @@ def matrix(
     plan = plan_matrix(bottom, top, data, layers=layers, family=family, positions=positions, dtype=dtype, **fit)
     spec, where = plan.spec, pick_device(device)
     data = plan.fit_data(data.on(where), seed)
+    donors = [
+        look(network, data, where, top=True, batch_size=2 * spec.batch_size) for network in dict.fromkeys((bottom, top))
+    ]
+    introduce(donors, tell, expected_error, error_tolerance)
     sweep = Sweep(NetworkSender(bottom), top, data, spec, where, seed)
     layers_read = (plan.bottoms, plan.tops)
     kept = Kept(
@@ -280,8 +290,9 @@ def matrix(
         for text, seams in plan.seams.items()
         for b, t in seams
     ]
-    notes = [*plan.notes, *notes_on(top, top_outcome, data, MATCHED)]
-    return Matrix(bottom, top, entries, top_outcome, bottom_outcome, notes, plan.solved_on)
+    cautions = [caution for donor in donors for caution in donor.cautions]
+    notes = [*plan.notes, *notes_on(top, top_outcome, data, MATCHED), *cautions]
+    return Matrix(bottom, top, entries, top_outcome, bottom_outcome, notes, plan.solved_on, donors)
 
 
 def _solve(text: str, moments: Moments, site: Site, where: str) -> Stitcher:

@@ -105,6 +105,11 @@ class Results:
         return [note for record in self.records for note in record.notes if note.startswith("failed: ")]
 
     @property
+    def donors(self) -> dict[str, dict[str, Any]]:
+        """What each network does alone: error, fit_error (and of how many fit samples), unit, weights and view in words."""
+        return {n: facts._asdict() for record in self.records for n, facts in (record.donors or {}).items()}
+
+    @property
     def notes(self) -> list[str]:
         """What cells noted about themselves, each once."""
         return list(dict.fromkeys(note for record in self.records for note in record.notes))

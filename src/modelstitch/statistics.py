@@ -82,8 +82,9 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     """Test whether two penalties differ, example by example.
 
     One fit against one: the exact sign-flip test over examples (McNemar's where both have the same top; 9,999 random
-    flips for nats). Several against several, matched by position: the hierarchical bootstrap over pairs, seeds and
-    examples.
+    flips for nats). Several against several, matched by position: the larger p of two tests, the hierarchical bootstrap over
+    pairs, seeds and examples, and sign flips over the pairs (over the fits, where all are of one pair). So p is never below
+    2 / 2^n for n pairs: two cannot show a difference, and it takes six to be below 0.05.
 
     Args:
         one, other: a record, a stitched model with its record, or equally long lists of them.
@@ -110,8 +111,16 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     clusters = [_cluster(r) for r in first]
     replicates = _replicates(clusters, found, seed, RESAMPLES)
     tail = min(float((replicates <= 0).mean()), float((replicates >= 0).mean()))
-    p = min(1.0, max(2 * tail, 1 / RESAMPLES))
-    how = f"hierarchical bootstrap over pairs, seeds and examples, {RESAMPLES} draws"
+    means = np.array([np.average(e.deltas, weights=e.weights) for e in found])
+    members = _members(clusters)
+    units, what = (
+        (means, "fits of one pair") if len(members) == 1 else (np.array([means[m].mean() for m in members]), "pairs")
+    )
+    p = min(1.0, max(2 * tail, 1 / RESAMPLES, _flip_units(units, seed)))
+    how = (
+        f"the larger of two: sign flips over {len(units)} {what}, and the hierarchical bootstrap over pairs, seeds and examples, "
+        f"{RESAMPLES} draws"
+    )
     return PairedTest(_pool(clusters, found, seed, RESAMPLES), p, how)
 
 
@@ -242,6 +251,16 @@ def _flip_test(found: Examples, seed: int) -> tuple[float, str]:
         signs = generator.integers(0, 2, (min(step, FLIPS - start), len(values))) * 2 - 1
         seen += int((np.abs(signs @ values) >= target).sum())
     return (seen + 1) / (FLIPS + 1), f"sign flips over examples, {FLIPS} at random"
+
+
+def _flip_units(values: Floats, seed: int) -> float:
+    """How often a mean as far from 0 is seen where each unit's difference is as likely with the other sign."""
+    n, target = len(values), abs(float(values.sum())) * (1 - 1e-12)
+    if 2**n <= FLIPS:
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+        return float((np.abs(signs @ values) >= target).mean())
+    signs = np.random.default_rng([seed, 104729]).integers(0, 2, (FLIPS, n)) * 2 - 1
+    return float(((np.abs(signs @ values) >= target).sum() + 1) / (FLIPS + 1))
 
 
 def _flipped(n: int, size: int) -> Floats:

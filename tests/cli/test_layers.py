@@ -137,3 +137,32 @@ def test_one_of_several_state_dicts_is_chosen(tmp_path: Path) -> None:
     torch.save({"ema": weights, "model": {"other": torch.zeros(1)}}, tmp_path / "both.pt")
     text = run("zoo:small-resnet?width=8", "--weights", f"{tmp_path / 'both.pt'}?key=ema")
     assert "exact cuts" in text
+
+
+ALONE = """
+from torch import nn
+def alone():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+"""
+
+
+def test_a_module_alone_is_listed_with_the_shape_of_a_sample(tmp_path: Path) -> None:
+    (tmp_path / "alone.py").write_text(ALONE, encoding="utf-8")
+    found = run("import:alone", "--import", str(tmp_path / "alone.py"), "--input-shape", "3,8,8", "--json")
+    assert json.loads(found)["layers"][0]["shape"] == [4, 6, 6]
+    assert json.loads(found) == json.loads(
+        run("import:alone", "--import", str(tmp_path / "alone.py"), "--input-shape", "3x8x8", "--json")
+    )
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["import:alone"], "or --input-shape 3,32,32"),
+    (["import:alone", "--input-shape", "3,a,8"], "expected the shape of one sample such as 3,32,32, found '3,a,8'"),
+    (["import:alone", "--input-shape", "3,0,8"], "found '3,0,8'"),
+    (["timm:resnet18", "--input-shape", "3,64,64"], "expected timm:resnet18?size=N"),
+])  # fmt: skip
+def test_shapes_that_cannot_be(words: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "alone.py").write_text(ALONE, encoding="utf-8")
+    found = CliRunner().invoke(cli, ["layers", *words, "--import", str(tmp_path / "alone.py")])
+    assert found.exit_code != 0
+    assert message in found.output + str(found.exception)

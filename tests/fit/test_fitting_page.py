@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from modelstitch.api import OFFERED
 from modelstitch.fit.normalisation import POLICIES
 from modelstitch.stitchers import FAMILIES
+from modelstitch.study.question import CONTROLS, STAGES
 
 PAGE = Path(__file__).parents[2] / "docs" / "fitting.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -29,5 +29,5 @@ def test_the_code_runs_from_top_to_bottom(pair, digits, tmp_path, monkeypatch):
 
 
 def test_every_policy_and_control_is_on_the_page():
-    for name in (*OFFERED, *POLICIES):
+    for name in (*CONTROLS, *STAGES, *POLICIES):
         assert f"`{name}`" in TEXT

@@ -12,7 +12,7 @@ import torch
 from modelstitch.errors import SourceError, TraceError
 from modelstitch.network import Network
 from modelstitch.sources import models
-from modelstitch.sources.models import load, register_import
+from modelstitch.sources.models import load, register
 from modelstitch.sources.request import closest
 from modelstitch.sources.token_view import TokenView
 from modelstitch.views import Published
@@ -212,7 +212,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "mine.py"
     file.write_text(OWN, encoding="utf-8")
     names = ["chain", "with_example", "with_view", "double", "reads_numbers", "fails", "number"]
-    assert register_import(file) == names
+    assert register(file) == names
     return file
 
 
@@ -247,11 +247,11 @@ def test_own_functions_that_are_refused(own: Path, spec: str, text: str) -> None
 
 def test_files_that_cannot_be_imported(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be imported: expected a Python file"):
-        register_import(tmp_path / "nothing.py")
+        register(tmp_path / "nothing.py")
     bad = tmp_path / "bad.py"
     bad.write_text("import nothing_of_this_name", encoding="utf-8")
     with pytest.raises(SourceError, match=r"bad.py cannot be imported \(ModuleNotFoundError: No module named"):
-        register_import(bad)
+        register(bad)
 
 
 def test_closest() -> None:
@@ -289,3 +289,13 @@ def test_what_a_donor_was_trained_on_is_its_own(digits: Any, tmp_path: Path) -> 
         for n in (500, None)
     )
     assert (some.trained_on, whole.trained_on) == (500, None)
+
+
+def test_a_function_is_registered_by_its_name():
+    def own_small():
+        return torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2)), torch.zeros(2, 8)
+
+    assert register(own_small) == ["own_small"]
+    assert load("import:own_small").cuts == ["0", "1", "2"]
+    with pytest.raises(SourceError, match="has no name to be called by"):
+        register(lambda: own_small())

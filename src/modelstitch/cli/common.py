@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..bars import progress as progress
+from .. import bars
 from ..errors import StitchError
 from ..notation import end
+from ..study.question import NORMALISATIONS, OBJECTIVES, OF_THE_TOP, WITHOUT_FIT
 from ..support.shown import visible
 from .say import say as say
 
 if TYPE_CHECKING:
+    from ..bars import Teller
     from ..network import Network
     from ..sources.data import Data
     from ..study.record import Record
 
 _MOST_COLUMNS = 10  # of penalties side by side
-_OF_THE_TOP = ("self", "other-seed", "class-noise", "class-noise-strong")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 FAMILIES_HELP = (
     "identity, permutation, orthogonal, scaled-orthogonal, low-rank:R, affine, norm-affine-norm, conv:K, mlp:H"
 )
+
+
+@contextmanager
+def progress() -> Iterator[Teller]:
+    """Bars on standard error; sentences, such as what donors do alone, go where results go."""
+    out = sys.stdout  # as it is before bars are drawn: they take what is printed meanwhile to their own stream
+    with bars.progress() as tell:
+        tell.speak = lambda line: click.echo(visible(line), file=out)
+        yield tell
 
 
 def shared(*, out: str | None) -> Decorator:
@@ -77,10 +89,10 @@ def drawn(spec: str, weights: Path | None, random: bool) -> str | Path | None:
 
 def _import(ctx: click.Context, option: click.Parameter, files: tuple[Path, ...]) -> None:
     if files:
-        from ..sources.models import register_import
+        from ..sources.models import register
 
         for file in files:
-            register_import(file)
+            register(file)
 
 
 _VIEWS = "modelstitch.views"  # where the context keeps them
@@ -137,7 +149,7 @@ def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option("--family", "families", multiple=True, help=f"Stitcher family: {FAMILIES_HELP}. May be repeated."),
         click.option("--objective", "objectives", multiple=True,
-                     help="match, task, distill, downstream or downstream+task. May be repeated."),
+                     help=f"{', '.join(OBJECTIVES)}, or stages such as downstream+task. May be repeated."),
         click.option("--steps", type=click.IntRange(1), help="Most optimiser steps."),
         click.option("--batch-size", type=click.IntRange(1), help="Examples per step."),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Of Adam, for 64 channels."),
@@ -149,7 +161,7 @@ def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--init", type=click.Choice(["closed", "random"]), help="Start from the closed form or at random."),
         click.option("--fit-samples", "samples", callback=_samples,
                      help="Fit examples used, all by default; 100,1000,... compares several."),
-        click.option("--normalisation", type=click.Choice(["frozen", "recalibrated", "batch"]),
+        click.option("--normalisation", type=click.Choice(NORMALISATIONS),
                      help="What BatchNorm does in the stitched model: the donors' statistics (default), re-estimated, or "
                      "overwritten while fitting."),
         click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Of the objective distill."),
@@ -252,8 +264,6 @@ def _told_apart(
 
 def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = "", *, words: Sequence[str] = ()) -> None:
     """Print a table to standard output; plain text where it is no terminal. The columns in ``words`` hold sentences."""
-    import sys
-
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -277,13 +287,13 @@ def penalty_tables(records: Sequence[Record]) -> None:
     by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, list[Record]]]] = {}
     several = len({record.fit["samples"] for record in records}) > 1
     for record in records:
-        if record.control in _OF_THE_TOP:
+        if record.control in OF_THE_TOP:
             continue
         place = (record.top.index or 0, record.bottom.layer, record.top.layer)
         pair = by_pair.setdefault((record.bottom.name, record.top.name), {})
         pair.setdefault(place, {}).setdefault(_column(record, several), []).append(record)
     for record in records:  # controls of the top alone stand beside every pair with that top
-        if record.control in _OF_THE_TOP:
+        if record.control in OF_THE_TOP:
             for (_, top), places in by_pair.items():
                 for (_, _, layer), cells in places.items():
                     if (top, layer) == (record.top.name, record.top.layer):
@@ -321,7 +331,7 @@ def cautions(notes: Iterable[str]) -> None:
 
 def _column(record: Record, several: bool) -> str:
     control = record.control
-    if control in ("identity", "recalibration"):
+    if control in WITHOUT_FIT:
         return str(control)
     setting = f"{record.family} {record.objective}"
     if several:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..study.question import CONTROLS, FAMILY, LAYERS, NONE, OBJECTIVE
 from . import common
-
-if TYPE_CHECKING:
-    from ..sources.data import Data
 
 
 @click.command()
@@ -28,11 +26,9 @@ if TYPE_CHECKING:
     "--layers",
     "seams",
     multiple=True,
-    help="'matching' (default), 'all', or a seam 'layer2 -> blocks.4'. May be repeated.",
+    help=f"'{LAYERS}' (default), 'all', or a seam 'layer2 -> blocks.4'. May be repeated.",
 )
-@click.option("--control", "controls", multiple=True,
-              type=click.Choice(["self", "other-seed", "random", "identity", "class-noise", "class-noise-strong", "shuffled",
-                                 "recalibration", "none"]),
+@click.option("--control", "controls", multiple=True, type=click.Choice([*CONTROLS, NONE]),
               help="All that the data allow by default, but for recalibration. May be repeated.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Stitcher seeds per seam.")
 @click.option("--other-seed", help="A model of TOP's architecture trained from another seed: one more control.")
@@ -54,6 +50,7 @@ def compare(
     Finished cells, and the last minute of a fit, are kept in the --out folder; the same command again does only what is missing.
     """
     from ..api import compare as run_compare
+    from ..sources.corrupt import second_data
 
     data = common.data_for(data_name, (bottom, top), limit)
     lower, upper = common.two(
@@ -68,31 +65,14 @@ def compare(
             other.name = f"{other.name} (other seed)"
         common.say_weights(other)
         others[upper.name] = other
-    layers = "matching" if not seams else seams[0] if seams in (("matching",), ("all",)) else seams
-    wanted = () if controls == ("none",) else controls or None
+    layers = LAYERS if not seams else seams[0] if seams in (("matching",), ("all",)) else seams
     with common.progress() as tell:
         result = run_compare(
-            lower, upper, data, layers=layers, family=families or ("affine",),
-            objective=objectives or ("match", "task"), controls=wanted, seeds=tuple(range(seed, seed + seeds)), other_seeds=others,
-            second=_second(second, data), both=not one_way, out=out, device=device, tell=tell, **common.fit_values(**fit),
+            lower, upper, data, layers=layers, family=families or FAMILY,
+            objective=objectives or OBJECTIVE, controls=controls or None, seeds=tuple(range(seed, seed + seeds)), other_seeds=others,
+            second=None if second is None else second_data(second, data), both=not one_way, out=out, device=device, tell=tell, **common.fit_values(**fit),
         )  # fmt: skip
     common.penalty_tables(result.records)
     command = shlex.join(["modelstitch", *sys.argv[1:]])
     path = result.report(out / "report.html", title=f"{lower.name} and {upper.name}", command=command)
     common.say(f"The report is {path}.")
-
-
-def _second(spec: str | None, data: Data) -> Data | None:
-    """The second test set: a corruption of the data's own, or other data by name."""
-    from ..sources.corrupt import KINDS, corrupted
-    from ..sources.named import load_data
-
-    if spec is None:
-        return None
-    kind, _, level = spec.partition(":")
-    if kind not in KINDS:
-        return load_data(spec)
-    try:
-        return corrupted(data, kind, float(level or 0.2))
-    except ValueError as error:
-        raise click.BadParameter(f"expected a level after the colon, such as {kind}:0.2, found {level!r}.") from error

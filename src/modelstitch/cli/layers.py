@@ -14,24 +14,42 @@ if TYPE_CHECKING:
     from ..network import Layer
 
 
+def _shape(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Numbers with commas (or x) between."""
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.replace("x", ",").split(",")]
+    if not all(part.isdecimal() and 0 < int(part) < 2**31 for part in parts):
+        raise click.BadParameter(f"expected the shape of one sample such as 3,32,32, found {value!r}.")
+    return tuple(int(part) for part in parts)
+
+
 @click.command()
 @click.argument("model")
 @click.option(
     "--weights", type=click.Path(path_type=Path), help="A weights file, or 'random'; none are loaded by default."
 )
 @common.random_weights
+@click.option("--input-shape", callback=_shape, metavar="C,H,W",
+              help="The shape of one sample, with commas between: for a model that comes without an example.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Also layers that cannot be cut, and why.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @common.imports
-def layers(model: str, weights: Path | None, random_weights: bool, everything: bool, as_json: bool) -> None:
+def layers(
+    model: str, weights: Path | None, random_weights: bool, input_shape: tuple[int, ...] | None, everything: bool, as_json: bool,
+) -> None:  # fmt: skip
     """List a model's layers: shape, kind, parameters below, and whether it can be cut there exactly.
 
     MODEL is a name such as zoo:resnet20, timm:resnet18, torchvision:resnet50, hf:FOLDER, or a donor folder.
     """
     from ..sources.models import is_donor, load
 
+    if input_shape is not None and model.partition(":")[0] in ("timm", "torchvision", "openclip"):
+        raise click.UsageError(
+            f"--input-shape is for models that take any: expected {model}?size=N for another image size."
+        )
     asked = common.drawn(model, weights, random_weights)
-    net = load(model, weights=asked, meta=asked is None and not is_donor(model))
+    net = load(model, weights=asked, input_shape=input_shape, meta=asked is None and not is_donor(model))
     shown = [layer for layer in net.layers.values() if everything or layer.exact]
     if as_json:
         body = [

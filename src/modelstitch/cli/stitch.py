@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..study.question import FAMILY, OBJECTIVE
 from . import common
 
 
@@ -19,12 +20,14 @@ from . import common
 @common.weights_of("bottom")
 @common.weights_of("top")
 @common.random_weights
+@click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
 @common.imports
 @common.views
 @common.fitting
 @common.shared(out=None)
 def stitch(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool,
+    limit: int | None,
     families: tuple[str, ...], objectives: tuple[str, ...], seed: int, device: str, out: Path | None, **fit: Any,
 ) -> None:  # fmt: skip
     """Fit and measure one seam: BOTTOM@LAYER under TOP@LAYER. --out keeps the map and its record."""
@@ -35,12 +38,12 @@ def stitch(
             words = ", ".join(map(str, given))
             raise click.UsageError(f"One stitch takes one {option}, found {words}: modelstitch compare takes several.")
     (below, below_layer), (above, above_layer) = common.split_seam_end(bottom), common.split_seam_end(top)
-    data = common.data_for(data_name, (below, above))
+    data = common.data_for(data_name, (below, above), limit)
     lower, upper = common.two(below, bottom_weights, above, top_weights, data, random=random_weights)
     with common.progress() as tell:
         result = fit_stitch(
-            lower, upper, (below_layer, above_layer), data, family=(families or ("affine",))[-1],
-            objective=(objectives or ("task",))[-1], seed=seed, device=device, tell=tell, **common.fit_values(**fit),
+            lower, upper, (below_layer, above_layer), data, family=(families or (FAMILY,))[-1],
+            objective=(objectives or (OBJECTIVE,))[-1], seed=seed, device=device, tell=tell, **common.fit_values(**fit),
         )  # fmt: skip
     assert result.record is not None
     rows = [

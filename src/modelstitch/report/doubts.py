@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import polars as pl
 
 from ..chance import hardly_better
+from ..study.record import as_records
 from . import verdicts
 from .frame import Point, curve, seams
 from .remark import Remark, layers, seams_of
-from .style import number
+from .style import number, plain
 
 
 def warnings(rows: pl.DataFrame) -> list[Remark]:
@@ -27,6 +29,18 @@ def warnings(rows: pl.DataFrame) -> list[Remark]:
         *_shuffled(rows, maybe),
         *_ood(rows, maybe),
     ]
+
+
+def cautions(records: Iterable[Mapping[str, Any]], bottom: str, top: str) -> list[Remark]:
+    """What the records of one pair say is to be kept in mind beside its numbers, each once."""
+    found = dict.fromkeys(
+        note.removeprefix("caution: ")
+        for record in as_records(records)
+        if record.top.name == top and record.bottom.name in (bottom, top, "class-noise")
+        for note in record.notes
+        if note.startswith("caution: ")
+    )
+    return [Remark("warning", f"{text[0].upper()}{text[1:]}.") for text in map(plain, found) if text]
 
 
 _BECAUSE = {

@@ -10,17 +10,11 @@ import numpy as np
 import polars as pl
 
 from ..study.examples import unpack
+from ..study.question import CONTROLS as OFFERED
+from ..study.question import OF_THE_TOP, WITHOUT_FIT
 from ..study.record import Metric, Record, Setting, as_records
 
-CONTROLS = (
-    "pair", "self", "other-seed", "random", "identity", "recalibration", "class-noise", "class-noise-strong", "shuffled",
-)  # fmt: skip
-
-# These belong to a top network, whatever the bottom of the pair is.
-_OF_THE_TOP = ("self", "other-seed", "class-noise", "class-noise-strong")
-
-# These have nothing to fit: one cell stands beside every setting.
-_WITHOUT_FIT = ("identity", "recalibration")
+CONTROLS = ("pair", *OFFERED)
 
 _SCHEMA: dict[str, Any] = {
     "bottom": pl.String,
@@ -176,12 +170,12 @@ def panel(table: pl.DataFrame, bottom: str, top: str, setting: Setting | None = 
 
     With a setting, only its rows; the controls that have nothing to fit stay.
     """
-    rows = table.filter((pl.col("top") == top) & ((pl.col("bottom") == bottom) | pl.col("control").is_in(_OF_THE_TOP)))
+    rows = table.filter((pl.col("top") == top) & ((pl.col("bottom") == bottom) | pl.col("control").is_in(OF_THE_TOP)))
     if setting is not None:
         same = pl.all_horizontal(
             *(pl.col(key).eq_missing(pl.lit(value, dtype=_SCHEMA[key])) for key, value in setting._asdict().items())
         )
-        rows = rows.filter(same | pl.col("control").is_in(_WITHOUT_FIT))
+        rows = rows.filter(same | pl.col("control").is_in(WITHOUT_FIT))
     return rows
 
 

@@ -65,6 +65,7 @@ def page(
         "page.html",
         title=plain(title),
         summary=_summary(table, sections, lead, found, missing),
+        donors=tables.donors_table(records),
         overview=tables.overview_table((b, t, panel(table, b, t, lead)) for b, t in pairs(table)),
         sections=sections,
         reading=words.how_to_read(unit),
@@ -110,7 +111,7 @@ def _section(
     section: dict[str, Any] = {
         "name": name,
         "findings": words.findings(rows),
-        "warnings": doubts.warnings(rows),
+        "warnings": [*doubts.cautions(records, bottom, top), *doubts.warnings(rows)],
         "figure": None,
         "penalties": tables.penalty_table(
             rows, f"{name}: penalty and controls at each layer", ratios(records, bottom, top, lead)

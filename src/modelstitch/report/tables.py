@@ -118,6 +118,22 @@ def overview_table(panels: Iterable[tuple[str, str, pl.DataFrame]]) -> Table:
     return Table("Bottom → top", head, tuple(body))
 
 
+def donors_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """One line a network: its own errors, how it sees samples, and where its weights come from, as far as records say."""
+    stated = {name: facts for record in as_records(records) for name, facts in (record.donors or {}).items()}
+    body = []
+    for name, facts in stated.items():
+        unit = {"percent": "%"}.get(facts.unit, facts.unit)
+        digits = 1 if unit == "%" else 3
+        errors = [
+            _EMPTY if value is None else Cell(f"{number(value, digits)} {unit}", below)
+            for value, below in ((facts.error, ""), (facts.fit_error, f"of {facts.fit_samples:,} samples"))
+        ]
+        body.append((Cell(plain(name)), *errors, Cell(plain(facts.view)), Cell(plain(facts.weights) or "–")))
+    head = ("network", "test error", "error on the fit split", "view", "weights")
+    return Table("The networks by themselves, before anything is fitted", head, tuple(body))
+
+
 def ladder_table(rows: pl.DataFrame, caption: str) -> Table:
     """Penalty of one pair at each layer (rows) under each family (columns)."""
     own = rows.filter(pl.col("control") == "pair")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .data import Data
+from .named import load_data
 from .pairs import pair_of
 
 KINDS: dict[str, Callable[[Tensor, float, torch.Generator], Tensor]] = {
@@ -44,6 +45,25 @@ def corrupted(data: Data, kind: str = "noise", level: float = 0.2, *, seed: int 
         split_rule=data.split_rule,
         notes=data.notes,
     )
+
+
+def second_data(spec: str, data: Data, *, tokenizer: str | None = None) -> Data:
+    """A second test set by name: a corruption of the data's own ("noise:0.3"; its usual level where none is named), or other data.
+
+    Raises:
+        DataError: if the level cannot be read, or as :func:`modelstitch.load_data`.
+    """
+    kind, _, level = spec.partition(":")
+    if kind not in KINDS:
+        return load_data(spec, tokenizer=tokenizer)
+    if not level:
+        return corrupted(data, kind)
+    try:
+        return corrupted(data, kind, float(level))
+    except ValueError:
+        raise DataError(
+            f"The corruption {spec!r} cannot be read: expected a level after the colon, such as {kind}:0.2."
+        ) from None
 
 
 class _Damaged:

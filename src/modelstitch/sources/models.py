@@ -33,8 +33,7 @@ RANDOM = "random"  # weights that are drawn, instead of a file
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 KINDS = ("zoo", "file", *_LOADERS, "import")
 _NO_FILE = (
-    "no file has been imported; name yours with --import FILE.py, in Python with "
-    "modelstitch.sources.models.register_import('FILE.py')."
+    "nothing has been registered; name your file with --import FILE.py, in Python with modelstitch.register('FILE.py')."
 )
 _imported: dict[str, Callable[..., Any]] = {}
 _files: dict[Path, None] = {}  # where they came from, in order
@@ -65,7 +64,7 @@ def load(
 
     Args:
         spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME?tag=...``, ``hf:FOLDER?task=...`` or ``hf:ORG/NAME``,
-            ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after :func:`register_import`), or a donor folder (``file:DIR`` or its
+            ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after :func:`register`), or a donor folder (``file:DIR`` or its
             path).
         weights: a .safetensors, .pt or .pth file, or the .index.json of several; or "random".
         input_shape: one sample's shape, for nets that take any (zoo, import), or (tokens,) for text.
@@ -201,13 +200,28 @@ def is_donor(spec: str) -> bool:
     return folder.is_dir() and (folder / "card.json").is_file()
 
 
-def register_import(path: str | Path) -> list[str]:
-    """Run a Python file of the user's own and offer its functions as ``import:FUNCTION``; return their names.
+def register(source: str | Path | Callable[..., Any]) -> list[str]:
+    """Offer functions of your own as models ``import:FUNCTION``; return their names.
+
+    Args:
+        source: a Python file, which is run and whose public functions are offered, or one function. A function takes nothing
+            and returns a module, (module, example), or (module, example, view). A name that is there already is replaced.
 
     Raises:
-        SourceError: if the file cannot be run.
+        SourceError: if the file cannot be run, or the function has no name to be called by.
+
+    Example::
+
+        ms.register("mine.py")  # holds: def small(): return nn.Sequential(...), torch.zeros(2, 8)
+        net = ms.load("import:small")
     """
-    file = Path(path)
+    if callable(source):
+        name = getattr(source, "__name__", "")
+        if not name.isidentifier():
+            raise SourceError(f"{source!r} has no name to be called by: expected a function that is defined with def.")
+        _imported[name] = source
+        return [name]
+    file = Path(source)
     found = importlib.util.spec_from_file_location(f"modelstitch_import_{file.stem}", file)
     if found is None or found.loader is None or not file.is_file():
         raise SourceError(f"{file} cannot be imported: expected a Python file.")
@@ -335,8 +349,8 @@ def _import(request: Request) -> Made:
     if isinstance(result, nn.Module):
         if request.input_shape is None:
             raise SourceError(
-                f"The function {request.path!r} returns a module alone: expected (module, example), or data whose "
-                "samples show the shape of its input."
+                f"The function {request.path!r} returns a module alone: expected (module, example), or the shape "
+                "of one sample: data to see, input_shape=(3, 32, 32), or --input-shape 3,32,32."
             )
         return Made(result, torch.zeros(2, *request.input_shape))
     if isinstance(result, tuple) and len(result) in (2, 3) and isinstance(result[0], nn.Module):

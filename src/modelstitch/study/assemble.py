@@ -20,7 +20,7 @@ from ..fit.streams import Stream
 from ..measure import Estimate, Outcome, agreement, chance_agreement, penalty, perplexities
 from .examples import pack
 from .plan import Cell
-from .record import Metric, Record
+from .record import DonorFacts, Metric, Record
 
 
 def beside_top(outcome: Outcome, own: Outcome, classes: int) -> dict[str, Estimate]:
@@ -59,6 +59,7 @@ def make_record(
     device: torch.device,
     seconds: float,
     classes: int,
+    donors: Mapping[str, DonorFacts],
     second: tuple[Outcome, Outcome] | None = None,
 ) -> Record:
     """The record of a cell.
@@ -66,6 +67,7 @@ def make_record(
     Args:
         outcome, truth: what the stitch did on the test split.
         classes: how many there are to choose from.
+        donors: what is known of the donors, by name, beside what the cell's name depends on.
         second: what the stitch and the top do on a second test set, if there is one.
         own, below: what the top and the bottom do there alone; class noise has no bottom.
 
@@ -113,15 +115,18 @@ def make_record(
     return Record(
         cell.hash, copy.deepcopy(cell.config), **kept(estimates, outcome, own),
         history=tuple(tuple(entry) for entry in stream.history), notes=tuple(notes),
-        provenance={**provenance(device), "seconds": round(seconds, 3)},
+        provenance={**provenance(device), "seconds": round(seconds, 3)}, donors=donors,
     )  # fmt: skip
 
 
-def failed_record(cell: Cell, stream: Stream, device: torch.device, seconds: float) -> Record:
+def failed_record(
+    cell: Cell, stream: Stream, device: torch.device, seconds: float, donors: Mapping[str, DonorFacts]
+) -> Record:
     """The record of a cell that has nothing to measure, and why."""
     return Record(
         cell.hash, copy.deepcopy(cell.config), history=tuple(tuple(entry) for entry in stream.history),
         notes=(*stream.notes, f"failed: {stream.failed}"), provenance={**provenance(device), "seconds": round(seconds, 3)},
+        donors=donors,
     )  # fmt: skip
 
 

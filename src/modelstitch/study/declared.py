@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..device import pick_device
 from ..network import Network
+from ..sources.corrupt import second_data
 from ..sources.data import Data
-from ..sources.models import imported_files, load_for, register_import
+from ..sources.models import imported_files, load_for, register
 from ..sources.named import load_data
 from ..views import Normalise
 from .engines import Engine
-from .plan import Axes, default_controls
+from .plan import Axes
+from .question import chosen_controls
 from .run import describe_donor, run
 from .spec import StudySpec
 from .store import Store
@@ -45,16 +47,14 @@ def run_study(
         others = {top: other for top, other in spec.other_seeds.items() if top in tops}
         names = dict.fromkeys([*(name for pair in pairs for name in pair), *others.values()])
         networks = {name: _donor(spec, name, data) for name in names}
-        usual = default_controls(sequences=data.labels("val").ndim > 1)
-        controls: tuple[str, ...] = tuple(usual) if spec.controls is None else spec.controls
-        controls = tuple(c for c in controls if c != "other-seed") + (("other-seed",) if others else ())
+        controls = chosen_controls(spec.controls, sequences=data.labels("val").ndim > 1, other_seeds=spec.other_seeds)
         axes = Axes(
             spec.layers, spec.families, spec.objectives, controls, spec.seeds, spec.fit, spec.normalisation, spec.samples,
             tuple((top, describe_donor(networks[other])) for top, other in others.items()),
         )  # fmt: skip
         records = run(
             list(networks.values()), pairs, data, axes, store=store, device="cpu" if engine else device, tell=tell, second=second,
-            engine=engine, whole=True,
+            engine=engine, whole=True, expected_error=spec.expected_error, error_tolerance=spec.error_tolerance,
         )  # fmt: skip
     return records, store.spec
 
@@ -69,7 +69,7 @@ def open_bench(spec: StudySpec, *, device: str, folder: str, files: tuple[Path, 
     if os.path.isdir(folder):
         os.chdir(folder)
     for file in files:
-        register_import(file)
+        register(file)
     data, second = _data(spec)
     return Bench(_Donors(spec, data), data, spec.fit, pick_device(device), second=second)
 
@@ -102,8 +102,8 @@ def _data(spec: StudySpec) -> tuple[Data, Data | None]:
     """The study's data, and the second test set if it has one."""
     models = [str(ref.model) for ref in spec.donors.values() if str(ref.model).startswith("hf:")]
     tokenizer = models[0] if models else None
-    second = load_data(spec.second, tokenizer=tokenizer) if spec.second else None
-    return load_data(spec.data, tokenizer=tokenizer), second
+    data = load_data(spec.data, limit=spec.limit, tokenizer=tokenizer)
+    return data, second_data(spec.second, data, tokenizer=tokenizer) if spec.second else None
 
 
 def _donor(spec: StudySpec, name: str, data: Data) -> Network:

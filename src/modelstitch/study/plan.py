@@ -12,10 +12,7 @@ from ..errors import StudyError
 from ..fit.options import FitSpec
 from ..notation import parse
 from .canonical import cell_hash
-
-NOISY = ("class-noise", "class-noise-strong")
-CONTROLS = ("self", "other-seed", "random", "identity", *NOISY, "shuffled")  # unless others are asked for
-OFFERED = (*CONTROLS, "recalibration")
+from .question import NOISY, NORMALISATION, OTHER_SEED, WITHOUT_FIT
 
 
 @dataclass(frozen=True)
@@ -114,11 +111,6 @@ def fitted_together(cells: Sequence[Cell]) -> list[list[Cell]]:
     return list(found.values())
 
 
-def default_controls(*, sequences: bool) -> tuple[str, ...]:
-    """The controls beside a pair unless others are asked for; sequences have no one class, and so no class noise."""
-    return tuple(c for c in CONTROLS if not (sequences and c in NOISY))
-
-
 def distinct_seeds(seeds: Any) -> tuple[int, ...]:
     """The seeds of a study as asked for.
 
@@ -142,7 +134,7 @@ class Axes:
     controls: tuple[str, ...]
     seeds: tuple[int, ...]
     fit: FitSpec
-    normalisation: str = "frozen"
+    normalisation: str = NORMALISATION
     samples: tuple[int, ...] = ()  # fit examples, a curve; none: what the fit options say
     others: tuple[tuple[str, Donor], ...] = ()  # (top, another seed of it), for the control "other-seed"
     codes: tuple[tuple[str, str], ...] = ()  # (family, hash of its code), of a user's own
@@ -212,12 +204,12 @@ def _pair(
         sender = bottom
         if control in ("self", *NOISY):
             places, sender = [(t, t) for t in at_top], top
-        if control == "other-seed":
+        if control == OTHER_SEED:
             found = dict(axes.others).get(top.name)
             if found is None:
                 continue  # none was given for this top
             places, sender = _beside(found, top, at_top), found
-        if control in ("identity", "recalibration"):
+        if control in WITHOUT_FIT:
             # No map and nothing drawn: one cell serves all seeds, families, objectives and numbers of fit samples.
             policy = "recalibrated" if control == "recalibration" else axes.normalisation
             if unfitted:

@@ -98,12 +98,16 @@ class DonorFacts(NamedTuple):
         weights: where they come from.
         view: how the network sees a sample, in words.
         error, fit_error: its own, on the test and on the fit split, in the task's unit; None where they were not measured.
+        fit_samples: of how many samples of the fit split.
+        unit: "percent" or "nats/token".
     """
 
     weights: str = ""
     view: str = ""
     error: float | None = None
     fit_error: float | None = None
+    fit_samples: int = 0
+    unit: str = "percent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -460,7 +464,7 @@ def _facts(name: Any, value: Any) -> DonorFacts:
     if isinstance(value, DonorFacts):
         return value
     if not isinstance(value, Mapping) or value.keys() - set(DonorFacts._fields):
-        raise RecordError(f"expected weights, view, error and fit_error of the donor {name!r}, found {_short(value)}")
+        raise RecordError(f"expected {', '.join(DonorFacts._fields)} of the donor {name!r}, found {_short(value)}")
     return DonorFacts(**value)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..bars import say
 from ..device import pick_device
 from ..errors import DataError, StudyError
+from ..fit.alone import Expected, introduce, told
 from ..fit.normalisation import check_policy
 from ..fit.objectives import Loss
 from ..fit.scores import need_scores
@@ -17,7 +19,8 @@ from ..sources.data import Data
 from ..sources.entry import check_entry
 from ..unfinished import tidy
 from .engines import Engine, local
-from .plan import NOISY, Axes, Cell, Donor, Place, plan
+from .plan import Axes, Cell, Donor, Place, plan
+from .question import NOISY
 from .record import Record
 from .store import Store
 from .sweep import Bench, Tell, left
@@ -66,12 +69,15 @@ def run(
     losses: Mapping[str, Loss] | None = None,
     engine: Engine | None = None,
     whole: bool = False,
+    expected_error: Expected | None = None,
+    error_tolerance: float | None = None,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
     ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on;
     ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default. Where these cells are
-    the ``whole`` of the store, it keeps their list, to say what is missing.
+    the ``whole`` of the store, it keeps their list, to say what is missing. What the donors do alone is looked at, and said to
+    ``tell``, before anything is fitted; ``expected_error`` refuses others, see :func:`modelstitch.fit.alone.check_expected`.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
@@ -93,7 +99,13 @@ def run(
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
     if store is not None:
         bench.unfinished = store.path / "unfinished"
+    missing = any(store is None or not store.has(cell.hash) for cell in cells)
+    if missing or expected_error is not None:
+        introduce(bench.all_donors(cells), tell, expected_error, error_tolerance)
     found = run_cells(cells, bench, store=store, tell=tell, engine=engine or local.run)
+    if not missing:
+        for name, known in {n: facts for record in found for n, facts in (record.donors or {}).items()}.items():
+            say(tell, told(name, known._asdict()))
     if bench.unfinished is not None:
         tidy(bench.unfinished)
     for name, network in named.items():

@@ -26,6 +26,17 @@ from ..errors import StitchError, StudyError
 from ..fit.options import FitSpec
 from ..notation import parse
 from ..support.reading import UnfitError, read_toml
+from .question import (
+    FAMILY,
+    LAYERS,
+    NORMALISATION,
+    OBJECTIVE,
+    OTHER_SEED,
+    SEEDS,
+    Normalisation,
+    written_controls,
+    written_objective,
+)  # fmt: skip
 
 _MODEL = re.compile(r"[a-z][a-z0-9_]*:\S+")
 _NAME = re.compile(r"[^\n\r\t]*\S[^\n\r\t]*")
@@ -46,9 +57,32 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Family = Annotated[str, Field(pattern=_FAMILY)]
-Objective = Literal["match", "task", "distill", "downstream", "downstream+task"]
-Control = Literal["self", "random", "identity", "class-noise", "class-noise-strong", "shuffled", "recalibration"]
 Seed = Annotated[int, Field(strict=True, ge=0)]
+
+
+def _one(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _numbers(value: Any) -> Any:
+    return (
+        value
+        if isinstance(value, list | tuple) and not value
+        else _distinct([value] if isinstance(value, int) else value)
+    )
+
+
+def _objectives(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        value = [value]
+    try:
+        return [written_objective(one) for one in value]
+    except StitchError as error:
+        raise ValueError(f"objectives that there are ({error})") from error
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(part, str) for part in value)
 
 
 class _Part(BaseModel):
@@ -109,12 +143,17 @@ class StudySpec(_Part):
         pairs: ``(bottom, top)`` by donor name, or "all" ordered pairs of two different donors.
         layers: "matching" (cuts at the same place), "all" (every cut to every cut), or seams such as
             ``"layer2"`` and ``"layer2 -> blocks.4"``, for every pair.
-        families, objectives, controls, seeds: the axes of the grid; without ``controls`` all that the data can serve.
-        samples: several numbers of fit examples, for a curve; none: what ``fit`` says.
+        families, objectives, controls, seeds: the axes of the grid; without ``controls`` all that the data can serve. One
+            family or objective may stand alone, also under the names that Python has, ``family`` and ``objective``; stages of one
+            objective are "distill+task" or a list in the list; ``controls = "none"`` is none.
+        samples: several numbers of fit examples, for a curve, here or under ``fit``; none: what ``fit`` says.
         fit: how stitchers are fitted.
         normalisation: what BatchNorm does in the stitched model.
         other_seeds: top -> another donor of its kind, stitched into it as the control "other-seed".
-        second: a data spec whose test split is measured on, too.
+        second: a data spec whose test split is measured on, too, or a corruption such as "noise:0.3" of the data's own.
+        limit: read at most so many samples of each part of the data.
+        expected_error: what donors err on by themselves, of all or by name; others are refused. Not part of what the study *is*.
+        error_tolerance: how far off that may be.
         engine: where the cells run; not part of what the study *is*.
     """
 
@@ -122,17 +161,39 @@ class StudySpec(_Part):
     data: Annotated[str, Field(min_length=1)]
     donors: dict[str, DonorRef]
     pairs: Literal["all"] | tuple[tuple[str, str], ...] = "all"
-    layers: Literal["matching", "all"] | tuple[str, ...] = "matching"
-    families: Annotated[tuple[Family, ...], BeforeValidator(_distinct)] = ("affine",)
-    objectives: Annotated[tuple[Objective, ...], BeforeValidator(_distinct)] = ("task",)
-    controls: tuple[Control, ...] | None = None
-    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_distinct)] = (0,)
-    samples: tuple[Count, ...] = ()
+    layers: Literal["matching", "all"] | tuple[str, ...] = LAYERS
+    families: Annotated[tuple[Family, ...], BeforeValidator(_distinct), BeforeValidator(_one)] = (FAMILY,)
+    objectives: Annotated[tuple[str, ...], BeforeValidator(_distinct), BeforeValidator(_objectives)] = (OBJECTIVE,)
+    controls: tuple[str, ...] | None = None
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_distinct)] = SEEDS
+    samples: Annotated[tuple[Count, ...], BeforeValidator(_numbers)] = ()
     fit: FitSpec = FitSpec()
-    normalisation: Literal["frozen", "recalibrated", "batch"] = "frozen"
+    normalisation: Normalisation = NORMALISATION
     other_seeds: dict[str, str] = {}
     second: Annotated[str, Field(min_length=1)] | None = None
+    limit: Count | None = None
+    expected_error: NotNegative | dict[str, NotNegative] | None = None
+    error_tolerance: NotNegative | None = None
     engine: Literal["local", "ray"] = "local"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_python(cls, values: Any) -> Any:
+        """Python's own names of two fields, and its place of a curve over fit examples."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for one, several in (("family", "families"), ("objective", "objectives")):
+            if one in values:
+                if several in values:
+                    raise ValueError(f"either {one} or {several}, not both")
+                values[several] = values.pop(one)
+        fit = values.get("fit")
+        if isinstance(fit, dict) and isinstance(fit.get("samples"), list | tuple):
+            if "samples" in values:
+                raise ValueError("samples in one place, not also under fit")
+            values["fit"], values["samples"] = {k: v for k, v in fit.items() if k != "samples"}, fit["samples"]
+        return values
 
     @field_validator("name")
     @classmethod
@@ -167,6 +228,9 @@ class StudySpec(_Part):
     def _layers_shape(cls, value: Any) -> Any:
         if value in ("matching", "all"):
             return value
+        value = [value] if isinstance(value, str) else value
+        if isinstance(value, list | tuple):  # a pair of layers is a seam, as in Python
+            value = [" -> ".join(n) if _is_pair(n) else n for n in value]
         if not isinstance(value, list | tuple) or not value or not all(isinstance(n, str) for n in value):
             raise ValueError("'matching', 'all', or a list of layers such as 'layer2' or 'layer2 -> blocks.4'")
         for text in value:
@@ -180,8 +244,13 @@ class StudySpec(_Part):
 
     @field_validator("controls", mode="before")
     @classmethod
-    def _controls_distinct(cls, value: Any) -> Any:
-        return value if value is None else _distinct(value) if value != [] else ()
+    def _controls_known(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and value:
+            _distinct(value)
+        try:
+            return written_controls(value)
+        except StitchError as error:
+            raise ValueError(f"controls that there are ({error})") from error
 
     @model_validator(mode="after")
     def _other_seeds_name_donors(self) -> StudySpec:
@@ -191,6 +260,19 @@ class StudySpec(_Part):
                     raise ValueError(f"other seeds among the donors {', '.join(self.donors)}, not {name!r}")
             if top == other:
                 raise ValueError(f"another donor than {top!r} as its other seed")
+        return self
+
+    @model_validator(mode="after")
+    def _other_seeds_are_named(self) -> StudySpec:
+        if self.controls is not None and OTHER_SEED in self.controls and not self.other_seeds:
+            raise ValueError("other_seeds = {top = \"another donor\"} beside the control 'other-seed'")
+        return self
+
+    @model_validator(mode="after")
+    def _expected_errors_name_donors(self) -> StudySpec:
+        for name in self.expected_error if isinstance(self.expected_error, dict) else ():
+            if name not in self.donors:
+                raise ValueError(f"expected errors of the donors {', '.join(self.donors)}, not {name!r}")
         return self
 
     @model_validator(mode="after")
@@ -212,8 +294,8 @@ class StudySpec(_Part):
 
     def identity(self) -> dict[str, Any]:
         """Plain JSON values of all that decides the results: everything but the engine."""
-        unused = {name for name in ("other_seeds", "second") if not getattr(self, name)}
-        return self.model_dump(mode="json", exclude={"engine", *unused})
+        unused = {name for name in ("other_seeds", "second", "limit") if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude={"engine", "expected_error", "error_tolerance", *unused})
 
 
 def load_spec(path: str | Path) -> StudySpec:

@@ -15,6 +15,7 @@ from ..controls.calibrate import calibrate
 from ..controls.classnoise import NOISES, ClassNoise
 from ..controls.random import reinitialise
 from ..errors import ShapeError, StudyError
+from ..fit.alone import Alone, look
 from ..fit.closed import collect, solve
 from ..fit.evaluate import final
 from ..fit.loop import train
@@ -35,7 +36,7 @@ from ..unfinished import Unfinished
 from .assemble import failed_record, make_record
 from .canonical import cell_hash
 from .plan import Cell
-from .record import Record
+from .record import DonorFacts, Record
 
 CALIBRATION = 1024
 Tell = Callable[[str, int, int], None]  # what, done, of how many
@@ -69,6 +70,7 @@ class Bench:
     losses: Mapping[str, Loss] = field(default_factory=dict)
     unfinished: Path | None = None
     own: dict[str, Outcome] = field(default_factory=dict)
+    looked: dict[str, Alone] = field(default_factory=dict)
     _random: dict[tuple[str, int], Network] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,6 +86,41 @@ class Bench:
                 (name, seed): donor.replaced(module, f"{name} (random, seed {seed})", weights=f"random, seed {seed}")
             }
         return self._random[name, seed]
+
+    def alone(self, name: str, *, top: bool) -> Alone:
+        """What a donor does alone, looked at once, before it is stitched.
+
+        Raises:
+            DataError, NonFiniteError: of a top whose output cannot be held against the labels.
+        """
+        if name not in self.looked or (top and self.looked[name].error is None):
+            network = self.networks[name]
+            if top:
+                need_scores(network, self.data)
+            begun = Sweep(NetworkSender(network), network, self.data, self.spec, self.device)
+            found, _ = attempt(
+                lambda s: look(network, s.data, s.device, top=top, batch_size=2 * s.spec.batch_size), begun
+            )
+            self.looked[name] = found
+            if found.outcome is not None:
+                self.own.setdefault(name, found.outcome)
+        return self.looked[name]
+
+    def donors(self, cell: Cell) -> list[Alone]:
+        """What the two donors of a cell do alone; class noise has no bottom, and a donor may be both."""
+        top, bottom = (cell.config[side]["name"] for side in ("top", "bottom"))
+        below = [] if cell.sweep.kind in NOISES or bottom == top else [self.alone(bottom, top=False)]
+        return [*below, self.alone(top, top=True)]
+
+    def all_donors(self, cells: Sequence[Cell]) -> list[Alone]:
+        """What all donors of the cells do alone, bottoms first.
+
+        Raises:
+            DataError, NonFiniteError: as :meth:`alone`.
+        """
+        tops = dict.fromkeys(cell.config["top"]["name"] for cell in cells)
+        bottoms = [cell.config["bottom"]["name"] for cell in cells if cell.sweep.kind not in NOISES]
+        return [self.alone(name, top=name in tops) for name in dict.fromkeys([*bottoms, *tops])]
 
     def below(self, cell: Cell) -> Network | None:
         """The network that sends in a cell; None for class noise."""
@@ -156,6 +193,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
     data = bench.data
     need_scores(top, data)
+    donors = bench.donors(cells[0])
     if budget is not None and budget < data.size("fit"):
         data = data.subset(budget)
     there = data.size("fit")
@@ -197,6 +235,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     }
     for cell, stream in zip(cells, streams, strict=True):
         stream.notes += notes[cell.config["objective"] == "match"]
+        stream.notes += [caution for donor in donors for caution in donor.cautions]
     if samples is not None and samples > there:
         for stream in streams:
             stream.notes.append(f"{there} fit samples instead of {samples}: there are no more")
@@ -204,17 +243,23 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
         for stream in streams:
             stream.notes.append(f"batch size {used} instead of {bench.spec.batch_size}: memory ran out")
     seconds = ((unfinished.before if unfinished else 0.0) + time.monotonic() - started) / len(cells)
-    under = bench.own.get(below.name) if below is not None else None
+    under = bench.own.get(below.name) if below is not None and _same_task(below, top) else None
+    stated = facts(donors)
     fitted = []
     for cell, stream, result, second in zip(cells, streams, measured, again):
         if result is None:
-            record = failed_record(cell, stream, bench.device, seconds)
+            record = failed_record(cell, stream, bench.device, seconds, stated)
         else:
             record = make_record(
-                cell, stream, *result, bench.own[top.name], under, bench.device, seconds, data.n_classes, second
+                cell, stream, *result, bench.own[top.name], under, bench.device, seconds, data.n_classes, stated, second
             )
         fitted.append(Fitted(record, stream, _statistics(sweep.sender, stream)))
     return fitted
+
+
+def facts(donors: Sequence[Alone]) -> dict[str, DonorFacts]:
+    """What records say of donors beside what cells are named by."""
+    return {donor.name: DonorFacts(**donor.stated()) for donor in donors}
 
 
 def _same_task(below: Network, top: Network) -> bool:

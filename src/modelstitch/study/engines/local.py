@@ -17,7 +17,7 @@ def run(groups: Sequence[Sequence[Cell]], bench: Bench, store: Store | None, tel
     for group in (part for cells in groups for part in fitted_together(cells)):
         same = work_of(group, bench)
         if same in done:
-            found = (renamed(cell, record) for cell, record in zip(group, done[same]))
+            found = (renamed(cell, record, bench) for cell, record in zip(group, done[same]))
         else:
             found = (fitted.record for fitted in run_sweep(group, bench, tell=tell))
         records = done.setdefault(same, []) if same and same not in done else []

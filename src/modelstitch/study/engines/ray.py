@@ -66,7 +66,7 @@ def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None =
                 if same:
                     first[same] = task
             try:
-                yield from _collect(ray, waiting, len(parts), store, tell)
+                yield from _collect(ray, waiting, len(parts), bench, store, tell)
             finally:
                 for task in waiting:
                     ray.cancel(task, force=True)
@@ -75,7 +75,7 @@ def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None =
 
 
 def _collect(
-    ray: Any, waiting: dict[Any, list[list[Cell]]], total: int, store: Store | None, tell: Tell | None
+    ray: Any, waiting: dict[Any, list[list[Cell]]], total: int, bench: Bench, store: Store | None, tell: Tell | None
 ) -> Iterator[Record]:
     """Every record as soon as its task has it: a sweep that is stopped half-way has lost none."""
     done = 0
@@ -93,7 +93,7 @@ def _collect(
                 tell("sweeps on Ray", done, total)
             continue
         for number, group in enumerate(groups):
-            record = renamed(group[came[task]], found) if number else found
+            record = renamed(group[came[task]], found, bench) if number else found
             if store is not None:
                 store.write(record)
             yield record

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..canonical import canonical_json
 from ..plan import Cell
 from ..record import Record
-from ..sweep import Bench
+from ..sweep import Bench, facts
 
 
 def work_of(group: Sequence[Cell], bench: Bench) -> str:
@@ -22,7 +22,13 @@ def work_of(group: Sequence[Cell], bench: Bench) -> str:
     return canonical_json({"cells": configs})
 
 
-def renamed(cell: Cell, record: Record) -> Record:
-    """The record of the same work under another cell's name."""
-    notes = (*record.notes, f"the same random network as in cell {record.cell}: fitted once")
-    return replace(record, cell=cell.hash, config=copy.deepcopy(cell.config), notes=notes)
+def renamed(cell: Cell, record: Record, bench: Bench) -> Record:
+    """The record of the same work under another cell's name, with what is stated of that cell's own donors."""
+    donors = bench.donors(cell)
+    others = {caution for donor in bench.looked.values() for caution in donor.cautions}
+    notes = (
+        *(note for note in record.notes if note not in others),
+        *(caution for donor in donors for caution in donor.cautions),
+        f"the same random network as in cell {record.cell}: fitted once",
+    )
+    return replace(record, cell=cell.hash, config=copy.deepcopy(cell.config), notes=notes, donors=facts(donors))
