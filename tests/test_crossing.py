@@ -151,7 +151,8 @@ def test_what_is_left_out_is_said(world):
     layers = (["1"], ["1", "3"])
     found = ms.matrix(b, top, data, family=["orthogonal", "affine"], samples=50, layers=layers)
     assert [(e.family, e.top_layer) for e in found.entries] == [("orthogonal", "1"), ("affine", "1"), ("affine", "3")]
-    note, caution = found.notes
+    note, caution, *alone = found.notes
+    assert ["errs on" in text for text in alone] == ["has no view" not in text for text in alone] == [True, False] * 2
     assert caution.startswith("caution: the top narrowing alone errs on ")
     assert note.startswith(
         "orthogonal is left out for 1 of 2 pairs, the first b@1 -> narrowing@3: The family 'orthogonal'"

@@ -5,7 +5,7 @@ import pytest
 import modelstitch
 
 INTENDED = {
-    "Network", "Layer", "load", "Normalise",
+    "Network", "Layer", "load", "register", "Normalise",
     "stitch", "compare", "compare_many", "Comparison", "Results", "open", "Stitched", "similarity", "matrix", "paired_test", "progress",
     "Data", "Batch", "load_data",
     "Moments", "MomentsGrid", "Stitcher", "FAMILIES", "MEASURES", "check_stitcher", "check_similarity",

@@ -37,6 +37,7 @@ from .study.question import (
 from .study.run import budget, check_controls, check_named, data_config, describe_donor, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
+from .support.ambient import in_settled
 
 if TYPE_CHECKING:
     pass
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 Goal = str | OwnLoss | tuple[str | OwnLoss, ...]
 
 
+@in_settled
 def stitch(
     bottom: Network,
     top: Network,
@@ -187,6 +189,7 @@ def compare(
     )  # fmt: skip
 
 
+@in_settled
 def compare_many(
     networks: Sequence[Network],
     pairs: Sequence[tuple[str, str]],

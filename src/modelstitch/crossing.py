@@ -26,6 +26,7 @@ from .network import Network, apart, check_networks
 from .sources.data import Data
 from .sources.entry import check_entry
 from .stitchers import Site, Stitcher, family_of
+from .support.ambient import in_settled
 from .support.shown import visible
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class Matrix:
         return found
 
 
+@in_settled
 def matrix(
     bottom: Network,
     top: Network,

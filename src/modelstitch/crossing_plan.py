@@ -17,6 +17,7 @@ from .memory import readable, require
 from .network import Network, check_networks
 from .sources.data import Data
 from .stitchers import FAMILIES, Site, family_of
+from .support.ambient import in_settled
 
 USED = ("samples", "batch_size", "augment", "budget")  # the fit options that a closed form depends on
 
@@ -79,6 +80,7 @@ class MatrixPlan:
         )
 
 
+@in_settled
 def plan_matrix(
     bottom: Network,
     top: Network,

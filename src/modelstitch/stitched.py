@@ -22,6 +22,7 @@ from .stitched_measure import Donors, measured, of_map
 from .stitchers import Affine, Site, Stitcher, adapter_between, family_of, mapped
 from .study.record import Metric, Record
 from .support import hashing, tensors
+from .support.ambient import in_settled
 from .support.files import make_folder, write_text
 from .support.reading import read_json
 from .support.shown import visible
@@ -45,6 +46,7 @@ class Stitched(nn.Module):
         SourceError: if ``statistics`` name a module that has none.
     """
 
+    @in_settled
     def __init__(
         self,
         bottom: Network,
@@ -126,6 +128,7 @@ class Stitched(nn.Module):
                 ".measure(data)."
             )
 
+    @in_settled
     def measure(self, data: Data) -> dict[str, float]:
         """Measure the model as it stands on the test split, as :func:`modelstitch.stitch` does: error, penalty, agreement.
 
@@ -155,6 +158,7 @@ class Stitched(nn.Module):
         numbers = shown(metric.known, metric.low, metric.high, unit=metric.unit)
         return f"{told}, penalty {numbers} {metric.unit}"
 
+    @in_settled
     def collapsed(self) -> Stitched:
         """The same stitched model with its map written as one affine map: what norm-affine-norm is at eval.
 
@@ -169,6 +173,7 @@ class Stitched(nn.Module):
         twin._measured = of_map(twin.stitcher) if of_map(self.stitcher) == self._measured else "changed"
         return twin
 
+    @in_settled
     def fold(self) -> Folded:
         """The same function without a map of its own: its weights are multiplied into a neighbouring layer.
 
@@ -279,6 +284,7 @@ class Stitched(nn.Module):
                     old.unlink(missing_ok=True)
 
     @classmethod
+    @in_settled
     def load(cls, folder: str | Path, bottom: Network, top: Network) -> Stitched:
         """Put a saved map between the donors it was fitted for.
 

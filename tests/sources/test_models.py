@@ -234,7 +234,7 @@ def test_own_modules_without_memory_where_their_code_allows_it(own: Path, name: 
     ("spec", "text"),
     [
         ("import:chains", "No imported function is called 'chains': did you mean 'chain'"),
-        ("import:chain", r"returns a module alone: expected \(module, example\), or data whose samples show"),
+        ("import:chain", r"returns a module alone: expected \(module, example\), or the shape of one sample"),
         ("import:number", r"The function 'number' returns int: expected a module, .* see .*mine.py"),
         ("import:fails", r"The function 'fails' fails \(FileNotFoundError: weights.pt\)"),
     ],

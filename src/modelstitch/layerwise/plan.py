@@ -18,6 +18,7 @@ from ..memory import available_bytes, readable, require
 from ..moments_grid import MomentsGrid
 from ..network import Layer, Network, check_networks
 from ..sources.data import Data, Split
+from ..support.ambient import in_settled
 
 VIEWS = {"pool": "mean over positions", "flatten": "all positions and channels as features"}
 DEFAULT = ("cka", "cca", "procrustes", "r2")
@@ -94,6 +95,7 @@ class Plan:
         return f"{self.examples:,} examples. " + "; ".join(step.describe() for step in self.steps) + together
 
 
+@in_settled
 def plan_similarity(
     bottom: Network,
     top: Network,

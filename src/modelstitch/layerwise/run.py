@@ -10,6 +10,7 @@ from ..measures import Measure
 from ..network import Network, apart
 from ..sources.data import Batch, Data, Split
 from ..sources.entry import check_entry
+from ..support.ambient import in_settled
 from . import grams, kept, sums
 from .passes import Rows, Tell
 from .plan import DEFAULT, check_ends, chosen_layers, chosen_measures, plan_similarity
@@ -18,6 +19,7 @@ from .results import Likeness, Similarities
 _WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
 
 
+@in_settled
 def similarity(
     bottom: Network,
     top: Network,

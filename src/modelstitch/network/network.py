@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
+from ..support.ambient import in_settled
 from ..views import as_view, in_short
 from .any_batch import batch_of, check_any_batch
 from .inputs import InputForm
@@ -48,6 +49,7 @@ class Network:
         NetworkError: if the module is wrapped (DataParallel, TorchScript), or the example, ``data`` or ``output`` do not fit the module.
     """
 
+    @in_settled
     def __init__(
         self,
         module: nn.Module,
@@ -257,6 +259,7 @@ class Network:
         """
         return hashlib.sha256(f"{fingerprint(self.module)} {self._trace.digest}".encode()).hexdigest()[:16]
 
+    @in_settled
     def check_sample(self, inputs: Any) -> None:
         """Refuse samples of another size than the example's where the trace computes something else on them.
 
@@ -289,6 +292,7 @@ class Network:
         """The inputs of one batch so many times behind each other; those without a batch (positions, a mask for all) once."""
         return self._rebatched(inputs, lambda leaf: leaf.repeat(times, *[1] * (leaf.ndim - 1)))
 
+    @in_settled
     def mixes(self, inputs: Any) -> bool:
         """Whether a sample's output depends on the others of its batch (batch statistics, say), as far as these inputs show.
 
@@ -323,6 +327,7 @@ class Network:
         twin.__dict__.pop("_full", None)  # which says the old name in errors
         return twin
 
+    @in_settled
     def replaced(self, module: nn.Module, name: str | None = None, *, weights: str | None = None) -> Network:
         """The same architecture with another module's weights, which come from where ``weights`` says.
 

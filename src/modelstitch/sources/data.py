@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..support.ambient import in_settled
 from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples, mask_of, shared, some_of
 from .given import Arrays, as_dataset
 from .hub_sets import settle
@@ -96,6 +97,7 @@ class Data:
             one class is there, or a label is out of range; what only reading the samples tells, when a batch of them is read.
     """
 
+    @in_settled
     def __init__(
         self,
         fit: Any,
@@ -197,6 +199,7 @@ class Data:
             raise DataError(f"There is no split {split!r}: expected 'fit', 'val' or 'test'.")
         return self._splits[split]
 
+    @in_settled
     def labels(self, split: Split) -> Tensor:
         """All labels of a split, int64 (n,) or (n, t); a dataset that does not know them is read once."""
         labels = all_labels(self.dataset(split), scan=True)
@@ -231,6 +234,7 @@ class Data:
             raise DataError(f"Only the fit split is augmented, found augment=True on {split!r}.")
         return self._pass(dataset, split, batch_size, seed, augment, limit, drop_last)
 
+    @in_settled
     def few(self, split: Split, n: int, batch_size: int = 256) -> Iterator[Batch]:
         """Batches of at most ``n`` samples that stand for a split, the same in every run: see :func:`splits.few`."""
         dataset = self.dataset(split)
@@ -243,6 +247,7 @@ class Data:
         check_mask(inputs, self.mask)
         return Batch(ids, inputs, labels, self.mask)
 
+    @in_settled
     def _pass(
         self,
         dataset: Any,
@@ -266,6 +271,7 @@ class Data:
                 batch = replace(batch, inputs=self.augment(batch.inputs, generator))
             yield batch
 
+    @in_settled
     def subset(self, n_fit: int, *, seed: int | None = None, part: int = 0) -> Data:
         """The same data with ``n_fit`` samples to fit on; val and test stay.
 
@@ -332,6 +338,7 @@ class Data:
         twin._splits = splits
         return twin
 
+    @in_settled
     def relabelled(self, labels: dict[Split, Tensor], *, name: str, classes: Sequence[str]) -> Data:
         """The same inputs with other labels, int64 (n,) for each split in ``labels``; others keep theirs."""
         fit, val, test = (

@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 from ..errors import SourceError
 from ..network import Network
 from ..network.network import fingerprint
+from ..support.ambient import in_settled
 from ..support.reading import told
 from ..views import as_view, normalising
 from .data import Data
@@ -35,6 +36,7 @@ KINDS = ("zoo", "file", *_LOADERS, "import")
 _NO_FILE = (
     "nothing has been registered; name your file with --import FILE.py, in Python with modelstitch.register('FILE.py')."
 )
+
 _imported: dict[str, Callable[..., Any]] = {}
 _files: dict[Path, None] = {}  # where they came from, in order
 _traced: weakref.WeakValueDictionary[tuple[Any, ...], Network] = (
@@ -43,6 +45,7 @@ _traced: weakref.WeakValueDictionary[tuple[Any, ...], Network] = (
 
 
 @told(SourceError)
+@in_settled
 def load(
     spec: str,
     *,

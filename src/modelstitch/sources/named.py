@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..network import Network
+from ..support.ambient import in_settled
 from ..support.reading import told
 from .data import Data
 from .published import hub_folder, is_hub_id
@@ -13,6 +14,7 @@ from .tokenizer import Tokenizer, bare_task
 
 
 @told(DataError)
+@in_settled
 def load_data(
     spec: str,
     *,

@@ -13,6 +13,7 @@ from ..sources.corrupt import second_data
 from ..sources.data import Data
 from ..sources.models import imported_files, load_for, register
 from ..sources.named import load_data
+from ..support.ambient import in_settled
 from ..views import Normalise
 from .engines import Engine
 from .plan import Axes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .record import Record
 
 
+@in_settled
 def run_study(
     spec: StudySpec, out: str | Path, *, device: str = "auto", tell: Tell | None = None, address: str | None = None
 ) -> tuple[list[Record], dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from ..errors import StudyError
 
 # What is asked where nothing is said.
-LAYERS = "matching"
+LAYERS: Literal["matching"] = "matching"
 FAMILY = "affine"
 OBJECTIVE = "task"
 SEEDS = (0,)
@@ -63,6 +63,9 @@ WITHOUT_FIT = tuple(c.name for c in TABLE if not c.fitted)
 NOISY = tuple(c.name for c in TABLE if c.noise)
 OTHER_SEED = "other-seed"
 
+OBJECTIVES_KNOWN = f"{', '.join(OBJECTIVES)}, or several of the last three in a row, such as 'downstream+task'"
+CONTROLS_KNOWN = f"{', '.join(CONTROLS)}, or 'none' alone"
+
 
 def default_controls(*, sequences: bool) -> tuple[str, ...]:
     """The controls beside a pair unless others are asked for; sequences have no one class, and so no class noise."""
@@ -82,9 +85,7 @@ def written_controls(value: Any) -> tuple[str, ...] | None:
         return ()
     for name in several:
         if name not in CONTROLS:
-            raise StudyError(
-                f"The control {name!r} is unknown: expected one of {', '.join(CONTROLS)}, or 'none' alone."
-            )
+            raise StudyError(f"The control {name!r} is unknown: expected one of {CONTROLS_KNOWN}.")
     return tuple(dict.fromkeys(several))
 
 
@@ -118,10 +119,7 @@ def written_objective(value: Any) -> str:
     names = [stage.strip() if isinstance(stage, str) else stage for stage in stages]
     for name in names:
         if name not in OBJECTIVES:
-            raise StudyError(
-                f"The objective {name!r} is unknown: expected {', '.join(OBJECTIVES)}, or several of the last three in a row, "
-                "such as downstream+task."
-            )
+            raise StudyError(f"The objective {name!r} is unknown: expected {OBJECTIVES_KNOWN}.")
     if len(names) > 1 and MATCH in names:
         raise StudyError(
             "The objective 'match' is solved, not fitted, and every fitted one starts from it: leave it out of the stages."

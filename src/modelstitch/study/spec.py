@@ -27,10 +27,12 @@ from ..fit.options import FitSpec
 from ..notation import parse
 from ..support.reading import UnfitError, read_toml
 from .question import (
+    CONTROLS_KNOWN,
     FAMILY,
     LAYERS,
     NORMALISATION,
     OBJECTIVE,
+    OBJECTIVES_KNOWN,
     OTHER_SEED,
     SEEDS,
     Normalisation,
@@ -78,7 +80,7 @@ def _objectives(value: Any) -> Any:
     try:
         return [written_objective(one) for one in value]
     except StitchError as error:
-        raise ValueError(f"objectives that there are ({error})") from error
+        raise ValueError(OBJECTIVES_KNOWN) from error
 
 
 def _is_pair(value: Any) -> bool:
@@ -250,7 +252,7 @@ class StudySpec(_Part):
         try:
             return written_controls(value)
         except StitchError as error:
-            raise ValueError(f"controls that there are ({error})") from error
+            raise ValueError(CONTROLS_KNOWN) from error
 
     @model_validator(mode="after")
     def _other_seeds_name_donors(self) -> StudySpec:

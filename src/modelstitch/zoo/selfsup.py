@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from ..errors import FitError
 from ..sources.data import Batch, Data
+from ..support.ambient import in_settled
 from ..unfinished import Unfinished
 from .linear import fit_linear
 from .ssl_losses import nt_xent, vicreg
@@ -45,6 +46,7 @@ SIMCLR_DIGITS = SelfRecipe(
 )
 
 
+@in_settled
 def train_without_labels(
     module: nn.Module,
     data: Data,

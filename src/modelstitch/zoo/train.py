@@ -18,6 +18,7 @@ from ..device import to_device
 from ..errors import FitError
 from ..recorded import Recorded, record
 from ..sources.data import Batch, Data
+from ..support.ambient import in_settled
 from ..unfinished import Unfinished
 from .state import state_of, take_up
 
@@ -99,6 +100,7 @@ class Trained:
     loss: float = math.nan
 
 
+@in_settled
 def train(
     module: nn.Module,
     data: Data,

@@ -1,0 +1,133 @@
+"""The surroundings of a call, put aside: what a caller has set for other work moves no number here.
+
+A notebook's cell may run inside autocast, under another default type or device, without gradients, or with numpy's errors
+raised. Every public door enters :func:`settled`, which sets what differs to what every program begins with, and sets it back. In
+ordinary surroundings it does nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NUMPY = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+
+
+def _attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+
+def _matmul_precision() -> str:
+    """As the older of torch's two ways has it; who went the newer one cannot be asked so, and is settled by ``_PRECISIONS``."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return "highest"
+
+
+# How a number is computed, and what every program begins with: (read, set, usual). Flags that ask for deterministic algorithms are
+# left alone: on a CPU they move nothing, and on a GPU a caller who sets them means them.
+_SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any], Any], ...] = (
+    (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
+    (_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    (*_attribute(torch.backends.cudnn, "benchmark"), False),
+    (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp, True),
+    (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp, True),
+    (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp, True),
+    (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp, True),
+    (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled, True),
+)
+# Where single precision may be computed with fewer digits; each asks the one before it where it says nothing itself.
+_PRECISIONS = tuple(
+    owner
+    for owner in (
+        torch.backends, torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv, torch.backends.mkldnn.rnn,
+        torch.backends.cuda.matmul,
+    )
+    if hasattr(owner, "fp32_precision")
+)  # fmt: skip
+_FEWER_DIGITS = ("tf32", "bf16")
+_DEVICES = ("cpu", "cuda", "mps", "xpu")  # that have an autocast of their own
+
+
+def _set_precisions(wanted: list[tuple[Any, str]]) -> None:
+    """One after the other, since those that say nothing themselves follow the first; what is right already is left alone."""
+    for owner, value in wanted:
+        if owner.fp32_precision != value:
+            owner.fp32_precision = value
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Ordinary surroundings for a while: float32 on the CPU by default, no autocast, gradients, warnings that are no errors."""
+    with ExitStack() as stack:
+        for device in _DEVICES:
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        if not torch.is_grad_enabled():
+            stack.enter_context(torch.enable_grad())
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for read, write, usual in _SETTINGS:
+            found = read()
+            if found != usual:
+                stack.callback(write, found)
+                write(usual)
+        before = [(owner, owner.fp32_precision) for owner in _PRECISIONS]
+        if any(found in _FEWER_DIGITS for _, found in before):
+            stack.callback(_set_precisions, before)
+            _set_precisions([(owner, "ieee" if found in _FEWER_DIGITS else found) for owner, found in before])
+        if np.geterr() != _NUMPY:
+            stack.enter_context(np.errstate(**cast(Any, _NUMPY)))
+        if any(action == "error" for action, *_ in warnings.filters):
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filters[:] = [  # type: ignore[index]
+                ("default" if action == "error" and not _ours(module) else action, message, category, module, line)
+                for action, message, category, module, line in warnings.filters
+            ]
+        yield
+
+
+def in_settled(function: F) -> F:
+    """The function in ordinary surroundings; a generator in them at every step, while its caller keeps its own in between."""
+    if inspect.isgeneratorfunction(function):
+
+        @wraps(function)
+        def steps(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            inner = function(*args, **kwargs)
+            try:
+                while True:
+                    with settled():
+                        try:
+                            item = next(inner)
+                        except StopIteration:
+                            return
+                    yield item
+            finally:
+                inner.close()
+
+        return cast(F, steps)
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with settled():
+            return function(*args, **kwargs)
+
+    return cast(F, call)
+
+
+def _ours(module: Any) -> bool:
+    """Whether a filter is about this package's own warnings: these stay what the caller makes of them."""
+    pattern = getattr(module, "pattern", module)
+    return isinstance(pattern, str) and __package__.partition(".")[0] in pattern
