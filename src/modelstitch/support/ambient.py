@@ -47,10 +47,10 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any], Any], ...] = (
     (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled, True),
 )
 # Where single precision may be computed with fewer digits; each asks the one before it where it says nothing itself.
-_PRECISIONS = tuple(
+_PRECISIONS: tuple[Any, ...] = tuple(
     owner
     for owner in (
-        torch.backends, torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv, torch.backends.mkldnn.rnn,
+        torch.backends, *(getattr(torch.backends.mkldnn, kind, None) for kind in ("matmul", "conv", "rnn")),
         torch.backends.cuda.matmul,
     )
     if hasattr(owner, "fp32_precision")
