@@ -27,11 +27,15 @@ from coverage_page import summary, write_page
 from torch import nn
 
 from modelstitch.errors import StitchError
+from modelstitch.moments import Moments
 from modelstitch.network import OUTPUT, Network, fingerprint
+from modelstitch.stitchers import Affine, Site, adapter_between, rows
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE, CHECK = 2, 3  # batch sizes: of the example that is traced, and of the check
 WHOLE = 4  # cuts, spread over the depth, at which top(bottom(x)) is run as a whole
+WIDEST = 256  # channels up to which an affine map is solved at a cut
+NEAR = 1e-2  # by how much, of the largest value, a sample may differ when it comes alone: rounding, not another sample
 SEED = 0
 
 
@@ -136,6 +140,8 @@ def measure(entry: Entry) -> dict[str, Any]:
     record["blocks"], whole, record["why"] = blocks_cut(net)
     record["blocks_cut"] = record["blocks"] - len(whole)
     record |= check_cuts(net, other)
+    record["commit"] = os.environ.get("COVERAGE_COMMIT", "")
+    record["unstitched"] = stitch_cuts(net, other)
     record["unchanged"] = fingerprint(module) == before
     record["seconds"] = time.process_time() - started
     record["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -173,6 +179,37 @@ def check_cuts(net: Network, inputs: Any) -> dict[str, Any]:
         "wrong": sorted(wrong),
         "cause": "; ".join(f"{cut}: {why}" for cut, why in list(wrong.items())[:2]),
     }
+
+
+@torch.no_grad()
+def stitch_cuts(net: Network, inputs: Any) -> dict[str, str]:
+    """Which listed cuts no stitcher can join to themselves, and why.
+
+    At each the activation must have the shape that is listed, the adapter from the layer to itself must leave it, and each sample's
+    must be what it is without the first: so the samples lie where they are said to. At the first cut of each kind an affine map is
+    solved, and the top run on what it gives.
+    """
+    found: dict[str, str] = {}
+    some, kinds = net._rebatched(inputs, lambda leaf: leaf[1:]), set()
+    values, fewer = (net.taps(net.cuts)(batch) if net.cuts else {} for batch in (inputs, some))
+    for cut, value in values.items():
+        layer = net.layer(cut)
+        try:
+            if tuple(value.shape) != (CHECK, *layer.shape):
+                raise ValueError(f"shape {tuple(value.shape)}, listed {layer.shape}")
+            if not same(adapter_between(layer, layer)(value), value):
+                raise ValueError("its own adapter changes it")
+            away = (value[1:].double() - fewer[cut].double()).abs().max().item()
+            if away > NEAR * max(1e-6, value.double().abs().max().item()):
+                raise ValueError(f"a sample without the others differs by {away:.1e}")
+            if layer.kind not in kinds and layer.channels <= WIDEST and layer.dtype == torch.float32:
+                kinds.add(layer.kind)
+                flat = rows(value, layer.kind).double()
+                site = Site(layer.channels, layer.channels, layer.kind)
+                net.top(cut)(Affine.solve(Moments.of(flat, flat), site)(value), inputs)
+        except Exception as error:
+            found[cut] = f"{type(error).__name__}: {first_line(error)}"
+    return found
 
 
 def compare(wrong: dict[str, str], cut: str, run: Callable[[], torch.Tensor], expected: torch.Tensor) -> None:
@@ -213,7 +250,8 @@ def first_line(error: Exception) -> str:
 def line(record: dict[str, Any]) -> str:
     if not record["traced"]:
         return f"{record['name']}: NOT TRACED: {record['cause']}"
-    bad = f"  WRONG {len(record['wrong'])}: {record['cause']}" if record["wrong"] else ""
+    bad = "".join(f"  NOT STITCHED {cut}: {why}" for cut, why in list(record["unstitched"].items())[:2])
+    bad += f"  WRONG {len(record['wrong'])}: {record['cause']}" if record["wrong"] else ""
     return (
         f"{record['name']}: {record['layers']} layers, {record['cuts']} cuts, {record['blocks_cut']}/{record['blocks']} blocks, "
         f"trace {record['trace_seconds']:.1f} s, {record['seconds']:.0f} s"

@@ -164,6 +164,36 @@ HF: list[Spec] = [
     ("TimesformerForVideoClassification", vary(VISION, num_frames=4), video),
 ]  # fmt: skip
 
+# Tried later, after layers of any layout could be cut.
+MORE_HF: list[Spec] = [
+    ("CamembertForSequenceClassification", TEXT, text),
+    ("Data2VecTextForSequenceClassification", TEXT, text),
+    ("IBertForSequenceClassification", TEXT, text),
+    ("XmodForSequenceClassification", vary(TEXT, languages=["en_XX"], default_language="en_XX"), text),
+    ("LukeForSequenceClassification", vary(TEXT, entity_vocab_size=9, entity_emb_size=16), text),
+    ("BioGptForCausalLM", TEXT, text),
+    ("OlmoForCausalLM", CAUSAL, text),
+    ("Qwen3MoeForCausalLM", vary(CAUSAL, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16), text),
+    ("PersimmonForCausalLM", vary(TEXT, partial_rotary_factor=0.5), text),
+    ("GPTBigCodeForCausalLM", vary(TEXT, n_embd=32, n_layer=2, n_head=4, n_positions=64), text),
+    ("Cohere2ForCausalLM", vary(CAUSAL, sliding_window=8), text),
+    ("HeliumForCausalLM", CAUSAL, text),
+    ("MT5ForConditionalGeneration", T5, to_text),
+    ("BlenderbotForConditionalGeneration", SEQ2SEQ, to_text),
+    ("VivitForVideoClassification", vary(VISION, num_frames=4, tubelet_size=[2, 8, 8]), video),
+    ("VideoMAEForVideoClassification", vary(VISION, num_frames=4, tubelet_size=2), video),
+    ("Data2VecVisionForImageClassification", vary(VISION, use_relative_position_bias=True), images()),
+    ("Dinov2WithRegistersForImageClassification", VISION, images()),
+    ("IJepaForImageClassification", VISION, images()),
+    ("MobileNetV1ForImageClassification", {"depth_multiplier": 0.25, "image_size": 32}, images()),
+    ("EfficientNetForImageClassification", {"image_size": 64, "width_coefficient": 0.5, "depth_coefficient": 0.5, "hidden_dim": 640}, images(64)),
+    ("SwiftFormerForImageClassification", {"image_size": 64, "depths": [1, 1, 1, 1], "embed_dims": [8, 16, 24, 32]}, images(64)),
+    ("SegformerForSemanticSegmentation", {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 3, 4], "decoder_hidden_size": 16}, images(64)),
+    ("Data2VecAudioForCTC", vary(AUDIO, conv_pos_kernel_size=3), waves),
+    ("UniSpeechForCTC", AUDIO, waves),
+    ("SEWForCTC", vary(AUDIO, squeeze_factor=2), waves),
+]  # fmt: skip
+
 STRANGER_HF: list[Spec] = [
     ("ElectraForSequenceClassification", vary(TEXT, embedding_size=16), text),
     ("DebertaForSequenceClassification", vary(TEXT, relative_attention=True, pos_att_type=["p2c", "c2p"]), text),

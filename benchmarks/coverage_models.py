@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from coverage_hf import HF, STRANGER_HF, build
+from coverage_hf import HF, MORE_HF, STRANGER_HF, build
 from torch import nn
 
 from modelstitch.zoo.nets import NETS
@@ -67,6 +67,12 @@ def of_torchvision(name: str, side: int | None) -> Built:
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     module = models.get_model(name, weights=None, **options)
     return module, lambda n: torch.randn(n, 3, side or 224, side or 224)
+
+
+def of_video(name: str, side: int) -> Built:
+    from torchvision import models
+
+    return models.get_model(name, weights=None), lambda n: torch.randn(n, 3, 16, side, side)
 
 
 def of_zoo(name: str) -> Built:
@@ -181,10 +187,20 @@ _LATE = (
 )
 TIMM = {k: TIMM[k] for k in sorted(TIMM, key=lambda k: k in _LATE)}
 
+MORE_TIMM: dict[str, int | None] = {
+    "coatnet_pico_rw_224": None, "convformer_s18": 96, "efficientnetv2_rw_t": 96, "fbnetv3_b": 96, "mixnet_s": 96,
+    "regnetz_005": 96, "resnet34": 96, "semnasnet_075": 96, "spnasnet_100": 96, "swin_s3_tiny_224": None,
+    "tf_efficientnet_lite1": 96, "vit_small_patch32_224": None,
+}  # fmt: skip
+VIDEO = {"mc3_18": 56, "mvit_v1_b": 224, "r2plus1d_18": 56, "r3d_18": 56, "s3d": 224, "swin3d_t": 64}
+
 TABLE: list[Entry] = [
     *_hf(HF),
+    *_hf(MORE_HF),
     *(Entry(f"timm:{name}", "timm", partial(of_timm, name, side)) for name, side in TIMM.values()),
+    *(Entry(f"timm:{name}", "timm", partial(of_timm, name, side)) for name, side in MORE_TIMM.items()),
     *(Entry(f"torchvision:{n}", "torchvision", partial(of_torchvision, n, side)) for n, side in TORCHVISION.items()),
+    *(Entry(f"torchvision:{n}", "torchvision, video", partial(of_video, n, side)) for n, side in VIDEO.items()),
     *(Entry(f"zoo:{name}", "zoo", partial(of_zoo, name)) for name in NETS if name != "small-resnet"),
 ]
 STRANGERS: list[Entry] = [

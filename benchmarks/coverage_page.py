@@ -19,6 +19,9 @@ Which architectures are traced and cut exactly, measured: random weights, float3
 - **cuts**: the listed exact cuts. Each is checked on another batch size (3) than the traced example (2): the segment from
   every cut to the next gives the next one's value, and the last one the output of the eager module, bit for bit; by
   induction that is `top(bottom(x))`. At four cuts spread over the depth `top(bottom(x))` itself is run too.
+- **not stitched**: listed cuts that a stitcher cannot join to themselves. At each cut the activation has the listed shape, the adapter
+  from the layer to itself leaves it bit for bit, and each sample's activation is what it is without another of its batch; at the first cut
+  of each kind an affine map is solved, and the top run on what it gives.
 - **blocks**: of the innermost repeated parts with two or more layers with weights, how many have an exact cut at their end or
   inside. Where one has none, the remark says what bypasses the first such block: in encoder-decoders, dense and branching
   networks. The rule also takes the repeated units inside the blocks of a few (GhostNet, Xception) for blocks.
@@ -31,7 +34,7 @@ convolutional networks on small images: the operations are those of the full arc
 
 
 def ok(record: Record) -> bool:
-    return bool(record["traced"] and not record["wrong"] and record["unchanged"])
+    return bool(record["traced"] and not record["wrong"] and not record["unstitched"] and record["unchanged"])
 
 
 def summary(records: list[Record]) -> str:
@@ -41,9 +44,10 @@ def summary(records: list[Record]) -> str:
         return f"{len(records)} models, none traced"
     cuts = sum(r["cuts"] for r in traced)
     wrong = sum(len(r["wrong"]) for r in traced)
+    unstitched = sum(len(r["unstitched"]) for r in traced)
     seconds = sorted(r["trace_seconds"] for r in traced)
     return (
-        f"{len(traced)} of {len(records)} models traced; {cuts:,} exact cuts listed, {wrong} of them not exact; "
+        f"{len(traced)} of {len(records)} models traced; {cuts:,} exact cuts listed, {wrong} of them not exact, {unstitched} not to be stitched; "
         f"{sum(r['blocks_cut'] == r['blocks'] for r in traced)} have a cut at every block; "
         f"{sum(r['unchanged'] for r in traced)} of {len(traced)} unchanged by hash; tracing takes "
         f"{statistics.median(seconds):.1f} s in the median, {seconds[-1]:.1f} s at worst"
@@ -77,16 +81,17 @@ def write_page(path: Path, table: list[Record], missing: int, strangers: list[Re
 
 def rows_of(records: list[Record]) -> list[str]:
     """A Markdown table: what holds, and the cause of what does not."""
-    rows = ["| model | traced | layers | cuts | blocks | not exact | unchanged | trace s | all s | remark |"]
-    rows.append("|---|---|--:|--:|--:|--:|---|--:|--:|---|")
+    rows = ["| model | traced | layers | cuts | blocks | not exact | not stitched | unchanged | trace s | all s | remark |"]
+    rows.append("|---|---|--:|--:|--:|--:|--:|---|--:|--:|---|")
     for r in records:
         name = r["name"].partition(":")[2]
         if not r["traced"]:
-            rows.append(f"| {name} | **no** | | | | | | | | {clean(r['cause'])} |")
+            rows.append(f"| {name} | **no** | | | | | | | | | {clean(r['cause'])} |")
             continue
-        remark = r["cause"] or r["why"]
+        remark = r["cause"] or "; ".join(f"{cut}: {why}" for cut, why in r["unstitched"].items()) or r["why"]
         rows.append(
             f"| {name} | yes | {r['layers']} | {r['cuts']} | {r['blocks_cut']} of {r['blocks']} | {len(r['wrong'])} | "
+            f"{len(r['unstitched'])} | "
             f"{'yes' if r['unchanged'] else '**no**'} | {r['trace_seconds']:.1f} | {r['seconds']:.0f} | {clean(remark)} |"
         )
     return rows

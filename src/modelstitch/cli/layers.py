@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from . import common
-
-if TYPE_CHECKING:
-    from ..network import Layer
 
 
 def _shape(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -77,7 +73,7 @@ def layers(
     blocks = set(net.blocks)
     rows = [
         [
-            _called(layer),
+            layer.name,
             "x".join(map(str, layer.shape)),
             f"{layer.kind} ({layer.over})" if layer.kind in ("tokens", "sequence") and layer.over else layer.kind,
             f"{layer.parameters:,}",
@@ -94,11 +90,3 @@ def layers(
         common.say("Nothing was run: without weights in memory the trace is not held against the module.")
     if not everything and exact < len(net.layers):
         common.say("--all shows the others and why they cannot be cut.")
-
-
-def _called(layer: Layer) -> str:
-    """A layer's name, and beside it that of the block whose value it is too: "bert (also bert.encoder.layer.1)"."""
-    numbered = [name for name in layer.aliases if name.rpartition(".")[2].isdigit()]
-    if not layer.exact or not numbered or layer.name in numbered:
-        return layer.name
-    return f"{layer.name} (also {numbered[0]})"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from .arrange import CHANNEL_AXIS, LOST, Arranged, arranged
 from .channels import channel_axes, channels_lost
@@ -16,6 +16,7 @@ from .positions import Over, positions_over
 from .samples import samples_in
 from .separators import Flow
 from .trace import LayerCall, Trace
+from .units import Value, visited
 
 _WEIGHTED = (
     "conv", "linear", "addmm", ".mm.", ".bmm.", "matmul", "scaled_dot_product", "embedding", "lstm", "gru", "rnn",
@@ -27,7 +28,7 @@ class Layer:
     """A named value inside a network.
 
     Attributes:
-        name: the shortest of the names of the value.
+        name: of the names of the value that of the unit that ends there, if one does, else the shortest.
         aliases: all names of the value, the shortest first.
         shape: the shape of one sample, without the batch dimension; -1 for an entry that varies.
         kind: "map" (channels, height, width), "grid" (height, width, channels), "sequence" (channels, positions), as
@@ -88,7 +89,7 @@ class Found:
     blocks: tuple[str, ...]
 
 
-def list_layers(trace: Trace, flow: Flow) -> Found:
+def list_layers(trace: Trace, flow: Flow, module: nn.Module) -> Found:
     """All that is to be known of a network's layers."""
     positions = {node: i for i, node in enumerate(trace.graph.nodes)}
     calls: dict[fx.Node, list[LayerCall]] = {}
@@ -96,7 +97,6 @@ def list_layers(trace: Trace, flow: Flow) -> Found:
         calls.setdefault(call.node, []).append(call)
     values = sorted(calls, key=positions.__getitem__)
     nodes = {call.name: call.node for call in trace.layers}
-    title = {node: _shortest(call.name for call in calls[node]) for node in values}
     below, axes = _Below(trace), channel_axes(trace.graph)
     positions_lie = positions_over(trace.graph, trace.data, axes)
     axes |= dict.fromkeys(channels_lost(trace.graph, axes), LOST)
@@ -104,6 +104,13 @@ def list_layers(trace: Trace, flow: Flow) -> Found:
     lies = {node: arranged(node, trace, axes, samples) for node in values}
     exact = [n for n in values if flow.exact(n) and n is not trace.data and lies[n].kind != "other"]
     is_exact, places = set(exact), [positions[node] for node in exact]
+    depths = {node: below.measure(node) for node in values}
+    inner = [node for node in exact if node is not trace.output]
+    blocks = visited(
+        module, [Value(tuple(c.name for c in calls[n]), depths[n][0], lies[n].shape) for n in inner]
+    )
+    title = {node: _shortest(call.name for call in calls[node]) for node in values}
+    title |= {inner[at]: name for at, name in blocks}
     layers: dict[str, Layer] = {}
     for node in values:
         names = tuple(sorted((c.name for c in calls[node]), key=lambda n: (len(n), n)))
@@ -113,11 +120,11 @@ def list_layers(trace: Trace, flow: Flow) -> Found:
             at = bisect_left(places, positions[node])
             nearest = tuple(title[n] for n in (*exact[max(at - 1, 0) : at], *exact[at : at + 1]))
             why = _why(node, trace, flow, title) or lies[node].why
-        depth, parameters = below.measure(node)
+        depth, parameters = depths[node]
         shape, kind = lies[node].shape, lies[node].kind
         mixed = kind == "tokens" and bool(lies[node].joined)  # frames of tokens, one behind the other
         over = Over() if mixed else positions_lie.get(node, Over())
-        owner = min(calls[node], key=lambda c: (len(c.name), c.name))
+        owner = next(c for c in calls[node] if c.name == title[node])
         layers[title[node]] = Layer(
             title[node],
             names,
@@ -133,10 +140,8 @@ def list_layers(trace: Trace, flow: Flow) -> Found:
             parameters,
             _dtype(node),
         )
-    containers = {node for node in values if any(c.container for c in calls[node])}
-    blocks = _block_cuts([n for n in exact if n is not trace.output], containers, below, lies)
     moved = {title[node]: how for node, how in lies.items() if not how.as_it_is}
-    return Found(layers, nodes, moved, tuple(title[node] for node in blocks))
+    return Found(layers, nodes, moved, tuple(name for _, name in blocks))
 
 
 class _Below:
@@ -175,27 +180,6 @@ class _Below:
 def is_weighted(node: fx.Node) -> bool:
     """Whether a node is a convolution, matrix product, attention, embedding or recurrent kernel."""
     return node.op == "call_function" and any(mark in f".{node.target}." for mark in _WEIGHTED)
-
-
-def _block_cuts(
-    exact: list[fx.Node], containers: set[fx.Node], below: _Below, lies: dict[fx.Node, Arranged]
-) -> list[fx.Node]:
-    """One exact cut for each run of same-shaped exact cuts without a weighted operation between them.
-
-    Of a run, the first output of a container (a block) is taken, else the last value: after the activation.
-    """
-    runs: list[list[fx.Node]] = []
-    previous: tuple[float, tuple[int, ...]] | None = None
-    for node in exact:
-        key = (
-            below.measure(node)[0],
-            tuple(size for size in lies[node].shape if size != 1),
-        )  # (c, 1, 1) is (c,) flattened
-        if key != previous:
-            runs.append([])
-        runs[-1].append(node)
-        previous = key
-    return [next((n for n in run if n in containers), run[-1]) for run in runs]
 
 
 def _why(node: fx.Node, trace: Trace, flow: Flow, title: dict[fx.Node, str]) -> str:

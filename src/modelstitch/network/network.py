@@ -73,7 +73,7 @@ class Network:
             self._trace_held_against(module, *example_leaves(example, data, self.name), reach.tensors)
         parameters = {node for node, weight in self._trace.weights.items() if weight.kind == "parameter"}
         flow = find_flow(self._trace.graph, self._trace.data, self._trace.output, parameters)
-        found = list_layers(self._trace, flow)
+        found = list_layers(self._trace, flow, module)
         self.layers: dict[str, Layer] = found.layers
         self._nodes, self._arranged, self._blocks = found.nodes, found.arranged, found.blocks
         self._alias = {alias: layer.name for layer in self.layers.values() for alias in layer.aliases}
@@ -137,7 +137,10 @@ class Network:
 
     @property
     def blocks(self) -> list[str]:
-        """One exact cut per block, in forward order: what a sweep visits. The output itself is left out."""
+        """What a sweep visits, in forward order: the exact cuts at the ends of the units that the author repeats, the stem, the pool.
+
+        The output itself is left out.
+        """
         return list(self._blocks)
 
     @property

@@ -3,7 +3,8 @@
 Most values have the batch first. Transformers of torch's default layout have it second, (positions, batch, channels); networks
 over video or windows fold frames into it, (batch * frames, channels, height, width). Reshapes keep the order of what they
 reshape, so that where the samples lie follows from sizes alone; what is said of no operation is taken to leave the one axis that
-counts samples as it was. Where a reshape breaks samples apart, nothing is said of what comes after.
+counts samples as it was. Where a reshape breaks samples apart, or an index puts them in another order (experts sort the tokens they
+are sent), nothing is said of what comes after, until it joins a value that is known, such as what a block's input goes round it.
 """
 
 from __future__ import annotations
@@ -50,16 +51,14 @@ def samples_in(trace: Trace) -> dict[fx.Node, Samples]:
             if node in trace.inputs and trace.batched(node):
                 found[node] = FIRST
             continue
-        sources = [source for source in _sources(node) if source in found or source in lost]
-        if any(source in lost for source in sources):
-            lost.add(node)
-            continue
+        read = _sources(node)
+        sources = [source for source in read if source in found]
         told = {_after(node, source, found[source], sizes) for source in sources}
         if _name(node) == "cat":
             told = {_joined(node, found, sizes)}
         if len(told) == 1 and (where := told.pop()) is not None and where[0] == held[0] and _ratio(where) == held[1]:
             found[node] = where
-        elif sources:
+        elif sources or any(source in lost for source in read):
             lost.add(node)
         elif held[1] == 1:  # made of the batch size alone
             found[node] = Samples(held[0])

@@ -1,0 +1,185 @@
+"""What a sweep visits: the ends of the units that a network's author repeats, its stem and its pool.
+
+A unit is a numbered part that holds layers with weights: a child of a ``ModuleList`` or ``Sequential``, or ``block1``,
+``block2``, ... of one class. Of units inside units the innermost ones count, where they can be cut: of ``layer1``, a list of blocks,
+its blocks. A part of a class of its own that is repeated is not taken apart into unlike pieces (attention and its MLP) or
+single layers. A network without such units is visited layer by layer: where a convolution, matrix product or pooling made
+something new. What has no weights and makes nothing smaller (paddings, activations, dropouts, identities, norms) is never visited.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_SIDE = ("torch.nn.modules.activation", "torch.nn.modules.dropout", "torch.nn.modules.padding")
+
+
+@dataclass(frozen=True)
+class Value:
+    """An exact cut: the calls of modules that gave it, the share of weighted operations below, and a sample's shape."""
+
+    calls: tuple[str, ...]
+    depth: float
+    shape: tuple[int, ...]
+
+    @property
+    def step(self) -> tuple[float, tuple[int, ...]]:
+        """What changes where something new was made; (c, 1, 1) is (c,) flattened."""
+        return self.depth, tuple(size for size in self.shape if size != 1)
+
+
+def visited(module: nn.Module, values: Sequence[Value]) -> list[tuple[int, str]]:
+    """Which of the exact cuts, in forward order, a sweep visits, and by what name it calls each."""
+    parts = _Parts(module)
+    ends = {call: at for at, value in enumerate(values) for call in value.calls}
+    units: list[str] = []
+    for least in (2, 1):  # blocks of several layers; where there are none, of one with its norm and activation
+        units = units or parts.units(ends, least)
+    if not units:
+        return [(at, name) for run in _runs(values) if (at_name := parts.telling(run, values)) for at, name in [at_name]]
+    found = {ends[call]: call for unit in units for call in _calls(unit, ends)}
+    first, last = min(found), max(found)
+    for part in parts.beside(units):
+        found |= {ends[call]: call for call in _calls(part, ends) if ends[call] > first and ends[call] not in found}
+    stems = [parts.telling(run, values, outside=units) for run in _runs(values[:first])]
+    told = [stem for stem in stems if stem is not None][-1:]
+    after = [run for run in _runs(values, max(found)) if values[run[0]].step != values[max(found)].step]
+    told += [tail for run in after if (tail := parts.telling(run, values, outside=units)) is not None]
+    for at in range(first + 1, last):
+        pool = parts.telling([at], values, outside=units, pools=True)
+        told += [pool] if pool is not None else []
+    found = dict(told) | found
+    return sorted(found.items())
+
+
+def _runs(values: Sequence[Value], start: int = -1) -> list[list[int]]:
+    """Neighbours that nothing new lies between, of those after ``start``."""
+    runs: list[list[int]] = []
+    for at in range(start + 1, len(values)):
+        if not runs or values[at].step != values[at - 1].step:
+            runs.append([])
+        runs[-1].append(at)
+    return runs
+
+
+def _calls(part: str, ends: Mapping[str, int]) -> list[str]:
+    return [call for call in ends if call.partition("#")[0] == part]
+
+
+class _Parts:
+    """The tree of a module: which parts hold weights, are lists, or are numbered."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.modules = dict(module.named_modules())
+        own = {path: any(p.ndim >= 2 for p in part.parameters(recurse=False)) for path, part in self.modules.items()}
+        self.weights: dict[str, int] = defaultdict(int)
+        for path in self.modules:
+            for above in ("", *_above(path), path) if path and own[path] else ():
+                self.weights[above] += 1
+
+    def units(self, ends: Mapping[str, int], least: int, path: str = "", inside: bool = False) -> list[str]:
+        """The innermost numbered parts below a path that end in a cut, in the tree's order.
+
+        Args:
+            ends: the cut that each call gave.
+            least: how many layers with weights they hold.
+            inside: the path lies inside a unit of a class of its own.
+        """
+        numbered, found = self._numbered(path, least, alike=inside), []
+        for name, child in self.modules[path].named_children():
+            part = f"{path}.{name}".lstrip(".")
+            if part not in self.modules:
+                continue
+            own = part in numbered and not isinstance(child, _LISTS)
+            inner = self.units(ends, 2 if own or inside else least, part, inside or own)
+            mine = _calls(part, ends) if part in numbered else []
+            last = {ends[call] for unit in inner for call in _calls(unit, ends)}
+            found += inner + ([part] if any(ends[call] not in last for call in mine) else [])
+        return found
+
+    def _numbered(self, path: str, least: int, alike: bool) -> set[str]:
+        """Children whose names differ by a number, of one class or in a list, two of them or all that the list holds."""
+        parent, groups = self.modules[path], defaultdict(list)
+        listed = isinstance(parent, _LISTS)
+        weighted = []
+        for name, child in parent.named_children():
+            part = f"{path}.{name}".lstrip(".")
+            if self.weights[part] and part in self.modules:
+                weighted.append(part)
+            if self.weights[part] >= least and next(child.children(), None) is not None and re.search(r"\d", name):
+                kind = type(child) if alike or not listed else None
+                groups[re.sub(r"\d+[a-z]?(?![a-z])", "#", name), kind].append(part)
+        several = [group for group in groups.values() if len(group) > 1 or (listed and len(group) == len(weighted))]
+        return {part for group in several for part in group if part in self.modules}
+
+    def beside(self, units: Iterable[str]) -> list[str]:
+        """What lies in lists beside units: transitions, reductions, a last convolution."""
+        held = {above for unit in units for above in _above(unit)} | {""}
+        lists = [path for path in held if isinstance(self.modules[path], _LISTS)]
+        found = [f"{path}.{name}".lstrip(".") for path in lists for name, _ in self.modules[path].named_children()]
+        return [part for part in found if self.weights[part] and part not in held and part in self.modules]
+
+    def _stage(self, part: str) -> bool:
+        """Whether a part that holds units is itself one of several of a class of its own: what lies in it is no stem and no tail."""
+        above = part.rpartition(".")[0]
+        return not isinstance(self.modules[part], _LISTS) and part in self._numbered(above, 2, alike=False)
+
+    def telling(
+        self, run: Sequence[int], values: Sequence[Value], *, outside: Sequence[str] = (), pools: bool = False
+    ) -> tuple[int, str] | None:
+        """Of values between which nothing new was made the one to visit, and its name; None if there is none.
+
+        A part with weights of its own, outermost first; else a pool; else the last layer with weights.
+
+        Args:
+            outside: nothing inside these units, nor inside other parts that hold none of them.
+            pools: nothing but pools.
+        """
+        held = {above for unit in outside for above in _above(unit)}
+        held -= {part for part in held if self._stage(part)}
+        parts: list[tuple[int, str]] = []
+        layers: list[tuple[int, str]] = []
+        shrunk: list[tuple[int, str]] = []
+        for at in run:
+            for call in values[at].calls:
+                part = call.partition("#")[0]
+                module = self.modules[part]
+                around = [above for above in _above(part) if outside and above not in held]
+                if any(above in outside or not isinstance(self.modules[above], _LISTS) for above in around):
+                    continue
+                if self.weights[part] and part not in held:
+                    (parts if next(module.children(), None) is not None else layers).append((at, call))
+                elif not self.weights[part] and _pools(values, run[0]) and not _beside_the_point(module):
+                    shrunk.append((at, call))
+        pool = min(shrunk, key=lambda one: (one[1].count("."), one[0], len(one[1])), default=None)
+        if pools or not (parts or layers):
+            return pool
+        outermost = min(parts, key=lambda one: (one[1].count("."), -one[0], len(one[1])), default=None)
+        return outermost or pool or layers[-1]
+
+
+def _above(path: str) -> list[str]:
+    """The parts that a part lies in, without the whole."""
+    names = path.split(".")
+    return [".".join(names[:n]) for n in range(1, len(names))]
+
+
+def _pools(values: Sequence[Value], at: int) -> bool:
+    """Whether a value is smaller than the one before it, and nothing with weights was done between."""
+    if at == 0 or values[at].depth != values[at - 1].depth:
+        return False
+    sizes = [1, 1]
+    for which, one in enumerate((at - 1, at)):
+        for size in values[one].shape:
+            sizes[which] *= size
+    return sizes[1] < sizes[0]
+
+
+def _beside_the_point(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Identity, nn.Flatten, nn.Unflatten)) or type(module).__module__ in _SIDE
