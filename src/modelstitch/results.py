@@ -208,6 +208,7 @@ class Results:
         Raises:
             StudyError: there are none, the ending is another one, or the file cannot be written.
         """
+        from .report.marks import weights_of, with_weights
         from .study.parquet import records_to_parquet
         from .support.files import write_text
         from .support.hashing import sealed
@@ -222,7 +223,7 @@ class Results:
         if target.suffix == ".parquet":
             records_to_parquet(self.records, target)
         elif target.suffix == ".csv":
-            write_text(target, self.frame.write_csv())
+            write_text(target, with_weights(self.frame, weights_of(self.records)).write_csv())
         else:
             whole = sealed({"spec": self.spec, "records": [record.plain() for record in self.records]})
             write_text(target, json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n")

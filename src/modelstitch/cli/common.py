@@ -225,17 +225,19 @@ def two(
     bottom: str, bottom_weights: Path | None, top: str, top_weights: Path | None, data: Data, *, random: bool = False,
     scored: bool = True, tags: tuple[str, str] = ("bottom", "top"),
 ) -> tuple[Network, Network]:  # fmt: skip
-    """The bottom's and the top's network, and say whose weights they have.
+    """The bottom's and the top's network; where they are not scored, say whose weights they have.
 
     Of one name they are told apart by their weights files, or by their sides.
     """
     lower = network(bottom, bottom_weights, data, random=random, scored=scored, side="bottom")
     if (bottom, bottom_weights, _view("bottom")) == (top, top_weights, _view("top")):
-        say_weights(lower)
+        if not scored:
+            say_weights(lower)
         return lower, lower
     upper = network(top, top_weights, data, random=random, scored=scored, side="top")
     lower, upper = _told_apart(lower, upper, bottom_weights, top_weights, tags)
-    say_weights(lower, upper)
+    if not scored:  # else it stands beside their own errors
+        say_weights(lower, upper)
     return lower, upper
 
 

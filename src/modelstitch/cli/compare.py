@@ -63,7 +63,6 @@ def compare(
         other = common.network(other_seed, other_seed_weights, data, random=random_weights, side="top")
         if other.name in (lower.name, upper.name):
             other.name = f"{other.name} (other seed)"
-        common.say_weights(other)
         others[upper.name] = other
     layers = LAYERS if not seams else seams[0] if seams in (("matching",), ("all",)) else seams
     with common.progress() as tell:

@@ -56,6 +56,7 @@ def similarity(
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
     from ..layerwise.plan import DEFAULT
+    from ..report.marks import with_weights
     from ..support.files import write_text
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
@@ -77,7 +78,7 @@ def similarity(
         )
     for note in found.notes:
         common.say(f"note: {note}", err=True)
-    write_text(out / "similarity.csv", frame.write_csv())
+    write_text(out / "similarity.csv", with_weights(frame, found.weights).write_csv())
     page = found.report(out / "report.html", command=shlex.join(["modelstitch", *sys.argv[1:]]))
     common.say(f"All values, with their null levels, are in {out / 'similarity.csv'}; the report is {page}.")
 
@@ -126,6 +127,7 @@ def matrix(
     from ..errors import StitchError
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
+    from ..report.marks import with_weights
     from ..study.canonical import cell_hash
     from ..study.run import describe_donor
     from ..support.files import write_text
@@ -170,12 +172,12 @@ def matrix(
             f"penalty of {family}, {unit}",
             digits=1,
         )
-    write_text(out / "matrix.csv", found.frame.write_csv())
+    write_text(out / "matrix.csv", with_weights(found.frame, found.weights).write_csv())
     command = shlex.join(["modelstitch", *sys.argv[1:]])
     tables = [out / "matrix.csv"]
     if alike is not None:
         tables.append(out / "similarity.csv")
-        write_text(tables[-1], alike.frame.write_csv())
+        write_text(tables[-1], with_weights(alike.frame, alike.weights).write_csv())
         for note in alike.notes:
             common.say(f"note: {note}", err=True)
     else:

@@ -14,23 +14,36 @@ _RANDOM = "random"  # how the words of random weights begin
 
 
 def mark(name: str, weights: str) -> str:
-    """A network's name, with what of its weights is random: "resnet18 (random weights)", "resnet18 (random head)"."""
+    """A network's name, with what of its weights is random: "resnet18 (random)", "resnet18 (random head)"."""
     if not weights.startswith(_RANDOM):
         return name
-    what = weights.partition(",")[0].removeprefix(_RANDOM).strip().partition(" ")[0]
-    return f"{name} ({_RANDOM} {what or 'weights'})"
+    what = weights.partition(",")[0].split(" of ")[0]  # "random", or "random head"
+    return f"{name} ({what})"
 
 
 def marked(records: Sequence[Record]) -> list[Record]:
     """The records with marked names, for a reader; a copy where there is one to mark."""
-    facts = {name: each.weights for record in records for name, each in (record.donors or {}).items()}
-    names = {name: mark(name, weights) for name, weights in facts.items() if mark(name, weights) != name}
+    names = {name: mark(name, weights) for name, weights in weights_of(records).items()}
+    names = {name: shown for name, shown in names.items() if shown != name}
     return [_renamed(record, names) for record in records] if names else list(records)
 
 
 def marked_frame(frame: pl.DataFrame, bottom: str, top: str) -> pl.DataFrame:
     """Rows of one pair under these names."""
     return frame.with_columns(bottom=pl.lit(bottom), top=pl.lit(top))
+
+
+def with_weights(frame: pl.DataFrame, weights: Mapping[str, str]) -> pl.DataFrame:
+    """A table for a file, with where the weights of each row's networks come from."""
+    return frame.with_columns(
+        pl.col(side).replace_strict(weights, default=None, return_dtype=pl.String).alias(f"{side}_weights")
+        for side in ("bottom", "top")
+    )
+
+
+def weights_of(records: Sequence[Record]) -> dict[str, str]:
+    """Where the weights of each network come from, as far as records say."""
+    return {name: each.weights for record in records for name, each in (record.donors or {}).items() if each.weights}
 
 
 def _renamed(record: Record, names: Mapping[str, str]) -> Record:
