@@ -102,7 +102,7 @@ def numbers():
     return {
         "data": (batch.inputs.dtype, batch.inputs.tolist(), batch.labels.tolist(), data.fingerprint),
         "networks": [n.fingerprint() for n in (*networks, loaded)],
-        "stitch": {k: v for k, v in task.metrics.items()},
+        "stitch": dict(task.metrics.items()),
         "map": [value.tolist() for value in task.stitcher.state_dict().values()],
         "measured": task.measure(data),
         "compare": compared.frame.select("control", "metric", "value", "low", "high").rows(),

@@ -144,6 +144,33 @@ def _view(side: str) -> Any:
     return None
 
 
+def expected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--expected-error and --error-tolerance: donors that err otherwise by themselves are refused."""
+    function = click.option(
+        "--error-tolerance", type=click.FloatRange(0), metavar="NUMBER",
+        help="How far off an expected error may be: 1 point or 0.05 nats per token by default, beside what the test split leaves open.",
+    )(function)  # fmt: skip
+    return click.option(
+        "--expected-error", multiple=True, callback=_errors, metavar="[NAME=]NUMBER",
+        help="What the networks err on by themselves on the test split, in percent or nats per token, of both or by name; others "
+        "are refused before anything is fitted. May be repeated.",
+    )(function)  # fmt: skip
+
+
+def _errors(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> float | dict[str, float] | None:
+    """One number for all networks, or one for each name."""
+    found: dict[str, float] = {}
+    for value in values:
+        name, _, number = value.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError as error:
+            raise click.BadParameter(f"expected a number such as 8.5, or NAME=8.5, found {value!r}.") from error
+    if "" in found and len(found) > 1:
+        raise click.BadParameter("expected one number for all networks, or a name before each.")
+    return found.get("", found or None)
+
+
 def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the fit."""
     options = [
@@ -158,6 +185,15 @@ def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--precision", type=click.Choice(["float32", "bfloat16"]),
                      help="Of the steps, float32 by default; bfloat16 is quicker where the machine has instructions for it (a "
                      "processor with AMX, a recent GPU)."),
+        click.option("--weight-decay", type=click.FloatRange(0), help="Of the map's weights; none by default."),
+        click.option("--eval-every", type=click.IntRange(1), help="Steps between two looks at the validation split."),
+        click.option("--patience", type=click.IntRange(1), help="Looks that may bring no improvement."),
+        click.option("--whiten/--no-whiten", default=None, help="Whether steps are taken in whitened coordinates (default)."),
+        click.option("--start-samples", type=click.IntRange(1), help="Fit examples behind the closed form that steps start from."),
+        click.option("--budget", type=click.Choice(["top", "all"]),
+                     help="Fit on what the top was trained on, where that is known (default), or on the whole fit split."),
+        click.option("--augment/--no-augment", default=None, help="Whether the data's augmentation is applied (default)."),
+        click.option("--cache", type=click.FloatRange(0), help="Gigabytes for bottom activations of a fixed fit split."),
         click.option("--init", type=click.Choice(["closed", "random"]), help="Start from the closed form or at random."),
         click.option("--fit-samples", "samples", callback=_samples,
                      help="Fit examples used, all by default; 100,1000,... compares several."),

@@ -39,6 +39,7 @@ from . import common
 @common.imports
 @common.views
 @common.fitting
+@common.expected
 @common.shared(out="runs/compare")
 def compare(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool, seams: tuple[str, ...],

@@ -107,12 +107,13 @@ def similarity(
     show_default=True,
     help="Precision of the sums; float32 takes half the memory and less time.",
 )
+@common.expected
 @common.shared(out="runs/matrix")
 def matrix(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool,
     measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
     limit: int | None, families: tuple[str, ...], positions: int | None, samples: int | None, augment: bool,
-    precision: str, seed: int, device: str, out: Path,
+    precision: str, expected_error: Any, error_tolerance: float | None, seed: int, device: str, out: Path,
 ) -> None:  # fmt: skip
     """Stitch every block of BOTTOM to every block of TOP in closed form; penalty beside similarity.
 
@@ -156,7 +157,10 @@ def matrix(
     }
     sums = out / f"sums-{cell_hash(what)}.safetensors"  # of its own: another question in the same folder is no mistake
     with common.progress() as tell:
-        found = stitch_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell, sums=sums)
+        found = stitch_all(
+            lower, upper, data, **chosen, seed=seed, device=device, tell=tell, sums=sums, expected_error=expected_error,
+            error_tolerance=error_tolerance,
+        )  # fmt: skip
         alike = None
         try:
             alike = measure_all(lower, upper, data, **alike_by, seed=seed, device=device, tell=tell)
