@@ -410,6 +410,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="the page to write")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     lines, bad = [], 0
     for section in asked.sections:
         title, head, run = SECTIONS[section]
@@ -421,7 +422,6 @@ def main(words: list[str] | None = None) -> int:
         bad += sum(int(row[i].replace(",", "")) for row in rows for i in counted)
     print("\n".join(lines))
     if asked.out is not None:
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
         command = f"python benchmarks/faults.py {' '.join(asked.sections)} --n {asked.n} --seconds {asked.seconds:g} --seed {asked.seed}"
         top = [
             "# Faults survived",

@@ -23,7 +23,6 @@ RANKS = [
         "products",
         "recorded",
         "own_code",
-        "atomic",
         "support",
         "unfinished",
     },
