@@ -37,7 +37,7 @@ def progress() -> Iterator[Teller]:
     """Bars on standard error; sentences, such as what donors do alone, go where results go."""
     out = sys.stdout  # as it is before bars are drawn: they take what is printed meanwhile to their own stream
     with bars.progress() as tell:
-        tell.speak = lambda line: click.echo(visible(line), file=out)
+        tell.speak = lambda line: say(line, file=out)
         yield tell
 
 

@@ -13,9 +13,9 @@ from ..support.files import SetAside
 from ..support.shown import visible
 
 
-def say(text: object, *, err: bool = False) -> None:
-    """Print a line to standard output, or to standard error."""
-    click.echo(visible(text), err=err)
+def say(text: object, *, err: bool = False, file: TextIO | None = None) -> None:
+    """Print a line to standard output, to standard error, or to another stream."""
+    click.echo(visible(text), err=err, file=file)
 
 
 def say_warning(
