@@ -24,6 +24,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -154,13 +155,13 @@ def crowd(n: int, draw: random.Random, scratch: Path) -> list[str]:
                     store.write(record)
 
     killed, damaged, seeds = 0, 0, iter(range(10**9))
-    children = {forked(lambda s=s: work(s)) for s in (next(seeds) for _ in range(16))}
+    children = {forked(partial(work, next(seeds))) for _ in range(16)}
     while killed < n:
         time.sleep(draw.uniform(0, 0.03))
         child = draw.choice(sorted(children))
         os.kill(child, signal.SIGKILL)
         killed += ended(child) == -signal.SIGKILL
-        children = children - {child} | {forked(lambda s=next(seeds): work(s))}
+        children = children - {child} | {forked(partial(work, next(seeds)))}
         files = sorted((out / "cells").glob("????????????????.json"))
         if files and draw.random() < 0.3:
             file = draw.choice(files)

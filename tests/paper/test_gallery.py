@@ -1,6 +1,7 @@
 """The committed pages say what their records say."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,8 @@ def test_the_index_follows_from_all_records(tmp_path):
 
 def test_a_fit_that_failed_is_named_on_the_page(tmp_path):
     records = records_from_parquet(GALLERY / "smoke" / "5.parquet")
-    lost = next(r for r in records if r["config"]["control"] == "pair" and r["config"]["top"]["layer"] == "block1")
-    lost["metrics"], line = [], lost["paper"]["line"]
+    at, lost = next((i, r) for i, r in enumerate(records) if r.control == "pair" and r.top.layer == "block1")
+    records[at], line = replace(lost, metrics=()), lost.tags["line"]
     page = keep(records, figure("5"), tmp_path).read_text()
     rows = [row for row in page.splitlines() if row.startswith(f"| {line} |")]
     assert [row.count("failed") for row in rows] == [1, 0]  # of the two protocols

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -317,11 +317,15 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
     Console(width=width).print(drawn)
 
 
-def penalty_tables(records: Sequence[Record]) -> None:
+def penalty_tables(records: Sequence[Mapping[str, Any]]) -> None:
     """Print the penalties of every pair by layer, the controls beside them."""
     from ..report.marks import marked
+    from ..study.record import as_records
 
-    records = marked(records)
+    _penalty_tables(marked(as_records(records)))
+
+
+def _penalty_tables(records: Sequence[Record]) -> None:
     by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, list[Record]]]] = {}
     several = len({record.fit["samples"] for record in records}) > 1
     for record in records:
