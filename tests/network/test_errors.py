@@ -281,6 +281,15 @@ def test_of_a_compiled_module_the_original_is_taken() -> None:
     assert (net.name, net.cuts) == ("Sequential", ["0", "1"])
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_weights_that_are_not_made_yet() -> None:
+    module = nn.Sequential(nn.LazyLinear(6), nn.Linear(6, 3))
+    with pytest.raises(NetworkError, match=r"weights that are not made yet \(0.weight\): .* run it once"):
+        Network(module, vectors(2))
+    module(vectors(2))
+    assert Network(module, vectors(2)).cuts == ["0", "1"]
+
+
 NO_MODULES: dict[str, tuple[Callable[[], Any], str]] = {
     "a function": (lambda: torch.relu, "expected an nn.Module, found a builtin_function_or_method; .*wrap a function"),
     "a class": (lambda: nn.Linear, "found the class Linear; make one of a class"),
