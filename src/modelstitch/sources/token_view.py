@@ -55,6 +55,10 @@ class TokenView:
             )
         return {name: found[name] for name in self.names}
 
+    def __str__(self) -> str:
+        by = "" if self.tokenizer is None else f" by the tokenizer {self.tokenizer.name} ({self.tokenizer.fingerprint})"
+        return f"{' and '.join(self.names)}{by}{'' if self.length is None else f', {self.length} tokens'}"
+
     def describe(self) -> dict[str, Any]:
         """What a record states about the view."""
         return {

@@ -10,7 +10,7 @@ from ..errors import NetworkError
 from ..own_code import in_words
 from .normalise import Normalise
 from .per_sample import PerSample, check_fixed, is_per_sample
-from .published import Published, from_processor
+from .published import from_processor
 
 _EXPECTED = (
     "expected Normalise(mean, std), a transform of torchvision or timm, an image processor of transformers, or a function of a "
@@ -65,11 +65,7 @@ def normalising(view: Any, shape: tuple[int, ...]) -> Any:
 
 def in_short(view: Any) -> str:
     """A view in words for a reader: its own where it has some, else its name and a hash of its code."""
-    if isinstance(view, Normalise | PerSample | Published):
-        return repr(view)
-    if hasattr(view, "describe"):
-        return ", ".join(f"{key} {value}" for key, value in view.describe().items() if value is not None)
-    return in_words(view)
+    return str(view) if isinstance(view, PerSample) or hasattr(view, "describe") else in_words(view)
 
 
 def _of_transformers(given: Any) -> Callable[[Any], Any]:
