@@ -82,7 +82,7 @@ def test_a_convolutional_network_into_a_transformer_from_the_command_line(tmp_pa
          "--objective", "task", "--limit", "60", "--random-weights", "--out", "out"], tmp_path, monkeypatch,
     )  # fmt: skip
     assert "penalty in points" in output
-    assert "test_resnet → vit" in html
+    assert "test_resnet (random) → vit (random)" in html
     assert "map to tokens, resize 2x2 to 4x4" in html
 
 

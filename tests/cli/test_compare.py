@@ -5,6 +5,7 @@ from safetensors.torch import save_file
 
 from commands import run
 from modelstitch.cli.common import penalty_tables
+from modelstitch.study.record import Metric, Record
 from modelstitch.zoo.nets import build
 
 NET = "small-resnet?width=4"
@@ -28,7 +29,8 @@ def test_two_of_one_name_are_told_apart(monkeypatch, capsys, tmp_path, files, na
     code, told, _ = run(
         monkeypatch, capsys, "compare", f"zoo:{NET}", f"zoo:{NET}", *sides, *QUICK, "--out", str(out)
     )  # fmt: skip
-    one, other = (f"small-resnet ({name})" for name in names)
+    mark = "" if files[0] else " (random)"
+    one, other = (f"small-resnet ({name}){mark}" for name in names)
     assert not code
     assert f"{one} -> {other}: penalty" in " ".join(told.split())
     assert one in (out / "report.html").read_text(encoding="utf-8")
@@ -36,18 +38,18 @@ def test_two_of_one_name_are_told_apart(monkeypatch, capsys, tmp_path, files, na
 
 def record(layer, family, value):
     return {
-        "config": {
+        "cell": "", "config": {
             "control": "pair", "family": family, "objective": "task", "fit": {"samples": None}, "data": {"fit": 9},
             "bottom": {"name": "a", "layer": layer, "index": 0}, "top": {"name": "b", "layer": layer, "index": len(layer)},
         },
-        "metrics": [{"metric": "penalty", "value": value, "low": None, "high": None, "unit": "points"}], "notes": [],
+        "metrics": (Metric("penalty", value, None, None, "points"),),
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [3, 12])
 def test_many_settings_are_rows_and_layers_columns(capsys, count):
     records = [record(layer, f"low-rank:{i}", i + len(layer) / 10) for i in range(count) for layer in ("x", "yy")]
-    penalty_tables(records)
+    penalty_tables([Record(**each) for each in records])
     told = capsys.readouterr().out
     head = next(line for line in told.splitlines() if "layer" in line or "stitch" in line)
     assert ("stitch" in head) == (count == 12)
