@@ -11,6 +11,7 @@ import transformers as tf
 
 import modelstitch as ms
 from modelstitch.errors import DataError
+from modelstitch.fit.alone import look
 from texts import corpus, small, tokenizer
 
 SIZES = {
@@ -76,6 +77,9 @@ def test_a_bare_encoder_may_be_a_bottom(digits: ms.Data) -> None:
     top = ms.load("timm:test_resnet?size=32", weights="random", classes=10, name="whole")
     s = ms.stitch(bottom, top, at=f"{top.blocks[-2]} -> {top.blocks[-2]}", data=digits, objective="match", samples=100)
     assert s.penalty is not None
+    assert not any("network bare" in note for note in s.record["notes"])  # it has no error that could be doubtful
+    told = look(bottom, digits, torch.device("cpu"), top=False)
+    assert (told.error, "(it returns features)" in told.told()) == (None, True)
     with pytest.raises(DataError, match="The top 'bare' has no head"):
         ms.stitch(top, bottom, at=f"{top.blocks[-2]} -> {top.blocks[-2]}", data=digits, objective="match")
 

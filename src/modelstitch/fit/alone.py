@@ -100,6 +100,8 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
     outcome = fit = None
     why = ""
     try:
+        if not network.has_head:
+            raise DataError("it returns features: no scores of the labels' classes")
         outcome = held.outcome(data.batches("test", batch_size), data.test_fingerprint)
         with suppress(NonFiniteError):  # the sums name the layer, too
             fit = held.outcome(seen.few("fit", SAMPLE, batch_size))
