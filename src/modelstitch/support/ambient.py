@@ -68,15 +68,14 @@ def _set_precisions(wanted: list[tuple[Any, str]]) -> None:
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Ordinary surroundings for a while: float32 on the CPU by default, no autocast, gradients, warnings that are no errors."""
+    """Ordinary surroundings for a while: float32 on the CPU by default, no autocast, warnings that are no errors.
+
+    The gradient mode is the caller's: fits set their own, and tensors made in inference mode can be read in no other.
+    """
     with ExitStack() as stack:
         for device in _DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
-        if torch.is_inference_mode_enabled():
-            stack.enter_context(torch.inference_mode(False))
-        if not torch.is_grad_enabled():
-            stack.enter_context(torch.enable_grad())
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         for read, write, usual in _SETTINGS:
