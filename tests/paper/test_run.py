@@ -20,6 +20,7 @@ from modelstitch.paper.scales import SMALL, SMOKE
 from modelstitch.paper.workshop import Workshop
 from modelstitch.sources.named import load_data
 from modelstitch.study import run as study_run
+from modelstitch.support.files import SetAside
 from modelstitch.zoo import donors
 
 
@@ -137,13 +138,16 @@ def test_halves_of_any_number_of_samples_do_not_meet(tmp_path, n):
     assert not ids[0] & ids[1]
 
 
-def test_a_donor_of_another_recipe_in_the_cache_is_named(tmp_path):
-    job = tiny_job(tmp_path)
-    folder = job.workshop.donor(Model()).folder
+def test_a_donor_whose_card_was_changed_is_set_aside_and_trained_anew(tmp_path):
+    folder = tiny_job(tmp_path).workshop.donor(Model()).folder
     card = folder / "card.json"
-    card.write_text(card.read_text().replace('"lr": 0.2', '"lr": 0.3'))
-    with pytest.raises(SourceError, match=r"was made otherwise: recipe.lr \(expected 0.2, found 0.3\); delete"):
-        tiny_job(tmp_path).workshop.donor(Model())
+    whole = card.read_text()
+    card.write_text(whole.replace('"lr": 0.2', '"lr": 0.3'))
+    with pytest.warns(SetAside, match="is damaged"):
+        again = tiny_job(tmp_path).workshop.donor(Model()).folder
+    assert again == folder
+    assert '"lr": 0.2' in card.read_text()
+    assert '"lr": 0.3' in (folder.with_name(f"{folder.name}.aside-1") / "card.json").read_text()
 
 
 def test_a_run_that_fails_before_any_work_leaves_its_folder_to_others(tmp_path):
