@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from .sources.data import Data, check_data
 from .sources.entry import check_entry
 from .stitched import Stitched
 from .stitchers import own_codes
+from .study.needs import Needs
 from .study.plan import Axes, distinct_seeds, plan
 from .study.question import (
     FAMILY,
@@ -34,7 +36,7 @@ from .study.question import (
     written_controls,
     written_objective,
 )
-from .study.run import budget, check_controls, check_named, data_config, describe_donor, run
+from .study.run import budget, check_controls, check_named, data_config, describe_donor, plan_run, run
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
 from .support.ambient import in_settled
@@ -178,9 +180,7 @@ def compare(
     Raises:
         StitchError: as :func:`stitch`; StudyError if ``out`` was made by another comparison.
     """
-    below, above = apart(bottom, top)
-    networks = [below] if below is above else [below, above]
-    pairs = [(below.name, above.name)] + ([(above.name, below.name)] if both and below is not above else [])
+    networks, pairs = _ends(bottom, top, both)
     return compare_many(
         networks, pairs, data, layers=layers, family=family, objective=objective, controls=controls,
         seeds=seeds, other_seeds=other_seeds, out=out, normalisation=normalisation, device=device, tell=tell,
@@ -213,14 +213,106 @@ def compare_many(
     **fit: Any,
 ) -> Comparison:
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
+    asked = _asked(
+        networks, pairs, data, layers=layers, family=family, objective=objective, controls=controls, seeds=seeds,
+        other_seeds=other_seeds, normalisation=normalisation, second=second, **fit,
+    )  # fmt: skip
+    store = Store(out, asked.spec) if out is not None else None
+    with watching(tensorboard) as watch, store.begun() if store is not None else nullcontext():
+        records = run(
+            asked.networks, pairs, data, asked.axes, store=store, whole=True, device=device, tell=tell, watch=watch, memory=memory,
+            second=second, losses=asked.losses, expected_error=expected_error, error_tolerance=error_tolerance,
+        )  # fmt: skip
+    return Comparison(records, asked.spec)
+
+
+def plan_compare(
+    bottom: Network,
+    top: Network,
+    data: Data,
+    *,
+    both: bool = True,
+    out: str | Path | None = None,
+    device: str = "auto",
+    memory: float | None = None,
+    **question: Any,
+) -> Needs:
+    """What :func:`compare` with these arguments will take; nothing is fitted, and no folder made.
+
+    Args:
+        both, out, device, memory: as for :func:`compare`; cells that ``out`` holds are counted as kept.
+        **question: layers, family, objective, controls, seeds, other_seeds, normalisation, second and the fit options.
+
+    Returns:
+        Counts, bytes and seconds; ``sentences()`` says them in words.
+
+    Raises:
+        StitchError: as :func:`compare` before it fits anything.
+    """
+    networks, pairs = _ends(bottom, top, both)
+    return _plan_many(networks, pairs, data, out, device, memory, question)
+
+
+@in_settled
+def _plan_many(
+    networks: list[Network], pairs: list[tuple[str, str]], data: Data, out: str | Path | None, device: str,
+    memory: float | None, question: dict[str, Any],
+) -> Needs:  # fmt: skip
+    asked = _asked(networks, pairs, data, **question)
+    store = None if out is None else Store.beheld(out, asked.spec)
+    return plan_run(
+        asked.networks,
+        pairs,
+        data,
+        asked.axes,
+        store=store,
+        device=device,
+        memory=memory,
+        second=question.get("second"),
+    )
+
+
+def _ends(bottom: Network, top: Network, both: bool) -> tuple[list[Network], list[tuple[str, str]]]:
+    """Two networks, told apart, and their ordered pairs."""
+    below, above = apart(bottom, top)
+    if below is above:
+        return [below], [(below.name, below.name)]
+    return [below, above], [(below.name, above.name), *([(above.name, below.name)] if both else [])]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A comparison that was read and checked: all networks, the grid, the user's own losses, and what its folder is named by."""
+
+    networks: list[Network]
+    axes: Axes
+    losses: dict[str, Loss]
+    spec: dict[str, Any]
+
+
+def _asked(
+    networks: Sequence[Network],
+    pairs: Sequence[tuple[str, str]],
+    data: Data,
+    *,
+    layers: str | Sequence[str | tuple[str, str]] = LAYERS,
+    family: str | Sequence[str] = FAMILY,
+    objective: Goal | Sequence[Goal] = OBJECTIVE,
+    controls: str | Sequence[str] | None = None,
+    seeds: Sequence[int] = SEEDS,
+    other_seeds: Mapping[str, Network] | None = None,
+    normalisation: str = NORMALISATION,
+    second: Data | None = None,
+    **fit: Any,
+) -> _Asked:
     check_data(data)
     sequences = data.labels("val").ndim > 1
-    asked = chosen_controls(written_controls(controls), sequences=sequences, other_seeds=other_seeds or ())
+    chosen = chosen_controls(written_controls(controls), sequences=sequences, other_seeds=other_seeds or ())
     if isinstance(seeds, int):
         raise StitchError(
             f"seeds are listed: expected seeds=(0, 1) or range(3), found {seeds!r}, which may mean one or several."
         )
-    check_controls(asked, data)
+    check_controls(chosen, data)
     others = dict(other_seeds or {})
     for network in others.values():
         check_networks(**{"other seed": network})
@@ -230,7 +322,7 @@ def compare_many(
     objectives, losses = _objectives(objective)
     families = _several(family)
     axes = Axes(
-        _layers(layers), families, objectives, asked, distinct_seeds(seeds), fit_spec(fit), normalisation, samples,
+        _layers(layers), families, objectives, chosen, distinct_seeds(seeds), fit_spec(fit), normalisation, samples,
         tuple((top, describe_donor(network)) for top, network in others.items()), own_codes(families),
     )  # fmt: skip
     networks = [*networks, *(n for n in others.values() if n not in networks)]
@@ -251,13 +343,7 @@ def compare_many(
         **({"samples": list(samples)} if samples else {}),
         **({"other seeds": {top: network.name for top, network in others.items()}} if others else {}),
     }
-    store = Store(out, spec) if out is not None else None
-    with watching(tensorboard) as watch, store.begun() if store is not None else nullcontext():
-        records = run(
-            networks, pairs, data, axes, store=store, whole=True, device=device, tell=tell, watch=watch, memory=memory,
-            second=second, losses=losses, expected_error=expected_error, error_tolerance=error_tolerance,
-        )  # fmt: skip
-    return Comparison(records, spec)
+    return _Asked(networks, axes, losses, spec)
 
 
 class Comparison(Results):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -9,10 +10,14 @@ from typing import Any
 
 import torch
 
-from .crossing_sums import Group, all_positions, group_by_positions
+from .crossing_sums import Group, all_positions, collect, group_by_positions
+from .device import pick_device
 from .errors import ShapeError, StitchError
+from .fit.alone import SAMPLE
+from .fit.clock import forward_seconds
 from .fit.options import FitSpec, fit_spec
-from .fit.sweep import derive
+from .fit.senders import NetworkSender
+from .fit.sweep import Sweep, derive
 from .memory import readable, require
 from .network import Network, check_networks
 from .sources.data import Data
@@ -148,6 +153,30 @@ def plan_matrix(
             "has few positions; use more."
         )
     return MatrixPlan(bottoms, tops, seams, tuple(notes), spec, groups, sums, batch, allowed, examples, augmented)
+
+
+@in_settled
+def matrix_seconds(
+    plan: MatrixPlan, bottom: Network, top: Network, data: Data, *, positions: int | None = None,
+    dtype: torch.dtype = torch.float64, device: str = "auto",
+) -> float:  # fmt: skip
+    """About how long :func:`matrix` will take on this machine, from batches that are measured: forwards, and the sums of one.
+
+    The sums take their memory meanwhile; none is kept.
+    """
+    where = pick_device(device)
+    there = data.on(where)
+    one = there.subset(min(plan.spec.batch_size, plan.examples[0]))
+    below, above = (forward_seconds(network, there, plan.spec, where) for network in (bottom, top))
+    began = time.perf_counter()
+    collect(
+        plan.groups, Sweep(NetworkSender(bottom), top, one, plan.spec, where), bottom, positions, dtype, None
+    )  # fmt: skip
+    sums = (time.perf_counter() - began) / one.size("fit")
+    tails = sum(1 - top.layer(t).depth for seams in plan.seams.values() for _, t in seams)
+    fit, test = plan.examples
+    alone = test + min(SAMPLE, data.size("fit"))
+    return fit * sums + (test + alone) * (below + above) + test * above * tails
 
 
 def _spec(fit: dict[str, Any]) -> FitSpec:

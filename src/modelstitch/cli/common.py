@@ -55,6 +55,12 @@ def shared(*, out: str | None) -> Decorator:
     return decorate
 
 
+dry_run = click.option(
+    "--dry-run", is_flag=True,
+    help="Only say what it would take here: cells, passes over the data, memory and time. No folder is made.",
+)  # fmt: skip
+
+
 def imports(function: Callable[..., Any]) -> Callable[..., Any]:
     """--import FILE.py: its functions are models import:FUNCTION from then on."""
     return click.option(

@@ -40,17 +40,19 @@ from . import common
 @common.views
 @common.fitting
 @common.expected
+@common.dry_run
 @common.shared(out="runs/compare")
 def compare(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool, seams: tuple[str, ...],
     controls: tuple[str, ...], seeds: int, other_seed: str | None, other_seed_weights: Path | None, second: str | None, one_way: bool, limit: int | None, families: tuple[str, ...],
-    objectives: tuple[str, ...], seed: int, device: str, out: Path, **fit: Any,
+    objectives: tuple[str, ...], dry_run: bool, seed: int, device: str, out: Path, **fit: Any,
 ) -> None:  # fmt: skip
     """Stitch two models at all matching layers, in both directions, with the controls; write the report.
 
     Finished cells, and the last minute of a fit, are kept in the --out folder; the same command again does only what is missing.
     """
     from ..api import compare as run_compare
+    from ..api import plan_compare
     from ..sources.corrupt import second_data
 
     data = common.data_for(data_name, (bottom, top), limit)
@@ -66,12 +68,17 @@ def compare(
             other.name = f"{other.name} (other seed)"
         others[upper.name] = other
     layers = LAYERS if not seams else seams[0] if seams in (("matching",), ("all",)) else seams
+    said: dict[str, Any] = {name: fit.pop(name) for name in ("expected_error", "error_tolerance", "tensorboard")}
+    question: dict[str, Any] = {
+        "layers": layers, "family": families or FAMILY, "objective": objectives or OBJECTIVE, "controls": controls or None,
+        "seeds": tuple(range(seed, seed + seeds)), "other_seeds": others, "both": not one_way, "out": out, "device": device,
+        "second": None if second is None else second_data(second, data), **common.fit_values(**fit),
+    }  # fmt: skip
+    if dry_run:
+        common.say("\n".join(plan_compare(lower, upper, data, **question).sentences()))
+        return
     with common.progress() as tell:
-        result = run_compare(
-            lower, upper, data, layers=layers, family=families or FAMILY,
-            objective=objectives or OBJECTIVE, controls=controls or None, seeds=tuple(range(seed, seed + seeds)), other_seeds=others,
-            second=None if second is None else second_data(second, data), both=not one_way, out=out, device=device, tell=tell, **common.fit_values(**fit),
-        )  # fmt: skip
+        result = run_compare(lower, upper, data, **question, **said, tell=tell)
     common.penalty_tables(result.records)
     command = shlex.join(["modelstitch", *sys.argv[1:]])
     path = result.report(out / "report.html", title=f"{lower.name} and {upper.name}", command=command)

@@ -108,12 +108,13 @@ def similarity(
     help="Precision of the sums; float32 takes half the memory and less time.",
 )
 @common.expected
+@common.dry_run
 @common.shared(out="runs/matrix")
 def matrix(
     bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool,
     measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
     limit: int | None, families: tuple[str, ...], positions: int | None, samples: int | None, augment: bool,
-    precision: str, expected_error: Any, error_tolerance: float | None, seed: int, device: str, out: Path,
+    precision: str, expected_error: Any, error_tolerance: float | None, dry_run: bool, seed: int, device: str, out: Path,
 ) -> None:  # fmt: skip
     """Stitch every block of BOTTOM to every block of TOP in closed form; penalty beside similarity.
 
@@ -124,7 +125,7 @@ def matrix(
     import torch
 
     from ..crossing import matrix as stitch_all
-    from ..crossing_plan import plan_matrix
+    from ..crossing_plan import matrix_seconds, plan_matrix
     from ..errors import StitchError
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
@@ -132,6 +133,7 @@ def matrix(
     from ..study.canonical import cell_hash
     from ..study.run import describe_donor
     from ..support.files import write_text
+    from ..support.words import duration
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
     lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, random=random_weights)
@@ -143,8 +145,8 @@ def matrix(
         "measures": list(measures or ("cka", "cca")), "layers": chosen["layers"], "view": view, "shuffles": shuffles,
     }  # fmt: skip
     planned = plan_matrix(lower, upper, data, **chosen)
-    common.say(planned.describe(), err=True)
-    common.say(plan_similarity(lower, upper, data, **alike_by).describe(), err=True)
+    common.say(planned.describe(), err=not dry_run)
+    common.say(plan_similarity(lower, upper, data, **alike_by).describe(), err=not dry_run)
     donors = [describe_donor(network) for network in (lower, upper)]
     what = {
         "ends": [*((donor.fingerprint, donor.view) for donor in donors), data.fingerprint],
@@ -156,6 +158,13 @@ def matrix(
         "seed": seed,
     }
     sums = out / f"sums-{cell_hash(what)}.safetensors"  # of its own: another question in the same folder is no mistake
+    if dry_run:
+        seconds = matrix_seconds(planned, lower, upper, data, positions=positions, dtype=chosen["dtype"], device=device)
+        common.say(
+            f"Kept already: {'sums, taken up where they stand' if sums.is_file() else 'no sums'}. Time: about {duration(seconds)} here "
+            "for a whole pass and the stitches, estimated from measured batches; measures are not counted. Nothing was written."
+        )
+        return
     with common.progress() as tell:
         found = stitch_all(
             lower, upper, data, **chosen, seed=seed, device=device, tell=tell, sums=sums, expected_error=expected_error,

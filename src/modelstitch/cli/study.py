@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 @click.option(
     "--address", help="Of a Ray cluster that runs; by default RAY_ADDRESS, else one is started on this machine."
 )
+@common.dry_run
 @common.imports
-def run(spec_file: Path, device: str, out: Path, engine: str | None, address: str | None) -> None:
+def run(spec_file: Path, device: str, out: Path, engine: str | None, address: str | None, dry_run: bool) -> None:
     """Run a study declared in a TOML file. Running it again does only what is missing."""
     from ..api import Comparison
-    from ..study.declared import run_study
+    from ..study.declared import plan_study, run_study
     from ..study.spec import load_spec
 
     spec = load_spec(spec_file)
@@ -35,6 +36,9 @@ def run(spec_file: Path, device: str, out: Path, engine: str | None, address: st
         spec = spec.model_copy(update={"engine": engine})
     if address is not None and spec.engine != "ray":
         raise click.UsageError("--address is of a Ray cluster: use --engine ray beside it.")
+    if dry_run:
+        common.say("\n".join(plan_study(spec, out, device=device).sentences()))
+        return
     with common.progress() as tell:
         records, plain = run_study(spec, out, device=device, tell=tell, address=address)
     common.penalty_tables(records)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..fit.clock import through_tail
 from ..sources.data import Data
 from ..study.plan import plan
 from ..study.run import data_config, describe_donor
@@ -154,14 +155,9 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job, one: float) -> li
 
 
 def _stitch(fit: Mapping[str, Any], share: float, data: Data, whole: int) -> float:
-    """A fit in training steps of ``whole`` samples of its top: steps through the tail, looks at validation, the test.
-
-    A training step is three forwards; one through a frozen tail two (to the map, not to the weights).
-    """
-    batch = int(fit.get("batch_size", 128))
-    steps = int(fit["steps"])
-    looks = 1 + steps // int(fit.get("eval_every", steps))
-    forwards = 2 * steps * batch + looks * data.size("val") + data.size("test")
+    """A fit in training steps of ``whole`` samples of its top, each three forwards."""
+    batch, steps = int(fit.get("batch_size", 128)), int(fit["steps"])
+    forwards = through_tail(steps, batch, int(fit.get("eval_every", steps)), data.size("val"), data.size("test"))
     return share * forwards / (3 * whole)
 
 
@@ -201,7 +197,7 @@ class _StandIns(Workshop):
         module = build(net, seed=model.seed)
         with torch.no_grad():
             next(module.parameters()).flatten()[0] = zlib.crc32(model.name.encode()) % 2**20
-        return Donor(model.name, module.eval(), {"net": net, "identity": model.name})
+        return Donor(model.name, module.eval(), {"net": net, "identity": {"stand-in": model.name}})
 
     def _kept(self, model: Model, module: torch.nn.Module, make: Any) -> torch.nn.Module:
         """Nothing is drawn, nothing is written: a stand-in of its own."""

@@ -16,9 +16,10 @@ from ..sources.named import load_data
 from ..support.ambient import in_settled
 from ..views import Normalise
 from .engines import Engine
+from .needs import Needs
 from .plan import Axes
 from .question import chosen_controls
-from .run import describe_donor, run
+from .run import describe_donor, plan_run, run
 from .spec import StudySpec
 from .store import Store
 from .sweep import Bench, Tell
@@ -43,22 +44,40 @@ def run_study(
     store = Store(out, spec)  # first of all: a folder that cannot be used should not cost a training run
     with store.begun():
         engine = _engine(spec, device, address)
-        data, second = _data(spec)
-        pairs = spec.ordered_pairs()
-        tops = dict.fromkeys(top for _, top in pairs)
-        others = {top: other for top, other in spec.other_seeds.items() if top in tops}
-        names = dict.fromkeys([*(name for pair in pairs for name in pair), *others.values()])
-        networks = {name: _donor(spec, name, data) for name in names}
-        controls = chosen_controls(spec.controls, sequences=data.labels("val").ndim > 1, other_seeds=spec.other_seeds)
-        axes = Axes(
-            spec.layers, spec.families, spec.objectives, controls, spec.seeds, spec.fit, spec.normalisation, spec.samples,
-            tuple((top, describe_donor(networks[other])) for top, other in others.items()),
-        )  # fmt: skip
+        networks, data, second, axes = _asked(spec)
         records = run(
-            list(networks.values()), pairs, data, axes, store=store, device="cpu" if engine else device, tell=tell, second=second,
+            networks, spec.ordered_pairs(), data, axes, store=store, device="cpu" if engine else device, tell=tell, second=second,
             engine=engine, whole=True, expected_error=spec.expected_error, error_tolerance=spec.error_tolerance,
         )  # fmt: skip
     return records, store.spec
+
+
+@in_settled
+def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto") -> Needs:
+    """What :func:`run_study` with these arguments will take; nothing is fitted, and nothing written.
+
+    Raises:
+        StudyError, SourceError, DataError: as :func:`run_study` before it fits anything.
+    """
+    store = Store.beheld(out, spec)
+    networks, data, second, axes = _asked(spec)
+    return plan_run(networks, spec.ordered_pairs(), data, axes, store=store, device=device, second=second)
+
+
+def _asked(spec: StudySpec) -> tuple[list[Network], Data, Data | None, Axes]:
+    """What a study is of: its donors, its data, a second test set if it has one, and the axes of its grid."""
+    data, second = _data(spec)
+    pairs = spec.ordered_pairs()
+    tops = dict.fromkeys(top for _, top in pairs)
+    others = {top: other for top, other in spec.other_seeds.items() if top in tops}
+    names = dict.fromkeys([*(name for pair in pairs for name in pair), *others.values()])
+    networks = {name: _donor(spec, name, data) for name in names}
+    controls = chosen_controls(spec.controls, sequences=data.labels("val").ndim > 1, other_seeds=spec.other_seeds)
+    axes = Axes(
+        spec.layers, spec.families, spec.objectives, controls, spec.seeds, spec.fit, spec.normalisation, spec.samples,
+        tuple((top, describe_donor(networks[other])) for top, other in others.items()),
+    )  # fmt: skip
+    return list(networks.values()), data, second, axes
 
 
 def open_bench(spec: StudySpec, *, device: str, folder: str, files: tuple[Path, ...]) -> Bench:

@@ -19,6 +19,7 @@ from ..sources.data import Data
 from ..sources.entry import check_entry
 from ..unfinished import tidy
 from .engines import Engine, local
+from .needs import Needs, needs_of
 from .plan import Axes, Cell, Donor, Place, plan
 from .question import NOISY
 from .record import Record
@@ -83,17 +84,7 @@ def run(
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
         DataError: if the networks or the controls do not fit the data.
     """
-    named = {network.name: network for network in networks}
-    if len(named) < len(networks):
-        raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
-    check_policy(axes.normalisation)
-    check_entry(list(named.values()), data, second=second)
-    check_controls(axes.controls, data)
-    pairs = list(pairs)
-    for name in dict.fromkeys(top for _, top in pairs):
-        need_scores(named[name], data)
-    donors = {name: describe_donor(network) for name, network in named.items()}
-    cells = plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
+    named, donors, cells = planned(networks, pairs, data, axes, second)
     if store is not None and whole:
         store.plan([cell.hash for cell in cells])
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
@@ -115,6 +106,40 @@ def run(
                 "do not train or move it meanwhile."
             )
     return found
+
+
+def plan_run(
+    networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, axes: Axes, *, store: Store | None = None,
+    device: str = "auto", memory: float | None = None, second: Data | None = None,
+) -> Needs:  # fmt: skip
+    """What :func:`run` with these arguments will take; nothing is fitted, and nothing written.
+
+    Args:
+        store: the folder as it lies there, see :meth:`Store.beheld`.
+
+    Raises:
+        StudyError, DataError: as :func:`run` before it fits anything.
+    """
+    named, _, cells = planned(networks, pairs, data, axes, second)
+    bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), second=second)
+    return needs_of(cells, bench, store.believed(cell.hash for cell in cells) if store is not None else ())
+
+
+def planned(
+    networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, axes: Axes, second: Data | None
+) -> tuple[dict[str, Network], dict[str, Donor], list[Cell]]:
+    """The networks and what a plan knows of them, by name, and all cells; what cannot be run is refused."""
+    named = {network.name: network for network in networks}
+    if len(named) < len(networks):
+        raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
+    check_policy(axes.normalisation)
+    check_entry(list(named.values()), data, second=second)
+    check_controls(axes.controls, data)
+    pairs = list(pairs)
+    for name in dict.fromkeys(top for _, top in pairs):
+        need_scores(named[name], data)
+    donors = {name: describe_donor(network) for name, network in named.items()}
+    return named, donors, plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
 
 
 def check_named(networks: Sequence[Network], wanted: Iterable[str], what: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..support.words import counted, duration
 from .presence import present
 from .store import Store
 
@@ -64,10 +65,10 @@ class Status:
         if self.missing:
             told.append(f"{self.missing} cells are missing: the command that made the folder goes on with them.")
         if self.running or self.fits:
-            fits = f", {_counted(self.fits, 'fit')} under way" if self.fits else ""
-            told.append(f"{_counted(self.running, 'process', 'processes')} at work{fits}.")
+            fits = f", {counted(self.fits, 'fit')} under way" if self.fits else ""
+            told.append(f"{counted(self.running, 'process', 'processes')} at work{fits}.")
         if self.left is not None:
-            told.append(f"About {_duration(self.left)} left, from what finished cells took.")
+            told.append(f"About {duration(self.left)} left, from what finished cells took.")
         told += [f"failed: {cell}: {why}" for cell, why in self.failed.items()]
         told += [f"caution: {caution}" for caution in self.cautions]
         told += [f"set aside: {path}" for path in self.set_aside]
@@ -99,13 +100,3 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:  # it has just ended
         return float("inf")
-
-
-def _counted(n: int, one: str, many: str = "") -> str:
-    return f"{n} {one if n == 1 else many or one + 's'}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

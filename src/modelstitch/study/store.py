@@ -15,7 +15,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -130,14 +130,40 @@ class Store:
                 )
             self.spec: dict[str, Any] = saved
             return
-        plain = spec.identity() if isinstance(spec, StudySpec) else dict(spec)
-        self.spec = json.loads(canonical_json(plain, what="spec"))
+        self.spec = _plain(spec)
         self._refuse_others()
         for folder in (self.path, self._cells):
             probe(folder)
         for folder in (self.path, self._cells, self.path / "unfinished", self.path / "running"):
             clean(folder)
         self._claim()
+
+    @classmethod
+    def beheld(cls, path: str | Path, spec: StudySpec | Mapping[str, Any]) -> Store | None:
+        """The folder of this study as it lies there, nothing made or moved; None where there is none yet.
+
+        Raises:
+            StudyError: the folder holds another study, or cells of unknown origin.
+        """
+        found = cls.__new__(cls)
+        found.path, found._cells = Path(path), Path(path) / "cells"
+        found._creator, found._mine, found._seen = False, None, None
+        found.spec = _plain(spec)
+        with contextlib.suppress(RecordError):  # a run sets it aside
+            saved = found._saved()
+            if saved is None and not found._files():
+                return None
+            found._refuse_others()
+        return found
+
+    def believed(self, cells: Iterable[str]) -> set[str]:
+        """Which of these cells are kept, in a file that can be believed; the others are run."""
+        found = set()
+        for cell in cells:
+            with contextlib.suppress(FileNotFoundError, RecordError):
+                self._read(cell)
+                found.add(cell)
+        return found
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -381,6 +407,13 @@ class Store:
                         f"{self.path} holds cells of two networks named {end.name!r} and no plan that says which belong to the "
                         "study: run it again, which writes its plan, or move the old cells away."
                     )
+
+
+def _plain(spec: StudySpec | Mapping[str, Any]) -> dict[str, Any]:
+    """A spec as plain JSON values."""
+    plain = spec.identity() if isinstance(spec, StudySpec) else dict(spec)
+    found: dict[str, Any] = json.loads(canonical_json(plain, what="spec"))
+    return found
 
 
 def _put_aside(path: Path, why: str) -> Path | None:

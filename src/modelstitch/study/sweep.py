@@ -153,14 +153,7 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
         StitchError: whatever is wrong with a seam, the data or the networks, in one sentence.
     """
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
-    sender = below or top
-    sizes = [
-        stream_bytes(
-            sender.layer(c.config["bottom"]["layer"]), top.layer(c.config["top"]["layer"]), bench.spec.batch_size
-        )
-        for c in cells
-    ]
-    parts = chunks(sizes, bench.memory)
+    sizes, parts = chunked(cells, below or top, top, bench)
     done, total = 0, _work(cells, bench) * len(parts)
 
     def tick(amount: int) -> None:
@@ -175,6 +168,17 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
         yield from _chunk([cells[i] for i in part], bench, tick, spare, unfinished)
         if unfinished is not None:
             unfinished.clear()
+
+
+def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) -> tuple[list[int], list[range]]:
+    """What each cell of a sweep holds in bytes, and the runs of cells that the memory budget takes at a time."""
+    sizes = [
+        stream_bytes(
+            sender.layer(c.config["bottom"]["layer"]), top.layer(c.config["top"]["layer"]), bench.spec.batch_size
+        )
+        for c in cells
+    ]
+    return sizes, chunks(sizes, bench.memory)
 
 
 def left(cell: Cell, bench: Bench) -> Unfinished | None:

@@ -1,0 +1,156 @@
+"""What cells will take, known before anything is fitted: passes over the data, memory, and time from measured batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from ..fit.alone import SAMPLE
+from ..fit.clock import forward_seconds, product_seconds, through_tail
+from ..fit.closed import PER_CHANNEL
+from ..memory import readable
+from ..network import Layer, Network
+from ..support.words import counted, duration
+from .plan import Cell, fitted_together
+from .sweep import CALIBRATION, Bench, chunked
+
+
+@dataclass
+class Needs:
+    """What is still to be done.
+
+    Attributes:
+        cells: planned in all.
+        kept: those of them that the folder holds already.
+        sweeps: groups of missing cells that are fitted side by side.
+        parts: pieces that the memory budget cuts them into: the bottom runs once for each.
+        samples: {split: samples that go through a network, or its tail}, an upper bound: a fit may stop early.
+        steps: of optimisers, at most.
+        memory: bytes that the stitches of one part hold, the largest.
+        donors: bytes of the donors' weights.
+        seconds: an estimate, on this machine; 0 where nothing is missing.
+    """
+
+    cells: int
+    kept: int = 0
+    sweeps: int = 0
+    parts: int = 0
+    samples: dict[str, int] | None = None
+    steps: int = 0
+    memory: int = 0
+    donors: int = 0
+    seconds: float = 0.0
+
+    def sentences(self) -> list[str]:
+        """For a reader, one line each."""
+        missing = self.cells - self.kept
+        told = [
+            f"{counted(self.cells, 'cell')}: {self.kept:,} kept already, {missing:,} to run. Nothing was fitted or written."
+        ]
+        if not missing:
+            return told
+        parts = "" if self.parts == self.sweeps else f", in {counted(self.parts, 'part')} as memory asks"
+        passes = ", ".join(f"{n:,} of {split}" for split, n in (self.samples or {}).items())
+        return [
+            *told,
+            f"{counted(self.sweeps, 'sweep')}{parts}: {counted(self.steps, 'step')} at most; samples that are read: {passes}.",
+            f"Memory: up to {readable(self.memory)} for the stitches of one part, beside {readable(self.donors)} of donors' weights "
+            "and one batch's way through a top.",
+            f"Time: about {duration(self.seconds)} here, estimated from measured batches: opening networks and solving maps is not counted, and fits that "
+            "stop early take less.",
+        ]
+
+
+def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = ()) -> Needs:
+    """Count what the cells that are not ``kept`` will take, and time a batch of each network.
+
+    Nothing is written, nothing is drawn anew: a random control is taken to last as long as its donor.
+    """
+    missing = [cell for cell in cells if cell.hash not in kept]
+    found = Needs(len(cells), len(cells) - len(missing), samples=dict.fromkeys(("fit", "val", "test"), 0))
+    groups: dict[object, list[Cell]] = {}
+    for cell in missing:
+        groups.setdefault(cell.sweep, []).append(cell)
+    clock = _Clock(bench)
+    names = {cell.config[side]["name"] for cell in missing for side in ("bottom", "top")} & set(bench.networks)
+    for name in sorted(names):
+        network = bench.networks[name]
+        found.donors += sum(p.numel() * p.element_size() for p in network.module.parameters())
+        _read(found, "test", bench.data.size("test"))
+        _read(found, "fit", min(SAMPLE, bench.data.size("fit")))
+        found.seconds += clock.forward(name) * (bench.data.size("test") + min(SAMPLE, bench.data.size("fit")))
+    drawn = {(cell.sweep.bottom, cell.sweep.seed) for cell in missing if cell.sweep.kind == "random"}
+    for name, _ in drawn:
+        _read(found, "fit", min(CALIBRATION, bench.data.size("fit")))
+        found.seconds += clock.forward(name) * min(CALIBRATION, bench.data.size("fit"))
+    for group in (part for cells in groups.values() for part in fitted_together(cells)):
+        top = bench.networks[group[0].sweep.top]
+        sender = bench.networks.get(group[0].sweep.bottom, top)  # class noise is drawn from the top's activations
+        sizes, parts = chunked(group, sender, top, bench)
+        found.sweeps += 1
+        found.parts += len(parts)
+        for part in parts:
+            found.memory = max(found.memory, sum(sizes[i] for i in part))
+            _add(found, [group[i] for i in part], sender, top, bench, clock)
+    return found
+
+
+def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, bench: Bench, clock: _Clock) -> None:
+    """What cells take that are fitted side by side: one bottom forward, and a tail each."""
+    spec, data, shared = bench.spec, bench.data, cells[0].sweep
+    val, test, whole = data.size("val"), data.size("test"), data.size("fit")
+    fit = min(shared.samples or whole, shared.budget or whole, whole)
+    batch = min(spec.batch_size, fit)
+    seams = [(sender.layer(c.config["bottom"]["layer"]), top.layer(c.config["top"]["layer"]), c) for c in cells]
+    sums: dict[tuple[Layer, Layer], int] = {}
+    for below, above, cell in seams:
+        few = min(fit, max(spec.start_samples, PER_CHANNEL * max(below.channels, above.channels)))
+        enough = fit if cell.config["objective"] == "match" else few
+        sums[below, above] = max(enough, sums.get((below, above), 0))
+    once = max(sums.values())
+    below_depth, above_depth = max(b.depth for b, _, _ in seams), max(a.depth for _, a, _ in seams)
+    stages = [0 if c.config["objective"] == "match" else c.config["objective"].count("+") + 1 for c in cells]
+    looks, steps = 1 + spec.steps // spec.eval_every, max(stages) * spec.steps
+    forward, onward = clock.forward(sender.name), clock.forward(top.name)
+    seconds = once * (forward * below_depth + onward * above_depth)
+    seconds += sum(n * clock.product(below, above) for (below, above), n in sums.items())
+    seconds += (steps * batch + bool(steps) * val) * forward * below_depth + test * (forward + onward)
+    for (_, above, cell), stage in zip(seams, stages):
+        tail = onward * (1 - above.depth)
+        seconds += tail * test + stage * tail * (through_tail(spec.steps, batch, spec.eval_every, val, 0))
+        if stage and not cell.config["objective"].endswith("task"):
+            seconds += stage * spec.steps * batch * onward  # genuine activations or outputs to come near to
+    found.seconds += seconds + (0.0 if bench.second is None else (test * forward))
+    found.steps += sum(stages) * spec.steps
+    _read(found, "fit", once + steps * batch)
+    _read(found, "val", max(stages) * looks * val)
+    _read(found, "test", test)
+
+
+def _read(found: Needs, split: str, n: int) -> None:
+    assert found.samples is not None
+    found.samples[split] += n
+
+
+class _Clock:
+    """Seconds of a sample, each measured once."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._forwards: dict[str, float] = {}
+        self._products: dict[tuple[int, int, int], float] = {}
+
+    def forward(self, name: str) -> float:
+        """Of the whole network."""
+        if name not in self._forwards:
+            bench = self._bench
+            self._forwards[name] = forward_seconds(bench.networks[name], bench.data, bench.spec, bench.device)
+        return self._forwards[name]
+
+    def product(self, below: Layer, above: Layer) -> float:
+        """Of the sums of a seam."""
+        key = below.channels, above.channels, math.prod(above.positions)
+        if key not in self._products:
+            self._products[key] = product_seconds(below, above, self._bench.device)
+        return self._products[key]

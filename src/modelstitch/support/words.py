@@ -1,0 +1,15 @@
+"""Counts and durations as a reader says them."""
+
+from __future__ import annotations
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """ "1 cell", "2,000 cells"; ``many`` where an s does not do."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them: "40 seconds", "12 minutes", "3.5 hours"."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,84 @@
+"""What cells will take is counted as they are then run; nothing is fitted, and no folder made."""
+
+import pytest
+
+from commands import run as command
+from modelstitch import compare
+from modelstitch.api import plan_compare
+from modelstitch.errors import StitchError, StudyError
+from modelstitch.study.needs import Needs
+
+OPTIONS = {"layers": ["block1", "block2"], "controls": ("self",), "steps": 4, "eval_every": 2, "device": "cpu"}
+
+
+def test_what_is_counted_is_what_is_run_and_then_kept(pair, digits, tmp_path):
+    before = plan_compare(*pair, digits, out=tmp_path / "run", **OPTIONS)
+    assert not (tmp_path / "run").exists()
+    records = compare(*pair, digits, out=tmp_path / "run", **OPTIONS).records
+    assert (before.cells, before.kept, before.steps) == (len(records), 0, 4 * len(records))
+    assert before.sweeps == 4  # each way the pair and the self control
+    assert before.seconds > 0
+    (damaged, *_) = (tmp_path / "run" / "cells").iterdir()
+    damaged.write_text("{}")
+    after = plan_compare(*pair, digits, out=tmp_path / "run", **OPTIONS)
+    assert (after.kept, after.steps, after.sweeps) == (len(records) - 1, 4, 1)
+    assert damaged.read_text() == "{}"  # looked at, not set aside
+
+
+def test_memory_cuts_sweeps_into_parts(pair, digits):
+    whole, cut = (plan_compare(*pair, digits, **OPTIONS, memory=memory) for memory in (None, 1e-6))
+    assert (whole.parts, cut.parts) == (whole.sweeps, cut.cells)
+    assert cut.memory < whole.memory
+    assert cut.samples["fit"] > whole.samples["fit"]
+
+
+def test_a_closed_form_takes_one_pass_and_no_step(pair, digits):
+    found = plan_compare(*pair, digits, layers=["block2"], controls=(), both=False, objective="match", device="cpu")
+    assert (found.cells, found.steps, found.samples["val"]) == (1, 0, 0)
+    assert found.samples["fit"] >= digits.size("fit")
+
+
+def test_what_a_run_would_refuse_is_refused(pair, digits, tmp_path):
+    with pytest.raises(StitchError, match="'blokc1'"):
+        plan_compare(*pair, digits, layers=["blokc1"])
+    compare(*pair, digits, layers=["block2"], controls=(), objective="match", out=tmp_path, device="cpu")
+    with pytest.raises(StudyError, match="was made by another study"):
+        plan_compare(*pair, digits, layers=["block1"], controls=(), objective="match", out=tmp_path)
+
+
+def test_in_words():
+    found = Needs(10, 4, 2, 3, {"fit": 5000, "val": 100, "test": 30}, 640, 2 * 10**9, 10**6, 300.0)
+    assert found.sentences() == [
+        "10 cells: 4 kept already, 6 to run. Nothing was fitted or written.",
+        "2 sweeps, in 3 parts as memory asks: 640 steps at most; samples that are read: 5,000 of fit, 100 of val, 30 of test.",
+        "Memory: up to 2.0 GB for the stitches of one part, beside 1.0 MB of donors' weights and one batch's way through a top.",
+        "Time: about 5 minutes here, estimated from measured batches: opening networks and solving maps is not counted, and fits that "
+        "stop early take less.",
+    ]
+    assert Needs(1, 1).sentences() == ["1 cell: 1 kept already, 0 to run. Nothing was fitted or written."]
+
+
+STUDY = """
+name = "tiny"
+data = "digits"
+layers = ["block2"]
+objectives = ["match"]
+controls = []
+donors = {a = "zoo:small-resnet?width=4", b = {model = "zoo:small-resnet?width=4", weights = "random", seed = 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("compare", "zoo:small-resnet?width=4", "zoo:small-resnet?width=8", "--layers", "block2"), "to run. Nothing was fitted"),
+        (("run", "study.toml"), "2 cells: 0 kept already, 2 to run."),
+        (("matrix", "zoo:small-resnet?width=4", "zoo:small-resnet?width=8"), "Kept already: no sums. Time: about"),
+    ],
+)  # fmt: skip
+def test_the_commands_say_it_and_make_no_folder(tmp_path, monkeypatch, capfd, args, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.toml").write_text(STUDY)
+    code, out, err = command(monkeypatch, capfd, *args, "--dry-run", "--device", "cpu", "--out", "runs/x")
+    assert (code, said in " ".join(out.split())) == (0, True), out + err
+    assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
