@@ -13,7 +13,8 @@ def test_the_study_runs_as_written(tmp_path, monkeypatch):
     (study,) = blocks(PAGE, "toml")
     (tmp_path / "study.toml").write_text(study, encoding="utf-8")
     told = run_commands("".join(blocks(PAGE, "bash")), tmp_path, monkeypatch)
-    trained, ran, status = told[:3], told[3], told[4]
+    trained, foreseen, ran, status = told[:3], told[3], told[4], told[5]
+    assert "28 cells: 0 kept already, 28 to run." in foreseen
     assert all(output.split()[-1].rstrip(".") in study for output in trained)  # the folders are named as on the page
     assert "first -> second" in ran
     assert "third -> second" in re.sub(r"\s+", " ", status)

@@ -23,25 +23,43 @@ if TYPE_CHECKING:
 @click.option(
     "--address", help="Of a Ray cluster that runs; by default RAY_ADDRESS, else one is started on this machine."
 )
+@click.option(
+    "--shard",
+    "share",
+    metavar="I/N",
+    help="Only the cells whose hash modulo N is I, from 0 to N - 1, into an --out that all shards share.",
+)
 @common.dry_run
 @common.imports
-def run(spec_file: Path, device: str, out: Path, engine: str | None, address: str | None, dry_run: bool) -> None:
+def run(
+    spec_file: Path, device: str, out: Path, engine: str | None, address: str | None, share: str | None, dry_run: bool
+) -> None:  # fmt: skip
     """Run a study declared in a TOML file. Running it again does only what is missing."""
     from ..api import Comparison
     from ..study.declared import plan_study, run_study
+    from ..study.shard import Shard
     from ..study.spec import load_spec
+    from ..study.store import Store
 
+    shard = None if share is None else Shard.read(share)
     spec = load_spec(spec_file)
     if engine is not None:
         spec = spec.model_copy(update={"engine": engine})
     if address is not None and spec.engine != "ray":
         raise click.UsageError("--address is of a Ray cluster: use --engine ray beside it.")
     if dry_run:
-        common.say("\n".join(plan_study(spec, out, device=device).sentences()))
+        common.say("\n".join(plan_study(spec, out, device=device, shard=shard).sentences()))
         return
     with common.progress() as tell:
-        records, plain = run_study(spec, out, device=device, tell=tell, address=address)
+        records, plain = run_study(spec, out, device=device, tell=tell, address=address, shard=shard)
     common.penalty_tables(records)
+    if shard is not None:
+        missing = Store(out).missing()
+        common.say(
+            f"Shard {shard}: {len(records):,} cells are finished, of the whole study "
+            f"{f'{missing:,} are missing' if missing else 'none is missing'}; `modelstitch report {out}` makes the page of all shards."
+        )
+        return
     path = Comparison(records, plain).report(out / "report.html", title=str(plain["name"]))
     common.say(f"The report is {path}.")
 

@@ -20,6 +20,7 @@ from .needs import Needs
 from .plan import Axes
 from .question import chosen_controls
 from .run import describe_donor, plan_run, run
+from .shard import Shard
 from .spec import StudySpec
 from .store import Store
 from .sweep import Bench, Tell
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 
 @in_settled
 def run_study(
-    spec: StudySpec, out: str | Path, *, device: str = "auto", tell: Tell | None = None, address: str | None = None
-) -> tuple[list[Record], dict[str, Any]]:
+    spec: StudySpec, out: str | Path, *, device: str = "auto", tell: Tell | None = None, address: str | None = None,
+    shard: Shard | None = None,
+) -> tuple[list[Record], dict[str, Any]]:  # fmt: skip
     """Run what is missing of a study, keep every finished cell in ``out``; return all records and the plain spec.
 
     Args:
+        shard: run, and return, these cells alone; all shards share ``out``, and may run at once.
         address: of a Ray cluster, where that is the engine.
 
     Raises:
@@ -48,12 +51,13 @@ def run_study(
         records = run(
             networks, spec.ordered_pairs(), data, axes, store=store, device="cpu" if engine else device, tell=tell, second=second,
             engine=engine, whole=True, expected_error=spec.expected_error, error_tolerance=spec.error_tolerance,
+            shard=shard,
         )  # fmt: skip
     return records, store.spec
 
 
 @in_settled
-def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto") -> Needs:
+def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto", shard: Shard | None = None) -> Needs:
     """What :func:`run_study` with these arguments will take; nothing is fitted, and nothing written.
 
     Raises:
@@ -61,7 +65,7 @@ def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto") -> Nee
     """
     store = Store.beheld(out, spec)
     networks, data, second, axes = _asked(spec)
-    return plan_run(networks, spec.ordered_pairs(), data, axes, store=store, device=device, second=second)
+    return plan_run(networks, spec.ordered_pairs(), data, axes, store=store, device=device, second=second, shard=shard)
 
 
 def _asked(spec: StudySpec) -> tuple[list[Network], Data, Data | None, Axes]:

@@ -155,8 +155,13 @@ def plan(pairs: Iterable[tuple[Donor, Donor]], axes: Axes, data: dict[str, Any])
         for variant, seed in product(variants, axes.seeds):
             for cell in _pair(bottom, top, seed, variant, data, unfitted=variant is most and seed == axes.seeds[0]):
                 found.setdefault(cell.hash, cell)
+    return in_company(found.values())
+
+
+def in_company(cells: Iterable[Cell]) -> list[Cell]:
+    """Cells by sweeps, each with what stands for its sweep among these cells: states of a share of a plan are its own."""
     sweeps: dict[Shared, list[Cell]] = {}
-    for cell in found.values():
+    for cell in cells:
         sweeps.setdefault(cell.sweep, []).append(cell)
     return [replace(cell, company=_company(cells)) for cells in sweeps.values() for cell in cells]
 

@@ -20,9 +20,10 @@ from ..sources.entry import check_entry
 from ..unfinished import tidy
 from .engines import Engine, local
 from .needs import Needs, needs_of
-from .plan import Axes, Cell, Donor, Place, plan
+from .plan import Axes, Cell, Donor, Place, in_company, plan
 from .question import NOISY
 from .record import Record
+from .shard import Shard
 from .store import Store
 from .sweep import Bench, Tell, left
 
@@ -72,13 +73,15 @@ def run(
     whole: bool = False,
     expected_error: Expected | None = None,
     error_tolerance: float | None = None,
+    shard: Shard | None = None,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
     ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on;
     ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default. Where these cells are
     the ``whole`` of the store, it keeps their list, to say what is missing. What the donors do alone is looked at, and said to
-    ``tell``, before anything is fitted; ``expected_error`` refuses others, see :func:`modelstitch.fit.alone.check_expected`.
+    ``tell``, before anything is fitted; ``expected_error`` refuses others, see :func:`modelstitch.fit.alone.check_expected`. A
+    ``shard`` runs and returns its own cells alone, and looks at their donors.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
@@ -87,12 +90,14 @@ def run(
     named, donors, cells = planned(networks, pairs, data, axes, second)
     if store is not None and whole:
         store.plan([cell.hash for cell in cells])
+    held = cells if expected_error is not None else None  # of donors that are not in the shard, too
+    cells = _share(cells, shard)
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
     if store is not None:
         bench.unfinished = store.path / "unfinished"
     missing = any(store is None or not store.has(cell.hash) for cell in cells)
     if missing or expected_error is not None:
-        introduce(bench.all_donors(cells), tell, expected_error, error_tolerance)
+        introduce(bench.all_donors(held or cells), tell, expected_error, error_tolerance)
     found = run_cells(cells, bench, store=store, tell=tell, engine=engine or local.run)
     if not missing:
         for name, known in {n: facts for record in found for n, facts in (record.donors or {}).items()}.items():
@@ -110,7 +115,7 @@ def run(
 
 def plan_run(
     networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, axes: Axes, *, store: Store | None = None,
-    device: str = "auto", memory: float | None = None, second: Data | None = None,
+    device: str = "auto", memory: float | None = None, second: Data | None = None, shard: Shard | None = None,
 ) -> Needs:  # fmt: skip
     """What :func:`run` with these arguments will take; nothing is fitted, and nothing written.
 
@@ -121,6 +126,7 @@ def plan_run(
         StudyError, DataError: as :func:`run` before it fits anything.
     """
     named, _, cells = planned(networks, pairs, data, axes, second)
+    cells = _share(cells, shard)
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), second=second)
     return needs_of(cells, bench, store.believed(cell.hash for cell in cells) if store is not None else ())
 
@@ -140,6 +146,10 @@ def planned(
         need_scores(named[name], data)
     donors = {name: describe_donor(network) for name, network in named.items()}
     return named, donors, plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
+
+
+def _share(cells: list[Cell], shard: Shard | None) -> list[Cell]:
+    return cells if shard is None else in_company(cell for cell in cells if shard.takes(cell.hash))
 
 
 def check_named(networks: Sequence[Network], wanted: Iterable[str], what: str) -> None:
