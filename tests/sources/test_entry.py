@@ -90,6 +90,15 @@ def test_random_data_are_refused(cause, split):
         check_entry([], data)
 
 
+def test_a_random_part_at_the_end_is_found():
+    x = torch.zeros(3000, 6)
+    late = Changed(lambda one, i: (x[i] + (torch.rand(()) if i > 2000 else 0), i % 2), n=3000)
+    with pytest.raises(
+        DataError, match=r"test split of mine is random: of samples \d+ to \d+, read twice, the inputs differ"
+    ):
+        check_entry([], others(test=late))
+
+
 def test_random_labels_and_a_length_that_grows():
     with pytest.raises(
         DataError, match=r"val split of mine is random: of samples 0 to 15, read twice, the labels differ"
@@ -198,6 +207,20 @@ def test_views_are_called_twice(case):
     view, words = VIEWS[case]
     with pytest.raises(NetworkError, match=words):
         check_entry([network(view, "seen")], others())
+
+
+BATCHED = {
+    "mean of the batch": lambda x: x - x.mean(0),
+    "deviation of the batch": lambda x: x / x.std(0, unbiased=False),
+    "largest of the batch": lambda x: x / x.abs().max(),
+}
+
+
+@pytest.mark.parametrize("case", BATCHED)
+def test_a_view_prepares_each_sample_by_itself(case):
+    net = ms.Network(nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 2)), X[:2], "net", view=BATCHED[case])
+    with pytest.raises(NetworkError, match=r"view of 'net' gives a sample other values alone than in a batch of 30"):
+        check_entry([net], others())
 
 
 def test_other_views_are_taken():

@@ -86,7 +86,35 @@ def test_val_without_test_is_the_test_split(tmp_path, name):
 def test_split_folders(tmp_path, names, expected):
     data = load(laid(tmp_path, **dict.fromkeys(names, "ab")))
     assert parts_of(data, tmp_path) == expected
-    assert data.notes == ()
+    assert data.notes == (("extra/ is no split by name, and was passed over",) if "extra" in names else ())
+
+
+@pytest.mark.parametrize(("names", "message"), [
+    (("train", "eval"), r"has eval/ with the classes of train/, and no val/ or test/: expected the samples to measure on in test/"),
+    (("train_set", "test_set"), r"sub-folders test_set/, train_set/ of .* hold the same sub-folders each \(a, b\)"),
+    (("seg_train", "seg_eval"), r"expected train/, val/ and test/ with a sub-folder for each class"),
+    (("a/train", "b/train", "a/test", "b/test"), r"sub-folders a/, b/ of .* hold the same sub-folders each \(test, train\)"),
+])  # fmt: skip
+def test_splits_of_other_names_are_no_classes_and_not_left_out(tmp_path, names, message):
+    with pytest.raises(DataError, match=message):
+        load(laid(tmp_path, **dict.fromkeys(names, "ab")))
+
+
+def test_folders_within_classes_are_read(tmp_path):
+    data = load(laid(tmp_path, **{"cat/images": "ab", "dog/images": "ab"}))
+    assert data.classes == ("cat", "dog")
+    fill(tmp_path / "x" / "cat" / "left")
+    fill(tmp_path / "x" / "cat" / "right")
+    fill(tmp_path / "x" / "dog" / "left")
+    fill(tmp_path / "x" / "dog" / "right")
+    assert load(tmp_path / "x").classes == ("cat", "dog")
+
+
+def test_a_pipe_among_images_is_named(tmp_path):
+    laid(tmp_path, a=["x"], b=["x"])
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe.png \(no file, but a pipe or a device\)"):
+        load(tmp_path)
 
 
 def test_classes_are_numbered_as_image_folders_are_elsewhere(tmp_path):

@@ -57,6 +57,7 @@ SURROUNDINGS = {
     "bfloat16 by default": lambda: setting(torch.set_default_dtype, torch.bfloat16, torch.float32),
     "a default device": lambda: setting(torch.set_default_device, "meta", None),
     "inside a device": lambda: torch.device("meta"),
+    "no oneDNN": lambda: setting(torch._C._set_mkldnn_enabled, False, True),
     "coarse products": lambda: setting(torch.set_float32_matmul_precision, "medium", "highest"),
     "coarse precision": lambda: setting(lambda v: setattr(torch.backends, "fp32_precision", v), "bf16", "none"),
     "deterministic": lambda: setting(torch.use_deterministic_algorithms, True, False),

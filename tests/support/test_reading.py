@@ -1,6 +1,8 @@
 """Texts of others: values within bounds, or one sentence, soon."""
 
+import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +84,11 @@ def test_what_is_within_bounds_is_read(tmp_path):
         'a = "...................... [[["  # [[[ . . . . . . . . . . . . . . . . . . .\nb.c = [1.5, 2.5]\n'
     )
     assert read_toml(tmp_path / "file") == {"a": "...................... [[[", "b": {"c": [1.5, 2.5]}}
+
+
+@pytest.mark.parametrize("reader", [read_json, read_toml])
+def test_pipes_and_devices_are_never_read(tmp_path, reader):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UnfitError, match="no file, but a folder or a device"):
+            reader(path)

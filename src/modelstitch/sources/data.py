@@ -241,6 +241,11 @@ class Data:
         for ids in chunks(few(all_labels(dataset, scan=False), len(dataset), n), batch_size):
             yield self._batch(dataset, split, ids)
 
+    @in_settled
+    def chosen(self, split: Split, ids: Tensor) -> Batch:
+        """The samples ``ids`` (n,) of a split as one batch."""
+        return self._batch(self.dataset(split), split, ids)
+
     def _batch(self, dataset: Any, split: Split, ids: Tensor) -> Batch:
         inputs, labels = fetch(dataset, ids)
         self._check_range(labels, split, whole=False)

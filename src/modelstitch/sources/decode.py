@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -245,6 +246,8 @@ def _opened(source: Source) -> Pillow.ImageFile.ImageFile:  # type: ignore[name-
 
     if source is None:
         raise ValueError("no bytes")
+    if not isinstance(source, bytes) and not S_ISREG(os.stat(source).st_mode):
+        raise ValueError("no file, but a pipe or a device")
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # the latter where warnings are errors
     try:
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())

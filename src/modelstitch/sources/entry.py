@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _BATCH, _PIECE, _BYTES = 128, 16, 64 * 2**20  # samples read twice, in pieces, until these bytes are reached
 _VIEWED = 32
+_VIEW_OFF = 1e-3  # of the largest value: what kernels of other batch sizes may differ by
 _IDS = ("decoder_input_ids", "input_ids")  # the first that is there is what a language model goes on with
 
 
@@ -90,20 +91,19 @@ def _check_reads(data: Data, split: Split) -> None:
             "a fixed number; let the dataset not change when it is read."
         )
     known = all_labels(data.dataset(split), scan=False)
-    for i, (one, other) in enumerate(zip(first, again)):
+    for ids, one, other in zip(_looked(size).split(_PIECE), first, again):
+        among = f"{int(ids[0])} to {int(ids[-1])}"
         if one[:2] != other[:2]:
             what = "inputs" if one[0] != other[0] else "labels"
             raise DataError(
-                f"The {split} split of {data.name} is random: of samples {i * _PIECE} to {i * _PIECE + len(one[2]) - 1}, read twice, "
-                f"the {what} differ; expected the same at every read, or networks are measured on other samples than one another. "
+                f"The {split} split of {data.name} is random: of samples {among}, read twice, the {what} differ; expected the same at every read, or networks are measured on other samples than one another. "
                 "Take random changes out of the dataset (augment= of ms.Data makes those of the fit split, by a seed), or draw "
                 "them by the sample's index."
             )
-        if known is not None and not torch.equal(known[i * _PIECE : i * _PIECE + len(one[2])].cpu(), one[2].cpu()):
+        if known is not None and not torch.equal(known[ids].cpu(), one[2].cpu()):
             raise DataError(
-                f"The {split} split of {data.name} has a list of labels that its samples do not have (among samples {i * _PIECE} to "
-                f"{i * _PIECE + len(one[2]) - 1}): expected the same in both; give the dataset's attribute labels another name, or "
-                "put into it what [i] gives."
+                f"The {split} split of {data.name} has a list of labels that its samples do not have (among samples {among}): expected "
+                "the same in both; give the dataset's attribute labels another name, or put into it what [i] gives."
             )
 
 
@@ -125,10 +125,19 @@ def _fixed(dataset: Any) -> bool:
     return isinstance(dataset, Images | Several | Tokens | Files)
 
 
+def _looked(size: int) -> Tensor:
+    """Which samples are read twice: the first ones, then some up to the last, since sets are often joined of unlike parts."""
+    if size <= _BATCH:
+        return torch.arange(size)
+    begun = _BATCH // 2
+    return torch.cat([torch.arange(begun), torch.linspace(begun, size - 1, _BATCH - begun, dtype=torch.float64).long()])
+
+
 def _read(data: Data, split: Split, pieces: int | None = None) -> Iterator[tuple[bytes, bytes, Tensor]]:
-    """Digests of inputs and labels, and the labels, of the first pieces of a split."""
+    """Digests of inputs and labels, and the labels, of some pieces of a split."""
     total = 0
-    for i, batch in enumerate(data.batches(split, _PIECE, limit=_BATCH)):
+    for i, ids in enumerate(_looked(data.size(split)).split(_PIECE)):
+        batch = data.chosen(split, ids)
         if i == pieces or (pieces is None and total > _BYTES):
             return
         total += _bytes(batch.inputs)
@@ -156,6 +165,26 @@ def _check_view(network: Network, data: Data) -> None:
             f"The view of {network.name!r} is random: called twice on the same samples, its results differ; expected the same at every "
             "call. Take random changes out of it (augment= of ms.Data makes those of the fit split, by a seed), and set modules "
             "in it to eval()."
+        )
+    _check_view_of_one(network, batch.inputs)
+
+
+def _check_view_of_one(network: Network, inputs: Any) -> None:
+    """Refuse a view that takes from the other samples of a batch, such as their mean: what is seen would depend on the batch."""
+    if not isinstance(inputs, Tensor):
+        return
+    try:
+        whole, one = network.view(_copied(inputs)), network.view(_copied(inputs[:1]))
+    except Exception:  # as above
+        return
+    if not isinstance(whole, Tensor) or not isinstance(one, Tensor) or one.shape != whole[:1].shape:
+        return
+    expected = whole[:1].double()
+    off = (one.double() - expected).abs().max() if one.numel() else 0.0
+    if not bool(torch.as_tensor(off <= _VIEW_OFF * max(1.0, float(expected.abs().max())))):
+        raise NetworkError(
+            f"The view of {network.name!r} gives a sample other values alone than in a batch of {len(inputs)}: expected each sample "
+            "prepared by itself; take means and deviations from the training set, once, not from the batch."
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from ..errors import DataError
 
@@ -37,6 +39,9 @@ NAMES = {
 _LEFTOVERS = frozenset(
     ["__macosx", "__pycache__", "@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"]
 )
+_SPLIT_WORD = re.compile(
+    r"train|test|valid|eval|(^|[^a-z])(val|dev|fit)([^a-z]|$)"
+)  # in the name of a folder of folders
 _UNSORTED = (
     "images"  # Tiny ImageNet: val/images beside val/val_annotations.txt, and the same for the pictures of a class
 )
@@ -78,6 +83,7 @@ def read_tree(root: Path) -> Tree:
     said: list[str] = []
     folders = _splits(root)
     if not folders:
+        _check_unnamed(root)
         folders = {"fit": root}
     elif "fit" not in folders:
         found = " and ".join(f"{path.name}/" for path in folders.values())
@@ -89,6 +95,8 @@ def read_tree(root: Path) -> Tree:
         part = _part(base, split, said)
         if part is not None:
             parts[split] = part
+    if root not in folders.values():
+        _check_beside(root, folders, set(parts["fit"].files), said)
     if "val" in parts and "test" not in parts:
         parts["test"] = parts.pop("val")
         said.append(
@@ -145,6 +153,39 @@ def _splits(root: Path) -> dict[str, Path]:
     return found
 
 
+def _check_unnamed(root: Path) -> None:
+    """Refuse splits under names that are not known, and classes over splits: they would be read as classes, samples of all mixed.
+
+    That is where several sub-folders hold the same several ones and no images of their own, and a name speaks of a split.
+    """
+    folders = sorted(_folders(root))
+    below = [sorted(path.name for path in _folders(folder)) for folder in folders]
+    alike = len(below) > 1 and len(below[0]) > 1 and all(names == below[0] for names in below)
+    if not alike or any(True for folder in folders for _ in _images(folder, deep=False)):
+        return
+    known = {name for names in NAMES.values() for name in names}
+    inner = any(name.lower() in known for name in below[0])
+    if inner or any(_SPLIT_WORD.search(path.name.lower()) for path in folders):
+        first, second = ", ".join(below[0][:3]), ", ".join(f"{path.name}/" for path in folders[:3])
+        raise DataError(
+            f"The sub-folders {second} of {str(root)!r} hold the same sub-folders each ({first}): expected train/, val/ and test/ with a "
+            "sub-folder for each class in them; rename or move the folders so."
+        )
+
+
+def _check_beside(root: Path, folders: dict[str, Path], classes: set[str], said: list[str]) -> None:
+    """Tell of folders beside the splits; one with their classes may be the test set that is missing, and is refused."""
+    for path in sorted(_folders(root)):
+        if path in folders.values() or not any(True for _ in _images(path)):
+            continue
+        if len(folders) == 1 and len(classes & {inner.name for inner in _folders(path)}) > 1:
+            raise DataError(
+                f"The folder {str(root)!r} has {path.name}/ with the classes of {folders['fit'].name}/, and no val/ or test/: expected the "
+                "samples to measure on in test/; rename it so, or move it away."
+            )
+        said.append(f"{path.name}/ is no split by name, and was passed over")
+
+
 def _part(base: Path, split: str, said: list[str]) -> Part | None:
     """The images of one split by class; None for the unlabelled test images of Tiny ImageNet."""
     folders = sorted(_folders(base))
@@ -196,16 +237,18 @@ def _annotated(table: Path, folder: Path) -> dict[str, list[Path]]:
 
 
 def _folders(base: Path) -> Iterator[Path]:
-    with os.scandir(base) as entries:
-        for entry in entries:
-            if entry.is_dir() and not _leftover(entry.name):
-                yield Path(entry.path)
+    try:
+        with os.scandir(base) as entries:
+            found = [Path(entry.path) for entry in entries if entry.is_dir() and not _leftover(entry.name)]
+    except OSError as error:
+        _unread(error)
+    yield from found
 
 
 def _images(base: Path, *, deep: bool = True) -> Iterator[Path]:
     """The image files below a folder; links are followed, once each."""
     seen = set()
-    for folder, below, names in os.walk(base, followlinks=True):
+    for folder, below, names in os.walk(base, onerror=_unread, followlinks=True):
         real = os.path.realpath(folder)
         below[:] = [name for name in below if deep and not _leftover(name)] if real not in seen else []
         if real in seen:
@@ -214,6 +257,12 @@ def _images(base: Path, *, deep: bool = True) -> Iterator[Path]:
         for name in names:
             if not _leftover(name) and os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield Path(folder, name)
+
+
+def _unread(error: OSError) -> NoReturn:
+    raise DataError(
+        f"The folder {str(error.filename)!r} cannot be read ({error.strerror}): check that you may read it; none is dropped silently."
+    ) from error
 
 
 def _leftover(name: str) -> bool:

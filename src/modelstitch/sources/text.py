@@ -223,6 +223,8 @@ def _read_file(path: Path, column: str, label: str | None, builder: _Builder) ->
         return builder.rows(read_texts(frame, column, path), labels[0] if labels else None, path.name), classes
     if label is not None:
         raise DataError(f"The plain text {path.name!r} has no label column: expected one of {', '.join(SUFFIXES)}.")
+    if path.exists() and not path.is_file():
+        raise DataError(f"The text {str(path)!r} is no file: expected one in UTF-8.")
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

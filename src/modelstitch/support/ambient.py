@@ -40,6 +40,7 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any], Any], ...] = (
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     (_matmul_precision, torch.set_float32_matmul_precision, "highest"),
     (*_attribute(torch.backends.cudnn, "benchmark"), False),
+    (torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled, True),
     (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp, True),
     (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp, True),
     (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp, True),

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from ..errors import StitchError, first_line
@@ -42,10 +43,7 @@ def read_json(path: Path, *, strict: bool = False) -> Any:
         UnfitError: it is no JSON, or beyond the bounds.
         OSError: it cannot be read.
     """
-    if path.exists() and not path.is_file():
-        raise UnfitError("no file, but a folder or a device")
-    if path.stat().st_size > _JSON:
-        raise UnfitError(f"a file of {path.stat().st_size:,} bytes, more than {_JSON:,}")
+    _check_file(path, _JSON)
     return json_of(path.read_bytes(), strict=strict)
 
 
@@ -75,8 +73,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         UnfitError: it is no TOML, or beyond the bounds.
         OSError: it cannot be read.
     """
-    if path.stat().st_size > _TEXT:
-        raise UnfitError(f"a file of {path.stat().st_size:,} bytes, more than {_TEXT:,}")
+    _check_file(path, _TEXT)
     try:
         text = path.read_bytes().decode()
         bare = _COMMENT.sub("", _STRINGS.sub("s", text))
@@ -111,6 +108,15 @@ def told(kind: type[StitchError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return read
 
     return decorate
+
+
+def _check_file(path: Path, most: int) -> None:
+    """Before anything is read: a pipe may never give a byte, and a device never end."""
+    about = path.stat()
+    if not S_ISREG(about.st_mode):
+        raise UnfitError("no file, but a folder or a device")
+    if about.st_size > most:
+        raise UnfitError(f"a file of {about.st_size:,} bytes, more than {most:,}")
 
 
 def _check_depth(bare: str) -> None:
