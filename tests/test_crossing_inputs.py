@@ -32,17 +32,23 @@ class WithPositions(nn.Module):
         return self.head(h.mean(1))
 
 
-def mixing():
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.ReLU(),
-        nn.Linear(8, 10),
-    )  # fmt: skip
+class Mixing(nn.Module):
+    """Sees the other samples of a batch, of digits though not of the example it is traced with."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(64, 12, bias=False), nn.Linear(12, 8, bias=False)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x):
+        h = self.two(self.one(x.flatten(1)).relu())
+        return self.head(torch.where(h.abs().amax() < 0.01, h, h - h.mean(0)).relu())
 
 
 UNLIKE = {
     "positions for all samples": (lambda: WithPositions(False), torch.arange(3), ["one", "two"]),
     "one mask for all samples": (lambda: WithPositions(True), torch.ones(8, 8, dtype=torch.bool).tril(), ["one"]),
-    "statistics of the batch": (mixing, None, ["1", "3"]),
+    "statistics of the batch": (Mixing, None, ["one", "two"]),
 }
 
 
@@ -50,7 +56,7 @@ UNLIKE = {
 def test_tops_whose_samples_cannot_be_put_behind_each_other(data, name):
     build, beside, layers = UNLIKE[name]
     view = (lambda x: x) if beside is None else (lambda x: (x, beside))
-    example, pair = torch.randn(4, 1, 8, 8), []
+    example, pair = 1e-3 * torch.randn(4, 1, 8, 8), []
     for seed in (0, 1):
         torch.manual_seed(seed)
         pair.append(ms.Network(build(), view(example), f"net{seed}", view=view))
@@ -70,9 +76,10 @@ def test_tops_whose_samples_cannot_be_put_behind_each_other(data, name):
 
 def test_one_test_sample_is_enough(data):
     torch.manual_seed(0)
-    pair = [ms.Network(mixing(), torch.randn(4, 1, 8, 8), f"net{i}") for i in range(2)]
-    assert not pair[0].mixes(torch.randn(1, 1, 8, 8))
-    assert pair[0].mixes(torch.randn(8, 1, 8, 8))
+    pair = [ms.Network(Mixing(), 1e-3 * torch.randn(4, 1, 8, 8), f"net{i}") for i in range(2)]
+    samples = next(data.batches("fit", 8)).inputs
+    assert not pair[0].mixes(samples[:1])
+    assert pair[0].mixes(samples)
     flat = [
         ms.Network(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), torch.randn(4, 1, 8, 8), f"flat{i}")
         for i in range(2)

@@ -117,6 +117,12 @@ def plan_matrix(
         tuple(sorted({network.cut(n) for n in chosen}, key=network.cuts.index))
         for network, chosen in zip((bottom, top), layers or (bottom.blocks, top.blocks))
     )
+    for network, found in ((bottom, bottoms), (top, tops)):
+        if not found and layers is None:
+            raise StitchError(
+                f"No layer of {network.name!r} can be cut before its output ({network.why_none}): expected one at least; give layers=, "
+                "see Network.layers."
+            )
     if not (families and bottoms and tops):
         raise StitchError("A matrix needs at least one family, one bottom layer and one top layer.")
     seams, notes = {}, []

@@ -17,7 +17,6 @@ from network.oddities import (
     Fourier,
     Item,
     Likes,
-    MeanThenExpand,
     OddName,
     Regions,
     Select,
@@ -109,10 +108,6 @@ def old_normed() -> nn.Module:
         return nn.Sequential(torch.nn.utils.weight_norm(nn.Linear(6, 8)), nn.ReLU(), nn.Linear(8, 4))
 
 
-def batch_statistics() -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.Linear(8, 4))
-
-
 def tokens(n: int) -> Tensor:
     return torch.randn(n, 5, 6)
 
@@ -185,12 +180,10 @@ CASES: dict[str, Case] = {
     "old weight norm": Case(old_normed, vectors, ("0", "1", "2")),
     "constants": Case(Constants, vectors, ("fc1", "fc2")),
     "item": Case(Item, vectors, (), {"fc1": "bypassed", "fc2": "bypassed"}),
-    "mean then expand": Case(MeanThenExpand, vectors, ("fc", "pool", "head")),
     "windows": Case(Windows, vectors, ("fc", "inner", "head")),
     "odd names": Case(OddName, vectors, ("graph", "meta", "code")),
     "dead noise": Case(DeadNoise, vectors, ("mean", "head"), {"spread": "does not reach"}, pick=lambda r: r[0]),
     "dropout reader": Case(DropoutReader, vectors, ("fc", "head")),
     "odd dropouts": Case(odd_dropouts, vectors, ("0", "1", "2", "3", "4", "5"), {"1.branch": "bypassed by 0"}),
-    "batch statistics": Case(batch_statistics, vectors, ("0", "1", "2")),
-    "select": Case(Select, vectors, (), {"fc": "bypassed", "head": "bypassed"}),
+    "select": Case(Select, vectors, ("head",), {"fc": "bypassed"}),
 }

@@ -84,23 +84,6 @@ class Item(nn.Module):
         return self.fc2(self.fc1(x)) * size
 
 
-class MeanThenExpand(nn.Module):
-    """A value without a batch dimension, after which the batch size is needed again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.pool, self.head = nn.Linear(6, 6), BatchMean(), nn.Linear(6, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.fc(x)
-        return self.head(self.pool(h)).expand(h.size(0), -1)
-
-
-class BatchMean(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean(0)
-
-
 class Windows(nn.Module):
     """The batch is folded with windows inside, and the odd size 3 * batch + 1 occurs."""
 
@@ -202,5 +185,5 @@ class Select(nn.Module):
         self.fc, self.head = nn.Linear(6, 6), nn.Linear(6, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        count = (x > 0).nonzero().shape[0]
-        return self.head(self.fc(x)) * count
+        h, above = self.fc(x), (x.sum(1) > 0).nonzero()[:, 0]
+        return self.head(h.index_add(0, above, h[above]))

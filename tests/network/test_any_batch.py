@@ -61,3 +61,43 @@ def test_a_branch_that_changes_numbers_is_refused(case):
 def test_a_branch_that_changes_none_is_allowed(forward, dtype):
     module, x = Branches(forward).to(dtype).eval(), torch.rand(16, 6, dtype=dtype)
     assert torch.equal(Network(module, x[:4])(x), module(x))
+
+
+def less_the_mean(net, h):
+    return net.head(h - h.mean(0))
+
+
+def shifted(net, h):
+    return net.head(h + h.roll(1, 0))
+
+
+def sorted_by_sum(net, h):
+    return net.head(h[h.sum(1).argsort()])
+
+
+def one_for_all(net, h):
+    return net.head(h.mean(0)).expand(h.size(0), -1)
+
+
+def viewed_for_transposed(net, h):
+    return net.head(h.T.reshape(h.shape))
+
+
+def scaled_by_largest(net, h):
+    return net.head(h / h.abs().max())
+
+
+@pytest.mark.parametrize("forward", [less_the_mean, shifted, sorted_by_sum, one_for_all, viewed_for_transposed, scaled_by_largest])
+@pytest.mark.parametrize("n", [2, 4])
+def test_samples_that_are_mixed_are_refused(forward, n):
+    with pytest.raises(
+        TraceError, match="'net' mixes the samples of a batch: what it gives for one depends on the others"
+    ):
+        Network(Branches(forward).eval(), torch.rand(n, 6), "net")
+
+
+def test_norms_of_the_batch_are_named():
+    module = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6, track_running_stats=False), nn.Linear(6, 3))
+    with pytest.raises(TraceError, match=r"mixes the samples of a batch \(its part '1' has track_running_stats=False"):
+        Network(module, torch.rand(4, 6), "net")
+    Network(nn.Sequential(nn.Conv1d(2, 6, 1), nn.InstanceNorm1d(6)), torch.rand(4, 2, 5))  # over one sample

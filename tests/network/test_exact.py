@@ -95,6 +95,8 @@ def test_search_on_the_graph_agrees(problem: tuple[Network, Case, Any]) -> None:
     trace = net._trace
     parameters = {node for node, weight in trace.weights.items() if weight.kind == "parameter"}
     for layer in net.layers.values():
+        if "complex" in layer.why:  # it separates, and is no cut all the same
+            continue
         node = net._nodes[layer.name]
         assert layer.exact == separates(node, trace.graph, trace.data, trace.output, parameters), layer.name
 
@@ -158,7 +160,7 @@ def test_perturbed_input_does_not_pass(problem: tuple[Network, Case, Any]) -> No
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
-@pytest.mark.parametrize("name", [n for n in CASES if n not in ("batch statistics",)])
+@pytest.mark.parametrize("name", CASES)
 @torch.no_grad()
 def test_any_batch_size(name: str, batch: int) -> None:
     net, case = traced(name)

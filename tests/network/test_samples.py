@@ -115,15 +115,7 @@ def test_activations_come_with_the_batch_first(name, n):
         assert torch.equal(net.segment(first, second)(values[first]), values[second])
 
 
-def folded_apart(x):
-    """Samples and channels change places in memory: the bug of a view in place of a transposition."""
-    return x.transpose(0, 1).reshape(x.shape[0], -1, x.shape[2])
-
-
 NOT_THERE = {
-    "samples broken apart": (
-        lambda: Chain(folded_apart, mean(1)), (7, 6), "one", r"axes \(n, 7, 5\) the samples lie cannot be told",
-    ),
     "complex numbers": (
         lambda: nn.Sequential(nn.Linear(6, 4), Fourier(), Real(), nn.Linear(3, 3)), (6,), "1", "its numbers are complex",
     ),

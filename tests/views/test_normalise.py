@@ -95,3 +95,13 @@ def test_it_is_a_value() -> None:
     assert one.describe() == {
         "view": "normalise", "mean": [0.5] * 3, "std": [0.25] * 3, "size": [8, 6], "interpolation": "bilinear",
     }  # fmt: skip
+
+
+def test_numbers_for_pixels_up_to_255_are_told():
+    for view in (Normalise([123.7, 116.3, 103.5], [58.4, 57.1, 57.4]), Normalise(0, 255)):
+        with pytest.raises(
+            DataError, match=r"belong to pixels in \[0, 255\], the images are in \[0, 1\].*divide mean and std by 255"
+        ):
+            view(torch.rand(2, 3, 4, 4))
+        view(torch.rand(2, 3, 4, 4) * 255)
+    Normalise(3.5, 4.0)(torch.rand(2, 6))  # no images

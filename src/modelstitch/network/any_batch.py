@@ -35,6 +35,35 @@ def check_any_batch(trace: Trace, traced: nn.Module, eager: Eager, example: Any,
             )
 
 
+def check_each_alone(trace: Trace, traced: nn.Module, eager: Eager, example: Any, name: str) -> None:
+    """Refuse a network whose output for a sample depends on the other samples of the batch.
+
+    Two batches of one size are run that differ in all samples but the first.
+
+    Raises:
+        TraceError: with the layer that computes over the batch, where it is one of torch's.
+    """
+    at = trace.form.data_position
+    inputs = batch_of(trace, telling(example), 2)
+    others = [leaf.clone() for leaf in inputs]
+    rest = others[at][1:].flip(-1)
+    others[at][1:] = -rest if rest.is_floating_point() else rest
+    try:
+        with torch.no_grad():
+            one, two = (traced(*args, **kwargs) for args, kwargs in map(trace.form.rebuild, (inputs, others)))
+    except Exception:  # a module that refuses such a batch says so where it is called
+        return
+    if one.shape != two.shape or len(one) != len(inputs[at]) or _near(one[0], two[0]):
+        return
+    norms = [key for key, part in eager.module.named_modules() if getattr(part, "track_running_stats", None) is False]
+    cause = f" (its part {norms[0]!r} has track_running_stats=False: the batch's own statistics)" if norms else ""
+    raise TraceError(
+        f"The network {name!r} mixes the samples of a batch{cause}: what it gives for one depends on the others, expected each sample "
+        "by itself, in any company; take what is computed over the batch's axis out of forward(), such as means, sorting or "
+        "shifts along axis 0, and norms without running statistics."
+    )
+
+
 def batch_of(trace: Trace, example: Any, n: int) -> list[Tensor]:
     """The example's inputs with ``n`` samples, which differ from each other where the data are no integers."""
     leaves = trace.form.flatten((example,), {})
@@ -58,6 +87,10 @@ def _alike(traced: nn.Module, eager: Eager, inputs: list[Tensor]) -> bool:
     args, kwargs = eager.form.rebuild(inputs)
     with torch.no_grad():
         found = traced(*args, **kwargs)
+    return _near(found, wanted)
+
+
+def _near(found: Tensor, wanted: Tensor) -> bool:
     if found.shape != wanted.shape:
         return False
     if not wanted.is_floating_point():

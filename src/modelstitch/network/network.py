@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from ..support.ambient import in_settled
 from ..views import as_view, in_short
-from .any_batch import batch_of, check_any_batch
+from .any_batch import batch_of, check_any_batch, check_each_alone
 from .inputs import InputForm
 from .kept import owners_kept
 from .layers import Layer, list_layers
@@ -92,6 +92,7 @@ class Network:
             check_any_batch(self._trace, self._full, eager, self._example, self.name)
             one = batch_of(self._trace, telling(self._example), 1)
             check_trace(self._trace, self._full, eager, telling_leaves, first, one)
+            check_each_alone(self._trace, self._full, eager, self._example, self.name)
 
     def __repr__(self) -> str:
         return (

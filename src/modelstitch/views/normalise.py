@@ -79,6 +79,7 @@ class Normalise:
                     f"The network takes {len(self.mean)} channels, found images with {images.shape[1]}: expected 1 or {len(self.mean)}."
                 )
             images = coloured(images, len(self.mean))
+        self._check_units(images)
         shape = (1, -1, *[1] * (images.ndim - 2))
         mean, std = (images.new_tensor(numbers).view(shape) for numbers in (self.mean, self.std))
         return (images - mean) / std
@@ -92,6 +93,17 @@ class Normalise:
             "size": self.size and list(self.size),
             "interpolation": self.interpolation,
         }
+
+    def _check_units(self, images: Tensor) -> None:
+        """Refuse numbers made for pixels in [0, 255] where the images are in [0, 1]."""
+        if images.ndim != 4 or not images.numel() or (max(map(abs, self.mean)) <= 1 and max(self.std) <= 2):
+            return
+        low, high = (float(found) for found in images.aminmax())
+        if low >= 0 and high <= 1:
+            raise DataError(
+                f"The mean {self.mean} and the std {self.std} belong to pixels in [0, 255], the images are in [0, 1]: expected both in "
+                "their units; divide mean and std by 255."
+            )
 
     def _resized(self, inputs: Any) -> Tensor:
         images = each_image(inputs)
