@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pickle
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from modelstitch.paper.catalogue import FIGURES, figure
 from modelstitch.paper.pieces import pieces
 from modelstitch.paper.run import run_figure
 from modelstitch.paper.scales import FULL
-from modelstitch.paper.together import _ended, _next, _portable, together
+from modelstitch.paper.together import _next, together
 from modelstitch.study.parquet import records_from_parquet
 
 PLAN = SimpleNamespace(scale=TINY, protocols=("honest", "paper"))
@@ -108,35 +107,6 @@ def test_two_processes_make_what_one_makes(tmp_path):
 def test_what_goes_wrong_in_one_of_them_is_told(tmp_path, opens, kind, words):
     with pytest.raises(kind, match=words):
         list(together([figure("4")], tiny_job(tmp_path), opens, tmp_path / "pages", 1))
-
-
-class Odd(Exception):
-    """One that does not come through a pipe: it is made of two parts and gives on one."""
-
-    def __init__(self, one, two):
-        super().__init__(f"{one} and {two}")
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "words"),
-    [
-        (DataError("The data are gone."), DataError, "The data are gone."),
-        (ValueError("no such thing"), ValueError, "no such thing"),
-        (Odd(1, 2), RuntimeError, "Odd: 1 and 2"),
-    ],
-)
-def test_an_error_comes_through_a_pipe(error, kind, words):
-    found = _portable(error)
-    assert type(found) is kind
-    assert words in str(found)
-    assert pickle.loads(pickle.dumps(found)).args == found.args
-
-
-def test_an_end_by_itself_is_not_laid_on_memory():
-    assert (
-        _ended("4", 1)
-        == "A process that worked on figure 4 ended without a word (exit code 1); what is finished is kept."
-    )
 
 
 def test_a_process_whose_parent_is_killed_ends(tmp_path):

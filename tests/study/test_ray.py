@@ -11,6 +11,7 @@ from modelstitch.errors import StudyError
 from modelstitch.sources.named import load_data
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import ray as engine_on_ray
+from modelstitch.study.engines.same import check_same
 from modelstitch.study.plan import Cell
 from modelstitch.study.record import equal_results
 from modelstitch.study.spec import parse_spec
@@ -103,10 +104,10 @@ def test_other_files_on_a_node_are_found_out(name):
     network = SimpleNamespace(fingerprint=lambda: "0", view=None)
     data, second = (SimpleNamespace(name=n, fingerprint="0") for n in ("digits", "more"))
     bench = SimpleNamespace(data=data, second=second, networks={"a": network, "b": network})
-    engine_on_ray._check_same([cell(data=DATA)], bench)
+    check_same([cell(data=DATA)], bench)
     changed, words = OTHERS[name]
     with pytest.raises(StudyError, match=words):
-        engine_on_ray._check_same([cell(**{"data": DATA, **changed})], bench)
+        check_same([cell(**{"data": DATA, **changed})], bench)
 
 
 def test_a_sweep_that_stops_half_way_has_lost_no_record(cluster, tmp_path):

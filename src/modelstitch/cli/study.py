@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     "--address", help="Of a Ray cluster that runs; by default RAY_ADDRESS, else one is started on this machine."
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that share the work, and the threads.",
+)
+@click.option(
     "--shard",
     "share",
     metavar="I/N",
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
 @common.dry_run
 @common.imports
 def run(
-    spec_file: Path, device: str, out: Path, engine: str | None, address: str | None, share: str | None, dry_run: bool
+    spec_file: Path, device: str, out: Path, engine: str | None, address: str | None, workers: int, share: str | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """Run a study declared in a TOML file. Running it again does only what is missing."""
     from ..api import Comparison
@@ -50,8 +57,12 @@ def run(
     if dry_run:
         common.say("\n".join(plan_study(spec, out, device=device, shard=shard).sentences()))
         return
+    if workers > 1 and spec.engine == "ray":
+        raise click.UsageError(
+            "--workers are processes of this machine: a Ray cluster has its own; use one of the two."
+        )
     with common.progress() as tell:
-        records, plain = run_study(spec, out, device=device, tell=tell, address=address, shard=shard)
+        records, plain = run_study(spec, out, device=device, tell=tell, address=address, shard=shard, workers=workers)
     common.penalty_tables(records)
     if shard is not None:
         missing = Store(out).missing()

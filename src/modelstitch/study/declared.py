@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 @in_settled
 def run_study(
     spec: StudySpec, out: str | Path, *, device: str = "auto", tell: Tell | None = None, address: str | None = None,
-    shard: Shard | None = None,
+    shard: Shard | None = None, workers: int = 1,
 ) -> tuple[list[Record], dict[str, Any]]:  # fmt: skip
     """Run what is missing of a study, keep every finished cell in ``out``; return all records and the plain spec.
 
     Args:
+        workers: processes of this machine that share the work and this one's threads.
         shard: run, and return, these cells alone; all shards share ``out``, and may run at once.
         address: of a Ray cluster, where that is the engine.
 
@@ -46,10 +47,10 @@ def run_study(
     """
     store = Store(out, spec)  # first of all: a folder that cannot be used should not cost a training run
     with store.begun():
-        engine = _engine(spec, device, address)
+        engine = _engine(spec, device, address, workers)
         networks, data, second, axes = _asked(spec)
         records = run(
-            networks, spec.ordered_pairs(), data, axes, store=store, device="cpu" if engine else device, tell=tell, second=second,
+            networks, spec.ordered_pairs(), data, axes, store=store, device="cpu" if spec.engine == "ray" else device, tell=tell, second=second,
             engine=engine, whole=True, expected_error=spec.expected_error, error_tolerance=spec.error_tolerance,
             shard=shard,
         )  # fmt: skip
@@ -114,13 +115,17 @@ class _Donors(dict[str, Network]):
         return self[name]
 
 
-def _engine(spec: StudySpec, device: str, address: str | None) -> Engine | None:
-    if spec.engine == "local":
-        return None
-    from .engines import ray
-
+def _engine(spec: StudySpec, device: str, address: str | None, workers: int) -> Engine | None:
     opened = partial(open_bench, spec, device=device, folder=os.getcwd(), files=imported_files())
-    return ray.engine(opened, device=device, address=address)
+    if spec.engine == "ray":
+        from .engines import ray
+
+        return ray.engine(opened, device=device, address=address)
+    if workers == 1:
+        return None
+    from .engines import processes
+
+    return processes.engine(opened, workers)
 
 
 def _data(spec: StudySpec) -> tuple[Data, Data | None]:

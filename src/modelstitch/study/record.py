@@ -110,6 +110,9 @@ class DonorFacts(NamedTuple):
     unit: str = "percent"
 
 
+LOST = "lost: "  # begins the reason of a failure that is none of the cell's numbers
+
+
 @dataclass(frozen=True, eq=False)
 class Record(Mapping[str, Any]):
     """What is kept of one finished cell.
@@ -217,6 +220,11 @@ class Record(Mapping[str, Any]):
                 f"The record {self.cell} belongs to no figure: expected one that the paper's figures made."
             )
         return self.paper
+
+    @property
+    def lost(self) -> bool:
+        """Whether it only says that its cell was lost, as where a process was killed: the next run does it again."""
+        return self.failed.startswith(LOST)
 
     @property
     def failed(self) -> str:

@@ -186,7 +186,9 @@ def run_cells(
 ) -> list[Record]:
     """The records of all cells: read where finished, else run."""
     there = (
-        {} if store is None else {cell.hash: record for cell in cells if (record := store.kept(cell.hash)) is not None}
+        {}
+        if store is None
+        else {cell.hash: record for cell in cells if (record := store.kept(cell.hash)) is not None and not record.lost}
     )
     missing = [cell for cell in cells if cell.hash not in there]
     groups: dict[Any, list[Cell]] = {}

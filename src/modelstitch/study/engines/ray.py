@@ -7,7 +7,6 @@ that they are those that the study was planned with. Ray does the scheduling, an
 from __future__ import annotations
 
 import os
-import platform
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -16,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import StudyError
-from ...own_code import in_words
 from ...sources.extras import need
 from ..plan import Cell, fitted_together
 from ..record import Record
 from ..store import Store
 from ..sweep import Bench, Tell, run_sweep
 from . import Engine
-from .same import renamed, work_of
+from .same import check_same, renamed, work_of
 
 OpenBench = Callable[[], Bench]
 RETRIES = 3  # of a task whose worker was lost
@@ -168,31 +166,8 @@ def _task(token: str, open_bench: OpenBench, cells: Sequence[Cell], left: str | 
         _opened.clear()
         _opened[token] = open_bench()
     bench = _opened[token]
-    _check_same(cells, bench)
+    check_same(cells, bench)
     if left is not None and Path(left).parent.is_dir():  # a folder that the nodes share
         bench.unfinished = Path(left)
     for fitted in run_sweep(cells, bench):
         yield fitted.record
-
-
-def _check_same(cells: Sequence[Cell], bench: Bench) -> None:
-    """That donors, what they make of samples, and data are here what they were where the cells were planned."""
-    data = cells[0].config["data"]
-    _same("data", data["name"], data["fingerprint"], bench.data.fingerprint)
-    if bench.second is not None:
-        second = data["second"]
-        _same("second data", second["name"], second["fingerprint"], bench.second.fingerprint)
-    ends = {cell.config[side]["name"]: cell.config[side] for cell in cells for side in ("bottom", "top")}
-    for name, end in ends.items():
-        if name in bench.networks:
-            network = bench.networks[name]
-            _same("donor", name, end["fingerprint"], network.fingerprint())
-            _same("view of the donor", name, end.get("view", ""), in_words(network.view))
-
-
-def _same(what: str, name: str, wanted: Any, found: Any) -> None:
-    if found != wanted:
-        raise StudyError(
-            f"The {what} {name!r} on the node {platform.node()} is another than here: expected {wanted}, found {found}; give "
-            "every node the same files."
-        )

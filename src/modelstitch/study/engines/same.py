@@ -1,11 +1,15 @@
-"""Random bottoms that two donors have in common: the same work under two names, done once."""
+"""What is the same: random bottoms that two donors have in common, done once; donors and data of another process."""
 
 from __future__ import annotations
 
 import copy
+import platform
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+from ...errors import StudyError
+from ...own_code import in_words
 from ..canonical import canonical_json
 from ..plan import Cell
 from ..record import Record
@@ -32,3 +36,26 @@ def renamed(cell: Cell, record: Record, bench: Bench) -> Record:
         f"the same random network as in cell {record.cell}: fitted once",
     )
     return replace(record, cell=cell.hash, config=copy.deepcopy(cell.config), notes=notes, donors=facts(donors))
+
+
+def check_same(cells: Sequence[Cell], bench: Bench) -> None:
+    """That donors, what they make of samples, and data are here what they were where the cells were planned."""
+    data = cells[0].config["data"]
+    _same("data", data["name"], data["fingerprint"], bench.data.fingerprint)
+    if bench.second is not None:
+        second = data["second"]
+        _same("second data", second["name"], second["fingerprint"], bench.second.fingerprint)
+    ends = {cell.config[side]["name"]: cell.config[side] for cell in cells for side in ("bottom", "top")}
+    for name, end in ends.items():
+        if name in bench.networks:
+            network = bench.networks[name]
+            _same("donor", name, end["fingerprint"], network.fingerprint())
+            _same("view of the donor", name, end.get("view", ""), in_words(network.view))
+
+
+def _same(what: str, name: str, wanted: Any, found: Any) -> None:
+    if found != wanted:
+        raise StudyError(
+            f"The {what} {name!r} on the node {platform.node()} is another than here: expected {wanted}, found {found}; give "
+            "every node the same files."
+        )

@@ -1,0 +1,183 @@
+"""The local engine with several processes: each takes the next sweep; records come back to this process, which stores them.
+
+A worker opens the donors and the data by the names of the study, and shows by their fingerprints that they are those that it was
+planned with. What kills its process, hangs or takes all memory costs itself: its cells are run again, each alone, and one
+that is lost again has a record that says so, which the next run of the study does not take for an answer.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import FitError
+from ...memory import out_of_memory
+from ...support.crew import LostError, Worker, answered, portable
+from ..assemble import provenance
+from ..plan import Cell, fitted_together, in_company
+from ..record import LOST, Record
+from ..store import Store
+from ..sweep import Bench, Tell, left, run_sweep
+from . import Engine
+from .same import check_same, renamed, work_of
+
+OpenBench = Callable[[], Bench]
+SILENT = 1800.0  # seconds without a step, a batch or a record, after which a worker is taken to hang
+
+
+@dataclass
+class _Task:
+    """Cells that are fitted together, the groups that are the same work, and whether they are run for the second time."""
+
+    groups: list[list[Cell]]
+    again: bool = False
+    came: int = 0
+    heard: float = field(default_factory=time.monotonic)
+
+
+def engine(open_bench: OpenBench, workers: int, *, silent: float = SILENT) -> Engine:
+    """An engine of so many processes, which share this one's threads.
+
+    Args:
+        open_bench: what they work on; it is pickled.
+        silent: seconds without any progress after which a process is ended, as one that hangs.
+
+    Raises:
+        StitchError: (when run) what is wrong with a seam, the data or the networks, which stops all; finished cells are kept.
+    """
+
+    def run(groups: Sequence[Sequence[Cell]], bench: Bench, store: Store | None, tell: Tell | None) -> Iterator[Record]:
+        todo = _tasks([part for cells in groups for part in fitted_together(cells)], bench)
+        folder = None if store is None else store.path / "unfinished"
+        total = done = sum(len(cells) for task in todo for cells in task.groups)
+        life = partial(_work, open_bench, folder, max(1, torch.get_num_threads() // max(1, workers)))
+        crew: list[Worker] = []
+        try:
+            while todo or any(worker.piece for worker in crew):
+                crew += [Worker(life) for _ in range(min(workers - len(crew), len(todo)))]
+                for worker in crew:
+                    if worker.piece is None and todo:
+                        worker.give((todo[0].groups[0], todo[0].again))
+                        worker.piece = todo.pop(0)
+                        worker.piece.heard = time.monotonic()
+                for worker, answer in _answers(crew, silent):
+                    task: _Task = worker.piece
+                    if isinstance(answer, str):  # why it is lost
+                        _leave(crew, worker)
+                        lost, found = _again(task, answer, bench)
+                        todo[:0] = lost
+                    else:
+                        found = [] if answer is None else _all(task, answer, bench)
+                        worker.piece = None if answer is None else task
+                    for record in found:
+                        if store is not None:
+                            store.write(record)
+                        yield record
+                        done -= 1
+                        if tell:
+                            tell(f"cells, by {workers} processes", total - done, total)
+        finally:
+            for worker in crew:
+                worker.stop()
+
+    return run
+
+
+def _tasks(parts: Sequence[list[Cell]], bench: Bench) -> list[_Task]:
+    """One for each part; random networks that two donors have in common are drawn and fitted once."""
+    found: list[_Task] = []
+    first: dict[str, _Task] = {}
+    for part in parts:
+        same = work_of(part, bench)
+        if same in first:
+            first[same].groups.append(part)
+            continue
+        found.append(_Task([part]))
+        if same:
+            first[same] = found[-1]
+    return found
+
+
+def _answers(crew: Sequence[Worker], silent: float) -> Iterator[tuple[Worker, Record | str | None]]:
+    """What workers say: a record, None at the end of a task, or why the task is lost."""
+    ready = answered(crew, 1.0)
+    for worker in ready:
+        try:
+            answer = worker.answer()
+        except LostError as error:
+            yield worker, f"its process ended ({error.why})"
+            continue
+        worker.piece.heard = time.monotonic()
+        if answer is not _ALIVE:
+            yield worker, answer
+    for worker in crew:
+        if worker not in ready and worker.piece and time.monotonic() - worker.piece.heard > silent:
+            yield worker, f"it made no progress for {silent:,.0f} seconds, and was ended"
+
+
+def _leave(crew: list[Worker], worker: Worker) -> None:
+    crew.remove(worker)
+    worker.stop()
+
+
+def _all(task: _Task, record: Record, bench: Bench) -> list[Record]:
+    """A record, and those of the same work under other names."""
+    at, task.came = task.came, task.came + 1
+    return [renamed(group[at], record, bench) if number else record for number, group in enumerate(task.groups)]
+
+
+def _again(task: _Task, why: str, bench: Bench) -> tuple[list[_Task], list[Record]]:
+    """Tasks of single cells in place of one that was lost; or records that say why, where it was one already."""
+    rest = [group[task.came :] for group in task.groups]
+    unfinished = left(task.groups[0][0], bench)
+    if unfinished is not None:
+        unfinished.clear()
+    if not task.again:
+        return [_Task([in_company([cell]) for cell in same], again=True) for same in zip(*rest)], []
+    return [], [_lost(cell, f"{LOST}{why}, twice", bench) for group in rest for cell in group]
+
+
+def _lost(cell: Cell, why: str, bench: Bench) -> Record:
+    return Record(cell.hash, copy.deepcopy(cell.config), notes=(f"failed: {why}",), provenance=provenance(bench.device))
+
+
+_ALIVE = True  # a sign of life
+
+
+def _work(open_bench: OpenBench, unfinished: Path | None, threads: int, pipe: Connection[Any, Any]) -> None:
+    """The life of another process: until the pipe is closed."""
+    torch.set_num_threads(threads)
+    bench: Bench | None = None
+    said = 0.0
+
+    def alive(what: str, done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > 1.0:
+            said = time.monotonic()
+            pipe.send(_ALIVE)
+
+    while True:
+        cells, _ = pipe.recv()
+        try:
+            bench = bench or open_bench()
+            bench.unfinished = unfinished
+            pipe.send(_ALIVE)
+            check_same(cells, bench)
+            for fitted in run_sweep(cells, bench, tell=alive):
+                pipe.send(fitted.record)
+            pipe.send(None)
+        except FitError as error:
+            short = error.__cause__ is not None and out_of_memory(error.__cause__)
+            pipe.send("memory ran out" if short else portable(error))
+        except MemoryError:
+            pipe.send("memory ran out")
+        except Exception as error:
+            pipe.send(portable(error))
