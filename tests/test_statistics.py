@@ -183,9 +183,9 @@ def test_several_fits_are_tested_over_pairs_and_seeds():
     (2, 1, 2 / 4), (2, 5, 2 / 4), (5, 1, 2 / 32), (6, 1, 2 / 64), (1, 3, 2 / 8), (1, 2, 2 / 4),
 ])  # fmt: skip
 def test_p_is_never_below_what_a_flip_of_so_few_signs_allows(pairs, fits, least):
-    """Three hundred of three hundred examples differ, and all pairs agree: only their number is small."""
-    ones, zeros = np.full(300, 100.0), np.zeros(300)
-    one = [record(ones, zeros, bottom=f"b{i % pairs}") for i in range(pairs * fits)]
+    """All but one of three hundred examples differ, and all pairs agree: only their number is small."""
+    zeros = np.zeros(300)
+    one = [record(100.0 * (np.arange(300) != i), zeros, bottom=f"b{i % pairs}") for i in range(pairs * fits)]
     other = [record(zeros, zeros, bottom=f"b{i % pairs}") for i in range(pairs * fits)]
     found = paired_test(one, other)
     assert found.p == pytest.approx(least)
@@ -244,3 +244,16 @@ def test_the_normalised_penalty_has_an_interval_or_a_reason():
     assert 0 < found.low < found.value < found.high < 1
     assert normalised(*three(0.1)) == (None, "random and self do not differ beyond their intervals")
     assert normalised(three(0.5)[0], [], three(0.5)[2]) == (None, "no self control")
+
+
+def test_fits_that_answer_alike_are_one_fit():
+    one, other = points(80, 0.2, 0.2, 1), points(80, 0.5, 0.2, 2)
+    alone = paired_test(one, other)
+    again = paired_test([one] * 6, [other] * 6)
+    assert (again.p, again.how) == (alone.p, alone.how)
+    assert (again.difference.pairs, again.difference.seeds) == (1, 1)
+    more = paired_test([one] * 6 + [points(80, 0.2, 0.2, 3)], [other] * 7)
+    assert "2 fits of one pair" in more.how
+    assert more.p >= 0.5
+    with pytest.raises(MeasureError, match="expected at least one, found none"):
+        paired_test([], [])

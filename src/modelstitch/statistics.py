@@ -84,20 +84,24 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     One fit against one: the exact sign-flip test over examples (McNemar's where both have the same top; 9,999 random
     flips for nats). Several against several, matched by position: the larger p of two tests, the hierarchical bootstrap over
     pairs, seeds and examples, and sign flips over the pairs (over the fits, where all are of one pair). So p is never below
-    2 / 2^n for n pairs: two cannot show a difference, and it takes six to be below 0.05.
+    2 / 2^n for n pairs: two cannot show a difference, and it takes six to be below 0.05. Fits of one pair that answer alike on
+    both sides, such as those of a closed form under two seeds, are one fit.
 
     Args:
         one, other: a record, a stitched model with its record, or equally long lists of them.
 
     Raises:
-        MeasureError: if the lists differ in length, or two that are matched saw different test examples.
+        MeasureError: if the lists are empty or differ in length, or two that are matched saw different test examples.
     """
     first, second = _records(one), _records(other)
     if len(first) != len(second):
         raise MeasureError(
             f"A paired test needs as many penalties on both sides: expected {len(first)}, found {len(second)}."
         )
+    if not first:
+        raise MeasureError("A paired test needs penalties on both sides: expected at least one, found none.")
     found, unpacked = [], unpack_together([*first, *second])
+    sides = [(a.deltas.tobytes(), b.deltas.tobytes()) for a, b in zip(unpacked, unpacked[len(first) :])]
     for a, b in zip(unpacked, unpacked[len(first) :]):
         if a.source != b.source:
             raise MeasureError(
@@ -105,16 +109,19 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
                 f"{a.source} and {b.source}; a paired test compares example by example."
             )
         found.append(Examples(a.deltas - b.deltas, a.weights, a.source, a.unit))
-    if len(found) == 1:
-        p, how = _flip_test(found[0], seed)
-        return PairedTest(_pool([0], found, seed, RESAMPLES), p, how)
     clusters = [_cluster(r) for r in first]
+    distinct = list({(c, *side): i for i, (c, side) in enumerate(zip(clusters, sides))}.values())
+    if len(distinct) == 1:
+        p, how = _flip_test(found[0], seed)
+        return PairedTest(_pool([0], found[:1], seed, RESAMPLES), p, how)
     replicates = _replicates(clusters, found, seed, RESAMPLES)
     tail = min(float((replicates <= 0).mean()), float((replicates >= 0).mean()))
     means = np.array([np.average(e.deltas, weights=e.weights) for e in found])
     members = _members(clusters)
     units, what = (
-        (means, "fits of one pair") if len(members) == 1 else (np.array([means[m].mean() for m in members]), "pairs")
+        (means[distinct], "fits of one pair")
+        if len(members) == 1
+        else (np.array([means[m].mean() for m in members]), "pairs")
     )
     p = min(1.0, max(2 * tail, 1 / RESAMPLES, _flip_units(units, seed)))
     how = (

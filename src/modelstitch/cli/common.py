@@ -37,8 +37,19 @@ def progress() -> Iterator[Teller]:
     """Bars on standard error; sentences, such as what donors do alone, go where results go."""
     out = sys.stdout  # as it is before bars are drawn: they take what is printed meanwhile to their own stream
     with bars.progress() as tell:
-        tell.speak = lambda line: say(line, file=out)
+
+        def speak(line: str) -> None:
+            _said().add(line)
+            say(line, file=out)
+
+        tell.speak = speak
         yield tell
+
+
+def _said() -> set[str]:
+    """What this command said before it fitted anything, and need not say again."""
+    said: set[str] = click.get_current_context().meta.setdefault(f"{__name__}.said", set())
+    return said
 
 
 def shared(*, out: str | None) -> Decorator:
@@ -371,9 +382,9 @@ def failures(records: Sequence[Record]) -> None:
 
 
 def cautions(notes: Iterable[str]) -> None:
-    """Say, each once, what is to be kept in mind beside all numbers."""
+    """Say, each once, what is to be kept in mind beside all numbers, but for what was said before they were fitted."""
     for note in dict.fromkeys(notes):
-        if note.startswith("caution: "):
+        if note.startswith("caution: ") and note not in _said():
             say(note)
 
 

@@ -53,7 +53,9 @@ def stitch(
     ]
     common.table(["metric", "value", "95 % interval", "unit"], rows, result.seam)
     for note in result.record.notes:
-        common.say(f"note: {note}")
+        if not note.startswith("caution: "):
+            common.say(f"note: {note}")
+    common.cautions(result.record.notes)
     if out is not None:
         result.save(out)
         common.say(f"The stitch is in {out}.")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, NetworkError
-from .access import all_labels, digest_into
+from .access import all_labels, chunks, digest_into
 from .augment import CropFlip
 from .data import SPLITS, Batch, Data, Split
 from .folder import Files
@@ -91,7 +91,7 @@ def _check_reads(data: Data, split: Split) -> None:
             "a fixed number; let the dataset not change when it is read."
         )
     known = all_labels(data.dataset(split), scan=False)
-    for ids, one, other in zip(_looked(size).split(_PIECE), first, again):
+    for ids, one, other in zip(chunks(_looked(size), _PIECE), first, again):
         among = f"{int(ids[0])} to {int(ids[-1])}"
         if one[:2] != other[:2]:
             what = "inputs" if one[0] != other[0] else "labels"
@@ -136,7 +136,7 @@ def _looked(size: int) -> Tensor:
 def _read(data: Data, split: Split, pieces: int | None = None) -> Iterator[tuple[bytes, bytes, Tensor]]:
     """Digests of inputs and labels, and the labels, of some pieces of a split."""
     total = 0
-    for i, ids in enumerate(_looked(data.size(split)).split(_PIECE)):
+    for i, ids in enumerate(chunks(_looked(data.size(split)), _PIECE)):
         batch = data.chosen(split, ids)
         if i == pieces or (pieces is None and total > _BYTES):
             return
