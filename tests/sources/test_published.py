@@ -257,3 +257,35 @@ def test_published_weights_of_other_classes_than_the_data_are_refused(caches: Pa
     assert models.load_for(digits, "timm:test_resnet?size=32", scored=False).output_shape == (1000,)
     net = models.load_for(digits, "timm:test_resnet?size=32&classes=10")
     assert net.weights.startswith("random head of 10 classes, seed 0; the rest: timm test_resnet.r160_in1k, sha256 ")
+
+
+def test_the_client_of_the_hub_is_found_when_nothing_else_has_loaded_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(huggingface_hub, "constants")
+    assert published.hub_host()
+    with published._hub_offline():
+        assert constants.HF_HUB_OFFLINE
+
+
+def timm_folder(tmp_path: Path) -> tuple[Path, nn.Module]:
+    module = drawn(lambda: timm.create_model("test_resnet", num_classes=7))
+    seen = {"input_size": [3, 32, 32], "mean": [0.4] * 3, "std": [0.2] * 3, "interpolation": "bicubic", "crop_pct": 1.0}
+    config = {"architecture": "test_resnet", "num_classes": 7, "pretrained_cfg": seen}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(config))
+    save_file(module.state_dict(), tmp_path / "mine" / "model.safetensors")
+    return tmp_path / "mine", module
+
+
+def test_a_folder_of_timm(tmp_path: Path) -> None:
+    folder, module = timm_folder(tmp_path)
+    net = ms.load(f"timm:{folder}")
+    assert same(net.module, module)
+    assert net.output_shape == (7,)
+    assert net.weights.startswith(f"folder {folder}, sha256 ")
+    assert "mean=[0.4, 0.4, 0.4]" in net.view_in_words
+    with pytest.raises(SourceError, match="holds a model of timm: expected one of transformers; write timm:"):
+        ms.load(f"hf:{folder}")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(SourceError, match=r"holds no weights that can be read: expected model.safetensors or pytorch_model.bin"):
+        ms.load(f"timm:{folder}")
+    assert ms.load(f"timm:{folder}", weights="random").weights.startswith("random, seed 0")

@@ -58,6 +58,10 @@ def make(request: Request) -> Made:
             f"{request.spec!r} cannot be read: expected a local folder with config.json, or the name of a model on the hub, "
             "hf:ORG/NAME; download the model first, for example with `hf download`."
         )
+    if "architecture" in plain and "model_type" not in plain:
+        raise SourceError(
+            f"{request.spec!r} holds a model of timm: expected one of transformers; write timm:{request.path} for a folder."
+        )
     if "auto_map" in plain:
         raise SourceError(
             f"{request.spec!r} needs trust_remote_code: refused; use a model that transformers itself holds."
@@ -69,7 +73,7 @@ def make(request: Request) -> Made:
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         module, drawn = _module(_class(transformers, plain, task), folder, config, request)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(
             f"transformers cannot make {request.spec!r} for {task} ({line}): check folder and task."

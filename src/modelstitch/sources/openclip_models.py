@@ -42,7 +42,8 @@ def make(request: Request) -> Made:
     else:
         origin = ""
         try:
-            whole = clip.create_model(request.path, load_weights=False, pretrained_text=False, **options)
+            with quiet("open_clip", None):
+                whole = clip.create_model(request.path, load_weights=False, pretrained_text=False, **options)
         except (RuntimeError, ValueError, TypeError, OSError) as error:
             raise SourceError(f"open_clip cannot make {request.path!r}: {error}.") from error
     size = whole.visual.image_size

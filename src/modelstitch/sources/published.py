@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..errors import SourceError, StitchError
+from ..errors import MissingExtraError, SourceError, StitchError
 from .extras import need
 from .request import Request
 
@@ -93,14 +93,14 @@ def reachable(host: str) -> bool:
 
 def hub_host() -> str:
     """The server of the Hugging Face hub."""
-    endpoint: str = need("huggingface_hub").constants.ENDPOINT
+    endpoint: str = need("huggingface_hub.constants").ENDPOINT
     return endpoint.partition("://")[2].partition("/")[0].partition(":")[0]
 
 
 def hub_hint(repo: str) -> str:
     """How to bring a model of the hub to a machine without a network, the middle of a sentence."""
     name = "/".join(repo.partition("@")[0].split("/")[:2])
-    cache = need("huggingface_hub").constants.HF_HUB_CACHE
+    cache = need("huggingface_hub.constants").HF_HUB_CACHE
     return f"run `hf download {name}` elsewhere and copy its folder models--{name.replace('/', '--')} into {cache}"
 
 
@@ -147,8 +147,8 @@ def hub_folder(request_path: str, *, weights: bool) -> Path:
 def _hub_offline() -> Iterator[bool]:
     """The client of the hub looks into its cache alone; yields whether it did so before."""
     try:
-        constants: Any = need("huggingface_hub").constants
-    except Exception:  # no client: nothing to hold back
+        constants: Any = need("huggingface_hub.constants")
+    except MissingExtraError:  # no client: nothing to hold back
         yield False
         return
     before = bool(constants.HF_HUB_OFFLINE)

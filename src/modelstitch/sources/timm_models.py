@@ -8,21 +8,26 @@ from typing import Any
 
 import torch
 
-from ..errors import SourceError
+from ..errors import SourceError, first_line
 from ..views import published
 from .extras import need
 from .published import hub_hint, hub_host, obtained, quiet
 from .request import Made, Request, State, check_options, closest
 
+_HELD = "model.safetensors", "pytorch_model.bin"
+
 
 def make(request: Request) -> Made:
-    """``timm:NAME``; seen through timm's own evaluation transform, or at ``size=``, where no border is cut off; ``?classes=0`` has
+    """``timm:NAME``, or ``timm:FOLDER`` of config.json and weights as timm pushes them to the hub; seen through timm's own evaluation transform, or at ``size=``, where no border is cut off; ``?classes=0`` has
     no head.
 
     Raises:
         SourceError: if there is no such model, it cannot be made so, or its published weights cannot be had.
     """
     timm: Any = need("timm")
+    folder = Path(request.path)
+    if (folder / "config.json").is_file():
+        return _folder(timm, request, folder)
     base = request.path.split(".")[0]
     if not timm.is_model(base):
         raise SourceError(f"timm has no model {request.path!r}: {closest(base, timm.list_models())}")
@@ -40,6 +45,32 @@ def make(request: Request) -> Made:
     config = _seen(timm, module, request.size)
     view = published("timm", config, config["input_size"][0])
     return Made(module, torch.zeros(2, *config["input_size"]), view, head=request.classes != 0, **made)
+
+
+def _folder(timm: Any, request: Request, folder: Path) -> Made:
+    """The model of a local folder, with its own settings; timm reads tensors alone of it."""
+    if request.published and not any((folder / name).is_file() for name in _HELD):
+        raise SourceError(
+            f"{request.spec!r} holds no weights that can be read: expected {' or '.join(_HELD)}; put them there, or ask for random "
+            'weights with weights="random" (--random-weights).'
+        )
+    check_options(request)
+    options: dict[str, Any] = {} if request.classes is None else {"num_classes": request.classes}
+    try:
+        with quiet("timm"):
+            module = timm.create_model(f"local-dir:{folder}", pretrained=request.published, **options)
+    except Exception as error:  # whatever timm makes of a folder of others
+        raise SourceError(
+            f"timm cannot make {request.spec!r} ({type(error).__name__}: {first_line(error)}): expected config.json and weights as "
+            "timm pushes them to the hub."
+        ) from error
+    config = _seen(timm, module, request.size)
+    classes = module.pretrained_cfg.get("num_classes")
+    return Made(
+        module, torch.zeros(2, *config["input_size"]), published("timm", config, config["input_size"][0]),
+        head=request.classes != 0, origin=f"folder {request.path}" if request.published else "",
+        drawn=f"head of {request.classes} classes" if request.published and request.classes not in (None, 0, classes) else "",
+    )  # fmt: skip
 
 
 def _seen(timm: Any, module: Any, size: int | None) -> dict[str, Any]:
