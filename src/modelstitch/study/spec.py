@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -42,7 +43,13 @@ from .question import (
 
 _MODEL = re.compile(r"[a-z][a-z0-9_]*:\S+")
 _NAME = re.compile(r"[^\n\r\t]*\S[^\n\r\t]*")
-_FAMILY = r"^[a-z][a-z0-9-]*(:[A-Za-z0-9._-]+)?$"
+_FAMILY = re.compile(r"[a-z][a-z0-9-]*(:[A-Za-z0-9._-]+)?")
+
+
+def _family(value: str) -> str:
+    if not _FAMILY.fullmatch(value):
+        raise ValueError("a family such as 'affine', 'low-rank:4' or 'conv:3'")
+    return value
 
 
 def _distinct(values: Any) -> Any:
@@ -58,7 +65,7 @@ def _distinct(values: Any) -> Any:
 Count = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Family = Annotated[str, Field(pattern=_FAMILY)]
+Family = Annotated[str, AfterValidator(_family)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 
 
