@@ -223,6 +223,12 @@ def test_a_view_prepares_each_sample_by_itself(case):
         check_entry([net], others())
 
 
+def test_a_sample_that_is_not_finite_is_no_fault_of_the_view():
+    wrong = X.clone()
+    wrong[30, 2] = float("nan")  # the first of the validation split
+    check_entry([network(lambda x: x * 2)], others(val=list(zip(wrong[30:60], Y[30:60].tolist()))))
+
+
 def test_other_views_are_taken():
     check_entry([network(nn.Dropout(0.5).eval(), "still"), network(lambda x: (x - 0.1) / 2, "scaled")], others())
 

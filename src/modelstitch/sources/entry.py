@@ -180,6 +180,8 @@ def _check_view_of_one(network: Network, inputs: Any) -> None:
     if not isinstance(whole, Tensor) or not isinstance(one, Tensor) or one.shape != whole[:1].shape:
         return
     expected = whole[:1].double()
+    if not bool(expected.isfinite().all()):  # told of where the network answers
+        return
     off = (one.double() - expected).abs().max() if one.numel() else 0.0
     if not bool(torch.as_tensor(off <= _VIEW_OFF * max(1.0, float(expected.abs().max())))):
         raise NetworkError(
