@@ -258,3 +258,28 @@ def test_what_forward_collects_outside_of_the_module_is_kept() -> None:
     Network(module, torch.zeros(2, 6))
     assert (Global.calls, Global.kept, SEEN.get("input")) == (0, [], None)
     assert type(module(torch.ones(2, 6))) is Tensor
+
+
+class ReadsWhatAHookKept(nn.Module):
+    """A feature extractor: a hook keeps a layer's output, and forward goes on with what was kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head, self.kept = body(), nn.Linear(6, 2), {}
+        self.body[0].register_forward_hook(self.keep)
+
+    def keep(self, module: nn.Module, args: Any, output: Tensor) -> None:
+        self.kept["features"] = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.body(x)
+        features: Tensor = self.head(self.kept["features"])
+        return features
+
+
+def test_a_hook_that_hands_on_what_forward_reads_is_part_of_the_network() -> None:
+    module, x = ReadsWhatAHookKept().eval(), torch.randn(5, 6)
+    net = Network(module, torch.zeros(2, 6))
+    assert (module.kept, net.cuts) == ({}, ["body.0", "head"])
+    with torch.no_grad():
+        assert torch.equal(net(x), module(x))
