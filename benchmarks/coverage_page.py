@@ -81,7 +81,9 @@ def write_page(path: Path, table: list[Record], missing: int, strangers: list[Re
 
 def rows_of(records: list[Record]) -> list[str]:
     """A Markdown table: what holds, and the cause of what does not."""
-    rows = ["| model | traced | layers | cuts | blocks | not exact | not stitched | unchanged | trace s | all s | remark |"]
+    rows = [
+        "| model | traced | layers | cuts | blocks | not exact | not stitched | unchanged | trace s | all s | remark |"
+    ]
     rows.append("|---|---|--:|--:|--:|--:|--:|---|--:|--:|---|")
     for r in records:
         name = r["name"].partition(":")[2]

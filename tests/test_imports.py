@@ -33,7 +33,17 @@ RANKS = [
     {"stitchers", "measures"},
     {"measure", "fit", "controls"},
     {"study", "report", "zoo", "stitched", "stitched_measure", "statistics"},
-    {"results", "crossing", "crossing_plan", "crossing_keep", "crossing_sums", "crossing_evaluate", "layerwise", "paper", "demo"},
+    {
+        "results",
+        "crossing",
+        "crossing_plan",
+        "crossing_keep",
+        "crossing_sums",
+        "crossing_evaluate",
+        "layerwise",
+        "paper",
+        "demo",
+    },
     {"api"},
     {"cli", "__main__"},
 ]
@@ -81,7 +91,13 @@ def test_the_torch_free_rooms_know_only_the_torch_free_half_of_a_study():
             for module in imports(path):
                 if module[0] == "study":
                     assert module[1:2] in [
-                        ("store",), ("spec",), ("canonical",), ("parquet",), ("record",), ("examples",), ("question",),
+                        ("store",),
+                        ("spec",),
+                        ("canonical",),
+                        ("parquet",),
+                        ("record",),
+                        ("examples",),
+                        ("question",),
                     ], (  # fmt: skip
                         f"{path.name}: {module}"
                     )

@@ -25,7 +25,7 @@ def test_the_command_line_runs_as_written(tmp_path, monkeypatch):
     command = [Path(sys.executable).parent / "modelstitch", "status", "runs/pair"]  # the command as it is installed
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "40 finished cells." in done.stdout
+    assert "20 finished cells." in done.stdout
 
 
 def test_the_picture_and_the_pages_are_there():

@@ -276,7 +276,12 @@ class Stitched(nn.Module):
                 name = f"{part}-{digest[:12]}.safetensors"
             tensors.save(folder / name, values, {"of": part})
             files[part] = [name, digest]
-        described = {**self._config, "record": None if self.record is None else self.record.plain(), "map": self._measured, "files": files}
+        described = {
+            **self._config,
+            "record": None if self.record is None else self.record.plain(),
+            "map": self._measured,
+            "files": files,
+        }
         write_text(folder / "stitch.json", json.dumps(hashing.sealed(described), indent=2, sort_keys=True) + "\n")
         for part in parts:  # of another stitch
             for old in folder.glob(f"{part}*.safetensors"):

@@ -95,4 +95,7 @@ def test_scores_that_labels_cannot_be_held_against(case):
     shape, labels, text = FORMS[case]
     sets = (Samples(labels.long(), known=False) for _ in SPLITS)
     with pytest.raises(DataError, match=text):
-        need_scores(SimpleNamespace(name="b", output_shape=shape), Data(*sets, n_classes=10))
+        need_scores(
+            SimpleNamespace(name="b", output_shape=shape, has_head=True, output_name="logits"),
+            Data(*sets, n_classes=10),
+        )

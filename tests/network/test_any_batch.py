@@ -87,7 +87,9 @@ def scaled_by_largest(net, h):
     return net.head(h / h.abs().max())
 
 
-@pytest.mark.parametrize("forward", [less_the_mean, shifted, sorted_by_sum, one_for_all, viewed_for_transposed, scaled_by_largest])
+@pytest.mark.parametrize(
+    "forward", [less_the_mean, shifted, sorted_by_sum, one_for_all, viewed_for_transposed, scaled_by_largest]
+)
 @pytest.mark.parametrize("n", [2, 4])
 def test_samples_that_are_mixed_are_refused(forward, n):
     with pytest.raises(

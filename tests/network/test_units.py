@@ -168,6 +168,9 @@ def test_a_sweep_visits_the_units_of_the_author(name):
 
 def test_networks_of_torchvision():
     models = pytest.importorskip("torchvision.models")
-    found = {n: ms.Network(models.get_model(n, weights=None), torch.randn(2, 3, 64, 64), n).blocks for n in ("resnet18", "mobilenet_v2")}
+    found = {
+        n: ms.Network(models.get_model(n, weights=None), torch.randn(2, 3, 64, 64), n).blocks
+        for n in ("resnet18", "mobilenet_v2")
+    }
     assert found["resnet18"] == ["maxpool", *(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1)), "avgpool"]
     assert found["mobilenet_v2"] == [f"features.{i}" for i in range(19)]

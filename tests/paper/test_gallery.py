@@ -10,6 +10,7 @@ from modelstitch.paper.catalogue import figure
 from modelstitch.paper.gallery import keep, verdicts, write_index, write_page
 from modelstitch.paper.made import hours, scale_words, took
 from modelstitch.study.parquet import records_from_parquet
+from modelstitch.study.record import Record
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
 RECORDS = sorted(GALLERY.glob("*/*.parquet"))
@@ -24,8 +25,8 @@ def test_a_page_follows_from_its_records(path, tmp_path):
 def test_what_several_figures_share_is_counted_once():
     def record(cell, protocol="", seconds=None, trained=None, **more):
         made = {"device": "cpu", "threads": 1, "net": "net", "seconds": seconds, "trained_seconds": trained, **more}
-        return {"cell": cell, "paper": {"protocol": protocol}, "provenance": made,
-                "config": {"bottom": {"fingerprint": f"net of {cell}"}}}  # fmt: skip
+        config = {"bottom": {"name": "net", "layer": "", "fingerprint": f"net of {cell}"}}
+        return Record(cell, config, provenance=made, paper={"protocol": protocol})
 
     donors = [
         record("a", trained=3600),
@@ -42,14 +43,18 @@ def test_what_several_figures_share_is_counted_once():
     )
 
 
+def told(tags):
+    return Record("a", {}, paper=tags)
+
+
 def test_a_scale_is_what_the_records_ran_at():
-    assert scale_words([{"paper": {"scale": "small", "ran": "ten steps"}}]) == ["Scale `small`: ten steps."]
-    assert scale_words([{"paper": {"scale": "small"}}])[0].endswith("run the figure again to see.")
+    assert scale_words([told({"scale": "small", "ran": "ten steps"})]) == ["Scale `small`: ten steps."]
+    assert scale_words([told({"scale": "small"})])[0].endswith("run the figure again to see.")
 
 
 def test_a_page_says_that_its_data_are_not_the_scales_own():
     tags = {"scale": "smoke", "ran": "digits, ten steps", "other": "organs (1 x 28 x 28, 11 classes), not digits"}
-    assert scale_words([{"paper": tags}]) == [
+    assert scale_words([told(tags)]) == [
         "Scale `smoke`, on other data than its own: organs (1 x 28 x 28, 11 classes), not digits. On its own data the scale is: "
         "digits, ten steps."
     ]

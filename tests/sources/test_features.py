@@ -91,7 +91,10 @@ def test_sentence_encoders(tmp_path: Path) -> None:
     text.write_text("\n".join(["text", *corpus(60)]), encoding="utf-8")
     net = ms.load(f"hf:{folder}", size=12)
     assert (net.output_name, net.output_shape, net.has_head) == ("last_hidden_state", (12, 24), False)
-    assert net.view_in_words == f"input_ids and attention_mask by the tokenizer bert ({net.view.tokenizer.fingerprint}), 12 tokens"
+    assert (
+        net.view_in_words
+        == f"input_ids and attention_mask by the tokenizer bert ({net.view.tokenizer.fingerprint}), 12 tokens"
+    )
     data = ms.load_data(f"text:{text}", tokenizer=net)
     assert data.text.task == "features"
     first = next(data.batches("fit", 1)).inputs

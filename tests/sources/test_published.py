@@ -286,6 +286,8 @@ def test_a_folder_of_timm(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds a model of timm: expected one of transformers; write timm:"):
         ms.load(f"hf:{folder}")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(SourceError, match=r"holds no weights that can be read: expected model.safetensors or pytorch_model.bin"):
+    with pytest.raises(
+        SourceError, match=r"holds no weights that can be read: expected model.safetensors or pytorch_model.bin"
+    ):
         ms.load(f"timm:{folder}")
     assert ms.load(f"timm:{folder}", weights="random").weights.startswith("random, seed 0")

@@ -62,7 +62,7 @@ class Named:
     """What the check looks at of a network."""
 
     def __init__(self, name, tokenizer, task="causal-lm"):
-        self.name, self.view = name, TokenView(("input_ids",), task, tokenizer, 4)
+        self.name, self.view, self.has_head = name, TokenView(("input_ids",), task, tokenizer, 4), True
 
 
 def test_networks_are_checked_against_the_data_and_each_other(own, tmp_path):

@@ -72,7 +72,10 @@ def test_a_spec_does_not_change():
         ({"seeds": [1, 1]}, "seeds: expected a list without repetitions, found [1, 1]."),
         ({"seeds": 3}, "seeds: expected a list, found 3."),
         ({"controls": ["noise"]}, "controls: expected self, other-seed"),
-        ({"families": ["os.system('x')"]}, "families.0: expected a family such as 'affine', 'low-rank:4' or 'conv:3', found"),
+        (
+            {"families": ["os.system('x')"]},
+            "families.0: expected a family such as 'affine', 'low-rank:4' or 'conv:3', found",
+        ),
         ({"families": ["torch.nn.Linear"]}, "families.0: "),
         ({"pairs": [["a", "z"]]}, "expected pairs of the donors a, b, not 'z'."),
         ({"pairs": ["ab"]}, "pairs: expected 'all' or a list of [bottom, top] donor names, found ['ab']."),

@@ -106,9 +106,7 @@ def list_layers(trace: Trace, flow: Flow, module: nn.Module) -> Found:
     is_exact, places = set(exact), [positions[node] for node in exact]
     depths = {node: below.measure(node) for node in values}
     inner = [node for node in exact if node is not trace.output]
-    blocks = visited(
-        module, [Value(tuple(c.name for c in calls[n]), depths[n][0], lies[n].shape) for n in inner]
-    )
+    blocks = visited(module, [Value(tuple(c.name for c in calls[n]), depths[n][0], lies[n].shape) for n in inner])
     title = {node: _shortest(call.name for call in calls[node]) for node in values}
     title |= {inner[at]: name for at, name in blocks}
     layers: dict[str, Layer] = {}

@@ -42,7 +42,9 @@ def visited(module: nn.Module, values: Sequence[Value]) -> list[tuple[int, str]]
     for least in (2, 1):  # blocks of several layers; where there are none, of one with its norm and activation
         units = units or parts.units(ends, least)
     if not units:
-        return [(at, name) for run in _runs(values) if (at_name := parts.telling(run, values)) for at, name in [at_name]]
+        return [
+            (at, name) for run in _runs(values) if (at_name := parts.telling(run, values)) for at, name in [at_name]
+        ]
     found = {ends[call]: call for unit in units for call in _calls(unit, ends)}
     first, last = min(found), max(found)
     for part in parts.beside(units):

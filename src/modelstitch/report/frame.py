@@ -125,7 +125,13 @@ def examples(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
             "top_error": alone.deltas - both.deltas, "weight": both.weights,
         }  # fmt: skip
         parts.append(pl.DataFrame(columns).with_columns(unit=pl.lit("percent" if both.unit == "points" else both.unit)))
-    empty = {"sample": pl.Int64, "stitched_error": pl.Float64, "top_error": pl.Float64, "weight": pl.Float64, "unit": pl.String}
+    empty = {
+        "sample": pl.Int64,
+        "stitched_error": pl.Float64,
+        "top_error": pl.Float64,
+        "weight": pl.Float64,
+        "unit": pl.String,
+    }
     rows = pl.concat(parts) if parts else pl.DataFrame(schema={"at": pl.UInt32, **empty})
     return pl.concat([heads[rows["at"]], rows.drop("at")], how="horizontal")
 
