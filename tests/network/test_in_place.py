@@ -37,6 +37,7 @@ def turned_second(m, x):
 
 
 # How a graph is written, and how many of its results may replace an argument.
+EACH = (1, 2, 3)  # over all of a sample, none of the others
 RULES = {
     "a chain": (lambda m, x: m.norm(m.conv(x)).relu(), 1),
     "read again by a sum": (residual, 3),  # both rectifiers, and the sum over the second; never over the first
@@ -51,8 +52,8 @@ RULES = {
     "read as complex": (
         lambda m, x: torch.view_as_real(torch.view_as_complex(turned_second(m, x).unflatten(3, (3, 2)))).flatten(3), 0
     ),
-    "read before, by what shows nothing of it": (lambda m, x: (m.norm(y := m.conv(x)).sum() + y).relu(), 2),
-    "read before, by what shows it": (lambda m, x: (v := (y := m.conv(x))[:, :2]).mean() + y.relu() + v.mean(), 2),  # the sums
+    "read before, by what shows nothing of it": (lambda m, x: (m.norm(y := m.conv(x)).sum(EACH, keepdim=True) + y).relu(), 2),
+    "read before, by what shows it": (lambda m, x: (v := (y := m.conv(x))[:, :2]).mean(EACH, keepdim=True) + y.relu() + v.mean(EACH, keepdim=True), 2),  # the sums
     "read as another type": (lambda m, x: turned_second(m, x).view(torch.int16).float(), 0),
 }  # fmt: skip
 

@@ -179,6 +179,8 @@ def _check_view_of_one(network: Network, inputs: Any) -> None:
         return
     if not isinstance(whole, Tensor) or not isinstance(one, Tensor) or one.shape != whole[:1].shape:
         return
+    if len(whole) != len(inputs):  # told of where a batch is prepared
+        return
     expected = whole[:1].double()
     if not bool(expected.isfinite().all()):  # told of where the network answers
         return

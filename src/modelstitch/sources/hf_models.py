@@ -58,9 +58,10 @@ def make(request: Request) -> Made:
             f"{request.spec!r} cannot be read: expected a local folder with config.json, or the name of a model on the hub, "
             "hf:ORG/NAME; download the model first, for example with `hf download`."
         )
-    if "architecture" in plain and "model_type" not in plain:
+    if "architecture" in plain and "model_type" not in plain and "task" not in request.options:
         raise SourceError(
-            f"{request.spec!r} holds a model of timm: expected one of transformers; write timm:{request.path} for a folder."
+            f"{request.spec!r} holds a model of timm: expected one of transformers; write timm:{request.path} for a "
+            "folder, or ?task=image-classification for transformers' own wrapper of it."
         )
     if "auto_map" in plain:
         raise SourceError(
