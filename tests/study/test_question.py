@@ -83,7 +83,7 @@ def test_one_value_or_several_as_in_python():
     assert written(layers="block1").layers == ("block1",)
     assert written(layers=[["block1", "block2"]]).layers == ("block1 -> block2",)
     assert written(fit={"samples": [10, 20]}).samples == written(samples=[10, 20]).samples == (10, 20)
-    assert written(samples=10).samples == (10,)
+    assert (written(samples=10).samples, written(samples=10).fit.samples) == ((), 10)
 
 
 @pytest.mark.parametrize(("values", "message"), [

@@ -49,6 +49,15 @@ def test_all_pairs_are_ordered_pairs_of_two_donors():
     assert all(bottom != top for bottom, top in spec.ordered_pairs())
 
 
+def test_one_number_of_samples_is_an_option_of_the_fit_wherever_it_stands():
+    here, there = parse_spec({**BASE, "samples": 50}), parse_spec({**BASE, "fit": {"samples": 50}})
+    assert here == there
+    assert (here.fit.samples, here.samples) == (50, ())
+    assert parse_spec({**BASE, "samples": [50, 60]}).samples == (50, 60)
+    with pytest.raises(StudyError, match="samples in one place"):
+        parse_spec({**BASE, "samples": 50, "fit": {"samples": 60}})
+
+
 def test_a_spec_does_not_change():
     with pytest.raises(Exception, match="frozen"):
         parse_spec(BASE).name = "other"

@@ -202,6 +202,10 @@ class StudySpec(_Part):
             if "samples" in values:
                 raise ValueError("samples in one place, not also under fit")
             values["fit"], values["samples"] = {k: v for k, v in fit.items() if k != "samples"}, fit["samples"]
+        elif isinstance(values.get("samples"), int) and (fit is None or isinstance(fit, dict)):
+            if fit and "samples" in fit:
+                raise ValueError("samples in one place, not also under fit")
+            values["fit"] = {**(fit or {}), "samples": values.pop("samples")}  # one number is no curve
         return values
 
     @field_validator("name")
