@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import statistics
 import time
 from importlib.metadata import version
@@ -100,4 +101,6 @@ def rows_of(records: list[Record]) -> list[str]:
 
 
 def clean(text: str) -> str:
+    """A remark for a table's cell: short, and without the folders of the machine that it was made on."""
+    text = re.sub(r"/\S*/(?:site|dist)-packages/", "", text)
     return text.replace("|", "/").replace("`", "'")[:160]

@@ -135,7 +135,7 @@ def global_hooks_out(name: str, ask: bool = False) -> Iterator[None]:
             versions = _versions(given)
             try:
                 said = hook(part, *given)
-            except Exception:
+            except Exception:  # the owner's code, met outside of its run: it says nothing of whether it acts
                 return None
             if _versions(given) != versions or not _says_nothing(said, given, table, False):
                 acting.append(getattr(hook, "__qualname__", type(hook).__qualname__))

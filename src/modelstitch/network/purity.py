@@ -197,7 +197,7 @@ def check_trace(
     except Exception:  # it may refuse a batch of one in its own way; unless it keeps something of the last batch
         try:
             eager.again()(one, HIGH)
-        except Exception:
+        except Exception:  # it refuses one sample always: that is its own way
             return
         raise TraceError(
             f"The network {name!r} fails on a batch of one after the example's of {len(leaves[trace.form.data_position])}: expected "
@@ -328,7 +328,7 @@ def _called(eager: Eager, leaves: list[Tensor], names: tuple[str, ...]) -> Line 
     try:
         sys.setprofile(noted)
         fresh(leaves, LOW)
-    except Exception:
+    except Exception:  # what is looked for was met before it, or there is no line to name: the refusal stands
         pass
     finally:
         sys.setprofile(before)
@@ -354,7 +354,7 @@ def _drawn_at(eager: Eager, leaves: list[Tensor], source: str) -> str:
     try:
         sys.settrace(look)
         fresh(leaves, LOW)
-    except Exception:
+    except Exception:  # as above
         pass
     finally:
         sys.settrace(before)
