@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import modelstitch as ms
 from modelstitch.layerwise import plan_similarity
-from modelstitch.memory import keep_heap
+from modelstitch.support.memory import keep_heap
 from modelstitch.zoo.nets import build
 
 BATCH = 128

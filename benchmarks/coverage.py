@@ -27,7 +27,7 @@ from coverage_page import summary, write_page
 from torch import nn
 
 from modelstitch.errors import StitchError
-from modelstitch.moments import Moments
+from modelstitch.moments.moments import Moments
 from modelstitch.network import OUTPUT, Network, fingerprint
 from modelstitch.stitchers import Affine, Site, adapter_between, rows
 
@@ -224,7 +224,7 @@ def compare(wrong: dict[str, str], cut: str, run: Callable[[], torch.Tensor], ex
 
 def chosen(net: Network, inputs: Any) -> torch.Tensor:
     """What the module itself says, called as users do, with its caches and its other outputs."""
-    from modelstitch.network.outputs import choose_output
+    from modelstitch.network.trace.outputs import choose_output
 
     inputs = copy.deepcopy(inputs)
     if isinstance(inputs, dict):

@@ -31,17 +31,17 @@ import torch
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.moments import Moments
-from modelstitch.moments_grid import MomentsGrid
+from modelstitch.data.readers.tables import read_table
+from modelstitch.models.weights import load_weights
+from modelstitch.moments.grid import MomentsGrid
+from modelstitch.moments.moments import Moments
 from modelstitch.notation import parse
-from modelstitch.sources.text_tables import read_table
-from modelstitch.sources.weights import load_weights
 from modelstitch.stitchers import Affine, Site
 from modelstitch.study.spec import load_spec
 from modelstitch.study.store import Store, canonical_json, records_from_parquet, records_to_parquet
 from modelstitch.support import hashing, tensors
 from modelstitch.support.files import SetAside
-from modelstitch.unfinished import Unfinished
+from modelstitch.support.resume import Unfinished
 from modelstitch.zoo.donors import DonorSpec, donor, load_donor
 from modelstitch.zoo.train import Recipe
 

@@ -20,13 +20,13 @@ from typing import Any
 import torch
 
 import modelstitch as ms
-from modelstitch.fit.run import Run
+from modelstitch.data.augment import CropFlip
+from modelstitch.data.subsets import Images
+from modelstitch.engine.fit.run import Run
 from modelstitch.paper.data import load
 from modelstitch.paper.figure import Model
 from modelstitch.paper.run import open_job
 from modelstitch.paper.scales import FULL
-from modelstitch.sources.augment import CropFlip
-from modelstitch.sources.views import Images
 from modelstitch.zoo import train
 from modelstitch.zoo.nets import build
 

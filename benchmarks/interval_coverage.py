@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from modelstitch.statistics import pool
 from modelstitch.study.examples import pack
+from modelstitch.study.pooling import pool
 
 EXAMPLES, ERROR, PENALTY = 5000, 0.2, 0.03  # as many as the scale `small` of the paper's figures measures on
 PAIRS, SPREADS = (1, 2, 3, 5, 10), (0.0, 1.0, 2.0, 3.0)  # points, the standard deviation between pairs

@@ -12,8 +12,8 @@ from side_by_side import head, ratios, side_by_side, table, write
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
-from modelstitch.crossing_evaluate import Judged
-from modelstitch.stitched import Stitched
+from modelstitch.crossing.evaluate import Judged
+from modelstitch.stitched.stitched import Stitched
 from modelstitch.zoo.nets import build
 
 

@@ -15,10 +15,10 @@ from side_by_side import head, ratios, side_by_side, table, write
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
-from modelstitch.crossing_sums import collect, group_by_positions
-from modelstitch.fit.options import fit_spec
-from modelstitch.fit.senders import NetworkSender
-from modelstitch.fit.sweep import Sweep
+from modelstitch.crossing.sums import collect, group_by_positions
+from modelstitch.engine.fit.options import fit_spec
+from modelstitch.engine.senders import NetworkSender
+from modelstitch.engine.sweep import Sweep
 from modelstitch.zoo.nets import build
 
 BATCH = 128

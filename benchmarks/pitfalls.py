@@ -20,12 +20,12 @@ from torch import nn
 from torch.utils.data import Subset
 
 import modelstitch as ms
-from modelstitch.controls.calibrate import calibrate
-from modelstitch.controls.random import reinitialise, still_trained
-from modelstitch.memory import keep_heap
+from modelstitch.engine.controls.calibrate import calibrate
+from modelstitch.engine.controls.random import reinitialise, still_trained
 from modelstitch.network import fingerprint
-from modelstitch.report.words import spoken
-from modelstitch.stitched import Stitched
+from modelstitch.report.sentences.findings import spoken
+from modelstitch.stitched.stitched import Stitched
+from modelstitch.support.memory import keep_heap
 from modelstitch.zoo.donors import DonorSpec, donor
 from modelstitch.zoo.train import SHORT_DIGITS
 

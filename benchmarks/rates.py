@@ -18,8 +18,8 @@ import torch
 from sweep import Bench
 from sweep_page import MARGIN, crossing, days, described, machine
 
-from modelstitch.fit.options import FitSpec
-from modelstitch.memory import keep_heap
+from modelstitch.engine.fit.options import FitSpec
+from modelstitch.support.memory import keep_heap
 
 EVERY = 10  # steps between looks
 FULL = FitSpec().learning_rate

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.memory import keep_heap
-from modelstitch.stitched import Stitched
+from modelstitch.stitched.stitched import Stitched
 from modelstitch.stitchers import Affine, Site
+from modelstitch.support.memory import keep_heap
 from modelstitch.zoo.nets import build
 
 BATCH, CALLS = 64, 3

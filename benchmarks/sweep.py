@@ -38,19 +38,19 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import modelstitch as ms
-from modelstitch.fit import loop
-from modelstitch.fit.closed import collect, solve
-from modelstitch.fit.objectives import Wanted, stages
-from modelstitch.fit.options import FitSpec
-from modelstitch.fit.run import Run
-from modelstitch.fit.senders import NetworkSender, open_quick
-from modelstitch.fit.streams import Stream, open_stream
-from modelstitch.fit.sweep import Sweep
-from modelstitch.memory import keep_heap
+from modelstitch.data.data import Batch
+from modelstitch.data.subsets import Images
+from modelstitch.engine.fit import loop
+from modelstitch.engine.fit.closed import collect, solve
+from modelstitch.engine.fit.objectives import Wanted, stages
+from modelstitch.engine.fit.options import FitSpec
+from modelstitch.engine.fit.run import Run
+from modelstitch.engine.senders import NetworkSender, open_quick
+from modelstitch.engine.streams import Stream, open_stream
+from modelstitch.engine.sweep import Sweep
 from modelstitch.network import OUTPUT
-from modelstitch.sources.data import Batch
-from modelstitch.sources.views import Images
 from modelstitch.stitchers import family_of
+from modelstitch.support.memory import keep_heap
 from modelstitch.zoo.donors import load_donor
 
 RATE, BATCH = 1e-3, 128  # the paper's (Bansal et al. 2021, A.4, and the released code)

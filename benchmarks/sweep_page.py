@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from scipy.stats import binomtest
 
-from modelstitch.fit.options import FitSpec
+from modelstitch.engine.fit.options import FitSpec
 from modelstitch.zoo.donors import load_donor
 
 SCHEDULE = 120_000  # the paper's steps

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import modelstitch
 from modelstitch.cli import cli
-from modelstitch.sources import models
+from modelstitch.models import load as models
 
 ROOT = Path(__file__).parent.parent
 

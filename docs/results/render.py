@@ -9,10 +9,10 @@ reads ``cifar10-pair.parquet`` (records) and ``cifar10-pair.txt`` (title, then t
 import sys
 from pathlib import Path
 
-from modelstitch.report.figures import penalty_figure
+from modelstitch.report.figures.pair import penalty_figure
+from modelstitch.report.figures.svg import to_svg
 from modelstitch.report.frame import frame, pairs, panel
-from modelstitch.report.svg import to_svg
-from modelstitch.report.words import spoken
+from modelstitch.report.sentences.findings import spoken
 from modelstitch.study.store import records_from_parquet
 
 

@@ -14,9 +14,9 @@ _PLACES = {
     # networks
     "Network": "network",
     "Layer": "network",
-    "load": "sources.models",
+    "load": "models.load",
     "Normalise": "views",
-    "register": "sources.models",
+    "register": "models.load",
     # questions and answers
     "stitch": "api",
     "compare": "api",
@@ -24,18 +24,18 @@ _PLACES = {
     "Comparison": "api",
     "Results": "results",
     "open": "results",
-    "Stitched": "stitched",
+    "Stitched": "stitched.stitched",
     "similarity": "layerwise",
-    "matrix": "crossing",
-    "paired_test": "statistics",
-    "progress": "bars",
+    "matrix": "crossing.matrix",
+    "paired_test": "study.pooling",
+    "progress": "support.progress",
     # data
-    "Data": "sources.data",
-    "Batch": "sources.data",
-    "load_data": "sources.named",
+    "Data": "data.data",
+    "Batch": "data.data",
+    "load_data": "data.load",
     # parts
     "Moments": "moments",
-    "MomentsGrid": "moments_grid",
+    "MomentsGrid": "moments",
     "Stitcher": "stitchers",
     "FAMILIES": "stitchers",
     "check_stitcher": "stitchers",
@@ -49,22 +49,21 @@ __all__ = ["__version__", *_PLACES]
 
 if TYPE_CHECKING:
     from .api import Comparison, compare, compare_many, stitch
-    from .bars import progress
-    from .crossing import matrix
+    from .crossing.matrix import matrix
+    from .data.data import Batch, Data
+    from .data.load import load_data
     from .errors import StitchError
     from .layerwise import similarity
     from .measures import MEASURES, check_similarity
-    from .moments import Moments
-    from .moments_grid import MomentsGrid
+    from .models.load import load, register
+    from .moments import Moments, MomentsGrid
     from .network import Layer, Network
     from .notation import Seam
     from .results import Results, open
-    from .sources.data import Batch, Data
-    from .sources.models import load, register
-    from .sources.named import load_data
-    from .statistics import paired_test
-    from .stitched import Stitched
+    from .stitched.stitched import Stitched
     from .stitchers import FAMILIES, Stitcher, check_stitcher
+    from .study.pooling import paired_test
+    from .support.progress import progress
     from .views import Normalise
 
 

@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .device import pick_device
+from .data.data import Data, check_data
+from .engine.alone import Expected, introduce
+from .engine.entry import check_entry
+from .engine.fit.normalisation import check_policy
+from .engine.fit.objectives import Loss
+from .engine.fit.options import fit_spec
+from .engine.fit.own_loss import OwnLoss, checked, name_of
+from .engine.fit.tensorboard import watching
+from .engine.scores import need_scores
 from .errors import FitError, StitchError
-from .fit.alone import Expected, introduce
-from .fit.normalisation import check_policy
-from .fit.objectives import Loss
-from .fit.options import fit_spec
-from .fit.own import OwnLoss, checked, name_of
-from .fit.scores import need_scores
-from .fit.tensorboard import watching
 from .network import Network, apart, check_networks
 from .notation import Seam, parse
 from .results import Results
-from .sources.data import Data, check_data
-from .sources.entry import check_entry
-from .stitched import Stitched
+from .stitched.stitched import Stitched
 from .stitchers import own_codes
 from .study.needs import Needs
 from .study.plan import Axes, distinct_seeds, plan
@@ -40,6 +39,7 @@ from .study.run import budget, check_controls, check_named, data_config, describ
 from .study.store import Store
 from .study.sweep import Bench, Tell, run_sweep
 from .support.ambient import in_settled
+from .support.device import pick_device
 
 if TYPE_CHECKING:
     pass
@@ -88,7 +88,7 @@ def stitch(
         memory: gigabytes that stitches may hold beside the donors and one batch's way through the top, 2 by default; it sets
             how many run at a time.
         second: data whose test split every stitch is measured on too ("second_penalty"): another set, or
-            :func:`modelstitch.sources.corrupt.corrupted` inputs.
+            :func:`modelstitch.data.corrupt.corrupted` inputs.
         expected_error: what the donors err on by themselves on the test split, as known from elsewhere: a number for both, or
             {name: number}, in percent or nats per token. Others are refused before anything is fitted.
         error_tolerance: how far off that may be, 1 point or 0.05 nats per token by default, beside what the test split's size

@@ -144,9 +144,9 @@ class Results:
         Raises:
             StitchError: there is no such figure, or no such pair.
         """
-        from .report.figures import ladder_figure, penalty_figure, samples_figure
+        from .report.figures.heatmaps import matrix_figure
+        from .report.figures.pair import ladder_figure, penalty_figure, samples_figure
         from .report.frame import measured, panel, settings
-        from .report.heatmaps import matrix_figure
         from .report.pooled import settled
 
         if what not in FIGURES:
@@ -208,7 +208,7 @@ class Results:
         Raises:
             StudyError: there are none, the ending is another one, or the file cannot be written.
         """
-        from .report.marks import weights_of, with_weights
+        from .report.figures.marks import weights_of, with_weights
         from .study.parquet import records_to_parquet
         from .support.files import write_text
         from .support.hashing import sealed
@@ -230,7 +230,7 @@ class Results:
         return target
 
     def _repr_html_(self) -> str:
-        from .report.svg import to_svg
+        from .report.figures.svg import to_svg
 
         return to_svg(self.figure("penalty"))
 

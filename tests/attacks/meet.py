@@ -55,8 +55,8 @@ def main():
     from torch import nn
 
     import modelstitch as ms
-    from modelstitch.sources.text_tables import read_labels, read_table
-    from modelstitch.sources.weights import load_weights
+    from modelstitch.data.readers.tables import read_labels, read_table
+    from modelstitch.models.weights import load_weights
     from modelstitch.study.run import run  # noqa: F401 - what a study would load later
     from modelstitch.study.spec import load_spec
 

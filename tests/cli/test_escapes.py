@@ -12,8 +12,8 @@ from torch import nn
 
 import modelstitch as ms
 from commands import run
-from modelstitch.bars import progress
 from modelstitch.cli import common
+from modelstitch.support.progress import progress
 
 SOURCE = Path(__file__).parent.parent.parent / "src" / "modelstitch"
 EVIL = "e\x1b[2J\x1b]0;own\x07\u202e\x9bx"

@@ -80,7 +80,7 @@ def test_a_large_language_model_is_listed_without_its_weights(tmp_path: Path) ->
     code = (
         "import sys, json, resource\n"
         "import torch, transformers\n"
-        "from modelstitch.sources.models import load\n"
+        "from modelstitch.models.load import load\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"net = load({f'hf:{tmp_path}'!r}, meta=True)\n"
         "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
@@ -99,7 +99,7 @@ def test_a_large_language_model_is_listed_without_its_weights(tmp_path: Path) ->
 
 
 def test_the_same_list_with_and_without_memory() -> None:
-    from modelstitch.sources.models import load
+    from modelstitch.models.load import load
 
     real, meta = load("timm:test_resnet", size=64, weights="random"), load("timm:test_resnet", size=64, meta=True)
     assert real.layers == meta.layers

@@ -70,7 +70,7 @@ def test_ctrl_c_says_what_stays(monkeypatch, capfd):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("modelstitch.sources.named.load_data", interrupt)
+    monkeypatch.setattr("modelstitch.data.load.load_data", interrupt)
     code, _, err = run(monkeypatch, capfd, *ONE_SEAM)
     assert code == 130
     assert "what is finished is kept, the same command continues" in err

@@ -92,7 +92,7 @@ def test_what_leaves_is_never_nan_and_never_out_of_range():
 
 
 def test_distances_that_do_not_fit_are_refused_with_their_size(monkeypatch):
-    monkeypatch.setattr("modelstitch.memory.available_bytes", lambda: 10_000)
+    monkeypatch.setattr("modelstitch.support.memory.available_bytes", lambda: 10_000)
     message = "that cka_rbf takes between 30 examples need 43.2 kB of memory, found 10.0 kB available: use fewer"
     with pytest.raises(MeasureError, match=message):
         cka.rbf_cka(X, Y)

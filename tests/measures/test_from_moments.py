@@ -9,7 +9,7 @@ from problems import problem, related
 
 from modelstitch.errors import MeasureError, NonFiniteError
 from modelstitch.measures import MEASURES
-from modelstitch.moments import Moments
+from modelstitch.moments.moments import Moments
 
 LINEAR = [measure for measure in MEASURES.values() if measure.from_moments is not None]
 NAMES = [

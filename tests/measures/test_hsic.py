@@ -10,7 +10,7 @@ from modelstitch.errors import MeasureError
 from modelstitch.measures import linear_cka, linear_cka_debiased, minibatch_cka
 from modelstitch.measures.hsic import FullSums, MinibatchSums
 from modelstitch.measures.reference import cka_linear_biased, cka_linear_debiased, cka_minibatch
-from modelstitch.products import gram
+from modelstitch.support.fast.products import gram
 
 
 def shifted(name, seed, dtype):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from modelstitch.network import Network, fingerprint
-from modelstitch.network.outputs import choose_output
+from modelstitch.network.trace.outputs import choose_output
 
 TEXT: dict[str, Any] = {
     "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,

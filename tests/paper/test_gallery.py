@@ -8,7 +8,7 @@ import pytest
 
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.gallery import keep, verdicts, write_index, write_page
-from modelstitch.paper.made import hours, scale_words, took
+from modelstitch.paper.provenance import hours, scale_words, took
 from modelstitch.study.parquet import records_from_parquet
 from modelstitch.study.record import Record
 

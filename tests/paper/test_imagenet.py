@@ -9,13 +9,13 @@ from safetensors.torch import save_file
 from tiny import TINY
 
 from modelstitch import load
+from modelstitch.data.load import load_data
 from modelstitch.errors import SourceError, StudyError
 from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.curves import Curves
 from modelstitch.paper.run import open_job, run_figure
 from modelstitch.paper.scales import SMOKE
-from modelstitch.sources.named import load_data
 
 NET = "timm:test_resnet?size=32"
 SCALE = dataclasses.replace(TINY, name="stand-in", nets={"imagenet": NET}, repeats=2)

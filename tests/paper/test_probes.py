@@ -11,7 +11,7 @@ from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.curves import Curves
 from modelstitch.paper.run import run_figure
-from modelstitch.unfinished import Unfinished
+from modelstitch.support.resume import Unfinished
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import pytest
 import torch
 from tiny import TINY, tiny_job
 
+from modelstitch.data.load import load_data
 from modelstitch.errors import DataError, SourceError, StudyError
 from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import FIGURES, figure
 from modelstitch.paper.data import load, other, without_paths
+from modelstitch.paper.donors import Workshop
 from modelstitch.paper.figure import Model
 from modelstitch.paper.run import run_figure
 from modelstitch.paper.scales import SMALL, SMOKE
-from modelstitch.paper.workshop import Workshop
-from modelstitch.sources.named import load_data
 from modelstitch.study import run as study_run
 from modelstitch.support.files import SetAside
 from modelstitch.zoo import donors

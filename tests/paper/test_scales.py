@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from modelstitch.models.load import load
 from modelstitch.paper.scales import SCALES
-from modelstitch.sources.models import load
 from modelstitch.zoo.nets import build
 
 

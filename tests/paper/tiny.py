@@ -8,10 +8,10 @@ import signal
 import time
 from pathlib import Path
 
+from modelstitch.data.load import load_data
 from modelstitch.errors import DataError
 from modelstitch.paper.run import open_job
 from modelstitch.paper.scales import SMOKE
-from modelstitch.sources.named import load_data
 
 TINY = dataclasses.replace(
     SMOKE,

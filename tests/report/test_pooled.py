@@ -4,14 +4,14 @@ import pytest
 from synthetic import LAYERS, MORE, make_records
 
 from modelstitch.errors import StudyError
-from modelstitch.report.doubts import warnings
-from modelstitch.report.figures import samples_figure
+from modelstitch.report.figures.pair import samples_figure
 from modelstitch.report.frame import curve, frame, panel, settings
 from modelstitch.report.page import page
 from modelstitch.report.pooled import pooled, ratios, settled
+from modelstitch.report.sentences.findings import findings
+from modelstitch.report.sentences.warnings import warnings
 from modelstitch.report.tables import penalty_table, pooled_table, samples_table
-from modelstitch.report.words import findings
-from modelstitch.statistics import pool
+from modelstitch.study.pooling import pool
 
 SEEDS = (0, 1, 2)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modelstitch.errors import ContractError, FitError, ShapeError, StitchError
-from modelstitch.moments import Moments
+from modelstitch.moments.moments import Moments
 from modelstitch.stitchers import FAMILIES, Affine, Site, check_stitcher, family_of
 from modelstitch.stitchers.orthogonal import Orthogonal
 

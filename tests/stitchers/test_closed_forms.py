@@ -10,7 +10,7 @@ import torch
 from scipy.linalg import orthogonal_procrustes
 from scipy.optimize import linear_sum_assignment
 
-from modelstitch.moments import Moments
+from modelstitch.moments.moments import Moments
 from modelstitch.stitchers import Site, family_of
 from modelstitch.stitchers.lowrank import LowRank
 

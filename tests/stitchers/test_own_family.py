@@ -5,7 +5,7 @@ import torch
 
 from modelstitch.api import Comparison, compare, stitch
 from modelstitch.errors import StitchError, StudyError
-from modelstitch.stitched import Stitched
+from modelstitch.stitched.stitched import Stitched
 from modelstitch.stitchers import FAMILIES, Affine, own_codes
 
 QUICK = {"steps": 2, "eval_every": 2, "device": "cpu"}

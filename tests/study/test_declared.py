@@ -4,8 +4,8 @@ import tomllib
 
 import pytest
 
+from modelstitch.data.load import load_data
 from modelstitch.errors import StudyError
-from modelstitch.sources.named import load_data
 from modelstitch.study.declared import _donor, run_study
 from modelstitch.study.spec import load_spec, parse_spec
 from modelstitch.views import Normalise

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StudyError
-from modelstitch.fit.options import FitSpec
 from modelstitch.study.plan import Axes, Cell, Donor, Place, fitted_together, plan, seams
 from modelstitch.study.sweep import left
 

@@ -11,10 +11,10 @@ import modelstitch as ms
 from modelstitch.cli.common import fitting
 from modelstitch.cli.compare import compare as compare_command
 from modelstitch.cli.stitch import stitch as stitch_command
-from modelstitch.controls.classnoise import NOISES
+from modelstitch.engine.controls.classnoise import NOISES
+from modelstitch.engine.fit.normalisation import POLICIES
+from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StudyError
-from modelstitch.fit.normalisation import POLICIES
-from modelstitch.fit.options import FitSpec
 from modelstitch.study import question
 from modelstitch.study.spec import StudySpec, parse_spec
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from modelstitch.data.load import load_data
 from modelstitch.errors import StudyError
-from modelstitch.sources.named import load_data
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import ray as engine_on_ray
 from modelstitch.study.engines.same import check_same

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from modelstitch import Network
+from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import DataError
-from modelstitch.fit.options import FitSpec
 from modelstitch.study.plan import Axes, plan
 from modelstitch.study.run import check_controls, data_config, describe_donor
 from modelstitch.views import Normalise

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 import modelstitch as ms
 from modelstitch.errors import DataError, NetworkError
-from modelstitch.own_code import in_words
+from modelstitch.support.user_code import in_words
 from modelstitch.views import Normalise, PerSample, Published, as_view
 
 RANDOM = np.random.default_rng(0)

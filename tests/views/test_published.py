@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 
 import modelstitch as ms
 from modelstitch.errors import DataError, NetworkError, SourceError
-from modelstitch.own_code import in_words
-from modelstitch.sources import timm_models, torchvision_models
+from modelstitch.models.hubs import timm as timm_models
+from modelstitch.models.hubs import torchvision as torchvision_models
+from modelstitch.support.user_code import in_words
 from modelstitch.views import Published, from_processor, published
 
 RANDOM = np.random.default_rng(0)

@@ -9,12 +9,12 @@ import shutil
 import pytest
 import torch
 
+from modelstitch.data.data import Data
+from modelstitch.data.load import load_data
 from modelstitch.errors import DataError, FitError, SourceError, UnknownLayerError
-from modelstitch.sources.data import Data
-from modelstitch.sources.named import load_data
 from modelstitch.support.files import SetAside
 from modelstitch.support.hashing import sealed
-from modelstitch.unfinished import Unfinished
+from modelstitch.support.resume import Unfinished
 from modelstitch.zoo import donors
 from modelstitch.zoo.donors import DonorSpec, donor, load_donor
 from modelstitch.zoo.freeze import freeze_train

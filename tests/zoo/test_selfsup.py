@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 import torch
 
+from modelstitch.data.load import load_data
 from modelstitch.errors import FitError
-from modelstitch.sources.named import load_data
 from modelstitch.zoo.linear import features, fit_linear
 from modelstitch.zoo.nets import build
 from modelstitch.zoo.selfsup import SIMCLR_DIGITS, SelfRecipe, train_without_labels

@@ -8,8 +8,8 @@ import dataclasses
 import pytest
 import torch
 
+from modelstitch.data.load import load_data
 from modelstitch.errors import FitError
-from modelstitch.sources.named import load_data
 from modelstitch.zoo.nets import build
 from modelstitch.zoo.train import PAPER, SHORT_CIFAR, SHORT_DIGITS, Recipe, _kernels, error_rate, short_recipe, train
 

@@ -24,7 +24,7 @@ def test_views(views, shape):
 
 
 def test_a_view_is_most_often_nearest_to_an_image_of_its_digit():
-    from modelstitch.sources.named import load_data
+    from modelstitch.data.load import load_data
 
     batch = next(load_data("digits").batches("fit", 1000))
     seen = DigitViews()(batch.inputs, torch.Generator().manual_seed(1)).flatten(1)

@@ -10,8 +10,8 @@ from importlib import import_module
 import click
 
 from ..errors import StitchError
-from ..memory import keep_heap
-from ..threads import wait_briefly
+from ..support.memory import keep_heap
+from ..support.threads import wait_briefly
 from .say import lenient_streams, say, say_warning
 
 _COMMANDS = {

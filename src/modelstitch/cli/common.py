@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import bars
 from ..errors import StitchError
 from ..notation import end
 from ..study.question import NORMALISATIONS, OBJECTIVES, OF_THE_TOP, WITHOUT_FIT
+from ..support import progress as bars
 from ..support.shown import visible
 from .say import say as say
 
 if TYPE_CHECKING:
-    from ..bars import Teller
+    from ..data.data import Data
     from ..network import Network
-    from ..sources.data import Data
     from ..study.record import Record
+    from ..support.progress import Teller
 
 _MOST_COLUMNS = 10  # of penalties side by side
 
@@ -106,7 +106,7 @@ def drawn(spec: str, weights: Path | None, random: bool) -> str | Path | None:
 
 def _import(ctx: click.Context, option: click.Parameter, files: tuple[Path, ...]) -> None:
     if files:
-        from ..sources.models import register
+        from ..models.load import register
 
         for file in files:
             register(file)
@@ -255,7 +255,7 @@ def fit_values(**values: Any) -> dict[str, Any]:
 
 def data_for(spec: str, models: Sequence[str], limit: int | None = None) -> Data:
     """Data by name; text is read by the tokenizer of the last Hugging Face model named, the top."""
-    from ..sources.named import load_data
+    from ..data.load import load_data
 
     return load_data(spec, limit=limit, tokenizer=next((m for m in reversed(models) if m.startswith("hf:")), None))
 
@@ -269,7 +269,7 @@ def network(
         random: draw its weights where it is named without a file.
         scored: its answers are held against the labels.
     """
-    from ..sources.models import load_for
+    from ..models.load import load_for
 
     return load_for(data, spec, weights=drawn(spec, weights, random), scored=scored, view=_view(side))
 
@@ -296,7 +296,7 @@ def two(
 
 def called(network: Network) -> str:
     """A network's name for a table, with what of its weights is random."""
-    from ..report.marks import mark
+    from ..report.figures.marks import mark
 
     return mark(network.name, network.weights)
 
@@ -336,7 +336,7 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
 
 def penalty_tables(records: Sequence[Mapping[str, Any]]) -> None:
     """Print the penalties of every pair by layer, the controls beside them."""
-    from ..report.marks import marked
+    from ..report.figures.marks import marked
     from ..study.record import as_records
 
     _penalty_tables(marked(as_records(records)))
@@ -400,8 +400,8 @@ def _column(record: Record, several: bool) -> str:
 
 def _penalty(records: Sequence[Record]) -> str:
     """The penalty of one fit, or the mean of several with the interval over seeds and examples."""
-    from ..report.units import shown
-    from ..statistics import pool
+    from ..report.sentences.units import shown
+    from ..study.pooling import pool
 
     records = [record for record in records if record.metrics]
     metric = records[0].metric("penalty") if records else None

@@ -53,7 +53,7 @@ def compare(
     """
     from ..api import compare as run_compare
     from ..api import plan_compare
-    from ..sources.corrupt import second_data
+    from ..data.corrupt import second_data
 
     data = common.data_for(data_name, (bottom, top), limit)
     lower, upper = common.two(

@@ -17,8 +17,8 @@ def demo(seed: int, device: str, out: Path) -> None:
     Everything is kept in --out: the same command again does only what is missing.
     """
     from ..api import compare_many
-    from ..demo import CONTROLS, FIT, PAIRS, make_donors
-    from ..report.words import spoken
+    from ..report.sentences.findings import spoken
+    from ..zoo.demo import CONTROLS, FIT, PAIRS, make_donors
 
     with common.progress() as tell:
         data, donors, networks = make_donors(out, seed=seed, tell=tell)

@@ -38,7 +38,7 @@ def layers(
 
     MODEL is a name such as zoo:resnet20, timm:resnet18, torchvision:resnet50, hf:FOLDER, or a donor folder.
     """
-    from ..sources.models import is_donor, load
+    from ..models.load import is_donor, load
 
     if input_shape is not None and model.partition(":")[0] in ("timm", "torchvision", "openclip"):
         raise click.UsageError(

@@ -97,7 +97,7 @@ def _run(
     from ..paper.gallery import keep, summary, write_index
     from ..paper.protocols import PROTOCOLS
     from ..paper.run import run_figure
-    from ..paper.together import together
+    from ..paper.scheduler import together
 
     opened = partial(_job, scale, data_name or "", protocols or tuple(PROTOCOLS), checkpoints, device, out)
     pages = out / "pages"

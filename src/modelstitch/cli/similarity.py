@@ -56,7 +56,7 @@ def similarity(
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
     from ..layerwise.plan import DEFAULT
-    from ..report.marks import with_weights
+    from ..report.figures.marks import with_weights
     from ..support.files import write_text
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
@@ -124,12 +124,12 @@ def matrix(
     """
     import torch
 
-    from ..crossing import matrix as stitch_all
-    from ..crossing_plan import matrix_seconds, plan_matrix
+    from ..crossing.matrix import matrix as stitch_all
+    from ..crossing.plan import matrix_seconds, plan_matrix
     from ..errors import StitchError
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
-    from ..report.marks import with_weights
+    from ..report.figures.marks import with_weights
     from ..study.canonical import cell_hash
     from ..study.run import describe_donor
     from ..support.files import write_text

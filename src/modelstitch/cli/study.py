@@ -147,9 +147,9 @@ def export(folder: Path, target: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="All rows, as CSV.")
 def diff(one: Path, other: Path, out: Path | None) -> None:
     """What differs between two runs, each a study folder or an exported Parquet file: what was asked, and every penalty."""
-    from ..differing import differing
-    from ..report.differences import differences
-    from ..report.style import number
+    from ..report.figures.style import number
+    from ..report.sentences.differences import differences
+    from ..support.fields import differing
     from ..support.files import write_text
 
     first, second = _opened(one), _opened(other)

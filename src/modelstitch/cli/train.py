@@ -31,9 +31,9 @@ def train(
     limit: int | None, precision: str, labels: str, seed: int, device: str, out: Path,
 ) -> None:  # fmt: skip
     """Train a network of the zoo, for example preact-resnet18?width=16, and keep it in a folder under --out."""
-    from ..chance import chance_error, hardly_better
-    from ..device import pick_device
-    from ..sources.named import load_data
+    from ..data.load import load_data
+    from ..stats.chance import chance_error, hardly_better
+    from ..support.device import pick_device
     from ..zoo.donors import DonorSpec, donor
     from ..zoo.train import short_recipe
 

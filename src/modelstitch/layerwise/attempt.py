@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..errors import MeasureError, first_line
 from ..measures import MEASURES, Measure, Null
-from ..memory import out_of_memory
+from ..support.memory import out_of_memory
 
 
 def attempt(

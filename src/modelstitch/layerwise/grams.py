@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..data.data import Batch
 from ..measures import Measure
 from ..measures.cka import DEBIASED
 from ..measures.evaluate import level
 from ..measures.hsic import FullSums, MinibatchSums
-from ..products import gram
-from ..sources.data import Batch
+from ..support.fast.products import gram
 from .attempt import attempt
 from .passes import Pass, Rows
 from .plan import CHUNK, MINIBATCH, Block, Step

@@ -10,8 +10,8 @@ from ..measures import MEASURES, Measure
 from ..measures.checks import pair as checked
 from ..measures.evaluate import level, null_level
 from ..measures.kernels import KERNELS
-from ..pairing import derangement
-from ..threads import alone_if_small
+from ..support.permutations import derangement
+from ..support.threads import alone_if_small
 from .attempt import attempt
 from .passes import Rows
 from .plan import Block, Step

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..data.data import Batch
+from ..engine.senders import view_of
 from ..errors import MeasureError
-from ..finite import refuse
-from ..fit.senders import view_of
 from ..network import CHANNEL_AXIS, Network
-from ..network.channels_last import quick
-from ..sources.data import Batch
+from ..network.passes.channels_last import quick
 from ..stitchers import channels_last, masked_mean, masks
+from ..support.nonfinite import refuse
 from .plan import Block, width
 
 Tell = Callable[[str, int, int], None]

@@ -9,16 +9,16 @@ from typing import TypeAlias
 
 import torch
 
+from ..data.data import Data, Split
 from ..errors import MeasureError
 from ..measures import MEASURES, Measure, find
 from ..measures.cka import BIASED, DEBIASED
 from ..measures.cka import MINIBATCH as MINIBATCH_CKA
 from ..measures.kernels import KERNELS
-from ..memory import available_bytes, readable, require
-from ..moments_grid import MomentsGrid
+from ..moments.grid import MomentsGrid
 from ..network import Layer, Network, check_networks
-from ..sources.data import Data, Split
 from ..support.ambient import in_settled
+from ..support.memory import available_bytes, readable, require
 
 VIEWS = {"pool": "mean over positions", "flatten": "all positions and channels as features"}
 DEFAULT = ("cka", "cca", "procrustes", "r2")

@@ -123,7 +123,7 @@ class Similarities:
 
     def figure(self, measures: Sequence[str] | None = None) -> Figure:
         """Heat maps side by side, one for each measure; layers at matching depth are framed."""
-        from ..report.heatmaps import matrix_figure
+        from ..report.figures.heatmaps import matrix_figure
 
         table = self.placed.filter(~self.placed["value"].is_null())
         names = [find(m).name for m in measures] if measures else table["measure"].unique(maintain_order=True).to_list()
@@ -131,7 +131,7 @@ class Similarities:
 
     def report(self, path: str | Path, *, title: str | None = None, command: str | None = None) -> Path:
         """Write the inert HTML page of these similarities alone: heat maps and tables."""
-        from ..report.marks import mark, marked_frame
+        from ..report.figures.marks import mark, marked_frame
         from ..report.similarity_page import similarity_page
         from ..support.files import write_text
 
@@ -144,6 +144,6 @@ class Similarities:
         return target
 
     def _repr_html_(self) -> str:
-        from ..report.svg import to_svg
+        from ..report.figures.svg import to_svg
 
         return to_svg(self.figure())

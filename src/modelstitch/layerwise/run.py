@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..device import pick_device
+from ..data.data import Batch, Data, Split
+from ..engine.entry import check_entry
 from ..errors import MeasureError
 from ..measures import Measure
 from ..network import Network, apart
-from ..sources.data import Batch, Data, Split
-from ..sources.entry import check_entry
 from ..support.ambient import in_settled
+from ..support.device import pick_device
 from . import grams, kept, sums
 from .passes import Rows, Tell
 from .plan import DEFAULT, check_ends, chosen_layers, chosen_measures, plan_similarity

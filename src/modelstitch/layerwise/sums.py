@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..measures.evaluate import level
-from ..moments_null import NullGrid
-from ..threads import alone_if_small
+from ..moments.null import NullGrid
+from ..support.threads import alone_if_small
 from .attempt import attempt
 from .passes import Rows
 from .plan import Block, Step

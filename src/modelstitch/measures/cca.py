@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from ..moments import Moments
+from ..moments.moments import Moments
 from .checks import Matrix, bounded
 from .subspace import Subspaces
 

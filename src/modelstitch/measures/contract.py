@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError, NonFiniteError
-from ..moments import Moments
+from ..moments.moments import Moments
 from .measure import Invariance, Kind, Measure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..memory import require
+from ..support.memory import require
 
 # Two distances tie where they differ by less than rounding could make of equal ones: an orthogonal map or an
 # offset must not break ties. The second term is for equal examples, whose distance is 0 up to rounding of

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from ..pairing import derangement
+from ..support.permutations import derangement
 from .checks import Matrix, pair
 from .kernels import KERNELS
 from .measure import Measure, Null, Result

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from ..pairing import derangement
+from ..support.permutations import derangement
 from .checks import bounded, constant_message
 from .cka import BIASED, DEBIASED, MINIBATCH, require_spread
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ..moments import Moments
+from ..moments.moments import Moments
 from .checks import Matrix, bounded
 
 Kind: TypeAlias = Literal["similarity", "distance"]

@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..moments import Moments
+from ..moments.moments import Moments
 from .checks import Matrix, bounded, pair, scaled, slack
 
 SIMILARITY, DISTANCE, ANGLE = "procrustes_similarity", "procrustes_distance", "procrustes_angle"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..moments import Moments
+from ..moments.moments import Moments
 from .checks import Matrix, bounded
 from .subspace import Axes, Subspaces
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from ..moments import Moments
+from ..moments.moments import Moments
 from .checks import Matrix, pair, scaled
 
 # A direction counts if its standard deviation exceeds this share of the largest. Moments hold squares, of

@@ -1,7 +1,7 @@
 """Trace a network once; list its layers; cut it exactly."""
 
-from .arrange import CHANNEL_AXIS
 from .layers import Layer, positions_of
+from .layout.arrange import CHANNEL_AXIS
 from .names import apart, check_networks
 from .network import OUTPUT, Network, fingerprint
 from .segment import FromInput, FromLayer, Segment

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from .arrange import CHANNEL_AXIS, LOST, Arranged, arranged
-from .channels import channel_axes, channels_lost
-from .positions import Over, positions_over
-from .samples import samples_in
-from .separators import Flow
-from .trace import LayerCall, Trace
+from .cuts import Flow
+from .layout.arrange import CHANNEL_AXIS, LOST, Arranged, arranged
+from .layout.channels import channel_axes, channels_lost
+from .layout.positions import Over, positions_over
+from .layout.samples import samples_in
+from .trace.trace import LayerCall, Trace
 from .units import Value, visited
 
 _WEIGHTED = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import NetworkError, StitchError
-from ..own_code import in_words
+from ..support.user_code import in_words
 from .network import Network
 
 

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from ..support.ambient import in_settled
 from ..views import as_view, in_short
-from .any_batch import batch_of, check_any_batch, check_each_alone
-from .inputs import InputForm
-from .kept import owners_kept
+from .cuts import find_flow
 from .layers import Layer, list_layers
-from .purity import Eager, check_trace, run_twice
-from .rebind import agrees, rebound, telling
 from .segment import Edit, FromInput, FromLayer, Point
-from .separators import find_flow
-from .trace import example_leaves, trace
-from .unwrap import unwrapped
+from .trace.any_batch import batch_of, check_any_batch, check_each_alone
+from .trace.inputs import InputForm
+from .trace.kept import owners_kept
+from .trace.purity import Eager, check_trace, run_twice
+from .trace.rebind import agrees, rebound, telling
+from .trace.trace import example_leaves, trace
+from .trace.unwrap import unwrapped
 
 OUTPUT = ".output"  # beside layers' names: no module can have this one
 

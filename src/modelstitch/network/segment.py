@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import NetworkError
-from ..memory import out_of_memory
-from .arrange import Arranged
-from .clean import of_batch, sym_node
-from .inputs import InputForm
-from .trace import Trace
+from ..support.memory import out_of_memory
+from .layout.arrange import Arranged
+from .trace.clean import of_batch, sym_node
+from .trace.inputs import InputForm
+from .trace.trace import Trace
 
 _INPUT = "input_"
 Edit = Callable[[fx.Graph], dict[str, nn.Module]]  # changes the copied graph; returns the modules it now calls

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..report.figures.style import number
 from ..report.frame import Point
-from ..report.style import number
-from ..report.verdicts import EARLY, LATE, rises
+from ..report.sentences.verdicts import EARLY, LATE, rises
 from .curves import Curves, Series, failed
 from .figure import Verdict, Word
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..report.frame import CONTROLS, Point
-from ..statistics import paired_test, pool
+from ..study.pooling import paired_test, pool
 from ..study.record import Metric, Record, as_records
 
 SYMMETRIC = ("similarity", "path")  # probes that say the same of two networks in either order
@@ -40,7 +40,7 @@ class Curves:
     """The curves of one figure under one protocol.
 
     What is a mean over test examples (a penalty, an error) has an interval where records keep their examples. With one fit
-    behind a place test examples are drawn anew, paired; with more it is that of :func:`modelstitch.statistics.pool`: pairs
+    behind a place test examples are drawn anew, paired; with more it is that of :func:`modelstitch.study.pooling.pool`: pairs
     of networks are drawn first (both directions of one pair together), then fits, then examples. All else gets the range
     from the lowest to the highest fit, and one fit has none: the :data:`SYMMETRIC` probes of one pair in both directions are
     one fit measured twice.

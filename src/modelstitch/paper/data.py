@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..data.data import Data
+from ..data.load import load_data
 from ..errors import DataError
-from ..sources.data import Data
-from ..sources.named import load_data
 from .scales import Scale
 
 _FETCH = (

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..report.figures.style import RC, number, short
 from ..report.frame import Point
-from ..report.style import RC, number, short
 from ..study.record import Record, as_records
 from . import values
+from .cka import CKA
 from .curves import Curves, every_protocol
 from .figure import Figure
-from .likeness import CKA
 from .protocols import PROTOCOLS
 
 if TYPE_CHECKING:

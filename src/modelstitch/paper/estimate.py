@@ -15,20 +15,20 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..fit.clock import through_tail
-from ..sources.data import Data
+from ..data.data import Data
+from ..engine.fit.clock import through_tail
 from ..study.plan import plan
 from ..study.run import data_config, describe_donor
 from ..zoo.donors import Donor
 from ..zoo.nets import build, format_net, parse_net
 from ..zoo.selfsup import SelfRecipe
 from ..zoo.train import Recipe, descend, endless, place
+from .donors import DRAWN, Workshop
 from .figure import Figure, Line, Model, Probe
 from .pieces import pieces
 from .probes.finetune import shortened
 from .protocols import PROTOCOLS
 from .run import Job, question
-from .workshop import DRAWN, Workshop
 
 WARM, TIMED = 2, 3  # steps of training: to warm up, and measured
 TRAININGS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {  # of a probe

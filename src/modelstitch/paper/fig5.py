@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from .cka import cka_falls
 from .claims import rising
 from .fig2a import RANDOM, STEM_RANDOM
 from .figure import Claim, Figure, Line, Model, Probe
-from .likeness import cka_falls
 
 TRAINED, OTHER = Model(seed=0), Model(seed=1)
 SEEDS = Line("other seed", OTHER, TRAINED)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .cka import disagree, less_alike
 from .claims import near
 from .figure import Claim, Figure, Line, Model, Probe
-from .likeness import disagree, less_alike
 
 LABELS, OTHER, FREE = Model(seed=0), Model(seed=1), Model(method="simclr", seed=1)
 FREE_BELOW = Line("SimCLR bottom", FREE, LABELS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .cka import disagree, less_alike
 from .claims import all_of
 from .fig2c import LESS as LESS_DATA
 from .fig2c import MORE as MORE_DATA
@@ -9,7 +10,6 @@ from .fig3b import MORE as MORE_TIME
 from .fig3c import WIDEST
 from .fig6 import LIKE_SEED
 from .figure import Claim, Figure, Probe
-from .likeness import disagree, less_alike
 
 DATA = Probe("similarity", "CKA, more data", (MORE_DATA.bottom, MORE_DATA.top))
 TIME = Probe("similarity", "CKA, more time", (MORE_TIME.bottom, MORE_TIME.top))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StudyError
-from ..report.style import number, plain
-from ..report.svg import to_svg
+from ..report.figures.style import number, plain
+from ..report.figures.svg import to_svg
 from ..study.parquet import records_from_parquet, records_to_parquet
 from ..study.record import Record
 from ..support.files import make_folder, write_text
@@ -27,9 +27,9 @@ from .claims import amount
 from .curves import SYMMETRIC, Curves, every_protocol, failed
 from .drawings import draw
 from .figure import Claim, Figure, Verdict
-from .made import fit_words, how_made, scale_words, took
 from .matrix import bottoms, table
 from .protocols import PROTOCOLS
+from .provenance import fit_words, how_made, scale_words, took
 
 _MERGED = " One pair measured in both directions is one fit."
 ONCE = "one measurement"  # for both protocols

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..report.style import number
+from ..report.figures.style import number
 from ..study.record import Metric
 from .claims import Place, counted, gap, less
 from .curves import Curves

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from .catalogue import figure as find_figure
+from .donors import DRAWN
 from .figure import Figure, Line, Model
 from .gallery import keep, summary
 from .run import Asked, Job, asked, measured, run_figure, told
-from .workshop import DRAWN
 
 
 @dataclass(frozen=True)

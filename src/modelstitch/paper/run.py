@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 
-from ..device import pick_device
+from ..data.data import Data
+from ..engine.fit.options import fit_spec
+from ..engine.measure import Tally
+from ..engine.senders import view_of
 from ..errors import FitError
-from ..fit.options import fit_spec
-from ..fit.senders import view_of
-from ..measure import Tally
 from ..network import Network
 from ..notation import Seam
-from ..sources.data import Data
 from ..study.assemble import provenance
 from ..study.canonical import cell_hash
 from ..study.plan import Axes, seams
@@ -29,13 +28,14 @@ from ..study.record import Metric, Record
 from ..study.run import data_config, describe_donor, run
 from ..study.store import Store
 from ..study.sweep import Tell
-from ..unfinished import Pieces
+from ..support.device import pick_device
+from ..support.resume import Pieces
 from .data import other, without_paths
+from .donors import Workshop
 from .figure import Figure, Line, Model, Probe, turned
 from .probes import measure, settings
 from .protocols import PROTOCOLS, Protocol
 from .scales import Scale
-from .workshop import Workshop
 
 
 @dataclass

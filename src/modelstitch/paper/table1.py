@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .cka import between, less_alike, varies
 from .claims import all_of, near, negative
 from .fig2c import MORE as MORE_DATA
 from .fig3b import MORE as MORE_TIME
@@ -9,7 +10,6 @@ from .fig3c import WIDEST
 from .fig6 import FREE_BELOW, LIKE, LIKE_SEED, SEEDS
 from .fig7 import DATA, TIME, WIDTH
 from .figure import Claim, Figure
-from .likeness import between, less_alike, varies
 
 FIGURE = Figure(
     "table1",

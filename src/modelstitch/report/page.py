@@ -12,14 +12,17 @@ from ..errors import StudyError
 from ..study.record import Record, Setting, as_records
 from ..study.spec import StudySpec
 from ..support.shown import visible
-from . import doubts, tables, verdicts, words
-from .figures import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
+from . import tables
+from .figures.heatmaps import matrix_figure
+from .figures.marks import marked
+from .figures.pair import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
+from .figures.style import plain
+from .figures.svg import to_svg
 from .frame import frame, has_matrix, measured, pairs, panel, settings
-from .heatmaps import matrix_figure
-from .marks import marked
 from .pooled import pooled, ratios, settled
-from .style import plain
-from .svg import to_svg
+from .sentences import findings as words
+from .sentences import verdicts
+from .sentences import warnings as doubts
 
 _MEASURES = ("cka", "r2", "cca", "procrustes")
 _MOST_TABLES = 400  # cells of a matrix that is still written out as a table

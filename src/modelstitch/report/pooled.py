@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ..errors import MeasureError
-from ..statistics import Pooled, normalised, pool
+from ..study.pooling import Pooled, normalised, pool
 from ..study.record import Record, Setting, as_records
 
 Ratio = tuple[Pooled | None, str]

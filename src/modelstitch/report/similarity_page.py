@@ -9,11 +9,11 @@ import polars as pl
 
 from ..errors import StudyError
 from . import tables
-from .figures import ladder_figure, scatter_figure
+from .figures.heatmaps import matrix, matrix_figure
+from .figures.pair import ladder_figure, scatter_figure
+from .figures.style import number, plain
 from .frame import _SCHEMA
-from .heatmaps import matrix, matrix_figure
 from .page import Drawings, render
-from .style import number, plain
 from .tables import Cell, Table
 
 _SIDE_BY_SIDE = 3
@@ -35,7 +35,7 @@ def similarity_page(
     Args:
         bottom, top: the networks' names; untrusted, as layer names are.
         measured: rows of :attr:`modelstitch.layerwise.Similarities.placed`, or None.
-        stitched: rows of :attr:`modelstitch.crossing.Matrix.frame`, or None.
+        stitched: rows of :attr:`modelstitch.crossing.matrix.Matrix.frame`, or None.
         title: heading of the page.
         command: the command that made the numbers.
         notes: sentences about how they were made.

@@ -8,14 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from ..statistics import Pooled
+from ..study.pooling import Pooled
 from ..study.record import as_records
-from . import verdicts
-from .figures import _by_parameters
+from .figures.heatmaps import matrix, unit_of
+from .figures.pair import _by_parameters
+from .figures.style import number, plain
 from .frame import CONTROLS, Point, curve
-from .heatmaps import matrix, unit_of
-from .style import number, plain
-from .units import scale_of
+from .sentences import verdicts
+from .sentences.units import scale_of
 
 
 @dataclass(frozen=True)

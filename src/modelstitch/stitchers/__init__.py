@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import StitchError
-from ..own_code import digest
+from ..support.user_code import digest
+from .adapters import Adapter, Layout, adapter_between, channels_back, channels_last, masked_mean, masks, rows
 from .affine import Affine
 from .base import Site, Stitcher, mapped
 from .check import check_stitcher
 from .conv import Conv
 from .identity import Identity
-from .layout import Adapter, Layout, adapter_between, channels_back, channels_last, masked_mean, masks, rows
 from .lowrank import LowRank
 from .mlp import MLP
 from .normaffine import NormAffineNorm

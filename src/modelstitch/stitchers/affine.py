@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import FitError
-from ..moments import Moments
+from ..moments.moments import Moments
 from .base import Site, Stitcher, apply_linear, need_moments
 
 RIDGE = 1e-6  # relative to the mean eigenvalue: enough to tame collinear channels, far below any effect on the fit

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import FitError, NonFiniteError, ShapeError
-from ..moments import Moments
+from ..moments.moments import Moments
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import ContractError, FitError, NonFiniteError, ShapeError, StitchError
-from ..moments import Moments
+from ..moments.moments import Moments
 from ..network import positions_of
-from ..network.twin import deep_copy
+from ..network.trace.twin import deep_copy
+from .adapters import KINDS, channels_back, rows
 from .base import Site, Stitcher
-from .layout import KINDS, channels_back, rows
 
 _CHANNELS, _WIDER = 6, 9
 _SHAPES: dict[str, Callable[[int], tuple[int, ...]]] = {

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ShapeError
-from ..moments import Moments
+from ..moments.moments import Moments
 from ..network import CHANNEL_AXIS
 from .affine import Affine
 from .base import Site, Stitcher

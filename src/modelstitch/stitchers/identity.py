@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..moments import Moments
+from ..moments.moments import Moments
 from .base import Site, Stitcher, need_equal
 
 

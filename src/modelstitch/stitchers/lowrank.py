@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ShapeError
-from ..moments import Moments
+from ..moments.moments import Moments
 from .affine import RIDGE, solve_ridge
 from .base import Site, Stitcher, apply_linear
 

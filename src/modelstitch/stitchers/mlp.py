@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..moments import Moments
+from ..moments.moments import Moments
 from .affine import Affine
 from .base import Site, Stitcher, apply_linear
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import FitError
-from ..moments import Moments
+from ..moments.moments import Moments
 from ..network import CHANNEL_AXIS
 from .affine import Affine
 from .base import Site, Stitcher

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from ..moments import Moments
+from ..moments.moments import Moments
 from .base import Site, Stitcher, apply_linear, need_equal, need_moments
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..chance import chance_error
-from ..controls.classnoise import NOISES
+from ..engine.controls.classnoise import NOISES
+from ..engine.evaluate import Truth
+from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, penalty, perplexities
+from ..engine.streams import Stream
 from ..errors import NonFiniteError
-from ..fit.evaluate import Truth
-from ..fit.streams import Stream
-from ..measure import Estimate, Outcome, agreement, chance_agreement, penalty, perplexities
+from ..stats.chance import chance_error
 from .examples import pack
 from .plan import Cell
 from .record import DonorFacts, Metric, Record

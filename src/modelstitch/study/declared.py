@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..device import pick_device
+from ..data.corrupt import second_data
+from ..data.data import Data
+from ..data.load import load_data
+from ..models.load import imported_files, load_for, register
 from ..network import Network
-from ..sources.corrupt import second_data
-from ..sources.data import Data
-from ..sources.models import imported_files, load_for, register
-from ..sources.named import load_data
 from ..support.ambient import in_settled
+from ..support.device import pick_device
 from ..views import Normalise
 from .engines import Engine
 from .needs import Needs

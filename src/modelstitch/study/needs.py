@@ -6,11 +6,11 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ..fit.alone import SAMPLE
-from ..fit.clock import forward_seconds, product_seconds, through_tail
-from ..fit.closed import PER_CHANNEL
-from ..memory import readable
+from ..engine.alone import SAMPLE
+from ..engine.fit.clock import forward_seconds, product_seconds, through_tail
+from ..engine.fit.closed import PER_CHANNEL
 from ..network import Layer, Network
+from ..support.memory import readable
 from ..support.words import counted, duration
 from .plan import Cell, fitted_together
 from .sweep import CALIBRATION, Bench, chunked

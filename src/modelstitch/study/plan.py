@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
+from ..engine.fit.options import FitSpec
 from ..errors import StudyError
-from ..fit.options import FitSpec
 from ..notation import parse
 from .canonical import cell_hash
 from .question import NOISY, NORMALISATION, OTHER_SEED, WITHOUT_FIT

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..bars import say
-from ..device import pick_device
+from ..data.data import Data
+from ..engine.alone import Expected, introduce, told
+from ..engine.entry import check_entry
+from ..engine.fit.normalisation import check_policy
+from ..engine.fit.objectives import Loss
+from ..engine.scores import need_scores
+from ..engine.sweep import MEMORY, Watch
 from ..errors import DataError, StudyError
-from ..fit.alone import Expected, introduce, told
-from ..fit.normalisation import check_policy
-from ..fit.objectives import Loss
-from ..fit.scores import need_scores
-from ..fit.sweep import MEMORY, Watch
 from ..network import Network, check_networks
-from ..own_code import in_words
-from ..sources.data import Data
-from ..sources.entry import check_entry
-from ..unfinished import tidy
+from ..support.device import pick_device
+from ..support.progress import say
+from ..support.resume import tidy
+from ..support.user_code import in_words
 from .engines import Engine, local
 from .needs import Needs, needs_of
 from .plan import Axes, Cell, Donor, Place, in_company, plan
@@ -80,7 +80,7 @@ def run(
     ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on;
     ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default. Where these cells are
     the ``whole`` of the store, it keeps their list, to say what is missing. What the donors do alone is looked at, and said to
-    ``tell``, before anything is fitted; ``expected_error`` refuses others, see :func:`modelstitch.fit.alone.check_expected`. A
+    ``tell``, before anything is fitted; ``expected_error`` refuses others, see :func:`modelstitch.engine.alone.check_expected`. A
     ``shard`` runs and returns its own cells alone, and looks at their donors.
 
     Raises:

@@ -23,8 +23,8 @@ from pydantic import (
     model_validator,
 )
 
+from ..engine.fit.options import FitSpec
 from ..errors import StitchError, StudyError
-from ..fit.options import FitSpec
 from ..notation import parse
 from ..support.reading import UnfitError, read_toml
 from .question import (

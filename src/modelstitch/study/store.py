@@ -22,8 +22,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..differing import differing
 from ..errors import RecordError, StudyError
+from ..support.fields import differing
 from ..support.files import clean, create, probe, set_aside, write_atomic
 from ..support.hashing import SEAL, sealed, unsealed
 from ..support.reading import read_json

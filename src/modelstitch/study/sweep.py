@@ -11,28 +11,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..controls.calibrate import calibrate
-from ..controls.classnoise import NOISES, ClassNoise
-from ..controls.random import reinitialise
+from ..data.data import SPLITS, Data
+from ..engine.alone import Alone, look
+from ..engine.controls.calibrate import calibrate
+from ..engine.controls.classnoise import NOISES, ClassNoise
+from ..engine.controls.random import reinitialise
+from ..engine.evaluate import final
+from ..engine.fit.closed import collect, solve
+from ..engine.fit.loop import train
+from ..engine.fit.memory import attempt, chunks, stream_bytes
+from ..engine.fit.normalisation import settle
+from ..engine.fit.objectives import Loss, stages
+from ..engine.fit.options import FitSpec
+from ..engine.fit.state import fits
+from ..engine.measure import Outcome
+from ..engine.scores import MATCHED, need_scores, notes_on
+from ..engine.senders import NetworkSender, Sender
+from ..engine.streams import Stream, open_stream
+from ..engine.sweep import MEMORY, Sweep, Tick, Watch, derive
 from ..errors import ShapeError, StudyError
-from ..fit.alone import Alone, look
-from ..fit.closed import collect, solve
-from ..fit.evaluate import final
-from ..fit.loop import train
-from ..fit.memory import attempt, chunks, stream_bytes
-from ..fit.normalisation import settle
-from ..fit.objectives import Loss, stages
-from ..fit.options import FitSpec
-from ..fit.scores import MATCHED, need_scores, notes_on
-from ..fit.senders import NetworkSender, Sender
-from ..fit.state import fits
-from ..fit.streams import Stream, open_stream
-from ..fit.sweep import MEMORY, Sweep, Tick, Watch, derive
-from ..measure import Outcome
 from ..network import Network
-from ..sources.data import SPLITS, Data
 from ..stitchers import family_of
-from ..unfinished import Unfinished
+from ..support.resume import Unfinished
 from .assemble import failed_record, make_record
 from .canonical import cell_hash
 from .plan import Cell

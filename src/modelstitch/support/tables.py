@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..memory import available_bytes
 from .hashing import of_file
+from .memory import available_bytes
 
 if TYPE_CHECKING:
     import polars

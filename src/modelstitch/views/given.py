@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import NetworkError
-from ..own_code import in_words
+from ..support.user_code import in_words
 from .normalise import Normalise
 from .per_sample import PerSample, check_fixed, is_per_sample
 from .published import from_processor

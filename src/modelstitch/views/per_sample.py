@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DataError, NetworkError
-from ..own_code import used
+from ..support.user_code import used
 from .pixels import as_bytes, as_usual, coloured, each_image, in_threads, picture, stacked
 
 _FROM = ("torchvision.transforms", "timm.data")

@@ -19,14 +19,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..differing import differing
+from ..data.data import Data
 from ..errors import FitError, SourceError
 from ..network.network import fingerprint
-from ..sources.data import Data
 from ..support import hashing, tensors
+from ..support.fields import differing
 from ..support.files import clean, set_aside, write_folder
 from ..support.reading import read_json
-from ..unfinished import Unfinished
+from ..support.resume import Unfinished
 from .labels import with_labels
 from .nets import build, format_net, parse_net
 from .selfsup import SelfRecipe, train_without_labels

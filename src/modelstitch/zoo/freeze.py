@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ..data.data import Data
 from ..errors import FitError, UnknownLayerError
-from ..sources.data import Data
-from ..unfinished import Unfinished
+from ..support.resume import Unfinished
 from .donors import Donor
 from .nets import build
 from .train import Progress, Recipe, train

@@ -6,8 +6,8 @@ import re
 
 import torch
 
+from ..data.data import Data
 from ..errors import DataError
-from ..sources.data import Data
 
 _ANIMALS = range(2, 8)  # CIFAR-10: bird, cat, deer, dog, frog, horse
 _RANDOM = re.compile(r"random-(\d+)")

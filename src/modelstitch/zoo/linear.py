@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ..data.data import Data, Split
 from ..errors import FitError
-from ..sources.data import Data, Split
 from .train import place
 
 _PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # of the squared weights on standardised features, per sample

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ..data.data import Batch, Data
 from ..errors import FitError
-from ..sources.data import Batch, Data
 from ..support.ambient import in_settled
-from ..unfinished import Unfinished
+from ..support.resume import Unfinished
 from .linear import fit_linear
 from .ssl_losses import nt_xent, vicreg
 from .train import Progress, Recipe, Trained, descend, endless, place

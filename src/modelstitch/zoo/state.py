@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..unfinished import Unfinished
+from ..support.resume import Unfinished
 
 if TYPE_CHECKING:
     from .train import Trained

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..device import to_device
+from ..data.data import Batch, Data
 from ..errors import FitError
-from ..recorded import Recorded, record
-from ..sources.data import Batch, Data
 from ..support.ambient import in_settled
-from ..unfinished import Unfinished
+from ..support.device import to_device
+from ..support.fast.cuda_graphs import Recorded, record
+from ..support.resume import Unfinished
 from .state import state_of, take_up
 
 Progress = Callable[[int, float], None]  # called with (steps done, loss)

@@ -9,7 +9,7 @@ from ...errors import StudyError
 from ..figure import Model, Probe
 
 if TYPE_CHECKING:
-    from ...unfinished import Pieces
+    from ...support.resume import Pieces
     from ..run import Job
 
 KINDS = {"similarity": "alike", "fine-tune": "finetune", "freeze": "frozen", "path": "path", "matrix": "grid"}

@@ -11,7 +11,7 @@ from ..figure import Model, Probe
 from . import metric
 
 if TYPE_CHECKING:
-    from ...unfinished import Pieces
+    from ...support.resume import Pieces
     from ..run import Job
 
 MEASURES = ("cka_linear_biased", "cka_linear_debiased")

@@ -12,7 +12,7 @@ from ..figure import Model, Probe
 from . import metric
 
 if TYPE_CHECKING:
-    from ...unfinished import Pieces
+    from ...support.resume import Pieces
     from ..run import Job
 
 SEED = 100  # of the new parts: no donor of a figure starts from it

@@ -12,7 +12,7 @@ from . import metric
 from .finetune import SEED, plain, shortened
 
 if TYPE_CHECKING:
-    from ...unfinished import Pieces
+    from ...support.resume import Pieces
     from ..run import Job
 
 

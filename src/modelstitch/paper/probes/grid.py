@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...crossing import matrix
+from ...crossing.matrix import matrix
 from ..figure import Model, Probe
 
 if TYPE_CHECKING:
-    from ...unfinished import Pieces
+    from ...support.resume import Pieces
     from ..run import Job
 
 

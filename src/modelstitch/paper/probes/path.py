@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from ...controls.calibrate import calibrate
+from ...engine.controls.calibrate import calibrate
 from ...zoo.train import error_rate
 from ..figure import Model, Probe
 from ..matching import match_channels
 from . import metric
 
 if TYPE_CHECKING:
-    from ...unfinished import Pieces
+    from ...support.resume import Pieces
     from ..run import Job
 
 CALIBRATION = 1024

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from ...errors import FitError
-from ...memory import out_of_memory
 from ...support.crew import LostError, Worker, answered, portable
+from ...support.memory import out_of_memory
 from ..assemble import provenance
 from ..plan import Cell, fitted_together, in_company
 from ..record import LOST, Record

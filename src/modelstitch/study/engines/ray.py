@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import StudyError
-from ...sources.extras import need
+from ...support.optional import need
 from ..plan import Cell, fitted_together
 from ..record import Record
 from ..store import Store

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import StudyError
-from ...own_code import in_words
+from ...support.user_code import in_words
 from ..canonical import canonical_json
 from ..plan import Cell
 from ..record import Record

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ...errors import SourceError
-from ...memory import available_bytes, readable
+from ...support.memory import available_bytes, readable
 from .chains import myrtle, vgg
 from .cifar_resnet import resnet, resnet164
 from .preact import preact_resnet18

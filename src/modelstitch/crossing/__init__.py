@@ -1,0 +1,1 @@
+"""Every bottom layer into every top layer in closed form, from one pass."""

@@ -1,0 +1,1 @@
+"""Samples and labels: three splits that share no sample, handed out in batches."""

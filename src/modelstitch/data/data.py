@@ -1,0 +1,422 @@
+"""Data: three disjoint splits of (input, label), handed out in batches whose samples carry an id."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..support.ambient import in_settled
+from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples, mask_of, shared, some_of
+from .given import Arrays, as_dataset
+from .labels import IGNORED as IGNORED
+from .labels import MOST_CLASSES, check_one_hot, check_range
+from .pairs import Keys
+from .readers.hub import settle
+from .readers.tokenizer import TextFacts
+from .splits import balanced_order, few
+from .subsets import Picked, Relabelled, placed
+
+Split = Literal["fit", "val", "test"]
+SPLITS: tuple[Split, ...] = ("fit", "val", "test")
+
+
+class Augment(Protocol):
+    """A random change of raw inputs (n, ...), drawn from the given generator; ``recipe`` says it in words."""
+
+    recipe: str
+
+    def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch, in sample order.
+
+    Attributes:
+        ids: int64 (n,), the position of each sample in its split.
+        inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]), or a dict or a tuple of tensors; images of several sizes
+            are a list of tensors (channels, height, width).
+        labels: int64 (n,), or (n, t) for sequences.
+        mask_key: which of the inputs says where padded sequences hold tokens.
+    """
+
+    ids: Tensor
+    inputs: Any
+    labels: Tensor
+    mask_key: str = MASK
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pieces(self, size: int) -> Iterator[Batch]:
+        """The batch in order, in batches of at most ``size``; itself where it is no larger."""
+        if len(self) <= size:
+            yield self
+            return
+        for start in range(0, len(self), size):
+            some = slice(start, start + size)
+            yield Batch(self.ids[some], some_of(self.inputs, some), self.labels[some], self.mask_key)
+
+    @property
+    def mask(self) -> Tensor | None:
+        """bool (n, t): where padded sequences hold tokens; None if nothing is padded."""
+        return mask_of(self.inputs, self.mask_key)
+
+
+class Data:
+    """Three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to be read once.
+
+    Args:
+        fit, val, test: map-style datasets of (input, label), arrays (inputs, labels) of a whole split, sets of the library
+            ``datasets``, datasets of dicts, or a DataLoader that gives all samples in order. An input is a tensor, or a dict or
+            a tuple of tensors. uint8 inputs that are one tensor are delivered as float32 in [0, 1].
+        name: how a record calls the data.
+        classes: the names of the classes, in label order.
+        n_classes: their number where they have no names; counted from the labels of all splits if left out.
+        augment: a random change of the raw fit inputs, applied where ``batches(..., augment=True)``.
+        split_rule: how the splits were made, in words.
+        fingerprint: the identity of the content, where a loader knows it without reading every sample.
+        test_fingerprint: the same of the test split alone.
+        text: by which tokenizer samples were made, and for which task, where they are text.
+        mask: where samples are dicts, the key of the (n, positions) that are 1 or True where a padded sequence holds something.
+            Padding enters no moment, loss or distance.
+        input_key, label_key: where samples are dicts, the key of the input (several: the input is a dict of them) and that of
+            the label; found by themselves where one is called ``label`` or the like and one is left, or ``input_ids`` is there.
+        notes: what is to be said beside every number on these data.
+
+    Raises:
+        DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell), only
+            one class is there, or a label is out of range; what only reading the samples tells, when a batch of them is read.
+    """
+
+    @in_settled
+    def __init__(
+        self,
+        fit: Any,
+        val: Any,
+        test: Any,
+        *,
+        name: str = "data",
+        classes: Sequence[str] | None = None,
+        n_classes: int | None = None,
+        augment: Augment | None = None,
+        split_rule: str = "given by the caller",
+        fingerprint: str | None = None,
+        test_fingerprint: str | None = None,
+        text: TextFacts | None = None,
+        mask: str = MASK,
+        input_key: Keys | None = None,
+        label_key: str | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.notes = tuple(notes)
+        self.mask = mask
+        self.text = text
+        self.classes = tuple(classes) if classes is not None else None
+        self.augment = augment
+        self.split_rule = split_rule
+        self._splits = self._taken({"fit": fit, "val": val, "test": test}, input_key, label_key)
+        self._fingerprint, self._test_fingerprint = fingerprint, test_fingerprint
+        self._alike: Data | None = None  # other data with this very test split: it is read once for both
+        self._n_classes = len(self.classes) if self.classes is not None else n_classes
+        if self._n_classes is not None and not 1 < self._n_classes <= MOST_CLASSES:
+            raise DataError(
+                f"{name} has {self._n_classes:,} classes: expected 2 to {MOST_CLASSES:,}; check classes= or n_classes=."
+            )
+        if augment is not None and not (callable(augment) and isinstance(getattr(augment, "recipe", None), str)):
+            raise DataError(
+                f"The augmentation {augment!r:.80} has no recipe: expected a function of (inputs, generator), a batch and a torch.Generator, "
+                "with an attribute recipe that says in words what it does."
+            )
+        for split in SPLITS:
+            labels = all_labels(self._splits[split], scan=False)
+            if labels is not None:
+                self._check_labels(labels, split)
+
+    @cached_property
+    def n_classes(self) -> int:
+        """The number of classes: as given, else one more than the largest label of any split (fit may lack a class)."""
+        if self._n_classes is not None:
+            return self._n_classes
+        labels = {split: self.labels(split) for split in SPLITS}
+        for split, found in labels.items():
+            self._check_labels(found, split)
+        return max(int(found.max()) for found in labels.values()) + 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hex hash of the samples, labels and order of the three splits, and of a mask's name; the same in every run."""
+        if self._fingerprint is not None and self.mask == MASK:
+            return self._fingerprint
+        digest = hashlib.sha256(b"" if self.mask == MASK else f"mask {self.mask} ".encode())
+        if self._fingerprint is not None:
+            digest.update(self._fingerprint.encode())
+            return digest.hexdigest()
+        for split in SPLITS:
+            digest.update(f"{split} {self.size(split)} ".encode())
+            hash_samples(self._splits[split], digest)
+        return digest.hexdigest()
+
+    @cached_property
+    def test_fingerprint(self) -> str:
+        """A hex hash of the samples, labels and order of the test split: equal for data that are measured on the same examples.
+
+        Where only the whole data's identity is known it stands for the test split.
+        """
+        if self._alike is not None:
+            return self._alike.test_fingerprint
+        given = self._test_fingerprint or self._fingerprint
+        if given is not None:
+            return given
+        digest = hashlib.sha256(b"test")
+        hash_samples(self._splits["test"], digest)
+        return digest.hexdigest()
+
+    @property
+    def sample_shape(self) -> tuple[int, ...] | None:
+        """The shape of one sample's input, (tokens,) for text; None where inputs are no tensor and no text."""
+        inputs, _ = fetch(self._splits["val"], torch.tensor([0]))
+        if isinstance(inputs, dict):
+            inputs = inputs.get("input_ids")
+        return tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else None
+
+    def size(self, split: Split) -> int:
+        """The number of samples of a split."""
+        return len(self.dataset(split))
+
+    def dataset(self, split: Split) -> Any:
+        """The map-style dataset behind a split."""
+        if split not in self._splits:
+            raise DataError(f"There is no split {split!r}: expected 'fit', 'val' or 'test'.")
+        return self._splits[split]
+
+    @in_settled
+    def labels(self, split: Split) -> Tensor:
+        """All labels of a split, int64 (n,) or (n, t); a dataset that does not know them is read once."""
+        labels = all_labels(self.dataset(split), scan=True)
+        assert labels is not None
+        return labels
+
+    def batches(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        augment: bool = False,
+        limit: int | None = None,
+        drop_last: bool = False,
+    ) -> Iterator[Batch]:
+        """One pass over a split.
+
+        Args:
+            seed: None keeps the order; a number shuffles by a private generator.
+            augment: apply the data's augmentation (fit only); its draws follow from ``seed`` too.
+            limit: stop after so many samples.
+            drop_last: leave out a last batch that is not full.
+
+        Raises:
+            DataError: if the split is unknown, a number is not positive, or a sample cannot be used.
+        """
+        dataset = self.dataset(split)
+        if batch_size < 1 or (limit is not None and limit < 1):
+            raise DataError(f"batch_size and limit must be 1 or more, found {batch_size} and {limit}.")
+        if augment and split != "fit":
+            raise DataError(f"Only the fit split is augmented, found augment=True on {split!r}.")
+        return self._pass(dataset, split, batch_size, seed, augment, limit, drop_last)
+
+    @in_settled
+    def few(self, split: Split, n: int, batch_size: int = 256) -> Iterator[Batch]:
+        """Batches of at most ``n`` samples that stand for a split, the same in every run: see :func:`splits.few`."""
+        dataset = self.dataset(split)
+        for ids in chunks(few(all_labels(dataset, scan=False), len(dataset), n), batch_size):
+            yield self._batch(dataset, split, ids)
+
+    @in_settled
+    def chosen(self, split: Split, ids: Tensor) -> Batch:
+        """The samples ``ids`` (n,) of a split as one batch."""
+        return self._batch(self.dataset(split), split, ids)
+
+    def _batch(self, dataset: Any, split: Split, ids: Tensor) -> Batch:
+        inputs, labels = fetch(dataset, ids)
+        self._check_range(labels, split, whole=False)
+        check_mask(inputs, self.mask)
+        return Batch(ids, inputs, labels, self.mask)
+
+    @in_settled
+    def _pass(
+        self,
+        dataset: Any,
+        split: Split,
+        batch_size: int,
+        seed: int | None,
+        augment: bool,
+        limit: int | None,
+        drop_last: bool,
+    ) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(0 if seed is None else seed)
+        n = len(dataset)
+        order = torch.arange(n) if seed is None else torch.randperm(n, generator=generator)
+        if limit is not None:
+            order = order[:limit]
+        for ids in chunks(order, batch_size):
+            if drop_last and len(ids) < batch_size:
+                return
+            batch = self._batch(dataset, split, ids)
+            if augment and self.augment is not None:
+                batch = replace(batch, inputs=self.augment(batch.inputs, generator))
+            yield batch
+
+    @in_settled
+    def subset(self, n_fit: int, *, seed: int | None = None, part: int = 0) -> Data:
+        """The same data with ``n_fit`` samples to fit on; val and test stay.
+
+        Args:
+            seed: None takes the first ones (as the paper does); a number draws them, class-balanced.
+            part: which of the disjoint subsets of that size (0 is the first, 1 the next ones, ...).
+        """
+        n, start = self.size("fit"), part * n_fit
+        if n_fit < 1 or part < 0 or start + n_fit > n:
+            raise DataError(
+                f"A subset of {n_fit} samples (part {part}) is more than the {n} fit samples of {self.name} "
+                "hold: ask for fewer, or for an earlier part."
+            )
+        order = torch.arange(n) if seed is None else balanced_order(self.labels("fit"), seed)
+        how = "the first" if seed is None else f"class-balanced draw with seed {seed},"
+        smaller = Data(
+            Picked(self._splits["fit"], order[start : start + n_fit]),
+            self._splits["val"],
+            self._splits["test"],
+            name=f"{self.name}[{n_fit}]",
+            classes=self.classes,
+            n_classes=self._n_classes if self.classes is not None else self.n_classes,
+            augment=self.augment,
+            split_rule=f"{self.split_rule}; fit: {how} {n_fit} of {n}, part {part}",
+            text=self.text,
+            mask=self.mask,
+            notes=self.notes,
+        )
+        smaller._alike = self
+        return smaller
+
+    def shorter(self, *, val: int | None = None, test: int | None = None) -> Data:
+        """The same data with only the first ``val`` and ``test`` samples to choose and to measure on; None keeps all.
+
+        Raises:
+            DataError: if a size is below 1.
+        """
+        sizes = {"val": val, "test": test}
+        if any(n is not None and n < 1 for n in sizes.values()):
+            raise DataError(f"A split needs 1 sample or more, found val={val} and test={test}.")
+        short = {split: n for split, n in sizes.items() if n is not None and n < len(self._splits[split])}
+        if not short:
+            return self
+        parts = (Picked(d, torch.arange(short[s])) if s in short else d for s, d in self._splits.items())
+        rule = "".join(f"; {split}: the first {n}" for split, n in short.items())
+        found = Data(
+            *parts, name=self.name, classes=self.classes,
+            n_classes=self._n_classes if self.classes is not None else self.n_classes, augment=self.augment,
+            split_rule=f"{self.split_rule}{rule}", text=self.text, mask=self.mask, notes=self.notes,
+        )  # fmt: skip
+        found._alike = None if "test" in short else self
+        return found
+
+    def on(self, device: torch.device | str) -> Data:
+        """The same data with images that lie in memory held on a GPU, where they take little of it: batches come from there.
+
+        What is drawn and delivered stays the same; where nothing is gained (a CPU, files, text) it is this object itself.
+        """
+        where = torch.empty(0, device=device).device  # with its number, where there are several
+        splits = {split: placed(dataset, where) for split, dataset in self._splits.items()}
+        if all(splits[split] is dataset for split, dataset in self._splits.items()):
+            return self
+        twin = copy.copy(self)
+        twin._splits = splits
+        return twin
+
+    @in_settled
+    def relabelled(self, labels: dict[Split, Tensor], *, name: str, classes: Sequence[str]) -> Data:
+        """The same inputs with other labels, int64 (n,) for each split in ``labels``; others keep theirs."""
+        fit, val, test = (
+            Relabelled(self._splits[split], labels[split]) if split in labels else self._splits[split]
+            for split in SPLITS
+        )
+        rule = f"{self.split_rule}; labels: {name}"
+        found = Data(
+            fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text, mask=self.mask,
+            notes=self.notes,
+        )  # fmt: skip
+        found._alike = None if "test" in labels else self
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """What a record states about the data."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            **{split: self.size(split) for split in SPLITS},
+            "classes": self.n_classes,
+            "augment": self.augment.recipe if self.augment is not None else "none",
+            "splits": self.split_rule,
+        }
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split}={self.size(split)}" for split in SPLITS)
+        return f"Data({self.name!r}, {sizes})"
+
+    def _taken(self, given: dict[str, Any], input_key: Keys | None, label_key: str | None) -> dict[str, Any]:
+        """The splits as map-style datasets of pairs; the names of the classes where they tell."""
+        found = {
+            split: as_dataset(
+                dataset,
+                f"The {split} split of {self.name}",
+                input_key=input_key,
+                label_key=label_key,
+                classes=self.classes,
+            )
+            for split, dataset in given.items()
+        }
+        for split, dataset in found.items():
+            if len(dataset) == 0:
+                raise DataError(f"The {split} split of {self.name} is empty: expected at least one sample.")
+        for one, other in (("fit", "val"), ("fit", "test"), ("val", "test")):
+            both = shared(given[one], given[other]) or shared(found[one], found[other])
+            arrays = [found[split] for split in (one, other) if isinstance(found[split], Arrays)]
+            if both or (len(arrays) == 2 and arrays[0].shares(arrays[1])):
+                raise DataError(
+                    f"The {one} and the {other} split of {self.name} have {f'{both:,}' if both else 'some'} samples in common: "
+                    "expected disjoint splits; hold samples out, for example with torch.utils.data.random_split."
+                )
+        names = settle(found.values())
+        self.classes = names if self.classes is None else self.classes
+        return found
+
+    def _check_labels(self, labels: Tensor, split: str) -> None:
+        self._check_range(labels, split)
+        if split == "fit" and labels.ndim == 1 and bool((labels == labels[0]).all()):
+            raise DataError(f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes.")
+
+    def _check_range(self, labels: Tensor, split: str, *, whole: bool = True) -> None:
+        check_one_hot(labels, split, self.name)
+        check_range(labels, self._n_classes, f"the {split} split of {self.name}", whole=whole)
+
+
+def check_data(data: Any) -> None:
+    """Refuse what are no data, a name above all: the command line takes names.
+
+    Raises:
+        DataError: with what was given.
+    """
+    if not hasattr(data, "batches"):
+        raise DataError(
+            f"The data are no modelstitch.Data: expected, for example, modelstitch.load_data('digits'), found {data!r:.80}."
+        )

@@ -1,0 +1,260 @@
+"""What is given as a split, as a map-style dataset of pairs: arrays, dicts of columns, samples that are dicts, loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    SequentialSampler,
+    Subset,
+    default_collate,
+)
+
+from ..errors import DataError
+from .labels import as_labels
+from .pairs import Keys, keys_of, pair_of
+from .readers.hub import HubRows, is_hub_set
+from .subsets import Picked
+
+
+class Arrays:
+    """Inputs and labels of a whole split; inputs are a tensor or array (n, ...), or a dict or tuple of such.
+
+    float64 arrays of numpy become torch's default type, in which networks compute.
+    """
+
+    def __init__(self, inputs: Any, labels: Any, classes: Sequence[str] | None, where: str) -> None:
+        self.inputs = _columns(inputs, where)
+        self.labels = as_labels(_plain(labels), classes)
+        counts = {_length(part) for part in _parts(self.inputs)}
+        if counts != {len(self.labels)}:
+            found = " and ".join(f"{n:,}" for n in sorted(counts))
+            raise DataError(
+                f"{where} has {found} inputs and {len(self.labels):,} labels: expected one label for each input."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, Tensor]:
+        inputs, labels = self.batch(torch.tensor([index]))
+        return _mapped(inputs, lambda part: part[0]), labels[0]
+
+    def batch(self, ids: Tensor) -> tuple[Any, Tensor]:
+        """The samples ``ids`` (n,) at once."""
+        return _mapped(self.inputs, lambda part: _picked(part, ids)), self.labels[ids]
+
+    def shares(self, other: Arrays) -> bool:
+        """Whether the two hold some of the same memory, as overlapping slices of one array do."""
+        return any(_overlap(_memory(one), _memory(two)) for one in _parts(self.inputs) for two in _parts(other.inputs))
+
+
+class Keyed:
+    """The pairs of a dataset of dicts, by the keys that are named."""
+
+    def __init__(self, dataset: Any, input_key: Keys | None, label_key: str | None) -> None:
+        self.dataset, self._keys = dataset, (input_key, label_key)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return pair_of(self.dataset[index], *self._keys)
+
+
+def as_dataset(
+    given: Any, where: str, *, input_key: Keys | None, label_key: str | None, classes: Sequence[str] | None
+) -> Any:
+    """A map-style dataset of pairs, of whatever a user gives as a split; itself where it is one.
+
+    Args:
+        given: a dataset, a loader, (inputs, labels), or a dict of columns.
+        where: how a message calls it.
+        input_key, label_key: of samples that are dicts, see :func:`pairs.pair_of`.
+        classes: the names of the classes, where labels may be names.
+
+    Raises:
+        DataError: with what was found, and what to write instead.
+    """
+    options = {"input_key": input_key, "label_key": label_key, "classes": classes}
+    if isinstance(given, str | Path):
+        raise DataError(
+            f"{where} is {str(given)!r:.80}: expected samples; all three splits of a folder or file come from load_data('folder:...') or "
+            "the like."
+        )
+    if isinstance(given, DataLoader):
+        return as_dataset(_of_loader(given, where), where, **options)  # type: ignore[arg-type]
+    if is_hub_set(given):
+        return HubRows(given, where, input_key, label_key, classes)
+    if hasattr(given, "to_numpy") and hasattr(given, "columns"):
+        raise DataError(
+            f"{where} is a table ({type(given).__name__}): expected inputs and labels; give "
+            "(table[inputs].to_numpy(), table[label].to_numpy()), with the names of the columns."
+        )
+    if isinstance(given, Mapping):
+        return _of_columns(given, where, input_key, label_key, classes)
+    if _is_arrays(given):
+        return Arrays(given[0], given[1], classes, where)
+    if isinstance(given, tuple) and given and all(_is_column(part) for part in given):
+        raise DataError(
+            f"{where} is a tuple of {len(given)} arrays: expected two, (inputs, labels); several inputs are a dict, "
+            "({'a': a, 'b': b}, labels)."
+        )
+    if isinstance(given, IterableDataset) or not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
+        raise DataError(
+            f"{where} is of type {type(given).__name__}: expected a map-style dataset, with len() and [i]; read what it iterates "
+            "over into a list, list(dataset) (of a streamed set of the hub load it without streaming=True)."
+        )
+    if isinstance(given, Subset):
+        inner = as_dataset(given.dataset, where, **options)  # type: ignore[arg-type]
+        if inner is given.dataset:
+            return given
+        return Picked(inner, torch.as_tensor([int(i) for i in given.indices]))
+    if input_key is not None or label_key is not None:
+        return Keyed(given, input_key, label_key)
+    return given
+
+
+def _of_loader(loader: DataLoader[Any], where: str) -> Any:
+    """The dataset of a loader that gives all its samples in order, as they are.
+
+    Raises:
+        DataError: naming what the loader does beside that.
+    """
+    batches = loader.batch_sampler
+    dataset: Any = loader.dataset
+    if isinstance(dataset, IterableDataset):
+        return dataset
+    size = loader.batch_size
+    if loader.collate_fn is not default_collate:
+        does = "has a collate_fn of its own" if size is not None else "makes no batches"
+    elif type(batches) is not BatchSampler:
+        does = "has a batch sampler of its own"
+    elif type(batches.sampler) is not SequentialSampler:
+        does = f"draws its samples with a {type(batches.sampler).__name__}"
+    elif loader.drop_last and size and len(dataset) % size:
+        does = f"leaves out the last {len(dataset) % size} of {len(dataset)} samples (drop_last)"
+    else:
+        return dataset
+    raise DataError(
+        f"{where} is a DataLoader that {does}: expected one that gives all samples in order, or a dataset; pass its .dataset (a "
+        "Subset(dataset, indices) of it), which is batched here, and let the dataset do what the loader does."
+    )
+
+
+def _of_columns(
+    given: Mapping[str, Any], where: str, input_key: Keys | None, label_key: str | None, classes: Sequence[str] | None
+) -> Arrays:
+    if not given or not all(_is_column(part) or isinstance(part, list) for part in given.values()):
+        names = ", ".join(repr(key) for key in list(given)[:5])
+        raise DataError(
+            f"{where} is a {type(given).__name__} with the keys {names}: expected one split; pass one of its values, such as "
+            f"[{next(iter(given), 'train')!r}]."
+        )
+    inputs, label = keys_of(given, input_key, label_key)
+    found = given[inputs] if isinstance(inputs, str) else {key: given[key] for key in inputs}
+    return Arrays(found, given[label], classes, where)
+
+
+def _is_arrays(given: Any) -> bool:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        return False
+    inputs, labels = given
+    if _is_column(labels) and _is_column(inputs):
+        return len(inputs) == len(labels) or isinstance(given, tuple)
+    if not isinstance(given, tuple):
+        return False
+    listed = isinstance(labels, list) and all(isinstance(v, int | np.integer | str) for v in labels)
+    if isinstance(inputs, Mapping):
+        return listed or (
+            _is_column(labels) and all(_is_column(part) or isinstance(part, list) for part in inputs.values())
+        )
+    return (listed and (isinstance(inputs, list) or _is_column(inputs))) or (
+        _is_column(labels) and isinstance(inputs, list)
+    )
+
+
+def _is_column(value: Any) -> bool:
+    return (isinstance(value, Tensor | np.ndarray) and value.ndim > 0) or hasattr(value, "to_numpy")
+
+
+def _plain(value: Any) -> Any:
+    """An array of a table's column, in the machine's byte order."""
+    if not isinstance(value, Tensor) and hasattr(value, "to_numpy"):
+        value = value.to_numpy()
+    if isinstance(value, np.ndarray) and not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    return value
+
+
+def _columns(inputs: Any, where: str) -> Any:
+    if isinstance(inputs, Mapping):
+        return {key: _column(value, f"{key!r} of {where}") for key, value in inputs.items()}
+    if isinstance(inputs, tuple):
+        return tuple(_column(value, where) for value in inputs)
+    return _column(inputs, where)
+
+
+def _column(value: Any, where: str) -> Tensor | np.ndarray[Any, Any]:
+    value = _plain(value)
+    try:
+        if isinstance(value, list):
+            value = torch.stack(value) if value and isinstance(value[0], Tensor) else np.asarray(value)
+        if isinstance(value, np.ndarray):
+            torch.from_numpy(np.zeros(1, value.dtype))  # whether torch knows the type
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"The inputs {where} make no tensor ({str(error).splitlines()[0]}): expected numbers of one shape for all samples."
+        ) from error
+    return value  # type: ignore[no-any-return]
+
+
+def _picked(part: Tensor | np.ndarray[Any, Any], ids: Tensor) -> Tensor:
+    if isinstance(part, Tensor):
+        return part[ids]
+    found = torch.from_numpy(np.asarray(part[ids.numpy()]))
+    return found.to(torch.get_default_dtype()) if found.dtype == torch.float64 else found
+
+
+def _mapped(inputs: Any, change: Any) -> Any:
+    if isinstance(inputs, dict):
+        return {key: change(part) for key, part in inputs.items()}
+    return tuple(change(part) for part in inputs) if isinstance(inputs, tuple) else change(inputs)
+
+
+def _parts(inputs: Any) -> list[Any]:
+    if isinstance(inputs, dict):
+        return list(inputs.values())
+    return list(inputs) if isinstance(inputs, tuple) else [inputs]
+
+
+def _length(part: Any) -> int:
+    return len(part) if part.ndim else 0
+
+
+def _memory(part: Tensor | np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    if isinstance(part, Tensor):
+        part = part.detach()
+        return (
+            part.numpy()
+            if part.device.type == "cpu" and part.layout == torch.strided and part.dtype != torch.bfloat16
+            else None
+        )
+    return part
+
+
+def _overlap(one: np.ndarray[Any, Any] | None, two: np.ndarray[Any, Any] | None) -> bool:
+    if one is None or two is None:
+        return False
+    try:
+        return bool(np.shares_memory(one, two, max_work=1000))  # type: ignore[arg-type]
+    except Exception:  # too hard to tell
+        return False

@@ -1,0 +1,56 @@
+"""The handwritten digits of scikit-learn: 1,797 real scans of 8x8 pixels, inside the package itself."""
+
+from __future__ import annotations
+
+import gzip
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..augment import CropFlip
+from ..data import Data
+from ..splits import hold_out
+from ..subsets import Images
+
+_TEST, _TEST_SEED = 597, 20210614  # one fixed test split, whatever the seed
+
+
+def load_digits(*, seed: int = 0, limit: int | None = None) -> Data:
+    """Digits as float32 images (n, 1, 8, 8) in [0, 1]: 1,000 to fit, 200 for validation, 597 to test."""
+    pixels, labels = _read()
+    inputs = pixels.view(-1, 1, 8, 8) / 16
+    train, test = hold_out(labels, _TEST, _TEST_SEED)
+    if limit is not None:
+        train, test = train[:limit], test[:limit]
+    fit, val = hold_out(labels[train], max(1, len(train) // 6), seed)
+    splits = (Images(inputs[ids], labels[ids]) for ids in (train[fit], train[val], test))
+    return Data(
+        *splits,
+        name="digits",
+        classes=[str(digit) for digit in range(10)],
+        augment=CropFlip(1),
+        split_rule=f"class-balanced: a fixed test split of {_TEST}, one in six of the rest for validation "
+        f"(seed {seed})",
+    )
+
+
+def _read() -> tuple[Tensor, Tensor]:
+    """Pixels (1797, 64), 0 to 16, and labels (1797,).
+
+    The table is read off the package's own file: importing scikit-learn, and SciPy with it, takes seconds. Where a later
+    version keeps it elsewhere the package is asked.
+    """
+    found = find_spec("sklearn")
+    for place in (found.submodule_search_locations or []) if found else []:
+        path = Path(place) / "datasets" / "data" / "digits.csv.gz"
+        if path.is_file():
+            with gzip.open(path, "rt") as file:
+                table = torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.float32))
+            return table[:, :-1], table[:, -1].long()
+    from sklearn.datasets import load_digits as read
+
+    bunch = read()
+    return torch.tensor(bunch.data, dtype=torch.float32), torch.tensor(bunch.target)

@@ -1,0 +1,285 @@
+"""Text as data: a plain file cut into chunks, or a column of a table, by a network's own tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import DataError
+from ..data import IGNORED, Data
+from ..splits import hold_out
+from ..subsets import Tokens
+from .tables import SUFFIXES, read_labels, read_table, read_texts
+from .tokenizer import LENGTH, TextFacts, Tokenizer
+
+TASKS = ("causal-lm", "masked-lm", "text-classification", "features")
+_MASKED = 0.15  # of the tokens, as in BERT
+_FIXED_SEED = 20210614  # the test split and the masked tokens do not move with the caller's seed
+_PARTS = {"fit": ("train", "fit"), "val": ("validation", "valid", "val"), "test": ("test",)}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Texts of one part of the source as tokens, with the labels of a column where there is one."""
+
+    bodies: list[list[int]]
+    labels: Tensor | None
+    cut: int  # texts that were longer than a sample
+
+
+def load_text(
+    spec: str,
+    tokenizer: str | Path | Tokenizer | None,
+    length: int | None,
+    *,
+    features: bool = False,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Data:
+    """``FILE.txt``, ``FILE.parquet?column=text&label=label`` (also .csv, .tsv, .jsonl), or a folder of such tables.
+
+    A plain file is cut into chunks of ``length`` tokens; each row of a table is one sample, cut or padded to it. Samples
+    carry ``input_ids`` and ``attention_mask``, int64 (n, length). Labels are the next tokens (n, length), for
+    ``task=masked-lm`` the tokens hidden behind the mask token, for ``task=features`` none, else the label column (n,); -100 marks
+    what does not count.
+
+    A folder holds train*, test* and perhaps val* tables. Elsewhere one sample in five is held out to test (the same
+    whatever the seed) and one in ten of the rest for validation. Equal samples stay in one split.
+
+    Args:
+        tokenizer: a folder or a tokenizer; ``?tokenizer=FOLDER`` in the spec goes before it.
+        length: tokens of a sample; ``?length=`` in the spec goes before it.
+        features: a text whose spec names no task needs no labels.
+
+    Raises:
+        DataError: if the file, a column or an option cannot be used; rows without text are counted.
+        SourceError: if there is no tokenizer.
+    """
+    path, options = _parse(spec)
+    words = options.pop("tokenizer", None) or tokenizer
+    if words is None:
+        raise DataError(
+            f"The text {path!r} needs a tokenizer: expected '?tokenizer=FOLDER' or load_data(..., tokenizer=network)."
+        )
+    reader = words if isinstance(words, Tokenizer) else Tokenizer.load(words)
+    size = _number(options.pop("length", None)) or length or LENGTH
+    column, label = options.pop("column", "text"), options.pop("label", None)
+    task = options.pop("task", None) or ("text-classification" if label else "features" if features else "causal-lm")
+    if options:
+        raise DataError(
+            f"The text option {next(iter(options))!r} is unknown: expected column, label, length, task or tokenizer."
+        )
+    if task not in TASKS or (task == "text-classification") != (label is not None):
+        raise DataError(
+            f"The task {task!r} with label {label!r} cannot be: expected {TASKS[0]}, {TASKS[1]} or {TASKS[3]} without a label column, "
+            f"or {TASKS[2]} with one."
+        )
+    builder = _Builder(reader, size, task)
+    root = Path(path)
+    if root.is_dir():
+        parts, classes = _read_folder(root, column, label, builder)
+    else:
+        rows, classes = _read_file(root, column, label, builder)
+        parts = {"fit": rows}
+    sets = {split: builder.samples(rows) for split, rows in parts.items()}
+    splits, rule = _split(sets, seed, limit, root.name)
+    cut = sum(rows.cut for rows in parts.values())
+    total = sum(len(rows.bodies) for rows in parts.values())
+    what = "rows" if root.is_dir() or root.suffix in SUFFIXES else "chunks"
+    told = f"{what} of at most {size} tokens by the tokenizer {reader.name} ({reader.fingerprint})"
+    told += f", {cut} of {total} cut to that length" if cut else ""
+    told += f", {_MASKED:.0%} of the tokens hidden" if task == "masked-lm" else ""
+    return Data(
+        *splits,
+        name=root.name + (f"[limit {limit}]" if limit is not None else ""),
+        classes=classes,
+        n_classes=None if classes is not None or label else max(reader.vocabulary.values()) + 1,
+        split_rule=f"{told}; {rule}",
+        text=TextFacts(reader, task, size),
+    )
+
+
+class _Builder:
+    """From tokens to samples of one length."""
+
+    def __init__(self, tokenizer: Tokenizer, length: int, task: str) -> None:
+        self.tokenizer, self.length, self.task = tokenizer, length, task
+        self.before, self.after = tokenizer.before, ([] if task == "causal-lm" else tokenizer.after)
+        if task == "masked-lm" and "mask" not in tokenizer.special:
+            raise DataError(f"The tokenizer {tokenizer.name!r} has no mask token: expected one for the task masked-lm.")
+        self.room = length - len(self.before) - len(self.after)
+        if self.room < 2:
+            raise DataError(
+                f"A sample of {length} tokens is too short: expected room for two beside the special tokens."
+            )
+
+    def rows(self, texts: Sequence[str], labels: Tensor | None, where: str) -> _Rows:
+        """One sample a text."""
+        bodies = self.tokenizer.encode(texts)
+        least = 2 if self.task == "causal-lm" and not self.before else 1
+        short = [i for i, ids in enumerate(bodies) if len(ids) < least]
+        if short:
+            raise DataError(
+                f"{len(short)} of {len(bodies)} texts of {where} are shorter than {least} tokens, the first is row "
+                f"{short[0]}: remove them; none is dropped silently."
+            )
+        cut = sum(len(ids) > self.room for ids in bodies)
+        return _Rows([ids[: self.room] for ids in bodies], labels, cut)
+
+    def chunks(self, text: str) -> _Rows:
+        """The tokens of a whole text in order, cut into samples; the last may be shorter, but holds two at least."""
+        (ids,) = self.tokenizer.encode([text])
+        return _Rows([ids[start : start + self.room] for start in range(0, len(ids) - 1, self.room)], None, 0)
+
+    def samples(self, rows: _Rows) -> Tokens:
+        """Padded ids and masks with the labels of the task."""
+        n, (head, tail) = len(rows.bodies), (self.before, self.after)
+        ids = torch.full((n, self.length), self.tokenizer.pad)
+        mask, inner = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+        for i, body in enumerate(rows.bodies):
+            whole = [*head, *body, *tail]
+            ids[i, : len(whole)] = torch.tensor(whole)
+            mask[i, : len(whole)] = 1
+            inner[i, len(head) : len(head) + len(body)] = True
+        if self.task == "text-classification":
+            assert rows.labels is not None
+            return Tokens(ids, mask, rows.labels)
+        if self.task == "masked-lm":
+            hidden = _hide(inner)
+            labels = torch.where(hidden, ids, IGNORED)
+            return Tokens(torch.where(hidden, self.tokenizer.special["mask"], ids), mask, labels)
+        labels = torch.full_like(ids, IGNORED)
+        if self.task == "features":
+            return Tokens(ids, mask, labels)
+        labels[:, :-1] = torch.where(mask[:, 1:].bool(), ids[:, 1:], IGNORED)
+        return Tokens(ids, mask, labels)
+
+
+def _hide(inner: Tensor) -> Tensor:
+    """Which of the true positions (n, t) are hidden: the same share of every sample, one at least."""
+    generator = torch.Generator().manual_seed(_FIXED_SEED)
+    order = torch.rand(inner.shape, generator=generator).masked_fill(~inner, 2.0).argsort(1).argsort(1)
+    count = (inner.sum(1) * _MASKED).ceil().long()
+    return (order < count[:, None]) & inner
+
+
+def _split(
+    sets: dict[str, Tokens], seed: int, limit: int | None, name: str
+) -> tuple[tuple[Tokens, Tokens, Tokens], str]:
+    train = sets["fit"]
+    if len(train) < 10:
+        raise DataError(
+            f"The text {name!r} gives {len(train)} samples: expected 10 at least; give more text or a smaller length."
+        )
+    if "test" in sets:
+        test, rule = sets["test"], "the source's own test table"
+    else:
+        kept, held = _hold_out(train, max(1, len(train) // 5), _FIXED_SEED)
+        train, test, rule = train.picked(kept), train.picked(held), "a fixed test split of one in five"
+    if limit is not None:
+        train, test = (part.picked(_spread(part, limit)) for part in (train, test))
+    if "val" in sets:
+        val, rule = sets["val"], f"{rule}, its own validation table"
+    else:
+        kept, held = _hold_out(train, max(1, len(train) // 10), seed)
+        train, val, rule = (
+            train.picked(kept),
+            train.picked(held),
+            f"{rule}, one in ten of the rest for validation (seed {seed})",
+        )
+    seen = {row.tobytes() for row in train.ids.numpy()}
+    again = sum(row.tobytes() in seen for row in test.ids.numpy())
+    if again:  # only where the source itself has its test table
+        rule += f"; {again} of {len(test)} test samples are also among those to fit on"
+    return (train, val, test), rule
+
+
+def _hold_out(samples: Tokens, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices (kept, held out): about ``n`` samples, balanced over classes; equal ones on the same side."""
+    _, group = torch.unique(samples.ids, dim=0, return_inverse=True)
+    groups = int(group.max()) + 1
+    if groups < 3:
+        raise DataError(f"The text has {groups} different samples: expected more, to fit, choose and test on.")
+    first = torch.full((groups,), len(group)).scatter_reduce(0, group, torch.arange(len(group)), "amin")
+    order = first.sort().values  # groups in the order in which they come
+    _, held = hold_out(samples.labels[order], max(1, min(n * groups // len(group), groups - 1)), seed)
+    out = torch.isin(group, group[order[held]])
+    return (~out).nonzero().flatten(), out.nonzero().flatten()
+
+
+def _spread(samples: Tokens, limit: int) -> Tensor:
+    return hold_out(samples.labels, min(limit, len(samples)), _FIXED_SEED)[1]
+
+
+def _read_file(path: Path, column: str, label: str | None, builder: _Builder) -> tuple[_Rows, list[str] | None]:
+    if path.suffix in SUFFIXES:
+        frame = read_table(path, column, label)
+        labels, classes = read_labels([frame], label, [path])
+        return builder.rows(read_texts(frame, column, path), labels[0] if labels else None, path.name), classes
+    if label is not None:
+        raise DataError(f"The plain text {path.name!r} has no label column: expected one of {', '.join(SUFFIXES)}.")
+    if path.exists() and not path.is_file():
+        raise DataError(f"The text {str(path)!r} is no file: expected one in UTF-8.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"The text {str(path)!r} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"The text {str(path)!r} is not UTF-8 (byte {error.start:,} is {error.object[error.start]:#04x}): save it as UTF-8."
+        ) from error
+    return builder.chunks(text), None
+
+
+def _read_folder(
+    root: Path, column: str, label: str | None, builder: _Builder
+) -> tuple[dict[str, _Rows], list[str] | None]:
+    files = {
+        split: [p for name in names for p in sorted(root.iterdir()) if p.suffix in SUFFIXES and p.name.startswith(name)]
+        for split, names in _PARTS.items()
+    }
+    if not files["fit"] or not files["test"]:
+        raise DataError(
+            f"The folder {str(root)!r} has no train and test tables: expected files such as train.csv and test.csv, found "
+            f"{', '.join(sorted(p.name for p in root.iterdir())[:5]) or 'nothing'}."
+        )
+    order = [(split, path) for split, paths in files.items() for path in paths]
+    frames = [read_table(path, column, label) for _, path in order]
+    labels, classes = read_labels(frames, label, [path for _, path in order])
+    parts: dict[str, _Rows] = {}
+    for i, ((split, path), frame) in enumerate(zip(order, frames)):
+        rows = builder.rows(read_texts(frame, column, path), labels[i] if labels else None, path.name)
+        if split in parts:
+            before = parts[split]
+            joined = (
+                torch.cat([before.labels, rows.labels])
+                if before.labels is not None and rows.labels is not None
+                else None
+            )
+            rows = _Rows([*before.bodies, *rows.bodies], joined, before.cut + rows.cut)
+        parts[split] = rows
+    return parts, classes
+
+
+def _parse(spec: str) -> tuple[str, dict[str, Any]]:
+    path, _, query = spec.partition("?")
+    options: dict[str, Any] = {}
+    for item in filter(None, query.split("&")):
+        key, equals, value = item.partition("=")
+        if not equals or not value:
+            raise DataError(f"The text option {item!r} cannot be read: expected 'name=value'.")
+        options[key] = value
+    return path, options
+
+
+def _number(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise DataError(f"The length {text!r} cannot be used: expected a number of tokens.")
+    return int(text)

@@ -1,0 +1,1 @@
+"""One pass, the fits that start from it, and the one measurement."""

@@ -1,0 +1,246 @@
+"""What a donor does alone, looked at before anything is fitted: its own errors, and what makes them doubtful.
+
+The test split is read here by donors as they were given: nothing is chosen by what is seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.data import Batch, Data
+from ..errors import DataError, NonFiniteError, StitchError
+from ..network import Network
+from ..stats.chance import chance_error, unlearned
+from ..support.progress import Tell, say
+from .measure import NATS, Outcome, Tally
+from .senders import view_of
+
+Expected = float | Mapping[str, float]  # a donor's own test error, of all or by name
+
+SAMPLE = 1000  # of the fit split
+BATCH = 256
+TOLERANCE = {"points": 1.0, NATS: 0.05}  # of an expected error
+_SURE = 0.02  # of chance: who errs on less of what it was fitted on sees its samples as it should
+_LOST = 0.75  # of the entropy of a uniform guess, in nats: a trained language model is far below it
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A donor by itself.
+
+    Attributes:
+        name: how reports call it.
+        weights: where its weights come from, in words; empty where that is not known.
+        view: how it sees a sample, in words.
+        error: on the test split, in percent or nats per token; None where there is none.
+        fit_error: on ``fit_samples`` of those that it may have been fitted on.
+        unit: "percent" or "nats/token".
+        why: why there is no error.
+        cautions: what is to be kept in mind, each a sentence.
+        outcome: example by example, on the test split.
+    """
+
+    name: str
+    weights: str
+    view: str
+    error: float | None
+    fit_error: float | None
+    fit_samples: int
+    unit: str
+    why: str
+    cautions: tuple[str, ...]
+    outcome: Outcome | None
+
+    def stated(self) -> dict[str, Any]:
+        """What a record says of the donor, outside its configuration: no cell's name depends on it."""
+        return {
+            "weights": self.weights, "view": self.view, "error": self.error, "fit_error": self.fit_error,
+            "fit_samples": self.fit_samples, "unit": self.unit,
+        }  # fmt: skip
+
+    def told(self) -> str:
+        """One line: "one: errs on 3.4 % of the test split, on 0.2 % of 1,000 fit samples; view: ...; weights: ..."."""
+        return told(self.name, {**self.stated(), "why": self.why})
+
+
+def told(name: str, stated: Mapping[str, Any]) -> str:
+    """A donor's line, from what a record states of it."""
+    error, fit, unit = stated.get("error"), stated.get("fit_error"), stated.get("unit", "percent")
+    if error is None:
+        found = f"has no error of its own ({stated.get('why') or 'its output is not held against the labels'})"
+    elif unit == "percent":
+        found = f"errs on {error:.1f} % of the test split"
+        found += "" if fit is None else f", on {fit:.1f} % of {stated.get('fit_samples', 0):,} fit samples"
+    else:
+        found = f"has an error of {error:.3f} {unit} on the test split"
+        found += "" if fit is None else f", {fit:.3f} on {stated.get('fit_samples', 0):,} fit samples"
+    weights = f"; weights: {stated['weights']}" if stated.get("weights") else ""
+    return f"{name}: {found}; view: {stated.get('view', 'none')}{weights}"
+
+
+def look(network: Network, data: Data, device: torch.device, *, top: bool, batch_size: int = BATCH) -> Alone:
+    """What a network does alone on the test split, and on a sample of what it may have been fitted on.
+
+    Args:
+        data: its test split is read once, in order.
+        top: its error is what penalties are held against: there must be one.
+
+    Raises:
+        DataError, NonFiniteError: of a top whose output cannot be held against the labels.
+    """
+    seen = data if network.trained_on is None else data.subset(min(network.trained_on, data.size("fit")))
+    held = _Held(network, device)
+    outcome = fit = None
+    why = ""
+    try:
+        if not network.has_head:
+            raise DataError("it returns features: no scores of the labels' classes")
+        outcome = held.outcome(data.batches("test", batch_size), data.test_fingerprint)
+        with suppress(NonFiniteError):  # the sums name the layer, too
+            fit = held.outcome(seen.few("fit", SAMPLE, batch_size))
+    except (DataError, NonFiniteError) as error:
+        if top:
+            raise
+        outcome, fit, why = None, None, str(error).partition(":")[0]
+    weights = str(getattr(network, "weights", ""))
+    view = network.view_in_words
+    cautions = [
+        *_random(network.name, weights),
+        *_fit(network, fit, data, weights),
+        *_view(network, held, fit, data, weights),
+    ]
+    return Alone(
+        network.name, weights, view, outcome.error if outcome else None, fit.error if fit else None,
+        len(fit.ids) if fit else 0, NATS if outcome is not None and outcome.unit == NATS else "percent", why,
+        tuple(f"caution: {caution}" for caution in cautions), outcome,
+    )  # fmt: skip
+
+
+def introduce(
+    donors: Sequence[Alone], tell: Tell | None, expected: Expected | None = None, tolerance: float | None = None
+) -> None:
+    """Say what donors do alone, and what makes them doubtful; refuse those that do not err as expected.
+
+    Raises:
+        StitchError: as :func:`check_expected`.
+    """
+    for donor in donors:
+        say(tell, donor.told())
+    for caution in dict.fromkeys(caution for donor in donors for caution in donor.cautions):
+        say(tell, caution)
+    check_expected(donors, expected, tolerance)
+
+
+def check_expected(found: Iterable[Alone], expected: Expected | None, tolerance: float | None = None) -> None:
+    """Refuse donors whose own test error is not the expected one.
+
+    Args:
+        expected: an error for all donors, or {name: error}; in percent, or nats per token; None expects nothing.
+        tolerance: how far off it may be, 1 point (0.05 nats per token) by default; what the test split is too small to tell
+            is borne beside it.
+
+    Raises:
+        StitchError: with both numbers, or naming an expectation of no donor.
+    """
+    if expected is None:
+        return
+    donors = {alone.name: alone for alone in found}
+    wanted = expected if isinstance(expected, Mapping) else dict.fromkeys(donors, expected)
+    for name, value in wanted.items():
+        if name not in donors:
+            raise StitchError(
+                f"An expected error is of {name!r}: expected one of the donors {', '.join(map(repr, donors))}."
+            )
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise StitchError(
+                f"The expected error of {name!r} is {value!r}: expected a number from 0, such as 8.5 (percent)."
+            )
+        alone = donors[name]
+        if alone.error is None or alone.outcome is None:
+            raise StitchError(
+                f"The donor {name!r} has no error of its own to hold against the expected {value:g}: {alone.why}."
+            )
+        allowed = TOLERANCE[alone.outcome.unit] if tolerance is None else tolerance
+        spread = 1.96 * _standard_error(alone.outcome)
+        if abs(alone.error - value) > allowed + spread:
+            raise StitchError(
+                f"The donor {name!r} errs otherwise than expected on the test split: expected {value:g} {alone.unit} within "
+                f"{allowed + spread:.2g} (the tolerance {allowed:g}, and what {len(alone.outcome.ids):,} samples leave open), found "
+                f"{alone.error:.4g}; check its view, its weights, and the order of the classes."
+            )
+
+
+def _standard_error(outcome: Outcome) -> float:
+    """Of a mean error over test samples."""
+    shares = outcome.weights / outcome.weights.sum()
+    return float((shares.square() * (outcome.errors - outcome.error).square()).sum().sqrt())
+
+
+class _Held:
+    """A network's output held against labels, batch by batch; it remembers whether samples are images in [0, 1]."""
+
+    def __init__(self, network: Network, device: torch.device) -> None:
+        self.network, self.device = network, device
+        self.full = network.full().to(device)
+        self.images: bool | None = None
+
+    def outcome(self, batches: Iterable[Batch], source: str = "") -> Outcome:
+        tally = Tally()
+        with torch.no_grad():
+            for batch in batches:
+                self.images = self.images is not False and _raw_images(batch.inputs)
+                output = self.full(view_of(self.network, batch, self.device))
+                tally.add(output, batch.labels, batch.ids, where=self.network.name)
+        return tally.outcome(source)
+
+
+def _raw_images(inputs: Any) -> bool:
+    """Whether inputs are images as files hold them: (n, channels, height, width) from 0 to 1."""
+    if not isinstance(inputs, Tensor) or inputs.ndim != 4 or not inputs.is_floating_point():
+        return False
+    return float(inputs.min()) >= 0.0 and float(inputs.max()) <= 1.0
+
+
+def _random(name: str, weights: str) -> list[str]:
+    if not weights.startswith("random"):
+        return []
+    return [f"the weights of {name} are {weights}: no number of it says anything of a trained network"]
+
+
+def _fit(network: Network, fit: Outcome | None, data: Data, weights: str) -> list[str]:
+    """A network that errs on too much of what it was fitted on."""
+    if fit is None or weights.startswith("random"):
+        return []
+    n = len(fit.ids)
+    if fit.unit == NATS:
+        most = math.log(network.output_shape[-1])
+        if fit.error <= _LOST * most:
+            return []
+        found = f"has an error of {fit.error:.2f} nats per token on {n:,} samples of the fit split, {most:.2f} is a uniform guess"
+    elif unlearned(fit.error, data.n_classes, n):
+        found = f"errs on {fit.error:.1f} % of {n:,} samples of the fit split, {chance_error(data.n_classes):.1f} % is chance"
+    else:
+        return []
+    return [
+        f"the network {network.name} {found}: a trained network errs on far fewer of the samples that it was fitted on; check "
+        "its view (how raw samples are prepared), its weights, and the order of the classes"
+    ]
+
+
+def _view(network: Network, held: _Held, fit: Outcome | None, data: Data, weights: str) -> list[str]:
+    """A network that is given raw images, unless it was trained on them here, or errs on next to none that it was fitted on."""
+    if not held.images or network.has_view or weights.startswith(("random", "trained here")):
+        return []
+    if fit is not None and fit.unit != NATS and fit.error <= _SURE * chance_error(data.n_classes):
+        return []
+    return [
+        f"the network {network.name} has no view: it sees images raw, in [0, 1], as the data give them; if it was trained on "
+        "normalised ones, give it view=modelstitch.Normalise(mean, std), on the command line --mean and --std"
+    ]

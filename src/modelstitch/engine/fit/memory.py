@@ -1,0 +1,135 @@
+"""Memory while fitting: how much a stream takes, what may be kept, and what to do when it runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ...data.data import Batch
+from ...errors import FitError
+from ...network import Layer
+from ...support.memory import out_of_memory
+from ..senders import Send
+from ..sweep import Sweep
+
+LEAST_BATCH = 8
+T = TypeVar("T")
+
+
+def stream_bytes(below: Layer, above: Layer, batch_size: int) -> int:
+    """What each stream of a sweep holds, in bytes: activations of a measuring batch, moments, its map.
+
+    What one forward and backward through the top takes comes once on top, whatever the number of streams: they pass it
+    one after another.
+
+    A batch of activations below, at the map and above (a measuring batch is two fitting batches), the moments and
+    the whitener in double precision, and six copies of an affine map (weights, gradient, Adam's two, best, spare).
+    """
+    p, q = below.channels, above.channels
+    activations = 2 * batch_size * 4 * (_numel(below.shape) + 2 * _numel(above.shape))
+    return activations + 8 * (2 * p * p + 2 * q * q + p * q) + 6 * 4 * (p + 1) * q
+
+
+def chunks(sizes: Sequence[int], budget: int | None) -> list[range]:
+    """Runs of neighbours whose sizes add up to at most ``budget``; a single one may exceed it."""
+    found, start, total = [], 0, 0
+    for i, size in enumerate(sizes):
+        if budget is not None and i > start and total + size > budget:
+            found.append(range(start, i))
+            start, total = i, 0
+        total += size
+    return [*found, range(start, len(sizes))] if sizes else []
+
+
+def attempt(work: Callable[[Sweep], T], sweep: Sweep) -> tuple[T, Sweep]:
+    """``work`` with the sweep, or with half its batch as often as memory runs out; and the sweep that did.
+
+    Raises:
+        FitError: if not even a small batch fits.
+    """
+    while True:
+        try:
+            return work(sweep), sweep
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            size = sweep.spec.batch_size
+            if size <= LEAST_BATCH:
+                raise FitError(
+                    f"Memory ran out with a batch of {size} ({str(error).splitlines()[0] if str(error) else 'no detail'}): "
+                    "expected room for the donors and one batch; stitch fewer layers at a time, or use a larger machine."
+                ) from error
+        if sweep.device.type == "cuda":
+            torch.cuda.empty_cache()
+        sweep = sweep.halved()
+
+
+class Replay:
+    """A sender that remembers the batches it was asked for, while they fit a budget; the same bits come back.
+
+    For splits that are read again and again in the same order.
+    """
+
+    def __init__(self, send: Send, budget: int) -> None:
+        self._send, self._left = send, budget
+        self._kept: dict[bytes, dict[str, Tensor]] = {}
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        key = batch.ids.numpy().tobytes()
+        if key in self._kept:
+            return self._kept[key]
+        values = self._send(batch)
+        size = sum(v.numel() * v.element_size() for v in values.values())
+        if size <= self._left:
+            self._left -= size
+            self._kept[key] = values
+        return values
+
+
+class Samples:
+    """A sender that keeps every sample's activations, for fit data that do not change from pass to pass.
+
+    The last bits may differ from a fresh forward, since a sample meets other neighbours in its batch.
+
+    Args:
+        send: the sender.
+        count: the number of samples of the split.
+        budget: bytes; where the whole split needs more, nothing is kept.
+
+    Attributes:
+        note: what a record should say of it; empty where all is well.
+    """
+
+    def __init__(self, send: Send, count: int, budget: int) -> None:
+        self._send, self._count, self._budget = send, count, budget
+        self._kept: dict[str, Tensor] = {}
+        self._known = torch.zeros(count, dtype=torch.bool)
+        self.note = ""
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        if bool(self._known[batch.ids].all()):
+            return {name: kept[batch.ids.to(kept.device)] for name, kept in self._kept.items()}
+        values = self._send(batch)
+        size = sum(v.element_size() * v[0].numel() for v in values.values()) * self._count
+        if size <= self._budget:
+            for name, value in values.items():
+                if name not in self._kept:
+                    self._kept[name] = value.new_empty((self._count, *value.shape[1:]))
+                self._kept[name][batch.ids.to(value.device)] = value
+            self._known[batch.ids] = True
+        else:
+            self.note = (
+                f"activations of {self._count:,} fit samples take {size / 1e9:.3g} GB, more than cache={self._budget / 1e9:.3g}: "
+                "none were kept"
+            )
+        return values
+
+
+def _numel(shape: tuple[int, ...]) -> int:
+    result = 1
+    for size in shape:
+        result *= max(1, size)
+    return result

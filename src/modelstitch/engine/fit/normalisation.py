@@ -1,0 +1,96 @@
+"""What BatchNorm does in a stitched network: three policies, each on copies of the donors' statistics.
+
+frozen        the donors' own statistics, always.
+recalibrated  fitted as ``frozen``; then the statistics of the bottom and of the top are taken anew: one pass over the
+              fit data through the stitched network in training mode, the plain mean over its batches.
+batch         what the code of Bansal et al. (2021) did: both parts run in training mode while the map is fitted, so that
+              their running statistics are overwritten by stitched activations; measured with what is left at the end.
+              No state is chosen on the way: the map of the last step belongs to the statistics of the last step.
+              The bottom's statistics are common to the cells of a sweep, which therefore share one objective, and move for
+              all of its steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+
+from ...errors import StudyError
+from ...network.norms import Mode, Norm
+from ..senders import view_of
+from ..streams import Stream
+from ..sweep import Sweep
+
+POLICIES = ("frozen", "recalibrated", "batch")
+
+
+def check_policy(name: str) -> None:
+    """Refuse a policy that there is not.
+
+    Raises:
+        StudyError: with those that there are.
+    """
+    if name not in POLICIES:
+        raise StudyError(f"The normalisation policy {name!r} is unknown: expected one of {', '.join(POLICIES)}.")
+
+
+@contextmanager
+def mode(norms: Mapping[str, Norm], wanted: Mode) -> Iterator[None]:
+    """Statistics in another mode for a while; frozen again afterwards, also after an error."""
+    for norm in norms.values():
+        norm.mode = wanted
+    try:
+        yield
+    finally:
+        for norm in norms.values():
+            norm.mode = "frozen"
+
+
+def fitting(norms: Mapping[str, Norm], sweep: Sweep) -> AbstractContextManager[None]:
+    """The mode of statistics while a map is fitted."""
+    return mode(norms, "running" if sweep.normalisation == "batch" else "frozen")
+
+
+def settle(streams: Sequence[Stream], sweep: Sweep) -> None:
+    """What the policy asks for once the maps are fitted.
+
+    ``recalibrated``: statistics are re-estimated. ``batch``: a stream that took no steps (closed form) gets the one pass
+    in training mode that a fitted one has had. The pass is noted in each stream; one in which the statistics of the top
+    are not finite has failed.
+    """
+    if sweep.normalisation == "frozen":
+        return
+    renew = sweep.normalisation == "recalibrated"
+    chosen = [s for s in streams if not s.failed and (renew or s.stopped == "closed form")]
+    below = sweep.sender.norms if renew else {}
+    if chosen and (below or any(s.norms for s in chosen)):
+        _renew(chosen, below, sweep, "mean" if renew else "running")
+    for stream in streams:
+        broken = [name for name, norm in stream.norms.items() if not norm.finite]
+        if broken and not stream.failed:
+            stream.failed = (
+                f"The statistics of BatchNorm {broken[0]!r} of the top are not finite in the stitch {stream}."
+            )
+        count = len(stream.norms) + len(sweep.sender.norms)
+        how = "re-estimated on fit data" if renew else "overwritten while fitting"
+        stream.notes.append(
+            f"BatchNorm statistics {how}: {len(sweep.sender.norms)} layers of the bottoms, {len(stream.norms)} of the top"
+            if count
+            else "no BatchNorm layer with running statistics: the normalisation policy changes nothing"
+        )
+
+
+def _renew(streams: Sequence[Stream], below: Mapping[str, Norm], sweep: Sweep, wanted: Mode) -> None:
+    norms = {f"bottom/{k}": v for k, v in below.items()}
+    for i, stream in enumerate(streams):
+        norms |= {f"{i}/{k}": v for k, v in stream.norms.items()}
+    for norm in norms.values():
+        norm.restart()
+    send = sweep.sender.open([s.bottom_layer for s in streams], sweep.device)
+    with torch.no_grad(), mode(norms, wanted):
+        for batch in sweep.batches("statistics"):
+            activations, inputs = send(batch), view_of(sweep.top, batch, sweep.device)
+            for stream in streams:
+                stream.forward(activations[stream.bottom_layer], inputs, batch.mask)

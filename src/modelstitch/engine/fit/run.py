@@ -1,0 +1,200 @@
+"""One stream in one stage of fitting: its optimiser, its best state, and whether it is still going."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import NonFiniteError
+from ...stitchers import Affine
+from ...stitchers.conv import Conv
+from ...support.fast.cuda_graphs import Recorded, record
+from ..evaluate import autocast
+from ..measure import Outcome
+from ..streams import Stream
+from ..sweep import Sweep
+from .normalisation import fitting
+from .objectives import Objective, Wanted
+from .rate import pace
+from .whiten import Whitened
+
+_LOST = 10.0  # times the best loss and one nat
+_KEPT = ("best", "best_state", "best_step", "stale", "open", "last_loss", "_pace", "_earlier")
+
+
+class Run:
+    """Adam with a cosine schedule on one stream; the state with the best validation error is kept.
+
+    Whitened steps may be slowed before the first one (``adapts``). On a GPU a step of a built-in objective is recorded once and replayed; ``pool`` is the memory that runs share for it.
+    """
+
+    def __init__(self, stream: Stream, objective: Objective, sweep: Sweep, pool: Any = None) -> None:
+        assert stream.stitcher is not None
+        self.stream, self.objective, self.sweep = stream, objective, sweep
+        spec = sweep.spec
+        if spec.whiten and isinstance(stream.stitcher, Affine | Conv) and stream.moments is not None:
+            device = stream.stitcher.weight.device
+            stream.stitcher = Whitened(stream.stitcher, stream.moments).to(device)
+        self.stitcher: nn.Module = stream.stitcher
+        rate = spec.learning_rate * (1.0 if stream.family.normalised else 0.1)
+        if isinstance(self.stitcher, Whitened):
+            rate = spec.learning_rate * self.stitcher.pace
+        self.optimiser = torch.optim.Adam(
+            self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay, fused=sweep.device.type == "cuda"
+        )
+        self._pace = 1.0
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda at: self._pace * 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
+        )
+        self.adapts = spec.adapt_rate and isinstance(self.stitcher, Whitened)
+        stream.rate = rate
+        self.chooses = sweep.normalisation != "batch"
+        self.best: tuple[float, float] = (math.inf, math.inf)
+        self.best_state: list[dict[str, Any]] = []
+        self.best_step = 0
+        self.stale = 0
+        self.open = True
+        self.last_loss = math.nan
+        self._pool = pool
+        self._recorded: Recorded | None = None
+        # The user's own losses may decide by values, and inputs of a tail may be of any kind: those run step by step.
+        self._recordable = (
+            sweep.device.type == "cuda" and sweep.normalisation == "frozen" and not stream.tail.needs_input
+            and objective.name not in sweep.own
+        )  # fmt: skip
+        self._earlier = len(stream.history)
+
+    def set_pace(self, own: float, chance: float) -> None:
+        """Adapt the rate to the error of the start, which has been looked at, beside the top's own and chance."""
+        self._pace = pace(self.stream.history[-1][1], own, chance)
+        for group in self.optimiser.param_groups:
+            group["lr"] *= self._pace
+            self.stream.rate = group["lr"]
+
+    def step(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted, step: int) -> None:
+        """One step on one batch; ``mask`` marks the tokens of padded sequences."""
+        try:
+            loss = self._gradients(activation, inputs, mask, wanted)
+        except NonFiniteError:  # statistics of a stitched batch
+            self._diverged(step)
+            return
+        waits = loss.is_cuda and step % self.sweep.spec.eval_every  # a GPU is not held up to be asked at every step
+        if not waits:
+            self.last_loss = float(loss)
+            if not math.isfinite(self.last_loss):
+                self._diverged(step)
+                return
+        self.optimiser.step()
+        self.schedule.step()
+
+    def _gradients(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted) -> Tensor:
+        """The loss, detached; the gradients are put in place."""
+        if self._recordable and mask is None:
+            names = sorted(wanted.values)
+            given = (activation, wanted.labels, *(wanted.values[name] for name in names))
+
+            def loss_of(below: Tensor, labels: Tensor, *genuine: Tensor) -> Tensor:
+                _, values = self.stream.forward(below, None)
+                return self.objective.loss(values, Wanted(dict(zip(names, genuine)), labels, None))
+
+            full = min(self.sweep.spec.batch_size, self.sweep.data.size("fit"))
+            if self._recorded is None and len(wanted.labels) == full:  # the last batch of a pass may be shorter
+                parts = [self.stitcher]
+                self._recorded = record(loss_of, given, parts, lambda: autocast(self.sweep, cache=False), self._pool)
+                self._recordable = self._recorded is not None
+            if self._recorded is not None and self._recorded.takes(given):
+                return self._recorded(*given)
+        with autocast(self.sweep), fitting(self.stream.norms, self.sweep):
+            _, values = self.stream.forward(activation, inputs, mask)
+            loss = self.objective.loss(values, wanted)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def look(self, step: int, outcome: Outcome | None) -> None:
+        """Take note of the outcome on the validation split; None stands for outputs that are not finite."""
+        if outcome is None:
+            self._diverged(step)
+            return
+        seen = (outcome.error, outcome.loss)
+        self.stream.history.append((step, *seen))
+        if self.sweep.watch:
+            values = {"val/error": seen[0], "val/loss": seen[1]}
+            if step:
+                values["fit/loss"] = self.last_loss
+            self.sweep.watch(self._title(), step, values)
+        if seen < self.best or not self.chooses:
+            self.best, self.best_step, self.stale = seen, step, 0
+            self.best_state = [copy.deepcopy(part.state_dict()) for part in self._parts()]
+        else:
+            self.stale += 1
+        if self.chooses and self.stale > self.sweep.spec.patience:
+            self.open = False
+            self.stream.stopped = f"no better validation error in {self.stale} looks"
+        elif step == self.sweep.spec.steps:
+            self.open = False
+            self.stream.stopped = "all steps done"
+
+    def close(self) -> None:
+        """Put the best state back, and leave an ordinary frozen stitcher behind."""
+        for part, state in zip(self._parts(), self.best_state):
+            part.load_state_dict(state)
+        if isinstance(self.stitcher, Whitened):
+            self.stream.stitcher = self.stitcher.plain()
+        assert self.stream.stitcher is not None
+        self.stream.stitcher.eval()
+        self.stream.steps += self.best_step
+        self._say_if_lost()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the steps so far have left."""
+        return {
+            **{name: getattr(self, name) for name in _KEPT},
+            "stitcher": self.stitcher.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave.
+
+        Raises:
+            RuntimeError, KeyError: if it is of another stitcher.
+        """
+        for name in _KEPT:
+            setattr(self, name, state[name])
+        self.stitcher.load_state_dict(state["stitcher"])
+        self.stitcher.train()
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+
+    def _title(self) -> str:
+        """The stitch as a log calls it: another name for every one in a comparison."""
+        sweep, stream = self.sweep, self.stream
+        seam = f"{sweep.sender.name}@{stream.bottom_layer} -> {sweep.top.name}@{stream.top_layer}"
+        how = f"{stream.family.family} {self.objective.name}{' shuffled' if sweep.shuffled else ''}"
+        return f"{seam}/{how}, seed {sweep.seed}, {sweep.data.size('fit')} examples"
+
+    def _parts(self) -> list[nn.Module]:
+        return [self.stitcher, *self.stream.norms.values()]
+
+    def _say_if_lost(self) -> None:
+        """Steps that are finite but far too large should not pass in silence."""
+        losses = [loss for _, _, loss in self.stream.history[self._earlier :]]
+        if losses and losses[-1] > _LOST * (1 + min(losses)):
+            self.stream.notes.append(
+                f"{self.objective.name} fitting of {self.stream} ended with a validation loss of {losses[-1]:.3g}, "
+                f"{min(losses):.3g} at best; the state of step {self.best_step} is kept; try a smaller learning_rate"
+            )
+
+    def _diverged(self, step: int) -> None:
+        self.open = False
+        self.stream.stopped = f"diverged at step {step}"
+        self.stream.notes.append(
+            f"{self.objective.name} fitting of {self.stream} diverged at step {step}; the state of step "
+            f"{self.best_step} is kept; try a smaller learning_rate"
+        )

@@ -1,0 +1,1 @@
+"""Other libraries' networks by their names there, one hub a file."""

@@ -1,0 +1,396 @@
+"""Networks by name: a closed registry of loaders, each imported when first asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from ..data.data import Data
+from ..errors import SourceError
+from ..network import Network
+from ..network.network import fingerprint
+from ..support.ambient import in_settled
+from ..support.reading import told
+from ..views import as_view, normalising
+from .request import Made, Request, check_options, closest
+from .typed import typed
+from .weights import chosen, file_hash, load_weights
+
+_LOADERS = {
+    "timm": ".hubs.timm",
+    "torchvision": ".hubs.torchvision",
+    "openclip": ".hubs.openclip",
+    "hf": ".hubs.huggingface",
+}
+RANDOM = "random"  # weights that are drawn, instead of a file
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+KINDS = ("zoo", "file", *_LOADERS, "import")
+_NO_FILE = (
+    "nothing has been registered; name your file with --import FILE.py, in Python with modelstitch.register('FILE.py')."
+)
+
+_imported: dict[str, Callable[..., Any]] = {}
+_files: dict[Path, None] = {}  # where they came from, in order
+_traced: weakref.WeakValueDictionary[tuple[Any, ...], Network] = (
+    weakref.WeakValueDictionary()
+)  # as long as someone uses them
+
+
+@told(SourceError)
+@in_settled
+def load(
+    spec: str,
+    *,
+    weights: str | Path | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    name: str | None = None,
+    classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    size: int | None = None,
+    dtype: torch.dtype | None = None,
+    seed: int = 0,
+    meta: bool = False,
+    view: Any = None,
+) -> Network:
+    """Load a network by name, and trace it.
+
+    Without ``weights`` a name means the weights that its library publishes under it, from the library's cache or by its own
+    downloader. Nets of the zoo are published nowhere: theirs are random. :attr:`Network.weights` says what they are.
+
+    Args:
+        spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME?tag=...``, ``hf:FOLDER?task=...`` or ``hf:ORG/NAME``,
+            ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after :func:`register`), or a donor folder (``file:DIR`` or its
+            path).
+        weights: a .safetensors, .pt or .pth file, or the .index.json of several; or "random".
+        input_shape: one sample's shape, for nets that take any (zoo, import), or (tokens,) for text.
+        name: how seams and reports call it.
+        classes: of the head, where the family has such a choice; ``?classes=`` in the spec goes before it.
+        class_names: what a CLIP model is to tell apart: its text tower makes the classifier (zero-shot).
+        size: of the input image, or the number of tokens; ``?size=`` in the spec goes before it.
+        dtype: of the numbers, or ``?dtype=`` in the spec; by default that of the weights file, or what the library makes.
+        seed: of random weights; the global generator is left as it was.
+        meta: build without allocating weights: for listing layers only.
+        view: how it sees raw samples, in place of its own view, as in :class:`Network`; ``Normalise(mean, std)`` without a size
+            resizes images to the network's.
+
+    Raises:
+        SourceError: if the spec is unknown, or the model or its weights cannot be had; the sentence says how to get them
+            without a network.
+        MissingExtraError: if the family's package is not installed.
+        TraceError: if the model cannot be traced.
+    """
+    names = tuple(class_names) if class_names is not None else None
+    request = _parse(spec, classes, size, weights, input_shape, seed, meta, names, dtype)
+    with torch.random.fork_rng(devices=[]), torch.device("meta") if meta else nullcontext():
+        torch.manual_seed(seed)
+        made = _make(request)
+    alike = _architecture(request, made)
+    meta = meta and all(t.device.type == "meta" for t in made.module.state_dict().values())
+    check_options(request)
+    title = name or request.path.rstrip("/").split("/")[-1].partition("?")[0]
+    whole = made.whole if made.whole is not None else made.module
+    if request.weights is not None:
+        kept = request.spec.startswith("hf:")
+        load_weights(whole, str(weights), name=title, renamed=made.renamed, dtype=request.dtype, buffers=not kept)
+    elif request.dtype is not None:
+        whole.to(request.dtype)
+    said = None if meta else _said(request, made, whole, weights)
+    module = made.module if made.finish is None else made.finish()
+    example = _to_meta(made.example) if meta else made.example
+    seen = made.view if view is None else normalising(as_view(view), _image_shape(example))
+    if request.weights is not None or request.dtype is not None or not request.spec.startswith("import:"):
+        example, seen = typed(module, example, seen)
+    known = _traced.get(alike) if alike is not None and not meta else None
+    if known is not None:
+        twin = known.replaced(module, title, weights=said)
+        twin.view, twin.trained_on, twin.has_head = seen, made.trained_on, made.head
+        return twin
+    network = Network(
+        module, example, title, data=made.data, output=made.output, view=seen, trained_on=made.trained_on,
+        weights=_unloaded(request, made) if meta else said,
+    )  # fmt: skip
+    network.has_head = made.head
+    if alike is not None and not meta:
+        _traced[alike] = network
+    return network
+
+
+def _said(request: Request, made: Made, whole: nn.Module, weights: str | Path | None) -> str | None:
+    """Where the weights come from, in words, with a hash where they are not random; None for a module as the user gives it."""
+    if request.weights is not None:
+        return f"{weights}, sha256 {file_hash(request.weights)[:16]}{_type(whole)}"
+    drawn = f", seed {request.seed}"
+    if request.random or (not made.origin and not request.spec.startswith("import:")):
+        return f"random{drawn}{_type(whole)}"
+    if not made.origin:
+        return None
+    held = f"{made.origin}, sha256 {fingerprint(whole)}{_type(whole)}"
+    return f"random {made.drawn}{drawn}; the rest: {held}" if made.drawn else held
+
+
+def _unloaded(request: Request, made: Made) -> str:
+    """What a network without memory says of its weights."""
+    kind, _, path = request.spec.partition(":")
+    random = request.random or kind == "zoo"
+    return f"none loaded; a run takes {'random ones' if random else 'your own' if kind == 'import' else f'those of {kind} {path}'}"
+
+
+def _type(module: nn.Module) -> str:
+    """The type of the numbers where it is not the usual one."""
+    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()} - {torch.float32}
+    return "".join(f", {str(kind).removeprefix('torch.')}" for kind in sorted(kinds, key=str))
+
+
+def _architecture(request: Request, made: Made) -> tuple[Any, ...] | None:
+    """What two networks of one trace have in common; None for a function of the user's own, which may return anything."""
+    if request.spec.startswith("import:"):
+        return None
+    return (
+        made.net or request.spec, request.classes, request.size, request.random, request.weights is None, request.dtype,
+        request.input_shape, request.class_names,
+    )  # fmt: skip
+
+
+def load_for(
+    data: Data,
+    spec: str,
+    *,
+    weights: str | Path | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    scored: bool = True,
+    view: Any = None,
+) -> Network:
+    """Load a network by name that is to see these data: their sample shape, number of classes and class names are passed on.
+
+    Args:
+        weights, name, seed, view: as for :func:`load`.
+        scored: its answers are held against the labels, so that published weights of other classes are refused.
+
+    Raises:
+        SourceError, MissingExtraError, TraceError: as :func:`load`.
+    """
+    kind = spec.partition(":")[0]
+    sequences = data.labels("val").ndim > 1
+    published = weights is None and kind in ("timm", "torchvision")
+    classes = data.n_classes if kind in ("timm", "torchvision", "zoo") and not sequences else None
+    network = load(
+        spec, weights=weights, name=name, view=view, input_shape=data.sample_shape, seed=seed,
+        classes=None if published else classes,
+        class_names=data.classes if kind in ("hf", "openclip") else None,
+    )  # fmt: skip
+    if published and scored and network.has_head and classes is not None and network.output_shape[-1:] != (classes,):
+        join = "&" if "?" in spec else "?"
+        raise SourceError(
+            f"The published weights of {spec} answer with {network.output_shape[-1]} classes, the data have {classes}: expected as many; "
+            f"give weights=FILE of a network trained on them, or ask for a random head with {spec}{join}classes={classes}, or for random "
+            'weights altogether with weights="random" (--random-weights).'
+        )
+    return network
+
+
+def is_donor(spec: str) -> bool:
+    """Whether a spec names a donor's folder, which holds its weights."""
+    folder = Path(spec.removeprefix("file:"))
+    return folder.is_dir() and (folder / "card.json").is_file()
+
+
+def register(source: str | Path | Callable[..., Any]) -> list[str]:
+    """Offer functions of your own as models ``import:FUNCTION``; return their names.
+
+    Args:
+        source: a Python file, which is run and whose public functions are offered, or one function. A function takes nothing
+            and returns a module, (module, example), or (module, example, view). A name that is there already is replaced.
+
+    Raises:
+        SourceError: if the file cannot be run, or the function has no name to be called by.
+
+    Example::
+
+        ms.register("mine.py")  # holds: def small(): return nn.Sequential(...), torch.zeros(2, 8)
+        net = ms.load("import:small")
+    """
+    if callable(source):
+        name = getattr(source, "__name__", "")
+        if not name.isidentifier():
+            raise SourceError(f"{source!r} has no name to be called by: expected a function that is defined with def.")
+        _imported[name] = source
+        return [name]
+    file = Path(source)
+    found = importlib.util.spec_from_file_location(f"modelstitch_import_{file.stem}", file)
+    if found is None or found.loader is None or not file.is_file():
+        raise SourceError(f"{file} cannot be imported: expected a Python file.")
+    module: ModuleType = importlib.util.module_from_spec(found)
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:  # whatever the user's own code raises
+        raise SourceError(f"{file} cannot be imported ({type(error).__name__}: {error}).") from error
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    }
+    _imported.update(own)
+    _files.setdefault(file.resolve())
+    return list(own)
+
+
+def imported_files() -> tuple[Path, ...]:
+    """The files registered so far, as absolute paths."""
+    return tuple(_files)
+
+
+def _parse(
+    spec: str,
+    classes: int | None,
+    size: int | None,
+    weights: str | Path | None,
+    input_shape: tuple[int, ...] | None,
+    seed: int,
+    meta: bool,
+    class_names: tuple[str, ...] | None,
+    dtype: torch.dtype | None,
+) -> Request:
+    kind, colon, rest = spec.partition(":")
+    if not spec.startswith("file:") and is_donor(spec):
+        kind, rest = "file", spec
+    elif not colon or kind not in KINDS:
+        raise SourceError(
+            f"The model {spec!r} is unknown: expected {', '.join(f'{k}:...' for k in KINDS)}, or a donor folder."
+        )
+    path, _, query = rest.partition("?")
+    options: dict[str, Any] = {}
+    for item in filter(None, query.split("&")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise SourceError(f"The option {item!r} of {spec!r} cannot be read: expected 'name=value'.")
+        options[key] = value
+    size = _whole_number("size", options, spec) or size
+    if kind != "zoo":  # whose nets read their own options
+        asked = _whole_number("classes", options, spec, least=0 if kind == "timm" else 1)
+        classes = classes if asked is None else asked
+        dtype = _dtype(options, spec) or dtype
+    random = weights is not None and str(weights) == RANDOM
+    if random and kind in ("file", "import"):
+        raise SourceError(
+            f"Random weights were asked for of {spec!r}, which brings weights of its own: expected a name such as zoo:NET or timm:NAME."
+        )
+    file = None if weights is None or random else chosen(weights)[0]
+    return Request(
+        f"{kind}:{rest}", path, classes, size, file, random, input_shape, seed, meta, class_names, options, dtype
+    )
+
+
+def _dtype(options: dict[str, Any], spec: str) -> torch.dtype | None:
+    text = options.pop("dtype", None)
+    if text is None:
+        return None
+    if text not in DTYPES:
+        raise SourceError(f"The option dtype={text} of {spec!r} is unknown: expected one of {', '.join(DTYPES)}.")
+    found: torch.dtype = getattr(torch, text)
+    return found
+
+
+def _whole_number(key: str, options: dict[str, Any], spec: str, least: int = 1) -> int | None:
+    text = options.pop(key, None)
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise SourceError(f"The option {key}={text} of {spec!r} cannot be used: expected a number of {least} or more.")
+    return int(text)
+
+
+def _make(request: Request) -> Made:
+    kind = request.spec.partition(":")[0]
+    if kind in _LOADERS:
+        made: Made = import_module(_LOADERS[kind], __package__).make(request)
+        return made
+    if kind == "zoo":
+        return _zoo(request)
+    if kind == "file":
+        return _folder(request)
+    return _import(request)
+
+
+def _zoo(request: Request) -> Made:
+    from ..zoo.nets import build
+
+    shape = request.input_shape or (3, 32, 32)
+    written = request.spec.removeprefix("zoo:")
+    defaults = {"in_channels": shape[0]} | ({} if request.classes is None else {"classes": request.classes})
+    if "small-resnet" in written and request.input_shape is None:
+        shape, defaults["in_channels"] = (1, 8, 8), 1
+    module: nn.Module = build(written, seed=request.seed, **defaults)
+    request.options.clear()
+    return Made(module, torch.zeros(2, *shape))
+
+
+def _folder(request: Request) -> Made:
+    from ..zoo.donors import load_donor
+
+    donor = load_donor(Path(request.path))
+    first = next(p for p in donor.module.parameters() if p.ndim == 4)
+    shape = request.input_shape or ((int(first.shape[1]), 8, 8) if first.shape[1] == 1 else (3, 32, 32))
+    recipe = donor.card.get("identity", {}).get("recipe", {})
+    trained_on = (recipe.get("base") or recipe).get("n_fit")
+    return Made(
+        donor.module, torch.zeros(2, *shape), trained_on=trained_on, net=str(donor.card["net"]), origin=donor.origin
+    )
+
+
+def _import(request: Request) -> Made:
+    if request.path not in _imported:
+        hint = closest(request.path, _imported) if _imported else _NO_FILE
+        raise SourceError(f"No imported function is called {request.path!r}: {hint}")
+    result = _call(request)
+    if isinstance(result, nn.Module):
+        if request.input_shape is None:
+            raise SourceError(
+                f"The function {request.path!r} returns a module alone: expected (module, example), or the shape "
+                "of one sample: data to see, input_shape=(3, 32, 32), or --input-shape 3,32,32."
+            )
+        return Made(result, torch.zeros(2, *request.input_shape))
+    if isinstance(result, tuple) and len(result) in (2, 3) and isinstance(result[0], nn.Module):
+        return Made(*result)
+    raise SourceError(
+        f"The function {request.path!r} returns {type(result).__name__}: expected a module, (module, example), or "
+        f"(module, example, view); see {inspect.getsourcefile(_imported[request.path])}."
+    )
+
+
+def _call(request: Request) -> Any:
+    """What the user's function returns; without memory where that is asked for and its code allows it."""
+    function = _imported[request.path]
+    if request.meta:
+        try:
+            result = function()
+            module = result[0] if isinstance(result, tuple) and result else result
+            if isinstance(module, nn.Module) and all(t.device.type == "meta" for t in module.state_dict().values()):
+                return result
+        except Exception:  # code that reads numbers while it builds, or loads weights of its own: built for real below
+            pass
+    try:
+        with torch.device("cpu"):
+            return function()
+    except Exception as error:  # whatever the user's own code raises
+        raise SourceError(f"The function {request.path!r} fails ({type(error).__name__}: {error}).") from error
+
+
+def _image_shape(example: Any) -> tuple[int, ...]:
+    """(channels, height, width) of an example of images; empty of any other."""
+    return tuple(example.shape[1:]) if isinstance(example, torch.Tensor) and example.ndim == 4 else ()
+
+
+def _to_meta(example: Any) -> Any:
+    return pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), example)

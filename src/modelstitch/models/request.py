@@ -1,0 +1,81 @@
+"""What is asked of a model loader, and what it hands back."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import SourceError
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A parsed spec ``family:path?option=value&...`` with the keywords of :func:`~modelstitch.models.load.load`."""
+
+    spec: str
+    path: str
+    classes: int | None
+    size: int | None
+    weights: Path | None
+    random: bool
+    input_shape: tuple[int, ...] | None
+    seed: int
+    meta: bool
+    class_names: tuple[str, ...] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    dtype: torch.dtype | None = None
+
+    @property
+    def published(self) -> bool:
+        """Whether the weights that the library publishes under the name are asked for."""
+        return self.weights is None and not self.random and not self.meta
+
+
+@dataclass(frozen=True)
+class Made:
+    """A module with an example batch and its view.
+
+    ``whole`` is what a weights file may describe instead of the module; ``finish`` makes the module that is traced once the
+    weights are in (a zero-shot head depends on them); ``trained_on`` tells how many fit samples, the first ones, it was
+    trained on; ``renamed`` gives the tensors of a weights file their names in the module; ``net`` says which architecture it is
+    where the request does not. ``origin`` says in words where weights come from that the loader has put in itself, and ``drawn``
+    which of the parameters are random beside them; ``head`` is False where the output are features, no scores of classes.
+    """
+
+    module: nn.Module
+    example: Any
+    view: Callable[[Any], Any] | None = None
+    data: str | int | None = None
+    output: str | int | None = None
+    whole: nn.Module | None = None
+    trained_on: int | None = None
+    finish: Callable[[], nn.Module] | None = None
+    renamed: Callable[[State], State] | None = None
+    net: str = ""
+    head: bool = True
+    origin: str = ""
+    drawn: str = ""
+
+
+def check_options(request: Request) -> None:
+    """Refuse options of a name that no one has taken.
+
+    Raises:
+        SourceError: naming them.
+    """
+    if request.options:
+        raise SourceError(f"The options {', '.join(request.options)} of {request.spec!r} are unknown.")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The close names as the end of a sentence."""
+    found = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(repr(n) for n in found)}?" if found else "check the name."

@@ -1,0 +1,265 @@
+"""The sums of one pass for every layer of two networks at once: all pairs, each as its own Moments.
+
+The channels of a network's layers are laid side by side, so that one product a batch serves all pairs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import MeasureError
+from ..support import tensors
+from ..support.fast.products import inner
+from ..support.memory import require
+from ..support.reading import json_of
+from .moments import Moments
+from .side import Side
+
+_KIND = "moments of all pairs"
+_WAY_OUT = "choose fewer layers, sums in float32, or average the positions of wide layers first"
+
+
+class MomentsGrid:
+    """Centred second moments of every bottom layer with every top layer, over the same rows.
+
+    Rows are examples, or positions where all layers have the same ones. Batches merge by the pairwise update
+    of Chan, Golub and LeVeque (1983); memory does not grow with the number of rows.
+
+    Attributes:
+        bottom_layers, top_layers: {layer: channels}, in the order given.
+        n: the rows seen; a resumed pass skips as many.
+        dtype: of the sums, and of a pair's moments. Means are kept in float64.
+    """
+
+    def __init__(
+        self,
+        bottom_layers: Mapping[str, int],
+        top_layers: Mapping[str, int],
+        *,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+        available: int | None = None,
+    ) -> None:
+        """Reserve the sums of no rows.
+
+        Args:
+            bottom_layers, top_layers: {layer: channels} of the two networks.
+            dtype: torch.float64, or torch.float32: half the memory, about twice as fast, sums good to about
+                1e-6.
+            device: where the sums are kept; batches are brought there.
+            available: bytes that may be used; by default what the machine has free (main memory, not a
+                GPU's).
+
+        Raises:
+            MeasureError: no layers, a width below 1, another dtype, or sums that do not fit; the message
+                holds both sizes.
+        """
+        if dtype not in (torch.float64, torch.float32):
+            raise MeasureError(f"Sums are kept in float64 or float32, found {dtype}: choose one of the two.")
+        for side, layers in (("bottom", bottom_layers), ("top", top_layers)):
+            if not layers or min(layers.values()) < 1:
+                raise MeasureError(
+                    f"Moments need at least one {side} layer, each with a channel, found {dict(layers)}."
+                )
+        device = torch.device(device)
+        self.bottom_layers, self.top_layers = dict(bottom_layers), dict(top_layers)
+        self.n, self.dtype = 0, dtype
+        if device.type == "cpu" or available is not None:
+            what = f"The moments of {len(bottom_layers)} x {len(top_layers)} layers"
+            require(self.needed(), what, _WAY_OUT, available=available)
+        self._below = Side("bottom", bottom_layers, dtype, device)
+        self._above = Side("top", top_layers, dtype, device)
+        p, q = sum(bottom_layers.values()), sum(top_layers.values())
+
+        def zeros(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        self.mean_x, self.mean_y = zeros(p, dtype=torch.float64), zeros(q, dtype=torch.float64)
+        self.xx = {name: zeros(width, width) for name, width in bottom_layers.items()}
+        self.yy = {name: zeros(width, width) for name, width in top_layers.items()}
+        self.xy = zeros(p, q)
+        self._own = [(self._below, self.xx), (self._above, self.yy)]
+
+    @staticmethod
+    def bytes_needed(
+        bottom_layers: Mapping[str, int], top_layers: Mapping[str, int], dtype: torch.dtype = torch.float64
+    ) -> int:
+        """The bytes that the sums of these layers take, whatever the number of rows; a batch comes on top."""
+        p, q = sum(bottom_layers.values()), sum(top_layers.values())
+        squares = sum(width**2 for layers in (bottom_layers, top_layers) for width in layers.values())
+        return dtype.itemsize * (p * q + squares) + 8 * (p + q)
+
+    def needed(self) -> int:
+        """The bytes that these sums take."""
+        return self.bytes_needed(self.bottom_layers, self.top_layers, self.dtype)
+
+    def update(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
+        """Add a batch: {layer: rows (n, channels)} of every layer, in place; rows may come as (..., channels).
+
+        Nothing is added if it raises.
+
+        Raises:
+            MeasureError: a layer is missing or unknown, of another width, or has another number of rows.
+            NonFiniteError: NaN or infinity; the message names the layer and the row within the batch.
+        """
+        self.take(bottom, top)
+        self.settle()
+
+    def take(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
+        """Add a part of a batch, whose rows count once :meth:`settle` is called (whoever reads the sums calls it); arguments and errors as :meth:`update`.
+
+        Small parts stay in the cache while they are multiplied. A part that raises leaves the earlier ones added, so that
+        the grid is of no more use.
+        """
+        rows = rows_of(bottom)
+        x, of_x = self._below.centre(bottom, rows, self.mean_x if self.n else None)
+        y, of_y = self._above.centre(top, rows, self.mean_y if self.n else None)
+        self._below.add(of_x, rows)
+        self._above.add(of_y, rows)
+        if rows:
+            self._squares(self._below, self.xx, x)
+            self._squares(self._above, self.yy, y)
+            self._cross(x, y)
+
+    def settle(self) -> None:
+        """Count the rows taken, and move the sums to the mean of all."""
+        rows = self._below.waiting
+        if rows:
+            mean_x, mean_y = self._below.close(), self._above.close()
+            self._move(self._below.left, self._above.left, -rows)
+            self._shift(rows, mean_x, mean_y)
+
+    def _squares(self, side: Side, sums: Mapping[str, Tensor], x: Tensor, y: Tensor | None = None) -> None:
+        """Add the products of every layer with itself, or with the same layer in ``y``."""
+        for name, part in side.slices.items():
+            sums[name] += inner(x[:, part], None if y is None else y[:, part])
+
+    def _cross(self, x: Tensor, y: Tensor) -> None:
+        """Add the products of two batches, all layers side by side."""
+        self.xy += inner(x, y)
+
+    def _move(self, dx: Tensor, dy: Tensor, times: float) -> None:
+        """Add so many times the products of two rows of all layers."""
+        for side, sums in self._own:
+            d = dx if side is self._below else dy
+            for name, part in side.slices.items():
+                sums[name].addr_(d[part], d[part], alpha=times)
+        self.xy.addr_(dx, dy, alpha=times)
+
+    def merge(self, other: MomentsGrid) -> None:
+        """Add another pass over the same layers, in place; ``a + b`` makes a new one.
+
+        Raises:
+            MeasureError: other layers, widths or dtype.
+        """
+        same = (self.bottom_layers, self.top_layers, self.dtype)
+        if same != (other.bottom_layers, other.top_layers, other.dtype):
+            raise MeasureError(
+                f"Moments of different layers cannot be added: expected {_shape(self)}, found "
+                f"{_shape(other)}; "
+                "collect both over the same layers, in the same order."
+            )
+        self.settle()
+        other.settle()
+        if other.n == 0:
+            return
+        for (_, mine), (_, others) in zip(self._own, other._own, strict=True):
+            for name in mine:
+                mine[name] += others[name].to(mine[name].device)
+        self.xy += other.xy.to(self.xy.device)
+        self._shift(other.n, other.mean_x.to(self.xy.device), other.mean_y.to(self.xy.device))
+
+    def __add__(self, other: MomentsGrid) -> MomentsGrid:
+        total = MomentsGrid(self.bottom_layers, self.top_layers, dtype=self.dtype, device=self.xy.device)
+        total.merge(self)
+        total.merge(other)
+        return total
+
+    def pair(self, bottom_layer: str, top_layer: str) -> Moments:
+        """The moments of one pair of layers; they share memory with the grid, so do not change them in place.
+
+        Raises:
+            MeasureError: no such layer in the grid.
+        """
+        for side, layers, name in (
+            ("bottom", self.bottom_layers, bottom_layer), ("top", self.top_layers, top_layer)
+        ):  # fmt: skip
+            if name not in layers:
+                raise MeasureError(f"The moments hold no {side} layer {name!r}: expected one of {', '.join(layers)}.")
+        self.settle()
+        i, j = self._below.slices[bottom_layer], self._above.slices[top_layer]
+        means = self.mean_x[i].to(self.dtype), self.mean_y[j].to(self.dtype)
+        return Moments(self.n, *means, self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j])
+
+    def save(self, path: str | Path) -> None:
+        """Write the sums as safetensors with a digest, whole or not at all; :meth:`load` goes on from there.
+
+        Raises:
+            StudyError: the disk is full, or the folder cannot be written to.
+        """
+        self.settle()
+        layers = {"bottom": self.bottom_layers, "top": self.top_layers}
+        metadata = {side: json.dumps(list(widths.items())) for side, widths in layers.items()}
+        tensors.save(Path(path), self.tensors(), {**metadata, "of": _KIND, "n": str(self.n)})
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> MomentsGrid:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            MeasureError: the file is missing, is not a grid of moments, or changed since it was written; a grid that keeps more
+                than these sums was asked for.
+        """
+        if cls is not MomentsGrid:
+            raise MeasureError(
+                f"A {cls.__name__} keeps more than a file of sums holds: read the file with MomentsGrid.load, or pass the data again."
+            )
+        try:
+            with tensors.opened(Path(path), device) as (file, metadata):
+                if metadata.get("of") != _KIND:
+                    raise ValueError(f"it holds {metadata.get('of') or 'something else'}")
+                bottom, top = (dict(json_of(metadata[side])) for side in ("bottom", "top"))
+                dtype = {"F64": torch.float64, "F32": torch.float32}[file.get_slice("xy").get_dtype()]
+                grid = cls(bottom, top, dtype=dtype, device=device)
+                grid.n = int(metadata["n"])
+                for name, target in grid.tensors().items():
+                    found = file.get_tensor(name)
+                    if found.shape != target.shape:
+                        raise ValueError(f"{name} has shape {tuple(found.shape)}")
+                    target.copy_(found)
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise MeasureError(
+                f"{path} holds no grid of moments ({error}): expected a file that save wrote; make it anew."
+            ) from error
+        return grid
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All sums by name, as they are kept; beside them only the number of rows."""
+        named = {"mean_x": self.mean_x, "mean_y": self.mean_y, "xy": self.xy}
+        for key, sums in (("xx", self.xx), ("yy", self.yy)):
+            named |= {f"{key}.{i}": value for i, value in enumerate(sums.values())}
+        return named
+
+    def _shift(self, rows: int, mean_x: Tensor, mean_y: Tensor) -> None:
+        """Count ``rows`` more, of these means, whose centred sums have been added."""
+        n = self.n + rows
+        weight, dx, dy = rows / n, mean_x - self.mean_x, mean_y - self.mean_y
+        self._move(dx.to(self.dtype), dy.to(self.dtype), self.n * weight)
+        self.mean_x += weight * dx
+        self.mean_y += weight * dy
+        self.n = n
+
+
+def rows_of(values: Mapping[str, Tensor]) -> int:
+    """How many rows a batch holds, judged by its first layer."""
+    first = next(iter(values.values()), None)
+    return first.shape[:-1].numel() if isinstance(first, Tensor) else 0
+
+
+def _shape(grid: MomentsGrid) -> str:
+    return f"{grid.bottom_layers} with {grid.top_layers} in {str(grid.dtype).removeprefix('torch.')}"

@@ -1,0 +1,125 @@
+"""The sums of one pass: all that a closed form needs to know of two sets of activations.
+
+Rows are positions (pixels of a map, tokens of a sequence, or examples), columns are channels.
+Sums are kept centred and merged with the pairwise update of Chan, Golub and LeVeque (1983), so that
+a large offset never meets a large product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import MeasureError, NonFiniteError
+from ..support import tensors
+from ..support.fast.products import inner
+
+NARROW = 48  # columns
+_SUMS, _KIND = ("mean_x", "mean_y", "xx", "yy", "xy"), "moments of one pair"
+
+
+@dataclass
+class Moments:
+    """Centred second moments of paired rows x (n, p) and y (n, q).
+
+    Attributes:
+        n: the number of rows seen.
+        mean_x, mean_y: shapes (p,), (q,).
+        xx, yy, xy: sums of centred products, shapes (p, p), (q, q), (p, q).
+    """
+
+    n: int
+    mean_x: Tensor
+    mean_y: Tensor
+    xx: Tensor
+    yy: Tensor
+    xy: Tensor
+
+    @classmethod
+    def empty(
+        cls, p: int, q: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+    ) -> Moments:
+        """The moments of no rows."""
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        return cls(0, zeros(p), zeros(q), zeros(p, p), zeros(q, q), zeros(p, q))
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, *, dtype: torch.dtype = torch.float64, where: str = "") -> Moments:
+        """The moments of one batch of rows x (n, p), y (n, q).
+
+        Raises:
+            NonFiniteError: if a row holds NaN or infinity; ``where`` names the layer in the message.
+        """
+        if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+            raise MeasureError(
+                f"Moments need two matrices with the same number of rows, found {tuple(x.shape)} and {tuple(y.shape)}."
+            )
+        x, y = x.to(dtype), y.to(dtype)
+        p, narrow = x.shape[1], x.shape[1] + y.shape[1] <= NARROW
+        parts = [torch.cat([x, y], 1)] if narrow else [x, y]  # side by side, a few columns take half the time
+        means = [part.mean(0) for part in parts]
+        mean_x, mean_y = (means[0][:p], means[0][p:]) if narrow else means
+        for side, mean in (("bottom", mean_x), ("top", mean_y)):
+            if not bool(torch.isfinite(mean).all()):
+                raise NonFiniteError(
+                    f"The {side} activations{f' at {where}' if where else ''} hold NaN or infinity: expected finite "
+                    "numbers; check the network's weights, its input range, or use float32 instead of half precision."
+                )
+        parts = [part - mean for part, mean in zip(parts, means)]
+        if narrow:
+            sums = inner(parts[0])
+            return cls(len(x), mean_x, mean_y, sums[:p, :p], sums[p:, p:], sums[:p, p:])
+        x, y = parts
+        return cls(len(x), mean_x, mean_y, inner(x), inner(y), inner(x, y))
+
+    def update(self, x: Tensor, y: Tensor, *, where: str = "") -> None:
+        """Add a batch of rows x (n, p), y (n, q) in place."""
+        merged = self + Moments.of(x, y, dtype=self.xx.dtype, where=where)
+        self.n, self.mean_x, self.mean_y = merged.n, merged.mean_x, merged.mean_y
+        self.xx, self.yy, self.xy = merged.xx, merged.yy, merged.xy
+
+    def __add__(self, other: Moments) -> Moments:
+        n = self.n + other.n
+        if n == 0:
+            return self
+        weight, dx, dy = other.n / n, other.mean_x - self.mean_x, other.mean_y - self.mean_y
+        scale = self.n * weight
+        return Moments(
+            n,
+            self.mean_x + weight * dx,
+            self.mean_y + weight * dy,
+            self.xx + other.xx + scale * torch.outer(dx, dx),
+            self.yy + other.yy + scale * torch.outer(dy, dy),
+            self.xy + other.xy + scale * torch.outer(dx, dy),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the sums as safetensors with a digest, whole or not at all.
+
+        Raises:
+            StudyError: the disk is full, or the folder cannot be written to.
+        """
+        tensors.save(Path(path), {k: getattr(self, k) for k in _SUMS}, {"of": _KIND, "n": str(self.n)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Moments:
+        """Read sums written by :meth:`save`.
+
+        Raises:
+            MeasureError: the file is missing, holds something else, or changed since it was written.
+        """
+        try:
+            sums, texts = tensors.load(Path(path))
+            if texts.get("of") != _KIND or set(sums) != set(_SUMS):
+                raise ValueError(f"it holds {texts.get('of') or 'something else'}")
+            return cls(int(texts["n"]), **sums)
+        except (OSError, ValueError, KeyError) as error:
+            raise MeasureError(
+                f"{path} holds no moments ({error}): expected a file that save wrote; make them anew."
+            ) from error

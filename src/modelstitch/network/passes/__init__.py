@@ -1,0 +1,1 @@
+"""Rewrites of a part for speed, which change no number."""

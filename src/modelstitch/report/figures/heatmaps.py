@@ -1,0 +1,150 @@
+"""Matrices of every bottom layer against every top layer: penalty and measures side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from ...errors import StudyError
+from ..frame import matched
+from ..sentences.units import Scale, scale_of, tick
+from .style import RC, labels, number, short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TITLES = {
+    "cka": "linear CKA", "r2": "R²", "cka_linear_biased": "linear CKA (biased)",
+    "cka_linear_debiased": "linear CKA (debiased)", "cka_minibatch": "CKA over minibatches",
+    "r2_bottom_to_top": "R² bottom → top, in sample", "r2_top_to_bottom": "R² top → bottom, in sample",
+}  # fmt: skip
+_DISTANCES = ("procrustes_distance", "procrustes_angle")
+
+
+def matrix(rows: pl.DataFrame, metric: str) -> tuple[list[str], list[str], np.ndarray[Any, Any]]:
+    """One metric as ``(bottom layers, top layers, values)``; values (bottoms, tops), NaN: not measured."""
+    own = rows.filter(pl.col("control") == "pair")
+    bottoms = _ordered(own, "bottom")
+    tops = _ordered(own, "top")
+    values = np.full((len(bottoms), len(tops)), np.nan)
+    means = own.filter(pl.col("metric") == metric).group_by("bottom_layer", "top_layer").agg(pl.col("value").mean())
+    for bottom_layer, top_layer, value in means.iter_rows():
+        if value is not None:
+            values[bottoms.index(bottom_layer), tops.index(top_layer)] = value
+    return bottoms, tops, values
+
+
+def matrix_figure(
+    rows: pl.DataFrame, bottom: str, top: str, metrics: Sequence[str] = ("penalty", "cka", "r2")
+) -> Figure:
+    """Heat maps of the metrics that were measured, side by side; the matching layers are marked by a frame.
+
+    Raises:
+        StudyError: none of the metrics was measured for the pair.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    present = [m for m in metrics if not np.isnan(matrix(rows, m)[2]).all()]
+    if not present:
+        raise StudyError(f"No matrix for {bottom} -> {top}: expected one of {', '.join(metrics)}, found none.")
+    diagonal, unit = _diagonal(rows), unit_of(rows)
+    bottoms, tops, _ = matrix(rows, present[0])
+    side, gap, head = 2.75, 0.18, 0.32  # inches
+    left = 0.42 + 0.065 * max(map(len, labels(bottoms)))
+    foot = 0.5 + 0.05 * max(map(len, labels(tops)))
+    width, height = left + len(present) * (side + gap), head + side + foot
+    with matplotlib.rc_context({**RC, "axes.spines.top": True, "axes.spines.right": True}):
+        fig = Figure(figsize=(width, height))
+        FigureCanvasAgg(fig)
+        for position, metric in enumerate(present):
+            corner = (left + position * (side + gap)) / width, foot / height
+            axes = fig.add_axes((*corner, side / width, side / height))
+            _heat(axes, matrix(rows, metric)[2], scale_of(unit) if metric == "penalty" else None, metric in _DISTANCES)
+            names, step = labels(tops), -(-len(tops) // 18)
+            axes.set_xticks(range(0, len(tops), step), names[::step], rotation=45, ha="right")
+            names, step = labels(bottoms), -(-len(bottoms) // 18)
+            shown = range(0, len(bottoms), step) if position == 0 else []
+            axes.set_yticks(shown, [names[i] for i in shown])
+            axes.tick_params(length=0)
+            axes.set_xlabel(f"top: {short(top)}")
+            if position == 0:
+                axes.set_ylabel(f"bottom: {short(bottom)}")
+            title = f"penalty ({unit})" if metric == "penalty" else _TITLES.get(metric, short(metric))
+            axes.set_title(title, loc="left")
+            _mark(axes, diagonal, bottoms, tops)
+    return fig
+
+
+def unit_of(rows: pl.DataFrame) -> str:
+    """The unit of the penalties among rows; points where none is stated."""
+    if "unit" not in rows.columns:
+        return "points"
+    return str(rows.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
+
+
+def _heat(axes: Any, values: np.ndarray[Any, Any], scale: Scale | None, distance: bool) -> None:
+    """One heat map; ``scale`` is the penalty's, None for a measure, whose bright cells are the layers more alike."""
+    from matplotlib.colors import Normalize, SymLogNorm
+
+    known = values[~np.isnan(values)]
+    reach = 0.0
+    if scale is not None:
+        reach = max(2 * scale.linear, float(np.abs(known).max()))
+        norm: Normalize = SymLogNorm(linthresh=scale.linear, linscale=1.1, vmin=-reach, vmax=reach)
+        colours = "RdBu_r"
+    else:
+        norm, colours = (
+            Normalize(min(0.0, float(known.min())), max(1.0, float(known.max()))),
+            "cividis_r" if distance else "cividis",
+        )
+    drawn = axes.pcolormesh(
+        np.arange(values.shape[1] + 1) - 0.5,
+        np.arange(values.shape[0] + 1) - 0.5,
+        np.ma.masked_invalid(values),
+        cmap=colours,
+        norm=norm,
+        edgecolors="white",
+        linewidth=0.6,
+    )
+    axes.set_facecolor("#EEEEEE")
+    axes.invert_yaxis()
+    if values.size > 150:  # too small to be written into
+        bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
+        bar.minorticks_off()
+        if scale is not None:
+            ticks = scale.ticks_within(-reach, reach)
+            bar.set_ticks(ticks, labels=[tick(t) for t in ticks])
+        return
+    digits = 2 if scale is None else scale.digits - 1
+    for row, column in np.argwhere(~np.isnan(values)):
+        value = float(values[row, column])
+        red, green, blue, _ = drawn.cmap(norm(value))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        text = number(
+            value, scale.digits if scale is not None and math.fabs(value) < 2 * scale.linear - 0.05 else digits
+        )
+        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "#222222")
+
+
+def _mark(axes: Any, diagonal: set[tuple[str, str]], bottoms: list[str], tops: list[str]) -> None:
+    from matplotlib.patches import Rectangle
+
+    for bottom_layer, top_layer in sorted(diagonal):
+        corner = (tops.index(top_layer) - 0.46, bottoms.index(bottom_layer) - 0.46)
+        axes.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, ec="#111111", lw=1.3))
+
+
+def _diagonal(rows: pl.DataFrame) -> set[tuple[str, str]]:
+    own = matched(rows.filter(pl.col("control") == "pair")).select("bottom_layer", "top_layer").unique()
+    return {(bottom_layer, top_layer) for bottom_layer, top_layer in own.iter_rows()}
+
+
+def _ordered(own: pl.DataFrame, side: str) -> list[str]:
+    keys = [f"{side}_index", f"{side}_depth", f"{side}_layer"]
+    return own.select(keys).unique().sort(keys)[f"{side}_layer"].unique(maintain_order=True).to_list()

@@ -1,0 +1,82 @@
+"""One look for all figures: colours that colour-blind readers can tell apart, markers, labels, plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...support.shown import plain as plain
+
+
+class Look(NamedTuple):
+    """How one control is drawn."""
+
+    label: str
+    colour: str
+    dash: str | tuple[float, tuple[float, ...]]
+    marker: str
+    width: float
+
+
+# Colours after Okabe and Ito (2008); dashes and markers say the same to readers without colour.
+LOOKS = {
+    "pair": Look("this pair", "#0072B2", "-", "o", 2.2),
+    "self": Look("self", "#009E73", "-", "s", 1.3),
+    "other-seed": Look("other seed", "#00798C", (0, (6, 2)), "P", 1.3),
+    "random": Look("random", "#D55E00", "-", "^", 1.3),
+    "class-noise": Look("class-noise", "#B0568A", (0, (5, 1.5)), "D", 1.3),
+    "class-noise-strong": Look("class-noise ×3", "#B0568A", (0, (1.5, 1.5)), "d", 1.1),
+    "shuffled": Look("shuffled", "#A07800", (0, (3, 1.5, 1, 1.5)), "v", 1.3),
+    "identity": Look("identity", "#6A6A6A", (0, (1.2, 1.6)), "x", 1.3),
+    "recalibration": Look("recalibration", "#8C6D5A", (0, (2, 2)), "*", 1.1),
+}
+
+INK = "#222222"
+FAINT = "#D9D9D9"
+
+RC = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.edgecolor": "#8A8A8A",
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "text.parse_math": False,  # names are text: a "$" in a layer's name is a dollar
+    "svg.fonttype": "none",
+    "svg.hashsalt": "modelstitch",
+}
+
+
+def short(text: object, most: int = 22) -> str:
+    """Plain text for a label, its middle left out where it is long (layers differ at their ends)."""
+    whole = plain(text)
+    if len(whole) <= most:
+        return whole
+    tail = (most - 1) // 2
+    return f"{whole[: most - 1 - tail]}…{whole[-tail:]}"
+
+
+def labels(names: Sequence[str], most: int = 14) -> list[str]:
+    """Short labels for names on one axis: dotted parts that all names share at either end are left out."""
+    parts = [plain(name).split(".") for name in names]
+    while len(parts) > 1 and min(map(len, parts)) > 1 and len({p[0] for p in parts}) == 1:
+        parts = [p[1:] for p in parts]
+    while len(parts) > 1 and min(map(len, parts)) > 1 and len({p[-1] for p in parts}) == 1:
+        parts = [p[:-1] for p in parts]
+    return [short(".".join(p), most) for p in parts]
+
+
+def number(value: float, digits: int = 1, *, signed: bool = False) -> str:
+    """A number as prose writes it: rounded, a true minus sign, no negative zero."""
+    rounded = round(value, digits) + 0.0
+    text = f"{rounded:+.{digits}f}" if signed and rounded else f"{rounded:.{digits}f}"
+    return text.replace("-", "\u2212")

@@ -1,0 +1,234 @@
+"""Sentences about a study, each derived from its numbers; a picture unlike the expected one is called so."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ..figures.style import number, plain
+from ..frame import Point, curve, measured, pairs, panel, settings, unmeasured
+from . import verdicts
+from .remark import Kind, Remark, amount, layers, listed
+from .units import scale_of
+from .warnings import warnings
+
+
+def how_to_read(unit: str = "points") -> list[str]:
+    """What the numbers mean and which levels the sentences use."""
+    near, far = (number(level(unit), 1) for level in (verdicts.near_level, verdicts.far_level))
+    return [
+        "A stitched network runs the bottom layers of one frozen network, a small fitted map, and the top "
+        "layers of another. Its penalty is its test error minus the error of the top network alone: 0 means "
+        "that the top can use what the bottom delivers; below 0, the bottom does better than its own.",
+        "A penalty is worth what its controls are worth. Self: the top's own bottom, stitched the same way. "
+        "Other seed: another network of the top's kind. Random: the bottom with every parameter drawn anew. Identity: "
+        "no map. Recalibration: no map, only BatchNorm statistics estimated anew. Class-noise: one random pattern per "
+        "true class under as much noise, or three times as much. Shuffled: wrong pairs or labels, the null level.",
+        *_of_unit(unit),
+        f"Near 0 means that the interval lies within {near} {unit} of it, on both sides; better than the top, that it lies below "
+        f"0 and not near it; off, that it begins beyond {near} {unit}; far off, beyond {far} {unit}. Depth is the share of the network's weighted operations (convolutions, matrix products) at or "
+        f"below a layer: layers up to {verdicts.EARLY} are called early, from {verdicts.LATE} on late.",
+        "Brackets hold 95 % intervals, paired over the same test examples. With several seeds the mean is "
+        "shown, with an interval over seeds and examples (the widest of any seed, where records keep no examples). "
+        "Penalty axes are linear near 0 and logarithmic beyond. Normalised is (pair − self) / (random − self), empty, "
+        "with the reason, where random and self do not differ beyond their intervals.",
+        "Truth checks: R² and relative error compare stitched activations with genuine ones; OOD is their median "
+        "Mahalanobis distance over that of genuine ones; agreement by chance is what two networks with these class "
+        "frequencies would have if their answers were unrelated.",
+    ]
+
+
+def _of_unit(unit: str) -> list[str]:
+    if unit != "nats/token":
+        return []
+    return [
+        "Here a network's error is its cross-entropy on held-out text, in nats per token; padding counts nowhere. A penalty "
+        "of 0.1 nats/token means that the stitch is 1.1 times as perplexed as the top alone; perplexity is exp(error)."
+    ]
+
+
+def findings(rows: pl.DataFrame) -> list[Remark]:
+    """What one pair's panel says: the pair itself, then the controls that give it its scale."""
+    pair = curve(rows)
+    if not pair:
+        return [Remark("gap", "No penalty was measured for this pair.")]
+    return [
+        _middle(rows, pair),
+        _near_zero(rows, pair),
+        *_other_seed(rows, pair),
+        _random(rows, pair),
+        _identity(rows),
+        *_recalibration(rows, pair),
+        *_self(rows),
+    ]
+
+
+def _middle(rows: pl.DataFrame, pair: list[Point]) -> Remark:
+    chosen, gone = verdicts.middle(pair), unmeasured(rows)
+    between = [(layer, depth) for layer, depth in gone if verdicts.EARLY < depth < verdicts.LATE]
+    which = " that were measured" if between else ""
+    where = f"In the middle layers (depth {verdicts.EARLY} to {verdicts.LATE}){which}"
+    if not chosen:
+        chosen, where = pair, f"Over all layers{which} (none{' of them' * bool(which)} lies in the middle)"
+    worst = max(chosen, key=lambda p: p.value)
+    text = f"{where} the penalty is at most {amount(worst)}, at {plain(worst.layer)}{_without(between)}."
+    return Remark("finding", text)
+
+
+def _near_zero(rows: pl.DataFrame, pair: list[Point]) -> Remark:
+    unit = pair[0].unit
+    level = f"{number(verdicts.near_level(unit), scale_of(unit).digits)} {unit}".strip()
+    at = {name: [p for p in pair if verdicts.state(p) == name] for name in ("near", "better", "off", "open")}
+    better = f" At {layers(at['better'])} the stitch is better than the top alone." if at["better"] else ""
+    base = "" if all(p.sure for p in pair) else " This is judged by values alone, since intervals are missing."
+    gone = unmeasured(rows)
+    without = _without(gone)
+    if at["off"]:
+        text = f"The penalty does not stay near 0: it is above {level} at {layers(at['off'])}{without}."
+        return Remark("contrary", text + better + base)
+    if at["open"]:
+        where = layers(at["open"])
+        text = (
+            f"Whether the penalty stays near 0 is open: the interval reaches beyond {level} of it at {where}{without}."
+        )
+        return Remark("open", text + better + base)
+    kind: Kind = "open" if gone else "finding"
+    if at["better"]:
+        return Remark(kind, f"The penalty is nowhere above {level}{without}." + better + base)
+    where = "at every layer that was measured" if gone else "at every layer"
+    return Remark(kind, f"The penalty stays near 0 {where}, within {level}{without}." + base)
+
+
+def _without(gone: list[tuple[str, float]]) -> str:
+    """The layers without a value, as the end of a sentence."""
+    return f"; not measured: {listed([layer for layer, _ in gone])}" if gone else ""
+
+
+def _random(rows: pl.DataFrame, pair: list[Point]) -> Remark:
+    points = curve(rows, "random")
+    if not points:
+        return Remark("gap", "There is no random control, so nothing tells what the stitcher could do by itself.")
+    first, last = points[0], points[-1]
+    span = f"from {amount(first)} at {plain(first.layer)} to {amount(last)} at {plain(last.layer)}"
+    if len(points) < 2:
+        return Remark("open", f"The random control was measured at one layer only: {amount(first)}.")
+    far, without = verdicts.far_level(last.unit), _without(unmeasured(rows, "random"))
+    if verdicts.rises(points) and last.low > far:
+        text = f"The random control rises with depth, {span}: at depth, the stitcher alone cannot do the work{without}."
+        return Remark("finding", text)
+    if verdicts.rises(points) and last.value > far:
+        text = (
+            f"The random control rises with depth, {span}: whether the stitcher alone can do the work at depth is open."
+        )
+        return Remark("open", text)
+    if verdicts.rises(points):
+        text = f"The random control rises with depth, but only {span}: the stitcher alone does much of the work."
+        return Remark("contrary", text)
+    if last.low > first.high and verdicts.state(last) == "off":
+        text = f"The random control ends higher than it begins, though not in order of depth ({span})."
+        return Remark("open", text)
+    if all(p.low > far for p in points):
+        where = "at every layer that was measured" if without else "at every layer"
+        there = "there the stitcher alone cannot" if without else "nowhere can the stitcher alone"
+        text = f"The random control is far off {where} ({span}): {there} do the work{without}."
+        return Remark("finding", text)
+    beside = {p.layer: p for p in pair}
+    if all(p.layer in beside and not verdicts.as_good(p, beside[p.layer]) for p in points):
+        text = (
+            f"The random control does not rise with depth ({span}), but costs more than the pair wherever it was measured, beyond both "
+            "intervals: some of the work the stitcher alone cannot do."
+        )
+        return Remark("open", text)
+    return Remark(
+        "contrary",
+        f"The random control does not rise with depth ({span}): here a low penalty says little about training.",
+    )
+
+
+def _identity(rows: pl.DataFrame) -> Remark:
+    points = curve(rows, "identity")
+    if not points:
+        return Remark("gap", "There is no identity control: it was not asked for, or no layers have equal shapes.")
+    near = [p for p in points if verdicts.state(p) in ("near", "better")]
+    between = [p for p in points if p not in near and p.low <= verdicts.far_level(p.unit)]
+    low, high = min(points, key=lambda p: p.value), max(points, key=lambda p: p.value)
+    ends = dict.fromkeys(number(p.value, scale_of(p.unit).digits, signed=True) for p in (low, high))
+    span = f"{' to '.join(ends)} {low.unit}".strip()
+    if not near and between:
+        text = f"Without a map (identity) the penalty is {span}, not clearly far off at {layers(between)}."
+        return Remark("open", text)
+    if not near:
+        return Remark("finding", f"Without a map (identity) the penalty is {span}: far off, so the map is needed.")
+    return Remark(
+        "contrary",
+        f"Without a map (identity) the penalty is {span}, not off at {layers(near)}: "
+        "there the two networks agree in coordinates already.",
+    )
+
+
+def _other_seed(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
+    """How the pair compares with another seed of the top."""
+    points = {p.layer: p for p in curve(rows, "other-seed")}
+    both = [p for p in pair if p.layer in points]
+    if not both:
+        return []
+    worse = [p for p in both if p.low > points[p.layer].high]
+    better = [p for p in both if p.high < points[p.layer].low]
+    if worse:
+        text = f"The pair pays more than another seed of the top at {layers(worse)}: they differ beyond the seed."
+        return [Remark("contrary", text)]
+    extra = f", and less at {layers(better)}" if better else ""
+    extra += "" if len(both) == len(pair) and not unmeasured(rows) else f" (compared at {layers(both)})"
+    return [Remark("finding", f"The pair pays nowhere clearly more than another seed of the top does{extra}.")]
+
+
+def _recalibration(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
+    """What re-estimated BatchNorm statistics do without any map."""
+    points = curve(rows, "recalibration")
+    if not points:
+        return []
+    span = " to ".join(
+        dict.fromkeys(number(p.value, signed=True) for p in (min(points, key=_worth), max(points, key=_worth)))
+    )
+    fitted = {p.layer: p for p in pair}
+    both = [p for p in points if p.layer in fitted]
+    equal = [p for p in both if verdicts.as_good(p, fitted[p.layer])]
+    text = f"Re-estimated BatchNorm statistics without a map give {span} {points[0].unit}"
+    if equal:
+        return [Remark("contrary", f"{text}: at {layers(equal)} as good as the fitted map, which adds nothing there.")]
+    if not both:
+        return [Remark("open", f"{text}, at no layer beside a fitted map: whether the map does more is not known.")]
+    where = "" if len(both) == len(points) else f" at {layers(both)}"
+    return [Remark("finding", f"{text}: the fitted map does more than shift statistics{where}.")]
+
+
+def _worth(point: Point) -> float:
+    return point.value
+
+
+def _self(rows: pl.DataFrame) -> list[Remark]:
+    points = curve(rows, "self")
+    if not points:
+        return [Remark("gap", "There is no self control, so the loss due to the fit itself is unknown.")]
+    off = [p for p in points if verdicts.state(p) == "off"]
+    worst = max(points, key=lambda p: p.value)
+    if off:
+        return [
+            Remark(
+                "contrary",
+                f"The self control pays up to {amount(worst)} ({layers(off)}): "
+                "that part of the penalty is the fit's, not the bottom's.",
+            )
+        ]
+    return [Remark("finding", f"The self control is at most {amount(worst)}, at {plain(worst.layer)}.")]
+
+
+def spoken(table: pl.DataFrame) -> list[str]:
+    """All findings and warnings of a study as lines of text, pair by pair: what a terminal shows of the page."""
+    found = settings(measured(table))
+    lines = []
+    for bottom, top in pairs(table) if found else []:
+        rows = panel(table, bottom, top, found[0])
+        lines.append(f"{plain(bottom)} -> {plain(top)}")
+        lines.extend(f"  {remark.text}" for remark in findings(rows))
+        lines.extend(f"  Warning: {remark.text}" for remark in warnings(rows))
+    return lines

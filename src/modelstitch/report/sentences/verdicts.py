@@ -1,0 +1,73 @@
+"""What counts as near 0, far off, rising or as good: the thresholds, in one place, and nothing else.
+
+Words and tables use these and state them; a reader may disagree with a threshold, not guess it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..figures.pair import spearman
+from ..frame import Point, SeamMeans
+from .units import judged, scale_of
+
+EARLY = 0.2  # up to this depth a random bottom often stitches as well (Bansal et al. 2021, figures 2 and 5)
+LATE = 0.8  # from this depth representations are mostly class structure
+RISING = 0.8  # Spearman correlation with depth from which a control "rises"
+UNLIKE = (
+    1.0  # relative squared error from which stitched activations are no nearer to the genuine ones than their mean is
+)
+SKIPPED = (
+    0.3  # how much deeper the sender may lie than the receiver before the seam leaves out what networks do between
+)
+OOD_LEVEL = 2.0  # ratio of median Mahalanobis distances from which stitched activations count as foreign
+
+
+def near_level(unit: str) -> float:
+    """How far from 0 a penalty still counts as near it, in ``unit``; 0 for a unit without a level of its own."""
+    return scale_of(unit).near if judged(unit) else 0.0
+
+
+def far_level(unit: str) -> float:
+    """Penalty from which a map counts as far off, in ``unit``."""
+    return scale_of(unit).far if judged(unit) else 0.0
+
+
+def state(point: Point | SeamMeans) -> str:
+    """Where the interval lies: ``near`` (within the level on both sides of 0), ``better`` (else, wholly below 0), ``off``
+    (wholly above the level), ``open``."""
+    level = near_level(point.unit)
+    if -level <= point.low and point.high <= level:
+        return "near"
+    if point.high < 0:
+        return "better"
+    return "off" if point.low > level else "open"
+
+
+def low(point: Point | SeamMeans) -> bool:
+    """Whether a penalty is low: near 0, or better than the top alone, by its whole interval."""
+    return state(point) in ("near", "better")
+
+
+def rises(points: Sequence[Point]) -> bool:
+    """Whether a curve rises with depth: in rank, and from first to last beyond both intervals."""
+    if len(points) < 2 or points[-1].low <= points[0].high:
+        return False
+    return spearman([p.depth for p in points], [p.value for p in points]) >= RISING
+
+
+def as_good(control: Point, pair: Point) -> bool:
+    """Whether a control stitches as well as the pair: its interval does not lie wholly above the pair's."""
+    return control.low <= pair.high
+
+
+def normalised(pair: Point, self_: Point, random: Point) -> float | None:
+    """(pair - self) / (random - self); None where random and self do not differ beyond their intervals."""
+    if random.low <= self_.high:
+        return None
+    return (pair.value - self_.value) / (random.value - self_.value)
+
+
+def middle(points: Sequence[Point]) -> list[Point]:
+    """The points strictly between the early and the late layers."""
+    return [p for p in points if EARLY < p.depth < LATE]

@@ -1,0 +1,1 @@
+"""What a number is worth: intervals, tests, and the level of chance."""

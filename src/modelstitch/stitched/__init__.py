@@ -1,0 +1,1 @@
+"""The stitched model, saved, loaded, and measured as it stands."""

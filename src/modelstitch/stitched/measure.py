@@ -1,0 +1,81 @@
+"""Measuring a stitched model as it stands, on the test split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..data.data import Data
+from ..engine.entry import check_entry
+from ..engine.measure import Tally
+from ..engine.scores import MATCHED, need_scores, notes_on
+from ..engine.senders import view_of
+from ..errors import StitchError
+from ..network import Network
+from ..study.assemble import beside_top, kept, provenance
+from ..study.record import Record
+from ..study.run import data_config
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Donors:
+    """The two networks of a stitched model: shared by its copies, left behind where it is pickled."""
+
+    bottom: Network | None
+    top: Network | None
+
+    def __deepcopy__(self, memo: Any) -> Donors:
+        return self
+
+    def __reduce__(self) -> Any:
+        return Donors, (None, None)
+
+
+def of_map(stitcher: nn.Module) -> str:
+    """A hash of a map's numbers, the same on any device and in any wider type: hex, 16 digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(stitcher.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} ".encode())
+        digest.update(value.detach().cpu().double().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def measured(stitched: Any, donors: Donors, data: Data, config: dict[str, Any], device: torch.device) -> Record:
+    """A record of what a stitched model does on the test split, beside its top: no cell of a study.
+
+    Args:
+        stitched: gives outputs for (the bottom's view, the top's view, mask).
+        config: what the record says of the stitch.
+        device: where.
+
+    Raises:
+        DataError, NetworkError: if the data do not fit.
+        StitchError: if the donors are not there.
+    """
+    bottom, top = donors.bottom, donors.top
+    if bottom is None or top is None:
+        raise StitchError(
+            "A pickled stitched model has left its donors behind: expected them to measure it; save it with .save() and put it "
+            "together again with Stitched.load(folder, bottom, top)."
+        )
+    check_entry((bottom, top), data)
+    need_scores(top, data)
+    full = top.full().to(device)
+    found, own = Tally(), Tally()
+    with torch.no_grad():
+        for batch in data.batches("test", BATCH):
+            below, above = view_of(bottom, batch, device), view_of(top, batch, device)
+            found.add(stitched.through(below, above, batch.mask), batch.labels, batch.ids, where="the stitched model")
+            own.add(full(above), batch.labels, batch.ids, where=top.name)
+    outcome, alone = found.outcome(data.test_fingerprint), own.outcome(data.test_fingerprint)
+    return Record(
+        "", {**config, "data": data_config(data)}, **kept(beside_top(outcome, alone, data.n_classes), outcome, alone),
+        history=(), notes=(*notes_on(top, alone, data, MATCHED), "measured by hand, not by a fit"),
+        provenance=provenance(device),
+    )  # fmt: skip

@@ -1,0 +1,279 @@
+"""Intervals over pairs, seeds and test examples together, and the paired test of two penalties. No torch.
+
+Examples are drawn once for all cells that were measured on the same test split: what one example adds to one cell it
+adds to the others too, so that draws of their own would make the intervals too narrow. Pairs of the same two networks,
+in both directions, are drawn together. Pairs that share one donor are taken for independent, which they are not quite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import MeasureError
+from .examples import Examples, Floats, unpack_together
+from .record import Record, as_records
+
+LEVEL = 0.95
+RESAMPLES = 2000
+FLIPS = 9999
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A mean over pairs, seeds and examples with its hierarchical interval.
+
+    Attributes:
+        value, low, high: in ``unit``; low and high are None where there is one example.
+        pairs, seeds, examples: how many of each stand behind it: pairs of networks, fits, test examples of one fit.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    pairs: int
+    seeds: int
+    examples: int
+    unit: str
+
+    def __str__(self) -> str:
+        interval = "" if self.low is None else f" [{self.low:+.2f}, {self.high:+.2f}]"
+        return (
+            f"{self.value:+.2f}{interval} {self.unit} (pairs {self.pairs}, fits {self.seeds}, examples {self.examples})"
+        )
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """The difference of two penalties.
+
+    Attributes:
+        difference: the mean, interval and counts of penalty(one) - penalty(other).
+        p: how often a difference as large would be seen if there were none.
+        how: the test, in words.
+    """
+
+    difference: Pooled
+    p: float
+    how: str
+
+
+def pool(
+    records: Sequence[Mapping[str, Any]], *, seed: int = 0, resamples: int = RESAMPLES, alone: bool = False
+) -> Pooled:
+    """The mean penalty of records, with a bootstrap interval over pairs, then seeds, then examples.
+
+    Each pair of networks counts the same, and within it each fit.
+
+    Args:
+        alone: the mean error of the stitched models instead, the top's not taken off.
+
+    Raises:
+        MeasureError: if there is no record, one keeps no examples, or units are mixed.
+    """
+    cells = as_records(records)
+    return _pool([_cluster(r) for r in cells], unpack_together(cells, alone=alone), seed, resamples)
+
+
+def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
+    """Test whether two penalties differ, example by example.
+
+    One fit against one: the exact sign-flip test over examples (McNemar's where both have the same top; 9,999 random
+    flips for nats). Several against several, matched by position: the larger p of two tests, the hierarchical bootstrap over
+    pairs, seeds and examples, and sign flips over the pairs (over the fits, where all are of one pair). So p is never below
+    2 / 2^n for n pairs: two cannot show a difference, and it takes six to be below 0.05. Fits of one pair that answer alike on
+    both sides, such as those of a closed form under two seeds, are one fit.
+
+    Args:
+        one, other: a record, a stitched model with its record, or equally long lists of them.
+
+    Raises:
+        MeasureError: if the lists are empty or differ in length, or two that are matched saw different test examples.
+    """
+    first, second = _records(one), _records(other)
+    if len(first) != len(second):
+        raise MeasureError(
+            f"A paired test needs as many penalties on both sides: expected {len(first)}, found {len(second)}."
+        )
+    if not first:
+        raise MeasureError("A paired test needs penalties on both sides: expected at least one, found none.")
+    found, unpacked = [], unpack_together([*first, *second])
+    sides = [(a.deltas.tobytes(), b.deltas.tobytes()) for a, b in zip(unpacked, unpacked[len(first) :])]
+    for a, b in zip(unpacked, unpacked[len(first) :]):
+        if a.source != b.source:
+            raise MeasureError(
+                "Two penalties were measured on different test examples: expected one test split on both sides, found "
+                f"{a.source} and {b.source}; a paired test compares example by example."
+            )
+        found.append(Examples(a.deltas - b.deltas, a.weights, a.source, a.unit))
+    clusters = [_cluster(r) for r in first]
+    distinct = list({(c, *side): i for i, (c, side) in enumerate(zip(clusters, sides))}.values())
+    if len(distinct) == 1:
+        p, how = _flip_test(found[0], seed)
+        return PairedTest(_pool([0], found[:1], seed, RESAMPLES), p, how)
+    replicates = _replicates(clusters, found, seed, RESAMPLES)
+    tail = min(float((replicates <= 0).mean()), float((replicates >= 0).mean()))
+    means = np.array([np.average(e.deltas, weights=e.weights) for e in found])
+    members = _members(clusters)
+    units, what = (
+        (means[distinct], "fits of one pair")
+        if len(members) == 1
+        else (np.array([means[m].mean() for m in members]), "pairs")
+    )
+    p = min(1.0, max(2 * tail, 1 / RESAMPLES, _flip_units(units, seed)))
+    how = (
+        f"the larger of two: sign flips over {len(units)} {what}, and the hierarchical bootstrap over pairs, seeds and examples, "
+        f"{RESAMPLES} draws"
+    )
+    return PairedTest(_pool(clusters, found, seed, RESAMPLES), p, how)
+
+
+def normalised(
+    pair: Sequence[Mapping[str, Any]],
+    self_: Sequence[Mapping[str, Any]],
+    random: Sequence[Mapping[str, Any]],
+    *,
+    seed: int = 0,
+) -> tuple[Pooled | None, str]:
+    """(pair - self) / (random - self) with its interval, and the reason where there is none.
+
+    Raises:
+        MeasureError: as :func:`pool`.
+    """
+    if not self_ or not random:
+        return None, f"no {'self' if not self_ else 'random'} control"
+    low, high = pool(self_, seed=seed), pool(random, seed=seed)
+    if low.high is None or high.low is None:
+        return None, "one test example: no interval"
+    if high.low <= low.high:
+        return None, "random and self do not differ beyond their intervals"
+    groups = (as_records(pair), as_records(self_), as_records(random))
+    joint = _example_means(unpack_together([record for group in groups for record in group]), seed, RESAMPLES)
+    drawn, start = [], 0
+    for i, group in enumerate(groups):
+        part = joint[:, start : start + len(group)]
+        drawn.append(_mix([_cluster(r) for r in group], part, seed + i))
+        start += len(group)
+    top, bottom = drawn[0] - drawn[1], drawn[2] - drawn[1]
+    ratios = (top / np.where(bottom > 0, bottom, np.nan))[bottom > 0]
+    mean = pool(pair, seed=seed)
+    value = (mean.value - low.value) / (high.value - low.value)
+    ends = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Pooled(value, float(ends[0]), float(ends[1]), mean.pairs, mean.seeds, mean.examples, ""), ""
+
+
+def _pool(clusters: Sequence[Hashable], found: Sequence[Examples], seed: int, resamples: int) -> Pooled:
+    if not found:
+        raise MeasureError("There is nothing to pool: expected at least one record, found none.")
+    units = sorted({e.unit for e in found})
+    if len(units) > 1:
+        raise MeasureError(f"Penalties in {' and '.join(units)} cannot be pooled: expected one unit.")
+    means = np.array([np.average(e.deltas, weights=e.weights) for e in found])
+    value = float(np.mean([means[where].mean() for where in _members(clusters)]))
+    least = min(len(e.deltas) for e in found)
+    low = high = None
+    if least > 1:
+        ends = np.quantile(_replicates(clusters, found, seed, resamples), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = float(ends[0]), float(ends[1])
+    return Pooled(value, low, high, len(set(clusters)), len(found), least, units[0])
+
+
+def _replicates(clusters: Sequence[Hashable], found: Sequence[Examples], seed: int, resamples: int) -> Floats:
+    return _mix(clusters, _example_means(found, seed, resamples), seed)
+
+
+def _example_means(found: Sequence[Examples], seed: int, resamples: int) -> Floats:
+    """The mean of every cell under ``resamples`` draws of examples, (resamples, cells); one source, one draw for all."""
+    result = np.empty((resamples, len(found)))
+    for at, source in enumerate(dict.fromkeys(e.source for e in found)):
+        mine = [i for i, e in enumerate(found) if e.source == source]
+        weights = found[mine[0]].weights
+        columns = np.stack([*(found[i].deltas * weights for i in mine), weights], 1)
+        # Equal rows are drawn together: the same distribution, and few patterns where errors are 0 or 100.
+        patterns, counts = np.unique(columns, axis=0, return_counts=True)
+        generator = np.random.default_rng([seed, at])
+        step = max(1, 4_000_000 // len(patterns))
+        for start in range(0, resamples, step):
+            size = min(step, resamples - start)
+            sums = generator.multinomial(counts.sum(), counts / counts.sum(), size=size) @ patterns
+            result[start : start + size, mine] = sums[:, :-1] / sums[:, -1:]
+    return result
+
+
+def _mix(clusters: Sequence[Hashable], means: Floats, seed: int) -> Floats:
+    """Pairs drawn with replacement, then fits within each drawn pair: one mean for each row of ``means``."""
+    members = _members(clusters)
+    generator = np.random.default_rng([seed, 7919])
+    drawn = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), size=len(means))
+    shares = np.zeros_like(means)
+    for times, where in zip(drawn.T, members):
+        n = len(where)
+        shares[:, where] = generator.multinomial(times * n, np.full(n, 1 / n)) / (n * len(members))
+    mixed: Floats = (shares * means).sum(1)
+    return mixed
+
+
+def _members(clusters: Sequence[Hashable]) -> list[list[int]]:
+    return [[i for i, c in enumerate(clusters) if c == name] for name in dict.fromkeys(clusters)]
+
+
+def _cluster(record: Record) -> Hashable:
+    """The two networks of a record, in either order."""
+    return frozenset((record.bottom.name, record.top.name))
+
+
+def _records(value: Any) -> list[Record]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [record for part in value for record in _records(part)]
+    if hasattr(value, "check_measured"):
+        value.check_measured()
+    record = value if isinstance(value, Mapping) else getattr(value, "record", None)
+    if record is None:
+        raise MeasureError(
+            f"A paired test needs records or stitched models that were measured, found {type(value).__name__}."
+        )
+    return as_records([record])
+
+
+def _flip_test(found: Examples, seed: int) -> tuple[float, str]:
+    """Under no difference every example's difference is as likely with the other sign."""
+    values = found.deltas * found.weights
+    values = values[values != 0]
+    if not len(values):
+        return 1.0, "sign flips over examples, exact: no example differs"
+    if found.unit == "points":
+        steps = np.rint(values / 100).astype(int)
+        law = np.ones(1)  # of the sum of flipped steps; entry i stands for the sum i - (len - 1) / 2
+        for size in np.unique(np.abs(steps)):
+            law = np.convolve(law, _flipped(int((np.abs(steps) == size).sum()), int(size)))
+        sums = np.arange(len(law)) - (len(law) - 1) // 2
+        return float(min(1.0, law[np.abs(sums) >= abs(steps.sum())].sum())), "sign flips over examples, exact"
+    generator, seen = np.random.default_rng(seed), 0
+    target = abs(values.sum()) * (1 - 1e-12)
+    step = max(1, 8_000_000 // len(values))
+    for start in range(0, FLIPS, step):
+        signs = generator.integers(0, 2, (min(step, FLIPS - start), len(values))) * 2 - 1
+        seen += int((np.abs(signs @ values) >= target).sum())
+    return (seen + 1) / (FLIPS + 1), f"sign flips over examples, {FLIPS} at random"
+
+
+def _flip_units(values: Floats, seed: int) -> float:
+    """How often a mean as far from 0 is seen where each unit's difference is as likely with the other sign."""
+    n, target = len(values), abs(float(values.sum())) * (1 - 1e-12)
+    if 2**n <= FLIPS:
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+        return float((np.abs(signs @ values) >= target).mean())
+    signs = np.random.default_rng([seed, 104729]).integers(0, 2, (FLIPS, n)) * 2 - 1
+    return float(((np.abs(signs @ values) >= target).sum() + 1) / (FLIPS + 1))
+
+
+def _flipped(n: int, size: int) -> Floats:
+    """The law of a sum of ``n`` signs times ``size``, on the whole numbers from -n size to n size."""
+    from scipy.stats import binom
+
+    law = np.zeros(2 * n * size + 1)
+    law[:: 2 * size] = binom.pmf(np.arange(n + 1), n, 0.5)
+    return law

@@ -1,0 +1,1 @@
+"""Quicker ways to the same numbers."""

@@ -1,0 +1,141 @@
+"""Progress bars with rate and time left, in a terminal and in a notebook; where neither is, the last state is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from .shown import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Tell = Callable[[str, int, int], None]  # what, done, of how many
+
+
+class Teller:
+    """A listener for ``tell=`` that can say a sentence, too: what a donor does alone, a caution.
+
+    Args:
+        bar: hears (what, done, of how many).
+        speak: hears a sentence.
+    """
+
+    def __init__(self, bar: Tell, speak: Callable[[str], None]) -> None:
+        self.bar, self.speak = bar, speak
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.bar(what, done, total)
+
+
+def say(tell: Tell | None, line: str) -> None:
+    """Say a sentence to a listener that hears more than numbers; a plain function does not."""
+    speak = getattr(tell, "speak", None)
+    if speak is not None:
+        speak(line)
+
+
+_NUMBERS = 44  # columns that counts, rate and times take beside a bar
+_LEAST = 12  # columns of a name
+
+
+@contextmanager
+def progress(console: Console | None = None) -> Iterator[Teller]:
+    """A listener for ``tell=`` that draws one bar a piece of work: done of how many, a second, elapsed, time left.
+
+    What donors do alone, and cautions, are written above the bars.
+
+    Args:
+        console: where to draw; by default standard error, or the cell's output in a notebook.
+
+    Example::
+
+        with modelstitch.progress() as tell:
+            modelstitch.compare(bottom, top, data, tell=tell)
+    """
+    from rich.console import Console
+
+    console = console or Console(stderr=True)
+    if console.is_jupyter and find_spec("ipywidgets") is None:
+        yield Teller(_line(), print)  # rich draws nothing there
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Units of work a second, over the whole task once it is done."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
+
+    def whole() -> Column:
+        return Column(no_wrap=True)  # numbers are not cut
+
+    bar = 24 if console.width >= 100 else 8
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(bar_width=bar), MofNCompleteColumn(table_column=whole()),
+        Rate(table_column=whole()), TimeElapsedColumn(table_column=whole()), TimeRemainingColumn(table_column=whole()),
+    )  # fmt: skip
+    room = max(_LEAST, console.width - bar - _NUMBERS)
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, Any] = {}
+        finished: set[str] = set()
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks or what in finished:
+                tasks[what] = bars.add_task(fitted(visible(what), room), total=total)
+                finished.discard(what)
+            bars.update(tasks[what], completed=done, total=total)
+            if done >= total:
+                finished.add(what)
+
+        yield Teller(tell, lambda line: bars.console.print(Text(line), soft_wrap=True))
+
+
+def fitted(what: str, room: int) -> str:
+    """A name in at most ``room`` characters; of "bottom -> top" both keep their beginning."""
+    if len(what) <= room:
+        return what
+    bottom, arrow, top = what.partition(" -> ")
+    if not arrow:
+        return what[: room - 1] + "…"
+    each = (room - len(arrow)) // 2
+    left = room - len(arrow) - min(len(bottom), each)  # what one does not need, the other has
+    top = fitted(top, left)
+    return fitted(bottom, room - len(arrow) - len(top)) + arrow + top
+
+
+def _line() -> Tell:
+    """One line of plain text a piece of work, written over itself twice a second: what every notebook can show."""
+    begun: dict[str, float] = {}
+    last = 0.0
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        start = begun.setdefault(what, now)
+        if now - last < 0.5 and done < total:
+            return
+        last = now
+        rate = done / max(now - start, 1e-9)
+        left = (total - done) / rate if done else float("inf")
+        end = "\n" if done >= total else ""
+        print(f"\r{visible(what)}: {done}/{total}, {rate:,.0f}/s, {left:,.0f} s left", end=end, flush=True)
+        if done >= total:
+            del begun[what]
+
+    return tell

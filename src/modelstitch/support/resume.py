@@ -1,0 +1,144 @@
+"""Work that takes long, written down now and then: a run that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..errors import StudyError
+from . import hashing
+from .files import make_folder, set_aside, write_atomic
+
+EVERY = 60.0  # seconds
+SHARE = 0.05  # of the time that may go into writing, at most
+
+
+class Unfinished:
+    """The latest state of one piece of work, in one file: a digest, then what ``torch.save`` makes of it.
+
+    Args:
+        path: the file; its name must stand for all that decides what the work does, but for the device. A state is bound to
+            it: under another name it is of other work.
+        device: where the work is done; a state of another kind of device, or of another version, is not taken up.
+
+    Attributes:
+        before: seconds that earlier runs spent on the state that was read.
+    """
+
+    def __init__(self, path: Path, device: torch.device | str = "cpu") -> None:
+        self.path, self.before = path, 0.0
+        self._stamp = [__version__, str(torch.__version__), torch.device(device).type, path.name]
+        self._start = self._last = time.monotonic()
+        self._took = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """What the work has taken so far, earlier runs included."""
+        return self.before + time.monotonic() - self._start
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write again: later where a write takes long."""
+        return time.monotonic() - self._last >= max(EVERY, self._took / SHARE)
+
+    def read(self) -> dict[str, Any] | None:
+        """The state as it was written, on the CPU; None if there is none, or none that can be taken up.
+
+        One that changed since it was written, or is of other work, is set aside with a warning.
+
+        Raises:
+            StudyError: if it cannot be set aside.
+        """
+        try:
+            digest, _, content = self.path.read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        if digest != _digest(content):
+            set_aside(self.path, f"The state of unfinished work in {self.path} changed since it was written")
+            return None
+        kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if kept["stamp"][3:] != self._stamp[3:]:
+            set_aside(
+                self.path,
+                f"The state of unfinished work in {self.path} is that of {' '.join(kept['stamp'][3:]) or 'other work'}",
+            )
+            return None
+        if kept["stamp"] != self._stamp:
+            return None
+        self.before = float(kept["seconds"])
+        found: dict[str, Any] = kept["state"]
+        return found
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Keep a state of tensors, plain values and containers of them, whole or not at all; nothing where memory is short.
+
+        Raises:
+            StudyError: if the disk is full or the folder cannot be written to.
+        """
+        start = time.monotonic()
+        try:
+            content = io.BytesIO()
+            torch.save({"stamp": self._stamp, "seconds": self.seconds, "state": state}, content)
+            whole = _digest(content.getbuffer()) + b"\n" + content.getbuffer()
+        except MemoryError:
+            self._last = time.monotonic()
+            return
+        try:
+            make_folder(self.path.parent)
+            write_atomic(self.path, whole)
+        except StudyError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            make_folder(self.path.parent)  # another run has just cleared what it had finished, and the folder
+            write_atomic(self.path, whole)
+        self._last = time.monotonic()
+        self._took = self._last - start
+
+    def clear(self) -> None:
+        """The work is done, and its result kept elsewhere."""
+        self.path.unlink(missing_ok=True)
+
+
+class Pieces:
+    """The pieces of one piece of work, each with a file in a folder that all such work shares.
+
+    Args:
+        key: stands for all that decides what the work does, but for the device.
+    """
+
+    def __init__(self, folder: Path, key: str, device: torch.device | str = "cpu") -> None:
+        self._folder, self._key, self._device = folder, key, device
+        self._pieces: list[Unfinished] = []
+
+    def piece(self, name: str) -> Unfinished:
+        """The piece of that name."""
+        path = self._folder / f"{self._key}-{name.replace(' ', '-')}"
+        self._pieces.append(Unfinished(path, self._device))
+        return self._pieces[-1]
+
+    @property
+    def before(self) -> float:
+        """Seconds that earlier runs spent on what was taken up."""
+        return sum(piece.before for piece in self._pieces)
+
+    def clear(self) -> None:
+        """The work is done, and its result kept elsewhere."""
+        for piece in self._pieces:
+            piece.clear()
+        tidy(self._folder)
+
+
+def tidy(folder: Path) -> None:
+    """Remove the folder of unfinished work where none is left."""
+    with contextlib.suppress(OSError):  # it holds some, or there never was one
+        folder.rmdir()
+
+
+def _digest(content: bytes | memoryview) -> bytes:
+    return hashing.of_bytes(content).encode()

@@ -1,0 +1,195 @@
+"""What a user's own code does, as a hash: records of a changed loss, family or view are other records."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import partial
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+_PACKAGE = __package__.partition(".")[0]
+_PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+def digest(own: FunctionType | type) -> str:
+    """Eight hex digits over a function's code, its defaults, and the numbers, texts and functions it uses.
+
+    Used are those it closes over and the globals that its code names, helpers' own included. Of other things (lists,
+    tensors, modules) only the type counts: they may change while it runs. A class counts with its methods and plain
+    values, and those of its bases, as far as they are not this package's or torch's.
+    """
+    return _digits(_class_identity(own) if isinstance(own, type) else _identity(own, set()))
+
+
+def in_words(view: Any) -> str:
+    """How a network sees a sample, in words that are the same in every run: a name, plain values, and a hash of the rest.
+
+    The hash is over the code and all that it holds or uses, tensors and lists by what is in them now. Of libraries' code
+    only the names count, and this package's own views are described by their values alone.
+    """
+    if view is None:
+        return ""
+    name = getattr(view, "__qualname__", type(view).__qualname__)
+    held = {f.name: getattr(view, f.name) for f in fields(view)} if is_dataclass(view) else {}
+    plain = {key: value for key, value in held.items() if isinstance(value, int | float | str | tuple)}
+    words = f"{name} {plain}" if plain else name
+    rest: Any = view
+    if _package(view) == _PACKAGE:
+        rest = {key: value for key, value in held.items() if key not in plain and value is not None}
+    return f"{words} {_digits(_Content()(rest))}" if rest else words
+
+
+def contents(value: Any) -> str:
+    """Eight hex digits over all that a value holds now, generators of random numbers included."""
+    return _digits(_Content()(value))
+
+
+class _Content:
+    """All that a value holds, as nested tuples whose text is the same in every run."""
+
+    def __init__(self) -> None:
+        self._met: dict[int, tuple[int, Any]] = {}  # with the value, so that no other one takes its id
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, _PLAIN):
+            return value
+        if isinstance(value, Enum | torch.dtype | torch.device | ModuleType):
+            return getattr(value, "__name__", str(value))
+        if id(value) in self._met:
+            return f"again {self._met[id(value)][0]}"
+        self._met[id(value)] = (len(self._met), value)
+        if isinstance(value, torch.Tensor | np.ndarray):
+            return _array(value)
+        if isinstance(value, random.Random):
+            return value.getstate()
+        if isinstance(value, np.random.Generator):
+            return self(value.bit_generator.state)
+        if isinstance(value, torch.Generator):
+            return _array(value.get_state())
+        if isinstance(value, list | tuple):
+            return tuple(self(part) for part in value)
+        if isinstance(value, set | frozenset):
+            return tuple(sorted(repr(self._apart(part)) for part in value))
+        if isinstance(value, Mapping):
+            return tuple((str(key), self(part)) for key, part in value.items())
+        if isinstance(value, MethodType):
+            return self(value.__func__), self(value.__self__)
+        if isinstance(value, partial):
+            return self(value.func), self(value.args), self(value.keywords)
+        if isinstance(value, FunctionType):
+            return value.__qualname__ if is_library(value) else (_code(value.__code__), self(used(value)))
+        if isinstance(value, type):
+            return value.__qualname__ if is_library(value) else self._class(value)
+        return type(value).__qualname__, self(type(value)), self._state(value)
+
+    def _apart(self, part: Any) -> Any:
+        """One of a set, which has no order of its own: what was met in another one does not count."""
+        alone = _Content()
+        alone._met = dict(self._met)
+        return alone(part)
+
+    def _class(self, cls: type) -> tuple[Any, ...]:
+        bases = [base for base in cls.__mro__ if not is_library(base)]
+        return tuple((name, self(value)) for base in bases for name, value in _written(base))
+
+    def _state(self, value: Any) -> Any:
+        if _package(value) in sys.stdlib_module_names:  # a logger or a lock holds half of the process
+            return "" if " at 0x" in repr(value) else repr(value)
+        slots = [name for base in type(value).__mro__ for name in getattr(base, "__slots__", ())]
+        held = {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(value, "__dict__", {})
+        text = "" if held else repr(value)
+        return self(held) if held else "" if " at 0x" in text else text
+
+
+def _array(value: Any) -> tuple[Any, ...]:
+    shape, kind = tuple(value.shape), str(value.dtype)
+    if isinstance(value, torch.Tensor):  # as bytes: numpy does not know all of torch's types
+        value = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return shape, kind, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+
+
+def _package(thing: Any) -> str:
+    source = thing if isinstance(thing, FunctionType | type) else type(thing)
+    return (source.__module__ or "").partition(".")[0]
+
+
+def is_library(thing: Any) -> bool:
+    """Whether it is not the user's: of this package, of Python, or installed."""
+    package = _package(thing)
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return package == _PACKAGE or package in sys.stdlib_module_names or "-packages" in file
+
+
+def _written(cls: type) -> list[tuple[str, Any]]:
+    """What a class's own text defines: functions, also behind properties, and values."""
+    found = []
+    for name, value in sorted(vars(cls).items()):
+        inner = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+        if isinstance(inner, FunctionType) or not name.startswith("__"):  # not where it is written
+            found.append((name, inner))
+    return found
+
+
+def _digits(found: Any) -> str:
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:8]
+
+
+def _class_identity(cls: type) -> list[tuple[str, Any]]:
+    seen: set[int] = set()
+    found = []
+    for base in cls.__mro__:
+        if base is object or base.__module__.partition(".")[0] in (_PACKAGE, "torch", "abc", "typing"):
+            continue
+        found += [(name, _value(value, seen)) for name, value in _written(base)]
+    return found
+
+
+def _identity(function: FunctionType, seen: set[int]) -> tuple[Any, ...]:
+    """A function's code, defaults, and what it uses; a function that was met before is named only."""
+    seen.add(id(function))
+    return (_code(function.__code__), *(_value(v, seen) for v in used(function)))
+
+
+def used(function: FunctionType) -> list[Any]:
+    """A function's defaults, what it closes over, and the globals that its code names."""
+    values = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:  # a name that is bound later
+            values.append("unbound")
+    return values + [function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__]
+
+
+def _value(value: Any, seen: set[int]) -> Any:
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, FunctionType) and id(value) not in seen and not (value.__module__ or "").startswith("torch."):
+        return _identity(value, seen)
+    return type(value).__name__
+
+
+def _names(code: CodeType) -> list[str]:
+    """The global names that a function and those written inside it use."""
+    inside = [name for c in code.co_consts if isinstance(c, CodeType) for name in _names(c)]
+    return sorted({*code.co_names, *inside})
+
+
+def _code(code: CodeType) -> tuple[Any, ...]:
+    """What a function does, without where it is written: equal in every run."""
+    constants = tuple(_constant(c) for c in code.co_consts)
+    return code.co_code, constants, code.co_names, code.co_varnames
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, CodeType):
+        return _code(value)
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else value  # a set has no order of its own

@@ -1,0 +1,49 @@
+"""The main job on real data: three small donors on scikit-learn's digits, stitched at every block cut, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..data.data import Data
+from ..data.load import load_data
+from ..network import Network
+from .donors import Donor, DonorSpec, donor
+from .selfsup import SIMCLR_DIGITS
+from .train import SHORT_DIGITS
+
+NET = "small-resnet?width=24&blocks=4"
+CONTROLS = ("self", "random", "identity", "class-noise")
+FIT: dict[str, Any] = {"steps": 40, "batch_size": 64, "eval_every": 20}
+Tell = Callable[[str, int, int], None]
+
+
+def donor_specs(seed: int) -> list[DonorSpec]:
+    """Two seeds with labels, and one trained without labels under a linear classifier."""
+    return [
+        DonorSpec(NET, SHORT_DIGITS, seed=seed, name="seed A"),
+        DonorSpec(NET, SHORT_DIGITS, seed=seed + 1, name="seed B"),
+        DonorSpec(NET, SIMCLR_DIGITS, seed=seed + 2, name="SimCLR"),
+    ]
+
+
+def make_donors(out: Path, *, seed: int, tell: Tell | None = None) -> tuple[Data, list[Donor], list[Network]]:
+    """The data, and the donors trained or read from the cache in ``out``."""
+    data = load_data("digits")
+    donors = []
+    for spec in donor_specs(seed):
+        steps = spec.recipe.base.steps if spec.recipe is SIMCLR_DIGITS else SHORT_DIGITS.steps
+
+        def heard(done: int, loss: float, name: str = spec.name, total: int = steps) -> None:
+            if tell:
+                tell(f"train {name}", done, total)
+
+        donors.append(donor(spec, data, out / "donors", progress=heard))
+    example = next(data.batches("val", 2)).inputs
+    first = Network(donors[0].module, example, donors[0].name, weights=donors[0].weights)
+    # One architecture: traced once, and used again with the other weights.
+    return data, donors, [first, *(first.replaced(d.module, d.name, weights=d.weights) for d in donors[1:])]
+
+
+PAIRS = (("seed A", "seed B"), ("seed B", "seed A"), ("SimCLR", "seed A"), ("seed A", "SimCLR"))

@@ -1,0 +1,33 @@
+"""docs/fitting.md: its code runs, and it names every objective, policy and control there is."""
+
+import re
+from pathlib import Path
+
+import torch
+
+from modelstitch.engine.fit.normalisation import POLICIES
+from modelstitch.stitchers import FAMILIES
+from modelstitch.study.question import CONTROLS, STAGES
+
+PAGE = Path(__file__).parents[2] / "docs" / "fitting.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def test_the_code_runs_from_top_to_bottom(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"bottom": pair[0], "top": pair[1], "data": digits}
+    assert len(BLOCKS) >= 7
+    for block in BLOCKS:
+        exec(compile(block, str(PAGE), "exec"), names)
+    FAMILIES.pop("gains")
+    assert {entry.family for entry in names["grid"].entries} == {"gains", "affine"}
+    x = names["x"]
+    assert (tmp_path / "runs/fitting/report.html").is_file()
+    assert torch.allclose(names["folded"](x), names["one"](x), atol=1e-4)
+    assert torch.allclose(names["program"].module()(x), names["folded"](x), atol=1e-5)
+
+
+def test_every_policy_and_control_is_on_the_page():
+    for name in (*CONTROLS, *STAGES, *POLICIES):
+        assert f"`{name}`" in TEXT

@@ -1,0 +1,215 @@
+"""What goes wrong while fitting: divergence, no memory, no labels, one example, an interrupt."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from conftest import Small
+from modelstitch import Data, Network, compare, similarity, stitch
+from modelstitch.engine.fit.run import Run
+from modelstitch.errors import DataError, FitError, InexactCutError, MeasureError
+from modelstitch.network import fingerprint
+
+QUICK = {"steps": 8, "eval_every": 4, "device": "cpu"}
+ROOM = {"samples": 10**9}
+
+
+@torch.library.custom_op("modelstitch_tests::hungry", mutates_args=())
+def hungry(x: torch.Tensor) -> torch.Tensor:
+    """Nothing at all, in more memory than there is for a batch above the limit."""
+    if len(x) > ROOM["samples"]:
+        raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate room for {len(x)} samples.")
+    return x.clone()
+
+
+hungry.register_fake(lambda x: torch.empty_like(x))
+hungry.register_autograd(lambda context, grad: grad)
+
+
+class Hungry(nn.Module):
+    def forward(self, x):
+        return hungry(x)
+
+
+@pytest.fixture
+def greedy(modules):
+    """A trained pair whose top has a layer that runs out of memory above so many samples."""
+    top = copy.deepcopy(modules[1])
+    top.pool = nn.Sequential(top.pool, Hungry())
+    example = torch.zeros(2, 1, 8, 8)
+    yield Network(modules[0], example, "zero"), Network(top, example, "greedy")
+    ROOM["samples"] = 10**9
+
+
+def test_out_of_memory_halves_the_batch_with_a_note(greedy, digits):
+    ROOM["samples"] = 70
+    before = [fingerprint(net.module) for net in greedy]
+    s = stitch(*greedy, "block1", digits, batch_size=128, **QUICK)
+    assert "batch size 32 instead of 128: memory ran out" in s.record["notes"]  # measuring takes two batches at once
+    assert s.penalty < 60
+    assert [fingerprint(net.module) for net in greedy] == before
+    ROOM["samples"] = 10**9
+    roomy = stitch(*greedy, "block1", digits, batch_size=32, **QUICK)
+    assert torch.equal(roomy.stitcher.weight, s.stitcher.weight), "as if the smaller batch had been asked for"
+    assert not [note for note in roomy.record["notes"] if "memory" in note]
+
+
+def test_no_room_for_a_small_batch_is_a_clear_stop(greedy, digits):
+    ROOM["samples"] = 3
+    with pytest.raises(FitError) as error:
+        stitch(*greedy, "block1", digits, batch_size=16, **QUICK)
+    assert "Memory ran out with a batch of 8" in str(error.value)
+    assert "stitch fewer layers at a time" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(greedy, digits, monkeypatch):
+    def broken(*args):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Run, "step", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        stitch(*greedy, "block1", digits, **QUICK)
+
+
+def test_steps_that_are_too_large_leave_a_note(pair, digits):
+    options = {**QUICK, "steps": 8, "eval_every": 4, "learning_rate": 1e6}
+    result = compare(*pair, digits, layers=["block2"], controls=(), both=False, **options)
+    (record,) = result.records
+    (note,) = [n for n in record["notes"] if "with a validation loss of" in n]
+    assert note.startswith("task fitting of block2 -> block2 ended with a validation loss of ")
+    assert note.endswith(" is kept; try a smaller learning_rate")
+    calm = compare(*pair, digits, layers=["block2"], controls=(), both=False, **QUICK)
+    assert not [n for n in calm.records[0]["notes"] if "is kept" in n]
+
+
+def test_a_diverging_seam_is_named_keeps_its_best_state_and_the_others_go_on(pair, digits, monkeypatch):
+    plain = Run.step
+
+    def poisoned(self, activation, *rest):
+        if self.stream.bottom_layer == "block2" and self.stream.steps == 0 and rest[-1] > 5:
+            activation = activation * torch.nan
+        plain(self, activation, *rest)
+
+    monkeypatch.setattr(Run, "step", poisoned)
+    result = compare(*pair, digits, layers=["block1", "block2"], controls=(), both=False, **QUICK)
+    good, bad = sorted(result.records, key=lambda r: r["config"]["top"]["layer"])
+    (note,) = [n for n in bad["notes"] if "task fitting" in n]
+    assert note.startswith("task fitting of block2 -> block2 diverged at step 6; the state of step ")
+    assert "stopped: diverged at step 6" in bad["notes"]
+    assert [step for step, _, _ in bad["history"]] == [0, 4]
+    assert next(m["value"] for m in bad["metrics"] if m["metric"] == "penalty") < 60
+    assert [step for step, _, _ in good["history"]] == [0, 4, 8]
+    assert not [n for n in good["notes"] if "diverged" in n]
+
+
+def test_a_rate_far_too_large_is_survived(pair, digits):
+    s = stitch(*pair, "block2", digits, steps=8, eval_every=4, learning_rate=1e12, device="cpu")
+    assert all(torch.isfinite(p).all() for p in s.stitcher.parameters())
+    assert s.penalty < 60
+
+
+def headless(modules):
+    body = copy.deepcopy(modules[1])
+    body.head = nn.Identity()
+    return body
+
+
+def test_a_top_that_gives_maps_is_refused_with_what_to_use_instead(modules, digits):
+    maps = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    top = Network(maps, torch.zeros(2, 1, 8, 8), "maps")
+    with pytest.raises(DataError) as error:
+        stitch(Network(modules[0], torch.zeros(2, 1, 8, 8), "zero"), top, ("block3", "1"), digits, **QUICK)
+    assert "The top 'maps' gives values of shape (4, 4, 4) for a sample with one label" in str(error.value)
+    assert "put a fitted linear head on it" in str(error.value)
+    assert "similarity()" in str(error.value)
+
+
+def test_a_top_that_gives_features_is_noticed(modules, digits):
+    top = Network(headless(modules), torch.zeros(2, 1, 8, 8), "features")
+    assert top.output_shape == (16,)  # wide enough for ten labels: no shape gives it away
+    s = stitch(top, top, "block2", digits, objective="match", device="cpu")
+    (note,) = [n for n in s.record["notes"] if "worse than chance" in n]
+    assert "put a fitted linear head on it" in note
+    assert "check that its classes stand in the data's order" in note
+
+
+@pytest.mark.parametrize(("share", "noted"), [(0.8, True), (0.5, False)])
+def test_a_top_that_always_gives_the_most_frequent_class_is_noted(share, noted):
+    generator = torch.Generator().manual_seed(0)
+    inputs, frequent = torch.randn(400, 6, generator=generator), int(share * 100)
+
+    def split(start):
+        return torch.utils.data.TensorDataset(inputs[start : start + 100], (torch.arange(100) >= frequent).long())
+
+    data = Data(split(0), split(100), split(200), n_classes=2, classes=("ham", "spam"))
+    module = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    with torch.no_grad():
+        module[2].bias.copy_(torch.tensor([100.0, 0.0]))
+    net = Network(module, inputs[:2], "constant")
+    s = stitch(net, net, "1", data, family="identity", objective="match", device="cpu")
+    said = [n for n in s.record["notes"] if "no better than the answer ham for all of them (20.0 %)" in n]
+    assert bool(said) == noted
+    assert bool([n for n in s.record["notes"] if "hardly better than chance" in n]) == (not noted)
+
+
+def test_one_test_example_gives_a_value_without_an_interval(pair, digits, tmp_path):
+    one = torch.utils.data.Subset(digits.dataset("test"), [3])
+    data = Data(digits.dataset("fit"), digits.dataset("val"), one, n_classes=10)
+    result = compare(*pair, data, layers=["block2"], both=False, out=tmp_path / "c", **QUICK)
+    for record in result.records:
+        penalty = next(m for m in record["metrics"] if m["metric"] == "penalty")
+        assert (penalty["low"], penalty["high"]) == (None, None)
+        assert "one test example: no interval" in record["notes"]
+    row = result.pooled.filter(control="pair").row(0, named=True)
+    assert (row["low"], row["normalised"], row["reason"]) == (None, None, "one test example: no interval")
+    assert "no interval" in result.report(tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_interrupted_in_the_middle_of_a_fit_the_rest_is_done_next_time(pair, digits, tmp_path, monkeypatch):
+    plain, calls = Run.step, []
+
+    def interrupted(self, *args):
+        calls.append(self.sweep.sender.name)
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        plain(self, *args)
+
+    options = {**QUICK, "layers": ["block2"], "controls": ("random",), "both": False, "out": tmp_path / "c"}
+    monkeypatch.setattr(Run, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(*pair, digits, **options)
+    finished = {p: p.stat().st_mtime_ns for p in (tmp_path / "c" / "cells").iterdir()}
+    assert len(finished) == 1, "the pair is kept, the random control was being fitted"
+    monkeypatch.setattr(Run, "step", plain)
+    result = compare(*pair, digits, **options)
+    assert len(result.records) == 2
+    assert {p: p.stat().st_mtime_ns for p in finished} == finished
+
+
+def test_an_untrained_narrow_top_is_noted_too(digits):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Network(Small(4).eval(), torch.zeros(2, 1, 8, 8), "untrained")
+    s = stitch(net, net, "block1", digits, family="identity", objective="match", device="cpu")
+    assert s.penalty == 0
+    assert bool([n for n in s.record["notes"] if "hardly better than chance" in n]) == (s.metrics["top_error"] >= 87.5)
+
+
+def test_complex_activations_are_refused(digits):
+    class Spectrum(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.i, self.head = torch.nn.Linear(64, 16), torch.nn.Identity(), torch.nn.Linear(9, 10)
+
+        def forward(self, x):
+            return self.head(self.i(torch.fft.rfft(self.a(x.flatten(1)))).abs())
+
+    net = Network(Spectrum(), torch.zeros(2, 1, 8, 8), "spectrum")
+    assert net.blocks == ["a"]
+    with pytest.raises(InexactCutError, match="its numbers are complex, and a stitcher maps real ones"):
+        stitch(net, net, "i", digits, objective="match", device="cpu")
+    with pytest.raises(MeasureError, match=r"'i' holds complex numbers"):
+        similarity(net, net, digits, layers=(["i"], ["i"]), view="flatten", device="cpu")

@@ -1,0 +1,118 @@
+"""Memory while fitting, measured: bytes of all tensors alive at once, beside the donors."""
+
+import weakref
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from conftest import Small
+from modelstitch import Network, StitchError, compare
+from modelstitch.data.data import Batch
+from modelstitch.engine.fit.memory import Samples, chunks, stream_bytes
+
+LAYERS = ["stem", "block1", "pool", "block2", "block3"]
+QUICK = {"controls": (), "both": False, "steps": 3, "eval_every": 3, "batch_size": 100, "device": "cpu"}
+
+
+class Live(TorchDispatchMode):
+    """Adds up the storages that operations make, until each is freed; the most that were alive at once is ``peak``."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes, self.now, self.peak = {}, 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, torch.Tensor):
+                storage = value.untyped_storage()
+                key = storage._cdata
+                if key not in self.sizes:
+                    self.sizes[key] = storage.nbytes()
+                    self.now += storage.nbytes()
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(storage, self.freed, key)
+        return result
+
+    def freed(self, key):
+        self.now -= self.sizes.pop(key, 0)
+
+
+def peak(networks, data, layers, memory):
+    with Live() as live:
+        compare(*networks, data, layers=layers, memory=memory, **QUICK)
+    return live.peak
+
+
+@pytest.fixture(scope="module")
+def networks():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return [Network(Small(24).eval(), torch.zeros(2, 1, 8, 8), name) for name in ("a", "b")]
+
+
+def test_the_budget_sets_how_many_streams_are_in_flight(networks, digits):
+    alone = max(peak(networks, digits, [layer], 1e-9) for layer in LAYERS)
+    one_by_one = peak(networks, digits, LAYERS, 1e-9)
+    together = peak(networks, digits, LAYERS, 1.0)
+    stated = sum(stream_bytes(networks[0].layer(n), networks[1].layer(n), QUICK["batch_size"]) for n in LAYERS)
+    assert one_by_one <= 1.25 * alone, "a budget for one stream: no more than the largest stream takes by itself"
+    assert together > 1.1 * one_by_one, "a large budget: all streams at once"
+    assert together <= alone + stated + _validation(networks, digits), "and no more than what is stated for them"
+
+
+def _validation(networks, digits):
+    """Bytes of bottom activations of the validation split, kept where the budget has room for them."""
+    return sum(4 * digits.size("val") * torch.Size(networks[0].layer(n).shape).numel() for n in LAYERS)
+
+
+def test_streams_are_cut_into_chunks_that_fit():
+    assert [list(part) for part in chunks([3, 3, 3, 9, 1], 6)] == [[0, 1], [2], [3], [4]]
+    assert [list(part) for part in chunks([3, 3], None)] == [[0, 1]]
+
+
+def test_the_results_do_not_depend_on_the_budget(networks, digits):
+    small, large = (compare(*networks, digits, layers=LAYERS[2:], memory=m, **QUICK) for m in (1e-9, 1.0))
+    for one, other in zip(small.records, large.records, strict=True):
+        assert one["cell"] == other["cell"]
+        assert one["metrics"][:3] == other["metrics"][:3]
+
+
+def test_a_budget_of_nothing_is_refused(networks, digits):
+    with pytest.raises(StitchError, match="memory budget 0 cannot be kept: expected gigabytes above 0"):
+        compare(*networks, digits, memory=0, **QUICK)
+
+
+@pytest.mark.parametrize(("budget", "calls"), [(10**6, 2), (100, 4)])
+def test_activations_are_kept_where_they_fit_the_budget(budget, calls):
+    asked = []
+
+    def send(batch):
+        asked.append(batch)
+        return {"x": batch.inputs * 2}
+
+    sender = Samples(send, 8, budget)
+    inputs = torch.arange(32.0).view(8, 4)
+    for _ in range(2):
+        for ids in (torch.tensor([3, 1, 5, 0]), torch.tensor([2, 4, 7, 6])):
+            found = sender(Batch(ids, inputs[ids], ids))
+            assert torch.equal(found["x"], 2 * inputs[ids])
+    assert len(asked) == calls
+
+
+def test_a_fit_with_kept_activations_is_the_same_fit(networks, digits):
+    options = {**QUICK, "steps": 24, "eval_every": 8, "augment": False, "layers": ["block2"]}
+    fresh, kept = (compare(*networks, digits, cache=cache, **options).records[0] for cache in (0.0, 1.0))
+    for (_, error, loss), (_, other_error, other_loss) in zip(fresh["history"], kept["history"], strict=True):
+        assert abs(error - other_error) <= 1.0
+        assert loss == pytest.approx(other_loss, rel=1e-3)
+
+
+def test_a_cache_that_is_too_small_says_so(networks, digits):
+    options = {**QUICK, "augment": False, "layers": ["block2"], "controls": ()}
+    for cache, noted in ((1e-6, 1), (1.0, 0)):
+        notes = compare(*networks, digits, cache=cache, **options).records[0]["notes"]
+        found = [n for n in notes if "more than cache=1e-06: none were kept" in n]
+        assert len(found) == noted, notes

@@ -1,0 +1,263 @@
+"""One pass over all layers equals the moments pair by pair, merges, resumes, and keeps its memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import product
+
+import pytest
+import torch
+
+from modelstitch.errors import MeasureError, NonFiniteError, StudyError
+from modelstitch.moments.grid import MomentsGrid
+from modelstitch.moments.moments import Moments
+from modelstitch.moments.null import NullGrid
+
+BOTTOM, TOP = {"stem": 3, "layer1.0": 5, "layer2": 4}, {"blocks.0": 6, "head": 2}
+PAIRS = list(product(BOTTOM, TOP))
+SUMS = ("mean_x", "mean_y", "xx", "yy", "xy")
+
+
+def activations(rows=90, offset=0.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        {name: torch.randn(rows, width, generator=generator) + offset for name, width in layers.items()}
+        for layers in (BOTTOM, TOP)
+    ]
+
+
+def take(side, rows):
+    return {name: value[rows] for name, value in side.items()}
+
+
+def collect(x, y, batches, **settings):
+    grid = MomentsGrid(BOTTOM, TOP, **settings)
+    for rows in batches:
+        grid.update(take(x, rows), take(y, rows))
+    return grid
+
+
+def assert_equal(a, b, tolerance):
+    assert a.n == b.n
+    for name in SUMS:
+        torch.testing.assert_close(getattr(a, name).double(), getattr(b, name).double(), atol=tolerance, rtol=tolerance)
+
+
+UNEVEN = torch.arange(90).split([1, 40, 7, 42])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize(("a", "b"), PAIRS)
+def test_every_pair_equals_its_own_moments(a, b, offset, dtype, tolerance):
+    x, y = activations(offset=offset)
+    grid = collect(x, y, UNEVEN, dtype=dtype)
+    assert grid.pair(a, b).xy.dtype == dtype
+    assert_equal(grid.pair(a, b), Moments.of(x[a], y[b]), tolerance)
+
+
+@pytest.mark.parametrize("split", [0, 1, 45, 89])
+def test_two_halves_equal_the_whole(split):
+    x, y = activations(offset=100.0)
+    first, second = collect(x, y, [torch.arange(split)]), collect(x, y, [torch.arange(split, 90)])
+    whole = collect(x, y, [torch.arange(90)])
+    before = first.xy.clone()
+    total = first + second
+    assert torch.equal(before, first.xy)
+    for a, b in PAIRS:
+        assert_equal(total.pair(a, b), whole.pair(a, b), 1e-9)
+
+
+def test_a_saved_pass_is_taken_up_where_it_stopped(tmp_path):
+    x, y = activations()
+    path = tmp_path / "grid.safetensors"
+    collect(x, y, UNEVEN[:2]).save(path)
+    resumed = MomentsGrid.load(path)
+    assert resumed.n == 41
+    for rows in torch.arange(90)[resumed.n :].split([7, 42]):
+        resumed.update(take(x, rows), take(y, rows))
+    whole = collect(x, y, UNEVEN)
+    for a, b in PAIRS:
+        assert_equal(resumed.pair(a, b), whole.pair(a, b), 0.0)
+    assert list(resumed.bottom_layers.items()) == list(BOTTOM.items())
+    assert [file.name for file in tmp_path.iterdir()] == ["grid.safetensors"]
+
+
+def test_float32_comes_back_as_float32(tmp_path):
+    x, y = activations()
+    collect(x, y, UNEVEN, dtype=torch.float32).save(tmp_path / "grid")
+    assert MomentsGrid.load(tmp_path / "grid").dtype == torch.float32
+
+
+def test_a_killed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    x, y = activations()
+    collect(x, y, UNEVEN[:1]).save(tmp_path / "grid")
+
+    def killed(*args, **kwargs):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("modelstitch.support.tensors.save_file", killed)
+    with pytest.raises(StudyError, match="no space left"):
+        collect(x, y, UNEVEN).save(tmp_path / "grid")
+    assert MomentsGrid.load(tmp_path / "grid").n == 1
+
+
+def test_bytes_are_known_beforehand():
+    grid = MomentsGrid(BOTTOM, TOP)
+    held = sum(tensor.untyped_storage().nbytes() for tensor in grid.tensors().values())
+    assert MomentsGrid.bytes_needed(BOTTOM, TOP) == held
+    assert MomentsGrid.bytes_needed({"a": 1000}, {"b": 2000}, torch.float32) == 4 * (2 + 1 + 4) * 10**6 + 24_000
+
+
+WIDE = {f"layer{i}": 2048 for i in range(40)}
+MISTAKES = [
+    (
+        lambda: MomentsGrid(WIDE, WIDE, available=10**9),
+        r"The moments of 40 x 40 layers need 56\.4 GB of memory, found 1\.0 GB available: choose fewer",
+    ),
+    (lambda: MomentsGrid({}, TOP), "at least one bottom layer, each with a channel, found"),
+    (
+        lambda: MomentsGrid(BOTTOM, {"head": 0}),
+        "at least one top layer, each with a channel, found {'head': 0}",
+    ),
+    (lambda: MomentsGrid(BOTTOM, TOP, dtype=torch.float16), r"float64 or float32, found torch\.float16"),
+    (
+        lambda: MomentsGrid(BOTTOM, TOP).pair("layer9", "head"),
+        "no bottom layer 'layer9': expected one of stem, ",
+    ),
+    (
+        lambda: MomentsGrid(BOTTOM, TOP).pair("stem", "stem"),
+        r"no top layer 'stem': expected one of blocks\.0, ",
+    ),
+    (lambda: MomentsGrid(BOTTOM, TOP) + MomentsGrid(TOP, TOP), "Moments of different layers cannot be added"),
+    (lambda: MomentsGrid.load("nowhere.safetensors"), r"nowhere\.safetensors holds no grid of moments"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), MISTAKES)
+def test_mistakes(call, message):
+    with pytest.raises(MeasureError, match=message):
+        call()
+
+
+def test_the_moments_of_a_pair_are_not_a_grid(tmp_path):
+    x, y = activations()
+    Moments.of(x["stem"], y["head"]).save(tmp_path / "pair")
+    with pytest.raises(MeasureError, match=r"holds no grid of moments .* expected a file that save wrote"):
+        MomentsGrid.load(tmp_path / "pair")
+
+
+def missing(x, y):
+    del y["head"]
+
+
+def wide(x, y):
+    x["stem"] = x["stem"][:, :2]
+
+
+def uneven(x, y):
+    y["head"] = y["head"][:-1]
+
+
+def broken(x, y):
+    x["layer1.0"][17, 2] = float("nan")
+
+
+def arrays(x, y):
+    x["stem"] = x["stem"].numpy()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "message"),
+    [
+        (arrays, MeasureError, r"The bottom layer stem must come as a tensor, found ndarray: try torch\.as_tensor"),
+        (missing, MeasureError, r"every top layer of the grid: expected blocks\.0, head, found blocks\.0"),
+        (wide, MeasureError, r"The bottom layer stem .* expected shape \(90, 3\), found \(90, 2\)"),
+        (uneven, MeasureError, r"The top layer head .* expected shape \(90, 2\), found \(89, 2\)"),
+        (
+            broken,
+            NonFiniteError,
+            r"The bottom activations at layer1\.0 hold NaN or infinity, first in row 17",
+        ),
+    ],
+)
+def test_a_bad_batch_is_refused_and_leaves_the_sums(spoil, kind, message):
+    x, y = activations()
+    grid = collect(x, y, UNEVEN)
+    before = {name: tensor.clone() for name, tensor in grid.tensors().items()}
+    spoil(x, y)
+    with pytest.raises(kind, match=message):
+        grid.update(x, y)
+    assert grid.n == 90
+    assert all(torch.equal(before[name], tensor) for name, tensor in grid.tensors().items())
+
+
+MEMORY = """
+import resource, torch
+from modelstitch.moments.grid import MomentsGrid
+from modelstitch.moments.null import NullGrid
+torch.set_num_threads(1)
+layers = {f"layer{i}": 64 for i in range(8)}
+grid = MomentsGrid(layers, layers)
+def feed(batches):
+    for _ in range(batches):
+        grid.update(*({name: torch.randn(256, width) for name, width in layers.items()} for _ in range(2)))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+once = feed(20)
+print(once, feed(180), grid.n)
+"""
+
+
+def test_ten_times_the_data_take_no_more_memory():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    once, tenfold, n = map(int, done.stdout.split())
+    assert n == 200 * 256
+    # The peak in kilobytes. The 180 further batches hold 370 MB.
+    assert tenfold - once < 20_000
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize("moving", [0.0, 5.0])
+def test_parts_of_a_batch_are_the_batch(offset, moving, tmp_path):
+    """Whoever reads the sums settles what waits: a pair, a file, another grid."""
+    x, y = activations(offset=offset)
+    for side in (x, y):  # the mean moves from part to part
+        for name in side:
+            side[name] += moving * (torch.arange(90) // 30)[:, None]
+    grid = MomentsGrid(BOTTOM, TOP)
+    grid.update(take(x, UNEVEN[0]), take(y, UNEVEN[0]))
+    for rows in UNEVEN[1:]:
+        grid.take(take(x, rows), take(y, rows))
+    grid.save(tmp_path / "grid")
+    empty = MomentsGrid(BOTTOM, TOP)
+    for found in (grid, MomentsGrid.load(tmp_path / "grid"), grid + empty):
+        for a, b in PAIRS:
+            assert_equal(found.pair(a, b), Moments.of(x[a], y[b]), 1e-9)
+    taken = MomentsGrid(BOTTOM, TOP)
+    taken.take(x, y)
+    empty.merge(taken)
+    assert empty.pair("stem", "head").n == 90
+
+
+def test_integers_beside_floats_keep_their_digits():
+    x, y = activations()
+    x["stem"] = 2**40 + torch.arange(270).view(90, 3)
+    found = collect(x, y, UNEVEN).pair("stem", "head")
+    assert_equal(found, Moments.of(x["stem"], y["head"]), 1e-9)
+
+
+@pytest.mark.parametrize("parts", [[90], [30, 30, 30]])
+def test_null_sums_leave_out_what_batches_have_in_common(parts):
+    x, y = activations()
+    for side in (x, y):
+        for name in side:
+            side[name] += 100 * (torch.arange(90) // 30)[:, None]
+    grid = NullGrid(BOTTOM, TOP, shuffles=20)
+    for rows in torch.arange(90).split(parts):
+        grid.take(take(x, rows), take(y, rows))
+    moments = grid.pair("stem", "head")
+    scale = moments.xx.diagonal().outer(moments.yy.diagonal()).sqrt()
+    nulls = torch.stack([grid.null("stem", "head", k).xy / scale for k in range(20)])
+    assert float(nulls.mean(0).abs().max()) < 0.1
+    assert float((moments.xy / scale).min()) > 0.99

@@ -1,0 +1,39 @@
+"""Sums of a pair of layers, few columns or many, against the same sums in numpy."""
+
+import numpy as np
+import pytest
+import torch
+
+from modelstitch.errors import MeasureError, NonFiniteError
+from modelstitch.moments.moments import NARROW, Moments
+
+WIDTHS = [(1, 1), (3, 8), (NARROW // 2, NARROW // 2), (NARROW // 2, NARROW // 2 + 1), (40, 70)]
+
+
+@pytest.mark.parametrize(("p", "q"), WIDTHS)
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_batches_add_up_to_the_sums_of_all_rows(p, q, offset):
+    generator = np.random.default_rng(p + q)
+    x, y = generator.normal(size=(90, p)) + offset, generator.normal(size=(90, q)) - offset
+    moments = Moments.empty(p, q)
+    for start, stop in ((0, 1), (1, 40), (40, 90)):
+        moments.update(torch.from_numpy(x[start:stop]), torch.from_numpy(y[start:stop]))
+    cx, cy = x - x.mean(0), y - y.mean(0)
+    expected = {"mean_x": x.mean(0), "mean_y": y.mean(0), "xx": cx.T @ cx, "yy": cy.T @ cy, "xy": cx.T @ cy}
+    assert moments.n == 90
+    for name, value in expected.items():
+        np.testing.assert_allclose(getattr(moments, name).numpy(), value, rtol=1e-10, atol=1e-8, err_msg=name)
+
+
+@pytest.mark.parametrize(("p", "q"), [(3, 4), (40, 70)])
+@pytest.mark.parametrize("side", ["bottom", "top"])
+def test_what_is_not_finite_is_named_by_side(p, q, side):
+    x, y = torch.ones(5, p), torch.ones(5, q)
+    (x if side == "bottom" else y)[2, 1] = float("nan")
+    with pytest.raises(NonFiniteError, match=f"The {side} activations at block1 hold NaN"):
+        Moments.of(x, y, where="block1")
+
+
+def test_rows_must_pair():
+    with pytest.raises(MeasureError, match=r"same number of rows, found \(5, 2\) and \(4, 2\)"):
+        Moments.of(torch.ones(5, 2), torch.ones(4, 2))

@@ -1,0 +1,85 @@
+"""Products of matrices by numpy's BLAS or torch's: the same numbers, and no library's threads changed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+import torch
+
+from modelstitch.moments.moments import Moments
+from modelstitch.support.fast import products
+from modelstitch.support.fast.products import gram, inner, stacked
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def draw(*shape, dtype=torch.float64):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("columns", [slice(None), slice(None, None, 2), slice(1, 4)])
+def test_products_are_those_of_the_definition(threads, dtype, columns):
+    x, y = draw(50, 6, dtype=dtype)[:, columns], draw(50, 3, dtype=dtype)
+    for found, a, b in ((inner(x), x, x), (inner(x, y), x, y), (gram(x.T), x, x), (gram(x.T, y.T), x, y)):
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, torch.einsum("np,nq->pq", a, b))
+    step = draw(4, 5, dtype=dtype)
+    many = draw(7, 5, 3, dtype=dtype)
+    torch.testing.assert_close(stacked(step, many), torch.einsum("qp,npc->nqc", step, many))
+
+
+@pytest.mark.parametrize("rows", [1, 31, 33, 64, 130])
+def test_a_gram_matrix_of_any_size_is_symmetric_and_whole(threads, rows):
+    x = draw(rows, 40)
+    made = gram(x)
+    assert torch.equal(made, made.T)
+    torch.testing.assert_close(made, torch.einsum("np,mp->nm", x, x))
+
+
+def test_the_threads_of_numpy_are_left_as_they_were(monkeypatch):
+    class Library:
+        threads = 4
+        seen: ClassVar[list[int]] = []
+
+        def get_num_threads(self):
+            return self.threads
+
+        def set_num_threads(self, n):
+            self.threads = n
+            self.seen.append(n)
+
+    library = Library()
+    monkeypatch.setattr(products, "_libraries", lambda: [library])
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        inner(draw(5, 2))
+        with pytest.raises(ValueError, match="mismatch"):
+            inner(draw(5, 2), draw(6, 2))
+    finally:
+        torch.set_num_threads(before)
+    assert library.seen == [1, 4, 1, 4]
+
+
+def test_sums_in_a_loss_keep_their_gradients(threads):
+    x, y = draw(20, 3).requires_grad_(), draw(20, 2)
+    moments = Moments.of(x, y)
+    loss = moments.xx.trace() + moments.xy.square().sum()
+    loss.backward()
+    centred, other = x.detach() - x.detach().mean(0), y - y.mean(0)
+    torch.testing.assert_close(x.grad, 2 * centred + 2 * other @ (centred.T @ other).T)
+    with torch.no_grad():
+        assert not inner(x).requires_grad
+
+
+def test_half_precision_is_left_to_torch(threads):
+    x = draw(20, 3)
+    torch.testing.assert_close(inner(x.bfloat16()).double(), x.T @ x, rtol=0.1, atol=0.1)

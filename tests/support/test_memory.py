@@ -1,0 +1,77 @@
+"""What does not fit is refused with its size."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from modelstitch.errors import MeasureError
+from modelstitch.support import memory
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (12, "12 bytes"),
+        (1500, "1.5 kB"),
+        (2_000_000, "2.0 MB"),
+        (3 * 10**9, "3.0 GB"),
+        (4 * 10**12, "4.0 TB"),
+    ],
+)
+def test_sizes_in_words(size, words):
+    assert memory.readable(size) == words
+
+
+def test_what_fits_passes_and_what_does_not_is_refused():
+    memory.require(100, "Sums", "choose fewer", available=100)
+    with pytest.raises(
+        MeasureError, match=r"^Sums need 101 bytes of memory, found 100 bytes available: choose fewer\.$"
+    ):
+        memory.require(101, "Sums", "choose fewer", available=100)
+
+
+def test_this_machine_tells_what_is_free():
+    free = memory.available_bytes()
+    assert free is not None
+    assert 10**6 < free < 10**15
+    with pytest.raises(MeasureError, match="available"):
+        memory.require(10**18, "Sums", "choose fewer")
+
+
+def test_a_containers_limit_counts(tmp_path, monkeypatch):
+    limit, usage = tmp_path / "limit", tmp_path / "usage"
+    limit.write_text("5000\n")
+    usage.write_text("2000\n")
+    monkeypatch.setattr(memory, "_CGROUPS", ((str(limit), str(usage)),))
+    assert memory.available_bytes() == 3000
+    limit.write_text("max\n")
+    assert memory.available_bytes() > 3000
+
+
+def test_where_nothing_is_known_nothing_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: None)
+    memory.require(10**18, "Sums", "choose fewer")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
+def test_a_kept_heap_pays_for_its_pages_once():
+    code = (
+        "import resource, sys, numpy as np\n"
+        "from modelstitch.support.memory import keep_heap\n"
+        "if sys.argv[1] == 'keep': assert keep_heap()\n"
+        "def faults():\n    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(3): np.ones(2**23)\n"
+        "start = faults()\n"
+        "for _ in range(5): np.ones(2**23)\n"
+        "print(faults() - start)\n"
+    )
+    kept, default = (int(subprocess.check_output([sys.executable, "-c", code, how])) for how in ("keep", "default"))
+    assert kept < default / 10
+
+
+def test_a_users_own_heap_setting_is_left_alone(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    assert not memory.keep_heap()

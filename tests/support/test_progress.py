@@ -1,0 +1,75 @@
+"""Progress: rate and time left, in a terminal, in a file, and in a notebook."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+import modelstitch
+from modelstitch.support.progress import fitted
+
+
+def drawn(**options):
+    out = io.StringIO()
+    with modelstitch.progress(Console(file=out, width=120, **options)) as tell:
+        for done in range(0, 101, 10):
+            tell("zero -> one [block1]", done, 100)
+        tell("one -> zero", 3, 6)
+    return out.getvalue()
+
+
+def test_a_terminal_sees_rate_and_time_left():
+    text = drawn(force_terminal=True)
+    assert "zero -> one [block1]" in text  # brackets of a name are no markup
+    assert "100/100" in text
+    assert "/s" in text
+    assert "3/6" in text
+    assert "-:--:--" in text or "0:00:0" in text
+
+
+def test_in_eighty_columns_no_number_is_cut_and_both_networks_can_be_told():
+    out = io.StringIO()
+    with modelstitch.progress(Console(file=out, width=80, force_terminal=True)) as tell:
+        for done in range(0, 45001, 4500):
+            tell("resnet20-0-cfeca1c56cf2 -> resnet32-1-c43c3ce64bd8", done, 45000)
+    last = out.getvalue().split("resnet20-0")[-1]
+    assert "-> resnet32-1" in last
+    assert "45000/45000" in last
+    assert "/s " in last
+    assert last.count("0:00:0") == 2
+
+
+@pytest.mark.parametrize(("what", "room", "shown"), [
+    ("zero -> one", 11, "zero -> one"),
+    ("zero -> a long name", 14, "zero -> a lon…"),
+    ("a long name -> zero", 14, "a lon… -> zero"),
+    ("a long name -> another", 15, "a lo… -> anoth…"),
+    ("a long name", 7, "a long…"),
+])  # fmt: skip
+def test_a_name_is_fitted_into_its_room(what, room, shown):
+    assert fitted(what, room) == shown
+    assert len(shown) <= room
+
+
+def test_a_file_gets_the_last_state():
+    text = drawn(force_terminal=False)
+    assert "\x1b" not in text
+    assert text.count("100/100") == 1
+
+
+def test_a_notebook_without_widgets_gets_plain_lines(monkeypatch, capsys):
+    monkeypatch.setattr("modelstitch.support.progress.find_spec", lambda name: None)  # ipywidgets: not everybody has it
+    with modelstitch.progress(Console(force_jupyter=True, width=100)) as tell:
+        for done in range(6):
+            tell("zero -> one", done, 5)
+    lines = capsys.readouterr().out.split("\r")
+    assert lines[1].startswith("zero -> one: 0/5")
+    assert lines[-1].startswith("zero -> one: 5/5, ")
+    assert lines[-1].endswith("/s, 0 s left\n")
+
+
+def test_the_name_stays_a_function_after_the_command_line_was_used():
+    code = "import modelstitch.cli.common, modelstitch; assert callable(modelstitch.progress), modelstitch.progress"
+    subprocess.run([sys.executable, "-c", code], check=True)
