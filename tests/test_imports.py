@@ -80,3 +80,15 @@ def test_the_torch_free_rooms_know_only_the_torch_free_half_of_a_study():
                     ], (  # fmt: skip
                         f"{path.name}: {module}"
                     )
+
+
+def test_the_root_holds_the_doors_alone():
+    loose = {p.name for p in SOURCE.iterdir() if p.is_file()}
+    assert loose == {"__init__.py", "__main__.py", "api.py", "results.py", "errors.py", "notation.py", "py.typed"}
+
+
+def test_no_room_has_the_name_of_a_public_function():
+    import modelstitch
+
+    rooms = {p.name for p in SOURCE.iterdir() if p.is_dir()}
+    assert not rooms & set(modelstitch.__all__)
