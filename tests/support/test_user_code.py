@@ -84,7 +84,7 @@ def test_a_view_that_holds_itself_has_an_end():
 
 
 def test_another_process_says_the_same():
-    code = "import test_own_code as t\nprint([t.in_words(v) for v in t.DIFFERENT])"
+    code = "import test_user_code as t\nprint([t.in_words(v) for v in t.DIFFERENT])"
     runs = [
         subprocess.run(
             [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=__file__.rpartition("/")[0],
