@@ -29,6 +29,7 @@ _PLACES = {
     "matrix": "crossing.matrix",
     "paired_test": "study.pooling",
     "progress": "support.progress",
+    "across_ranks": "support.ranks",
     # data
     "Data": "data.data",
     "Batch": "data.data",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from .stitchers import FAMILIES, Stitcher, check_stitcher
     from .study.pooling import paired_test
     from .support.progress import progress
+    from .support.ranks import across_ranks
     from .views import Normalise
 
 

@@ -37,9 +37,10 @@ from .study.question import (
 )
 from .study.run import budget, check_controls, check_named, data_config, describe_donor, plan_run, run
 from .study.store import Store
-from .study.sweep import Bench, Tell, run_sweep
+from .study.sweep import Bench, Tell, check_shared, run_sweep
 from .support.ambient import in_settled
 from .support.device import pick_device
+from .support.ranks import writes
 
 if TYPE_CHECKING:
     pass
@@ -124,6 +125,7 @@ def stitch(
         (where,), (family,), (named_objective,), (), seeds, spec, normalisation, codes=own_codes([family])
     )  # fmt: skip
     cells = plan([(describe_donor(below), describe_donor(above))], axes, data_config(data, second))
+    check_shared(cells)
     with watching(tensorboard) as watch:
         bench = Bench(named, data, spec, pick_device(device), budget(memory), watch, second, losses)
         introduce(bench.all_donors(cells), tell, expected_error, error_tolerance)
@@ -217,7 +219,7 @@ def compare_many(
         networks, pairs, data, layers=layers, family=family, objective=objective, controls=controls, seeds=seeds,
         other_seeds=other_seeds, normalisation=normalisation, second=second, **fit,
     )  # fmt: skip
-    store = Store(out, asked.spec) if out is not None else None
+    store = Store(out, asked.spec) if out is not None and writes() else None
     with watching(tensorboard) as watch, store.begun() if store is not None else nullcontext():
         records = run(
             asked.networks, pairs, data, asked.axes, store=store, whole=True, device=device, tell=tell, watch=watch, memory=memory,

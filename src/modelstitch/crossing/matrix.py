@@ -23,6 +23,7 @@ from ..network import Network, apart, check_networks
 from ..stitchers import Site, Stitcher, family_of
 from ..support.ambient import in_settled
 from ..support.device import pick_device
+from ..support.ranks import current
 from ..support.shown import visible
 from .evaluate import Joint, Judged
 from .keep import Kept, identity_of
@@ -259,12 +260,15 @@ def matrix(
     introduce(donors, tell, expected_error, error_tolerance)
     sweep = Sweep(NetworkSender(bottom), top, data, spec, where, seed)
     layers_read = (plan.bottoms, plan.tops)
-    kept = Kept(
-        Path(sums) if sums is not None else None,
+    ranks = current()
+    identity = (
         identity_of((bottom, top), layers_read, data, spec, seed=seed, positions=positions, dtype=dtype)
-        if sums
-        else {},
+        if sums or ranks
+        else {}
     )
+    if ranks is not None:
+        ranks.agree("matrix", identity)
+    kept = Kept(Path(sums) if sums is not None else None, identity)
     batches = 0
 
     def save(count: int) -> None:

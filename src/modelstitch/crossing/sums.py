@@ -20,6 +20,7 @@ from ..moments.spread import Spread, SpreadGrid
 from ..network import Layer, Network, positions_of
 from ..stitchers import Adapter, adapter_between, channels_back, channels_last, masks, rows
 from ..support.nonfinite import refuse
+from ..support.ranks import current, first, share, together, writes
 
 Tell = Callable[[str, int, int], None]
 _COLUMN = 32_768  # bytes of one channel's rows that are multiplied at once
@@ -163,20 +164,42 @@ def collect(
         positions: at most so many positions of each example; None takes all.
         dtype: of the sums.
         restore: fills the sums with those of an earlier pass, and says how many batches it had seen.
-        save: hears after each batch how many there were.
+        save: hears after each batch how many there were. Where processes share the pass, the first one restores, and saves at the
+            end, when it has the sums of all.
 
     Raises:
         NonFiniteError: naming the network, the layer and the sample whose activation holds NaN or infinity.
     """
+    with together(
+        f"the sums of {bottom.name} -> {sweep.top.name}, seed {sweep.seed}, batch size {sweep.spec.batch_size}"
+    ):
+        whole = all_positions(sweep.data, positions)
+        for group in groups:
+            group.reserve(bottom, sweep.top, whole=whole, dtype=dtype, device=sweep.device)
+    seen, ranks = first("the batches that are summed already", restore), current()
+    with together("the pass"):
+        last = _pass(groups, sweep, bottom, positions, seen, tell, save if ranks is None else lambda batches: None)
+    if ranks is not None:
+        for group in groups:
+            for grid in group.grids:
+                grid.gather(ranks)
+        last = max(ranks.meet("the last batch", last))
+        if writes() and last > seen:
+            save(last)
+
+
+def _pass(
+    groups: Sequence[Group], sweep: Sweep, bottom: Network, positions: int | None, seen: int, tell: Tell | None,
+    save: Callable[[int], None],
+) -> int:  # fmt: skip
+    """Sum this process's batches that come after the first ``seen``; how many there have been then."""
     top, device = sweep.top, sweep.device
     send = open_quick(NetworkSender(bottom), list(groups[0].adapters), device)
     receive = open_quick(NetworkSender(top), [t for group in groups for t in group.tops], device)
-    whole = all_positions(sweep.data, positions)
-    for group in groups:
-        group.reserve(bottom, top, whole=whole, dtype=dtype, device=device)
-    seen = restore()
     total, done = min(sweep.spec.samples or sweep.data.size("fit"), sweep.data.size("fit")), 0
-    for at, batch in enumerate(sweep.batches("moments"), 1):
+    at, (rank, size) = 0, share()
+    for number, batch in enumerate(sweep.batches("moments", share=(rank, size))):
+        at = number * size + rank + 1
         n = len(batch.ids)
         if at <= seen:
             done += n
@@ -199,6 +222,7 @@ def collect(
         save(at)
         if tell:
             tell(f"{bottom.name} -> {top.name}: sums", done, total)
+    return at
 
 
 def all_positions(data: Data, positions: int | None) -> bool:

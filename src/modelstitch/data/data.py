@@ -215,6 +215,7 @@ class Data:
         augment: bool = False,
         limit: int | None = None,
         drop_last: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
         """One pass over a split.
 
@@ -223,6 +224,8 @@ class Data:
             augment: apply the data's augmentation (fit only); its draws follow from ``seed`` too.
             limit: stop after so many samples.
             drop_last: leave out a last batch that is not full.
+            share: (i, n) hands out every n-th batch from number i on. The others are not read, but where the augmentation's draws
+                go on from batch to batch.
 
         Raises:
             DataError: if the split is unknown, a number is not positive, or a sample cannot be used.
@@ -232,7 +235,7 @@ class Data:
             raise DataError(f"batch_size and limit must be 1 or more, found {batch_size} and {limit}.")
         if augment and split != "fit":
             raise DataError(f"Only the fit split is augmented, found augment=True on {split!r}.")
-        return self._pass(dataset, split, batch_size, seed, augment, limit, drop_last)
+        return self._pass(dataset, split, batch_size, seed, augment, limit, drop_last, share)
 
     @in_settled
     def few(self, split: Split, n: int, batch_size: int = 256) -> Iterator[Batch]:
@@ -262,19 +265,25 @@ class Data:
         augment: bool,
         limit: int | None,
         drop_last: bool,
+        share: tuple[int, int],
     ) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(0 if seed is None else seed)
         n = len(dataset)
         order = torch.arange(n) if seed is None else torch.randperm(n, generator=generator)
         if limit is not None:
             order = order[:limit]
-        for ids in chunks(order, batch_size):
+        change = self.augment if augment else None
+        for at, ids in enumerate(chunks(order, batch_size)):
             if drop_last and len(ids) < batch_size:
                 return
+            ours = at % share[1] == share[0]
+            if not ours and change is None:
+                continue
             batch = self._batch(dataset, split, ids)
-            if augment and self.augment is not None:
-                batch = replace(batch, inputs=self.augment(batch.inputs, generator))
-            yield batch
+            if change is not None:
+                batch = replace(batch, inputs=change(batch.inputs, generator))
+            if ours:
+                yield batch
 
     @in_settled
     def subset(self, n_fit: int, *, seed: int | None = None, part: int = 0) -> Data:

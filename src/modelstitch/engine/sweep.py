@@ -61,14 +61,14 @@ class Sweep:
         if self.tick:
             self.tick(amount)
 
-    def batches(self, *purpose: str) -> Iterator[Batch]:
-        """One pass over the fit split, shuffled and augmented by a seed of its own for each purpose.
+    def batches(self, *purpose: str, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+        """One pass over the fit split, or a share of it, shuffled and augmented by a seed of its own for each purpose.
 
         A last batch of one sample is left out where there are others: nothing can be normalised over it.
         """
         augment = self.spec.augment and self.data.augment is not None
         seed = derive(self.seed, *purpose)
-        for batch in self.data.batches("fit", self.spec.batch_size, seed=seed, augment=augment):
+        for batch in self.data.batches("fit", self.spec.batch_size, seed=seed, augment=augment, share=share):
             if len(batch) > 1 or self.spec.batch_size == 1 or self.data.size("fit") == 1:
                 yield batch
 

@@ -16,6 +16,7 @@ from ..errors import MeasureError
 from ..support import tensors
 from ..support.fast.products import inner
 from ..support.memory import require
+from ..support.ranks import Ranks
 from ..support.reading import json_of
 from .moments import Moments
 from .side import Side
@@ -179,6 +180,22 @@ class MomentsGrid:
         total.merge(self)
         total.merge(other)
         return total
+
+    def gather(self, ranks: Ranks) -> None:
+        """Count the rows of all processes, each of which gives its own, in place; equal on all."""
+        self.settle()
+        n = ranks.count(self.n)
+        if n == 0:
+            return
+        mean_x, mean_y = self.mean_x * (self.n / n), self.mean_y * (self.n / n)
+        ranks.add(mean_x, mean_y)
+        self._move((self.mean_x - mean_x).to(self.dtype), (self.mean_y - mean_y).to(self.dtype), self.n)
+        ranks.add(*self._added())
+        self.n, self.mean_x, self.mean_y = n, mean_x, mean_y
+
+    def _added(self) -> list[Tensor]:
+        """The sums that are this grid's own."""
+        return [self.xy, *(value for _, sums in self._own for value in sums.values())]
 
     def pair(self, bottom_layer: str, top_layer: str) -> Moments:
         """The moments of one pair of layers; they share memory with the grid, so do not change them in place.

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import MeasureError, NonFiniteError
 from ..support import tensors
 from ..support.fast.products import inner
+from ..support.ranks import Ranks
 
 NARROW = 48  # columns
 _SUMS, _KIND = ("mean_x", "mean_y", "xx", "yy", "xy"), "moments of one pair"
@@ -98,6 +99,21 @@ class Moments:
             self.yy + other.yy + scale * torch.outer(dy, dy),
             self.xy + other.xy + scale * torch.outer(dx, dy),
         )
+
+    def over(self, ranks: Ranks) -> Moments:
+        """The moments of the rows of all processes, each of which gives its own; equal on all."""
+        n = ranks.count(self.n)
+        if n == 0:
+            return self
+        mean_x, mean_y = self.mean_x * (self.n / n), self.mean_y * (self.n / n)
+        ranks.add(mean_x, mean_y)
+        dx, dy = self.mean_x - mean_x, self.mean_y - mean_y
+        xx, yy, xy = (
+            sums + self.n * torch.outer(a, b)
+            for sums, a, b in ((self.xx, dx, dx), (self.yy, dy, dy), (self.xy, dx, dy))
+        )
+        ranks.add(xx, yy, xy)
+        return Moments(n, mean_x, mean_y, xx, yy, xy)
 
     def save(self, path: str | Path) -> None:
         """Write the sums as safetensors with a digest, whole or not at all.

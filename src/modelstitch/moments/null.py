@@ -72,6 +72,9 @@ class NullGrid(MomentsGrid):
         if isinstance(other, NullGrid):
             self.shuffled += other.shuffled.to(self.shuffled.device)
 
+    def _added(self) -> list[Tensor]:
+        return [*super()._added(), self.shuffled]
+
     def _cross(self, x: Tensor, y: Tensor) -> None:
         super()._cross(x, y)
         common = torch.outer(x.sum(0), y.sum(0)) / len(

@@ -16,6 +16,7 @@ from ..errors import DataError, StudyError
 from ..network import Network, check_networks
 from ..support.device import pick_device
 from ..support.progress import say
+from ..support.ranks import current, first, writes
 from ..support.resume import tidy
 from ..support.user_code import in_words
 from .engines import Engine, local
@@ -25,7 +26,7 @@ from .question import NOISY
 from .record import Record
 from .shard import Shard
 from .store import Store
-from .sweep import Bench, Tell, left
+from .sweep import Bench, Tell, check_shared, left
 
 
 def describe_donor(network: Network) -> Donor:
@@ -88,6 +89,8 @@ def run(
         DataError: if the networks or the controls do not fit the data.
     """
     named, donors, cells = planned(networks, pairs, data, axes, second)
+    store = store if writes() else None
+    check_shared(cells)
     if store is not None and whole:
         store.plan([cell.hash for cell in cells])
     held = cells if expected_error is not None else None  # of donors that are not in the shard, too
@@ -95,7 +98,9 @@ def run(
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
     if store is not None:
         bench.unfinished = store.path / "unfinished"
-    missing = any(store is None or not store.has(cell.hash) for cell in cells)
+    missing = first(
+        "whether cells are missing", lambda: any(store is None or not store.has(cell.hash) for cell in cells)
+    )
     if missing or expected_error is not None:
         introduce(bench.all_donors(held or cells), tell, expected_error, error_tolerance)
     found = run_cells(cells, bench, store=store, tell=tell, engine=engine or local.run)
@@ -185,11 +190,19 @@ def run_cells(
     cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell: Tell | None = None, engine: Engine = local.run
 ) -> list[Record]:
     """The records of all cells: read where finished, else run."""
-    there = (
-        {}
-        if store is None
-        else {cell.hash: record for cell in cells if (record := store.kept(cell.hash)) is not None and not record.lost}
-    )
+    if current() is not None and engine is not local.run:
+        raise StudyError(
+            "Processes that share a pass need no engine beside: expected engine='local' and one worker in each; run it so."
+        )
+
+    def kept() -> dict[str, Record]:
+        if store is None:
+            return {}
+        return {
+            cell.hash: record for cell in cells if (record := store.kept(cell.hash)) is not None and not record.lost
+        }
+
+    there = first("the finished cells", kept)
     missing = [cell for cell in cells if cell.hash not in there]
     groups: dict[Any, list[Cell]] = {}
     for cell in missing:

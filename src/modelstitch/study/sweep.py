@@ -32,6 +32,7 @@ from ..engine.sweep import MEMORY, Sweep, Tick, Watch, derive
 from ..errors import ShapeError, StudyError
 from ..network import Network
 from ..stitchers import family_of
+from ..support.ranks import current
 from ..support.resume import Unfinished
 from .assemble import failed_record, make_record
 from .canonical import cell_hash
@@ -140,6 +141,26 @@ class Fitted:
     record: Record
     stream: Stream
     statistics: dict[str, Tensor]
+
+
+def check_shared(cells: Sequence[Cell]) -> None:
+    """Where processes share the work, refuse cells that they cannot share, and cells that are not the same on all.
+
+    Raises:
+        StitchError: something but closed forms between donors whose statistics stay as they are; another process failed, or was asked
+            something else.
+    """
+    ranks = current()
+    if ranks is None:
+        return
+    for cell in cells:
+        for key, wanted in (("objective", "match"), ("normalisation", "frozen")):
+            if cell.config[key] != wanted:
+                raise StudyError(
+                    f"Processes share the sums of closed forms alone: expected {key}={wanted!r}, found {cell.config[key]!r}; ask for "
+                    "the others in one process, or run shards of a study."
+                )
+    ranks.agree("comparison", [cell.hash for cell in cells])
 
 
 @torch.inference_mode(False)

@@ -11,12 +11,15 @@ from ...errors import NonFiniteError
 from ...moments.moments import Moments
 from ...stitchers import rows
 from ...support.nonfinite import first_bad, refuse
+from ...support.ranks import Ranks, current, share, together
 from ..senders import NetworkSender, open_quick
 from ..streams import Seam, Stream
 from ..sweep import Sweep, derive, pieces, shuffle
 from .normalisation import fitting
 from .objectives import MATCH
 
+_Asked = dict[tuple[Seam, int | None], list[Stream]]
+_Found = dict[tuple[Seam, int | None], Moments]
 PER_CHANNEL = 10  # fit samples, where few are enough
 
 
@@ -31,44 +34,61 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> None:
         NonFiniteError: naming the top, the layer and the sample whose activation holds NaN or infinity. Streams over such an
             activation of the bottom have failed.
     """
-    send = open_quick(sweep.sender, [s.bottom_layer for s in streams], sweep.device)
-    receive = open_quick(NetworkSender(sweep.top), [s.top_layer for s in streams], sweep.device)
-    asked: dict[tuple[Seam, int | None], list[Stream]] = {}
+    asked: _Asked = {}
     for stream in streams:
         asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
-    found: dict[tuple[Seam, int | None], Moments] = {}
+    what = f"the sums of {len(asked)} seams of {sweep.sender.name} -> {sweep.top.name}"
+    with together(f"{what}, seed {sweep.seed}, batch size {sweep.spec.batch_size}"):
+        found = _pass(asked, sweep)
+    if (ranks := current()) is not None:
+        found = _over(found, asked, ranks)
+    for key, same in asked.items():
+        for stream in same:
+            stream.moments = None if stream.failed else found[key]
+
+
+def _over(found: _Found, asked: _Asked, ranks: Ranks) -> _Found:
+    """The moments over the batches of all processes; a seam that failed on one of them has failed on all."""
+    failed = ranks.meet("the seams that failed", [same[0].failed for same in asked.values()])
+    for same, reasons in zip(asked.values(), zip(*failed)):
+        for stream in same:
+            stream.failed = next(filter(None, reasons), "")
+    return {key: found[key].over(ranks) for key, same in asked.items() if not same[0].failed}
+
+
+def _pass(asked: _Asked, sweep: Sweep) -> _Found:
+    """The moments of this process's batches."""
+    send = open_quick(sweep.sender, [seam[0] for seam, _ in asked], sweep.device)
+    receive = open_quick(NetworkSender(sweep.top), [seam[1] for seam, _ in asked], sweep.device)
+    found = {key: Moments.empty(same[0].site.p, same[0].site.q, device=sweep.device) for key, same in asked.items()}
     seen = 0
     with fitting(sweep.sender.norms, sweep):
-        for batch in sweep.batches("moments"):
-            going = [key for key in asked if key[1] is None or seen < key[1]]
+        for batch in sweep.batches("moments", share=share()):
+            going = [key for key in asked if not asked[key][0].failed and (key[1] is None or seen < key[1])]
             if not going:
                 break
             order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
             whole = order is not None or bool(sweep.sender.norms)  # each sample needs its neighbours
             for some in [batch] if whole else pieces(batch, sweep.device):
                 below, above = send(some), receive(some)
-                for key in [key for key in going if key in asked]:
+                for key in [key for key in going if not asked[key][0].failed]:
                     seam, stream = key[0], asked[key][0]
                     x, y, mask = stream.adapter(below[seam[0]], some.mask), above[seam[1]], some.mask
                     if order is not None:
                         y = y[order.to(y.device)]
                         mask = None if mask is None else mask & mask[order]  # tokens on both sides
                     x, y = rows(x, stream.site.kind, mask), rows(y, stream.site.kind, mask)
-                    if key not in found:
-                        found[key] = Moments.empty(x.shape[1], y.shape[1], device=sweep.device)
                     try:
                         found[key].update(x, y, where=f"{seam[0]} -> {seam[1]}")
                     except NonFiniteError as error:
                         if first_bad(above[seam[1]], some.ids) is not None:  # as of an input that is not finite itself
                             refuse(sweep.sender.name, {seam[0]: below[seam[0]]}, some.ids)
                             refuse(sweep.top.name, {seam[1]: above[seam[1]]}, some.ids)
-                        _fail(asked.pop(key), sweep.sender.name, {seam[0]: below[seam[0]]}, some.ids, error)
+                        _fail(asked[key], sweep.sender.name, {seam[0]: below[seam[0]]}, some.ids, error)
             seen += len(batch)
             sweep.done(len(batch))
     sweep.done(sweep.data.size("fit") - seen)
-    for key, same in asked.items():
-        for stream in same:
-            stream.moments = found[key]
+    return found
 
 
 def _fail(streams: list[Stream], name: str, activations: dict[str, Tensor], ids: Tensor, error: NonFiniteError) -> None:
@@ -98,6 +118,11 @@ def solve(streams: Sequence[Stream], sweep: Sweep) -> None:
 
     One whose solution is not finite has failed.
     """
+    with together("solving"):
+        _solve(streams, sweep)
+
+
+def _solve(streams: Sequence[Stream], sweep: Sweep) -> None:
     for stream in streams:
         if stream.failed:
             continue
