@@ -70,11 +70,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def write(name: str, title: str, parts: Sequence[str]) -> None:
     """Print the parts and keep them, with where they were measured, as docs/results/NAME.md."""
-    threads = torch.get_num_threads()
     where = (
         f"Made by `python benchmarks/{Path(sys.argv[0]).name}{''.join(' ' + a for a in sys.argv[1:])}` on "
-        f"{datetime.date.today()}: {os.cpu_count()} CPU cores ({_processor()}), {threads} "
-        f"thread{'s' if threads > 1 else ''}, torch {torch.__version__}, Python {platform.python_version()}. The machine was "
+        f"{datetime.date.today()}: {hardware(torch.get_num_threads())}. The machine was "
         "shared, so ratios are taken within a round, and processor time, which waiting does not count, stands beside the "
         "clock's."
     )
@@ -82,6 +80,14 @@ def write(name: str, title: str, parts: Sequence[str]) -> None:
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def hardware(threads: int = 1) -> str:
+    """What a number was measured on."""
+    return (
+        f"{os.cpu_count()} CPU cores ({_processor()}), {threads} thread{'s' if threads > 1 else ''}, "
+        f"torch {torch.__version__}, Python {platform.python_version()}"
+    )
 
 
 def _processor() -> str:
