@@ -350,7 +350,7 @@ def main(words: list[str] | None = None) -> int:
         )
         top = [
             "# What the house costs", "", f"`{command}`, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {hardware()}.", "",
-            (__doc__ or "").split("\n\n")[2].replace("``", "`"), "",
+            (__doc__ or "").split("\n\n")[2].strip().replace("``", "`"), "",
         ]  # fmt: skip
         chosen.out.write_text("\n".join([*top, *lines]), encoding="utf-8")
     return 0
