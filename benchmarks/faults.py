@@ -37,8 +37,10 @@ from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.moments import Moments
 from modelstitch.notation import parse
 from modelstitch.stitchers import Affine, Site
+from modelstitch.study.canonical import canonical_json, cell_hash
+from modelstitch.study.parquet import records_from_parquet, records_to_parquet
 from modelstitch.study.spec import load_spec
-from modelstitch.study.store import Store, canonical_json, records_from_parquet, records_to_parquet
+from modelstitch.study.store import Store
 from modelstitch.support import hashing, tensors
 from modelstitch.support.files import SetAside
 from modelstitch.support.resume import Unfinished
@@ -370,8 +372,6 @@ def _donor(cache: Path, seed: int) -> Path:
 
 
 def _record(seed: int) -> dict[str, Any]:
-    from modelstitch.study.store import cell_hash
-
     config = {
         "family": "affine",
         "seed": seed,

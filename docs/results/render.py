@@ -13,7 +13,7 @@ from modelstitch.report.figures.pair import penalty_figure
 from modelstitch.report.figures.svg import to_svg
 from modelstitch.report.frame import frame, pairs, panel
 from modelstitch.report.sentences.findings import spoken
-from modelstitch.study.store import records_from_parquet
+from modelstitch.study.parquet import records_from_parquet
 
 
 def main(stem: Path) -> None:

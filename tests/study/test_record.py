@@ -13,6 +13,7 @@ from modelstitch.study.canonical import canonical_json, cell_hash
 from modelstitch.study.examples import pack
 from modelstitch.study.parquet import records_from_parquet
 from modelstitch.study.record import DonorFacts, Metric, Record
+from modelstitch.support.hashing import of_bytes
 
 KEPT = sorted(Path(__file__).parents[2].joinpath("docs/results").rglob("*.parquet"))
 
@@ -148,6 +149,44 @@ def test_a_number_too_large_for_a_float_is_refused():
     text = without_digest(old()).replace(b'"seconds": 1.5', b'"seconds": 1e999')
     with pytest.raises(RecordError, match="1e999, which is not finite"):
         Record.from_json(text)
+
+
+def digested(plain):
+    """A file with a digest that holds, whatever it says: as one who changes it on purpose would leave it."""
+    body = canonical_json({**plain, "version": 2}).encode()[:-1]
+    return body + f',"digest":"{of_bytes(body)}"}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        (["config", "family"], "conv:3", "which its configuration makes"),
+        (["config", "correct"], "no key of ours", "which its configuration makes"),
+        (["cell"], "0" * 16, "which its configuration makes"),
+        (["provenance", "probe"], "a probe's name counts", "which its configuration makes"),
+        (["metrics", 0, "value"], -8.5, "penalty -8.5 within its interval"),
+        (["metrics", 1, "value"], 14.3, "error 14.2857 that the kept answers give"),
+        (["metrics", 0, "high"], None, "both ends of the interval"),
+        (["metrics", 1, "value"], True, "finite number or null, found True"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_even_with_a_digest(where, value, message):
+    with pytest.raises(RecordError, match=message):
+        Record.from_json(digested(changed(where, value)))
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"donors": {}, "config": 1}, {"metrics": ['","metrics":']}, {"correct": "}", "examples": {"cell": 2}}]
+)
+def test_a_configuration_may_hold_the_names_of_parts(more):
+    config = {**made().config, "more": more}
+    record = Record(cell_hash(config), config, (Metric("penalty", 1.0),))
+    assert Record.from_json(record.to_json(), record.cell) == record
+
+
+def test_a_metric_may_leave_out_what_it_does_not_have():
+    plain = {**made().plain(), "metrics": [{"metric": "cka", "value": 1}, {"metric": "r2"}], "examples": None}
+    assert Record.of(plain).metrics == (Metric("cka", 1), Metric("r2", None))
 
 
 def test_answers_beyond_the_last_one_count():

@@ -2,10 +2,17 @@
 
 import json
 import os
+import subprocess
+import sys
 
 from modelstitch.study.canonical import cell_hash
 from modelstitch.study.status import status_of
 from modelstitch.study.store import Store
+from modelstitch.support.hashing import of_bytes
+
+
+def files(folder, cells):
+    return [folder / "cells" / f"{cell['cell']}.json" for cell in cells]
 
 
 def record(seed, note="", seconds=30.0):
@@ -42,3 +49,39 @@ def test_every_state_is_counted(tmp_path):
     assert plain["done"] == [{"bottom": "a", "top": "b", "control": "pair", "cells": 3}]
     assert plain["finished"] == 3
     assert status_of(tmp_path).running == 0
+
+
+def test_no_changed_byte_is_counted_as_finished(tmp_path):
+    store, cells = Store(tmp_path, {"name": "s"}), [record(seed) for seed in range(40)]
+    for cell in cells:
+        store.write(cell)
+    store.plan([cell["cell"] for cell in cells])
+    for at, file in enumerate(files(tmp_path, cells)):
+        text = bytearray(file.read_bytes())
+        text[at * len(text) // len(cells)] ^= 1 << at % 8
+        file.write_bytes(text)
+    found = status_of(tmp_path)
+    assert (found.finished, found.missing, len(found.damaged)) == (0, 40, 40)
+    assert found.done == {}
+
+
+def test_a_record_that_contradicts_itself_is_not_finished_whatever_its_digest(tmp_path):
+    store, cells = Store(tmp_path, {"name": "s"}), [record(0), record(1)]
+    for cell in cells:
+        store.write(cell)
+    _, second = files(tmp_path, cells)
+    body = second.read_bytes().partition(b',"digest"')[0].replace(b'"seed":1', b'"seed":2')
+    second.write_bytes(body + b',"digest":"' + of_bytes(body).encode() + b'"}')
+    found = status_of(tmp_path)
+    assert (found.finished, list(found.damaged)) == (1, [cells[1]["cell"]])
+    assert "which its configuration makes" in found.damaged[cells[1]["cell"]]
+
+
+def test_neither_torch_nor_polars_nor_numpy_are_needed(tmp_path):
+    Store(tmp_path, {"name": "s"}).write(record(0))
+    code = (
+        "import sys\nfrom modelstitch.study.status import status_of\n"
+        "assert status_of(sys.argv[1]).finished == 1\n"
+        "assert not {'torch', 'polars', 'numpy', 'pydantic'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

@@ -18,17 +18,12 @@ import pytest
 
 from modelstitch.errors import RecordError, StudyError
 from modelstitch.study import store as store_module
+from modelstitch.study.canonical import canonical_json, cell_hash
+from modelstitch.study.parquet import records_from_parquet, records_to_parquet
 from modelstitch.study.presence import present
-from modelstitch.study.record import Record
+from modelstitch.study.record import Record, equal_results
 from modelstitch.study.spec import parse_spec
-from modelstitch.study.store import (
-    Store,
-    canonical_json,
-    cell_hash,
-    equal_results,
-    records_from_parquet,
-    records_to_parquet,
-)
+from modelstitch.study.store import Store
 from modelstitch.support.files import SetAside, clean, create
 
 SPEC = {"name": "tiny", "fit": {"steps": 10, "batch_size": 8}, "seeds": [0]}

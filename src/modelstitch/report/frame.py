@@ -13,6 +13,7 @@ from ..study.examples import unpack
 from ..study.question import CONTROLS as OFFERED
 from ..study.question import OF_THE_TOP, WITHOUT_FIT
 from ..study.record import Metric, Record, Setting, as_records
+from ..support.heap import uncollected
 
 CONTROLS = ("pair", *OFFERED)
 
@@ -78,13 +79,14 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     """
     cells = as_records(records)
     metrics = [record.metrics or (_FAILED,) for record in cells]
-    heads, measured = (
-        pl.DataFrame(rows, schema={key: _SCHEMA[key] for key in keys}, strict=False, orient="row")
-        for rows, keys in (
-            ([_head(record) for record in cells], list(_SCHEMA)[: -len(_MEASURED)]),
-            ([metric for one in metrics for metric in one], _MEASURED),
+    with uncollected():
+        heads, measured = (
+            pl.DataFrame(rows, schema={key: _SCHEMA[key] for key in keys}, strict=False, orient="row")
+            for rows, keys in (
+                ([_head(record) for record in cells], list(_SCHEMA)[: -len(_MEASURED)]),
+                ([metric for one in metrics for metric in one], _MEASURED),
+            )
         )
-    )
     whose = [at for at, one in enumerate(metrics) for _ in one]
     return pl.concat([heads[whose], measured], how="horizontal")
 

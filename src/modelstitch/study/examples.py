@@ -1,4 +1,7 @@
-"""What a record keeps of every test example, packed: enough to pair two records example by example. No torch."""
+"""What a record keeps of every test example, packed: enough to pair two records example by example. No torch.
+
+numpy is loaded where numbers are unpacked: counting right answers needs none.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import MeasureError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .record import Record
 
-Floats = NDArray[np.float64]
+    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def unpack(record: Record, named: Mapping[Any, str] | None = None, *, alone: boo
     Raises:
         MeasureError: if the record keeps none, or they cannot be read.
     """
+    import numpy as np
+
     kept, cell = record.examples, record.cell or "without a name"
     if kept is None:
         raise MeasureError(f"The record {cell} keeps no examples: expected one made by this version; run it again.")
@@ -91,6 +96,8 @@ def _test(record: Record) -> str | None:
 
 
 def _bits(right: NDArray[np.bool_]) -> str:
+    import numpy as np
+
     return base64.b64encode(np.packbits(right).tobytes()).decode()
 
 
@@ -99,6 +106,8 @@ def _floats(values: Floats) -> str:
 
 
 def _errors(text: str, n: int) -> Floats:
+    import numpy as np
+
     right = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=n)
     return 100.0 * (1 - right.astype(np.float64))
 
@@ -121,7 +130,20 @@ def numbers(text: str, n: int) -> Floats:
     Raises:
         ValueError: if it holds other than n, or one is not finite.
     """
+    import numpy as np
+
     values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float64)
     if len(values) != n or not np.isfinite(values).all():
         raise ValueError(f"{len(values)} numbers instead of {n}, or one that is not finite")
     return values
+
+
+def average(values: Floats, weights: Floats) -> float:
+    """The weighted mean.
+
+    Raises:
+        ZeroDivisionError: if the weights sum to zero.
+    """
+    import numpy as np
+
+    return float(np.average(values, weights=weights))

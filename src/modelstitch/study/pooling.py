@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import MeasureError
-from .examples import Examples, Floats, unpack_together
+from .examples import Examples, unpack_together
 from .record import Record, as_records
+
+if TYPE_CHECKING:
+    from .examples import Floats
 
 LEVEL = 0.95
 RESAMPLES = 2000

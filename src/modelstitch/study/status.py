@@ -6,10 +6,11 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..support.words import counted, duration
 from .presence import present
+from .record import Record
 from .store import Store
 
 FRESH = 300.0  # seconds; a fit under way writes its state once a minute
@@ -82,17 +83,30 @@ def status_of(folder: str | Path) -> Status:
         StudyError: the folder holds no study, or its plan cannot be believed.
     """
     store = Store(folder)
-    held = store.look()
+    held = store.survey(_cell)
     at_work, states = len(present(store.path / "running")), store.path / "unfinished"
     fresh = [path for path in states.iterdir() if _age(path) < FRESH] if states.is_dir() else []
-    seconds = [record.seconds for record in held.records if record.seconds]
+    seconds = [cell.seconds for cell in held.records if cell.seconds]
     left = len(held.missing) * sum(seconds) / len(seconds) / max(1, at_work) if seconds and held.missing else None
     return Status(
         str(store.path), len(held.missing) + len(held.records) if held.planned else None,
-        dict(Counter((r.bottom.name, r.top.name, r.control) for r in held.records)),
-        {r.cell: r.failed for r in held.records if r.failed}, len(held.missing), at_work, len(fresh), left, held.damaged,
-        len(held.stale), [str(path) for path in store.set_aside()], len(held.undigested), held.cautions,
+        dict(Counter(cell.of for cell in held.records)), {cell.name: cell.failed for cell in held.records if cell.failed},
+        len(held.missing), at_work, len(fresh), left, held.damaged, len(held.stale), [str(path) for path in store.set_aside()],
+        len(held.undigested), held.cautions,
     )  # fmt: skip
+
+
+class _Cell(NamedTuple):
+    """What is told of one finished cell; ``of`` is its bottom, top and control."""
+
+    name: str
+    of: tuple[str, str, str]
+    seconds: float
+    failed: str
+
+
+def _cell(record: Record) -> _Cell:
+    return _Cell(record.cell, (record.bottom.name, record.top.name, record.control), record.seconds, record.failed)
 
 
 def _age(path: Path) -> float:

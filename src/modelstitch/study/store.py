@@ -15,34 +15,24 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import RecordError, StudyError
 from ..support.fields import differing
 from ..support.files import clean, create, probe, set_aside, write_atomic
 from ..support.hashing import SEAL, sealed, unsealed
+from ..support.heap import uncollected
 from ..support.reading import read_json
-from .canonical import canonical_json, cell_hash
-from .parquet import records_from_parquet, records_to_parquet
+from .canonical import canonical_json
 from .presence import present, working
-from .record import Record, equal_results
-from .spec import StudySpec
+from .record import Record
 
-__all__ = [
-    "Holdings",
-    "Record",
-    "Store",
-    "canonical_json",
-    "cell_hash",
-    "equal_results",
-    "records_from_parquet",
-    "records_to_parquet",
-]
+if TYPE_CHECKING:
+    from .spec import StudySpec
 
 _FIRST = ("scale", "protocol", "data")  # what a study is first of all
 _AGAIN = "the next run sets it aside and runs the cell again"
@@ -50,13 +40,16 @@ _AGAIN = "the next run sets it aside and runs the cell again"
 _NAME = re.compile(r"[0-9a-f]{16}")
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
-class Holdings:
+class Holdings(Generic[T]):
     """What the folder of a study holds.
 
     Attributes:
         spec: what the study is.
-        records: its finished cells, in the order of their hashes.
+        records: its finished cells, in the order of their hashes; or what was kept of each.
         damaged: {cell: why its file cannot be believed}.
         missing: planned cells that are not finished; the damaged ones are among them.
         stale: cells that the plan does not name: of replaced donors, data or versions.
@@ -65,16 +58,12 @@ class Holdings:
     """
 
     spec: dict[str, Any]
-    records: list[Record]
+    records: list[T]
     damaged: dict[str, str]
     missing: list[str]
     stale: list[str]
     planned: bool
-
-    @cached_property
-    def undigested(self) -> list[str]:
-        """Cells that were written before records had a digest."""
-        return [record.cell for record in self.records if record.version == 1]
+    undigested: list[str]
 
     @property
     def cautions(self) -> list[str]:
@@ -250,7 +239,8 @@ class Store:
             FileNotFoundError, RecordError: there is none, or none that can be believed.
         """
         try:
-            return Record.from_json(self._file(cell).read_bytes(), cell)
+            with open(self._place(cell), "rb", buffering=0) as file:
+                return Record.from_json(file.read(), cell)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -273,29 +263,43 @@ class Store:
             with contextlib.suppress(OSError):
                 os.utime(self._mine)  # on another machine its age says whether the process lives
 
-    def look(self) -> Holdings:
+    def look(self) -> Holdings[Record]:
         """What the folder holds: the cells of its plan, and what else lies there.
 
         Raises:
             StudyError: the plan cannot be believed, or the folder has none and holds cells of several networks under one name.
         """
+        with uncollected():
+            return self.survey(lambda record: record)
+
+    def survey(self, keep: Callable[[Record], T]) -> Holdings[T]:
+        """As :meth:`look`, with what ``keep`` makes of each record in its place: the rest of it is let go at once.
+
+        Raises:
+            StudyError: as :meth:`look`.
+        """
         there, planned = self._files(), self.planned()
         wanted = there if planned is None else set(planned)
-        records, damaged = [], {}
+        kept: dict[str, T] = {}
+        known: dict[str, str] = {}  # fingerprints of networks by name
+        damaged, undigested = {}, []
         for cell in sorted(there & wanted):
             try:
-                records.append(self._read(cell))
+                record = self._read(cell)
             except FileNotFoundError:  # a run has just set it aside
                 continue
             except RecordError as error:
                 damaged[cell] = str(error)
-        if planned is None:
-            self._refuse_mixed(records)
-        found = {record.cell for record in records}
+                continue
+            if planned is None:
+                self._refuse_mixed(record, known)
+            if record.version == 1:
+                undigested.append(cell)
+            kept[cell] = keep(record)
+        missing = [cell for cell in (sorted(damaged) if planned is None else planned) if cell not in kept]
         return Holdings(
-            self.spec, records, damaged, [c for c in (sorted(damaged) if planned is None else planned) if c not in found],
-            sorted(there - wanted), planned is not None,
-        )  # fmt: skip
+            self.spec, list(kept.values()), damaged, missing, sorted(there - wanted), planned is not None, undigested
+        )
 
     def records(self) -> list[Record]:
         """All finished cells of the study, in the order of their hashes.
@@ -311,7 +315,7 @@ class Store:
 
     def missing(self) -> int:
         """How many planned cells are not finished; 0 where no plan was written down."""
-        return len(self.look().missing)
+        return len(self.survey(lambda record: None).missing)
 
     def stale(self) -> list[Path]:
         """The files of cells that the plan does not name, and those that were set aside.
@@ -353,9 +357,12 @@ class Store:
         return {name[:-5] for name in names if name.endswith(".json") and _NAME.fullmatch(name[:-5])}
 
     def _file(self, cell: str) -> Path:
+        return Path(self._place(cell))
+
+    def _place(self, cell: str) -> str:
         if not _NAME.fullmatch(cell):
             raise StudyError(f"{cell!r} names no cell: expected 16 hex digits.")
-        return self._cells / f"{cell}.json"
+        return f"{self._cells}/{cell}.json"
 
     def _saved(self) -> dict[str, Any] | None:
         """The spec in study.json; None where there is none."""
@@ -398,20 +405,18 @@ class Store:
         _compare(saved, self.spec, self.path)
         self._seen = target.read_bytes()
 
-    def _refuse_mixed(self, records: Sequence[Record]) -> None:
-        known: dict[str, str] = {}
-        for record in records:
-            for end in (record.bottom, record.top):
-                if end.fingerprint and known.setdefault(end.name, end.fingerprint) != end.fingerprint:
-                    raise StudyError(
-                        f"{self.path} holds cells of two networks named {end.name!r} and no plan that says which belong to the "
-                        "study: run it again, which writes its plan, or move the old cells away."
-                    )
+    def _refuse_mixed(self, record: Record, known: dict[str, str]) -> None:
+        for end in (record.bottom, record.top):
+            if end.fingerprint and known.setdefault(end.name, end.fingerprint) != end.fingerprint:
+                raise StudyError(
+                    f"{self.path} holds cells of two networks named {end.name!r} and no plan that says which belong to the "
+                    "study: run it again, which writes its plan, or move the old cells away."
+                )
 
 
 def _plain(spec: StudySpec | Mapping[str, Any]) -> dict[str, Any]:
     """A spec as plain JSON values."""
-    plain = spec.identity() if isinstance(spec, StudySpec) else dict(spec)
+    plain = dict(spec) if isinstance(spec, Mapping) else spec.identity()
     found: dict[str, Any] = json.loads(canonical_json(plain, what="spec"))
     return found
 
