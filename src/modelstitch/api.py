@@ -364,7 +364,7 @@ def _seam(at: str | tuple[str, str]) -> Seam:
 
 
 def _layers(layers: str | Sequence[str | tuple[str, str]]) -> str | tuple[str, ...]:
-    """ "matching", "all", or written seams."""
+    """The word "matching" or "all", or written seams."""
     if layers in (LAYERS, "all"):
         return str(layers)
     each = [layers] if isinstance(layers, str) else layers

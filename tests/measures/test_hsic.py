@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from problems import PROBLEMS, problem
+from references import cka_linear_biased, cka_linear_debiased, cka_minibatch
 
 from modelstitch.errors import MeasureError
 from modelstitch.measures import linear_cka, linear_cka_debiased, minibatch_cka
 from modelstitch.measures.hsic import FullSums, MinibatchSums
-from modelstitch.measures.reference import cka_linear_biased, cka_linear_debiased, cka_minibatch
 from modelstitch.support.fast.products import gram
 
 

@@ -23,8 +23,8 @@ from torch import nn
 import modelstitch as ms
 from modelstitch.errors import SourceError
 from modelstitch.models import load as models
-from modelstitch.support import downloads as published
 from modelstitch.models.request import Made
+from modelstitch.support import downloads as published
 
 SMALL_CLIP = {
     "embed_dim": 16,

@@ -95,7 +95,9 @@ class Matrix:
 
     @cached_property
     def frame(self) -> pl.DataFrame:
-        """One value a row: bottom, bottom_layer, top, top_layer, family, metric, value, low, high, unit, depths, and the
+        """One value a row.
+
+        Columns: bottom, bottom_layer, top, top_layer, family, metric, value, low, high, unit, depths, and the
         family's invariance and how it is solved, in words.
 
         Metrics: penalty (points or nats/token, paired 95 % interval), error, top_error, bottom_error, agreement_top,
@@ -246,7 +248,6 @@ def matrix(
     Raises:
         StitchError: one sentence that names what was expected, what was found and what to try.
     """
-
     check_networks(bottom=bottom, top=top)
     check_entry((bottom, top), data)
     bottom, top = apart(bottom, top)

@@ -28,6 +28,5 @@ def distances(x: Tensor, measure: str) -> Tensor:
 
 
 def tolerance(d: Tensor, largest: Tensor) -> Tensor:
-    """How far from each distance another one still ties with it (same shape as d), among distances up to
-    ``largest``."""
+    """How far from each distance, up to ``largest``, another one still ties with it; the shape of d."""
     return TIE_RELATIVE * d + TIE_OF_LARGEST * largest

@@ -34,8 +34,7 @@ def r2_bottom_to_top_from_moments(moments: Moments) -> float:
 
 
 def r2_top_to_bottom(x: Matrix, y: Matrix) -> float:
-    """The share of the variance of x (n, p) that the best affine map of y (n, q) explains; see the other
-    direction."""
+    """The share of the variance of x (n, p) that the best affine map of y (n, q) explains: the other direction."""
     return _backward(Subspaces.of(x, y, BACKWARD))
 
 

@@ -38,7 +38,6 @@ def _lower(curves: Curves) -> Verdict:
 
 def _blind(curves: Curves) -> Verdict:
     """The gap between a random and a trained bottom is smaller under fine-tuning than under stitching."""
-
     series = [_errors(line) for line in (TUNED, TUNED_SEED, STITCHED, STITCHED_SEED)]
     gaps = curves.combined(lambda a, b, c, d: (a - b) - (c - d), *series)
 

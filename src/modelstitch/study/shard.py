@@ -19,7 +19,7 @@ class Shard(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Shard:
-        """ "2/8": the third of eight.
+        """Read "2/8", the third of eight.
 
         Raises:
             StudyError: if it is no such share.

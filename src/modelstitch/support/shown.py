@@ -14,7 +14,7 @@ _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\
 
 
 def visible(text: object) -> str:
-    """A text for a terminal, an error or a log: what would steer the terminal is written out, as ``\\x1b``."""
+    r"""A text for a terminal, an error or a log: what would steer the terminal is written out, as ``\x1b``."""
     return _UNFIT.sub(lambda found: _written(ord(found[0])), str(text))
 
 

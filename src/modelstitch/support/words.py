@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def counted(n: int, one: str, many: str = "") -> str:
-    """ "1 cell", "2,000 cells"; ``many`` where an s does not do."""
+    """Count in words, "1 cell", "2,000 cells"; ``many`` where an s does not do."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 

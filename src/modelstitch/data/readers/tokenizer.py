@@ -144,7 +144,7 @@ class TextFacts:
 
 
 def bare_task(folder: str | Path) -> str:
-    """ "features" where a folder's config names an architecture without a head; empty elsewhere."""
+    """Say "features" where a folder's config names an architecture without a head; empty elsewhere."""
     try:
         named = read_json(Path(folder) / "config.json")["architectures"][0]
     except (OSError, ValueError, KeyError, IndexError, TypeError):

@@ -18,8 +18,10 @@ _HELD = "model.safetensors", "pytorch_model.bin"
 
 
 def make(request: Request) -> Made:
-    """``timm:NAME``, or ``timm:FOLDER`` of config.json and weights as timm pushes them to the hub; seen through timm's own evaluation transform, or at ``size=``, where no border is cut off; ``?classes=0`` has
-    no head.
+    """Make ``timm:NAME``, or ``timm:FOLDER`` of config.json and weights as timm pushes them to the hub.
+
+    The network sees images through timm's own evaluation transform, or at ``size=``, where no border is cut off;
+    ``?classes=0`` has no head.
 
     Raises:
         SourceError: if there is no such model, it cannot be made so, or its published weights cannot be had.

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def graph_digest(trace: Trace) -> str:
-    """Hash over the operations of a trace, their constants, the output that is compared and the input that carries the
-    sample: hex, 16 digits.
+    """Hash what a trace computes: hex, 16 digits.
 
+    Hashed are its operations, their constants, the output that is compared and the input that carries the sample.
     Weights count with their names alone, devices not at all: a network on a GPU is the same network.
     """
     at = {node: number for number, node in enumerate(trace.graph.nodes)}

@@ -34,8 +34,10 @@ def far_level(unit: str) -> float:
 
 
 def state(point: Point | SeamMeans) -> str:
-    """Where the interval lies: ``near`` (within the level on both sides of 0), ``better`` (else, wholly below 0), ``off``
-    (wholly above the level), ``open``."""
+    """Say where the interval lies, in one word.
+
+    ``near``: within the level on both sides of 0; ``better``: else, wholly below 0; ``off``: wholly above the level; ``open``.
+    """
     level = near_level(point.unit)
     if -level <= point.low and point.high <= level:
         return "near"

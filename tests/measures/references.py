@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MeasureError
+from modelstitch.errors import MeasureError
 
 Array: TypeAlias = NDArray[np.float64]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import references
 from problems import PROBLEMS, problem
+from references import REFERENCES
 
 from modelstitch.errors import MeasureError
-from modelstitch.measures import MEASURES, minibatch_cka, mutual_knn, rbf_cka, reference
-from modelstitch.measures.reference import REFERENCES
+from modelstitch.measures import MEASURES, minibatch_cka, mutual_knn, rbf_cka
 
 SEEDS = range(3)
 # 15 measures x 19 problems x 3 seeds = 855 comparisons, one test for each measure and problem.
@@ -51,11 +52,11 @@ def test_fast_equals_reference(measure, name):
 @pytest.mark.parametrize(
     ("fast", "slow", "setting"),
     [
-        (mutual_knn, reference.mutual_knn, {"k": 1}),
-        (mutual_knn, reference.mutual_knn, {"k": 2}),
-        (minibatch_cka, reference.cka_minibatch, {"batch": 4}),
-        (minibatch_cka, reference.cka_minibatch, {"batch": 7}),
-        (rbf_cka, reference.cka_rbf, {"fraction": 0.2}),
+        (mutual_knn, references.mutual_knn, {"k": 1}),
+        (mutual_knn, references.mutual_knn, {"k": 2}),
+        (minibatch_cka, references.cka_minibatch, {"batch": 4}),
+        (minibatch_cka, references.cka_minibatch, {"batch": 7}),
+        (rbf_cka, references.cka_rbf, {"fraction": 0.2}),
     ],
 )
 def test_settings_equal_reference(fast, slow, setting, name):
