@@ -23,7 +23,7 @@ FIGURES = {
     "8": "fig8",
     "9": "fig9",
     "table1": "table1",
-    "thought": "thought",
+    "thought": "thought_experiments",
     "connectivity": "connectivity",
     "matrix": "matrix",
 }
@@ -48,3 +48,8 @@ def figure(name: str) -> Figure:
     module, _, attribute = FIGURES[name].partition(":")
     found: Figure = getattr(import_module(f".{module}", __package__), attribute or "FIGURE")
     return found
+
+
+def study_file(name: str) -> str:
+    """The file that declares the figure of that name, relative to the package."""
+    return f"paper/{FIGURES[name].partition(':')[0]}.py"

@@ -166,13 +166,3 @@ class Figure:
     probes: tuple[Probe, ...] = ()
     drawing: str = "penalty"
     notes: tuple[str, ...] = ()
-
-    @property
-    def file(self) -> str:
-        """The figure's study file, relative to the package."""
-        return f"paper/{_module(self.name)}.py"
-
-
-def _module(name: str) -> str:
-    stem = name.partition("-")[0]
-    return f"fig{stem}" if stem[0].isdigit() else stem

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..study.record import Record
 from . import values
+from .catalogue import study_file
 from .curves import Curves
 from .figure import Figure
 from .protocols import PROTOCOLS
@@ -46,7 +47,7 @@ def how_made(figure: Figure, records: Sequence[Record]) -> list[str]:
         f"{', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Seeds of networks: "
         f"{', '.join(sorted({str(s) for s in _seeds(records)}))}; of stitchers: 0. The paper's values are {values.SOURCE}.",
         "",
-        f"Study file: `src/modelstitch/{figure.file}`. Records: `{figure.name}.parquet`.",
+        f"Study file: `src/modelstitch/{study_file(figure.name)}`. Records: `{figure.name}.parquet`.",
     ]  # fmt: skip
 
 
