@@ -105,7 +105,7 @@ def ours(one: ms.Network, two: ms.Network, layers: list[str], data: ms.Data, mea
     found = ms.similarity(
         one, two, data, measures=[measure], layers=(layers, layers), view="flatten", shuffles=0, seed=0, split="val"
     )
-    return torch.tensor([r.value for r in found.results], dtype=torch.float64).view(len(layers), -1)
+    return torch.tensor(found.frame["value"].to_list(), dtype=torch.float64).view(len(layers), -1)
 
 
 def peers(

@@ -90,7 +90,7 @@ def pair(options: argparse.Namespace) -> None:
 
 def compared(
     one: ms.Network, two: ms.Network, data: ms.Data, options: argparse.Namespace, what: str, **fit: Any
-) -> ms.Comparison:
+) -> ms.Results:
     wait(options.device)
     started = time.perf_counter()
     found = ms.compare(one, two, data, controls=(), device=options.device, **fit)

@@ -6,7 +6,7 @@ import modelstitch
 
 INTENDED = {
     "Network", "Layer", "load", "register", "Normalise",
-    "stitch", "compare", "compare_many", "Comparison", "Results", "open", "Stitched", "similarity", "matrix", "paired_test", "progress", "across_ranks",
+    "stitch", "compare", "compare_many", "Results", "open", "Stitched", "similarity", "matrix", "paired_test", "progress", "across_ranks",
     "Data", "Batch", "load_data",
     "Moments", "MomentsGrid", "Stitcher", "FAMILIES", "MEASURES", "check_stitcher", "check_similarity",
     "Seam", "StitchError", "__version__",

@@ -21,7 +21,6 @@ _PLACES = {
     "stitch": "api",
     "compare": "api",
     "compare_many": "api",
-    "Comparison": "api",
     "Results": "results",
     "open": "results",
     "Stitched": "stitched.stitched",
@@ -49,7 +48,7 @@ _PLACES = {
 __all__ = ["__version__", *_PLACES]
 
 if TYPE_CHECKING:
-    from .api import Comparison, compare, compare_many, stitch
+    from .api import compare, compare_many, stitch
     from .crossing.matrix import matrix
     from .data.data import Batch, Data
     from .data.load import load_data

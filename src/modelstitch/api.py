@@ -162,7 +162,7 @@ def compare(
     expected_error: Expected | None = None,
     error_tolerance: float | None = None,
     **fit: Any,
-) -> Comparison:
+) -> Results:
     """Stitch two networks at all matching layers, in both directions, with the controls.
 
     Args:
@@ -213,7 +213,7 @@ def compare_many(
     expected_error: Expected | None = None,
     error_tolerance: float | None = None,
     **fit: Any,
-) -> Comparison:
+) -> Results:
     """As :func:`compare`, for any ordered (bottom, top) pairs of several networks; equal controls are fitted once."""
     asked = _asked(
         networks, pairs, data, layers=layers, family=family, objective=objective, controls=controls, seeds=seeds,
@@ -225,7 +225,7 @@ def compare_many(
             asked.networks, pairs, data, asked.axes, store=store, whole=True, device=device, tell=tell, watch=watch, memory=memory,
             second=second, losses=asked.losses, expected_error=expected_error, error_tolerance=error_tolerance,
         )  # fmt: skip
-    return Comparison(records, asked.spec)
+    return Results(records, asked.spec)
 
 
 def plan_compare(
@@ -346,10 +346,6 @@ def _asked(
         **({"other seeds": {top: network.name for top, network in others.items()}} if others else {}),
     }
     return _Asked(networks, axes, losses, spec)
-
-
-class Comparison(Results):
-    """The results of a comparison."""
 
 
 def _seam(at: str | tuple[str, str]) -> Seam:

@@ -1,4 +1,4 @@
-"""Results: the records of any number of stitches, and the ways to look at them. Neither networks nor torch are needed."""
+"""Results: the one answer to every question, and the ways to look at it. Neither networks nor torch are needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import StitchError, StudyError
+from .errors import MeasureError, StitchError, StudyError
 from .study.record import Record, as_records
 from .support.shown import visible
 
@@ -22,13 +22,13 @@ DRAWINGS = (".pdf", ".svg", ".png")
 
 
 def open(path: str | Path) -> Results:
-    """Open what a study left: its folder, or a table that was exported from it.
+    """Open what a study left: its folder, or a table that was saved from it or from similarities.
 
     Args:
-        path: a folder with ``study.json``, or a ``.parquet`` file of records.
+        path: a folder with ``study.json``, or a ``.parquet`` file that :meth:`Results.save` wrote.
 
     Returns:
-        The results, as :func:`modelstitch.compare` gives them. Cells that the study's plan does not name, and records that cannot
+        The results, as :func:`modelstitch.compare` or :func:`modelstitch.similarity` gave them. Cells that the study's plan does not name, and records that cannot
         be believed, are left out; ``cautions`` says so, and ``missing`` names what is not finished.
 
     Raises:
@@ -51,39 +51,49 @@ def open(path: str | Path) -> Results:
         raise StudyError(
             f"{place} is no study: expected a folder with study.json, or a .parquet file that was exported from one."
         )
-    from .study.parquet import records_from_parquet
+    from .report.similarities import from_table, is_similarities
+    from .study.parquet import read_table, records_of
 
-    records = records_from_parquet(place)
+    table = read_table(place)
+    if is_similarities(table):
+        rows, spec = from_table(table, place)
+        return Results((), spec, similarities=rows)
+    records = records_of(table, place)
     return Results(records, {"pairs": [list(pair) for pair in _pairs(records)]})
 
 
 class Results:
-    """The records of a question, and the ways to look at them.
+    """The answer to a question, and the ways to look at it: records of stitches, or similarities of layers.
 
     Attributes:
-        records: one :class:`modelstitch.study.record.Record` a cell.
+        records: one :class:`modelstitch.study.record.Record` a cell; none where layers were only measured.
         spec: what was asked.
         missing: cells that were asked for and are not finished.
         cautions: what a reader has to know of the records, one sentence each.
+        similarities: one plain row a measure and pair of layers; none where networks were stitched.
     """
 
     def __init__(
         self, records: Sequence[Mapping[str, Any]], spec: Mapping[str, Any], *, missing: Sequence[str] = (),
-        cautions: Sequence[str] = (),
+        cautions: Sequence[str] = (), similarities: Sequence[Mapping[str, Any]] = (),
     ) -> None:  # fmt: skip
         self.records = as_records(records)
         self.spec = dict(spec)
         self.missing = list(missing)
         self.cautions = list(cautions)
+        self.similarities = [dict(row) for row in similarities]
 
     def __repr__(self) -> str:
         pairs = ", ".join(f"{bottom} -> {top}" for bottom, top in self.pairs)
+        if self.similarities:
+            measures = ", ".join(dict.fromkeys(row["measure"] for row in self.similarities))
+            layers = [len({row[f"{side}_layer"] for row in self.similarities}) for side in ("bottom", "top")]
+            return visible(f"Results({pairs}: {measures} of {layers[0]} x {layers[1]} layers)")
         stitched = sum(record.control == "pair" for record in self.records)
         failed = f", {len(self.failed)} failed" if self.failed else ""
         missing = f", {len(self.missing)} missing" if self.missing else ""
-        name = type(self).__name__
         return visible(
-            f"{name}({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed}{missing})"
+            f"Results({pairs}: {stitched} stitches, {len(self.records) - stitched} controls{failed}{missing})"
         )
 
     @property
@@ -94,7 +104,15 @@ class Results:
 
     @property
     def frame(self) -> pl.DataFrame:
-        """One value a row: networks and layers, family, objective, control, seed, metric, value, low, high."""
+        """One value a row.
+
+        Of stitches: networks and layers, family, objective, control, seed, metric, value, low, high, unit. Of similarities: networks
+        and layers, measure, kind, value, null_mean, null_low, null_high, n, note.
+        """
+        if self.similarities:
+            from .report.similarities import frame as table
+
+            return table(self.similarities)
         from .report.frame import frame
 
         return frame(self.records)
@@ -105,13 +123,24 @@ class Results:
         return [note for record in self.records for note in record.notes if note.startswith("failed: ")]
 
     @property
+    def weights(self) -> dict[str, str]:
+        """Where the weights of each network come from, by name, as far as is known."""
+        from .report.figures.marks import weights_of
+
+        return dict(self.spec["weights"]) if self.similarities else weights_of(self.records)
+
+    @property
     def donors(self) -> dict[str, dict[str, Any]]:
         """What each network does alone: error, fit_error (and of how many fit samples), unit, weights and view in words."""
         return {n: facts._asdict() for record in self.records for n, facts in (record.donors or {}).items()}
 
     @property
     def notes(self) -> list[str]:
-        """What cells noted about themselves, each once."""
+        """What cells noted about themselves, each once; of similarities a few of the reasons why values are missing."""
+        if self.similarities:
+            from .report.similarities import notes
+
+            return notes(self.similarities)
         return list(dict.fromkeys(note for record in self.records for note in record.notes))
 
     @property
@@ -119,7 +148,14 @@ class Results:
         """One row a seam, setting and control, over all pairs and seeds: value, hierarchical interval, n of each.
 
         Columns besides: the normalised penalty with its interval on rows of pairs, or the reason why it is empty.
+
+        Raises:
+            StudyError: these are similarities, one value a pair of layers.
         """
+        if self.similarities:
+            raise StudyError(
+                "Similarities are not pooled: expected penalties, found one value for each measure and pair of layers; see frame."
+            )
         from .report.pooled import pooled
 
         return pooled(self.records)
@@ -135,21 +171,27 @@ class Results:
 
         return examples(self.records)
 
-    def figure(self, what: str = "penalty", *, pair: tuple[str, str] | None = None) -> Figure:
+    def figure(
+        self, what: str | None = None, *, pair: tuple[str, str] | None = None, metrics: Sequence[str] | None = None,
+        family: str | None = None,
+    ) -> Figure:  # fmt: skip
         """Draw a matplotlib figure: "penalty" (against depth, with controls), "matrix", "ladder", or "samples".
 
         Args:
+            what: "matrix" by default where only similarities are there, or every top layer met several bottoms; else "penalty".
             pair: (bottom, top); the first pair by default.
+            metrics: of a matrix, one heat map each; by default penalty, cka and r2, of similarities all measures.
+            family: of a matrix; all families' mean by default.
 
         Raises:
             StitchError: there is no such figure, or no such pair.
         """
         from .report.figures.heatmaps import matrix_figure
         from .report.figures.pair import ladder_figure, penalty_figure, samples_figure
-        from .report.frame import measured, panel, settings
+        from .report.frame import has_matrix, measured, panel, settings
         from .report.pooled import settled
 
-        if what not in FIGURES:
+        if what is not None and what not in FIGURES:
             raise StitchError(f"The figure {what!r} is unknown: expected one of {', '.join(map(repr, FIGURES))}.")
         if not self.pairs:
             raise StudyError("There is nothing to draw: expected at least one finished cell of a pair, found none.")
@@ -157,19 +199,34 @@ class Results:
         if (bottom, top) not in self.pairs:
             known = ", ".join(f"{b} -> {t}" for b, t in self.pairs)
             raise StitchError(f"The pair {bottom} -> {top} was not stitched: expected one of {known}.")
+        if self.similarities:
+            return self._heat_maps(bottom, top, what or "matrix", metrics)
         table = settled(self.frame, self.records)
         rows = panel(table, bottom, top)
         if measured(rows).is_empty():
             raise StudyError(
                 f"There is nothing to draw of {bottom} -> {top}: expected a finished cell with a penalty, found none."
             )
+        what = what or ("matrix" if has_matrix(rows) else "penalty")
         if what == "penalty":
             return penalty_figure(panel(table, bottom, top, settings(table)[0]), bottom, top)
         if what == "matrix":
-            return matrix_figure(rows, bottom, top, ["penalty", "cka", "r2"])
+            rows = rows if family is None else rows.filter(family=family)
+            return matrix_figure(rows, bottom, top, metrics or ["penalty", "cka", "r2"])
         return (ladder_figure if what == "ladder" else samples_figure)(rows, bottom, top)
 
-    def draw(self, path: str | Path, what: str = "penalty", *, pair: tuple[str, str] | None = None) -> Path:
+    def _heat_maps(self, bottom: str, top: str, what: str, measures: Sequence[str] | None) -> Figure:
+        from .report.figures.heatmaps import matrix_figure
+        from .report.similarities import placed
+
+        if what != "matrix":
+            raise StitchError(f"Similarities have no figure {what!r}: expected 'matrix', since nothing was stitched.")
+        table = placed(self.frame)
+        known = table.drop_nulls("value")["metric"].unique(maintain_order=True).to_list()
+        asked = [name if name in known else _full_name(name) for name in measures or known]
+        return matrix_figure(table, bottom, top, asked)
+
+    def draw(self, path: str | Path, what: str | None = None, *, pair: tuple[str, str] | None = None) -> Path:
         """Write a figure to a file; its ending says how: .pdf, .svg or .png.
 
         Raises:
@@ -187,28 +244,88 @@ class Results:
         write_atomic(target, content.getvalue())
         return target
 
-    def report(self, path: str | Path, *, title: str = "Stitching report", command: str | None = None) -> Path:
+    def report(
+        self,
+        path: str | Path,
+        *,
+        title: str | None = None,
+        command: str | None = None,
+        similarities: Results | None = None,
+    ) -> Path:
         """Write the inert HTML page.
+
+        Args:
+            path: where.
+            title: its heading.
+            command: what made the numbers.
+            similarities: measures of layers that were stitched, too, to stand beside the penalties of the first pair.
+
+        Returns:
+            The path.
 
         Raises:
             StudyError: there is nothing to report, or the page cannot be written.
+            MeasureError: the similarities are of other networks, or of none of these layers.
         """
         from .report.page import page
         from .support.files import write_text
 
         target = Path(path)
-        write_text(target, page(self.records, title=title, spec=self.spec, command=command, missing=len(self.missing)))
+        if self.similarities or similarities is not None:
+            text = self._beside(similarities, title, command)
+        else:
+            heading = title or "Stitching report"
+            text = page(self.records, title=heading, spec=self.spec, command=command, missing=len(self.missing))
+        write_text(target, text)
         return target
 
-    def save(self, path: str | Path) -> Path:
-        """Write the records to a file; its ending says how.
+    def _beside(self, similarities: Results | None, title: str | None, command: str | None) -> str:
+        """The page of one pair's layers: similarities, and the stitches where these are beside them."""
+        from .report.figures.marks import mark, marked_frame
+        from .report.similarity_page import similarity_page
 
-        ``.parquet`` and ``.json`` hold whole records (the first is read back by :func:`modelstitch.open`), ``.csv`` the tidy frame.
+        alike = self if similarities is None else similarities
+        bottom, top = alike.pairs[0]
+        if alike is not self:
+            self._check_alike(alike)
+        weights = {**self.weights, **alike.weights}
+        below, above = (mark(name, weights.get(name, "")) for name in (bottom, top))
+        own = (
+            None
+            if alike is self
+            else marked_frame(self.frame.filter(bottom=bottom, top=top, control="pair"), below, above)
+        )
+        said = [
+            *([] if alike is self else [*self.cautions, *self.notes]), *alike.spec["about"],
+            *(f"Weights of {name}: {weights[name]}." for name in dict.fromkeys((bottom, top))), *alike.notes,
+        ]  # fmt: skip
+        return similarity_page(
+            below, above, marked_frame(alike.frame, below, above), own, title=title, command=command, notes=said
+        )
+
+    def _check_alike(self, similarities: Results) -> None:
+        ends = similarities.pairs[0]
+        if ends not in self.pairs:
+            raise MeasureError(
+                f"The similarities beside {' -> '.join(self.pairs[0])} must be of these networks in this order, found "
+                f"{' -> '.join(ends)}: measure them with similarity(bottom, top, ...)."
+            )
+        mine = {(r.bottom.layer, r.top.layer) for r in self.records if (r.bottom.name, r.top.name) == ends}
+        if not mine & {(row["bottom_layer"], row["top_layer"]) for row in similarities.similarities}:
+            raise MeasureError(
+                "The similarities are of none of the pairs of layers that were stitched: measure them with the same layers."
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the answer to a file; its ending says how.
+
+        ``.parquet`` and ``.json`` hold it whole (the first is read back by :func:`modelstitch.open`), ``.csv`` the tidy frame.
 
         Raises:
             StudyError: there are none, the ending is another one, or the file cannot be written.
         """
-        from .report.figures.marks import weights_of, with_weights
+        from .report import similarities
+        from .report.figures.marks import with_weights
         from .study.parquet import records_to_parquet
         from .support.files import write_text
         from .support.hashing import sealed
@@ -216,23 +333,37 @@ class Results:
         target = Path(path)
         if target.suffix not in TABLES:
             raise StudyError(f"The target {target} is neither .parquet, .csv nor .json: choose one of the three.")
-        if not self.records:
+        if not self.records and not self.similarities:
             raise StudyError(
                 f"There is nothing to export to {target}: expected finished cells, found none; run the study."
             )
-        if target.suffix == ".parquet":
-            records_to_parquet(self.records, target)
-        elif target.suffix == ".csv":
-            write_text(target, with_weights(self.frame, weights_of(self.records)).write_csv())
-        else:
-            whole = sealed({"spec": self.spec, "records": [record.plain() for record in self.records]})
+        if target.suffix == ".csv":
+            write_text(target, with_weights(self.frame, self.weights).write_csv())
+        elif target.suffix == ".json":
+            kept = (
+                {"similarities": self.similarities}
+                if self.similarities
+                else {"records": [r.plain() for r in self.records]}
+            )
+            whole = sealed({"spec": self.spec, **kept})
             write_text(target, json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+        elif self.similarities:
+            similarities.write_parquet(self.similarities, self.spec, target)
+        else:
+            records_to_parquet(self.records, target)
         return target
 
     def _repr_html_(self) -> str:
         from .report.figures.svg import to_svg
 
-        return to_svg(self.figure("penalty"))
+        return to_svg(self.figure())
+
+
+def _full_name(measure: str) -> str:
+    """What a measure that is written short, or not known, is called."""
+    from .measures import find
+
+    return find(measure).name
 
 
 def _pairs(records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections import namedtuple
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
-from modelstitch.errors import MeasureError, NetworkError, NonFiniteError, UnknownLayerError
+from modelstitch.errors import (
+    MeasureError,
+    NetworkError,
+    NonFiniteError,
+    StitchError,
+    StudyError,
+    UnknownLayerError,
+)
 from modelstitch.layerwise import plan_similarity
 from modelstitch.layerwise.grams import _Centred
 from modelstitch.layerwise.passes import Rows
-from modelstitch.measures import Measure, linear_cka
+from modelstitch.measures import MEASURES, Measure, linear_cka
+from modelstitch.support.hashing import unsealed
 
 N = 210
 Kind, Masked = namedtuple("Kind", "kind"), namedtuple("Masked", "mask")
@@ -68,15 +78,19 @@ def test_every_way_equals_the_measure_of_saved_activations(world, view):
     a, b, data, below, above = world
     names = ["cka", "cka_linear_debiased", "cka_minibatch", "procrustes_similarity", "rsa"]
     found = ms.similarity(a, b, data, measures=names, layers=(below, above), view=view, shuffles=2)
-    ways = {m.name: step.way for step in found.plan.steps for m in step.measures}
+    steps = plan_similarity(a, b, data, measures=names, layers=(below, above), view=view, shuffles=2).steps
+    ways = {m.name: step.way for step in steps for m in step.measures}
     assert ways["cka_linear_debiased"] == "gram"
     assert ways["cka_minibatch"] == "minibatch"
     assert ways["rsa"] == "rows"
     x, y = rows(a, below, data, view), rows(b, above, data, view)
-    assert len(found.results) == len(names) * len(below) * len(above)
-    for r in found.results:
-        assert r.value == pytest.approx(r.measure(x[r.bottom_layer], y[r.top_layer]), abs=1e-6), (r.measure.name, r)
-        assert r.null is not None
+    assert len(found.similarities) == len(names) * len(below) * len(above)
+    for r in found.similarities:
+        assert r["value"] == pytest.approx(MEASURES[r["measure"]](x[r["bottom_layer"]], y[r["top_layer"]]), abs=1e-6), (
+            r["measure"],
+            r,
+        )
+        assert r["null_mean"] is not None
 
 
 @pytest.mark.parametrize("view", ["pool", "flatten"])
@@ -87,7 +101,7 @@ def test_blocks_of_layers_and_examples_change_nothing(world, view, monkeypatch):
     names = ["cka", "cka_linear_debiased", "mutual_knn", "cca_mean"] if view == "pool" else ["cka", "mutual_knn"]
     options = {"measures": names, "layers": (below, above), "view": view, "shuffles": 0}
     whole = ms.similarity(a, b, data, **options)
-    assert repr(whole).startswith("Similarities(a, b: ")
+    assert repr(whole).startswith("Results(a -> b: cka_linear_biased, ")
     assert "\n" not in repr(whole)
     plans = [plan_similarity(a, b, data, **options, available=size) for size in range(10_000, 4_000_000, 20_000)
              if fits(lambda size=size: plan_similarity(a, b, data, **options, available=size))]  # fmt: skip
@@ -95,11 +109,14 @@ def test_blocks_of_layers_and_examples_change_nothing(world, view, monkeypatch):
     assert any(len(step.blocks) > 1 for step in tight.steps)
     size = tight.size + 20_000
     blocked = ms.similarity(a, b, data, **options, available=size)
-    assert blocked.plan.size <= size
-    assert sum(step.passes for step in blocked.plan.steps) > sum(step.passes for step in whole.plan.steps)
-    for one, other in zip(whole.results, blocked.results, strict=True):
-        assert (one.bottom_layer, one.top_layer, one.measure) == (other.bottom_layer, other.top_layer, other.measure)
-        assert one.value == pytest.approx(other.value, abs=1e-6)
+    few, all_at_once = (plan_similarity(a, b, data, **options, **at_most) for at_most in ({"available": size}, {}))
+    assert few.size <= size
+    assert sum(step.passes for step in few.steps) > sum(step.passes for step in all_at_once.steps)
+    for one, other in zip(whole.similarities, blocked.similarities, strict=True):
+        assert [one[key] for key in ("bottom_layer", "top_layer", "measure")] == [
+            other[key] for key in ("bottom_layer", "top_layer", "measure")
+        ]
+        assert one["value"] == pytest.approx(other["value"], abs=1e-6)
 
 
 def fits(call):
@@ -118,20 +135,21 @@ def test_examples_in_blocks_of_the_gram_matrices(world, monkeypatch):
     whole = ms.similarity(a, b, data, **options)
     plan = plan_similarity(a, b, data, **options)
     blocked = ms.similarity(a, b, data, **options, available=plan.size - 150_000)
-    (step,) = blocked.plan.steps
+    tight = plan_similarity(a, b, data, **options, available=plan.size - 150_000)
+    (step,) = tight.steps
     assert step.held < N
     assert step.passes > 1
-    assert "passes" in blocked.plan.describe()
-    assert blocked.results[0].value == pytest.approx(whole.results[0].value, abs=1e-9)
-    assert blocked.results[0].null.mean == pytest.approx(whole.results[0].null.mean, abs=1e-9)
+    assert "passes" in tight.describe()
+    assert blocked.similarities[0]["value"] == pytest.approx(whole.similarities[0]["value"], abs=1e-9)
+    assert blocked.similarities[0]["null_mean"] == pytest.approx(whole.similarities[0]["null_mean"], abs=1e-9)
 
 
 def test_null_levels_are_near_nothing_for_the_unbiased(world):
     a, b, data, below, above = world
     names = ["cka_linear_debiased", "cka_minibatch"]
-    for r in ms.similarity(a, b, data, measures=names, layers=(below, above), view="flatten", shuffles=10).results:
-        assert abs(r.null.mean) < 0.1
-        assert r.null.low <= r.null.mean <= r.null.high
+    for r in ms.similarity(a, b, data, measures=names, layers=(below, above), view="flatten", shuffles=10).similarities:
+        assert abs(r["null_mean"]) < 0.1
+        assert r["null_low"] <= r["null_mean"] <= r["null_high"]
 
 
 def test_a_users_own_measure_and_double_precision(world):
@@ -141,8 +159,10 @@ def test_a_users_own_measure_and_double_precision(world):
     a, b = (ms.Network(Net(seed).double(), example, name) for seed, name in ((0, "a"), (1, "b")))
     found = ms.similarity(a, b, data, measures=[mine, "cka", "cka_minibatch"], layers=(below, above), view="flatten")
     x, y = rows(a, below, data, "flatten"), rows(b, above, data, "flatten")
-    for r in found.results:
-        assert r.value == pytest.approx(r.measure(x[r.bottom_layer], y[r.top_layer]), abs=1e-9)
+    for r in found.similarities:
+        assert r["value"] == pytest.approx(
+            {**MEASURES, "mine": mine}[r["measure"]](x[r["bottom_layer"]], y[r["top_layer"]]), abs=1e-9
+        )
 
 
 @pytest.mark.parametrize(("function", "words"), [
@@ -153,9 +173,9 @@ def test_a_users_own_measure_and_double_precision(world):
 def test_a_users_own_measure_that_fails_takes_no_other_with_it(world, function, words):
     a, b, data, below, above = world
     mine = Measure("mine", function, "similarity", "none", "here")
-    found = ms.similarity(a, b, data, measures=[mine, "rsa"], layers=(below, above), view="flatten").results
-    assert {r.measure.name for r in found if r.value is not None} == {"rsa"}
-    assert all(words in r.note for r in found if r.measure is mine)
+    found = ms.similarity(a, b, data, measures=[mine, "rsa"], layers=(below, above), view="flatten").similarities
+    assert {r["measure"] for r in found if r["value"] is not None} == {"rsa"}
+    assert all(words in r["note"] for r in found if r["measure"] == "mine")
 
 
 def test_a_users_own_measure_that_fails_on_shuffled_pairs_keeps_its_value(world):
@@ -169,11 +189,13 @@ def test_a_users_own_measure_that_fails_on_shuffled_pairs_keeps_its_value(world)
         return 0.5
 
     mine = Measure("mine", once_a_pair, "similarity", "none", "here")
-    found = ms.similarity(a, b, data, measures=[mine, "rsa"], layers=(below, above), view="flatten", shuffles=2).results
-    own = [r for r in found if r.measure is mine]
-    assert all(r.value == 0.5 and r.null is None for r in own)
-    assert all("pairs shuffled: the measure 'mine' raised KeyError: 'shuffled'" in r.note for r in own)
-    assert all(r.null is not None for r in found if r.measure is not mine)
+    found = ms.similarity(
+        a, b, data, measures=[mine, "rsa"], layers=(below, above), view="flatten", shuffles=2
+    ).similarities
+    own = [r for r in found if r["measure"] == "mine"]
+    assert all(r["value"] == 0.5 and r["null_mean"] is None for r in own)
+    assert all("pairs shuffled: the measure 'mine' raised KeyError: 'shuffled'" in r["note"] for r in own)
+    assert all(r["null_mean"] is not None for r in found if r["measure"] != "mine")
 
 
 def test_donors_and_random_state_are_left_alone(world):
@@ -216,8 +238,8 @@ def test_finite_numbers_whose_squares_overflow_are_measured():
     example = torch.zeros(2, 3, 8, 8)
     net = ms.Network(Net(0), example, "a")
     for measure in ("cka_minibatch", "cka_linear_debiased", "cka"):
-        (r,) = ms.similarity(net, net, data, measures=[measure], layers=(["one"], ["one"]), view="flatten").results
-        assert r.value == pytest.approx(1, abs=1e-6)
+        (r,) = ms.similarity(net, net, data, measures=[measure], layers=(["one"], ["one"]), view="flatten").similarities
+        assert r["value"] == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("measure", ["cka", "cka_linear_debiased", "cka_minibatch", "rsa"])
@@ -230,11 +252,11 @@ def test_layers_that_never_vary_are_named_and_the_others_measured(measure, level
     example, data = torch.zeros(2, 3, 8, 8), make_data(40)
     a, b = ms.Network(dead, example, "a"), ms.Network(Net(1), example, "b")
     found = ms.similarity(a, b, data, measures=[measure], layers=(["one", "two"], ["one"]), view="flatten", shuffles=0)
-    alive, constant = found.results
-    assert alive.value is not None
-    assert constant.value is None
-    assert "is not defined where nothing varies" in constant.note
-    assert "two" in constant.note
+    alive, constant = found.similarities
+    assert alive["value"] is not None
+    assert constant["value"] is None
+    assert "is not defined where nothing varies" in constant["note"]
+    assert "two" in constant["note"]
     assert found.frame["value"].to_list()[1] is None
     with pytest.raises(MeasureError, match="nothing varies"):
         ms.similarity(a, b, data, measures=[measure], layers=(["two"], ["one"]), view="flatten", shuffles=0)
@@ -243,13 +265,14 @@ def test_layers_that_never_vary_are_named_and_the_others_measured(measure, level
 def test_a_measure_that_is_not_defined_takes_no_other_with_it(world):
     a, b, data, _, _ = world
     found = ms.similarity(a, b, data, measures=["cka", "cca"], layers=(["head"], ["two"]), samples=10, shuffles=0)
-    cka, cca = found.results
+    cka, cca = found.similarities
     assert (
-        cka.value == ms.similarity(a, b, data, measures="cka", layers=(["head"], ["two"]), samples=10).results[0].value
+        cka["value"]
+        == ms.similarity(a, b, data, measures="cka", layers=(["head"], ["two"]), samples=10).similarities[0]["value"]
     )
-    assert cca.value is None
-    assert "cca_mean_squared" in cca.note
-    assert cca.note in found.describe
+    assert cca["value"] is None
+    assert "cca_mean_squared" in cca["note"]
+    assert cca["note"] in found.notes
     with pytest.raises(MeasureError, match="cca_mean_squared"):
         ms.similarity(a, b, data, measures="cca", layers=(["head"], ["two"]), samples=10)
 
@@ -323,13 +346,46 @@ def test_pictures_and_pages(world, tmp_path):
     a, b, data, below, above = world
     found = ms.similarity(a, b, data, measures=["cka", "r2"], layers=(below, above))
     assert "<svg" in found._repr_html_()
-    assert len(found.figure(["cka"]).axes) == 1
+    assert len(found.figure(metrics=["cka"]).axes) == 1
     text = found.report(tmp_path / "page.html", command="made by hand").read_text()
     assert "3 bottom layers by 2 top layers" in text
     assert text.count("<svg") == 1
     assert text.count("<table>") == 3
     assert "made by hand" in text
     assert "null " in text
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".json", ".csv"])
+def test_similarities_are_saved_whole_and_opened(world, tmp_path, ending):
+    a, b, data, below, above = world
+    found = ms.similarity(a, b, data, measures=["cka", "cca"], layers=(below, above), samples=10, shuffles=2)
+    path = found.save(tmp_path / f"new/values{ending}")
+    if ending == ".json":
+        assert unsealed(json.loads(path.read_text()))["similarities"] == found.similarities
+    if ending != ".parquet":
+        return
+    again = ms.open(path)
+    assert again.frame.equals(found.frame)
+    assert (again.notes, again.weights, repr(again)) == (found.notes, found.weights, repr(found))
+    page = again.report(tmp_path / "page.html").read_text()
+    assert page == found.report(tmp_path / "other.html").read_text()
+    table = pl.read_parquet(path)
+    for changed in (table.with_columns(n=pl.lit(11)), table.head(2), table.with_columns(spec=pl.lit("{}"))):
+        changed.write_parquet(path)
+        with pytest.raises(StudyError, match="its rows are not those of its digest"):
+            ms.open(path)
+
+
+@pytest.mark.parametrize(("call", "kind", "words"), [
+    (lambda r: r.pooled, StudyError, "Similarities are not pooled"),
+    (lambda r: r.figure("penalty"), StitchError, "Similarities have no figure 'penalty': expected 'matrix'"),
+    (lambda r: r.figure(pair=("b", "a")), StitchError, "The pair b -> a was not stitched: expected one of a -> b"),
+])  # fmt: skip
+def test_what_similarities_have_not(world, call, kind, words):
+    a, b, data, _, _ = world
+    found = ms.similarity(a, b, data, measures=["cka"], layers=(["one"], ["one"]), shuffles=0)
+    with pytest.raises(kind, match=words):
+        call(found)
 
 
 def test_a_page_shows_layers_without_a_value(tmp_path):

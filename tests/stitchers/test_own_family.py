@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from modelstitch.api import Comparison, compare, stitch
+from modelstitch.api import compare, stitch
+from modelstitch.results import Results
 from modelstitch.errors import StitchError, StudyError
 from modelstitch.stitched.stitched import Stitched
 from modelstitch.stitchers import FAMILIES, Affine, own_codes
@@ -32,7 +33,7 @@ def test_the_packages_own_families_have_no_code_of_a_user():
 
 
 def test_a_changed_family_is_another_cell(pair, digits, tmp_path, entered):
-    def compared(factor, folder) -> Comparison:
+    def compared(factor, folder) -> Results:
         entered(shrunk(factor))
         return compare(*pair, digits, layers=["block2"], family="shrunk:0.01", objective="match", controls=(), both=False,
                        out=tmp_path / folder, **QUICK)  # fmt: skip

@@ -36,7 +36,7 @@ def cells(result, control):
 
 def test_every_control_has_its_cells(everything):
     result, _ = everything
-    assert repr(result).startswith("Comparison(zero -> one: 4 stitches, ")
+    assert repr(result).startswith("Results(zero -> one: 4 stitches, ")
     counts = {c: len(cells(result, c)) for c in dict.fromkeys(r["config"]["control"] for r in result.records)}
     fitted = 2 * 2  # seeds and numbers of examples
     assert counts == {

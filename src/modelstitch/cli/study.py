@@ -42,7 +42,7 @@ def run(
     spec_file: Path, device: str, out: Path, engine: str | None, address: str | None, workers: int, share: str | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """Run a study declared in a TOML file. Running it again does only what is missing."""
-    from ..api import Comparison
+    from ..results import Results
     from ..study.declared import plan_study, run_study
     from ..study.shard import Shard
     from ..study.spec import load_spec
@@ -71,7 +71,7 @@ def run(
             f"{f'{missing:,} are missing' if missing else 'none is missing'}; `modelstitch report {out}` makes the page of all shards."
         )
         return
-    path = Comparison(records, plain).report(out / "report.html", title=str(plain["name"]))
+    path = Results(records, plain).report(out / "report.html", title=str(plain["name"]))
     common.say(f"The report is {path}.")
 
 

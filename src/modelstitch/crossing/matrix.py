@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-    from ..layerwise import Similarities
+    from ..results import Results
 
 Tell = Callable[[str, int, int], None]
 
@@ -131,7 +131,7 @@ class Matrix:
         return matrix_figure(self.frame.filter(pl.col("family") == chosen), self.bottom, self.top, metrics)
 
     def report(
-        self, path: str | Path, *, similarities: Similarities | None = None, title: str | None = None,
+        self, path: str | Path, *, similarities: Results | None = None, title: str | None = None,
         command: str | None = None,
     ) -> Path:  # fmt: skip
         """Write the inert HTML page: heat maps, scatters against measures, the ladder of families, tables.
@@ -149,11 +149,14 @@ class Matrix:
         target = Path(path)
         if similarities is not None:
             self._check_alike(similarities)
-        placed, notes = (similarities.placed, similarities.describe) if similarities else (None, [])
+        placed, notes = (
+            (similarities.frame, [*similarities.spec["about"], *similarities.notes]) if similarities else (None, [])
+        )
         notes = [
             f"Stitches: solved on {self.solved_on}; measured on {len(self.top_outcome.ids):,} examples of the test split.",
             *self.notes,
-            *(notes or (f"Weights of {name}: {weights}." for name, weights in self.weights.items())),
+            *(f"Weights of {name}: {weights}." for name, weights in self.weights.items()),
+            *notes,
         ]
         bottom, top = (mark(name, self.weights[name]) for name in (self.bottom, self.top))
         placed, own = (None if rows is None else marked_frame(rows, bottom, top) for rows in (placed, self.frame))
@@ -161,15 +164,15 @@ class Matrix:
         write_text(target, text)
         return target
 
-    def _check_alike(self, similarities: Similarities) -> None:
-        ends = (similarities.bottom, similarities.top)
+    def _check_alike(self, similarities: Results) -> None:
+        ends = similarities.pairs[0]
         if ends != (self.bottom, self.top):
             raise MeasureError(
                 f"The similarities beside {self.bottom} -> {self.top} must be of these networks in this order, found "
                 f"{' -> '.join(ends)}: measure them with similarity(bottom, top, ...)."
             )
         mine = {(e.bottom_layer, e.top_layer) for e in self.entries}
-        if not mine & {(r.bottom_layer, r.top_layer) for r in similarities.results}:
+        if not mine & {(r["bottom_layer"], r["top_layer"]) for r in similarities.similarities}:
             raise MeasureError(
                 "The similarities are of none of the matrix's pairs of layers: measure them with the same layers."
             )

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..errors import MeasureError, first_line
 from ..measures import MEASURES, Measure, Null
 from ..support.memory import out_of_memory
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """One measure of one pair of layers; ``value`` is None where it is not defined, and ``note`` says why."""
+
+    bottom_layer: str
+    top_layer: str
+    measure: Measure
+    value: float | None
+    null: Null | None
+    note: str = ""
 
 
 def attempt(

@@ -14,10 +14,9 @@ from ..measures.cka import DEBIASED
 from ..measures.evaluate import level
 from ..measures.hsic import FullSums, MinibatchSums
 from ..support.fast.products import gram
-from .attempt import attempt
+from .attempt import LayerPair, attempt
 from .passes import Pass, Rows
 from .plan import CHUNK, MINIBATCH, Block, Step
-from .results import Likeness
 
 # Products of larger numbers may leave float32.
 _LARGE = 1e15
@@ -28,7 +27,7 @@ _SMALL = 3
 _WIDE = 32_768
 
 
-def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
+def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
     """Minibatch CKA of every pair of a block, from one pass over the data."""
     found = MinibatchSums(*block, shuffles=shuffles, seed=seed)
     below, above = rows.open(block, _Centred(rows).gram, apart=True)
@@ -40,7 +39,7 @@ def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffle
     return _results(rows, block, step.measures, shuffles, lambda _, b, t, k: found.cka(b, t, shuffle=k))
 
 
-def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
+def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
     """Linear CKA over all examples of every pair of a block.
 
     Chunks of examples are held, as many as ``step.held`` allows, and meet every chunk from there on; where not all are held,
@@ -147,7 +146,7 @@ class _Centred:
 def _results(
     rows: Rows, block: Block, measures: Sequence[Measure], shuffles: int,
     value_of: Callable[[Measure, str, str, int | None], float],
-) -> list[Likeness]:  # fmt: skip
+) -> list[LayerPair]:  # fmt: skip
     results = []
     for measure in measures:
         for b in block[0]:
@@ -158,7 +157,7 @@ def _results(
                     lambda: level([value_of(measure, b, t, k) for k in range(shuffles)]) if shuffles else None,  # noqa: B023
                     rows.where(b, t),
                 )
-                results.append(Likeness(b, t, measure, *found))
+                results.append(LayerPair(b, t, measure, *found))
     return results
 
 

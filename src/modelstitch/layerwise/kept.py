@@ -12,13 +12,12 @@ from ..measures.evaluate import level, null_level
 from ..measures.kernels import KERNELS
 from ..support.permutations import derangement
 from ..support.threads import alone_if_small
-from .attempt import attempt
+from .attempt import LayerPair, attempt
 from .passes import Rows
 from .plan import Block, Step
-from .results import Likeness
 
 
-def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
+def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
     """Every pair of a block; matrices between examples are made once a layer."""
     parts = list(rows.each(block, batch_size))
     sides = [{name: torch.cat([part[i][name] for part in parts]) for name in parts[0][i]} for i in (0, 1)]
@@ -33,7 +32,7 @@ def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, se
 
 def _measured(
     rows: Rows, sides: list[dict[str, Tensor]], step: Step, orders: list[Tensor], seed: int
-) -> list[Likeness]:
+) -> list[LayerPair]:
     shuffles = len(orders)
     results = []
     for measure in step.measures:
@@ -53,15 +52,15 @@ def _measured(
                         lambda: null_level(measure, x, y, n=shuffles, seed=seed) if shuffles else None,  # noqa: B023
                         where,
                     )
-                    results.append(Likeness(b, t, measure, *found))
+                    results.append(LayerPair(b, t, measure, *found))
                     continue
                 one, other = ready[0][b], ready[1][t]
                 if isinstance(one, str) or isinstance(other, str):
-                    results.append(Likeness(b, t, measure, None, None, str(one if isinstance(one, str) else other)))
+                    results.append(LayerPair(b, t, measure, None, None, str(one if isinstance(one, str) else other)))
                     continue
                 value = kernel.value(one, other, measure.name)
                 null = level([kernel.value(one, other, measure.name, o) for o in orders]) if shuffles else None
-                results.append(Likeness(b, t, measure, value, null, ""))
+                results.append(LayerPair(b, t, measure, value, null, ""))
     return results
 
 

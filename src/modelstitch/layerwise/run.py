@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ..data.data import Batch, Data, Split
 from ..engine.entry import check_entry
@@ -11,10 +12,11 @@ from ..measures import Measure
 from ..network import Network, apart
 from ..support.ambient import in_settled
 from ..support.device import pick_device
+from ..results import Results
 from . import grams, kept, sums
+from .attempt import LayerPair
 from .passes import Rows, Tell
-from .plan import DEFAULT, check_ends, chosen_layers, chosen_measures, plan_similarity
-from .results import Likeness, Similarities
+from .plan import DEFAULT, VIEWS, check_ends, chosen_layers, chosen_measures, plan_similarity
 
 _WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
 
@@ -36,7 +38,7 @@ def similarity(
     device: str = "auto",
     available: int | None = None,
     tell: Tell | None = None,
-) -> Similarities:
+) -> Results:
     """Measure how alike every chosen layer of two networks is, each value beside its null level.
 
     Args:
@@ -89,7 +91,7 @@ def similarity(
         yield from resident.batches(split, size, seed=seed, limit=samples)
 
     rows = Rows((bottom, top), view, where, batches, plan.examples, tell)
-    results: list[Likeness] = []
+    results: list[LayerPair] = []
     for step in plan.steps:
         for block in step.blocks:
             results += _WAYS[step.way](rows, block, step, batch_size, shuffles, seed)
@@ -98,4 +100,33 @@ def similarity(
     below, above = (chosen_layers(network, layers, side) for side, network in enumerate((bottom, top)))
     order = {pair: i for i, pair in enumerate((b, t) for b in below for t in above)}
     results.sort(key=lambda r: (wanted.index(r.measure), order[r.bottom_layer, r.top_layer]))
-    return Similarities(bottom, top, results, plan, view, f"{data.name}, {split} split")
+    return Results(
+        (),
+        {
+            "pairs": [[bottom.name, top.name]], "measures": [m.name for m in wanted], "layers": [below, above], "view": view,
+            "split": split, "samples": samples, "shuffles": shuffles, "seed": seed,
+            "data": {"name": data.name, "fingerprint": data.fingerprint},
+            "weights": {network.name: network.weights for network in (bottom, top)},
+            "about": [f"Data: {data.name}, {split} split.", f"Each example is one row: {VIEWS[view]}.", f"{plan.describe()}."],
+        },
+        similarities=_rows(bottom, top, results, plan.examples),
+    )  # fmt: skip
+
+
+def _rows(bottom: Network, top: Network, results: list[LayerPair], n: int) -> list[dict[str, Any]]:
+    """The values as plain rows, each with where its layers lie."""
+    places = {
+        side: {name: (at, network.layer(name).depth) for at, name in enumerate(network.layers)}
+        for side, network in (("bottom", bottom), ("top", top))
+    }
+    found = []
+    for r in results:
+        row: dict[str, Any] = {}
+        for side, network, layer in (("bottom", bottom, r.bottom_layer), ("top", top, r.top_layer)):
+            index, depth = places[side][layer]
+            row |= {side: network.name, f"{side}_layer": layer, f"{side}_index": index, f"{side}_depth": depth}
+        null = {f"null_{name}": r.null and getattr(r.null, name) for name in ("mean", "low", "high")}
+        found.append(
+            {**row, "measure": r.measure.name, "kind": r.measure.kind, "value": r.value, **null, "n": n, "note": r.note}
+        )
+    return found

@@ -5,13 +5,12 @@ from __future__ import annotations
 from ..measures.evaluate import level
 from ..moments.null import NullGrid
 from ..support.threads import alone_if_small
-from .attempt import attempt
+from .attempt import LayerPair, attempt
 from .passes import Rows
 from .plan import Block, Step
-from .results import Likeness
 
 
-def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[Likeness]:
+def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
     """Every pair of a block, from one pass over the data."""
     bottoms, tops = rows.widths(block)
     grid = NullGrid(bottoms, tops, shuffles=shuffles, seed=seed, device=rows.device)
@@ -21,7 +20,7 @@ def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, se
         return _solved(rows, grid, step, shuffles)
 
 
-def _solved(rows: Rows, grid: NullGrid, step: Step, shuffles: int) -> list[Likeness]:
+def _solved(rows: Rows, grid: NullGrid, step: Step, shuffles: int) -> list[LayerPair]:
     results = []
     for b in grid.bottom_layers:
         for t in grid.top_layers:
@@ -34,5 +33,5 @@ def _solved(rows: Rows, grid: NullGrid, step: Step, shuffles: int) -> list[Liken
                     lambda: level([of(grid.null(b, t, k)) for k in range(shuffles)]) if shuffles else None,  # noqa: B023
                     rows.where(b, t),
                 )
-                results.append(Likeness(b, t, measure, *found))
+                results.append(LayerPair(b, t, measure, *found))
     return results

@@ -14,6 +14,7 @@ from .figures.pair import ladder_figure, scatter_figure
 from .figures.style import number, plain
 from .frame import _SCHEMA
 from .page import Drawings, render
+from .similarities import placed
 from .tables import Cell, Table
 
 _SIDE_BY_SIDE = 3
@@ -34,7 +35,7 @@ def similarity_page(
 
     Args:
         bottom, top: the networks' names; untrusted, as layer names are.
-        measured: rows of :attr:`modelstitch.layerwise.Similarities.placed`, or None.
+        measured: rows of :func:`modelstitch.report.similarities.frame`, or None.
         stitched: rows of :attr:`modelstitch.crossing.matrix.Matrix.frame`, or None.
         title: heading of the page.
         command: the command that made the numbers.
@@ -48,6 +49,7 @@ def similarity_page(
     """
     from markupsafe import Markup
 
+    measured = None if measured is None else placed(measured)
     parts = [_complete(rows) for rows in (stitched, measured) if rows is not None]
     table = pl.concat(parts) if parts else _complete(pl.DataFrame())
     if table["value"].is_null().all():

@@ -60,10 +60,27 @@ def records_from_parquet(path: str | Path) -> list[Record]:
     Raises:
         StudyError: the file is missing, is no Parquet file, holds no records, or rows changed since it was written.
     """
+    return records_of(read_table(path), path)
+
+
+def read_table(path: str | Path) -> pl.DataFrame:
+    """The table in a file, whatever it holds.
+
+    Raises:
+        StudyError: the file is missing, or is no Parquet file.
+    """
     try:
-        table = tables.read(Path(path), "parquet")
+        return tables.read(Path(path), "parquet")
     except (OSError, tables.UnreadableError) as error:
         raise StudyError(f"Cannot read {path}: expected a Parquet file of records, found {error}.") from error
+
+
+def records_of(table: pl.DataFrame, path: str | Path) -> list[Record]:
+    """The records of a table that was read.
+
+    Raises:
+        StudyError: it holds no records, or rows changed since it was written.
+    """
     missing = [name for name in _SCHEMA if name not in table.columns]
     if missing:
         raise StudyError(

@@ -34,12 +34,11 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
             split="val", samples=job.scale.samples, shuffles=SHUFFLES, device=str(job.device),
         )  # fmt: skip
         metrics = []
-        for one in found.results:
-            if one.value is not None:
-                null = one.null.mean if one.null is not None else None
-                metrics.append(metric(one.measure.name, one.value))
-                if null is not None:
-                    metrics.append(metric(f"{one.measure.name} of shuffled pairs", null))
+        for row in found.similarities:
+            if row["value"] is not None:
+                metrics.append(metric(row["measure"], row["value"]))
+                if row["null_mean"] is not None:
+                    metrics.append(metric(f"{row['measure']} of shuffled pairs", row["null_mean"]))
         results.append(
             {
                 "bottom": {"layer": b.layer, "depth": b.depth, "index": b.index},

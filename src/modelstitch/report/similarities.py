@@ -1,0 +1,88 @@
+"""Similarities of layers as plain rows: their table, what to note of them, and the file that keeps them. No torch."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ..errors import StudyError
+from ..study.canonical import canonical_json
+from ..support import hashing
+from ..support.files import make_folder, write_atomic
+from ..support.reading import json_of
+
+SCHEMA: dict[str, Any] = {
+    "bottom": pl.String, "bottom_layer": pl.String, "bottom_index": pl.Int64, "bottom_depth": pl.Float64,
+    "top": pl.String, "top_layer": pl.String, "top_index": pl.Int64, "top_depth": pl.Float64,
+    "measure": pl.String, "kind": pl.String, "value": pl.Float64,
+    "null_mean": pl.Float64, "null_low": pl.Float64, "null_high": pl.Float64, "n": pl.Int64, "note": pl.String,
+}  # fmt: skip
+_SPEC, _TABLE = "spec", "table"  # what was asked, and a digest of all rows with it, in each row
+_NOTES = 2  # of one measure, in words; a hundred pairs of layers may lack a value for one reason
+
+
+def frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """One value a row: networks and layers, measure, kind, value, null_mean, null_low, null_high, n, note."""
+    return pl.DataFrame(list(rows), SCHEMA)
+
+
+def placed(table: pl.DataFrame) -> pl.DataFrame:
+    """The frame as figures read it: the measure as ``metric``, control "pair"."""
+    return table.with_columns(pl.lit("pair").alias("control"), pl.col("measure").alias("metric"))
+
+
+def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why values are missing: a few notes of each measure, and how many more there are."""
+    by_measure: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row["note"]:
+            by_measure.setdefault(row["measure"], {})[row["note"]] = None
+    found = []
+    for name, said in by_measure.items():
+        found += list(said)[:_NOTES]
+        if len(said) > _NOTES:
+            found.append(
+                f"{name}: {len(said) - _NOTES} more notes like these stand in the column 'note' of the values."
+            )
+    return list(dict.fromkeys(found))
+
+
+def write_parquet(rows: Sequence[Mapping[str, Any]], spec: Mapping[str, Any], path: Path) -> None:
+    """Write the table with what was asked, and a digest over both.
+
+    Raises:
+        StudyError: the file cannot be written.
+    """
+    table = frame(rows).with_columns(pl.lit(canonical_json(dict(spec), what=_SPEC)).alias(_SPEC))
+    buffer = io.BytesIO()
+    table.with_columns(pl.lit(_digest(table)).alias(_TABLE)).write_parquet(buffer)
+    make_folder(path.parent)
+    write_atomic(path, buffer.getvalue())
+
+
+def is_similarities(table: pl.DataFrame) -> bool:
+    """Whether a table is one that :func:`write_parquet` wrote."""
+    return table.columns == [*SCHEMA, _SPEC, _TABLE]
+
+
+def from_table(table: pl.DataFrame, path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows of such a table, and what was asked.
+
+    Raises:
+        StudyError: there is no row, or one changed since it was written.
+    """
+    held = table.drop(_TABLE)
+    try:
+        if not len(held) or table[_TABLE].to_list() != [_digest(held)] * len(held):
+            raise ValueError("its rows are not those of its digest")
+        return held.drop(_SPEC).to_dicts(), dict(json_of(held[_SPEC][0]))
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"{path} holds no whole similarities ({error}): save them again.") from error
+
+
+def _digest(table: pl.DataFrame) -> str:
+    return hashing.of_json([table.columns, *table.iter_rows()])
