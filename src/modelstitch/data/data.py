@@ -75,9 +75,11 @@ class Data:
     """Three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to be read once.
 
     Args:
-        fit, val, test: map-style datasets of (input, label), arrays (inputs, labels) of a whole split, sets of the library
+        fit: map-style datasets of (input, label), arrays (inputs, labels) of a whole split, sets of the library
             ``datasets``, datasets of dicts, or a DataLoader that gives all samples in order. An input is a tensor, or a dict or
             a tuple of tensors. uint8 inputs that are one tensor are delivered as float32 in [0, 1].
+        val: the same for validation.
+        test: the same for the test, which is read once.
         name: how a record calls the data.
         classes: the names of the classes, in label order.
         n_classes: their number where they have no names; counted from the labels of all splits if left out.
@@ -88,8 +90,9 @@ class Data:
         text: by which tokenizer samples were made, and for which task, where they are text.
         mask: where samples are dicts, the key of the (n, positions) that are 1 or True where a padded sequence holds something.
             Padding enters no moment, loss or distance.
-        input_key, label_key: where samples are dicts, the key of the input (several: the input is a dict of them) and that of
-            the label; found by themselves where one is called ``label`` or the like and one is left, or ``input_ids`` is there.
+        input_key: where samples are dicts, the key of the input (several: the input is a dict of them); found by itself where
+            one beside the label is left, or ``input_ids`` is there.
+        label_key: the key of the label; found by itself where one is called ``label`` or the like.
         notes: what is to be said beside every number on these data.
 
     Raises:

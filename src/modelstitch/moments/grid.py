@@ -49,7 +49,8 @@ class MomentsGrid:
         """Reserve the sums of no rows.
 
         Args:
-            bottom_layers, top_layers: {layer: channels} of the two networks.
+            bottom_layers: {layer: channels} of the bottom network.
+            top_layers: {layer: channels} of the top network.
             dtype: torch.float64, or torch.float32: half the memory, about twice as fast, sums good to about
                 1e-6.
             device: where the sums are kept; batches are brought there.

@@ -91,7 +91,8 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     both sides, such as those of a closed form under two seeds, are one fit.
 
     Args:
-        one, other: a record, a stitched model with its record, or equally long lists of them.
+        one: a record, a stitched model with its record, or a list of them.
+        other: the same, of the same length.
 
     Raises:
         MeasureError: if the lists are empty or differ in length, or two that are matched saw different test examples.

@@ -24,7 +24,8 @@ class Normalise:
     ``mean`` has.
 
     Args:
-        mean, std: a number for each channel, or one for all, in the units of the raw samples ([0, 1] for images).
+        mean: a number for each channel, or one for all, in the units of the raw samples ([0, 1] for images).
+        std: likewise; above 0.
         size: (height, width), or one number for both: the shorter side is resized to cover it (antialiased), and the middle
             cut out. An image of that size is left as it is.
         interpolation: "bilinear", "bicubic" or "nearest".
