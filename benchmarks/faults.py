@@ -257,8 +257,8 @@ def kept(tmp: Path) -> dict[str, tuple[bytes, bytes, Read]]:
         return found["step"], hashing.of_tensors({"w": found["weights"]})
 
     def stitch(path: Path) -> object:
-        found = ms.Stitched.load(path.parent, net, net)
-        return found.seam, found.record, _hash(found.stitcher)
+        found = ms.Stitched.load(path.parent)
+        return found.seam, found.record, _hash(found)
 
     def study() -> object:
         found = Store(tmp / "store-0").look().records
@@ -275,6 +275,7 @@ def kept(tmp: Path) -> dict[str, tuple[bytes, bytes, Read]]:
         "sums of all pairs": pair("grid-{}", sums),
         "unfinished state": pair("states-{}/state", state),
         "saved stitch: map": pair("stitch-{}/stitcher.safetensors", stitch),
+        "saved stitch: part of a donor": pair("stitch-{}/bottom.safetensors", stitch),
         "saved stitch: description": pair("stitch-{}/stitch.json", stitch),
         "exported table": pair(
             "table-{}.parquet", lambda path: canonical_json([record.plain() for record in records_from_parquet(path)])

@@ -239,9 +239,9 @@ def test_a_save_that_fails_anywhere_leaves_the_old_stitch_or_the_new(tmp_path, m
             except StudyError:
                 failed += 1
         assert torch.equal(Stitched.load(tmp_path / "s", net, net)(x), old(x))
-    assert failed == 3  # a map, statistics, and what names them
+    assert failed == 5  # a map, statistics, two parts, and what names them
     assert torch.equal(Stitched.load(tmp_path / "s", net, net)(x), new(x))
-    assert len(list((tmp_path / "s").iterdir())) == 3
+    assert len(list((tmp_path / "s").iterdir())) == 5
 
 
 def test_moved_statistics_fold_like_the_donors(pair, digits):

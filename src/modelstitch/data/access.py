@@ -61,13 +61,18 @@ def fetch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
             not integers.
     """
     inputs, labels = raw_batch(dataset, ids)
+    return in_reals(inputs), labels
+
+
+def in_reals(inputs: Any) -> Any:
+    """A batch's inputs with uint8 and uint16 images as float32 in [0, 1]; all else as it is."""
     if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
         inputs = inputs.float().div_(255)
     if isinstance(inputs, Tensor) and inputs.dtype == torch.uint16 and inputs.ndim > 2:  # ids of tokens have two axes
         inputs = inputs.float().div_(65535)
     if isinstance(inputs, list) and of_images(inputs):
         inputs = [image.float().div_(255) if image.dtype == torch.uint8 else image for image in inputs]
-    return inputs, labels
+    return inputs
 
 
 def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:

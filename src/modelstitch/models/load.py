@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 from ..data.data import Data
 from ..errors import SourceError
 from ..network import Network
-from ..network.network import fingerprint
+from ..network.network import Recipe, fingerprint
 from ..support.ambient import in_settled
 from ..support.reading import told
 from ..views import as_view, normalising
@@ -113,17 +113,67 @@ def load(
         example, seen = typed(module, example, seen)
     known = _traced.get(alike) if alike is not None and not meta else None
     if known is not None:
-        twin = known.replaced(module, title, weights=said)
-        twin.view, twin.trained_on, twin.has_head = seen, made.trained_on, made.head
-        return twin
-    network = Network(
-        module, example, title, data=made.data, output=made.output, view=seen, trained_on=made.trained_on,
-        weights=_unloaded(request, made) if meta else said,
-    )  # fmt: skip
+        network = known.replaced(module, title, weights=said)
+        network.view, network.trained_on = seen, made.trained_on
+    else:
+        network = Network(
+            module, example, title, data=made.data, output=made.output, view=seen, trained_on=made.trained_on,
+            weights=_unloaded(request, made) if meta else said,
+        )  # fmt: skip
     network.has_head = made.head
-    if alike is not None and not meta:
+    if not meta and not request.spec.startswith("import:"):
+        arguments = _plain(request, weights, input_shape, name, classes, names, size, dtype)
+        network.recipe = Recipe(arguments, network.view if view is None else None)
+    if known is None and alike is not None and not meta:
         _traced[alike] = network
     return network
+
+
+def _plain(
+    request: Request, weights: str | Path | None, input_shape: tuple[int, ...] | None, name: str | None,
+    classes: int | None, class_names: tuple[str, ...] | None, size: int | None, dtype: torch.dtype | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The arguments of :func:`load` as plain values, files and folders by their whole path."""
+    kind, _, rest = request.spec.partition(":")
+    path, query, options = rest.partition("?")
+    given = {
+        "spec": f"{kind}:{Path(path).resolve() if Path(path).is_dir() else path}{query}{options}",
+        "weights": RANDOM if request.random else None if weights is None else str(Path(weights).resolve()),
+        "input_shape": None if input_shape is None else list(input_shape),
+        "name": name, "classes": classes, "class_names": None if class_names is None else list(class_names),
+        "size": size, "dtype": None if dtype is None else str(dtype).removeprefix("torch."), "seed": request.seed,
+    }  # fmt: skip
+    return {key: value for key, value in given.items() if value is not None}
+
+
+_ARGUMENTS = {
+    "spec": str, "weights": str, "input_shape": list, "name": str, "classes": int, "class_names": list, "size": int, "dtype": str,
+    "seed": int,
+}  # fmt: skip
+
+
+def load_again(recipe: Any) -> Network:
+    """The network of a recipe's arguments, as they were kept.
+
+    Raises:
+        SourceError: they are none; and as :func:`load`.
+    """
+    if (
+        not isinstance(recipe, dict)
+        or "spec" not in recipe
+        or not all(type(value) is _ARGUMENTS.get(key) for key, value in recipe.items())
+    ):
+        raise SourceError(f"{str(recipe)[:80]} names no network: expected the arguments of load().")
+    given = dict(recipe)
+    if "dtype" in given and given["dtype"] not in DTYPES:
+        raise SourceError(f"The type {given['dtype']!r} is unknown: expected one of {', '.join(DTYPES)}.")
+    if given["spec"].startswith("import:"):
+        raise SourceError(f"{given['spec']!r} is a function of somebody's own: no code is run that a file names.")
+    if "dtype" in given:
+        given["dtype"] = getattr(torch, given["dtype"])
+    if "input_shape" in given:
+        given["input_shape"] = tuple(int(n) for n in given["input_shape"])
+    return load(**given)
 
 
 def _said(request: Request, made: Made, whole: nn.Module, weights: str | Path | None) -> str | None:

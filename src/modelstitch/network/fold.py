@@ -17,7 +17,6 @@ from torch import Tensor, fx, nn
 from ..errors import FoldError
 from .layout.arrange import CHANNEL_AXIS
 from .layout.axes import new_order
-from .norms import Norm
 from .segment import FromInput, FromLayer, Segment
 
 S = TypeVar("S", bound=Segment)
@@ -47,7 +46,7 @@ def absorb_below(segment: FromInput, weight: Tensor, bias: Tensor) -> tuple[From
     while True:
         if len(node.users) > 1:
             raise FoldError(f"{_name(node)} is read by others than the map: expected the map to be its only reader.")
-        if node.target is operator.getitem and _is_batch_norm(node.args[0], twin.body):
+        if node.target is operator.getitem and _is_batch_norm(node.args[0]):
             weight, bias, node = _through_norm(node.args[0], twin.body, weight, bias)
         elif node.target in _SAME:
             node = node.args[0]
@@ -188,27 +187,14 @@ def _is_linear(node: fx.Node) -> bool:
     return node.target is _LINEAR
 
 
-def _is_batch_norm(node: Any, body: fx.GraphModule) -> bool:
-    if not isinstance(node, fx.Node):
-        return False
-    return node.target is _BATCH_NORM or (
-        node.op == "call_module" and isinstance(body.get_submodule(str(node.target)), Norm)
-    )
+def _is_batch_norm(node: Any) -> bool:
+    return isinstance(node, fx.Node) and node.target is _BATCH_NORM
 
 
 def _through_norm(node: fx.Node, body: fx.GraphModule, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, fx.Node]:
     """The map before a BatchNorm with frozen statistics that does what the map after it did, and what it reads."""
-    if node.op == "call_module":
-        norm = body.get_submodule(str(node.target))
-        assert isinstance(norm, Norm)
-        x, gain, shift, _, eps = node.args
-        mean, var = norm.mean, norm.var
-    else:
-        x, gain, shift, mean_node, var_node, _, eps = node.args
-        found_mean, found_var = _parameter(body, mean_node), _parameter(body, var_node)
-        assert found_mean is not None
-        assert found_var is not None
-        mean, var = found_mean, found_var
+    x, gain, shift, mean_node, var_node, _, eps = node.args
+    mean, var = _parameter(body, mean_node), _parameter(body, var_node)
     assert isinstance(x, fx.Node)
     scale = (var.double() + float(eps)).rsqrt()  # type: ignore[arg-type]
     gain_value, shift_value = _parameter(body, gain), _parameter(body, shift)

@@ -6,6 +6,7 @@ import copy
 import difflib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +26,20 @@ from .trace.purity import Eager, check_trace, run_twice
 from .trace.rebind import agrees, rebound, telling
 from .trace.trace import example_leaves, trace
 from .trace.unwrap import unwrapped
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network was had by its name.
+
+    Attributes:
+        arguments: of :func:`modelstitch.load`, as plain values.
+        view: the one that came with the name.
+    """
+
+    arguments: Mapping[str, Any]
+    view: Callable[[Any], Any] | None
+
 
 OUTPUT = ".output"  # beside layers' names: no module can have this one
 
@@ -64,6 +79,7 @@ class Network:
     ) -> None:
         module = unwrapped(module)
         self.module, self.trained_on = module, trained_on
+        self.recipe: Recipe | None = None
         self.has_head = True  # False: what it returns are features, no scores of classes
         self.name = name or type(module).__name__
         self.view = view
@@ -111,6 +127,11 @@ class Network:
             return f"as given, sha256 {held}"
         words, then = self._origin
         return words if held == then else f"as given, sha256 {held} (changed since they were: {words})"
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the weights are still those that it came with, where it is known where they came from."""
+        return self._origin is not None and fingerprint(self.module) == self._origin[1]
 
     @property
     def view(self) -> Callable[[Any], Any]:
@@ -343,7 +364,7 @@ class Network:
         if same is not None:
             twin = copy.copy(self)
             twin.module, twin.name, twin._trace = module, name or self.name, same
-            twin._origin = _origin(module, weights)
+            twin._origin, twin.recipe = _origin(module, weights), None
             twin.__dict__.pop("_full", None)
             if agrees(twin.full(), module, twin._trace.form, telling(self._example), output, twin.name):
                 return twin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -109,6 +110,32 @@ def own_statistics(segment: Segment, donor: nn.Module) -> dict[str, Norm]:
         body.graph.eliminate_dead_code()
         body.recompile()
     return found
+
+
+def put_statistics(segment: Segment, values: Mapping[str, Tensor]) -> None:
+    """Let the BatchNorms of a fresh segment normalise with other statistics, {"<module>.mean", "<module>.var": (channels,)}.
+
+    Modules that the segment has not are passed over. The donor's statistics, and what else reads them, stay.
+    """
+    body = segment.body
+    given: dict[str, str] = {}
+    for node in list(body.graph.nodes):
+        if node.target is not _NORM or node.args[3].op != "get_attr" or node.args[4].op != "get_attr":
+            continue
+        name = str(node.args[3].target).removesuffix(".running_mean")
+        for at, which in ((3, "mean"), (4, "var")):
+            if f"{name}.{which}" not in values:
+                continue
+            old, key = _tensor(body, node.args[at]), f"{name}.{which}"
+            if key not in given:
+                given[key] = f"statistics_{len(given)}"
+                body.register_buffer(given[key], values[key].detach().to(old).clone())
+            with body.graph.inserting_before(node):
+                node.update_arg(at, body.graph.get_attr(given[key]))
+    if given:
+        body.graph.eliminate_dead_code()
+        body.delete_all_unused_submodules()
+        body.recompile()
 
 
 def _tensor(body: fx.GraphModule, node: fx.Node) -> Tensor:

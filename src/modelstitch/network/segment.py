@@ -18,6 +18,7 @@ from .trace.inputs import InputForm
 from .trace.trace import Trace
 
 _INPUT = "input_"
+Sample = tuple[tuple[int, ...], torch.dtype]  # shape and type
 Edit = Callable[[fx.Graph], dict[str, nn.Module]]  # changes the copied graph; returns the modules it now calls
 
 
@@ -39,23 +40,21 @@ class Segment(nn.Module):
         self, trace: Trace, start: Point | None, stops: dict[str, Point], *, single: bool, edit: Edit | None = None
     ) -> None:
         super().__init__()
-        graph, weights, self._inputs = _copy(trace, start, list(stops.values()))
+        graph, weights, reads = _copy(trace, start, list(stops.values()))
         added = edit(graph) if edit is not None else {}
         for target, submodule in trace.submodules.items():
             weights.setdefault(target, submodule)
         used = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
-        self.body = fx.GraphModule({**{k: v for k, v in weights.items() if k in used}, **added}, graph)
-        self._form: InputForm = trace.form
-        self._from_layer = start is not None
-        self._names = None if single else tuple(stops)
+        body = fx.GraphModule({**{k: v for k, v in weights.items() if k in used}, **added}, graph)
+        self._hold(body, trace.form, reads, None if single else tuple(stops))
 
-    @property
-    def needs_input(self) -> bool:
-        """Whether the network's input is needed beside the activation: masks, positions, other side inputs."""
-        return self._from_layer and bool(self._inputs)
+    def _hold(self, body: fx.GraphModule, form: InputForm, reads: list[int], names: tuple[str, ...] | None) -> None:
+        self.body = body
+        self.form, self.reads = form, reads  # of the network's inputs those that the graph takes, by position
+        self._names = names
 
     def _run(self, activation: list[Tensor], inputs: list[Tensor] | None) -> Any:
-        side = [] if inputs is None else [inputs[i] for i in self._inputs]
+        side = [] if inputs is None else [inputs[i] for i in self.reads]
         result = self.body(*activation, *side)
         return result[0] if self._names is None else dict(zip(self._names, result))
 
@@ -88,8 +87,19 @@ class FromInput(Segment):
         self, trace: Trace, name: str, stops: dict[str, Point], *, single: bool, edit: Edit | None = None
     ) -> None:
         super().__init__(trace, None, stops, single=single, edit=edit)
-        self._name = name
-        self._made_for = [(_sample(node.meta["val"]), node.meta["val"].dtype) for node in trace.inputs]
+        self.name = name
+        self.made_for = [(_sample(node.meta["val"]), node.meta["val"].dtype) for node in trace.inputs]
+
+    @classmethod
+    def held(
+        cls, body: fx.GraphModule, form: InputForm, reads: list[int], name: str, made_for: list[Sample]
+    ) -> FromInput:
+        """A part of one value that was cut out before."""
+        part = cls.__new__(cls)
+        nn.Module.__init__(part)
+        part._hold(body, form, reads, None)
+        part.name, part.made_for = name, made_for
+        return part
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call it as the network is called, or with one argument in the form of the example.
@@ -97,7 +107,7 @@ class FromInput(Segment):
         Raises:
             NetworkError: if the network cannot take inputs of another shape or type than those it was traced with.
         """
-        tensors = self._form.flatten(args, kwargs)
+        tensors = self.form.flatten(args, kwargs)
         try:
             return self._run([], tensors)
         except (RuntimeError, IndexError) as error:
@@ -106,7 +116,7 @@ class FromInput(Segment):
                 raise
             why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise NetworkError(
-                f"The network {self._name!r} {strange} ({why}); a view= that prepares samples may help."
+                f"The network {self.name!r} {strange} ({why}); a view= that prepares samples may help."
             ) from error
 
     def _strange(self, tensors: list[Tensor]) -> str | None:
@@ -117,7 +127,7 @@ class FromInput(Segment):
         held = next(itertools.chain(self.parameters(), self.buffers()), None)
         if held is not None and any(tensor.device != held.device for tensor in tensors):
             return None
-        for path, tensor, (shape, dtype) in zip(self._form.tensor_paths, tensors, self._made_for):
+        for path, tensor, (shape, dtype) in zip(self.form.tensor_paths, tensors, self.made_for):
             found = tuple(tensor.shape[1:])
             if found != shape or tensor.dtype != dtype:
                 which = f" {path}" if len(tensors) > 1 else ""
@@ -139,14 +149,27 @@ def _words(shape: tuple[int, ...], dtype: torch.dtype) -> str:
 class FromLayer(Segment):
     """(activation, input=None) -> value."""
 
+    @classmethod
+    def held(cls, body: fx.GraphModule, form: InputForm, reads: list[int]) -> FromLayer:
+        """A part of one value that was cut out before."""
+        part = cls.__new__(cls)
+        nn.Module.__init__(part)
+        part._hold(body, form, reads, None)
+        return part
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether the network's input is needed beside the activation: masks, positions, other side inputs."""
+        return bool(self.reads)
+
     def forward(self, activation: Tensor, input: Any = None) -> Any:
         """``input`` is the network's input, needed only where masks or other side inputs pass the cut."""
-        if not self._inputs:
+        if not self.reads:
             return self._run([activation], None)
         if input is None:
-            names = ", ".join(self._form.tensor_paths[i] for i in self._inputs)
+            names = ", ".join(self.form.tensor_paths[i] for i in self.reads)
             raise NetworkError(f"This part of the network also reads {names}: call it as top(activation, input).")
-        return self._run([activation], self._form.flatten((input,), {}))
+        return self._run([activation], self.form.flatten((input,), {}))
 
 
 def _copy(trace: Trace, begin: Point | None, ends: list[Point]) -> tuple[fx.Graph, dict[str, Any], list[int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,20 +22,6 @@ from ..study.run import data_config
 BATCH = 256
 
 
-@dataclass(frozen=True)
-class Donors:
-    """The two networks of a stitched model: shared by its copies, left behind where it is pickled."""
-
-    bottom: Network | None
-    top: Network | None
-
-    def __deepcopy__(self, memo: Any) -> Donors:
-        return self
-
-    def __reduce__(self) -> Any:
-        return Donors, (None, None)
-
-
 def of_map(stitcher: nn.Module) -> str:
     """A hash of a map's numbers, the same on any device and in any wider type: hex, 16 digits."""
     digest = hashlib.sha256()
@@ -46,11 +31,14 @@ def of_map(stitcher: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def measured(stitched: Any, donors: Donors, data: Data, config: dict[str, Any], device: torch.device) -> Record:
+def measured(
+    stitched: Any, bottom: Network | None, top: Network | None, data: Data, config: dict[str, Any], device: torch.device
+) -> Record:
     """A record of what a stitched model does on the test split, beside its top: no cell of a study.
 
     Args:
         stitched: gives outputs for (the bottom's view, the top's view, mask).
+        bottom, top: its donors, as far as they are there.
         config: what the record says of the stitch.
         device: where.
 
@@ -58,11 +46,10 @@ def measured(stitched: Any, donors: Donors, data: Data, config: dict[str, Any], 
         DataError, NetworkError: if the data do not fit.
         StitchError: if the donors are not there.
     """
-    bottom, top = donors.bottom, donors.top
     if bottom is None or top is None:
         raise StitchError(
-            "A pickled stitched model has left its donors behind: expected them to measure it; save it with .save() and put it "
-            "together again with Stitched.load(folder, bottom, top)."
+            "This stitched model has not its donors with it, since it was pickled or loaded without them: expected both, whose own "
+            "errors a penalty is over; save it with .save() and load it with Stitched.load(folder, bottom, top)."
         )
     check_entry((bottom, top), data)
     need_scores(top, data)

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..data.access import MASK, mask_of
+from ..data.access import MASK, in_reals, mask_of
 from ..data.data import Data
 from ..errors import FoldError, MeasureError, RecordError, SourceError
-from ..network import FromLayer, Network
+from ..network import FromInput, FromLayer, Network
 from ..network.fold import absorb_above, absorb_below
-from ..network.norms import own_statistics
+from ..network.norms import put_statistics
 from ..notation import Seam
 from ..report.sentences.units import shown
-from ..stitchers import Affine, Site, Stitcher, adapter_between, family_of, mapped
+from ..stitchers import Adapter, Affine, Site, Stitcher, adapter_between, family_of, mapped
 from ..study.record import Metric, Record
 from ..support import hashing, tensors
 from ..support.ambient import in_settled
+from ..support.device import to_device
 from ..support.files import make_folder, write_text
 from ..support.reading import read_json
 from ..support.shown import visible
-from .measure import Donors, measured, of_map
+from .measure import measured, of_map
+from .sides import NAMES, Found, Side, found, keep, views_of
+
+_OWN = re.compile(rf"(stitcher|statistics|{'|'.join(NAMES)})(-[0-9a-f]{{12}})?\.safetensors")
 
 
 class Stitched(nn.Module):
@@ -62,23 +69,54 @@ class Stitched(nn.Module):
         measured_map: str | None = None,
     ) -> None:
         super().__init__()
-        self.bottom = bottom.bottom(bottom_layer)
-        self.adapter = adapter_between(bottom.layer(bottom_layer), top.layer(top_layer))
-        self.top = top.top(top_layer)
+        adapter_between(bottom.layer(bottom_layer), top.layer(top_layer))  # refuses by the layers' names
+        self._put_together(
+            Found(Side.of(bottom, bottom_layer), None), Found(Side.of(top, top_layer), None), stitcher, family, record,
+            statistics or {}, mask, measured_map,
+        )  # fmt: skip
+
+    def _put_together(
+        self, low: Found, high: Found, stitcher: nn.Module, family: str, record: Record | None,
+        statistics: Mapping[str, Tensor], mask: str, measured_map: str | None,
+    ) -> None:  # fmt: skip
+        self._sides = low.side, high.side
+        self.bottom, self.top = low.cut(FromInput), high.cut(FromLayer)
+        self.adapter = Adapter(low.side.layout, high.side.layout)
         self._measured = measured_map or of_map(stitcher)
         self.stitcher = stitcher.to(self._place)  # it may have been fitted elsewhere than where the donors lie
-        self._statistics = dict(statistics or {})
-        self._settle(bottom.module, top.module)
-        self._donors = Donors(bottom, top)
-        self.seam = str(Seam(bottom.name, bottom_layer, top.name, top_layer))
+        self._statistics = dict(statistics)
+        for which, part, side in (("bottom", self.bottom, low), ("top", self.top, high)):
+            if side.part is None:  # else they are in the part
+                put_statistics(part, _of_side(which, self._statistics))
+        self.seam = str(Seam(low.side.name, low.side.layer, high.side.name, high.side.layer))
         self.record = record
         self._config = {
-            "bottom": {"name": bottom.name, "fingerprint": bottom.fingerprint(), "layer": bottom_layer},
-            "top": {"name": top.name, "fingerprint": top.fingerprint(), "layer": top_layer},
+            "bottom": low.side.config(),
+            "top": high.side.config(),
             "family": family,
             **({"mask": mask} if mask != MASK else {}),
         }
         self.eval()
+
+    @in_settled
+    def predict(self, raw: Any) -> Tensor:
+        """The top's output for raw samples, as data give them: both donors' views are applied, and no gradient is kept.
+
+        Args:
+            raw: a batch: images (n, channels, height, width), uint8 or in [0, 1], a list of images of several sizes, or the inputs of
+                a dataset of texts.
+
+        Returns:
+            Scores (n, classes), or whatever the top gives.
+
+        Raises:
+            SourceError: a donor's view was code that the folder it was loaded from does not hold.
+            DataError, NetworkError: the samples do not fit a view or a donor.
+        """
+        inputs, place = in_reals(raw), self._place
+        below, above = (to_device(side.view(inputs), place) for side in self._sides)
+        with torch.no_grad():
+            return self.through(below, above, mask_of(inputs, self._mask))
 
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
         """The top's output for the bottom's input ``x``, as its view gives it; ``x_top`` is the top's own where it differs."""
@@ -139,10 +177,11 @@ class Stitched(nn.Module):
 
         Raises:
             DataError, NetworkError: if the data do not fit the networks.
-            StitchError: if the model was pickled, and so has no donors.
+            StitchError: if the model was pickled, or loaded without its donors.
         """
+        low, high = self._sides
         config = dict(self._config if self.record is None else self.record.config)
-        self.record = measured(self, self._donors, data, config, self._place)
+        self.record = measured(self, low.network, high.network, data, config, self._place)
         self._measured = of_map(self.stitcher)
         return self.metrics
 
@@ -227,24 +266,6 @@ class Stitched(nn.Module):
             )
         return form
 
-    def _settle(self, below: nn.Module, above: nn.Module) -> None:
-        """Put the statistics in place that the normalisation policy left."""
-        if not self._statistics:
-            return
-        norms = {
-            f"{side}.{name}": norm
-            for side, segment, donor in (("bottom", self.bottom, below), ("top", self.top, above))
-            for name, norm in own_statistics(segment, donor).items()
-        }
-        for key, value in self._statistics.items():
-            name, _, which = key.rpartition(".")
-            if name in norms:
-                getattr(norms[name], which).copy_(value)
-            elif name.partition(".")[0] not in ("bottom", "top"):
-                raise SourceError(
-                    f"The statistics {key!r} name no side: expected 'bottom.' or 'top.' before the module."
-                )
-
     def _metric(self, name: str) -> Metric:
         self.check_measured()
         metric = None if self.record is None else self.record.metric(name)
@@ -254,72 +275,96 @@ class Stitched(nn.Module):
             "This stitched model has no record: expected one that was measured; measure it with .measure(data)."
         )
 
-    def save(self, folder: str | Path) -> None:
-        """Write the map (stitcher.safetensors), its donors, named by fingerprint (stitch.json), and moved statistics.
+    def save(self, folder: str | Path, *, whole: bool = False) -> None:
+        """Write all that :meth:`load` needs: the map, what was measured, and the donors.
 
-        ``stitch.json`` names the files and their digests. A stitch that was there before stays whole until the new one is.
+        A donor that came by its name (``ms.load``, a donor folder) is kept by that name and its fingerprint; a module of your own by the
+        part of it that is used here: its weights and its operations. ``stitch.json`` names the files and their digests. A stitch that was
+        there before stays whole until the new one is.
+
+        Args:
+            whole: keep the parts of all donors, so that neither their libraries nor their weights are needed again.
 
         Raises:
+            NetworkError: ``whole`` is asked for, and a donor computes with what cannot be kept; without it such a donor has to be given
+                to :meth:`load`.
             StudyError: the disk is full, or the folder cannot be written to.
         """
-        folder = Path(folder)
+        folder, (low, high) = Path(folder), self._sides
+        kept = {
+            which: keep(side, part, whole=whole)
+            for which, side, part in (("bottom", low, self.bottom), ("top", high, self.top))
+        }
+        parts: dict[str, tuple[Mapping[str, Tensor], dict[str, str]]] = {"stitcher": (self.stitcher.state_dict(), {})}
+        if self._statistics:
+            parts["statistics"] = (self._statistics, {})
+        for which, one in kept.items():
+            if one.tensors is not None:
+                parts[which] = (one.tensors, dict(one.texts or {}))
         make_folder(folder)
         before = _files(folder)
-        parts = {"stitcher": self.stitcher.state_dict(), "statistics": self._statistics}
         files: dict[str, list[str]] = {}
-        for part, values in parts.items():
-            if part == "statistics" and not values:
-                continue
-            digest = hashing.of_tensors(values, {"of": part})
+        for part, (values, texts) in parts.items():
+            beside = {"of": part, **texts}
+            digest = hashing.of_tensors(values, beside)
             name = f"{part}.safetensors"
             if (folder / name).exists() and before.get(part, [name, ""])[1] != digest:
                 name = f"{part}-{digest[:12]}.safetensors"
-            tensors.save(folder / name, values, {"of": part})
+            tensors.save(folder / name, values, beside)
             files[part] = [name, digest]
         described = {
             **self._config,
+            **{which: one.said for which, one in kept.items()},
             "record": None if self.record is None else self.record.plain(),
             "map": self._measured,
             "files": files,
         }
         write_text(folder / "stitch.json", json.dumps(hashing.sealed(described), indent=2, sort_keys=True) + "\n")
-        for part in parts:  # of another stitch
-            for old in folder.glob(f"{part}*.safetensors"):
-                if old.name != files.get(part, [""])[0]:
-                    old.unlink(missing_ok=True)
+        written = {name for name, _ in files.values()}
+        for old in folder.glob("*.safetensors"):
+            if _OWN.fullmatch(old.name) and old.name not in written:  # of another stitch
+                old.unlink(missing_ok=True)
 
     @classmethod
     @in_settled
-    def load(cls, folder: str | Path, bottom: Network, top: Network) -> Stitched:
-        """Put a saved map between the donors it was fitted for.
+    def load(
+        cls, folder: str | Path, bottom: Network | None = None, top: Network | None = None, *, view: Any = None
+    ) -> Stitched:
+        """Put a saved stitch together again, its donors included; no code is run that the folder holds.
+
+        Args:
+            folder: of :meth:`save`.
+            bottom, top: donors that you have already, or that the folder does not hold.
+            view: how raw samples are seen where that was a function of your own, which no file keeps; {"bottom": ..., "top": ...}
+                for each side by itself.
 
         Raises:
-            SourceError: if the folder holds no stitch, one of its files changed since it was written, or a donor is another one
-                than the map was fitted for.
+            SourceError: if the folder holds no stitch, one of its files changed since it was written, a donor is another one
+                than the map was fitted for, or cannot be had.
         """
-        folder = Path(folder)
+        folder, given = Path(folder), {"bottom": bottom, "top": top}
         try:
             config = hashing.unsealed(read_json(folder / "stitch.json"))
             files = config["files"]
-            state = _part(folder, files, "stitcher")
-            statistics = _part(folder, files, "statistics") if "statistics" in files else None
+            state, _ = _part(folder, files, "stitcher")
+            statistics = _part(folder, files, "statistics")[0] if "statistics" in files else {}
             record = None if config["record"] is None else Record.of(config["record"])
+            views = views_of(view, config, given)
+            low, high = (
+                found(config[side], side, given[side], views[side], partial(_part, folder, files, side))
+                for side in NAMES
+            )
+            stitcher = rebuild(config["family"], low.side, high.side, state)
         except (OSError, ValueError, KeyError, TypeError, RecordError) as error:
             raise SourceError(
                 f"{folder} holds no stitch: expected stitch.json and stitcher.safetensors, found {error}."
             ) from error
-        for side, network in (("bottom", bottom), ("top", top)):
-            if config[side]["fingerprint"] != network.fingerprint():
-                raise SourceError(
-                    f"The {side} {network.name!r} is not the network this map was fitted for: expected fingerprint "
-                    f"{config[side]['fingerprint']}, found {network.fingerprint()}."
-                )
-        seam = config["bottom"]["layer"], config["top"]["layer"]
-        stitcher = rebuild(config["family"], bottom, top, seam, state)
-        return cls(
-            bottom, top, *seam, stitcher, family=config["family"], record=record, statistics=statistics,
-            mask=config.get("mask", MASK), measured_map=config.get("map"),
-        )  # fmt: skip
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model._put_together(
+            low, high, stitcher, config["family"], record, statistics, config.get("mask", MASK), config.get("map")
+        )
+        return model
 
 
 def _files(folder: Path) -> dict[str, list[str]]:
@@ -332,15 +377,23 @@ def _files(folder: Path) -> dict[str, list[str]]:
     return files
 
 
-def _part(folder: Path, files: dict[str, list[str]], part: str) -> dict[str, Tensor]:
-    """The tensors of one part of a saved stitch, those that its description was written with."""
+def _part(folder: Path, files: dict[str, list[str]], part: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and texts of one part of a saved stitch, those that its description was written with."""
     name, digest = files[part]
     if not isinstance(name, str) or name != Path(name).name:
         raise hashing.DamagedError(f"{name!r} is no name of a file in it")
     values, texts = tensors.load(folder / name)
     if texts.get("of") != part or hashing.of_tensors(values, texts) != digest:
         raise hashing.DamagedError(f"{name} is of another stitch")
-    return values
+    return values, texts
+
+
+def _of_side(which: str, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The statistics of one side, by their names there."""
+    for key in statistics:
+        if key.partition(".")[0] not in NAMES:
+            raise SourceError(f"The statistics {key!r} name no side: expected 'bottom.' or 'top.' before the module.")
+    return {key.partition(".")[2]: value for key, value in statistics.items() if key.partition(".")[0] == which}
 
 
 class Folded(nn.Module):
@@ -367,16 +420,15 @@ class Folded(nn.Module):
         return result
 
 
-def rebuild(family: str, bottom: Network, top: Network, seam: tuple[str, str], state: dict[str, Tensor]) -> Stitcher:
+def rebuild(family: str, low: Side, high: Side, state: dict[str, Tensor]) -> Stitcher:
     """A stitcher of that family with that state."""
     from ..moments.moments import Moments
 
-    below, above = bottom.layer(seam[0]), top.layer(seam[1])
-    site = Site(below.channels, above.channels, above.kind)
+    site = Site(low.channels, high.channels, high.layout.kind)
     cls, options = family_of(family)
     moments = Moments.empty(site.p, site.q)
     moments.n = 2  # any moments give the right shapes; the state replaces what is solved from them
     moments.xx += torch.eye(site.p)
     stitcher = cls.solve(moments, site, **options)
-    stitcher.load_state_dict(state)
+    stitcher.load_state_dict(state, assign=True)  # in the type that it has now
     return stitcher.eval()

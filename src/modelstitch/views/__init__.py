@@ -3,6 +3,10 @@
 from .given import as_view, in_short, normalising
 from .normalise import Normalise
 from .per_sample import PerSample
+from .plain import plain_view, view_of_plain
 from .published import Published, from_processor, published
 
-__all__ = ["Normalise", "PerSample", "Published", "as_view", "from_processor", "in_short", "normalising", "published"]
+__all__ = [
+    "Normalise", "PerSample", "Published", "as_view", "from_processor", "in_short", "normalising", "plain_view", "published",
+    "view_of_plain",
+]  # fmt: skip

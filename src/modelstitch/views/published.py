@@ -143,8 +143,8 @@ def _open_clip(settings: dict[str, Any]) -> Callable[..., Any]:
 
 
 def _transformers(settings: dict[str, Any]) -> Callable[..., Any]:
-    kind = getattr(import_module("transformers"), settings.pop(_TYPE), None)
-    if kind is None or not hasattr(kind, "from_dict"):
+    kind: Any = getattr(import_module("transformers"), settings.pop(_TYPE), None)
+    if not any(base.__name__ == "ImageProcessingMixin" for base in getattr(kind, "__mro__", ())):
         raise NetworkError(
             "The image processor is none of transformers' own: expected one that transformers itself holds."
         )
@@ -155,6 +155,7 @@ def _transformers(settings: dict[str, Any]) -> Callable[..., Any]:
 _MAKERS: dict[str, Callable[[dict[str, Any]], Callable[..., Any]]] = {
     "timm": _timm, "torchvision": _torchvision, "open_clip": _open_clip, "transformers": _transformers,
 }  # fmt: skip
+LIBRARIES = frozenset(_MAKERS)
 
 
 def _plain(value: Any) -> Any:
