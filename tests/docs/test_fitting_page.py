@@ -5,9 +5,10 @@ from pathlib import Path
 
 import torch
 
+from modelstitch.engine.controls import CONTROLS
 from modelstitch.engine.fit.normalisation import POLICIES
 from modelstitch.stitchers import FAMILIES
-from modelstitch.study.question import CONTROLS, STAGES
+from modelstitch.study.question import STAGES
 
 PAGE = Path(__file__).parents[2] / "docs" / "fitting.md"
 TEXT = PAGE.read_text(encoding="utf-8")

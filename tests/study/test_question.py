@@ -11,7 +11,7 @@ import modelstitch as ms
 from modelstitch.cli.common import fitting
 from modelstitch.cli.compare import compare as compare_command
 from modelstitch.cli.stitch import stitch as stitch_command
-from modelstitch.engine.controls.classnoise import NOISES
+from modelstitch.engine.controls import CONTROLS
 from modelstitch.engine.fit.normalisation import POLICIES
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StudyError
@@ -61,7 +61,7 @@ def test_every_option_of_a_fit_is_on_the_command_line():
     assert not set(FitSpec.model_fields) - {p.name for p in fitting(click.command()(lambda: None)).params}
 
 
-@pytest.mark.parametrize("name", [*question.CONTROLS, "none"])
+@pytest.mark.parametrize("name", [*CONTROLS, "none"])
 def test_every_control_is_taken_everywhere(name):
     spec = written(controls=[name], other_seeds={"b": "c"} if name == "other-seed" else {})
     assert spec.controls == question.written_controls((name,))
@@ -106,14 +106,13 @@ def test_who_names_another_seed_asks_for_the_control():
     assert chosen(("self",), sequences=False, other_seeds={"b": 1}) == ("self", "other-seed")
     assert chosen((), sequences=False, other_seeds={"b": 1}) == ("other-seed",)
     assert chosen(("self",), sequences=False, other_seeds=()) == ("self",)
-    assert not set(chosen(None, sequences=True, other_seeds=())) & set(question.NOISY)
+    assert not any(CONTROLS[name].classes for name in chosen(None, sequences=True, other_seeds=()))
     with pytest.raises(StudyError, match="needs a network of another seed"):
         chosen(("other-seed",), sequences=False, other_seeds=())
 
 
 def test_rooms_below_know_the_same_names():
     assert tuple(POLICIES) == question.NORMALISATIONS
-    assert tuple(NOISES) == question.NOISY
 
 
 def test_what_decides_no_result_is_no_part_of_a_study():

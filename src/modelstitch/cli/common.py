@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..engine.controls import CONTROLS
 from ..errors import StitchError
 from ..notation import end
-from ..study.question import NORMALISATIONS, OBJECTIVES, OF_THE_TOP, WITHOUT_FIT
+from ..study.question import NORMALISATIONS, OBJECTIVES
 from ..support import progress as bars
 from ..support.shown import visible
 from .say import say as say
@@ -346,13 +347,13 @@ def _penalty_tables(records: Sequence[Record]) -> None:
     by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, list[Record]]]] = {}
     several = len({record.fit["samples"] for record in records}) > 1
     for record in records:
-        if record.control in OF_THE_TOP:
+        if _of_the_top(record):
             continue
         place = (record.top.index or 0, record.bottom.layer, record.top.layer)
         pair = by_pair.setdefault((record.bottom.name, record.top.name), {})
         pair.setdefault(place, {}).setdefault(_column(record, several), []).append(record)
     for record in records:  # controls of the top alone stand beside every pair with that top
-        if record.control in OF_THE_TOP:
+        if _of_the_top(record):
             for (_, top), places in by_pair.items():
                 for (_, _, layer), cells in places.items():
                     if (top, layer) == (record.top.name, record.top.layer):
@@ -388,9 +389,13 @@ def cautions(notes: Iterable[str]) -> None:
             say(note)
 
 
+def _of_the_top(record: Record) -> bool:
+    return record.control in CONTROLS and CONTROLS[record.control].of_the_top
+
+
 def _column(record: Record, several: bool) -> str:
     control = record.control
-    if control in WITHOUT_FIT:
+    if control in CONTROLS and not CONTROLS[control].fitted:
         return str(control)
     setting = f"{record.family} {record.objective}"
     if several:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from ..study.question import CONTROLS, FAMILY, LAYERS, NONE, OBJECTIVE
+from ..engine.controls import CONTROLS
+from ..study.question import FAMILY, LAYERS, NONE, OBJECTIVE
 from . import common
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..engine.controls import CONTROLS
 from . import common
 
 
@@ -18,12 +19,20 @@ def demo(seed: int, device: str, out: Path) -> None:
     """
     from ..api import compare_many
     from ..report.sentences.findings import spoken
-    from ..zoo.demo import CONTROLS, FIT, PAIRS, make_donors
+    from ..zoo.demo import FIT, PAIRS, make_donors
 
     with common.progress() as tell:
         data, donors, networks = make_donors(out, seed=seed, tell=tell)
         result = compare_many(
-            networks, PAIRS, data, controls=CONTROLS, seeds=(seed,), out=out / "study", device=device, tell=tell, **FIT
+            networks,
+            PAIRS,
+            data,
+            controls=[name for name, control in CONTROLS.items() if control.demo],
+            seeds=(seed,),
+            out=out / "study",
+            device=device,
+            tell=tell,
+            **FIT,
         )
     for network, made in zip(networks, donors):
         common.say(f"{network.name}: test error {made.card['test_error']:.1f} %")

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..report.frame import CONTROLS, Point
+from ..engine.controls import CONTROLS
+from ..report.frame import Point
 from ..study.pooling import paired_test, pool
 from ..study.record import Metric, Record, as_records
 
@@ -28,7 +29,7 @@ class Series(NamedTuple):
     @property
     def name(self) -> str:
         """The curve's label; a control of that curve is called after its kind."""
-        return self.control if self.control in CONTROLS[1:] else self.line
+        return self.control if self.control in CONTROLS else self.line
 
 
 def every_protocol(records: Sequence[Record], protocols: Iterable[str]) -> dict[str, Curves]:

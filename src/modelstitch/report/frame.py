@@ -9,13 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from ..engine.controls import CONTROLS
 from ..study.examples import unpack
-from ..study.question import CONTROLS as OFFERED
-from ..study.question import OF_THE_TOP, WITHOUT_FIT
 from ..study.record import Metric, Record, Setting, as_records
 from ..support.heap import uncollected
-
-CONTROLS = ("pair", *OFFERED)
 
 _SCHEMA: dict[str, Any] = {
     "bottom": pl.String,
@@ -178,12 +175,13 @@ def panel(table: pl.DataFrame, bottom: str, top: str, setting: Setting | None = 
 
     With a setting, only its rows; the controls that have nothing to fit stay.
     """
-    rows = table.filter((pl.col("top") == top) & ((pl.col("bottom") == bottom) | pl.col("control").is_in(OF_THE_TOP)))
+    of_the_top = [name for name, control in CONTROLS.items() if control.of_the_top]
+    rows = table.filter((pl.col("top") == top) & ((pl.col("bottom") == bottom) | pl.col("control").is_in(of_the_top)))
     if setting is not None:
         same = pl.all_horizontal(
             *(pl.col(key).eq_missing(pl.lit(value, dtype=_SCHEMA[key])) for key, value in setting._asdict().items())
         )
-        rows = rows.filter(same | pl.col("control").is_in(WITHOUT_FIT))
+        rows = rows.filter(same | pl.col("control").is_in([n for n, control in CONTROLS.items() if not control.fitted]))
     return rows
 
 
@@ -280,9 +278,10 @@ def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") ->
 def unmeasured(rows: pl.DataFrame, control: str = "pair") -> list[tuple[str, float]]:
     """The layers, with their depth, that have no penalty of that control though it was asked for: the fit failed.
 
-    Of a pair, also those at which its bottom was measured with all drawn anew or with wrong pairs, but not as it is.
+    Of a pair, also those at which a control of its bottom was fitted, but not the bottom as it is.
     """
-    asked = (control, "random", "shuffled") if control == "pair" else (control,)
+    beside = [name for name, c in CONTROLS.items() if c.fitted and not c.of_the_top] if control == "pair" else []
+    asked = [control, *beside]
     own = matched(rows).filter(pl.col("control").is_in(asked)).sort("top_depth", "top_index", nulls_last=True)
     known = {p.layer for p in curve(rows, control)}
     places = own.select("top_layer", pl.col("top_depth").fill_null(0.0)).unique(maintain_order=True)

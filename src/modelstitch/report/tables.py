@@ -8,12 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from ..engine.controls import CONTROLS
 from ..study.pooling import Pooled
 from ..study.record import as_records
 from .figures.heatmaps import matrix, unit_of
 from .figures.pair import _by_parameters
 from .figures.style import number, plain
-from .frame import CONTROLS, Point, curve
+from .frame import Point, curve
 from .sentences import verdicts
 from .sentences.units import scale_of
 
@@ -48,8 +49,8 @@ def penalty_table(
 
     ``ratios`` are normalised penalties with intervals, by (bottom layer, top layer), where examples were kept.
     """
-    curves = {c: {p.layer: p for p in curve(rows, c)} for c in CONTROLS}
-    present = [c for c in CONTROLS if curves[c]]
+    curves = {c: {p.layer: p for p in curve(rows, c)} for c in ("pair", *CONTROLS)}
+    present = [c for c, points in curves.items() if points]
     extras = {
         name: {p.layer: p for p in curve(rows, metric=metric)}
         for name, metric in (
@@ -204,7 +205,8 @@ def provenance_table(records: Sequence[Mapping[str, Any]], command: str | None =
     made, data = [cell.provenance for cell in cells], [cell.data for cell in cells]
     seconds = sum(cell.seconds for cell in cells)
     dates = sorted(str(m["date"]) for m in made if m.get("date"))
-    ends = [end for cell in cells if cell.control in ("pair", "other-seed") for end in (cell.bottom, cell.top)]
+    others = {name for name, control in CONTROLS.items() if control.sends == "another seed"}
+    ends = [end for cell in cells if cell.control in ("pair", *others) for end in (cell.bottom, cell.top)]
     lines: list[tuple[str, list[Any]]] = [
         ("cells", [len(cells)]),
         *((key, [m.get(key) for m in made]) for key in _MACHINE),

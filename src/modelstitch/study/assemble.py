@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..engine.controls.classnoise import NOISES
+from ..engine.controls import CONTROLS
 from ..engine.evaluate import Truth
 from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, penalty, perplexities
 from ..engine.streams import Stream
@@ -108,8 +108,9 @@ def make_record(
         notes.append("one test example: no interval")
     if stream.adapter.describe() != "none":
         notes.append(f"adapter: {stream.adapter.describe()}")
-    if cell.config["control"] in NOISES:
-        notes.append(f"noise over signal: {NOISES[cell.config['control']]:g}")
+    control = CONTROLS.get(cell.config["control"])
+    if control is not None and control.note:
+        notes.append(control.note)
     if stream.history:
         notes.append(f"stopped: {stream.stopped}")
     return Record(

@@ -7,13 +7,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..engine.alone import SAMPLE
+from ..engine.controls.random import CALIBRATION
 from ..engine.fit.clock import forward_seconds, product_seconds, through_tail
 from ..engine.fit.closed import PER_CHANNEL
 from ..network import Layer, Network
 from ..support.memory import readable
 from ..support.words import counted, duration
 from .plan import Cell, fitted_together
-from .sweep import CALIBRATION, Bench, chunked
+from .sweep import Bench, chunked
 
 
 @dataclass
@@ -80,8 +81,10 @@ def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = ()) ->
         _read(found, "test", bench.data.size("test"))
         _read(found, "fit", min(SAMPLE, bench.data.size("fit")))
         found.seconds += clock.forward(name) * (bench.data.size("test") + min(SAMPLE, bench.data.size("fit")))
-    drawn = {(cell.sweep.bottom, cell.sweep.seed) for cell in missing if cell.sweep.kind == "random"}
-    for name, _ in drawn:
+    drawn = {
+        (*cell.sweep[:2], cell.sweep.seed) for cell in missing if (c := cell.sweep.control) is not None and c.draw
+    }
+    for _, name, _ in drawn:
         _read(found, "fit", min(CALIBRATION, bench.data.size("fit")))
         found.seconds += clock.forward(name) * min(CALIBRATION, bench.data.size("fit"))
     for group in (part for cells in groups.values() for part in fitted_together(cells)):

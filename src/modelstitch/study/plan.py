@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
+from ..engine.controls import CONTROLS, Control
 from ..engine.fit.options import FitSpec
 from ..errors import StudyError
 from ..notation import parse
 from .canonical import cell_hash
-from .question import NOISY, NORMALISATION, OTHER_SEED, WITHOUT_FIT
+from .question import NORMALISATION
+
+PLAIN = "plain"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class Cell:
         """Cells with the same key share one bottom and one set of fit samples."""
         config = self.config
         control = config["control"]
-        kind = control if control in ("random", "shuffled", *NOISY) else "plain"
+        row = CONTROLS.get(control)
+        kind = control if row is not None and row.apart else PLAIN
         return Shared(
             kind, config["bottom"]["name"], config["top"]["name"], config["seed"], config["normalisation"],
             config["fit"]["samples"], config["data"].get("budget"),
@@ -82,7 +86,7 @@ class Shared(NamedTuple):
     """What the cells of a sweep have in common.
 
     Attributes:
-        kind: "plain", "random", "shuffled", or a class-noise control.
+        kind: a control whose bottom or samples are its own, or "plain" for all others.
         bottom, top: names.
         seed, normalisation: as in the cells.
         samples: fit examples drawn; None is all of them.
@@ -96,6 +100,11 @@ class Shared(NamedTuple):
     normalisation: str
     samples: int | None
     budget: int | None
+
+    @property
+    def control(self) -> Control | None:
+        """The row of the control that the sweep is of; None where it is plain."""
+        return CONTROLS.get(self.kind)
 
 
 def fitted_together(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -136,7 +145,7 @@ class Axes:
     fit: FitSpec
     normalisation: str = NORMALISATION
     samples: tuple[int, ...] = ()  # fit examples, a curve; none: what the fit options say
-    others: tuple[tuple[str, Donor], ...] = ()  # (top, another seed of it), for the control "other-seed"
+    others: tuple[tuple[str, Donor], ...] = ()  # (top, another seed of it), for controls that it sends in
     codes: tuple[tuple[str, str], ...] = ()  # (family, hash of its code), of a user's own
 
     def curve(self, most: int) -> list[Axes]:
@@ -204,22 +213,22 @@ def _pair(
 ) -> Iterable[Cell]:  # fmt: skip
     own = seams(bottom, top, axes.layers)
     at_top = list(dict.fromkeys(t for _, t in own))
-    for control in ("pair", *axes.controls):
-        places: list[tuple[Place, Place]] = own
-        sender = bottom
-        if control in ("self", *NOISY):
+    for name in ("pair", *axes.controls):
+        control = CONTROLS.get(name)
+        places, sender = own, bottom
+        if control is not None and control.sends == "top":
             places, sender = [(t, t) for t in at_top], top
-        if control == OTHER_SEED:
+        if control is not None and control.sends == "another seed":
             found = dict(axes.others).get(top.name)
             if found is None:
                 continue  # none was given for this top
             places, sender = _beside(found, top, at_top), found
-        if control in WITHOUT_FIT:
+        if control is not None and not control.fitted:
             # No map and nothing drawn: one cell serves all seeds, families, objectives and numbers of fit samples.
-            policy = "recalibrated" if control == "recalibration" else axes.normalisation
+            policy = control.normalisation or axes.normalisation
             if unfitted:
                 yield from (
-                    _cell(sender, top, b, t, "identity", "match", control, seed, axes, data, policy)
+                    _cell(sender, top, b, t, "identity", "match", name, seed, axes, data, policy)
                     for b, t in places
                     if b.joint == t.joint
                 )
@@ -227,7 +236,7 @@ def _pair(
         for b, t in places:
             for family in axes.families:
                 for objective in axes.objectives:
-                    yield _cell(sender, top, b, t, family, objective, control, seed, axes, data)
+                    yield _cell(sender, top, b, t, family, objective, name, seed, axes, data)
 
 
 def _beside(other: Donor, top: Donor, at_top: Sequence[Place]) -> list[tuple[Place, Place]]:
@@ -259,19 +268,20 @@ def _cell(
     data: dict[str, Any],
     normalisation: str | None = None,
 ) -> Cell:
-    noise, codes = control in NOISY, dict(axes.codes)
+    row, codes = CONTROLS.get(control), dict(axes.codes)
+    instead = row.stands_as if row is not None and row.sender is not None else ""
     if (
         top.budget is not None and axes.fit.budget == "top"
     ):  # the stitcher sees what the top was trained on, and no more
         data = {**data, "fit": min(top.budget, data["fit"]), "budget": top.budget}
     config = {
         "bottom": {
-            "name": "class-noise" if noise else bottom.name,
-            "fingerprint": "" if noise else bottom.fingerprint,
+            "name": instead or bottom.name,
+            "fingerprint": "" if instead else bottom.fingerprint,
             "layer": b.layer,
             "depth": b.depth,
             "index": b.index,
-            **({"view": bottom.view} if bottom.view and not noise else {}),
+            **({"view": bottom.view} if bottom.view and not instead else {}),
         },
         "top": {
             "name": top.name, "fingerprint": top.fingerprint, "layer": t.layer, "depth": t.depth, "index": t.index,

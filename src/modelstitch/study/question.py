@@ -6,9 +6,9 @@ Python, the command line, study files, plans and pages take names and defaults f
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from ..engine.controls import CONTROLS
 from ..errors import StudyError
 
 # What is asked where nothing is said.
@@ -27,49 +27,18 @@ OBJECTIVES = (MATCH, *STAGES)
 NONE = "none"  # of the controls
 
 
-@dataclass(frozen=True)
-class Control:
-    """A reference that tells what a penalty is worth.
-
-    Attributes:
-        name: how it is asked for.
-        of_the_top: it belongs to a top, whatever the bottom of the pair is.
-        fitted: something is fitted in it; of others one cell stands beside every family and objective.
-        usual: it is run unless others are asked for.
-        noise: it needs one class for each sample.
-    """
-
-    name: str
-    of_the_top: bool = False
-    fitted: bool = True
-    usual: bool = True
-    noise: bool = False
-
-
-TABLE = (
-    Control("self", of_the_top=True),
-    Control("other-seed", of_the_top=True),
-    Control("random"),
-    Control("identity", fitted=False),
-    Control("recalibration", fitted=False, usual=False),
-    Control("class-noise", of_the_top=True, noise=True),
-    Control("class-noise-strong", of_the_top=True, noise=True),
-    Control("shuffled"),
-)  # in the order of columns and legends
-
-CONTROLS = tuple(c.name for c in TABLE)
-OF_THE_TOP = tuple(c.name for c in TABLE if c.of_the_top)
-WITHOUT_FIT = tuple(c.name for c in TABLE if not c.fitted)
-NOISY = tuple(c.name for c in TABLE if c.noise)
-OTHER_SEED = "other-seed"
-
 OBJECTIVES_KNOWN = f"{', '.join(OBJECTIVES)}, or several of the last three in a row, such as 'downstream+task'"
-CONTROLS_KNOWN = f"{', '.join(CONTROLS)}, or 'none' alone"
+(OTHER_SEED,) = (name for name, control in CONTROLS.items() if control.sends == "another seed")
+
+
+def controls_known() -> str:
+    """What may be asked for, in words."""
+    return f"{', '.join(CONTROLS)}, or 'none' alone"
 
 
 def default_controls(*, sequences: bool) -> tuple[str, ...]:
     """The controls beside a pair unless others are asked for; sequences have no one class, and so no class noise."""
-    return tuple(c.name for c in TABLE if c.usual and not (sequences and c.noise))
+    return tuple(name for name, c in CONTROLS.items() if c.usual and not (sequences and c.classes))
 
 
 def written_controls(value: Any) -> tuple[str, ...] | None:
@@ -85,7 +54,7 @@ def written_controls(value: Any) -> tuple[str, ...] | None:
         return ()
     for name in several:
         if name not in CONTROLS:
-            raise StudyError(f"The control {name!r} is unknown: expected one of {CONTROLS_KNOWN}.")
+            raise StudyError(f"The control {name!r} is unknown: expected one of {controls_known()}.")
     return tuple(dict.fromkeys(several))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..data.data import Data
 from ..engine.alone import Expected, introduce, told
+from ..engine.controls import CONTROLS
 from ..engine.entry import check_entry
 from ..engine.fit.normalisation import check_policy
 from ..engine.fit.objectives import Loss
@@ -22,7 +23,6 @@ from ..support.user_code import in_words
 from .engines import Engine, local
 from .needs import Needs, needs_of
 from .plan import Axes, Cell, Donor, Place, in_company, plan
-from .question import NOISY
 from .record import Record
 from .shard import Shard
 from .store import Store
@@ -180,10 +180,11 @@ def check_controls(controls: Sequence[str], data: Data) -> None:
     """Refuse controls that the labels cannot serve.
 
     Raises:
-        DataError: class noise where a label is a sequence.
+        DataError: controls by classes where a label is a sequence.
     """
-    if any(control in NOISY for control in controls) and data.labels("val").ndim > 1:
-        raise DataError("The class-noise control needs one class label per sample: leave it out for sequences.")
+    by_class = [name for name in controls if CONTROLS[name].classes]
+    if by_class and data.labels("val").ndim > 1:
+        raise DataError(f"The {by_class[0]} control needs one class label per sample: leave it out for sequences.")
 
 
 def run_cells(

@@ -23,12 +23,12 @@ from pydantic import (
     model_validator,
 )
 
+from ..engine.controls import no_networks
 from ..engine.fit.options import FitSpec
 from ..errors import StitchError, StudyError
 from ..notation import parse
 from ..support.reading import UnfitError, read_toml
 from .question import (
-    CONTROLS_KNOWN,
     FAMILY,
     LAYERS,
     NORMALISATION,
@@ -37,6 +37,7 @@ from .question import (
     OTHER_SEED,
     SEEDS,
     Normalisation,
+    controls_known,
     written_controls,
     written_objective,
 )  # fmt: skip
@@ -220,8 +221,9 @@ class StudySpec(_Part):
             raise ValueError("at least one donor")
         for name in value:
             _checked_name(name)
-            if "->" in name or name in ("class-noise", "class-noise-strong"):
-                raise ValueError(f"donor names without '->' and other than 'class-noise', not {name!r}")
+            if "->" in name or name in no_networks():
+                known = " and ".join(map(repr, sorted(no_networks())))
+                raise ValueError(f"donor names without '->' and other than {known}, not {name!r}")
         return value
 
     @field_validator("pairs", mode="before")
@@ -263,7 +265,7 @@ class StudySpec(_Part):
         try:
             return written_controls(value)
         except StitchError as error:
-            raise ValueError(CONTROLS_KNOWN) from error
+            raise ValueError(controls_known()) from error
 
     @model_validator(mode="after")
     def _other_seeds_name_donors(self) -> StudySpec:

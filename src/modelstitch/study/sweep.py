@@ -13,9 +13,6 @@ from torch import Tensor
 
 from ..data.data import SPLITS, Data
 from ..engine.alone import Alone, look
-from ..engine.controls.calibrate import calibrate
-from ..engine.controls.classnoise import NOISES, ClassNoise
-from ..engine.controls.random import reinitialise
 from ..engine.evaluate import final
 from ..engine.fit.closed import collect, solve
 from ..engine.fit.loop import train
@@ -39,7 +36,6 @@ from .canonical import cell_hash
 from .plan import Cell
 from .record import DonorFacts, Record
 
-CALIBRATION = 1024
 Tell = Callable[[str, int, int], None]  # what, done, of how many
 
 
@@ -72,21 +68,10 @@ class Bench:
     unfinished: Path | None = None
     own: dict[str, Outcome] = field(default_factory=dict)
     looked: dict[str, Alone] = field(default_factory=dict)
-    _random: dict[tuple[str, int], Network] = field(default_factory=dict)
+    _drawn: dict[tuple[str, str, int], Network] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.data = self.data.on(self.device)
-
-    def random(self, name: str, seed: int) -> Network:
-        """The donor's architecture, every parameter re-initialised, BatchNorm statistics estimated on the fit data."""
-        if (name, seed) not in self._random:
-            donor = self.networks[name]
-            module = reinitialise(donor.module, seed)
-            calibrate(module, (donor.view(b.inputs) for b in self.data.few("fit", CALIBRATION)))
-            self._random = {
-                (name, seed): donor.replaced(module, f"{name} (random, seed {seed})", weights=f"random, seed {seed}")
-            }
-        return self._random[name, seed]
 
     def alone(self, name: str, *, top: bool) -> Alone:
         """What a donor does alone, looked at once, before it is stitched.
@@ -110,7 +95,7 @@ class Bench:
     def donors(self, cell: Cell) -> list[Alone]:
         """What the two donors of a cell do alone; class noise has no bottom, and a donor may be both."""
         top, bottom = (cell.config[side]["name"] for side in ("top", "bottom"))
-        below = [] if cell.sweep.kind in NOISES or bottom == top else [self.alone(bottom, top=False)]
+        below = [] if _no_network(cell) or bottom == top else [self.alone(bottom, top=False)]
         return [*below, self.alone(top, top=True)]
 
     def all_donors(self, cells: Sequence[Cell]) -> list[Alone]:
@@ -120,15 +105,24 @@ class Bench:
             DataError, NonFiniteError: as :meth:`alone`.
         """
         tops = dict.fromkeys(cell.config["top"]["name"] for cell in cells)
-        bottoms = [cell.config["bottom"]["name"] for cell in cells if cell.sweep.kind not in NOISES]
+        bottoms = [cell.config["bottom"]["name"] for cell in cells if not _no_network(cell)]
         return [self.alone(name, top=name in tops) for name in dict.fromkeys([*bottoms, *tops])]
 
     def below(self, cell: Cell) -> Network | None:
-        """The network that sends in a cell; None for class noise."""
-        shared = cell.sweep
-        if shared.kind in NOISES:
+        """The network that sends in a cell; None where none does. Of those that are drawn the last one is kept."""
+        shared, control = cell.sweep, cell.sweep.control
+        if _no_network(cell):
             return None
-        return self.random(shared.bottom, shared.seed) if shared.kind == "random" else self.networks[shared.bottom]
+        if control is None or control.draw is None:
+            return self.networks[shared.bottom]
+        key = shared.kind, shared.bottom, shared.seed
+        if key not in self._drawn:
+            self._drawn = {key: control.draw(self.networks[shared.bottom], self.data, shared.seed)}
+        return self._drawn[key]
+
+
+def _no_network(cell: Cell) -> bool:
+    return cell.sweep.control is not None and cell.sweep.control.sender is not None
 
 
 @dataclass
@@ -214,7 +208,8 @@ def left(cell: Cell, bench: Bench) -> Unfinished | None:
 
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:
     started = time.monotonic()
-    kind, _, _, seed, normalisation, samples, budget = cells[0].sweep
+    _, _, _, seed, normalisation, samples, budget = cells[0].sweep
+    control = cells[0].sweep.control
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
     data = bench.data
     need_scores(top, data)
@@ -228,9 +223,13 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
 
     def fit(sweep: Sweep) -> tuple[Sweep, list[Stream]]:
         # A retry with a smaller batch starts anew, statistics included.
-        sender: Sender = (
-            ClassNoise(top, data, noise=NOISES[kind], seed=seed) if below is None else NetworkSender(below, own=own)
-        )
+        stands_in = None if control is None else control.sender
+        sender: Sender
+        if stands_in is not None:
+            sender = stands_in(top, data, seed)
+        else:
+            assert below is not None
+            sender = NetworkSender(below, own=own)
         sweep = replace(sweep, sender=sender)
         streams = [_stream(cell, sender, top, bench) for cell in cells]
         collect(streams, sweep)
@@ -240,7 +239,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
         return sweep, streams
 
     begun = Sweep(
-        NetworkSender(top), top, data, bench.spec, bench.device, seed=seed, shuffled=kind == "shuffled",
+        NetworkSender(top), top, data, bench.spec, bench.device, seed=seed, shuffled=control is not None and control.shuffled,
         normalisation=normalisation, spare=spare, own=bench.losses, tick=tick, watch=bench.watch,
     )  # fmt: skip
     state = None if unfinished is None else unfinished.read()

@@ -14,7 +14,6 @@ from .selfsup import SIMCLR_DIGITS
 from .train import SHORT_DIGITS
 
 NET = "small-resnet?width=24&blocks=4"
-CONTROLS = ("self", "random", "identity", "class-noise")
 FIT: dict[str, Any] = {"steps": 40, "batch_size": 64, "eval_every": 20}
 Tell = Callable[[str, int, int], None]
 

@@ -8,7 +8,9 @@ from torch.nn.utils import prune
 from torch.utils.data import Subset
 
 import modelstitch as ms
-from modelstitch.engine.controls import ClassNoise, calibrate, reinitialise, still_trained
+from modelstitch.engine.controls.calibrate import calibrate
+from modelstitch.engine.controls.classnoise import ClassNoise
+from modelstitch.engine.controls.random import reinitialise, still_trained
 from modelstitch.errors import MeasureError
 
 

@@ -21,8 +21,7 @@ from ...stitchers import rows
 from ..senders import Send, view_of
 
 SAMPLES = 1024
-NOISE = 1.0  # standard deviation of the noise over that of the class tensors
-NOISES = {"class-noise": NOISE, "class-noise-strong": 3.0}  # how much decides how well it stitches: two levels
+NOISE = 1.0  # standard deviation of the noise over that of the class tensors: how much decides how well it stitches
 
 
 class ClassNoise:

@@ -16,12 +16,23 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
+from ...data.data import Data
 from ...errors import MeasureError
+from ...network import Network
 from ...network.trace.twin import deep_copy
+from .calibrate import calibrate
 from .frozen import FRESH, frozen_norms
 from .frozen import reset as reset_frozen
 
+CALIBRATION = 1024  # fit samples behind the BatchNorm statistics of a network that was drawn anew
 _ROUNDS = 30  # of power iteration: enough for the norm of a random matrix
+
+
+def drawn_anew(network: Network, data: Data, seed: int) -> Network:
+    """Draw every parameter of a network anew, and estimate its BatchNorm statistics on the fit data."""
+    module = reinitialise(network.module, seed)
+    calibrate(module, (network.view(b.inputs) for b in data.few("fit", CALIBRATION)))
+    return network.replaced(module, f"{network.name} (random, seed {seed})", weights=f"random, seed {seed}")
 
 
 def reinitialise(module: nn.Module, seed: int) -> nn.Module:

@@ -16,7 +16,7 @@ from ...errors import StudyError
 from ..frame import Point, curve, matched
 from ..sentences.units import scale_of, tick
 from .heatmaps import unit_of
-from .style import FAINT, LOOKS, RC, labels, number, plain, short
+from .style import FAINT, RC, labels, looks, number, plain, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def penalty_figure(
     Raises:
         StudyError: the panel holds no penalty.
     """
-    curves = {control: points for control in LOOKS if (points := curve(rows, control))}
+    curves = {control: points for control in looks() if (points := curve(rows, control))}
     if not curves:
         raise StudyError(f"There is nothing to draw for {bottom} -> {top}: expected penalties, found none.")
     with _rc():
@@ -229,7 +229,7 @@ def side_by_side(depths: Mapping[str, float]) -> dict[str, float]:
 
 
 def _draw(axes: Any, points: Sequence[Point], control: str, at: Mapping[str, float]) -> None:
-    look = LOOKS[control]
+    look = looks()[control]
     x = [at[p.layer] for p in points]
     y = [p.value for p in points]
     front = 5 if control == "pair" else 3
@@ -256,7 +256,7 @@ def _layer_axis(axes: Any, points: Sequence[Point], top: str, at: Mapping[str, f
 
 
 def _direct_legend(axes: Any, curves: dict[str, list[Point]]) -> None:
-    _labels_at_right(axes, [(c[-1].value, LOOKS[k].label, LOOKS[k].colour) for k, c in curves.items()])
+    _labels_at_right(axes, [(c[-1].value, looks()[k].label, looks()[k].colour) for k, c in curves.items()])
 
 
 def _labels_at_right(axes: Any, ends: Sequence[tuple[float, str, str]], gap: float = 0.062) -> None:

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from ...engine.controls import CONTROLS, Look
 from ...support.shown import plain as plain
 
-
-class Look(NamedTuple):
-    """How one control is drawn."""
-
-    label: str
-    colour: str
-    dash: str | tuple[float, tuple[float, ...]]
-    marker: str
-    width: float
+PAIR = Look("this pair", "#0072B2", width=2.2)
 
 
-# Colours after Okabe and Ito (2008); dashes and markers say the same to readers without colour.
-LOOKS = {
-    "pair": Look("this pair", "#0072B2", "-", "o", 2.2),
-    "self": Look("self", "#009E73", "-", "s", 1.3),
-    "other-seed": Look("other seed", "#00798C", (0, (6, 2)), "P", 1.3),
-    "random": Look("random", "#D55E00", "-", "^", 1.3),
-    "class-noise": Look("class-noise", "#B0568A", (0, (5, 1.5)), "D", 1.3),
-    "class-noise-strong": Look("class-noise ×3", "#B0568A", (0, (1.5, 1.5)), "d", 1.1),
-    "shuffled": Look("shuffled", "#A07800", (0, (3, 1.5, 1, 1.5)), "v", 1.3),
-    "identity": Look("identity", "#6A6A6A", (0, (1.2, 1.6)), "x", 1.3),
-    "recalibration": Look("recalibration", "#8C6D5A", (0, (2, 2)), "*", 1.1),
-}
+def looks() -> dict[str, Look]:
+    """How the curve of a pair and of each control is drawn."""
+    return {"pair": PAIR, **{name: control.look for name, control in CONTROLS.items()}}
+
 
 INK = "#222222"
 FAINT = "#D9D9D9"

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from ...engine.controls import CONTROLS, Control, no_networks
 from ...stats.chance import hardly_better
 from ...study.record import as_records
 from ..figures.style import number, plain
@@ -23,9 +24,12 @@ def warnings(rows: pl.DataFrame) -> list[Remark]:
     return [
         *_untrained(rows),
         *_elsewhere(rows),
-        *_beside(rows, low, "random"),
-        *_beside(rows, low, "class-noise"),
-        *_beside(rows, low, "class-noise-strong"),
+        *(
+            remark
+            for name, control in CONTROLS.items()
+            if control.because
+            for remark in _beside(rows, low, name, control)
+        ),
         *_shuffled(rows, maybe),
         *_ood(rows, maybe),
     ]
@@ -36,24 +40,11 @@ def cautions(records: Iterable[Mapping[str, Any]], bottom: str, top: str) -> lis
     found = dict.fromkeys(
         note.removeprefix("caution: ")
         for record in as_records(records)
-        if record.top.name == top and record.bottom.name in (bottom, top, "class-noise")
+        if record.top.name == top and record.bottom.name in {bottom, top, *no_networks()}
         for note in record.notes
         if note.startswith("caution: ")
     )
     return [Remark("warning", f"{text[0].upper()}{text[1:]}.") for text in map(plain, found) if text]
-
-
-_BECAUSE = {
-    "random": "an untrained bottom stitches as well",
-    "class-noise-strong": "class-noise with three times the noise stitches as well: classes are separable, no more is said",
-    "class-noise": "class-noise stitches as well, so the number says only that classes are separable",
-}
-
-_WHAT = {
-    "random": "an untrained bottom",
-    "class-noise-strong": "class-noise with three times the noise",
-    "class-noise": "class-noise",
-}
 
 
 def _untrained(rows: pl.DataFrame) -> list[Remark]:
@@ -72,35 +63,23 @@ def _untrained(rows: pl.DataFrame) -> list[Remark]:
     return remarks
 
 
-def _beside(rows: pl.DataFrame, low: list[Point], control: str) -> list[Remark]:
-    """Layers where a control is as good as the pair, or late layers where nobody looked."""
-    points = {p.layer: p for p in curve(rows, control)}
+def _beside(rows: pl.DataFrame, low: list[Point], name: str, control: Control) -> list[Remark]:
+    """Layers where a control is as good as the pair, or where nobody looked."""
+    points = {p.layer: p for p in curve(rows, name)}
     remarks = []
     equal = [p for p in low if p.layer in points and points[p.layer].value <= p.value]
-    for name, part in _by_place(equal):
-        remarks.append(Remark("warning", f"Low penalty at {layers(part)}{name} is not evidence: {_BECAUSE[control]}."))
+    for place, part in _by_place(equal):
+        remarks.append(Remark("warning", f"Low penalty at {layers(part)}{place} is not evidence: {control.because}."))
     unclear = [p for p in low if p not in equal and p.layer in points and verdicts.as_good(points[p.layer], p)]
-    for name, part in _by_place(unclear):
-        text = f"Low penalty at {layers(part)}{name} may not be evidence: its interval meets that of {_WHAT[control]}."
+    for place, part in _by_place(unclear):
+        text = f"Low penalty at {layers(part)}{place} may not be evidence: its interval meets that of {control.what}."
         remarks.append(Remark("warning", text))
-    late = [p for p in low if p.depth >= verdicts.LATE and p.layer not in points]
-    if control == "class-noise" and late and late[0].unit == "points":  # tokens have no class of their own
-        remarks.append(
-            Remark(
-                "warning",
-                f"Low penalty at {layers(late)} (late) may be class structure alone: "
-                "there is no class-noise control to tell.",
-            )
-        )
-    early = [p for p in low if p.depth <= verdicts.EARLY and p.layer not in points]
-    if control == "random" and early:
-        remarks.append(
-            Remark(
-                "warning",
-                f"Low penalty at {layers(early)} (early) may be had by an untrained bottom too: "
-                "there is no random control to tell.",
-            )
-        )
+    if control.unseen is not None:
+        where, worth = control.unseen
+        within = (0.0, verdicts.EARLY) if where == "early" else (verdicts.LATE, 1.0)
+        there = [p for p in low if p.layer not in points and within[0] <= p.depth <= within[1]]
+        if there and not (control.classes and there[0].unit != "points"):  # tokens have no class of their own
+            remarks.append(Remark("warning", f"Low penalty at {layers(there)} ({where}) {worth}."))
     return remarks
 
 

@@ -17,8 +17,9 @@ from ..sweep import Bench, facts
 
 
 def work_of(group: Sequence[Cell], bench: Bench) -> str:
-    """What a group of random controls does, without the donor's name: the drawn network itself; empty for all others."""
-    below = bench.below(group[0]) if group[0].sweep.kind == "random" else None
+    """What a group of controls does whose bottom is drawn anew, without the donor's name: the drawn network itself; empty for all others."""
+    control = group[0].sweep.control
+    below = bench.below(group[0]) if control is not None and control.draw else None
     if below is None:
         return ""
     network = below.fingerprint()
