@@ -23,9 +23,9 @@ from modelstitch.paper import run as running
 from modelstitch.paper.catalogue import FIGURES, OWN_CHECKPOINTS, figure
 from modelstitch.paper.donors import Workshop
 from modelstitch.paper.figure import Model, turned
+from modelstitch.paper.job import Job, open_job
 from modelstitch.paper.probes.finetune import shortened
 from modelstitch.paper.protocols import PROTOCOLS
-from modelstitch.paper.run import Job, open_job
 from modelstitch.paper.scales import scale
 from modelstitch.study.plan import plan
 from modelstitch.study.run import data_config, describe_donor

@@ -25,7 +25,7 @@ from modelstitch.data.subsets import Images
 from modelstitch.engine.fit.run import Run
 from modelstitch.paper.data import load
 from modelstitch.paper.figure import Model
-from modelstitch.paper.run import open_job
+from modelstitch.paper.job import open_job
 from modelstitch.paper.scales import FULL
 from modelstitch.zoo import train
 from modelstitch.zoo.nets import build

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from modelstitch.study.examples import pack
+from modelstitch.study.packed import pack
 from modelstitch.study.pooling import pool
 
 EXAMPLES, ERROR, PENALTY = 5000, 0.2, 0.03  # as many as the scale `small` of the paper's figures measures on

@@ -7,7 +7,7 @@ from modelstitch.paper import cka as likeness
 from modelstitch.paper import claims, fig2a, fig8, fig9
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.curves import Curves, failed
-from modelstitch.study.examples import pack
+from modelstitch.study.packed import pack
 
 
 def record(

@@ -14,7 +14,8 @@ from modelstitch.errors import SourceError, StudyError
 from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.curves import Curves
-from modelstitch.paper.run import open_job, run_figure
+from modelstitch.paper.job import open_job
+from modelstitch.paper.run import run_figure
 from modelstitch.paper.scales import SMOKE
 
 NET = "timm:test_resnet?size=32"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modelstitch.data.load import load_data
 from modelstitch.errors import DataError
-from modelstitch.paper.run import open_job
+from modelstitch.paper.job import open_job
 from modelstitch.paper.scales import SMOKE
 
 TINY = dataclasses.replace(

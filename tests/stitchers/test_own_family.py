@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from modelstitch.api import compare, stitch
-from modelstitch.results import Results
 from modelstitch.errors import StitchError, StudyError
+from modelstitch.results import Results
 from modelstitch.stitched.stitched import Stitched
 from modelstitch.stitchers import FAMILIES, Affine, own_codes
 

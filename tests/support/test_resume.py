@@ -49,7 +49,7 @@ def test_what_is_damaged_or_of_another_kind_is_not_there(tmp_path, monkeypatch):
     assert Unfinished(file).read() is not None
     assert Unfinished(file, "cuda").read() is None
     with monkeypatch.context() as patch:
-        patch.setattr(unfinished, "__version__", "another")
+        patch.setattr(unfinished, "VERSION", "another")
         assert Unfinished(file).read() is None
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 1

@@ -12,7 +12,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ..paper.figure import Figure
-    from ..paper.run import Job
+    from ..paper.job import Job
 
 
 @click.command()
@@ -123,7 +123,7 @@ def _job(
 ) -> Job:  # fmt: skip
     """The command's job, in this process or in another one that shares it."""
     from ..paper.data import load
-    from ..paper.run import open_job
+    from ..paper.job import open_job
     from ..paper.scales import scale as find_scale
 
     size = find_scale(scale)

@@ -10,9 +10,9 @@ from ..engine.entry import check_entry
 from ..errors import MeasureError
 from ..measures import Measure
 from ..network import Network, apart
+from ..results import Results
 from ..support.ambient import in_settled
 from ..support.device import pick_device
-from ..results import Results
 from . import grams, kept, sums
 from .attempt import LayerPair
 from .passes import Rows, Tell

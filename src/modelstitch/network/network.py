@@ -20,6 +20,7 @@ from .cuts import find_flow
 from .layers import Layer, list_layers
 from .segment import Edit, FromInput, FromLayer, Point
 from .trace.any_batch import batch_of, check_any_batch, check_each_alone
+from .trace.digest import graph_digest
 from .trace.inputs import InputForm
 from .trace.kept import owners_kept
 from .trace.purity import Eager, check_trace, run_twice
@@ -282,7 +283,12 @@ class Network:
         So another activation, another number inside ``forward`` or another ``output`` makes another network. The device
         does not count.
         """
-        return hashlib.sha256(f"{fingerprint(self.module)} {self._trace.digest}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{fingerprint(self.module)} {self._computed}".encode()).hexdigest()[:16]
+
+    @cached_property
+    def _computed(self) -> str:
+        """What is computed, whatever the weights."""
+        return graph_digest(self._trace)
 
     @in_settled
     def check_sample(self, inputs: Any) -> None:

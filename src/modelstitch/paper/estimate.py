@@ -25,10 +25,11 @@ from ..zoo.selfsup import SelfRecipe
 from ..zoo.train import Recipe, descend, endless, place
 from .donors import DRAWN, Workshop
 from .figure import Figure, Line, Model, Probe
+from .job import Job
 from .pieces import pieces
 from .probes.finetune import shortened
 from .protocols import PROTOCOLS
-from .run import Job, question
+from .run import question
 
 WARM, TIMED = 2, 3  # steps of training: to warm up, and measured
 TRAININGS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {  # of a probe

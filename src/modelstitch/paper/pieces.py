@@ -11,7 +11,8 @@ from .catalogue import figure as find_figure
 from .donors import DRAWN
 from .figure import Figure, Line, Model
 from .gallery import keep, summary
-from .run import Asked, Job, asked, measured, run_figure, told
+from .job import Job
+from .run import Asked, asked, measured, run_figure, told
 
 
 @dataclass(frozen=True)

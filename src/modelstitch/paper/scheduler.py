@@ -14,8 +14,8 @@ import torch
 from ..errors import StudyError
 from ..support.crew import LostError, Worker, answered, portable
 from .figure import Figure
+from .job import Job
 from .pieces import Piece, pieces
-from .run import Job
 
 Open = Callable[[], Job]
 

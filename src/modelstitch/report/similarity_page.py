@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import StudyError
+from ..support.version import VERSION
 from . import tables
 from .figures.heatmaps import matrix, matrix_figure
 from .figures.pair import ladder_figure, scatter_figure
@@ -204,8 +205,6 @@ def _reading(bottom: str, top: str, families: Sequence[str], measures: Sequence[
 
 
 def _provenance(command: str | None, notes: Sequence[str]) -> Table:
-    from .. import __version__
-
-    lines = [("modelstitch", __version__), *(("note", note) for note in notes), ("command", command or "")]
+    lines = [("modelstitch", VERSION), *(("note", note) for note in notes), ("command", command or "")]
     body = [(Cell(name), Cell(plain(text))) for name, text in lines if text]
     return Table("How these numbers were made", ("what", "value"), tuple(body))

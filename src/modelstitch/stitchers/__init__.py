@@ -1,80 +1,12 @@
 """Stitchers: families of small maps, from nothing at all to an MLP, and the adapters before them."""
 
-from __future__ import annotations
-
-import re
-from collections.abc import Iterable
-from typing import Any
-
-from ..errors import StitchError
-from ..support.user_code import digest
 from .adapters import Adapter, Layout, adapter_between, channels_back, channels_last, masked_mean, masks, rows
 from .affine import Affine
 from .base import Site, Stitcher, mapped
 from .check import check_stitcher
-from .conv import Conv
-from .identity import Identity
-from .lowrank import LowRank
-from .mlp import MLP
-from .normaffine import NormAffineNorm
-from .orthogonal import Orthogonal, Permutation, ScaledOrthogonal, ScaledPermutation
+from .families import FAMILIES, family_of, own_codes
 
 __all__ = [
     "FAMILIES", "Adapter", "Affine", "Layout", "Site", "Stitcher", "adapter_between", "channels_back", "channels_last",
     "check_stitcher", "family_of", "mapped", "masked_mean", "masks", "own_codes", "rows",
 ]  # fmt: skip
-
-_WHOLE = re.compile(r"[0-9]{1,9}")
-_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,17})?(e[-+]?[0-9]{1,2})?")
-
-FAMILIES: dict[str, type[Stitcher]] = {
-    cls.family: cls
-    for cls in (
-        Identity, Permutation, ScaledPermutation, Orthogonal, ScaledOrthogonal, LowRank, Affine, NormAffineNorm,
-        Conv, MLP,
-    )
-}  # fmt: skip
-
-
-_BUILT_IN = frozenset(FAMILIES.values())
-
-
-def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
-    """The class and options of a written family: ``"affine"``, ``"affine:0.01"``, ``"low-rank:16"``, ``"conv:3"``.
-
-    Raises:
-        StitchError: if the family is unknown, or the number after the colon is none.
-    """
-    if not isinstance(text, str):
-        raise StitchError(
-            f"The family {text!r} is no name: expected one such as 'affine'; enter a class of your own first: "
-            "ms.FAMILIES[cls.family] = cls."
-        )
-    name, _, option = text.partition(":")
-    if name not in FAMILIES:
-        raise StitchError(
-            f"The family {name!r} is unknown: expected one of {', '.join(FAMILIES)}; a family of your own is entered by "
-            f"ms.FAMILIES[{name!r}] = its class."
-        )
-    cls = FAMILIES[name]
-    if not option:
-        return cls, {}
-    number = _WHOLE if cls.option_is is int else _NUMBER
-    if not cls.option or not number.fullmatch(option):
-        kind = "a whole number" if cls.option_is is int else "a number of 0 or more"
-        what = f"{kind} ({cls.option})" if cls.option else "nothing"
-        raise StitchError(f"The family {text!r} cannot be read: expected {what} after the colon, found {option!r}.")
-    value = cls.option_is(option)
-    if cls.option_is is int and value < 1:
-        raise StitchError(f"The family {text!r} cannot be read: expected 1 or more ({cls.option}), found {option}.")
-    return cls, {cls.option: value}
-
-
-def own_codes(families: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """(written family, hash of its code) of those that a user has entered; the package's own are not among them.
-
-    Raises:
-        StitchError: as :func:`family_of`.
-    """
-    classes = {text: family_of(text)[0] for text in families}
-    return tuple((text, digest(cls)) for text, cls in classes.items() if cls not in _BUILT_IN)

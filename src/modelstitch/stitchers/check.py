@@ -17,6 +17,7 @@ from ..network import positions_of
 from ..network.trace.twin import deep_copy
 from .adapters import KINDS, channels_back, rows
 from .base import Site, Stitcher
+from .families import family_of
 
 _CHANNELS, _WIDER = 6, 9
 _SHAPES: dict[str, Callable[[int], tuple[int, ...]]] = {
@@ -43,8 +44,6 @@ def check_stitcher(family: str | type[Stitcher], *, seed: int = 0, tolerance: fl
         ContractError: at the first clause broken; the message names it, what was expected and what was found.
     """
     if isinstance(family, str):
-        from . import family_of
-
         family, options = family_of(family)
     if not (isinstance(family, type) and issubclass(family, Stitcher)):
         raise ContractError(

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from .. import __version__
 from ..engine.controls import CONTROLS
 from ..engine.evaluate import Truth
 from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, penalty, perplexities
 from ..engine.streams import Stream
 from ..errors import NonFiniteError
 from ..stats.chance import chance_error
-from .examples import pack
+from ..support.version import VERSION
+from .packed import pack
 from .plan import Cell
 from .record import DonorFacts, Metric, Record
 
@@ -143,7 +143,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     """Versions, device, threads, platform and date."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
-        "modelstitch": __version__,
+        "modelstitch": VERSION,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": f"{device.type} ({name})",

@@ -18,7 +18,7 @@ from .examples import Examples, unpack_together
 from .record import Record, as_records
 
 if TYPE_CHECKING:
-    from .examples import Floats
+    from .packed import Floats
 
 LEVEL = 0.95
 RESAMPLES = 2000

@@ -22,7 +22,7 @@ from pydantic_core import from_json
 from ..errors import RecordError
 from ..support.reading import json_of
 from .canonical import canonical_json, cell_hash
-from .examples import average, numbers, right
+from .packed import average, numbers, right
 
 VERSION = 2
 READABLE = (1, 2)  # version 1 had no digest
@@ -127,7 +127,7 @@ class Record(Mapping[str, Any]):
         provenance: versions, device, date and seconds.
         history: of the fit, [step, value] each.
         correct: which examples the stitched model got right, as base64 of packed bits.
-        examples: what both did, example by example, see :mod:`modelstitch.study.examples`.
+        examples: what both did, example by example, see :mod:`modelstitch.study.packed`.
         donors: {name of a donor: what else is known of it}.
         paper: which curve of which figure it belongs to.
         results: of a probe of the paper, one mapping a place that it looked at.

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from .. import __version__
 from ..errors import StudyError
 from . import hashing
 from .files import make_folder, set_aside, write_atomic
+from .version import VERSION
 
 EVERY = 60.0  # seconds
 SHARE = 0.05  # of the time that may go into writing, at most
@@ -33,7 +33,7 @@ class Unfinished:
 
     def __init__(self, path: Path, device: torch.device | str = "cpu") -> None:
         self.path, self.before = path, 0.0
-        self._stamp = [__version__, str(torch.__version__), torch.device(device).type, path.name]
+        self._stamp = [VERSION, str(torch.__version__), torch.device(device).type, path.name]
         self._start = self._last = time.monotonic()
         self._took = 0.0
 

@@ -16,7 +16,8 @@ from ..support.ambient import in_settled
 from ..support.resume import Unfinished
 from .linear import fit_linear
 from .ssl_losses import nt_xent, vicreg
-from .train import Progress, Recipe, Trained, descend, endless, place
+from .state import Trained
+from .train import Progress, Recipe, descend, endless, place
 from .views import ColourViews, DigitViews, quarter_turns
 
 Method = Literal["simclr", "vicreg", "rotation"]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..support.resume import Unfinished
 
-if TYPE_CHECKING:
-    from .train import Trained
+
+@dataclass
+class Trained:
+    """What training leaves: the weights at each asked checkpoint, and the last loss."""
+
+    checkpoints: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    loss: float = math.nan
 
 
 def state_of(

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -20,7 +20,7 @@ from ..support.ambient import in_settled
 from ..support.device import to_device
 from ..support.fast.cuda_graphs import Recorded, record
 from ..support.resume import Unfinished
-from .state import state_of, take_up
+from .state import Trained, state_of, take_up
 
 Progress = Callable[[int, float], None]  # called with (steps done, loss)
 _CHECK = 20  # steps between two looks at the loss: each look waits for an accelerator
@@ -90,14 +90,6 @@ def short_recipe(net: str, *, digits: bool) -> Recipe:
     if net.partition("?")[0].removeprefix("zoo:") == "vit":
         return replace(base, optimiser="adamw", lr=2e-3, weight_decay=0.05)
     return base
-
-
-@dataclass
-class Trained:
-    """What training leaves: the weights at each asked checkpoint, and the last loss."""
-
-    checkpoints: dict[int, dict[str, Tensor]] = field(default_factory=dict)
-    loss: float = math.nan
 
 
 @in_settled

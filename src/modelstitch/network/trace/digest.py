@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-if TYPE_CHECKING:
-    from .trace import Trace
+from .trace import Trace
 
 
 def graph_digest(trace: Trace) -> str:

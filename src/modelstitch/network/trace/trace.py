@@ -26,7 +26,6 @@ from torch.export.graph_signature import OutputKind
 from ...errors import NetworkError, TraceError, first_line
 from ..cuts import ancestors
 from .clean import clean
-from .digest import graph_digest
 from .functional import functional
 from .hooks import Key, global_hooks_out
 from .inputs import InputForm, repeat_batch
@@ -92,11 +91,6 @@ class Trace:
             return False
         size: Any = value.shape[0]
         return isinstance(size, torch.SymInt) and size.node.expr in self.batches
-
-    @cached_property
-    def digest(self) -> str:
-        """What is computed, as a hash: see :func:`graph_digest`."""
-        return graph_digest(self)
 
 
 def example_leaves(example: Any, data: str | int | None, name: str) -> tuple[InputForm, list[Tensor]]:

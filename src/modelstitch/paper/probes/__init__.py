@@ -10,7 +10,7 @@ from ..figure import Model, Probe
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces
-    from ..run import Job
+    from ..job import Job
 
 KINDS = {"similarity": "alike", "fine-tune": "finetune", "freeze": "frozen", "path": "path", "matrix": "grid"}
 

@@ -12,7 +12,7 @@ from . import metric
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces
-    from ..run import Job
+    from ..job import Job
 
 MEASURES = ("cka_linear_biased", "cka_linear_debiased")
 SHUFFLES = 5

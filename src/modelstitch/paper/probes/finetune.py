@@ -13,7 +13,7 @@ from . import metric
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces
-    from ..run import Job
+    from ..job import Job
 
 SEED = 100  # of the new parts: no donor of a figure starts from it
 

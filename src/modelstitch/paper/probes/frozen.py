@@ -13,7 +13,7 @@ from .finetune import SEED, plain, shortened
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces
-    from ..run import Job
+    from ..job import Job
 
 
 def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:

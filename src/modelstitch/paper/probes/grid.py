@@ -9,7 +9,7 @@ from ..figure import Model, Probe
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces
-    from ..run import Job
+    from ..job import Job
 
 
 def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from . import metric
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces
-    from ..run import Job
+    from ..job import Job
 
 CALIBRATION = 1024
 POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)
