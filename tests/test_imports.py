@@ -32,21 +32,69 @@ def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+def module_of(path: Path) -> tuple[str, ...]:
+    """The dotted name of a file, below the package; () for the package itself."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+MODULES = {module_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
 def imports(path: Path):
-    """Absolute dotted names, below the package, of everything a file imports."""
+    """Dotted names, below the package, of everything a file imports: anywhere, for types alone, and by a string."""
     package = path.relative_to(SOURCE).parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - (node.level - 1)]
-            module = (*base, *(node.module.split(".") if node.module else ()))
-            if module:
-                yield module
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = (*package[: len(package) - (node.level - 1)], *(node.module.split(".") if node.module else ()))
+            elif (node.module or "").split(".")[0] == "modelstitch":
+                base = tuple(node.module.split(".")[1:])
             else:
-                yield from ((alias.name,) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "modelstitch":
-            yield tuple(node.module.split(".")[1:])
+                continue
+            yield from (found if (found := (*base, alias.name)) in MODULES else base for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (tuple(a.name.split(".")[1:]) for a in node.names if a.name.split(".")[0] == "modelstitch")
+    yield from named_by_strings(tree, package)
+
+
+def named_by_strings(tree: ast.Module, package: tuple[str, ...]):
+    """Modules named by strings: whole names anywhere; in a file that imports by a string from a table, all that lead somewhere."""
+    tables = any(
+        isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")
+        and not isinstance(node.args[0], ast.Constant)
+        for node in ast.walk(tree)
+    )  # fmt: skip
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            continue
+        name = node.value.partition(":")[0]
+        if name.startswith("modelstitch."):
+            module = tuple(name.split(".")[1:])
+        elif tables and name.strip("."):
+            module = (*package, *name.strip(".").split("."))
+        else:
+            continue
+        while module and module not in MODULES and name.startswith("modelstitch."):  # a name within a module
+            module = module[:-1]
+        if module in MODULES and module != package:
+            yield module
+
+
+def circles(edges):
+    """Sets of modules each of which leads to every other."""
+
+    def reached(start):
+        seen, waiting = set(), [start]
+        while waiting:
+            new = edges.get(waiting.pop(), set()) - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    ways = {module: reached(module) for module in edges}
+    return {frozenset(m for m in ways[start] if start in ways[m]) for start in edges if start in ways[start]}
 
 
 FILES = sorted(p for p in SOURCE.rglob("*.py") if p.parent != SOURCE or p.name != "__init__.py")
@@ -61,6 +109,45 @@ def test_no_import_points_upwards(path):
             assert RANK[module[0]] <= RANK[room], (
                 f"{path.name} ({room}) imports {'.'.join(module)}, which lies above it"
             )
+
+
+def test_no_circle_of_imports():
+    edges = {module: set(imports(path)) - {module} for module, path in MODULES.items()}
+    assert circles(edges) == set()
+
+
+class FakePath:
+    """A file that is not there."""
+
+    def __init__(self, path, text):
+        self.path, self.text = path, text
+
+    def relative_to(self, other):
+        return self.path.relative_to(other)
+
+    def read_text(self, encoding):
+        return self.text
+
+
+def test_imports_are_seen_wherever_they_stand():
+    text = """
+from typing import TYPE_CHECKING
+from importlib import import_module
+if TYPE_CHECKING:
+    from ..network import Network
+_TABLE = {"one": ".train", "two": ("nets:FIGURE", "words that lead nowhere")}
+def late(kind):
+    from ..support import files
+    import_module(_TABLE[kind], __package__)
+    import_module("modelstitch.api.compare")
+"""
+    path = SOURCE / "zoo" / "made_up.py"
+    found = set(imports(FakePath(path, text)))
+    assert found == {("network",), ("support", "files"), ("zoo", "train"), ("zoo", "nets"), ("api",)}
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {frozenset("bc")}
 
 
 def test_the_torch_free_rooms_know_only_the_torch_free_half_of_a_study():

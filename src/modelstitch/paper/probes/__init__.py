@@ -42,10 +42,3 @@ def _module(probe: Probe) -> Any:
     if probe.kind not in KINDS:
         raise StudyError(f"There is no probe {probe.kind!r}: expected one of {', '.join(KINDS)}.")
     return import_module(f".{KINDS[probe.kind]}", __package__)
-
-
-def metric(
-    name: str, value: float, unit: str = "", low: float | None = None, high: float | None = None
-) -> dict[str, Any]:
-    """A metric as records hold it."""
-    return {"metric": name, "value": value, "low": low, "high": high, "unit": unit}

@@ -8,7 +8,7 @@ from ...layerwise import similarity
 from ...study.plan import seams
 from ...study.run import describe_donor
 from ..figure import Model, Probe
-from . import metric
+from .metric import metric
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces

@@ -9,7 +9,7 @@ from ...errors import StudyError
 from ...zoo.freeze import freeze_train
 from ...zoo.train import Recipe, error_rate
 from ..figure import Model, Probe
-from . import metric
+from .metric import metric
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ...zoo.freeze import freeze_train
 from ...zoo.train import error_rate
 from ..figure import Model, Probe
-from . import metric
 from .finetune import SEED, plain, shortened
+from .metric import metric
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces

@@ -15,7 +15,7 @@ from ...engine.controls.calibrate import calibrate
 from ...zoo.train import error_rate
 from ..figure import Model, Probe
 from ..matching import match_channels
-from . import metric
+from .metric import metric
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces
