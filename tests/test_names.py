@@ -1,8 +1,15 @@
 """The public names are exactly the intended ones, and each of them can be loaded."""
 
+import ast
+import re
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 import modelstitch
+
+CAMEL = re.compile(r"_?[A-Z][a-z0-9]+\w*")  # TypeVars of one letter and CONSTANTS are none
 
 INTENDED = {
     "Network", "Layer", "load", "register", "Normalise",
@@ -27,3 +34,31 @@ def test_every_name_loads_and_is_listed():
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="'nothing'"):
         modelstitch.nothing  # noqa: B018
+
+
+def named(tree: ast.Module):
+    """Classes, wherever they stand, and aliases of types: a leading underscore makes no other name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield node.name.lstrip("_")
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        for target in targets:
+            if isinstance(target, ast.Name) and CAMEL.fullmatch(target.id):
+                yield target.id.lstrip("_")
+
+
+def test_names_of_classes_and_of_types_are_found():
+    tree = ast.parse(
+        "class A:\n    class _B: pass\nTell = Callable[[], None]\n_Rows: TypeAlias = list\nT = TypeVar('T')\nLONG = 1"
+    )
+    assert list(named(tree)) == ["A", "B", "Tell", "Rows"]
+
+
+def test_no_name_stands_for_two_ideas():
+    counts: Counter[str] = Counter()
+    for path in Path(modelstitch.__file__).parent.rglob("*.py"):
+        counts.update(named(ast.parse(path.read_text(encoding="utf-8"))))
+    assert {name: n for name, n in counts.items() if n > 1} == {}

@@ -37,9 +37,10 @@ from .study.question import (
 )
 from .study.run import budget, check_controls, check_named, data_config, describe_donor, plan_run, run
 from .study.store import Store
-from .study.sweep import Bench, Tell, check_shared, run_sweep
+from .study.sweep import Bench, check_shared, run_sweep
 from .support.ambient import in_settled
 from .support.device import pick_device
+from .support.progress import Tell
 from .support.ranks import writes
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ def _ends(bottom: Network, top: Network, both: bool) -> tuple[list[Network], lis
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Prepared:
     """A comparison that was read and checked: all networks, the grid, the user's own losses, and what its folder is named by."""
 
     networks: list[Network]
@@ -306,7 +307,7 @@ def _asked(
     normalisation: str = NORMALISATION,
     second: Data | None = None,
     **fit: Any,
-) -> _Asked:
+) -> _Prepared:
     check_data(data)
     sequences = data.labels("val").ndim > 1
     chosen = chosen_controls(written_controls(controls), sequences=sequences, other_seeds=other_seeds or ())
@@ -345,7 +346,7 @@ def _asked(
         **({"samples": list(samples)} if samples else {}),
         **({"other seeds": {top: network.name for top, network in others.items()}} if others else {}),
     }
-    return _Asked(networks, axes, losses, spec)
+    return _Prepared(networks, axes, losses, spec)
 
 
 def _seam(at: str | tuple[str, str]) -> Seam:

@@ -4,7 +4,7 @@ import pytest
 
 from commands import run
 from modelstitch.paper.catalogue import figure
-from modelstitch.paper.estimate import Estimate, Training, estimate
+from modelstitch.paper.estimate import Forecast, Training, estimate
 from modelstitch.paper.run import run_figure
 from paper.tiny import tiny_job
 
@@ -24,7 +24,7 @@ def test_what_is_counted_is_what_is_run_and_then_kept(tmp_path):
 
 
 def test_hours_are_steps_times_seconds():
-    found = Estimate([Training("a", "labels", 1000, 2.0)], {"honest": (3, 500.0)}, (1, 2), 0.36)
+    found = Forecast([Training("a", "labels", 1000, 2.0)], {"honest": (3, 500.0)}, (1, 2), 0.36)
     assert found.hours == pytest.approx(0.25)
     assert found.sentences() == [
         "1 trainings, labels: 12 processor minutes",

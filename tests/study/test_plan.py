@@ -8,7 +8,7 @@ import pytest
 
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StudyError
-from modelstitch.study.plan import Axes, Cell, Donor, Place, fitted_together, plan, seams
+from modelstitch.study.plan import Axes, Cell, Place, PlannedDonor, fitted_together, plan, seams
 from modelstitch.study.sweep import left
 
 DATA = {"name": "digits", "fingerprint": "ff", "fit": 1000}
@@ -19,7 +19,7 @@ def donor(name, blocks, fingerprint=None, shapes=None):
         Place(layer, (i + 1) / (len(blocks) + 1), i, ("map", (shapes or {}).get(layer, (8, 4, 4))))
         for i, layer in enumerate(blocks)
     )
-    return Donor(name, fingerprint or f"hash-{name}", places, places)
+    return PlannedDonor(name, fingerprint or f"hash-{name}", places, places)
 
 
 def axes(**changes):
@@ -139,7 +139,7 @@ def test_a_pool_is_matched_with_a_pool():
     def pooled(name, depths):
         places = [Place(f"block{i}", depth, i, ("map", (8, 4, 4))) for i, depth in enumerate(depths)]
         pool = Place("pool", depths[-1], len(depths), ("vector", (8,)))
-        return Donor(name, f"hash-{name}", (*places, pool), (*places, pool))
+        return PlannedDonor(name, f"hash-{name}", (*places, pool), (*places, pool))
 
     bottom, top = pooled("a", [0.3, 0.6, 0.9]), pooled("b", [0.5, 0.9])
     assert [(b.layer, t.layer) for b, t in seams(bottom, top, "matching")] == [

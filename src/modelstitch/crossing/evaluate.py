@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,8 +18,7 @@ from ..measures.checks import CONSTANT
 from ..network import OUTPUT, Network
 from ..stitchers import Adapter, Stitcher, mapped, rows
 from ..support.nonfinite import first_bad
-
-Tell = Callable[[str, int, int], None]
+from ..support.progress import Tell
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Joint:
         found = [Tally() for _ in entrances]
         own, below_own = Tally(), Tally()
         squares = torch.zeros(len(entrances), dtype=torch.float64)
-        spreads = {stop: _Spread(self.top.layer(stop).kind) for stop in stops}
+        spreads = {stop: _RowVariance(self.top.layer(stop).kind) for stop in stops}
         done, total = 0, data.size("test")
         with torch.no_grad():
             for batch in data.batches("test", size):
@@ -145,7 +144,7 @@ class Joint:
             tally.parts.append(tuple(column[i] for column in columns))  # type: ignore[arg-type]
 
 
-class _Spread:
+class _RowVariance:
     """The squared distance of rows from their mean, summed over channels, batch by batch (Chan et al. 1983)."""
 
     def __init__(self, kind: str) -> None:

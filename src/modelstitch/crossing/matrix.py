@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..network import Network, apart, check_networks
 from ..stitchers import Site, Stitcher, family_of
 from ..support.ambient import in_settled
 from ..support.device import pick_device
+from ..support.progress import Tell
 from ..support.ranks import current
 from ..support.shown import visible
 from .evaluate import Joint, Judged
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..results import Results
-
-Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from ..moments.spread import Spread, SpreadGrid
 from ..network import Layer, Network, positions_of
 from ..stitchers import Adapter, adapter_between, channels_back, channels_last, masks, rows
 from ..support.nonfinite import refuse
+from ..support.progress import Tell
 from ..support.ranks import current, first, share, together, writes
 
-Tell = Callable[[str, int, int], None]
 _COLUMN = 32_768  # bytes of one channel's rows that are multiplied at once
 
 
@@ -39,7 +39,7 @@ class Group:
     kind: str
     tops: list[str]
     adapters: dict[str, Adapter]
-    _parts: list[_Part] = field(default_factory=list)
+    _parts: list[_GridPart] = field(default_factory=list)
 
     @property
     def grids(self) -> list[SpreadGrid]:
@@ -68,7 +68,7 @@ class Group:
                 spread=spread, beside=first, dtype=dtype, device=device,
             )  # fmt: skip
             first = first or grid
-            self._parts.append(_Part(grid, {b: bottom.layer(b).kind for b in bottoms}))
+            self._parts.append(_GridPart(grid, {b: bottom.layer(b).kind for b in bottoms}))
 
     def needed(self, bottom: Network, top: Network, *, whole: bool, dtype: torch.dtype, batch: int) -> int:
         """The bytes that :meth:`reserve` and :meth:`add` will take for sums, and for the rows of a few of ``batch`` examples."""
@@ -125,7 +125,7 @@ class Group:
 
 
 @dataclass
-class _Part:
+class _GridPart:
     grid: SpreadGrid
     kinds: dict[str, str]  # {bottom layer: its kind}
     waiting: dict[str, Tensor] = field(default_factory=dict)

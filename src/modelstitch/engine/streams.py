@@ -14,8 +14,6 @@ from ..network.norms import Norm, own_statistics
 from ..stitchers import Adapter, Site, Stitcher, adapter_between, mapped, masks
 from .senders import Sender
 
-Seam = tuple[str, str]  # bottom layer, top layer
-
 
 @dataclass
 class Stream:
@@ -62,7 +60,7 @@ class Stream:
     failed: str = ""
 
     @property
-    def seam(self) -> Seam:
+    def seam(self) -> tuple[str, str]:
         """(bottom layer, top layer)."""
         return self.bottom_layer, self.top_layer
 

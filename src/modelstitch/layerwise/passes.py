@@ -15,9 +15,9 @@ from ..network import CHANNEL_AXIS, Network
 from ..network.passes.channels_last import quick
 from ..stitchers import channels_last, masked_mean, masks
 from ..support.nonfinite import refuse
+from ..support.progress import Tell
 from .plan import Block, width
 
-Tell = Callable[[str, int, int], None]
 Batches = Callable[[int], Iterator[Batch]]
 TakeRows = Callable[[Tensor, int, str, Batch], Any]
 Pass = Callable[[Batch], dict[str, Any]]

@@ -132,7 +132,7 @@ def plan_similarity(
         )
     number = max(4, *(network.layer(next(iter(w))).dtype.itemsize for network, w in zip(networks, (below, above))))
     free = available_bytes() if available is None else available
-    sizes = _Sizes(n, number, shuffles)
+    sizes = _Bytes(n, number, shuffles)
     parts: dict[str, list[Measure]] = {}
     for measure in wanted:
         parts.setdefault(_way(measure, wanted, (below, above), sizes, free), []).append(measure)
@@ -197,7 +197,7 @@ def width(layer: Layer, view: str) -> int:
 
 
 @dataclass(frozen=True)
-class _Sizes:
+class _Bytes:
     """Bytes that each way takes for some layers."""
 
     n: int
@@ -234,7 +234,7 @@ def _total(widths: Widths) -> int:
     return sum(sum(side.values()) for side in widths)
 
 
-def _way(measure: Measure, wanted: Sequence[Measure], widths: Widths, sizes: _Sizes, free: int | None) -> str:
+def _way(measure: Measure, wanted: Sequence[Measure], widths: Widths, sizes: _Bytes, free: int | None) -> str:
     known = measure is MEASURES.get(measure.name)
     if known and measure.name == MINIBATCH_CKA:
         return "minibatch"
@@ -252,7 +252,7 @@ def _way(measure: Measure, wanted: Sequence[Measure], widths: Widths, sizes: _Si
     return "sums" if sizes.sums(pair) <= sizes.rows(pair) else "rows"
 
 
-def _step(way: str, measures: Sequence[Measure], widths: Widths, sizes: _Sizes, free: int | None) -> Step:
+def _step(way: str, measures: Sequence[Measure], widths: Widths, sizes: _Bytes, free: int | None) -> Step:
     kernels = any(m.name in KERNELS for m in measures)
     cost: Callable[[Widths], int] = {
         "sums": sizes.sums,

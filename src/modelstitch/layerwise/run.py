@@ -13,9 +13,10 @@ from ..network import Network, apart
 from ..results import Results
 from ..support.ambient import in_settled
 from ..support.device import pick_device
+from ..support.progress import Tell
 from . import grams, kept, sums
 from .attempt import LayerPair
-from .passes import Rows, Tell
+from .passes import Rows
 from .plan import DEFAULT, VIEWS, check_ends, chosen_layers, chosen_measures, plan_similarity
 
 _WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}

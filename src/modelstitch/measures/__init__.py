@@ -1,7 +1,7 @@
 """Geometric measures of how alike two sets of activations are, each beside its null level."""
 
 from .cca import cca_mean, cca_mean_squared, pwcca, svcca
-from .checks import Matrix
+from .checks import Activations
 from .cka import linear_cka, linear_cka_debiased, minibatch_cka, rbf_cka
 from .contract import check_similarity
 from .evaluate import evaluate, null_level
@@ -15,7 +15,7 @@ from .rsa import rsa
 __all__ = [
     "ALIASES",
     "MEASURES",
-    "Matrix",
+    "Activations",
     "Measure",
     "Null",
     "Result",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..moments.moments import Moments
-from .checks import Matrix, bounded
+from .checks import Activations, bounded
 from .subspace import Subspaces
 
 MEAN_SQUARED, MEAN, SVCCA, PWCCA = "cca_mean_squared", "cca_mean", "svcca", "pwcca"
@@ -27,7 +27,7 @@ _TIE, _TIE_FROM_MOMENTS = 1e-10, 1e-8
 _ALL_EQUAL = 1e-7
 
 
-def cca_mean_squared(x: Matrix, y: Matrix) -> float:
+def cca_mean_squared(x: Activations, y: Activations) -> float:
     """The mean of the squared canonical correlations of x (n, p), y (n, q).
 
     Raises:
@@ -42,7 +42,7 @@ def cca_mean_squared_from_moments(moments: Moments) -> float:
     return _mean_squared(Subspaces.from_moments(moments, MEAN_SQUARED))
 
 
-def cca_mean(x: Matrix, y: Matrix) -> float:
+def cca_mean(x: Activations, y: Activations) -> float:
     """The mean canonical correlation of x (n, p), y (n, q); raises as :func:`cca_mean_squared`."""
     return _mean(Subspaces.of(x, y, MEAN), MEAN)
 
@@ -52,7 +52,7 @@ def cca_mean_from_moments(moments: Moments) -> float:
     return _mean(Subspaces.from_moments(moments, MEAN), MEAN)
 
 
-def svcca(x: Matrix, y: Matrix, *, share: float = SVCCA_SHARE) -> float:
+def svcca(x: Activations, y: Activations, *, share: float = SVCCA_SHARE) -> float:
     """The mean canonical correlation of the principal components that hold ``share`` of each side's variance.
 
     Equal principal values at the edge are kept together. Raises as :func:`cca_mean_squared`, after the
@@ -66,7 +66,7 @@ def svcca_from_moments(moments: Moments, *, share: float = SVCCA_SHARE) -> float
     return _mean(Subspaces.from_moments(moments, SVCCA).leading(_checked(share)), SVCCA)
 
 
-def pwcca(x: Matrix, y: Matrix) -> float:
+def pwcca(x: Activations, y: Activations) -> float:
     """The canonical correlations of x (n, p), y (n, q), weighted by how much of *x* their directions carry.
 
     The weight of the i-th is the sum over x's columns of |<h_i, column>|, h_i the unit canonical variate of

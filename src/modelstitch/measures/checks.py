@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import MeasureError, NonFiniteError
 from ..moments.moments import Moments
 
-Matrix: TypeAlias = Tensor | np.ndarray[Any, Any]
+Activations: TypeAlias = Tensor | np.ndarray[Any, Any]
 
 EPS = torch.finfo(torch.float64).eps
 # A column whose spread is below four roundings of its largest value holds no signal, only rounding.
@@ -20,7 +20,7 @@ CONSTANT = 4 * EPS
 
 
 def pair(
-    x: Matrix, y: Matrix, *, measure: str, needed: int, names: tuple[str, str] = ("X", "Y")
+    x: Activations, y: Activations, *, measure: str, needed: int, names: tuple[str, str] = ("X", "Y")
 ) -> tuple[Tensor, Tensor]:
     """Two matrices of the same examples, ready for a product.
 
@@ -101,7 +101,7 @@ def bounded(value: Tensor | float, low: float, high: float, measure: str, *, sla
     return min(max(number, low), high)
 
 
-def _matrix(value: Matrix, name: str) -> Tensor:
+def _matrix(value: Activations, name: str) -> Tensor:
     try:
         if isinstance(value, Tensor):
             if value.is_complex():

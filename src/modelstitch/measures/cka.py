@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..moments.moments import Moments
-from .checks import Matrix, bounded, pair, scaled, slack
+from .checks import Activations, bounded, pair, scaled, slack
 from .distances import distances
 
 BIASED, DEBIASED, MINIBATCH, RBF = "cka_linear_biased", "cka_linear_debiased", "cka_minibatch", "cka_rbf"
@@ -22,7 +22,7 @@ BIASED, DEBIASED, MINIBATCH, RBF = "cka_linear_biased", "cka_linear_debiased", "
 _NOTHING_LEFT = 1e-9
 
 
-def linear_cka(x: Matrix, y: Matrix) -> float:
+def linear_cka(x: Activations, y: Activations) -> float:
     """Biased linear CKA of x (n, p), y (n, q): ||Y'X||^2 / (||X'X|| ||Y'Y||) (Kornblith et al., section 3).
 
     It nears 1 for any two wide layers as n falls below their widths: see :func:`linear_cka_debiased`.
@@ -42,7 +42,7 @@ def linear_cka_from_moments(moments: Moments) -> float:
     return bounded(value, 0, 1, BIASED, slack=slack(moments))
 
 
-def linear_cka_debiased(x: Matrix, y: Matrix) -> float:
+def linear_cka_debiased(x: Activations, y: Activations) -> float:
     """Linear CKA from unbiased estimates of HSIC (Song et al. 2012; Nguyen et al. 2021, eq. 3).
 
     Near 0, and as often below it, for unrelated x (n, p), y (n, q), whatever the widths.
@@ -55,7 +55,7 @@ def linear_cka_debiased(x: Matrix, y: Matrix) -> float:
     return _ratio([_hsics(x, y)], DEBIASED)
 
 
-def minibatch_cka(x: Matrix, y: Matrix, *, batch: int = 128) -> float:
+def minibatch_cka(x: Activations, y: Activations, *, batch: int = 128) -> float:
     """Linear CKA of x (n, p), y (n, q) from averages over minibatches (Nguyen et al. 2021, eq. 2).
 
     The rows are cut, in order, into minibatches of ``batch``; the last may hold fewer, and is left out below 4. Each counts
@@ -72,7 +72,7 @@ def minibatch_cka(x: Matrix, y: Matrix, *, batch: int = 128) -> float:
     return _ratio([_hsics(a, b) for a, b in parts], MINIBATCH, [len(a) for a, _ in parts])
 
 
-def rbf_cka(x: Matrix, y: Matrix, *, fraction: float = 0.8) -> float:
+def rbf_cka(x: Activations, y: Activations, *, fraction: float = 0.8) -> float:
     """CKA of x (n, p), y (n, q) with kernels exp(-d^2 / (2 s^2)), s = ``fraction`` of the median distance.
 
     The median is over the n (n - 1) / 2 pairs of different examples, for each side its own (Kornblith et al.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import MeasureError, NonFiniteError
 from ..moments.moments import Moments
-from .measure import Invariance, Kind, Measure
+from .measure import Invariance, Measure, MeasureKind
 
 
 def check_similarity(measure: str | Measure, *, seed: int = 0, tolerance: float = 1e-6) -> None:
@@ -64,8 +64,10 @@ def check_similarity(measure: str | Measure, *, seed: int = 0, tolerance: float 
 
 def _description(measure: Measure) -> None:
     """Words from the closed lists: a report draws and reads by them."""
-    if measure.kind not in get_args(Kind):
-        raise MeasureError(f"{measure.name} must be of the kind {' or '.join(get_args(Kind))}, found {measure.kind!r}.")
+    if measure.kind not in get_args(MeasureKind):
+        raise MeasureError(
+            f"{measure.name} must be of the kind {' or '.join(get_args(MeasureKind))}, found {measure.kind!r}."
+        )
     known = get_args(Invariance)
     for name in (*measure.invariant_x, *measure.invariant_y):
         if name not in known:

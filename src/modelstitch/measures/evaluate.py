@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..support.permutations import derangement
-from .checks import Matrix, pair
+from .checks import Activations, pair
 from .kernels import KERNELS
 from .measure import Measure, Null, Result
 from .registry import MEASURES, find
@@ -17,7 +17,7 @@ from .registry import MEASURES, find
 _QUADRATIC = ("cka_rbf", "rsa", "mutual_knn")  # their own definition needs n x n matrices
 
 
-def null_level(measure: str | Measure, x: Matrix, y: Matrix, *, n: int = 20, seed: int = 0) -> Null:
+def null_level(measure: str | Measure, x: Activations, y: Activations, *, n: int = 20, seed: int = 0) -> Null:
     """The measure under ``n`` shuffled pairings of the rows of x (N, p) and y (N, q).
 
     What is left when no example is paired with itself on the other side: the value that width and the number
@@ -74,8 +74,8 @@ def same_examples(
 
 
 def evaluate(
-    x: Matrix,
-    y: Matrix,
+    x: Activations,
+    y: Activations,
     measures: Sequence[str | Measure] = tuple(MEASURES),
     *,
     shuffles: int = 20,

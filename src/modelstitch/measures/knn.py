@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from .checks import Matrix, bounded, pair
+from .checks import Activations, bounded, pair
 from .distances import distances, tolerance
 
 KNN = "mutual_knn"
 NEIGHBOURS = 10
 
 
-def mutual_knn(x: Matrix, y: Matrix, *, k: int = NEIGHBOURS) -> float:
+def mutual_knn(x: Activations, y: Activations, *, k: int = NEIGHBOURS) -> float:
     """The mean share of an example's k nearest neighbours in x (n, p) that are also among those in y (n, q).
 
     Euclidean distances; an example is not its own neighbour. Where several examples tie for the last places

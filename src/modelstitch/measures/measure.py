@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ..moments.moments import Moments
-from .checks import Matrix, bounded
+from .checks import Activations, bounded
 
-Kind: TypeAlias = Literal["similarity", "distance"]
+MeasureKind: TypeAlias = Literal["similarity", "distance"]
 Invariance: TypeAlias = Literal["orthogonal", "isotropic scaling", "invertible linear", "translation"]
 
 RIGID: tuple[Invariance, ...] = ("orthogonal", "isotropic scaling", "translation")
@@ -38,8 +38,8 @@ class Measure:
     """
 
     name: str
-    function: Callable[[Matrix, Matrix], float]
-    kind: Kind
+    function: Callable[[Activations, Activations], float]
+    kind: MeasureKind
     formula: str
     source: str
     low: float = 0.0
@@ -51,7 +51,7 @@ class Measure:
     from_moments: Callable[[Moments], float] | None = None
     min_examples: int = 3
 
-    def __call__(self, x: Matrix, y: Matrix) -> float:
+    def __call__(self, x: Activations, y: Activations) -> float:
         """The value, checked to be finite and in range.
 
         Raises:

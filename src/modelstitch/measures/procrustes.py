@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from ..moments.moments import Moments
-from .checks import Matrix, bounded, pair, scaled, slack
+from .checks import Activations, bounded, pair, scaled, slack
 
 SIMILARITY, DISTANCE, ANGLE = "procrustes_similarity", "procrustes_distance", "procrustes_angle"
 
 
-def procrustes_similarity(x: Matrix, y: Matrix) -> float:
+def procrustes_similarity(x: Activations, y: Activations) -> float:
     """The cosine s in [0, 1] between x (n, p), turned as well as possible, and y (n, q).
 
     Raises:
@@ -37,7 +37,7 @@ def procrustes_similarity_from_moments(moments: Moments) -> float:
     return _cosine_of(moments, SIMILARITY)
 
 
-def procrustes_distance(x: Matrix, y: Matrix) -> float:
+def procrustes_distance(x: Activations, y: Activations) -> float:
     """2 - 2 s, in [0, 2]: the squared distance left after the best rotation; raises as the similarity."""
     return 2 - 2 * _cosine(*pair(x, y, measure=DISTANCE, needed=3), DISTANCE)
 
@@ -47,7 +47,7 @@ def procrustes_distance_from_moments(moments: Moments) -> float:
     return 2 - 2 * _cosine_of(moments, DISTANCE)
 
 
-def procrustes_angle(x: Matrix, y: Matrix) -> float:
+def procrustes_angle(x: Activations, y: Activations) -> float:
     """arccos s in radians, in [0, pi/2]: obeys the triangle inequality; raises as the similarity."""
     return math.acos(_cosine(*pair(x, y, measure=ANGLE, needed=3), ANGLE))
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..moments.moments import Moments
-from .checks import Matrix, bounded
-from .subspace import Axes, Subspaces
+from .checks import Activations, bounded
+from .subspace import PrincipalAxes, Subspaces
 
 FORWARD, BACKWARD = "r2_bottom_to_top", "r2_top_to_bottom"
 
 
-def r2_bottom_to_top(x: Matrix, y: Matrix) -> float:
+def r2_bottom_to_top(x: Activations, y: Activations) -> float:
     """The share of the variance of y (n, q) that the best affine map of x (n, p) explains.
 
     Directions of x below ``subspace.RANK_TOLERANCE`` of the largest are not used.
@@ -33,7 +33,7 @@ def r2_bottom_to_top_from_moments(moments: Moments) -> float:
     return _forward(Subspaces.from_moments(moments, FORWARD))
 
 
-def r2_top_to_bottom(x: Matrix, y: Matrix) -> float:
+def r2_top_to_bottom(x: Activations, y: Activations) -> float:
     """The share of the variance of x (n, p) that the best affine map of y (n, q) explains: the other direction."""
     return _backward(Subspaces.of(x, y, BACKWARD))
 
@@ -53,5 +53,5 @@ def _backward(s: Subspaces) -> float:
     return bounded(_explained(s.cross.T, s.x), 0, 1, BACKWARD, slack=s.slack)
 
 
-def _explained(cross: Tensor, target: Axes) -> Tensor:
+def _explained(cross: Tensor, target: PrincipalAxes) -> Tensor:
     return (cross * target.scale).square().sum() / target.scale.square().sum()

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from .checks import Matrix, bounded, pair
+from .checks import Activations, bounded, pair
 from .distances import distances, tolerance
 
 RSA = "rsa"
 
 
-def rsa(x: Matrix, y: Matrix) -> float:
+def rsa(x: Activations, y: Activations) -> float:
     """Spearman's rank correlation between the n (n - 1) / 2 Euclidean distances in x (n, p) and in y (n, q).
 
     Distances equal up to rounding share their mean rank. Memory grows with n^2.

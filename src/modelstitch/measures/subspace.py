@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..moments.moments import Moments
-from .checks import Matrix, pair, scaled
+from .checks import Activations, pair, scaled
 
 # A direction counts if its standard deviation exceeds this share of the largest. Moments hold squares, of
 # which float64 resolves 1e-16, so that a share of 1e-6 is the least that both ways can tell from rounding.
@@ -24,7 +24,7 @@ _EQUAL = 1e-9
 
 
 @dataclass(frozen=True)
-class Axes:
+class PrincipalAxes:
     """The principal directions of one side.
 
     Attributes:
@@ -61,20 +61,20 @@ class Subspaces:
     """
 
     n: int
-    x: Axes
-    y: Axes
+    x: PrincipalAxes
+    y: PrincipalAxes
     cross: Tensor
     slack: float = 1e-9
 
     @classmethod
-    def of(cls, x: Matrix, y: Matrix, measure: str) -> Subspaces:
+    def of(cls, x: Activations, y: Activations, measure: str) -> Subspaces:
         """From activations x (n, p), y (n, q), by singular value decompositions; n >= 3."""
         x, y = pair(x, y, measure=measure, needed=3)
         sides, coordinates = [], []
         for side in (x, y):
             u, s, vt = torch.linalg.svd(side, full_matrices=False)
             rank = int((s > RANK_TOLERANCE * s[0]).sum())
-            sides.append(Axes(s[:rank], vt[:rank].T))
+            sides.append(PrincipalAxes(s[:rank], vt[:rank].T))
             coordinates.append(u[:, :rank])
         return cls(len(x), sides[0], sides[1], coordinates[0].T @ coordinates[1])
 
@@ -89,7 +89,7 @@ class Subspaces:
             values, vectors = torch.linalg.eigh(square)
             values, vectors = values.flip(0), vectors.flip(1)
             rank = int((values > tolerance**2 * values[0]).sum())
-            sides.append(Axes(values[:rank].sqrt(), vectors[:, :rank]))
+            sides.append(PrincipalAxes(values[:rank].sqrt(), vectors[:, :rank]))
         a, b = sides
         cross = (a.directions / a.scale).T @ m.xy @ (b.directions / b.scale)
         return cls(m.n, a, b, cross, slack)
@@ -97,11 +97,11 @@ class Subspaces:
     def leading(self, share: float) -> Subspaces:
         """Only the leading directions of each side that hold that share of its variance."""
         r, s = self.x.holding(share), self.y.holding(share)
-        x = Axes(self.x.scale[:r], self.x.directions[:, :r])
-        y = Axes(self.y.scale[:s], self.y.directions[:, :s])
+        x = PrincipalAxes(self.x.scale[:r], self.x.directions[:, :r])
+        y = PrincipalAxes(self.y.scale[:s], self.y.directions[:, :s])
         return Subspaces(self.n, x, y, self.cross[:r, :s], self.slack)
 
-    def refuse_saturated(self, measure: str, *axes: Axes) -> None:
+    def refuse_saturated(self, measure: str, *axes: PrincipalAxes) -> None:
         """Refuse where a side's directions alone reach everything that n examples can do.
 
         n centred examples span n - 1 dimensions: a side of that rank predicts any other perfectly.

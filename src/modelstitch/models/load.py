@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 from ..data.data import Data
 from ..errors import SourceError
 from ..network import Network
-from ..network.network import Recipe, fingerprint
+from ..network.network import LoadRecipe, fingerprint
 from ..support.ambient import in_settled
 from ..support.reading import told
 from ..views import as_view, normalising
@@ -123,7 +123,7 @@ def load(
     network.has_head = made.head
     if not meta and not request.spec.startswith("import:"):
         arguments = _plain(request, weights, input_shape, name, classes, names, size, dtype)
-        network.recipe = Recipe(arguments, network.view if view is None else None)
+        network.recipe = LoadRecipe(arguments, network.view if view is None else None)
     if known is None and alike is not None and not meta:
         _traced[alike] = network
     return network

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import SourceError
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Made:
     whole: nn.Module | None = None
     trained_on: int | None = None
     finish: Callable[[], nn.Module] | None = None
-    renamed: Callable[[State], State] | None = None
+    renamed: Callable[[StateDict], StateDict] | None = None
     net: str = ""
     head: bool = True
     origin: str = ""

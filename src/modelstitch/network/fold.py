@@ -82,7 +82,7 @@ def absorb_above(segment: FromLayer, weight: Tensor, bias: Tensor, kind: str) ->
     twin = shared_copy(segment)
     start = next(n for n in twin.body.graph.nodes if n.op == "placeholder")
     weight, bias = weight.double(), bias.double()
-    readers = list(dict.fromkeys(_readers(start, _Place.of(kind), twin.body)))
+    readers = list(dict.fromkeys(_readers(start, _Channels.of(kind), twin.body)))
     if not readers:
         raise FoldError("nothing in the top reads the activation.")
     biased = bool((bias != 0).any())
@@ -115,19 +115,19 @@ def shared_copy(segment: S) -> S:
     return copy.deepcopy(segment, {id(t): t for t in tensors})
 
 
-class _Place:
+class _Channels:
     """Which dimension of a value holds the channels, as the value passes position-wise operations."""
 
     def __init__(self, channel: int, rank: int) -> None:
         self.channel, self.rank = channel, rank
 
     @staticmethod
-    def of(kind: str) -> _Place:
+    def of(kind: str) -> _Channels:
         axis = CHANNEL_AXIS[kind]
-        return _Place(axis, {"map": 4, "sequence": 3, "volume": 5}.get(kind, axis + 1))
+        return _Channels(axis, {"map": 4, "sequence": 3, "volume": 5}.get(kind, axis + 1))
 
 
-def _readers(node: fx.Node, place: _Place, body: fx.GraphModule) -> list[fx.Node]:
+def _readers(node: fx.Node, place: _Channels, body: fx.GraphModule) -> list[fx.Node]:
     """The convolutions and linear layers that read a value, past what commutes with a map of the channels."""
     found = []
     for user in node.users:
@@ -145,7 +145,7 @@ def _readers(node: fx.Node, place: _Place, body: fx.GraphModule) -> list[fx.Node
     return found
 
 
-def _passed(user: fx.Node, place: _Place, body: fx.GraphModule) -> _Place:
+def _passed(user: fx.Node, place: _Channels, body: fx.GraphModule) -> _Channels:
     """Where the channels are after an operation that commutes with a map of them; others are refused."""
     refused = FoldError(
         f"{_name(user)} stands between the map and the next layer: expected a convolution, a linear layer or average "
@@ -160,7 +160,7 @@ def _passed(user: fx.Node, place: _Place, body: fx.GraphModule) -> _Place:
             raise refused
         if _option(user, 2, "keepdim", False):
             return place
-        return _Place(place.channel - sum(d < place.channel for d in dims), place.rank - len(dims))
+        return _Channels(place.channel - sum(d < place.channel for d in dims), place.rank - len(dims))
     if target in (_aten.adaptive_avg_pool1d.default, _aten.adaptive_avg_pool2d.default) and place.channel == 1:
         return place
     if target in (_aten.avg_pool1d.default, _aten.avg_pool2d.default) and place.channel == 1:
@@ -173,13 +173,13 @@ def _passed(user: fx.Node, place: _Place, body: fx.GraphModule) -> _Place:
         if dim in (0, place.channel):
             raise refused
         gone = target is _aten.select.int
-        return _Place(place.channel - gone, place.rank - gone)
+        return _Channels(place.channel - gone, place.rank - gone)
     order = new_order(user, place.rank)
     if order is not None:
-        return _Place(order.index(place.channel), place.rank)
+        return _Channels(order.index(place.channel), place.rank)
     if target in _FLAT and all(_is_linear(reader) for reader in user.users) and place.channel == 1:
         # One position for each sample: the linear layer behind checks that it reads as many values as channels.
-        return _Place(1, 2)
+        return _Channels(1, 2)
     raise refused
 
 

@@ -18,7 +18,7 @@ from ..support.ambient import in_settled
 from ..views import as_view, in_short
 from .cuts import find_flow
 from .layers import Layer, list_layers
-from .segment import Edit, FromInput, FromLayer, Point
+from .segment import CutPoint, Edit, FromInput, FromLayer
 from .trace.any_batch import batch_of, check_any_batch, check_each_alone
 from .trace.digest import graph_digest
 from .trace.inputs import InputForm
@@ -30,7 +30,7 @@ from .trace.unwrap import unwrapped
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LoadRecipe:
     """How a network was had by its name.
 
     Attributes:
@@ -80,7 +80,7 @@ class Network:
     ) -> None:
         module = unwrapped(module)
         self.module, self.trained_on = module, trained_on
-        self.recipe: Recipe | None = None
+        self.recipe: LoadRecipe | None = None
         self.has_head = True  # False: what it returns are features, no scores of classes
         self.name = name or type(module).__name__
         self.view = view
@@ -239,12 +239,12 @@ class Network:
             raise NetworkError(f"The segment of {self.name!r} runs backwards: {start!r} comes after {stop!r}.")
         return FromLayer(self._trace, self._point(first), {last: self._point(last)}, single=True)
 
-    def _point(self, name: str) -> Point:
-        return Point(self._nodes[name], self._arranged.get(name))
+    def _point(self, name: str) -> CutPoint:
+        return CutPoint(self._nodes[name], self._arranged.get(name))
 
     @property
-    def _end(self) -> Point:
-        return Point(self._trace.output)
+    def _end(self) -> CutPoint:
+        return CutPoint(self._trace.output)
 
     @cached_property
     def _full(self) -> FromInput:

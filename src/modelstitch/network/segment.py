@@ -22,7 +22,7 @@ Sample = tuple[tuple[int, ...], torch.dtype]  # shape and type
 Edit = Callable[[fx.Graph], dict[str, nn.Module]]  # changes the copied graph; returns the modules it now calls
 
 
-class Point(NamedTuple):
+class CutPoint(NamedTuple):
     """Where a part begins or ends: a value, and how it is brought there to the form that parts take and give."""
 
     node: fx.Node
@@ -37,7 +37,13 @@ class Segment(nn.Module):
     """
 
     def __init__(
-        self, trace: Trace, start: Point | None, stops: dict[str, Point], *, single: bool, edit: Edit | None = None
+        self,
+        trace: Trace,
+        start: CutPoint | None,
+        stops: dict[str, CutPoint],
+        *,
+        single: bool,
+        edit: Edit | None = None,
     ) -> None:
         super().__init__()
         graph, weights, reads = _copy(trace, start, list(stops.values()))
@@ -84,7 +90,7 @@ class FromInput(Segment):
     """Input -> activation (one value) or input -> {layer: activation}; ``name`` is the network's, for errors."""
 
     def __init__(
-        self, trace: Trace, name: str, stops: dict[str, Point], *, single: bool, edit: Edit | None = None
+        self, trace: Trace, name: str, stops: dict[str, CutPoint], *, single: bool, edit: Edit | None = None
     ) -> None:
         super().__init__(trace, None, stops, single=single, edit=edit)
         self.name = name
@@ -172,7 +178,7 @@ class FromLayer(Segment):
         return self._run([activation], self.form.flatten((input,), {}))
 
 
-def _copy(trace: Trace, begin: Point | None, ends: list[Point]) -> tuple[fx.Graph, dict[str, Any], list[int]]:
+def _copy(trace: Trace, begin: CutPoint | None, ends: list[CutPoint]) -> tuple[fx.Graph, dict[str, Any], list[int]]:
     """The nodes between two places as a graph of their own, its weights, and the inputs it reads (by position)."""
     start, stops = begin.node if begin else None, [end.node for end in ends]
     held = _batch_dimension(start, trace) if start is not None else None

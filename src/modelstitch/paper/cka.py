@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..report.figures.style import number
 from ..report.frame import Point
-from .claims import RANGES, Judge, Place, amount, counted, less, looked, middle, unmeasured
+from .claims import RANGES, Finding, Judge, amount, counted, less, looked, middle, unmeasured
 from .curves import Curves, Series
 from .figure import Verdict
 
@@ -27,7 +27,7 @@ def cka_falls(random: str, seeds: str) -> Judge:
     def judge(curves: Curves) -> Verdict:
         start = next((p.value for p in curves.points(*similarity(random))), math.nan)
 
-        def test(p: Point, beside: Point) -> Place:
+        def test(p: Point, beside: Point) -> Finding:
             words = (
                 f"{amount(p, 2)} (random, {number(start, 2)} in the first layer) against {amount(beside, 2)} (another seed) at "
                 f"{p.layer}"
@@ -46,9 +46,9 @@ def disagree(cka: str, line: str, seeds: str, *, level: float = 5.0) -> Judge:
     """CKA is low, below :data:`LOW` and that of two seeds, where stitching costs at most ``level`` points, interval included."""
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point, seen: Point, beside: Point) -> Place:
+        def test(p: Point, seen: Point, beside: Point) -> Finding:
             words = f"CKA {amount(seen, 2)} against {amount(beside, 2)} of two seeds, penalty {amount(p)} at {p.layer}"
-            return Place(
+            return Finding(
                 seen.high < min(beside.low, LOW) and p.high <= level, words, seen.value - beside.value + p.high / 100,
                 against=seen.low > min(beside.high, LOW) or p.low > level,
             )  # fmt: skip
@@ -65,7 +65,7 @@ def less_alike(pair: str, seeds: str) -> Judge:
     """CKA of a pair lies below that of two seeds."""
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point, beside: Point) -> Place:
+        def test(p: Point, beside: Point) -> Finding:
             words = f"{amount(p, 2)} against {amount(beside, 2)} at {p.layer}"
             return less(p.low, p.high, beside.low, beside.high, words, p.value - beside.value)
 
@@ -95,9 +95,9 @@ def between(probe: str, low: float, high: float) -> Judge:
     """CKA lies between two values at every layer, the range of the fits included."""
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point) -> Place:
+        def test(p: Point) -> Finding:
             away = max(low - p.low, p.high - high)
-            return Place(away <= 0, f"{amount(p, 2)} at {p.layer}", away, against=p.high < low or p.low > high)
+            return Finding(away <= 0, f"{amount(p, 2)} at {p.layer}", away, against=p.high < low or p.low > high)
 
         return counted(looked(curves, test, similarity(probe)), f"CKA between {low:g} and {high:g}")
 

@@ -25,7 +25,7 @@ RANGES = "the ranges of the fits"  # which stand for intervals where there is no
 
 
 @dataclass(frozen=True)
-class Place:
+class Finding:
     """Where a claim was looked at, whether it is true there, and the number in words.
 
     Attributes:
@@ -44,14 +44,14 @@ class Place:
     gap: Literal["", "failed", "not measured"] = ""
 
 
-def gap(kind: Literal["failed", "not measured"], where: str) -> Place:
+def gap(kind: Literal["failed", "not measured"], where: str) -> Finding:
     """A place, or a whole curve, with nothing to look at."""
-    return Place(False, where, 0.0, gap=kind)
+    return Finding(False, where, 0.0, gap=kind)
 
 
 def looked(
-    curves: Curves, test: Callable[..., Place], first: Series, *others: Series, where: Where = list
-) -> list[Place]:
+    curves: Curves, test: Callable[..., Finding], first: Series, *others: Series, where: Where = list
+) -> list[Finding]:
     """Every place of a curve put to a test, which gets its point and those of the other curves at the same layer.
 
     Args:
@@ -65,11 +65,11 @@ def looked(
     return [_looked_at(layer, test, named, [points.get(layer) for points in found]) for layer in layers]
 
 
-def compared(curves: Curves, test: Callable[[Point, Point], Place], one: Series, other: Series) -> list[Place]:
+def compared(curves: Curves, test: Callable[[Point, Point], Finding], one: Series, other: Series) -> list[Finding]:
     """As :func:`looked` at two curves, but the second point is what the first curve lies above the other, fit by fit."""
     gaps = curves.differences(one, other)
 
-    def judged(p: Point, _: Point) -> Place:
+    def judged(p: Point, _: Point) -> Finding:
         if p.layer not in gaps:
             return gap("not measured", f"{p.layer} ({other.name})")
         return told_by(test(p, gaps[p.layer]), [gaps[p.layer]])
@@ -78,31 +78,31 @@ def compared(curves: Curves, test: Callable[[Point, Point], Place], one: Series,
 
 
 def _looked_at(
-    layer: str, test: Callable[..., Place], named: Sequence[Series], points: Sequence[Point | None]
-) -> Place:
+    layer: str, test: Callable[..., Finding], named: Sequence[Series], points: Sequence[Point | None]
+) -> Finding:
     for series, point in zip(named, points):
         if point is None or failed(point):
             return gap("not measured" if point is None else "failed", f"{layer} ({series.name})")
     return told_by(test(*points), [p for p in points if p is not None])
 
 
-def told_by(place: Place, points: Sequence[Point]) -> Place:
+def told_by(place: Finding, points: Sequence[Point]) -> Finding:
     """The place with what the points behind it can say: without an interval nothing is contrary."""
     sure = place.sure and all(p.sure for p in points)
     return replace(place, sure=sure, against=place.against and sure)
 
 
-def less(low: float, high: float, other_low: float, other_high: float, words: str, weight: float) -> Place:
+def less(low: float, high: float, other_low: float, other_high: float, words: str, weight: float) -> Finding:
     """A place where one interval is claimed to lie below another: so, the other way round, or they meet."""
-    return Place(high < other_low, words, weight, against=low > other_high)
+    return Finding(high < other_low, words, weight, against=low > other_high)
 
 
-def at_most(low: float, high: float, bound: float, words: str) -> Place:
+def at_most(low: float, high: float, bound: float, words: str) -> Finding:
     """A place where a value is claimed to be at most so much: its interval within, beyond, or across the bound."""
-    return Place(high <= bound, words, high, against=low > bound)
+    return Finding(high <= bound, words, high, against=low > bound)
 
 
-def counted(places: Sequence[Place], what: str, beyond: str = "") -> Verdict:
+def counted(places: Sequence[Finding], what: str, beyond: str = "") -> Verdict:
     """The verdict of a count of places, the one nearest to refuting in words, and what is not there.
 
     A claim whose places have no intervals holds in part at most.
@@ -139,7 +139,7 @@ def unmeasured(*names: str) -> Verdict:
     return Verdict("not measured", f"Not measured: {', '.join(names)}." if names else "There is no place to look at.")
 
 
-def _gaps(places: Sequence[Place]) -> str:
+def _gaps(places: Sequence[Finding]) -> str:
     """What failed and what was not measured, as sentences."""
     kinds = {kind: [p.words for p in places if p.gap == kind] for kind in ("failed", "not measured")}
     return "".join(f" {kind.capitalize()}: {', '.join(words)}." for kind, words in kinds.items() if words)
@@ -169,8 +169,8 @@ def near(*lines: str, level: float, where: Where = list) -> Judge:
     """The penalty of every curve is at most ``level`` points, its interval included, at every place."""
 
     def judge(curves: Curves) -> Verdict:
-        def at(line: str) -> list[Place]:
-            def test(p: Point) -> Place:
+        def at(line: str) -> list[Finding]:
+            def test(p: Point) -> Finding:
                 return at_most(p.low, p.high, level, f"{amount(p)} at {p.layer} ({line})")
 
             return looked(curves, test, Series(line), where=where)
@@ -185,7 +185,7 @@ def no_worse(line: str, other: str, *, by: float) -> Judge:
     """One curve's penalty is at most ``by`` points above another's, both intervals included, at every place."""
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point, theirs: Point) -> Place:
+        def test(p: Point, theirs: Point) -> Finding:
             words = f"{amount(p)} ({line}) against {amount(theirs)} ({other}) at {p.layer}"
             return at_most(p.low - theirs.high, p.high - theirs.low, by, words)
 
@@ -199,7 +199,7 @@ def rising(line: str) -> Judge:
     """The penalty rises with depth, in rank and beyond the intervals."""
 
     def judge(curves: Curves) -> Verdict:
-        places = looked(curves, lambda p: Place(True, p.layer, 0.0), Series(line))
+        places = looked(curves, lambda p: Finding(True, p.layer, 0.0), Series(line))
         points, lost = curves.points(line), [p for p in places if p.gap]
         if len(points) < 2 and not any(p.gap == "failed" for p in lost):
             return unmeasured(*(p.words for p in lost))
@@ -224,7 +224,7 @@ def below(line: str, other: str, *, where: Where = middle, control: str = "pair"
     named = Series(other, control=control)
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point, theirs: Point) -> Place:
+        def test(p: Point, theirs: Point) -> Finding:
             words = f"{amount(p)} ({line}) against {amount(theirs)} ({named.name}) at {p.layer}"
             return less(p.low, p.high, theirs.low, theirs.high, words, p.value - theirs.value)
 
@@ -238,7 +238,7 @@ def negative(line: str, *, where: Where = late) -> Judge:
     """The penalty is below zero beyond its interval: the bottom does better than the top's own."""
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point) -> Place:
+        def test(p: Point) -> Finding:
             return less(p.low, p.high, 0, 0, f"{amount(p)} at {p.layer}", p.value)
 
         places = looked(curves, test, Series(line), where=where)
@@ -251,7 +251,7 @@ def positive(line: str, *, where: Where = middle) -> Judge:
     """The penalty is above zero beyond its interval."""
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point) -> Place:
+        def test(p: Point) -> Finding:
             return less(-p.high, -p.low, 0, 0, f"{amount(p)} at {p.layer}", -p.value)
 
         places = looked(curves, test, Series(line), where=where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..report.frame import Point
-from .claims import RANGES, Place, amount, at_most, counted, gap, less, near, told_by
+from .claims import RANGES, Finding, amount, at_most, counted, gap, less, near, told_by
 from .curves import Curves
 from .fig2a import DISJOINT
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
@@ -27,7 +27,7 @@ def barrier(curves: Curves, label: str, way: str) -> Point | None:
     return max(points, key=lambda p: p.value, default=None)
 
 
-def _barriers(curves: Curves, label: str, ways: Sequence[str], test: Callable[..., Place]) -> Place:
+def _barriers(curves: Curves, label: str, ways: Sequence[str], test: Callable[..., Finding]) -> Finding:
     """A test of one path's barriers, one a way."""
     points = [p for way in ways if (p := barrier(curves, label, way)) is not None]
     if len(points) < len(ways):
@@ -36,8 +36,8 @@ def _barriers(curves: Curves, label: str, ways: Sequence[str], test: Callable[..
 
 
 def _barred(curves: Curves) -> Verdict:
-    def at(label: str) -> Place:
-        def test(found: Point) -> Place:
+    def at(label: str) -> Finding:
+        def test(found: Point) -> Finding:
             words = f"a barrier of {amount(found)} points ({label})"
             return less(-found.high, -found.low, -HIGH, -HIGH, words, -found.value)
 
@@ -48,8 +48,8 @@ def _barred(curves: Curves) -> Verdict:
 
 
 def _lowered(curves: Curves) -> Verdict:
-    def at(label: str) -> Place:
-        def test(plain: Point, matched: Point) -> Place:
+    def at(label: str) -> Finding:
+        def test(plain: Point, matched: Point) -> Finding:
             words = f"{amount(matched)} points against {amount(plain)} ({label})"
             return less(matched.low, matched.high, plain.low, plain.high, words, matched.value - plain.value)
 
@@ -60,7 +60,7 @@ def _lowered(curves: Curves) -> Verdict:
 
 
 def _along(curves: Curves) -> Verdict:
-    def test(found: Point) -> Place:
+    def test(found: Point) -> Finding:
         return at_most(found.low, found.high, LOW, f"a barrier of {amount(found)} points")
 
     return counted([_barriers(curves, PATH_RUN.label, (RENEWED,), test)], f"At most {LOW:g} points")

@@ -21,6 +21,7 @@ from ..network import Network
 from ..network.network import fingerprint
 from ..support import hashing, tensors
 from ..support.files import make_folder, set_aside
+from ..support.progress import Tell
 from ..zoo.donors import Donor, DonorSpec, donor, load_donor, place_of
 from ..zoo.selfsup import Method, SelfRecipe
 from ..zoo.train import Recipe
@@ -28,7 +29,6 @@ from .changes import append_coordinates, shuffle_positions
 from .figure import Model
 from .scales import Scale
 
-Tell = Any  # what, done, of how many
 CALIBRATION = 1024
 DRAWN = ("re-initialised", "stem re-initialised")  # once, and kept: two draws at once could differ
 INSERTED = ("coordinates appended", "positions shuffled")

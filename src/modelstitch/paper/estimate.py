@@ -49,7 +49,7 @@ class Training:
 
 
 @dataclass
-class Estimate:
+class Forecast:
     """What is still to be done.
 
     Attributes:
@@ -91,13 +91,13 @@ class Estimate:
         return f"{hours:.1f} processor hours" if hours >= 1 else f"{60 * hours:.0f} processor minutes"
 
 
-def estimate(figures: Sequence[Figure], job: Job) -> Estimate:
+def estimate(figures: Sequence[Figure], job: Job) -> Forecast:
     """Count what these figures still need in the job's folder, and time some training steps.
 
     Nothing is written, nothing is kept.
     """
     counting = replace(job, workshop=_StandIns(**{name: getattr(job.workshop, name) for name in _SHARED}))
-    found, cells, kept_cells, kept_networks = Estimate(), set[str](), set[str](), 0
+    found, cells, kept_cells, kept_networks = Forecast(), set[str](), set[str](), 0
     one = _operations("base", job)
     for piece in pieces(figures, job):
         if isinstance(piece.what, Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..report.frame import Point
-from .claims import Place, amount, at_most, compared, counted, unmeasured
+from .claims import Finding, amount, at_most, compared, counted, unmeasured
 from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Verdict
 
@@ -15,8 +15,8 @@ def _flat(curves: Curves) -> Verdict:
     """The penalty of each larger kernel lies within LEVEL points of the 1x1 kernel's at the same layer, interval included."""
     smallest, *larger = curves.families(PAIR.label) or [""]
 
-    def at(family: str) -> list[Place]:
-        def test(p: Point, more: Point) -> Place:
+    def at(family: str) -> list[Finding]:
+        def test(p: Point, more: Point) -> Finding:
             words = f"{amount(more)} more with {family} than with {smallest} at {p.layer}"
             return at_most(max(more.low, -more.high), max(more.high, -more.low), LEVEL, words)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..report.figures.style import number
 from ..report.frame import Point
-from .claims import RANGES, Place, amount, counted, gap, less, looked, told_by
+from .claims import RANGES, Finding, amount, counted, gap, less, looked, told_by
 from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -28,7 +28,7 @@ def _errors(line: Line | Probe) -> Series:
 def _lower(curves: Curves) -> Verdict:
     """Fine-tuning above a random bottom ends at a lower error than stitching it."""
 
-    def test(tuned: Point, stitched: Point) -> Place:
+    def test(tuned: Point, stitched: Point) -> Finding:
         words = f"{amount(tuned)} % against {amount(stitched)} % at {tuned.layer}"
         return less(tuned.low, tuned.high, stitched.low, stitched.high, words, tuned.value - stitched.value)
 
@@ -41,7 +41,7 @@ def _blind(curves: Curves) -> Verdict:
     series = [_errors(line) for line in (TUNED, TUNED_SEED, STITCHED, STITCHED_SEED)]
     gaps = curves.combined(lambda a, b, c, d: (a - b) - (c - d), *series)
 
-    def test(tuned: Point, tuned_seed: Point, stitched: Point, stitched_seed: Point) -> Place:
+    def test(tuned: Point, tuned_seed: Point, stitched: Point, stitched_seed: Point) -> Finding:
         one, other = tuned.value - tuned_seed.value, stitched.value - stitched_seed.value
         between = gaps.get(tuned.layer)
         if between is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..report.figures.style import number
 from ..report.frame import Point
-from .claims import RANGES, Place, amount, at_most, counted, less, looked, unmeasured
+from .claims import RANGES, Finding, amount, at_most, counted, less, looked, unmeasured
 from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -27,7 +27,7 @@ def _cheap(curves: Curves) -> Verdict:
         return unmeasured(*(m.name for m, found in ((ALL, whole), (FEW, few)) if not found))
     all_data, little = sum(whole) / len(whole), sum(few) / len(few)
 
-    def test(p: Point) -> Place:
+    def test(p: Point) -> Finding:
         words = (
             f"{amount(p)} % with the layers '{p.layer}' kept, against {number(all_data)} % (all trained on all data) and "
             f"{number(little)} % (on little data)"
@@ -39,7 +39,7 @@ def _cheap(curves: Curves) -> Verdict:
 
 
 def _not_by_chance(curves: Curves) -> Verdict:
-    def test(kept: Point, random: Point) -> Place:
+    def test(kept: Point, random: Point) -> Finding:
         words = f"{amount(kept)} % against {amount(random)} % ({kept.layer})"
         return less(kept.low, kept.high, random.low, random.high, words, kept.value - random.value)
 

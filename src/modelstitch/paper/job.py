@@ -10,8 +10,8 @@ import torch
 
 from ..data.data import Data
 from ..study.store import Store
-from ..study.sweep import Tell
 from ..support.device import pick_device
+from ..support.progress import Tell
 from .data import other, without_paths
 from .donors import Workshop
 from .figure import Model

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from ..errors import NetworkError
 from ..zoo.nets.parts import PreActivated, Residual
 
-Axes = dict[str, tuple[int | None, ...]]  # tensor -> for each of its dimensions the group of channels, None: fixed
+GroupedAxes = dict[
+    str, tuple[int | None, ...]
+]  # tensor -> for each of its dimensions the group of channels, None: fixed
 _NORM = ("weight", "bias", "running_mean", "running_var")
 PASSES = 50
 
@@ -25,7 +27,7 @@ class _Reader:
     """Walks a chain and notes which dimension of which tensor belongs to which group of channels."""
 
     def __init__(self) -> None:
-        self.axes: Axes = {}
+        self.axes: GroupedAxes = {}
         self.groups = 0
         self.at: int | None = None  # the group of the channels that flow on
 
@@ -90,7 +92,7 @@ class _Reader:
         self.at = outer
 
 
-def channel_groups(module: nn.Module) -> Axes:
+def channel_groups(module: nn.Module) -> GroupedAxes:
     """Which dimensions of which tensors share an order of channels.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..report.figures.style import number
 from ..study.record import Metric
-from .claims import Place, counted, gap, less
+from .claims import Finding, counted, gap, less
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -18,37 +18,37 @@ MATCH = Probe("matrix", "matched, other seed", (OTHER, ONE))
 MATCH_RANDOM = Probe("matrix", "matched, random bottom", (RANDOM, ONE))
 TASK = Line("fitted to the task, other seed", OTHER, ONE, layers="grid", protocols=("honest",))
 
-Cell = dict[str, Any]
-Test = Callable[[Cell, list[Cell]], Place | None]
+SeamPenalty = dict[str, Any]
+Test = Callable[[SeamPenalty, list[SeamPenalty]], Finding | None]
 
 
-def table(curves: Curves, label: str, control: str) -> dict[str, list[Cell]]:
+def table(curves: Curves, label: str, control: str) -> dict[str, list[SeamPenalty]]:
     """top layer -> its cells, one a bottom layer: both depths, and the penalty averaged over pairs with the widest interval.
 
     Where a fit failed the penalty and its interval are not a number.
     """
-    found: dict[tuple[str, str], list[Cell]] = {}
+    found: dict[tuple[str, str], list[SeamPenalty]] = {}
     for record in curves.select(label, control):
         bottom, top, penalty = record.bottom, record.top, record.metric("penalty") or Metric("penalty", None)
-        cell: Cell = {
+        cell: SeamPenalty = {
             "bottom": bottom.layer, "bottom_depth": bottom.depth, "top": top.layer, "top_depth": top.depth,
             "value": penalty.known, "low": penalty.known if penalty.low is None else penalty.low,
             "high": penalty.known if penalty.high is None else penalty.high,
         }  # fmt: skip
         found.setdefault((cell["top"], cell["bottom"]), []).append(cell)
-    tops: dict[str, list[Cell]] = {}
+    tops: dict[str, list[SeamPenalty]] = {}
     for (layer, _), cells in found.items():
         tops.setdefault(layer, []).append(_merged(cells))
     return {top: sorted(cells, key=lambda c: c["bottom_depth"]) for top, cells in tops.items()}
 
 
-def bottoms(tops: dict[str, list[Cell]]) -> list[str]:
+def bottoms(tops: dict[str, list[SeamPenalty]]) -> list[str]:
     """All bottom layers of a table, by depth."""
     depths = {c["bottom"]: c["bottom_depth"] for cells in tops.values() for c in cells}
     return sorted(depths, key=lambda name: depths[name])
 
 
-def _merged(cells: list[Cell]) -> Cell:
+def _merged(cells: list[SeamPenalty]) -> SeamPenalty:
     value = sum(c["value"] for c in cells) / len(cells)
     if math.isnan(value):
         return {**cells[0], "value": value, "low": value, "high": value}
@@ -62,7 +62,7 @@ def _each_top(curves: Curves, label: str, control: str, test: Test, what: str, b
     return counted([place for place in found if place is not None], what, beyond)
 
 
-def _at(top: str, cells: list[Cell], test: Test) -> Place | None:
+def _at(top: str, cells: list[SeamPenalty], test: Test) -> Finding | None:
     """A test of one top; None where it is met by one bottom only, or the test finds nothing to compare."""
     lost = [c["bottom"] for c in cells if math.isnan(c["value"])]
     if lost:
@@ -75,34 +75,34 @@ def _at(top: str, cells: list[Cell], test: Test) -> Place | None:
     return replace(place, words=f"{place.words} for the top from {top} on")
 
 
-def _best_is_own(own: Cell, others: list[Cell]) -> Place:
+def _best_is_own(own: SeamPenalty, others: list[SeamPenalty]) -> Finding:
     """No other one serves as well, beyond both intervals."""
     best = min(others, key=lambda c: c["value"])
     words = f"{_from(own)}, {_from(best)}"
     return less(own["low"], own["high"], best["low"], best["high"], words, own["value"] - best["value"])
 
 
-def _other_as_good(own: Cell, others: list[Cell]) -> Place:
+def _other_as_good(own: SeamPenalty, others: list[SeamPenalty]) -> Finding:
     """Another one serves as well, by the means; not where the matching one is better beyond both intervals."""
     best = min(others, key=lambda c: c["value"])
     words = f"{_from(best)}, {_from(own)}"
-    return Place(
+    return Finding(
         best["value"] <= own["value"], words, best["value"] - own["value"], against=own["high"] < best["low"],
         sure=best["high"] < own["low"],
     )  # fmt: skip
 
 
-def _deeper_is_better(own: Cell, others: list[Cell]) -> Place | None:
+def _deeper_is_better(own: SeamPenalty, others: list[SeamPenalty]) -> Finding | None:
     deeper = [c["value"] for c in others if c["bottom_depth"] > own["bottom_depth"]]
     shallower = [c["value"] for c in others if c["bottom_depth"] < own["bottom_depth"]]
     if not deeper or not shallower:
         return None
     below, above = sum(shallower) / len(shallower), sum(deeper) / len(deeper)
     words = f"{number(above, signed=True)} from deeper, {number(below, signed=True)} from shallower bottoms"
-    return Place(above < below, words, above - below, sure=False)  # means over bottoms: nothing says how sure
+    return Finding(above < below, words, above - below, sure=False)  # means over bottoms: nothing says how sure
 
 
-def _from(cell: Cell) -> str:
+def _from(cell: SeamPenalty) -> str:
     return f"{number(cell['value'], signed=True)} from {cell['bottom']}"
 
 

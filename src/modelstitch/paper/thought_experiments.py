@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..report.figures.style import number
 from ..report.frame import Point
 from .cka import similarity
-from .claims import Judge, Place, amount, compared, counted, looked
+from .claims import Finding, Judge, amount, compared, counted, looked
 from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -27,12 +27,12 @@ def _costs(label: str, *, little: bool) -> Judge:
     """Whether a change adds at most, or else more than, :data:`FEW` points to the penalty, whatever of both intervals is true."""
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point, plain: Point) -> Place:
+        def test(p: Point, plain: Point) -> Finding:
             most, least = p.high - plain.low, p.low - plain.high
             weight = most if little else -least
             words = f"{amount(p)} against {amount(plain)}"
             few, many = most <= FEW, least > FEW
-            return Place(few if little else many, words, weight, against=many if little else few)
+            return Finding(few if little else many, words, weight, against=many if little else few)
 
         what = f"{'At most' if little else 'More than'} {FEW:g} points above the unchanged, intervals included,"
         return counted(looked(curves, test, Series(label), Series(PLAIN.label)), what)
@@ -44,9 +44,9 @@ def _cka(label: str, true: Callable[[float], bool], what: str) -> Judge:
     """Whether what a change takes off CKA is as claimed."""
 
     def judge(curves: Curves) -> Verdict:
-        def test(p: Point, more: Point) -> Place:
+        def test(p: Point, more: Point) -> Finding:
             words = f"{amount(p, 3)}, {number(-more.value, 3)} less than unchanged, at {p.layer}"
-            return Place(true(-more.high) and true(-more.low), words, p.value)
+            return Finding(true(-more.high) and true(-more.low), words, p.value)
 
         return counted(compared(curves, test, similarity(label), similarity(CKA_PLAIN.label)), what)
 

@@ -14,7 +14,7 @@ from ..study.record import Record, Setting, as_records
 Ratio = tuple[Pooled | None, str]
 
 
-class _Place(NamedTuple):
+class _Pool(NamedTuple):
     """What records must share to be pooled over seeds; without the names, over pairs too."""
 
     bottom_layer: str
@@ -82,23 +82,23 @@ def ratios(
     }
 
 
-def _ratio(place: _Place, group: Sequence[Record], groups: Mapping[_Place, Sequence[Record]]) -> Ratio:
+def _ratio(place: _Pool, group: Sequence[Record], groups: Mapping[_Pool, Sequence[Record]]) -> Ratio:
     own = place._replace(control="self", bottom_layer=place.top_layer)
     return normalised(group, groups.get(own, ()), groups.get(place._replace(control="random"), ()))
 
 
-def _groups(records: Iterable[Record], key: Callable[[Record], _Place]) -> dict[_Place, list[Record]]:
-    found: dict[_Place, list[Record]] = {}
+def _groups(records: Iterable[Record], key: Callable[[Record], _Pool]) -> dict[_Pool, list[Record]]:
+    found: dict[_Pool, list[Record]] = {}
     for record in records:
         found.setdefault(key(record), []).append(record)
     return found
 
 
-def _unnamed(record: Record) -> _Place:
-    return _Place(record.bottom.layer, record.top.layer, record.setting, record.control)
+def _unnamed(record: Record) -> _Pool:
+    return _Pool(record.bottom.layer, record.top.layer, record.setting, record.control)
 
 
-def _named(record: Record) -> _Place:
+def _named(record: Record) -> _Pool:
     return _unnamed(record)._replace(bottom=record.bottom.name, top=record.top.name)
 
 

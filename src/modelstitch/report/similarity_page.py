@@ -16,7 +16,7 @@ from .figures.style import number, plain
 from .frame import _SCHEMA
 from .page import Drawings, render
 from .similarities import placed
-from .tables import Cell, Table
+from .tables import Table, TableCell
 
 _SIDE_BY_SIDE = 3
 _FEWEST_DOTS = 5
@@ -142,9 +142,9 @@ def _numbers(rows: pl.DataFrame, metric: str, name: str, measured: pl.DataFrame 
         caption += f", a {measured.filter(pl.col('metric') == metric)['kind'][0]}"
     body = [
         (
-            Cell(plain(b)),
+            TableCell(plain(b)),
             *(
-                Cell(number(float(v), digits), below.get((b, t), "")) if v == v else Cell("–", mark="none")
+                TableCell(number(float(v), digits), below.get((b, t), "")) if v == v else TableCell("–", mark="none")
                 for t, v in zip(tops, line, strict=True)
             ),
         )
@@ -173,7 +173,7 @@ def _families(rows: pl.DataFrame) -> Table:
         sizes = part.filter(pl.col("metric") == "parameters")["value"]
         least, most = (f"{int(n):,}" for n in (sizes.min(), sizes.max()))  # type: ignore[arg-type]
         size = least if least == most else f"{least} to {most}"
-        body.append(tuple(Cell(plain(str(text))) for text in (family, size, invariance, solved)))
+        body.append(tuple(TableCell(plain(str(text))) for text in (family, size, invariance, solved)))
     return Table("The families of stitchers", ("family", "parameters", "invariant to", "solved by"), tuple(body))
 
 
@@ -206,5 +206,5 @@ def _reading(bottom: str, top: str, families: Sequence[str], measures: Sequence[
 
 def _provenance(command: str | None, notes: Sequence[str]) -> Table:
     lines = [("modelstitch", VERSION), *(("note", note) for note in notes), ("command", command or "")]
-    body = [(Cell(name), Cell(plain(text))) for name, text in lines if text]
+    body = [(TableCell(name), TableCell(plain(text))) for name, text in lines if text]
     return Table("How these numbers were made", ("what", "value"), tuple(body))

@@ -20,7 +20,7 @@ from .sentences.units import scale_of
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One cell: its text, a smaller text below it (an interval, a reason), and a mark for its look."""
 
     text: str
@@ -34,10 +34,10 @@ class Table:
 
     caption: str
     head: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
 
 
-_EMPTY = Cell("–", mark="none")
+_EMPTY = TableCell("–", mark="none")
 _MACHINE = ("modelstitch", "torch", "python", "device", "threads", "platform")
 _SPLITS = ("fit", "val", "test")
 
@@ -71,7 +71,7 @@ def penalty_table(
     layers = {p.layer: p for c in present for p in curves[c].values()}
     body = []
     for layer, place in sorted(layers.items(), key=lambda item: item[1].depth):
-        line = [_layer(curves["pair"].get(layer, place)), Cell(number(place.depth, 2))]
+        line = [_layer(curves["pair"].get(layer, place)), TableCell(number(place.depth, 2))]
         line += [_value(curves[c].get(layer), mark=c) for c in present]
         seam = (place.bottom_layer or layer, layer)
         if ratios is not None and seam in ratios:
@@ -105,8 +105,8 @@ def overview_table(panels: Iterable[tuple[str, str, pl.DataFrame]]) -> Table:
         counts = ", ".join(f"{states.count(s)} {names[s]}" for s in names if s in states)
         random = next((p for p in curve(rows, "random") if p.layer == worst.layer), None)
         errors = [_with_unit(next(iter(curve(rows, metric=f"{side}_error")), None)) for side in ("bottom", "top")]
-        line = (Cell(f"{plain(bottom)} → {plain(top)}"), *errors, _with_unit(worst, mark="pair"))
-        body.append((*line, Cell(plain(worst.layer)), _with_unit(random, mark="random"), Cell(counts)))
+        line = (TableCell(f"{plain(bottom)} → {plain(top)}"), *errors, _with_unit(worst, mark="pair"))
+        body.append((*line, TableCell(plain(worst.layer)), _with_unit(random, mark="random"), TableCell(counts)))
     head = (
         "pair",
         "bottom error",
@@ -127,10 +127,12 @@ def donors_table(records: Sequence[Mapping[str, Any]]) -> Table:
         unit = {"percent": "%"}.get(facts.unit, facts.unit)
         digits = 1 if unit == "%" else 3
         errors = [
-            _EMPTY if value is None else Cell(f"{number(value, digits)} {unit}", below)
+            _EMPTY if value is None else TableCell(f"{number(value, digits)} {unit}", below)
             for value, below in ((facts.error, ""), (facts.fit_error, f"of {facts.fit_samples:,} samples"))
         ]
-        body.append((Cell(plain(name)), *errors, Cell(plain(facts.view)), Cell(plain(facts.weights) or "–")))
+        body.append(
+            (TableCell(plain(name)), *errors, TableCell(plain(facts.view)), TableCell(plain(facts.weights) or "–"))
+        )
     head = ("network", "test error", "error on the fit split", "view", "weights")
     return Table("The networks by themselves, before anything is fitted", head, tuple(body))
 
@@ -142,7 +144,7 @@ def ladder_table(rows: pl.DataFrame, caption: str) -> Table:
     curves = [{p.layer: p for p in curve(own.filter(pl.col("family") == f))} for f in families]
     layers = {p.layer: p.depth for points in curves for p in points.values()}
     body = [
-        (Cell(plain(layer)), *(_value(points.get(layer)) for points in curves))
+        (TableCell(plain(layer)), *(_value(points.get(layer)) for points in curves))
         for layer, _ in sorted(layers.items(), key=lambda item: item[1])
     ]
     return Table(caption, ("layer", *(plain(f) for f in families)), tuple(body))
@@ -155,7 +157,7 @@ def samples_table(rows: pl.DataFrame, caption: str) -> Table:
     curves = [{p.layer: p for p in curve(own.filter(pl.col("samples") == n))} for n in sizes]
     layers = {p.layer: p.depth for points in curves for p in points.values()}
     body = [
-        (Cell(plain(layer)), *(_value(points.get(layer)) for points in curves))
+        (TableCell(plain(layer)), *(_value(points.get(layer)) for points in curves))
         for layer, _ in sorted(layers.items(), key=lambda item: item[1])
     ]
     return Table(caption, ("layer", *(f"{n:,}" for n in sizes)), tuple(body))
@@ -174,12 +176,12 @@ def pooled_table(table: pl.DataFrame) -> Table:
         interval = "" if low is None else f"[{number(low)}, {number(high)}]"
         ratio = Pooled(row["normalised"] or 0.0, row["normalised_low"], row["normalised_high"], 0, 0, 0, "")
         share = _ratio(None if row["normalised"] is None else ratio, row["reason"] or "")
-        counts = (Cell(str(row[name])) for name in ("pairs", "seeds", "examples"))
+        counts = (TableCell(str(row[name])) for name in ("pairs", "seeds", "examples"))
         body.append(
             (
-                Cell(plain(seam)),
-                Cell(row["control"]),
-                Cell(number(row["value"]), interval, row["control"]),
+                TableCell(plain(seam)),
+                TableCell(row["control"]),
+                TableCell(number(row["value"]), interval, row["control"]),
                 share,
                 *counts,
             )
@@ -193,7 +195,7 @@ def matrix_table(rows: pl.DataFrame, metric: str, caption: str) -> Table:
     bottoms, tops, values = matrix(rows, metric)
     digits = scale_of(unit_of(rows)).digits if metric == "penalty" else 2
     body = [
-        (Cell(plain(name)), *(Cell(number(float(v), digits)) if v == v else _EMPTY for v in line))
+        (TableCell(plain(name)), *(TableCell(number(float(v), digits)) if v == v else _EMPTY for v in line))
         for name, line in zip(bottoms, values, strict=True)
     ]
     return Table(caption, ("bottom \\ top", *(plain(t) for t in tops)), tuple(body))
@@ -223,7 +225,7 @@ def provenance_table(records: Sequence[Mapping[str, Any]], command: str | None =
         ("time in cells", [f"{number(seconds)} s"] if seconds else []),
         ("command", [command]),
     ]
-    body = [(Cell(name), Cell(text)) for name, values in lines if (text := _distinct(values))]
+    body = [(TableCell(name), TableCell(text)) for name, values in lines if (text := _distinct(values))]
     return Table("How these numbers were made", ("what", "value"), tuple(body))
 
 
@@ -233,7 +235,9 @@ def notes_table(records: Sequence[Mapping[str, Any]]) -> Table:
     for record in as_records(records):
         for note in record.notes:
             counts[plain(note)] = counts.get(plain(note), 0) + 1
-    body = [(Cell(note), Cell(str(n))) for note, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    body = [
+        (TableCell(note), TableCell(str(n))) for note, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
     return Table("Notes of the cells", ("note", "cells"), tuple(body))
 
 
@@ -249,36 +253,36 @@ def _distinct(values: Iterable[Any], most: int = 12) -> str:
     return "; ".join(found[:most]) + rest
 
 
-def _layer(point: Point) -> Cell:
+def _layer(point: Point) -> TableCell:
     differs = point.bottom_layer is not None and point.bottom_layer != point.layer
-    return Cell(plain(point.layer), f"from {plain(point.bottom_layer)}" if differs else "")
+    return TableCell(plain(point.layer), f"from {plain(point.bottom_layer)}" if differs else "")
 
 
-def _with_unit(point: Point | None, *, mark: str = "") -> Cell:
+def _with_unit(point: Point | None, *, mark: str = "") -> TableCell:
     cell = _value(point, mark=mark)
     unit = {"percent": "%"}.get(point.unit, point.unit) if point is not None else ""
-    return Cell(f"{cell.text} {unit}".strip(), cell.below, cell.mark)
+    return TableCell(f"{cell.text} {unit}".strip(), cell.below, cell.mark)
 
 
-def _value(point: Point | None, *, digits: int | None = None, mark: str = "") -> Cell:
+def _value(point: Point | None, *, digits: int | None = None, mark: str = "") -> TableCell:
     if point is None:
         return _EMPTY
     digits = scale_of(point.unit).digits if digits is None else digits
     below = f"[{number(point.low, digits)}, {number(point.high, digits)}]" if point.sure else ""
     if point.seeds > 1:
         below = f"{below} n={point.seeds}".strip()
-    return Cell(number(point.value, digits), below, mark)
+    return TableCell(number(point.value, digits), below, mark)
 
 
-def _ratio(ratio: Pooled | None, reason: str) -> Cell:
+def _ratio(ratio: Pooled | None, reason: str) -> TableCell:
     if ratio is None:
-        return Cell("–", reason, "none")
+        return TableCell("–", reason, "none")
     below = "" if ratio.low is None or ratio.high is None else f"[{number(ratio.low, 2)}, {number(ratio.high, 2)}]"
-    return Cell(number(ratio.value, 2), below)
+    return TableCell(number(ratio.value, 2), below)
 
 
-def _normalised(pair: Point | None, self_: Point | None, random: Point | None) -> Cell:
+def _normalised(pair: Point | None, self_: Point | None, random: Point | None) -> TableCell:
     if pair is None or self_ is None or random is None:
-        return Cell("–", "needs self, random", "none")
+        return TableCell("–", "needs self, random", "none")
     value = verdicts.normalised(pair, self_, random)
-    return Cell("–", "random ≈ self", "none") if value is None else Cell(number(value, 2))
+    return TableCell("–", "random ≈ self", "none") if value is None else TableCell(number(value, 2))

@@ -15,7 +15,7 @@ from ..models.load import load_again
 from ..models.token_view import TokenView
 from ..models.typed import Typed
 from ..network import CHANNEL_AXIS, FromInput, FromLayer, Layer, Network
-from ..network.network import Recipe
+from ..network.network import LoadRecipe
 from ..network.programme import ForeignError, part_of, plain_part
 from ..stitchers import Layout
 from ..support.reading import json_of
@@ -28,7 +28,7 @@ _PROGRAMME = "programme"
 
 
 @dataclass(frozen=True)
-class Side:
+class DonorSide:
     """A donor of a stitched model, shared by the model's copies; where it is pickled, the network stays behind.
 
     Attributes:
@@ -46,7 +46,7 @@ class Side:
     saw: View | None = None
 
     @classmethod
-    def of(cls, network: Network, layer: str) -> Side:
+    def of(cls, network: Network, layer: str) -> DonorSide:
         """A network that is there."""
         return cls(network.name, layer, network.fingerprint(), layout_of(network.layer(layer)), network)
 
@@ -69,7 +69,7 @@ class Side:
         return None if view is None else _plain(view)
 
     @property
-    def recipe(self) -> Recipe | None:
+    def recipe(self) -> LoadRecipe | None:
         """How it came by its name."""
         return None if self.network is None else self.network.recipe
 
@@ -77,15 +77,15 @@ class Side:
         """What a record says of it."""
         return {"name": self.name, "fingerprint": self.fingerprint, "layer": self.layer}
 
-    def __deepcopy__(self, memo: Any) -> Side:
+    def __deepcopy__(self, memo: Any) -> DonorSide:
         return self
 
     def __reduce__(self) -> Any:
         return _unpickled, (self.name, self.layer, self.fingerprint, tuple(self.layout), self.plain_view)
 
 
-def _unpickled(name: str, layer: str, fingerprint: str, layout: tuple[Any, ...], plain: Any) -> Side:
-    return Side(name, layer, fingerprint, Layout(*layout), None, _view(plain, name))
+def _unpickled(name: str, layer: str, fingerprint: str, layout: tuple[Any, ...], plain: Any) -> DonorSide:
+    return DonorSide(name, layer, fingerprint, Layout(*layout), None, _view(plain, name))
 
 
 def layout_of(layer: Layer) -> Layout:
@@ -142,7 +142,7 @@ def _view(plain: Any, name: str) -> View | None:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptSide:
     """What a folder holds of one side: what its description says, and, where the side is whole, tensors with a text beside them."""
 
     said: dict[str, Any]
@@ -150,7 +150,7 @@ class Kept:
     texts: Mapping[str, str] | None = None
 
 
-def keep(side: Side, part: FromInput | FromLayer, *, whole: bool) -> Kept:
+def keep(side: DonorSide, part: FromInput | FromLayer, *, whole: bool) -> KeptSide:
     """One side of a stitched model, as it stands, for a folder.
 
     A donor that came by its name and has changed in nothing is kept by that name; any other is kept whole, if it can be.
@@ -166,15 +166,15 @@ def keep(side: Side, part: FromInput | FromLayer, *, whole: bool) -> Kept:
     if not whole and network is not None and recipe is not None and _is_the_donors(part, network, side.layer):
         if network.view is recipe.view:
             said["view"] = "of its own"
-        return Kept({**said, "by": "name", "recipe": {**recipe.arguments, "name": side.name}})
+        return KeptSide({**said, "by": "name", "recipe": {**recipe.arguments, "name": side.name}})
     try:
         values, tensors = plain_part(part)
     except NetworkError as error:
         if whole:
             raise NetworkError(f"The network {side.name!r} cannot be kept whole: {error}") from error
-        return Kept({**said, "by": "hand", "why": str(error)})
+        return KeptSide({**said, "by": "hand", "why": str(error)})
     text = json.dumps(values, separators=(",", ":"), allow_nan=False)
-    return Kept({**said, "by": "part"}, tensors, {_PROGRAMME: text})
+    return KeptSide({**said, "by": "part"}, tensors, {_PROGRAMME: text})
 
 
 def _is_the_donors(part: nn.Module, network: Network, layer: str) -> bool:
@@ -192,10 +192,10 @@ def _is_the_donors(part: nn.Module, network: Network, layer: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSide:
     """One side out of a folder: the side, and its part where no network gives it."""
 
-    side: Side
+    side: DonorSide
     part: FromInput | FromLayer | None
 
     def cut(self, kind: type[P]) -> P:
@@ -213,7 +213,7 @@ def found(
     given: Network | None,
     view: Any,
     read: Callable[[], tuple[dict[str, Tensor], dict[str, str]]],
-) -> Found:
+) -> FoundSide:
     """One side of a stitched model out of a folder.
 
     Args:
@@ -230,14 +230,14 @@ def found(
     name, layer, fingerprint = str(said["name"]), str(said["layer"]), str(said["fingerprint"])
     if given is not None:
         _check(which, given, fingerprint, "")
-        return Found(Side.of(given, layer), None)
+        return FoundSide(DonorSide.of(given, layer), None)
     by = said["by"]
     if by == "name":
         network = _named(said, which, name)
         _check(which, network, fingerprint, f", had by its name {said['recipe'].get('spec')!r},")
         if view is not None or said["view"] != "of its own":
             network.view = view if view is not None else _made(said["view"], name)
-        return Found(Side.of(network, layer), None)
+        return FoundSide(DonorSide.of(network, layer), None)
     if by == "hand":
         raise SourceError(
             f"The {which} {name!r} is not in the folder ({said['why'].rstrip('.')}): give the network, with "
@@ -252,7 +252,7 @@ def found(
     kind, shape, over, grid = said["layout"]
     layout = Layout(str(kind), tuple(map(int, shape)), str(over), None if grid is None else tuple(grid))
     saw = as_view(view) if view is not None else _made(said["view"], name)
-    return Found(Side(name, layer, fingerprint, layout, None, saw), part)
+    return FoundSide(DonorSide(name, layer, fingerprint, layout, None, saw), part)
 
 
 def views_of(given: Any, said: Mapping[str, Any], networks: Mapping[str, Network | None]) -> dict[str, Any]:

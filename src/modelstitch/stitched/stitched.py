@@ -30,7 +30,7 @@ from ..support.files import make_folder, write_text
 from ..support.reading import read_json
 from ..support.shown import visible
 from .measure import measured, of_map
-from .sides import NAMES, Found, Side, found, keep, views_of
+from .sides import NAMES, DonorSide, FoundSide, found, keep, views_of
 
 _OWN = re.compile(rf"(stitcher|statistics|{'|'.join(NAMES)})(-[0-9a-f]{{12}})?\.safetensors")
 
@@ -71,12 +71,12 @@ class Stitched(nn.Module):
         super().__init__()
         adapter_between(bottom.layer(bottom_layer), top.layer(top_layer))  # refuses by the layers' names
         self._put_together(
-            Found(Side.of(bottom, bottom_layer), None), Found(Side.of(top, top_layer), None), stitcher, family, record,
+            FoundSide(DonorSide.of(bottom, bottom_layer), None), FoundSide(DonorSide.of(top, top_layer), None), stitcher, family, record,
             statistics or {}, mask, measured_map,
         )  # fmt: skip
 
     def _put_together(
-        self, low: Found, high: Found, stitcher: nn.Module, family: str, record: Record | None,
+        self, low: FoundSide, high: FoundSide, stitcher: nn.Module, family: str, record: Record | None,
         statistics: Mapping[str, Tensor], mask: str, measured_map: str | None,
     ) -> None:  # fmt: skip
         self._sides = low.side, high.side
@@ -420,7 +420,7 @@ class Folded(nn.Module):
         return result
 
 
-def rebuild(family: str, low: Side, high: Side, state: dict[str, Tensor]) -> Stitcher:
+def rebuild(family: str, low: DonorSide, high: DonorSide, state: dict[str, Tensor]) -> Stitcher:
     """A stitcher of that family with that state."""
     from ..moments.moments import Moments
 

@@ -14,6 +14,7 @@ from ..models.load import imported_files, load_for, register
 from ..network import Network
 from ..support.ambient import in_settled
 from ..support.device import pick_device
+from ..support.progress import Tell
 from ..views import Normalise
 from .engines import Engine
 from .needs import Needs
@@ -23,7 +24,7 @@ from .run import describe_donor, plan_run, run
 from .shard import Shard
 from .spec import StudySpec
 from .store import Store
-from .sweep import Bench, Tell
+from .sweep import Bench
 
 if TYPE_CHECKING:
     from .record import Record
@@ -97,10 +98,10 @@ def open_bench(spec: StudySpec, *, device: str, folder: str, files: tuple[Path, 
     for file in files:
         register(file)
     data, second = _data(spec)
-    return Bench(_Donors(spec, data), data, spec.fit, pick_device(device), second=second)
+    return Bench(_LazyDonors(spec, data), data, spec.fit, pick_device(device), second=second)
 
 
-class _Donors(dict[str, Network]):
+class _LazyDonors(dict[str, Network]):
     """The donors of a study by name, each loaded when it is asked for."""
 
     def __init__(self, spec: StudySpec, data: Data) -> None:

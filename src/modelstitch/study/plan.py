@@ -29,7 +29,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Donor:
+class PlannedDonor:
     """What a plan needs to know of a network."""
 
     name: str
@@ -145,7 +145,7 @@ class Axes:
     fit: FitSpec
     normalisation: str = NORMALISATION
     samples: tuple[int, ...] = ()  # fit examples, a curve; none: what the fit options say
-    others: tuple[tuple[str, Donor], ...] = ()  # (top, another seed of it), for controls that it sends in
+    others: tuple[tuple[str, PlannedDonor], ...] = ()  # (top, another seed of it), for controls that it sends in
     codes: tuple[tuple[str, str], ...] = ()  # (family, hash of its code), of a user's own
 
     def curve(self, most: int) -> list[Axes]:
@@ -154,7 +154,7 @@ class Axes:
         return [replace(self, fit=self.fit.model_copy(update={"samples": n}), samples=()) for n in sizes] or [self]
 
 
-def plan(pairs: Iterable[tuple[Donor, Donor]], axes: Axes, data: dict[str, Any]) -> list[Cell]:
+def plan(pairs: Iterable[tuple[PlannedDonor, PlannedDonor]], axes: Axes, data: dict[str, Any]) -> list[Cell]:
     """All cells of the pairs and their controls, equal work once, in an order that shares bottoms."""
     found: dict[str, Cell] = {}
     for bottom, top in pairs:
@@ -179,7 +179,7 @@ def _company(cells: Sequence[Cell]) -> str:
     return cell_hash({"cells": [cell.hash for cell in cells]})
 
 
-def seams(bottom: Donor, top: Donor, layers: str | Sequence[str]) -> list[tuple[Place, Place]]:
+def seams(bottom: PlannedDonor, top: PlannedDonor, layers: str | Sequence[str]) -> list[tuple[Place, Place]]:
     """The seams of a pair: "matching", "all", or written ones.
 
     Matching: the same block of the same architecture; else for each block of the top the block of the bottom that is
@@ -209,7 +209,7 @@ def seams(bottom: Donor, top: Donor, layers: str | Sequence[str]) -> list[tuple[
 
 
 def _pair(
-    bottom: Donor, top: Donor, seed: int, axes: Axes, data: dict[str, Any], *, unfitted: bool
+    bottom: PlannedDonor, top: PlannedDonor, seed: int, axes: Axes, data: dict[str, Any], *, unfitted: bool
 ) -> Iterable[Cell]:  # fmt: skip
     own = seams(bottom, top, axes.layers)
     at_top = list(dict.fromkeys(t for _, t in own))
@@ -239,7 +239,7 @@ def _pair(
                     yield _cell(sender, top, b, t, family, objective, name, seed, axes, data)
 
 
-def _beside(other: Donor, top: Donor, at_top: Sequence[Place]) -> list[tuple[Place, Place]]:
+def _beside(other: PlannedDonor, top: PlannedDonor, at_top: Sequence[Place]) -> list[tuple[Place, Place]]:
     """The seams of another seed of the top: the same layers on both sides.
 
     Raises:
@@ -256,8 +256,8 @@ def _beside(other: Donor, top: Donor, at_top: Sequence[Place]) -> list[tuple[Pla
 
 
 def _cell(
-    bottom: Donor,
-    top: Donor,
+    bottom: PlannedDonor,
+    top: PlannedDonor,
     b: Place,
     t: Place,
     family: str,

@@ -16,20 +16,20 @@ from ..engine.sweep import MEMORY, Watch
 from ..errors import DataError, StudyError
 from ..network import Network, check_networks
 from ..support.device import pick_device
-from ..support.progress import say
+from ..support.progress import Tell, say
 from ..support.ranks import current, first, writes
 from ..support.resume import tidy
 from ..support.user_code import in_words
 from .engines import Engine, local
 from .needs import Needs, needs_of
-from .plan import Axes, Cell, Donor, Place, in_company, plan
+from .plan import Axes, Cell, Place, PlannedDonor, in_company, plan
 from .record import Record
 from .shard import Shard
 from .store import Store
-from .sweep import Bench, Tell, check_shared, left
+from .sweep import Bench, check_shared, left
 
 
-def describe_donor(network: Network) -> Donor:
+def describe_donor(network: Network) -> PlannedDonor:
     """What a plan needs to know of a network."""
     order = network.cuts
 
@@ -37,7 +37,7 @@ def describe_donor(network: Network) -> Donor:
         layer = network.layer(name)
         return Place(name, round(layer.depth, 6), order.index(name), (layer.kind, layer.shape))
 
-    return Donor(
+    return PlannedDonor(
         network.name,
         network.fingerprint(),
         tuple(place(name) for name in network.blocks),
@@ -138,7 +138,7 @@ def plan_run(
 
 def planned(
     networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, axes: Axes, second: Data | None
-) -> tuple[dict[str, Network], dict[str, Donor], list[Cell]]:
+) -> tuple[dict[str, Network], dict[str, PlannedDonor], list[Cell]]:
     """The networks and what a plan knows of them, by name, and all cells; what cannot be run is refused."""
     named = {network.name: network for network in networks}
     if len(named) < len(networks):

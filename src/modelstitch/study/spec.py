@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from ..engine.controls import no_networks
-from ..engine.fit.options import FitSpec
+from ..engine.fit.options import Count, FitSpec, NotNegative
 from ..errors import StitchError, StudyError
 from ..notation import parse
 from ..support.reading import UnfitError, read_toml
@@ -63,9 +63,6 @@ def _distinct(values: Any) -> Any:
     return tuple(values)
 
 
-Count = Annotated[int, Field(strict=True, ge=1)]
-Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Family = Annotated[str, AfterValidator(_family)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 
@@ -95,11 +92,11 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(part, str) for part in value)
 
 
-class _Part(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DonorRef(_Part):
+class DonorRef(_Strict):
     """Where a donor comes from: a model name (with optional weights), or a folder that holds a donor.
 
     In TOML a donor is a string (``"timm:resnet18"``, ``"donors/seed0"``) or a table
@@ -143,7 +140,7 @@ class DonorRef(_Part):
         return self
 
 
-class StudySpec(_Part):
+class StudySpec(_Strict):
     """A declared study. Every field is checked when it is made; it does not change afterwards.
 
     Attributes:

@@ -96,7 +96,7 @@ def status_of(folder: str | Path) -> Status:
     )  # fmt: skip
 
 
-class _Cell(NamedTuple):
+class _Finished(NamedTuple):
     """What is told of one finished cell; ``of`` is its bottom, top and control."""
 
     name: str
@@ -105,8 +105,8 @@ class _Cell(NamedTuple):
     failed: str
 
 
-def _cell(record: Record) -> _Cell:
-    return _Cell(record.cell, (record.bottom.name, record.top.name, record.control), record.seconds, record.failed)
+def _cell(record: Record) -> _Finished:
+    return _Finished(record.cell, (record.bottom.name, record.top.name, record.control), record.seconds, record.failed)
 
 
 def _age(path: Path) -> float:

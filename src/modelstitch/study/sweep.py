@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,13 @@ from ..engine.sweep import MEMORY, Sweep, Tick, Watch, derive
 from ..errors import ShapeError, StudyError
 from ..network import Network
 from ..stitchers import family_of
+from ..support.progress import Tell
 from ..support.ranks import current
 from ..support.resume import Unfinished
 from .assemble import failed_record, make_record
 from .canonical import cell_hash
 from .plan import Cell
 from .record import DonorFacts, Record
-
-Tell = Callable[[str, int, int], None]  # what, done, of how many
 
 
 @dataclass

@@ -75,7 +75,7 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
     from rich.table import Column
     from rich.text import Text
 
-    class Rate(ProgressColumn):
+    class RateColumn(ProgressColumn):
         """Units of work a second, over the whole task once it is done."""
 
         def render(self, task: Task) -> Text:
@@ -88,7 +88,7 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
     bar = 24 if console.width >= 100 else 8
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(bar_width=bar), MofNCompleteColumn(table_column=whole()),
-        Rate(table_column=whole()), TimeElapsedColumn(table_column=whole()), TimeRemainingColumn(table_column=whole()),
+        RateColumn(table_column=whole()), TimeElapsedColumn(table_column=whole()), TimeRemainingColumn(table_column=whole()),
     )  # fmt: skip
     room = max(_LEAST, console.width - bar - _NUMBERS)
     with Progress(*columns, console=console) as bars:

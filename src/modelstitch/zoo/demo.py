@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..data.data import Data
 from ..data.load import load_data
 from ..network import Network
+from ..support.progress import Tell
 from .donors import Donor, DonorSpec, donor
 from .selfsup import SIMCLR_DIGITS
 from .train import SHORT_DIGITS
 
 NET = "small-resnet?width=24&blocks=4"
 FIT: dict[str, Any] = {"steps": 40, "batch_size": 64, "eval_every": 20}
-Tell = Callable[[str, int, int], None]
 
 
 def donor_specs(seed: int) -> list[DonorSpec]:

@@ -167,7 +167,7 @@ def test_twelve_bits_are_scaled_by_what_the_file_says(monkeypatch):
     file = io.BytesIO(tiff(LOW))
     with Image.open(file) as image:
         image.tag_v2._tags_v2[258] = (12,)
-        found = decode.pixels(image, decode.Kind(True, True), decode.Asked())
+        found = decode.pixels(image, decode.ImageKind(True, True), decode.ImageOptions())
     assert abs(found - GREY / 255).max() < 1e-3
 
 

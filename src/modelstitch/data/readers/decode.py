@@ -43,11 +43,11 @@ _ORIENTATION = 0x0112
 _DARK = 0.13  # 13 bits in a 16-bit file
 
 Source = bytes | Path | None
-_Array = NDArray[Any]
+_Pixels = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ImageOptions:
     """What is asked of images: the options behind ``?`` in the name of a folder.
 
     Attributes:
@@ -62,7 +62,7 @@ class Asked:
     background: int | None = None
 
     @classmethod
-    def parse(cls, spec: str) -> tuple[str, Asked]:
+    def parse(cls, spec: str) -> tuple[str, ImageOptions]:
         """The folder and the options of ``DIR?size=224&mode=RGB&background=white``.
 
         Raises:
@@ -89,14 +89,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ImageKind:
     """What all images of a set become: one channel or three, uint8 or (where one is deeper than 8 bits) float32 in [0, 1]."""
 
     grey: bool
     deep: bool
 
     @classmethod
-    def joined(cls, kinds: Iterable[Kind], asked: Asked) -> Kind:
+    def joined(cls, kinds: Iterable[ImageKind], asked: ImageOptions) -> ImageKind:
         """The kind that loses nothing of any of these, unless a mode is asked for."""
         found = list(kinds)
         grey = all(kind.grey for kind in found) if asked.mode is None else asked.mode == "L"
@@ -108,8 +108,8 @@ class Refused(Exception):
 
 
 def kind_of(
-    sources: Sequence[Source], name: Callable[[int], str], asked: Asked, *, broken: str = "images do not decode"
-) -> Kind:
+    sources: Sequence[Source], name: Callable[[int], str], asked: ImageOptions, *, broken: str = "images do not decode"
+) -> ImageKind:
     """Look at every image, and tell what all of them become. Headers are read; only float and see-through images are decoded.
 
     Args:
@@ -122,15 +122,15 @@ def kind_of(
     """
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
         found = list(pool.map(lambda source: _look(source, asked), sources, chunksize=64))
-    _refuse([(i, one) for i, one in enumerate(found) if not isinstance(one, Kind)], len(found), name, broken)
-    return Kind.joined((one for one in found if isinstance(one, Kind)), asked)
+    _refuse([(i, one) for i, one in enumerate(found) if not isinstance(one, ImageKind)], len(found), name, broken)
+    return ImageKind.joined((one for one in found if isinstance(one, ImageKind)), asked)
 
 
 def decode_all(
     sources: Sequence[Source],
     name: Callable[[int], str],
-    kind: Kind,
-    asked: Asked,
+    kind: ImageKind,
+    asked: ImageOptions,
     *,
     hint: str = "give images of one size, or add '?size=224' to the folder's name to resize and crop them, '?size=any' to leave that "
     "to the networks' views",
@@ -150,7 +150,7 @@ def decode_all(
         arrays = list(pool.map(lambda source: _decode(source, kind, asked), sources, chunksize=64))
     failed = [(i, array) for i, array in enumerate(arrays) if not isinstance(array, np.ndarray)]
     _refuse(failed, len(arrays), name, "images do not decode")
-    good: list[_Array] = [array for array in arrays if isinstance(array, np.ndarray)]
+    good: list[_Pixels] = [array for array in arrays if isinstance(array, np.ndarray)]
     shapes = {array.shape for array in good}
     if len(shapes) > 1 and asked.size == OWN_SIZE:
         arrays3 = [array[None] if kind.grey else array.transpose(2, 0, 1) for array in good]
@@ -176,7 +176,7 @@ def dark(*images: Tensor) -> list[str]:
     ]
 
 
-def pixels(image: Pillow.Image, kind: Kind, asked: Asked) -> _Array:
+def pixels(image: Pillow.Image, kind: ImageKind, asked: ImageOptions) -> _Pixels:
     """One image as (height, width) or (height, width, 3), turned upright, resized and cropped.
 
     Raises:
@@ -192,7 +192,7 @@ def pixels(image: Pillow.Image, kind: Kind, asked: Asked) -> _Array:
     return np.asarray(_fitted(image, asked.size), dtype=np.uint8)
 
 
-def _look(source: Source, asked: Asked) -> Kind | Exception:
+def _look(source: Source, asked: ImageOptions) -> ImageKind | Exception:
     try:
         with _opened(source) as image:
             _check_frames(image)
@@ -201,17 +201,17 @@ def _look(source: Source, asked: Asked) -> Kind | Exception:
                 levels = _levels(upright)
                 if levels is None:
                     _flat(upright, asked)
-                return Kind(_is_grey(image), levels is not None)
+                return ImageKind(_is_grey(image), levels is not None)
             if image.mode == "I" or image.mode.startswith("I;"):
                 _depth(image)
-                return Kind(True, True)
-            return Kind(_is_grey(image), False)
+                return ImageKind(True, True)
+            return ImageKind(_is_grey(image), False)
     # Pillow's readers raise many kinds of errors on foreign bytes; each becomes one counted, named failure.
     except Exception as error:
         return error
 
 
-def _decode(source: Source, kind: Kind, asked: Asked) -> _Array | Exception:
+def _decode(source: Source, kind: ImageKind, asked: ImageOptions) -> _Pixels | Exception:
     try:
         with _opened(source) as image:
             return pixels(image, kind, asked)
@@ -298,7 +298,7 @@ def _depth(image: Any) -> int:
     )
 
 
-def _levels(image: Any) -> _Array | None:
+def _levels(image: Any) -> _Pixels | None:
     """The pixels (height, width) of an image deeper than 8 bits, float32 in [0, 1]; None of any other."""
     mode = image.mode
     if mode == "F":
@@ -318,11 +318,11 @@ def _levels(image: Any) -> _Array | None:
     return (1 - found).astype(np.float32) if inverted else found
 
 
-def _to_deep(image: Pillow.Image, levels: _Array | None, kind: Kind, asked: Asked) -> _Array:
+def _to_deep(image: Pillow.Image, levels: _Pixels | None, kind: ImageKind, asked: ImageOptions) -> _Pixels:
     from PIL import Image
 
     if levels is not None:
-        found: _Array = np.asarray(_fitted(Image.fromarray(levels), asked.size), dtype=np.float32)
+        found: _Pixels = np.asarray(_fitted(Image.fromarray(levels), asked.size), dtype=np.float32)
         return found if kind.grey else np.repeat(found[..., None], 3, axis=2)
     shallow = _flat(image, asked).convert("L" if kind.grey else "RGB")
     return np.asarray(_fitted(shallow, asked.size), dtype=np.float32) / np.float32(255)
@@ -347,7 +347,7 @@ def _upright(image: Any) -> Any:
     return found
 
 
-def _flat(image: Pillow.Image, asked: Asked) -> Pillow.Image:
+def _flat(image: Pillow.Image, asked: ImageOptions) -> Pillow.Image:
     """The image without its transparency: opaque, or laid on the background that is asked for."""
     from PIL import Image
 
@@ -384,5 +384,5 @@ def _fitted(image: Pillow.Image, size: int | None) -> Pillow.Image:
     return image.crop((left, upper, left + size, upper + size))
 
 
-def _size(array: _Array) -> str:
+def _size(array: _Pixels) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"

@@ -13,7 +13,7 @@ from ...errors import DataError
 from ..augment import CropFlip
 from ..data import Data
 from ..splits import balanced_order, hold_out
-from .decode import Asked, Kind, dark, decode_all, kind_of
+from .decode import ImageKind, ImageOptions, dark, decode_all, kind_of
 from .image_tree import read_tree
 
 _LOOKED = 32  # deep images that are decoded at the start
@@ -30,7 +30,7 @@ class Files:
         asked: size, mode and background.
     """
 
-    def __init__(self, paths: list[Path], labels: Tensor, kind: Kind, asked: Asked) -> None:
+    def __init__(self, paths: list[Path], labels: Tensor, kind: ImageKind, asked: ImageOptions) -> None:
         self.paths, self.labels, self.kind, self.asked = paths, labels.long(), kind, asked
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         DataError: if there are no classes, or files that are no images or cannot be taken (the first is named, all are
             counted), or one file stands in two splits.
     """
-    folder, asked = Asked.parse(spec)
+    folder, asked = ImageOptions.parse(spec)
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"There is no folder {folder!r}: expected one with a sub-folder for each class.")

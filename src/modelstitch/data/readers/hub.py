@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 from ...errors import DataError
 from ..labels import as_labels
 from ..pairs import Keys, keys_of, pair_of
-from .decode import OWN_SIZE, Asked, Kind, Source, decode_all, kind_of
+from .decode import OWN_SIZE, ImageKind, ImageOptions, Source, decode_all, kind_of
 
 _CHUNK = 512
 
@@ -40,10 +40,10 @@ class HubRows:
     def __init__(
         self, rows: Any, where: str, input_key: Keys | None, label_key: str | None, classes: Sequence[str] | None
     ) -> None:
-        self.where, self.kind = where, Kind(False, False)
+        self.where, self.kind = where, ImageKind(False, False)
         self.names: tuple[str, ...] | None = None
         self.labels: Tensor | None = None
-        self._asked, self._encoded, self._rows = Asked(OWN_SIZE), False, rows
+        self._asked, self._encoded, self._rows = ImageOptions(OWN_SIZE), False, rows
         self._keys: tuple[Keys | None, str | None] = (input_key, label_key)
         if rows.format["type"] == "custom":
             return
@@ -92,7 +92,7 @@ class HubRows:
             ) from error
         return inputs, as_labels(labels)
 
-    def look(self) -> list[Kind]:
+    def look(self) -> list[ImageKind]:
         """What kinds of images there are; none where there is no column of them."""
         if not self._encoded:
             return []
@@ -121,7 +121,7 @@ def settle(splits: Iterable[Any]) -> tuple[str, ...] | None:
         return None
     kinds = [kind for one in rows for kind in one.look()]
     if kinds:
-        kind = Kind.joined(kinds, Asked())
+        kind = ImageKind.joined(kinds, ImageOptions())
         for one in rows:
             one.kind = kind
     names = {one.names for one in rows if one.names is not None}

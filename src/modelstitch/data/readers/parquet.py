@@ -16,7 +16,7 @@ from ..augment import CropFlip
 from ..data import Data
 from ..splits import hold_out
 from ..subsets import Images, Picked, Several
-from .decode import Asked, Kind, dark, decode_all, kind_of
+from .decode import ImageKind, ImageOptions, dark, decode_all, kind_of
 
 if TYPE_CHECKING:
     import polars
@@ -27,17 +27,17 @@ _VAL_NAMES = ("validation", "valid", "val", "dev")
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _ImageRows:
     """The rows of one split: encoded images, int64 labels (n,), and how a message calls each row."""
 
     sources: list[bytes | None]
     labels: Tensor
     names: list[str]
 
-    def kind(self, asked: Asked) -> Kind:
+    def kind(self, asked: ImageOptions) -> ImageKind:
         return kind_of(self.sources, self.names.__getitem__, asked)
 
-    def decoded(self, kind: Kind, asked: Asked) -> Images | Several:
+    def decoded(self, kind: ImageKind, asked: ImageOptions) -> Images | Several:
         found = decode_all(self.sources, self.names.__getitem__, kind, asked)
         return Several(found, self.labels) if isinstance(found, list) else Images(found, self.labels)
 
@@ -52,7 +52,7 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     Raises:
         DataError: if files or columns are missing, or images do not decode or cannot be taken (first row and count told).
     """
-    folder, asked = Asked.parse(spec)
+    folder, asked = ImageOptions.parse(spec)
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"There is no folder {folder!r}: expected one with train-*.parquet and test-*.parquet.")
@@ -78,7 +78,7 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
             "validation samples are held out of those of train"
         )
         rows["test"] = rows.pop("val")
-    kind = Kind.joined([part.kind(asked) for part in rows.values()], asked)
+    kind = ImageKind.joined([part.kind(asked) for part in rows.values()], asked)
     sets: dict[str, Any] = {split: part.decoded(kind, asked) for split, part in rows.items()}
     if isinstance(sets["fit"], Images):
         notes += dark(sets["fit"].inputs)
@@ -111,7 +111,7 @@ def _files(root: Path, parts: tuple[str, ...]) -> list[Path]:
     return sorted(path for part in parts for path in root.glob(f"{part}[-.]*parquet"))
 
 
-def _read(files: dict[str, list[Path]], limit: int | None) -> tuple[dict[str, _Rows], list[str] | None]:
+def _read(files: dict[str, list[Path]], limit: int | None) -> tuple[dict[str, _ImageRows], list[str] | None]:
     """The rows of every split, and the names of the classes: the writer's, else those that the labels are, in order."""
     found: dict[str, tuple[list[bytes | None], list[polars.Series], list[str]]] = {}
     for split, paths in files.items():
@@ -136,7 +136,7 @@ def _read(files: dict[str, list[Path]], limit: int | None) -> tuple[dict[str, _R
     classes = _classes(files["fit"][0]) or (sorted(words) if words else None)
     number = {name: i for i, name in enumerate(classes or [])}
     return {
-        split: _Rows(sources, torch.cat([_numbered(part, number) for part in labels]), names)
+        split: _ImageRows(sources, torch.cat([_numbered(part, number) for part in labels]), names)
         for split, (sources, labels, names) in found.items()
     }, classes
 

@@ -24,7 +24,7 @@ _PARTS = {"fit": ("train", "fit"), "val": ("validation", "valid", "val"), "test"
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _TokenRows:
     """Texts of one part of the source as tokens, with the labels of a column where there is one."""
 
     bodies: list[list[int]]
@@ -118,7 +118,7 @@ class _Builder:
                 f"A sample of {length} tokens is too short: expected room for two beside the special tokens."
             )
 
-    def rows(self, texts: Sequence[str], labels: Tensor | None, where: str) -> _Rows:
+    def rows(self, texts: Sequence[str], labels: Tensor | None, where: str) -> _TokenRows:
         """One sample a text."""
         bodies = self.tokenizer.encode(texts)
         least = 2 if self.task == "causal-lm" and not self.before else 1
@@ -129,14 +129,14 @@ class _Builder:
                 f"{short[0]}: remove them; none is dropped silently."
             )
         cut = sum(len(ids) > self.room for ids in bodies)
-        return _Rows([ids[: self.room] for ids in bodies], labels, cut)
+        return _TokenRows([ids[: self.room] for ids in bodies], labels, cut)
 
-    def chunks(self, text: str) -> _Rows:
+    def chunks(self, text: str) -> _TokenRows:
         """The tokens of a whole text in order, cut into samples; the last may be shorter, but holds two at least."""
         (ids,) = self.tokenizer.encode([text])
-        return _Rows([ids[start : start + self.room] for start in range(0, len(ids) - 1, self.room)], None, 0)
+        return _TokenRows([ids[start : start + self.room] for start in range(0, len(ids) - 1, self.room)], None, 0)
 
-    def samples(self, rows: _Rows) -> Tokens:
+    def samples(self, rows: _TokenRows) -> Tokens:
         """Padded ids and masks with the labels of the task."""
         n, (head, tail) = len(rows.bodies), (self.before, self.after)
         ids = torch.full((n, self.length), self.tokenizer.pad)
@@ -216,7 +216,7 @@ def _spread(samples: Tokens, limit: int) -> Tensor:
     return hold_out(samples.labels, min(limit, len(samples)), _FIXED_SEED)[1]
 
 
-def _read_file(path: Path, column: str, label: str | None, builder: _Builder) -> tuple[_Rows, list[str] | None]:
+def _read_file(path: Path, column: str, label: str | None, builder: _Builder) -> tuple[_TokenRows, list[str] | None]:
     if path.suffix in SUFFIXES:
         frame = read_table(path, column, label)
         labels, classes = read_labels([frame], label, [path])
@@ -238,7 +238,7 @@ def _read_file(path: Path, column: str, label: str | None, builder: _Builder) ->
 
 def _read_folder(
     root: Path, column: str, label: str | None, builder: _Builder
-) -> tuple[dict[str, _Rows], list[str] | None]:
+) -> tuple[dict[str, _TokenRows], list[str] | None]:
     files = {
         split: [p for name in names for p in sorted(root.iterdir()) if p.suffix in SUFFIXES and p.name.startswith(name)]
         for split, names in _PARTS.items()
@@ -251,7 +251,7 @@ def _read_folder(
     order = [(split, path) for split, paths in files.items() for path in paths]
     frames = [read_table(path, column, label) for _, path in order]
     labels, classes = read_labels(frames, label, [path for _, path in order])
-    parts: dict[str, _Rows] = {}
+    parts: dict[str, _TokenRows] = {}
     for i, ((split, path), frame) in enumerate(zip(order, frames)):
         rows = builder.rows(read_texts(frame, column, path), labels[i] if labels else None, path.name)
         if split in parts:
@@ -261,7 +261,7 @@ def _read_folder(
                 if before.labels is not None and rows.labels is not None
                 else None
             )
-            rows = _Rows([*before.bodies, *rows.bodies], joined, before.cut + rows.cut)
+            rows = _TokenRows([*before.bodies, *rows.bodies], joined, before.cut + rows.cut)
         parts[split] = rows
     return parts, classes
 

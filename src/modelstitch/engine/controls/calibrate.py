@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...support.device import to_device
-from .frozen import Estimate, frozen_norms
+from .frozen import BatchStatistics, frozen_norms
 
 
 def calibrate(module: nn.Module, inputs: Iterable[Any]) -> None:
@@ -30,7 +30,7 @@ def calibrate(module: nn.Module, inputs: Iterable[Any]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative mean
         norm.train()
-    estimates = [Estimate(norm) for norm in frozen.values()]
+    estimates = [BatchStatistics(norm) for norm in frozen.values()]
     where = next([*norms, *frozen.values()][0].buffers()).device
     with torch.no_grad():
         for given in inputs:

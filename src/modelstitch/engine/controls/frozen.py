@@ -26,7 +26,7 @@ def reset(norm: nn.Module) -> None:
         norm.get_buffer(key).fill_(value)
 
 
-class Estimate:
+class BatchStatistics:
     """Statistics of one such layer over several batches, until it is closed; a batch is normalised with its own.
 
     They are the means over the batches, as a BatchNorm without a momentum has them in training mode.

@@ -13,13 +13,13 @@ from ...stitchers import rows
 from ...support.nonfinite import first_bad, refuse
 from ...support.ranks import Ranks, current, share, together
 from ..senders import NetworkSender, open_quick
-from ..streams import Seam, Stream
+from ..streams import Stream
 from ..sweep import Sweep, derive, pieces, shuffle
 from .normalisation import fitting
 from .objectives import MATCH
 
-_Asked = dict[tuple[Seam, int | None], list[Stream]]
-_Found = dict[tuple[Seam, int | None], Moments]
+_Streams = dict[tuple[tuple[str, str], int | None], list[Stream]]
+_Sums = dict[tuple[tuple[str, str], int | None], Moments]
 PER_CHANNEL = 10  # fit samples, where few are enough
 
 
@@ -34,7 +34,7 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> None:
         NonFiniteError: naming the top, the layer and the sample whose activation holds NaN or infinity. Streams over such an
             activation of the bottom have failed.
     """
-    asked: _Asked = {}
+    asked: _Streams = {}
     for stream in streams:
         asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
     what = f"the sums of {len(asked)} seams of {sweep.sender.name} -> {sweep.top.name}"
@@ -47,7 +47,7 @@ def collect(streams: Sequence[Stream], sweep: Sweep) -> None:
             stream.moments = None if stream.failed else found[key]
 
 
-def _over(found: _Found, asked: _Asked, ranks: Ranks) -> _Found:
+def _over(found: _Sums, asked: _Streams, ranks: Ranks) -> _Sums:
     """The moments over the batches of all processes; a seam that failed on one of them has failed on all."""
     failed = ranks.meet("the seams that failed", [same[0].failed for same in asked.values()])
     for same, reasons in zip(asked.values(), zip(*failed)):
@@ -56,7 +56,7 @@ def _over(found: _Found, asked: _Asked, ranks: Ranks) -> _Found:
     return {key: found[key].over(ranks) for key, same in asked.items() if not same[0].failed}
 
 
-def _pass(asked: _Asked, sweep: Sweep) -> _Found:
+def _pass(asked: _Streams, sweep: Sweep) -> _Sums:
     """The moments of this process's batches."""
     send = open_quick(sweep.sender, [seam[0] for seam, _ in asked], sweep.device)
     receive = open_quick(NetworkSender(sweep.top), [seam[1] for seam, _ in asked], sweep.device)

@@ -20,7 +20,7 @@ from .memory import Replay, Samples
 from .normalisation import fitting
 from .objectives import BELOW, Wanted, stages
 from .run import Run
-from .state import Place, TakenUp, keep
+from .state import Position, TakenUp, keep
 
 
 def train(
@@ -45,10 +45,10 @@ def train(
         runs = [
             Run(s, planned[id(s)][stage], sweep, pool) for s in active if stage < len(planned[id(s)]) and not s.failed
         ]
-        at = earlier.at if earlier else Place(stage)
+        at = earlier.at if earlier else Position(stage)
         earlier.put(runs)
 
-        def note(at: Place, runs: list[Run] = runs) -> None:
+        def note(at: Position, runs: list[Run] = runs) -> None:
             if unfinished is not None and unfinished.due:
                 keep(unfinished, at, streams, runs, sweep)
 
@@ -60,7 +60,7 @@ def train(
     earlier.put([])  # where no stream has that stage
 
 
-def _stage(runs: list[Run], sweep: Sweep, at: Place, note: Callable[[Place], None]) -> None:
+def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position], None]) -> None:
     """One stage from a place in it on; ``note`` hears of every place that is reached."""
     top, device, spec = sweep.top, sweep.device, sweep.spec
     layers = [run.stream.bottom_layer for run in runs]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ...errors import StitchError
 
 Count = Annotated[int, Field(strict=True, ge=1)]
-Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
 
@@ -49,7 +49,7 @@ class FitSpec(BaseModel):
 
     batch_size: Count = 128
     steps: Count = 160
-    learning_rate: Rate = 1e-2
+    learning_rate: Positive = 1e-2
     adapt_rate: Switch = True
     weight_decay: NotNegative = 0.0
     eval_every: Count = 20
@@ -62,7 +62,7 @@ class FitSpec(BaseModel):
     augment: Switch = True
     precision: Literal["float32", "bfloat16"] = "float32"
     cache: NotNegative = 0.0
-    temperature: Rate = 2.0
+    temperature: Positive = 2.0
     targets: Literal["top", "bottom"] = "top"
     downstream: Literal["all", "penultimate"] | tuple[str, ...] = "all"
 

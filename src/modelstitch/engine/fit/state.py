@@ -18,7 +18,7 @@ _PLAIN = ("history", "stopped", "steps", "rate", "notes", "failed")
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """How far fitting is: the stage, its steps done, and at which of them the present pass over the data began."""
 
     stage: int = 0
@@ -26,7 +26,7 @@ class Place:
     began: int = 0
 
 
-def keep(unfinished: Unfinished, at: Place, streams: Sequence[Stream], runs: Sequence[Run], sweep: Sweep) -> None:
+def keep(unfinished: Unfinished, at: Position, streams: Sequence[Stream], runs: Sequence[Run], sweep: Sweep) -> None:
     """Write down a sweep between two steps of its stage, every stream under its key."""
     running = {id(run.stream) for run in runs}
     unfinished.write(
@@ -64,7 +64,7 @@ class TakenUp:
     def __init__(self, state: dict[str, Any] | None, streams: Sequence[Stream], sweep: Sweep) -> None:
         self._streams, self._sweep = streams, sweep
         self._state = state if state is not None and fits(state, [s.key for s in streams], sweep) else None
-        self.at = Place() if self._state is None else Place(*self._state["at"])
+        self.at = Position() if self._state is None else Position(*self._state["at"])
         if self._state is not None:
             for stream in streams:
                 kept = self._state["streams"][stream.key]

@@ -13,7 +13,7 @@ from ...errors import SourceError
 from ...support.downloads import hub_hint, hub_host, obtained, quiet
 from ...support.optional import need
 from ...views import published
-from ..request import Made, Request, State, check_options, closest
+from ..request import Made, Request, StateDict, check_options, closest
 from ..zeroshot import OpenClipTower, zero_shot
 
 
@@ -99,11 +99,11 @@ def _published(clip: Any, request: Request, tag: str | None, options: dict[str, 
     return whole, f"open_clip {request.path} {tag}"
 
 
-def _renamed(clip: Any, whole: Any) -> Callable[[State], State]:
+def _renamed(clip: Any, whole: Any) -> Callable[[StateDict], StateDict]:
     """open_clip converts files of OpenAI and others as it loads them."""
 
-    def renamed(state: State) -> State:
-        found: State = clip.factory.convert_state_dict(whole, dict(state))
+    def renamed(state: StateDict) -> StateDict:
+        found: StateDict = clip.factory.convert_state_dict(whole, dict(state))
         for name in ("logit_scale", "logit_bias"):
             held = getattr(whole, name, None)
             if name in found and held is not None:

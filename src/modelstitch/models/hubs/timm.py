@@ -12,7 +12,7 @@ from ...errors import SourceError, first_line
 from ...support.downloads import hub_hint, hub_host, obtained, quiet
 from ...support.optional import need
 from ...views import published
-from ..request import Made, Request, State, check_options, closest
+from ..request import Made, Request, StateDict, check_options, closest
 
 _HELD = "model.safetensors", "pytorch_model.bin"
 
@@ -123,14 +123,14 @@ def _published(timm: Any, request: Request, base: str, options: dict[str, Any]) 
     return module, {"origin": name, "drawn": drawn}
 
 
-def _renamed(timm: Any, request: Request, options: dict[str, Any]) -> Callable[[State], State]:
+def _renamed(timm: Any, request: Request, options: dict[str, Any]) -> Callable[[StateDict], StateDict]:
     """timm renames and reshapes the tensors of files that were written by other libraries, or by itself long ago."""
 
-    def renamed(state: State) -> State:
+    def renamed(state: StateDict) -> StateDict:
         with torch.random.fork_rng(devices=[]), quiet("timm"):
             twin = timm.create_model(request.path, **options)
             own = {"state_dict": dict(state), "num_classes": twin.num_classes, "label_offset": 0}
-            found: State = timm.create_model(
+            found: StateDict = timm.create_model(
                 request.path, pretrained=True, pretrained_cfg_overlay=own, **options
             ).state_dict()
         return found

@@ -13,7 +13,7 @@ from ...errors import SourceError
 from ...support.downloads import obtained
 from ...support.optional import need
 from ...views import published
-from ..request import Made, Request, State, check_options, closest
+from ..request import Made, Request, StateDict, check_options, closest
 from ..weights import file_hash, names_in
 
 TURNED = ("googlenet", "inception_v3")  # that can turn their input into another normalisation
@@ -136,6 +136,6 @@ def _is(file: Path, weights: Any) -> bool:
     return file.is_file() and file_hash(file).startswith(mark)
 
 
-def _renamed(state: State) -> State:
+def _renamed(state: StateDict) -> StateDict:
     """DenseNet's published files have names with a dot that PyTorch forbade later."""
     return {_DOTTED.sub(r"\1", key): value for key, value in state.items()}

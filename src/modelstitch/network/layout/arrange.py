@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from ..trace.trace import Trace
-from .samples import FIRST, Samples
+from .samples import FIRST, SampleAxis
 
 LOST = -1  # in place of the channels' axis
 # By kind the axis of the channels, the batch being axis 0.
@@ -74,7 +74,7 @@ def _reshape(graph: fx.Graph, value: fx.Node, sizes: Any) -> fx.Node:
     return graph.call_function(_aten.reshape.default, (value, list(sizes)))
 
 
-def arranged(node: fx.Node, trace: Trace, axes: dict[fx.Node, int], samples: dict[fx.Node, Samples]) -> Arranged:
+def arranged(node: fx.Node, trace: Trace, axes: dict[fx.Node, int], samples: dict[fx.Node, SampleAxis]) -> Arranged:
     """How a value lies: ``axes`` are those of the channels, ``samples`` where the samples are, as far as they are known."""
     value = node.meta.get("val")
     if not isinstance(value, Tensor):
@@ -95,7 +95,7 @@ def arranged(node: fx.Node, trace: Trace, axes: dict[fx.Node, int], samples: dic
     return _arranged(sizes, where, axes.get(node, 0), trace)
 
 
-def _arranged(sizes: list[Any], where: Samples, axis: int, trace: Trace) -> Arranged:
+def _arranged(sizes: list[Any], where: SampleAxis, axis: int, trace: Trace) -> Arranged:
     split, tags = [], []  # the sizes taken apart, and from which axis they are; the batch is -1
     for at, size in enumerate(sizes):
         pieces = (where.before, -1, where.after) if at == where.axis else (int(size),)

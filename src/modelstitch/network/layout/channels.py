@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from .axes import new_order
-from .regroup import Axes, contracted, reduced, reshaped
+from .regroup import HeldAxes, contracted, reduced, reshaped
 
 _SECOND = (
     "im2col", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "batch_norm",
@@ -37,7 +37,7 @@ _TAKEN_APART = ("split", "chunk", "split_with_sizes", "unbind")
 def channel_axes(graph: fx.Graph) -> dict[fx.Node, int]:
     """The axis of the channels, the batch being axis 0, of every value of which it can be told."""
     axes: dict[fx.Node, int] = {}
-    apart: dict[fx.Node, Axes] = {}
+    apart: dict[fx.Node, HeldAxes] = {}
     for node in graph.nodes:
         axis = _axis(node, axes)
         held = (axis,) if axis is not None else _apart(node, axes, apart)
@@ -129,14 +129,14 @@ def _last(node: fx.Node, name: str, axes: dict[fx.Node, int], rank: int | None =
     return _over(node, _rank(node) if rank is None else rank)
 
 
-def _apart(node: fx.Node, axes: dict[fx.Node, int], apart: dict[fx.Node, Axes]) -> Axes | None:
+def _apart(node: fx.Node, axes: dict[fx.Node, int], apart: dict[fx.Node, HeldAxes]) -> HeldAxes | None:
     """The axes of channels that lie, or have lain, on several; one where they come together."""
     if node.op != "call_function" or not node.args:
         return None
     name, asked = _name(node), node
     source: Any = node.args[0]
 
-    def held(value: Any) -> Axes | None:
+    def held(value: Any) -> HeldAxes | None:
         return (axes[value],) if value in axes else apart.get(value)
 
     if name == "einsum":

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-Axes = tuple[int, ...]
+HeldAxes = tuple[int, ...]
 
 
-def reshaped(old: Sequence[Any], new: Sequence[Any], held: Axes) -> Axes | None:
+def reshaped(old: Sequence[Any], new: Sequence[Any], held: HeldAxes) -> HeldAxes | None:
     """The axes of a reshaped value that hold what ``held``, neighbours in whatever order, held; None if others came in.
 
     ``old`` and ``new`` are the sizes; all before the held axes, and all behind them, is to be as it was.
@@ -22,13 +22,13 @@ def reshaped(old: Sequence[Any], new: Sequence[Any], held: Axes) -> Axes | None:
     return tuple(range(first, last)) or None
 
 
-def reduced(held: Axes, gone: Sequence[int], *, kept: bool) -> Axes | None:
+def reduced(held: HeldAxes, gone: Sequence[int], *, kept: bool) -> HeldAxes | None:
     """The axes left of ``held`` once the axes ``gone`` are reduced, with ``kept`` to one place each; None if none is."""
     left = [axis for axis in held if axis not in gone]
     return tuple(axis if kept else axis - sum(g < axis for g in gone) for axis in left) or None
 
 
-def contracted(equation: str, operands: Sequence[Axes | None]) -> Axes | None:
+def contracted(equation: str, operands: Sequence[HeldAxes | None]) -> HeldAxes | None:
     """The axes of an einsum's result that hold channels.
 
     Those of an operand stay theirs where they stay in the result. Where they are summed over together with an operand that

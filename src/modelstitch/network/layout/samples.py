@@ -24,7 +24,7 @@ _SPLITS = ("split", "chunk", "split_with_sizes", "tensor_split")
 _PRODUCTS = ("matmul", "bmm", "baddbmm", "mm", "addmm")
 
 
-class Samples(NamedTuple):
+class SampleAxis(NamedTuple):
     """The axis, and how many places of it each sample has outside (``before``) and inside (``after``) the order of samples.
 
     An axis of frames folded behind the batch is (axis, 1, frames); before it, (axis, frames, 1).
@@ -35,13 +35,13 @@ class Samples(NamedTuple):
     after: int = 1
 
 
-FIRST = Samples(0)
+FIRST = SampleAxis(0)
 
 
-def samples_in(trace: Trace) -> dict[fx.Node, Samples]:
+def samples_in(trace: Trace) -> dict[fx.Node, SampleAxis]:
     """Of every value of which it can be told where its samples lie."""
-    sizes = _Sizes(trace.batches)
-    found: dict[fx.Node, Samples] = {}
+    sizes = _CountedSizes(trace.batches)
+    found: dict[fx.Node, SampleAxis] = {}
     lost: set[fx.Node] = set()
     for node in trace.graph.nodes:
         held = sizes.axis(node)
@@ -61,11 +61,11 @@ def samples_in(trace: Trace) -> dict[fx.Node, Samples]:
         elif sources or any(source in lost for source in read):
             lost.add(node)
         elif held[1] == 1:  # made of the batch size alone
-            found[node] = Samples(held[0])
+            found[node] = SampleAxis(held[0])
     return found
 
 
-class _Sizes:
+class _CountedSizes:
     """The sizes of values, in numbers of samples where they count them."""
 
     def __init__(self, batches: frozenset[Any]) -> None:
@@ -92,7 +92,7 @@ class _Sizes:
         return self._known[expression]
 
 
-def _after(node: fx.Node, source: fx.Node, where: Samples, sizes: _Sizes) -> Samples | None:
+def _after(node: fx.Node, source: fx.Node, where: SampleAxis, sizes: _CountedSizes) -> SampleAxis | None:
     """Where the samples of an operation's result lie, by one of its arguments; None if it cannot be told."""
     name, held, rank = _name(node), sizes.axis(node), _rank(source)
     assert held is not None
@@ -113,16 +113,16 @@ def _after(node: fx.Node, source: fx.Node, where: Samples, sizes: _Sizes) -> Sam
     return where._replace(axis=axis) if times == _ratio(where) else None
 
 
-def _reshaped(source: fx.Node, node: fx.Node, where: Samples, axis: int) -> Samples | None:
+def _reshaped(source: fx.Node, node: fx.Node, where: SampleAxis, axis: int) -> SampleAxis | None:
     """The places outside and inside the order of samples stay as many: a reshape keeps the order of all."""
     old, new = source.meta["val"].shape, node.meta["val"].shape
     outside, inside = math.prod(old[: where.axis]) * where.before, math.prod(old[where.axis + 1 :]) * where.after
     before, odd = divmod(outside, max(1, math.prod(new[:axis])))
     after, uneven = divmod(inside, max(1, math.prod(new[axis + 1 :])))
-    return None if odd or uneven or not before or not after else Samples(axis, before, after)
+    return None if odd or uneven or not before or not after else SampleAxis(axis, before, after)
 
 
-def _joined(node: fx.Node, found: dict[fx.Node, Samples], sizes: _Sizes) -> Samples | None:
+def _joined(node: fx.Node, found: dict[fx.Node, SampleAxis], sizes: _CountedSizes) -> SampleAxis | None:
     """Of values put behind each other: along the samples' axis, or along another."""
     parts: Any = node.args[0]
     held = sizes.axis(node)
@@ -135,10 +135,10 @@ def _joined(node: fx.Node, found: dict[fx.Node, Samples], sizes: _Sizes) -> Samp
         return None
     if at != held[0]:
         return known[0] if len(set(known)) == 1 else None
-    return Samples(at, sum(place.before for place in known), known[0].after) if len(known) == len(places) else None
+    return SampleAxis(at, sum(place.before for place in known), known[0].after) if len(known) == len(places) else None
 
 
-def _summed(node: fx.Node, source: fx.Node, where: Samples) -> bool:
+def _summed(node: fx.Node, source: fx.Node, where: SampleAxis) -> bool:
     """Whether a matrix product sums over the samples."""
     factors = [arg for arg in node.args if isinstance(arg, fx.Node)][-2:]
     behind = where.axis - _rank(source)  # -1 the last axis
@@ -152,7 +152,7 @@ def _sources(node: fx.Node) -> list[fx.Node]:
     return [source for source in node.all_input_nodes if isinstance(source.meta.get("val"), Tensor)]
 
 
-def _ratio(where: Samples) -> int:
+def _ratio(where: SampleAxis) -> int:
     return where.before * where.after
 
 

@@ -81,7 +81,7 @@ def _rebound(hook: Any, shared: dict[int, Any]) -> Any:
     return hook
 
 
-class Asked:
+class HookTrial:
     """The hooks of one copy, which each tell whether they act, and do no harm where they fail."""
 
     def __init__(self, twin: nn.Module) -> None:

@@ -85,7 +85,7 @@ class Reach:
             self._spots.append(_Cache(thing))
             return [thing.__wrapped__]
         if isinstance(thing, dict):
-            self._spots.append(_Table(thing))
+            self._spots.append(_TableSpot(thing))
             return [*thing.values(), *self._object(thing)]
         if isinstance(thing, list | deque | set):
             self._spots.append(_Many(thing))
@@ -94,7 +94,7 @@ class Reach:
             return list(thing)
         if isinstance(thing, np.ndarray):
             if thing.flags.writeable and thing.dtype != object:
-                self._spots.append(_Array(thing))
+                self._spots.append(_ArraySpot(thing))
             return []
         if isinstance(thing, type):
             return [] if is_library(thing) else self._class(thing)
@@ -110,7 +110,7 @@ class Reach:
             self._spots.append(_Named(cell, "cell_contents", cell.cell_contents))
         space = function.__globals__
         names = [name for name in _names(function.__code__) if name in space]
-        self._spots.append(_Table(space, names))
+        self._spots.append(_TableSpot(space, names))
         return held + [space[name] for name in names]
 
     def _class(self, cls: type) -> list[Any]:
@@ -127,7 +127,7 @@ class Reach:
         found: list[Any] = []
         if isinstance(table, dict):
             own = [v for k, v in table.items() if not (isinstance(thing, nn.Module) and k in _TABLES)]
-            self._spots.append(_Table(table))
+            self._spots.append(_TableSpot(table))
             found += [v for v in own if isinstance(v, _HOLDERS)] if is_library(type(thing)) else own
         if not is_library(type(thing)):
             found.append(type(thing))
@@ -150,7 +150,7 @@ class _Spot:
         return self.was
 
 
-class _Table(_Spot):
+class _TableSpot(_Spot):
     """A dict, or some names of it."""
 
     def __init__(self, table: dict[Any, Any], names: list[str] | None = None) -> None:
@@ -209,7 +209,7 @@ class _Named(_Spot):
         return self.was if isinstance(self.was, int | float) else None
 
 
-class _Array(_Spot):
+class _ArraySpot(_Spot):
     def __init__(self, array: Any) -> None:
         self.array, self.was = array, array.copy()
 

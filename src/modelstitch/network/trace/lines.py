@@ -24,7 +24,7 @@ _IN_TRACE = re.compile(r'File "(.+)", line (\d+), in')
 
 
 @dataclass(frozen=True)
-class Line:
+class SourceLine:
     """A line of code."""
 
     file: str
@@ -44,17 +44,17 @@ def is_own(file: str) -> bool:
     return is_outside(file) and "-packages" not in file and not file.startswith(_PYTHON)
 
 
-def line_of_error(error: BaseException) -> Line | None:
+def line_of_error(error: BaseException) -> SourceLine | None:
     """The line of the user, or of the library that holds the module, at which an error was raised."""
     return _innermost([(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)])
 
 
-def line_of_node(node: fx.Node) -> Line | None:
+def line_of_node(node: fx.Node) -> SourceLine | None:
     """The line that made a value of a traced graph."""
     return _innermost([(file, int(at)) for file, at in _IN_TRACE.findall(node.meta.get("stack_trace") or "")])
 
 
-def line_here(frame: FrameType | None = None) -> Line | None:
+def line_here(frame: FrameType | None = None) -> SourceLine | None:
     """The line that is being run, as far in as the module's forward has come."""
     frame, calls = frame or sys._getframe(1), []
     while frame is not None:
@@ -65,9 +65,9 @@ def line_here(frame: FrameType | None = None) -> Line | None:
 
 
 @contextmanager
-def fixed_sizes() -> Iterator[list[Line]]:
+def fixed_sizes() -> Iterator[list[SourceLine]]:
     """While it is entered, the lines at which a size that could be any becomes one number."""
-    found: list[Line] = []
+    found: list[SourceLine] = []
     kind: Any = ShapeEnv
     replace = kind._set_replacement
 
@@ -86,8 +86,8 @@ def fixed_sizes() -> Iterator[list[Line]]:
 _ENTRIES = ("forward", "__call__")  # of this package: where a module's own code begins
 
 
-def _innermost(calls: Iterable[tuple[str, int]]) -> Line | None:
-    outside = [Line(file, at) for file, at in calls if is_outside(file)]
+def _innermost(calls: Iterable[tuple[str, int]]) -> SourceLine | None:
+    outside = [SourceLine(file, at) for file, at in calls if is_outside(file)]
     own = [line for line in outside if is_own(line.file)]
     return own[-1] if own else outside[-1] if outside else None
 

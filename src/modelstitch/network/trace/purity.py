@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ...errors import NetworkError, TraceError, first_line
 from ...support.user_code import contents
 from .clean import is_random
-from .hooks import Asked, Key, global_hooks_out, hooks_of
+from .hooks import HookTrial, Key, global_hooks_out, hooks_of
 from .inputs import InputForm
 from .kept import Reach
-from .lines import Line, is_outside, is_own, line_here, line_of_error
+from .lines import SourceLine, is_outside, is_own, line_here, line_of_error
 from .outputs import choose_output
 from .rng import SOURCES, rng_kept, set_rng, states
 from .trace import Trace, cannot_trace
@@ -67,9 +67,9 @@ class Eager:
     ) -> None:
         self.module, self.form, self.output, self.name, self._outside = module, form, output, name, outside
         self.twin, self.hooks = make_twin(module, frozen=True, hooks=hooks), hooks
-        self._asked = Asked(self.twin) if hooks is None else None
+        self._asked = HookTrial(self.twin) if hooks is None else None
         self._reach = Reach(hooks_of(module).values() if hooks is None else ())
-        self.watch = _Watch(module, self._reach.tensors, outside)
+        self.watch = _Guard(module, self._reach.tensors, outside)
         self.drawn: set[str] = set()  # the sources of random numbers that a call has drawn from
 
     def settle_hooks(self) -> None:
@@ -264,7 +264,7 @@ def _differs(eager: Eager, leaves: list[Tensor], found: Tensor, wanted: Tensor, 
     )
 
 
-def _cause(eager: Eager, leaves: list[Tensor], watch: _Watch) -> str:
+def _cause(eager: Eager, leaves: list[Tensor], watch: _Guard) -> str:
     """Why two calls differ, in words that follow the network's name."""
     try:
         same = alike(eager.again()(leaves, LOW), eager.again()(leaves, LOW))
@@ -311,9 +311,9 @@ def _attributes(module: nn.Module) -> dict[str, str]:
     }
 
 
-def _called(eager: Eager, leaves: list[Tensor], names: tuple[str, ...]) -> Line | None:
+def _called(eager: Eager, leaves: list[Tensor], names: tuple[str, ...]) -> SourceLine | None:
     """The first line of the module's code that calls a function of one of the given names."""
-    found: list[Line] = []
+    found: list[SourceLine] = []
 
     def noted(frame: FrameType, event: str, function: Any) -> None:
         called = frame.f_code.co_name if event == "call" else getattr(function, "__name__", "")
@@ -337,7 +337,7 @@ def _called(eager: Eager, leaves: list[Tensor], names: tuple[str, ...]) -> Line 
 
 def _drawn_at(eager: Eager, leaves: list[Tensor], source: str) -> str:
     """The line of the user's that draws from ``source``, found by looking at its state before every line."""
-    found: list[Line] = []
+    found: list[SourceLine] = []
     last: list[Any] = [None, None]  # the state, and the line that was begun with it
 
     def look(frame: FrameType, event: str, _: Any) -> Any:
@@ -346,7 +346,7 @@ def _drawn_at(eager: Eager, leaves: list[Tensor], source: str) -> str:
         now = states()[source]
         if last[1] is not None and now != last[0]:
             found.append(last[1])
-        last[:] = now, Line(frame.f_code.co_filename, frame.f_lineno)
+        last[:] = now, SourceLine(frame.f_code.co_filename, frame.f_lineno)
         return look
 
     before = sys.gettrace()
@@ -361,15 +361,15 @@ def _drawn_at(eager: Eager, leaves: list[Tensor], source: str) -> str:
     return f", {found[0]}" if found else ""
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the first random operation, and stops the first write into what the module's owner holds."""
 
     supports_higher_order_operators = True
 
     def __init__(self, module: nn.Module, collected: Sequence[Tensor], outside: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.random: tuple[str, Line | None] | None = None
-        self.written: tuple[str, str, Line | None] | None = None
+        self.random: tuple[str, SourceLine | None] | None = None
+        self.written: tuple[str, str, SourceLine | None] | None = None
         self._collected = {_place(tensor) for tensor in collected}  # by hooks, which may go on with a copy
         foreign = "tensor that is not its own", "a global, or what a function holds"
         self._held: dict[int, tuple[str, str]] = {
@@ -423,5 +423,5 @@ def _off(found: Tensor, wanted: Tensor) -> str:
     return f"{float((found.double() - wanted.double()).abs().max()):.2g}"
 
 
-def _at(line: Line | None) -> str:
+def _at(line: SourceLine | None) -> str:
     return f" at {line}" if line is not None else ""

@@ -29,7 +29,7 @@ from .clean import clean
 from .functional import functional
 from .hooks import Key, global_hooks_out
 from .inputs import InputForm, repeat_batch
-from .lines import Line, fixed_sizes, line_of_error
+from .lines import SourceLine, fixed_sizes, line_of_error
 from .masks import masks_as_run
 from .outputs import choose_output, first_tensor
 from .rng import rng_kept
@@ -162,7 +162,7 @@ def _of_another_type(module: nn.Module, data: Tensor) -> bool:
 
 
 def _read(
-    program: torch.export.ExportedProgram, traced: _Traced, form: InputForm, name: str, fixed: list[Line]
+    program: torch.export.ExportedProgram, traced: _Traced, form: InputForm, name: str, fixed: list[SourceLine]
 ) -> Trace:
     signature, graph = program.graph_signature, program.graph_module.graph
     if signature.buffers_to_mutate:
@@ -226,7 +226,7 @@ def _read(
     return Trace(graph, inputs, weights, chosen, layers, form, size.node.expr, traced.record.output_name, submodules)
 
 
-class _Record:
+class _HookRecord:
     """What the hooks of one forward saw."""
 
     def __init__(self) -> None:
@@ -247,7 +247,7 @@ class _Traced(nn.Module):
         self.net = net
         self.form = form
         self.output = output
-        self.record = _Record()  # an object of its own: the tracer puts a module's lists and strings back
+        self.record = _HookRecord()  # an object of its own: the tracer puts a module's lists and strings back
         for name, child in net.named_modules():
             if name:
                 child.register_forward_hook(self._hook(name), always_call=False)

@@ -11,7 +11,7 @@ import polars as pl
 
 from ...errors import StudyError
 from ..frame import matched
-from ..sentences.units import Scale, scale_of, tick
+from ..sentences.units import UnitScale, scale_of, tick
 from .style import RC, labels, number, short
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def unit_of(rows: pl.DataFrame) -> str:
     return str(rows.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
 
 
-def _heat(axes: Any, values: np.ndarray[Any, Any], scale: Scale | None, distance: bool) -> None:
+def _heat(axes: Any, values: np.ndarray[Any, Any], scale: UnitScale | None, distance: bool) -> None:
     """One heat map; ``scale`` is the penalty's, None for a measure, whose bright cells are the layers more alike."""
     from matplotlib.colors import Normalize, SymLogNorm
 

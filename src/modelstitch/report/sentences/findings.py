@@ -7,7 +7,7 @@ import polars as pl
 from ..figures.style import number, plain
 from ..frame import Point, curve, measured, pairs, panel, settings, unmeasured
 from . import verdicts
-from .remark import Kind, Remark, amount, layers, listed
+from .remark import Remark, RemarkKind, amount, layers, listed
 from .units import scale_of
 from .warnings import warnings
 
@@ -91,7 +91,7 @@ def _near_zero(rows: pl.DataFrame, pair: list[Point]) -> Remark:
             f"Whether the penalty stays near 0 is open: the interval reaches beyond {level} of it at {where}{without}."
         )
         return Remark("open", text + better + base)
-    kind: Kind = "open" if gone else "finding"
+    kind: RemarkKind = "open" if gone else "finding"
     if at["better"]:
         return Remark(kind, f"The penalty is nowhere above {level}{without}." + better + base)
     where = "at every layer that was measured" if gone else "at every layer"

@@ -9,7 +9,7 @@ from ..figures.style import number, plain
 from ..frame import Point, SeamMeans
 from .units import scale_of
 
-Kind = Literal["finding", "contrary", "open", "warning", "gap"]
+RemarkKind = Literal["finding", "contrary", "open", "warning", "gap"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Remark:
         text: plain text; names in it are untrusted.
     """
 
-    kind: Kind
+    kind: RemarkKind
     text: str
 
 

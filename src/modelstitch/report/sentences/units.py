@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Scale:
+class UnitScale:
     """What one unit of the penalty asks for.
 
     Attributes:
@@ -30,11 +30,11 @@ class Scale:
         return [t for t in (*(-t for t in reversed(self.ticks[1:])), *self.ticks) if low <= t <= high]
 
 
-_POINTS = Scale(3.0, 10.0, 5.0, (0, 2, 5, 10, 20, 50, 100), 1)
-_SCALES = {"points": _POINTS, "nats/token": Scale(0.1, 0.5, 0.5, (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20), 2)}
+_POINTS = UnitScale(3.0, 10.0, 5.0, (0, 2, 5, 10, 20, 50, 100), 1)
+_SCALES = {"points": _POINTS, "nats/token": UnitScale(0.1, 0.5, 0.5, (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20), 2)}
 
 
-def scale_of(unit: str) -> Scale:
+def scale_of(unit: str) -> UnitScale:
     """The scale of a unit; units that are no penalty's are rounded like points."""
     return _SCALES.get(unit, _POINTS)
 

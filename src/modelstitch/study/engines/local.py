@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ...support.progress import Tell
 from ..plan import Cell, fitted_together
 from ..record import Record
 from ..store import Store
-from ..sweep import Bench, Tell, run_sweep
+from ..sweep import Bench, run_sweep
 from .same import renamed, work_of
 
 

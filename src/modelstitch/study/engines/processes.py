@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
@@ -21,15 +21,15 @@ import torch
 from ...errors import FitError
 from ...support.crew import LostError, Worker, answered, portable
 from ...support.memory import out_of_memory
+from ...support.progress import Tell
 from ..assemble import provenance
 from ..plan import Cell, fitted_together, in_company
 from ..record import LOST, Record
 from ..store import Store
-from ..sweep import Bench, Tell, left, run_sweep
-from . import Engine
+from ..sweep import Bench, left, run_sweep
+from . import Engine, OpenBench
 from .same import check_same, renamed, work_of
 
-OpenBench = Callable[[], Bench]
 SILENT = 1800.0  # seconds without a step, a batch or a record, after which a worker is taken to hang
 
 

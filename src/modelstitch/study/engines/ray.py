@@ -9,21 +9,21 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ...errors import StudyError
 from ...support.optional import need
+from ...support.progress import Tell
 from ..plan import Cell, fitted_together
 from ..record import Record
 from ..store import Store
-from ..sweep import Bench, Tell, run_sweep
-from . import Engine
+from ..sweep import Bench, run_sweep
+from . import Engine, OpenBench
 from .same import check_same, renamed, work_of
 
-OpenBench = Callable[[], Bench]
 RETRIES = 3  # of a task whose worker was lost
 _PATIENCE = 10.0  # seconds
 

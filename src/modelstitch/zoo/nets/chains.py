@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from .parts import Conv, chain, pooled
+from .parts import PaddedConv, chain, pooled
 
 _VGG = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}  # convolutions in each of the five stages
 
@@ -22,7 +22,7 @@ def myrtle(width: int = 64, classes: int = 10, in_channels: int = 3) -> nn.Seque
         steps: list[nn.Module] = [nn.BatchNorm2d(outputs), nn.ReLU()]
         if 1 <= i <= 3:
             steps.append(nn.MaxPool2d(2))
-        parts += [(f"conv{i + 1}", Conv(inputs, outputs)), (f"act{i + 1}", nn.Sequential(*steps))]
+        parts += [(f"conv{i + 1}", PaddedConv(inputs, outputs)), (f"act{i + 1}", nn.Sequential(*steps))]
         inputs = outputs
     pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())
     return chain([*parts, ("pool", pool), ("head", nn.Linear(inputs, classes))])
@@ -38,7 +38,7 @@ def vgg(depth: int = 11, width: int = 64, classes: int = 10, in_channels: int = 
     for stage, convs in enumerate(_VGG[depth]):
         outputs = width * min(2**stage, 8)
         for i in range(convs):
-            steps: list[nn.Module] = [Conv(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
+            steps: list[nn.Module] = [PaddedConv(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
             if i == convs - 1:
                 steps.append(nn.MaxPool2d(2))
             parts.append((f"block{len(parts) + 1}", nn.Sequential(*steps)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from .parts import Conv, PreActivated, Residual, chain, pooled
+from .parts import PaddedConv, PreActivated, Residual, chain, pooled
 
 
 def resnet(depth: int = 20, width: int = 16, classes: int = 10, in_channels: int = 3) -> nn.Sequential:
@@ -13,7 +13,7 @@ def resnet(depth: int = 20, width: int = 16, classes: int = 10, in_channels: int
     Three stages of n = (depth - 2) / 6 blocks with ``width``, 2 and 4 times as many channels. Shortcuts that
     change the shape are 1x1 convolutions (the article's option B).
     """
-    stem = nn.Sequential(Conv(in_channels, width), nn.BatchNorm2d(width), nn.ReLU())
+    stem = nn.Sequential(PaddedConv(in_channels, width), nn.BatchNorm2d(width), nn.ReLU())
     parts: list[tuple[str, nn.Module]] = [("stem", stem)]
     inputs, n = width, (depth - 2) // 6
     for i in range(3 * n):
@@ -26,7 +26,7 @@ def resnet(depth: int = 20, width: int = 16, classes: int = 10, in_channels: int
 
 def resnet164(width: int = 16, classes: int = 10, in_channels: int = 3) -> nn.Sequential:
     """stem, block1 to block54 (bottlenecks of 4, 8 and 16 times ``width`` channels), norm, pool, head."""
-    parts: list[tuple[str, nn.Module]] = [("stem", Conv(in_channels, width))]
+    parts: list[tuple[str, nn.Module]] = [("stem", PaddedConv(in_channels, width))]
     inputs = width
     for i in range(54):
         stage, first = divmod(i, 18)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 
-class Conv(nn.Conv2d):
+class PaddedConv(nn.Conv2d):
     """A padded convolution without bias, initialised as He et al. (2015) do; so re-initialised, too."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
@@ -23,11 +23,11 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv1, self.norm1 = Conv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)
-        self.conv2, self.norm2 = Conv(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.conv1, self.norm1 = PaddedConv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.norm2 = PaddedConv(outputs, outputs), nn.BatchNorm2d(outputs)
         same = stride == 1 and inputs == outputs
         self.shortcut = (
-            nn.Identity() if same else nn.Sequential(Conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+            nn.Identity() if same else nn.Sequential(PaddedConv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,10 +51,11 @@ class PreActivated(nn.Module):
         strided = 1 if bottleneck else 0
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[:-1])
         self.convs = nn.ModuleList(
-            Conv(widths[i], widths[i + 1], kernel, stride if i == strided else 1) for i, kernel in enumerate(kernels)
+            PaddedConv(widths[i], widths[i + 1], kernel, stride if i == strided else 1)
+            for i, kernel in enumerate(kernels)
         )
         changes = stride != 1 or inputs != outputs
-        self.shortcut = Conv(inputs, outputs, 1, stride) if changes else None
+        self.shortcut = PaddedConv(inputs, outputs, 1, stride) if changes else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from .parts import Conv, PreActivated, chain, pooled
+from .parts import PaddedConv, PreActivated, chain, pooled
 
 
 def preact_resnet18(width: int = 64, classes: int = 10, in_channels: int = 3) -> nn.Sequential:
@@ -13,7 +13,7 @@ def preact_resnet18(width: int = 64, classes: int = 10, in_channels: int = 3) ->
     As in the paper's code there is no norm and no activation between the last block and the pool.
     ``width`` is the number of filters of the first convolution (64 in the paper; 128 is its "2x").
     """
-    parts: list[tuple[str, nn.Module]] = [("stem", Conv(in_channels, width))]
+    parts: list[tuple[str, nn.Module]] = [("stem", PaddedConv(in_channels, width))]
     inputs = width
     for i in range(8):
         stage, first = divmod(i, 2)

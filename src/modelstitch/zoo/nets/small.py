@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from .parts import Conv, Residual, chain, pooled
+from .parts import PaddedConv, Residual, chain, pooled
 
 
 def small_resnet(width: int = 32, blocks: int = 5, classes: int = 10, in_channels: int = 1) -> nn.Sequential:
@@ -12,7 +12,7 @@ def small_resnet(width: int = 32, blocks: int = 5, classes: int = 10, in_channel
 
     The first two blocks keep the size and ``width``; the third halves the size and doubles the channels.
     """
-    stem = nn.Sequential(Conv(in_channels, width), nn.BatchNorm2d(width), nn.ReLU())
+    stem = nn.Sequential(PaddedConv(in_channels, width), nn.BatchNorm2d(width), nn.ReLU())
     parts: list[tuple[str, nn.Module]] = [("stem", stem)]
     inputs = width
     for i in range(blocks):
