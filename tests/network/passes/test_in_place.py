@@ -11,7 +11,7 @@ from torch import nn
 from modelstitch.network import OUTPUT, Network
 from modelstitch.network.passes.in_place import write_in_place
 from network.cases import CASES
-from network.test_exact import call, traced
+from network.test_segment import call, traced
 
 
 class Plain(nn.Module):

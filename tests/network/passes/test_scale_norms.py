@@ -11,7 +11,7 @@ from modelstitch.network.passes.channels_last import quick
 from modelstitch.network.passes.in_place import write_in_place
 from modelstitch.network.passes.scale_norms import scale_norms
 from network.cases import CASES
-from network.test_exact import call, traced
+from network.test_segment import call, traced
 
 CPU = torch.device("cpu")
 

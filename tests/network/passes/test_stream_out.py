@@ -13,7 +13,7 @@ from modelstitch.network import Network
 from modelstitch.network.passes.channels_last import quick
 from modelstitch.network.passes.stream_out import hand_over
 from network.cases import CASES
-from network.test_exact import call, traced
+from network.test_segment import call, traced
 
 
 def taken(net, layers, take):

@@ -1,4 +1,6 @@
-"""A family of a user's own: entered by name, told from others by its code."""
+"""The ladder of families, and a family of a user's own: entered by name, told from others by its code."""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from modelstitch.errors import StitchError, StudyError
 from modelstitch.results import Results
 from modelstitch.stitched.stitched import Stitched
 from modelstitch.stitchers import FAMILIES, Affine, own_codes
+from stitchers.closed_forms import mse, sides
 
 QUICK = {"steps": 2, "eval_every": 2, "device": "cpu"}
 
@@ -65,3 +68,22 @@ def test_a_class_in_place_of_a_name_is_refused(pair, digits, call):
         StitchError, match=r"is no name: expected one such as 'affine'; enter a class of your own first"
     ):
         call(*pair, *where, digits, family=shrunk(1.0), **QUICK)
+
+
+LADDER = ["identity", "permutation", "orthogonal", "scaled-orthogonal", "affine"]
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("offset", [0.0, 5.0])
+def test_the_ladder_only_descends(seed, offset):
+    x, y = sides(6, 6, offset=offset, seed=seed)
+    errors = [mse(text, x, y) for text in LADDER]
+    slack = 1e-6 * y.var()  # the default ridge
+    assert all(low <= high + slack for high, low in pairwise(errors))
+    assert errors[0] > errors[-1] + 0.1
+    between = [mse(text, x, y) for text in ("permutation", "scaled-permutation", "affine")]
+    assert between == sorted(between, reverse=True)
+    ranks = [mse(f"low-rank:{rank}", x, y) for rank in range(1, 7)]
+    assert all(low <= high + slack for high, low in pairwise(ranks))
+    assert ranks[-1] == pytest.approx(errors[-1], abs=slack)

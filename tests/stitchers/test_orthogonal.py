@@ -1,0 +1,53 @@
+"""Rotations and permutations against scipy, scaled ones against all assignments."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from scipy.linalg import orthogonal_procrustes
+from scipy.optimize import linear_sum_assignment
+
+from stitchers.closed_forms import centred, mse, predict, sides, solve
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+@pytest.mark.parametrize("p", [1, 2, 6])
+def test_orthogonal_is_scipys_procrustes(p):
+    x, y = sides(p, p)
+    a, b = centred(x, y)
+    rotation, nuclear = orthogonal_procrustes(a, b)
+    np.testing.assert_allclose(predict(solve("orthogonal", x, y), x), a @ rotation + y.mean(0), atol=1e-9)
+    scale = nuclear / np.square(a).sum()
+    np.testing.assert_allclose(
+        predict(solve("scaled-orthogonal", x, y), x), scale * a @ rotation + y.mean(0), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("p", [1, 2, 6])
+def test_permutation_is_scipys_assignment(p):
+    x, y = sides(p, p)
+    a, b = centred(x, y)
+    above, below = linear_sum_assignment(-(b.T @ a))
+    assert list(above) == list(range(p))
+    np.testing.assert_allclose(predict(solve("permutation", x, y), x), a[:, below] + y.mean(0), atol=1e-9)
+
+
+def test_scaled_permutation_is_the_best_of_all_assignments():
+    x, y = sides(5, 5)
+    a, b = centred(x, y)
+    errors = []
+    for order in permutations(range(5)):
+        scale = np.maximum(0, (a[:, order] * b).sum(0)) / np.square(a[:, order]).sum(0)
+        errors.append(np.square(a[:, order] * scale - b).mean())
+    assert mse("scaled-permutation", x, y) == pytest.approx(min(errors), rel=1e-12)
+
+
+def test_a_scaled_and_permuted_copy_is_found_exactly():
+    r = np.random.default_rng(0)
+    x = np.maximum(r.normal(size=(300, 8)), 0)
+    y = (x * r.uniform(0.2, 5, size=8))[:, r.permutation(8)] + 3
+    assert mse("scaled-permutation", x, y) < 1e-24
+    assert mse("permutation", x, y) > 0.1
