@@ -11,57 +11,45 @@ from typing import TYPE_CHECKING, Any
 from .support.version import VERSION as __version__
 
 _PLACES = {
-    # networks
+    # networks and data
     "Network": "network",
-    "Layer": "network",
     "load": "models.load",
-    "Normalise": "views",
     "register": "models.load",
-    # questions and answers
+    "Normalise": "views",
+    "Data": "data.data",
+    "load_data": "data.load",
+    # questions
     "stitch": "api",
     "compare": "api",
     "compare_many": "api",
-    "Results": "results",
-    "open": "results",
-    "Stitched": "stitched.stitched",
-    "similarity": "layerwise",
     "matrix": "crossing.matrix",
+    "similarity": "layerwise",
     "paired_test": "study.pooling",
+    # answers
+    "Results": "results",
+    "Stitched": "stitched.stitched",
+    "open": "results",
+    # how they run
     "progress": "support.progress",
     "across_ranks": "support.ranks",
-    # data
-    "Data": "data.data",
-    "Batch": "data.data",
-    "load_data": "data.load",
-    # parts
-    "Moments": "moments",
-    "MomentsGrid": "moments",
-    "Stitcher": "stitchers",
-    "FAMILIES": "stitchers",
-    "check_stitcher": "stitchers",
-    "MEASURES": "measures",
-    "check_similarity": "measures",
-    "Seam": "notation",
     "StitchError": "errors",
 }
+_ROOMS = ("stitchers", "measures", "moments", "zoo", "errors")  # public, too: each has a list of its own
 
-__all__ = ["__version__", *_PLACES]
+__all__ = ["__version__", *_PLACES, *_ROOMS]
 
 if TYPE_CHECKING:
+    from . import errors, measures, moments, stitchers, zoo
     from .api import compare, compare_many, stitch
     from .crossing.matrix import matrix
-    from .data.data import Batch, Data
+    from .data.data import Data
     from .data.load import load_data
     from .errors import StitchError
     from .layerwise import similarity
-    from .measures import MEASURES, check_similarity
     from .models.load import load, register
-    from .moments import Moments, MomentsGrid
-    from .network import Layer, Network
-    from .notation import Seam
+    from .network import Network
     from .results import Results, open
     from .stitched.stitched import Stitched
-    from .stitchers import FAMILIES, Stitcher, check_stitcher
     from .study.pooling import paired_test
     from .support.progress import progress
     from .support.ranks import across_ranks
@@ -71,6 +59,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'modelstitch' has no attribute {name!r}")
 
 

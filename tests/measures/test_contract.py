@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from modelstitch.errors import MeasureError
-from modelstitch.measures import MEASURES, Measure, check_similarity, linear_cka, r2_bottom_to_top
+from modelstitch.measures import MEASURES, Measure, check, linear_cka, r2_bottom_to_top
 from modelstitch.measures.measure import LINEAR
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", MEASURES)
 def test_every_measure_passes(name, seed):
-    check_similarity(MEASURES[name], seed=seed)
+    check(MEASURES[name], seed=seed)
 
 
 def own(function, **changes):
@@ -24,7 +24,7 @@ def own(function, **changes):
 
 
 def test_a_users_own_measure_passes():
-    check_similarity(own(lambda x, y: linear_cka(x, y) ** 0.5))
+    check(own(lambda x, y: linear_cka(x, y) ** 0.5))
 
 
 def changes_its_input(x, y):
@@ -83,7 +83,7 @@ BROKEN = [
 @pytest.mark.parametrize(("measure", "message"), BROKEN, ids=[message for _, message in BROKEN])
 def test_a_broken_clause_is_named(measure, message):
     with pytest.raises(MeasureError, match=message):
-        check_similarity(measure)
+        check(measure)
 
 
 @pytest.mark.parametrize("name", MEASURES)

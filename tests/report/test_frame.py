@@ -10,7 +10,16 @@ from synthetic import LAYERS, make_records
 from modelstitch.errors import StudyError
 from modelstitch.report.frame import curve, frame, has_matrix, matched, pairs, panel, settings
 
-ROOMS = ("frame", "figures.pair", "figures.heatmaps", "figures.svg", "sentences.findings", "sentences.warnings", "tables", "page")
+ROOMS = (
+    "frame",
+    "figures.pair",
+    "figures.heatmaps",
+    "figures.svg",
+    "sentences.findings",
+    "sentences.warnings",
+    "tables",
+    "page",
+)
 
 
 def test_the_report_does_not_import_torch():

@@ -57,7 +57,7 @@ def test_a_stitch_of_it_is_saved_and_loaded(pair, digits, tmp_path, entered):
     with torch.no_grad():
         assert torch.equal(Stitched.load(tmp_path / "s", *pair)(x), s(x))
     FAMILIES.pop("shrunk")
-    with pytest.raises(StitchError, match=r"'shrunk' is unknown: .* ms\.FAMILIES\['shrunk'\] = its class"):
+    with pytest.raises(StitchError, match=r"'shrunk' is unknown: .* ms\.stitchers\.FAMILIES\['shrunk'\] = its class"):
         Stitched.load(tmp_path / "s", *pair)
 
 

@@ -3,7 +3,7 @@
 from .cca import cca_mean, cca_mean_squared, pwcca, svcca
 from .checks import Activations
 from .cka import linear_cka, linear_cka_debiased, minibatch_cka, rbf_cka
-from .contract import check_similarity
+from .contract import check
 from .evaluate import evaluate, null_level
 from .knn import mutual_knn
 from .measure import Measure, Null, Result
@@ -21,7 +21,7 @@ __all__ = [
     "Result",
     "cca_mean",
     "cca_mean_squared",
-    "check_similarity",
+    "check",
     "evaluate",
     "find",
     "linear_cka",

@@ -14,7 +14,7 @@ from ..moments.moments import Moments
 from .measure import Invariance, Measure, MeasureKind
 
 
-def check_similarity(measure: str | Measure, *, seed: int = 0, tolerance: float = 1e-6) -> None:
+def check(measure: str | Measure, *, seed: int = 0, tolerance: float = 1e-6) -> None:
     """Pass a measure through the contract, on random matrices made from ``seed``.
 
     Symmetry (unless it states a direction), the value with itself, every invariance it states for either

@@ -3,10 +3,10 @@
 from .adapters import Adapter, Layout, adapter_between, channels_back, channels_last, masked_mean, masks, rows
 from .affine import Affine
 from .base import Site, Stitcher, mapped
-from .check import check_stitcher
+from .contract import check
 from .families import FAMILIES, family_of, own_codes
 
 __all__ = [
     "FAMILIES", "Adapter", "Affine", "Layout", "Site", "Stitcher", "adapter_between", "channels_back", "channels_last",
-    "check_stitcher", "family_of", "mapped", "masked_mean", "masks", "own_codes", "rows",
+    "check", "family_of", "mapped", "masked_mean", "masks", "own_codes", "rows",
 ]  # fmt: skip

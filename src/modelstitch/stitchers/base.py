@@ -36,7 +36,7 @@ class Stitcher(nn.Module):
     Attributes:
         family: the name, as users write it.
         invariance: in words, which changes of the bottom's channels leave the solved stitch as good as it was.
-        invariant: the same as names that :func:`check_stitcher` tests: "shift", "scale" (one for all
+        invariant: the same as names that :func:`check` tests: "shift", "scale" (one for all
             channels, positive), "channel scales" (positive), "permutation", "orthogonal", "linear" (invertible).
         solved: how, in words.
         trainable: whether gradient steps stay inside the family.

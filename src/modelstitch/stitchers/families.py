@@ -41,13 +41,13 @@ def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
     if not isinstance(text, str):
         raise StitchError(
             f"The family {text!r} is no name: expected one such as 'affine'; enter a class of your own first: "
-            "ms.FAMILIES[cls.family] = cls."
+            "ms.stitchers.FAMILIES[cls.family] = cls."
         )
     name, _, option = text.partition(":")
     if name not in FAMILIES:
         raise StitchError(
             f"The family {name!r} is unknown: expected one of {', '.join(FAMILIES)}; a family of your own is entered by "
-            f"ms.FAMILIES[{name!r}] = its class."
+            f"ms.stitchers.FAMILIES[{name!r}] = its class."
         )
     cls = FAMILIES[name]
     if not option:

@@ -81,9 +81,7 @@ def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = ()) ->
         _read(found, "test", bench.data.size("test"))
         _read(found, "fit", min(SAMPLE, bench.data.size("fit")))
         found.seconds += clock.forward(name) * (bench.data.size("test") + min(SAMPLE, bench.data.size("fit")))
-    drawn = {
-        (*cell.sweep[:2], cell.sweep.seed) for cell in missing if (c := cell.sweep.control) is not None and c.draw
-    }
+    drawn = {(*cell.sweep[:2], cell.sweep.seed) for cell in missing if (c := cell.sweep.control) is not None and c.draw}
     for _, name, _ in drawn:
         _read(found, "fit", min(CALIBRATION, bench.data.size("fit")))
         found.seconds += clock.forward(name) * min(CALIBRATION, bench.data.size("fit"))

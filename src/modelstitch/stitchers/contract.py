@@ -27,7 +27,7 @@ _SHAPES: dict[str, Callable[[int], tuple[int, ...]]] = {
 }  # fmt: skip
 
 
-def check_stitcher(family: str | type[Stitcher], *, seed: int = 0, tolerance: float = 1e-4, **options: Any) -> None:
+def check(family: str | type[Stitcher], *, seed: int = 0, tolerance: float = 1e-4, **options: Any) -> None:
     """Pass a family through the contract, on random activations made from ``seed``.
 
     For every layout it accepts (map, sequence, grid, tokens, vector, volume, lattice): the output's shape and type, determinism, examples kept

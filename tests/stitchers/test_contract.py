@@ -7,7 +7,7 @@ import torch
 
 from modelstitch.errors import ContractError, FitError, ShapeError, StitchError
 from modelstitch.moments.moments import Moments
-from modelstitch.stitchers import FAMILIES, Affine, Site, check_stitcher, family_of
+from modelstitch.stitchers import FAMILIES, Affine, Site, check, family_of
 from modelstitch.stitchers.orthogonal import Orthogonal
 
 WRITTEN = [
@@ -25,8 +25,8 @@ def test_every_family_is_listed():
 def test_every_family_passes(text, seed):
     if text == "affine:0":
         # Without any ridge the cut of tiny eigenvalues alone keeps collinear channels stable.
-        check_stitcher(Affine, ridge=0.0, seed=seed)
-    check_stitcher(text, seed=seed)
+        check(Affine, ridge=0.0, seed=seed)
+    check(text, seed=seed)
 
 
 class Good(Affine):
@@ -164,11 +164,11 @@ BROKEN = [
 @pytest.mark.parametrize(("cls", "message"), BROKEN, ids=[cls.__name__ for cls, _ in BROKEN])
 def test_a_broken_clause_is_named(cls, message):
     with pytest.raises(ContractError, match=message):
-        check_stitcher(cls)
+        check(cls)
 
 
 def test_a_users_own_family_passes():
-    check_stitcher(Good)
+    check(Good)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_written_families_that_cannot_be_read(text, message):
 @pytest.mark.parametrize("family", [torch.nn.Linear, 3])
 def test_what_is_no_family_is_refused(family):
     with pytest.raises(ContractError, match=r"A family must be a subclass of modelstitch.stitchers.Stitcher"):
-        check_stitcher(family)
+        check(family)
 
 
 def test_written_families():
