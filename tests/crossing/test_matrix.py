@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
-from modelstitch.crossing.matrix import keep as crossing_keep
+from modelstitch.crossing import keep as crossing_keep
 from modelstitch.crossing.plan import plan_matrix
 from modelstitch.crossing.sums import group_by_positions
 from modelstitch.data.augment import CropFlip

@@ -1,0 +1,65 @@
+"""One hasher for all that is kept: equal for equal values, another one for any change, and seals."""
+
+import hashlib
+
+import pytest
+import torch
+
+from modelstitch.support import hashing
+
+
+def test_bytes_and_files_have_the_plain_sha256(tmp_path):
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    assert hashing.of_bytes(b"abc") == hashing.of_file(path) == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_json_counts_values_and_not_their_order():
+    assert hashing.of_json({"a": 1, "b": [1, 2]}) == hashing.of_json({"b": [1, 2], "a": 1})
+    assert hashing.of_json({"a": 1}) != hashing.of_json({"a": 1.5})
+    assert hashing.of_json([1, 2]) != hashing.of_json([2, 1])
+
+
+X = torch.arange(6.0)
+CHANGES = {
+    "a value": {"x": X + 1},
+    "a shape": {"x": X.view(2, 3)},
+    "a type": {"x": X.double()},
+    "a name": {"y": X},
+    "one more": {"x": X, "y": X},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_every_change_of_tensors_counts(case):
+    assert hashing.of_tensors(CHANGES[case]) != hashing.of_tensors({"x": X})
+
+
+def test_what_tensors_hold_counts_and_not_how_they_lie():
+    strided = torch.stack([X, X], 1)[:, 0]
+    assert not strided.is_contiguous()
+    assert hashing.of_tensors({"x": strided}) == hashing.of_tensors({"x": X})
+    assert hashing.of_tensors({"b": X, "a": X}) == hashing.of_tensors({"a": X, "b": X})
+    assert hashing.of_tensors({"x": X}, {"format": "1"}) != hashing.of_tensors({"x": X})
+    assert hashing.of_tensors({"x": torch.zeros(0, 3)}) != hashing.of_tensors({"x": torch.zeros(0, 4)})
+
+
+def test_a_seal_is_taken_off_again():
+    values = {"a": 1, "b": {"c": [1.5, None]}}
+    assert hashing.unsealed(hashing.sealed(values)) == values
+    assert hashing.sealed(hashing.sealed(values)) == hashing.sealed(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda v: {**v, "a": 2}, "its content has the digest"),
+        (lambda v: {k: x for k, x in v.items() if k != "b"}, "its content has the digest"),
+        (lambda v: {k: x for k, x in v.items() if k != "digest"}, "it has no digest"),
+        (lambda v: [v], "it has no digest"),
+    ],
+)
+def test_a_change_under_a_seal_is_noticed(change, words):
+    with pytest.raises(hashing.DamagedError, match=words):
+        hashing.unsealed(change(hashing.sealed({"a": 1, "b": 2})))

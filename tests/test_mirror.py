@@ -1,0 +1,151 @@
+"""Every source file with a function in it has a test file, found by its name: src/modelstitch/ROOM/FILE.py by tests/ROOM/test_FILE.py.
+
+``WITHOUT`` names those that have none yet: they are tested through the files that use them. The list only gets shorter: a file
+that has got its tests leaves it, and a new file never comes onto it.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+SOURCE = TESTS.parent / "src" / "modelstitch"
+WITHOUT = """
+cli/demo.py
+cli/stitch.py
+crossing/keep.py
+crossing/plan.py
+crossing/sums.py
+data/access.py
+data/labels.py
+data/pairs.py
+data/readers/tables.py
+data/splits.py
+data/subsets.py
+engine/controls/calibrate.py
+engine/controls/classnoise.py
+engine/controls/frozen.py
+engine/evaluate.py
+engine/fit/clock.py
+engine/fit/closed.py
+engine/fit/loop.py
+engine/fit/normalisation.py
+engine/fit/options.py
+engine/fit/own_loss.py
+engine/fit/tensorboard.py
+engine/streams.py
+errors.py
+layerwise/attempt.py
+layerwise/grams.py
+layerwise/kept.py
+layerwise/passes.py
+layerwise/plan.py
+layerwise/sums.py
+measures/distances.py
+measures/subspace.py
+models/hubs/huggingface.py
+models/hubs/openclip.py
+models/hubs/timm.py
+models/hubs/torchvision.py
+models/request.py
+models/token_view.py
+models/typed.py
+models/weights_file.py
+moments/null.py
+moments/side.py
+network/fold.py
+network/layers.py
+network/layout/arrange.py
+network/names.py
+network/trace/clean.py
+network/trace/functional.py
+network/trace/inputs.py
+network/trace/kept.py
+network/trace/lines.py
+network/trace/twin.py
+paper/catalogue.py
+paper/cka.py
+paper/claims.py
+paper/connectivity.py
+paper/data.py
+paper/donors.py
+paper/drawings.py
+paper/fig2b.py
+paper/fig4.py
+paper/fig8.py
+paper/fig9.py
+paper/figure.py
+paper/job.py
+paper/pieces.py
+paper/probes/alike.py
+paper/probes/finetune.py
+paper/probes/frozen.py
+paper/probes/grid.py
+paper/probes/metric.py
+paper/probes/path.py
+paper/protocols.py
+paper/provenance.py
+paper/thought_experiments.py
+paper/values.py
+report/figures/heatmaps.py
+report/figures/style.py
+report/figures/svg.py
+report/sentences/remark.py
+report/sentences/verdicts.py
+report/sentences/warnings.py
+report/similarities.py
+report/similarity_page.py
+report/tables.py
+stitched/measure.py
+stitchers/base.py
+stitchers/conv.py
+stitchers/identity.py
+stitchers/mlp.py
+stitchers/normaffine.py
+study/assemble.py
+study/canonical.py
+study/engines/local.py
+study/engines/same.py
+study/examples.py
+study/packed.py
+study/parquet.py
+study/presence.py
+study/sweep.py
+views/pixels.py
+zoo/demo.py
+zoo/freeze.py
+zoo/labels.py
+zoo/linear.py
+zoo/nets/chains.py
+zoo/nets/cifar_resnet.py
+zoo/nets/parts.py
+zoo/nets/preact.py
+zoo/nets/small.py
+zoo/nets/vit.py
+zoo/state.py
+"""
+
+
+def untested():
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        place = path.relative_to(SOURCE)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        logic = any(isinstance(node, ast.FunctionDef) for node in ast.walk(tree))
+        if logic and not path.name.startswith("__") and not (TESTS / place.parent / f"test_{place.name}").is_file():
+            found.add(place.as_posix())
+    return found
+
+
+def test_every_file_has_its_tests():
+    assert untested() - set(WITHOUT.split()) == set()
+
+
+def test_files_that_have_got_their_tests_leave_the_list():
+    assert set(WITHOUT.split()) - untested() == set()
+
+
+@pytest.mark.parametrize("room", sorted(p.name for p in SOURCE.iterdir() if p.is_dir() and not p.name.startswith("__")))
+def test_every_room_has_its_tests(room):
+    assert any((TESTS / room).rglob("test_*.py"))
