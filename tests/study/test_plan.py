@@ -110,6 +110,22 @@ def test_the_same_sweep_of_two_plans_is_told_apart():
     assert not set(whole.values()) & set(part.values())
 
 
+@pytest.mark.parametrize(("normalisation", "states"), [("frozen", 1), ("recalibrated", 1), ("batch", 2)])
+def test_no_two_processes_of_a_plan_share_a_state(normalisation, states):
+    """Each takes cells that are fitted together: what one writes, another must not take up or clear."""
+    bench = SimpleNamespace(unfinished=Path("unfinished"), device="cpu")
+    asked = axes(objectives=("match", "task"), families=("affine", "low-rank:2"), normalisation=normalisation)
+    sweeps = {}
+    for cell in plan([(A, B), (B, A)], asked, DATA):
+        sweeps.setdefault(cell.sweep, []).append(cell)
+    parts = [part for cells in sweeps.values() for part in fitted_together(cells)]
+    names = [{left(cell, bench).path for cell in part} for part in parts]
+    assert all(len(found) == 1 for found in names)
+    assert len(set().union(*names)) == len(parts)
+    plain = next(cells for cells in sweeps.values() if cells[0].config["control"] == "pair")
+    assert len({left(cell, bench).path for cell in plain}) == states
+
+
 @pytest.mark.parametrize("change", [
     {"fit": FitSpec(steps=3)}, {"seeds": (7,)}, {"normalisation": "batch"}, {"families": ("mlp",)},
 ])  # fmt: skip

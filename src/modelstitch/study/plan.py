@@ -62,7 +62,8 @@ class Cell:
     """One stitch to fit.
 
     Attributes:
-        company: stands for the cells that its sweep has in the whole plan: the unfinished state of one plan is not another's.
+        company: stands for the cells that it is fitted together with in the whole plan: the unfinished state of one plan is not
+            another's, and no two processes of one plan share a state.
     """
 
     hash: str
@@ -168,11 +169,13 @@ def plan(pairs: Iterable[tuple[PlannedDonor, PlannedDonor]], axes: Axes, data: d
 
 
 def in_company(cells: Iterable[Cell]) -> list[Cell]:
-    """Cells by sweeps, each with what stands for its sweep among these cells: states of a share of a plan are its own."""
+    """Cells by sweeps, each with what stands for those of them that it is fitted together with: states of a share of a plan are
+    its own.
+    """
     sweeps: dict[Shared, list[Cell]] = {}
     for cell in cells:
         sweeps.setdefault(cell.sweep, []).append(cell)
-    return [replace(cell, company=_company(cells)) for cells in sweeps.values() for cell in cells]
+    return [replace(c, company=_company(part)) for cells in sweeps.values() for part in fitted_together(cells) for c in part]
 
 
 def _company(cells: Sequence[Cell]) -> str:
