@@ -169,9 +169,7 @@ def plan(pairs: Iterable[tuple[PlannedDonor, PlannedDonor]], axes: Axes, data: d
 
 
 def in_company(cells: Iterable[Cell]) -> list[Cell]:
-    """Cells by sweeps, each with what stands for those of them that it is fitted together with: states of a share of a plan are
-    its own.
-    """
+    """Cells by sweeps, each with what stands for those that it is fitted together with: the states of a share are its own."""
     sweeps: dict[Shared, list[Cell]] = {}
     for cell in cells:
         sweeps.setdefault(cell.sweep, []).append(cell)
