@@ -17,7 +17,7 @@ INTENDED = {
     "Results", "Stitched", "open",
     "progress", "across_ranks", "StitchError",
 }  # fmt: skip
-ROOMS = {"stitchers", "measures", "moments", "zoo", "errors"}
+ROOMS = {"stitchers", "measures", "moments", "study", "report", "zoo", "errors"}
 
 
 def test_names_are_the_intended_ones():

@@ -34,12 +34,12 @@ _PLACES = {
     "across_ranks": "support.ranks",
     "StitchError": "errors",
 }
-_ROOMS = ("stitchers", "measures", "moments", "zoo", "errors")  # public, too: each has a list of its own
+_ROOMS = ("stitchers", "measures", "moments", "study", "report", "zoo", "errors")  # public, too: each has a list of its own
 
 __all__ = ["__version__", *_PLACES, *_ROOMS]
 
 if TYPE_CHECKING:
-    from . import errors, measures, moments, stitchers, zoo
+    from . import errors, measures, moments, report, stitchers, study, zoo
     from .api import compare, compare_many, stitch
     from .crossing.matrix import matrix
     from .data.data import Data

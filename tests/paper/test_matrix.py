@@ -108,5 +108,5 @@ def test_what_was_never_measured_is_a_dash_and_what_failed_an_empty_square():
     del cells["stem", "mid"]
     lines = gallery._matrix_tables(FIGURE, Curves(records(cells), "honest"))
     assert [line.split("|")[2].strip() for line in lines if line.startswith(("| stem", "| mid"))] == ["failed", "-"]
-    (image,) = draw(FIGURE, records(cells)).axes[0].images
-    assert [math.isnan(image.get_array().filled(math.nan)[i, 0]) for i in range(3)] == [True, True, False]
+    (mesh,) = draw(FIGURE, records(cells)).axes[0].collections
+    assert [math.isnan(mesh.get_array().filled(math.nan)[i, 0]) for i in range(3)] == [True, True, False]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ..report.figures.style import number
-from ..report.frame import Point
+from ..report import Point, number
 from .claims import RANGES, Finding, Judge, amount, counted, less, looked, middle, unmeasured
 from .curves import Curves, Series
 from .figure import Verdict

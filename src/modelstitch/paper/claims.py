@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..report.figures.style import number
-from ..report.frame import Point
-from ..report.sentences.verdicts import EARLY, LATE, rises
+from .. import report
+from ..report import EARLY, Point, number, rises
 from .curves import Curves, Series, failed
 from .figure import Verdict, Word
 
@@ -147,7 +146,7 @@ def _gaps(places: Sequence[Finding]) -> str:
 
 def middle(points: Sequence[Point]) -> list[Point]:
     """The points that carry evidence: neither early, where random bottoms stitch too, nor late; all if none is left."""
-    return [p for p in points if EARLY < p.depth < LATE] or list(points)
+    return report.middle(points) or list(points)
 
 
 def late(points: Sequence[Point]) -> list[Point]:
@@ -280,10 +279,5 @@ def all_of(*judges: Judge) -> Judge:
 
 
 def amount(point: Point, digits: int = 1) -> str:
-    """A value with its interval in words; of a fit that failed, that it did."""
-    if failed(point):
-        return "failed"
-    text = number(point.value, digits, signed=point.unit == "points")
-    if not point.sure:
-        return text
-    return f"{text} [{number(point.low, digits, signed=point.unit == 'points')}, {number(point.high, digits, signed=point.unit == 'points')}]"
+    """A value with its interval, as tables and sentences about a claim say it."""
+    return report.amount(point, digits, bare=True)

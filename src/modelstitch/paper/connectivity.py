@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..report.frame import Point
+from ..report import Point
 from .claims import RANGES, Finding, amount, at_most, counted, gap, less, near, told_by
 from .curves import Curves
 from .fig2a import DISJOINT

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.controls import CONTROLS
-from ..report.frame import Point
-from ..study.pooling import paired_test, pool
-from ..study.record import Metric, Record, as_records
+import modelstitch as ms
+
+from ..report import CONTROLS, Point
+from ..study import Metric, Record, pool
 
 SYMMETRIC = ("similarity", "path")  # probes that say the same of two networks in either order
 
@@ -53,7 +52,7 @@ class Curves:
 
     def __init__(self, records: Iterable[Mapping[str, Any]], protocol: str) -> None:
         self.protocol = protocol
-        self.records = [r for r in as_records(records) if r.tags["protocol"] in ("", protocol)]
+        self.records = [r for r in map(Record.of, records) if r.tags["protocol"] in ("", protocol)]
         self._places: dict[
             tuple[Any, ...], list[Point]
         ] = {}  # intervals take time, and claims, tables and drawing ask again
@@ -150,20 +149,14 @@ def failed(point: Point) -> bool:
 
 
 def _point(members: Sequence[Record], metric: str) -> Point:
+    return _placed(members, *_spread(members, metric))
+
+
+def _placed(
+    members: Sequence[Record], fits: int, value: float, low: float | None, high: float | None, unit: str
+) -> Point:
     first = members[0]
-    fits, value, low, high, unit = _spread(members, metric)
-    sure = low is not None and high is not None
-    return Point(
-        layer=first.top.layer,
-        depth=float(first.top.depth if first.top.depth is not None else 0.0),
-        bottom_layer=first.bottom.layer,
-        value=value,
-        low=float(low) if low is not None else value,
-        high=float(high) if high is not None else value,
-        sure=sure,
-        unit=unit,
-        seeds=fits,
-    )
+    return Point.of(first.top.layer, first.top.depth, first.bottom.layer, value, low, high, unit, fits)
 
 
 def _spread(members: Sequence[Record], metric: str) -> tuple[int, float, float | None, float | None, str]:
@@ -187,10 +180,9 @@ def _spread(members: Sequence[Record], metric: str) -> tuple[int, float, float |
 
 def _difference(mine: Sequence[Record], theirs: Sequence[Record], metric: str) -> Point:
     if metric == "penalty" and all(r.examples is not None for r in (*mine, *theirs)):
-        found = paired_test(list(mine), list(theirs)).difference
-        if found.low is not None and found.high is not None:
-            point = _ranged(mine, [found.value], found.unit)
-            return replace(point, low=found.low, high=found.high, sure=True, seeds=found.seeds)
+        found = ms.paired_test(list(mine), list(theirs)).difference
+        if found.low is not None:
+            return _placed(mine, found.seeds, found.value, found.low, found.high, found.unit)
     values = [(_metric(a, metric), _metric(b, metric)) for a, b in zip(mine, theirs)]
     numbers = [math.nan if a is None or b is None else a.known - b.known for a, b in values]
     return _ranged(mine, numbers, next((a.unit for a, _ in values if a is not None), ""))
@@ -198,18 +190,8 @@ def _difference(mine: Sequence[Record], theirs: Sequence[Record], metric: str) -
 
 def _ranged(members: Sequence[Record], values: Sequence[float], unit: str) -> Point:
     """The mean of some fits at one place with their range; one fit has none."""
-    first = members[0]
-    return Point(
-        layer=first.top.layer,
-        depth=float(first.top.depth if first.top.depth is not None else 0.0),
-        bottom_layer=first.bottom.layer,
-        value=float(np.mean(values)),
-        low=min(values),
-        high=max(values),
-        sure=len(values) > 1,
-        unit=unit,
-        seeds=len(values),
-    )
+    low, high = (min(values), max(values)) if len(values) > 1 else (None, None)
+    return _placed(members, len(values), float(np.mean(values)), low, high, unit)
 
 
 def _ends(record: Record) -> Hashable:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..data.data import Data
-from ..data.load import load_data
+from .. import Data, load_data
 from ..errors import DataError
 from .scales import Scale
 

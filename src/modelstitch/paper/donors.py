@@ -12,13 +12,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..data.data import Data
+from .. import Data, Network, load
 from ..engine.controls.calibrate import calibrate
 from ..engine.controls.random import reinitialise
 from ..errors import DataError, SourceError
-from ..models.load import load
-from ..network import Network
-from ..network.network import fingerprint
 from ..support import hashing, tensors
 from ..support.files import make_folder, set_aside
 from ..support.progress import Tell
@@ -156,7 +153,7 @@ class Workshop:
         made = self.donor(model)
         if model.change == "re-initialised":
             return f"random, seed {model.seed}"
-        return f"{made.origin}, {model.change}, sha256 {fingerprint(module)}" if model.change else made.weights
+        return made.changed(module, model.change).weights if model.change else made.weights
 
     @property
     def example(self) -> Tensor:

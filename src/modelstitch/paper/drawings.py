@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..report.figures.style import RC, number, short
-from ..report.frame import Point
-from ..study.record import Record, as_records
+import numpy as np
+
+from ..report import Point, drawn, heat_map, penalty_axis, scale_of, sheet, short
+from ..study import Record
 from . import values
 from .cka import CKA
 from .curves import Curves, every_protocol
 from .figure import Figure
+from .matrix import bottoms, table
 from .protocols import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -21,10 +23,10 @@ if TYPE_CHECKING:
 # Okabe and Ito (2008), then two greys and a brown; dashes and markers say the same without colour.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B0568A", "#A07800", "#56B4E9", "#444444", "#8B4513", "#999999", "#E6AB02")
 MARKS = "os^Dvx*P<>"
-LINEAR = 5.0
-PENALTY = "penalty, points"
-TICKS = (-100, -50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50, 100)
-Panel = Callable[[Any], None]
+DEPTH = "depth (ours: of operations; the paper: of layers)"
+Limits = tuple[float, float]
+Panel = Callable[[Any], Limits | None]  # draws into axes; the penalties' limits, where it shows any
+Looks = Mapping[str, tuple[str, str]]
 
 
 def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] | None = None) -> Drawing:
@@ -33,27 +35,26 @@ def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] 
     Args:
         every: the curves of the records, where they are at hand.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Drawing
-
-    records = as_records(records)
     every = every or every_protocol(records, PROTOCOLS)
-    looks = _looks(figure)
-    panels = [panel for name in PROTOCOLS for panel in _stitched(figure, every[name], name, looks, records)]
-    panels += _papers(figure, looks)
+    names = dict.fromkeys([*(line.label for line in figure.lines), *(p.label for p in figure.probes)])
+    looks = {name: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, name in enumerate(names)}
+    panels = [panel for name in PROTOCOLS if (panel := _stitched(figure, every[name], looks)) is not None]
     shared = every[next(iter(PROTOCOLS))]
-    panels += [panel for kind in PROBED if (panel := kind(figure, shared, looks)) is not None]
-    with matplotlib.rc_context(RC):
-        columns = min(3, len(panels))
-        rows = -(-len(panels) // columns)
-        fig = Drawing(
-            figsize=(3.5 * columns, 2.9 * rows + 0.22 * -(-len(looks) // columns) + 0.2), layout="constrained"
-        )
-        FigureCanvasAgg(fig)
+    panels += [panel for kind in (_papers, *PROBED) if (panel := kind(figure, shared, looks)) is not None]
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    with drawn():
+        height = 2.9 * rows + 0.22 * -(-len(looks) // columns) + 0.2
+        fig = sheet(3.5 * columns, height, layout="constrained")
+        penalties: dict[Any, Limits] = {}
         for at, panel in enumerate(panels):
-            panel(fig.add_subplot(rows, columns, at + 1))
-        _one_scale([axes for axes in fig.axes if axes.get_ylabel() == PENALTY])
+            axes = fig.add_subplot(rows, columns, at + 1)
+            if (limits := panel(axes)) is not None:
+                penalties[axes] = limits
+        for axes in penalties:  # on one scale, so that they can be compared by eye
+            low, high = min(0.0, *(low for low, _ in penalties.values())), max(high for _, high in penalties.values())
+            axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=0)
+            penalty_axis(axes, min(-3.0, low) * 1.15, max(10.0, high) * 1.3, "points")
         handles: dict[str, Any] = {}
         for axes in fig.axes:
             for handle, label in zip(*axes.get_legend_handles_labels()):
@@ -65,112 +66,82 @@ def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] 
     return fig
 
 
-Looks = dict[str, tuple[str, str]]
-
-
-def _looks(figure: Figure) -> Looks:
-    labels = list(dict.fromkeys([*(line.label for line in figure.lines), *(p.label for p in figure.probes)]))
-    return {label: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, label in enumerate(labels)}
-
-
-def _stitched(figure: Figure, curves: Curves, name: str, looks: Looks, records: Sequence[Record]) -> list[Panel]:
+def _stitched(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
     shown = [label for label in dict.fromkeys(line.label for line in figure.lines) if curves.points(label)]
-    if not shown or not any(r.tags["protocol"] == name for r in records):
-        return []
+    if not shown or not curves.ran or figure.drawing == "matrix":
+        return None
+    kind = {"bars": _bars, "families": _by_family}.get(figure.drawing, _by_depth)
+    return kind(figure, curves, shown, looks)
+
+
+def _by_depth(figure: Figure, curves: Curves, shown: Sequence[str], looks: Looks) -> Panel:
+    """Penalty against depth, with the controls of the first curve's top."""
     tops = {replace(line.top, seed=0) for line in figure.lines if line.label in shown}
     under = "" if len(tops) == 1 else f", top of '{shown[0]}'"
-    several = {label: f for label in shown if len(f := curves.families(label)) > 1}
 
-    def panel(axes: Any) -> None:
-        low, high = 0.0, 0.0
+    def panel(axes: Any) -> Limits:
+        every: list[Point] = []
         for label in shown:
-            for family in several.get(label, [None]):
+            families = curves.families(label)
+            for at, family in enumerate(families if len(families) > 1 else [None]):
                 points = curves.points(label, family=family)
-                _curve(axes, points, looks[label], label if family in (None, several.get(label, [None])[0]) else None)
-                low, high = min([low, *(p.low for p in points)]), max([high, *(p.high for p in points)])
-        for control, colour in (("self", "#555555"), ("class-noise", "#555555")):
-            points = curves.points(shown[0], control=control)
-            if points:
-                dash = ":" if control == "self" else "-."
-                axes.plot(
-                    [p.depth for p in points],
-                    [p.value for p in points],
-                    dash,
-                    color=colour,
-                    lw=1,
-                    label=control + under,
-                )
-                low, high = min([low, *(p.low for p in points)]), max([high, *(p.high for p in points)])
-        _penalties(axes, low, high)
-        axes.set_title(f"{name} protocol", loc="left")
+                _line(axes, points, looks[label], None if at else label, band=True)
+                every += points
+        for control, dash in (("self", ":"), ("class-noise", "-.")):
+            if points := curves.points(shown[0], control=control):
+                _line(axes, points, ("#555555", ""), control + under, ls=dash, lw=1)
+                every += points
+        _along_depth(axes, f"{curves.protocol} protocol")
+        return _limits(every)
 
-    if figure.drawing == "matrix":
-        return []
-    if figure.drawing == "bars":
-        return [_bars(curves, shown, name, looks)]
-    return [panel] if figure.drawing != "families" else [_by_family(curves, shown, name)]
+    return panel
 
 
-def _bars(curves: Curves, shown: Sequence[str], name: str, looks: Looks) -> Panel:
+def _bars(figure: Figure, curves: Curves, shown: Sequence[str], looks: Looks) -> Panel:
     """One value a curve: they were measured at one place."""
 
-    def panel(axes: Any) -> None:
-        low, high = 0.0, 0.0
-        for at, label in enumerate(shown):
-            (point, *_) = curves.points(label)
+    def panel(axes: Any) -> Limits:
+        points = [curves.points(label)[0] for label in shown]
+        for at, (label, point) in enumerate(zip(shown, points)):
             axes.bar(at, point.value, color=looks[label][0], width=0.7, label=label)
             axes.vlines(at, point.low, point.high, color="#222222", lw=1)
-            low, high = min(low, point.low), max(high, point.high)
-        _penalties(axes, low, high)
-        axes.set_xlim(-0.6, len(shown) - 0.4)
+        _in_order(axes, [""] * len(shown), "", f"{curves.protocol} protocol, one middle layer", 0.6)
         axes.set_xticks([])
-        axes.set_xlabel("")
-        axes.set_title(f"{name} protocol, one middle layer", loc="left")
+        return _limits(points)
 
     return panel
 
 
-def _by_family(curves: Curves, shown: Sequence[str], name: str) -> Panel:
+def _by_family(figure: Figure, curves: Curves, shown: Sequence[str], looks: Looks) -> Panel:
     """Penalty against the size of the map, one line a layer."""
+    families = curves.families(shown[0])
 
-    def panel(axes: Any) -> None:
-        families = curves.families(shown[0])
+    def panel(axes: Any) -> Limits:
         layers: dict[str, list[tuple[int, Point]]] = {}
         for at, family in enumerate(families):
-            for label in shown:
-                for point in curves.points(label, family=family):
-                    layers.setdefault(point.layer, []).append((at, point))
-        low, high = 0.0, 0.0
-        for (layer, places), colour, mark in zip(layers.items(), COLOURS, MARKS):
-            x, points = [at for at, _ in places], [p for _, p in places]
-            axes.plot(x, [p.value for p in points], color=colour, marker=mark, ms=4, lw=1.4, label=layer)
-            axes.vlines(x, [p.low for p in points], [p.high for p in points], color=colour, lw=1)
-            low, high = min([low, *(p.low for p in points)]), max([high, *(p.high for p in points)])
-        _penalties(axes, low, high)
-        axes.set_xlim(-0.2, len(families) - 0.8)
-        axes.set_xticks(range(len(families)), [short(f, 12) for f in families])
-        axes.set_xlabel("kernel of the map")
-        axes.set_title(f"{name} protocol", loc="left")
+            for point in (p for label in shown for p in curves.points(label, family=family)):
+                layers.setdefault(point.layer, []).append((at, point))
+        for (layer, places), *look in zip(layers.items(), COLOURS, MARKS):
+            x, points = zip(*places)
+            _line(axes, points, (look[0], look[1]), layer, x, bars=True)
+        _in_order(axes, families, "kernel of the map", f"{curves.protocol} protocol", 0.2)
+        return _limits(p for places in layers.values() for _, p in places)
 
     return panel
 
 
-def _papers(figure: Figure, looks: Looks) -> list[Panel]:
+def _papers(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
     known = {line.label: found for line in figure.lines if line.paper and (found := values.series(line.paper))}
     if not known:
-        return []
+        return None
 
-    def panel(axes: Any) -> None:
-        for label, found in known.items():
-            colour, mark = looks[label]
-            axes.plot(
-                [x for x, _ in found], [y for _, y in found], color=colour, marker=mark, ms=3.5, lw=1.4, label=label
-            )
-        every = [y for found in known.values() for _, y in found]
-        _penalties(axes, min(0.0, *every), max(0.0, *every))
-        axes.set_title("the paper's values", loc="left")
+    def panel(axes: Any) -> Limits:
+        _known(axes, {label: (looks[label], found) for label, found in known.items()}, labels=True)
+        _along_depth(axes, "the paper's values")
+        found = [y for series in known.values() for _, y in series]
+        return min(found), max(found)
 
-    return [panel]
+    return panel
 
 
 def _similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
@@ -180,22 +151,19 @@ def _similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
 
     def panel(axes: Any) -> None:
         for probe in probes:
-            points = curves.points(probe.label, CKA, "similarity")
-            _curve(axes, points, looks[probe.label], probe.label)
+            _line(axes, curves.points(probe.label, CKA, "similarity"), looks[probe.label], probe.label, band=True)
             null = curves.points(probe.label, f"{CKA} of shuffled pairs", "similarity")
-            axes.plot([p.depth for p in null], [p.value for p in null], ":", color=looks[probe.label][0], lw=1)
+            _line(axes, null, (looks[probe.label][0], ""), ls=":", lw=1)
         axes.set_ylim(-0.03, 1.03)
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel("depth (ours: share of operations; the paper: of layers)")
+        _along_depth(axes, "CKA")
         axes.set_ylabel("linear CKA (dotted: shuffled pairs)")
-        axes.set_title("CKA", loc="left")
 
     return panel
 
 
 def _paper_similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
     known = {
-        p.label: found
+        p.label: (looks[p.label], found)
         for p in figure.probes
         if p.kind == "similarity" and p.paper and (found := values.series(p.paper))
     }
@@ -203,62 +171,42 @@ def _paper_similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel |
         return None
 
     def panel(axes: Any) -> None:
-        for label, found in known.items():
-            colour, mark = looks[label]
-            axes.plot([x for x, _ in found], [y for _, y in found], color=colour, marker=mark, ms=3.5, lw=1.4)
+        _known(axes, known)
         axes.set_ylim(-0.03, 1.03)
-        axes.set_xlabel("index of the layer")
-        axes.set_ylabel("linear CKA")
-        axes.set_title("the paper's CKA", loc="left")
+        _named(axes, "index of the layer", "linear CKA", "the paper's CKA")
 
     return panel
 
 
 def _errors(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
     """Test errors of networks trained anew, beside those of stitched ones."""
-    kinds = ("fine-tune", "freeze")
-    rows = {
-        p.label: found for p in figure.probes if p.kind in kinds and (found := curves.points(p.label, "error", p.kind))
-    }
-    rows |= {
-        line.label: found
-        for line in figure.lines
-        if line.layers == "three" and rows and (found := curves.points(line.label, "error"))
-    }
+    asked = [(p.label, p.kind) for p in figure.probes if p.kind in ("fine-tune", "freeze")]
+    rows = {label: found for label, kind in asked if (found := curves.points(label, "error", kind))}
+    three = [line.label for line in figure.lines if line.layers == "three"]
+    rows |= {label: found for label in three if rows and (found := curves.points(label, "error"))}
     if not rows:
         return None
 
     def panel(axes: Any) -> None:
         layers = list(dict.fromkeys(p.layer for points in rows.values() for p in points))
         for label, points in rows.items():
-            x = [layers.index(p.layer) for p in points]
-            colour, mark = looks[label]
-            axes.plot(x, [p.value for p in points], mark, ls="-", color=colour, ms=5, lw=1.2, label=label)
-            axes.vlines(x, [p.low for p in points], [p.high for p in points], color=colour, lw=1)
-        axes.set_ylim(0, None)
-        axes.set_xlim(-0.3, len(layers) - 0.7)
-        axes.set_xticks(range(len(layers)), [short(name, 14) for name in layers])
-        axes.set_xlabel("frozen up to" if figure.name == "8" else "layers kept frozen")
-        axes.set_ylabel("test error, %")
-        axes.set_title("test error", loc="left")
+            _line(axes, points, looks[label], label, [layers.index(p.layer) for p in points], bars=True)
+        _in_order(axes, layers, "frozen up to" if figure.name == "8" else "layers kept frozen", "test error", 0.3)
+        _errors_up(axes)
 
     return panel
 
 
 def _paper_errors(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
-    found = {
-        name: values.series(name) for name in values.names() if figure.name == "8" and name.endswith(": test error")
-    }
+    found = [values.series(name) for name in values.names() if figure.name == "8" and name.endswith(": test error")]
     if not found:
         return None
 
     def panel(axes: Any) -> None:
-        for series, look in zip(found.values(), (looks["stitched, random bottom"], looks["fine-tuned, random bottom"])):
-            axes.plot([x for x, _ in series], [y for _, y in series], color=look[0], marker=look[1], ms=3.5, lw=1.4)
-        axes.set_ylim(0, None)
-        axes.set_xlabel("block")
-        axes.set_ylabel("test error, %")
-        axes.set_title("the paper's values (ResNet-164)", loc="left")
+        names = ("stitched, random bottom", "fine-tuned, random bottom")
+        _known(axes, {name: (looks[name], series) for name, series in zip(names, found)})
+        _named(axes, "block", "", "the paper's values (ResNet-164)")
+        _errors_up(axes)
 
     return panel
 
@@ -278,22 +226,9 @@ def _paths(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
 
     def panel(axes: Any) -> None:
         for label, way, points in rows:
-            colour, mark = looks[label]
-            name = f"{label}, {way}"
-            axes.plot(
-                [p.depth for p in points],
-                [p.value for p in points],
-                dashes[way],
-                color=colour,
-                marker=mark,
-                ms=3,
-                lw=1.3,
-                label=name,
-            )
-        axes.set_ylim(0, None)
-        axes.set_xlabel("share of the second network's weights")
-        axes.set_ylabel("test error, %")
-        axes.set_title("along the straight line", loc="left")
+            _line(axes, points, looks[label], f"{label}, {way}", ls=dashes[way])
+        _named(axes, "share of the second network's weights", "", "along the straight line")
+        _errors_up(axes)
 
     return panel
 
@@ -302,33 +237,19 @@ def _matrices(label: str, control: str) -> Callable[[Figure, Curves, Looks], Pan
     """The penalty of every bottom layer under every top layer."""
 
     def find(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
-        if figure.drawing != "matrix":
-            return None
-        from .matrix import bottoms, table
-
-        found = table(curves, label, control)
+        found = table(curves, label, control) if figure.drawing == "matrix" else {}
         if not found:
             return None
 
         def panel(axes: Any) -> None:
-            import numpy as np
-            from matplotlib.colors import SymLogNorm
-
-            tops, rows = list(found), bottoms(found)
-            values = {(top, c["bottom"]): c["value"] for top, cells in found.items() for c in cells}
-            grid = np.array([[values.get((top, row), np.nan) for top in tops] for row in rows])
-            image = axes.imshow(grid, norm=SymLogNorm(LINEAR, vmin=-90, vmax=90), cmap="PuOr_r", aspect="auto")
-            if grid.size <= 60:
-                for (i, j), value in np.ndenumerate(grid):
-                    if np.isnan(value):
-                        continue  # a fit that failed leaves its square empty
-                    axes.text(j, i, number(float(value), 0, signed=True), ha="center", va="center", fontsize=7)
-            axes.set_xticks(range(len(tops)), [short(t, 8) for t in tops], rotation=90)
+            rows = bottoms(found)
+            cells = {(top, c["bottom"]): c["value"] for top, column in found.items() for c in column}
+            heat_map(
+                axes, np.array([[cells.get((top, row), np.nan) for top in found] for row in rows]), scale_of("points")
+            )
+            axes.set_xticks(range(len(found)), [short(t, 8) for t in found], rotation=90)
             axes.set_yticks(range(len(rows)), [short(row, 8) for row in rows])
-            axes.set_xlabel("top from")
-            axes.set_ylabel("bottom up to")
-            axes.set_title(label, loc="left")
-            axes.figure.colorbar(image, ax=axes, label=PENALTY.split(",")[0], ticks=[-50, -10, 0, 10, 50], format="%+d")
+            _named(axes, "top from", "bottom up to", label)
 
         return panel
 
@@ -347,30 +268,51 @@ PROBED: list[Callable[[Figure, Curves, Looks], Panel | None]] = [
 ]
 
 
-def _curve(axes: Any, points: Sequence[Point], look: tuple[str, str], label: str | None) -> None:
+def _line(
+    axes: Any, points: Sequence[Point], look: tuple[str, str], label: str | None = None, x: Sequence[float] | None = None,
+    *, ls: str = "-", lw: float = 1.5, band: bool = False, bars: bool = False,
+) -> None:  # fmt: skip
+    """One curve, at its depths unless said otherwise, its intervals as a band or as bars."""
     colour, mark = look
-    x = [p.depth for p in points]
-    axes.plot(x, [p.value for p in points], color=colour, marker=mark, ms=3.5, lw=1.5, label=label)
-    if len(points) > 1:
-        axes.fill_between(x, [p.low for p in points], [p.high for p in points], color=colour, alpha=0.15, lw=0)
+    x = [p.depth for p in points] if x is None else x
+    low, high = [p.low for p in points], [p.high for p in points]
+    axes.plot(x, [p.value for p in points], ls, color=colour, marker=mark, ms=3.5, lw=lw, label=label)
+    if bars:
+        axes.vlines(x, low, high, color=colour, lw=1)
+    if band and len(points) > 1:
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
 
 
-def _penalties(axes: Any, low: float, high: float) -> None:
-    axes.set_yscale("symlog", linthresh=LINEAR, linscale=1.1, base=10)
-    axes.set_ylim(min(-3.0, low) * 1.15, max(10.0, high) * 1.3)
-    axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=0)
+def _known(
+    axes: Any, found: Mapping[str, tuple[tuple[str, str], list[tuple[float, float]]]], *, labels: bool = False
+) -> None:
+    """Values of the paper."""
+    for label, ((colour, mark), series) in found.items():
+        axes.plot(*zip(*series), color=colour, marker=mark, ms=3.5, lw=1.4, label=label if labels else None)
+
+
+def _limits(points: Iterable[Point]) -> Limits:
+    ends = [end for p in points for end in (p.low, p.high)]
+    return min(ends), max(ends)
+
+
+def _named(axes: Any, x: str, y: str, title: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title, loc="left")
+
+
+def _along_depth(axes: Any, title: str) -> None:
     axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("depth (ours: share of operations; the paper: of layers)")
-    axes.set_ylabel(PENALTY)
+    _named(axes, DEPTH, "", title)
 
 
-def _one_scale(panels: Sequence[Any]) -> None:
-    """Penalties of all panels on one axis, so that they can be compared by eye."""
-    if not panels:
-        return
-    low, high = min(a.get_ylim()[0] for a in panels), max(a.get_ylim()[1] for a in panels)
-    ticks = [t for t in TICKS if low <= t <= high]
-    for axes in panels:
-        axes.set_ylim(low, high)
-        axes.set_yticks(ticks, [number(t, 0, signed=True) for t in ticks])
-        axes.minorticks_off()
+def _in_order(axes: Any, names: Sequence[str], x: str, title: str, room: float) -> None:
+    axes.set_xlim(-room, len(names) - 1 + room)
+    axes.set_xticks(range(len(names)), [short(name, 14) for name in names])
+    _named(axes, x, "", title)
+
+
+def _errors_up(axes: Any) -> None:
+    axes.set_ylim(0, None)
+    axes.set_ylabel("test error, %")

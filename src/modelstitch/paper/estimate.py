@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..data.data import Data
+from .. import Data
 from ..engine.fit.clock import through_tail
 from ..study.plan import plan
 from ..study.run import data_config, describe_donor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..report.frame import Point
+from ..report import Point
 from .claims import Finding, amount, at_most, compared, counted, unmeasured
 from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Verdict

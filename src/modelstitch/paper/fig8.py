@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..report.figures.style import number
-from ..report.frame import Point
+from ..report import Point, number
 from .claims import RANGES, Finding, amount, counted, gap, less, looked, told_by
 from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Probe, Verdict

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import modelstitch as ms
+
 from ..errors import StudyError
-from ..report.figures.style import number, plain
-from ..report.figures.svg import to_svg
-from ..study.parquet import records_from_parquet, records_to_parquet
-from ..study.record import Record
+from ..report import number, plain, to_svg
+from ..study import Record
 from ..support.files import make_folder, write_text
 from .catalogue import FIGURES
 from .catalogue import figure as find_figure
@@ -46,7 +46,7 @@ def keep(records: Sequence[Record], figure: Figure, folder: Path) -> Path:
     """Write a figure's records and its page into the gallery."""
     make_folder(folder)
     slim = [{k: v for k, v in r.items() if k != "history"} for r in records]
-    records_to_parquet(slim, folder / f"{figure.name}.parquet")
+    ms.Results(slim, {}).save(folder / f"{figure.name}.parquet")
     return write_page(figure, folder)
 
 
@@ -163,7 +163,7 @@ def _read(figure: Figure, folder: Path) -> list[Record]:
             f"There are no records of figure {figure.name} in {folder}: expected {path.name}; run it with "
             f"`modelstitch paper {figure.name} --scale smoke`."
         )
-    return records_from_parquet(path)
+    return ms.open(path).records
 
 
 def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]) -> list[str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ..data.data import Data
-from ..study.store import Store
+from .. import Data
+from ..study import Store
 from ..support.device import pick_device
 from ..support.progress import Tell
 from .data import other, without_paths

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..report.figures.style import number
-from ..study.record import Metric
+from ..report import number
+from ..study import Metric
 from .claims import Finding, counted, gap, less
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Probe, Verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..study.record import Record
+from ..study import Record
 from . import values
 from .catalogue import study_file
 from .curves import Curves

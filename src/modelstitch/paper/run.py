@@ -13,17 +13,16 @@ from typing import Any
 
 import torch
 
-from ..data.data import Data
+from .. import Data, Network
 from ..engine.fit.options import fit_spec
 from ..engine.measure import Tally
 from ..engine.senders import view_of
 from ..errors import FitError
-from ..network import Network
 from ..notation import Seam
+from ..study import Metric, Record
 from ..study.assemble import provenance
 from ..study.canonical import cell_hash
 from ..study.plan import Axes, seams
-from ..study.record import Metric, Record
 from ..study.run import data_config, describe_donor, run
 from ..support.resume import Pieces
 from .figure import Figure, Line, Model, Probe, turned

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..study.parquet import records_from_parquet, records_to_parquet
-from ..study.record import Record, as_records
+import modelstitch as ms
+
+from ..study import Record
 from . import catalogue
 from .figure import Figure, Line, Probe
 
@@ -23,7 +24,7 @@ def completed(records: Sequence[Record], figure: Figure, others: Sequence[Figure
         others: where to look.
         find: the records of a figure by its name; none where it was not run.
     """
-    found = as_records(records)
+    found = [Record.of(r) for r in records]
     for asked in _measured(figure):
         if not any(r.tags["line"] == asked.label for r in found):
             found += _elsewhere(asked, figure, others, find, {r.tags["line"] for r in found})
@@ -35,12 +36,12 @@ def complete(figure: Figure, folder: Path) -> None:
 
     def find(name: str) -> list[Record]:
         path = folder / f"{name}.parquet"
-        return records_from_parquet(path) if path.is_file() else []
+        return ms.open(path).records if path.is_file() else []
 
     records = find(figure.name)
     more = completed(records, figure, [catalogue.figure(name) for name in catalogue.FIGURES], find) if records else []
     if len(more) > len(records):
-        records_to_parquet(more, folder / f"{figure.name}.parquet")
+        ms.Results(more, {}).save(folder / f"{figure.name}.parquet")
 
 
 def _elsewhere(
@@ -50,7 +51,7 @@ def _elsewhere(
         for same in _measured(other):
             if other.name == figure.name or _plain(same) != _plain(asked):
                 continue
-            theirs = as_records(find(other.name))
+            theirs = find(other.name)
             mine = [r for r in theirs if r.tags["line"] == same.label]
             if mine:
                 names = {end.name for r in mine for end in (r.bottom, r.top)} - there

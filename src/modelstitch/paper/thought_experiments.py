@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..report.figures.style import number
-from ..report.frame import Point
+from ..report import Point, number
 from .cka import similarity
 from .claims import Finding, Judge, amount, compared, counted, looked
 from .curves import Curves, Series

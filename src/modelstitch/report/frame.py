@@ -63,6 +63,16 @@ class Point:
     unit: str
     seeds: int
 
+    @classmethod
+    def of(
+        cls, layer: str, depth: float | None, bottom_layer: str | None, value: float, low: float | None,
+        high: float | None, unit: str, seeds: int,
+    ) -> Point:  # fmt: skip
+        """A place with its interval, or with none where an end is None."""
+        if low is None or high is None:
+            return cls(layer, float(depth or 0.0), bottom_layer, value, value, value, False, unit, seeds)
+        return cls(layer, float(depth or 0.0), bottom_layer, value, float(low), float(high), True, unit, seeds)
+
 
 def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     """Lay records out as a tidy frame, one value a row (``.to_pandas()`` gives it to pandas).
@@ -255,23 +265,15 @@ def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") ->
     )
     points = []
     for _, part in chosen.sort("top_depth", "top_index", nulls_last=True).group_by("top_layer", maintain_order=True):
-        value = float(part["value"].mean())  # type: ignore[arg-type]
-        sure = part["low"].null_count() == 0 and part["high"].null_count() == 0
-        low, high = (part["low"].min(), part["high"].max()) if sure else (value, value)
-        first = part.row(0, named=True)
+        first, ends = part.row(0, named=True), part.select("low", "high")
+        sure = not any(ends.null_count().row(0))
+        low, high = (ends["low"].min(), ends["high"].max()) if sure else (None, None)
         points.append(
-            Point(
-                layer=str(first["top_layer"]),
-                depth=float(first["top_depth"] if first["top_depth"] is not None else 0.0),
-                bottom_layer=first["bottom_layer"],
-                value=value,
-                low=float(low),  # type: ignore[arg-type]
-                high=float(high),  # type: ignore[arg-type]
-                sure=sure,
-                unit=str(first["unit"] or ""),
-                seeds=part["cell"].n_unique(),
+            Point.of(
+                str(first["top_layer"]), first["top_depth"], first["bottom_layer"], float(part["value"].mean()),  # type: ignore[arg-type]
+                low, high, str(first["unit"] or ""), part["cell"].n_unique(),  # type: ignore[arg-type]
             )
-        )
+        )  # fmt: skip
     return points
 
 

@@ -98,7 +98,17 @@ class Donor:
         """Where the weights come from, in words."""
         seed = self.card.get("identity", {}).get("seed")
         step = f", step {self.card['step']}" if "step" in self.card else ""
-        return f"trained here, {self.card['net']}{'' if seed is None else f', seed {seed}'}{step}"
+        change = f", {self.card['change']}" if "change" in self.card else ""
+        return f"trained here, {self.card['net']}{'' if seed is None else f', seed {seed}'}{step}{change}"
+
+    def changed(self, module: nn.Module, how: str) -> Donor:
+        """The same donor after something was done to it, in no folder.
+
+        Args:
+            module: what came of it.
+            how: what was done, in words.
+        """
+        return dataclasses.replace(self, module=module, card={**self.card, "change": how}, folder=None)
 
     @property
     def weights(self) -> str:

@@ -25,10 +25,10 @@ def test_the_expected_picture():
     assert {r.kind for r in found} == {"finding"}
     text = " ".join(r.text for r in found)
     assert (
-        "In the middle layers (depth 0.2 to 0.8) the penalty is at most +0.7 points [−0.2, 1.6], at stage3.0." in text
+        "In the middle layers (depth 0.2 to 0.8) the penalty is at most +0.7 points [−0.2, +1.6], at stage3.0." in text
     )
     assert "stays near 0 at every layer, within 3.0 points" in text
-    assert "random control rises with depth, from +2.0 points [1.1, 2.9] at stem to +45.8 points" in text
+    assert "random control rises with depth, from +2.0 points [+1.1, +2.9] at stem to +45.8 points" in text
     assert "far off, so the map is needed" in text
     assert [r.text for r in warned] == [
         "Low penalty at stem (early) may not be evidence: its interval meets that of an untrained bottom."
@@ -47,7 +47,11 @@ CONTRADICTIONS = [
         "The penalty is nowhere above 3.0 points. At 6 layers (first stem, last fc_in) the stitch is better than the top",
     ),
     ("random", lambda d: 3 * d, "rises with depth, but only from +0.5 points"),
-    ("random", lambda d: 0.2 + 5 * d, "rises with depth, but only from +1.0 points [0.1, 1.9] at stem to +5.2 points"),
+    (
+        "random",
+        lambda d: 0.2 + 5 * d,
+        "rises with depth, but only from +1.0 points [+0.1, +1.9] at stem to +5.2 points",
+    ),
     ("random", lambda d: 1.0, "does not rise with depth"),
     ("random", lambda d: 50 * (1.01 - d), "does not rise with depth"),
     (
@@ -55,7 +59,7 @@ CONTRADICTIONS = [
         lambda d: 2.0 if d < 0.4 else 80.0,
         "not off at stem and stage1.0: there the two networks agree in coordinates",
     ),
-    ("self", lambda d: 12 * d, "The self control pays up to +12.0 points [11.1, 12.9]"),
+    ("self", lambda d: 12 * d, "The self control pays up to +12.0 points [+11.1, +12.9]"),
 ]
 
 
@@ -70,7 +74,7 @@ def test_a_random_control_that_may_be_far_off_at_depth_is_left_open():
     found, _ = say(penalty=altered("random", lambda d: 10.4 * d))
     (remark,) = [r for r in found if "random control" in r.text]
     assert remark.kind == "open"
-    assert remark.text.endswith("[9.5, 11.3] at fc_in: whether the stitcher alone can do the work at depth is open.")
+    assert remark.text.endswith("[+9.5, +11.3] at fc_in: whether the stitcher alone can do the work at depth is open.")
 
 
 def test_a_random_control_far_off_everywhere_is_no_contradiction():
@@ -78,7 +82,7 @@ def test_a_random_control_far_off_everywhere_is_no_contradiction():
     (remark,) = [r for r in found if "random control" in r.text]
     assert (remark.kind, remark.text) == (
         "finding",
-        "The random control is far off at every layer (from +62.0 points [61.1, 62.9] at stem to +62.0 points [61.1, 62.9] at "
+        "The random control is far off at every layer (from +62.0 points [+61.1, +62.9] at stem to +62.0 points [+61.1, +62.9] at "
         "fc_in): nowhere can the stitcher alone do the work.",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...layerwise import similarity
+from ... import similarity
 from ...study.plan import seams
 from ...study.run import describe_donor
 from ..figure import Model, Probe

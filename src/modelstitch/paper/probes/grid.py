@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...crossing.matrix import matrix
+from ... import matrix
 from ..figure import Model, Probe
 
 if TYPE_CHECKING:

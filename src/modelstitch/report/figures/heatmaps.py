@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,9 @@ import polars as pl
 
 from ...errors import StudyError
 from ..frame import matched
-from ..sentences.units import UnitScale, scale_of, tick
-from .style import RC, labels, number, short
+from ..sentences.units import scale_of
+from .axes import drawn, heat_map, sheet
+from .style import labels, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,10 +46,6 @@ def matrix_figure(
     Raises:
         StudyError: none of the metrics was measured for the pair.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     present = [m for m in metrics if not np.isnan(matrix(rows, m)[2]).all()]
     if not present:
         raise StudyError(f"No matrix for {bottom} -> {top}: expected one of {', '.join(metrics)}, found none.")
@@ -59,13 +55,14 @@ def matrix_figure(
     left = 0.42 + 0.065 * max(map(len, labels(bottoms)))
     foot = 0.5 + 0.05 * max(map(len, labels(tops)))
     width, height = left + len(present) * (side + gap), head + side + foot
-    with matplotlib.rc_context({**RC, "axes.spines.top": True, "axes.spines.right": True}):
-        fig = Figure(figsize=(width, height))
-        FigureCanvasAgg(fig)
+    with drawn(**{"axes.spines.top": True, "axes.spines.right": True}):
+        fig = sheet(width, height)
         for position, metric in enumerate(present):
             corner = (left + position * (side + gap)) / width, foot / height
             axes = fig.add_axes((*corner, side / width, side / height))
-            _heat(axes, matrix(rows, metric)[2], scale_of(unit) if metric == "penalty" else None, metric in _DISTANCES)
+            heat_map(
+                axes, matrix(rows, metric)[2], scale_of(unit) if metric == "penalty" else None, metric in _DISTANCES
+            )
             names, step = labels(tops), -(-len(tops) // 18)
             axes.set_xticks(range(0, len(tops), step), names[::step], rotation=45, ha="right")
             names, step = labels(bottoms), -(-len(bottoms) // 18)
@@ -86,50 +83,6 @@ def unit_of(rows: pl.DataFrame) -> str:
     if "unit" not in rows.columns:
         return "points"
     return str(rows.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
-
-
-def _heat(axes: Any, values: np.ndarray[Any, Any], scale: UnitScale | None, distance: bool) -> None:
-    """One heat map; ``scale`` is the penalty's, None for a measure, whose bright cells are the layers more alike."""
-    from matplotlib.colors import Normalize, SymLogNorm
-
-    known = values[~np.isnan(values)]
-    reach = 0.0
-    if scale is not None:
-        reach = max(2 * scale.linear, float(np.abs(known).max()))
-        norm: Normalize = SymLogNorm(linthresh=scale.linear, linscale=1.1, vmin=-reach, vmax=reach)
-        colours = "RdBu_r"
-    else:
-        norm, colours = (
-            Normalize(min(0.0, float(known.min())), max(1.0, float(known.max()))),
-            "cividis_r" if distance else "cividis",
-        )
-    drawn = axes.pcolormesh(
-        np.arange(values.shape[1] + 1) - 0.5,
-        np.arange(values.shape[0] + 1) - 0.5,
-        np.ma.masked_invalid(values),
-        cmap=colours,
-        norm=norm,
-        edgecolors="white",
-        linewidth=0.6,
-    )
-    axes.set_facecolor("#EEEEEE")
-    axes.invert_yaxis()
-    if values.size > 150:  # too small to be written into
-        bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
-        bar.minorticks_off()
-        if scale is not None:
-            ticks = scale.ticks_within(-reach, reach)
-            bar.set_ticks(ticks, labels=[tick(t) for t in ticks])
-        return
-    digits = 2 if scale is None else scale.digits - 1
-    for row, column in np.argwhere(~np.isnan(values)):
-        value = float(values[row, column])
-        red, green, blue, _ = drawn.cmap(norm(value))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        text = number(
-            value, scale.digits if scale is not None and math.fabs(value) < 2 * scale.linear - 0.05 else digits
-        )
-        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "#222222")
 
 
 def _mark(axes: Any, diagonal: set[tuple[str, str]], bottoms: list[str], tops: list[str]) -> None:

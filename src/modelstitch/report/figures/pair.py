@@ -14,9 +14,10 @@ import polars as pl
 
 from ...errors import StudyError
 from ..frame import Point, curve, matched
-from ..sentences.units import scale_of, tick
+from ..sentences.units import scale_of
+from .axes import canvas, drawn, penalty_axis
 from .heatmaps import unit_of
-from .style import FAINT, RC, labels, looks, number, plain, short
+from .style import labels, looks, number, plain, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,12 +45,12 @@ def penalty_figure(
     curves = {control: points for control in looks() if (points := curve(rows, control))}
     if not curves:
         raise StudyError(f"There is nothing to draw for {bottom} -> {top}: expected penalties, found none.")
-    with _rc():
-        fig, axes = _canvas(4.9, 3.5)
+    with drawn():
+        fig, axes = canvas(4.9, 3.5)
         fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.215)
         low, high = limits or penalty_limits(rows)
         unit = next(iter(curves.values()))[0].unit
-        _penalty_axis(axes, low, high, unit)
+        penalty_axis(axes, low, high, unit)
         near = scale_of(unit).near if near is None else near
         axes.axhspan(-near, near, color="#F1F1F1", lw=0, zorder=0)
         axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=1)
@@ -82,12 +83,12 @@ def ladder_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
         raise StudyError(f"No ladder for {bottom} -> {top}: expected two families at least, found {len(families)}.")
     curves = {family: curve(own.filter(pl.col("family") == family)) for family in families}
     layers = {p.layer: p.depth for points in curves.values() for p in points}
-    with _rc():
-        fig, axes = _canvas(4.9, 3.5)
+    with drawn():
+        fig, axes = canvas(4.9, 3.5)
         fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.215)
         low, high = penalty_limits(own)
         unit = next((p.unit for points in curves.values() for p in points), "points")
-        _penalty_axis(axes, low, high, unit)
+        penalty_axis(axes, low, high, unit)
         axes.axhline(0, color="#9A9A9A", lw=0.8)
         ends = []
         order = sorted(layers.items(), key=lambda item: item[1])
@@ -119,12 +120,12 @@ def samples_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
         )
     curves = {size: curve(own.filter(pl.col("samples") == size)) for size in sizes}
     layers = {p.layer: p.depth for points in curves.values() for p in points}
-    with _rc():
-        fig, axes = _canvas(4.9, 3.5)
+    with drawn():
+        fig, axes = canvas(4.9, 3.5)
         fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.16)
         low, high = penalty_limits(own)
         unit = next((p.unit for points in curves.values() for p in points), "points")
-        _penalty_axis(axes, low, high, unit)
+        penalty_axis(axes, low, high, unit)
         axes.axhline(0, color="#9A9A9A", lw=0.8)
         axes.set_xscale("log")
         ends = []
@@ -161,10 +162,10 @@ def scatter_figure(rows: pl.DataFrame, measure: str, *, most: int = 4000) -> Fig
             f"No scatter of penalty against {measure}: expected 2 to {most} seams that have both, found {len(both)}."
         )
     x, y = both["measure"].to_numpy(), both["value"].to_numpy()
-    with _rc():
-        fig, axes = _canvas(4.6, 3.7)
+    with drawn():
+        fig, axes = canvas(4.6, 3.7)
         fig.subplots_adjust(left=0.135, right=0.97, top=0.90, bottom=0.14)
-        _penalty_axis(axes, *penalty_limits(own), unit=unit_of(own))
+        penalty_axis(axes, *penalty_limits(own), unit=unit_of(own))
         axes.axhline(0, color="#9A9A9A", lw=0.8)
         colours = [_depth_colour(d if d is not None else 0.0) for d in both["top_depth"].to_list()]
         axes.scatter(x, y, c=colours, s=22, lw=0.4, edgecolors="white")
@@ -185,34 +186,6 @@ def _ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return np.asarray((ends - (counts - 1) / 2)[where])
-
-
-def _rc() -> Any:
-    import matplotlib
-
-    return matplotlib.rc_context(RC)
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=(width, height))
-    FigureCanvasAgg(fig)
-    return fig, fig.add_subplot()
-
-
-def _penalty_axis(axes: Any, low: float, high: float, unit: str) -> None:
-    scale = scale_of(unit)
-    axes.set_yscale("symlog", linthresh=scale.linear, linscale=1.1, base=10)
-    axes.set_ylim(low, high)
-    ticks = scale.ticks_within(low, high)
-    axes.set_yticks(ticks, [tick(t) for t in ticks])
-    axes.minorticks_off()
-    axes.tick_params(length=2.5, width=0.6)
-    axes.grid(axis="y", color=FAINT, lw=0.45)
-    axes.set_axisbelow(True)
-    axes.set_ylabel(f"penalty ({unit or 'points'}; log beyond ±{scale.linear:g})")
 
 
 def side_by_side(depths: Mapping[str, float]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,13 +27,23 @@ class Remark:
     text: str
 
 
-def amount(point: Point) -> str:
-    """A value with its interval and unit."""
-    digits = scale_of(point.unit).digits
-    text = f"{number(point.value, digits, signed=True)} {point.unit}".strip()
-    if not point.sure:
-        return f"{text} (no interval)"
-    return f"{text} [{number(point.low, digits)}, {number(point.high, digits)}]"
+def amount(point: Point, digits: int | None = None, *, bare: bool = False) -> str:
+    """Say a value with its interval; of a fit that failed, that it did.
+
+    Args:
+        digits: behind the point; by default as the unit asks.
+        bare: as in a table: without the unit, signs for points alone, and no word on an interval that is missing.
+    """
+    if math.isnan(point.value):
+        return "failed"
+    digits = scale_of(point.unit).digits if digits is None else digits
+    value, low, high = (
+        number(v, digits, signed=not bare or point.unit == "points") for v in (point.value, point.low, point.high)
+    )
+    text = value if bare else f"{value} {point.unit}".strip()
+    if point.sure:
+        return f"{text} [{low}, {high}]"
+    return text if bare else f"{text} (no interval)"
 
 
 def layers(points: list[Point]) -> str:

@@ -1,0 +1,101 @@
+"""What figures share: the sheet they are drawn on, the axis of penalties, heat maps."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..sentences.units import UnitScale, scale_of, tick
+from .style import FAINT, RC, number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def drawn(**more: Any) -> AbstractContextManager[None]:
+    """Draw in the one look of all figures, global state untouched."""
+    import matplotlib
+
+    return matplotlib.rc_context({**RC, **more})
+
+
+def sheet(width: float, height: float, **options: Any) -> Figure:
+    """Make an empty figure of that size in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(width, height), **options)
+    FigureCanvasAgg(fig)
+    return fig
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Any]:
+    """Make a figure of one pair of axes."""
+    fig = sheet(width, height)
+    return fig, fig.add_subplot()
+
+
+def penalty_axis(axes: Any, low: float, high: float, unit: str) -> None:
+    """Make the y axis one of penalties: linear near 0 and logarithmic beyond."""
+    scale = scale_of(unit)
+    axes.set_yscale("symlog", linthresh=scale.linear, linscale=1.1, base=10)
+    axes.set_ylim(low, high)
+    ticks = scale.ticks_within(low, high)
+    axes.set_yticks(ticks, [tick(t) for t in ticks])
+    axes.minorticks_off()
+    axes.tick_params(length=2.5, width=0.6)
+    axes.grid(axis="y", color=FAINT, lw=0.45)
+    axes.set_axisbelow(True)
+    axes.set_ylabel(f"penalty ({unit or 'points'}; log beyond ±{scale.linear:g})")
+
+
+def heat_map(axes: Any, values: np.ndarray[Any, Any], scale: UnitScale | None, distance: bool = False) -> None:
+    """Draw one heat map, with its values written in where there is room; NaN stays empty.
+
+    Args:
+        scale: the penalty's; None for a measure, whose bright cells are the layers more alike.
+        distance: of a measure: small ones are bright.
+    """
+    from matplotlib.colors import Normalize, SymLogNorm
+
+    known = values[~np.isnan(values)]
+    reach = 0.0
+    if scale is not None:
+        reach = max(2 * scale.linear, float(np.abs(known).max()))
+        norm: Normalize = SymLogNorm(linthresh=scale.linear, linscale=1.1, vmin=-reach, vmax=reach)
+        colours = "RdBu_r"
+    else:
+        norm, colours = (
+            Normalize(min(0.0, float(known.min())), max(1.0, float(known.max()))),
+            "cividis_r" if distance else "cividis",
+        )
+    drawn = axes.pcolormesh(
+        np.arange(values.shape[1] + 1) - 0.5,
+        np.arange(values.shape[0] + 1) - 0.5,
+        np.ma.masked_invalid(values),
+        cmap=colours,
+        norm=norm,
+        edgecolors="white",
+        linewidth=0.6,
+    )
+    axes.set_facecolor("#EEEEEE")
+    axes.invert_yaxis()
+    if values.size > 150:  # too small to be written into
+        bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
+        bar.minorticks_off()
+        if scale is not None:
+            ticks = scale.ticks_within(-reach, reach)
+            bar.set_ticks(ticks, labels=[tick(t) for t in ticks])
+        return
+    digits = 2 if scale is None else scale.digits - 1
+    for row, column in np.argwhere(~np.isnan(values)):
+        value = float(values[row, column])
+        red, green, blue, _ = drawn.cmap(norm(value))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        text = number(
+            value, scale.digits if scale is not None and math.fabs(value) < 2 * scale.linear - 0.05 else digits
+        )
+        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "#222222")
