@@ -34,26 +34,42 @@ _PLACES = {
     "across_ranks": "support.ranks",
     "StitchError": "errors",
 }
-_ROOMS = ("stitchers", "measures", "moments", "study", "report", "zoo", "errors")  # public, too: each has a list of its own
+_ROOMS = (
+    "stitchers",
+    "measures",
+    "moments",
+    "study",
+    "report",
+    "zoo",
+    "errors",
+)  # public, too: each has a list of its own
 
 __all__ = ["__version__", *_PLACES, *_ROOMS]
 
-if TYPE_CHECKING:
-    from . import errors, measures, moments, report, stitchers, study, zoo
-    from .api import compare, compare_many, stitch
-    from .crossing.matrix import matrix
-    from .data.data import Data
-    from .data.load import load_data
-    from .errors import StitchError
-    from .layerwise import similarity
-    from .models.load import load, register
-    from .network import Network
-    from .results import Results, open
-    from .stitched.stitched import Stitched
-    from .study.pooling import paired_test
-    from .support.progress import progress
-    from .support.ranks import across_ranks
-    from .views import Normalise
+if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
+    from . import (
+        errors as errors,
+        measures as measures,
+        moments as moments,
+        report as report,
+        stitchers as stitchers,
+        study as study,
+        zoo as zoo,
+    )
+    from .api import compare as compare, compare_many as compare_many, stitch as stitch
+    from .crossing.matrix import matrix as matrix
+    from .data.data import Data as Data
+    from .data.load import load_data as load_data
+    from .errors import StitchError as StitchError
+    from .layerwise import similarity as similarity
+    from .models.load import load as load, register as register
+    from .network import Network as Network
+    from .results import Results as Results, open as open
+    from .stitched.stitched import Stitched as Stitched
+    from .study.pooling import paired_test as paired_test
+    from .support.progress import progress as progress
+    from .support.ranks import across_ranks as across_ranks
+    from .views import Normalise as Normalise
 
 
 def __getattr__(name: str) -> Any:
