@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -386,6 +387,35 @@ def test_a_changed_byte_in_the_plan_or_the_spec_is_found(tmp_path, name):
     again.plan([make_record()["cell"]])
     assert again.records() == [make_record()]
     assert path.read_bytes() == text
+
+
+@pytest.mark.parametrize("name", ["planned.json", "study.json"])
+def test_where_the_name_of_the_digest_changed_it_is_found(tmp_path, name):
+    store = Store(tmp_path, SPEC)
+    store.plan([])
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes().replace(b"digest", b"dIgest"))
+    with pytest.raises(RecordError, match=rf"{name} cannot be believed: .* found it has no digest"):
+        Store(tmp_path).look()
+
+
+@pytest.mark.parametrize("name", ["planned.json", "study.json"])
+def test_the_whole_plan_or_spec_of_another_study_is_found(tmp_path, name):
+    for folder, seed in (("one", 0), ("two", 1)):
+        Store(tmp_path / folder, {**SPEC, "seeds": [seed]}).plan([])
+    shutil.copy(tmp_path / "two" / name, tmp_path / "one" / name)
+    with pytest.raises(
+        StudyError, match=r"planned\.json is the plan of another study: expected that of study\.json beside it"
+    ):
+        Store(tmp_path / "one").look()
+
+
+def test_folders_of_before_there_were_digests_are_opened(tmp_path):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "study.json").write_text(json.dumps(SPEC))
+    (tmp_path / "planned.json").write_text(json.dumps({"cells": ["0" * 16]}))
+    held = Store(tmp_path).look()
+    assert (held.spec, held.missing) == (SPEC, ["0" * 16])
 
 
 def test_a_study_json_of_another_program_stays(tmp_path):

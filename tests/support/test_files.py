@@ -7,8 +7,19 @@ import stat
 import pytest
 
 from modelstitch.errors import StudyError
+from modelstitch.study.presence import working
 from modelstitch.support import files
-from modelstitch.support.files import SetAside, clean, is_aside, set_aside, write_atomic, write_folder, write_text
+from modelstitch.support.files import (
+    SetAside,
+    clean,
+    create,
+    is_aside,
+    probe,
+    set_aside,
+    write_atomic,
+    write_folder,
+    write_text,
+)
 
 
 def fails(code):
@@ -90,6 +101,18 @@ def test_a_folder_is_whole_or_not_there(tmp_path, monkeypatch):
     assert not write_folder(tmp_path / "made", lambda folder: (folder / "one").write_text("2"))
     assert (tmp_path / "made" / "one").read_text() == "1"
     assert os.listdir(tmp_path) == ["made"]
+
+
+@pytest.mark.parametrize(
+    "write", [probe, lambda folder: create(folder / "file", b"new"), lambda folder: working(folder).__enter__()]
+)
+def test_where_only_the_folder_cannot_be_synced_nothing_temporary_stays(tmp_path, monkeypatch, write):
+    sync, folder = files._sync, tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.setattr(files, "_sync", lambda path: fails(errno.EIO)() if path == folder else sync(path))
+    with pytest.raises(StudyError, match="found Input/output error"):
+        write(folder)
+    assert not list(folder.glob(".tmp-*"))
 
 
 def test_what_killed_writers_left_is_cleared(tmp_path):

@@ -15,8 +15,8 @@ def working(folder: Path) -> Iterator[Path]:
     """Keep a file of this process in ``folder`` meanwhile; one that is killed leaves it, and counts no longer."""
     make_folder(folder)
     mine = temporary(folder, "running")
-    write_atomic(mine, b"")
     try:
+        write_atomic(mine, b"")
         yield mine
     finally:
         with contextlib.suppress(OSError):

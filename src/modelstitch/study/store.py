@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ..errors import RecordError, StudyError
 from ..support.fields import differing
 from ..support.files import clean, create, probe, set_aside, write_atomic
-from ..support.hashing import SEAL, sealed, unsealed
+from ..support.hashing import SEAL, of_json, sealed, unsealed
 from ..support.heap import uncollected
 from ..support.reading import read_json
 from .canonical import canonical_json
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _FIRST = ("scale", "protocol", "data")  # what a study is first of all
 _AGAIN = "the next run sets it aside and runs the cell again"
 
+_VERSION = "kept as"  # no key of a spec
 _NAME = re.compile(r"[0-9a-f]{16}")
 
 
@@ -173,7 +174,8 @@ class Store:
 
     def plan(self, cells: Sequence[str]) -> None:
         """Write down which cells the study is to have; what else lies in the folder is stale from then on."""
-        write_atomic(self.path / "planned.json", canonical_json(sealed({"cells": list(cells)})).encode())
+        plan = {"cells": list(cells), "study": self._identity()}
+        write_atomic(self.path / "planned.json", canonical_json(_kept(plan)).encode())
 
     def planned(self) -> list[str] | None:
         """The cells that the study is to have; None where no plan was written down.
@@ -191,7 +193,15 @@ class Store:
             raise StudyError(
                 f"{path} cannot be read: expected a list of cells; run the study again, which writes it anew."
             )
+        if found.get("study", self._identity()) != self._identity():  # plans of earlier versions name none
+            raise StudyError(
+                f"{path} is the plan of another study: expected that of study.json beside it; run the study again, which writes both."
+            )
         return cells
+
+    def _identity(self) -> str:
+        """What the study is, as a hash: what is only told does not count."""
+        return of_json({key: value for key, value in self.spec.items() if key != "about"})
 
     def has(self, cell: str) -> bool:
         """Whether there is a file for the cell of that hash."""
@@ -394,7 +404,7 @@ class Store:
         with contextlib.suppress(OSError):
             if self._seen is not None and target.read_bytes() == self._seen:
                 return
-        text = (canonical_json(sealed(self.spec), what="spec", indent=2) + "\n").encode()
+        text = (canonical_json(_kept(self.spec), what="spec", indent=2) + "\n").encode()
         if create(target, text):
             self._creator, self._seen = True, text
             return
@@ -431,6 +441,11 @@ def _put_aside(path: Path, why: str) -> Path | None:
         raise
 
 
+def _kept(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with a digest, and with a mark that they have one: where its name alone is changed, that shows."""
+    return sealed({**values, _VERSION: 2})
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     """The object in a file of ours, its seal taken off.
 
@@ -441,7 +456,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = read_json(path)
         if isinstance(value, dict):
-            return unsealed(value) if SEAL in value else value  # files of earlier versions have no digest
+            if SEAL not in value and _VERSION not in value:  # of an earlier version: they had neither
+                return value
+            return {key: part for key, part in unsealed(value).items() if key != _VERSION}
         found = type(value).__name__
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(path) from error

@@ -156,8 +156,11 @@ def probe(folder: Path) -> None:
     """
     make_folder(folder)
     trial = folder / f"{_temp_prefix()}probe"
-    write_atomic(trial, b"\0" * 65536)
-    trial.unlink(missing_ok=True)
+    try:
+        write_atomic(trial, b"\0" * 65536)
+    finally:
+        with contextlib.suppress(OSError):
+            trial.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:
@@ -212,8 +215,8 @@ def create(path: Path, data: bytes) -> bool:
         StudyError: as :func:`write_atomic`.
     """
     beside = temporary(path.parent, "new")
-    write_atomic(beside, data)
     try:
+        write_atomic(beside, data)
         with _told(path):
             try:
                 os.link(beside, path)
