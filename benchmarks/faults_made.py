@@ -11,7 +11,7 @@ from torch import nn
 
 import modelstitch as ms
 from modelstitch.study.canonical import cell_hash
-from modelstitch.study.examples import pack
+from modelstitch.study.packed import pack
 from modelstitch.study.record import Metric, Record
 from modelstitch.zoo.donors import DonorSpec, donor
 from modelstitch.zoo.train import Recipe
@@ -87,8 +87,8 @@ def make_records() -> list[Record]:
     return [first, kept, make_record(1), failed]
 
 
-def make_network(name: str = "net") -> ms.Network:
+def make_network(name: str = "net", seed: int = 0) -> ms.Network:
     """A network with BatchNorm, traced."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     parts = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)]
     return ms.Network(nn.Sequential(*parts), torch.zeros(2, 1, 8, 8), name)
