@@ -22,24 +22,23 @@ DRAWINGS = (".pdf", ".svg", ".png")
 
 
 def open(path: str | Path) -> Results:
-    """Open what a study left: its folder, or a table that was saved from it or from similarities.
+    """Open what a study left: its folder, or a table that was saved.
 
     Args:
         path: a folder with ``study.json``, or a ``.parquet`` file that :meth:`Results.save` wrote.
 
     Returns:
-        The results, as :func:`modelstitch.compare` or :func:`modelstitch.similarity` gave them. Cells that the study's plan does not name, and records that cannot
-        be believed, are left out; ``cautions`` says so, and ``missing`` names what is not finished.
+        The results, as :func:`modelstitch.compare` or :func:`modelstitch.similarity` gave them. Cells that the study's plan
+        does not name, and records that cannot be believed, are left out; ``cautions`` says so, and ``missing`` names what is
+        not finished.
 
     Raises:
         StudyError: there is no study, or it cannot be read.
 
-    Example::
-
-        import modelstitch as ms
-
-        r = ms.open("runs/study")
-        r.frame.filter(metric="penalty", control="pair")
+    Example:
+        >>> made = ms.compare(bottom, top, data=data, layers="block2", objective="match", controls=(), out="runs/ab")
+        >>> ms.open("runs/ab").frame.equals(made.frame)
+        True
     """
     place = Path(path)
     if place.is_dir():
@@ -63,7 +62,7 @@ def open(path: str | Path) -> Results:
 
 
 class Results:
-    """The answer to a question, and the ways to look at it: records of stitches, or similarities of layers.
+    """Hold the answer to a question: records of stitches, or similarities of layers.
 
     Attributes:
         records: one :class:`modelstitch.study.record.Record` a cell; none where layers were only measured.
@@ -175,13 +174,16 @@ class Results:
         self, what: str | None = None, *, pair: tuple[str, str] | None = None, metrics: Sequence[str] | None = None,
         family: str | None = None,
     ) -> Figure:  # fmt: skip
-        """Draw a matplotlib figure: "penalty" (against depth, with controls), "matrix", "ladder", or "samples".
+        """Draw a matplotlib figure.
 
         Args:
-            what: "matrix" by default where only similarities are there, or every top layer met several bottoms; else "penalty".
+            what: "penalty" (against depth, with controls), "matrix", "ladder", or "samples"; "matrix" by default where only similarities are there, or every top layer met several bottoms; else "penalty".
             pair: (bottom, top); the first pair by default.
             metrics: of a matrix, one heat map each; by default penalty, cka and r2, of similarities all measures.
             family: of a matrix; all families' mean by default.
+
+        Returns:
+            A figure of matplotlib, not shown.
 
         Raises:
             StitchError: there is no such figure, or no such pair.
@@ -227,7 +229,15 @@ class Results:
         return matrix_figure(table, bottom, top, asked)
 
     def draw(self, path: str | Path, what: str | None = None, *, pair: tuple[str, str] | None = None) -> Path:
-        """Write a figure to a file; its ending says how: .pdf, .svg or .png.
+        """Write a figure to a file.
+
+        Args:
+            path: where; its ending says how: .pdf, .svg or .png.
+            what: as for :meth:`figure`.
+            pair: as for :meth:`figure`.
+
+        Returns:
+            The path.
 
         Raises:
             StitchError: as :meth:`figure`, or the ending is another one.

@@ -57,7 +57,7 @@ class Batch:
         return len(self.ids)
 
     def pieces(self, size: int) -> Iterator[Batch]:
-        """The batch in order, in batches of at most ``size``; itself where it is no larger."""
+        """Cut the batch, in order, into batches of at most ``size``; it stays whole where it is no larger."""
         if len(self) <= size:
             yield self
             return
@@ -72,7 +72,7 @@ class Batch:
 
 
 class Data:
-    """Three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to be read once.
+    """Hold three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to be read once.
 
     Args:
         fit: map-style datasets of (input, label), arrays (inputs, labels) of a whole split, sets of the library
@@ -98,6 +98,12 @@ class Data:
     Raises:
         DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell), only
             one class is there, or a label is out of range; what only reading the samples tells, when a batch of them is read.
+
+    Example:
+        >>> x, y = torch.randn(30, 4), torch.arange(30) % 2
+        >>> mine = ms.Data((x[:20], y[:20]), (x[20:25], y[20:25]), (x[25:], y[25:]), name="mine")
+        >>> mine.size("fit"), mine.n_classes, mine.sample_shape
+        (20, 2, (4,))
     """
 
     @in_settled
@@ -147,7 +153,10 @@ class Data:
 
     @cached_property
     def n_classes(self) -> int:
-        """The number of classes: as given, else one more than the largest label of any split (fit may lack a class)."""
+        """The number of classes.
+
+        It is as given, else one more than the largest label of any split, since fit may lack a class.
+        """
         if self._n_classes is not None:
             return self._n_classes
         labels = {split: self.labels(split) for split in SPLITS}
@@ -157,7 +166,10 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hex hash of the samples, labels and order of the three splits, and of a mask's name; the same in every run."""
+        """A hash of all samples, labels and their order, in hex; the same in every run.
+
+        The name of a mask counts, too.
+        """
         if self._fingerprint is not None and self.mask == MASK:
             return self._fingerprint
         digest = hashlib.sha256(b"" if self.mask == MASK else f"mask {self.mask} ".encode())
@@ -171,7 +183,7 @@ class Data:
 
     @cached_property
     def test_fingerprint(self) -> str:
-        """A hex hash of the samples, labels and order of the test split: equal for data that are measured on the same examples.
+        """A hash of the test split, in hex: equal for data that are measured on the same samples.
 
         Where only the whole data's identity is known it stands for the test split.
         """
@@ -186,25 +198,31 @@ class Data:
 
     @property
     def sample_shape(self) -> tuple[int, ...] | None:
-        """The shape of one sample's input, (tokens,) for text; None where inputs are no tensor and no text."""
+        """The shape of one sample's input, (tokens,) for text.
+
+        It is None where inputs are no tensor and no text.
+        """
         inputs, _ = fetch(self._splits["val"], torch.tensor([0]))
         if isinstance(inputs, dict):
             inputs = inputs.get("input_ids")
         return tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else None
 
     def size(self, split: Split) -> int:
-        """The number of samples of a split."""
+        """Count the samples of a split."""
         return len(self.dataset(split))
 
     def dataset(self, split: Split) -> Any:
-        """The map-style dataset behind a split."""
+        """Give the map-style dataset behind a split."""
         if split not in self._splits:
             raise DataError(f"There is no split {split!r}: expected 'fit', 'val' or 'test'.")
         return self._splits[split]
 
     @in_settled
     def labels(self, split: Split) -> Tensor:
-        """All labels of a split, int64 (n,) or (n, t); a dataset that does not know them is read once."""
+        """Give all labels of a split, int64 (n,) or (n, t).
+
+        A dataset that does not know them is read once.
+        """
         labels = all_labels(self.dataset(split), scan=True)
         assert labels is not None
         return labels
@@ -220,9 +238,11 @@ class Data:
         drop_last: bool = False,
         share: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
-        """One pass over a split.
+        """Hand out a split in batches, each sample once.
 
         Args:
+            split: "fit", "val" or "test".
+            batch_size: samples a batch; the last may be smaller.
             seed: None keeps the order; a number shuffles by a private generator.
             augment: apply the data's augmentation (fit only); its draws follow from ``seed`` too.
             limit: stop after so many samples.
@@ -230,8 +250,15 @@ class Data:
             share: (i, n) hands out every n-th batch from number i on. The others are not read, but where the augmentation's draws
                 go on from batch to batch.
 
+        Returns:
+            Batches with ids, inputs and labels.
+
         Raises:
             DataError: if the split is unknown, a number is not positive, or a sample cannot be used.
+
+        Example:
+            >>> [len(batch) for batch in data.batches("fit", 100, limit=250)]
+            [100, 100, 50]
         """
         dataset = self.dataset(split)
         if batch_size < 1 or (limit is not None and limit < 1):
@@ -242,14 +269,35 @@ class Data:
 
     @in_settled
     def few(self, split: Split, n: int, batch_size: int = 256) -> Iterator[Batch]:
-        """Batches of at most ``n`` samples that stand for a split, the same in every run: see :func:`splits.few`."""
+        """Hand out few samples that stand for a split, the same ones in every run.
+
+        Args:
+            split: "fit", "val" or "test".
+            n: at most so many samples.
+            batch_size: samples a batch.
+
+        Returns:
+            Batches, whose samples are chosen as :func:`modelstitch.data.splits.few` does.
+        """
         dataset = self.dataset(split)
         for ids in chunks(few(all_labels(dataset, scan=False), len(dataset), n), batch_size):
             yield self._batch(dataset, split, ids)
 
     @in_settled
     def chosen(self, split: Split, ids: Tensor) -> Batch:
-        """The samples ``ids`` (n,) of a split as one batch."""
+        """Give chosen samples of a split as one batch.
+
+        Args:
+            split: "fit", "val" or "test".
+            ids: of the samples, int64 (n,).
+
+        Returns:
+            The batch, in that order.
+
+        Example:
+            >>> data.chosen("val", torch.tensor([3, 1])).ids.tolist()
+            [3, 1]
+        """
         return self._batch(self.dataset(split), split, ids)
 
     def _batch(self, dataset: Any, split: Split, ids: Tensor) -> Batch:
@@ -290,11 +338,22 @@ class Data:
 
     @in_settled
     def subset(self, n_fit: int, *, seed: int | None = None, part: int = 0) -> Data:
-        """The same data with ``n_fit`` samples to fit on; val and test stay.
+        """Give the same data with fewer samples to fit on; val and test stay.
 
         Args:
+            n_fit: how many samples.
             seed: None takes the first ones (as the paper does); a number draws them, class-balanced.
             part: which of the disjoint subsets of that size (0 is the first, 1 the next ones, ...).
+
+        Returns:
+            New data, which share the samples.
+
+        Raises:
+            DataError: if there are not as many.
+
+        Example:
+            >>> data.subset(100, seed=0).size("fit")
+            100
         """
         n, start = self.size("fit"), part * n_fit
         if n_fit < 1 or part < 0 or start + n_fit > n:
@@ -321,7 +380,14 @@ class Data:
         return smaller
 
     def shorter(self, *, val: int | None = None, test: int | None = None) -> Data:
-        """The same data with only the first ``val`` and ``test`` samples to choose and to measure on; None keeps all.
+        """Give the same data with only the first samples to choose and to measure on.
+
+        Args:
+            val: how many samples of the validation split; None keeps all.
+            test: how many samples of the test split; None keeps all.
+
+        Returns:
+            New data, which share the samples; these data where nothing is left out.
 
         Raises:
             DataError: if a size is below 1.
@@ -343,7 +409,7 @@ class Data:
         return found
 
     def on(self, device: torch.device | str) -> Data:
-        """The same data with images that lie in memory held on a GPU, where they take little of it: batches come from there.
+        """Hold images that lie in memory on a GPU, where they take little of it.
 
         What is drawn and delivered stays the same; where nothing is gained (a CPU, files, text) it is this object itself.
         """
@@ -357,7 +423,16 @@ class Data:
 
     @in_settled
     def relabelled(self, labels: dict[Split, Tensor], *, name: str, classes: Sequence[str]) -> Data:
-        """The same inputs with other labels, int64 (n,) for each split in ``labels``; others keep theirs."""
+        """Give the same inputs with other labels.
+
+        Args:
+            labels: int64 (n,) for each split that gets others; the rest keep theirs.
+            name: of the new data.
+            classes: the names of the new classes, in label order.
+
+        Returns:
+            New data, which share the inputs.
+        """
         fit, val, test = (
             Relabelled(self._splits[split], labels[split]) if split in labels else self._splits[split]
             for split in SPLITS
@@ -371,7 +446,7 @@ class Data:
         return found
 
     def describe(self) -> dict[str, Any]:
-        """What a record states about the data."""
+        """Say what a record states about the data, as plain values."""
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,

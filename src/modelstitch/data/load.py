@@ -23,7 +23,7 @@ def load_data(
     download: bool = False,
     tokenizer: str | Path | Network | None = None,
 ) -> Data:
-    """Data by name.
+    """Load data by name.
 
     Args:
         spec: ``digits``; ``parquet:DIR`` (Hugging Face image layout); ``folder:DIR`` (a sub-folder for each
@@ -39,6 +39,14 @@ def load_data(
     Raises:
         DataError: if the spec is unknown or its content cannot be used.
         MissingExtraError: if the loader needs a package that is not installed.
+
+    Returns:
+        Data, as yet unread where the source allows it.
+
+    Example:
+        >>> digits = ms.load_data("digits")
+        >>> digits.size("test"), digits.sample_shape
+        (597, (1, 8, 8))
     """
     kind, _, rest = spec.partition(":")
     if limit is not None and limit < 1:

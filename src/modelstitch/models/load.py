@@ -89,6 +89,14 @@ def load(
             without a network.
         MissingExtraError: if the family's package is not installed.
         TraceError: if the model cannot be traced.
+
+    Returns:
+        The network, with the view that belongs to its weights.
+
+    Example:
+        >>> small = ms.load("zoo:small-resnet?width=8&blocks=2", seed=1)
+        >>> small.weights
+        'random, seed 1'
     """
     names = tuple(class_names) if class_names is not None else None
     request = _parse(spec, classes, size, weights, input_shape, seed, meta, names, dtype)
@@ -257,7 +265,7 @@ def is_donor(spec: str) -> bool:
 
 
 def register(source: str | Path | Callable[..., Any]) -> list[str]:
-    """Offer functions of your own as models ``import:FUNCTION``; return their names.
+    """Offer functions of your own as models ``import:FUNCTION``.
 
     Args:
         source: a Python file, which is run and whose public functions are offered, or one function. A function takes nothing
@@ -266,10 +274,16 @@ def register(source: str | Path | Callable[..., Any]) -> list[str]:
     Raises:
         SourceError: if the file cannot be run, or the function has no name to be called by.
 
-    Example::
+    Returns:
+        The names of the functions.
 
-        ms.register("mine.py")  # holds: def small(): return nn.Sequential(...), torch.zeros(2, 8)
-        net = ms.load("import:small")
+    Example:
+        >>> def tiny():
+        ...     return nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2)), torch.zeros(2, 8)
+        >>> ms.register(tiny)
+        ['tiny']
+        >>> ms.load("import:tiny").cuts
+        ['0', '1']
     """
     if callable(source):
         name = getattr(source, "__name__", "")

@@ -26,10 +26,21 @@ _SUMS, _KIND = ("mean_x", "mean_y", "xx", "yy", "xy"), "moments of one pair"
 class Moments:
     """Centred second moments of paired rows x (n, p) and y (n, q).
 
+    Batches merge by the pairwise update of Chan, Golub and LeVeque (1983): ``a + b``, or :meth:`update`.
+
     Attributes:
         n: the number of rows seen.
-        mean_x, mean_y: shapes (p,), (q,).
-        xx, yy, xy: sums of centred products, shapes (p, p), (q, q), (p, q).
+        mean_x: the means of x, (p,).
+        mean_y: the means of y, (q,).
+        xx: sums of centred products of x, (p, p).
+        yy: sums of centred products of y, (q, q).
+        xy: sums of centred products of both, (p, q).
+
+    Example:
+        >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
+        >>> whole, parts = ms.moments.Moments.of(x, y), ms.moments.Moments.of(x[:20], y[:20]) + ms.moments.Moments.of(x[20:], y[20:])
+        >>> torch.allclose(whole.xy, parts.xy)
+        True
     """
 
     n: int
@@ -43,7 +54,17 @@ class Moments:
     def empty(
         cls, p: int, q: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
     ) -> Moments:
-        """The moments of no rows."""
+        """Make the moments of no rows.
+
+        Args:
+            p: columns of x.
+            q: columns of y.
+            dtype: of the sums.
+            device: where they lie.
+
+        Returns:
+            Moments with n = 0, to be updated.
+        """
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
@@ -52,10 +73,20 @@ class Moments:
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor, *, dtype: torch.dtype = torch.float64, where: str = "") -> Moments:
-        """The moments of one batch of rows x (n, p), y (n, q).
+        """Take the moments of one batch of rows.
+
+        Args:
+            x: (n, p).
+            y: (n, q).
+            dtype: of the sums.
+            where: the layer, for the message of an error.
+
+        Returns:
+            Moments of these rows.
 
         Raises:
-            NonFiniteError: if a row holds NaN or infinity; ``where`` names the layer in the message.
+            MeasureError: if they are no matrices of as many rows.
+            NonFiniteError: if a row holds NaN or infinity.
         """
         if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
             raise MeasureError(
@@ -80,7 +111,16 @@ class Moments:
         return cls(len(x), mean_x, mean_y, inner(x), inner(y), inner(x, y))
 
     def update(self, x: Tensor, y: Tensor, *, where: str = "") -> None:
-        """Add a batch of rows x (n, p), y (n, q) in place."""
+        """Add a batch of rows in place.
+
+        Args:
+            x: (n, p).
+            y: (n, q).
+            where: the layer, for the message of an error.
+
+        Raises:
+            MeasureError, NonFiniteError: as :meth:`of`.
+        """
         merged = self + Moments.of(x, y, dtype=self.xx.dtype, where=where)
         self.n, self.mean_x, self.mean_y = merged.n, merged.mean_x, merged.mean_y
         self.xx, self.yy, self.xy = merged.xx, merged.yy, merged.xy

@@ -46,7 +46,9 @@ OUTPUT = ".output"  # beside layers' names: no module can have this one
 
 
 class Network:
-    """A trained module, traced once with ``torch.export`` in eval mode. The module itself is never changed.
+    """Trace a trained module, list its layers, cut it exactly.
+
+    The trace is made once, by ``torch.export`` in eval mode. The module itself is never changed.
 
     Args:
         module: the network; its training flag does not matter. Of a module of ``torch.compile`` the original is taken.
@@ -63,6 +65,14 @@ class Network:
     Raises:
         TraceError: if the module cannot be traced, or computes something else in batches of another size.
         NetworkError: if the module is wrapped (DataParallel, TorchScript), or the example, ``data`` or ``output`` do not fit the module.
+
+    Example:
+        >>> module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> net = ms.Network(module, torch.zeros(2, 4), "small")
+        >>> net.cuts
+        ['0', '1', '2']
+        >>> net.layers["0"].shape
+        (3,)
     """
 
     @in_settled
@@ -118,7 +128,7 @@ class Network:
 
     @property
     def weights(self) -> str:
-        """Where the weights come from, in words with a hash; random ones begin with "random".
+        """Say where the weights come from, with a hash; random ones begin with "random".
 
         "timm resnet18.a1_in1k, sha256 ...", "FILE, sha256 ...", "random, seed 0", or "as given, sha256 ..."; weights that
         were changed in place since are given ones.
@@ -136,7 +146,10 @@ class Network:
 
     @property
     def view(self) -> Callable[[Any], Any]:
-        """How it sees a batch of raw samples; what it returns is what the network takes. Set it to a new one, or to None."""
+        """How the network sees a batch of raw samples.
+
+        What it returns is what the network takes. It may be set to a new one, or to None.
+        """
         return self._view
 
     @view.setter
@@ -160,9 +173,9 @@ class Network:
 
     @property
     def blocks(self) -> list[str]:
-        """What a sweep visits, in forward order: the exact cuts at the ends of the units that the author repeats, the stem, the pool.
+        """Names of the block cuts, which a sweep visits, in forward order.
 
-        The output itself is left out.
+        They are the exact cuts at the ends of the units that the author repeats, the stem, and the pool; the output itself is left out.
         """
         return list(self._blocks)
 
@@ -183,10 +196,20 @@ class Network:
         return tuple(int(n) for n in self._trace.output.meta["val"].shape[1:])
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name or alias.
+        """Find a layer by its name or an alias.
+
+        Args:
+            name: as in :attr:`layers`, or one of a layer's ``aliases``.
+
+        Returns:
+            The layer: name, shape of one sample, whether a cut there is exact, or why not.
 
         Raises:
             UnknownLayerError: with the closest names.
+
+        Example:
+            >>> net.layer("1").exact
+            True
         """
         if name in self._alias:
             return self.layers[self._alias[name]]
@@ -195,31 +218,85 @@ class Network:
         raise UnknownLayerError(f"The network {self.name!r} has no layer {name!r}: {hint}")
 
     def bottom(self, layer: str) -> FromInput:
-        """Input -> activation at an exact cut, a module that shares the network's weights, frozen.
+        """Take the part from the input to an exact cut.
 
-        The activation has its batch first, and axes that were folded into the batch apart, as ``Layer.shape`` says.
+        Args:
+            layer: the name of the cut, or an alias.
+
+        Returns:
+            A module of the network's inputs, with its weights, shared and frozen. The activation has its batch first, and axes
+            that were folded into the batch apart, as ``Layer.shape`` says.
+
+        Raises:
+            UnknownLayerError: as :meth:`layer`.
+            InexactCutError: with what bypasses the layer and the nearest exact cuts.
+
+        Example:
+            >>> net.bottom("0")(torch.zeros(5, 4)).shape
+            torch.Size([5, 3])
         """
         name = self.cut(layer)
         return FromInput(self._trace, self.name, {name: self._point(name)}, single=True)
 
     def top(self, layer: str) -> FromLayer:
-        """(activation, input=None) -> output from an exact cut on. Nothing below the cut is computed."""
+        """Take the part from an exact cut to the output; nothing below the cut is computed.
+
+        Args:
+            layer: the name of the cut, or an alias.
+
+        Returns:
+            A module of (activation, input=None), with the network's weights, shared and frozen. It asks for the input where it
+            needs another one than the sample, such as a mask.
+
+        Raises:
+            UnknownLayerError: as :meth:`layer`.
+            InexactCutError: with what bypasses the layer and the nearest exact cuts.
+
+        Example:
+            >>> x = torch.zeros(5, 4)
+            >>> torch.equal(net.top("0")(net.bottom("0")(x)), net(x))
+            True
+        """
         name = self.cut(layer)
         return FromLayer(self._trace, self._point(name), {OUTPUT: self._end}, single=True)
 
     def onward(self, layer: str, layers: Sequence[str] = ()) -> FromLayer:
-        """(activation, input=None) -> {OUTPUT: ..., and each of ``layers`` after the cut}, in one forward."""
+        """Take the part from an exact cut on, with later layers beside the output.
+
+        Args:
+            layer: the name of the cut, or an alias.
+            layers: exact cuts after it.
+
+        Returns:
+            A module of (activation, input=None) that gives {OUTPUT: the output, layer: its activation} in one forward.
+
+        Raises:
+            UnknownLayerError: as :meth:`layer`.
+            InexactCutError: as :meth:`cut`.
+        """
         name = self.cut(layer)
         stops = {later: self._point(self.cut(later)) for later in layers}
         stops[OUTPUT] = self._end
         return FromLayer(self._trace, self._point(name), stops, single=False)
 
     def taps(self, layers: Sequence[str], *, output: bool = False, edit: Edit | None = None) -> FromInput:
-        """Input -> {layer: activation} in one forward; any layer, exact or not.
+        """Read the activations of any layers, exact or not, in one forward.
 
         Args:
-            output: add OUTPUT.
+            layers: names or aliases.
+            output: give the network's output, too, under the name OUTPUT.
             edit: changes the graph, which is a copy, before it is compiled, and returns {name: module it calls}.
+
+        Returns:
+            A module of the network's inputs that gives {layer: activation (n, ...)}.
+
+        Raises:
+            UnknownLayerError: as :meth:`layer`.
+            NetworkError: if nothing is asked for.
+
+        Example:
+            >>> sorted(net.taps(["0", "2"])(torch.zeros(5, 4)))
+            ['0', '2']
         """
         stops = {name: self._point(self.layer(name).name) for name in layers}
         if output:
@@ -229,10 +306,22 @@ class Network:
         return FromInput(self._trace, self.name, stops, single=False, edit=edit)
 
     def segment(self, start: str, stop: str) -> FromLayer:
-        """Activation at ``start`` -> activation at ``stop``, both exact cuts, start before stop.
+        """Take the part between two exact cuts.
+
+        Args:
+            start: the name of the cut whose activation enters.
+            stop: the name of a later cut, whose activation leaves.
+
+        Returns:
+            A module of (activation, input=None).
 
         Raises:
             NetworkError: if ``stop`` lies before ``start``.
+            InexactCutError: as :meth:`cut`.
+
+        Example:
+            >>> net.segment("0", "1")(-torch.ones(2, 3)).max().item()
+            0.0
         """
         first, last = self.cut(start), self.cut(stop)
         if self.cuts.index(first) > self.cuts.index(last):
@@ -251,7 +340,7 @@ class Network:
         return FromInput(self._trace, self.name, {OUTPUT: self._end}, single=True)
 
     def full(self) -> FromInput:
-        """Input -> chosen output: the whole traced network, a fresh module."""
+        """Make the whole traced network, input to chosen output, as a fresh module."""
         return FromInput(self._trace, self.name, {OUTPUT: self._end}, single=True)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -270,7 +359,13 @@ class Network:
         return tuple(int(n) for n in self._trace.data.meta["val"].shape[1:])
 
     def data_input(self, inputs: Any) -> Any:
-        """Of a call's inputs the one that carries the sample; whatever stands in its place.
+        """Find, among a call's inputs, the one that carries the sample.
+
+        Args:
+            inputs: as the network is called: a tensor, a tuple, or a mapping.
+
+        Returns:
+            Whatever stands in its place.
 
         Raises:
             NetworkError: if the inputs have another structure than the example.
@@ -278,9 +373,9 @@ class Network:
         return self._trace.form.carrying(inputs)
 
     def fingerprint(self) -> str:
-        """Hash over parameters and buffers (names, shapes, types, bytes) and what is computed with them: hex, 16 digits.
+        """Hash the weights and what is computed with them: 16 hex digits.
 
-        So another activation, another number inside ``forward`` or another ``output`` makes another network. The device
+        Parameters and buffers count with names, shapes, types and bytes. So another activation, another number inside ``forward`` or another ``output`` makes another network. The device
         does not count.
         """
         return hashlib.sha256(f"{fingerprint(self.module)} {self._computed}".encode()).hexdigest()[:16]
@@ -292,7 +387,7 @@ class Network:
 
     @in_settled
     def check_sample(self, inputs: Any) -> None:
-        """Refuse samples of another size than the example's where the trace computes something else on them.
+        """Refuse samples of a size on which the trace computes something else than the module.
 
         A size that ``forward`` reads as a number, such as that of a pooling window, is the example's in the trace. Many
         networks take any size; so it is tried, on the samples given.
@@ -320,14 +415,22 @@ class Network:
             )
 
     def repeated(self, inputs: Any, times: int) -> Any:
-        """The inputs of one batch so many times behind each other; those without a batch (positions, a mask for all) once."""
+        """Repeat a batch behind itself.
+
+        Args:
+            inputs: of one batch, as the network is called.
+            times: how often.
+
+        Returns:
+            The same structure; inputs without a batch (positions, a mask for all) stand once.
+        """
         return self._rebatched(inputs, lambda leaf: leaf.repeat(times, *[1] * (leaf.ndim - 1)))
 
     @in_settled
     def mixes(self, inputs: Any) -> bool:
-        """Whether a sample's output depends on the others of its batch (batch statistics, say), as far as these inputs show.
+        """Tell whether a sample's output depends on the others of its batch, as far as these inputs show.
 
-        Differences beyond the rounding of another batch size count: a hundredth of the largest value.
+        Batch statistics are such a thing. Differences beyond the rounding of another batch size count: a hundredth of the largest value.
         """
         data = self.data_input(inputs)
         n = len(data) // 2
@@ -352,7 +455,12 @@ class Network:
         return kwargs or args
 
     def named(self, name: str) -> Network:
-        """The same network under another name."""
+        """Give the same network under another name.
+
+        Example:
+            >>> net.named("other").name
+            'other'
+        """
         twin = copy.copy(self)
         twin.name = name
         twin.__dict__.pop("_full", None)  # which says the old name in errors
@@ -360,10 +468,21 @@ class Network:
 
     @in_settled
     def replaced(self, module: nn.Module, name: str | None = None, *, weights: str | None = None) -> Network:
-        """The same architecture with another module's weights, which come from where ``weights`` says.
+        """Give the same architecture with another module's weights.
 
         The graph is used again if it gives the module's own output on the example bit for bit (on a drawn one where the
         example holds nothing but zeros), else the module is traced.
+
+        Args:
+            module: of the same architecture.
+            name: of the new network; this one's by default.
+            weights: where they come from, in words; "as given" with their hash by default.
+
+        Returns:
+            A network of its own.
+
+        Raises:
+            TraceError: as at construction.
         """
         data, output = self._options
         same = rebound(self._trace, module) if type(module) is type(self.module) else None
@@ -380,7 +499,13 @@ class Network:
         )  # fmt: skip
 
     def cut(self, name: str) -> str:
-        """The listed name of an exact cut.
+        """Name an exact cut as it is listed.
+
+        Args:
+            name: of the layer, or an alias.
+
+        Returns:
+            The name under which :attr:`layers` has it.
 
         Raises:
             UnknownLayerError: with the closest names.

@@ -36,11 +36,15 @@ _OWN = re.compile(rf"(stitcher|statistics|{'|'.join(NAMES)})(-[0-9a-f]{{12}})?\.
 
 
 class Stitched(nn.Module):
-    """The bottom of one network, a map, and the top of another.
+    """Join the bottom of one network, a map, and the top of another.
+
+    :func:`modelstitch.stitch` makes one with a fitted map.
 
     Args:
-        bottom, top: the donors; their weights are shared, detached and frozen.
-        bottom_layer, top_layer: the seam.
+        bottom: the donor below; its weights are shared, detached and frozen.
+        top: the donor above, likewise.
+        bottom_layer: where the bottom ends, an exact cut.
+        top_layer: where the top begins, an exact cut.
         stitcher: the map between.
         family: how it is written, e.g. "low-rank:8".
         record: what was measured, if it was.
@@ -51,6 +55,11 @@ class Stitched(nn.Module):
 
     Raises:
         SourceError: if ``statistics`` name a module that has none.
+
+    Example:
+        >>> s = ms.stitch(bottom, top, at="block2", data=data, objective="match")
+        >>> s.penalty == s.metrics["error"] - s.metrics["top_error"]
+        True
     """
 
     @in_settled
@@ -100,7 +109,9 @@ class Stitched(nn.Module):
 
     @in_settled
     def predict(self, raw: Any) -> Tensor:
-        """The top's output for raw samples, as data give them: both donors' views are applied, and no gradient is kept.
+        """Give the top's output for raw samples, as data give them.
+
+        Both donors' views are applied, and no gradient is kept.
 
         Args:
             raw: a batch: images (n, channels, height, width), uint8 or in [0, 1], a list of images of several sizes, or the inputs of
@@ -119,11 +130,28 @@ class Stitched(nn.Module):
             return self.through(below, above, mask_of(inputs, self._mask))
 
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
-        """The top's output for the bottom's input ``x``, as its view gives it; ``x_top`` is the top's own where it differs."""
+        """Give the top's output for what the donors' views give.
+
+        Args:
+            x: the bottom's input.
+            x_top: the top's own, where it differs.
+
+        Returns:
+            The top's output, (n, ...).
+        """
         return self.through(x, x if x_top is None else x_top, mask_of(x, self._mask))
 
     def through(self, x: Any, x_top: Any, mask: Tensor | None) -> Tensor:
-        """As :meth:`forward`, both views and the mask given."""
+        """Do as :meth:`forward`, both inputs and the mask given.
+
+        Args:
+            x: the bottom's input.
+            x_top: the top's input.
+            mask: bool (n, positions), where a padded sequence holds something; None without padding.
+
+        Returns:
+            The top's output, (n, ...).
+        """
         activation = self.adapter(self.bottom(x), mask)
         above = (t.dtype for t in (*self.top.parameters(), *self.top.buffers()) if t.is_floating_point())
         stitched = mapped(self.stitcher, activation, next(above, activation.dtype))
@@ -168,9 +196,9 @@ class Stitched(nn.Module):
 
     @in_settled
     def measure(self, data: Data) -> dict[str, float]:
-        """Measure the model as it stands on the test split, as :func:`modelstitch.stitch` does: error, penalty, agreement.
+        """Measure the model as it stands on the test split.
 
-        ``record``, ``penalty``, ``interval`` and ``metrics`` are those of this measurement from then on.
+        That is error, penalty and agreement, as :func:`modelstitch.stitch` measures them. ``record``, ``penalty``, ``interval`` and ``metrics`` are those of this measurement from then on.
 
         Returns:
             ``metrics``.
@@ -186,7 +214,7 @@ class Stitched(nn.Module):
         return self.metrics
 
     def extra_repr(self) -> str:
-        """The seam, the family and, where it was measured, the penalty, before the parts."""
+        """Say the seam, the family and, where it was measured, the penalty, before the parts."""
         told = visible(f"{self.seam}, {self._config['family']}")
         if self.record is None:
             return told
@@ -199,7 +227,7 @@ class Stitched(nn.Module):
 
     @in_settled
     def collapsed(self) -> Stitched:
-        """The same stitched model with its map written as one affine map: what norm-affine-norm is at eval.
+        """Write the map as one affine map, as norm-affine-norm is at eval; the model computes the same.
 
         Raises:
             FoldError: if the map is not affine, or mixes positions.
@@ -214,7 +242,7 @@ class Stitched(nn.Module):
 
     @in_settled
     def fold(self) -> Folded:
-        """The same function without a map of its own: its weights are multiplied into a neighbouring layer.
+        """Multiply the map into a neighbouring layer; the model computes the same.
 
         Exact in real arithmetic, and only where it is: into the convolution or linear layer that the bottom ends with
         (a frozen BatchNorm may stand between), else into all convolutions and linear layers that read the activation
@@ -283,6 +311,7 @@ class Stitched(nn.Module):
         there before stays whole until the new one is.
 
         Args:
+            folder: where; it is made if it is not there.
             whole: keep the parts of all donors, so that neither their libraries nor their weights are needed again.
 
         Raises:
@@ -330,13 +359,19 @@ class Stitched(nn.Module):
     def load(
         cls, folder: str | Path, bottom: Network | None = None, top: Network | None = None, *, view: Any = None
     ) -> Stitched:
-        """Put a saved stitch together again, its donors included; no code is run that the folder holds.
+        """Put a saved stitch together again, its donors included.
+
+        No code is run that the folder holds.
 
         Args:
             folder: of :meth:`save`.
-            bottom, top: donors that you have already, or that the folder does not hold.
+            bottom: the donor, where you have it already or the folder does not hold it.
+            top: likewise.
             view: how raw samples are seen where that was a function of your own, which no file keeps; {"bottom": ..., "top": ...}
                 for each side by itself.
+
+        Returns:
+            The stitched model, with what was measured of it.
 
         Raises:
             SourceError: if the folder holds no stitch, one of its files changed since it was written, a donor is another one

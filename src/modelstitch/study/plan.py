@@ -173,7 +173,9 @@ def in_company(cells: Iterable[Cell]) -> list[Cell]:
     sweeps: dict[Shared, list[Cell]] = {}
     for cell in cells:
         sweeps.setdefault(cell.sweep, []).append(cell)
-    return [replace(c, company=_company(part)) for cells in sweeps.values() for part in fitted_together(cells) for c in part]
+    return [
+        replace(c, company=_company(part)) for cells in sweeps.values() for part in fitted_together(cells) for c in part
+    ]
 
 
 def _company(cells: Sequence[Cell]) -> str:

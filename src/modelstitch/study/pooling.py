@@ -93,9 +93,18 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     Args:
         one: a record, a stitched model with its record, or a list of them.
         other: the same, of the same length.
+        seed: of the draws of the bootstrap and of random flips.
 
     Raises:
         MeasureError: if the lists are empty or differ in length, or two that are matched saw different test examples.
+
+    Returns:
+        The difference of the penalties with its interval, p, and how it was tested.
+
+    Example:
+        >>> one, other = (ms.stitch(bottom, top, at="block2", data=data, family=f, objective="match") for f in ("affine", "identity"))
+        >>> ms.paired_test(one, other).how
+        'sign flips over examples, exact'
     """
     first, second = _records(one), _records(other)
     if len(first) != len(second):

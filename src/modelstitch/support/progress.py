@@ -44,17 +44,19 @@ _LEAST = 12  # columns of a name
 
 @contextmanager
 def progress(console: Console | None = None) -> Iterator[Teller]:
-    """A listener for ``tell=`` that draws one bar a piece of work: done of how many, a second, elapsed, time left.
+    """Draw progress bars: give what it yields as ``tell=``.
 
-    What donors do alone, and cautions, are written above the bars.
+    There is one bar a piece of work: done of how many, how many a second, elapsed, time left. What donors do alone, and cautions, are written above the bars.
 
     Args:
         console: where to draw; by default standard error, or the cell's output in a notebook.
 
-    Example::
+    Yields:
+        A listener for ``tell=``.
 
-        with modelstitch.progress() as tell:
-            modelstitch.compare(bottom, top, data, tell=tell)
+    Example:
+        >>> with ms.progress() as tell:
+        ...     found = ms.stitch(bottom, top, at="block1", data=data, objective="match", tell=tell)
     """
     from rich.console import Console
 

@@ -34,8 +34,7 @@ class Normalise:
         NetworkError: if the numbers cannot be used.
 
     Example:
-        >>> import torch
-        >>> Normalise(0.5, 0.25)(torch.ones(1, 1, 2, 2)).unique().item()
+        >>> ms.Normalise(0.5, 0.25)(torch.ones(1, 1, 2, 2)).unique().item()
         2.0
     """
 
