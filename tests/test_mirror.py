@@ -17,17 +17,12 @@ cli/stitch.py
 crossing/keep.py
 crossing/plan.py
 crossing/sums.py
-data/access.py
-data/pairs.py
-data/readers/tables.py
 engine/evaluate.py
 engine/fit/clock.py
 engine/fit/closed.py
 engine/fit/loop.py
 engine/fit/normalisation.py
 engine/streams.py
-errors.py
-layerwise/attempt.py
 layerwise/grams.py
 layerwise/kept.py
 layerwise/passes.py
@@ -39,17 +34,9 @@ models/hubs/timm.py
 models/hubs/torchvision.py
 models/token_view.py
 models/weights_file.py
-moments/side.py
 network/fold.py
 network/layers.py
 network/layout/arrange.py
-network/names.py
-network/trace/clean.py
-network/trace/functional.py
-network/trace/inputs.py
-network/trace/kept.py
-network/trace/lines.py
-network/trace/twin.py
 paper/catalogue.py
 paper/cka.py
 paper/claims.py
@@ -75,10 +62,6 @@ paper/provenance.py
 paper/thought_experiments.py
 paper/values.py
 report/figures/heatmaps.py
-report/figures/style.py
-report/figures/svg.py
-report/sentences/remark.py
-report/sentences/verdicts.py
 report/sentences/warnings.py
 report/similarities.py
 report/similarity_page.py
@@ -90,16 +73,6 @@ study/engines/same.py
 study/parquet.py
 study/sweep.py
 zoo/demo.py
-zoo/freeze.py
-zoo/labels.py
-zoo/linear.py
-zoo/nets/chains.py
-zoo/nets/cifar_resnet.py
-zoo/nets/parts.py
-zoo/nets/preact.py
-zoo/nets/small.py
-zoo/nets/vit.py
-zoo/state.py
 """
 
 

@@ -60,7 +60,7 @@ def test_two_passes_are_added():
 def test_passes_of_other_shuffles_are_not():
     for other in (filled(3), MomentsGrid(BELOW, ABOVE)):
         with pytest.raises(
-            MeasureError, match="A null level of 2 shuffles cannot take up one of .: use as many in both"
+            MeasureError, match=r"A null level of 2 shuffles cannot take up one of .: use as many in both"
         ):
             filled(2).merge(other)
 

@@ -1,4 +1,4 @@
-"""Donors: cached by content, loaded bit for bit, refused if made otherwise; labels; freeze-training."""
+"""Donors: cached by content, loaded bit for bit, refused if made otherwise."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import torch
 
 from modelstitch.data.data import Data
 from modelstitch.data.load import load_data
-from modelstitch.errors import DataError, FitError, SourceError, UnknownLayerError
+from modelstitch.errors import FitError, SourceError
 from modelstitch.support.files import SetAside
 from modelstitch.support.hashing import sealed
 from modelstitch.support.resume import Unfinished
 from modelstitch.zoo import donors
 from modelstitch.zoo.donors import DonorSpec, donor, load_donor
-from modelstitch.zoo.freeze import freeze_train
-from modelstitch.zoo.labels import with_labels
 from modelstitch.zoo.selfsup import SelfRecipe
 from modelstitch.zoo.train import Recipe, error_rate
 
@@ -256,48 +254,3 @@ def test_of_two_runs_that_save_the_same_donor_the_first_one_counts(tmp_path):
         donors._save(dataclasses.replace(made, card={"name": name}), {}, tmp_path / "x")
     assert json.loads((tmp_path / "x" / "card.json").read_text())["name"] == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
-
-
-def test_label_variants(digits):
-    noisy = with_labels(digits, "random-40", seed=1)
-    changed = (noisy.labels("fit") != digits.labels("fit")).float().mean()
-    assert 0.3 < changed < 0.42  # one in ten random labels is the true one
-    assert torch.equal(noisy.labels("test"), digits.labels("test"))
-    assert torch.equal(noisy.labels("fit"), with_labels(digits, "random-40", seed=1).labels("fit"))
-    coarse = with_labels(digits, "object-animal")
-    assert coarse.n_classes == 2
-    for fine, label in enumerate([1, 1, 0, 0, 0, 0, 0, 0, 1, 1]):  # CIFAR-10's order: planes and cars first
-        assert set(coarse.labels("test")[digits.labels("test") == fine].tolist()) == {label}
-    assert with_labels(digits, "true") is digits
-    for variant in ("random-101", "fine"):
-        with pytest.raises(DataError, match=f"label variant '{variant}' is not known"):
-            with_labels(digits, variant)
-    with pytest.raises(DataError, match="are for CIFAR-10, found 2 classes"):
-        with_labels(coarse, "object-animal")
-
-
-def test_freeze_training(digits):
-    source = donor(SPEC, digits)
-    before = {name: value.clone() for name, value in source.module.state_dict().items()}
-    mixed = freeze_train(source, ["stem", "block4"], digits, RECIPE, seed=5)
-    after = mixed.state_dict()
-    kept = {name.split(".")[0] for name in before if torch.equal(after[name], before[name]) and before[name].ndim}
-    assert kept == {"stem", "block4"}
-    assert all(torch.equal(value, before[name]) for name, value in source.module.state_dict().items())
-    with pytest.raises(UnknownLayerError, match="no layer 'block9' to freeze"):
-        freeze_train(source, ["block9"], digits, RECIPE)
-
-
-def test_freeze_training_notices_a_rest_that_was_not_reset(digits, monkeypatch):
-    source = donor(SPEC, digits)
-
-    def impostor(net, seed):
-        from modelstitch.zoo.nets import build
-
-        half = build(net, seed=seed + 100)
-        half.block2.load_state_dict(source.module.block2.state_dict())
-        return half
-
-    monkeypatch.setattr("modelstitch.zoo.freeze.build", impostor)
-    with pytest.raises(FitError, match="start with the donor's values, the first is 'block2"):
-        freeze_train(source, ["stem"], digits, RECIPE, seed=5)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 
-from modelstitch.errors import MissingExtraError, SourceError
+from modelstitch.errors import SourceError
 from modelstitch.zoo.nets import NETS, build, format_net, parse_net
 
 CASES = {
@@ -47,14 +45,6 @@ def test_parameter_counts(spec, millions):
     assert count == pytest.approx(millions, rel=0.03)
 
 
-def test_the_preactivation_network_has_no_norm_between_the_last_block_and_the_pool():
-    net = build("preact-resnet18?width=4").eval()
-    maps = net[:-2](torch.rand(2, 3, 32, 32))
-    assert maps.shape == (2, 32, 4, 4)
-    assert bool((maps < 0).any())
-    assert torch.allclose(net.pool(maps), maps.mean((2, 3)), atol=1e-6)
-
-
 def test_seeds_and_the_global_generator():
     torch.manual_seed(0)
     before = torch.get_rng_state()
@@ -84,9 +74,3 @@ def test_plain_data_and_text_name_the_same_net():
 def test_refusals(spec, message):
     with pytest.raises(SourceError, match=message):
         build(spec)
-
-
-def test_without_timm_the_remedy_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm.models.vision_transformer", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'modelstitch\[timm\]'"):
-        build("vit")
