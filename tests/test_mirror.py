@@ -61,6 +61,7 @@ paper/protocols.py
 paper/provenance.py
 paper/thought_experiments.py
 paper/values.py
+report/figures/axes.py
 report/figures/heatmaps.py
 report/sentences/warnings.py
 report/similarities.py
