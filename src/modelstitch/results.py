@@ -35,7 +35,7 @@ def open(path: str | Path) -> Results:
     Raises:
         StudyError: there is no study, or it cannot be read.
 
-    Example:
+    Examples:
         >>> made = ms.compare(bottom, top, data=data, layers="block2", objective="match", controls=(), out="runs/ab")
         >>> ms.open("runs/ab").frame.equals(made.frame)
         True

@@ -99,7 +99,7 @@ class Data:
         DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell), only
             one class is there, or a label is out of range; what only reading the samples tells, when a batch of them is read.
 
-    Example:
+    Examples:
         >>> x, y = torch.randn(30, 4), torch.arange(30) % 2
         >>> mine = ms.Data((x[:20], y[:20]), (x[20:25], y[20:25]), (x[25:], y[25:]), name="mine")
         >>> mine.size("fit"), mine.n_classes, mine.sample_shape
@@ -256,7 +256,7 @@ class Data:
         Raises:
             DataError: if the split is unknown, a number is not positive, or a sample cannot be used.
 
-        Example:
+        Examples:
             >>> [len(batch) for batch in data.batches("fit", 100, limit=250)]
             [100, 100, 50]
         """
@@ -294,7 +294,7 @@ class Data:
         Returns:
             The batch, in that order.
 
-        Example:
+        Examples:
             >>> data.chosen("val", torch.tensor([3, 1])).ids.tolist()
             [3, 1]
         """
@@ -351,7 +351,7 @@ class Data:
         Raises:
             DataError: if there are not as many.
 
-        Example:
+        Examples:
             >>> data.subset(100, seed=0).size("fit")
             100
         """

@@ -43,7 +43,7 @@ def load_data(
     Returns:
         Data, as yet unread where the source allows it.
 
-    Example:
+    Examples:
         >>> digits = ms.load_data("digits")
         >>> digits.size("test"), digits.sample_shape
         (597, (1, 8, 8))

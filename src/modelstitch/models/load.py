@@ -93,7 +93,7 @@ def load(
     Returns:
         The network, with the view that belongs to its weights.
 
-    Example:
+    Examples:
         >>> small = ms.load("zoo:small-resnet?width=8&blocks=2", seed=1)
         >>> small.weights
         'random, seed 1'
@@ -277,7 +277,7 @@ def register(source: str | Path | Callable[..., Any]) -> list[str]:
     Returns:
         The names of the functions.
 
-    Example:
+    Examples:
         >>> def tiny():
         ...     return nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2)), torch.zeros(2, 8)
         >>> ms.register(tiny)

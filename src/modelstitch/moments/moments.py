@@ -36,7 +36,7 @@ class Moments:
         yy: sums of centred products of y, (q, q).
         xy: sums of centred products of both, (p, q).
 
-    Example:
+    Examples:
         >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
         >>> whole, parts = ms.moments.Moments.of(x, y), ms.moments.Moments.of(x[:20], y[:20]) + ms.moments.Moments.of(x[20:], y[20:])
         >>> torch.allclose(whole.xy, parts.xy)

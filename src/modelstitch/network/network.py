@@ -66,7 +66,7 @@ class Network:
         TraceError: if the module cannot be traced, or computes something else in batches of another size.
         NetworkError: if the module is wrapped (DataParallel, TorchScript), or the example, ``data`` or ``output`` do not fit the module.
 
-    Example:
+    Examples:
         >>> module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
         >>> net = ms.Network(module, torch.zeros(2, 4), "small")
         >>> net.cuts
@@ -207,7 +207,7 @@ class Network:
         Raises:
             UnknownLayerError: with the closest names.
 
-        Example:
+        Examples:
             >>> net.layer("1").exact
             True
         """
@@ -231,7 +231,7 @@ class Network:
             UnknownLayerError: as :meth:`layer`.
             InexactCutError: with what bypasses the layer and the nearest exact cuts.
 
-        Example:
+        Examples:
             >>> net.bottom("0")(torch.zeros(5, 4)).shape
             torch.Size([5, 3])
         """
@@ -252,7 +252,7 @@ class Network:
             UnknownLayerError: as :meth:`layer`.
             InexactCutError: with what bypasses the layer and the nearest exact cuts.
 
-        Example:
+        Examples:
             >>> x = torch.zeros(5, 4)
             >>> torch.equal(net.top("0")(net.bottom("0")(x)), net(x))
             True
@@ -294,7 +294,7 @@ class Network:
             UnknownLayerError: as :meth:`layer`.
             NetworkError: if nothing is asked for.
 
-        Example:
+        Examples:
             >>> sorted(net.taps(["0", "2"])(torch.zeros(5, 4)))
             ['0', '2']
         """
@@ -319,7 +319,7 @@ class Network:
             NetworkError: if ``stop`` lies before ``start``.
             InexactCutError: as :meth:`cut`.
 
-        Example:
+        Examples:
             >>> net.segment("0", "1")(-torch.ones(2, 3)).max().item()
             0.0
         """
@@ -457,7 +457,7 @@ class Network:
     def named(self, name: str) -> Network:
         """Give the same network under another name.
 
-        Example:
+        Examples:
             >>> net.named("other").name
             'other'
         """

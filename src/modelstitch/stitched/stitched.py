@@ -56,7 +56,7 @@ class Stitched(nn.Module):
     Raises:
         SourceError: if ``statistics`` name a module that has none.
 
-    Example:
+    Examples:
         >>> s = ms.stitch(bottom, top, at="block2", data=data, objective="match")
         >>> s.penalty == s.metrics["error"] - s.metrics["top_error"]
         True

@@ -101,7 +101,7 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     Returns:
         The difference of the penalties with its interval, p, and how it was tested.
 
-    Example:
+    Examples:
         >>> one, other = (ms.stitch(bottom, top, at="block2", data=data, family=f, objective="match") for f in ("affine", "identity"))
         >>> ms.paired_test(one, other).how
         'sign flips over examples, exact'

@@ -54,7 +54,7 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
     Yields:
         A listener for ``tell=``.
 
-    Example:
+    Examples:
         >>> with ms.progress() as tell:
         ...     found = ms.stitch(bottom, top, at="block1", data=data, objective="match", tell=tell)
     """

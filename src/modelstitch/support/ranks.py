@@ -186,7 +186,7 @@ def across_ranks(*, seconds: float = PATIENCE) -> Iterator[Ranks]:
     Raises:
         StitchError: there is no group; or (inside) another process failed, has gone, gave no word in time, or was asked something else.
 
-    Example:
+    Examples:
         ::
 
             torch.distributed.init_process_group("gloo")

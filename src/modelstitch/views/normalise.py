@@ -33,7 +33,7 @@ class Normalise:
     Raises:
         NetworkError: if the numbers cannot be used.
 
-    Example:
+    Examples:
         >>> ms.Normalise(0.5, 0.25)(torch.ones(1, 1, 2, 2)).unique().item()
         2.0
     """
