@@ -161,6 +161,7 @@ def test_the_torch_free_rooms_know_only_the_torch_free_half_of_a_study():
                         ("canonical",),
                         ("parquet",),
                         ("record",),
+                        ("answers",),
                         ("examples",),
                         ("question",),
                         ("pooling",),

@@ -163,8 +163,11 @@ class Results:
     def examples(self) -> pl.DataFrame:
         """One row a test sample, seam and control: what the stitched model and the top alone made of it.
 
-        Columns: cell, the networks and layers, family, objective, control, seed, sample (its place in the test split), stitched_error
-        and top_error (0 or 100 percent, or nats), weight (1, or the number of tokens), unit. Cells that keep none have no rows.
+        Columns: cell, the networks and layers, family, objective, control, seed, sample (its place in the test split); label; right and
+        answer of the stitched model, bottom_right, bottom_answer, top_right and top_answer of its donors alone; loss, the stitched
+        model's in nats; stitched_error and top_error (0 or 100 percent, or nats), weight (1, or the number of tokens), unit. Of texts,
+        whose answers are one a token, ``right`` is how many of ``weight`` tokens are right, and label and answers are empty; so is what
+        records of before do not keep, and a bottom that has other classes than the top. Cells that keep no example have no rows.
         """
         from .report.frame import examples
 

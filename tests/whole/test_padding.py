@@ -165,6 +165,10 @@ def test_controls_of_language_leave_padding_out(lms):
         )  # fmt: skip
         rows = result.frame.filter(metric="penalty")
         assert set(rows["unit"]) == {"nats/token"}
+        answers = result.examples.filter(control="pair")
+        assert (answers["right"] <= answers["weight"]).all()
+        assert answers["loss"].to_list() == answers["stitched_error"].to_list()
+        assert answers["answer"].null_count() == len(answers)
         found.append({row["control"]: row["value"] for row in rows.iter_rows(named=True)})
     # A shuffled batch of another length pairs the same samples, and draws the same random bottom.
     assert found[0] == pytest.approx(found[1], rel=1e-3, abs=1e-4)

@@ -50,6 +50,7 @@ class Outcome:
         ids: int64 (n,), the samples' ids.
         unit: "points" or "nats/token".
         tokens: of sequences the predicted token wherever a label counts, sample after sample, int64 (m,); else None.
+        labels: the classes, int64 (n,); None of sequences.
         source: which examples these are, equal for two outcomes on the same ones; empty where nobody has to know.
     """
 
@@ -61,6 +62,7 @@ class Outcome:
     unit: str = "points"
     tokens: Tensor | None = None
     source: str = ""
+    labels: Tensor | None = None
 
     @property
     def answers(self) -> Tensor:
@@ -91,6 +93,7 @@ class Tally:
     parts: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = field(default_factory=list)
     unit: str = "points"
     tokens: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
 
     def add(self, output: Tensor, labels: Tensor, ids: Tensor, *, where: str = "") -> None:
         """Add one batch: output (n, classes) and labels (n,), or (n, t, vocabulary) and (n, t).
@@ -113,6 +116,7 @@ class Tally:
         if labels.ndim == 1:
             predictions = output.argmax(-1)
             errors, weights = 100.0 * (predictions != labels), torch.ones_like(losses)
+            self.labels.append(labels.cpu())
         else:
             self.unit = NATS
             used, chosen = (labels != IGNORED).sum(1), output.argmax(-1)
@@ -124,8 +128,10 @@ class Tally:
     def outcome(self, source: str = "") -> Outcome:
         """All that was added; ``source`` names the examples."""
         errors, weights, losses, predictions, ids = (torch.cat(column) for column in zip(*self.parts))
-        tokens = torch.cat(self.tokens) if self.tokens else None
-        return Outcome(errors.double(), weights.double(), losses.double(), predictions, ids, self.unit, tokens, source)
+        tokens, labels = (torch.cat(parts) if parts else None for parts in (self.tokens, self.labels))
+        return Outcome(
+            errors.double(), weights.double(), losses.double(), predictions, ids, self.unit, tokens, source, labels
+        )
 
 
 def example_losses(output: Tensor, labels: Tensor) -> Tensor:

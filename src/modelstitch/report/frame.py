@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from ..engine.controls import CONTROLS
-from ..study.examples import unpack
+from ..study.answers import Answers
+from ..study.examples import answers_of, unpack
 from ..study.record import Metric, Record, Setting, as_records
 from ..support.heap import uncollected
 
@@ -127,27 +128,35 @@ def examples(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     )  # fmt: skip
     parts = []
     for at, record in enumerate(kept):
-        both, alone = unpack(record), unpack(record, alone=True)
+        both, alone, answers = unpack(record), unpack(record, alone=True), answers_of(record)
         n = len(both.deltas)
+        points = both.unit == "points"
         columns = {
-            "at": np.full(n, at, np.uint32), "sample": np.arange(n), "stitched_error": alone.deltas,
-            "top_error": alone.deltas - both.deltas, "weight": both.weights,
+            "at": np.full(n, at, np.uint32), "sample": np.arange(n), **_answered(answers),
+            "loss": answers.losses if points else alone.deltas, "stitched_error": alone.deltas,
+            "top_error": alone.deltas - both.deltas, "weight": both.weights, "unit": ["percent" if points else both.unit] * n,
         }  # fmt: skip
-        parts.append(pl.DataFrame(columns).with_columns(unit=pl.lit("percent" if both.unit == "points" else both.unit)))
-    empty = {
-        "sample": pl.Int64,
-        "stitched_error": pl.Float64,
-        "top_error": pl.Float64,
-        "weight": pl.Float64,
-        "unit": pl.String,
-    }
-    rows = pl.concat(parts) if parts else pl.DataFrame(schema={"at": pl.UInt32, **empty})
+        empty_columns = {name: pl.Series([None] * n, dtype=_EXAMPLE[name]) for name, v in columns.items() if v is None}
+        parts.append(pl.DataFrame({**columns, **empty_columns}, schema=_EXAMPLE))
+    rows = pl.concat(parts) if parts else pl.DataFrame(schema=_EXAMPLE)
     return pl.concat([heads[rows["at"]], rows.drop("at")], how="horizontal")
 
 
 _OF_AN_EXAMPLE = (
     "cell", "bottom", "bottom_layer", "top", "top_layer", "family", "objective", "control", "seed",
 )  # fmt: skip
+_EXAMPLE: dict[str, Any] = {
+    "at": pl.UInt32, "sample": pl.Int64, "label": pl.Int64, "right": pl.Int64, "answer": pl.Int64, "bottom_right": pl.Int64,
+    "bottom_answer": pl.Int64, "top_right": pl.Int64, "top_answer": pl.Int64, "loss": pl.Float64, "stitched_error": pl.Float64,
+    "top_error": pl.Float64, "weight": pl.Float64, "unit": pl.String,
+}  # fmt: skip
+
+
+def _answered(answers: Answers) -> dict[str, Any]:
+    found: dict[str, Any] = {"label": answers.labels}
+    for prefix, side in (("", "stitched"), ("bottom_", "bottom"), ("top_", "top")):
+        found |= {f"{prefix}right": answers.right[side], f"{prefix}answer": answers.classes[side]}
+    return found
 
 
 def measured(table: pl.DataFrame) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from ..engine.streams import Stream
 from ..errors import NonFiniteError
 from ..stats.chance import chance_error
 from ..support.version import VERSION
+from .answers import pack_answers
 from .packed import pack
 from .plan import Cell
 from .record import DonorFacts, Metric, Record
@@ -38,14 +39,18 @@ def beside_top(outcome: Outcome, own: Outcome, classes: int) -> dict[str, Estima
     }
 
 
-def kept(estimates: Mapping[str, Estimate], outcome: Outcome, own: Outcome) -> dict[str, Any]:
-    """The parts of a record that hold what was measured: the metrics, and the examples behind them."""
+def kept(
+    estimates: Mapping[str, Estimate], outcome: Outcome, own: Outcome, below: Outcome | None = None
+) -> dict[str, Any]:
+    """The parts of a record that hold what was measured: the metrics, and the examples and answers behind them."""
+    sides = {"stitched": outcome, "top": own, **({} if below is None else {"bottom": below})}
+    labels = None if outcome.labels is None else outcome.labels.numpy()
+    answers = pack_answers(labels, {n: o.predictions.numpy() for n, o in sides.items()}, outcome.losses.numpy())
+    packed = pack(outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source)
     return {
         "metrics": tuple(Metric(name, e.value, e.low, e.high, e.unit) for name, e in estimates.items()),
         "correct": outcome.packed(),
-        "examples": pack(
-            outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source
-        ),
+        "examples": {**packed, "answers": answers},
     }
 
 
@@ -114,7 +119,7 @@ def make_record(
     if stream.history:
         notes.append(f"stopped: {stream.stopped}")
     return Record(
-        cell.hash, copy.deepcopy(cell.config), **kept(estimates, outcome, own),
+        cell.hash, copy.deepcopy(cell.config), **kept(estimates, outcome, own, below),
         history=tuple(tuple(entry) for entry in stream.history), notes=tuple(notes),
         provenance={**provenance(device), "seconds": round(seconds, 3)}, donors=donors,
     )  # fmt: skip

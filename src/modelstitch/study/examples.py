@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MeasureError
+from .answers import Answers, told_by, unpack_answers
 from .packed import errors, numbers
 from .record import Record
 
@@ -70,6 +71,26 @@ def unpack(record: Record, named: Mapping[Any, str] | None = None, *, alone: boo
         raise MeasureError(f"The examples of the record {cell} cannot be read: found {error}.") from error
     source = _test(record) or (named or {}).get(data, data)
     return Examples(stitched if alone else stitched - top, weights, (source, n, unit), unit)
+
+
+def answers_of(record: Record) -> Answers:
+    """The answers of a record.
+
+    Raises:
+        MeasureError: they cannot be read, or the record's loss and agreements are not what they give.
+    """
+    kept, cell = record.examples or {}, record.cell or "without a name"
+    try:
+        found = unpack_answers(kept)
+    except (KeyError, ValueError, TypeError) as error:
+        raise MeasureError(f"The answers of the record {cell} cannot be read: found {error!r}.") from error
+    for name, told, room in told_by(found):
+        metric = record.metric(name)
+        if metric is not None and metric.value is not None and abs(metric.value - told) > room:
+            raise MeasureError(
+                f"The record {cell} contradicts itself: expected the {name} {told:g} that its answers give, found {metric.value:g}."
+            )
+    return found
 
 
 def _test(record: Record) -> str | None:

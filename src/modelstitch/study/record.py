@@ -21,6 +21,7 @@ from pydantic_core import from_json
 
 from ..errors import RecordError
 from ..support.reading import json_of
+from .answers import check_sizes
 from .canonical import canonical_json, cell_hash
 from .packed import average, numbers, right
 
@@ -127,7 +128,8 @@ class Record(Mapping[str, Any]):
         provenance: versions, device, date and seconds.
         history: of the fit, [step, value] each.
         correct: which examples the stitched model got right, as base64 of packed bits.
-        examples: what both did, example by example, see :mod:`modelstitch.study.packed`.
+        examples: what both did, example by example, and what they answered: see :mod:`modelstitch.study.packed` and
+            :mod:`modelstitch.study.answers`.
         donors: {name of a donor: what else is known of it}.
         paper: which curve of which figure it belongs to.
         results: of a probe of the paper, one mapping a place that it looked at.
@@ -438,11 +440,15 @@ def _told_by_answers(record: Record, values: Mapping[str, float | None]) -> dict
                 raise RecordError("expected the same right answers in correct and in examples, found others")
             errors = {side: 100.0 * (1 - count / n) for side, count in counts.items()}
             room = 100 * _BITS
+            if "answers" in kept and (below := check_sizes(kept["answers"], n, counts)) is not None:
+                found["bottom_error"] = _Told(100.0 * (1 - below / n), room, "the kept answers give")
         else:
             weights = numbers(kept["weights"], n)
             answers = {side: numbers(kept[side], n) for side in ("stitched", "top")}
             errors = {side: average(v, weights) for side, v in answers.items()}
             room = _NATS * (1 + sum(abs(e) for e in errors.values()))
+            if "answers" in kept:
+                check_sizes(kept["answers"], n, None)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as problem:
         raise RecordError(f"expected the examples to be readable, found {problem!r}") from problem
     says = "the kept answers give"

@@ -1,0 +1,185 @@
+"""What a record keeps of every answer on the test split, packed: the classes, and how sure the stitched model was. No torch.
+
+With c bits for a class (4 for ten classes, 10 for a thousand), e, t and b the shares that the stitched model, the top and the bottom get
+wrong, a sample takes c (1 + e + t + b) bits and one for whether the bottom is right, beside 2 bytes of its loss: 3 bytes at ten
+classes and small errors, 7 at most at a thousand. Of texts the number of tokens that were right is kept: what was answered is a token of
+a whole vocabulary at every place.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+SIDES = ("stitched", "top", "bottom")
+_HALF = 60_000.0  # losses beyond have no place in 16 bits
+_OFF = 2e-3  # what the mean of losses of 16 bits may be off by, of its size
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers on the test split, in its order; None where a record keeps none.
+
+    Attributes:
+        right: of each side how many answers of a sample are right, (n,): 0 or 1, or a number of tokens.
+        labels: the classes, (n,); None of texts.
+        classes: of each side the class that it answered, (n,); none of texts.
+        losses: of the stitched model, in nats, (n,).
+    """
+
+    right: Mapping[str, Ints | None]
+    labels: Ints | None
+    classes: Mapping[str, Ints | None]
+    losses: Floats | None
+
+
+def pack_answers(labels: Ints | None, answers: Mapping[str, Ints], losses: Floats) -> dict[str, Any]:
+    """Answers of the stitched model, of the top, and of the bottom where it has any, as plain JSON values.
+
+    Args:
+        labels: (n,); None of texts.
+        answers: of each side, (n,): classes, or of texts how many tokens were right.
+        losses: of the stitched model, (n,); of texts they are its errors, which are kept already.
+    """
+    width = _width(*answers.values(), *([] if labels is None else [labels]))
+    if labels is None:
+        return {"bits": width, **{side: _packed(values, width) for side, values in answers.items()}}
+    wrong = {side: _packed(values[values != labels], width) for side, values in answers.items()}
+    kind = "<f4" if losses.max(initial=0) > _HALF else "<f2"
+    found = {"bits": width, "labels": _packed(labels, width), "losses": _text(losses.astype(kind)), **wrong}
+    if "bottom" in answers:
+        found["bottom_right"] = _packed((answers["bottom"] == labels).astype("i8"), 1)
+    return found
+
+
+def check_sizes(answers: Mapping[str, Any], n: int, right: Mapping[str, int] | None) -> int | None:
+    """Refuse packed answers that hold more or fewer than they must; nothing is unpacked but the bottom's bits.
+
+    Args:
+        n: how many examples there are.
+        right: how many of them the stitched model and the top got right; None of texts.
+
+    Returns:
+        How many the bottom got right; None where that is not kept.
+
+    Raises:
+        ValueError: naming the part.
+    """
+    width = answers["bits"]
+    if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= 32:
+        raise ValueError(f"answers of {width!r:.20} bits")
+    expected = dict.fromkeys(SIDES, n)
+    bottom = None
+    if right is not None:
+        if "bottom" in answers:
+            bits = base64.b64decode(answers["bottom_right"], validate=True)
+            bottom = int.from_bytes(bits, "big").bit_count()
+            right = {**right, "bottom": bottom}
+        expected = {side: n - count for side, count in right.items()}
+        if len(answers["losses"]) not in (_length(16 * n), _length(32 * n)):
+            raise ValueError(f"losses of other than {n} examples")
+        expected |= {"labels": n}
+    for part, count in expected.items():
+        if part not in answers and part == "bottom":
+            continue
+        if len(answers[part]) != _length(width * count):
+            raise ValueError(f"{part} of other than {count} answers")
+    return bottom
+
+
+def unpack_answers(kept: Mapping[str, Any]) -> Answers:
+    """The answers that the examples of a record hold.
+
+    Raises:
+        KeyError, TypeError, ValueError: naming the part that cannot be read.
+    """
+    import numpy as np
+
+    n, points = int(kept["n"]), kept["unit"] == "points"
+    right: dict[str, Any] = dict.fromkeys(SIDES)
+    classes: dict[str, Any] = dict.fromkeys(SIDES)
+    if points:
+        right |= {side: _numbers(kept[side], n, 1) for side in ("stitched", "top")}
+    answers = kept.get("answers")
+    if answers is None:
+        return Answers(right, None, classes, None)
+    width = answers["bits"]
+    if not points:
+        return Answers(
+            {side: _numbers(answers[side], n, width) if side in answers else None for side in SIDES},
+            None,
+            classes,
+            None,
+        )
+    if "bottom" in answers:
+        right["bottom"] = _numbers(answers["bottom_right"], n, 1)
+    labels = _numbers(answers["labels"], n, width)
+    for side, hits in right.items():
+        if hits is None:
+            continue
+        wrong = hits == 0
+        found = labels.copy()
+        found[wrong] = _numbers(answers[side], int(wrong.sum()), width)
+        if bool((found == labels)[wrong].any()):
+            raise ValueError(f"the label as a wrong answer of the {side}")
+        classes[side] = found
+    content = base64.b64decode(answers["losses"], validate=True)
+    losses = np.frombuffer(content, "<f2" if len(content) == 2 * n else "<f4").astype(np.float64)
+    if len(losses) != n or not np.isfinite(losses).all() or (losses < 0).any():
+        raise ValueError(f"losses of other than {n} examples, or one that is none")
+    return Answers(right, labels, classes, losses)
+
+
+def told_by(found: Answers) -> list[tuple[str, float, float]]:
+    """What the answers say of a record's metrics, and how far off these may be."""
+    told = []
+    if found.losses is not None:
+        mean = float(found.losses.mean())
+        told.append(("loss", mean, _OFF * mean + _TINY))
+    for side in ("top", "bottom"):
+        mine, other = found.classes["stitched"], found.classes[side]
+        if mine is not None and other is not None:
+            told.append((f"agreement_{side}", 100.0 * float((mine == other).mean()), _TINY))
+    return told
+
+
+def _width(*several: Ints) -> int:
+    """How many bits the largest number needs."""
+    return max(1, *(int(values.max(initial=0)).bit_length() for values in several))
+
+
+def _packed(values: Ints, width: int) -> str:
+    import numpy as np
+
+    bits = np.unpackbits(values.astype(">u4").view(np.uint8).reshape(-1, 4), axis=1)[:, 32 - width :]
+    return _text(np.packbits(bits))
+
+
+def _numbers(text: str, n: int, width: int) -> Ints:
+    import numpy as np
+
+    content = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    if len(content) != -(-n * width // 8):
+        raise ValueError(f"{len(content)} bytes for {n} numbers of {width} bits")
+    bits = np.zeros((n, 32), np.uint8)
+    bits[:, 32 - width :] = np.unpackbits(content, count=n * width).reshape(n, width)
+    return np.packbits(bits).view(">u4").astype(np.int64)
+
+
+def _text(values: NDArray[Any]) -> str:
+    return base64.b64encode(values.tobytes()).decode()
+
+
+def _length(bits: int) -> int:
+    """Of the text of so many bits."""
+    return 4 * (((bits + 7) // 8 + 2) // 3)

@@ -1,0 +1,188 @@
+"""Answers come back as they were given, in few bytes, and are held against the record that keeps them."""
+
+import base64
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import modelstitch as ms
+from modelstitch.errors import MeasureError, RecordError
+from modelstitch.study.answers import SIDES, check_sizes, pack_answers
+from modelstitch.study.canonical import cell_hash
+from modelstitch.study.examples import answers_of
+from modelstitch.study.packed import pack
+from modelstitch.study.record import Metric, Record
+
+
+def drawn(n=101, classes=10, seed=0, wrong=0.3):
+    """Labels, answers of all three and losses; about that share of answers are wrong."""
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, classes, n)
+    answers = {side: np.where(draw.random(n) < wrong, draw.integers(0, classes, n), labels) for side in SIDES}
+    return labels, answers, draw.exponential(size=n)
+
+
+def record(labels, answers, losses, **more):
+    """A record of them whose numbers agree."""
+    n = len(labels)
+    errors = {side: 100.0 * (values != labels) for side, values in answers.items()}
+    means = {side: float(values.mean()) for side, values in errors.items()}
+    config = {"bottom": {"name": "a"}, "top": {"name": "b"}, "control": "pair"}
+    values = {
+        "penalty": means["stitched"] - means["top"], "error": means["stitched"], "top_error": means["top"],
+        "loss": float(losses.mean()), "agreement_top": 100.0 * float((answers["stitched"] == answers["top"]).mean()),
+    }  # fmt: skip
+    if "bottom" in answers:
+        values["bottom_error"] = means["bottom"]
+        values["agreement_bottom"] = 100.0 * float((answers["stitched"] == answers["bottom"]).mean())
+    kept = {
+        **pack(errors["stitched"], errors["top"], np.ones(n), "points"),
+        "answers": pack_answers(labels, answers, losses),
+    }
+    metrics = tuple(Metric(name, value) for name, value in (values | more).items())
+    return Record(cell_hash(config), config, metrics, examples=kept)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 101])
+@pytest.mark.parametrize("classes", [2, 10, 256, 1000, 70_000])
+@pytest.mark.parametrize("sides", [SIDES, SIDES[:2]])
+def test_what_was_answered_comes_back(n, classes, sides):
+    labels, answers, losses = drawn(n, classes)
+    answers = {side: answers[side] for side in sides}
+    again = Record.from_json(record(labels, answers, losses).to_json())
+    found = answers_of(again)
+    assert found.labels.tolist() == labels.tolist()
+    for side in SIDES:
+        if side not in sides:
+            assert found.classes[side] is None is found.right[side]
+            continue
+        assert found.classes[side].tolist() == answers[side].tolist()
+        assert found.right[side].tolist() == (answers[side] == labels).astype(int).tolist()
+    assert found.losses == pytest.approx(losses, rel=1e-3, abs=1e-7)
+
+
+def test_losses_beyond_sixteen_bits_and_answers_that_are_all_right():
+    labels = np.arange(6)
+    answers = dict.fromkeys(SIDES, labels)
+    found = answers_of(record(labels, answers, np.array([0.0, 1e-9, 1.0, 88.0, 70_000.0, 3e8])))
+    assert found.losses == pytest.approx([0.0, 1e-9, 1.0, 88.0, 70_000.0, 3e8], rel=1e-6)
+    assert all((found.classes[side] == labels).all() for side in SIDES)
+
+
+@pytest.mark.parametrize(
+    ("classes", "wrong", "most"), [(10, 0.1, 3.5), (10, 1.0, 4.5), (1000, 0.25, 5.0), (1000, 1.0, 8.0)]
+)
+def test_a_sample_takes_few_bytes(classes, wrong, most):
+    labels, answers, losses = drawn(10_000, classes, wrong=wrong)
+    kept = record(labels, answers, losses).examples
+    texts = [text for part in (kept, kept["answers"]) for text in part.values() if isinstance(text, str)]
+    assert sum(len(base64.b64decode(text)) for text in texts if text != "points") / 10_000 < most
+    assert len(json.dumps(kept)) / 10_000 < most * 4 / 3 + 0.1
+
+
+def test_of_texts_the_tokens_that_are_right_are_kept():
+    counts = {"stitched": np.array([3, 0, 127]), "top": np.array([4, 1, 90])}
+    nats = np.array([1.0, 2.0, 3.0])
+    kept = {**pack(nats, nats, np.full(3, 128.0), "nats/token"), "answers": pack_answers(None, counts, nats)}
+    config = {"bottom": {"name": "a"}, "top": {"name": "b"}, "control": "pair"}
+    made = Record.from_json(Record(cell_hash(config), config, examples=kept).to_json())
+    found = answers_of(made)
+    assert found.labels is None is found.losses
+    assert {side: None if v is None else v.tolist() for side, v in found.right.items()} == {
+        "stitched": [3, 0, 127], "top": [4, 1, 90], "bottom": None,
+    }  # fmt: skip
+    rows = ms.Results([made], {}).examples
+    assert rows["right"].to_list() == [3, 0, 127]
+    assert rows["loss"].to_list() == [1.0, 2.0, 3.0]
+    assert rows["answer"].null_count() == 3
+    with pytest.raises(RecordError, match="stitched of other than 3 answers"):
+        Record.from_json(replace(made, examples={**kept, "answers": {**kept["answers"], "bits": 20}}).to_json())
+
+
+def answered(**changes):
+    made = record(*drawn())
+    kept = made.examples["answers"]
+    changed = {part: change(kept[part]) for part, change in changes.items()}
+    return replace(made, examples={**made.examples, "answers": {**kept, **changed}})
+
+
+def flipped(text):
+    content = bytearray(base64.b64decode(text))
+    content[0] ^= 0x80
+    return base64.b64encode(content).decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"labels": lambda t: t[4:]}, "labels of other than 101 answers"),
+        ({"stitched": lambda t: t + "AAAA"}, "stitched of other than"),
+        ({"bottom_right": flipped}, "bottom of other than|expected the bottom_error"),
+        ({"losses": lambda t: t[8:]}, "losses of other than 101 examples"),
+        ({"bits": lambda b: 0}, "answers of 0 bits"),
+        ({"bits": lambda b: True}, "answers of True bits"),
+        ({"bits": lambda b: "4"}, "answers of '4' bits"),
+        ({"labels": lambda t: None}, "examples to be readable"),
+    ],
+)
+def test_a_record_whose_answers_do_not_fit_is_not_believed(changes, why):
+    with pytest.raises(RecordError, match=why):
+        Record.from_json(answered(**changes).to_json())
+
+
+def test_a_record_that_its_answers_contradict_is_refused_when_they_are_asked_for():
+    labels, answers, losses = drawn()
+    answers_of(record(labels, answers, losses))
+    for name in ("loss", "agreement_top", "agreement_bottom"):
+        with pytest.raises(MeasureError, match=f"contradicts itself: expected the {name} "):
+            ms.Results([record(labels, answers, losses, **{name: 1.23})], {}).examples  # noqa: B018
+    with pytest.raises(RecordError, match="expected the bottom_error"):
+        Record.from_json(record(labels, answers, losses, bottom_error=1.23).to_json())
+    zeros = {"labels": lambda t: base64.b64encode(bytes(len(base64.b64decode(t)))).decode()}
+    with pytest.raises(MeasureError, match=r"the label as a wrong answer|contradicts itself"):
+        answers_of(answered(**zeros, stitched=zeros["labels"]))
+
+
+def test_a_record_of_before_keeps_none():
+    made = record(*drawn())
+    old = replace(made, examples={k: v for k, v in made.examples.items() if k != "answers"})
+    rows = ms.Results([Record.from_json(old.to_json())], {}).examples
+    assert rows["right"].sum() == (1 - made.metric("error").value / 100) * 101
+    assert rows["answer"].null_count() == rows["label"].null_count() == rows["loss"].null_count() == 101
+    assert ms.Results([old, made], {}).examples["answer"].null_count() == 101
+
+
+def test_sizes_are_checked_without_numpy():
+    """Reading thousands of records counts and measures; it unpacks nothing."""
+    labels, answers, losses = drawn()
+    kept = pack_answers(labels, answers, losses)
+    right = {side: int((answers[side] == labels).sum()) for side in SIDES}
+    assert check_sizes(kept, 101, {s: right[s] for s in ("stitched", "top")}) == right["bottom"]
+
+
+def test_examples_of_a_comparison_are_the_networks_own_answers(pair, digits):
+    bottom, top = pair
+    r = ms.compare(
+        bottom, top, digits, layers=["block2"], controls=["class-noise"], both=False, objective="match", device="cpu"
+    )
+    rows = r.examples
+    assert len(rows) == digits.size("test") * len(r.records)
+    raw = torch.stack([digits.dataset("test")[i][0] for i in range(digits.size("test"))])
+    alone = {n.name: n(raw).argmax(1).tolist() for n in pair}
+    mine = rows.filter(pl.col("control") == "pair").sort("sample")
+    assert mine["label"].to_list() == digits.labels("test").tolist()
+    assert mine["top_answer"].to_list() == alone["one"]
+    assert mine["bottom_answer"].to_list() == alone["zero"]
+    s = ms.stitch(bottom, top, "block2", digits, objective="match", device="cpu")
+    scores = s.predict(raw)
+    assert (mine["answer"] == pl.Series(scores.argmax(1).numpy())).mean() > 0.995
+    losses = torch.nn.functional.cross_entropy(scores, digits.labels("test"), reduction="none")
+    assert mine["loss"].to_list() == pytest.approx(losses.tolist(), rel=2e-3, abs=1e-4)
+    assert (mine["right"] == (mine["answer"] == mine["label"]).cast(pl.Int64)).all()
+    noise = rows.filter(pl.col("control") == "class-noise")
+    assert noise["bottom_answer"].null_count() == len(noise)
+    assert noise["top_answer"].null_count() == 0
