@@ -12,8 +12,8 @@ from torch.utils.data import TensorDataset
 import modelstitch as ms
 from modelstitch.crossing import keep as crossing_keep
 from modelstitch.crossing.plan import plan_matrix
-from modelstitch.crossing.sums import group_by_positions
 from modelstitch.data.augment import CropFlip
+from modelstitch.engine.sums import group_by_positions
 from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError, StudyError
 from modelstitch.views import Normalise
 

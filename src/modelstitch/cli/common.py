@@ -218,6 +218,9 @@ def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--normalisation", type=click.Choice(NORMALISATIONS),
                      help="What BatchNorm does in the stitched model: the donors' statistics (default), re-estimated, or "
                      "overwritten while fitting."),
+        click.option("--positions", type=click.IntRange(1), help="Sum at most so many positions of an example; all by default."),
+        click.option("--sums", type=click.Choice(["float64", "float32"]),
+                     help="Precision of the sums, float64 by default; float32 takes half the memory and less time."),
         click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Of the objective distill."),
         click.option("--targets", type=click.Choice(["top", "bottom"]), help="Whose outputs distill is fitted to."),
         click.option("--downstream", callback=_places,

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from ..engine.sums import Group
 from ..errors import StudyError
 from ..study.run import describe_donor
 from ..support import tensors
 from ..support.files import make_folder, set_aside
 from ..support.hashing import DamagedError
 from ..support.reading import json_of
-from .sums import Group
 
 EVERY = 30.0  # seconds between two writes
 

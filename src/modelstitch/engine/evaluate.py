@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ..data.data import Split
+from ..data.data import Batch, Split
 from ..errors import MeasureError, NonFiniteError
+from ..moments.beside import Sums
 from ..moments.moments import Moments
 from ..network import OUTPUT, Network
 from ..stats.chance import chance_error
@@ -19,6 +22,7 @@ from .measure import Outcome, Tally
 from .senders import Send, view_of
 from .streams import Stream
 from .sweep import Sweep
+from .tails import Tails
 
 
 @dataclass(frozen=True)
@@ -39,40 +43,139 @@ class Truth:
     ood_share: float | None
 
 
+class Sink(Protocol):
+    """What becomes of the outputs for a batch."""
+
+    def donor(self, name: str, output: Tensor, batch: Batch) -> None:
+        """A network's own output."""
+        ...
+
+    def stitch(self, stream: Stream, stitched: Tensor, genuine: Tensor | None, output: Tensor, batch: Batch) -> None:
+        """A stream's activation in the top, beside the top's own where that is read, and its output."""
+        ...
+
+    @property
+    def lost(self) -> Collection[int]:
+        """The ids of streams that need not be run any more."""
+        ...
+
+
+def read_split(
+    split: Split, sweep: Sweep, sink: Sink, streams: Sequence[Stream] = (), *, send: Send | None = None,
+    donors: Mapping[str, Network] | None = None, fitting: bool = False,
+) -> None:  # fmt: skip
+    """Read a split once: each network runs once over a batch, and every stream the rest of the top.
+
+    Args:
+        sink: takes what comes out.
+        streams: stitchers must be in eval mode.
+        send: may stand in for the sweep's sender.
+        donors: networks whose own outputs are wanted, by name; with the top's, its activations at the streams' layers are read.
+        fitting: in the fit's precision, streams one by one; else in the donors' own, streams side by side.
+    """
+    top, device, wanted = sweep.top, sweep.device, dict(donors or {})
+    layers, at = [s.bottom_layer for s in streams], list(dict.fromkeys(s.top_layer for s in streams))
+    below_too = next(
+        (n for n, net in wanted.items() if n != top.name and send is None and sweep.sender.gives(net)), None
+    )
+    send = send or (sweep.sender.open(layers, device, output=below_too is not None) if layers else None)
+    receive = top.taps(at, output=True).to(device) if top.name in wanted else None
+    whole = {n: net.full().to(device) for n, net in wanted.items() if n not in (top.name, below_too)}
+    tails = Tails(streams, sweep, split) if streams and not fitting else None
+    precise = autocast(sweep) if fitting else nullcontext()
+    with torch.no_grad():
+        for batch in sweep.data.batches(split, 2 * sweep.spec.batch_size):
+            below, inputs = send(batch) if send else {}, view_of(top, batch, device)
+            with precise:
+                genuine: dict[str, Tensor] = receive(inputs) if receive else {}
+                if receive:
+                    sink.donor(top.name, genuine[OUTPUT], batch)
+                if below_too is not None:
+                    sink.donor(below_too, below[OUTPUT], batch)
+                for name, module in whole.items():
+                    sink.donor(name, module(view_of(wanted[name], batch, device)), batch)
+                for stream, stitched, output in (tails or _one_by_one(streams))(below, inputs, batch.mask, sink.lost):
+                    sink.stitch(stream, stitched, genuine.get(stream.top_layer), output, batch)
+            if not fitting:
+                sweep.done(len(batch))
+
+
+class _Tallies:
+    """Outcomes of networks and streams; what gives NaN or infinity is lost, but for the top.
+
+    Attributes:
+        lost: the streams that are, by id, and why.
+    """
+
+    def __init__(self, streams: Sequence[Stream], must: str = "", names: Collection[str] = ()) -> None:
+        self.lost: dict[int, str] = {}
+        self.own, self._must = {name: Tally() for name in names}, must
+        self._of = {id(stream): Tally() for stream in streams}
+
+    def donor(self, name: str, output: Tensor, batch: Batch) -> None:
+        if name not in self.own:
+            return
+        try:
+            self.own[name].add(output, batch.labels, batch.ids, where=name)
+        except NonFiniteError:
+            if name == self._must:
+                raise
+            del self.own[name]  # the top can be held against labels still
+
+    def stitch(self, stream: Stream, stitched: Tensor, genuine: Tensor | None, output: Tensor, batch: Batch) -> None:
+        try:
+            self._of[id(stream)].add(output, batch.labels, batch.ids, where=f"the stitch {stream}")
+        except NonFiniteError as error:
+            self.lost[id(stream)] = str(error)
+
+    def outcome(self, stream: Stream, source: str = "") -> Outcome | None:
+        """Of a stream; None if it is lost."""
+        return None if id(stream) in self.lost else self._of[id(stream)].outcome(source)
+
+
+class _Truths(_Tallies):
+    """Outcomes, and how near stitched activations are to genuine ones."""
+
+    def __init__(self, streams: Sequence[Stream], must: str, names: Collection[str]) -> None:
+        super().__init__(streams, must, names)
+        self.lost |= {id(stream): stream.failed for stream in streams if stream.failed}
+        shared: dict[Any, _Genuine] = {}
+        self._near = {}
+        for stream in streams:
+            if id(stream) not in self.lost:
+                key = (stream.top_layer, _moments(stream).yy.data_ptr())
+                if key not in shared:
+                    shared[key] = _Genuine(stream)
+                self._near[id(stream)] = _Near(shared[key])
+
+    def stitch(self, stream: Stream, stitched: Tensor, genuine: Tensor | None, output: Tensor, batch: Batch) -> None:
+        super().stitch(stream, stitched, genuine, output, batch)
+        if id(stream) not in self.lost:
+            assert genuine is not None
+            self._near[id(stream)].add(stitched, genuine, batch.mask)
+
+    def truth(self, stream: Stream) -> Truth:
+        return self._near[id(stream)].truth()
+
+
 def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send | None = None) -> list[Outcome | None]:
-    """The outcome of every stream on a split, with one shared bottom forward; None where an output is not finite.
+    """The outcome of every stream on a split, in the fit's precision; None where an output is not finite.
 
     Stitchers must be in eval mode. ``send`` may stand in for the sweep's sender.
     """
     if not streams:
         return []
-    send = send or sweep.sender.open([s.bottom_layer for s in streams], sweep.device)
-    tallies = [Tally() for _ in streams]
-    lost = [False] * len(streams)
-    with torch.no_grad():
-        for batch in sweep.data.batches(split, 2 * sweep.spec.batch_size):
-            below, inputs = send(batch), view_of(sweep.top, batch, sweep.device)
-            for i, (stream, tally) in enumerate(zip(streams, tallies)):
-                if lost[i]:
-                    continue
-                with autocast(sweep):
-                    _, values = stream.forward(below[stream.bottom_layer], inputs, batch.mask)
-                try:
-                    tally.add(values[OUTPUT], batch.labels, batch.ids)
-                except NonFiniteError:
-                    lost[i] = True
-    return [None if gone else tally.outcome() for tally, gone in zip(tallies, lost)]
+    found = _Tallies(streams)
+    read_split(split, sweep, found, streams, send=send, fitting=True)
+    return [found.outcome(stream) for stream in streams]
 
 
 def own_error(sweep: Sweep) -> tuple[float, float]:
     """The top's own error on the validation split, and that of answers drawn at random, in percent, or nats per token."""
-    full, tally = sweep.top.full().to(sweep.device), Tally()
-    with torch.no_grad():
-        for batch in sweep.data.batches("val", 2 * sweep.spec.batch_size):
-            with autocast(sweep):
-                output = full(view_of(sweep.top, batch, sweep.device))
-            tally.add(output, batch.labels, batch.ids, where=sweep.top.name)
-    own, classes = tally.outcome(), sweep.top.output_shape[-1]
+    top = sweep.top
+    found = _Tallies((), top.name, [top.name])
+    read_split("val", sweep, found, donors={top.name: top}, fitting=True)
+    own, classes = found.own[top.name].outcome(), top.output_shape[-1]
     return own.error, chance_error(classes) if own.unit == "points" else math.log(classes)
 
 
@@ -95,44 +198,28 @@ def final(
     Raises:
         NonFiniteError: if the top's output holds NaN or infinity.
     """
-    top = sweep.top
-    below_too = next((n for n, net in (others or {}).items() if n != top.name and sweep.sender.gives(net)), None)
-    send = sweep.sender.open([s.bottom_layer for s in streams], sweep.device, output=below_too is not None)
-    receive = top.taps(list(dict.fromkeys(s.top_layer for s in streams)), output=True).to(sweep.device)
-    whole = {
-        name: net.full().to(sweep.device) for name, net in (others or {}).items() if name not in (top.name, below_too)
-    }
-    tallies, own = [Tally() for _ in streams], {name: Tally() for name in (top.name, *(others or {}))}
-    checks = [None if s.failed else _Check(s) for s in streams]
-    with torch.no_grad():
-        for batch in sweep.data.batches("test", 2 * sweep.spec.batch_size):
-            below, inputs = send(batch), view_of(top, batch, sweep.device)
-            genuine = receive(inputs)
-            own[top.name].add(genuine[OUTPUT], batch.labels, batch.ids, where=top.name)
-            answers = {below_too: below[OUTPUT]} if below_too is not None else {}
-            answers |= {n: module(view_of((others or {})[n], batch, sweep.device)) for n, module in whole.items()}
-            for name in [name for name in answers if name in own]:
-                try:
-                    own[name].add(answers[name], batch.labels, batch.ids, where=name)
-                except NonFiniteError:
-                    del own[name]  # the top can be held against labels still
-            for stream, tally, check in zip(streams, tallies, checks):
-                if stream.failed or check is None:
-                    continue
-                mapped, values = stream.forward(below[stream.bottom_layer], inputs, batch.mask)
-                try:
-                    tally.add(values[OUTPUT], batch.labels, batch.ids, where=f"the stitch {stream}")
-                except NonFiniteError as error:
-                    stream.failed = str(error)
-                    continue
-                check.add(mapped, genuine[stream.top_layer], batch.mask)
-            sweep.done(len(batch))
-    source = sweep.data.test_fingerprint
-    found = [
-        None if stream.failed or check is None else (tally.outcome(source), check.truth())
-        for stream, tally, check in zip(streams, tallies, checks)
-    ]
-    return found, {name: tally.outcome(source) for name, tally in own.items()}
+    top, source = sweep.top, sweep.data.test_fingerprint
+    donors = {top.name: top, **(others or {})}
+    found = _Truths(streams, top.name, donors)
+    read_split("test", sweep, found, streams, donors=donors)
+    for stream in streams:
+        stream.failed = found.lost.get(id(stream), "")
+    measured = [None if (o := found.outcome(s, source)) is None else (o, found.truth(s)) for s in streams]
+    return measured, {name: tally.outcome(source) for name, tally in found.own.items()}
+
+
+def _one_by_one(streams: Sequence[Stream]) -> Callable[..., Iterator[tuple[Stream, Tensor, Tensor]]]:
+    """As :class:`Tails`, every stream through its own tail."""
+
+    def run(
+        below: dict[str, Tensor], inputs: Any, mask: Tensor | None, lost: Collection[int]
+    ) -> Iterator[tuple[Stream, Tensor, Tensor]]:
+        for stream in streams:
+            if id(stream) not in lost:
+                stitched, values = stream.forward(below[stream.bottom_layer], inputs, mask)
+                yield stream, stitched, values[OUTPUT]
+
+    return run
 
 
 def autocast(sweep: Sweep, *, cache: bool = True) -> torch.autocast:
@@ -141,50 +228,76 @@ def autocast(sweep: Sweep, *, cache: bool = True) -> torch.autocast:
     return torch.autocast(sweep.device.type, torch.bfloat16, enabled=enabled, cache_enabled=cache)
 
 
-class _Check:
-    """Sums over the test split for one stream."""
+class _Genuine:
+    """The top's own activations at a layer over the test split: what streams that end there share."""
 
     def __init__(self, stream: Stream) -> None:
-        moments = stream.moments
-        if moments is None:
-            raise MeasureError(f"The seam {stream.bottom_layer} -> {stream.top_layer} has no moments.")
+        moments = _moments(stream)
         self.kind = stream.site.kind
-        self.pair = Moments.empty(stream.site.q, stream.site.q, device=moments.xx.device)
-        self.squares = 0.0
-        self.mean, self.whitener = moments.mean_y, _whitener(moments)
-        self.distances: list[tuple[Tensor, Tensor]] = []
+        self.mean, self.whitener = moments.mean_y.double(), _whitener(moments)
+        self.offset = -(self.mean @ self.whitener)
+        self.sums = Sums(stream.site.q, self.mean.device)
+        self.distances: list[Tensor] = []
+        self._seen: Tensor | None = None
+        self.rows: Tensor
 
-    def add(self, stitched: Tensor, genuine: Tensor, mask: Tensor | None) -> None:
-        stitched, genuine = stitched.to(self.mean), genuine.to(self.mean)  # float64, once for all sums
-        x, y = rows(stitched, self.kind, mask), rows(genuine, self.kind, mask)
-        self.pair.update(x, y)
-        self.squares += float((x - y).square().sum())
-        self.distances.append((self._distance(stitched, mask), self._distance(genuine, mask)))
+    def see(self, genuine: Tensor, mask: Tensor | None) -> None:
+        """Take a batch once, whoever comes first with it."""
+        if genuine is self._seen:
+            return
+        self._seen, whole = genuine, genuine.to(self.mean)  # float64, once for all sums
+        self.rows = rows(whole, self.kind, mask)
+        self.sums.add(self.rows)
+        self.distances.append(self.distance(whole, mask))
 
-    def _distance(self, activation: Tensor, mask: Tensor | None) -> Tensor:
+    def distance(self, activation: Tensor, mask: Tensor | None) -> Tensor:
         """Root mean squared Mahalanobis distance of each sample's positions, (n,)."""
-        z = torch.addmm(-(self.mean @ self.whitener), rows(activation, self.kind), self.whitener)
-        squares = z.square().sum(1).view(len(activation), -1)
+        z = torch.addmm(self.offset, rows(activation, self.kind), self.whitener)
+        squares = z.square_().sum(1).view(len(activation), -1)
         if mask is None or not masks(mask, activation, self.kind):
             return squares.mean(1).sqrt()
         return masked_mean(squares[..., None], mask)[:, 0].sqrt()
 
+
+class _Near:
+    """Sums over the test split for one stream, beside those of the top's own activations."""
+
+    def __init__(self, genuine: _Genuine) -> None:
+        self.genuine, self.squares = genuine, 0.0
+        self.sums = Sums(len(genuine.mean), genuine.mean.device, beside=genuine.sums)
+        self.distances: list[Tensor] = []
+
+    def add(self, stitched: Tensor, genuine: Tensor, mask: Tensor | None) -> None:
+        self.genuine.see(genuine, mask)
+        stitched = stitched.to(self.genuine.mean)
+        x = rows(stitched, self.genuine.kind, mask)
+        self.sums.add(x)
+        self.squares += float((x - self.genuine.rows).square_().sum())
+        self.distances.append(self.genuine.distance(stitched, mask))
+
     def truth(self) -> Truth:
-        spread = float(self.pair.yy.diagonal().sum())
-        stitched, genuine = (torch.cat(column) for column in zip(*self.distances))
-        norms = float(self.pair.xx.norm() * self.pair.yy.norm())
+        yy = self.genuine.sums.own
+        spread = float(yy.diagonal().sum())
+        stitched, genuine = torch.cat(self.distances), torch.cat(self.genuine.distances)
+        norms = float(self.sums.own.norm() * yy.norm())
         usual = float(genuine.median())
         return Truth(
             relative_mse=self.squares / spread if spread > 0 else None,
-            cka=float(self.pair.xy.square().sum()) / norms if norms > 0 else None,
+            cka=float(self.sums.cross.square().sum()) / norms if norms > 0 else None,
             ood=float(stitched.median()) / usual if usual > 0 else None,
             ood_share=100.0 * float((stitched > genuine.quantile(0.99)).double().mean()) if usual > 0 else None,
         )
 
 
+def _moments(stream: Stream) -> Moments:
+    if stream.moments is None:
+        raise MeasureError(f"The seam {stream.bottom_layer} -> {stream.top_layer} has no moments.")
+    return stream.moments
+
+
 def _whitener(moments: Moments) -> Tensor:
     """Columns that turn centred top activations into unit variance; directions without variance are left out."""
-    values, vectors = torch.linalg.eigh(moments.yy / max(moments.n, 1))
+    values, vectors = torch.linalg.eigh(moments.yy.double() / max(moments.n, 1))
     kept = values > 1e-6 * values.clamp(min=0).mean()
     whitener: Tensor = vectors[:, kept] / values[kept].sqrt()
     return whitener

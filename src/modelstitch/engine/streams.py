@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -26,7 +28,7 @@ class Stream:
         adapter: the parameter-free step before the map.
         site: channels and layout at the map.
         dtype: of the top's own activation.
-        tail: (activation, input) -> {OUTPUT: ..., later layers an objective asked for}.
+        open_tail: gives the rest of the top, see ``tail``.
         norms: the tail's BatchNorm statistics, by module name, where the tail has its own.
         moments: of its activations on fit samples, once they are collected.
         stitcher: set once it is solved or started.
@@ -47,7 +49,7 @@ class Stream:
     init: str
     adapter: Adapter
     site: Site
-    tail: FromLayer
+    open_tail: Callable[[], FromLayer]
     dtype: torch.dtype = torch.float32
     norms: dict[str, Norm] = field(default_factory=dict)
     moments: Moments | None = None
@@ -58,6 +60,11 @@ class Stream:
     rate: float | None = None
     notes: list[str] = field(default_factory=list)
     failed: str = ""
+
+    @cached_property
+    def tail(self) -> FromLayer:
+        """(activation, input) -> {OUTPUT: ..., later layers an objective asked for}; made where it is first used."""
+        return self.open_tail()
 
     @property
     def seam(self) -> tuple[str, str]:
@@ -110,11 +117,15 @@ def open_stream(
         ShapeError: if the two layers cannot be joined.
     """
     below, above = sender.layer(bottom_layer), top.layer(top_layer)
-    tail = top.onward(top_layer, later)
-    norms = own_statistics(tail, top.module) if own else {}
-    tail = tail.to(device)
+    top.cut(top_layer)
     adapter = adapter_between(below, above)
     site = Site(below.channels, above.channels, above.kind)
-    return Stream(
-        key, bottom_layer, top_layer, family, options, objective, init, adapter, site, tail, above.dtype, norms
-    )
+    stream = Stream(
+        key, bottom_layer, top_layer, family, options, objective, init, adapter, site,
+        lambda: top.onward(top_layer, later).to(device), above.dtype,
+    )  # fmt: skip
+    if own:
+        tail = top.onward(top_layer, later)
+        stream.norms = own_statistics(tail, top.module)
+        stream.open_tail = partial(tail.to, device)
+    return stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from ...errors import StitchError
 
@@ -43,6 +43,8 @@ class FitSpec(BaseModel):
         downstream: where the ``downstream`` objective (and a loss of the user's own) looks: "all" block cuts behind the
             seam and the output, the "penultimate" one, or named layers, "output" among them; those before a seam are
             passed over.
+        positions: the sums take at most so many positions of each example, drawn by the seed; None takes all.
+        sums: the precision of the sums; float32 takes half the memory and less time, good to about 1e-6.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +67,16 @@ class FitSpec(BaseModel):
     temperature: Positive = 2.0
     targets: Literal["top", "bottom"] = "top"
     downstream: Literal["all", "penultimate"] | tuple[str, ...] = "all"
+    positions: Count | None = None
+    sums: Literal["float64", "float32"] = "float64"
+
+    @model_serializer(mode="wrap")
+    def _stated(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As plain values; cells that do not use them are named as before there were the last two options."""
+        return {k: v for k, v in plain(self).items() if k not in _LATER or v != _LATER[k]}
+
+
+_LATER: dict[str, Any] = {"positions": None, "sums": "float64"}
 
 
 def fit_spec(values: dict[str, Any]) -> FitSpec:
