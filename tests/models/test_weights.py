@@ -210,6 +210,65 @@ def test_what_the_modules_own_strict_loading_takes_is_taken(tmp_path: Path, case
     assert all(torch.equal(mine[k], v) if isinstance(v, torch.Tensor) else mine[k] == v for k, v in theirs.items())
 
 
+class Counting(nn.Linear):
+    """A layer whose copies are counted."""
+
+    copies = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
+        Counting.copies += 1
+        return Counting(self.in_features, self.out_features, device="meta")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.encoder."])
+def test_a_module_that_loads_by_name_is_not_copied(tmp_path: Path, prefix: str) -> None:
+    """Names and shapes decide: a large file, whose names fit in no form but one, costs no copies of the module."""
+    Counting.copies = 0
+    module, other = Counting(3, 2), Counting(3, 2)
+    save_file(
+        {**prefixed(other.state_dict(), prefix), "head.weight": torch.ones(1)} if prefix else other.state_dict(),
+        tmp_path / "w.safetensors",
+    )
+    load_weights(module, tmp_path / "w.safetensors", name="net")
+    assert same(module, other)
+    assert Counting.copies == 0
+
+
+def test_a_number_may_lie_in_a_list_of_one(tmp_path: Path) -> None:
+    """As strict loading takes it, though the shapes differ."""
+    module = nn.Module()
+    module.scale = nn.Parameter(torch.tensor(1.0))
+    save_file({"scale": torch.tensor([3.0])}, tmp_path / "w.safetensors")
+    load_weights(module, tmp_path / "w.safetensors", name="net")
+    assert module.scale == 3.0
+
+
+class Forgiving(nn.Module):
+    """One that drops what it does not know, as some libraries' models do."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.kept = nn.Linear(2, 2)
+        if way == "hook before":
+            self.register_load_state_dict_pre_hook(lambda module, state, *_: state.pop("dropped", None) is None)
+        if way == "hook after":
+            self.register_load_state_dict_post_hook(lambda module, keys: keys.unexpected_keys.clear())
+        self.way = way
+
+    def _load_from_state_dict(self, state: Any, *args: Any) -> None:
+        if self.way == "of its own":
+            state.pop("dropped", None)
+        super()._load_from_state_dict(state, *args)
+
+
+@pytest.mark.parametrize("way", ["hook before", "hook after", "of its own"])
+def test_what_a_module_drops_by_itself_is_dropped(tmp_path: Path, way: str) -> None:
+    module, other = Forgiving(way), Forgiving(way)
+    save_file({**other.state_dict(), "dropped": torch.ones(2)}, tmp_path / "w.safetensors")
+    load_weights(module, tmp_path / "w.safetensors", name="net")
+    assert same(module, other)
+
+
 def test_a_tied_tensor_may_stand_once_and_not_twice_with_other_numbers(tmp_path: Path) -> None:
     save_model(built(Tied, 1), str(tmp_path / "tied.safetensors"))
     module = built(Tied, 0)

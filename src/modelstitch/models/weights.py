@@ -24,6 +24,7 @@ _NESTS = (
 _AVERAGES = ("ema", "swa", "averag")  # in a prefix: not the network itself that was trained
 _MARKS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _EXTRA = "_extra_state"
+_COUNTER = "num_batches_tracked"  # of BatchNorm, which files from before it lack, and loading does without
 _SLACK = 64 * 2**20  # bytes: room for names, and for the small print of a checkpoint
 _COPIES = 16  # a checkpoint may hold optimiser states and averages beside the weights, in double precision
 _BESIDE, _EACH = (
@@ -210,7 +211,7 @@ def _fitting(module: nn.Module, nest: State, path: Path) -> State | None:
     Raises:
         SourceError: if the module stands in it under several prefixes with different numbers.
     """
-    own = module.state_dict()
+    own = module.state_dict(keep_vars=True)
     fits: dict[str, State] = {}
     for prefix, bare in _bare(nest, own):
         found = _as_it_is(module, bare)
@@ -304,7 +305,7 @@ def _as_it_is(module: nn.Module, state: State) -> State | None:
 
 def _forms(module: nn.Module, state: State) -> Iterator[State]:
     """As the file has it; with the module's own versions where it tells none; with tied and re-parametrised names."""
-    own = module.state_dict()
+    own = module.state_dict(keep_vars=True)
     tied = _completed(module, state)
     weighted = _reparametrised(tied, own)
     for form in dict.fromkeys([id(state), id(tied), id(weighted)]):
@@ -320,6 +321,14 @@ def _takes(module: nn.Module, state: State) -> bool:
     """Whether strict loading takes a state dict; the module stays as it is."""
     if not all(isinstance(value, Tensor) or name.endswith(_EXTRA) for name, value in state.items()):
         return False
+    if _loads_by_name(module):  # no copy needed: other names are refused, the same names and shapes taken
+        own = module.state_dict(keep_vars=True)
+        if state.keys() - own.keys() or any(not name.endswith(_COUNTER) for name in own.keys() - state.keys()):
+            return False
+        if len(state) == len(own) and all(
+            isinstance(t, Tensor) and t.shape == own[name].shape for name, t in state.items()
+        ):
+            return True
     try:
         twin = copy.deepcopy(module, _without_memory(module))
     except Exception:  # a module of a user's own that cannot be copied
@@ -331,6 +340,16 @@ def _takes(module: nn.Module, state: State) -> bool:
         except Exception:  # whatever a module's own hooks raise
             return False
     return True
+
+
+def _loads_by_name(module: nn.Module) -> bool:
+    """Whether strict loading wants the module's own names, whatever else: no part renames, drops or adds any."""
+    return type(module).load_state_dict is nn.Module.load_state_dict and all(
+        part._load_from_state_dict.__module__.startswith("torch.nn.modules.")
+        and not part._load_state_dict_pre_hooks
+        and not part._load_state_dict_post_hooks
+        for part in module.modules()
+    )
 
 
 def _again(state: State) -> State:
@@ -356,16 +375,17 @@ def _without_memory(module: nn.Module) -> dict[int, Any]:
 def _completed(module: nn.Module, state: State) -> State:
     """With the other names of tensors that the module ties, of which a file may hold one, and without counters' want."""
     by_tensor: dict[int, list[str]] = {}
-    for name, tensor in module.state_dict(keep_vars=True).items():
+    own = module.state_dict(keep_vars=True)
+    for name, tensor in own.items():
         if isinstance(tensor, Tensor):
             by_tensor.setdefault(id(tensor), []).append(name)
     more: State = {}
     for names in by_tensor.values():
-        held = next((name for name in names if name in state), None)
+        held = next((name for name in names if name in state), None) if len(names) > 1 else None
         if held is not None:
             more |= {name: state[held] for name in names if name not in state}
-    for name in module.state_dict():  # files from before BatchNorm counted its batches
-        if name.endswith("num_batches_tracked") and name not in state:
+    for name in own:  # files from before BatchNorm counted its batches
+        if name.endswith(_COUNTER) and name not in state:
             more[name] = torch.tensor(0)
     return _joined(state, more) if more else state
 
@@ -400,7 +420,7 @@ def _check_numbers(module: nn.Module, state: State, path: Path) -> None:
     Raises:
         SourceError: naming the tensor, and what to do.
     """
-    own = module.state_dict()
+    own = module.state_dict(keep_vars=True)
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     for name, tensor in _tensors(state).items():
         _check_kind(name, tensor, own.get(name), path)
@@ -486,7 +506,7 @@ def _take_type(module: nn.Module, dtype: torch.dtype, state: State, path: Path, 
 def _mismatch(module: nn.Module, own: Mapping[str, Any], state: State) -> str:
     """What does not fit, in words; where names and shapes do, what the module's own loading says."""
     completed = _completed(module, state)
-    missing = [key for key in own if key not in completed and not key.endswith("num_batches_tracked")]
+    missing = [key for key in own if key not in completed and not key.endswith(_COUNTER)]
     unexpected = [key for key in state if key not in own]
     shapes = [
         f"{key} (expected {tuple(own[key].shape)}, found {tuple(state[key].shape)})"
