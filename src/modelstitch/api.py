@@ -153,7 +153,7 @@ def compare(
     seeds: Sequence[int] = SEEDS,
     other_seeds: Mapping[str, Network] | None = None,
     both: bool = True,
-    out: str | Path | None = None,
+    out: str | Path | Store | None = None,
     normalisation: str = NORMALISATION,
     device: str = "auto",
     tell: Tell | None = None,
@@ -176,7 +176,8 @@ def compare(
         seeds: one sweep for each.
         other_seeds: {name of a top: the same architecture trained from another seed}.
         both: also top -> bottom.
-        out: a folder that keeps finished cells; the same call again does only what is missing.
+        out: a folder that keeps finished cells; the same call again does only what is missing. Or an open
+            :class:`modelstitch.study.Store`, whose cells any number of comparisons share.
         normalisation, device, tell, tensorboard, memory, second, expected_error, error_tolerance: as for :func:`stitch`.
         **fit: as for :func:`stitch`; ``samples`` may be several numbers: a curve over the stitcher's fit examples.
 
@@ -204,7 +205,7 @@ def compare_many(
     controls: str | Sequence[str] | None = None,
     seeds: Sequence[int] = SEEDS,
     other_seeds: Mapping[str, Network] | None = None,
-    out: str | Path | None = None,
+    out: str | Path | Store | None = None,
     normalisation: str = NORMALISATION,
     device: str = "auto",
     tell: Tell | None = None,
@@ -220,10 +221,11 @@ def compare_many(
         networks, pairs, data, layers=layers, family=family, objective=objective, controls=controls, seeds=seeds,
         other_seeds=other_seeds, normalisation=normalisation, second=second, **fit,
     )  # fmt: skip
-    store = Store(out, asked.spec) if out is not None and writes() else None
-    with watching(tensorboard) as watch, store.begun() if store is not None else nullcontext():
+    shared = isinstance(out, Store)
+    store = out if isinstance(out, Store) else Store(out, asked.spec) if out is not None and writes() else None
+    with watching(tensorboard) as watch, store.begun() if store is not None and not shared else nullcontext():
         records = run(
-            asked.networks, pairs, data, asked.axes, store=store, whole=True, device=device, tell=tell, watch=watch, memory=memory,
+            asked.networks, pairs, data, asked.axes, store=store, whole=not shared, device=device, tell=tell, watch=watch, memory=memory,
             second=second, losses=asked.losses, expected_error=expected_error, error_tolerance=error_tolerance,
         )  # fmt: skip
     return Results(records, asked.spec)
@@ -235,7 +237,7 @@ def plan_compare(
     data: Data,
     *,
     both: bool = True,
-    out: str | Path | None = None,
+    out: str | Path | Store | None = None,
     device: str = "auto",
     memory: float | None = None,
     **question: Any,
@@ -258,11 +260,11 @@ def plan_compare(
 
 @in_settled
 def _plan_many(
-    networks: list[Network], pairs: list[tuple[str, str]], data: Data, out: str | Path | None, device: str,
+    networks: list[Network], pairs: list[tuple[str, str]], data: Data, out: str | Path | Store | None, device: str,
     memory: float | None, question: dict[str, Any],
 ) -> Needs:  # fmt: skip
     asked = _asked(networks, pairs, data, **question)
-    store = None if out is None else Store.beheld(out, asked.spec)
+    store = out if isinstance(out, Store) or out is None else Store.beheld(out, asked.spec)
     return plan_run(
         asked.networks,
         pairs,

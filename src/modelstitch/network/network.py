@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
+from ..notation import Seam
 from ..support.ambient import in_settled
 from ..views import as_view, in_short
 from .cuts import find_flow
 from .layers import Layer, list_layers
+from .matching import matching
 from .segment import CutPoint, Edit, FromInput, FromLayer
 from .trace.any_batch import batch_of, check_any_batch, check_each_alone
 from .trace.digest import graph_digest
@@ -216,6 +218,22 @@ class Network:
         close = difflib.get_close_matches(name, self._alias, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else "see Network.layers."
         raise UnknownLayerError(f"The network {self.name!r} has no layer {name!r}: {hint}")
+
+    def seams(self, top: Network) -> list[Seam]:
+        """List the seams of matching block cuts, from this network into the top layers of another: what ``compare`` stitches.
+
+        The same block of the same architecture; else for each block of the top the nearest in depth, of the same kind where
+        there is one.
+
+        Args:
+            top: the network on top; it may be this one.
+        """
+        below, above = (
+            [(name, network.layer(name).kind, round(network.layer(name).depth, 6)) for name in network.blocks]
+            for network in (self, top)
+        )
+        pairs = matching(below, above) if below else []
+        return [Seam(self.name, below[at][0], top.name, above[here][0]) for at, here in pairs]
 
     def bottom(self, layer: str) -> FromInput:
         """Take the part from the input to an exact cut.

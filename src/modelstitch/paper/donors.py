@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import Data, Network, load
-from ..engine.controls.calibrate import calibrate
-from ..engine.controls.random import reinitialise
 from ..errors import DataError, SourceError
+from ..report import CONTROLS
 from ..support import hashing, tensors
 from ..support.files import make_folder, set_aside
 from ..support.progress import Tell
@@ -26,7 +25,6 @@ from .changes import append_coordinates, shuffle_positions
 from .figure import Model
 from .scales import Scale
 
-CALIBRATION = 1024
 DRAWN = ("re-initialised", "stem re-initialised")  # once, and kept: two draws at once could differ
 INSERTED = ("coordinates appended", "positions shuffled")
 CHECKPOINTS = (0.25, 0.5)  # of a run of twice the usual length: where figure 3B takes its earlier networks
@@ -186,13 +184,14 @@ class Workshop:
         if model.change == "stem re-initialised":
             return self._kept(model, module, lambda: _first_and_last(module, model.seed))
         if model.change == "re-initialised":
-            return self._kept(model, module, lambda: self._random(module, model.seed))
+            return self._kept(model, module, lambda: self._random(model))
         raise SourceError(f"The change {model.change!r} of {model.name} is unknown.")
 
-    def _random(self, module: nn.Module, seed: int) -> nn.Module:
-        fresh = reinitialise(module, seed)
-        calibrate(fresh, (b.inputs for b in self.data.few("fit", CALIBRATION)))
-        return fresh
+    def _random(self, model: Model) -> nn.Module:
+        """As the random control draws it."""
+        draw = CONTROLS["random"].draw
+        assert draw is not None
+        return draw(self.network(dataclasses.replace(model, change="")), self.data, model.seed).module
 
     def _kept(self, model: Model, module: nn.Module, make: Any) -> nn.Module:
         """A drawn network, kept with the donors: sums in another order must not make it another network."""

@@ -8,23 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from .. import Data, Network
-from ..engine.fit.options import fit_spec
-from ..engine.measure import Tally
-from ..engine.senders import view_of
+from .. import Network, compare
 from ..errors import FitError
 from ..notation import Seam
 from ..study import Metric, Record
-from ..study.assemble import provenance
-from ..study.canonical import cell_hash
-from ..study.plan import Axes, seams
-from ..study.run import data_config, describe_donor, run
+from ..support.provenance import provenance
 from ..support.resume import Pieces
+from ..zoo.train import error_rate
 from .figure import Figure, Line, Model, Probe, turned
 from .job import Job
 from .probes import measure, settings
@@ -104,41 +99,39 @@ def _donors(models: Sequence[Model], seen: set[Model], figure: Figure, job: Job,
 
 
 def _stitched(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job) -> list[Record]:
-    networks, pair, data, axes = question(line, bottom, top, protocol, job)
-    return run(networks, [pair], data, axes, store=job.store, device=str(job.device), tell=job.tell)
+    asked = question(line, bottom, top, protocol, job)
+    return compare(**asked, out=job.store, device=str(job.device), tell=job.tell).records
 
 
-def question(
-    line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job
-) -> tuple[list[Network], tuple[str, str], Data, Axes]:
-    """What a curve asks: its networks, the pair of their names, the data, and how stitchers are fitted."""
+def question(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job) -> dict[str, Any]:
+    """What a curve asks, as ``compare`` takes it: two networks, the data, and how stitchers are fitted."""
     below, above = job.workshop.network(bottom), job.workshop.network(top)
     which = line.stitch_on or protocol.stitch_on
-    data = job.seen_by(top) if which == "top" else job.data
-    spec = fit_spec({**job.scale.fit[protocol.name], "init": protocol.init})
     families = tuple(f"conv:{k}" for k in job.scale.kernels) if line.families == ("kernels",) else line.families
-    axes = Axes(
-        _layers(line, below, above, job.scale), families or (protocol.family,), (line.objective or protocol.objective,),
-        tuple(dict.fromkeys((*protocol.controls, *line.controls))), (0,), spec, protocol.normalisation,
-    )  # fmt: skip
-    networks = [below] if below is above else [below, above]
-    return networks, (below.name, above.name), data, axes
+    return {
+        **job.scale.fit[protocol.name],
+        "bottom": below,
+        "top": above,
+        "data": job.seen_by(top) if which == "top" else job.data,
+        "both": False,
+        "layers": _layers(line, below, above, job.scale),
+        "family": families or (protocol.family,),
+        "objective": (line.objective or protocol.objective,),
+        "controls": tuple(dict.fromkeys((*protocol.controls, *line.controls))),
+        "normalisation": protocol.normalisation,
+        "init": protocol.init,
+    }
 
 
-def _layers(line: Line, below: Network, above: Network, scale: Scale) -> str | tuple[str, ...]:
+def _layers(line: Line, below: Network, above: Network, scale: Scale) -> tuple[str, ...]:
     if not isinstance(line.layers, str):
         return tuple(text.format(middle=scale.middle) for text in line.layers)
     if line.layers == "three":
         return scale.early_middle_late(line.top.net)
     if line.layers == "grid":
-        bottoms, tops = (
-            [n for n in network.blocks if n in _spread(network.blocks, scale)] for network in (below, above)
-        )
+        bottoms, tops = (_spread(network.blocks, scale) for network in (below, above))
         return tuple(str(Seam("", b, "", t)) for b in bottoms for t in tops)
-    found = seams(describe_donor(below), describe_donor(above), line.layers)
-    if line.layers == "matching":
-        found = _spread(found, scale)
-    return tuple(str(Seam("", b.layer, "", t.layer)) for b, t in found)
+    return tuple(str(replace(seam, bottom="", top="")) for seam in _spread(below.seams(above), scale))
 
 
 def _spread(places: list[Any], scale: Scale) -> list[Any]:
@@ -149,53 +142,42 @@ def _spread(places: list[Any], scale: Scale) -> list[Any]:
 def _donor(model: Model, job: Job) -> Record:
     """What a network does alone on the test split; none of its labels is used elsewhere."""
     network = job.workshop.network(model)
-    config = {
-        "control": "donor",
-        "bottom": _end(network),
-        "top": _end(network),
-        "data": data_config(job.data),
-    }
-    cell = cell_hash(config)
-    kept = job.store.kept(cell)
+    end = _end(network)
+    found = Record.named({"control": "donor", "bottom": end, "top": end, "data": job.data.describe()})
+    kept = job.store.kept(found.cell)
     if kept is not None:
         return kept
-    same = network.output_shape[-1] == job.data.n_classes
-    metrics: list[Metric] = []
-    if same:
-        tally, module = Tally(), network.full().to(job.device)
-        with torch.no_grad():
-            for batch in job.data.batches("test", 512):
-                tally.add(module(view_of(network, batch, job.device)), batch.labels, batch.ids, where=network.name)
-        outcome = tally.outcome()
-        metrics = [Metric("error", outcome.error, unit="percent"), Metric("loss", outcome.loss, unit="nats")]
+    metrics = []
+    if network.output_shape[-1] == job.data.n_classes:
+        error = error_rate(network.full().to(job.device), job.data, "test", device=job.device, view=network.view)
+        metrics = [Metric("error", error, unit="percent")]
     card = {} if model.file else job.workshop.donor(model).card
     metrics += [Metric("parameters", float(sum(p.numel() for p in network.module.parameters())))]
     made = {**provenance(job.device), "trained_seconds": card.get("seconds"), "net": card.get("net", model.net)}
-    record = Record(cell, config, tuple(metrics), provenance=made)
+    record = replace(found, metrics=tuple(metrics), provenance=made)
     job.store.write(record)
     return record
 
 
 def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
     """The records of a probe; the list of its cells is itself a record, so that a finished probe is found whole."""
-    config = {
+    whole = Record.named({
         "control": probe.kind,
         "bottom": _end(job.workshop.network(models[0])),
         "top": _end(job.workshop.network(models[-1])),
         "others": [_end(job.workshop.network(m)) for m in models[1:-1]],
         "options": probe.options,
         "settings": settings(probe, models, job),
-        "data": data_config(job.data),
-    }
-    whole = cell_hash(config)
-    kept = job.store.kept(whole)
+        "data": job.data.describe(),
+    })  # fmt: skip
+    kept = job.store.kept(whole.cell)
     if kept is not None:
         return _unpacked(kept)
-    start, pieces = time.monotonic(), Pieces(job.store.path / "unfinished", whole, job.device)
+    start, pieces = time.monotonic(), Pieces(job.store.path / "unfinished", whole.cell, job.device)
     found = measure(probe, models, job, pieces)
     seconds = round(pieces.before + time.monotonic() - start, 2)
-    made = {**provenance(job.device), "probe": whole, "seconds": seconds}
-    record = Record(whole, config, provenance=made, results=tuple(found))
+    made = {**provenance(job.device), "probe": whole.cell, "seconds": seconds}
+    record = replace(whole, provenance=made, results=tuple(found))
     job.store.write(record)
     pieces.clear()
     return _unpacked(record)
@@ -211,9 +193,8 @@ def _unpacked(record: Record) -> list[Record]:
             "top": {**config["top"], **result.get("top", {})},
             **{key: result[key] for key in ("family", "objective") if key in result},
         }
-        found = {"metrics": result["metrics"], "notes": result.get("notes", []), "provenance": record.provenance}
-        cell = cell_hash({**config, "of": record.cell})
-        made.append(Record.of({"version": record.version, "cell": cell, "config": config, **found}))
+        plain = Record.of({"config": config, "metrics": result["metrics"], "notes": result.get("notes", [])})
+        made.append(Record.named(config, metrics=plain.metrics, notes=plain.notes, provenance=record.provenance))
     return made
 
 

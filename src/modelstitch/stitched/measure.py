@@ -15,9 +15,10 @@ from ..engine.scores import MATCHED, need_scores, notes_on
 from ..engine.senders import view_of
 from ..errors import StitchError
 from ..network import Network
-from ..study.assemble import beside_top, kept, provenance
+from ..study.assemble import beside_top, kept
 from ..study.record import Record
 from ..study.run import data_config
+from ..support.provenance import provenance
 
 BATCH = 256
 

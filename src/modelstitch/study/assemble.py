@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-import platform
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -17,7 +15,7 @@ from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, pen
 from ..engine.streams import Stream
 from ..errors import NonFiniteError
 from ..stats.chance import chance_error
-from ..support.version import VERSION
+from ..support.provenance import provenance
 from .answers import pack_answers
 from .packed import pack
 from .plan import Cell
@@ -142,17 +140,3 @@ def _parameters(stream: Stream) -> int:
         return int(count)
     assert stream.stitcher is not None
     return sum(p.numel() for p in stream.stitcher.parameters())
-
-
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Versions, device, threads, platform and date."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {
-        "modelstitch": VERSION,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": f"{device.type} ({name})",
-        "threads": torch.get_num_threads(),
-        "platform": platform.platform(terse=True),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-    }

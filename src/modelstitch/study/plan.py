@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ..engine.controls import CONTROLS, Control
 from ..engine.fit.options import FitSpec
 from ..errors import StudyError
+from ..network.matching import matching
 from ..notation import parse
 from .canonical import cell_hash
 from .question import NORMALISATION
@@ -185,8 +186,7 @@ def _company(cells: Sequence[Cell]) -> str:
 def seams(bottom: PlannedDonor, top: PlannedDonor, layers: str | Sequence[str]) -> list[tuple[Place, Place]]:
     """The seams of a pair: "matching", "all", or written ones.
 
-    Matching: the same block of the same architecture; else for each block of the top the block of the bottom that is
-    nearest in depth, among those that give the same kind of activation (a map, tokens, a vector) where there are any.
+    Matching: see :func:`modelstitch.network.matching.matching`.
 
     Raises:
         StudyError: if the donors have no block cuts, or the layers or a written seam cannot be read.
@@ -203,12 +203,8 @@ def seams(bottom: PlannedDonor, top: PlannedDonor, layers: str | Sequence[str]) 
         raise StudyError(f"The layers {layers!r} are unknown: expected 'matching', 'all' or a list of seams.")
     if layers == "all":
         return [(b, t) for b in bottom.blocks for t in top.blocks]
-    if [b.layer for b in bottom.blocks] == [t.layer for t in top.blocks]:
-        return list(zip(bottom.blocks, top.blocks))
-    return [
-        (min(bottom.blocks, key=lambda b: (b.joint[0] != t.joint[0], abs(b.depth - t.depth), b.index)), t)
-        for t in top.blocks
-    ]
+    below, above = ([(place.layer, place.joint[0], place.depth) for place in end.blocks] for end in (bottom, top))
+    return [(bottom.blocks[at], top.blocks[here]) for at, here in matching(below, above)]
 
 
 def _pair(

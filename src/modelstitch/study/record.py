@@ -275,6 +275,20 @@ class Record(Mapping[str, Any]):
         )  # fmt: skip
 
     @classmethod
+    def named(cls, config: Mapping[str, Any], **parts: Any) -> Record:
+        """Make a record under the name that its configuration makes.
+
+        Args:
+            config: all that decides what was fitted and measured, plain values.
+            **parts: the record's other attributes.
+
+        Raises:
+            StudyError: the configuration holds what JSON cannot.
+        """
+        record = cls("", config, **parts)
+        return replace(record, cell=cell_name(record))
+
+    @classmethod
     def from_json(cls, text: bytes, cell: str | None = None) -> Record:
         """The record that a file holds.
 

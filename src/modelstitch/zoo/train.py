@@ -195,15 +195,24 @@ def descend(
 
 
 def error_rate(
-    module: nn.Module, data: Data, split: Literal["fit", "val", "test"], *, device: torch.device | str = "cpu"
-) -> float:
-    """The share of wrong predictions on a split, in percent; the module is used in eval mode and float32."""
+    module: nn.Module, data: Data, split: Literal["fit", "val", "test"], *, device: torch.device | str = "cpu",
+    view: Callable[[Any], Any] | None = None,
+) -> float:  # fmt: skip
+    """The share of wrong predictions on a split, in percent; the module is used in eval mode and float32.
+
+    Args:
+        module: classes stand in its output's second dimension.
+        data: of raw samples.
+        split: of these.
+        device: where the module is.
+        view: what the module sees of a batch of them; the samples as they are by default.
+    """
     was_training = module.training
     module.eval()
     wrong = 0
     with torch.no_grad():
         for batch in data.batches(split, 512):
-            found = module(place(batch.inputs, device, False)).argmax(1).cpu()
+            found = module(place(batch.inputs if view is None else view(batch.inputs), device, False)).argmax(1).cpu()
             wrong += int((found != batch.labels).sum())
     module.train(was_training)
     return 100 * wrong / data.size(split)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ... import similarity
-from ...study.plan import seams
-from ...study.run import describe_donor
+from ...notation import parse
 from ..figure import Model, Probe
-from .metric import metric
+from .metric import metric, place
 
 if TYPE_CHECKING:
     from ...support.resume import Pieces
@@ -26,11 +25,12 @@ def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """One result a pair of layers; ``options["seams"]`` names them, else all matching ones are taken."""
     below, above = (job.workshop.network(m) for m in models)
-    places = seams(describe_donor(below), describe_donor(above), _asked(probe, job))
+    asked = _asked(probe, job)
+    seams = below.seams(above) if isinstance(asked, str) else [parse(seam) for seam in asked]
     results = []
-    for b, t in places:
+    for seam in seams:
         found = similarity(
-            below, above, job.data, measures=MEASURES, layers=([b.layer], [t.layer]), view="flatten",
+            below, above, job.data, measures=MEASURES, layers=([seam.bottom_layer], [seam.top_layer]), view="flatten",
             split="val", samples=job.scale.samples, shuffles=SHUFFLES, device=str(job.device),
         )  # fmt: skip
         metrics = []
@@ -41,13 +41,13 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
                     metrics.append(metric(f"{row['measure']} of shuffled pairs", row["null_mean"]))
         results.append(
             {
-                "bottom": {"layer": b.layer, "depth": b.depth, "index": b.index},
-                "top": {"layer": t.layer, "depth": t.depth, "index": t.index},
+                "bottom": place(below, seam.bottom_layer),
+                "top": place(above, seam.top_layer),
                 "metrics": metrics,
             }
         )
         if job.tell:
-            job.tell(f"similarity {below.name} and {above.name}", len(results), len(places))
+            job.tell(f"similarity {below.name} and {above.name}", len(results), len(seams))
     return results
 
 

@@ -10,8 +10,8 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
-from ...engine.controls.calibrate import calibrate
 from ...zoo.train import error_rate
 from ..figure import Model, Probe
 from ..matching import match_channels
@@ -42,8 +42,8 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
         for at, share in enumerate(POINTS):
             module = between(one, end, share)
             if number and 0 < share < 1:
-                calibrate(module, (b.inputs for b in job.data.few("fit", CALIBRATION)))
-            module.to(job.device)
+                update_bn((b.inputs.cpu() for b in job.data.few("fit", CALIBRATION)), module)
+            module.to(job.device).eval()
             errors.append(error_rate(module, job.data, "test", device=job.device))
             if job.tell:
                 job.tell(f"path, {way}", at + 1, len(POINTS))

@@ -22,7 +22,7 @@ from ...errors import FitError
 from ...support.crew import LostError, Worker, answered, portable
 from ...support.memory import out_of_memory
 from ...support.progress import Tell
-from ..assemble import provenance
+from ...support.provenance import provenance
 from ..plan import Cell, fitted_together, in_company
 from ..record import LOST, Record
 from ..store import Store
