@@ -21,8 +21,8 @@ RANKS = [
     {"report"},
     {"results", "stitched", "layerwise"},
     {"crossing"},
-    {"paper"},
     {"api"},
+    {"paper"},
     {"cli", "__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}

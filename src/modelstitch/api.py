@@ -240,11 +240,13 @@ def plan_compare(
     out: str | Path | Store | None = None,
     device: str = "auto",
     memory: float | None = None,
+    timed: bool = True,
     **question: Any,
 ) -> Needs:
     """What :func:`compare` with these arguments will take; nothing is fitted, and no folder made.
 
     Args:
+        timed: measure batches, for an estimate in seconds.
         both, out, device, memory: as for :func:`compare`; cells that ``out`` holds are counted as kept.
         **question: layers, family, objective, controls, seeds, other_seeds, normalisation, second and the fit options.
 
@@ -255,13 +257,13 @@ def plan_compare(
         StitchError: as :func:`compare` before it fits anything.
     """
     networks, pairs = _ends(bottom, top, both)
-    return _plan_many(networks, pairs, data, out, device, memory, question)
+    return _plan_many(networks, pairs, data, out, device, memory, timed, question)
 
 
 @in_settled
 def _plan_many(
     networks: list[Network], pairs: list[tuple[str, str]], data: Data, out: str | Path | Store | None, device: str,
-    memory: float | None, question: dict[str, Any],
+    memory: float | None, timed: bool, question: dict[str, Any],
 ) -> Needs:  # fmt: skip
     asked = _asked(networks, pairs, data, **question)
     store = out if isinstance(out, Store) or out is None else Store.beheld(out, asked.spec)
@@ -274,6 +276,7 @@ def _plan_many(
         device=device,
         memory=memory,
         second=question.get("second"),
+        timed=timed,
     )
 
 

@@ -15,10 +15,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import Data
-from ..engine.fit.clock import through_tail
-from ..study.plan import plan
-from ..study.run import data_config, describe_donor
+from ..api import plan_compare
 from ..zoo.donors import Donor
 from ..zoo.nets import build, format_net, parse_net
 from ..zoo.selfsup import SelfRecipe
@@ -29,7 +26,7 @@ from .job import Job
 from .pieces import pieces
 from .probes.finetune import shortened
 from .protocols import PROTOCOLS
-from .run import question
+from .run import Asked, question
 
 WARM, TIMED = 2, 3  # steps of training: to warm up, and measured
 TRAININGS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {  # of a probe
@@ -97,38 +94,37 @@ def estimate(figures: Sequence[Figure], job: Job) -> Forecast:
     Nothing is written, nothing is kept.
     """
     counting = replace(job, workshop=_StandIns(**{name: getattr(job.workshop, name) for name in _SHARED}))
-    found, cells, kept_cells, kept_networks = Forecast(), set[str](), set[str](), 0
+    found, seen, kept_cells, kept_networks = Forecast(), set[str](), set[str](), 0
     one = _operations("base", job)
     for piece in pieces(figures, job):
-        if isinstance(piece.what, Model):
-            if piece.what.change in DRAWN:
-                continue
-            if job.workshop.kept(piece.what):
+        asked = piece.what
+        if isinstance(asked, Model) and asked.change not in DRAWN:
+            if job.workshop.kept(asked):
                 kept_networks += 1
-                continue
-            recipe = job.workshop.recipe(piece.what)
-            found.trainings.append(_training(piece.what, recipe, job, one))
-        elif piece.what is not None and isinstance(piece.what.what, Line):
-            line, (bottom, top), protocol = piece.what.what, piece.what.models, PROTOCOLS[piece.what.protocol]
-            networks, pair, data, axes = question(line, bottom, top, protocol, counting)
-            donors = {n.name: describe_donor(n) for n in networks}
-            for cell in plan([(donors[pair[0]], donors[pair[1]])], axes, data_config(data)):
-                if cell.hash in cells or cell.hash in kept_cells:
-                    continue
-                if job.store.has(cell.hash):
-                    kept_cells.add(cell.hash)
-                    continue
-                cells.add(cell.hash)
-                fit = job.scale.fit[protocol.name]
-                share = 1 - float(cell.config["top"]["depth"] or 0.0)
-                n, total = found.stitches.get(protocol.name, (0, 0.0))
-                more = _stitch(fit, share, data, _base(job).batch_size) * _operations(top.net, job) / one
-                found.stitches[protocol.name] = (n + 1, total + more)
-        elif piece.what is not None and isinstance(piece.what.what, Probe):
-            found.trainings += _probed(piece.what.what, piece.what.models, job, one)
+            else:
+                found.trainings.append(_training(asked, job.workshop.recipe(asked), job, one))
+        elif isinstance(asked, Asked) and isinstance(asked.what, Line):
+            kept_cells |= _stitched(asked.what, asked, found, seen, counting, one)
+        elif isinstance(asked, Asked) and isinstance(asked.what, Probe):
+            found.trainings += _probed(asked.what, asked.models, job, one)
     found.kept = (len(kept_cells), kept_networks)
     found.step = _measured(job)
     return found
+
+
+def _stitched(line: Line, asked: Asked, found: Forecast, seen: set[str], job: Job, one: float) -> frozenset[str]:
+    """Count the stitches of a curve that no other curve before it has; return those that the folder holds."""
+    (bottom, top), name = asked.models, asked.protocol
+    needs = plan_compare(
+        **question(line, bottom, top, PROTOCOLS[name], job), out=job.store, device=str(job.device), timed=False
+    )
+    new = needs.forwards.keys() - seen
+    seen |= new
+    if new:
+        steps = sum(needs.forwards[cell] for cell in new) / (3 * _base(job).batch_size)  # three forwards a sample
+        cells, before = found.stitches.get(name, (0, 0.0))
+        found.stitches[name] = (cells + len(new), before + steps * _operations(top.net, job) / one)
+    return needs.held
 
 
 def _training(model: Model, recipe: Recipe | SelfRecipe, job: Job, one: float) -> Training:
@@ -153,13 +149,6 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job, one: float) -> li
         Training(f"{probe.label} {i}", probe.kind, recipe.steps, relative)
         for i in range(TRAININGS[probe.kind](probe.options))
     ]
-
-
-def _stitch(fit: Mapping[str, Any], share: float, data: Data, whole: int) -> float:
-    """A fit in training steps of ``whole`` samples of its top, each three forwards."""
-    batch, steps = int(fit.get("batch_size", 128)), int(fit["steps"])
-    forwards = through_tail(steps, batch, int(fit.get("eval_every", steps)), data.size("val"), data.size("test"))
-    return share * forwards / (3 * whole)
 
 
 def _measured(job: Job) -> float:

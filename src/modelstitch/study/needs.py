@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..engine.alone import SAMPLE
 from ..engine.controls.random import CALIBRATION
@@ -30,7 +30,9 @@ class Needs:
         steps: of optimisers, at most.
         memory: bytes that the stitches of one part hold, the largest.
         donors: bytes of the donors' weights.
-        seconds: an estimate, on this machine; 0 where nothing is missing.
+        seconds: an estimate, on this machine; 0 where nothing is missing, or no batch was timed.
+        forwards: {cell to be run: how many times a sample goes through its whole top, in parts of it}, an upper bound.
+        held: the names of the kept cells.
     """
 
     cells: int
@@ -42,6 +44,8 @@ class Needs:
     memory: int = 0
     donors: int = 0
     seconds: float = 0.0
+    forwards: dict[str, float] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
 
     def sentences(self) -> list[str]:
         """For a reader, one line each."""
@@ -63,17 +67,18 @@ class Needs:
         ]
 
 
-def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = ()) -> Needs:
-    """Count what the cells that are not ``kept`` will take, and time a batch of each network.
+def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *, timed: bool = True) -> Needs:
+    """Count what the cells that are not ``kept`` will take, and time a batch of each network unless it is not to be ``timed``.
 
     Nothing is written, nothing is drawn anew: a random control is taken to last as long as its donor.
     """
     missing = [cell for cell in cells if cell.hash not in kept]
     found = Needs(len(cells), len(cells) - len(missing), samples=dict.fromkeys(("fit", "val", "test"), 0))
+    found.held = frozenset(cell.hash for cell in cells if cell.hash in kept)
     groups: dict[object, list[Cell]] = {}
     for cell in missing:
         groups.setdefault(cell.sweep, []).append(cell)
-    clock = _Clock(bench)
+    clock = _Clock(bench, timed)
     names = {cell.config[side]["name"] for cell in missing for side in ("bottom", "top")} & set(bench.networks)
     for name in sorted(names):
         network = bench.networks[name]
@@ -118,8 +123,9 @@ def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, ben
     seconds += sum(n * clock.product(below, above) for (below, above), n in sums.items())
     seconds += (steps * batch + bool(steps) * val) * forward * below_depth + test * (forward + onward)
     for (_, above, cell), stage in zip(seams, stages):
-        tail = onward * (1 - above.depth)
-        seconds += tail * test + stage * tail * (through_tail(spec.steps, batch, spec.eval_every, val, 0))
+        fitted = stage * through_tail(spec.steps, batch, spec.eval_every, val, 0)
+        found.forwards[cell.hash] = (1 - above.depth) * (test + fitted)
+        seconds += onward * found.forwards[cell.hash]
         if stage and not cell.config["objective"].endswith("task"):
             seconds += stage * spec.steps * batch * onward  # genuine activations or outputs to come near to
     found.seconds += seconds + (0.0 if bench.second is None else (test * forward))
@@ -135,15 +141,17 @@ def _read(found: Needs, split: str, n: int) -> None:
 
 
 class _Clock:
-    """Seconds of a sample, each measured once."""
+    """Seconds of a sample, each measured once; 0 where nothing is to be timed."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    def __init__(self, bench: Bench, timed: bool) -> None:
+        self._bench, self._timed = bench, timed
         self._forwards: dict[str, float] = {}
         self._products: dict[tuple[int, int, int], float] = {}
 
     def forward(self, name: str) -> float:
         """Of the whole network."""
+        if not self._timed:
+            return 0.0
         if name not in self._forwards:
             bench = self._bench
             self._forwards[name] = forward_seconds(bench.networks[name], bench.data, bench.spec, bench.device)
@@ -151,6 +159,8 @@ class _Clock:
 
     def product(self, below: Layer, above: Layer) -> float:
         """Of the sums of a seam."""
+        if not self._timed:
+            return 0.0
         key = below.channels, above.channels, math.prod(above.positions)
         if key not in self._products:
             self._products[key] = product_seconds(below, above, self._bench.device)

@@ -121,10 +121,12 @@ def run(
 def plan_run(
     networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, axes: Axes, *, store: Store | None = None,
     device: str = "auto", memory: float | None = None, second: Data | None = None, shard: Shard | None = None,
+    timed: bool = True,
 ) -> Needs:  # fmt: skip
     """What :func:`run` with these arguments will take; nothing is fitted, and nothing written.
 
     Args:
+        timed: measure batches, for an estimate in seconds.
         store: the folder as it lies there, see :meth:`Store.beheld`.
 
     Raises:
@@ -133,7 +135,7 @@ def plan_run(
     named, _, cells = planned(networks, pairs, data, axes, second)
     cells = _share(cells, shard)
     bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), second=second)
-    return needs_of(cells, bench, store.believed(cell.hash for cell in cells) if store is not None else ())
+    return needs_of(cells, bench, store.believed(cell.hash for cell in cells) if store is not None else (), timed=timed)
 
 
 def planned(
