@@ -19,8 +19,10 @@ from modelstitch import (
     similarity,
     stitch,
 )  # fmt: skip
+from modelstitch.api import plan_compare
 from modelstitch.errors import DataError, InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
+from modelstitch.study import Store
 from modelstitch.study.record import equal_results
 
 QUICK = {"steps": 16, "eval_every": 8, "device": "cpu"}
@@ -166,6 +168,30 @@ def test_the_same_call_again_does_only_what_is_missing(pair, digits, tmp_path):
     assert len({what for what, _, _ in heard}) == 1
     assert {path: path.stat().st_mtime_ns for path in cells[1:]} == kept
     assert all(equal_results(a, b) for a, b in zip(first.records, again.records, strict=True))
+
+
+def test_comparisons_share_the_cells_of_one_store(pair, digits, tmp_path):
+    below, above = pair
+    store, fits = Store(tmp_path / "all", {"what": "any number of comparisons"}), []
+
+    def heard(what, done, total):
+        fits.append(what)
+
+    options = {**QUICK, "steps": 4, "eval_every": 4, "layers": ["block1"], "controls": ("self",), "both": False}
+    first = compare(below, above, digits, out=store, **options)
+    second = compare(above, above, digits, out=store, tell=heard, **options)
+    (control,) = (r for r in first.records if r.control == "self")
+    assert control.cell in {r.cell for r in second.records}
+    assert {r["cell"] for r in (*first.records, *second.records)} == {p.stem for p in (store.path / "cells").iterdir()}
+    assert store.planned() is None  # none of them says what belongs there
+    again = plan_compare(below, above, digits, out=store, timed=False, **options)
+    assert (again.kept, again.held, again.forwards) == (2, {r.cell for r in first.records}, {})
+    needs = plan_compare(below, above, digits, out=store, timed=False, **{**options, "steps": 8})
+    assert (needs.kept, needs.seconds) == (0, 0)
+    layer = above.layer("block1")
+    looks = 1 + 8 // 4
+    expected = (1 - layer.depth) * (digits.size("test") + 2 * 8 * 128 + looks * digits.size("val"))
+    assert list(needs.forwards.values()) == pytest.approx([expected] * 2)
 
 
 def test_two_runs_write_equal_records(pair, digits):

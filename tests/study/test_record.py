@@ -51,6 +51,15 @@ def test_what_is_written_comes_back(unit):
     assert again.metric("cka") is None
 
 
+def test_a_record_is_named_by_what_it_is_of():
+    config = made().config
+    assert Record.named(config).cell == cell_hash(config)
+    probe = Record.named(config, results=({"metrics": []},), provenance={"probe": cell_hash(config)})
+    assert probe.cell == cell_hash(config)
+    place = Record.named(config, provenance=probe.provenance)
+    assert place.cell == cell_hash({**config, "of": probe.cell})
+
+
 def test_a_record_cannot_be_changed_through_what_it_gives():
     record = made()
     record["config"]["family"] = "conv:3"
