@@ -1,0 +1,83 @@
+"""The list of a network's layers: what each is, how deep it lies, and why a cut there would not be exact."""
+
+import pytest
+import torch
+from torch import nn
+
+from modelstitch import Network
+from modelstitch.network.layers import positions_of
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.inner = nn.Conv2d(4, 4, 3, padding=1)
+        self.side = nn.Linear(2, 4)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x, more):
+        y = torch.relu(self.stem(x))
+        y = y + self.inner(y)
+        return self.head(y.mean((2, 3)) + self.side(more))
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return Network(Net().eval(), (torch.randn(2, 3, 6, 6), torch.randn(2, 2)), "net")
+
+
+def test_shapes_kinds_and_parameters(network):
+    stem, head = network.layer("stem"), network.layer("head")
+    assert (stem.shape, stem.kind, stem.module, stem.channels, stem.positions) == (
+        (4, 6, 6),
+        "map",
+        "Conv2d",
+        4,
+        (6, 6),
+    )
+    assert (head.shape, head.kind, head.channels, head.positions) == ((5,), "vector", 5, ())
+    assert stem.parameters == 4 * 3 * 9 + 4
+    assert head.parameters == sum(p.numel() for p in Net().parameters())
+    assert stem.dtype == torch.float32
+
+
+def test_depth_is_the_share_of_weighted_operations(network):
+    # stem, inner, side, head: four operations
+    assert [network.layer(name).depth for name in ("stem", "inner", "head")] == [0.25, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("inner", r"bypassed by a value in forward \(relu\)"), ("side", "it does not depend on the data input")],
+)
+def test_why_a_cut_would_not_be_exact(network, name, why):
+    import re
+
+    layer = network.layer(name)
+    assert not layer.exact
+    assert re.search(why, layer.why), layer.why
+    assert layer.nearest
+    assert name not in network.cuts
+
+
+def test_exact_cuts_come_in_forward_order(network):
+    assert network.cuts[0] == "stem"
+    assert all(network.layer(name).exact and not network.layer(name).why for name in network.cuts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "positions"),
+    [
+        ("map", (4, 5, 6), (5, 6)),
+        ("grid", (5, 6, 4), (5, 6)),
+        ("tokens", (7, 4), (7,)),
+        ("sequence", (4, 7), (7,)),
+        ("volume", (4, 2, 5, 6), (2, 5, 6)),
+        ("lattice", (2, 5, 6, 4), (2, 5, 6)),
+        ("vector", (4,), ()),
+    ],
+)
+def test_a_shape_without_its_channels(kind, shape, positions):
+    assert positions_of(kind, shape) == positions
