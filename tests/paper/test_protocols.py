@@ -1,0 +1,25 @@
+"""The two ways a figure is run."""
+
+import pytest
+
+from modelstitch.engine.controls import CONTROLS
+from modelstitch.engine.fit.normalisation import POLICIES
+from modelstitch.errors import StudyError
+from modelstitch.paper.protocols import PROTOCOLS, protocol
+from modelstitch.stitchers import family_of
+from modelstitch.study.question import OBJECTIVES
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_names_what_there_is(name):
+    found = protocol(name)
+    assert found.name == name
+    assert family_of(found.family)
+    assert found.objective in OBJECTIVES
+    assert found.normalisation in POLICIES
+    assert set(found.controls) <= set(CONTROLS)
+
+
+def test_one_that_there_is_not():
+    with pytest.raises(StudyError, match="There is no protocol 'fast': expected one of honest, paper"):
+        protocol("fast")
