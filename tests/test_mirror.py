@@ -21,6 +21,8 @@ engine/evaluate.py
 engine/fit/closed.py
 engine/fit/loop.py
 engine/streams.py
+engine/sums.py
+engine/tails.py
 layerwise/grams.py
 layerwise/kept.py
 layerwise/passes.py
@@ -30,6 +32,7 @@ models/hubs/huggingface.py
 models/hubs/openclip.py
 models/hubs/timm.py
 models/hubs/torchvision.py
+moments/beside.py
 paper/cka.py
 paper/claims.py
 paper/connectivity.py
@@ -53,6 +56,7 @@ study/assemble.py
 study/engines/local.py
 study/engines/same.py
 study/sweep.py
+support/provenance.py
 zoo/demo.py
 """
 
