@@ -136,10 +136,10 @@ def run(
     section: str, piece: Piece, *, n: int | None, seconds: float, seed: int, state: Path | None, scratch: Path
 ) -> dict[str, Any]:
     """Make steps of a piece until it has enough, and give its state."""
-    file = None if state is None else state / f"{section}-{piece.name}.json".replace(" ", "-").replace("/", "-")
+    file = _file(state, section, piece)
     held = _held(file, seed)
     wanted, started = n or piece.wanted, time.monotonic()
-    if held["counts"].get("done", 0) >= wanted or seconds <= 0:
+    if held["counts"].get("done", 0) >= wanted:
         return held
     with tempfile.TemporaryDirectory(prefix="faults-", dir=scratch) as tmp, warnings.catch_warnings():
         step = piece.open(Path(tmp))
@@ -156,6 +156,10 @@ def run(
                 saved = time.monotonic()
     _write(file, held)
     return held
+
+
+def _file(state: Path | None, section: str, piece: Piece) -> Path | None:
+    return None if state is None else state / f"{section}-{piece.name}.json".replace(" ", "-")
 
 
 @functools.cache
@@ -229,7 +233,7 @@ def main(words: list[str] | None = None) -> int:
         "--scratch", type=Path, help="where files are made; in memory by default, where the system has that"
     )
     parser.add_argument("--out", type=Path, help="the page")
-    asked = parser.parse_args(words)
+    asked = parser.parse_intermixed_args(words)
     import torch
 
     torch.set_num_threads(1)
@@ -238,17 +242,21 @@ def main(words: list[str] | None = None) -> int:
         shared if shared.is_dir() and shutil.disk_usage(shared).free > 1 << 30 else Path(tempfile.gettempdir())
     )
     lines, bad = [], 0
-    limit = asked.seconds if asked.what == "run" else 0.0
     rows: dict[str, dict[str, dict[str, Any]]] = {}
     for section, piece in chosen(asked.pieces or list(SECTIONS)):
         if asked.what == "list":
             print(f"{section}: {piece.name}  ({piece.wanted:,})")
             continue
-        held = run(section, piece, n=asked.n, seconds=limit, seed=asked.seed, state=asked.state, scratch=scratch)
-        if held["steps"]:
-            rows.setdefault(section, {})[piece.name] = held
         if asked.what == "run":
+            held = run(
+                section, piece, n=asked.n, seconds=asked.seconds, seed=asked.seed, state=asked.state, scratch=scratch
+            )
             print(f"{section}: {piece.name}: {json.dumps(held['counts'])}", flush=True)
+        elif (file := _file(asked.state, section, piece)) is not None and file.exists():
+            held = json.loads(file.read_text(encoding="utf-8"))  # of the commit that it names
+        else:
+            continue
+        rows.setdefault(section, {})[piece.name] = held
     for section, held_rows in rows.items():
         found, much = table(section, held_rows)
         lines += found

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import multiprocessing
 import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import traceback
 import warnings
@@ -24,10 +27,12 @@ from torch import nn
 import modelstitch as ms
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StudyError
+from modelstitch.study.declared import run_study
 from modelstitch.study.engines import processes
 from modelstitch.study.plan import Axes
 from modelstitch.study.record import Record, equal_results
 from modelstitch.study.run import run
+from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import Store
 from modelstitch.study.sweep import Bench
 from modelstitch.support import crew
@@ -161,13 +166,13 @@ def kills(tmp: Path, *, workers: int) -> Step:
         while code == -signal.SIGKILL and rounds:
             rounds -= 1
             child = forked(lambda: ask(out, workers))
-            time.sleep(draw.uniform(0, 0.7 * took))  # each run goes on where the last one was
+            time.sleep(draw.uniform(0, 0.4 * took))  # each run goes on where the last one was
             crowd = children(child)
             if crowd and draw.random() < 0.5:  # a worker: the process goes on without it, and is killed later
                 with suppress(ProcessLookupError):
                     os.kill(draw.choice(crowd), signal.SIGKILL)
                     counts["done"] += 1
-                time.sleep(draw.uniform(0, 0.7 * took))
+                time.sleep(draw.uniform(0, 0.4 * took))
                 crowd = children(child)
             os.kill(child, signal.SIGKILL)
             code = ended(child)
@@ -266,9 +271,89 @@ def crowd(tmp: Path) -> Step:
     return step
 
 
+RAY = {
+    "name": "three equal nets", "data": "digits", "limit": 200, "layers": ["block2"], "objectives": ["match"], "controls": ["random"],
+    "seeds": [0, 1, 2], "pairs": "all", "donors": dict.fromkeys("abc", "zoo:small-resnet?width=2"), "engine": "ray",
+}  # fmt: skip
+
+
+def ask_ray(out: str, address: str) -> None:
+    """A driver of a study on a cluster that runs."""
+    run_study(parse_spec(RAY), out, device="cpu", address=address)
+
+
+def on_ray(tmp: Path) -> Step:
+    """A study on a cluster of two nodes; a step ends a worker, the driver or a node, by turns, and lets the next run end."""
+    os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    atexit.register(cluster.shutdown)
+    nodes = [cluster.add_node(num_cpus=1)]
+    records, _ = run_study(parse_spec({**RAY, "engine": "local"}), tmp / "whole", device="cpu")
+    whole = {r.cell: r for r in records}
+    turns = iter(range(10**9))
+    code = "import sys, faults_studies; faults_studies.ask_ray(*sys.argv[1:])"
+
+    def driver(out: Path) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-c", code, str(out), cluster.address]
+        return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def workers() -> list[int]:
+        raylets = [node.all_processes["raylet"][0].process.pid for node in (cluster.head_node, *nodes)]
+        return [
+            child
+            for raylet in raylets
+            for child in children(raylet)
+            if b"ray::" in Path(f"/proc/{child}/cmdline").read_bytes()[:5]
+        ]
+
+    def step(draw: random.Random) -> Mapping[str, float]:
+        out, what = tmp / "ray", ("worker", "driver", "node")[next(turns) % 3]
+        process, until, kept = driver(out), time.monotonic() + 300, dict[Path, tuple[int, bytes]]()
+        wanted = draw.randrange(1, len(whole) // 2)
+        while (
+            process.poll() is None and time.monotonic() < until and len(list((out / "cells").glob("*.json"))) < wanted
+        ):
+            time.sleep(0.01)
+        done = process.poll() is None
+        if what == "worker":
+            found = workers()
+            done = done and bool(found)
+            for worker in found[:1]:
+                os.kill(worker, signal.SIGKILL)
+        elif what == "driver":
+            process.kill()
+        else:
+            cluster.remove_node(nodes.pop(), allow_graceful=False)
+        if what != "driver":
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(300)
+        process.kill()
+        process.wait()
+        kept = {path: (path.stat().st_ino, path.read_bytes()) for path in (out / "cells").glob("????????????????.json")}
+        if not nodes:
+            nodes.append(cluster.add_node(num_cpus=1))
+        code = driver(out).wait(600)
+        held = {r.cell: r for r in Store(out).records()}
+        repeated = sum((path.stat().st_ino, path.read_bytes()) != made for path, made in kept.items())
+        wrong = (code != 0) + sum(not equal_results(held[c], whole[c]) for c in held.keys() & whole.keys())
+        shutil.rmtree(out)
+        return {
+            "done": int(done),
+            "kept": len(kept),
+            "lost": len(whole.keys() - held.keys()),
+            "repeated": repeated,
+            "wrong": wrong,
+        }
+
+    return step
+
+
 PIECES: dict[str, tuple[int, Callable[[Path], Step]]] = {
     "kill -9 of a study of 200 cells": (250, partial(kills, workers=0)),
     "kill -9 of such a study by two workers, and of these": (250, partial(kills, workers=2)),
     "two studies into one new folder": (200, races),
     "sixteen processes at 2,000 cells": (60, crowd),
+    "workers, drivers and nodes of Ray": (30, on_ray),
 }
