@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from ..report import Point, number
-from .claims import RANGES, Finding, Judge, amount, counted, less, looked, middle, unmeasured
+from .claims import RANGES, Finding, Judge, amount, at_each, beneath, counted, less, looked, middle, unmeasured
 from .curves import Curves, Series
 from .figure import Verdict
 
@@ -44,34 +44,25 @@ def cka_falls(random: str, seeds: str) -> Judge:
 def disagree(cka: str, line: str, seeds: str, *, level: float = 5.0) -> Judge:
     """CKA is low, below :data:`LOW` and that of two seeds, where stitching costs at most ``level`` points, interval included."""
 
-    def judge(curves: Curves) -> Verdict:
-        def test(p: Point, seen: Point, beside: Point) -> Finding:
-            words = f"CKA {amount(seen, 2)} against {amount(beside, 2)} of two seeds, penalty {amount(p)} at {p.layer}"
-            return Finding(
-                seen.high < min(beside.low, LOW) and p.high <= level, words, seen.value - beside.value + p.high / 100,
-                against=seen.low > min(beside.high, LOW) or p.low > level,
-            )  # fmt: skip
+    def test(p: Point, seen: Point, beside: Point) -> Finding:
+        words = f"CKA {amount(seen, 2)} against {amount(beside, 2)} of two seeds, penalty {amount(p)} at {p.layer}"
+        return Finding(
+            seen.high < min(beside.low, LOW) and p.high <= level, words, seen.value - beside.value + p.high / 100,
+            against=seen.low > min(beside.high, LOW) or p.low > level,
+        )  # fmt: skip
 
-        places = looked(curves, test, Series(line), similarity(cka), similarity(seeds), where=middle)
-        return counted(
-            places, f"CKA below {LOW:g} and below that of two seeds, and a penalty of at most {level:g} points,", RANGES
-        )
-
-    return judge
+    what = f"CKA below {LOW:g} and below that of two seeds, and a penalty of at most {level:g} points,"
+    return at_each(test, Series(line), similarity(cka), similarity(seeds), what=what, where=middle, beyond=RANGES)
 
 
 def less_alike(pair: str, seeds: str) -> Judge:
     """CKA of a pair lies below that of two seeds."""
 
-    def judge(curves: Curves) -> Verdict:
-        def test(p: Point, beside: Point) -> Finding:
-            words = f"{amount(p, 2)} against {amount(beside, 2)} at {p.layer}"
-            return less(p.low, p.high, beside.low, beside.high, words, p.value - beside.value)
+    def words(p: Point, beside: Point) -> str:
+        return f"{amount(p, 2)} against {amount(beside, 2)} at {p.layer}"
 
-        places = looked(curves, test, similarity(pair), similarity(seeds), where=middle)
-        return counted(places, "CKA below that of two seeds", RANGES)
-
-    return judge
+    what = "CKA below that of two seeds"
+    return beneath(similarity(pair), similarity(seeds), what, words, where=middle, beyond=RANGES)
 
 
 def varies(probe: str, *, by: float) -> Judge:
@@ -93,11 +84,8 @@ def varies(probe: str, *, by: float) -> Judge:
 def between(probe: str, low: float, high: float) -> Judge:
     """CKA lies between two values at every layer, the range of the fits included."""
 
-    def judge(curves: Curves) -> Verdict:
-        def test(p: Point) -> Finding:
-            away = max(low - p.low, p.high - high)
-            return Finding(away <= 0, f"{amount(p, 2)} at {p.layer}", away, against=p.high < low or p.low > high)
+    def test(p: Point) -> Finding:
+        away = max(low - p.low, p.high - high)
+        return Finding(away <= 0, f"{amount(p, 2)} at {p.layer}", away, against=p.high < low or p.low > high)
 
-        return counted(looked(curves, test, similarity(probe)), f"CKA between {low:g} and {high:g}")
-
-    return judge
+    return at_each(test, similarity(probe), what=f"CKA between {low:g} and {high:g}")

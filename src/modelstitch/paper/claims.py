@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .. import report
-from ..report import EARLY, Point, number, rises
+from ..report import Point, number, rises
 from .curves import Curves, Series, failed
 from .figure import Verdict, Word
 
@@ -144,6 +144,27 @@ def _gaps(places: Sequence[Finding]) -> str:
     return "".join(f" {kind.capitalize()}: {', '.join(words)}." for kind, words in kinds.items() if words)
 
 
+def at_each(test: Callable[..., Finding], *series: Series, what: str, where: Where = list, beyond: str = "") -> Judge:
+    """A test of every place of some curves, counted: see :func:`looked` and :func:`counted`."""
+    return lambda curves: counted(looked(curves, test, *series, where=where), what, beyond)
+
+
+def beneath(
+    one: Series, other: Series, what: str, words: Callable[[Point, Point], str], *, where: Where = list,
+    beyond: str = "both intervals",
+) -> Judge:  # fmt: skip
+    """One curve lies below another at every place, beyond both intervals.
+
+    Args:
+        words: the two values at a place, in words.
+    """
+
+    def test(p: Point, theirs: Point) -> Finding:
+        return less(p.low, p.high, theirs.low, theirs.high, words(p, theirs), p.value - theirs.value)
+
+    return at_each(test, one, other, what=what, where=where, beyond=beyond)
+
+
 def middle(points: Sequence[Point]) -> list[Point]:
     """The points that carry evidence: neither early, where random bottoms stitch too, nor late; all if none is left."""
     return report.middle(points) or list(points)
@@ -154,11 +175,6 @@ def late(points: Sequence[Point]) -> list[Point]:
     return [p for p in points if p.depth >= 2 / 3] or list(points[-1:])
 
 
-def deep(points: Sequence[Point]) -> list[Point]:
-    """All points but the early ones."""
-    return [p for p in points if p.depth > EARLY] or list(points)
-
-
 def early(points: Sequence[Point]) -> list[Point]:
     """The points up to half depth."""
     return [p for p in points if p.depth <= 0.5] or list(points[:1])
@@ -167,31 +183,25 @@ def early(points: Sequence[Point]) -> list[Point]:
 def near(*lines: str, level: float, where: Where = list) -> Judge:
     """The penalty of every curve is at most ``level`` points, its interval included, at every place."""
 
-    def judge(curves: Curves) -> Verdict:
-        def at(line: str) -> list[Finding]:
-            def test(p: Point) -> Finding:
-                return at_most(p.low, p.high, level, f"{amount(p)} at {p.layer} ({line})")
+    def at(curves: Curves, line: str) -> list[Finding]:
+        def test(p: Point) -> Finding:
+            return at_most(p.low, p.high, level, f"{amount(p)} at {p.layer} ({line})")
 
-            return looked(curves, test, Series(line), where=where)
+        return looked(curves, test, Series(line), where=where)
 
-        places = [place for line in lines for place in at(line)]
-        return counted(places, f"At most {number(level)} points, interval included,")
-
-    return judge
+    what = f"At most {number(level)} points, interval included,"
+    return lambda curves: counted([place for line in lines for place in at(curves, line)], what)
 
 
 def no_worse(line: str, other: str, *, by: float) -> Judge:
     """One curve's penalty is at most ``by`` points above another's, both intervals included, at every place."""
 
-    def judge(curves: Curves) -> Verdict:
-        def test(p: Point, theirs: Point) -> Finding:
-            words = f"{amount(p)} ({line}) against {amount(theirs)} ({other}) at {p.layer}"
-            return at_most(p.low - theirs.high, p.high - theirs.low, by, words)
+    def test(p: Point, theirs: Point) -> Finding:
+        words = f"{amount(p)} ({line}) against {amount(theirs)} ({other}) at {p.layer}"
+        return at_most(p.low - theirs.high, p.high - theirs.low, by, words)
 
-        places = looked(curves, test, Series(line), Series(other))
-        return counted(places, f"{line} at most {number(by)} points above {other}, intervals included,")
-
-    return judge
+    what = f"{line} at most {number(by)} points above {other}, intervals included,"
+    return at_each(test, Series(line), Series(other), what=what)
 
 
 def rising(line: str) -> Judge:
@@ -222,41 +232,28 @@ def below(line: str, other: str, *, where: Where = middle, control: str = "pair"
     """One curve's penalty lies below another's, beyond both intervals; ``control`` is the other's."""
     named = Series(other, control=control)
 
-    def judge(curves: Curves) -> Verdict:
-        def test(p: Point, theirs: Point) -> Finding:
-            words = f"{amount(p)} ({line}) against {amount(theirs)} ({named.name}) at {p.layer}"
-            return less(p.low, p.high, theirs.low, theirs.high, words, p.value - theirs.value)
+    def words(p: Point, theirs: Point) -> str:
+        return f"{amount(p)} ({line}) against {amount(theirs)} ({named.name}) at {p.layer}"
 
-        places = looked(curves, test, Series(line), named, where=where)
-        return counted(places, f"{line} below {named.name}", "both intervals")
-
-    return judge
+    return beneath(Series(line), named, f"{line} below {named.name}", words, where=where)
 
 
 def negative(line: str, *, where: Where = late) -> Judge:
     """The penalty is below zero beyond its interval: the bottom does better than the top's own."""
 
-    def judge(curves: Curves) -> Verdict:
-        def test(p: Point) -> Finding:
-            return less(p.low, p.high, 0, 0, f"{amount(p)} at {p.layer}", p.value)
+    def test(p: Point) -> Finding:
+        return less(p.low, p.high, 0, 0, f"{amount(p)} at {p.layer}", p.value)
 
-        places = looked(curves, test, Series(line), where=where)
-        return counted(places, "Better than the top itself", "the interval")
-
-    return judge
+    return at_each(test, Series(line), what="Better than the top itself", where=where, beyond="the interval")
 
 
 def positive(line: str, *, where: Where = middle) -> Judge:
     """The penalty is above zero beyond its interval."""
 
-    def judge(curves: Curves) -> Verdict:
-        def test(p: Point) -> Finding:
-            return less(-p.high, -p.low, 0, 0, f"{amount(p)} at {p.layer}", -p.value)
+    def test(p: Point) -> Finding:
+        return less(-p.high, -p.low, 0, 0, f"{amount(p)} at {p.layer}", -p.value)
 
-        places = looked(curves, test, Series(line), where=where)
-        return counted(places, "Worse than the top itself", "the interval")
-
-    return judge
+    return at_each(test, Series(line), what="Worse than the top itself", where=where, beyond="the interval")
 
 
 def all_of(*judges: Judge) -> Judge:

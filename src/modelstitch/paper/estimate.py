@@ -24,7 +24,7 @@ from .donors import DRAWN, Workshop
 from .figure import Figure, Line, Model, Probe
 from .job import Job
 from .pieces import pieces
-from .probes.finetune import shortened
+from .probes.retrained import shortened
 from .protocols import PROTOCOLS
 from .run import Asked, question
 
@@ -143,7 +143,7 @@ def _base(job: Job) -> Recipe:
 def _probed(probe: Probe, models: tuple[Model, ...], job: Job, one: float) -> list[Training]:
     if probe.kind not in TRAININGS:
         return []
-    recipe = shortened(job, models[0], float(probe.options.get("time", 1.0)))
+    recipe = shortened(probe, models[0], job)
     relative = _operations(models[0].net, job) / one
     return [
         Training(f"{probe.label} {i}", probe.kind, recipe.steps, relative)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..report import Point, number
-from .claims import RANGES, Finding, amount, counted, gap, less, looked, told_by
+from .claims import RANGES, Finding, amount, beneath, counted, gap, less, looked, told_by
 from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -22,17 +22,6 @@ TUNED_SEED = Probe("fine-tune", "fine-tuned, trained bottom", (OTHER,), {"time":
 
 def _errors(line: Line | Probe) -> Series:
     return Series(line.label, "error", line.kind if isinstance(line, Probe) else "pair")
-
-
-def _lower(curves: Curves) -> Verdict:
-    """Fine-tuning above a random bottom ends at a lower error than stitching it."""
-
-    def test(tuned: Point, stitched: Point) -> Finding:
-        words = f"{amount(tuned)} % against {amount(stitched)} % at {tuned.layer}"
-        return less(tuned.low, tuned.high, stitched.low, stitched.high, words, tuned.value - stitched.value)
-
-    places = looked(curves, test, _errors(TUNED), _errors(STITCHED))
-    return counted(places, "Fine-tuning a random bottom ends lower than stitching it", "range and interval")
 
 
 def _blind(curves: Curves) -> Verdict:
@@ -64,7 +53,13 @@ FIGURE = Figure(
         Claim(
             "Fine-tuning overestimates: above a random bottom it ends at a lower error than stitching.",
             "a layer at which stitching ends as low",
-            _lower,
+            beneath(
+                _errors(TUNED),
+                _errors(STITCHED),
+                "Fine-tuning a random bottom ends lower than stitching it",
+                lambda tuned, stitched: f"{amount(tuned)} % against {amount(stitched)} % at {tuned.layer}",
+                beyond="range and interval",
+            ),
         ),
         Claim(
             "So it tells a random from a trained bottom less well than stitching does.",

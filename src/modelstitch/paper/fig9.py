@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..report import Point, number
-from .claims import RANGES, Finding, amount, at_most, counted, less, looked, unmeasured
+from .claims import RANGES, Finding, amount, at_most, beneath, counted, looked, unmeasured
 from .curves import Curves, Series
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -37,15 +37,6 @@ def _cheap(curves: Curves) -> Verdict:
     return counted(places, f"Within {LEVEL:g} points of the network trained on all data")
 
 
-def _not_by_chance(curves: Curves) -> Verdict:
-    def test(kept: Point, random: Point) -> Finding:
-        words = f"{amount(kept)} % against {amount(random)} % ({kept.layer})"
-        return less(kept.low, kept.high, random.low, random.high, words, kept.value - random.value)
-
-    places = looked(curves, test, _errors(KEPT), _errors(RANDOM))
-    return counted(places, "Lower than with the same layers from a random network", RANGES)
-
-
 FIGURE = Figure(
     "9",
     "Freeze-training",
@@ -60,7 +51,13 @@ FIGURE = Figure(
         Claim(
             "They hold what was learned: the same layers from a random network cost more.",
             "a set of layers that costs as little from a random network",
-            _not_by_chance,
+            beneath(
+                _errors(KEPT),
+                _errors(RANDOM),
+                "Lower than with the same layers from a random network",
+                lambda kept, random: f"{amount(kept)} % against {amount(random)} % ({kept.layer})",
+                beyond=RANGES,
+            ),
         ),
     ),
     (PAIR,),

@@ -85,18 +85,13 @@ def write_index(folder: Path) -> Path:
             once = _once(claim, every)
             if once is not None:  # a table cannot join two cells
                 cells = [f"**{once.word}** ({ONCE})", "(the same)"]
-            rows.append(_row([f"[{name}]({name}.md): {shown.title}", claim.text, *cells]))
+            rows.append([f"[{name}]({name}.md): {shown.title}", claim.text, *cells])
             known = {p: v for p, v in found.items() if v is not None}
             if len({v.word for v in known.values()}) > 1:
                 parted += [f"- [{name}]({name}.md): {claim.text}"]
                 parted += [f"  - {p}: **{v.word}**. {plain(v.sentence)}" for p, v in known.items()]
     lines = ["# The paper's figures, run again", "", *words, ""]
-    lines += [
-        _row(["figure", "claim", *(f"{p} protocol" for p in PROTOCOLS)]),
-        "|---" * (2 + len(PROTOCOLS)) + "|",
-        *rows,
-    ]
-    lines += ["", _COUNTED]
+    lines += [*_table(["figure", "claim", *(f"{p} protocol" for p in PROTOCOLS)], rows), "", _COUNTED]
     missing = [name for name in FIGURES if name not in done]
     if missing:
         lines += ["", f"Not run at this scale: {', '.join(missing)}."]
@@ -223,7 +218,7 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
         return []
     lines = [f"## Penalties, {name} protocol", "", PROTOCOLS[name].words, ""]
     for layers, body in rows.items():
-        lines += [_row(["curve", "fits", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
+        lines += [*_table(["curve", "fits", *layers], body), ""]
     lines += [
         "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several fits, pairs of networks are "
         "drawn first (both directions of one pair together), then fits. Fits: how many stand behind each value.",
@@ -263,7 +258,7 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
             if rows:
                 lines += [f"## {plain(metric)}, by {kind}", ""]
             for layers, body in rows.items():
-                lines += [_row(["", "fits", *layers]), "|---" * (len(layers) + 2) + "|", *map(_row, body), ""]
+                lines += [*_table(["", "fits", *layers], body), ""]
             if rows and ranges:
                 lines += ["Brackets: the lowest and the highest of the fits." + _MERGED * (kind in SYMMETRIC), ""]
     return lines
@@ -279,9 +274,8 @@ def _matrix_tables(figure: Figure, curves: Curves) -> list[str]:
         if not found:
             continue
         cells = {(top, cell["bottom"]): cell for top, column in found.items() for cell in column}
-        lines += [f"## Penalty, {label}", "", _row(["bottom up to", *(f"top from {t}" for t in found)])]
-        lines.append("|---" * (len(found) + 1) + "|")
-        lines += [_row([bottom, *(_cell(cells.get((top, bottom))) for top in found)]) for bottom in bottoms(found)]
+        body = [[bottom, *(_cell(cells.get((top, bottom))) for top in found)] for bottom in bottoms(found)]
+        lines += [f"## Penalty, {label}", "", *_table(["bottom up to", *(f"top from {t}" for t in found)], body)]
         lines += ["", "Brackets: the 95 % interval of the fit; of several fits the lowest and the highest end.", ""]
     return lines
 
@@ -297,12 +291,16 @@ def _cell(cell: dict[str, Any] | None) -> str:
 
 
 def _networks(records: Sequence[Record]) -> list[str]:
-    lines = ["## The networks", "", _row(["network", "architecture", "parameters", "test error, %"]), "|---" * 4 + "|"]
+    rows = []
     for name, record in Curves(records, "").donors().items():
         found = {m.name: m.known for m in record.metrics}
         error = number(found["error"], 1) if "error" in found else "other task"
-        lines.append(_row([name, f"`{record.provenance['net']}`", f"{found['parameters']:,.0f}", error]))
-    return [*lines, ""]
+        rows.append([name, f"`{record.provenance['net']}`", f"{found['parameters']:,.0f}", error])
+    return ["## The networks", "", *_table(["network", "architecture", "parameters", "test error, %"], rows), ""]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [_row(head), "|---" * len(head) + "|", *map(_row, rows)]
 
 
 def _row(cells: Iterable[str]) -> str:

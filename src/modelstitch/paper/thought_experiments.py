@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from ..report import Point, number
 from .cka import similarity
-from .claims import Finding, Judge, amount, compared, counted, looked
-from .curves import Curves, Series
-from .figure import Claim, Figure, Line, Model, Probe, Verdict
+from .claims import Finding, Judge, amount, at_each, compared, counted
+from .curves import Series
+from .figure import Claim, Figure, Line, Model, Probe
 
 TOP = Model(seed=0)
 SEAM = ("changed -> {middle}",)
@@ -25,31 +25,24 @@ FEW, SAME = 3.0, 0.01
 def _costs(label: str, *, little: bool) -> Judge:
     """Whether a change adds at most, or else more than, :data:`FEW` points to the penalty, whatever of both intervals is true."""
 
-    def judge(curves: Curves) -> Verdict:
-        def test(p: Point, plain: Point) -> Finding:
-            most, least = p.high - plain.low, p.low - plain.high
-            weight = most if little else -least
-            words = f"{amount(p)} against {amount(plain)}"
-            few, many = most <= FEW, least > FEW
-            return Finding(few if little else many, words, weight, against=many if little else few)
+    def test(p: Point, plain: Point) -> Finding:
+        most, least = p.high - plain.low, p.low - plain.high
+        few, many = most <= FEW, least > FEW
+        words = f"{amount(p)} against {amount(plain)}"
+        return Finding(few if little else many, words, most if little else -least, against=many if little else few)
 
-        what = f"{'At most' if little else 'More than'} {FEW:g} points above the unchanged, intervals included,"
-        return counted(looked(curves, test, Series(label), Series(PLAIN.label)), what)
-
-    return judge
+    what = f"{'At most' if little else 'More than'} {FEW:g} points above the unchanged, intervals included,"
+    return at_each(test, Series(label), Series(PLAIN.label), what=what)
 
 
 def _cka(label: str, true: Callable[[float], bool], what: str) -> Judge:
     """Whether what a change takes off CKA is as claimed."""
 
-    def judge(curves: Curves) -> Verdict:
-        def test(p: Point, more: Point) -> Finding:
-            words = f"{amount(p, 3)}, {number(-more.value, 3)} less than unchanged, at {p.layer}"
-            return Finding(true(-more.high) and true(-more.low), words, p.value)
+    def test(p: Point, more: Point) -> Finding:
+        words = f"{amount(p, 3)}, {number(-more.value, 3)} less than unchanged, at {p.layer}"
+        return Finding(true(-more.high) and true(-more.low), words, p.value)
 
-        return counted(compared(curves, test, similarity(label), similarity(CKA_PLAIN.label)), what)
-
-    return judge
+    return lambda curves: counted(compared(curves, test, similarity(label), similarity(CKA_PLAIN.label)), what)
 
 
 FIGURE = Figure(
