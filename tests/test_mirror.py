@@ -33,17 +33,11 @@ models/hubs/openclip.py
 models/hubs/timm.py
 models/hubs/torchvision.py
 moments/beside.py
-paper/cka.py
-paper/claims.py
 paper/connectivity.py
-paper/donors.py
 paper/drawings.py
 paper/fig2b.py
 paper/fig4.py
-paper/fig8.py
-paper/fig9.py
 paper/job.py
-paper/pieces.py
 paper/probes/alike.py
 paper/probes/finetune.py
 paper/probes/frozen.py

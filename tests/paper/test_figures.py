@@ -5,11 +5,9 @@ import sys
 
 import pytest
 
-from modelstitch.errors import StudyError
 from modelstitch.paper import values
 from modelstitch.paper.catalogue import FIGURES, figure
 from modelstitch.paper.curves import Curves
-from modelstitch.paper.figure import Model, turned
 from modelstitch.paper.probes import KINDS
 from modelstitch.paper.scales import SCALES
 
@@ -65,41 +63,3 @@ def test_figures_load_without_torch():
         "[figure(n) for n in FIGURES]\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_different_models_have_different_names():
-    kinds = [
-        Model(), Model(seed=1), Model("half"), Model(samples=0.5), Model(samples=0.5, part=1), Model(labels="random-10"),
-        Model(samples="some"), Model(samples="some", part=1), Model(time=2.0), Model(time=2.0, at=1.0), Model(method="simclr"), Model(change="re-initialised"),
-    ]  # fmt: skip
-    assert len({m.name for m in kinds}) == len(kinds)
-
-
-@pytest.mark.parametrize(
-    ("other", "repeats", "seeds"),
-    [
-        ({"method": "simclr"}, 1, [(1, 0)]), ({"method": "simclr"}, 2, [(1, 0), (0, 1)]),
-        ({"method": "simclr"}, 3, [(1, 0), (2, 1), (0, 2)]),
-        ({}, 1, [(1, 0)]), ({}, 2, [(1, 0), (2, 1)]), ({}, 3, [(1, 0), (2, 1), (0, 2)]),
-        ({}, 4, [(1, 0), (2, 1), (3, 2), (0, 3)]),
-    ],
-)  # fmt: skip
-def test_seeds_go_round_between_repeats_and_no_pair_comes_twice(other, repeats, seeds):
-    pair = (Model(seed=1, **other), Model(seed=0))
-    found = [tuple(m.seed for m in turned(pair, r, repeats)) for r in range(repeats)]
-    assert found == seeds
-
-
-def test_a_network_alone_and_one_of_the_users_own_turn_as_they_can():
-    assert [turned((Model(seed=1),), r, 2)[0].seed for r in range(2)] == [1, 0]
-    own = (Model(file="DINO"), Model(file="supervised"))
-    assert turned(own, 1, 2) == own
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [("1", "cartoon"), ("2d", "did you mean '2"), ("nothing at all", "expected one of 2a, 2b")],
-)
-def test_other_names_are_refused(name, text):
-    with pytest.raises(StudyError, match=text):
-        figure(name)

@@ -8,7 +8,7 @@ import pytest
 
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.gallery import keep, verdicts, write_index, write_page
-from modelstitch.paper.provenance import hours, scale_words, took
+from modelstitch.paper.provenance import scale_words, took
 from modelstitch.study.parquet import records_from_parquet
 from modelstitch.study.record import Record
 
@@ -58,21 +58,6 @@ def test_a_page_says_that_its_data_are_not_the_scales_own():
         "Scale `smoke`, on other data than its own: organs (1 x 28 x 28, 11 classes), not digits. On its own data the scale is: "
         "digits, ten steps."
     ]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.6, "1 second"),
-        (31, "31 seconds"),
-        (119, "119 seconds"),
-        (120, "2 minutes"),
-        (3599, "60 minutes"),
-        (5400, "1.5 hours"),
-    ],
-)
-def test_times_are_told_in_a_unit_that_says_something(seconds, words):
-    assert hours(seconds) == words
 
 
 def test_the_index_follows_from_all_records(tmp_path):

@@ -18,15 +18,15 @@ FIT = {"steps": 1500, "batch_size": 64, "learning_rate": 0.01}
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (1, "1 second"),
-        (1.6, "2 seconds"),
+        (0.6, "1 second"),
+        (31, "31 seconds"),
         (119, "119 seconds"),
-        (600, "10 minutes"),
-        (3600, "1.0 hours"),
-        (9000, "2.5 hours"),
+        (120, "2 minutes"),
+        (3599, "60 minutes"),
+        (5400, "1.5 hours"),
     ],
 )
-def test_durations(seconds, words):
+def test_times_are_told_in_a_unit_that_says_something(seconds, words):
     assert hours(seconds) == words
 
 

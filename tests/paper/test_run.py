@@ -4,23 +4,16 @@ import dataclasses
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
-import torch
 from tiny import TINY, tiny_job
 
-from modelstitch.data.load import load_data
-from modelstitch.errors import DataError, SourceError, StudyError
+from modelstitch.errors import SourceError, StudyError
 from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import FIGURES, figure
-from modelstitch.paper.data import load, other, without_paths
-from modelstitch.paper.donors import Workshop
 from modelstitch.paper.figure import Model
 from modelstitch.paper.run import run_figure
-from modelstitch.paper.scales import SMALL, SMOKE
 from modelstitch.study import run as study_run
-from modelstitch.support.files import SetAside
 from modelstitch.zoo import donors
 
 
@@ -110,46 +103,6 @@ def test_a_gallery_without_records_is_refused(tmp_path):
         gallery.write_index(tmp_path)
 
 
-def test_a_share_without_a_class_is_refused(tmp_path):
-    job = tiny_job(tmp_path)
-    with pytest.raises(DataError, match=r"holds no sample of class \d: expected all 10 classes"):
-        job.workshop.own(Model(samples=0.04))
-    with pytest.raises(DataError, match="is none"):
-        job.workshop.own(Model(samples=0.001))
-
-
-def test_the_scale_says_how_many_samples_are_little(tmp_path):
-    scale = dataclasses.replace(TINY, amounts={"much": 0.9, "some": 0.8, "little": 0.7})
-    job = tiny_job(tmp_path, scale)
-    whole = job.data.size("fit")
-    for samples, share in (("much", 0.9), ("some", 0.8), ("little", 0.7), (0.5, 0.5), (1.0, 1.0)):
-        assert job.workshop.own(Model(samples=samples)).size("fit") == round(share * whole)
-        assert job.seen_by(Model(samples=samples)).size("fit") == round(share * whole)
-    assert "little data are 90, 80 and 70 % (the paper: 50, 20 and 10 %)" in scale.words
-    assert TINY.words.endswith("little data are 50, 20 and 10 %")
-
-
-@pytest.mark.parametrize("n", [1000, 999, 997, 250])
-def test_halves_of_any_number_of_samples_do_not_meet(tmp_path, n):
-    shop = Workshop(TINY, load_data("digits").subset(n), tmp_path)
-    halves = [shop.own(Model(samples=0.5, part=part)) for part in (0, 1)]
-    ids = [set(half.dataset("fit").ids.tolist()) for half in halves]
-    assert [len(part) for part in ids] == [n // 2] * 2
-    assert not ids[0] & ids[1]
-
-
-def test_a_donor_whose_card_was_changed_is_set_aside_and_trained_anew(tmp_path):
-    folder = tiny_job(tmp_path).workshop.donor(Model()).folder
-    card = folder / "card.json"
-    whole = card.read_text()
-    card.write_text(whole.replace('"lr": 0.2', '"lr": 0.3'))
-    with pytest.warns(SetAside, match="is damaged"):
-        again = tiny_job(tmp_path).workshop.donor(Model()).folder
-    assert again == folder
-    assert '"lr": 0.2' in card.read_text()
-    assert '"lr": 0.3' in (folder.with_name(f"{folder.name}.aside-1") / "card.json").read_text()
-
-
 def test_a_run_that_fails_before_any_work_leaves_its_folder_to_others(tmp_path):
     own = dataclasses.replace(TINY, nets={**TINY.nets, "imagenet": "torchvision:resnet18"})
     with pytest.raises(SourceError, match="expected --checkpoints"):
@@ -161,64 +114,3 @@ def test_a_run_that_fails_before_any_work_leaves_its_folder_to_others(tmp_path):
         raise StudyError("after the first network")
     with pytest.raises(StudyError, match='expected scale = "tiny", found scale = "other"'):
         tiny_job(tmp_path, dataclasses.replace(TINY, name="other"))
-
-
-@pytest.fixture
-def cifar_like():
-    """What only the sizes of a data set tell."""
-
-    class Like:
-        def __init__(self, name, shape, classes, fit, test):
-            self.name, self.n_classes, self.sizes = name, classes, {"fit": fit, "val": 5000, "test": test}
-            self.shape = shape
-
-        def size(self, split):
-            return self.sizes[split]
-
-        def batches(self, split, n):
-            yield SimpleNamespace(inputs=torch.zeros(n, *self.shape))
-
-    return Like
-
-
-@pytest.mark.parametrize(
-    ("like", "scale", "words"),
-    [
-        (("mine", (3, 32, 32), 10, 45_000, 10_000), SMALL, ""),
-        (("svhn", (3, 32, 32), 10, 68_257, 26_032), SMALL, "svhn (3 x 32 x 32, 10 classes), not CIFAR-10"),
-        (("digits", (1, 8, 8), 10, 1077, 360), SMALL, "digits (1 x 8 x 8, 10 classes), not CIFAR-10"),
-        (("digits", (1, 8, 8), 10, 1077, 360), SMOKE, ""),
-        (("organs", (1, 28, 28), 11, 900, 100), SMOKE, "organs (1 x 28 x 28, 11 classes), not scikit-learn's digits"),
-    ],
-)
-def test_other_data_than_the_scales_own_are_named(cifar_like, like, scale, words):
-    assert other(cifar_like(*like), scale) == words
-
-
-@pytest.mark.parametrize(
-    ("spec", "printed"),
-    [("digits", "digits"), ("parquet:/home/me/x", "parquet:DIR"), ("folder:x?size=32", "folder:DIR?size=32"), ("", "")],
-)
-def test_pages_print_no_paths(spec, printed):
-    assert without_paths(spec) == printed
-
-
-@pytest.mark.parametrize(
-    ("spec", "scale", "text"),
-    [
-        ("cifar10", SMALL, r"needs data: expected CIFAR-10 .* --data parquet:DIR"),
-        ("parquet:nowhere", SMALL, r"no folder 'nowhere'.*expected CIFAR-10 .* --data cifar10:DIR"),
-        ("nothing", SMOKE, "The data 'nothing' is not known"),
-    ],
-)
-def test_missing_data_say_what_to_fetch(spec, scale, text):
-    with pytest.raises(DataError, match=text):
-        load(spec, scale)
-
-
-def test_checkpoints_of_ones_own_are_asked_for(tmp_path):
-    model = Model("base", file="DINO")
-    with pytest.raises(SourceError, match=r"expected --checkpoints DIR with DINO.safetensors"):
-        tiny_job(tmp_path / "a").workshop.network(model)
-    with pytest.raises(SourceError, match="There are no weights of DINO"):
-        tiny_job(tmp_path / "b", checkpoints=tmp_path).workshop.network(model)

@@ -13,59 +13,13 @@ import pytest
 from tiny import TINY, killed_job, lost_job, tiny_job
 
 from modelstitch.errors import DataError, StudyError
-from modelstitch.paper.catalogue import FIGURES, figure
+from modelstitch.paper.catalogue import figure
 from modelstitch.paper.pieces import pieces
 from modelstitch.paper.run import run_figure
-from modelstitch.paper.scales import FULL
 from modelstitch.paper.scheduler import _next, together
 from modelstitch.study.parquet import records_from_parquet
 
 PLAN = SimpleNamespace(scale=TINY, protocols=("honest", "paper"))
-
-
-def test_every_piece_stands_once_and_behind_what_it_needs():
-    found = pieces([figure(name) for name in FIGURES], PLAN)
-    seen = set()
-    for piece in found:
-        assert piece.key not in seen
-        assert piece.needs <= seen
-        seen.add(piece.key)
-    assert [p.figure for p in found if p.what is None] == list(FIGURES)
-
-
-@pytest.mark.parametrize(
-    ("names", "kinds"),
-    [
-        (("4",), {"network": 2, "curve or probe": 2, "page": 1}),  # a pair under two protocols
-        (("5",), {"network": 4, "curve or probe": 6, "page": 1}),  # two of the networks are drawn anew
-        (("4", "5"), {"network": 4, "curve or probe": 8, "page": 2}),
-        (("5", "6"), {"network": 5, "curve or probe": 11, "page": 2}),  # the two seeds of figure 6 are those of 5
-        (("2b-imagenet",), {"network": 0, "curve or probe": 6, "page": 1}),  # the user's own are not trained
-    ],
-)
-def test_what_figures_share_is_one_piece(names, kinds):
-    found = pieces([figure(name) for name in names], PLAN)
-    networks, page = [p for p in found if p.key.startswith("network")], [p for p in found if p.what is None]
-    assert kinds == {
-        "network": len(networks),
-        "curve or probe": len(found) - len(networks) - len(page),
-        "page": len(page),
-    }
-
-
-def test_a_run_is_trained_before_its_checkpoints_and_its_changes():
-    found = {p.key: p for p in pieces([figure("3b"), figure("5")], PLAN)}
-    assert not any(" at " in key for key in found if key.startswith("network"))
-    assert found["network base, re-initialised, seed 1"].needs == {"network base, seed 1"}
-    later = next(p for p in found.values() if "at 1 x time" in p.key)
-    assert "network base, 2 x time, seed 0" in later.needs
-
-
-def test_networks_on_the_same_share_are_one():
-    plan = SimpleNamespace(scale=FULL, protocols=("honest",))
-    found = {p.key for p in pieces([figure(name) for name in FIGURES], plan) if p.key.startswith("network")}
-    assert "network base, 50 % of the data, seed 0" in found  # of figure 2A, and "much data" of 2C
-    assert not [key for key in found if "much" in key]
 
 
 def test_curves_over_one_top_wait_for_each_other():
