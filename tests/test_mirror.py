@@ -44,6 +44,7 @@ paper/probes/frozen.py
 paper/probes/grid.py
 paper/probes/metric.py
 paper/probes/path.py
+paper/probes/retrained.py
 paper/thought_experiments.py
 report/similarity_page.py
 study/assemble.py
