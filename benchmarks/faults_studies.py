@@ -25,11 +25,10 @@ from faults_made import make_record
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StudyError
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import processes
-from modelstitch.study.plan import Axes
+from modelstitch.study.question import Question
 from modelstitch.study.record import Record, equal_results
 from modelstitch.study.run import run
 from modelstitch.study.spec import parse_spec
@@ -93,13 +92,13 @@ def question() -> tuple[list[ms.Network], ms.Data]:
     return networks, ms.Data(*parts)
 
 
-AXES = Axes("all", ("affine",), ("match",), ("self", "random"), (0, 1), FitSpec(batch_size=60))
+ASKED = Question(layers="all", objectives="match", controls=("self", "random"), seeds=(0, 1), fit={"batch_size": 60})
 
 
 def bench() -> Bench:
     """What a worker works on: what it has from the process that it was forked from."""
     networks, data = question()
-    return Bench({n.name: n for n in networks}, data, AXES.fit, torch.device("cpu"))
+    return Bench({n.name: n for n in networks}, data, ASKED.fit, torch.device("cpu"))
 
 
 def ask(out: Path, workers: int = 0) -> list[Record]:
@@ -109,7 +108,7 @@ def ask(out: Path, workers: int = 0) -> list[Record]:
     engine = processes.engine(bench, workers) if workers else None
     with store.begun():
         return run(
-            networks, [("one", "two"), ("two", "one")], data, AXES, store=store, whole=True, device="cpu", engine=engine
+            networks, [("one", "two"), ("two", "one")], data, ASKED, store=store, whole=True, device="cpu", engine=engine
         )
 
 

@@ -13,7 +13,6 @@ from modelstitch import (
     Stitched,
     StitchError,
     compare,
-    compare_many,
     matrix,
     paired_test,
     similarity,
@@ -213,16 +212,16 @@ def test_a_bare_module_is_refused(ask, modules, pair, digits):
 
 def test_bare_modules_among_several_networks_are_refused(modules, pair, digits):
     with pytest.raises(StitchError, match=r"The network must be a modelstitch Network, found Small"):
-        compare_many([modules[0], pair[1]], [("a", "b")], digits)
+        compare([modules[0], pair[1]], data=digits)
     with pytest.raises(StitchError, match=r"The other seed must be a modelstitch Network, found Small"):
         compare(*pair, digits, other_seeds={pair[1].name: modules[0]})
 
 
 @pytest.mark.parametrize(("asked", "words"), [
-    ({"seed": (0, 1)}, r"One stitch has one seed: expected seed=0, found \(0, 1\); compare\(seeds=...\) takes several"),
-    ({"at": ("block1",)}, r"The seam \('block1',\) cannot be read: expected a layer of the bottom and one of the top"),
-    ({"at": ("block1", 2)}, r"The seam \('block1', 2\) cannot be read"),
-    ({"at": None}, r"The seam None cannot be read"),
+    ({"seed": (0, 1)}, r"One stitch has one seed: expected one as seed=..., found \(0, 1\); compare takes several"),
+    ({"at": ("block1",)}, r"The option 'at' is wrong: expected .* layers such as .* found \[\('block1',\)\]"),
+    ({"at": ("block1", 2)}, r"The option 'at' is wrong: .* found \[\('block1', 2\)\]"),
+    ({"at": None}, r"The option 'at' is wrong: .* found \[None\]"),
 ])  # fmt: skip
 def test_slips_in_a_stitch_are_one_sentence(asked, words, pair, digits):
     with pytest.raises(StitchError, match=words):
@@ -258,28 +257,28 @@ def test_more_samples_than_there_are_are_noted(pair, digits):
     (lambda a, b, d: stitch(a, b, "blok1", d), UnknownLayerError, "has no layer 'blok1': did you mean 'block1'"),
     (lambda a, b, d: stitch(a, b, "block1.conv1", d), InexactCutError, "is not an exact cut: bypassed by"),
     (lambda a, b, d: stitch(a, b, "block1", d, family="quadratic"), StitchError, "'quadratic' is unknown: expected one of identity"),
-    (lambda a, b, d: stitch(a, b, "block1", d, objective="luck"), StitchError, "'luck' is unknown: expected match, task"),
+    (lambda a, b, d: stitch(a, b, "block1", d, objective="luck"), StitchError, "The option 'objective' is wrong: expected match, task"),
     (lambda a, b, d: stitch(a, b, "block1", d, family="orthogonal"), StitchError, "solved in closed form only: expected objective 'match'"),
-    (lambda a, b, d: stitch(a, b, "block1", d, step=3), StitchError, "There is no fit option 'step': did you mean 'steps'?"),
-    (lambda a, b, d: stitch(a, b, "block1", d, luck=3), StitchError, "There is no fit option 'luck': known are batch_size"),
+    (lambda a, b, d: stitch(a, b, "block1", d, step=3), StitchError, "There is no option 'step': did you mean 'steps'?"),
+    (lambda a, b, d: stitch(a, b, "block1", d, luck=3), StitchError, "There is no option 'luck': known are batch_size"),
     (lambda a, b, d: stitch(a, b, "block1", d, learning_rate=-1), StitchError, "is wrong: expected greater than 0, found -1."),
     (lambda a, b, d: stitch(a, b, "block1", d, downstream="nope"), StitchError, "'downstream' is wrong: expected 'all', 'penultimate' or a list"),
-    (lambda a, b, d: stitch(a, b, "block1", d, samples=[10, 20]), StitchError, "expected samples=N, found [10, 20]; compare() takes"),
-    (lambda a, b, d: stitch(a, b, "block1", d, seed=-1), StudyError, "Seeds are distinct whole numbers from 0, one at least: found -1"),
-    (lambda a, b, d: stitch(a, b, "block1", d, seed=0.5), StudyError, "found 0.5; try seeds=(0, 1)."),
-    (lambda a, b, d: compare(a, b, d, seeds=(1, 1)), StudyError, "one at least: found (1, 1)"),
-    (lambda a, b, d: compare(a, b, d, seeds=()), StudyError, "one at least: found ()"),
-    (lambda a, b, d: compare_many([a, b], [(a.name, "zwei")], d), StudyError, "A pair names the network 'zwei': expected one of "),
-    (lambda a, b, d: compare(a, b, d, other_seeds={"zwei": a}), StudyError, "An other seed names the network 'zwei'"),
-    (lambda a, b, d: stitch(a, b, "block1", d, normalisation="x"), StudyError, "The normalisation policy 'x' is unknown"),
+    (lambda a, b, d: stitch(a, b, "block1", d, samples=[10, 20]), StitchError, "One stitch has one samples: expected one as samples=..., found [10, 20]; compare takes"),
+    (lambda a, b, d: stitch(a, b, "block1", d, seed=-1), StudyError, "The option 'seed' is wrong: expected distinct whole numbers from 0"),
+    (lambda a, b, d: stitch(a, b, "block1", d, seed=0.5), StudyError, "such as [0, 1], found [0.5]."),
+    (lambda a, b, d: compare(a, b, d, seeds=(1, 1)), StudyError, "such as [0, 1], found (1, 1)"),
+    (lambda a, b, d: compare(a, b, d, seeds=()), StudyError, "such as [0, 1], found ()"),
+    (lambda a, b, d: compare([a, b], data=d, pairs=[(a.name, "zwei")]), StudyError, "expected names of the networks 'zero', 'one' in pairs, not 'zwei'."),
+    (lambda a, b, d: compare(a, b, d, other_seeds={"zwei": a}), StudyError, "expected names of the networks 'zero', 'one' in other_seeds, not 'zwei'."),
+    (lambda a, b, d: stitch(a, b, "block1", d, normalisation="x"), StudyError, "The option 'normalisation' is wrong: expected 'frozen', 'recalibrated' or 'batch', found 'x'."),
     (lambda a, b, d: stitch(a, b, "block1", d, family="mlp:0"), StitchError, "expected 1 or more (hidden), found 0"),
     (lambda a, b, d: stitch(a, b, "block1", "digits"), DataError, "expected, for example, modelstitch.load_data('digits'), found 'digits'"),
     (lambda a, b, d: compare(a, b, None), DataError, "no modelstitch.Data"),
     (lambda a, b, d: stitch(a, b, "block1", d, steps=0), StitchError, "'steps' is wrong"),
     (lambda a, b, d: stitch(a, b, "block1", d, device="gpu"), StitchError, "'gpu' cannot be used"),
     (lambda a, b, d: stitch(a, b, "a -> b -> c", d), StitchError, "cannot be read"),
-    (lambda a, b, d: compare(a, b, d, controls=("luck",)), StitchError, "'luck' is unknown: expected one of self"),
-    (lambda a, b, d: compare_many([a, a], [("zero", "zero")], d), StudyError, "Two donors have the same name"),
+    (lambda a, b, d: compare(a, b, d, controls=("luck",)), StitchError, "The option 'controls' is wrong: expected self, other-seed"),
+    (lambda a, b, d: compare([a, b.named("zero")], data=d), StudyError, "Two donors have the same name"),
 ])  # fmt: skip
 def test_mistakes_get_one_sentence(pair, digits, call, kind, words):
     with pytest.raises(kind) as error:

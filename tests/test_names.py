@@ -13,7 +13,7 @@ CAMEL = re.compile(r"_?[A-Z][a-z0-9]+\w*")  # TypeVars of one letter and CONSTAN
 
 INTENDED = {
     "Network", "load", "register", "Normalise", "Data", "load_data",
-    "stitch", "compare", "compare_many", "matrix", "similarity", "paired_test",
+    "stitch", "compare", "matrix", "similarity", "paired_test",
     "Results", "Stitched", "open",
     "progress", "across_ranks", "StitchError",
 }  # fmt: skip

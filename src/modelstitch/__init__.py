@@ -21,7 +21,6 @@ _PLACES = {
     # questions
     "stitch": "api",
     "compare": "api",
-    "compare_many": "api",
     "matrix": "crossing.matrix",
     "similarity": "layerwise",
     "paired_test": "study.pooling",
@@ -56,7 +55,7 @@ if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
         study as study,
         zoo as zoo,
     )
-    from .api import compare as compare, compare_many as compare_many, stitch as stitch
+    from .api import compare as compare, stitch as stitch
     from .crossing.matrix import matrix as matrix
     from .data.data import Data as Data
     from .data.load import load_data as load_data

@@ -1,8 +1,8 @@
 """Help is quick: it does not import torch, and every command has it."""
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -33,16 +33,13 @@ def test_importing_the_package_does_not_import_torch():
 
 
 def test_help_is_quick():
-    """Half a second on a quiet machine; measured against a bare interpreter, since machines are shared."""
+    """Half a second of a processor, the interpreter's own start included: the clock on the wall counts others' work, too."""
 
     def seconds(code):
-        best = float("inf")
-        for _ in range(3):
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-            best = min(best, time.perf_counter() - start)
-        return best
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    bare = seconds("pass")
-    helped = seconds("from modelstitch.cli import cli; cli.main(['compare', '--help'], standalone_mode=False)")
-    assert helped < max(0.5, 12 * bare)
+    code = "from modelstitch.cli import cli; cli.main(['compare', '--help'], standalone_mode=False)"
+    assert min(seconds(code) for _ in range(3)) < 0.5

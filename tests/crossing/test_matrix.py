@@ -119,7 +119,7 @@ def test_options_of_steps_have_no_place_in_a_matrix(world, option):
         StitchError, match=f"The fit option '{name}' changes nothing in a matrix.*batch_size, augment or"
     ):
         ms.matrix(a, b, data, samples=50, **option)
-    with pytest.raises(StitchError, match="There is no fit option 'sample': did you mean 'samples'"):
+    with pytest.raises(StitchError, match="There is no option 'sample': did you mean 'samples'"):
         ms.matrix(a, b, data, sample=50)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import torch
 
 from modelstitch.engine.controls import CONTROLS
-from modelstitch.engine.fit.normalisation import POLICIES
 from modelstitch.stitchers import FAMILIES
-from modelstitch.study.question import STAGES
+from modelstitch.study.question import NORMALISATIONS, STAGES
 
 PAGE = Path(__file__).parents[2] / "docs" / "fitting.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -30,5 +29,5 @@ def test_the_code_runs_from_top_to_bottom(pair, digits, tmp_path, monkeypatch):
 
 
 def test_every_policy_and_control_is_on_the_page():
-    for name in (*CONTROLS, *STAGES, *POLICIES):
+    for name in (*CONTROLS, *STAGES, *NORMALISATIONS):
         assert f"`{name}`" in TEXT

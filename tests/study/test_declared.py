@@ -55,8 +55,8 @@ def test_studies_without_them_are_what_they_were(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('other_seeds = {b = "z"}', "other seeds among the donors a, b, not 'z'"),
-        ('other_seeds = {b = "b"}', "another donor than 'b' as its other seed"),
+        ('other_seeds = {b = "z"}', "names of the networks 'a', 'b' in other_seeds, not 'z'"),
+        ('other_seeds = {b = "b"}', "another network than 'b' as its other seed"),
     ],
 )
 def test_other_seeds_that_cannot_be(tmp_path, line, message):

@@ -8,7 +8,8 @@ import pytest
 
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StudyError
-from modelstitch.study.plan import Axes, Cell, Place, PlannedDonor, fitted_together, plan, seams
+from modelstitch.study.plan import Cell, Place, PlannedDonor, fitted_together, plan, seams
+from modelstitch.study.question import Question
 from modelstitch.study.sweep import left
 
 DATA = {"name": "digits", "fingerprint": "ff", "fit": 1000}
@@ -22,12 +23,8 @@ def donor(name, blocks, fingerprint=None, shapes=None):
     return PlannedDonor(name, fingerprint or f"hash-{name}", places, places)
 
 
-def axes(**changes):
-    values = {
-        "layers": "matching", "families": ("affine",), "objectives": ("task",),
-        "controls": ("self", "random", "identity", "class-noise", "shuffled"), "seeds": (0,), "fit": FitSpec(),
-    }  # fmt: skip
-    return Axes(**{**values, **changes})
+def asked(**changes):
+    return Question(**{"controls": ("self", "random", "identity", "class-noise", "shuffled"), **changes})
 
 
 A, B, C = donor("a", ["1", "2", "3"]), donor("b", ["1", "2", "3"]), donor("c", ["x", "y"])
@@ -41,7 +38,7 @@ def by_control(cells):
 
 
 def test_a_pair_with_all_controls():
-    found = by_control(plan([(A, B)], axes(), DATA))
+    found = by_control(plan([(A, B)], asked(), DATA))
     assert {control: len(cells) for control, cells in found.items()} == {
         "pair": 3, "self": 3, "random": 3, "identity": 3, "class-noise": 3, "shuffled": 3,
     }  # fmt: skip
@@ -52,13 +49,13 @@ def test_a_pair_with_all_controls():
 
 
 def test_controls_that_two_pairs_share_are_planned_once():
-    both = plan([(A, C), (B, C)], axes(controls=("self",)), DATA)
+    both = plan([(A, C), (B, C)], asked(controls=("self",)), DATA)
     assert len(by_control(both)["self"]) == len(C.blocks)
 
 
 def test_seeds_families_and_objectives_multiply_but_identity_is_one():
     cells = by_control(
-        plan([(A, B)], axes(seeds=(0, 1), families=("affine", "mlp"), objectives=("match", "task")), DATA)
+        plan([(A, B)], asked(seeds=(0, 1), families=("affine", "mlp"), objectives=("match", "task")), DATA)
     )
     assert len(cells["pair"]) == 3 * 2 * 2 * 2
     assert len(cells["identity"]) == 3
@@ -66,15 +63,15 @@ def test_seeds_families_and_objectives_multiply_but_identity_is_one():
 
 def test_identity_needs_equal_shapes():
     other = donor("b", ["1", "2", "3"], shapes={"2": (16, 4, 4)})
-    cells = by_control(plan([(A, other)], axes(), DATA))
+    cells = by_control(plan([(A, other)], asked(), DATA))
     assert [cell.config["top"]["layer"] for cell in cells["identity"]] == ["1", "3"]
 
 
 def test_an_alias_names_the_same_cells_as_the_listed_name():
     net = dataclasses.replace(donor("d", ["trunk", "head"]), aliases=(("trunk.blocks.2", "trunk"),))
     for written in (("trunk.blocks.2",), ("trunk -> trunk.blocks.2",), ("trunk", "trunk.blocks.2")):
-        cells = [cell.hash for cell in plan([(net, net)], axes(layers=written), DATA)]
-        assert cells == [cell.hash for cell in plan([(net, net)], axes(layers=("trunk",)), DATA)]
+        cells = [cell.hash for cell in plan([(net, net)], asked(layers=written), DATA)]
+        assert cells == [cell.hash for cell in plan([(net, net)], asked(layers=("trunk",)), DATA)]
     with pytest.raises(StudyError, match=r"no exact cut 'trunk.block.2': did you mean 'trunk.blocks.2'"):
         net.place("trunk.block.2")
 
@@ -93,7 +90,7 @@ def test_objectives_share_a_bottom_whose_statistics_do_not_move(normalisation, g
 
 
 def test_cells_of_one_sweep_stand_together():
-    cells = plan([(A, B), (B, A)], axes(seeds=(0, 1)), DATA)
+    cells = plan([(A, B), (B, A)], asked(seeds=(0, 1)), DATA)
     keys = [cell.sweep for cell in cells]
     assert len(dict.fromkeys(keys)) == sum(1 for i, key in enumerate(keys) if i == 0 or keys[i - 1] != key)
 
@@ -102,7 +99,7 @@ def test_the_same_sweep_of_two_plans_is_told_apart():
     """Else the unfinished state of one figure's curve was cleared by another that was finished."""
     bench = SimpleNamespace(unfinished=Path("unfinished"), device="cpu")
     whole, again, part = (
-        {cell.sweep: left(cell, bench).path for cell in plan([(A, B)], axes(layers=layers), DATA)}
+        {cell.sweep: left(cell, bench).path for cell in plan([(A, B)], asked(layers=layers), DATA)}
         for layers in ("matching", "matching", ("1 -> 1",))
     )
     assert whole == again
@@ -114,9 +111,9 @@ def test_the_same_sweep_of_two_plans_is_told_apart():
 def test_no_two_processes_of_a_plan_share_a_state(normalisation, states):
     """Each takes cells that are fitted together: what one writes, another must not take up or clear."""
     bench = SimpleNamespace(unfinished=Path("unfinished"), device="cpu")
-    asked = axes(objectives=("match", "task"), families=("affine", "low-rank:2"), normalisation=normalisation)
+    question = asked(objectives=("match", "task"), families=("affine", "low-rank:2"), normalisation=normalisation)
     sweeps = {}
-    for cell in plan([(A, B), (B, A)], asked, DATA):
+    for cell in plan([(A, B), (B, A)], question, DATA):
         sweeps.setdefault(cell.sweep, []).append(cell)
     parts = [part for cells in sweeps.values() for part in fitted_together(cells)]
     names = [{left(cell, bench).path for cell in part} for part in parts]
@@ -130,16 +127,16 @@ def test_no_two_processes_of_a_plan_share_a_state(normalisation, states):
     {"fit": FitSpec(steps=3)}, {"seeds": (7,)}, {"normalisation": "batch"}, {"families": ("mlp",)},
 ])  # fmt: skip
 def test_what_changes_the_work_changes_the_hash(change):
-    before = {cell.hash for cell in plan([(A, B)], axes(controls=()), DATA)}
-    after = {cell.hash for cell in plan([(A, B)], axes(controls=(), **change), DATA)}
+    before = {cell.hash for cell in plan([(A, B)], asked(controls=()), DATA)}
+    after = {cell.hash for cell in plan([(A, B)], asked(controls=(), **change), DATA)}
     assert not before & after
 
 
 def test_other_weights_or_data_are_other_cells():
-    before = {cell.hash for cell in plan([(A, B)], axes(), DATA)}
+    before = {cell.hash for cell in plan([(A, B)], asked(), DATA)}
     retrained = donor("a", ["1", "2", "3"], fingerprint="other")
-    assert not {c.hash for c in plan([(retrained, B)], axes(controls=()), DATA)} & before
-    assert not {c.hash for c in plan([(A, B)], axes(), {**DATA, "fingerprint": "00"})} & before
+    assert not {c.hash for c in plan([(retrained, B)], asked(controls=()), DATA)} & before
+    assert not {c.hash for c in plan([(A, B)], asked(), {**DATA, "fingerprint": "00"})} & before
 
 
 def test_matching_by_name_by_depth_and_as_written():
@@ -175,7 +172,7 @@ def test_a_donor_without_cuts_and_an_unknown_cut_are_refused():
 
 def test_asked_for_more_samples_than_there_are_the_curve_ends_at_all_of_them():
     """Otherwise one fit would count as several."""
-    cells = plan([(A, B)], axes(controls=(), samples=(100, 2000, 50_000)), DATA)
+    cells = plan([(A, B)], asked(controls=(), samples=(100, 2000, 50_000)), DATA)
     assert sorted({cell.config["fit"]["samples"] for cell in cells}) == [100, 1000]
     few = dataclasses.replace(B, budget=50)
-    assert {c.config["fit"]["samples"] for c in plan([(A, few)], axes(controls=(), samples=(100, 2000)), DATA)} == {50}
+    assert {c.config["fit"]["samples"] for c in plan([(A, few)], asked(controls=(), samples=(100, 2000)), DATA)} == {50}

@@ -1,22 +1,14 @@
-"""Python, the command line and study files take the same names and have the same defaults."""
+"""Every field of a question once: what is taken and refused, whatever the door."""
 
 from __future__ import annotations
 
-import inspect
-
-import click
 import pytest
 
-import modelstitch as ms
-from modelstitch.cli.common import fitting
-from modelstitch.cli.compare import compare as compare_command
-from modelstitch.cli.stitch import stitch as stitch_command
 from modelstitch.engine.controls import CONTROLS
-from modelstitch.engine.fit.normalisation import POLICIES
-from modelstitch.engine.fit.options import FitSpec
-from modelstitch.errors import StudyError
-from modelstitch.study import question
-from modelstitch.study.spec import StudySpec, parse_spec
+from modelstitch.errors import DataError, StudyError
+from modelstitch.study.keywords import CompareOptions, read
+from modelstitch.study.question import OBJECTIVES, Comparison, Question
+from modelstitch.study.spec import parse_spec
 
 BASE = {
     "name": "s",
@@ -27,96 +19,102 @@ BASE = {
 
 
 def written(**values):
+    """By a study file."""
     return parse_spec({**BASE, **values})
 
 
-def defaults(function):
-    return {name: p.default for name, p in inspect.signature(function).parameters.items()}
-
-
-def options(command):
-    return {option.name: option for option in command.params if isinstance(option, click.Option)}
-
-
-def test_what_is_asked_where_nothing_is_said():
-    spec, one, several = written(), defaults(ms.stitch), defaults(ms.compare)
-    assert (one["family"], one["objective"], one["seed"]) == (question.FAMILY, question.OBJECTIVE, question.SEEDS[0])
-    for asked in (several, defaults(ms.compare_many)):
-        assert (asked["family"], asked["objective"], asked["layers"]) == ("affine", "task", "matching")
-        assert (spec.families, spec.objectives) == ((asked["family"],), (asked["objective"],))
-        assert (spec.layers, spec.seeds, spec.controls) == (asked["layers"], asked["seeds"], asked["controls"])
-        assert spec.normalisation == asked["normalisation"] == one["normalisation"]
-    assert spec.fit == FitSpec()
-
-
-@pytest.mark.parametrize("command", [compare_command, stitch_command])
-def test_the_command_line_leaves_unsaid_what_is_unsaid(command):
-    """An option that has a value of its own would be a second default."""
-    for name in ("families", "objectives", "normalisation", "controls", "seams", *FitSpec.model_fields):
-        option = options(command).get(name)
-        assert option is None or not isinstance(option.default, str | int | float), name
-
-
-def test_every_option_of_a_fit_is_on_the_command_line():
-    assert not set(FitSpec.model_fields) - {p.name for p in fitting(click.command()(lambda: None)).params}
+def called(**values):
+    """By Python."""
+    return read(CompareOptions, values, "abc")
 
 
 @pytest.mark.parametrize("name", [*CONTROLS, "none"])
 def test_every_control_is_taken_everywhere(name):
-    spec = written(controls=[name], other_seeds={"b": "c"} if name == "other-seed" else {})
-    assert spec.controls == question.written_controls((name,))
-    assert written(controls=name, other_seeds={"b": "c"}).controls == spec.controls
-    assert name in options(compare_command)["controls"].type.choices
+    others = {"other_seeds": {"b": "c"}}
+    wanted = () if name == "none" else (name,)
+    for ask in (written, called):
+        assert ask(controls=[name], **others).controls == ask(controls=name, **others).controls == wanted
 
 
-@pytest.mark.parametrize("name", [*question.OBJECTIVES, "distill+task", "downstream+distill+task", "downstream + task"])
+@pytest.mark.parametrize("name", [*OBJECTIVES, "distill+task", "downstream+distill+task", "downstream + task"])
 def test_every_objective_is_taken_everywhere(name):
-    from modelstitch.api import _objectives
-
     wanted = (name.replace(" ", ""),)
-    assert _objectives(name)[0] == _objectives([name])[0] == written(objectives=[name]).objectives == wanted
+    assert called(objective=name).objectives == called(objective=[name]).objectives == wanted
+    assert called(objective=[name.split("+")]).objectives == wanted
     assert written(objective=name).objectives == written(objectives=[name.split("+")]).objectives == wanted
 
 
 def test_one_value_or_several_as_in_python():
     assert written(family="low-rank:2").families == written(families=["low-rank:2"]).families == ("low-rank:2",)
-    assert written(layers="block1").layers == ("block1",)
-    assert written(layers=[["block1", "block2"]]).layers == ("block1 -> block2",)
-    assert written(fit={"samples": [10, 20]}).samples == written(samples=[10, 20]).samples == (10, 20)
-    assert (written(samples=10).samples, written(samples=10).fit.samples) == ((), 10)
+    for ask in (written, called):
+        assert ask(layers="block1").layers == ("block1",)
+        assert ask(layers=[["block1", "block2"]]).layers == ("block1 -> block2",)
+        assert ask(samples=[10, 20]).samples == (10, 20)
+        assert (ask(samples=10).samples, ask(samples=10).fit.samples, ask(steps=9).fit.steps) == ((), 10, 9)
+    assert written(fit={"samples": [10, 20]}).samples == (10, 20)
+    assert called(seeds=range(3)).seeds == (0, 1, 2)
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    ({"controls": ["other-seed"]}, "other_seeds = {top = "),
+@pytest.mark.parametrize(("values", "words"), [
+    ({"controls": ["other-seed"]}, "expected a network in other_seeds (--other-seed on the command line) beside the control 'other-seed'"),
     ({"controls": ["none", "self"]}, "'none' alone"),
-    ({"objectives": ["match+task"]}, "objectives: expected match, task"),
-    ({"objectives": ["luck"]}, "objectives: expected match, task"),
-    ({"family": "affine", "families": ["affine"]}, "either family or families"),
-    ({"samples": [1], "fit": {"samples": [2]}}, "samples in one place"),
-    ({"expected_error": {"z": 1.0}}, "expected errors of the donors a, b, c, not 'z'"),
+    ({"controls": ["noise"]}, "expected self, other-seed"),
+    ({"controls": 3}, "expected self, other-seed"),
+    ({"objective": ["match+task"]}, "expected no 'match' among several stages: it is solved"),
+    ({"objective": ["luck"]}, "expected match, task"),
+    ({"objective": [[]]}, "expected match, task"),
+    ({"family": "os.system('x')"}, "expected a family such as 'affine'"),
+    ({"family": []}, "expected a list with at least one entry"),
+    ({"layers": ["a -> b -> c"]}, "expected layers that can be read"),
+    ({"layers": ["x@l1"]}, "expected layers without network names"),
+    ({"layers": []}, "expected 'matching', 'all', or layers such as"),
+    ({"seeds": [0.5]}, "expected distinct whole numbers from 0"),
+    ({"seeds": [True]}, "expected distinct whole numbers from 0"),
+    ({"pairs": "some"}, "expected 'all', 'ring' or a list of"),
+    ({"pairs": [["a", "z"]]}, "expected names of the networks 'a', 'b', 'c' in pairs, not 'z'"),
+    ({"both": "no"}, "expected a valid boolean"),
+    ({"samples": [10, 0]}, "expected greater than or equal to 1, found 0"),
+    ({"steps": 0}, "expected greater than or equal to 1, found 0"),
+    ({"learning_rate": float("nan")}, "expected "),
+    ({"downstream": []}, "expected 'all', 'penultimate' or a list of layers"),
+    ({"normalisation": "train"}, "expected 'frozen', 'recalibrated' or 'batch', found 'train'"),
+    ({"expected_error": {"z": 1.0}}, "expected names of the networks 'a', 'b', 'c' in expected_error, not 'z'"),
+    ({"expected_error": -1.0}, "expected "),
+    ({"other_seeds": {"z": "c"}}, "expected names of the networks 'a', 'b', 'c' in other_seeds, not 'z'"),
+    ({"step": 3}, "did you mean 'steps'?"),
 ])  # fmt: skip
-def test_what_a_study_file_does_not_take(values, message):
-    with pytest.raises(StudyError) as caught:
-        written(**values)
-    assert message in str(caught.value)
+def test_what_one_door_refuses_no_other_takes(values, words):
+    for ask in (written, called):
+        with pytest.raises(StudyError) as caught:
+            ask(**values)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
-def test_who_names_another_seed_asks_for_the_control():
-    chosen = question.chosen_controls
-    assert chosen(("self",), sequences=False, other_seeds={"b": 1}) == ("self", "other-seed")
-    assert chosen((), sequences=False, other_seeds={"b": 1}) == ("other-seed",)
-    assert chosen(("self",), sequences=False, other_seeds=()) == ("self",)
-    assert not any(CONTROLS[name].classes for name in chosen(None, sequences=True, other_seeds=()))
-    with pytest.raises(StudyError, match="needs a network of another seed"):
-        chosen(("other-seed",), sequences=False, other_seeds=())
+def test_which_pairs():
+    def pairs(names="abc", **values):
+        return [bottom + top for bottom, top in Comparison(networks=tuple(names), **values).ordered_pairs()]
+
+    assert pairs() == ["ab", "ac", "ba", "bc", "ca", "cb"]
+    assert pairs(both=False) == ["ab", "ac", "bc"]
+    assert pairs(pairs="ring", both=False) == ["ab", "bc", "ca"]
+    assert pairs(pairs="ring") == ["ab", "bc", "ca", "ba", "cb", "ac"]
+    assert pairs("ab", pairs="ring") == ["ab", "ba"]
+    assert pairs(pairs=[("c", "a"), ("a", "a")]) == ["ca", "aa"]
 
 
-def test_rooms_below_know_the_same_names():
-    assert tuple(POLICIES) == question.NORMALISATIONS
+def test_controls_follow_from_what_is_given():
+    asked = Question(controls="self", other_seeds={"b": "c"})
+    assert asked.for_labels(sequences=False).controls == ("self", "other-seed")
+    assert Question(controls=(), other_seeds={"b": "c"}).for_labels(sequences=False).controls == ("other-seed",)
+    usual, of_sequences = (Question().for_labels(sequences=sequences).controls for sequences in (False, True))
+    assert usual == tuple(name for name in CONTROLS if name != "recalibration")
+    assert [name for name in usual if name not in of_sequences] == ["class-noise", "class-noise-strong"]
+    with pytest.raises(DataError, match=r"class-noise-strong control needs one class label per sample: leave it out"):
+        Question(controls=("self", "class-noise-strong")).for_labels(sequences=True)
 
 
 def test_what_decides_no_result_is_no_part_of_a_study():
     assert written(expected_error=5.0, error_tolerance=1.0).identity() == written().identity()
-    assert "limit" not in written().identity()
-    assert written(limit=60).identity()["limit"] == 60
-    assert set(StudySpec.model_fields) >= {"limit", "expected_error", "error_tolerance"}
+    assert not {"limit", "both", "second", "engine"} & set(written().identity())
+    assert written(limit=60, both=False).identity() == {**written().identity(), "limit": 60, "both": False}

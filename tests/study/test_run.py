@@ -1,19 +1,16 @@
 """What a study knows of its networks."""
 
 import copy
-from dataclasses import replace
 
-import pytest
 import torch
 
 from modelstitch import Network
-from modelstitch.engine.fit.options import FitSpec
-from modelstitch.errors import DataError
-from modelstitch.study.plan import Axes, plan
-from modelstitch.study.run import check_controls, data_config, describe_donor
+from modelstitch.study.plan import plan
+from modelstitch.study.question import Question
+from modelstitch.study.run import data_config, describe_donor
 from modelstitch.views import Normalise
 
-AXES = Axes(("block1 -> block1",), ("affine",), ("task",), (), (0,), FitSpec())
+QUESTION = Question(layers="block1", controls=())
 
 
 def test_another_view_of_the_same_weights_is_another_cell(modules, digits):
@@ -22,7 +19,7 @@ def test_another_view_of_the_same_weights_is_another_cell(modules, digits):
             describe_donor(Network(m, torch.zeros(2, 1, 8, 8), n, view=v))
             for m, n, v in zip(modules, "ab", (view, None))
         ]
-        return {c.hash for c in plan([tuple(donors)], AXES, data_config(digits))}
+        return {c.hash for c in plan([tuple(donors)], QUESTION, data_config(digits))}
 
     plain, small, large = (
         cells(None),
@@ -49,20 +46,10 @@ def test_another_output_or_number_of_classes_is_another_cell(modules, digits):
         donors = [
             describe_donor(Network(Two(m), torch.zeros(2, 1, 8, 8), n, output=output)) for m, n in zip(modules, "ab")
         ]
-        axes = replace(AXES, layers=("module.block1 -> module.block1",))
-        return {c.hash for c in plan([tuple(donors)], axes, data_config(data))}
+        asked = Question(layers="module.block1", controls=())
+        return {c.hash for c in plan([tuple(donors)], asked, data_config(data))}
 
     more = copy.copy(digits)
     more.__dict__["n_classes"] = 12
     assert len({*cells("plain"), *cells("turned"), *cells("plain", more)}) == 3
     assert cells(None) == cells("plain")
-
-
-def test_class_noise_is_refused_before_anything_runs_where_a_label_is_a_sequence():
-    class Labels:
-        def labels(self, split):
-            return torch.zeros(4, 5)
-
-    check_controls(("random", "self"), Labels())
-    with pytest.raises(DataError, match=r"needs one class label per sample: leave it out for sequences\."):
-        check_controls(("self", "class-noise-strong"), Labels())

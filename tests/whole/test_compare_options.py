@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from conftest import fit_small
-from modelstitch import Data, Network, StitchError, compare, compare_many, paired_test, stitch
+from modelstitch import Data, Network, StitchError, compare, paired_test, stitch
 from modelstitch.study.engines import local
 from modelstitch.study.examples import unpack
 
@@ -145,10 +145,9 @@ def test_the_stitcher_sees_what_the_top_was_trained_on(modules, pair, digits):
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"samples": [100, 100]}, "needs distinct numbers"),
+    ({"samples": [100, 100]}, "'samples' is wrong: expected a list without repetitions"),
     ({"samples": [100, 0]}, "'samples' is wrong"),
-    ({"samples": []}, "one at least"),
-    ({"controls": ("noise",)}, "expected one of self, other-seed, random"),
+    ({"controls": ("noise",)}, "expected self, other-seed, random"),
     ({"controls": ("other-seed",), "other_seeds": {"one": Network(
         torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10), torch.nn.ReLU(), torch.nn.Linear(10, 10)),
         torch.zeros(2, 1, 8, 8), "other")}}, "is no other seed of 'one': expected the same architecture"),
@@ -164,13 +163,14 @@ def test_the_random_bottom_of_two_donors_of_one_architecture_is_fitted_once(pair
     """The same draw under two names: two records, one fit, the numbers that each would have alone."""
     zero, one = pair
     options = {"layers": ["block2", "block3"], "controls": ("random",), **QUICK}
-    alone = compare_many([third, one], [("two", "one")], digits, **options).records
+    alone = compare([third, one], data=digits, pairs=[("two", "one")], **options).records
     swept = []
     run_sweep = local.run_sweep
     monkeypatch.setattr(local, "run_sweep", lambda group, *a, **k: (swept.append(group), run_sweep(group, *a, **k))[1])
-    r = compare_many(
-        [zero, one, third], [("zero", "one"), ("two", "one"), ("zero", "two")], digits, out=tmp_path / "out", **options
-    )
+    r = compare(
+        [zero, one, third], data=digits, pairs=[("zero", "one"), ("two", "one"), ("zero", "two")], out=tmp_path / "out", **options
+    )  # fmt: skip
+
     assert len([group for group in swept if group[0].config["control"] == "random"]) == 2  # one a top
     found = {x["cell"]: x for x in r.records}
     for record in alone:
@@ -205,7 +205,10 @@ def test_a_layer_that_is_not_there_is_named(pair, digits):
 
 
 def test_one_number_is_no_list_of_seeds(pair, digits):
-    with pytest.raises(StitchError, match=r"seeds are listed: expected seeds=\(0, 1\) or range\(3\), found 3"):
+    with pytest.raises(
+        StitchError,
+        match=r"'seeds' is wrong: expected distinct whole numbers from 0 in a list, such as \[0, 1\], found 3",
+    ):
         compare(*pair, digits, seeds=3, **QUICK)
 
 

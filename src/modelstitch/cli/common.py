@@ -13,7 +13,6 @@ import click
 from ..engine.controls import CONTROLS
 from ..errors import StitchError
 from ..notation import end
-from ..study.question import NORMALISATIONS, OBJECTIVES
 from ..support import progress as bars
 from ..support.shown import visible
 from .say import say as say
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
 _MOST_COLUMNS = 10  # of penalties side by side
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-FAMILIES_HELP = (
-    "identity, permutation, orthogonal, scaled-orthogonal, low-rank:R, affine, norm-affine-norm, conv:K, mlp:H"
-)
 
 
 @contextmanager
@@ -66,6 +61,10 @@ def shared(*, out: str | None) -> Decorator:
 
     return decorate
 
+
+data = click.option(
+    "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
+)
 
 dry_run = click.option(
     "--dry-run", is_flag=True,
@@ -162,99 +161,11 @@ def _view(side: str) -> Any:
     return None
 
 
-def expected(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--expected-error and --error-tolerance: donors that err otherwise by themselves are refused."""
-    function = click.option(
-        "--error-tolerance", type=click.FloatRange(0), metavar="NUMBER",
-        help="How far off an expected error may be: 1 point or 0.05 nats per token by default, beside what the test split leaves open.",
-    )(function)  # fmt: skip
-    return click.option(
-        "--expected-error", multiple=True, callback=_errors, metavar="[NAME=]NUMBER",
-        help="What the networks err on by themselves on the test split, in percent or nats per token, of both or by name; others "
-        "are refused before anything is fitted. May be repeated.",
-    )(function)  # fmt: skip
+def second_of(spec: str | None, data: Data) -> Data | None:
+    """A second test set by name, or a corruption of the data's own; None where none is asked for."""
+    from ..data.corrupt import second_data
 
-
-def _errors(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> float | dict[str, float] | None:
-    """One number for all networks, or one for each name."""
-    found: dict[str, float] = {}
-    for value in values:
-        name, _, number = value.rpartition("=")
-        try:
-            found[name] = float(number)
-        except ValueError as error:
-            raise click.BadParameter(f"expected a number such as 8.5, or NAME=8.5, found {value!r}.") from error
-    if "" in found and len(found) > 1:
-        raise click.BadParameter("expected one number for all networks, or a name before each.")
-    return found.get("", found or None)
-
-
-def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of the fit."""
-    options = [
-        click.option("--family", "families", multiple=True, help=f"Stitcher family: {FAMILIES_HELP}. May be repeated."),
-        click.option("--objective", "objectives", multiple=True,
-                     help=f"{', '.join(OBJECTIVES)}, or stages such as downstream+task. May be repeated."),
-        click.option("--steps", type=click.IntRange(1), help="Most optimiser steps."),
-        click.option("--batch-size", type=click.IntRange(1), help="Examples per step."),
-        click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Of Adam, for 64 channels."),
-        click.option("--adapt-rate/--no-adapt-rate", default=None,
-                     help="Whether steps are smaller where the start is near its goal (default), or not."),
-        click.option("--precision", type=click.Choice(["float32", "bfloat16"]),
-                     help="Of the steps, float32 by default; bfloat16 is quicker where the machine has instructions for it (a "
-                     "processor with AMX, a recent GPU)."),
-        click.option("--weight-decay", type=click.FloatRange(0), help="Of the map's weights; none by default."),
-        click.option("--eval-every", type=click.IntRange(1), help="Steps between two looks at the validation split."),
-        click.option("--patience", type=click.IntRange(1), help="Looks that may bring no improvement."),
-        click.option("--whiten/--no-whiten", default=None, help="Whether steps are taken in whitened coordinates (default)."),
-        click.option("--start-samples", type=click.IntRange(1), help="Fit examples behind the closed form that steps start from."),
-        click.option("--budget", type=click.Choice(["top", "all"]),
-                     help="Fit on what the top was trained on, where that is known (default), or on the whole fit split."),
-        click.option("--augment/--no-augment", default=None, help="Whether the data's augmentation is applied (default)."),
-        click.option("--cache", type=click.FloatRange(0), help="Gigabytes for bottom activations of a fixed fit split."),
-        click.option("--init", type=click.Choice(["closed", "random"]), help="Start from the closed form or at random."),
-        click.option("--fit-samples", "samples", callback=_samples,
-                     help="Fit examples used, all by default; 100,1000,... compares several."),
-        click.option("--normalisation", type=click.Choice(NORMALISATIONS),
-                     help="What BatchNorm does in the stitched model: the donors' statistics (default), re-estimated, or "
-                     "overwritten while fitting."),
-        click.option("--positions", type=click.IntRange(1), help="Sum at most so many positions of an example; all by default."),
-        click.option("--sums", type=click.Choice(["float64", "float32"]),
-                     help="Precision of the sums, float64 by default; float32 takes half the memory and less time."),
-        click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Of the objective distill."),
-        click.option("--targets", type=click.Choice(["top", "bottom"]), help="Whose outputs distill is fitted to."),
-        click.option("--downstream", callback=_places,
-                     help="Where downstream looks: all (default), penultimate, or layers with commas between."),
-        click.option("--memory", type=click.FloatRange(0, min_open=True),
-                     help="Gigabytes for fitting beside the donors, 2 by default: how many stitches run at a time."),
-        click.option("--tensorboard", type=click.Path(path_type=Path, file_okay=False), help="Folder for fit curves."),
-    ]  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def _samples(ctx: click.Context, option: click.Parameter, value: str | None) -> int | list[int] | None:
-    """One number, or several with commas between."""
-    if value is None:
-        return None
-    try:
-        numbers = [int(part) for part in value.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise click.BadParameter(f"expected numbers of examples such as 1000 or 100,1000,10000, found {value!r}.")
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _places(ctx: click.Context, option: click.Parameter, value: str | None) -> str | tuple[str, ...] | None:
-    """A word, or several layers with commas between."""
-    return value if value in (None, "all", "penultimate") else tuple(str(value).split(","))
-
-
-def fit_values(**values: Any) -> dict[str, Any]:
-    """The fit options that were given."""
-    return {name: value for name, value in values.items() if value is not None}
+    return None if spec is None else second_data(spec, data)
 
 
 def data_for(spec: str, models: Sequence[str], limit: int | None = None) -> Data:

@@ -17,23 +17,16 @@ def demo(seed: int, device: str, out: Path) -> None:
 
     Everything is kept in --out: the same command again does only what is missing.
     """
-    from ..api import compare_many
+    from ..api import compare
     from ..report.sentences.findings import spoken
     from ..zoo.demo import FIT, PAIRS, make_donors
 
     with common.progress() as tell:
         data, donors, networks = make_donors(out, seed=seed, tell=tell)
-        result = compare_many(
-            networks,
-            PAIRS,
-            data,
-            controls=[name for name, control in CONTROLS.items() if control.demo],
-            seeds=(seed,),
-            out=out / "study",
-            device=device,
-            tell=tell,
-            **FIT,
-        )
+        result = compare(
+            networks, data=data, pairs=PAIRS, controls=[name for name, control in CONTROLS.items() if control.demo], seeds=(seed,),
+            out=out / "study", device=device, tell=tell, **FIT,
+        )  # fmt: skip
     for network, made in zip(networks, donors):
         common.say(f"{network.name}: test error {made.card['test_error']:.1f} %")
     common.penalty_tables(result.records)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import common
+from .options import asked
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,8 +21,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
     options: list[Callable[..., Any]] = [
         click.argument("bottom"),
         click.argument("top"),
-        click.option("--data", "data_name", default="digits", show_default=True,
-                     help="digits, parquet:DIR, folder:DIR, text:FILE, ..."),
+        common.data,
         common.weights_of("bottom"),
         common.weights_of("top"),
         common.random_weights,
@@ -33,7 +33,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
                      help="An example as one row: mean over positions, or all positions and channels."),
         click.option("--shuffles", type=click.IntRange(0), default=20, show_default=True,
                      help="Shuffled pairings behind the null level."),
-        click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data."),
+        asked("limit"),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -92,13 +92,7 @@ def similarity(
     help="identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, low-rank:RANK, affine; affine by default. May be repeated.",
 )
 @click.option("--positions", type=click.IntRange(1), help="Fit on at most so many positions of an example.")
-@click.option("--fit-samples", "samples", type=click.IntRange(1), help="Fit examples used; all by default.")
-@click.option(
-    "--augment/--no-augment",
-    default=True,
-    show_default=True,
-    help="Solve on fit examples that the data's augmentation has changed.",
-)
+@asked("samples", "augment")
 @click.option(
     "--sums",
     "precision",
@@ -107,7 +101,7 @@ def similarity(
     show_default=True,
     help="Precision of the sums; float32 takes half the memory and less time.",
 )
-@common.expected
+@asked("expected_error", "error_tolerance")
 @common.dry_run
 @common.shared(out="runs/matrix")
 def matrix(
@@ -139,7 +133,7 @@ def matrix(
     lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, random=random_weights)
     chosen: Any = {
         "layers": _layers(lower, upper, bottom_layers, top_layers), "family": families or ("affine",), "positions": positions,
-        "dtype": getattr(torch, precision), **common.fit_values(samples=samples), "augment": augment,
+        "dtype": getattr(torch, precision), "samples": samples, "augment": augment,
     }  # fmt: skip
     alike_by: dict[str, Any] = {
         "measures": list(measures or ("cka", "cca")), "layers": chosen["layers"], "view": view, "shuffles": shuffles,

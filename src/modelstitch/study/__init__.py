@@ -1,10 +1,23 @@
 """A declared study: its spec, its plan of cells, the engine that runs them, and the store that keeps them.
 
-The names below are public: what a reader of records works with. None of them imports torch.
+The names below are public: what a reader of records works with. None of them imports torch. They are loaded when they are first
+used, so that ``--help`` is quick.
 """
 
-from .pooling import pool
-from .record import Metric, Record
-from .store import Store
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_PLACES = {"Metric": "record", "Record": "record", "Store": "store", "pool": "pooling"}
 
 __all__ = ["Metric", "Record", "Store", "pool"]
+
+if TYPE_CHECKING:
+    from .pooling import pool
+    from .record import Metric, Record
+    from .store import Store
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

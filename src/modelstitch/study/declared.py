@@ -18,9 +18,7 @@ from ..support.progress import Tell
 from ..views import Normalise
 from .engines import Engine
 from .needs import Needs
-from .plan import Axes
-from .question import chosen_controls
-from .run import describe_donor, plan_run, run
+from .run import plan_run, run
 from .shard import Shard
 from .spec import StudySpec
 from .store import Store
@@ -49,11 +47,10 @@ def run_study(
     store = Store(out, spec)  # first of all: a folder that cannot be used should not cost a training run
     with store.begun():
         engine = _engine(spec, device, address, workers)
-        networks, data, second, axes = _asked(spec)
+        networks, data, second = _asked(spec)
         records = run(
-            networks, spec.ordered_pairs(), data, axes, store=store, device="cpu" if spec.engine == "ray" else device, tell=tell, second=second,
-            engine=engine, whole=True, expected_error=spec.expected_error, error_tolerance=spec.error_tolerance,
-            shard=shard,
+            networks, spec.ordered_pairs(), data, spec, store=store, device="cpu" if spec.engine == "ray" else device, tell=tell, second=second,
+            engine=engine, whole=True, shard=shard,
         )  # fmt: skip
     return records, store.spec
 
@@ -66,24 +63,17 @@ def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto", shard:
         StudyError, SourceError, DataError: as :func:`run_study` before it fits anything.
     """
     store = Store.beheld(out, spec)
-    networks, data, second, axes = _asked(spec)
-    return plan_run(networks, spec.ordered_pairs(), data, axes, store=store, device=device, second=second, shard=shard)
+    networks, data, second = _asked(spec)
+    return plan_run(networks, spec.ordered_pairs(), data, spec, store=store, device=device, second=second, shard=shard)
 
 
-def _asked(spec: StudySpec) -> tuple[list[Network], Data, Data | None, Axes]:
-    """What a study is of: its donors, its data, a second test set if it has one, and the axes of its grid."""
+def _asked(spec: StudySpec) -> tuple[list[Network], Data, Data | None]:
+    """What a study is of: the donors that its pairs need, its data, and a second test set if it has one."""
     data, second = _data(spec)
     pairs = spec.ordered_pairs()
-    tops = dict.fromkeys(top for _, top in pairs)
-    others = {top: other for top, other in spec.other_seeds.items() if top in tops}
-    names = dict.fromkeys([*(name for pair in pairs for name in pair), *others.values()])
-    networks = {name: _donor(spec, name, data) for name in names}
-    controls = chosen_controls(spec.controls, sequences=data.labels("val").ndim > 1, other_seeds=spec.other_seeds)
-    axes = Axes(
-        spec.layers, spec.families, spec.objectives, controls, spec.seeds, spec.fit, spec.normalisation, spec.samples,
-        tuple((top, describe_donor(networks[other])) for top, other in others.items()),
-    )  # fmt: skip
-    return list(networks.values()), data, second, axes
+    others = [other for top, other in spec.other_seeds.items() if any(top == above for _, above in pairs)]
+    names = dict.fromkeys([*(name for pair in pairs for name in pair), *others])
+    return [_donor(spec, name, data) for name in names], data, second
 
 
 def open_bench(spec: StudySpec, *, device: str, folder: str, files: tuple[Path, ...]) -> Bench:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
 from ..engine.controls import CONTROLS, Control
-from ..engine.fit.options import FitSpec
 from ..errors import StudyError
 from ..network.matching import matching
 from ..notation import parse
 from .canonical import cell_hash
-from .question import NORMALISATION
+from .question import MATCH, Question
 
 PLAIN = "plain"
 
@@ -122,49 +121,28 @@ def fitted_together(cells: Sequence[Cell]) -> list[list[Cell]]:
     return list(found.values())
 
 
-def distinct_seeds(seeds: Any) -> tuple[int, ...]:
-    """The seeds of a study as asked for.
+def plan(
+    pairs: Iterable[tuple[PlannedDonor, PlannedDonor]], question: Question, data: dict[str, Any], *,
+    others: Mapping[str, PlannedDonor] | None = None, codes: Mapping[str, str] | None = None,
+) -> list[Cell]:  # fmt: skip
+    """All cells of the pairs and their controls, equal work once, in an order that shares bottoms.
 
-    Raises:
-        StudyError: if one is no whole number from 0, or stands twice, or there is none.
+    Args:
+        pairs: (bottom, top).
+        question: with its controls spelled out.
+        data: what records state about the data.
+        others: top: another seed of it, for controls that it sends in.
+        codes: family: hash of its code, of a user's own.
     """
-    found = list(seeds) if isinstance(seeds, Iterable) else [seeds]
-    whole = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in found)
-    if not found or not whole or len(set(found)) < len(found):
-        raise StudyError(f"Seeds are distinct whole numbers from 0, one at least: found {seeds!r}; try seeds=(0, 1).")
-    return tuple(found)
-
-
-@dataclass(frozen=True)
-class Axes:
-    """The axes of a study's grid."""
-
-    layers: str | tuple[str, ...]
-    families: tuple[str, ...]
-    objectives: tuple[str, ...]
-    controls: tuple[str, ...]
-    seeds: tuple[int, ...]
-    fit: FitSpec
-    normalisation: str = NORMALISATION
-    samples: tuple[int, ...] = ()  # fit examples, a curve; none: what the fit options say
-    others: tuple[tuple[str, PlannedDonor], ...] = ()  # (top, another seed of it), for controls that it sends in
-    codes: tuple[tuple[str, str], ...] = ()  # (family, hash of its code), of a user's own
-
-    def curve(self, most: int) -> list[Axes]:
-        """One set of axes for each number of fit examples; asked-for numbers above ``most`` are one and the same."""
-        sizes = dict.fromkeys(min(n, most) for n in self.samples)
-        return [replace(self, fit=self.fit.model_copy(update={"samples": n}), samples=()) for n in sizes] or [self]
-
-
-def plan(pairs: Iterable[tuple[PlannedDonor, PlannedDonor]], axes: Axes, data: dict[str, Any]) -> list[Cell]:
-    """All cells of the pairs and their controls, equal work once, in an order that shares bottoms."""
+    grid = _Grid(question, data, others or {}, codes or {})
     found: dict[str, Cell] = {}
     for bottom, top in pairs:
-        own = top.budget if axes.fit.budget == "top" and top.budget is not None else data["fit"]
-        variants = axes.curve(min(own, data["fit"]))
+        own = top.budget if question.fit.budget == "top" and top.budget is not None else data["fit"]
+        variants = question.curve(min(own, data["fit"]))
         most = max(variants, key=lambda variant: variant.fit.samples or 0)
-        for variant, seed in product(variants, axes.seeds):
-            for cell in _pair(bottom, top, seed, variant, data, unfitted=variant is most and seed == axes.seeds[0]):
+        for variant, seed in product(variants, question.seeds):
+            unfitted = variant is most and seed == question.seeds[0]
+            for cell in _pair(bottom, top, seed, replace(grid, question=variant), unfitted=unfitted):
                 found.setdefault(cell.hash, cell)
     return in_company(found.values())
 
@@ -207,35 +185,41 @@ def seams(bottom: PlannedDonor, top: PlannedDonor, layers: str | Sequence[str]) 
     return [(bottom.blocks[at], top.blocks[here]) for at, here in matching(below, above)]
 
 
-def _pair(
-    bottom: PlannedDonor, top: PlannedDonor, seed: int, axes: Axes, data: dict[str, Any], *, unfitted: bool
-) -> Iterable[Cell]:  # fmt: skip
-    own = seams(bottom, top, axes.layers)
+@dataclass(frozen=True)
+class _Grid:
+    """What all cells of a plan have in common."""
+
+    question: Question
+    data: dict[str, Any]
+    others: Mapping[str, PlannedDonor]
+    codes: Mapping[str, str]
+
+
+def _pair(bottom: PlannedDonor, top: PlannedDonor, seed: int, grid: _Grid, *, unfitted: bool) -> Iterable[Cell]:
+    question = grid.question
+    own = seams(bottom, top, question.layers)
     at_top = list(dict.fromkeys(t for _, t in own))
-    for name in ("pair", *axes.controls):
+    for name in ("pair", *(question.controls or ())):
         control = CONTROLS.get(name)
         places, sender = own, bottom
         if control is not None and control.sends == "top":
             places, sender = [(t, t) for t in at_top], top
         if control is not None and control.sends == "another seed":
-            found = dict(axes.others).get(top.name)
+            found = grid.others.get(top.name)
             if found is None:
                 continue  # none was given for this top
             places, sender = _beside(found, top, at_top), found
         if control is not None and not control.fitted:
             # No map and nothing drawn: one cell serves all seeds, families, objectives and numbers of fit samples.
-            policy = control.normalisation or axes.normalisation
             if unfitted:
                 yield from (
-                    _cell(sender, top, b, t, "identity", "match", name, seed, axes, data, policy)
+                    _cell(sender, top, b, t, "identity", MATCH, name, seed, grid)
                     for b, t in places
                     if b.joint == t.joint
                 )
             continue
-        for b, t in places:
-            for family in axes.families:
-                for objective in axes.objectives:
-                    yield _cell(sender, top, b, t, family, objective, name, seed, axes, data)
+        for (b, t), family, objective in product(places, question.families, question.objectives):
+            yield _cell(sender, top, b, t, family, objective, name, seed, grid)
 
 
 def _beside(other: PlannedDonor, top: PlannedDonor, at_top: Sequence[Place]) -> list[tuple[Place, Place]]:
@@ -255,23 +239,11 @@ def _beside(other: PlannedDonor, top: PlannedDonor, at_top: Sequence[Place]) -> 
 
 
 def _cell(
-    bottom: PlannedDonor,
-    top: PlannedDonor,
-    b: Place,
-    t: Place,
-    family: str,
-    objective: str,
-    control: str,
-    seed: int,
-    axes: Axes,
-    data: dict[str, Any],
-    normalisation: str | None = None,
-) -> Cell:
-    row, codes = CONTROLS.get(control), dict(axes.codes)
+    bottom: PlannedDonor, top: PlannedDonor, b: Place, t: Place, family: str, objective: str, control: str, seed: int, grid: _Grid,
+) -> Cell:  # fmt: skip
+    question, data, row = grid.question, grid.data, CONTROLS.get(control)
     instead = row.stands_as if row is not None and row.sender is not None else ""
-    if (
-        top.budget is not None and axes.fit.budget == "top"
-    ):  # the stitcher sees what the top was trained on, and no more
+    if top.budget is not None and question.fit.budget == "top":  # fitted on what the top was trained on, and no more
         data = {**data, "fit": min(top.budget, data["fit"]), "budget": top.budget}
     config = {
         "bottom": {
@@ -287,13 +259,13 @@ def _cell(
             **({"view": top.view} if top.view else {}),
         },
         "family": family,
-        **({"family_code": codes[family]} if family in codes else {}),
+        **({"family_code": grid.codes[family]} if family in grid.codes else {}),
         "objective": objective,
-        "init": axes.fit.init if objective != "match" else "closed",
+        "init": question.fit.init if objective != MATCH else "closed",
         "control": control,
         "seed": seed,
         "data": data,
-        "normalisation": normalisation or axes.normalisation,
-        "fit": axes.fit.model_dump(mode="json"),
+        "normalisation": (row.normalisation if row is not None else None) or question.normalisation,
+        "fit": question.fit.model_dump(mode="json"),
     }  # fmt: skip
     return Cell(cell_hash(config), config)

@@ -1,98 +1,301 @@
-"""What may be asked of two networks, and what is asked where nothing is said: one table for all doors. No torch.
+"""What may be asked of networks: every field once, with its default, its check and its words. No torch.
 
-Python, the command line, study files, plans and pages take names and defaults from here.
+Python's keywords, the options of the command line, study files and the names of cells are views of :class:`Question`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Any, Literal, get_args
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from ..engine.controls import CONTROLS
-from ..errors import StudyError
-
-# What is asked where nothing is said.
-LAYERS: Literal["matching"] = "matching"
-FAMILY = "affine"
-OBJECTIVE = "task"
-SEEDS = (0,)
+from ..engine.fit.options import Count, FitSpec, NotNegative
+from ..errors import DataError, StitchError
+from ..notation import Seam, parse
 
 Normalisation = Literal["frozen", "recalibrated", "batch"]
-NORMALISATION: Normalisation = "frozen"
 NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
-
 MATCH = "match"  # solved, not fitted
 STAGES = ("task", "distill", "downstream")  # fitted; also one after the other, "downstream+task"
 OBJECTIVES = (MATCH, *STAGES)
 NONE = "none"  # of the controls
 
-
-OBJECTIVES_KNOWN = f"{', '.join(OBJECTIVES)}, or several of the last three in a row, such as 'downstream+task'"
-(OTHER_SEED,) = (name for name, control in CONTROLS.items() if control.sends == "another seed")
+_FAMILY = re.compile(r"[a-z][a-z0-9-]*(:[A-Za-z0-9._-]+)?")
 
 
-def controls_known() -> str:
-    """What may be asked for, in words."""
-    return f"{', '.join(CONTROLS)}, or 'none' alone"
+def _distinct(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple):
+        raise ValueError("a list")
+    if not values:
+        raise ValueError("a list with at least one entry")
+    if len({repr(v) for v in values}) < len(values):
+        raise ValueError("a list without repetitions")
+    return tuple(values)
 
 
-def default_controls(*, sequences: bool) -> tuple[str, ...]:
-    """The controls beside a pair unless others are asked for; sequences have no one class, and so no class noise."""
-    return tuple(name for name, c in CONTROLS.items() if c.usual and not (sequences and c.classes))
+def _pairs(value: Any) -> Any:
+    if value in ("all", "ring"):
+        return value
+    if not isinstance(value, list | tuple) or not value or not all(_two_names(pair) for pair in value):
+        raise ValueError("'all', 'ring' or a list of [bottom, top] names of networks")
+    return _distinct([tuple(pair) for pair in value])
 
 
-def written_controls(value: Any) -> tuple[str, ...] | None:
-    """Controls as written: one, several, "none" or an empty list for none, None for the usual ones.
-
-    Raises:
-        StudyError: if one is unknown.
-    """
-    if value is None:
-        return None
-    several = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
-    if several == (NONE,):
-        return ()
-    for name in several:
-        if name not in CONTROLS:
-            raise StudyError(f"The control {name!r} is unknown: expected one of {controls_known()}.")
-    return tuple(dict.fromkeys(several))
+def _two_names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(part, str) for part in value)
 
 
-def chosen_controls(asked: tuple[str, ...] | None, *, sequences: bool, other_seeds: Collection[str]) -> tuple[str, ...]:
-    """The controls of a comparison. Who names another seed of a top asks for the control "other-seed".
-
-    Args:
-        asked: as :func:`written_controls` gives them.
-        sequences: whether labels are sequences.
-        other_seeds: the tops of which another seed is given.
-
-    Raises:
-        StudyError: if "other-seed" is asked for and no other seed is given.
-    """
-    if asked is not None and OTHER_SEED in asked and not other_seeds:
-        raise StudyError(
-            "The control 'other-seed' needs a network of another seed: expected one in other_seeds (--other-seed on the command "
-            "line), found none; name one, or leave the control out."
+def _layers(value: Any) -> Any:
+    if value in ("matching", "all"):
+        return value
+    several = [value] if isinstance(value, str) else value
+    if isinstance(several, list | tuple):  # a pair of layers is a seam
+        several = [str(Seam("", n[0], "", n[1])) if _two_names(n) else n for n in several]
+    if not isinstance(several, list | tuple) or not several or not all(isinstance(n, str) for n in several):
+        raise ValueError(
+            "'matching', 'all', or layers such as 'layer2', 'layer2 -> blocks.4' or ('layer2', 'blocks.4')"
         )
-    found = default_controls(sequences=sequences) if asked is None else asked
-    return found if OTHER_SEED in found or not other_seeds else (*found, OTHER_SEED)
+    for text in several:
+        try:
+            seam = parse(text)
+        except StitchError as error:
+            raise ValueError(f"layers that can be read ({error})") from error
+        if seam.bottom or seam.top:
+            raise ValueError(f"layers without network names, since they serve every pair, not {text!r}")
+    return _distinct(several)
 
 
-def written_objective(value: Any) -> str:
-    """An objective as records call it: "task", or of several stages "distill+task", also written as a list of them.
+def _families(value: Any) -> Any:
+    return _distinct([value] if isinstance(value, str) else value)
 
-    Raises:
-        StudyError: if a stage is unknown, or "match", which is solved, is one of several.
-    """
+
+def _family(value: str) -> str:
+    if not _FAMILY.fullmatch(value):
+        raise ValueError("a family such as 'affine', 'low-rank:4' or 'conv:3'")
+    return value
+
+
+def _objectives(value: Any, info: ValidationInfo) -> Any:
+    own = (info.context or {}).get("own", ())
+    several = value if isinstance(value, list | tuple) else [value]
+    return _distinct([_stages(one, own) for one in several])
+
+
+def _stages(value: Any, own: Iterable[str]) -> str:
+    """An objective as records call it: "task", or of several stages "distill+task", also written as a list of them."""
     stages = value.split("+") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
     names = [stage.strip() if isinstance(stage, str) else stage for stage in stages]
-    for name in names:
-        if name not in OBJECTIVES:
-            raise StudyError(f"The objective {name!r} is unknown: expected {OBJECTIVES_KNOWN}.")
+    if not names or any(name not in (*OBJECTIVES, *own) for name in names):
+        known = f"{', '.join(OBJECTIVES)}, or several of the last three in a row, such as 'downstream+task'"
+        raise ValueError(known)
     if len(names) > 1 and MATCH in names:
-        raise StudyError(
-            "The objective 'match' is solved, not fitted, and every fitted one starts from it: leave it out of the stages."
+        raise ValueError(
+            "no 'match' among several stages: it is solved, not fitted, and every fitted one starts from it"
         )
-    if not names:
-        raise StudyError("An objective of no stages was given: expected a name such as 'task', or several.")
     return "+".join(names)
+
+
+def _controls(value: Any) -> Any:
+    several = (value,) if isinstance(value, str) else value
+    known = f"{', '.join(CONTROLS)}, or 'none' alone"
+    if value is None or several in ((NONE,), [NONE]):
+        return None if value is None else ()
+    if not isinstance(several, list | tuple) or any(name not in CONTROLS for name in several):
+        raise ValueError(known)
+    return _distinct(several) if several else ()
+
+
+def _seeds(value: Any) -> Any:
+    several = list(value) if isinstance(value, range) else value
+    whole = isinstance(several, list | tuple) and all(isinstance(s, int) and not isinstance(s, bool) for s in several)
+    if not whole or not several or min(several) < 0 or len(set(several)) < len(several):
+        raise ValueError("distinct whole numbers from 0 in a list, such as [0, 1]")
+    return tuple(several)
+
+
+def _numbers(value: Any) -> Any:
+    return () if value in ([], ()) else _distinct([value] if isinstance(value, int) else value)
+
+
+class Question(BaseModel):
+    """A question about networks. Every field stands here once: its default, its check, and what it means.
+
+    A field's description is what Python's ``help()`` and the command line's ``--help`` say of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    pairs: Annotated[Literal["all", "ring"] | tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = Field(
+        default="all",
+        description="Which networks are stitched: 'all' ordered pairs of two different ones, a 'ring' (each under the next one), or a list "
+        "of (bottom, top) names.",
+    )
+    both: bool = Field(default=True, strict=True, description="Stitch 'all' or a 'ring' also the other way round.")
+    layers: Annotated[Literal["matching", "all"] | tuple[str, ...], BeforeValidator(_layers)] = Field(
+        default="matching",
+        description="'matching' (cuts at the same place), 'all' (every block cut to every block cut), or layers and seams such as 'layer2' "
+        "and 'layer2 -> blocks.4', for every pair.",
+    )
+    families: Annotated[tuple[Annotated[str, AfterValidator(_family)], ...], BeforeValidator(_families)] = Field(
+        default=("affine",),
+        description="Of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, low-rank:R, affine, "
+        "norm-affine-norm, conv:K, mlp:H.",
+    )
+    objectives: Annotated[tuple[str, ...], BeforeValidator(_objectives)] = Field(
+        default=("task",),
+        description="What the stitcher is fitted to: match (closed form), task, distill, downstream, or stages of the last three, such as "
+        "downstream+task.",
+    )
+    controls: Annotated[tuple[str, ...] | None, BeforeValidator(_controls)] = Field(
+        default=None,
+        description=f"Of {', '.join(CONTROLS)}, or 'none'; by default all that the data can serve but recalibration.",
+    )
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field(
+        default=(0,), description="Of batch order, augmentation and random starts."
+    )
+    samples: Annotated[tuple[Count, ...], BeforeValidator(_numbers)] = Field(
+        default=(), description="Several numbers of fit examples, for a curve; one number is an option of the fit."
+    )
+    fit: FitSpec = Field(default=FitSpec(), description="How stitchers are fitted.")
+    normalisation: Normalisation = Field(
+        default="frozen",
+        description="What BatchNorm does in the stitched model: the donors' statistics (frozen), re-estimated through the stitched path on a "
+        "copy (recalibrated), or overwritten while fitting, as the paper's code did (batch).",
+    )
+    other_seeds: dict[str, str] = Field(
+        default={}, description="Top: a network of its kind from another seed, for the control 'other-seed'."
+    )
+    second: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="A second test set that every stitch is measured on: other data, or noise:0.2, contrast:0.5, brightness:0.2 of the data's "
+        "own.",
+    )
+    expected_error: NotNegative | dict[str, NotNegative] | None = Field(
+        default=None,
+        description="What the networks err on by themselves on the test split, in percent or nats per token, of all or by name; others are "
+        "refused before anything is fitted.",
+    )
+    error_tolerance: NotNegative | None = Field(
+        default=None,
+        description="How far off an expected error may be: 1 point or 0.05 nats per token by default, beside what the test split leaves open.",
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the networks; none where they are not known."""
+        return ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_place(cls, values: Any) -> Any:
+        """One family or objective under its own name; options of the fit also beside the others; several samples are a curve."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for one, several in (("family", "families"), ("objective", "objectives")):
+            if one in values:
+                if several in values:
+                    raise ValueError(f"either {one} or {several}, not both")
+                values[several] = values.pop(one)
+        fit = values.get("fit", {})
+        if isinstance(fit, FitSpec):
+            fit = fit.model_dump(exclude_unset=True)
+        if not isinstance(fit, dict):
+            return values
+        beside = [name for name in values if name in FitSpec.model_fields]
+        for name in beside:
+            if fit.get(name) is not None:
+                raise ValueError(f"{name} in one place, not also under fit")
+        curve = isinstance(values.get("samples"), list | tuple)
+        fit = fit | {name: values.pop(name) for name in beside if not (name == "samples" and curve)}
+        if isinstance(fit.get("samples"), list | tuple):
+            values["samples"] = fit.pop("samples")
+        return values | {"fit": fit}
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        other = next(name for name, control in CONTROLS.items() if control.sends == "another seed")
+        if self.controls is not None and other in self.controls and not self.other_seeds:
+            raise ValueError(
+                f"a network in other_seeds (--other-seed on the command line) beside the control {other!r}"
+            )
+        if not self.names:
+            return self
+        known = f"{', '.join(map(repr, self.names))}"
+        errors = self.expected_error if isinstance(self.expected_error, dict) else {}
+        pairs = () if isinstance(self.pairs, str) else self.pairs
+        for what, found in (
+            ("pairs", [n for pair in pairs for n in pair]),
+            ("other_seeds", self.other_seeds),
+            ("expected_error", errors),
+        ):
+            for name in found:
+                if name not in self.names:
+                    raise ValueError(f"names of the networks {known} in {what}, not {name!r}")
+        for top, name in self.other_seeds.items():
+            if top == name:
+                raise ValueError(f"another network than {top!r} as its other seed")
+        if self.pairs == "all" and len(self.names) < 2:
+            raise ValueError("at least two networks where pairs = 'all'")
+        return self
+
+    def ordered_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The ``(bottom, top)`` pairs, spelled out."""
+        names = self.names
+        if not isinstance(self.pairs, str):
+            return self.pairs
+        if self.pairs == "ring":
+            forward = list(zip(names, (*names[1:], names[0])))
+            return tuple(dict.fromkeys([*forward, *((t, b) for b, t in forward)] if self.both else forward))
+        ahead = {name: at for at, name in enumerate(names)}
+        return tuple((b, t) for b in names for t in names if (b != t if self.both else ahead[b] < ahead[t]))
+
+    def for_labels(self, *, sequences: bool) -> Self:
+        """The question with its controls spelled out: those that the labels can serve, unless others are asked for.
+
+        Raises:
+            DataError: a control needs one class for each sample, where labels are sequences.
+        """
+        found = self.controls
+        if found is None:
+            found = tuple(n for n, control in CONTROLS.items() if control.usual and not (sequences and control.classes))
+        by_class = [name for name in found if CONTROLS[name].classes]
+        if by_class and sequences:
+            raise DataError(f"The {by_class[0]} control needs one class label per sample: leave it out for sequences.")
+        others = [n for n, control in CONTROLS.items() if control.sends == "another seed" and self.other_seeds]
+        return self.model_copy(update={"controls": tuple(dict.fromkeys([*found, *others]))})
+
+    def curve(self, most: int) -> list[Self]:
+        """One question for each number of fit examples; asked-for numbers above ``most`` are one and the same."""
+        sizes = dict.fromkeys(min(n, most) for n in self.samples)
+        fits = [self.fit.model_copy(update={"samples": n}) for n in sizes]
+        return [self.model_copy(update={"fit": fit, "samples": ()}) for fit in fits] or [self]
+
+    def identity(self) -> dict[str, Any]:
+        """Plain JSON values of all that decides the results."""
+        unused = {name for name in ("other_seeds", "second") if not getattr(self, name)} | (
+            {"both"} if self.both else set()
+        )
+        return self.model_dump(mode="json", exclude={"expected_error", "error_tolerance", *unused})
+
+
+class Comparison(Question):
+    """A question about networks that are there."""
+
+    networks: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the networks."""
+        return self.networks

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..data.data import Data
-from ..engine.alone import Expected, introduce, told
-from ..engine.controls import CONTROLS
+from ..engine.alone import introduce, told
 from ..engine.entry import check_entry
-from ..engine.fit.normalisation import check_policy
 from ..engine.fit.objectives import Loss
 from ..engine.scores import need_scores
 from ..engine.sweep import MEMORY, Watch
-from ..errors import DataError, StudyError
-from ..network import Network, check_networks
+from ..errors import StudyError
+from ..network import Network
+from ..stitchers import own_codes
 from ..support.device import pick_device
 from ..support.progress import Tell, say
 from ..support.ranks import current, first, writes
@@ -22,7 +21,8 @@ from ..support.resume import tidy
 from ..support.user_code import in_words
 from .engines import Engine, local
 from .needs import Needs, needs_of
-from .plan import Axes, Cell, Place, PlannedDonor, in_company, plan
+from .plan import Cell, Place, PlannedDonor, in_company, plan
+from .question import Question
 from .record import Record
 from .shard import Shard
 from .store import Store
@@ -61,7 +61,7 @@ def run(
     networks: Sequence[Network],
     pairs: Iterable[tuple[str, str]],
     data: Data,
-    axes: Axes,
+    question: Question,
     *,
     store: Store | None = None,
     device: str = "auto",
@@ -72,8 +72,6 @@ def run(
     losses: Mapping[str, Loss] | None = None,
     engine: Engine | None = None,
     whole: bool = False,
-    expected_error: Expected | None = None,
-    error_tolerance: float | None = None,
     shard: Shard | None = None,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
@@ -81,28 +79,27 @@ def run(
     ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on;
     ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default. Where these cells are
     the ``whole`` of the store, it keeps their list, to say what is missing. What the donors do alone is looked at, and said to
-    ``tell``, before anything is fitted; ``expected_error`` refuses others, see :func:`modelstitch.engine.alone.check_expected`. A
-    ``shard`` runs and returns its own cells alone, and looks at their donors.
+    ``tell``, before anything is fitted. A ``shard`` runs and returns its own cells alone, and looks at their donors.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
         DataError: if the networks or the controls do not fit the data.
     """
-    named, donors, cells = planned(networks, pairs, data, axes, second)
+    named, donors, cells = planned(networks, pairs, data, question, second)
     store = store if writes() else None
     check_shared(cells)
     if store is not None and whole:
         store.plan([cell.hash for cell in cells])
-    held = cells if expected_error is not None else None  # of donors that are not in the shard, too
+    held = cells if question.expected_error is not None else None  # of donors that are not in the shard, too
     cells = _share(cells, shard)
-    bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), watch, second, losses or {})
+    bench = Bench(named, data, question.fit, pick_device(device), budget(memory), watch, second, losses or {})
     if store is not None:
         bench.unfinished = store.path / "unfinished"
     missing = first(
         "whether cells are missing", lambda: any(store is None or not store.has(cell.hash) for cell in cells)
     )
-    if missing or expected_error is not None:
-        introduce(bench.all_donors(held or cells), tell, expected_error, error_tolerance)
+    if missing or question.expected_error is not None:
+        introduce(bench.all_donors(held or cells), tell, question.expected_error, question.error_tolerance)
     found = run_cells(cells, bench, store=store, tell=tell, engine=engine or local.run)
     if not missing:
         for name, known in {n: facts for record in found for n, facts in (record.donors or {}).items()}.items():
@@ -119,7 +116,7 @@ def run(
 
 
 def plan_run(
-    networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, axes: Axes, *, store: Store | None = None,
+    networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, question: Question, *, store: Store | None = None,
     device: str = "auto", memory: float | None = None, second: Data | None = None, shard: Shard | None = None,
     timed: bool = True,
 ) -> Needs:  # fmt: skip
@@ -132,61 +129,34 @@ def plan_run(
     Raises:
         StudyError, DataError: as :func:`run` before it fits anything.
     """
-    named, _, cells = planned(networks, pairs, data, axes, second)
+    named, _, cells = planned(networks, pairs, data, question, second)
     cells = _share(cells, shard)
-    bench = Bench(named, data, axes.fit, pick_device(device), budget(memory), second=second)
+    bench = Bench(named, data, question.fit, pick_device(device), budget(memory), second=second)
     return needs_of(cells, bench, store.believed(cell.hash for cell in cells) if store is not None else (), timed=timed)
 
 
 def planned(
-    networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, axes: Axes, second: Data | None
+    networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, question: Question, second: Data | None
 ) -> tuple[dict[str, Network], dict[str, PlannedDonor], list[Cell]]:
     """The networks and what a plan knows of them, by name, and all cells; what cannot be run is refused."""
     named = {network.name: network for network in networks}
     if len(named) < len(networks):
         raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
-    check_policy(axes.normalisation)
     check_entry(list(named.values()), data, second=second)
-    check_controls(axes.controls, data)
+    question = question.for_labels(sequences=data.labels("val").ndim > 1)
     pairs = list(pairs)
     for name in dict.fromkeys(top for _, top in pairs):
         need_scores(named[name], data)
     donors = {name: describe_donor(network) for name, network in named.items()}
-    return named, donors, plan([(donors[b], donors[t]) for b, t in pairs], axes, data_config(data, second))
+    cells = plan(
+        [(donors[b], donors[t]) for b, t in pairs], question, data_config(data, second),
+        others={top: donors[name] for top, name in question.other_seeds.items() if name in donors}, codes=dict(own_codes(question.families)),
+    )  # fmt: skip
+    return named, donors, cells
 
 
 def _share(cells: list[Cell], shard: Shard | None) -> list[Cell]:
     return cells if shard is None else in_company(cell for cell in cells if shard.takes(cell.hash))
-
-
-def check_named(networks: Sequence[Network], wanted: Iterable[str], what: str) -> None:
-    """Refuse a name that none of the networks has.
-
-    Args:
-        what: the sentence's subject, as "A pair".
-
-    Raises:
-        StudyError: with the names that there are.
-    """
-    for network in networks:
-        check_networks(network=network)
-    names = [network.name for network in networks]
-    for name in wanted:
-        if name not in names:
-            raise StudyError(
-                f"{what} names the network {name!r}: expected one of {', '.join(map(repr, names))}; the networks are given first."
-            )
-
-
-def check_controls(controls: Sequence[str], data: Data) -> None:
-    """Refuse controls that the labels cannot serve.
-
-    Raises:
-        DataError: controls by classes where a label is a sequence.
-    """
-    by_class = [name for name in controls if CONTROLS[name].classes]
-    if by_class and data.labels("val").ndim > 1:
-        raise DataError(f"The {by_class[0]} control needs one class label per sample: leave it out for sequences.")
 
 
 def run_cells(

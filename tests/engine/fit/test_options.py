@@ -22,12 +22,12 @@ def test_options_stay_as_they_are():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"step": 3}, "There is no fit option 'step': did you mean 'steps'?"),
-        ({"zzz": 3}, "There is no fit option 'zzz': known are batch_size, steps"),
-        ({"steps": 0}, "The fit option 'steps' is wrong: expected greater than or equal to 1, found 0"),
-        ({"steps": 1.5}, "The fit option 'steps' is wrong: expected a valid integer, found 1.5"),
-        ({"steps": True}, "The fit option 'steps' is wrong: expected a valid integer, found True"),
-        ({"learning_rate": float("nan")}, "The fit option 'learning_rate' is wrong: expected .*, found nan"),
+        ({"step": 3}, "There is no option 'step': did you mean 'steps'?"),
+        ({"zzz": 3}, "There is no option 'zzz': known are batch_size, steps"),
+        ({"steps": 0}, "The option 'steps' is wrong: expected greater than or equal to 1, found 0"),
+        ({"steps": 1.5}, "The option 'steps' is wrong: expected a valid integer, found 1.5"),
+        ({"steps": True}, "The option 'steps' is wrong: expected a valid integer, found True"),
+        ({"learning_rate": float("nan")}, "The option 'learning_rate' is wrong: expected .*, found nan"),
         ({"learning_rate": 0.0}, "'learning_rate' is wrong: expected greater than 0"),
         ({"weight_decay": -1.0}, "'weight_decay' is wrong: expected greater than or equal to 0"),
         ({"whiten": 1}, "'whiten' is wrong: expected a valid boolean, found 1"),

@@ -17,23 +17,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
-from ...errors import StudyError
 from ...network.norms import Mode, Norm
 from ..senders import view_of
 from ..streams import Stream
 from ..sweep import Sweep
-
-POLICIES = ("frozen", "recalibrated", "batch")
-
-
-def check_policy(name: str) -> None:
-    """Refuse a policy that there is not.
-
-    Raises:
-        StudyError: with those that there are.
-    """
-    if name not in POLICIES:
-        raise StudyError(f"The normalisation policy {name!r} is unknown: expected one of {', '.join(POLICIES)}.")
 
 
 @contextmanager

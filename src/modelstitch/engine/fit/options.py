@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from ...errors import StitchError
+from ...support.mistakes import sentence
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -15,60 +24,79 @@ NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
 
 
+def _places(value: Any) -> Any:
+    if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    if value not in ("all", "penultimate"):
+        raise ValueError("'all', 'penultimate' or a list of layers")
+    return value
+
+
 class FitSpec(BaseModel):
-    """How each stitcher is fitted.
+    """How each stitcher is fitted. Every option stands here once: its default, its check, and what it does."""
 
-    Attributes:
-        batch_size: examples per step.
-        steps: most optimiser steps (objectives other than ``match``).
-        learning_rate: of Adam, in whitened coordinates for 64 channels below; it is multiplied with 64/p for p channels, and
-            divided by a kernel's positions. Families that are not whitened take a tenth of it, norm-affine-norm as it is.
-        adapt_rate: take whitened steps at a smaller rate, down to a quarter, where the start is near the top's own error.
-        weight_decay: of the stitcher's weights.
-        eval_every: steps between two looks at the validation split.
-        patience: looks in a row that may bring no improvement; one more, and it stops.
-        init: start from the closed form, or at random.
-        whiten: take the steps in coordinates whitened by the moments (affine and conv families).
-        start_samples: fit examples behind the closed-form start of a stitcher that is then fitted, and the coordinates of its
-            steps (at least ten a channel; ``match`` takes all).
-        samples: fit examples used, a class-balanced draw by the seed, the same in every pass; None is all of them.
-        budget: "top" fits on the samples that the top was trained on, where that is known, and on no more; "all" on the
-            whole fit split (what the paper's code did).
-        augment: whether the data's augmentation recipe is applied to fit batches.
-        precision: float32, or bfloat16 by autocast. Moments and errors stay in full precision.
-        cache: gigabytes that bottom activations of the fit split may take, where it is not augmented; they are then
-            computed once. 0 keeps none.
-        temperature: of the ``distill`` objective.
-        targets: whose outputs ``distill`` is fitted to: the "top"'s own, or the "bottom"'s.
-        downstream: where the ``downstream`` objective (and a loss of the user's own) looks: "all" block cuts behind the
-            seam and the output, the "penultimate" one, or named layers, "output" among them; those before a seam are
-            passed over.
-        positions: the sums take at most so many positions of each example, drawn by the seed; None takes all.
-        sums: the precision of the sums; float32 takes half the memory and less time, good to about 1e-6.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    batch_size: Count = Field(default=128, description="Examples per step.")
+    steps: Count = Field(default=160, description="Most optimiser steps, of objectives other than match.")
+    learning_rate: Positive = Field(
+        default=1e-2,
+        description="Of Adam, in whitened coordinates for 64 channels below: it is multiplied with 64/p for p channels, and divided by a "
+        "kernel's positions. Families that are not whitened take a tenth of it, norm-affine-norm takes it as it is.",
+    )
+    adapt_rate: Switch = Field(
+        default=True,
+        description="Take whitened steps at a smaller rate, down to a quarter, where the start is near the top's own error.",
+    )
+    weight_decay: NotNegative = Field(default=0.0, description="Of the stitcher's weights.")
+    eval_every: Count = Field(default=20, description="Steps between two looks at the validation split.")
+    patience: Count = Field(
+        default=5, description="Looks in a row that may bring no improvement; one more, and the fit stops."
+    )
+    init: Literal["closed", "random"] = Field(default="closed", description="Start from the closed form, or at random.")
+    whiten: Switch = Field(
+        default=True, description="Take steps in coordinates whitened by the moments (affine and conv families)."
+    )
+    start_samples: Count = Field(
+        default=2000,
+        description="Fit examples behind the closed form that steps start from, and behind their coordinates: at least ten a channel; "
+        "match takes all.",
+    )
+    samples: Count | None = Field(
+        default=None,
+        description="Fit examples used, a class-balanced draw by the seed, the same in every pass; all by default. In a comparison several numbers "
+        "are a curve.",
+    )
+    budget: Literal["top", "all"] = Field(
+        default="top",
+        description="Fit on the samples that the top was trained on, where that is known, and on no more; or on all of the fit split, as "
+        "the paper's code did.",
+    )
+    augment: Switch = Field(default=True, description="Apply the data's augmentation to fit batches.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="Of the steps. bfloat16 is quicker where the machine has instructions for it (a processor with AMX, a recent GPU); "
+        "moments and errors stay in full precision.",
+    )
+    cache: NotNegative = Field(
+        default=0.0,
+        description="Gigabytes for bottom activations of the fit split, which are then computed once, where it is not augmented.",
+    )
+    temperature: Positive = Field(default=2.0, description="Of the objective distill.")
+    targets: Literal["top", "bottom"] = Field(default="top", description="Whose outputs distill is fitted to.")
+    downstream: Annotated[Literal["all", "penultimate"] | tuple[str, ...], BeforeValidator(_places)] = Field(
+        default="all",
+        description="Where the objective downstream, and a loss of your own, looks: all block cuts behind the seam and the output, the "
+        "penultimate one, or named layers, 'output' among them; those before a seam are passed over.",
+    )
 
-    batch_size: Count = 128
-    steps: Count = 160
-    learning_rate: Positive = 1e-2
-    adapt_rate: Switch = True
-    weight_decay: NotNegative = 0.0
-    eval_every: Count = 20
-    patience: Count = 5
-    init: Literal["closed", "random"] = "closed"
-    whiten: Switch = True
-    start_samples: Count = 2000
-    samples: Count | None = None
-    budget: Literal["top", "all"] = "top"
-    augment: Switch = True
-    precision: Literal["float32", "bfloat16"] = "float32"
-    cache: NotNegative = 0.0
-    temperature: Positive = 2.0
-    targets: Literal["top", "bottom"] = "top"
-    downstream: Literal["all", "penultimate"] | tuple[str, ...] = "all"
-    positions: Count | None = None
-    sums: Literal["float64", "float32"] = "float64"
+    positions: Count | None = Field(
+        default=None, description="Sum at most so many positions of each example, drawn by the seed; all by default."
+    )
+    sums: Literal["float64", "float32"] = Field(
+        default="float64",
+        description="Precision of the sums; float32 takes half the memory and less time, good to about 1e-6.",
+    )
 
     @model_serializer(mode="wrap")
     def _stated(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -77,6 +105,30 @@ class FitSpec(BaseModel):
 
 
 _LATER: dict[str, Any] = {"positions": None, "sums": "float64"}
+
+
+class FitOptions(TypedDict, total=False):
+    """The options of a fit as keywords, for editors and type checkers; :class:`FitSpec` says what they are."""
+
+    batch_size: int
+    steps: int
+    learning_rate: float
+    adapt_rate: bool
+    weight_decay: float
+    eval_every: int
+    patience: int
+    init: Literal["closed", "random"]
+    whiten: bool
+    start_samples: int
+    budget: Literal["top", "all"]
+    augment: bool
+    precision: Literal["float32", "bfloat16"]
+    cache: float
+    temperature: float
+    targets: Literal["top", "bottom"]
+    downstream: str | Sequence[str]
+    positions: int | None
+    sums: Literal["float64", "float32"]
 
 
 def fit_spec(values: dict[str, Any]) -> FitSpec:
@@ -88,13 +140,4 @@ def fit_spec(values: dict[str, Any]) -> FitSpec:
     try:
         return FitSpec.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(name, FitSpec.model_fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(FitSpec.model_fields)}."
-            raise StitchError(f"There is no fit option {name!r}: {hint}") from error
-        wanted = first["msg"].replace("Input should be", "expected", 1)
-        if name.startswith("downstream"):
-            name, wanted = "downstream", "expected 'all', 'penultimate' or a list of layers"
-        raise StitchError(f"The fit option {name!r} is wrong: {wanted}, found {first['input']!r}.") from error
+        raise StitchError(sentence(error, lambda _: FitSpec.model_fields)) from error

@@ -1,0 +1,70 @@
+"""What is wrong with a checked value, in one sentence: the first mistake, what was expected, what was found, how many more."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+_MOST = 20  # looking for a near name takes its time
+
+
+def sentence(
+    error: ValidationError, known: Callable[[tuple[int | str, ...]], Collection[str]], *, where: str = "", called: Mapping[str, str] | None = None,
+) -> str:  # fmt: skip
+    """The first mistake of several, in words.
+
+    Args:
+        error: as pydantic raises it.
+        known: the names that may stand at a place.
+        where: the file that the values are from; "" where they are keywords.
+        called: keywords by the fields that they set, where these have other names.
+    """
+    problems = error.errors(include_url=False)
+    first = next((p for p in problems[:_MOST] if p["type"] == "extra_forbidden" and near(p["loc"], known)), problems[0])
+    more = f" ({len(problems) - 1} more after it)" if problems[1:] else ""
+    if where:
+        place = ".".join(str(part) for part in first["loc"])
+    else:  # a keyword, whatever it is checked as
+        parts = [part for part in first["loc"] if isinstance(part, str) and part != "fit"]
+        place = (called or {}).get(parts[0], parts[0]) if parts else ""
+    if first["type"] == "extra_forbidden":
+        return (
+            f"{where}: {place} is unknown{more}; {hint(place, first['loc'], known)}"
+            if where
+            else unknown(place, known(first["loc"]))
+        )
+    if first["type"] == "missing":
+        return f"{where}: {place} is missing{more}; expected it to be set."
+    expected = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    found = f", found {_shortened(first['input'])}" if place else ""  # of the whole the sentence says it itself
+    if where:
+        return f"{where}: {place or 'spec'}: expected {expected}{found}{more}."
+    return (
+        f"The option {place!r} is wrong: expected {expected}{found}."
+        if place
+        else f"This cannot be asked: expected {expected}."
+    )
+
+
+def unknown(name: str, known: Collection[str]) -> str:
+    """That there is no option of that name, and which one may be meant."""
+    return f"There is no option {name!r}: {hint(name, (name,), lambda _: known)}"
+
+
+def hint(name: str, place: tuple[int | str, ...], known: Callable[[tuple[int | str, ...]], Collection[str]]) -> str:
+    """The nearest name, or all of them."""
+    close = near(place, known)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known(place))}."
+
+
+def near(place: tuple[int | str, ...], known: Callable[[tuple[int | str, ...]], Collection[str]]) -> list[str]:
+    """The name that may be meant at a place, if one is near."""
+    return difflib.get_close_matches(str(place[-1]), known(place), n=1)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
