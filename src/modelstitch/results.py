@@ -367,9 +367,14 @@ class Results:
         return target
 
     def _repr_html_(self) -> str:
-        from .report.figures.svg import to_svg
+        """What a notebook shows: the tables that the command line prints, and the figure."""
+        from .report.summary import as_html, penalty_summaries
 
-        return to_svg(self.figure())
+        try:
+            drawn = [self.figure()]
+        except StudyError:  # nothing is measured yet, which the line below says
+            drawn = []
+        return as_html(penalty_summaries(self.records), drawn, repr(self))
 
 
 def _full_name(measure: str) -> str:

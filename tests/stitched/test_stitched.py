@@ -300,3 +300,16 @@ def test_a_map_fitted_elsewhere_comes_to_its_donors(monkeypatch, pair):
     s = Stitched(bottom, top, "block2", "block2", Affine(site), family="affine")
     assert s.stitcher.weight.device.type == "meta"
     assert next(s.top.parameters()).device.type == "cpu"
+
+
+def test_a_notebook_shows_what_was_measured(pair, digits):
+    s = stitch(*pair, "block2", digits, objective="match", device="cpu")
+    html = s._repr_html_()
+    for metric in s.record.metrics:
+        assert f">{metric.name}<" in html
+        assert f"{metric.value:.4g}" in html
+    assert "zero@block2 -&gt; one@block2" in html
+    s.stitcher.weight.data.zero_()
+    assert "changed since it was measured" in s._repr_html_()
+    assert "<table" not in s._repr_html_()
+    assert "<table" not in drawn("affine", network("small"), network("small"), "block1", "block1")._repr_html_()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..engine.controls import CONTROLS
 from ..errors import StitchError
 from ..notation import end
 from ..support import progress as bars
@@ -20,10 +19,9 @@ from .say import say as say
 if TYPE_CHECKING:
     from ..data.data import Data
     from ..network import Network
+    from ..report.tables import Table
     from ..study.record import Record
     from ..support.progress import Teller
-
-_MOST_COLUMNS = 10  # of penalties side by side
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -249,43 +247,21 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
     Console(width=width).print(drawn)
 
 
+def tables_of(found: Iterable[Table]) -> None:
+    """Print tables of plain texts."""
+    for one in found:
+        table(one.head, [[cell.text for cell in row] for row in one.rows], one.caption)
+
+
 def penalty_tables(records: Sequence[Mapping[str, Any]]) -> None:
     """Print the penalties of every pair by layer, the controls beside them."""
-    from ..report.figures.marks import marked
+    from ..report.summary import penalty_summaries
     from ..study.record import as_records
 
-    _penalty_tables(marked(as_records(records)))
-
-
-def _penalty_tables(records: Sequence[Record]) -> None:
-    by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, list[Record]]]] = {}
-    several = len({record.fit["samples"] for record in records}) > 1
-    for record in records:
-        if _of_the_top(record):
-            continue
-        place = (record.top.index or 0, record.bottom.layer, record.top.layer)
-        pair = by_pair.setdefault((record.bottom.name, record.top.name), {})
-        pair.setdefault(place, {}).setdefault(_column(record, several), []).append(record)
-    for record in records:  # controls of the top alone stand beside every pair with that top
-        if _of_the_top(record):
-            for (_, top), places in by_pair.items():
-                for (_, _, layer), cells in places.items():
-                    if (top, layer) == (record.top.name, record.top.layer):
-                        cells.setdefault(_column(record, several), []).append(record)
-    failures(records)
-    for (bottom, top), places in by_pair.items():
-        columns = list(dict.fromkeys(name for cells in places.values() for name in cells))
-        body = []
-        for (_, below, above), cells in sorted(places.items()):
-            seam = above if below == above else f"{below} -> {above}"
-            body.append([seam, *(_penalty(cells.get(name, [])) for name in columns)])
-        title = f"{bottom} -> {top}: penalty in {_unit(records)} (negative: better than the top itself)"
-        heads = ["layer", *columns]
-        if len(columns) > _MOST_COLUMNS:  # turned: many narrow columns cannot be read
-            heads, *body = map(list, zip(heads, *body))
-            heads[0] = "stitch"
-        table(heads, body, title)
-    cautions(note for record in records for note in record.notes)
+    found = as_records(records)
+    failures(found)
+    tables_of(penalty_summaries(found))
+    cautions(note for record in found for note in record.notes)
 
 
 def failures(records: Sequence[Record]) -> None:
@@ -301,39 +277,6 @@ def cautions(notes: Iterable[str]) -> None:
     for note in dict.fromkeys(notes):
         if note.startswith("caution: ") and note not in _said():
             say(note)
-
-
-def _of_the_top(record: Record) -> bool:
-    return record.control in CONTROLS and CONTROLS[record.control].of_the_top
-
-
-def _column(record: Record, several: bool) -> str:
-    control = record.control
-    if control in CONTROLS and not CONTROLS[control].fitted:
-        return str(control)
-    setting = f"{record.family} {record.objective}"
-    if several:
-        setting += f", {record.fit['samples'] or record.data['fit']} examples"
-    return setting if control == "pair" else f"{control} ({setting})"
-
-
-def _penalty(records: Sequence[Record]) -> str:
-    """The penalty of one fit, or the mean of several with the interval over seeds and examples."""
-    from ..report.sentences.units import shown
-    from ..study.pooling import pool
-
-    records = [record for record in records if record.metrics]
-    metric = records[0].metric("penalty") if records else None
-    if metric is None:
-        return "-"
-    if len(records) > 1:
-        found = pool(records)
-        return f"{shown(found.value, found.low, found.high, unit=metric.unit)} n={found.seeds}"
-    return shown(metric.known, metric.low, metric.high, unit=metric.unit)
-
-
-def _unit(records: Sequence[Record]) -> str:
-    return next((m.unit for r in records if (m := r.metric("penalty")) is not None), "points")
 
 
 def split_seam_end(text: str) -> tuple[str, str]:

@@ -30,6 +30,7 @@ def stitch(
 ) -> None:  # fmt: skip
     """Fit and measure one seam: BOTTOM@LAYER under TOP@LAYER. --out keeps the map and its record."""
     from ..api import stitch as fit_stitch
+    from ..report.summary import metrics_summary
 
     for name, option in (("family", "--family"), ("objective", "--objective"), ("samples", "--fit-samples")):
         given = question[name]
@@ -45,11 +46,7 @@ def stitch(
             lower, upper, (below_layer, above_layer), data, second=common.second_of(second, data), tell=tell, **question
         )
     assert result.record is not None
-    rows = [
-        [m.name, f"{m.known:.4g}", "" if m.low is None else f"[{m.low:.4g}, {m.high:.4g}]", m.unit]
-        for m in result.record.metrics
-    ]
-    common.table(["metric", "value", "95 % interval", "unit"], rows, result.seam)
+    common.tables_of([metrics_summary(result.record, result.seam)])
     for note in result.record.notes:
         if not note.startswith("caution: "):
             common.say(f"note: {note}")

@@ -225,6 +225,17 @@ class Stitched(nn.Module):
         numbers = shown(metric.known, metric.low, metric.high, unit=metric.unit)
         return f"{told}, penalty {numbers} {metric.unit}"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: all that was measured, as the command line prints it."""
+        from ..report.summary import as_html, metrics_summary
+
+        told = self.extra_repr()
+        try:
+            self.check_measured()
+        except MeasureError:
+            return as_html([], text=told)
+        return as_html([] if self.record is None else [metrics_summary(self.record, self.seam)], text=told)
+
     @in_settled
     def collapsed(self) -> Stitched:
         """Write the map as one affine map, as norm-affine-norm is at eval; the model computes the same.

@@ -1,0 +1,102 @@
+"""The tables that a terminal and a notebook show of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..engine.controls import CONTROLS
+from ..study.pooling import pool
+from ..study.record import Record, as_records
+from .figures.marks import marked
+from .sentences.units import shown
+from .tables import Table, TableCell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_COLUMNS = 10  # of penalties side by side
+
+
+def penalty_summaries(records: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """The penalties of every pair by layer, the controls beside them: a table a pair."""
+    found = marked(as_records(records))
+    by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, list[Record]]]] = {}
+    several = len({record.fit["samples"] for record in found}) > 1
+    for record in found:
+        if _of_the_top(record):
+            continue
+        place = (record.top.index or 0, record.bottom.layer, record.top.layer)
+        pair = by_pair.setdefault((record.bottom.name, record.top.name), {})
+        pair.setdefault(place, {}).setdefault(_column(record, several), []).append(record)
+    for record in found:  # controls of the top alone stand beside every pair with that top
+        if _of_the_top(record):
+            for (_, top), places in by_pair.items():
+                for (_, _, layer), cells in places.items():
+                    if (top, layer) == (record.top.name, record.top.layer):
+                        cells.setdefault(_column(record, several), []).append(record)
+    unit = next((m.unit for r in found if (m := r.metric("penalty")) is not None), "points")
+    tables = []
+    for (bottom, top), places in by_pair.items():
+        columns = list(dict.fromkeys(name for cells in places.values() for name in cells))
+        body = []
+        for (_, below, above), cells in sorted(places.items()):
+            seam = above if below == above else f"{below} -> {above}"
+            body.append([seam, *(_penalty(cells.get(name, [])) for name in columns)])
+        heads = ["layer", *columns]
+        if len(columns) > _MOST_COLUMNS:  # turned: many narrow columns cannot be read
+            heads, *body = map(list, zip(heads, *body))
+            heads[0] = "stitch"
+        tables.append(
+            _table(f"{bottom} -> {top}: penalty in {unit} (negative: better than the top itself)", heads, body)
+        )
+    return tables
+
+
+def metrics_summary(record: Record, title: str) -> Table:
+    """All that was measured of one stitch."""
+    rows = [
+        [m.name, f"{m.known:.4g}", "" if m.low is None else f"[{m.low:.4g}, {m.high:.4g}]", m.unit]
+        for m in record.metrics
+    ]
+    return _table(title, ["metric", "value", "95 % interval", "unit"], rows)
+
+
+def as_html(tables: Sequence[Table], figures: Sequence[Figure] = (), text: str = "") -> str:
+    """What a notebook shows: tables, figures below them, and a line of text; all names are escaped."""
+    from markupsafe import Markup
+
+    from .figures.svg import to_svg
+    from .page import render
+
+    return render("notebook.html", tables=tables, drawings=[Markup(to_svg(figure)) for figure in figures], text=text)
+
+
+def _table(caption: str, head: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+    return Table(caption, tuple(head), tuple(tuple(map(TableCell, row)) for row in body))
+
+
+def _of_the_top(record: Record) -> bool:
+    return record.control in CONTROLS and CONTROLS[record.control].of_the_top
+
+
+def _column(record: Record, several: bool) -> str:
+    control = record.control
+    if control in CONTROLS and not CONTROLS[control].fitted:
+        return str(control)
+    setting = f"{record.family} {record.objective}"
+    if several:
+        setting += f", {record.fit['samples'] or record.data['fit']} examples"
+    return setting if control == "pair" else f"{control} ({setting})"
+
+
+def _penalty(records: Sequence[Record]) -> str:
+    """The penalty of one fit, or the mean of several with the interval over seeds and examples."""
+    records = [record for record in records if record.metrics]
+    metric = records[0].metric("penalty") if records else None
+    if metric is None:
+        return "-"
+    if len(records) > 1:
+        found = pool(records)
+        return f"{shown(found.value, found.low, found.high, unit=metric.unit)} n={found.seeds}"
+    return shown(metric.known, metric.low, metric.high, unit=metric.unit)
