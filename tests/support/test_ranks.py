@@ -194,6 +194,13 @@ def one_is_late(folder):
     return told(lambda: time.sleep(3.0 * dist.get_rank()), seconds=1.0)
 
 
+def one_never_enters(folder):
+    if dist.get_rank() == 1:
+        time.sleep(2.5)
+        return None
+    return told(lambda: None, seconds=1.0)
+
+
 def one_is_killed(folder):
     a, b, data = nets()
 
@@ -215,7 +222,7 @@ def as_on_the_page(folder):
 
 SCENES = (
     shared_sums, shared_questions, one_fails, one_fails_before, other_questions, fitted, moving, short_of_memory, caught_by_both,
-    one_leaves_early, one_is_late, one_is_killed,
+    one_leaves_early, one_is_late, one_never_enters, one_is_killed,
 )  # fmt: skip
 
 
@@ -318,6 +325,7 @@ FAILURES = {
     "one_leaves_early": (("StitchError", "Process 1 of 2 is at 'the end', process 0 at '.*': expected the same calls in the same order"),
                          ("StitchError", "Process 0 of 2 is at '.*', process 1 at 'the end'")),
     "one_is_late": (("StitchError", "Another process of the 2 has gone, or gave no word for 1 seconds"),) * 2,
+    "one_never_enters": (("StitchError", "Another process of the 2 has gone, or gave no word for 1 seconds"), None),
     "one_is_killed": (("StitchError", r"Another process of the 2 has gone, .* see what it says, and start all again\."), None),
 }  # fmt: skip
 

@@ -166,10 +166,14 @@ class Ranks:
             yield
         except RuntimeError as error:
             self._over = True
-            raise StitchError(
-                f"Another process of the {self.size} has gone, or gave no word for {self._seconds:,.0f} seconds: "
-                "expected all of them to end together; see what it says, and start all again."
-            ) from error
+            raise _gone(self.size, self._seconds) from error
+
+
+def _gone(size: int, seconds: float) -> StitchError:
+    return StitchError(
+        f"Another process of the {size} has gone, or gave no word for {seconds:,.0f} seconds: expected all of them to end together; "
+        "see what it says, and start all again."
+    )
 
 
 @contextmanager
@@ -203,7 +207,10 @@ def across_ranks(*, seconds: float = PATIENCE) -> Iterator[Ranks]:
     if _current is not None:
         raise StitchError("Work is shared among the processes already: expected one across_ranks() around all calls.")
     # A group of our own: sums are added in main memory whatever the caller's group is for, and it keeps our patience.
-    group = dist.new_group(backend="gloo", timeout=timedelta(seconds=seconds))
+    try:
+        group = dist.new_group(backend="gloo", timeout=timedelta(seconds=seconds))
+    except RuntimeError as error:
+        raise _gone(dist.get_world_size(), seconds) from error
     _current = ranks = Ranks(group, seconds)
     try:
         with ranks.whole():
