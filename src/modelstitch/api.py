@@ -131,10 +131,11 @@ def compare(
     asked = _compared(bottom, top, data, {**question})
     plain = _plain(asked)
     shared = isinstance(out, Store)
+    whole = not isinstance(out, Store) or bool(out.part)
     store = out if isinstance(out, Store) else Store(out, plain) if out is not None and writes() else None
     with watching(tensorboard) as watch, store.begun() if store is not None and not shared else nullcontext():
         records = run(
-            asked.networks, asked.question.ordered_pairs(), asked.data, asked.question, store=store, whole=not shared, device=device,
+            asked.networks, asked.question.ordered_pairs(), asked.data, asked.question, store=store, whole=whole, device=device,
             tell=tell, watch=watch, memory=memory, second=asked.second, losses=asked.losses,
         )  # fmt: skip
     return Results(records, plain)

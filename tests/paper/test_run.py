@@ -8,11 +8,13 @@ import sys
 import pytest
 from tiny import TINY, tiny_job
 
+import modelstitch as ms
 from modelstitch.errors import SourceError, StudyError
 from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import FIGURES, figure
 from modelstitch.paper.figure import Model
 from modelstitch.paper.run import run_figure
+from modelstitch.study import Store
 from modelstitch.study import run as study_run
 from modelstitch.zoo import donors
 
@@ -42,6 +44,24 @@ def test_a_second_run_trains_and_fits_nothing(done, monkeypatch):
     monkeypatch.setattr(study_run.local, "run", lambda groups, *_: [] if not groups else pytest.fail("cells run again"))
     again = run_figure(figure("5"), tiny_job(out))
     assert [r["cell"] for r in again] == [r["cell"] for r in records]
+
+
+def test_the_folder_knows_which_cells_belong_to_it(done, tmp_path):
+    out, records, _ = done
+    held = Store(out).look()
+    assert (held.planned, held.stale, held.missing) == (True, [], [])
+    there = {record.cell for record in held.records}
+    assert {r["cell"] for r in records if r["config"]["control"] in ("pair", "self", "donor")} <= there
+    folder = tmp_path / "copy"
+    shutil.copytree(out, folder)
+    longer = dataclasses.replace(TINY, training={**TINY.training, "steps": 13})  # all networks are trained anew
+    again = run_figure(figure("5"), tiny_job(folder, longer))
+    held = ms.open(folder)
+    assert {r.cell for r in held.records} >= {r["cell"] for r in again if r["config"]["control"] == "pair"}
+    gone = there - {r["cell"] for r in again}
+    assert gone
+    assert gone & {r.cell for r in held.records if r.control in ("pair", "self", "donor")} == set()
+    assert any("the plan does not name them" in caution for caution in held.cautions)
 
 
 def test_a_killed_run_is_continued(done, tmp_path):

@@ -24,7 +24,7 @@ from modelstitch.study.parquet import records_from_parquet, records_to_parquet
 from modelstitch.study.presence import present
 from modelstitch.study.record import Record, equal_results
 from modelstitch.study.spec import parse_spec
-from modelstitch.study.store import Store
+from modelstitch.study.store import Store, _name_of
 from modelstitch.support.files import SetAside, clean, create
 
 SPEC = {"name": "tiny", "fit": {"steps": 10, "batch_size": 8}, "seeds": [0]}
@@ -370,6 +370,53 @@ def test_without_a_plan_nothing_is_removed_and_two_networks_of_one_name_are_refu
         store.remove_stale()
     with pytest.raises(StudyError, match="cells of two networks named 'a' and no plan"):
         store.look()
+
+
+def test_a_plan_may_come_part_by_part(tmp_path):
+    store, records = Store(tmp_path, SPEC), [make_record(seed) for seed in range(5)]
+    cells = [record["cell"] for record in records]
+    for record in records:
+        store.write(record)
+    store.for_part("one").plan(cells[:2])
+    assert Store(tmp_path).look().stale == []  # what was there before any plan belongs to the study
+    (tmp_path / "planned" / f"{_name_of('')}.json").unlink()
+    (tmp_path / "planned" / ".nfs0001").touch()
+    store.for_part("two").plan(cells[1:3])
+    held = Store(tmp_path).look()
+    assert {record.cell for record in held.records} == set(cells[:3])
+    assert (held.planned, held.stale) == (True, sorted(cells[3:]))
+    store.for_part("one").plan([*cells[3:], "0" * 16])  # its networks were trained anew
+    held = Store(tmp_path).look()
+    assert (held.stale, held.missing) == ([cells[0]], ["0" * 16])
+    assert store.remove_stale() == [f"{cells[0]}.json"]
+
+
+def test_a_part_that_stays_is_not_written_again(tmp_path):
+    store = Store(tmp_path, SPEC)
+    store.for_part("one").plan(["0" * 16])
+    (path,) = (tmp_path / "planned").iterdir()
+    before = path.stat().st_ino
+    store.for_part("one").plan(["0" * 16])
+    assert path.stat().st_ino == before
+    path.write_text("{")
+    with pytest.raises(StudyError, match="cannot be believed"):
+        store.planned()
+    store.for_part("one").plan(["0" * 16])
+    assert store.planned() == ["0" * 16]
+
+
+def test_a_run_that_fails_before_its_first_cell_leaves_no_plan(tmp_path):
+    store = Store(tmp_path, SPEC)
+
+    def failing():
+        with store.begun():
+            store.for_part("one").plan(["0" * 16])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
+    assert not (tmp_path / "planned").exists()
+    Store(tmp_path, {"name": "another"})
 
 
 @pytest.mark.parametrize("name", ["planned.json", "study.json"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from .catalogue import figure as find_figure
 from .donors import DRAWN
@@ -62,9 +61,8 @@ def pieces(figures: Sequence[Figure], job: Job) -> list[Piece]:
                 for piece in _networks(figure, model, job):
                     found.setdefault(piece.key, piece)
                     needs.add(piece.key)
-            key = _key(one)
-            found.setdefault(key, Piece(figure.name, one, key, frozenset(needs), _alone(one)))
-            wanted.add(key)
+            found.setdefault(one.key, Piece(figure.name, one, one.key, frozenset(needs), _alone(one)))
+            wanted.add(one.key)
         page = f"page {figure.name}"
         found[page] = Piece(figure.name, None, page, frozenset(wanted))
     return list(found.values())
@@ -80,12 +78,6 @@ def _networks(figure: Figure, model: Model, job: Job) -> Iterator[Piece]:
     yield Piece(figure.name, trained, first)
     if model.change in DRAWN:
         yield Piece(figure.name, model, last, frozenset([first]))
-
-
-def _key(one: Asked) -> str:
-    """What is measured, whatever a figure calls it and sets beside it."""
-    plain: Any = replace(one.what, label="", paper="", protocols=())
-    return f"{one.protocol} {[m.name for m in one.models]} {plain}"
 
 
 def _alone(one: Asked) -> str:

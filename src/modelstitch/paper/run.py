@@ -58,6 +58,12 @@ class Asked:
     repeat: int
     protocol: str = ""
 
+    @property
+    def key(self) -> str:
+        """What is measured, whatever a figure calls it and sets beside it: its cells are a part of the store's plan."""
+        plain: Any = replace(self.what, label="", paper="", protocols=())
+        return f"{self.protocol} {[m.name for m in self.models]} {plain}"
+
 
 def asked(figure: Figure, job: Job) -> Iterator[Asked]:
     """All that a figure asks for under the job's protocols."""
@@ -75,7 +81,8 @@ def asked(figure: Figure, job: Job) -> Iterator[Asked]:
 
 
 def measured(one: Asked, job: Job) -> list[Record]:
-    """The records of one thing asked for: read where they are there, else made."""
+    """The records of one thing asked for: read where they are there, else made; they are a part of the store's plan."""
+    job = replace(job, store=job.store.for_part(one.key))
     if isinstance(one.what, Line):
         bottom, top = one.models
         return _stitched(one.what, bottom, top, PROTOCOLS[one.protocol], job)
@@ -144,6 +151,7 @@ def _donor(model: Model, job: Job) -> Record:
     network = job.workshop.network(model)
     end = _end(network)
     found = Record.named({"control": "donor", "bottom": end, "top": end, "data": job.data.describe()})
+    job.store.for_part(f"network {model.name}").plan([found.cell])
     kept = job.store.kept(found.cell)
     if kept is not None:
         return kept
@@ -170,6 +178,7 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
         "settings": settings(probe, models, job),
         "data": job.data.describe(),
     })  # fmt: skip
+    job.store.plan([whole.cell])
     kept = job.store.kept(whole.cell)
     if kept is not None:
         return _unpacked(kept)

@@ -78,8 +78,9 @@ def run(
 
     ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on;
     ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default. Where these cells are
-    the ``whole`` of the store, it keeps their list, to say what is missing. What the donors do alone is looked at, and said to
-    ``tell``, before anything is fitted. A ``shard`` runs and returns its own cells alone, and looks at their donors.
+    the ``whole`` of the store, or of the part of it that is asked for, it keeps their list, to say what is missing. What the donors
+    do alone is looked at, and said to ``tell``, before anything is fitted. A ``shard`` runs and returns its own cells alone, and
+    looks at their donors.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.

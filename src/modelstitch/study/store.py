@@ -2,6 +2,7 @@
 
     DIR/study.json            the spec; another spec may not write here
     DIR/planned.json          the hashes of all cells that the study is to have: these alone belong to it
+    DIR/planned/<hash>.json   the same of one part of it, where a study is asked for part by part
     DIR/cells/<hash>.json     one record, written whole or not at all
     DIR/running/              a file for each process that is at work
 
@@ -12,6 +13,7 @@ run, and its cell run again. Files of other programs are passed over.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import RecordError, StudyError
 from ..support.fields import differing
-from ..support.files import clean, create, probe, set_aside, write_atomic
+from ..support.files import clean, create, make_folder, probe, set_aside, write_atomic
 from ..support.hashing import SEAL, of_json, sealed, unsealed
 from ..support.heap import uncollected
 from ..support.reading import read_json
@@ -99,6 +101,7 @@ class Store:
     Attributes:
         path: the folder.
         spec: the spec as plain JSON values, as saved in ``study.json``.
+        part: of the study that is asked for; empty for all of it.
 
     Raises:
         StudyError: the folder holds another study (the differing key and both values are named), holds none
@@ -108,6 +111,7 @@ class Store:
     def __init__(self, path: str | Path, spec: StudySpec | Mapping[str, Any] | None = None) -> None:
         self.path = Path(path)
         self._cells = self.path / "cells"
+        self.part = ""
         self._creator = False
         self._mine: Path | None = None  # the file that says that this process is at work
         self._seen: bytes | None = None  # study.json as it was last found to be ours
@@ -124,7 +128,7 @@ class Store:
         self._refuse_others()
         for folder in (self.path, self._cells):
             probe(folder)
-        for folder in (self.path, self._cells, self.path / "unfinished", self.path / "running"):
+        for folder in (self.path, self._cells, *(self.path / name for name in ("unfinished", "running", "planned"))):
             clean(folder)
         self._claim()
 
@@ -137,7 +141,7 @@ class Store:
         """
         found = cls.__new__(cls)
         found.path, found._cells = Path(path), Path(path) / "cells"
-        found._creator, found._mine, found._seen = False, None, None
+        found._creator, found._mine, found._seen, found.part = False, None, None, ""
         found.spec = _plain(spec)
         with contextlib.suppress(RecordError):  # a run sets it aside
             saved = found._saved()
@@ -168,14 +172,36 @@ class Store:
             donors = self.path / "donors"
             begun = (self.path / "unfinished").is_dir() or (donors.is_dir() and any(donors.iterdir()))
             if self._creator and not begun and not self._files() and not present(self.path / "running"):
-                for name in ("study.json", "planned.json"):
-                    (self.path / name).unlink(missing_ok=True)
+                for path in (self.path / "study.json", *self._plans()):
+                    path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    (self.path / "planned").rmdir()
             raise
 
+    def for_part(self, part: str) -> Store:
+        """The same store, asked for one part of its study by name: a plan of it is that part's, and leaves the others as they are."""
+        found = copy.copy(self)
+        found.part = part
+        return found
+
     def plan(self, cells: Sequence[str]) -> None:
-        """Write down which cells the study is to have; what else lies in the folder is stale from then on."""
-        plan = {"cells": list(cells), "study": self._identity()}
-        write_atomic(self.path / "planned.json", canonical_json(_kept(plan)).encode())
+        """Write down which cells the study, or the part of it, is to have; what no plan names is stale from then on."""
+        if not self.part:
+            self._plan(self.path / "planned.json", cells)
+            return
+        folder = self.path / "planned"
+        if not self._plans() and self._files():  # made before there were plans: they belong to the study, too
+            make_folder(folder)
+            self._plan(folder / f"{_name_of('')}.json", sorted(self._files()))
+        make_folder(folder)
+        self._plan(folder / f"{_name_of(self.part)}.json", cells)
+
+    def _plan(self, path: Path, cells: Sequence[str]) -> None:
+        text = canonical_json(_kept({"cells": list(cells), "study": self._identity()})).encode()
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == text:
+                return
+        write_atomic(path, text)
 
     def planned(self) -> list[str] | None:
         """The cells that the study is to have; None where no plan was written down.
@@ -183,7 +209,20 @@ class Store:
         Raises:
             StudyError: the plan cannot be believed.
         """
-        path = self.path / "planned.json"
+        found = [cells for path in self._plans() if (cells := self._planned(path)) is not None]
+        return list(dict.fromkeys(cell for cells in found for cell in cells)) if found else None
+
+    def _plans(self) -> list[Path]:
+        """The files of the plan; names of any other form are of other programs."""
+        whole, folder = self.path / "planned.json", self.path / "planned"
+        parts = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [
+            *([whole] if whole.exists() else []),
+            *(path for path in parts if path.suffix == ".json" and _NAME.fullmatch(path.stem)),
+        ]
+
+    def _planned(self, path: Path) -> list[str] | None:
+        """The cells of one file of the plan; None where it has just gone."""
         try:
             found = _read_json(path)
         except FileNotFoundError:
@@ -422,6 +461,10 @@ class Store:
                     f"{self.path} holds cells of two networks named {end.name!r} and no plan that says which belong to the "
                     "study: run it again, which writes its plan, or move the old cells away."
                 )
+
+
+def _name_of(part: str) -> str:
+    return of_json(part)[:16]
 
 
 def _plain(spec: StudySpec | Mapping[str, Any]) -> dict[str, Any]:
