@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import StudyError
+from ...support.resume import Pieces
 from ..figure import Model, Probe
+from ..job import Job
+from . import alike, finetune, frozen, grid, path
 
-if TYPE_CHECKING:
-    from ...support.resume import Pieces
-    from ..job import Job
-
-KINDS = {"similarity": "alike", "fine-tune": "finetune", "freeze": "frozen", "path": "path", "matrix": "grid"}
+KINDS: dict[str, Any] = {"similarity": alike, "fine-tune": finetune, "freeze": frozen, "path": path, "matrix": grid}
 
 
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
@@ -41,4 +39,4 @@ def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any
 def _module(probe: Probe) -> Any:
     if probe.kind not in KINDS:
         raise StudyError(f"There is no probe {probe.kind!r}: expected one of {', '.join(KINDS)}.")
-    return import_module(f".{KINDS[probe.kind]}", __package__)
+    return KINDS[probe.kind]

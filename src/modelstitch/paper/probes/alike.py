@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ... import similarity
 from ...notation import parse
+from ...support.resume import Pieces
 from ..figure import Model, Probe
+from ..job import Job
 from .metric import metric, place
-
-if TYPE_CHECKING:
-    from ...support.resume import Pieces
-    from ..job import Job
 
 MEASURES = ("cka_linear_biased", "cka_linear_debiased")
 SHUFFLES = 5

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...support.resume import Pieces
 from ..figure import Model, Probe
+from ..job import Job
 from .metric import metric, place
 from .retrained import how, retrained
-
-if TYPE_CHECKING:
-    from ...support.resume import Pieces
-    from ..job import Job
 
 
 def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ... import matrix
+from ...support.resume import Pieces
 from ..figure import Model, Probe
-
-if TYPE_CHECKING:
-    from ...support.resume import Pieces
-    from ..job import Job
+from ..job import Job
 
 
 def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any]:

@@ -7,19 +7,17 @@ channels were matched to the first one's (Ainsworth, Hayase and Srinivasa, "Git 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from ...support.resume import Pieces
 from ...zoo.train import error_rate
 from ..figure import Model, Probe
+from ..job import Job
 from ..matching import match_channels
 from .metric import metric
-
-if TYPE_CHECKING:
-    from ...support.resume import Pieces
-    from ..job import Job
 
 CALIBRATION = 1024
 POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import StudyError
+from ...support.resume import Pieces
 from ...zoo.freeze import freeze_train
 from ...zoo.train import Recipe, error_rate
 from ..figure import Model, Probe
-
-if TYPE_CHECKING:
-    from ...support.resume import Pieces
-    from ..job import Job
+from ..job import Job
 
 SEED = 100  # of the new parts: no donor of a figure starts from it
 
