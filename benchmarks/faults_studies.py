@@ -108,7 +108,14 @@ def ask(out: Path, workers: int = 0) -> list[Record]:
     engine = processes.engine(bench, workers) if workers else None
     with store.begun():
         return run(
-            networks, [("one", "two"), ("two", "one")], data, ASKED, store=store, whole=True, device="cpu", engine=engine
+            networks,
+            [("one", "two"), ("two", "one")],
+            data,
+            ASKED,
+            store=store,
+            whole=True,
+            device="cpu",
+            engine=engine,
         )
 
 

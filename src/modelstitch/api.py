@@ -43,7 +43,8 @@ def stitch(
     """Fit one stitch and measure it on the test split.
 
     Args:
-        bottom, top: the donors; neither is changed.
+        bottom: the donor below; it is not changed.
+        top: the donor above, likewise.
         at: the seam: "layer2" (both sides), "layer2 -> blocks.4", or a pair of layers.
         data: what to fit, choose and measure on.
         **question: what is asked.
@@ -61,6 +62,11 @@ def stitch(
 
     Raises:
         StitchError: one sentence that names what was expected, what was found and what to try.
+
+    Examples:
+        >>> s = ms.stitch(bottom, top, at="block2", data=data, objective="match")
+        >>> s.interval[0] <= s.penalty <= s.interval[1]
+        True
     """
     check_networks(bottom=bottom, top=top)
     below, above = apart(bottom, top)
@@ -106,12 +112,16 @@ def compare(
     """Stitch two networks, or any number, at all matching layers, in both directions, with the controls.
 
     Args:
-        bottom, top: two networks; or, in place of both, a list of networks. None is changed.
+        bottom: a network; or, in place of both, a list of networks. None is changed.
+        top: the other network.
         data: what to fit, choose and measure on.
         **question: what is asked.
         out: a folder that keeps finished cells; the same call again does only what is missing. Or an open
             :class:`modelstitch.study.Store`, whose cells any number of comparisons share.
-        device, tell, tensorboard, memory: as for :func:`stitch`.
+        device: as for :func:`stitch`.
+        tell: as for :func:`stitch`.
+        tensorboard: as for :func:`stitch`.
+        memory: as for :func:`stitch`.
 
     Objectives may be functions, as for :func:`stitch`; a tuple inside a list is one objective of several stages. Controls that
     pairs have in common are fitted once.
@@ -122,11 +132,13 @@ def compare(
     Raises:
         StitchError: as :func:`stitch`; StudyError if ``out`` was made by another comparison.
 
-    Example::
-
-        r = ms.compare(a, b, data=data, controls=("self", "random"))
-        r = ms.compare([a, b, c], data=data, pairs="ring", layers="layer2")
-        r.report("report.html")
+    Examples:
+        >>> r = ms.compare(bottom, top, data=data, layers="block2", objective="match", controls=("self", "random"))
+        >>> r.pairs
+        [('bottom', 'top'), ('top', 'bottom')]
+        >>> sorted(set(r.frame["control"]))
+        ['pair', 'random', 'self']
+        >>> r = ms.compare([bottom, top], data=data, pairs="all", layers="block1", objective="match", controls=())
     """
     asked = _compared(bottom, top, data, {**question})
     plain = _plain(asked)
@@ -150,7 +162,11 @@ def plan_compare(
     """Say what :func:`compare` with these arguments will take; nothing is fitted, and no folder made.
 
     Args:
-        bottom, top, data, device, memory: as for :func:`compare`.
+        bottom: as for :func:`compare`.
+        top: as for :func:`compare`.
+        data: as for :func:`compare`.
+        device: as for :func:`compare`.
+        memory: as for :func:`compare`.
         **question: what is asked.
         out: cells that this folder holds are counted as kept.
         timed: measure batches, for an estimate in seconds.

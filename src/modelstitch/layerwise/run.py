@@ -43,7 +43,8 @@ def similarity(
     """Measure how alike every chosen layer of two networks is, each value beside its null level.
 
     Args:
-        bottom, top: the networks; neither is changed.
+        bottom: a network; it is not changed.
+        top: the other one, likewise.
         data: where the examples come from; both networks see the same ones, each through its own view.
         measures: names, aliases or Measures; see docs/measures.md.
         layers: (bottom's, top's); the block cuts of both by default. Any layer may be named, exact cut or not; results carry
@@ -70,6 +71,14 @@ def similarity(
         NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         UnknownLayerError: with the closest names.
         StitchError: two networks have one name, or the device cannot be used.
+
+    Returns:
+        One value a measure and pair of layers, each with its null level, as a frame, heat maps and a page.
+
+    Examples:
+        >>> m = ms.similarity(bottom, top, data, measures=["cka_linear_debiased"], layers=(["block1"], ["block1", "block2"]), samples=100)
+        >>> m.frame.height
+        2
     """
     check_ends(bottom, top, data)
     check_entry((bottom, top), data, labels=False)

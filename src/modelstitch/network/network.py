@@ -220,13 +220,16 @@ class Network:
         raise UnknownLayerError(f"The network {self.name!r} has no layer {name!r}: {hint}")
 
     def seams(self, top: Network) -> list[Seam]:
-        """List the seams of matching block cuts, from this network into the top layers of another: what ``compare`` stitches.
+        """List the seams of matching block cuts into another network: what ``compare`` stitches.
 
-        The same block of the same architecture; else for each block of the top the nearest in depth, of the same kind where
-        there is one.
+        They join the same block of the same architecture; else each block of the top and the nearest in depth, of the same
+        kind where there is one.
 
         Args:
             top: the network on top; it may be this one.
+
+        Returns:
+            Seams, in the order of the top's blocks.
         """
         below, above = (
             [(name, network.layer(name).kind, round(network.layer(name).depth, 6)) for name in network.blocks]

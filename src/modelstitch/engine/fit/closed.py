@@ -131,7 +131,9 @@ def _dense(keys: Sequence[_SeamKey], asked: _Streams) -> bool:
     return at_once <= alone
 
 
-def _pass(blocks: Sequence[_SumBlock], asked: _Streams, sweep: Sweep, before: int, kept: Unfinished | None) -> int | None:
+def _pass(
+    blocks: Sequence[_SumBlock], asked: _Streams, sweep: Sweep, before: int, kept: Unfinished | None
+) -> int | None:
     """Let the sums of all blocks grow by this process's batches that come after the first ``before``.
 
     Returns:
