@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
+from warnings import warn
 
 from .data.data import Data, check_data
 from .engine.alone import introduce
@@ -183,6 +184,18 @@ def plan_compare(
         asked.networks, asked.question.ordered_pairs(), asked.data, asked.question, store=store, device=device, memory=memory,
         second=asked.second, timed=timed,
     )  # fmt: skip
+
+
+def compare_many(
+    networks: Sequence[Network], pairs: Sequence[tuple[str, str]], data: Data, **question: Any
+) -> Results:  # fmt: skip
+    """Compare several networks: the former name of :func:`compare` with a list, kept for scripts."""
+    warn(
+        "compare_many is compare with a list now: compare([a, b], data=data, pairs=[...]).",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return compare(list(networks), data=data, pairs=list(pairs), **question)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,10 @@
 import pytest
 
 from modelstitch.engine.controls import CONTROLS
-from modelstitch.engine.fit.normalisation import POLICIES
 from modelstitch.errors import StudyError
 from modelstitch.paper.protocols import PROTOCOLS, protocol
 from modelstitch.stitchers import family_of
-from modelstitch.study.question import OBJECTIVES
+from modelstitch.study.question import NORMALISATIONS, OBJECTIVES
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -16,7 +15,7 @@ def test_a_protocol_names_what_there_is(name):
     assert found.name == name
     assert family_of(found.family)
     assert found.objective in OBJECTIVES
-    assert found.normalisation in POLICIES
+    assert found.normalisation in NORMALISATIONS
     assert set(found.controls) <= set(CONTROLS)
 
 

@@ -3,8 +3,7 @@
 import pytest
 
 from modelstitch import stitch
-from modelstitch.engine.fit.normalisation import POLICIES, check_policy, mode
-from modelstitch.errors import StudyError
+from modelstitch.engine.fit.normalisation import mode
 
 
 class Norm:
@@ -19,15 +18,6 @@ def test_a_mode_ends_also_after_an_error():
     with pytest.raises(ZeroDivisionError), mode(norms, "mean"):
         1 / 0  # noqa: B018
     assert {n.mode for n in norms.values()} == {"frozen"}
-
-
-def test_a_policy_that_there_is_not():
-    for name in POLICIES:
-        check_policy(name)
-    with pytest.raises(
-        StudyError, match="The normalisation policy 'moving' is unknown: expected one of frozen, recalibrated, batch"
-    ):
-        check_policy("moving")
 
 
 @pytest.mark.parametrize(
