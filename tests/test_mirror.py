@@ -13,14 +13,12 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "modelstitch"
 WITHOUT = """
 cli/demo.py
-cli/stitch.py
 crossing/keep.py
 crossing/plan.py
 crossing/sums.py
 engine/evaluate.py
 engine/fit/closed.py
 engine/fit/loop.py
-engine/streams.py
 engine/sums.py
 engine/tails.py
 layerwise/grams.py
@@ -32,27 +30,18 @@ models/hubs/huggingface.py
 models/hubs/openclip.py
 models/hubs/timm.py
 models/hubs/torchvision.py
-moments/beside.py
-paper/connectivity.py
 paper/drawings.py
-paper/fig2b.py
-paper/fig4.py
 paper/job.py
 paper/probes/alike.py
 paper/probes/finetune.py
 paper/probes/frozen.py
 paper/probes/grid.py
-paper/probes/metric.py
-paper/probes/path.py
 paper/probes/retrained.py
-paper/thought_experiments.py
 report/similarity_page.py
 study/assemble.py
 study/engines/local.py
 study/engines/same.py
 study/sweep.py
-support/provenance.py
-zoo/demo.py
 """
 
 
