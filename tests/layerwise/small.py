@@ -1,0 +1,43 @@
+"""Two small networks over few samples, and the rows of their layers as saved."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import modelstitch as ms
+from modelstitch.layerwise.passes import Rows
+
+LAYERS = (("0", "2"), ("0",))
+
+
+def net(seed: int, width: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(2, width, 3), nn.ReLU(), nn.Conv2d(width, 3, 3), nn.Flatten(), nn.Linear(12, 4)
+        ).eval()
+
+
+def world(n: int = 60) -> tuple[ms.Network, ms.Network, ms.Data]:
+    """Two networks and data whose validation split has n samples."""
+    x = torch.randn(n, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(n) % 4
+    data = ms.Data(TensorDataset(x[:4] + 1, y[:4]), TensorDataset(x, y), TensorDataset(x[:4] + 2, y[:4]))
+    example = torch.zeros(2, 2, 6, 6)
+    return ms.Network(net(0, 5), example, "a"), ms.Network(net(1, 6), example, "b"), data
+
+
+def rows_of(bottom: ms.Network, top: ms.Network, data: ms.Data, view: str = "pool", tell=None) -> Rows:
+    """Where rows come from, in the order of the split."""
+    batches = lambda size: data.batches("val", size)  # noqa: E731
+    return Rows((bottom, top), view, torch.device("cpu"), batches, data.size("val"), tell)
+
+
+def saved(network: ms.Network, name: str, data: ms.Data, view: str = "pool") -> torch.Tensor:
+    """The rows of a layer, float64, by a plain forward."""
+    batch = next(data.batches("val", data.size("val")))
+    with torch.no_grad():
+        value = network.taps([name])(batch.inputs)[name].double()
+    return value.mean((2, 3)) if view == "pool" and value.ndim == 4 else value.flatten(1)
