@@ -145,7 +145,7 @@ def compare(
     plain = _plain(asked)
     shared = isinstance(out, Store)
     whole = not isinstance(out, Store) or bool(out.part)
-    store = out if isinstance(out, Store) else Store(out, plain) if out is not None and writes() else None
+    store = None if out is None or not writes() else out if isinstance(out, Store) else Store(out, plain)
     with watching(tensorboard) as watch, store.begun() if store is not None and not shared else nullcontext():
         records = run(
             asked.networks, asked.question.ordered_pairs(), asked.data, asked.question, store=store, whole=whole, device=device,

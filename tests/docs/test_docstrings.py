@@ -21,6 +21,8 @@ IN_ROOMS = {
     "moments.Moments": ms.moments.Moments,
     "stitchers.check": ms.stitchers.check,
     "measures.check": ms.measures.check,
+    "study.pool": ms.study.pool,
+    **{f"report.{name}": found for name in ms.report.__all__ if inspect.isfunction(found := getattr(ms.report, name))},
 }
 SELF_EXPLAINING = {"StitchError"}
 OPEN = {"matrix"}  # its words are still to be written

@@ -19,7 +19,7 @@ def visible(text: object) -> str:
 
 
 def plain(text: object) -> str:
-    """A text for a page or a figure, on one line: a mark stands for what no page can hold."""
+    """Put a text on one line: a mark stands for what no page can hold."""
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or _TURNING.match(c) else c for c in str(text))
 
 

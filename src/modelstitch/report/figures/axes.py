@@ -16,14 +16,27 @@ if TYPE_CHECKING:
 
 
 def drawn(**more: Any) -> AbstractContextManager[None]:
-    """Draw in the one look of all figures, global state untouched."""
+    """Draw in the one look of all figures, global state untouched.
+
+    Args:
+        **more: settings of matplotlib besides.
+    """
     import matplotlib
 
     return matplotlib.rc_context({**RC, **more})
 
 
 def sheet(width: float, height: float, **options: Any) -> Figure:
-    """Make an empty figure of that size in inches."""
+    """Make an empty figure.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        **options: of matplotlib's ``Figure``.
+
+    Returns:
+        The figure, which no global list of figures holds.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -39,7 +52,14 @@ def canvas(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def penalty_axis(axes: Any, low: float, high: float, unit: str) -> None:
-    """Make the y axis one of penalties: linear near 0 and logarithmic beyond."""
+    """Make the y axis one of penalties: linear near 0 and logarithmic beyond.
+
+    Args:
+        axes: of matplotlib.
+        low: the lower end.
+        high: the upper end.
+        unit: of the penalties: "points" or "nats/token".
+    """
     scale = scale_of(unit)
     axes.set_yscale("symlog", linthresh=scale.linear, linscale=1.1, base=10)
     axes.set_ylim(low, high)
@@ -56,6 +76,8 @@ def heat_map(axes: Any, values: np.ndarray[Any, Any], scale: UnitScale | None, d
     """Draw one heat map, with its values written in where there is room; NaN stays empty.
 
     Args:
+        axes: of matplotlib.
+        values: (rows, columns), the first row on top.
         scale: the penalty's; None for a measure, whose bright cells are the layers more alike.
         distance: of a measure: small ones are bright.
     """

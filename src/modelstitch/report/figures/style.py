@@ -41,7 +41,15 @@ RC = {
 
 
 def short(text: object, most: int = 22) -> str:
-    """Plain text for a label, its middle left out where it is long (layers differ at their ends)."""
+    """Cut a label's middle out where it is long: layers differ at their ends.
+
+    Args:
+        text: of any origin; what could not be shown is left out.
+        most: letters.
+
+    Returns:
+        Plain text.
+    """
     whole = plain(text)
     if len(whole) <= most:
         return whole
@@ -60,7 +68,16 @@ def labels(names: Sequence[str], most: int = 14) -> list[str]:
 
 
 def number(value: float, digits: int = 1, *, signed: bool = False) -> str:
-    """A number as prose writes it: rounded, a true minus sign, no negative zero."""
+    """Write a number as prose does: rounded, a true minus sign, no negative zero.
+
+    Args:
+        value: the number.
+        digits: behind the point.
+        signed: a plus sign, too, but for 0.
+
+    Returns:
+        The text.
+    """
     rounded = round(value, digits) + 0.0
     text = f"{rounded:+.{digits}f}" if signed and rounded else f"{rounded:.{digits}f}"
     return text.replace("-", "\u2212")

@@ -23,10 +23,12 @@ def to_svg(fig: Figure, *, title: str = "", prefix: str | None = None) -> str:
     """Draw a figure as one ``<svg>`` element.
 
     Args:
+        fig: the figure.
         title: read out by screen readers.
         prefix: put before every id, so that many figures share a page; default: a hash of the drawing.
 
-    The element scales with its container. Text stays text and is escaped.
+    Returns:
+        The element, which scales with its container. Text stays text and is escaped.
     """
     import matplotlib
 

@@ -31,8 +31,19 @@ def amount(point: Point, digits: int | None = None, *, bare: bool = False) -> st
     """Say a value with its interval; of a fit that failed, that it did.
 
     Args:
+        point: the value.
         digits: behind the point; by default as the unit asks.
         bare: as in a table: without the unit, signs for points alone, and no word on an interval that is missing.
+
+    Returns:
+        The text, with true minus signs.
+
+    Examples:
+        >>> point = ms.report.Point.of("layer2", 0.5, "layer2", 2.25, 1.0, 3.5, "points", 1)
+        >>> ms.report.amount(point)
+        '+2.2 points [+1.0, +3.5]'
+        >>> ms.report.amount(point, 2, bare=True)
+        '+2.25 [+1.00, +3.50]'
     """
     if math.isnan(point.value):
         return "failed"
