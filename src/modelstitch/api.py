@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 from warnings import warn
 
-from .data.data import Data, check_data
+from .data.data import Data
 from .engine.alone import introduce
 from .engine.entry import check_entry
-from .engine.fit.objectives import Loss
-from .engine.fit.own_loss import checked, name_of
 from .engine.fit.tensorboard import watching
 from .engine.scores import need_scores
-from .errors import FitError, StitchError, StudyError
+from .errors import FitError, StudyError
 from .network import Network, apart, check_networks
 from .notation import Seam, parse
 from .results import Results
 from .stitched.stitched import Stitched
 from .stitchers import own_codes
-from .study.keywords import CompareOptions, StitchOptions, explained, read
+from .study.keywords import CompareOptions, StitchOptions, explained
 from .study.needs import Needs
 from .study.plan import plan
-from .study.question import Comparison
+from .study.prepared import compared, prepared
 from .study.run import budget, data_config, describe_donor, plan_run, run
 from .study.store import Store
 from .study.sweep import Bench, check_shared, run_sweep
@@ -79,7 +76,7 @@ def stitch(
     if isinstance(at, str):
         seam = parse(at)
         at = seam.bottom_layer, seam.top_layer
-    asked = _asked(StitchOptions, list(dict.fromkeys((below, above))), data, {**question}, seam=[at])
+    asked = prepared(StitchOptions, list(dict.fromkeys((below, above))), data, {**question}, seam=[at])
     check_entry((below, above), data, second=asked.second)
     need_scores(above, data)
     seam = parse(asked.question.layers[0])
@@ -141,8 +138,8 @@ def compare(
         ['pair', 'random', 'self']
         >>> r = ms.compare([bottom, top], data=data, pairs="all", layers="block1", objective="match", controls=())
     """
-    asked = _compared(bottom, top, data, {**question})
-    plain = _plain(asked)
+    asked = compared(bottom, top, data, {**question})
+    plain = asked.plain()
     shared = isinstance(out, Store)
     whole = not isinstance(out, Store) or bool(out.part)
     store = None if out is None or not writes() else out if isinstance(out, Store) else Store(out, plain)
@@ -178,8 +175,8 @@ def plan_compare(
     Raises:
         StitchError: as :func:`compare` before it fits anything.
     """
-    asked = _compared(bottom, top, data, {**question})
-    store = out if isinstance(out, Store) or out is None else Store.beheld(out, _plain(asked))
+    asked = compared(bottom, top, data, {**question})
+    store = out if isinstance(out, Store) or out is None else Store.beheld(out, asked.plain())
     return plan_run(
         asked.networks, asked.question.ordered_pairs(), asked.data, asked.question, store=store, device=device, memory=memory,
         second=asked.second, timed=timed,
@@ -190,91 +187,6 @@ def compare_many(
     networks: Sequence[Network], pairs: Sequence[tuple[str, str]], data: Data, **question: Any
 ) -> Results:  # fmt: skip
     """Compare several networks: the former name of :func:`compare` with a list, kept for scripts."""
-    warn(
-        "compare_many is compare with a list now: compare([a, b], data=data, pairs=[...]).",
-        DeprecationWarning,
-        stacklevel=2,
-    )
+    told = "compare_many is compare with a list now: compare([a, b], data=data, pairs=[...])."
+    warn(told, DeprecationWarning, stacklevel=2)
     return compare(list(networks), data=data, pairs=list(pairs), **question)
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A question that was read and checked, and the things that it names: networks (other seeds too), data, own losses."""
-
-    question: Comparison
-    networks: list[Network]
-    data: Data
-    second: Data | None
-    losses: dict[str, Loss]
-
-
-def _compared(
-    bottom: Network | Sequence[Network], top: Network | None, data: Data | None, asked: dict[str, Any]
-) -> _Prepared:
-    if isinstance(bottom, Sequence):
-        if top is not None or not bottom:
-            raise StitchError(
-                "Several networks are given in one list, and the data by name: expected compare([a, b, c], data=data)."
-            )
-        networks = list(bottom)
-    else:
-        check_networks(bottom=bottom, top=top)
-        networks = list(dict.fromkeys(apart(bottom, top)))  # type: ignore[arg-type]
-    if len(networks) == 1:  # beside itself
-        asked.setdefault("pairs", [(networks[0].name, networks[0].name)] if isinstance(networks[0], Network) else ())
-    found = _asked(CompareOptions, networks, data, asked)
-    check_entry(found.networks, found.data, second=found.second)  # before random data are taken for another study's
-    return found
-
-
-def _asked(
-    options: type, networks: list[Network], data: Data | None, values: dict[str, Any], *, seam: Sequence[Any] = ()
-) -> _Prepared:
-    """Read keywords; networks, data and functions among them go by their names, fingerprints and hashes."""
-    check_data(data)
-    assert data is not None
-    others: dict[str, Network] = dict(values.get("other_seeds") or {})
-    for network in networks:
-        check_networks(network=network)
-    for network in others.values():
-        check_networks(**{"other seed": network})
-    if (second := values.get("second")) is not None:
-        check_data(second)
-        values["second"] = second.fingerprint
-    if others:
-        values["other_seeds"] = {top: network.name for top, network in others.items()}
-    losses: dict[str, Loss] = {}
-    if "objective" in values:
-        values["objective"] = _named(values["objective"], losses)
-    question = read(options, values, [network.name for network in networks], losses, seam=seam)
-    question = question.for_labels(sequences=data.labels("val").ndim > 1)
-    networks = [*networks, *(network for network in others.values() if network not in networks)]
-    return _Prepared(question, networks, data, second, losses)
-
-
-def _named(goal: Any, losses: dict[str, Loss]) -> Any:
-    """An objective, or several, with the user's own losses by their names."""
-    if isinstance(goal, str):
-        return goal
-    if isinstance(goal, list | tuple):
-        return [_named(part, losses) for part in goal]
-    name = name_of(goal)
-    losses[name] = checked(name, goal)
-    return name
-
-
-def _plain(asked: _Prepared) -> dict[str, Any]:
-    """What the folder of a comparison is named by, as plain values."""
-    question = asked.question
-    found: Mapping[str, Any] = question.identity()
-    codes = dict(own_codes(question.families))
-    unsaid = {"networks", "both", "other_seeds", *(() if question.samples else ("samples",))}
-    return {
-        **{key: value for key, value in found.items() if key not in unsaid},
-        "donors": {network.name: network.fingerprint() for network in asked.networks},
-        "pairs": [list(pair) for pair in question.ordered_pairs()],
-        "data": asked.data.fingerprint,
-        **({"family codes": codes} if codes else {}),
-        **({"other seeds": question.other_seeds} if question.other_seeds else {}),
-    }
