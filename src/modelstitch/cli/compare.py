@@ -44,17 +44,17 @@ def compare(
     """
     from ..api import compare as run_compare
     from ..api import plan_compare
+    from ..network.names import alike
 
     data = common.data_for(data_name, (bottom, top), limit)
     lower, upper = common.two(
         bottom, bottom_weights, top, top_weights, data, random=random_weights, tags=("first", "second")
     )
-    if lower is upper:
-        lower, upper = lower.named(f"{lower.name} (first)"), lower.named(f"{lower.name} (second)")
     if other_seed is not None:
         other = common.network(other_seed, other_seed_weights, data, random=random_weights, side="top")
-        if other.name in (lower.name, upper.name):
-            other.name = f"{other.name} (other seed)"
+        other = next((network for network in (lower, upper) if alike(network, other)), other)
+        if other not in (lower, upper) and other.name in (lower.name, upper.name):
+            other = other.named(f"{other.name} (other seed)")
         question["other_seeds"] = {upper.name: other}
     question |= {"seeds": range(seed, seed + seeds), "second": common.second_of(second, data)}
     if dry_run:
@@ -67,5 +67,7 @@ def compare(
         )
     common.penalty_tables(result.records)
     command = shlex.join(["modelstitch", *sys.argv[1:]])
-    path = result.report(out / "report.html", title=f"{lower.name} and {upper.name}", command=command)
+    path = result.report(
+        out / "report.html", title=" and ".join(dict.fromkeys((lower.name, upper.name))), command=command
+    )
     common.say(f"The report is {path}.")

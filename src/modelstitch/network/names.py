@@ -18,11 +18,16 @@ def apart(bottom: Network, top: Network) -> tuple[Network, Network]:
     """
     check_networks(bottom=bottom, top=top)
     if bottom is not top and bottom.name == top.name:
-        same_sight = in_words(bottom.view) == in_words(top.view) and bottom.trained_on == top.trained_on
-        if same_sight and bottom.fingerprint() == top.fingerprint():
+        if alike(bottom, top):
             return bottom, bottom
         raise StitchError(f"Both networks are called {bottom.name!r}: expected distinct names; pass name= to Network.")
     return bottom, top
+
+
+def alike(one: Network, other: Network) -> bool:
+    """Whether two networks are the same but for their names: in weights, in how they see a sample, in what they were trained on."""
+    sight = in_words(one.view) == in_words(other.view) and one.trained_on == other.trained_on
+    return sight and one.fingerprint() == other.fingerprint()
 
 
 def check_networks(**sides: Any) -> None:
