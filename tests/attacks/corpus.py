@@ -13,9 +13,11 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import torch
+from torch import nn
 
 from modelstitch.support.hashing import sealed
 
@@ -179,3 +181,67 @@ CARDS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a name that steers": ("card.json", lambda: card(net=ESCAPES)),
     "no text": ("card.json", lambda: card(net=None, name=None)),
 }
+
+
+def stitches(folder: Path) -> dict[str, dict[str, bytes]]:
+    """Saved stitches whose digests are right, since whoever wrote them could work them out: {name: {file: content}}."""
+    import modelstitch as ms
+    from modelstitch.stitched.stitched import Stitched
+    from modelstitch.stitchers import Site, family_of
+    from modelstitch.support import hashing
+    from modelstitch.support import tensors as kept
+
+    module = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    net = ms.Network(module, torch.zeros(2, 3), "net")
+    whole = folder / "whole"
+    Stitched(net, net, "1", "1", family_of("identity")[0](Site(3, 3, "vector")), family="identity").save(whole)
+    config = hashing.unsealed(json.loads((whole / "stitch.json").read_text()))
+    values, texts = kept.load(whole / "bottom.safetensors")
+
+    def changed(programme: Callable[[dict], object] | str | None = None, **sides: object) -> dict[str, bytes]:
+        mine, beside = json.loads(json.dumps(config)), dict(texts)
+        if programme is not None:
+            steps = json.loads(texts["programme"])
+            beside["programme"] = programme if isinstance(programme, str) else json.dumps(programme(steps) or steps)
+        kept.save(folder / "beside_bottom", values, beside)
+        mine["files"] |= {part: [f"beside_{part}", digest] for part, (_, digest) in mine["files"].items()}
+        mine["files"]["bottom"][1] = hashing.of_tensors(values, beside)
+        mine["bottom"] |= sides
+        others = {f"beside_{part}": (whole / f"{part}.safetensors").read_bytes() for part in ("stitcher", "top")}
+        return {
+            "stitch.json": json.dumps(sealed(mine)).encode(),
+            "beside_bottom": (folder / "beside_bottom").read_bytes(),
+            **others,
+        }
+
+    def call(name: str, *args: object, **told: object) -> Callable[[dict], object]:
+        return lambda steps: steps["nodes"].insert(-1, ["call", name, list(args), told])
+
+    def weight(name: str) -> Callable[[dict], object]:
+        return lambda steps: steps["weights"].update({name: [next(iter(values)), "parameter", []]})
+
+    pipeline = {
+        "view": "published",
+        "library": "transformers",
+        "channels": 3,
+        "settings": {"image_processor_class": "pipeline"},
+    }
+    pickled = {"beside_bottom": archive(pickle.dumps(Call(exec, RUN)))}
+    return {
+        "a file that is read": changed(call("from_file.default", "/etc/passwd", True, 8)),
+        "an operation of no list": changed(call("_print.default", "own")),
+        "an attribute of an operation": changed(call("add.__class__", {"node": 0})),
+        "code as a keyword": changed(call("relu.default", {"node": 0}, **{"x=open('owned','w').close()": 1})),
+        "code as a step": changed(lambda steps: steps["nodes"].insert(-1, ["module", "os.system"])),
+        "code as a weight": changed(weight("a')+open('owned','w').close()+('")),
+        "a weight of a class": changed(weight("__class__.__base__.forward")),
+        "a weight in place of a method": changed(weight("forward.x")),
+        "a type that is a function": changed(call("zeros.default", [1], dtype={"dtype": "load"})),
+        "a nested programme": changed("[" * 100_000),
+        "a programme of long numbers": changed('{"nodes": [' + "9" * 5_000 + "]}"),
+        "a pickle for a part": changed() | pickled,
+        "a function for a donor": changed(by="name", recipe={"spec": "import:main"}),
+        "arguments of no network": changed(by="name", recipe={"spec": "zoo:vit", "meta": True, "seed": 0}),
+        "a pipeline for a view": changed(view=pipeline),
+        "a name that steers": changed(by="hand", name=ESCAPES, why=ESCAPES),
+    }  # fmt: skip

@@ -57,6 +57,7 @@ def main():
     import modelstitch as ms
     from modelstitch.data.readers.tables import read_labels, read_table
     from modelstitch.models.weights import load_weights
+    from modelstitch.stitched.stitched import Stitched
     from modelstitch.study.run import run  # noqa: F401 - what a study would load later
     from modelstitch.study.spec import load_spec
 
@@ -71,6 +72,7 @@ def main():
         "weights": lambda path: load_weights(nn.Linear(2, 2), path, name="net"),
         "specs": load_spec,
         "tables": table,
+        "stitches": lambda path: Stitched.load(path.parent),
         "cards": lambda path: ms.load(f"file:{path.parent}"),
         "tokenizers": lambda path: ms.load_data("text:t.txt", tokenizer=path.parent),
         "folders": lambda path: ms.load(f"hf:{path.parent}"),

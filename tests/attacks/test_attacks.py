@@ -43,6 +43,11 @@ def met(tmp_path_factory):
             place = folder / kind / name.replace("/", " ")
             place.mkdir(parents=True)
             (place / file).write_bytes(make())
+    for name, files in made.stitches(tmp_path_factory.mktemp("made")).items():
+        place = folder / "stitches" / name
+        place.mkdir(parents=True)
+        for file, content in files.items():
+            (place / file).write_bytes(content)
     evil = "open('owned', 'w').close()\nclass Evil: pass\n"
     for kind, config in (("folders", "config.json"), ("tokenizers", "tokenizer_config.json")):
         for name, values in {
@@ -78,6 +83,7 @@ def met(tmp_path_factory):
 def test_every_file_is_met(met):
     found, _ = met
     assert len(found) >= 60
+    assert sum(case.startswith("stitches/") for case in found) >= 16
 
 
 def test_each_is_refused_in_a_sentence(met):

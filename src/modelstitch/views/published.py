@@ -143,7 +143,8 @@ def _open_clip(settings: dict[str, Any]) -> Callable[..., Any]:
 
 
 def _transformers(settings: dict[str, Any]) -> Callable[..., Any]:
-    kind: Any = getattr(import_module("transformers"), settings.pop(_TYPE), None)
+    name = str(settings.pop(_TYPE))
+    kind: Any = getattr(import_module("transformers"), name, None) if "ImageProcessor" in name else None
     if not any(base.__name__ == "ImageProcessingMixin" for base in getattr(kind, "__mro__", ())):
         raise NetworkError(
             "The image processor is none of transformers' own: expected one that transformers itself holds."
