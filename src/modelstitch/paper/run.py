@@ -1,4 +1,4 @@
-"""One runner for all figures: every curve through the shared study machinery, every probe once, all in one store.
+"""One runner for all figures: every curve is a question to ``compare``, every probe is taken once, all in one store.
 
 A cell is named by what it is, so figures that share a pair share its cells, and a second run does only what is missing.
 """
