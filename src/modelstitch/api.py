@@ -137,6 +137,9 @@ def compare(
         >>> sorted(set(r.frame["control"]))
         ['pair', 'random', 'self']
         >>> r = ms.compare([bottom, top], data=data, pairs="all", layers="block1", objective="match", controls=())
+        >>> shared = ms.study.Store("runs/digits", {"what": "all that is asked of these networks"})
+        >>> for pair in ((bottom, top), (top, top)):  # the self control of the top is fitted once
+        ...     r = ms.compare(*pair, data=data, layers="block1", objective="match", controls="self", both=False, out=shared)
     """
     asked = compared(bottom, top, data, {**question})
     plain = asked.plain()
