@@ -18,20 +18,10 @@ crossing/plan.py
 crossing/sums.py
 engine/fit/closed.py
 engine/fit/loop.py
-engine/sums.py
-engine/tails.py
-models/hubs/huggingface.py
-models/hubs/openclip.py
-models/hubs/timm.py
-models/hubs/torchvision.py
 paper/drawings.py
 paper/probes/alike.py
 paper/probes/finetune.py
-paper/probes/frozen.py
 paper/probes/grid.py
-paper/probes/retrained.py
-study/engines/local.py
-study/engines/same.py
 study/sweep.py
 """
 

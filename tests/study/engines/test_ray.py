@@ -11,7 +11,6 @@ from modelstitch.data.load import load_data
 from modelstitch.errors import StudyError
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import ray as engine_on_ray
-from modelstitch.study.engines.same import check_same
 from modelstitch.study.plan import Cell
 from modelstitch.study.record import equal_results
 from modelstitch.study.spec import parse_spec
@@ -88,26 +87,6 @@ def test_a_gpu_that_the_cluster_lacks(cluster):
     run = engine_on_ray.engine(partial(os._exit, 1), device="cuda")
     with pytest.raises(StudyError, match="The device 'cuda' is not on the Ray cluster: expected a GPU on a node"):
         list(run([[cell()]], SimpleNamespace(), None, None))
-
-
-DATA = {"name": "digits", "fingerprint": "0", "second": {"name": "more", "fingerprint": "0"}}
-OTHERS = {
-    "data": ({"data": {**DATA, "fingerprint": "1"}}, "The data 'digits' on the node .* expected 1, found 0"),
-    "second": ({"data": {**DATA, "second": {"name": "more", "fingerprint": "1"}}}, "The second data 'more' on the node"),
-    "donor": ({"top": {"name": "b", "fingerprint": "1"}}, "The donor 'b' on the node .* give every node the same files"),
-    "view": ({"top": {"name": "b", "fingerprint": "0", "view": "crop 1"}}, "The view of the donor 'b' .* expected crop 1, found"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_other_files_on_a_node_are_found_out(name):
-    network = SimpleNamespace(fingerprint=lambda: "0", view=None)
-    data, second = (SimpleNamespace(name=n, fingerprint="0") for n in ("digits", "more"))
-    bench = SimpleNamespace(data=data, second=second, networks={"a": network, "b": network})
-    check_same([cell(data=DATA)], bench)
-    changed, words = OTHERS[name]
-    with pytest.raises(StudyError, match=words):
-        check_same([cell(**{"data": DATA, **changed})], bench)
 
 
 def test_a_sweep_that_stops_half_way_has_lost_no_record(cluster, tmp_path):
