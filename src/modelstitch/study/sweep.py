@@ -18,7 +18,7 @@ from ..engine.fit.closed import collect, solve
 from ..engine.fit.loop import train
 from ..engine.fit.memory import attempt, chunks, stream_bytes
 from ..engine.fit.normalisation import settle
-from ..engine.fit.objectives import Loss, stages
+from ..engine.fit.objectives import MATCH, Loss, stages
 from ..engine.fit.options import FitSpec
 from ..engine.fit.state import fits
 from ..engine.measure import Outcome
@@ -54,6 +54,7 @@ class Bench:
         losses: the user's own losses by name.
         second: another test set to measure every stitch on.
         unfinished: a folder where sweeps leave their state every minute, and take it up again; None keeps none.
+        sums: a folder where the sums of closed forms are left, too, and stay: other families need no pass.
     """
 
     networks: dict[str, Network]
@@ -65,6 +66,7 @@ class Bench:
     second: Data | None = None
     losses: Mapping[str, Loss] = field(default_factory=dict)
     unfinished: Path | None = None
+    sums: Path | None = None
     own: dict[str, Outcome] = field(default_factory=dict)
     looked: dict[str, Alone] = field(default_factory=dict)
     _drawn: dict[tuple[str, str, int], Network] = field(default_factory=dict)
@@ -188,8 +190,9 @@ def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) 
     """What each cell of a sweep holds in bytes, and the runs of cells that the memory budget takes at a time."""
     sizes = [
         stream_bytes(
-            sender.layer(c.config["bottom"]["layer"]), top.layer(c.config["top"]["layer"]), bench.spec.batch_size
-        )
+            sender.layer(c.config["bottom"]["layer"]), top.layer(c.config["top"]["layer"]), bench.spec.batch_size,
+            solved=c.config["objective"] == MATCH,
+        )  # fmt: skip
         for c in cells
     ]
     return sizes, chunks(sizes, bench.memory)
@@ -203,6 +206,23 @@ def left(cell: Cell, bench: Bench) -> Unfinished | None:
     ends = {side: cell.config[side]["fingerprint"] for side in ("bottom", "top")}
     work = {**shared, **ends, "sweep": str(cell.sweep), "company": cell.company}
     return Unfinished(bench.unfinished / cell_hash(work), bench.device)
+
+
+def _sums(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Unfinished | None:
+    """Where the sums of solved cells are left while they grow; the file is named by all that decides what they are."""
+    folder = bench.sums or bench.unfinished
+    config = cells[0].config
+    solved = all(cell.config["objective"] == MATCH for cell in cells) and config["normalisation"] == "frozen"
+    if folder is None or not solved or cells[0].sweep.kind != "plain":
+        return None
+    fit = {key: config["fit"].get(key) for key in ("samples", "augment", "positions", "sums")}
+    seams = sorted({(cell.config["bottom"]["layer"], cell.config["top"]["layer"]) for cell in cells})
+    ends = [[config[side]["fingerprint"], config[side].get("view", "")] for side in ("bottom", "top")]
+    work = {
+        "ends": ends, "seams": [list(seam) for seam in seams], "data": config["data"], "seed": config["seed"], "fit": fit,
+        "batch size": sweep.spec.batch_size,
+    }  # fmt: skip
+    return Unfinished(folder / f"sums-{cell_hash(work)}", bench.device)
 
 
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:
@@ -231,7 +251,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
             sender = NetworkSender(below, own=own)
         sweep = replace(sweep, sender=sender)
         streams = [_stream(cell, sender, top, bench) for cell in cells]
-        collect(streams, sweep)
+        collect(streams, sweep, _sums(cells, sweep, bench))
         solve(streams, sweep)
         train(streams, sweep, unfinished, state)
         settle(streams, sweep)
@@ -251,6 +271,9 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     (sweep, streams), _ = attempt(fit, begun)
     others = {below.name: below} if below is not None and below.name not in bench.own and _same_task(below, top) else {}
     (measured, seen), last = attempt(lambda s: final(streams, s, others), sweep)
+    sums = _sums(cells, sweep, bench)
+    if sums is not None and bench.sums is None:
+        sums.clear()
     bench.own |= seen
     again = _again(streams, last, bench.second)
     notes = {

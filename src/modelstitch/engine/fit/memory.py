@@ -19,8 +19,10 @@ LEAST_BATCH = 8
 T = TypeVar("T")
 
 
-def stream_bytes(below: Layer, above: Layer, batch_size: int) -> int:
+def stream_bytes(below: Layer, above: Layer, batch_size: int, *, solved: bool = False) -> int:
     """What each stream of a sweep holds, in bytes: activations of a measuring batch, moments, its map.
+
+    One that is ``solved``, not fitted, holds its share of the sums and its map, and sums while it is measured.
 
     What one forward and backward through the top takes comes once on top, whatever the number of streams: they pass it
     one after another.
@@ -29,6 +31,8 @@ def stream_bytes(below: Layer, above: Layer, batch_size: int) -> int:
     the whitener in double precision, and six copies of an affine map (weights, gradient, Adam's two, best, spare).
     """
     p, q = below.channels, above.channels
+    if solved:
+        return 8 * (p * q + 2 * q * q) + 4 * (p + 1) * q
     activations = 2 * batch_size * 4 * (_numel(below.shape) + 2 * _numel(above.shape))
     return activations + 8 * (2 * p * p + 2 * q * q + p * q) + 6 * 4 * (p + 1) * q
 
