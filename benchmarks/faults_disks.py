@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from faults_kept import _grid, _group
+from faults_kept import _grid
 from faults_made import make_network, make_record
 from safetensors import SafetensorError
 
 import modelstitch as ms
-from modelstitch.crossing.keep import Kept
 from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.moments import Moments
 from modelstitch.results import Results
@@ -268,11 +267,6 @@ def state(path: Path) -> object:
     return None if found is None else found["step"]
 
 
-def matrix(path: Path) -> object:
-    grid = MomentsGrid({"a": 4}, {"b": 3})
-    return Kept(path, {}).restore([_group(grid)]), hashing.of_tensors(grid.tensors())
-
-
 def donor(tmp: Path) -> tuple[Write, Look]:
     module = build("small-resnet?width=2&in_channels=1&classes=10", seed=0)
     card = {"name": "small", "net": "small-resnet?width=2&in_channels=1&classes=10", "identity": {}, "checkpoints": [1]}
@@ -331,7 +325,6 @@ _FILES: dict[str, tuple[Write, Look]] = {
         lambda path, version: _grid(version).save(path),
         lambda path: MomentsGrid.load(path).xy.tolist(),
     ),
-    "sums of a matrix": (lambda path, version: Kept(path, {}).save([_group(_grid(version))], 7, last=True), matrix),
     "unfinished state": (lambda path, version: Unfinished(path).write({"step": version}), state),
 }
 _MADE: dict[str, Callable[[Path], tuple[Write, Look]]] = {

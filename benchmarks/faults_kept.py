@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import torch
 from faults_made import make_donor, make_network, make_record
@@ -19,7 +18,6 @@ from faults_readers import cut, digit, flip, splice
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.crossing.keep import Kept
 from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.moments import Moments
 from modelstitch.paper.donors import Workshop
@@ -140,19 +138,6 @@ def sums(tmp: Path) -> Pair:
     return tmp / "0", tmp / "1", read
 
 
-def matrix_sums(tmp: Path) -> Pair:
-    """The sums of a matrix: of one identity, and of another."""
-    for seed in (0, 1):
-        Kept(tmp / str(seed), {"bottom": "f0", "seed": seed}).save([_group(_grid(seed))], 7 + seed, last=True)
-
-    def read() -> object:
-        grid = MomentsGrid({"a": 4}, {"b": 3})
-        seen = Kept(tmp / "0", {"bottom": "f0", "seed": 0}).restore([_group(grid)])
-        return seen, grid.n, hashing.of_tensors(grid.tensors())
-
-    return tmp / "0", tmp / "1", read
-
-
 def stitch(tmp: Path, *, name: str) -> Pair:
     for seed in (0, 1):
         net = make_network(seed=seed)
@@ -254,10 +239,6 @@ def _grid(seed: int) -> MomentsGrid:
     return grid
 
 
-def _group(grid: MomentsGrid) -> Any:
-    return SimpleNamespace(grids=[grid])
-
-
 def _hash(module: nn.Module) -> str:
     return hashing.of_tensors(module.state_dict())
 
@@ -273,7 +254,6 @@ _MADE: dict[str, tuple[Callable[[Path], Pair], bool, int]] = {
     "drawn network": (drawn, True, MANY),
     "moments": (moments, False, MANY),
     "sums of all pairs": (sums, False, MANY),
-    "sums of a matrix": (matrix_sums, True, MANY),
     "saved stitch: map": (partial(stitch, name="stitcher.safetensors"), True, MANY),
     "saved stitch: statistics": (partial(stitch, name="statistics.safetensors"), True, MANY),
     "saved stitch: part of a donor": (partial(stitch, name="bottom.safetensors"), True, 50),

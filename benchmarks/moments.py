@@ -15,10 +15,12 @@ from side_by_side import head, ratios, side_by_side, table, write
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
-from modelstitch.crossing.sums import collect, group_by_positions
+from modelstitch.engine.fit.closed import collect
 from modelstitch.engine.fit.options import fit_spec
 from modelstitch.engine.senders import NetworkSender
+from modelstitch.engine.streams import open_stream
 from modelstitch.engine.sweep import Sweep
+from modelstitch.stitchers import Affine
 from modelstitch.zoo.nets import build
 
 BATCH = 128
@@ -35,9 +37,17 @@ def world(examples: int) -> tuple[ms.Network, ms.Network, ms.Data]:
 
 
 def sums(one: ms.Network, two: ms.Network, data: ms.Data, dtype: torch.dtype, positions: int | None = None) -> None:
-    groups = group_by_positions(one, two, one.blocks, two.blocks)
-    sweep = Sweep(NetworkSender(one), two, data, fit_spec({"batch_size": BATCH}), torch.device("cpu"), 0)
-    collect(groups, sweep, one, positions, dtype, None)
+    spec = fit_spec({"batch_size": BATCH, "positions": positions, "sums": str(dtype).removeprefix("torch.")})
+    sweep = Sweep(NetworkSender(one), two, data, spec, torch.device("cpu"), 0)
+    streams = [
+        open_stream(
+            (b, t), sweep.sender, two, b, t, family=Affine, options={}, objective="match", init="closed", later=(),
+            device=sweep.device,
+        )
+        for b in one.blocks
+        for t in two.blocks
+    ]  # fmt: skip
+    collect(streams, sweep)
 
 
 def alone(examples: int) -> None:

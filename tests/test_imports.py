@@ -20,7 +20,6 @@ RANKS = [
     {"study"},
     {"report"},
     {"results", "stitched", "layerwise"},
-    {"crossing"},
     {"api"},
     {"paper"},
     {"cli", "__main__"},

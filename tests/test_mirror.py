@@ -13,10 +13,6 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "modelstitch"
 WITHOUT = """
 cli/demo.py
-crossing/keep.py
-crossing/plan.py
-crossing/sums.py
-engine/fit/closed.py
 engine/fit/loop.py
 paper/drawings.py
 paper/probes/alike.py

@@ -21,7 +21,7 @@ _PLACES = {
     # questions
     "stitch": "api",
     "compare": "api",
-    "matrix": "crossing.matrix",
+    "matrix": "api",
     "similarity": "layerwise",
     "paired_test": "study.pooling",
     # answers
@@ -55,8 +55,7 @@ if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
         study as study,
         zoo as zoo,
     )
-    from .api import compare as compare, stitch as stitch
-    from .crossing.matrix import matrix as matrix
+    from .api import compare as compare, matrix as matrix, stitch as stitch
     from .data.data import Data as Data
     from .data.load import load_data as load_data
     from .errors import StitchError as StitchError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Unpack
@@ -11,14 +11,16 @@ from warnings import warn
 from .data.data import Data
 from .engine.alone import introduce
 from .engine.entry import check_entry
+from .engine.fit.options import fit_spec
 from .engine.fit.tensorboard import watching
 from .engine.scores import need_scores
-from .errors import FitError, StudyError
+from .engine.sweep import MEMORY
+from .errors import FitError, StitchError, StudyError
 from .network import Network, apart, check_networks
 from .notation import Seam, parse
 from .results import Results
 from .stitched.stitched import Stitched
-from .stitchers import own_codes
+from .stitchers import FAMILIES, family_of, own_codes
 from .study.keywords import CompareOptions, StitchOptions, explained
 from .study.needs import Needs
 from .study.plan import plan
@@ -28,6 +30,7 @@ from .study.store import Store
 from .study.sweep import Bench, check_shared, run_sweep
 from .support.ambient import in_settled
 from .support.device import pick_device
+from .support.memory import available_bytes
 from .support.progress import Tell
 from .support.ranks import writes
 
@@ -104,8 +107,8 @@ def stitch(
 @in_settled
 def compare(
     bottom: Network | Sequence[Network], top: Network | None = None, data: Data | None = None, *, out: str | Path | Store | None = None,
-    device: str = "auto", tell: Tell | None = None, tensorboard: str | Path | None = None, memory: float | None = None,
-    **question: Unpack[CompareOptions],
+    kept: str | Path | None = None, device: str = "auto", tell: Tell | None = None, tensorboard: str | Path | None = None,
+    memory: float | None = None, **question: Unpack[CompareOptions],
 ) -> Results:  # fmt: skip
     """Stitch two networks, or any number, at all matching layers, in both directions, with the controls.
 
@@ -116,6 +119,7 @@ def compare(
         **question: what is asked.
         out: a folder that keeps finished cells; the same call again does only what is missing. Or an open
             :class:`modelstitch.study.Store`, whose cells any number of comparisons share.
+        kept: a folder where the sums of closed forms stay: other families between the same layers need no pass.
         device: as for :func:`stitch`.
         tell: as for :func:`stitch`.
         tensorboard: as for :func:`stitch`.
@@ -143,6 +147,7 @@ def compare(
     """
     asked = compared(bottom, top, data, {**question})
     plain = asked.plain()
+    left_out: list[str] = []
     shared = isinstance(out, Store)
     whole = not isinstance(out, Store) or bool(out.part)
     store = None if out is None or not writes() else out if isinstance(out, Store) else Store(out, plain)
@@ -150,8 +155,9 @@ def compare(
         records = run(
             asked.networks, asked.question.ordered_pairs(), asked.data, asked.question, store=store, whole=whole, device=device,
             tell=tell, watch=watch, memory=memory, second=asked.second, losses=asked.losses,
+            sums=None if kept is None else Path(kept), left_out=left_out,
         )  # fmt: skip
-    return Results(records, plain)
+    return Results(records, plain, cautions=left_out)
 
 
 @explained(CompareOptions)
@@ -193,3 +199,100 @@ def compare_many(
     told = "compare_many is compare with a list now: compare([a, b], data=data, pairs=[...])."
     warn(told, DeprecationWarning, stacklevel=2)
     return compare(list(networks), data=data, pairs=list(pairs), **question)
+
+
+SOLVED = ("samples", "batch_size", "augment", "budget", "positions", "sums")  # fit options that closed forms depend on
+
+
+@in_settled
+def matrix(
+    bottom: Network, top: Network, data: Data, *, layers: tuple[Sequence[str], Sequence[str]] | None = None,
+    family: str | Sequence[str] = "affine", seed: int = 0, out: str | Path | None = None, kept: str | Path | None = None,
+    device: str = "auto", tell: Tell | None = None, memory: float | None = None,
+    expected_error: float | Mapping[str, float] | None = None, error_tolerance: float | None = None, **fit: Any,
+) -> Results:  # fmt: skip
+    """Stitch every bottom layer to every top layer in closed form.
+
+    It is :func:`compare` with all layers, the objective ``match``, one direction and no controls: one pass over the fit examples gives
+    the sums of all pairs, and stitches run through the rest of the top side by side.
+
+    Args:
+        bottom: the network whose lower layers send; it is not changed.
+        top: the network whose upper layers receive; it is not changed.
+        data: what to fit and measure on.
+        layers: (bottom's, top's) exact cuts; the block cuts of both by default.
+        family: one or several closed forms. One that needs equal channels, or a rank, is left out where the layers have others, and
+            ``cautions`` says so.
+        seed: of the order and augmentation of fit examples.
+        out: as for :func:`compare`.
+        kept: a folder where the sums stay: an interrupted call goes on from them, and one for other families needs no pass.
+        device: as for :func:`compare`.
+        tell: as for :func:`compare`.
+        memory: gigabytes for sums and maps; half of what is free by default.
+        expected_error: as for :func:`compare`.
+        error_tolerance: as for :func:`compare`.
+        **fit: options that closed forms depend on: samples, batch_size, augment, budget, positions, sums.
+
+    Returns:
+        One record a cell.
+
+    Raises:
+        StitchError: one sentence that names what was expected, what was found and what to try.
+
+    Examples:
+        >>> m = ms.matrix(bottom, top, data, layers=(["block1"], ["block1", "block2"]))
+        >>> m.frame.filter(metric="penalty").height
+        2
+    """
+    fit_spec(fit)
+    for name in fit:
+        if name not in SOLVED:
+            raise StitchError(
+                f"The fit option {name!r} changes nothing in a matrix, whose maps are solved in closed form: expected "
+                f"{', '.join(SOLVED[:-1])} or {SOLVED[-1]}; leave it out, or fit with compare(..., layers='all')."
+            )
+    check_networks(bottom=bottom, top=top)
+    lower, upper = apart(bottom, top)
+    families = (family,) if isinstance(family, str) else tuple(family)
+    for text in families:
+        if not family_of(text)[0].closed:
+            known = ", ".join(name for name, cls in FAMILIES.items() if cls.closed)
+            raise StitchError(
+                f"The family {text!r} is started in closed form and then fitted, and a matrix is not fitted: expected one of "
+                f"{known}; fit it with compare(..., layers='all')."
+            )
+    bottoms, tops = _both_sides(lower, upper, layers)
+    if not (families and bottoms and tops):
+        raise StitchError("A matrix needs at least one family, one bottom layer and one top layer.")
+    if memory is None:
+        memory = max(MEMORY, (available_bytes() or 0) / 2) / 1e9
+    found = compare(
+        lower, upper, data, layers=[(b, t) for b in bottoms for t in tops], family=families, objective="match", controls=(),
+        seeds=(seed,), both=False, out=out, kept=kept, device=device, tell=tell, memory=memory, expected_error=expected_error,
+        error_tolerance=error_tolerance, **fit,
+    )  # fmt: skip
+    used, widest = found.records[0].samples or 0, max(lower.layer(name).channels for name in bottoms)
+    if used <= widest:
+        found.cautions.append(
+            f"{used:,} fit examples for up to {widest:,} channels: a map may follow these examples alone where a layer has few "
+            "positions; use more."
+        )
+    return found
+
+
+def _both_sides(
+    bottom: Network, top: Network, layers: tuple[Sequence[str], Sequence[str]] | None
+) -> tuple[list[str], list[str]]:
+    """The exact cuts of a matrix, in the order of the networks."""
+    if layers is not None and (len(layers) != 2 or any(isinstance(side, str) for side in layers)):
+        raise StitchError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
+    found = []
+    for side, network in enumerate((bottom, top)):
+        if layers is None and not network.blocks:
+            raise StitchError(
+                f"No layer of {network.name!r} can be cut before its output ({network.why_none}): expected one at least; give layers=, "
+                "see Network.layers."
+            )
+        chosen = network.blocks if layers is None else layers[side]
+        found.append(sorted({network.cut(name) for name in chosen}, key=network.cuts.index))
+    return found[0], found[1]

@@ -288,7 +288,14 @@ class Results:
             text = self._beside(similarities, title, command)
         else:
             heading = title or "Stitching report"
-            text = page(self.records, title=heading, spec=self.spec, command=command, missing=len(self.missing))
+            text = page(
+                self.records,
+                title=heading,
+                spec=self.spec,
+                command=command,
+                missing=len(self.missing),
+                cautions=self.cautions,
+            )
         write_text(target, text)
         return target
 
@@ -303,13 +310,12 @@ class Results:
             self._check_alike(alike)
         weights = {**self.weights, **alike.weights}
         below, above = (mark(name, weights.get(name, "")) for name in (bottom, top))
-        own = (
-            None
-            if alike is self
-            else marked_frame(self.frame.filter(bottom=bottom, top=top, control="pair"), below, above)
-        )
+        own = None
+        if alike is not self:
+            rows = self.frame.filter(bottom=bottom, top=top, control="pair")
+            own = marked_frame(_with_families(rows), below, above)
         said = [
-            *([] if alike is self else [*self.cautions, *self.notes]), *alike.spec["about"],
+            *([] if alike is self else [_solved(self.records[0]), *self.cautions, *self.notes]), *alike.spec["about"],
             *(f"Weights of {name}: {weights[name]}." for name in dict.fromkeys((bottom, top))), *alike.notes,
         ]  # fmt: skip
         return similarity_page(
@@ -375,6 +381,29 @@ class Results:
         except StudyError:  # nothing is measured yet, which the line below says
             drawn = []
         return as_html(penalty_summaries(self.records), drawn, repr(self))
+
+
+def _with_families(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of stitches with what is known of their families: what leaves them as good, and how they are solved."""
+    import polars as pl
+
+    from .stitchers import family_of
+
+    known = {text: family_of(text)[0] for text in rows["family"].unique().to_list()}
+    return rows.with_columns(
+        pl.col("family").replace_strict({text: getattr(cls, name) for text, cls in known.items()}).alias(name)
+        for name in ("invariance", "solved")
+    )
+
+
+def _solved(record: Record) -> str:
+    """What the stitches of a record's comparison are solved and measured on."""
+    augmented = record.fit.get("augment") and record.data.get("augment") not in (None, "none", "")
+    how = f"augmented ({record.data['augment']})" if augmented else "not augmented"
+    return (
+        f"Stitches: solved on {record.samples or 0:,} examples of the fit split, {how}; measured on {record.data['test']:,} examples of "
+        "the test split."
+    )
 
 
 def _full_name(measure: str) -> str:

@@ -21,7 +21,7 @@ def test_the_code_runs_from_top_to_bottom(pair, digits, tmp_path, monkeypatch):
     for block in BLOCKS:
         exec(compile(block, str(PAGE), "exec"), names)
     FAMILIES.pop("gains")
-    assert {entry.family for entry in names["grid"].entries} == {"gains", "affine"}
+    assert {record.family for record in names["grid"].records} == {"gains", "affine"}
     x = names["x"]
     assert (tmp_path / "runs/fitting/report.html").is_file()
     assert torch.allclose(names["folded"](x), names["one"](x), atol=1e-4)

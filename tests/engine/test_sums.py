@@ -1,71 +1,61 @@
-"""The sums of bottom layers with top layers at the top's positions equal those of rows put together by hand."""
+"""Which rows of a batch are summed."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from modelstitch.engine.sums import all_positions, draw, group_by_positions
-from modelstitch.errors import StitchError
+from modelstitch.engine.sums import Group, all_positions, draw
 from modelstitch.moments.moments import Moments
-from modelstitch.stitchers import adapter_between, rows
+from modelstitch.stitchers import Layout, adapter_between
 
-CPU = torch.device("cpu")
-BOTTOMS, TOPS = ["block1", "block3"], ["block2", "block3"]
+
+def test_positions_are_drawn_anew_of_each_example():
+    kept = draw(9, 5, 3, torch.Generator().manual_seed(0))
+    assert len(kept) == 15
+    assert [int(k) // 9 for k in kept] == [i for i in range(5) for _ in range(3)]
+    assert len(set(kept.tolist())) == 15
+    assert draw(9, 5, None, torch.Generator()) is None
+    assert draw(9, 5, 9, torch.Generator()) is None
+
+
+def test_no_padding_is_drawn():
+    mask = torch.arange(6) < torch.tensor([2, 6, 4])[:, None]
+    for positions in (1, 3, 6, None):
+        kept = draw(6, 3, positions, torch.Generator().manual_seed(1), mask)
+        assert bool(mask.flatten()[kept].all())
+        assert len(kept) == sum(min(n, positions or 6) for n in (2, 6, 4))
+
+
+def test_drawn_or_padded_positions_are_not_all():
+    def data(inputs):
+        return SimpleNamespace(mask="attention_mask", batches=lambda *_: iter([SimpleNamespace(inputs=inputs)]))
+
+    assert all_positions(data(torch.zeros(1)), None)
+    assert not all_positions(data(torch.zeros(1)), 4)
+    assert not all_positions(data({"attention_mask": torch.ones(1)}), None)
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_every_pair_of_layers(pair, digits, whole):
-    bottom, top = pair
-    groups = group_by_positions(bottom, top, BOTTOMS, TOPS)
-    for group in groups:
-        group.reserve(bottom, top, whole=whole, dtype=torch.float64, device=CPU)
-    parts = []
-    with torch.no_grad():
-        for batch in digits.subset(90).batches("fit", 40):
-            below, above = bottom.taps(BOTTOMS)(batch.inputs), top.taps(TOPS)(batch.inputs)
-            for group in groups:
-                group.add(below, above, None, None)
-            parts.append((below, above))
-    for group in groups:
-        for b in BOTTOMS:
-            for t in group.tops:
-                adapter = adapter_between(bottom.layer(b), top.layer(t))
-                x = torch.cat([rows(adapter(below[b]), group.kind) for below, _ in parts]).double()
-                y = torch.cat([rows(above[t], group.kind) for _, above in parts]).double()
-                found, wanted = group.pair(b, t), Moments.of(x, y)
-                assert found.n == wanted.n
-                for name in ("mean_x", "mean_y", "xx", "yy", "xy"):
-                    mine, theirs = getattr(found, name), getattr(wanted, name)
-                    assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max())), (b, t, name)
+def test_a_bottom_with_fewer_positions_gives_the_sums_of_the_adapted(whole):
+    torch.manual_seed(0)
+    below, above = torch.randn(6, 3, 2, 2), torch.randn(6, 4, 5, 5)
+    small, large = Layout("map", (3, 2, 2)), Layout("map", (4, 5, 5))
 
+    def layer(layout, channels):
+        positions = layout.shape[1:]
+        return SimpleNamespace(
+            kind="map", shape=layout.shape, channels=channels, positions=positions, over="image", grid=positions
+        )
 
-def test_tops_of_the_same_positions_share_a_group(pair):
-    bottom, top = pair
-    groups = group_by_positions(bottom, top, BOTTOMS, ["stem", "block1", "block2", "block3"])
-    shapes = [{top.layer(t).positions for t in group.tops} for group in groups]
-    assert all(len(found) == 1 for found in shapes)
-    assert sorted(t for group in groups for t in group.tops) == ["block1", "block2", "block3", "stem"]
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_positions_are_drawn_anew_of_each_example_and_none_of_padding(masked):
-    mask = torch.arange(6) < torch.tensor([[6], [4], [1]]) if masked else None
-    kept = draw(6, 3, 2, torch.Generator().manual_seed(0), mask)
-    of = kept // 6
-    assert of.bincount(minlength=3).tolist() == ([2, 2, 1] if masked else [2, 2, 2])
-    assert len(set(kept.tolist())) == len(kept)
-    if masked:
-        assert bool(mask.flatten()[kept].all())
-
-
-def test_all_positions_need_no_draw():
-    assert draw(6, 3, None, torch.Generator()) is None
-    assert draw(6, 3, 9, torch.Generator()) is None
-    mask = torch.tensor([[True, False], [True, True]])
-    assert draw(2, 2, None, torch.Generator(), mask).tolist() == [0, 2, 3]
-    with pytest.raises(StitchError, match="positions must be 1 or more, found 0"):
-        draw(6, 3, 0, torch.Generator())
-
-
-def test_whether_every_position_counts(digits):
-    assert all_positions(digits, None)
-    assert not all_positions(digits, 4)
+    sides = [SimpleNamespace(layer=lambda _, found=layer(at, c): found) for at, c in ((small, 3), (large, 4))]
+    adapter = adapter_between(sides[0].layer("b"), sides[1].layer("t"))
+    group = Group("map", ["t"], {"b": adapter})
+    group.reserve(*sides, whole=whole, dtype=torch.float64, device=torch.device("cpu"))
+    for part in torch.arange(6).split(4):
+        group.add({"b": below[part]}, {"t": above[part]}, None, None)
+    x, y = (v.movedim(1, -1).flatten(0, 2) for v in (adapter(below), above))
+    wanted, found = Moments.of(x, y), group.pair("b", "t")
+    for name in ("xx", "yy", "xy", "mean_x"):
+        assert torch.allclose(getattr(found, name), getattr(wanted, name), atol=1e-4), name
+    assert found.n == wanted.n == 150

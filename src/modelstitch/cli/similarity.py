@@ -116,53 +116,34 @@ def matrix(
     stitches are kept there: an interrupted command goes on from them, and one for other families needs no pass. Tables
     and page are those of the latest command: name all families at once to see them side by side, or use another --out.
     """
-    import torch
-
-    from ..crossing.matrix import matrix as stitch_all
-    from ..crossing.plan import matrix_seconds, plan_matrix
+    from ..api import matrix as stitch_all
+    from ..api import plan_compare
     from ..errors import StitchError
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
     from ..report.figures.marks import with_weights
-    from ..study.canonical import cell_hash
-    from ..study.run import describe_donor
     from ..support.files import write_text
-    from ..support.words import duration
 
     data = common.data_for(data_name, (bottom, top), limit=limit)
     lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, random=random_weights)
-    chosen: Any = {
-        "layers": _layers(lower, upper, bottom_layers, top_layers), "family": families or ("affine",), "positions": positions,
-        "dtype": getattr(torch, precision), "samples": samples, "augment": augment,
-    }  # fmt: skip
+    layers = _layers(lower, upper, bottom_layers, top_layers)
+    fit: Any = {"samples": samples, "positions": positions, "augment": augment, "sums": precision}
+    family = families or ("affine",)
     alike_by: dict[str, Any] = {
-        "measures": list(measures or ("cka", "cca")), "layers": chosen["layers"], "view": view, "shuffles": shuffles,
+        "measures": list(measures or ("cka", "cca")), "layers": layers, "view": view, "shuffles": shuffles,
     }  # fmt: skip
-    planned = plan_matrix(lower, upper, data, **chosen)
-    common.say(planned.describe(), err=not dry_run)
     common.say(plan_similarity(lower, upper, data, **alike_by).describe(), err=not dry_run)
-    donors = [describe_donor(network) for network in (lower, upper)]
-    what = {
-        "ends": [*((donor.fingerprint, donor.view) for donor in donors), data.fingerprint],
-        "layers": chosen["layers"],
-        "positions": positions,
-        "sums": precision,
-        "samples": planned.examples[0],
-        "augment": planned.augmented,
-        "seed": seed,
-    }
-    sums = out / f"sums-{cell_hash(what)}.safetensors"  # of its own: another question in the same folder is no mistake
     if dry_run:
-        seconds = matrix_seconds(planned, lower, upper, data, positions=positions, dtype=chosen["dtype"], device=device)
-        common.say(
-            f"Kept already: {'sums, taken up where they stand' if sums.is_file() else 'no sums'}. Time: about {duration(seconds)} here "
-            "for a whole pass and the stitches, estimated from measured batches; measures are not counted. Nothing was written."
-        )
+        needs = plan_compare(
+            lower, upper, data, layers=[(b, t) for b in layers[0] for t in layers[1]], family=family, objective="match", controls=(),
+            both=False, seeds=(seed,), device=device, **fit,
+        )  # fmt: skip
+        common.say("\n".join(needs.sentences()))
         return
     with common.progress() as tell:
         found = stitch_all(
-            lower, upper, data, **chosen, seed=seed, device=device, tell=tell, sums=sums, expected_error=expected_error,
-            error_tolerance=error_tolerance,
+            lower, upper, data, layers=layers, family=family, seed=seed, device=device, tell=tell, kept=out / "sums",
+            expected_error=expected_error, error_tolerance=error_tolerance, **fit,
         )  # fmt: skip
         alike = None
         try:
@@ -188,9 +169,9 @@ def matrix(
         for note in alike.notes:
             common.say(f"note: {note}", err=True)
     else:
-        found.notes.append(refused)
         common.say(refused, err=True)
-    common.cautions(found.notes)
+    common.cautions([*(f"caution: {note}" for note in found.cautions), *found.notes])
+    found.cautions += [] if alike is not None else [refused]
     page = found.report(out / "report.html", similarities=alike, command=command)
     common.say(f"All values are in {' and '.join(map(str, tables))}; the report is {page}.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..data.data import Data
 from ..errors import StitchError
-from ..moments.grid import MomentsGrid, rows_of
+from ..moments.grid import rows_of
 from ..moments.moments import Moments
 from ..moments.spread import Spread, SpreadGrid
 from ..network import Layer, Network, positions_of
-from ..stitchers import Adapter, adapter_between, channels_back, channels_last, rows
+from ..stitchers import Adapter, channels_back, channels_last, rows
 
 _COLUMN = 32_768  # bytes of one channel's rows that are multiplied at once
 
@@ -73,19 +73,6 @@ class Group:
             first = first or grid
             self._parts.append(_GridPart(grid, {b: bottom.layer(b).kind for b in bottoms}))
 
-    def needed(self, bottom: Layered, top: Network, *, whole: bool, dtype: torch.dtype, batch: int) -> int:
-        """The bytes that :meth:`reserve` and :meth:`add` will take for sums, and for the rows of a few of ``batch`` examples."""
-        above = {t: top.layer(t).channels for t in self.tops}
-        places = _count(top.layer(self.tops[0]))
-        rows = min(max(_COLUMN // dtype.itemsize, places if whole else 1), batch * max(1, places))
-        # Rows lie there as the networks give them, and as they are summed.
-        each = dtype.itemsize + (4 if dtype == torch.float64 else 0)
-        size = each * rows * sum(above.values())
-        for bottoms in self._ways(bottom, top, whole).values():
-            below = {b: bottom.layer(b).channels for b in bottoms}
-            size += MomentsGrid.bytes_needed(below, above, dtype) + each * rows * sum(below.values())
-        return size
-
     def _ways(self, bottom: Layered, top: Network, whole: bool) -> dict[Any, list[str]]:
         """The bottom layers that are multiplied at the same positions: their own where those are fewer, else (None) the top's."""
         place = top.layer(self.tops[0])
@@ -132,22 +119,6 @@ class _GridPart:
     grid: SpreadGrid
     kinds: dict[str, str]  # {bottom layer: its kind}
     waiting: dict[str, Tensor] = field(default_factory=dict)
-
-
-def group_by_positions(bottom: Layered, top: Network, bottoms: Sequence[str], tops: Sequence[str]) -> list[Group]:
-    """Top layers grouped by their positions; every bottom layer is adapted to each group once.
-
-    Raises:
-        ShapeError: if the positions of two layers cannot meet.
-    """
-    found: dict[Any, Group] = {}
-    for t in tops:
-        layer = top.layer(t)
-        key = layer.kind, layer.positions, layer.over, layer.grid
-        if key not in found:
-            found[key] = Group(layer.kind, [], {b: adapter_between(bottom.layer(b), layer) for b in bottoms})
-        found[key].tops.append(t)
-    return list(found.values())
 
 
 def all_positions(data: Data, positions: int | None) -> bool:

@@ -35,6 +35,7 @@ def page(
     spec: StudySpec | Mapping[str, Any] | None = None,
     command: str | None = None,
     missing: int = 0,
+    cautions: Sequence[str] = (),
 ) -> str:
     """Write the report of a study.
 
@@ -44,6 +45,7 @@ def page(
         spec: the study's spec, shown in full.
         command: the command that made the records, shown among their provenance.
         missing: how many cells of the study are not finished.
+        cautions: what a reader has to know of all of them.
 
     Returns:
         The whole HTML document.
@@ -75,7 +77,7 @@ def page(
         over_pairs=_over_pairs(records, lead),
         scatters=_scatters(table, lead, drawn),
         provenance=tables.provenance_table(records, command),
-        notes=tables.notes_table(records),
+        notes=tables.notes_table(records, cautions),
         spec=_spec_text(spec),
     )
 

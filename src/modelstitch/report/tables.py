@@ -229,13 +229,14 @@ def provenance_table(records: Sequence[Mapping[str, Any]], command: str | None =
     return Table("How these numbers were made", ("what", "value"), tuple(body))
 
 
-def notes_table(records: Sequence[Mapping[str, Any]]) -> Table:
-    """What cells noted about themselves, and how many did."""
+def notes_table(records: Sequence[Mapping[str, Any]], cautions: Sequence[str] = ()) -> Table:
+    """What is to be known of all, then what cells noted about themselves, and how many did."""
     counts: dict[str, int] = {}
     for record in as_records(records):
         for note in record.notes:
             counts[plain(note)] = counts.get(plain(note), 0) + 1
-    body = [
+    body = [(TableCell(plain(caution)), TableCell("all")) for caution in cautions]
+    body += [
         (TableCell(note), TableCell(str(n))) for note, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
     return Table("Notes of the cells", ("note", "cells"), tuple(body))

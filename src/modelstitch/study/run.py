@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..data.data import Data
@@ -20,6 +21,7 @@ from ..support.ranks import current, first, writes
 from ..support.resume import tidy
 from ..support.user_code import in_words
 from .engines import Engine, local
+from .members import with_members
 from .needs import Needs, needs_of
 from .plan import Cell, Place, PlannedDonor, in_company, plan
 from .question import Question
@@ -73,6 +75,8 @@ def run(
     engine: Engine | None = None,
     whole: bool = False,
     shard: Shard | None = None,
+    sums: Path | None = None,
+    left_out: list[str] | None = None,
 ) -> list[Record]:
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
@@ -80,13 +84,17 @@ def run(
     ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default. Where these cells are
     the ``whole`` of the store, or of the part of it that is asked for, it keeps their list, to say what is missing. What the donors
     do alone is looked at, and said to ``tell``, before anything is fitted. A ``shard`` runs and returns its own cells alone, and
-    looks at their donors.
+    looks at their donors. ``sums`` is a folder where sums stay, see :class:`Bench`; ``left_out`` is told of seams that a family has no
+    member for.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
         DataError: if the networks or the controls do not fit the data.
     """
     named, donors, cells = planned(networks, pairs, data, question, second)
+    if left_out is not None:
+        cells, notes = with_members(cells, named)
+        left_out += notes
     store = store if writes() else None
     check_shared(cells)
     if store is not None and whole:
@@ -96,6 +104,7 @@ def run(
     bench = Bench(named, data, question.fit, pick_device(device), budget(memory), watch, second, losses or {})
     if store is not None:
         bench.unfinished = store.path / "unfinished"
+    bench.sums = sums
     missing = first(
         "whether cells are missing", lambda: any(store is None or not store.has(cell.hash) for cell in cells)
     )

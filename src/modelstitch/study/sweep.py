@@ -190,9 +190,11 @@ def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) 
     """What each cell of a sweep holds in bytes, and the runs of cells that the memory budget takes at a time."""
     sizes = [
         stream_bytes(
-            sender.layer(c.config["bottom"]["layer"]), top.layer(c.config["top"]["layer"]), bench.spec.batch_size,
+            sender.layer(c.config["bottom"]["layer"]),
+            top.layer(c.config["top"]["layer"]),
+            bench.spec.batch_size,
             solved=c.config["objective"] == MATCH,
-        )  # fmt: skip
+        )
         for c in cells
     ]
     return sizes, chunks(sizes, bench.memory)

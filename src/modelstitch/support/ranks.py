@@ -182,7 +182,7 @@ def across_ranks(*, seconds: float = PATIENCE) -> Iterator[Ranks]:
 
     Inside, every process asks the same ``stitch``, ``compare`` (with ``objective="match"``) or ``matrix``. Each runs its share of the
     batches of the one pass; the sums are added over all, in float64, and each solves and measures the same maps. The numbers are those
-    of one process to about 1e-12. Process 0 alone writes into ``out=`` and ``sums=``.
+    of one process to about 1e-12. Process 0 alone writes into ``out=`` and ``kept=``.
 
     Args:
         seconds: how long a process waits for the others before it gives up.

@@ -1,4 +1,4 @@
-"""Tops whose samples cannot simply be put behind each other: the matrix gives the numbers of stitching pair by pair."""
+"""Many stitches through one top give the numbers of each alone, also where samples cannot simply be put behind each other."""
 
 from __future__ import annotations
 
@@ -61,17 +61,10 @@ def test_tops_whose_samples_cannot_be_put_behind_each_other(data, name):
         torch.manual_seed(seed)
         pair.append(ms.Network(build(), view(example), f"net{seed}", view=view))
     found = ms.matrix(*pair, data, layers=([layers[0]], layers), samples=100, augment=False)
-    for entry in found.entries:
-        alone = ms.stitch(
-            *pair,
-            (entry.bottom_layer, entry.top_layer),
-            data,
-            objective="match",
-            samples=100,
-            augment=False,
-            device="cpu",
-        )
-        assert entry.judged.outcome.error == pytest.approx(alone.metrics["error"])
+    for record in found.records:
+        seam = (record.bottom.layer, record.top.layer)
+        alone = ms.stitch(*pair, seam, data, objective="match", samples=100, augment=False, device="cpu")
+        assert record.metric("error").value == pytest.approx(alone.metrics["error"])
 
 
 def test_one_test_sample_is_enough(data):
@@ -86,7 +79,7 @@ def test_one_test_sample_is_enough(data):
     ]
     assert not flat[0].mixes(torch.randn(8, 1, 8, 8))
     found = ms.matrix(*flat, data.shorter(test=1), layers=(["0"], ["0"]), samples=100, augment=False)
-    assert len(found.entries[0].judged.outcome.ids) == 1
+    assert len(found.examples) == 1
 
 
 def language(seed):
@@ -120,9 +113,21 @@ def test_masks_whose_number_the_tracer_does_not_know(test):
     size = pair[0]._trace.inputs[1].meta["val"].shape[0].node.expr
     assert size != pair[0]._trace.batch  # else nothing is tried here
     found = ms.matrix(*pair, data, layers=(["one", "two#2"], ["one", "two#2"]), samples=20, batch_size=4)
-    for entry in found.entries:
-        seam = (entry.bottom_layer, entry.top_layer)
+    for record in found.records:
+        seam = (record.bottom.layer, record.top.layer)
         alone = ms.stitch(*pair, seam, data, objective="match", samples=20, device="cpu")
-        assert entry.judged.outcome.error == pytest.approx(alone.metrics["error"])
+        assert record.metric("error").value == pytest.approx(alone.metrics["error"])
     assert len(ms.similarity(*pair, data=data, split="fit").frame)
     assert not pair[0].mixes(next(data.batches("fit", 8)).inputs)
+
+
+def test_how_many_rows_run_at_once_does_not_matter(data, monkeypatch):
+    networks = [ms.load("zoo:small-resnet?width=4&blocks=2", seed=s, name=f"net{s}") for s in (0, 1)]
+    found = []
+    for rows in (1, 100, 10**6):
+        monkeypatch.setattr("modelstitch.engine.tails.ROWS", rows)
+        found.append(ms.matrix(*networks, data, samples=100).frame)
+    for other in found[1:]:
+        for metric, near in (("relative_mse", 1e-6), ("loss", 1e-4), ("penalty", 1e-9)):
+            one, two = (f.filter(metric=metric)["value"].to_list() for f in (found[0], other))
+            assert one == pytest.approx(two, abs=near), metric

@@ -1,1 +1,0 @@
-"""Every bottom layer into every top layer in closed form, from one pass."""
