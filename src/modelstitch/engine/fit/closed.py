@@ -65,7 +65,7 @@ def _over_all(what: str, blocks: Sequence[_SumBlock], asked: _Streams, sweep: Sw
         sides, dtype = all_positions(sweep.data, sweep.spec.positions), getattr(torch, sweep.spec.sums)
         for group in groups:
             group.reserve(sweep.sender, sweep.top, whole=sides, dtype=dtype, device=sweep.device)
-    before = 0 if kept is None else first("the batches that are summed already", lambda: _restored(kept, groups))
+    before = first("the batches that are summed already", lambda: _restored(kept, groups))
     with together("the pass"):
         last = _pass(blocks, asked, sweep, before, kept if ranks is None else None)
     if ranks is not None:
