@@ -1,5 +1,6 @@
 """Which rows of a batch are summed."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_bottom_with_fewer_positions_gives_the_sums_of_the_adapted(whole):
             kind="map", shape=layout.shape, channels=channels, positions=positions, over="image", grid=positions
         )
 
-    sides = [SimpleNamespace(layer=lambda _, found=layer(at, c): found) for at, c in ((small, 3), (large, 4))]
+    sides = [SimpleNamespace(layer=partial(lambda found, _: found, layer(at, c))) for at, c in ((small, 3), (large, 4))]
     adapter = adapter_between(sides[0].layer("b"), sides[1].layer("t"))
     group = Group("map", ["t"], {"b": adapter})
     group.reserve(*sides, whole=whole, dtype=torch.float64, device=torch.device("cpu"))
