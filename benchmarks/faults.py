@@ -17,7 +17,8 @@ the same kind, a cut, or the whole of such a file where it is bound to what it i
 with a warning), or it changes *nothing* of what is read (white space), or it is *believed*. ``disks`` lets the n-th call of the file system
 fail, for every n that there is: the old file or none must be there, and one sentence; a study goes on with the next run.
 ``studies`` ends a study with SIGKILL at random moments (all of it, or one of its workers), lets two studies come into one new folder,
-lets 16 processes make the cells of one, and ends workers, nodes and drivers of Ray.
+lets 16 processes make the cells of one, and ends workers, nodes and drivers of Ray. The table must be that of an undisturbed run: errors,
+penalties and answers to the last digit, distances between activations to nine digits.
 """
 
 from __future__ import annotations
