@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from modelstitch.engine.controls import CONTROLS
@@ -52,7 +53,14 @@ def test_one_value_or_several_as_in_python():
         assert ask(samples=[10, 20]).samples == (10, 20)
         assert (ask(samples=10).samples, ask(samples=10).fit.samples, ask(steps=9).fit.steps) == ((), 10, 9)
     assert written(fit={"samples": [10, 20]}).samples == (10, 20)
-    assert called(seeds=range(3)).seeds == (0, 1, 2)
+    assert (
+        called(seeds=range(3)).seeds
+        == called(seeds=np.arange(3)).seeds
+        == called(seeds=iter([0, 1, 2])).seeds
+        == (0, 1, 2)
+    )
+    assert called(layers=(name for name in ("block1", "block2"))).layers == ("block1", "block2")
+    assert type(called(seeds=np.arange(1)).seeds[0]) is int
 
 
 @pytest.mark.parametrize(("values", "words"), [
@@ -65,6 +73,8 @@ def test_one_value_or_several_as_in_python():
     ({"objective": [[]]}, "expected match, task"),
     ({"family": "os.system('x')"}, "expected a family such as 'affine'"),
     ({"family": []}, "expected a list with at least one entry"),
+    ({"family": 3}, "expected a family such as 'affine', or a list of them, found 3"),
+    ({"controls": {"self", "random"}}, "expected self, other-seed"),
     ({"layers": ["a -> b -> c"]}, "expected layers that can be read"),
     ({"layers": ["x@l1"]}, "expected layers without network names"),
     ({"layers": []}, "expected 'matching', 'all', or layers such as"),

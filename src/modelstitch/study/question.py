@@ -6,7 +6,8 @@ Python's keywords, the options of the command line, study files and the names of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
+from numbers import Integral
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -34,8 +35,15 @@ NONE = "none"  # of the controls
 _FAMILY = re.compile(r"[a-z][a-z0-9-]*(:[A-Za-z0-9._-]+)?")
 
 
+def _listed(value: Any) -> Any:
+    """Several values as a list, whatever holds them in an order; one value as it is."""
+    ordered = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set)
+    return list(value) if ordered else value
+
+
 def _distinct(values: Any) -> tuple[Any, ...]:
-    if not isinstance(values, list | tuple):
+    values = _listed(values)
+    if not isinstance(values, list):
         raise ValueError("a list")
     if not values:
         raise ValueError("a list with at least one entry")
@@ -45,9 +53,10 @@ def _distinct(values: Any) -> tuple[Any, ...]:
 
 
 def _pairs(value: Any) -> Any:
-    if value in ("all", "ring"):
+    if isinstance(value, str) and value in ("all", "ring"):
         return value
-    if not isinstance(value, list | tuple) or not value or not all(_two_names(pair) for pair in value):
+    value = _listed(value)
+    if not isinstance(value, list) or not value or not all(_two_names(pair) for pair in value):
         raise ValueError("'all', 'ring' or a list of [bottom, top] names of networks")
     return _distinct([tuple(pair) for pair in value])
 
@@ -57,12 +66,12 @@ def _two_names(value: Any) -> bool:
 
 
 def _layers(value: Any) -> Any:
-    if value in ("matching", "all"):
+    if isinstance(value, str) and value in ("matching", "all"):
         return value
-    several = [value] if isinstance(value, str) else value
-    if isinstance(several, list | tuple):  # a pair of layers is a seam
+    several = [value] if isinstance(value, str) else _listed(value)
+    if isinstance(several, list):  # a pair of layers is a seam
         several = [str(Seam("", n[0], "", n[1])) if _two_names(n) else n for n in several]
-    if not isinstance(several, list | tuple) or not several or not all(isinstance(n, str) for n in several):
+    if not isinstance(several, list) or not several or not all(isinstance(n, str) for n in several):
         raise ValueError(
             "'matching', 'all', or layers such as 'layer2', 'layer2 -> blocks.4' or ('layer2', 'blocks.4')"
         )
@@ -77,7 +86,10 @@ def _layers(value: Any) -> Any:
 
 
 def _families(value: Any) -> Any:
-    return _distinct([value] if isinstance(value, str) else value)
+    several = [value] if isinstance(value, str) else _listed(value)
+    if not isinstance(several, list):
+        raise ValueError("a family such as 'affine', or a list of them")
+    return _distinct(several)
 
 
 def _family(value: str) -> str:
@@ -88,8 +100,8 @@ def _family(value: str) -> str:
 
 def _objectives(value: Any, info: ValidationInfo) -> Any:
     own = (info.context or {}).get("own", ())
-    several = value if isinstance(value, list | tuple) else [value]
-    return _distinct([_stages(one, own) for one in several])
+    several = _listed(value)
+    return _distinct([_stages(one, own) for one in (several if isinstance(several, list) else [several])])
 
 
 def _stages(value: Any, own: Iterable[str]) -> str:
@@ -107,25 +119,26 @@ def _stages(value: Any, own: Iterable[str]) -> str:
 
 
 def _controls(value: Any) -> Any:
-    several = (value,) if isinstance(value, str) else value
+    several = [value] if isinstance(value, str) else _listed(value)
     known = f"{', '.join(CONTROLS)}, or 'none' alone"
-    if value is None or several in ((NONE,), [NONE]):
+    if value is None or several == [NONE]:
         return None if value is None else ()
-    if not isinstance(several, list | tuple) or any(name not in CONTROLS for name in several):
+    if not isinstance(several, list) or any(name not in CONTROLS for name in several):
         raise ValueError(known)
     return _distinct(several) if several else ()
 
 
 def _seeds(value: Any) -> Any:
-    several = list(value) if isinstance(value, range) else value
-    whole = isinstance(several, list | tuple) and all(isinstance(s, int) and not isinstance(s, bool) for s in several)
+    several = _listed(value)
+    whole = isinstance(several, list) and all(isinstance(s, Integral) and not isinstance(s, bool) for s in several)
     if not whole or not several or min(several) < 0 or len(set(several)) < len(several):
         raise ValueError("distinct whole numbers from 0 in a list, such as [0, 1]")
-    return tuple(several)
+    return tuple(int(seed) for seed in several)
 
 
 def _numbers(value: Any) -> Any:
-    return () if value in ([], ()) else _distinct([value] if isinstance(value, int) else value)
+    several = [value] if isinstance(value, int) else _listed(value)
+    return () if several == [] else _distinct(several)
 
 
 class Question(BaseModel):
