@@ -184,6 +184,30 @@ def test_what_contradicts_itself_is_refused_even_with_a_digest(where, value, mes
         Record.from_json(digested(changed(where, value)))
 
 
+def test_a_glance_says_whose_cell_it_is_and_finds_every_changed_bit():
+    record, dice = made(), random.Random(2)
+    text = record.to_json()
+    seen = Record.glance(text, record.cell)
+    for part in ("cell", "bottom", "top", "control", "notes", "seconds", "failed", "version"):
+        assert getattr(seen, part) == getattr(record, part)
+    assert (seen.metrics, seen.examples) == ((), None)
+    for _ in range(1500):
+        at = dice.randrange(len(text))
+        with pytest.raises(RecordError):
+            Record.glance(text[:at] + bytes([text[at] ^ (1 << dice.randrange(8))]) + text[at + 1 :], record.cell)
+    for renamed in (["config", "seed"], ["config", "top", "name"]):
+        with pytest.raises(RecordError, match="which its configuration makes"):
+            Record.glance(digested(changed(renamed, "other")), record.cell)
+    with pytest.raises(RecordError, match="expected the cell 0000000000000000, found"):
+        Record.glance(text, "0" * 16)
+
+
+def test_a_glance_at_a_file_without_digest_reads_it_whole():
+    assert Record.glance(without_digest(old()), made().cell).metric("penalty") is not None
+    with pytest.raises(RecordError, match="penalty -8.5 within its interval"):
+        Record.glance(without_digest(changed(["metrics", 0, "value"], -8.5)), made().cell)
+
+
 @pytest.mark.parametrize(
     "more", [{}, {"donors": {}, "config": 1}, {"metrics": ['","metrics":']}, {"correct": "}", "examples": {"cell": 2}}]
 )

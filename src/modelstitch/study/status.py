@@ -83,7 +83,7 @@ def status_of(folder: str | Path) -> Status:
         StudyError: the folder holds no study, or its plan cannot be believed.
     """
     store = Store(folder)
-    held = store.survey(_cell)
+    held = store.glance(_cell)
     at_work, states = len(present(store.path / "running")), store.path / "unfinished"
     fresh = [path for path in states.iterdir() if _age(path) < FRESH] if states.is_dir() else []
     seconds = [cell.seconds for cell in held.records if cell.seconds]

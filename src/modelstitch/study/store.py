@@ -281,7 +281,7 @@ class Store:
                 aside.unlink()
         return self.kept(cell)
 
-    def _read(self, cell: str) -> Record:
+    def _read(self, cell: str, read: Callable[[bytes, str], Record] = Record.from_json) -> Record:
         """A record from its file.
 
         Raises:
@@ -289,7 +289,7 @@ class Store:
         """
         try:
             with open(self._place(cell), "rb", buffering=0) as file:
-                return Record.from_json(file.read(), cell)
+                return read(file.read(), cell)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -319,14 +319,17 @@ class Store:
             StudyError: the plan cannot be believed, or the folder has none and holds cells of several networks under one name.
         """
         with uncollected():
-            return self.survey(lambda record: record)
+            return self._survey(Record.from_json, lambda record: record)
 
-    def survey(self, keep: Callable[[Record], T]) -> Holdings[T]:
-        """As :meth:`look`, with what ``keep`` makes of each record in its place: the rest of it is let go at once.
+    def glance(self, keep: Callable[[Record], T]) -> Holdings[T]:
+        """As :meth:`look`, with what ``keep`` makes of what :meth:`Record.glance` gives of each; the rest is let go at once.
 
         Raises:
             StudyError: as :meth:`look`.
         """
+        return self._survey(Record.glance, keep)
+
+    def _survey(self, read: Callable[[bytes, str], Record], keep: Callable[[Record], T]) -> Holdings[T]:
         there, planned = self._files(), self.planned()
         wanted = there if planned is None else set(planned)
         kept: dict[str, T] = {}
@@ -334,7 +337,7 @@ class Store:
         damaged, undigested = {}, []
         for cell in sorted(there & wanted):
             try:
-                record = self._read(cell)
+                record = self._read(cell, read)
             except FileNotFoundError:  # a run has just set it aside
                 continue
             except RecordError as error:
@@ -364,7 +367,7 @@ class Store:
 
     def missing(self) -> int:
         """How many planned cells are not finished; 0 where no plan was written down."""
-        return len(self.survey(lambda record: None).missing)
+        return len(self.glance(lambda record: None).missing)
 
     def stale(self) -> list[Path]:
         """The files of cells that the plan does not name, and those that were set aside.
