@@ -16,25 +16,18 @@ def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any
 
 
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
-    """One result a pair of block cuts: penalty, error, and the share of the top's variance explained."""
+    """One result a pair of block cuts: all that a comparison measures there."""
     below, above = (job.workshop.network(m) for m in models)
     samples = settings(probe, models, job)["samples"]
     options = {} if samples is None else {"samples": samples}
     found = matrix(below, above, job.data, device=str(job.device), tell=job.tell, **options)
-    results: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in found.frame.iter_rows(named=True):
-        key = (row["bottom_layer"], row["top_layer"])
-        place = results.setdefault(
-            key,
-            {
-                **{
-                    side: {name: row[f"{side}_{name}"] for name in ("layer", "depth", "index")}
-                    for side in ("bottom", "top")
-                },
-                "family": row["family"],
-                "objective": row["objective"],
-                "metrics": [],
-            },
-        )
-        place["metrics"].append({key: row[key] for key in ("metric", "value", "low", "high", "unit")})
-    return list(results.values())
+    return [
+        {
+            "bottom": {"layer": r.bottom.layer, "depth": r.bottom.depth, "index": r.bottom.index},
+            "top": {"layer": r.top.layer, "depth": r.top.depth, "index": r.top.index},
+            "family": r.family,
+            "objective": r.objective,
+            "metrics": [m.plain() for m in r.metrics],
+        }
+        for r in found.records
+    ]
