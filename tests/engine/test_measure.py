@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modelstitch.engine.measure import Outcome, Tally, agreement, bootstrap, chance_agreement, penalty
+from modelstitch.engine.measure import Outcome, Tally, agreement, chance_agreement, penalty
 from modelstitch.errors import DataError, MeasureError, NonFiniteError
 
 
@@ -53,16 +53,6 @@ def test_chance_agreement_is_that_of_shuffled_answers():
         for _ in range(2000)
     ]
     assert chance_agreement(one, other).value == pytest.approx(100 * np.mean(slow), abs=0.3)
-
-
-def test_bootstrap_agrees_with_plain_resampling():
-    generator = np.random.default_rng(0)
-    deltas = generator.choice([-100.0, 0.0, 100.0], p=[0.1, 0.7, 0.2], size=300)
-    low, high = bootstrap(deltas, np.ones(300))
-    draws = deltas[generator.integers(0, 300, (4000, 300))].mean(1)
-    slow_low, slow_high = np.quantile(draws, [0.025, 0.975])
-    assert low == pytest.approx(slow_low, abs=0.7)
-    assert high == pytest.approx(slow_high, abs=0.7)
 
 
 def test_one_test_example_has_a_penalty_but_no_interval():

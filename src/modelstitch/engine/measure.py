@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DataError, MeasureError, NonFiniteError
+from ..stats import bootstrap
 from ..support.nonfinite import first_bad
 
 IGNORED = -100
-LEVEL = 0.95
-RESAMPLES = 4000
 NATS = "nats/token"
 
 
@@ -189,25 +187,8 @@ def difference(one: Outcome, other: Outcome, *, seed: int = 0) -> Estimate:
     value = float((deltas * weights).sum() / weights.sum())
     if len(deltas) < 2:
         return Estimate(value, unit=one.unit)
-    low, high = bootstrap(deltas, weights, seed=seed)
+    low, high = bootstrap.interval(bootstrap.means([deltas], weights, seed=seed)[:, 0])
     return Estimate(value, low, high, one.unit)
-
-
-def bootstrap(deltas: NDArray[np.float64], weights: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
-    """The interval of a weighted mean under resampling of examples.
-
-    Equal (value, weight) pairs are drawn together, which is the same distribution and fast for 0/1 errors.
-    """
-    pairs, counts = np.unique(np.stack([deltas, weights], 1), axis=0, return_counts=True)
-    generator = np.random.default_rng(seed)
-    n = int(counts.sum())
-    means = []
-    chunk = max(1, 4_000_000 // len(pairs))
-    for start in range(0, RESAMPLES, chunk):
-        draws = generator.multinomial(n, counts / n, size=min(chunk, RESAMPLES - start))
-        means.append(draws @ (pairs[:, 0] * pairs[:, 1]) / (draws @ pairs[:, 1]))
-    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def perplexities(stitched: Outcome, top: Outcome) -> dict[str, Estimate]:

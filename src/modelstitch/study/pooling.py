@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MeasureError
+from ..stats import bootstrap
+from ..stats.bootstrap import RESAMPLES
 from .examples import Examples, unpack_together
 from .record import Record, as_records
 
 if TYPE_CHECKING:
     from .packed import Floats
 
-LEVEL = 0.95
-RESAMPLES = 2000
 FLIPS = 9999
 
 
@@ -186,8 +186,7 @@ def normalised(
     ratios = (top / np.where(bottom > 0, bottom, np.nan))[bottom > 0]
     mean = pool(pair, seed=seed)
     value = (mean.value - low.value) / (high.value - low.value)
-    ends = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Pooled(value, float(ends[0]), float(ends[1]), mean.pairs, mean.seeds, mean.examples, ""), ""
+    return Pooled(value, *bootstrap.interval(ratios), mean.pairs, mean.seeds, mean.examples, ""), ""
 
 
 def _pool(clusters: Sequence[Hashable], found: Sequence[Examples], seed: int, resamples: int) -> Pooled:
@@ -201,8 +200,7 @@ def _pool(clusters: Sequence[Hashable], found: Sequence[Examples], seed: int, re
     least = min(len(e.deltas) for e in found)
     low = high = None
     if least > 1:
-        ends = np.quantile(_replicates(clusters, found, seed, resamples), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        low, high = float(ends[0]), float(ends[1])
+        low, high = bootstrap.interval(_replicates(clusters, found, seed, resamples))
     return Pooled(value, low, high, len(set(clusters)), len(found), least, units[0])
 
 
@@ -215,16 +213,8 @@ def _example_means(found: Sequence[Examples], seed: int, resamples: int) -> Floa
     result = np.empty((resamples, len(found)))
     for at, source in enumerate(dict.fromkeys(e.source for e in found)):
         mine = [i for i, e in enumerate(found) if e.source == source]
-        weights = found[mine[0]].weights
-        columns = np.stack([*(found[i].deltas * weights for i in mine), weights], 1)
-        # Equal rows are drawn together: the same distribution, and few patterns where errors are 0 or 100.
-        patterns, counts = np.unique(columns, axis=0, return_counts=True)
-        generator = np.random.default_rng([seed, at])
-        step = max(1, 4_000_000 // len(patterns))
-        for start in range(0, resamples, step):
-            size = min(step, resamples - start)
-            sums = generator.multinomial(counts.sum(), counts / counts.sum(), size=size) @ patterns
-            result[start : start + size, mine] = sums[:, :-1] / sums[:, -1:]
+        deltas = [found[i].deltas for i in mine]
+        result[:, mine] = bootstrap.means(deltas, found[mine[0]].weights, seed=seed, source=at, resamples=resamples)
     return result
 
 

@@ -1,0 +1,35 @@
+"""The one bootstrap over samples."""
+
+import numpy as np
+import pytest
+
+import modelstitch as ms
+from modelstitch.stats import bootstrap
+
+
+def test_bootstrap_agrees_with_plain_resampling():
+    generator = np.random.default_rng(0)
+    deltas = generator.choice([-100.0, 0.0, 100.0], p=[0.1, 0.7, 0.2], size=300)
+    low, high = bootstrap.interval(bootstrap.means([deltas], np.ones(300))[:, 0])
+    draws = deltas[generator.integers(0, 300, (4000, 300))].mean(1)
+    slow_low, slow_high = np.quantile(draws, [0.025, 0.975])
+    assert low == pytest.approx(slow_low, abs=0.7)
+    assert high == pytest.approx(slow_high, abs=0.7)
+
+
+def test_columns_are_drawn_together_and_weighted():
+    generator = np.random.default_rng(1)
+    one, weights = generator.normal(size=50), generator.integers(1, 9, 50).astype(float)
+    both = bootstrap.means([one, one + 2], weights)
+    assert both.shape == (bootstrap.RESAMPLES, 2)
+    assert both[:, 1] - both[:, 0] == pytest.approx(np.full(len(both), 2.0))
+    assert both[:, 0].mean() == pytest.approx(np.average(one, weights=weights), abs=0.05)
+    assert not np.array_equal(both, bootstrap.means([one, one + 2], weights, source=1))
+
+
+def test_the_frame_and_the_pooled_table_give_one_fit_one_interval():
+    data = ms.load_data("digits", limit=300)
+    networks = [ms.load("zoo:small-resnet?width=4&blocks=2", seed=s, name=f"net{s}") for s in (0, 1)]
+    r = ms.compare(*networks, data, layers=["block1", "block2"], objective="match", controls=(), both=False)
+    own = r.frame.filter(metric="penalty").sort("top_layer").select("value", "low", "high").rows()
+    assert own == r.pooled.filter(control="pair").sort("top_layer").select("value", "low", "high").rows()
