@@ -204,7 +204,7 @@ def test_a_glance_says_whose_cell_it_is_and_finds_every_changed_bit():
 
 def test_a_glance_at_a_file_without_digest_reads_it_whole():
     assert Record.glance(without_digest(old()), made().cell).metric("penalty") is not None
-    with pytest.raises(RecordError, match="penalty -8.5 within its interval"):
+    with pytest.raises(RecordError, match=r"penalty -8\.5 within its interval"):
         Record.glance(without_digest(changed(["metrics", 0, "value"], -8.5)), made().cell)
 
 
