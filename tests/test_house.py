@@ -83,8 +83,8 @@ def test_a_tree_is_counted_whole(house, tmp_path, capsys):
 
 def test_a_walk_reaches_the_first_step_and_the_first_record(house):
     found = house.walk(ROOT / "src", ("compare",))["compare"]
-    assert found["step"]["frames"][0] == "api.py:compare"
-    assert found["record"]["frames"][0] == "api.py:compare"
+    assert "api.py:compare" in found["step"]["frames"][:2]
+    assert "api.py:compare" in found["record"]["frames"][:2]
     assert 1 < found["step"]["files"] <= found["record"]["files"] <= len(found["files"])
 
 

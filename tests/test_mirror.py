@@ -13,12 +13,9 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "modelstitch"
 WITHOUT = """
 cli/demo.py
-engine/fit/loop.py
 paper/drawings.py
-paper/probes/alike.py
 paper/probes/finetune.py
 paper/probes/grid.py
-study/sweep.py
 """
 
 

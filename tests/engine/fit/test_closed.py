@@ -1,17 +1,19 @@
 """Which seams are summed together, and what is not finite takes none beside it along."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.engine.fit.closed import _blocks, collect
+from modelstitch.engine.fit.closed import _blocks, collect, solve
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.streams import open_stream
 from modelstitch.engine.sweep import Sweep
 from modelstitch.moments.moments import Moments
-from modelstitch.stitchers import Affine, rows
+from modelstitch.stitchers import Affine, adapter_between, rows
 
 
 class Net(nn.Module):
@@ -80,3 +82,78 @@ def test_a_bottom_that_is_not_finite_takes_no_other_along():
     assert [s.bottom_layer for s in streams if s.failed] == ["two"] * 3 + ["three"] * 3
     assert all("a@" in s.failed and "NaN or infinity" in s.failed for s in streams if s.failed)
     assert all(s.moments is not None for s in streams if not s.failed)
+
+
+CPU = torch.device("cpu")
+SEAMS = (("block1", "block1"), ("block1", "block3"), ("block3", "block3"))
+
+
+def made(pair, digits, seams=SEAMS, *, objective="match", shuffled=False, **options):
+    data = digits.subset(150)
+    spec = FitSpec(batch_size=40, augment=False, **options)
+    sweep = Sweep(NetworkSender(pair[0]), pair[1], data, spec, CPU, shuffled=shuffled)
+    streams = [
+        open_stream(
+            i, sweep.sender, sweep.top, b, t, family=Affine, options={}, objective=objective, init="closed", later=(), device=CPU
+        )
+        for i, (b, t) in enumerate(seams)
+    ]  # fmt: skip
+    return streams, sweep
+
+
+def by_hand(pair, sweep, seam, limit=None):
+    bottom, top = pair
+    adapter = adapter_between(bottom.layer(seam[0]), top.layer(seam[1]))
+    with torch.no_grad():
+        batch = next(sweep.data.batches("fit", limit or 150))
+        x = rows(adapter(bottom.bottom(seam[0])(batch.inputs)), "map")
+        y = rows(top.bottom(seam[1])(batch.inputs), "map")
+    return Moments.of(x.double(), y.double())
+
+
+def test_each_family_is_solved_from_them(pair, digits):
+    streams, sweep = made(pair, digits)
+    collect(streams, sweep)
+    solve(streams, sweep)
+    for stream in streams:
+        wanted = Affine.solve(by_hand(pair, sweep, stream.seam), stream.site)
+        assert torch.allclose(
+            stream.stitcher.weight, wanted.weight, atol=1e-2 * float(wanted.weight.detach().abs().max())
+        )
+
+
+def test_a_start_takes_a_few_samples_and_a_match_all(pair, digits):
+    match, sweep = made(pair, digits, SEAMS[:1], start_samples=1)
+    start, other = made(pair, digits, SEAMS[:1], objective="task", start_samples=1)
+    collect(match, sweep)
+    collect(start, other)
+    positions = 64
+    assert match[0].moments.n == 150 * positions
+    assert start[0].moments.n == 150 * positions  # ten a channel are 160: all there are
+    few, third = made(pair, digits, SEAMS[:1], objective="task", start_samples=1)
+    collect(few, replace(third, data=digits))
+    assert 160 * positions <= few[0].moments.n <= 200 * positions  # whole batches
+
+
+def test_wrong_pairs_leave_each_side_as_it_is(pair, digits):
+    right, sweep = made(pair, digits, SEAMS[:1])
+    wrong, other = made(pair, digits, SEAMS[:1], shuffled=True)
+    collect(right, sweep)
+    collect(wrong, other)
+    assert torch.allclose(wrong[0].moments.xx, right[0].moments.xx, rtol=1e-4, atol=1e-2)
+    assert float(wrong[0].moments.xy.norm()) < 0.9 * float(right[0].moments.xy.norm())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_broken_layer_of_the_top_is_named(pair, digits, value):
+    from modelstitch import Network
+    from modelstitch.errors import NonFiniteError
+    from modelstitch.network.trace.twin import deep_copy
+
+    broken = deep_copy(pair[1].module)
+    with torch.no_grad():
+        broken.block3.norm2.bias[0] = value
+    top = Network(broken, torch.zeros(2, 1, 8, 8), "broken")
+    streams, sweep = made((pair[0], top), digits, SEAMS[2:])
+    with pytest.raises(NonFiniteError, match="The activations of broken@block3 hold NaN or infinity"):
+        collect(streams, sweep)
