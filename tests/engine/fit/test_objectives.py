@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from safetensors.torch import save_file
 
 from modelstitch import Network, StitchError, compare, stitch
 from modelstitch.cli import cli
@@ -13,6 +14,7 @@ from modelstitch.engine.fit.objectives import BELOW, Wanted, stages
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.fit.own_loss import name_of
 from modelstitch.network import OUTPUT
+from modelstitch.zoo.nets import build
 
 QUICK = {"steps": 8, "eval_every": 4, "device": "cpu"}
 
@@ -171,10 +173,12 @@ def test_the_command_line_fits_the_same(options, tmp_path):
 
 
 def test_the_command_line_compares_with_everything(tmp_path):
-    net = "zoo:small-resnet?width=4"
+    net, other = "zoo:small-resnet?width=4", tmp_path / "other.safetensors"
+    save_file(build("small-resnet?width=4", seed=1, classes=10).state_dict(), other)
     args = [
         "compare", net, net, "--layers", "block1", "--one-way", "--steps", "2", "--seeds", "2", "--fit-samples", "40,80",
-        "--control", "recalibration", "--control", "other-seed", "--other-seed", net, "--second", "noise:0.3",
+        "--control", "recalibration", "--control", "other-seed", "--other-seed", net,
+        "--other-seed-weights", str(other), "--second", "noise:0.3",
         "--tensorboard", str(tmp_path / "log"), "--out", str(tmp_path / "c"), "--device", "cpu",
     ]  # fmt: skip
     result = CliRunner().invoke(cli, args, catch_exceptions=False)
