@@ -5,7 +5,7 @@ from tiny import tiny_job
 
 import modelstitch as ms
 from modelstitch.paper.figure import Model, Probe
-from modelstitch.paper.probes import alike, grid
+from modelstitch.paper.probes import alike
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +40,3 @@ def test_seams_are_asked_for_in_the_scales_words(job):
     (found,) = alike.measure(probe, MODELS, job, None)
     assert (found["bottom"]["layer"], found["top"]["layer"]) == ("block1", "block1")
     assert alike.settings(Probe("similarity", "x", MODELS), MODELS, job)["seams"] == "matching"
-
-
-def test_the_grid_has_every_block_under_every_block(job):
-    probe = Probe("matrix", "x", MODELS)
-    assert grid.settings(probe, MODELS, job) == {"samples": 100}
-    found = grid.measure(probe, MODELS, job, None)
-    below, above = (job.workshop.network(m) for m in MODELS)
-    assert {(r["bottom"]["layer"], r["top"]["layer"]) for r in found} == {
-        (b, t) for b in below.blocks for t in above.blocks
-    }
-    for result in found:
-        names = [m["metric"] for m in result["metrics"]]
-        assert len(names) == len(set(names))
-        assert "penalty" in names

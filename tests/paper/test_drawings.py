@@ -1,0 +1,42 @@
+"""The drawing of a figure from records made by hand: a panel a protocol, one scale, the paper's values beside."""
+
+import pytest
+from rows import curve
+
+from modelstitch.paper.catalogue import figure
+from modelstitch.paper.drawings import draw
+from modelstitch.study.record import Record
+
+
+def records(name, protocols=("honest", "paper")):
+    made = []
+    for at, line in enumerate(figure(name).lines):
+        for protocol in protocols:
+            for row in curve(
+                line.label, *((d, v + at, v + at - 1, v + at + 1) for d, v in ((0.3, 2.0), (0.6, 8.0), (0.9, 20.0)))
+            ):
+                made.append(Record.of({**row, "paper": {**row["paper"], "protocol": protocol}}))
+    return made
+
+
+@pytest.mark.parametrize("name", ["2a", "2b", "3a"])
+def test_every_protocol_has_a_panel_on_one_scale(name):
+    drawn = draw(figure(name), records(name))
+    penalties = [axes for axes in drawn.axes if axes.get_yscale() == "symlog"]
+    assert len(penalties) >= 2
+    assert len({axes.get_ylim() for axes in penalties}) == 1
+    low, high = penalties[0].get_ylim()
+    assert low < 0
+    assert high > 20 + len(figure(name).lines) - 1
+
+
+def test_what_was_not_run_has_no_panel():
+    both, one = draw(figure("2a"), records("2a")), draw(figure("2a"), records("2a", ("honest",)))
+    assert len(one.axes) == len(both.axes) - 1
+
+
+def test_every_curve_is_named_once_below():
+    drawn = draw(figure("2b"), records("2b"))
+    named = [text.get_text() for legend in drawn.legends for text in legend.get_texts()]
+    assert len(named) == len(set(named))
+    assert {line.label for line in figure("2b").lines} <= set(named)
