@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import polars as pl
 import torch
 from faults_made import make_donor, make_network, make_record
 from faults_readers import cut, digit, flip, splice
@@ -21,11 +22,12 @@ import modelstitch as ms
 from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.moments import Moments
 from modelstitch.paper.donors import Workshop
+from modelstitch.report.similarities import SCHEMA, write_parquet
 from modelstitch.stitchers import Affine, Site
 from modelstitch.study.canonical import canonical_json
 from modelstitch.study.parquet import records_from_parquet, records_to_parquet
 from modelstitch.study.store import Store
-from modelstitch.support import hashing
+from modelstitch.support import hashing, tables
 from modelstitch.support.files import SetAside
 from modelstitch.support.resume import Unfinished
 from modelstitch.zoo.donors import load_donor
@@ -163,6 +165,21 @@ def table(tmp: Path) -> Pair:
     return tmp / "0.parquet", tmp / "1.parquet", read
 
 
+def similarities(tmp: Path) -> Pair:
+    for seed in (0, 1):
+        rows = [
+            {name: seed + at if kind in (pl.Int64, pl.Float64) else "a" for name, kind in SCHEMA.items()}
+            for at in range(3)
+        ]
+        write_parquet(rows, {"seed": seed}, tmp / f"{seed}.parquet")
+
+    def read() -> object:
+        found = ms.open(tmp / "0.parquet")
+        return canonical_json({"rows": found.frame.to_dicts(), "spec": found.spec})
+
+    return tmp / "0.parquet", tmp / "1.parquet", read
+
+
 def change(
     make: Callable[[Path], Pair], bound: bool, many: int, tmp: Path
 ) -> Callable[[random.Random], Mapping[str, float]]:
@@ -171,10 +188,8 @@ def change(
     Args:
         bound: a whole file of the same kind in the place of the first must be noticed, too: what a file stands for is not the caller's choice.
     """
-    if make is table:
+    if make in (table, similarities):
         from faults_readers import Forks
-
-        from modelstitch.support import tables
 
         tables._trial = Forks().trial
     file, other, read = make(tmp)
@@ -259,5 +274,6 @@ _MADE: dict[str, tuple[Callable[[Path], Pair], bool, int]] = {
     "saved stitch: part of a donor": (partial(stitch, name="bottom.safetensors"), True, 50),
     "saved stitch: description": (partial(stitch, name="stitch.json"), True, MANY),
     "exported table": (table, False, MANY),
+    "saved similarities": (similarities, False, MANY),
 }
 PIECES = {name: (2_000, partial(change, make, bound, many)) for name, (make, bound, many) in _MADE.items()}
