@@ -25,13 +25,12 @@ IN_ROOMS = {
     **{f"report.{name}": found for name in ms.report.__all__ if inspect.isfunction(found := getattr(ms.report, name))},
 }
 SELF_EXPLAINING = {"StitchError"}
-OPEN = {"matrix"}  # its words are still to be written
 
 
 def public():
     """Every public function, class and method, by its written name."""
     for name, thing in (LISTED | IN_ROOMS).items():
-        if name in SELF_EXPLAINING | OPEN:
+        if name in SELF_EXPLAINING:
             continue
         yield name, thing
         for key, member in vars(thing).items() if inspect.isclass(thing) else ():
