@@ -65,7 +65,8 @@ def test_a_stitch_of_it_is_saved_and_loaded(pair, digits, tmp_path, entered):
 def test_a_class_in_place_of_a_name_is_refused(pair, digits, call):
     where = ("block2",) if call is stitch else ()
     with pytest.raises(
-        StitchError, match=r"is no name: expected one such as 'affine'; enter a class of your own first"
+        StitchError,
+        match=r"expected a family such as 'affine', .*a class of your own is entered first: ms.stitchers.FAMILIES",
     ):
         call(*pair, *where, digits, family=shrunk(1.0), **QUICK)
 

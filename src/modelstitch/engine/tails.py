@@ -15,10 +15,8 @@ from .senders import view_of
 from .streams import Stream
 from .sweep import Sweep
 
-ROWS, BYTES = (
-    4096,
-    64_000_000,
-)  # samples of all streams that run through the top together, and of the largest activation
+ROWS = 4096  # samples of all streams that run through the top together
+BYTES = 64_000_000  # of their largest activation; fewer where the memory budget leaves less
 
 
 class Tails:
@@ -42,7 +40,7 @@ class Tails:
         pieces = [top.segment(a, b) for a, b in pairwise(stops)] + [top.top(stops[-1])] if stops else []
         self._pieces: list[tuple[str, FromLayer]] = [(at, p.to(sweep.device)) for at, p in zip(stops, pieces)]
         largest = max((torch.Size(top.layer(name).shape).numel() for name in top.cuts), default=1)
-        self._rows = max(1, min(ROWS, BYTES // (4 * largest)))
+        self._rows = max(1, min(ROWS, min(BYTES, sweep.spare) // (4 * largest)))
 
     def __call__(
         self, below: dict[str, Tensor], inputs: Any, mask: Tensor | None, lost: Collection[int] = ()

@@ -88,7 +88,9 @@ def _layers(value: Any) -> Any:
 def _families(value: Any) -> Any:
     several = [value] if isinstance(value, str) else _listed(value)
     if not isinstance(several, list):
-        raise ValueError("a family such as 'affine', or a list of them")
+        raise ValueError(
+            "a family such as 'affine', or a list of them (a class of your own is entered first: ms.stitchers.FAMILIES[cls.family] = cls)"
+        )
     return _distinct(several)
 
 

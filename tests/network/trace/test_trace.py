@@ -47,14 +47,14 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], str]] = {
     "branch on values": (branch, r"cannot be traced .*: replace the branch on tensor values in forward\(\)"),
     "fixed batch": (
         lambda m, x: m.fc(x).view(3, 2, 3),
-        r"fixes the batch size to 3 at .*test_errors.py:\d+ `lambda m, x: .*`: expected any batch size; look for view",
+        r"fixes the batch size to 3 at .*test_trace.py:\d+ `lambda m, x: .*`: expected any batch size; look for view",
     ),
     "random": (lambda m, x: m.fc(x) + torch.randn_like(x), r"draws random numbers in eval mode \(aten.randn_like"),
     "random by hand": (lambda m, x: nn.functional.dropout(m.fc(x), 0.5, True), "draws random numbers in eval mode"),
     "random by a class of its own": (lambda m, x: AlwaysDropout(0.5)(m.fc(x)), "draws random numbers in eval mode"),
     "buffer": (
         counted,
-        r"writes its buffer 'count' in eval mode at .*test_errors.py:\d+ `m.count \+= 1`: expected a frozen network",
+        r"writes its buffer 'count' in eval mode at .*test_trace.py:\d+ `m.count \+= 1`: expected a frozen network",
     ),
     "wrong size": (lambda m, x: m.fc(x[:, :3]), "check that the example has the size and type"),
     "no tensor": (lambda m, x: "hello", "No output of the network is a tensor: it returns str; choose output="),

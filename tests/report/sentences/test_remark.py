@@ -13,10 +13,10 @@ def point(value, low, high, unit="points", sure=True, layer="block1"):
 @pytest.mark.parametrize(
     ("found", "text"),
     [
-        (point(1.24, 0.5, 2.0), "+1.2 points [0.5, 2.0]"),
-        (point(-0.04, -1.0, 1.0), "0.0 points [\u22121.0, 1.0]"),
+        (point(1.24, 0.5, 2.0), "+1.2 points [+0.5, +2.0]"),
+        (point(-0.04, -1.0, 1.0), "0.0 points [\u22121.0, +1.0]"),
         (point(-3.0, -4.0, -2.0), "\u22123.0 points [\u22124.0, \u22122.0]"),
-        (point(0.1234, 0.0, 0.25, "nats/token"), "+0.12 nats/token [0.00, 0.25]"),
+        (point(0.1234, 0.0, 0.25, "nats/token"), "+0.12 nats/token [0.00, +0.25]"),
         (point(2.0, 2.0, 2.0, sure=False), "+2.0 points (no interval)"),
     ],
 )
