@@ -73,7 +73,7 @@ def test_one_value_or_several_as_in_python():
     ({"objective": [[]]}, "expected match, task"),
     ({"family": "os.system('x')"}, "expected a family such as 'affine'"),
     ({"family": []}, "expected a list with at least one entry"),
-    ({"family": 3}, "expected a family such as 'affine', or a list of them, found 3"),
+    ({"family": 3}, "expected a family such as 'affine', or a list of them (a class of your own is entered first: ms.stitchers.FAMILIES[cls.family] = cls), found 3"),
     ({"controls": {"self", "random"}}, "expected self, other-seed"),
     ({"layers": ["a -> b -> c"]}, "expected layers that can be read"),
     ({"layers": ["x@l1"]}, "expected layers without network names"),
