@@ -37,6 +37,7 @@ def test_nats_are_kept_as_float32_with_their_weights():
         (right, base64.b64encode(b"\xff\xff").decode(), 17, "2 bytes for 17 answers"),
         (right, base64.b64encode(b"\xff\xff").decode(), 8, "2 bytes for 8 answers"),
         (right, "%%%%", 8, "base64"),
+        (errors, base64.b64encode(b"\xff").decode(), 9, "1 bytes for 9 answers"),
         (numbers, base64.b64encode(np.zeros(2, "<f4").tobytes()).decode(), 3, "2 numbers instead of 3"),
         (numbers, base64.b64encode(np.array([np.nan], "<f4").tobytes()).decode(), 1, "one that is not finite"),
         (numbers, base64.b64encode(b"abc").decode(), 1, "size"),

@@ -251,3 +251,30 @@ def test_committed_records_are_read_and_agree_with_themselves(path):
     assert records
     for record in records[:20]:
         assert record.top.name
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("provenance",), ["cpu"]),
+        (("provenance",), 3),
+        (("provenance", "seconds"), "long"),
+        (("provenance", "seconds"), [1]),
+        (("history",), [1]),
+        (("metrics", 0, "unit"), ["points"]),
+        (("examples", "test"), {"a": 1}),
+    ],
+    ids=str,
+)
+def test_parts_of_another_kind_are_refused_also_under_a_digest_of_their_own(where, value):
+    """Whoever seals a file anew gets the same sentence, whether it is read or looked at."""
+    record = made()
+    plain = {**old(), "version": record.version, "history": [[1, 2.0]]}
+    plain["examples"] = {**plain["examples"], "test": "t"}
+    place = plain
+    for part in where[:-1]:
+        place = place[part]
+    place[where[-1]] = value
+    for read in (Record.from_json, *([Record.glance] if where[0] == "provenance" else [])):
+        with pytest.raises(RecordError, match="expected"):
+            read(digested(plain), record.cell)

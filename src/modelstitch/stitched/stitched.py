@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..data.access import MASK, in_reals, mask_of
 from ..data.data import Data
-from ..errors import FoldError, MeasureError, RecordError, SourceError
+from ..errors import FoldError, MeasureError, RecordError, SourceError, first_line
 from ..network import FromInput, FromLayer, Network
 from ..network.fold import absorb_above, absorb_below
 from ..network.norms import put_statistics
@@ -401,9 +401,10 @@ class Stitched(nn.Module):
                 for side in NAMES
             )
             stitcher = rebuild(config["family"], low.side, high.side, state)
-        except (OSError, ValueError, KeyError, TypeError, RecordError) as error:
+        except (OSError, ValueError, LookupError, TypeError, RuntimeError, RecordError) as error:
+            # RuntimeError: torch's word where a map and its layers do not fit each other
             raise SourceError(
-                f"{folder} holds no stitch: expected stitch.json and stitcher.safetensors, found {error}."
+                f"{folder} holds no stitch: expected stitch.json and stitcher.safetensors, found {first_line(error)}."
             ) from error
         model = cls.__new__(cls)
         nn.Module.__init__(model)

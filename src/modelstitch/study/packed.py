@@ -28,10 +28,14 @@ def pack(stitched: Floats, top: Floats, weights: Floats, unit: str, test: str = 
 
 
 def errors(text: str, n: int) -> Floats:
-    """0 or 100 points for each of n packed answers."""
+    """0 or 100 points for each of n packed answers.
+
+    Raises:
+        ValueError: if the text holds other than n.
+    """
     import numpy as np
 
-    right = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=n)
+    right = np.unpackbits(np.frombuffer(_bytes(text, n), np.uint8), count=n)
     return 100.0 * (1 - right.astype(np.float64))
 
 
@@ -41,10 +45,7 @@ def right(text: str, n: int) -> int:
     Raises:
         ValueError: if the text holds other than n.
     """
-    bits = base64.b64decode(text, validate=True)
-    if len(bits) != -(-n // 8):
-        raise ValueError(f"{len(bits)} bytes for {n} answers")
-    return int.from_bytes(bits, "big").bit_count()
+    return int.from_bytes(_bytes(text, n), "big").bit_count()
 
 
 def numbers(text: str, n: int) -> Floats:
@@ -70,6 +71,13 @@ def average(values: Floats, weights: Floats) -> float:
     import numpy as np
 
     return float(np.average(values, weights=weights))
+
+
+def _bytes(text: str, n: int) -> bytes:
+    bits = base64.b64decode(text, validate=True)
+    if len(bits) != -(-n // 8):
+        raise ValueError(f"{len(bits)} bytes for {n} answers")
+    return bits
 
 
 def _bits(right: NDArray[np.bool_]) -> str:

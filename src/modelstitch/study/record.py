@@ -266,9 +266,9 @@ class Record(Mapping[str, Any]):
             cell=_optional(value, "cell", str) or "", config=config,
             metrics=_metrics(_optional(value, "metrics", list | tuple) or ()),
             notes=tuple(str(note) for note in _optional(value, "notes", list | tuple) or ()),
-            provenance=_optional(value, "provenance", Mapping) or {},
-            history=None if history is None else tuple(tuple(entry) for entry in history),
-            correct=_optional(value, "correct", str), examples=_optional(value, "examples", Mapping),
+            provenance=_made(_optional(value, "provenance", Mapping) or {}),
+            history=None if history is None else tuple(_entry(entry) for entry in history),
+            correct=_optional(value, "correct", str), examples=_on_a_split(_optional(value, "examples", Mapping)),
             donors=None if donors is None else {str(name): _facts(name, facts) for name, facts in donors.items()},
             paper=_optional(value, "paper", Mapping), results=None if results is None else tuple(results),
             version=version,
@@ -438,7 +438,8 @@ def _named_by(text: bytes, plain: Mapping[str, Any]) -> bool:
 
     A file has the parts of a record in the order of their names. Where it is no such file, or a probe's, this says no.
     """
-    if plain["provenance"].get("probe") is not None:
+    made = plain["provenance"]
+    if not isinstance(made, Mapping) or made.get("probe") is not None:
         return False
     behind = min(part for part in plain if part > "config")
     _head, _, rest = text.partition(b'"config":')
@@ -528,12 +529,33 @@ def _metrics(values: Any) -> tuple[Metric, ...]:
                 raise RecordError(f"expected both ends of the interval of {name!r}, or none, found {low} and {high}")
         if name in found:
             raise RecordError(f"expected the metric {name!r} once, found it twice")
+        if unit is not None and not isinstance(unit, str):
+            raise RecordError(f"expected the unit of {name!r} in words, found {_short(unit)}")
         found[name] = metric if unit else metric._replace(unit="")
     return tuple(found.values())
 
 
 _METRIC_KEYS = ("metric", "value", "low", "high", "unit")
 _METRIC, _metric = itemgetter(*_METRIC_KEYS), Metric._make
+
+
+def _entry(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise RecordError(f"expected a history of [step, value] each, found {_short(value)}")
+    return tuple(value)
+
+
+def _made(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    seconds = provenance.get("seconds")
+    if seconds is not None and not _is_number(seconds):
+        raise RecordError(f"expected provenance.seconds to be a finite number or null, found {_short(seconds)}")
+    return provenance
+
+
+def _on_a_split(examples: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if examples is not None and not isinstance(examples.get("test", ""), str):
+        raise RecordError(f"expected examples.test to name a test split, found {_short(examples['test'])}")
+    return examples
 
 
 def _check_number(name: str, value: Any) -> None:
