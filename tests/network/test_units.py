@@ -1,5 +1,7 @@
 """What a sweep visits: the units that an author repeats, the stem, the pool; in networks of common forms."""
 
+import importlib
+
 import pytest
 import torch
 from torch import nn
@@ -167,7 +169,7 @@ def test_a_sweep_visits_the_units_of_the_author(name):
 
 
 def test_networks_of_torchvision():
-    models = pytest.importorskip("torchvision.models")
+    models = importlib.import_module("torchvision.models")
     found = {
         n: ms.Network(models.get_model(n, weights=None), torch.randn(2, 3, 64, 64), n).blocks
         for n in ("resnet18", "mobilenet_v2")

@@ -78,3 +78,10 @@ def test_help_names_the_options_of_a_fit_with_their_defaults():
         assert "question" not in inspect.signature(function).parameters
     assert inspect.signature(ms.stitch).parameters["seed"].default == 0
     assert inspect.signature(ms.stitch).parameters["learning_rate"].default == 1e-2
+
+
+def test_the_words_of_the_families_name_every_family():
+    from modelstitch.stitchers import FAMILIES
+
+    described = field_of("family").description
+    assert all(name in described for name in FAMILIES)

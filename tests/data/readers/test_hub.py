@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch.utils.data import Subset
 from modelstitch import Data
 from modelstitch.errors import DataError
 
-datasets = pytest.importorskip("datasets")
+datasets = importlib.import_module("datasets")
 NAMES = ["cat", "dog"]
 LABELS = datasets.ClassLabel(names=NAMES)
 RNG = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """A drawing that may stand inside a page."""
 
+import importlib
 import re
 import xml.etree.ElementTree as ET
 
@@ -10,7 +11,7 @@ from modelstitch.report.figures.svg import to_svg
 
 @pytest.fixture
 def figure():
-    matplotlib_figure = pytest.importorskip("matplotlib.figure")
+    matplotlib_figure = importlib.import_module("matplotlib.figure")
     fig = matplotlib_figure.Figure(figsize=(3, 2))
     axes = fig.add_subplot()
     axes.plot([0, 1], [0, 1], label="<b>a & b</b>", marker="o")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -134,16 +135,18 @@ class Reach:
         return found
 
 
-class _Spot:
+class _Spot(ABC):
     """A place that can hold something else."""
 
     was: Any
 
+    @abstractmethod
     def changed(self) -> bool:
-        raise NotImplementedError
+        """Whether it holds something else now."""
 
+    @abstractmethod
     def write(self, value: Any) -> None:
-        raise NotImplementedError
+        """Put a value there."""
 
     def blank(self) -> Any:
         """What it held before, without what a call put there."""

@@ -81,26 +81,12 @@ def ladder_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
     families = _by_parameters(own)
     if len(families) < 2:
         raise StudyError(f"No ladder for {bottom} -> {top}: expected two families at least, found {len(families)}.")
-    curves = {family: curve(own.filter(pl.col("family") == family)) for family in families}
-    layers = {p.layer: p.depth for points in curves.values() for p in points}
+    curves = {at: curve(own.filter(pl.col("family") == family)) for at, family in enumerate(families)}
     with drawn():
-        fig, axes = canvas(4.9, 3.5)
-        fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.215)
-        low, high = penalty_limits(own)
-        unit = next((p.unit for points in curves.values() for p in points), "points")
-        penalty_axis(axes, low, high, unit)
-        axes.axhline(0, color="#9A9A9A", lw=0.8)
-        ends = []
-        order = sorted(layers.items(), key=lambda item: item[1])
-        for (layer, depth), text in zip(order, labels([name for name, _ in order]), strict=True):
-            colour = _depth_colour(depth)
-            at = [(i, p) for i, family in enumerate(families) for p in curves[family] if p.layer == layer]
-            axes.plot([i for i, _ in at], [p.value for _, p in at], color=colour, marker="o", ms=3.5, lw=1.4)
-            ends.append((at[-1][1].value, text, colour))
+        fig, axes, ends = _line_a_layer(curves, own, f"{short(bottom, 26)} → {short(top, 26)}", foot=0.215)
         axes.set_xticks(range(len(families)), [short(f, 18) for f in families], rotation=25, ha="right")
         axes.set_xlim(-0.2, len(families) - 0.8)
         axes.set_xlabel("family, from few parameters to many")
-        axes.set_title(f"{short(bottom, 26)} → {short(top, 26)}", loc="left")
         _labels_at_right(axes, ends)
     return fig
 
@@ -119,31 +105,37 @@ def samples_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
             f"{len(sizes)}; compare with samples=[100, 1000]."
         )
     curves = {size: curve(own.filter(pl.col("samples") == size)) for size in sizes}
-    layers = {p.layer: p.depth for points in curves.values() for p in points}
     with drawn():
-        fig, axes = canvas(4.9, 3.5)
-        fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.16)
-        low, high = penalty_limits(own)
-        unit = next((p.unit for points in curves.values() for p in points), "points")
-        penalty_axis(axes, low, high, unit)
-        axes.axhline(0, color="#9A9A9A", lw=0.8)
+        fig, axes, ends = _line_a_layer(curves, own, f"{short(bottom, 26)} → {short(top, 26)}", foot=0.16, bars=True)
         axes.set_xscale("log")
-        ends = []
-        order = sorted(layers.items(), key=lambda item: item[1])
-        for (layer, depth), text in zip(order, labels([name for name, _ in order]), strict=True):
-            colour = _depth_colour(depth)
-            at = [(size, p) for size in sizes for p in curves[size] if p.layer == layer]
-            axes.plot([n for n, _ in at], [p.value for _, p in at], color=colour, marker="o", ms=3.5, lw=1.4)
-            for n, p in at:
-                if p.sure:
-                    axes.plot([n, n], [p.low, p.high], color=colour, lw=0.9, alpha=0.75)
-            ends.append((at[-1][1].value, text, colour))
         axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
         axes.minorticks_off()
         axes.set_xlabel("fit examples of the stitcher")
-        axes.set_title(f"{short(bottom, 26)} → {short(top, 26)}", loc="left")
         _labels_at_right(axes, ends)
     return fig
+
+
+def _line_a_layer(
+    curves: Mapping[int, Sequence[Point]], rows: pl.DataFrame, title: str, *, foot: float, bars: bool = False
+) -> tuple[Figure, Any, list[tuple[float, str, Any]]]:
+    """The penalties of each layer over the keys of ``curves``, coloured by its depth; and what stands at the end of each line."""
+    layers = {p.layer: p.depth for points in curves.values() for p in points}
+    fig, axes = canvas(4.9, 3.5)
+    fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=foot)
+    penalty_axis(axes, *penalty_limits(rows), next((p.unit for points in curves.values() for p in points), "points"))
+    axes.axhline(0, color="#9A9A9A", lw=0.8)
+    axes.set_title(title, loc="left")
+    ends = []
+    order = sorted(layers.items(), key=lambda item: item[1])
+    for (layer, depth), text in zip(order, labels([name for name, _ in order]), strict=True):
+        colour = _depth_colour(depth)
+        at = [(x, p) for x, points in curves.items() for p in points if p.layer == layer]
+        axes.plot([x for x, _ in at], [p.value for _, p in at], color=colour, marker="o", ms=3.5, lw=1.4)
+        for x, p in at if bars else ():
+            if p.sure:
+                axes.plot([x, x], [p.low, p.high], color=colour, lw=0.9, alpha=0.75)
+        ends.append((at[-1][1].value, text, colour))
+    return fig, axes, ends
 
 
 def scatter_figure(rows: pl.DataFrame, measure: str, *, most: int = 4000) -> Figure:
