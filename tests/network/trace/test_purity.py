@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import random
 import time
@@ -263,3 +264,24 @@ def test_a_compiled_part_is_one_layer(name: str) -> None:
         parameter.mul_(2)
     with torch.compiler.set_stance("force_eager"):
         assert torch.equal(net(x), module.eval()(x))
+
+
+def test_code_that_the_garbage_collector_calls_is_not_the_modules() -> None:
+    def others(phase: str, info: Any) -> None:
+        time.perf_counter()
+
+    def collecting(m: Any, x: Tensor) -> Tensor:
+        for _ in range(3000):  # as much as makes the collector run
+            [x].append([])
+        return moving(m, x)
+
+    before = gc.get_threshold()
+    gc.callbacks.append(others)
+    gc.set_threshold(1, 1, 1)
+    try:
+        with pytest.raises(TraceError, match="keeps something from call to call in its attribute 'mean'"):
+            Network(Own(collecting), torch.randn(4, 6))
+        assert gc.isenabled()
+    finally:
+        gc.callbacks.remove(others)
+        gc.set_threshold(*before)

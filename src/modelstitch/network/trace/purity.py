@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 import warnings
@@ -128,6 +129,19 @@ def _as_usual() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Let the garbage collector wait: its callbacks and finalisers are others' code, which may read a clock."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@_no_collector()
 def run_twice(eager: Eager, leaves: list[Tensor]) -> Tensor:
     """The module's output on the example; twice the same, whatever random numbers there are, and nothing written.
 
@@ -180,6 +194,7 @@ def _outcome(eager: Eager, leaves: list[Tensor], rng: dict[str, bool]) -> Tensor
         return error
 
 
+@_no_collector()
 def check_trace(
     trace: Trace, traced: nn.Module, eager: Eager, leaves: list[Tensor], first: Tensor, one: list[Tensor]
 ) -> None:
