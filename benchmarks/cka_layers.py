@@ -1,4 +1,4 @@
-"""Layer-wise linear CKA of two networks, minibatches of 128, against the bare forward passes and against other packages.
+"""Layer-wise linear CKA of two networks beside the bare forward passes and beside other packages.
 
 uv run --with pytorch-cka --with torch_cka python benchmarks/cka_layers.py
 
@@ -111,7 +111,10 @@ def ours(one: ms.Network, two: ms.Network, layers: list[str], data: ms.Data, mea
 def peers(
     one: nn.Module, two: nn.Module, layers: list[str], images: Tensor, batch: int, slow: bool = True
 ) -> dict[str, Callable[[], Any]]:
-    """The other packages that are installed, each as a call that returns the matrix; torch_cka, which is slow, on demand."""
+    """The other packages that are installed, each as a call that returns the matrix.
+
+    The package torch_cka, which is slow, on demand.
+    """
     loader = DataLoader(TensorDataset(images, torch.zeros(len(images))), batch_size=batch)
     found: dict[str, Callable[[], Any]] = {}
     with contextlib.suppress(ImportError):
@@ -191,12 +194,17 @@ def main() -> None:
     )
     torch.set_num_threads(each)
     write(
-        "benchmark-cka", "Layer-wise CKA beside the bare forward passes",
-        ["Unbiased HSIC over minibatches of 128 examples, all convolutions by all convolutions, every position and channel a "
-         "feature (`similarity(..., measures=['cka_minibatch'], view='flatten', shuffles=0)`). *Bare* is the two modules' own "
-         "eager forward passes over the same batches, each just before modelstitch takes the batch, since a shared machine changes "
-         "its speed within seconds; the other packages' calls take turns with bare passes over all batches.", *parts],
-    )  # fmt: skip
+        "benchmark-cka",
+        "Layer-wise CKA beside the bare forward passes",
+        [
+            "Unbiased HSIC over minibatches of 128 examples, all convolutions by all convolutions, every position and "
+            "channel a feature (`similarity(..., measures=['cka_minibatch'], view='flatten', shuffles=0)`). *Bare* is "
+            "the two modules' own eager forward passes over the same batches, each just before modelstitch takes the "
+            "batch, since a shared machine changes its speed within seconds; the other packages' calls take turns "
+            "with bare passes over all batches.",
+            *parts,
+        ],
+    )
 
 
 def compare(title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: int, *, slow: bool = False) -> str:
@@ -212,8 +220,8 @@ def compare(title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: 
     calls: dict[str, Callable[[], Any]] = {"bare": lambda: [bare(part) for part in images.split(BATCH)]}
     calls |= peers(one, two, layers, images, BATCH, slow=slow)
     return (
-        f"{title[0].upper()}{title[1:]}, {len(layers)} x {len(layers)} layers, {len(images)} examples, rounds: {rounds}:\n\n"
-        + table(head("bare"), ratios(own, "bare") + ratios(side_by_side(calls, rounds), "bare")[1:])
+        f"{title[0].upper()}{title[1:]}, {len(layers)} x {len(layers)} layers, {len(images)} examples, rounds: "
+        f"{rounds}:\n\n" + table(head("bare"), ratios(own, "bare") + ratios(side_by_side(calls, rounds), "bare")[1:])
     )
 
 
@@ -294,7 +302,8 @@ def full(n: int, rounds: int) -> str:
     right = reference_full(one, two, layers, images)
     wrong = ", ".join(f"{name} {float((value - right).abs().max()):.1e}" for name, value in values.items())
     return (
-        f"Over all {n} examples at once, {len(layers)} x {len(layers)} layers of two ResNet-20s. Stated before it starts: "
+        f"Over all {n} examples at once, {len(layers)} x {len(layers)} layers of two ResNet-20s. Stated before it "
+        f"starts: "
         f"*{plan.describe()}*; with half of that memory: *{tight.describe()}*. Largest errors: {wrong}.\n\n"
         + table(head("modelstitch"), ratios(found, "modelstitch"))
     )

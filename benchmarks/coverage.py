@@ -185,9 +185,9 @@ def check_cuts(net: Network, inputs: Any) -> dict[str, Any]:
 def stitch_cuts(net: Network, inputs: Any) -> dict[str, str]:
     """Which listed cuts no stitcher can join to themselves, and why.
 
-    At each the activation must have the shape that is listed, the adapter from the layer to itself must leave it, and each sample's
-    must be what it is without the first: so the samples lie where they are said to. At the first cut of each kind an affine map is
-    solved, and the top run on what it gives.
+    At each the activation must have the shape that is listed, the adapter from the layer to itself must leave it, and
+    each sample's must be what it is without the first: so the samples lie where they are said to. At the first cut of
+    each kind an affine map is solved, and the top run on what it gives.
     """
     found: dict[str, str] = {}
     some, kinds = net._rebatched(inputs, lambda leaf: leaf[1:]), set()
@@ -253,7 +253,8 @@ def line(record: dict[str, Any]) -> str:
     bad = "".join(f"  NOT STITCHED {cut}: {why}" for cut, why in list(record["unstitched"].items())[:2])
     bad += f"  WRONG {len(record['wrong'])}: {record['cause']}" if record["wrong"] else ""
     return (
-        f"{record['name']}: {record['layers']} layers, {record['cuts']} cuts, {record['blocks_cut']}/{record['blocks']} blocks, "
+        f"{record['name']}: {record['layers']} layers, {record['cuts']} cuts, "
+        f"{record['blocks_cut']}/{record['blocks']} blocks, "
         f"trace {record['trace_seconds']:.1f} s, {record['seconds']:.0f} s"
         f"{'' if record['unchanged'] else '  CHANGED'}{'' if record['finite'] else '  NOT FINITE'}{bad}"
     )

@@ -13,7 +13,8 @@ from modelstitch.network import Network
 def blocks_of(module: nn.Module) -> list[str]:
     """The names of the innermost repeated parts that hold at least two layers with weights.
 
-    Repeated: siblings of one class whose names differ in a number only, or everything in a list of modules of one class.
+    Repeated: siblings of one class whose names differ in a number only, or everything in a list of modules of one
+    class.
     """
     found: list[str] = []
     for path, parent in module.named_modules():

@@ -17,15 +17,17 @@ HEAD = """# Coverage
 Which architectures are traced and cut exactly, measured: random weights, float32, one thread, CPU.
 
 - **traced**: `torch.export` gives a graph with a free batch size.
-- **cuts**: the listed exact cuts. Each is checked on another batch size (3) than the traced example (2): the segment from
-  every cut to the next gives the next one's value, and the last one the output of the eager module, bit for bit; by
-  induction that is `top(bottom(x))`. At four cuts spread over the depth `top(bottom(x))` itself is run too.
-- **not stitched**: listed cuts that a stitcher cannot join to themselves. At each cut the activation has the listed shape, the adapter
-  from the layer to itself leaves it bit for bit, and each sample's activation is what it is without another of its batch; at the first cut
-  of each kind an affine map is solved, and the top run on what it gives.
-- **blocks**: of the innermost repeated parts with two or more layers with weights, how many have an exact cut at their end or
-  inside. Where one has none, the remark says what bypasses the first such block: in encoder-decoders, dense and branching
-  networks. The rule also takes the repeated units inside the blocks of a few (GhostNet, Xception) for blocks.
+- **cuts**: the listed exact cuts. Each is checked on another batch size (3) than the traced example (2): the segment
+  from every cut to the next gives the next one's value, and the last one the output of the eager module, bit for bit;
+  by induction that is `top(bottom(x))`. At four cuts spread over the depth `top(bottom(x))` itself is run too.
+- **not stitched**: listed cuts that a stitcher cannot join to themselves. At each cut the activation has the listed
+  shape, the adapter from the layer to itself leaves it bit for bit, and each sample's activation is what it is
+  without another of its batch; at the first cut of each kind an affine map is solved, and the top run on what it
+  gives.
+- **blocks**: of the innermost repeated parts with two or more layers with weights, how many have an exact cut at
+  their end or inside. Where one has none, the remark says what bypasses the first such block: in encoder-decoders,
+  dense and branching networks. The rule also takes the repeated units inside the blocks of a few (GhostNet, Xception)
+  for blocks.
 - **unchanged**: the hash over parameters and buffers is the same afterwards.
 - **seconds**: processor seconds of tracing, and of everything (building, tracing, checking).
 
@@ -48,9 +50,9 @@ def summary(records: list[Record]) -> str:
     unstitched = sum(len(r["unstitched"]) for r in traced)
     seconds = sorted(r["trace_seconds"] for r in traced)
     return (
-        f"{len(traced)} of {len(records)} models traced; {cuts:,} exact cuts listed, {wrong} of them not exact, {unstitched} not to be stitched; "
-        f"{sum(r['blocks_cut'] == r['blocks'] for r in traced)} have a cut at every block; "
-        f"{sum(r['unchanged'] for r in traced)} of {len(traced)} unchanged by hash; tracing takes "
+        f"{len(traced)} of {len(records)} models traced; {cuts:,} exact cuts listed, {wrong} of them not exact, "
+        f"{unstitched} not to be stitched; {sum(r['blocks_cut'] == r['blocks'] for r in traced)} have a cut at every "
+        f"block; {sum(r['unchanged'] for r in traced)} of {len(traced)} unchanged by hash; tracing takes "
         f"{statistics.median(seconds):.1f} s in the median, {seconds[-1]:.1f} s at worst"
     )
 
@@ -94,8 +96,8 @@ def rows_of(records: list[Record]) -> list[str]:
         remark = r["cause"] or "; ".join(f"{cut}: {why}" for cut, why in r["unstitched"].items()) or r["why"]
         rows.append(
             f"| {name} | yes | {r['layers']} | {r['cuts']} | {r['blocks_cut']} of {r['blocks']} | {len(r['wrong'])} | "
-            f"{len(r['unstitched'])} | "
-            f"{'yes' if r['unchanged'] else '**no**'} | {r['trace_seconds']:.1f} | {r['seconds']:.0f} | {clean(remark)} |"
+            f"{len(r['unstitched'])} | {'yes' if r['unchanged'] else '**no**'} | {r['trace_seconds']:.1f} | "
+            f"{r['seconds']:.0f} | {clean(remark)} |"
         )
     return rows
 

@@ -5,19 +5,20 @@
     python benchmarks/faults.py run "readers: spec" --n 200000
     python benchmarks/faults.py page --state runs/faults --out docs/results/faults.md
 
-A piece is one row of a table. ``run`` goes on with each where its state (one small file a piece) ends, writes it every few seconds, and
-stops at the piece's number, at ``--n``, or after ``--seconds``: it may be killed and started again at any time. The state of another
-commit's sources is begun anew; sources that are not committed make a page that says so. ``page`` writes the tables. The exit code of
-both says whether anything was found that must not be.
+A piece is one row of a table. ``run`` goes on with each where its state (one small file a piece) ends, writes it every
+few seconds, and stops at the piece's number, at ``--n``, or after ``--seconds``: it may be killed and started again at
+any time. The state of another commit's sources is begun anew; sources that are not committed make a page that says so.
+``page`` writes the tables. The exit code of both says whether anything was found that must not be.
 
-``readers`` feeds mutated inputs to every reader of files and notations of others. An input is *read*, or *refused* (an error of
-modelstitch, in one sentence); any other error is *foreign*, and so are an answer after more than two seconds of computing and a sentence
-that would steer a terminal. ``kept`` changes every kind of kept file by a flipped bit, another digit, a splice with a file of
-the same kind, a cut, or the whole of such a file where it is bound to what it is kept for: the change is *noticed* (refused, or set aside
-with a warning), or it changes *nothing* of what is read (white space), or it is *believed*. ``disks`` lets the n-th call of the file system
-fail, for every n that there is: the old file or none must be there, and one sentence; a study goes on with the next run.
-``studies`` ends a study with SIGKILL at random moments (all of it, or one of its workers), lets two studies come into one new folder,
-lets 16 processes make the cells of one, and ends workers, nodes and drivers of Ray. The table must be that of an undisturbed run: errors,
+``readers`` feeds mutated inputs to every reader of files and notations of others. An input is *read*, or *refused* (an
+error of modelstitch, in one sentence); any other error is *foreign*, and so are an answer after more than two seconds
+of computing and a sentence that would steer a terminal. ``kept`` changes every kind of kept file by a flipped bit,
+another digit, a splice with a file of the same kind, a cut, or the whole of such a file where it is bound to what it is
+kept for: the change is *noticed* (refused, or set aside with a warning), or it changes *nothing* of what is read (white
+space), or it is *believed*. ``disks`` lets the n-th call of the file system fail, for every n that there is: the old
+file or none must be there, and one sentence; a study goes on with the next run. ``studies`` ends a study with SIGKILL
+at random moments (all of it, or one of its workers), lets two studies come into one new folder, lets 16 processes make
+the cells of one, and ends workers, nodes and drivers of Ray. The table must be that of an undisturbed run: errors,
 penalties and answers to the last digit, distances between activations to nine digits.
 """
 
@@ -50,7 +51,10 @@ Step = Callable[[random.Random], Mapping[str, float]]  # one or several inputs, 
 
 @dataclass(frozen=True)
 class Piece:
-    """One row: what it is called, how many inputs, kills, ... it is to have, and what makes a step from a scratch folder."""
+    """One row: what it is called, how many inputs, kills, ...
+
+    It is to have, and what makes a step from a scratch folder.
+    """
 
     name: str
     wanted: int
@@ -99,25 +103,59 @@ def _studies() -> list[Piece]:
 SECTIONS = {
     "readers": Section(
         "Mutated inputs to readers",
-        {"done": "inputs", "read": "read", "refused": "refused", "foreign": "foreign errors", "slow": "slow", "steering": "steering", "max s": "slowest (s)"},
-        ("foreign", "slow", "steering"), _readers,
+        {
+            "done": "inputs",
+            "read": "read",
+            "refused": "refused",
+            "foreign": "foreign errors",
+            "slow": "slow",
+            "steering": "steering",
+            "max s": "slowest (s)",
+        },
+        ("foreign", "slow", "steering"),
+        _readers,
     ),
     "kept": Section(
         "Changes of kept files",
-        {"done": "changes", "noticed": "noticed", "nothing": "nothing changed", "believed": "believed", "foreign": "foreign errors"},
-        ("believed", "foreign"), _kept,
+        {
+            "done": "changes",
+            "noticed": "noticed",
+            "nothing": "nothing changed",
+            "believed": "believed",
+            "foreign": "foreign errors",
+        },
+        ("believed", "foreign"),
+        _kept,
     ),
     "disks": Section(
         "The n-th failing call of the file system, for every n",
-        {"done": "calls that failed", "told": "told in a sentence", "passed": "passed over", "foreign": "foreign errors", "harmed": "old file harmed, or half a new one", "left": "temporary files left", "unequal": "reruns unlike an undisturbed run"},
-        ("foreign", "harmed", "left", "unequal"), _disks,
+        {
+            "done": "calls that failed",
+            "told": "told in a sentence",
+            "passed": "passed over",
+            "foreign": "foreign errors",
+            "harmed": "old file harmed, or half a new one",
+            "left": "temporary files left",
+            "unequal": "reruns unlike an undisturbed run",
+        },
+        ("foreign", "harmed", "left", "unequal"),
+        _disks,
     ),
     "studies": Section(
         "Kills and races",
-        {"done": "kills or races", "kept": "cells kept meanwhile", "lost": "lost", "repeated": "made twice", "wrong": "unlike an undisturbed run", "orphans": "processes left behind", "accepted": "both accepted or none"},
-        ("lost", "repeated", "wrong", "orphans", "accepted"), _studies,
+        {
+            "done": "kills or races",
+            "kept": "cells kept meanwhile",
+            "lost": "lost",
+            "repeated": "made twice",
+            "wrong": "unlike an undisturbed run",
+            "orphans": "processes left behind",
+            "accepted": "both accepted or none",
+        },
+        ("lost", "repeated", "wrong", "orphans", "accepted"),
+        _studies,
     ),
-}  # fmt: skip
+}
 
 
 def chosen(words: list[str]) -> list[tuple[str, Piece]]:
@@ -267,11 +305,13 @@ def main(words: list[str] | None = None) -> int:
     if asked.out is not None and asked.what == "page":
         where = f"{platform.platform(terse=True)}, {os.cpu_count()} processors, Python {platform.python_version()}"
         about = [
-            "# Faults survived", "",
-            "`python benchmarks/faults.py run PIECE`, piece by piece, each at the commit of its line, beside other work on the machine "
-            f"({where}); then `python benchmarks/faults.py page`. Seed {asked.seed}.", "",
+            "# Faults survived",
+            "",
+            "`python benchmarks/faults.py run PIECE`, piece by piece, each at the commit of its line, beside other "
+            f"work on the machine ({where}); then `python benchmarks/faults.py page`. Seed {asked.seed}.",
+            "",
             "\n\n".join(str(__doc__).split("\n\n")[3:]),
-        ]  # fmt: skip
+        ]
         asked.out.write_text("\n".join([*about, *lines]).rstrip() + "\n", encoding="utf-8")
     return int(bad > 0)
 

@@ -186,7 +186,8 @@ def change(
     """A step of so many changes.
 
     Args:
-        bound: a whole file of the same kind in the place of the first must be noticed, too: what a file stands for is not the caller's choice.
+        bound: a whole file of the same kind in the place of the first must be noticed, too: what a file stands for is
+            not the caller's choice.
     """
     if make in (table, similarities):
         from faults_readers import Forks

@@ -74,15 +74,26 @@ def make_record(seed: int) -> Record:
 
 
 def make_records() -> list[Record]:
-    """Records of every form: of a number alone, with the answers behind it, of a fit with a history, and of one that failed."""
+    """Records of every form.
+
+    Of a number alone, with the answers behind it, of a fit with a history, and of one that failed.
+    """
     own, stitched = np.array([0.0, 100.0, 0.0, 0.0]), np.array([0.0, 100.0, 100.0, 0.0])
     first = make_record(0)
     config = {**first.config, "objective": "task"}
     kept = dataclasses.replace(
-        first, config=config, cell=cell_hash(config), examples=pack(stitched, own, np.ones(4), "points", "test"), correct="kA==",
-        metrics=(Metric("penalty", 25.0, 0.0, 75.0, "points"), Metric("error", 50.0, unit="percent"), Metric("top_error", 25.0, unit="percent")),
+        first,
+        config=config,
+        cell=cell_hash(config),
+        examples=pack(stitched, own, np.ones(4), "points", "test"),
+        correct="kA==",
+        metrics=(
+            Metric("penalty", 25.0, 0.0, 75.0, "points"),
+            Metric("error", 50.0, unit="percent"),
+            Metric("top_error", 25.0, unit="percent"),
+        ),
         history=((0, 50.0, 1.5), (100, 25.0, 0.5)),
-    )  # fmt: skip
+    )
     failed = dataclasses.replace(make_record(2), metrics=(), notes=("failed: NaN",))
     return [first, kept, make_record(1), failed]
 

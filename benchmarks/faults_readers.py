@@ -32,10 +32,37 @@ from modelstitch.zoo.donors import load_donor
 SLOW = 2.0  # seconds of computing; a child's count, too
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 TOKENS = [
-    b"[" * 500, b"{" * 500, b'{"a":' * 200, b"9" * 5000, b"-1", b"NaN", b"1e999", b"Infinity", b"null", b'"', b"'", b"\\u0000", b"\x00",
-    b"\x1b[2J", "\u202e".encode(), b"\xff\xfe", b"->", b"@", b"#2", b"a." * 500, b"\n", b"../" * 5, b"=", b",", b"\x80\x04",
-    b"PAR1", b"PK\x03\x04", b"__metadata__", b"18446744073709551616", b"\xf0\x9f\x92\xa9",
-]  # fmt: skip
+    b"[" * 500,
+    b"{" * 500,
+    b'{"a":' * 200,
+    b"9" * 5000,
+    b"-1",
+    b"NaN",
+    b"1e999",
+    b"Infinity",
+    b"null",
+    b'"',
+    b"'",
+    b"\\u0000",
+    b"\x00",
+    b"\x1b[2J",
+    "\u202e".encode(),
+    b"\xff\xfe",
+    b"->",
+    b"@",
+    b"#2",
+    b"a." * 500,
+    b"\n",
+    b"../" * 5,
+    b"=",
+    b",",
+    b"\x80\x04",
+    b"PAR1",
+    b"PK\x03\x04",
+    b"__metadata__",
+    b"18446744073709551616",
+    b"\xf0\x9f\x92\xa9",
+]
 
 Read = Callable[[bytes], object]
 
@@ -121,9 +148,13 @@ class Forks:
         )
         paths = json.dumps([str(Path(polars.__file__).parents[1]), str(Path(tables.__file__).parent)])
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-c", code, paths], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            [sys.executable, "-I", "-c", code, paths],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
             env={"POLARS_MAX_THREADS": "1"},
-        )  # fmt: skip
+        )
 
     def trial(self, ask: dict[str, Any], size: int) -> str:
         """As :func:`modelstitch.support.tables._trial`."""
@@ -150,7 +181,10 @@ def spec(tmp: Path) -> tuple[list[bytes], Read]:
 
 
 def record(tmp: Path) -> tuple[list[bytes], Read]:
-    """Through the store, under the cell's own name; half of them sealed anew, so that what lies behind the digest is read."""
+    """Through the store, under the cell's own name.
+
+    Half of them sealed anew, so that what lies behind the digest is read.
+    """
     records = make_records()
     store = Store(tmp / "store", {"name": "tiny"})
 
@@ -278,7 +312,10 @@ _MADE = {
     "notation": (200_000, 5_000, notation),
     "card": (20_000, 200, partial(card, sealed=False)),
     "card, sealed anew": (20_000, 200, partial(card, sealed=True)),
-    **{f"weights, {form}": (20_000, 200, partial(weights, form=form)) for form in ("safetensors", "torch.save", "torch.save of before")},
+    **{
+        f"weights, {form}": (20_000, 200, partial(weights, form=form))
+        for form in ("safetensors", "torch.save", "torch.save of before")
+    },
     **{f"table, {form}": (20_000, 100, partial(table, form=form)) for form in ("csv", "jsonl", "parquet")},
-}  # fmt: skip
+}
 PIECES = {name: (wanted, partial(fuzz, make, many)) for name, (wanted, many, make) in _MADE.items()}

@@ -80,7 +80,10 @@ def alive(process: int) -> bool:
 
 
 def alike(one: Record, other: Record) -> bool:
-    """Whether two records say the same: numbers to nine digits, since what is fitted beside a cell may move its last one."""
+    """Whether two records say the same.
+
+    Numbers to nine digits, since what is fitted beside a cell may move its last one.
+    """
     values = [{m.name: m.value for m in r.metrics} for r in (one, other)]
     near = values[0].keys() == values[1].keys() and all(
         value == values[1][name] or abs(value - values[1][name]) <= 1e-9 * max(1.0, abs(value))
@@ -133,7 +136,10 @@ def ask(out: Path, workers: int = 0) -> list[Record]:
 
 
 class Forks:
-    """Workers as forks, which have all loaded, where the library starts new processes; the ends of other pipes are closed in them."""
+    """Workers as forks, which have all loaded, where the library starts new processes.
+
+    The ends of other pipes are closed in them.
+    """
 
     def __init__(self) -> None:
         self.real, self.ends = multiprocessing.get_context("fork"), list[Any]()
@@ -159,7 +165,10 @@ class Forks:
 
 
 def kills(tmp: Path, *, workers: int) -> Step:
-    """A study of about 200 cells that is killed until it is done: the process, or one of its workers, by turns; one step is one study."""
+    """A study of about 200 cells that is killed until it is done: the process, or one of its workers, by turns.
+
+    One step is one study.
+    """
     question()
     crew.multiprocessing = Forks()  # type: ignore[assignment]
     begun = time.monotonic()
@@ -248,7 +257,10 @@ def races(tmp: Path) -> Step:
 
 
 def crowd(tmp: Path) -> Step:
-    """Sixteen processes at the cells of one study; each step kills a few, damages a file now and then, and lets the rest end."""
+    """Sixteen processes at the cells of one study.
+
+    Each step kills a few, damages a file now and then, and lets the rest end.
+    """
     records = [make_record(seed) for seed in range(CROWD)]
     spec = {"name": "crowd"}
 
@@ -291,9 +303,17 @@ def crowd(tmp: Path) -> Step:
 
 
 RAY = {
-    "name": "three equal nets", "data": "digits", "limit": 200, "layers": ["block2"], "objectives": ["match"], "controls": ["random"],
-    "seeds": [0, 1, 2], "pairs": "all", "donors": dict.fromkeys("abc", "zoo:small-resnet?width=2"), "engine": "ray",
-}  # fmt: skip
+    "name": "three equal nets",
+    "data": "digits",
+    "limit": 200,
+    "layers": ["block2"],
+    "objectives": ["match"],
+    "controls": ["random"],
+    "seeds": [0, 1, 2],
+    "pairs": "all",
+    "donors": dict.fromkeys("abc", "zoo:small-resnet?width=2"),
+    "engine": "ray",
+}
 
 
 def ask_ray(out: str, address: str) -> None:
@@ -302,7 +322,10 @@ def ask_ray(out: str, address: str) -> None:
 
 
 def on_ray(tmp: Path) -> Step:
-    """A study on a cluster of two nodes; a step ends a worker, the driver or a node, by turns, and lets the next run end."""
+    """A study on a cluster of two nodes.
+
+    A step ends a worker, the driver or a node, by turns, and lets the next run end.
+    """
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
     from ray.cluster_utils import Cluster
 

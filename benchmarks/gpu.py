@@ -2,8 +2,8 @@
 
     python benchmarks/gpu.py steps                          # training steps, plain and recorded; made-up images
     python benchmarks/gpu.py untrained                      # every cut of two untrained ResNet-18s, plain and recorded
-    python benchmarks/gpu.py donors --data parquet:DIR      # two ResNet-18s of the full scale, side by side: run it in two shells
-    python benchmarks/gpu.py pair --data parquet:DIR        # every cut of that pair, both directions
+    python benchmarks/gpu.py donors --data parquet:DIR      # two ResNet-18s of the full scale, side by side: run it in
+    two shells python benchmarks/gpu.py pair --data parquet:DIR        # every cut of that pair, both directions
 
 Donors are kept in --out, one for each --seed.
 """
@@ -35,7 +35,10 @@ WARM = 50  # steps that are not timed
 
 
 def steps(options: argparse.Namespace) -> None:
-    """Milliseconds of a training step, bfloat16, augmentation included; with cudnn's own search for kernels and without."""
+    """Milliseconds of a training step, bfloat16, augmentation included.
+
+    With cudnn's own search for kernels and without.
+    """
     data = made_up(45_000)
     for net in NETS:
         for recorded in (False, True):
@@ -65,7 +68,8 @@ def donors(options: argparse.Namespace) -> None:
     job = open_job(FULL, load(options.data, FULL), options.out, device=options.device)
     card = job.workshop.donor(Model(seed=options.seed)).card
     print(
-        f"seed {options.seed}: {card['seconds']} s, validation {card['val_error']:.2f} %, test {card['test_error']:.2f} %"
+        f"seed {options.seed}: {card['seconds']} s, validation {card['val_error']:.2f} %, test "
+        f"{card['test_error']:.2f} %"
     )
 
 

@@ -1,14 +1,17 @@
-"""What the house costs its readers and its users: lines, files, names, how far a call walks, and processor time on one thread.
+"""What the house costs its readers and its users.
+
+Lines, files, names, how far a call walks, and processor time on one thread.
 
     python benchmarks/house.py                                   # counts and walks of this tree: seconds
     python benchmarks/house.py times --src OLD/src --src src     # two trees in turn, and their ratio: minutes
     python benchmarks/house.py counts walks times --src SRC --out docs/results/house.md
     python benchmarks/house.py counts --json
 
-``counts`` reads source text. ``walks`` runs small questions with all modules imported before, and says which own files were entered and
-how many own frames stood on the stack where the first optimiser step was taken and where the first record was written. ``times`` runs
-`demo` and the questions of tests/golden, each in a fresh process of one thread: each round runs every tree once, ratios are
-taken within a round, and the processor's time is what counts where a machine is shared.
+``counts`` reads source text. ``walks`` runs small questions with all modules imported before, and says which own files
+were entered and how many own frames stood on the stack where the first optimiser step was taken and where the first
+record was written. ``times`` runs `demo` and the questions of tests/golden, each in a fresh process of one thread: each
+round runs every tree once, ratios are taken within a round, and the processor's time is what counts where a machine is
+shared.
 """
 
 from __future__ import annotations
@@ -35,8 +38,14 @@ APART = ("paper", "zoo")  # counted by themselves: clients and recipes, not the 
 COMPLEX, WIDE = 15, 120
 TIMED = ("demo", "pair", "across", "matrix", "similarity")  # a command, and the questions of tests/golden/questions.py
 IGNORED = {
-    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER,
-}  # fmt: skip
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENCODING,
+    tokenize.ENDMARKER,
+}
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 BRANCHES = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.match_case)
@@ -50,7 +59,10 @@ def files_of(src: Path) -> list[Path]:
 
 
 def lines_of(text: str) -> Counter[str]:
-    """Lines of a source text by what stands on them: code, docstring, comment, blank, wide; and the number of ``fmt: skip``."""
+    """Lines of a source text by what stands on them: code, docstring, comment, blank, wide.
+
+    And the number of ``fmt: skip``.
+    """
     code, comments, skips = set[int](), set[int](), 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
@@ -66,9 +78,13 @@ def lines_of(text: str) -> Counter[str]:
     }
     lines = text.splitlines()
     return Counter(
-        lines=len(lines), code=len(code - documented), docstring=len(documented), comment=len(comments - code - documented),
-        wide=sum(len(line) > WIDE for line in lines), skips=skips,
-    )  # fmt: skip
+        lines=len(lines),
+        code=len(code - documented),
+        docstring=len(documented),
+        comment=len(comments - code - documented),
+        wide=sum(len(line) > WIDE for line in lines),
+        skips=skips,
+    )
 
 
 def count(src: Path) -> Row:
@@ -85,13 +101,20 @@ def count(src: Path) -> Row:
             beside += lines_of(path.read_text(encoding="utf-8"))
     loose = sorted(p.name for p in (src / "modelstitch").glob("*.py"))
     return {
-        "parts": {name: {k: found[k] for k in ("files", "lines", "code", "docstring", "comment")} for name, found in parts.items()},
+        "parts": {
+            name: {k: found[k] for k in ("files", "lines", "code", "docstring", "comment")}
+            for name, found in parts.items()
+        },
         "loose_files": loose,
-        "public_names": json.loads(_within(src, "import json, modelstitch as m; print(json.dumps(sorted(set(m.__all__) - {'__version__'})))")),
+        "public_names": json.loads(
+            _within(src, "import json, modelstitch as m; print(json.dumps(sorted(set(m.__all__) - {'__version__'})))")
+        ),
         "complex_functions": complex_functions(src),
-        "fmt_skip": parts["all"]["skips"], "fmt_skip_beside": beside["skips"],
-        "wide_lines": parts["all"]["wide"], "wide_lines_beside": beside["wide"],
-    }  # fmt: skip
+        "fmt_skip": parts["all"]["skips"],
+        "fmt_skip_beside": beside["skips"],
+        "wide_lines": parts["all"]["wide"],
+        "wide_lines_beside": beside["wide"],
+    }
 
 
 def complex_functions(src: Path) -> dict[str, int]:
@@ -105,7 +128,10 @@ def complex_functions(src: Path) -> dict[str, int]:
 
 
 def complexity(function: ast.AST) -> int:
-    """One more than the branches of a function, conditions of comprehensions and of `and` and `or` included; functions within apart."""
+    """One more than the branches of a function, conditions of comprehensions and of `and` and `or` included.
+
+    Functions within apart.
+    """
     number, waiting = 1, list(ast.iter_child_nodes(function))
     while waiting:
         node = waiting.pop()
@@ -222,7 +248,10 @@ def run(what: str, src: Path) -> tuple[float, float]:
 
 
 def asked(name: str) -> None:
-    """Within a fresh process: answer one golden question, and print its processor and clock seconds, imports of torch apart."""
+    """Within a fresh process.
+
+    Answer one golden question, and print its processor and clock seconds, imports of torch apart.
+    """
     import questions
     import torch
 
@@ -277,8 +306,14 @@ def counts_table(found: Row) -> Iterator[str]:
     yield f"- {len(found['loose_files'])} files at the root of the package."
     yield f"- {len(found['public_names'])} public names: {', '.join(found['public_names'])}."
     worst = ", ".join(f"`{place}` {number}" for place, number in list(found["complex_functions"].items())[:5])
-    yield f"- {len(found['complex_functions'])} functions of a cyclomatic complexity above {COMPLEX}{': ' if worst else ''}{worst}."
-    yield f"- {found['wide_lines']} lines over {WIDE} characters ({found['wide_lines_beside']} more in tests and benchmarks)."
+    yield (
+        f"- {len(found['complex_functions'])} functions of a cyclomatic complexity above "
+        f"{COMPLEX}{': ' if worst else ''}{worst}."
+    )
+    yield (
+        f"- {found['wide_lines']} lines over {WIDE} characters ({found['wide_lines_beside']} more in tests "
+        f"and benchmarks)."
+    )
     yield f"- {found['fmt_skip']} `fmt: skip` ({found['fmt_skip_beside']} more in tests and benchmarks)."
 
 
@@ -349,9 +384,13 @@ def main(words: list[str] | None = None) -> int:
             f"python benchmarks/house.py {' '.join(sections)} {'--src SRC ' * len(sources)}--rounds {chosen.rounds}"
         )
         top = [
-            "# What the house costs", "", f"`{command}`, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {hardware()}.", "",
-            (__doc__ or "").split("\n\n")[2].strip().replace("``", "`"), "",
-        ]  # fmt: skip
+            "# What the house costs",
+            "",
+            f"`{command}`, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {hardware()}.",
+            "",
+            (__doc__ or "").split("\n\n")[2].strip().replace("``", "`"),
+            "",
+        ]
         chosen.out.write_text("\n".join([*top, *lines]), encoding="utf-8")
     return 0
 

@@ -2,8 +2,9 @@
 
     python benchmarks/interval_coverage.py    # docs/results/intervals.md
 
-Every pair of networks has a true penalty of its own, drawn around a common mean; on 5,000 test examples the top and the stitch err on
-a fifth of them and on so many more. The interval is to hold the common mean, which is what a reader takes it for.
+Every pair of networks has a true penalty of its own, drawn around a common mean; on 5,000 test examples the top and the
+stitch err on a fifth of them and on so many more. The interval is to hold the common mean, which is what a reader takes
+it for.
 """
 
 from __future__ import annotations

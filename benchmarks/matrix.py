@@ -1,4 +1,6 @@
-"""The evaluated sender x receiver matrix against ``stitch`` with match, pair by pair: time, and equal numbers and answers.
+"""The evaluated sender x receiver matrix against ``stitch`` with match, pair by pair.
+
+Time, and equal numbers and answers.
 
 python benchmarks/matrix.py
 """
@@ -48,13 +50,16 @@ def main() -> None:
     right = {pair: own.record.correct for pair, own in stitches.items() if own.record is not None}
     other = sum(solved[pair].correct != own for pair, own in right.items())
     write(
-        "benchmark-matrix", "The evaluated matrix beside stitching pair by pair",
-        [f"Two ResNet-20s, {len(below)} x {len(above)} block cuts, affine, match, {chosen.examples} fit and {chosen.examples} "
-         f"test examples, {chosen.rounds} rounds, fits and evaluation included.",
-         table(head("matrix"), ratios(times, "matrix")),
-         f"Largest relative difference of the held-out squared error between the two ways: {worst:.1e}. Stitches "
-         f"that are right on other examples: {other} of {len(right)}."],
-    )  # fmt: skip
+        "benchmark-matrix",
+        "The evaluated matrix beside stitching pair by pair",
+        [
+            f"Two ResNet-20s, {len(below)} x {len(above)} block cuts, affine, match, {chosen.examples} fit and "
+            f"{chosen.examples} test examples, {chosen.rounds} rounds, fits and evaluation included.",
+            table(head("matrix"), ratios(times, "matrix")),
+            f"Largest relative difference of the held-out squared error between the two ways: {worst:.1e}. Stitches "
+            f"that are right on other examples: {other} of {len(right)}.",
+        ],
+    )
 
 
 def _value(record: Record, name: str) -> float:

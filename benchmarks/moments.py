@@ -41,12 +41,21 @@ def sums(one: ms.Network, two: ms.Network, data: ms.Data, dtype: torch.dtype, po
     sweep = Sweep(NetworkSender(one), two, data, spec, torch.device("cpu"), 0)
     streams = [
         open_stream(
-            (b, t), sweep.sender, two, b, t, family=Affine, options={}, objective="match", init="closed", later=(),
+            (b, t),
+            sweep.sender,
+            two,
+            b,
+            t,
+            family=Affine,
+            options={},
+            objective="match",
+            init="closed",
+            later=(),
             device=sweep.device,
         )
         for b in one.blocks
         for t in two.blocks
-    ]  # fmt: skip
+    ]
     collect(streams, sweep)
 
 
@@ -82,15 +91,18 @@ def main() -> None:
     found = side_by_side(calls, chosen.rounds)
     less, more = (_alone(n) for n in (chosen.examples // 4, chosen.examples // 4 * 10))
     write(
-        "benchmark-moments", "The sums of all pairs of block cuts, beside the bare forward passes",
-        [f"Two ResNet-20s, {len(one.blocks)} x {len(two.blocks)} block cuts, {chosen.examples} examples in batches of "
-         f"{BATCH}, {chosen.rounds} rounds; *bare* is both modules' own eager forward over the same examples. The sums serve "
-         "every closed-form family; solving is not in them.",
-         table(head("bare"), ratios(found, "bare")),
-         f"Ten times the examples in processes of their own ({chosen.examples // 4} and ten times as many, float64): "
-         f"{more[0] / less[0]:.1f} times the processor time, peak memory {less[1]:.0f} and {more[1]:.0f} MB, of which the "
-         f"examples themselves take {chosen.examples // 4 * 9 * 12288 / 1e6:.0f} MB more."],
-    )  # fmt: skip
+        "benchmark-moments",
+        "The sums of all pairs of block cuts, beside the bare forward passes",
+        [
+            f"Two ResNet-20s, {len(one.blocks)} x {len(two.blocks)} block cuts, {chosen.examples} examples in batches "
+            f"of {BATCH}, {chosen.rounds} rounds; *bare* is both modules' own eager forward over the same examples. "
+            "The sums serve every closed-form family; solving is not in them.",
+            table(head("bare"), ratios(found, "bare")),
+            f"Ten times the examples in processes of their own ({chosen.examples // 4} and ten times as many, "
+            f"float64): {more[0] / less[0]:.1f} times the processor time, peak memory {less[1]:.0f} and {more[1]:.0f} "
+            f"MB, of which the examples themselves take {chosen.examples // 4 * 9 * 12288 / 1e6:.0f} MB more.",
+        ],
+    )
 
 
 def _alone(examples: int) -> tuple[float, float]:

@@ -112,7 +112,9 @@ def statistics_that_move(below: ms.Network, above: ms.Network, data: ms.Data) ->
         cells = [layer]
         for family, objective in (("identity", "match"), ("affine", "task")):
             for policy in policies:
-                s = ms.stitch(below, above, layer, data, family=family, objective=objective, normalisation=policy, steps=STEPS)  # fmt: skip
+                s = ms.stitch(
+                    below, above, layer, data, family=family, objective=objective, normalisation=policy, steps=STEPS
+                )
                 cells.append(f"{s.penalty:+.1f}")
         rows.append(cells)
     moved = before != [fingerprint(net.module) for net in (below, above)]
@@ -120,9 +122,10 @@ def statistics_that_move(below: ms.Network, above: ms.Network, data: ms.Data) ->
     return [
         "## Statistics that move",
         "",
-        "Training mode rewrites the BatchNorm statistics of both frozen parts: what the columns of one map differ by is "
-        "not the map's work. Here that happens only where it is asked for (`normalisation=`), on a copy; the record says "
-        f"which policy was used. The donors' hashes after all of these stitches: {'CHANGED' if moved else 'unchanged'}.",
+        "Training mode rewrites the BatchNorm statistics of both frozen parts: what the columns of one map differ by "
+        "is not the map's work. Here that happens only where it is asked for (`normalisation=`), on a copy; the "
+        "record says which policy was used. The donors' hashes after all of these stitches: "
+        f"{'CHANGED' if moved else 'unchanged'}.",
         "",
         *table(["penalty, points", *columns], rows),
     ]
@@ -173,10 +176,10 @@ def chosen_on_the_test_set(below: ms.Network, above: ms.Network, data: ms.Data) 
     return [
         "## Choosing on the test set",
         "",
-        f"The best state of {STEPS // 2 + 1} at {layer}, chosen on {LOOKED_AT} test examples, {DRAWS} draws of them: on the "
-        f"other {len(test) - LOOKED_AT} its penalty is {mean:+.2f} points higher than on those that chose (standard error "
-        f"{spread:.2f}). Here the validation split chooses, and the test split is read once, after everything is chosen: a "
-        "test holds this.",
+        f"The best state of {STEPS // 2 + 1} at {layer}, chosen on {LOOKED_AT} test examples, {DRAWS} draws of them: "
+        f"on the other {len(test) - LOOKED_AT} its penalty is {mean:+.2f} points higher than on those that chose "
+        f"(standard error {spread:.2f}). Here the validation split chooses, and the test split is read once, after "
+        "everything is chosen: a test holds this.",
         "",
     ]
 
@@ -215,8 +218,8 @@ def made(data: ms.Data) -> list[str]:
         "```",
         "",
         f"Two seeds of {NET} on scikit-learn's digits ({sizes} samples); penalties in points with 95 % intervals "
-        f"paired over test examples; {STEPS} steps. modelstitch {ms.__version__}, torch {torch.__version__}, one thread "
-        f"({platform.machine()}), {date.today()}.",
+        f"paired over test examples; {STEPS} steps. modelstitch {ms.__version__}, torch {torch.__version__}, one "
+        f"thread ({platform.machine()}), {date.today()}.",
         "",
     ]
 

@@ -3,9 +3,9 @@
     python benchmarks/rates.py --pair BOTTOM TOP [--pair BOTTOM TOP ...] --data parquet:DIR --work DIR --write FILE
 
 For every pair and setting one shared sweep with the defaults but for the rate: *as it is* (adapted to how near
-the start is), the full rate, half and a quarter of it for every seam. *End* is the validation error at the last look, its
-mean over seams; a seam has *crossed* at the first look that is within half a point of the lowest end of all settings there.
-Runs are kept in --work as JSON; the same command again makes what is missing.
+the start is), the full rate, half and a quarter of it for every seam. *End* is the validation error at the last look,
+its mean over seams; a seam has *crossed* at the first look that is within half a point of the lowest end of all
+settings there. Runs are kept in --work as JSON; the same command again makes what is missing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def main() -> None:
     lines = [
         "# The learning rate, seam by seam",
         "",
-        "| bottom | top | rate | end, mean over seams, % | seams that cross | steps to cross, mean | most above the best end |",
+        "| bottom | top | rate | end, mean over seams, % | seams that cross | steps to cross, mean | most above the "
+        "best end |",
         "|---|---|---|---|---|---|---|",
     ]
     for pair in options.pair:
@@ -48,21 +49,23 @@ def main() -> None:
         lines += rows(bench, options)
     lines += [
         "",
-        f"One sweep each, every block of the top, {options.samples} fit samples without augmentation, errors on {options.val} validation "
-        f"samples, looked at every {EVERY} of {FitSpec().steps} steps; the rate {FULL:g} is of Adam in whitened coordinates for 64 "
-        f"channels, times 64/p for p. *As it is* adapts it to how near the start is to the top's own error, down to a quarter. A seam "
-        f"crosses where it comes within {MARGIN} points of the lowest end that any of the rates has there; one that does not counts "
-        f"all its steps.",
+        f"One sweep each, every block of the top, {options.samples} fit samples without augmentation, errors on "
+        f"{options.val} validation samples, looked at every {EVERY} of {FitSpec().steps} steps; the rate {FULL:g} is "
+        "of Adam in whitened coordinates for 64 channels, times 64/p for p. *As it is* adapts it to how near the "
+        f"start is to the top's own error, down to a quarter. A seam crosses where it comes within {MARGIN} points of "
+        "the lowest end that any of the rates has there; one that does not counts all its steps.",
         "",
         "```bash",
-        "python benchmarks/rates.py " + " ".join(["--pair BOTTOM TOP"] * len(options.pair)) +
-        f" --data parquet:DIR --work DIR --samples {options.samples} --val {options.val} --precision {options.precision}"
-        + (f" --device {options.device}" if options.device != "cpu" else ""),
+        "python benchmarks/rates.py "
+        + " ".join(["--pair BOTTOM TOP"] * len(options.pair))
+        + f" --data parquet:DIR --work DIR --samples {options.samples} --val {options.val} --precision "
+        f"{options.precision}" + (f" --device {options.device}" if options.device != "cpu" else ""),
         "```",
         "",
-        f"One {machine(torch.device(options.device))}, torch {torch.__version__}; measured {days(options.work)}. {options.note}",
+        f"One {machine(torch.device(options.device))}, torch {torch.__version__}; measured {days(options.work)}. "
+        f"{options.note}",
         "",
-    ]  # fmt: skip
+    ]
     text = "\n".join(lines)
     print(text)
     if options.write:

@@ -1,12 +1,14 @@
 """What records cost: counting and opening many, digests in a study, and a second process at one study.
 
-    python benchmarks/records.py [--only status open digests workers] [--cells 10000] [--study 200] [--rounds 5] [--out FILE]
+    python benchmarks/records.py [--only status open digests workers] [--cells 10000] [--study 200] [--rounds 5] [--out
+    FILE]
 
-``status`` is the command on a folder of so many cells, and ``open`` is ``ms.open(folder).frame``: processes of their own, imports
-and all. The cells are those of one small study, again and again under other seeds, whole and with digests that hold. ``digests``
-is the share of a study's processor time that goes into SHA-256 of whatever kind (of records, cells, networks, data, states),
-with the text that is written for it. ``workers`` runs one study by one process and by two, each on one thread. Clock times are
-the least of the rounds, and mean something on a quiet machine only; the processor's time is of a process and its children.
+``status`` is the command on a folder of so many cells, and ``open`` is ``ms.open(folder).frame``: processes of their
+own, imports and all. The cells are those of one small study, again and again under other seeds, whole and with digests
+that hold. ``digests`` is the share of a study's processor time that goes into SHA-256 of whatever kind (of records,
+cells, networks, data, states), with the text that is written for it. ``workers`` runs one study by one process and by
+two, each on one thread. Clock times are the least of the rounds, and mean something on a quiet machine only; the
+processor's time is of a process and its children.
 """
 
 from __future__ import annotations
@@ -113,8 +115,10 @@ def many(options: argparse.Namespace) -> str:
         for n in (0, options.cells):
             folder = Path(place) / str(n)
             filled(folder, n)
-            calls = {"status": [sys.executable, "-m", "modelstitch", "status", str(folder)],
-                     "open": [sys.executable, "-c", OPEN, str(folder)]}  # fmt: skip
+            calls = {
+                "status": [sys.executable, "-m", "modelstitch", "status", str(folder)],
+                "open": [sys.executable, "-c", OPEN, str(folder)],
+            }
             for name in options.only & calls.keys():
                 spent = took(calls[name], options.rounds)
                 rows.append([name, f"{n:,}", f"{spent.clock:.2f}", f"{spent.processor:.2f}"])
@@ -123,7 +127,7 @@ def many(options: argparse.Namespace) -> str:
 
 @contextmanager
 def timed() -> Iterator[list[float]]:
-    """Meanwhile: the processor's seconds, added up, of all SHA-256, whoever asks for it, and of texts that are written for it."""
+    """Add up the processor's seconds of all SHA-256 meanwhile, and of the texts that are written for it."""
     spent, deep = [0.0], [0]
 
     def clocked(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -183,10 +187,16 @@ def workers(options: argparse.Namespace) -> str:
             found[n] = took([*command, "--workers", str(n)], threads=n)
             assert status_of(out).missing == 0
     rows = [
-        [str(n), str(len(seeds) * A_SEED), f"{spent.clock:.1f}", f"{found[1].clock / spent.clock:.2f}", f"{spent.processor:.1f}",
-         f"{spent.processor / found[1].processor:.2f}"]
+        [
+            str(n),
+            str(len(seeds) * A_SEED),
+            f"{spent.clock:.1f}",
+            f"{found[1].clock / spent.clock:.2f}",
+            f"{spent.processor:.1f}",
+            f"{spent.processor / found[1].processor:.2f}",
+        ]
         for n, spent in found.items()
-    ]  # fmt: skip
+    ]
     return table(("processes", "cells", "clock (s)", "times as fast", "processor (s)", "of one process's"), rows)
 
 
@@ -213,7 +223,8 @@ def main(given: Sequence[str] | None = None) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     said = " ".join(sys.argv[1:] if given is None else given)
     parts.append(
-        f"`python benchmarks/records.py {said}`, {datetime.now(UTC):%Y-%m-%d}, commit {commit or 'unknown'}: {hardware()}."
+        f"`python benchmarks/records.py {said}`, {datetime.now(UTC):%Y-%m-%d}, commit {commit or 'unknown'}: "
+        f"{hardware()}."
     )
     print(parts[-1])
     if options.out:

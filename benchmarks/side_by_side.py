@@ -72,9 +72,8 @@ def write(name: str, title: str, parts: Sequence[str]) -> None:
     """Print the parts and keep them, with where they were measured, as docs/results/NAME.md."""
     where = (
         f"Made by `python benchmarks/{Path(sys.argv[0]).name}{''.join(' ' + a for a in sys.argv[1:])}` on "
-        f"{datetime.date.today()}: {hardware(torch.get_num_threads())}. The machine was "
-        "shared, so ratios are taken within a round, and processor time, which waiting does not count, stands beside the "
-        "clock's."
+        f"{datetime.date.today()}: {hardware(torch.get_num_threads())}. The machine was shared, so ratios are taken "
+        "within a round, and processor time, which waiting does not count, stands beside the clock's."
     )
     text = "\n\n".join([f"# {title}", *parts, where]) + "\n"
     print(text)

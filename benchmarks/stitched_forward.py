@@ -2,9 +2,9 @@
 
     python benchmarks/stitched_forward.py [--rounds 20]
 
-Each round runs both, in turns first, on one thread; the figure is the median of the rounds' ratios, with its quartiles. The heap is
-kept, as on the command line: otherwise the C library gives memory back between layers, and either model pays for fresh
-pages, by the luck of its heap.
+Each round runs both, in turns first, on one thread; the figure is the median of the rounds' ratios, with its quartiles.
+The heap is kept, as on the command line: otherwise the C library gives memory back between layers, and either model
+pays for fresh pages, by the luck of its heap.
 """
 
 import argparse

@@ -4,20 +4,21 @@
 
 Every piece (ours, the long runs, the recipe at each measured seam) is kept in --work as JSON; the same command again
 measures what is missing. All figures are processor seconds of one thread, so that other work on the machine does not
-stretch them, on a GPU (--device cuda) seconds of the clock, its work waited for; samples lie in memory, so that decoding does not count; looks at the validation split are not counted.
+stretch them, on a GPU (--device cuda) seconds of the clock, its work waited for; samples lie in memory, so that
+decoding does not count; looks at the validation split are not counted.
 
 converged   the validation error at which long runs settle, the lower of two starts: ours from the closed form, and
-            norm-affine-norm from random, each with four times our default steps at the full rate; the mean over the last
-            quarter, since the lowest of many looks would be chance.
+            norm-affine-norm from random, each with four times our default steps at the full rate; the mean over the
+            last quarter, since the lowest of many looks would be chance.
 ours        the shared sweep with the defaults: moments, closed form, whitened Adam; once more for each --other; and
             all of these with each stream closed where it crosses, as the recipe is stopped there.
 paper       each seam alone: norm-affine-norm from random, Adam 1e-3, cosine over 120,000 steps, batch 128.
 paper+      the same schedule from our closed form (a plain affine map).
 
-The recipe's steps to the crossing are counted on kept bottom activations (the count is the same), from our closed form at
-every seam, from random at --seams; another seam takes the count of the nearest one of these. Its seconds are that count
-times the measured seconds of a whole step, bottom included. A seam is named after the top's block; under it lies the
-bottom's block of the same shape that is nearest in depth.
+The recipe's steps to the crossing are counted on kept bottom activations (the count is the same), from our closed form
+at every seam, from random at --seams; another seam takes the count of the nearest one of these. Its seconds are that
+count times the measured seconds of a whole step, bottom included. A seam is named after the top's block; under it lies
+the bottom's block of the same shape that is nearest in depth.
 """
 
 from __future__ import annotations
@@ -182,16 +183,26 @@ class Bench:
     def stream(self, sweep: Sweep, seam: str, family: str, init: str) -> Stream:
         cls, options = family_of(family)
         return open_stream(
-            seam, sweep.sender, self.above, self.beneath[seam], seam, family=cls, options=options, objective="task", init=init,
-            later=(), device=sweep.device,
-        )  # fmt: skip
+            seam,
+            sweep.sender,
+            self.above,
+            self.beneath[seam],
+            seam,
+            family=cls,
+            options=options,
+            objective="task",
+            init=init,
+            later=(),
+            device=sweep.device,
+        )
 
     def recipe(self, seam: str, kind: str, goal: float) -> dict[str, Any]:
         """The validation error of the paper's recipe at one seam by step, as far as ``goal`` or the cap."""
         spec = FitSpec(augment=False)
         sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, self.device)
-        stream = self.stream(sweep, seam, "norm-affine-norm" if kind == "paper" else "affine",
-                             "random" if kind == "paper" else "closed")  # fmt: skip
+        stream = self.stream(
+            sweep, seam, "norm-affine-norm" if kind == "paper" else "affine", "random" if kind == "paper" else "closed"
+        )
         collect([stream], sweep)
         solve([stream], sweep)
         assert stream.stitcher is not None
@@ -369,9 +380,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--other", type=fit_options, action="append", default=[],
+        "--other",
+        type=fit_options,
+        action="append",
+        default=[],
         help="fit options of one more sweep: adapt_rate=false,precision=bfloat16; may be repeated",
-    )  # fmt: skip
+    )
     parser.add_argument("--note", default="", help="what a reader must know of the donors or the choices, a sentence")
     parser.add_argument("--write", type=Path)
     return parser.parse_args()

@@ -44,9 +44,17 @@ def within(error: float, seen: float, n: int) -> bool:
 
 
 def page(
-    bench: Any, options: argparse.Namespace, long: dict[str, Any], runs: list[list[Any]], closing: list[list[Any]],
-    goal: dict[str, float], steps: dict[str, Any], halves: dict[str, Any], recipe: dict[str, Any], counted_step: dict[str, float],
-) -> str:  # fmt: skip
+    bench: Any,
+    options: argparse.Namespace,
+    long: dict[str, Any],
+    runs: list[list[Any]],
+    closing: list[list[Any]],
+    goal: dict[str, float],
+    steps: dict[str, Any],
+    halves: dict[str, Any],
+    recipe: dict[str, Any],
+    counted_step: dict[str, float],
+) -> str:
     """The result in Markdown, every figure computed here from the pieces."""
     ours = runs[0]
     first = ours[0]
@@ -77,7 +85,8 @@ def page(
     lines = [
         "# What a sweep costs",
         "",
-        "| seam | converged, % | ours: start | ours: best | steps to cross | paper: steps | from our start: steps | one step of the recipe, s |",
+        "| seam | converged, % | ours: start | ours: best | steps to cross | paper: steps | from our start: steps | "
+        "one step of the recipe, s |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for seam in bench.seams:
@@ -99,42 +108,50 @@ def page(
     )
     lines += [
         "",
-        f"Errors on {bench.data.size('val')} validation samples; *converged* is where the better of two long runs settles "
-        f"({4 * FitSpec().steps} steps, from the closed form and from random; mean of the last quarter), which differ by at most {between:.2f} points. "
-        f"*Cross* means converged + {MARGIN} points.",
+        f"Errors on {bench.data.size('val')} validation samples; *converged* is where the better of two long runs "
+        f"settles ({4 * FitSpec().steps} steps, from the closed form and from random; mean of the last quarter), which "
+        f"differ by at most {between:.2f} points. *Cross* means converged + {MARGIN} points.",
         "",
-        f"- Ours, the sweep of all {len(bench.seams)} seams until the last of the {len(reached)} that cross: {seconds:.1f} s "
-        f"(moments {first['moments']:.1f}, solving {first['solve']:.1f}, {max(reached, default=0)} steps; median of {len(ours)}). "
-        f"The default {first['of']} steps end at most {worst:+.2f} points from converged, which lies within the 95 % interval of ours "
-        f"(Wilson, not paired) at {agreeing} of {len(bench.seams)} seams.",
-        f"- The paper's recipe to the crossing, each of these {len(reached)} seams alone (a seam that does not cross counts its {CAP} steps): {totals['paper']:.0f} s, **{totals['paper'] / seconds:.0f} times** ours; "
+        f"- Ours, the sweep of all {len(bench.seams)} seams until the last of the {len(reached)} that cross: "
+        f"{seconds:.1f} s (moments {first['moments']:.1f}, solving {first['solve']:.1f}, {max(reached, default=0)} "
+        f"steps; median of {len(ours)}). The default {first['of']} steps end at most {worst:+.2f} points from "
+        f"converged, which lies within the 95 % interval of ours (Wilson, not paired) at {agreeing} of "
+        f"{len(bench.seams)} seams.",
+        f"- The paper's recipe to the crossing, each of these {len(reached)} seams alone (a seam that does not "
+        f"cross counts its {CAP} steps): {totals['paper']:.0f} s, **{totals['paper'] / seconds:.0f} times** ours; "
         f"its full schedule of {SCHEDULE:,} steps: {full:.0f} s, **{full / seconds:,.0f} times** ours.",
-        f"- The recipe from our closed form: {totals['paper+']:.0f} s, **{totals['paper+'] / seconds:.1f} times** ours.",
+        f"- The recipe from our closed form: {totals['paper+']:.0f} s, "
+        f"**{totals['paper+'] / seconds:.1f} times** ours.",
         f"- The same sweep again. {closed[0]}",
         *others,
         f"- One shared step of the sweep: {shared:.3f} s, {shared / bare:.2f} of one bottom and the sum of its tails "
         f"({bare:.3f} s, the recipe's own steps, forward, backward and update in the usual memory layout).",
-        f"- The same step beside the bare passes it must do (one bottom forward, each tail forward and backward, in the sweep's own "
-        f"channels-last layout): {counted_step['ours operations'] / counted_step['bare operations']:.3f} of their multiplications and "
-        f"additions, as torch counts them, and {counted_step['ours seconds'] / counted_step['bare seconds']:.2f} of their "
-        f"seconds ({counted_step['ours seconds']:.3f} and {counted_step['bare seconds']:.3f} s, turn by turn, median of 7).",
+        "- The same step beside the bare passes it must do (one bottom forward, each tail forward and backward, in "
+        "the sweep's own channels-last layout): "
+        f"{counted_step['ours operations'] / counted_step['bare operations']:.3f} of their multiplications and "
+        f"additions, as torch counts them, and {counted_step['ours seconds'] / counted_step['bare seconds']:.2f} of "
+        f"their seconds ({counted_step['ours seconds']:.3f} and {counted_step['bare seconds']:.3f} s, turn by turn, "
+        "median of 7).",
         "",
         "## How it was made",
         "",
         "```bash",
-        f"python benchmarks/sweep.py --bottom BOTTOM --top TOP --data parquet:DIR --work DIR --samples {options.samples} "
-        f"--val {options.val} --seams {options.seams} --repeats {options.repeats}"
+        "python benchmarks/sweep.py --bottom BOTTOM --top TOP --data parquet:DIR --work DIR --samples "
+        f"{options.samples} --val {options.val} --seams {options.seams} --repeats {options.repeats}"
         + "".join(f" --other {given(fit)}" for fit in options.other)
         + (f" --device {options.device}" if options.device != "cpu" else ""),
         "```",
         "",
-        f"Donors: {described(options.bottom)}, under {described(options.top)}. {bench.data.size('fit')} fit samples without "
-        f"augmentation. Looks at the validation split and decoding of images are not counted, on either side; ours looks every "
-        f"{LOOK} steps and, but where it says that streams are closed, never stops early, to see the crossing. Ours is the median of {options.repeats} runs, the recipe was run "
-        f"once a seam. Steps of the recipe (at most {CAP}) counted from our closed form at every seam, from random at {options.seams}; "
-        f"every other seam takes those of the nearest one. It is looked at every {LOOK} steps up to {FitSpec().steps}, every {4 * LOOK} from there on.{' ' if options.note else ''}{options.note} {hardware(bench.device)}, torch {torch.__version__}; measured {days(bench.work)}.",
+        f"Donors: {described(options.bottom)}, under {described(options.top)}. {bench.data.size('fit')} fit samples "
+        "without augmentation. Looks at the validation split and decoding of images are not counted, on either side; "
+        f"ours looks every {LOOK} steps and, but where it says that streams are closed, never stops early, to see the "
+        f"crossing. Ours is the median of {options.repeats} runs, the recipe was run once a seam. Steps of the recipe "
+        f"(at most {CAP}) counted from our closed form at every seam, from random at {options.seams}; every other seam "
+        f"takes those of the nearest one. It is looked at every {LOOK} steps up to {FitSpec().steps}, every {4 * LOOK} "
+        f"from there on.{' ' if options.note else ''}{options.note} {hardware(bench.device)}, torch "
+        f"{torch.__version__}; measured {days(bench.work)}.",
         "",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines)
 
 
@@ -157,7 +174,10 @@ def factors(runs: list[Any], closing: list[Any], recipe: tuple[float, float], go
 
 
 def quicker(runs: list[Any], goal: dict[str, float], recipe: tuple[float, float], fit: dict[str, Any], n: int) -> str:
-    """The same sweep with chosen fit options; ``recipe``: its seconds to the crossing, from random and from our start."""
+    """The same sweep with chosen fit options; ``recipe``.
+
+    Its seconds to the crossing, from random and from our start.
+    """
     history = runs[0]["history"]
     crossed = {seam: crossing(history[seam], goal[seam]) for seam in goal}
     last = max(step for step in crossed.values() if step is not None)
@@ -167,10 +187,11 @@ def quicker(runs: list[Any], goal: dict[str, float], recipe: tuple[float, float]
     steps = ", ".join(f"{seam} {word(step)}" for seam, step in crossed.items())
     agreeing = sum(within(goal[seam] - MARGIN, min(e for _, e in history[seam]), n) for seam in goal)
     return (
-        f"- Ours with {given(fit)}: {seconds:.1f} s (moments {runs[0]['moments']:.1f}, {last} steps; median of {len(runs)}). "
-        f"The recipe to the crossing takes **{recipe[0] / seconds:.0f} times** as long, from our closed form "
-        f"**{(recipe[1] + start) / seconds:.1f} times**. Steps to cross: {steps}. The best errors of {runs[0]['of']} steps lie at "
-        f"most {end:+.2f} points from converged, within the interval at {agreeing} of {len(goal)} seams."
+        f"- Ours with {given(fit)}: {seconds:.1f} s (moments {runs[0]['moments']:.1f}, {last} steps; median of "
+        f"{len(runs)}). The recipe to the crossing takes **{recipe[0] / seconds:.0f} times** as long, from our closed "
+        f"form **{(recipe[1] + start) / seconds:.1f} times**. Steps to cross: {steps}. The best errors of "
+        f"{runs[0]['of']} steps lie at most {end:+.2f} points from converged, within the interval at {agreeing} of "
+        f"{len(goal)} seams."
     )
 
 
@@ -181,8 +202,9 @@ def each_closed(runs: list[Any], recipe: tuple[float, float], goal: dict[str, fl
     start = statistics.median(run["moments"] + run["solve"] for run in runs)
     seconds = statistics.median(run["moments"] + run["solve"] + run["steps"] for run in runs)
     return (
-        f"With each stream closed where it first crosses, as the recipe is stopped there: {seconds:.1f} s (median of {len(runs)}){rest}; the recipe "
-        f"takes **{recipe[0] / seconds:.0f} times** as long, from our closed form **{(recipe[1] + start) / seconds:.1f} times**."
+        f"With each stream closed where it first crosses, as the recipe is stopped there: {seconds:.1f} s (median of "
+        f"{len(runs)}){rest}; the recipe takes **{recipe[0] / seconds:.0f} times** as long, from our closed form "
+        f"**{(recipe[1] + start) / seconds:.1f} times**."
     )
 
 
@@ -192,7 +214,10 @@ def given(fit: dict[str, Any]) -> str:
 
 def hardware(device: torch.device) -> str:
     if device.type == "cuda":
-        return f"Seconds of the clock on one {machine(device)} (ours replays recorded steps there, the recipe is plain PyTorch)"
+        return (
+            f"Seconds of the clock on one {machine(device)} (ours replays recorded steps there, the recipe "
+            f"is plain PyTorch)"
+        )
     return f"Processor seconds of one thread, {machine(device)}"
 
 
@@ -205,7 +230,10 @@ def machine(device: torch.device) -> str:
 def described(folder: Path) -> str:
     card = load_donor(folder).card
     made = card["identity"]
-    return f"{made['net']} (seed {made['seed']}, {made['recipe']['steps']} steps in {made['recipe']['precision']}, test error {card['test_error']:.1f} %)"
+    return (
+        f"{made['net']} (seed {made['seed']}, {made['recipe']['steps']} steps in "
+        f"{made['recipe']['precision']}, test error {card['test_error']:.1f} %)"
+    )
 
 
 def days(work: Path) -> str:

@@ -2,8 +2,9 @@
 
     python benchmarks/training.py [--rounds 60] [--data parquet:DIR]
 
-After every step of ``train``, drawing and augmenting its batch included, the bare loop takes one on a twin of the network, on a
-batch that lies ready: forward, cross entropy, backward, a step of the same optimiser. So both meet the same machine.
+After every step of ``train``, drawing and augmenting its batch included, the bare loop takes one on a twin of the
+network, on a batch that lies ready: forward, cross entropy, backward, a step of the same optimiser. So both meet the
+same machine.
 """
 
 from __future__ import annotations
@@ -72,11 +73,15 @@ def main() -> None:
         seconds = (f"{1000 * statistics.median(found[name].clock):.0f}" for name in ("bare", "ours"))
         rows.append((f"`{net}`", *seconds, *cells))
     write(
-        "benchmark-training", "A step of training beside a bare PyTorch loop",
-        [f"{chosen.rounds} steps of `train` on {data.name} (batches of 128, drawn and augmented), each followed by one of a bare loop on a "
-         "batch that lies ready: forward, cross entropy, backward, a step of the same optimiser. Milliseconds are medians.",
-         table(("", "bare, ms", "ours, ms", *head("bare")[2:]), rows)],
-    )  # fmt: skip
+        "benchmark-training",
+        "A step of training beside a bare PyTorch loop",
+        [
+            f"{chosen.rounds} steps of `train` on {data.name} (batches of 128, drawn and augmented), each followed by "
+            "one of a bare loop on a batch that lies ready: forward, cross entropy, backward, a step of the same "
+            "optimiser. Milliseconds are medians.",
+            table(("", "bare, ms", "ours, ms", *head("bare")[2:]), rows),
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -43,8 +43,15 @@ def lay(cache: Path, repo: str, files: dict[str, Path]) -> None:
 def made(spec: str, **options: Any) -> Made:
     """What a loader gives, before it is traced."""
     asked: dict[str, Any] = {
-        "classes": None, "size": None, "weights": None, "input_shape": None, "seed": 0, "meta": False, "class_names": None, "dtype": None,
-    }  # fmt: skip
+        "classes": None,
+        "size": None,
+        "weights": None,
+        "input_shape": None,
+        "seed": 0,
+        "meta": False,
+        "class_names": None,
+        "dtype": None,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(asked["seed"])
         return models._make(models._parse(spec, **{**asked, **options}))
@@ -65,7 +72,12 @@ def small_bert() -> Any:
     import transformers
 
     config = transformers.BertConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=32, num_labels=3,
-    )  # fmt: skip
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        num_labels=3,
+    )
     return drawn(lambda: transformers.BertForSequenceClassification(config))

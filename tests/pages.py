@@ -1,4 +1,7 @@
-"""What a page of the documentation shows, run as a reader would run it, but in this process: starting one takes longer than most of it."""
+"""What a page of the documentation shows, run as a reader would run it, but in this process.
+
+Starting one takes longer than most of it.
+"""
 
 import contextlib
 import io
@@ -40,7 +43,10 @@ def run_python(code, folder, monkeypatch):
 
 
 def run_commands(script, folder, monkeypatch):
-    """What each line of ``modelstitch ...`` prints, run in a folder; bash makes its words, patterns and substitutions."""
+    """What each line of ``modelstitch ...`` prints, run in a folder.
+
+    Bash makes its words, patterns and substitutions.
+    """
     monkeypatch.chdir(folder)
     told = []
     for line in script.splitlines():

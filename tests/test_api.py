@@ -17,7 +17,7 @@ from modelstitch import (
     paired_test,
     similarity,
     stitch,
-)  # fmt: skip
+)
 from modelstitch.api import plan_compare
 from modelstitch.errors import DataError, InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
@@ -148,8 +148,14 @@ def test_compare_visits_every_block_both_ways_with_controls(pair, digits, tmp_pa
         rows = penalties.filter(bottom=one.name, top=other.name, control="pair")
         assert rows["top_layer"].to_list() == other.blocks
     assert set(penalties["control"]) == {
-        "pair", "self", "random", "identity", "class-noise", "class-noise-strong", "shuffled",
-    }  # fmt: skip
+        "pair",
+        "self",
+        "random",
+        "identity",
+        "class-noise",
+        "class-noise-strong",
+        "shuffled",
+    }
     html = result.report(tmp_path / "r.html").read_text()
     assert "<svg" in html
     assert "<script" not in html
@@ -199,12 +205,16 @@ def test_two_runs_write_equal_records(pair, digits):
     assert all(equal_results(a, b) for a, b in zip(one.records, two.records, strict=True))
 
 
-@pytest.mark.parametrize("ask", [
-    lambda m, n, data: stitch(m, n, "block1", data),
-    lambda m, n, data: compare(m, n, data),
-    lambda m, n, data: matrix(m, n, data),
-    lambda m, n, data: similarity(m, n, data=data),
-], ids=["stitch", "compare", "matrix", "similarity"])  # fmt: skip
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda m, n, data: stitch(m, n, "block1", data),
+        lambda m, n, data: compare(m, n, data),
+        lambda m, n, data: matrix(m, n, data),
+        lambda m, n, data: similarity(m, n, data=data),
+    ],
+    ids=["stitch", "compare", "matrix", "similarity"],
+)
 def test_a_bare_module_is_refused(ask, modules, pair, digits):
     with pytest.raises(StitchError, match=r"The bottom must be a modelstitch Network, found Small: make one with"):
         ask(modules[0], pair[1], digits)
@@ -217,12 +227,15 @@ def test_bare_modules_among_several_networks_are_refused(modules, pair, digits):
         compare(*pair, digits, other_seeds={pair[1].name: modules[0]})
 
 
-@pytest.mark.parametrize(("asked", "words"), [
-    ({"seed": (0, 1)}, r"One stitch has one seed: expected one as seed=..., found \(0, 1\); compare takes several"),
-    ({"at": ("block1",)}, r"The option 'at' is wrong: expected .* layers such as .* found \[\('block1',\)\]"),
-    ({"at": ("block1", 2)}, r"The option 'at' is wrong: .* found \[\('block1', 2\)\]"),
-    ({"at": None}, r"The option 'at' is wrong: .* found \[None\]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"seed": (0, 1)}, r"One stitch has one seed: expected one as seed=..., found \(0, 1\); compare takes several"),
+        ({"at": ("block1",)}, r"The option 'at' is wrong: expected .* layers such as .* found \[\('block1',\)\]"),
+        ({"at": ("block1", 2)}, r"The option 'at' is wrong: .* found \[\('block1', 2\)\]"),
+        ({"at": None}, r"The option 'at' is wrong: .* found \[None\]"),
+    ],
+)
 def test_slips_in_a_stitch_are_one_sentence(asked, words, pair, digits):
     with pytest.raises(StitchError, match=words):
         stitch(*pair, **{"at": "block1", "data": digits, **asked})
@@ -253,33 +266,96 @@ def test_more_samples_than_there_are_are_noted(pair, digits):
     assert not any("fit samples instead" in note for note in notes[1])
 
 
-@pytest.mark.parametrize(("call", "kind", "words"), [
-    (lambda a, b, d: stitch(a, b, "blok1", d), UnknownLayerError, "has no layer 'blok1': did you mean 'block1'"),
-    (lambda a, b, d: stitch(a, b, "block1.conv1", d), InexactCutError, "is not an exact cut: bypassed by"),
-    (lambda a, b, d: stitch(a, b, "block1", d, family="quadratic"), StitchError, "'quadratic' is unknown: expected one of identity"),
-    (lambda a, b, d: stitch(a, b, "block1", d, objective="luck"), StitchError, "The option 'objective' is wrong: expected match, task"),
-    (lambda a, b, d: stitch(a, b, "block1", d, family="orthogonal"), StitchError, "solved in closed form only: expected objective 'match'"),
-    (lambda a, b, d: stitch(a, b, "block1", d, step=3), StitchError, "There is no option 'step': did you mean 'steps'?"),
-    (lambda a, b, d: stitch(a, b, "block1", d, luck=3), StitchError, "There is no option 'luck': known are batch_size"),
-    (lambda a, b, d: stitch(a, b, "block1", d, learning_rate=-1), StitchError, "is wrong: expected greater than 0, found -1."),
-    (lambda a, b, d: stitch(a, b, "block1", d, downstream="nope"), StitchError, "'downstream' is wrong: expected 'all', 'penultimate' or a list"),
-    (lambda a, b, d: stitch(a, b, "block1", d, samples=[10, 20]), StitchError, "One stitch has one samples: expected one as samples=..., found [10, 20]; compare takes"),
-    (lambda a, b, d: stitch(a, b, "block1", d, seed=-1), StudyError, "The option 'seed' is wrong: expected distinct whole numbers from 0"),
-    (lambda a, b, d: stitch(a, b, "block1", d, seed=0.5), StudyError, "such as [0, 1], found [0.5]."),
-    (lambda a, b, d: compare(a, b, d, seeds=(1, 1)), StudyError, "such as [0, 1], found (1, 1)"),
-    (lambda a, b, d: compare(a, b, d, seeds=()), StudyError, "such as [0, 1], found ()"),
-    (lambda a, b, d: compare([a, b], data=d, pairs=[(a.name, "zwei")]), StudyError, "expected names of the networks 'zero', 'one' in pairs, not 'zwei'."),
-    (lambda a, b, d: compare(a, b, d, other_seeds={"zwei": a}), StudyError, "expected names of the networks 'zero', 'one' in other_seeds, not 'zwei'."),
-    (lambda a, b, d: stitch(a, b, "block1", d, normalisation="x"), StudyError, "The option 'normalisation' is wrong: expected 'frozen', 'recalibrated' or 'batch', found 'x'."),
-    (lambda a, b, d: stitch(a, b, "block1", d, family="mlp:0"), StitchError, "expected 1 or more (hidden), found 0"),
-    (lambda a, b, d: stitch(a, b, "block1", "digits"), DataError, "expected, for example, modelstitch.load_data('digits'), found 'digits'"),
-    (lambda a, b, d: compare(a, b, None), DataError, "no modelstitch.Data"),
-    (lambda a, b, d: stitch(a, b, "block1", d, steps=0), StitchError, "'steps' is wrong"),
-    (lambda a, b, d: stitch(a, b, "block1", d, device="gpu"), StitchError, "'gpu' cannot be used"),
-    (lambda a, b, d: stitch(a, b, "a -> b -> c", d), StitchError, "cannot be read"),
-    (lambda a, b, d: compare(a, b, d, controls=("luck",)), StitchError, "The option 'controls' is wrong: expected self, other-seed"),
-    (lambda a, b, d: compare([a, b.named("zero")], data=d), StudyError, "Two donors have the same name"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        (lambda a, b, d: stitch(a, b, "blok1", d), UnknownLayerError, "has no layer 'blok1': did you mean 'block1'"),
+        (lambda a, b, d: stitch(a, b, "block1.conv1", d), InexactCutError, "is not an exact cut: bypassed by"),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, family="quadratic"),
+            StitchError,
+            "'quadratic' is unknown: expected one of identity",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, objective="luck"),
+            StitchError,
+            "The option 'objective' is wrong: expected match, task",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, family="orthogonal"),
+            StitchError,
+            "solved in closed form only: expected objective 'match'",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, step=3),
+            StitchError,
+            "There is no option 'step': did you mean 'steps'?",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, luck=3),
+            StitchError,
+            "There is no option 'luck': known are batch_size",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, learning_rate=-1),
+            StitchError,
+            "is wrong: expected greater than 0, found -1.",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, downstream="nope"),
+            StitchError,
+            "'downstream' is wrong: expected 'all', 'penultimate' or a list",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, samples=[10, 20]),
+            StitchError,
+            "One stitch has one samples: expected one as samples=..., found [10, 20]; compare takes",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, seed=-1),
+            StudyError,
+            "The option 'seed' is wrong: expected distinct whole numbers from 0",
+        ),
+        (lambda a, b, d: stitch(a, b, "block1", d, seed=0.5), StudyError, "such as [0, 1], found [0.5]."),
+        (lambda a, b, d: compare(a, b, d, seeds=(1, 1)), StudyError, "such as [0, 1], found (1, 1)"),
+        (lambda a, b, d: compare(a, b, d, seeds=()), StudyError, "such as [0, 1], found ()"),
+        (
+            lambda a, b, d: compare([a, b], data=d, pairs=[(a.name, "zwei")]),
+            StudyError,
+            "expected names of the networks 'zero', 'one' in pairs, not 'zwei'.",
+        ),
+        (
+            lambda a, b, d: compare(a, b, d, other_seeds={"zwei": a}),
+            StudyError,
+            "expected names of the networks 'zero', 'one' in other_seeds, not 'zwei'.",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, normalisation="x"),
+            StudyError,
+            "The option 'normalisation' is wrong: expected 'frozen', 'recalibrated' or 'batch', found 'x'.",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", d, family="mlp:0"),
+            StitchError,
+            "expected 1 or more (hidden), found 0",
+        ),
+        (
+            lambda a, b, d: stitch(a, b, "block1", "digits"),
+            DataError,
+            "expected, for example, modelstitch.load_data('digits'), found 'digits'",
+        ),
+        (lambda a, b, d: compare(a, b, None), DataError, "no modelstitch.Data"),
+        (lambda a, b, d: stitch(a, b, "block1", d, steps=0), StitchError, "'steps' is wrong"),
+        (lambda a, b, d: stitch(a, b, "block1", d, device="gpu"), StitchError, "'gpu' cannot be used"),
+        (lambda a, b, d: stitch(a, b, "a -> b -> c", d), StitchError, "cannot be read"),
+        (
+            lambda a, b, d: compare(a, b, d, controls=("luck",)),
+            StitchError,
+            "The option 'controls' is wrong: expected self, other-seed",
+        ),
+        (lambda a, b, d: compare([a, b.named("zero")], data=d), StudyError, "Two donors have the same name"),
+    ],
+)
 def test_mistakes_get_one_sentence(pair, digits, call, kind, words):
     with pytest.raises(kind) as error:
         call(*pair, digits)

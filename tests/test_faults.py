@@ -1,4 +1,4 @@
-"""A few mutated files for every reader, a few changes of every kept file, and a few kills, as the benchmark does with many."""
+"""A few mutated files for every reader, changes of every kept file, and kills, as the benchmark has many."""
 
 import sys
 from pathlib import Path

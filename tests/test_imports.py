@@ -59,12 +59,16 @@ def imports(path: Path):
 
 
 def named_by_strings(tree: ast.Module, package: tuple[str, ...]):
-    """Modules named by strings: whole names anywhere; in a file that imports by a string from a table, all that lead somewhere."""
+    """Modules named by strings: whole names anywhere.
+
+    In a file that imports by a string from a table, all that lead somewhere.
+    """
     tables = any(
-        isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")
+        isinstance(node, ast.Call)
+        and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")
         and not isinstance(node.args[0], ast.Constant)
         for node in ast.walk(tree)
-    )  # fmt: skip
+    )
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
             continue
@@ -164,9 +168,7 @@ def test_the_torch_free_rooms_know_only_the_torch_free_half_of_a_study():
                         ("examples",),
                         ("question",),
                         ("pooling",),
-                    ], (  # fmt: skip
-                        f"{path.name}: {module}"
-                    )
+                    ], f"{path.name}: {module}"
 
 
 def test_the_root_holds_the_doors_alone():

@@ -1,7 +1,9 @@
-"""Every source file with a function in it has a test file, found by its name: src/modelstitch/ROOM/FILE.py by tests/ROOM/test_FILE.py.
+"""Every source file with a function in it has a test file, found by its name.
 
-``WITHOUT`` is for files that have none: they are tested through the files that use them. It is meant to be empty: a file that has got
-its tests leaves it, and a new file comes with its own.
+Src/modelstitch/ROOM/FILE.py by tests/ROOM/test_FILE.py.
+
+``WITHOUT`` is for files that have none: they are tested through the files that use them. It is meant to be empty: a
+file that has got its tests leaves it, and a new file comes with its own.
 """
 
 import ast

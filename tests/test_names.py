@@ -12,11 +12,24 @@ import modelstitch
 CAMEL = re.compile(r"_?[A-Z][a-z0-9]+\w*")  # TypeVars of one letter and CONSTANTS are none
 
 INTENDED = {
-    "Network", "load", "register", "Normalise", "Data", "load_data",
-    "stitch", "compare", "matrix", "similarity", "paired_test",
-    "Results", "Stitched", "open",
-    "progress", "across_ranks", "StitchError",
-}  # fmt: skip
+    "Network",
+    "load",
+    "register",
+    "Normalise",
+    "Data",
+    "load_data",
+    "stitch",
+    "compare",
+    "matrix",
+    "similarity",
+    "paired_test",
+    "Results",
+    "Stitched",
+    "open",
+    "progress",
+    "across_ranks",
+    "StitchError",
+}
 ROOMS = {"stitchers", "measures", "moments", "study", "report", "zoo", "errors"}
 
 

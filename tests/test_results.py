@@ -86,16 +86,19 @@ def test_results_are_saved_whole(folder, tmp_path, ending):
         assert unsealed(json.loads(path.read_text()))["records"] == [x.plain() for x in r.records]
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda p, r: ms.open(p / "nothing"), "expected a folder with study.json, or a .parquet file"),
-    (lambda p, r: ms.open(p / "cells"), "is not a study"),
-    (lambda p, r: r.save(p / "x.txt"), "neither .parquet, .csv nor .json"),
-    (lambda p, r: ms.Results([], {}).save(p / "x.csv"), "nothing to export"),
-    (lambda p, r: ms.Results([], {}).figure(), "nothing to draw"),
-    (lambda p, r: r.figure("pie"), "The figure 'pie' is unknown: expected one of 'penalty'"),
-    (lambda p, r: r.figure(pair=("a", "c")), "The pair a -> c was not stitched: expected one of a -> b, b -> a"),
-    (lambda p, r: r.draw(p / "x.gif"), "no known ending: expected .pdf, .svg, .png"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda p, r: ms.open(p / "nothing"), "expected a folder with study.json, or a .parquet file"),
+        (lambda p, r: ms.open(p / "cells"), "is not a study"),
+        (lambda p, r: r.save(p / "x.txt"), "neither .parquet, .csv nor .json"),
+        (lambda p, r: ms.Results([], {}).save(p / "x.csv"), "nothing to export"),
+        (lambda p, r: ms.Results([], {}).figure(), "nothing to draw"),
+        (lambda p, r: r.figure("pie"), "The figure 'pie' is unknown: expected one of 'penalty'"),
+        (lambda p, r: r.figure(pair=("a", "c")), "The pair a -> c was not stitched: expected one of a -> b, b -> a"),
+        (lambda p, r: r.draw(p / "x.gif"), "no known ending: expected .pdf, .svg, .png"),
+    ],
+)
 def test_mistakes_get_one_sentence(folder, call, words):
     with pytest.raises(ms.StitchError) as error:
         call(folder[0], ms.open(folder[0]))

@@ -1,4 +1,7 @@
-"""Small language models and their tokenizers, made on the spot: a grammar, a vocabulary, random or briefly trained nets."""
+"""Small language models and their tokenizers, made on the spot.
+
+A grammar, a vocabulary, random or briefly trained nets.
+"""
 
 from __future__ import annotations
 
@@ -56,13 +59,24 @@ def small(kind: str, seed: int, *, layers: int = 2, width: int = 24, labels: int
 
     size = len(SPECIAL) + len(WORDS)
     plain = {
-        "hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": layers, "num_attention_heads": 2,
-        "vocab_size": size, "max_position_embeddings": positions, "pad_token_id": 0,
-    }  # fmt: skip
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "vocab_size": size,
+        "max_position_embeddings": positions,
+        "pad_token_id": 0,
+    }
     gpt2 = {
-        "n_embd": width, "n_layer": layers, "n_head": 2, "n_positions": positions, "vocab_size": size, "pad_token_id": 0,
-        "bos_token_id": None, "eos_token_id": None,
-    }  # fmt: skip
+        "n_embd": width,
+        "n_layer": layers,
+        "n_head": 2,
+        "n_positions": positions,
+        "vocab_size": size,
+        "pad_token_id": 0,
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
     llama = {**plain, "num_key_value_heads": 1, "bos_token_id": None, "eos_token_id": None}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

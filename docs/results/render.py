@@ -36,16 +36,19 @@ def main(stem: Path) -> None:
     config, made = records[0]["config"], records[0]["provenance"]
     errors = {m: rows.filter(metric=m, control="pair")["value"][0] for m in ("bottom_error", "top_error")}
     lines += [
-        "", f"Penalties in {penalties['unit'][0]}, with 95 % intervals paired over the same test examples. Test error of "
-        f"the bottom network {errors['bottom_error']:.2f} %, of the top network {errors['top_error']:.2f} %.", "",
-        *(f"- {line.strip()}" for line in spoken(table)[1:]), "", "## How it was made", "", "```bash", *commands, "```", "",
-        f"Data: {config['data']['name']}, {config['data']['fit']} fit (of them {config['fit']['samples'] or 'all'} for the "
-        f"stitchers), {config['data']['val']} validation, {config['data']['test']} test samples; augmentation: "
-        f"{config['data']['augment']}. Seeds: {sorted({r['config']['seed'] for r in records})}. Family {config['family']}, "
-        f"normalisation {config['normalisation']}. modelstitch {made['modelstitch']}, torch {made['torch']}, "
-        f"{made['device']}, {made['threads']} threads, {made['date']}. Records: `{stem.name}.parquet`; this page is "
-        "written from them by `docs/results/render.py`.",
-    ]  # fmt: skip
+        "",
+        f"Penalties in {penalties['unit'][0]}, with 95 % intervals paired over the same test examples. Test error "
+        f"of the bottom network {errors['bottom_error']:.2f} %, of the top network {errors['top_error']:.2f} %.",
+        "",
+        *(f"- {line.strip()}" for line in spoken(table)[1:]),
+        *("", "## How it was made", "", "```bash", *commands, "```", ""),
+        f"Data: {config['data']['name']}, {config['data']['fit']} fit (of them {config['fit']['samples'] or 'all'} for "
+        f"the stitchers), {config['data']['val']} validation, {config['data']['test']} test samples; augmentation: "
+        f"{config['data']['augment']}. Seeds: {sorted({r['config']['seed'] for r in records})}. Family "
+        f"{config['family']}, normalisation {config['normalisation']}. modelstitch {made['modelstitch']}, torch "
+        f"{made['torch']}, {made['device']}, {made['threads']} threads, {made['date']}. Records: "
+        f"`{stem.name}.parquet`; this page is written from them by `docs/results/render.py`.",
+    ]
     stem.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

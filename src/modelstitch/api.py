@@ -38,9 +38,17 @@ from .support.ranks import writes
 @explained(StitchOptions)
 @in_settled
 def stitch(
-    bottom: Network, top: Network, at: str | tuple[str, str], data: Data, *, device: str = "auto", tell: Tell | None = None,
-    tensorboard: str | Path | None = None, memory: float | None = None, **question: Unpack[StitchOptions],
-) -> Stitched:  # fmt: skip
+    bottom: Network,
+    top: Network,
+    at: str | tuple[str, str],
+    data: Data,
+    *,
+    device: str = "auto",
+    tell: Tell | None = None,
+    tensorboard: str | Path | None = None,
+    memory: float | None = None,
+    **question: Unpack[StitchOptions],
+) -> Stitched:
     """Fit one stitch and measure it on the test split.
 
     Args:
@@ -52,11 +60,11 @@ def stitch(
         device: "cpu", "cuda" or "auto".
         tell: hears of progress: (what, done, of how many).
         tensorboard: a folder for the curves of the fit (extra ``tensorboard``).
-        memory: gigabytes that stitches may hold beside the donors and one batch's way through the top, 2 by default; it sets
-            how many run at a time.
+        memory: gigabytes that stitches may hold beside the donors and one batch's way through the top, 2 by default; it
+            sets how many run at a time.
 
-    The objective may also be a function (stitched, genuine, labels) -> loss, both dicts with "output" and the layers named by
-    ``downstream=``; a tuple of objectives is fitted one after the other.
+    The objective may also be a function (stitched, genuine, labels) -> loss, both dicts with "output" and the layers
+    named by ``downstream=``; a tuple of objectives is fitted one after the other.
 
     Returns:
         The stitched model, with ``penalty``, ``interval`` (points, or nats per token) and ``metrics``.
@@ -98,18 +106,33 @@ def stitch(
         raise FitError(stream.failed)
     assert stream.stitcher is not None
     return Stitched(
-        below, above, stream.bottom_layer, stream.top_layer, stream.stitcher, family=asked_at.families[0], record=fitted.record,
-        statistics=fitted.statistics, mask=data.mask,
-    )  # fmt: skip
+        below,
+        above,
+        stream.bottom_layer,
+        stream.top_layer,
+        stream.stitcher,
+        family=asked_at.families[0],
+        record=fitted.record,
+        statistics=fitted.statistics,
+        mask=data.mask,
+    )
 
 
 @explained(CompareOptions)
 @in_settled
 def compare(
-    bottom: Network | Sequence[Network], top: Network | None = None, data: Data | None = None, *, out: str | Path | Store | None = None,
-    kept: str | Path | None = None, device: str = "auto", tell: Tell | None = None, tensorboard: str | Path | None = None,
-    memory: float | None = None, **question: Unpack[CompareOptions],
-) -> Results:  # fmt: skip
+    bottom: Network | Sequence[Network],
+    top: Network | None = None,
+    data: Data | None = None,
+    *,
+    out: str | Path | Store | None = None,
+    kept: str | Path | None = None,
+    device: str = "auto",
+    tell: Tell | None = None,
+    tensorboard: str | Path | None = None,
+    memory: float | None = None,
+    **question: Unpack[CompareOptions],
+) -> Results:
     """Stitch two networks, or any number, at all matching layers, in both directions, with the controls.
 
     Args:
@@ -125,8 +148,8 @@ def compare(
         tensorboard: as for :func:`stitch`.
         memory: as for :func:`stitch`.
 
-    Objectives may be functions, as for :func:`stitch`; a tuple inside a list is one objective of several stages. Controls that
-    pairs have in common are fitted once.
+    Objectives may be functions, as for :func:`stitch`; a tuple inside a list is one objective of several stages.
+    Controls that pairs have in common are fitted once.
 
     Returns:
         One record for each stitch and control, as a frame, figures and a page.
@@ -143,7 +166,8 @@ def compare(
         >>> r = ms.compare([bottom, top], data=data, pairs="all", layers="block1", objective="match", controls=())
         >>> shared = ms.study.Store("runs/digits", {"what": "all that is asked of these networks"})
         >>> for pair in ((bottom, top), (top, top)):  # the self control of the top is fitted once
-        ...     r = ms.compare(*pair, data=data, layers="block1", objective="match", controls="self", both=False, out=shared)
+        ...     asked = dict(layers="block1", objective="match", controls="self", both=False)
+        ...     r = ms.compare(*pair, data=data, **asked, out=shared)
     """
     asked = compared(bottom, top, data, {**question})
     plain = asked.plain()
@@ -153,19 +177,37 @@ def compare(
     store = None if out is None or not writes() else out if isinstance(out, Store) else Store(out, plain)
     with watching(tensorboard) as watch, store.begun() if store is not None and not shared else nullcontext():
         records = run(
-            asked.networks, asked.question.ordered_pairs(), asked.data, asked.question, store=store, whole=whole, device=device,
-            tell=tell, watch=watch, memory=memory, second=asked.second, losses=asked.losses,
-            sums=None if kept is None else Path(kept), left_out=left_out,
-        )  # fmt: skip
+            asked.networks,
+            asked.question.ordered_pairs(),
+            asked.data,
+            asked.question,
+            store=store,
+            whole=whole,
+            device=device,
+            tell=tell,
+            watch=watch,
+            memory=memory,
+            second=asked.second,
+            losses=asked.losses,
+            sums=None if kept is None else Path(kept),
+            left_out=left_out,
+        )
     return Results(records, plain, cautions=left_out)
 
 
 @explained(CompareOptions)
 @in_settled
 def plan_compare(
-    bottom: Network | Sequence[Network], top: Network | None = None, data: Data | None = None, *, out: str | Path | Store | None = None,
-    device: str = "auto", memory: float | None = None, timed: bool = True, **question: Unpack[CompareOptions],
-) -> Needs:  # fmt: skip
+    bottom: Network | Sequence[Network],
+    top: Network | None = None,
+    data: Data | None = None,
+    *,
+    out: str | Path | Store | None = None,
+    device: str = "auto",
+    memory: float | None = None,
+    timed: bool = True,
+    **question: Unpack[CompareOptions],
+) -> Needs:
     """Say what :func:`compare` with these arguments will take; nothing is fitted, and no folder made.
 
     Args:
@@ -187,14 +229,19 @@ def plan_compare(
     asked = compared(bottom, top, data, {**question})
     store = out if isinstance(out, Store) or out is None else Store.beheld(out, asked.plain())
     return plan_run(
-        asked.networks, asked.question.ordered_pairs(), asked.data, asked.question, store=store, device=device, memory=memory,
-        second=asked.second, timed=timed,
-    )  # fmt: skip
+        asked.networks,
+        asked.question.ordered_pairs(),
+        asked.data,
+        asked.question,
+        store=store,
+        device=device,
+        memory=memory,
+        second=asked.second,
+        timed=timed,
+    )
 
 
-def compare_many(
-    networks: Sequence[Network], pairs: Sequence[tuple[str, str]], data: Data, **question: Any
-) -> Results:  # fmt: skip
+def compare_many(networks: Sequence[Network], pairs: Sequence[tuple[str, str]], data: Data, **question: Any) -> Results:
     """Compare several networks: the former name of :func:`compare` with a list, kept for scripts."""
     told = "compare_many is compare with a list now: compare([a, b], data=data, pairs=[...])."
     warn(told, DeprecationWarning, stacklevel=2)
@@ -206,26 +253,38 @@ SOLVED = ("samples", "batch_size", "augment", "budget", "positions", "sums")  # 
 
 @in_settled
 def matrix(
-    bottom: Network, top: Network, data: Data, *, layers: tuple[Sequence[str], Sequence[str]] | None = None,
-    family: str | Sequence[str] = "affine", seed: int = 0, out: str | Path | None = None, kept: str | Path | None = None,
-    device: str = "auto", tell: Tell | None = None, memory: float | None = None,
-    expected_error: float | Mapping[str, float] | None = None, error_tolerance: float | None = None, **fit: Any,
-) -> Results:  # fmt: skip
+    bottom: Network,
+    top: Network,
+    data: Data,
+    *,
+    layers: tuple[Sequence[str], Sequence[str]] | None = None,
+    family: str | Sequence[str] = "affine",
+    seed: int = 0,
+    out: str | Path | None = None,
+    kept: str | Path | None = None,
+    device: str = "auto",
+    tell: Tell | None = None,
+    memory: float | None = None,
+    expected_error: float | Mapping[str, float] | None = None,
+    error_tolerance: float | None = None,
+    **fit: Any,
+) -> Results:
     """Stitch every bottom layer to every top layer in closed form.
 
-    It is :func:`compare` with all layers, the objective ``match``, one direction and no controls: one pass over the fit examples gives
-    the sums of all pairs, and stitches run through the rest of the top side by side.
+    It is :func:`compare` with all layers, the objective ``match``, one direction and no controls: one pass over the fit
+    examples gives the sums of all pairs, and stitches run through the rest of the top side by side.
 
     Args:
         bottom: the network whose lower layers send; it is not changed.
         top: the network whose upper layers receive; it is not changed.
         data: what to fit and measure on.
         layers: (bottom's, top's) exact cuts; the block cuts of both by default.
-        family: one or several closed forms. One that needs equal channels, or a rank, is left out where the layers have others, and
-            ``cautions`` says so.
+        family: one or several closed forms. One that needs equal channels, or a rank, is left out where the layers have
+            others, and ``cautions`` says so.
         seed: of the order and augmentation of fit examples.
         out: as for :func:`compare`.
-        kept: a folder where the sums stay: an interrupted call goes on from them, and one for other families needs no pass.
+        kept: a folder where the sums stay: an interrupted call goes on from them, and one for other families needs no
+            pass.
         device: as for :func:`compare`.
         tell: as for :func:`compare`.
         memory: gigabytes for sums and maps; half of what is free by default.
@@ -258,8 +317,8 @@ def matrix(
         if not family_of(text)[0].closed:
             known = ", ".join(name for name, cls in FAMILIES.items() if cls.closed)
             raise StitchError(
-                f"The family {text!r} is started in closed form and then fitted, and a matrix is not fitted: expected one of "
-                f"{known}; fit it with compare(..., layers='all')."
+                f"The family {text!r} is started in closed form and then fitted, and a matrix is not fitted: expected "
+                f"one of {known}; fit it with compare(..., layers='all')."
             )
     bottoms, tops = _both_sides(lower, upper, layers)
     if not (families and bottoms and tops):
@@ -267,15 +326,29 @@ def matrix(
     if memory is None:
         memory = max(MEMORY, (available_bytes() or 0) / 2) / 1e9
     found = compare(
-        lower, upper, data, layers=[(b, t) for b in bottoms for t in tops], family=families, objective="match", controls=(),
-        seeds=(seed,), both=False, out=out, kept=kept, device=device, tell=tell, memory=memory, expected_error=expected_error,
-        error_tolerance=error_tolerance, **fit,
-    )  # fmt: skip
+        lower,
+        upper,
+        data,
+        layers=[(b, t) for b in bottoms for t in tops],
+        family=families,
+        objective="match",
+        controls=(),
+        seeds=(seed,),
+        both=False,
+        out=out,
+        kept=kept,
+        device=device,
+        tell=tell,
+        memory=memory,
+        expected_error=expected_error,
+        error_tolerance=error_tolerance,
+        **fit,
+    )
     used, widest = found.records[0].samples or 0, max(lower.layer(name).channels for name in bottoms)
     if used <= widest:
         found.cautions.append(
-            f"{used:,} fit examples for up to {widest:,} channels: a map may follow these examples alone where a layer has few "
-            "positions; use more."
+            f"{used:,} fit examples for up to {widest:,} channels: a map may follow these examples alone where a layer "
+            "has few positions; use more."
         )
     return found
 
@@ -290,8 +363,8 @@ def _both_sides(
     for side, network in enumerate((bottom, top)):
         if layers is None and not network.blocks:
             raise StitchError(
-                f"No layer of {network.name!r} can be cut before its output ({network.why_none}): expected one at least; give layers=, "
-                "see Network.layers."
+                f"No layer of {network.name!r} can be cut before its output ({network.why_none}): expected one at "
+                "least; give layers=, see Network.layers."
             )
         chosen = network.blocks if layers is None else layers[side]
         found.append(sorted({network.cut(name) for name in chosen}, key=network.cuts.index))

@@ -1,4 +1,7 @@
-"""The written form of a seam: ``bottom@layer -> top@layer``; a layer whose name would mislead stands in double quotes."""
+"""The written form of a seam: ``bottom@layer -> top@layer``.
+
+A layer whose name would mislead stands in double quotes.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ class Seam:
 def parse(text: str) -> Seam:
     """Read ``"layer2"``, ``"layer2 -> blocks.4"`` or ``"a@layer2 -> b@blocks.4"``.
 
-    One layer alone stands for the same layer on both sides. A layer whose name holds ``->`` or ``@`` stands in double quotes:
-    ``'a@"in->out"'``.
+    One layer alone stands for the same layer on both sides. A layer whose name holds ``->`` or ``@`` stands in double
+    quotes: ``'a@"in->out"'``.
 
     Raises:
         StitchError: if an arrow or a layer name is missing or repeated.
@@ -40,8 +43,8 @@ def parse(text: str) -> Seam:
     parts = [part.strip() for part in _sides(text)]
     if len(parts) > 2 or not all(parts):
         raise StitchError(
-            f"The seam {text!r} cannot be read: expected 'layer' or 'bottom@layer -> top@layer', "
-            f"found {len(parts)} parts; write one arrow with a layer on each side, and a layer whose name holds an arrow in double "
+            f"The seam {text!r} cannot be read: expected 'layer' or 'bottom@layer -> top@layer', found {len(parts)} "
+            "parts; write one arrow with a layer on each side, and a layer whose name holds an arrow in double "
             "quotes, or give a pair of layers, ('in->out', 'in->out')."
         )
     (bottom, bottom_layer), (top, top_layer) = (end(part, text) for part in (parts[0], parts[-1]))

@@ -28,9 +28,9 @@ def open(path: str | Path) -> Results:
         path: a folder with ``study.json``, or a ``.parquet`` file that :meth:`Results.save` wrote.
 
     Returns:
-        The results, as :func:`modelstitch.compare` or :func:`modelstitch.similarity` gave them. Cells that the study's plan
-        does not name, and records that cannot be believed, are left out; ``cautions`` says so, and ``missing`` names what is
-        not finished.
+        The results, as :func:`modelstitch.compare` or :func:`modelstitch.similarity` gave them. Cells that the study's
+        plan does not name, and records that cannot be believed, are left out; ``cautions`` says so, and ``missing``
+        names what is not finished.
 
     Raises:
         StudyError: there is no study, or it cannot be read.
@@ -73,9 +73,14 @@ class Results:
     """
 
     def __init__(
-        self, records: Sequence[Mapping[str, Any]], spec: Mapping[str, Any], *, missing: Sequence[str] = (),
-        cautions: Sequence[str] = (), similarities: Sequence[Mapping[str, Any]] = (),
-    ) -> None:  # fmt: skip
+        self,
+        records: Sequence[Mapping[str, Any]],
+        spec: Mapping[str, Any],
+        *,
+        missing: Sequence[str] = (),
+        cautions: Sequence[str] = (),
+        similarities: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self.records = as_records(records)
         self.spec = dict(spec)
         self.missing = list(missing)
@@ -105,8 +110,8 @@ class Results:
     def frame(self) -> pl.DataFrame:
         """One value a row.
 
-        Of stitches: networks and layers, family, objective, control, seed, metric, value, low, high, unit. Of similarities: networks
-        and layers, measure, kind, value, null_mean, null_low, null_high, n, note.
+        Of stitches: networks and layers, family, objective, control, seed, metric, value, low, high, unit. Of
+        similarities: networks and layers, measure, kind, value, null_mean, null_low, null_high, n, note.
         """
         if self.similarities:
             from .report.similarities import frame as table
@@ -130,7 +135,10 @@ class Results:
 
     @property
     def donors(self) -> dict[str, dict[str, Any]]:
-        """What each network does alone: error, fit_error (and of how many fit samples), unit, weights and view in words."""
+        """What each network does alone.
+
+        Error, fit_error (and of how many fit samples), unit, weights and view in words.
+        """
         return {n: facts._asdict() for record in self.records for n, facts in (record.donors or {}).items()}
 
     @property
@@ -153,7 +161,8 @@ class Results:
         """
         if self.similarities:
             raise StudyError(
-                "Similarities are not pooled: expected penalties, found one value for each measure and pair of layers; see frame."
+                "Similarities are not pooled: expected penalties, found one value for each measure and pair of "
+                "layers; see frame."
             )
         from .report.pooled import pooled
 
@@ -163,24 +172,30 @@ class Results:
     def examples(self) -> pl.DataFrame:
         """One row a test sample, seam and control: what the stitched model and the top alone made of it.
 
-        Columns: cell, the networks and layers, family, objective, control, seed, sample (its place in the test split); label; right and
-        answer of the stitched model, bottom_right, bottom_answer, top_right and top_answer of its donors alone; loss, the stitched
-        model's in nats; stitched_error and top_error (0 or 100 percent, or nats), weight (1, or the number of tokens), unit. Of texts,
-        whose answers are one a token, ``right`` is how many of ``weight`` tokens are right, and label and answers are empty; so is what
-        records of before do not keep, and a bottom that has other classes than the top. Cells that keep no example have no rows.
+        Columns: cell, the networks and layers, family, objective, control, seed, sample (its place in the test split);
+        label; right and answer of the stitched model, bottom_right, bottom_answer, top_right and top_answer of its
+        donors alone; loss, the stitched model's in nats; stitched_error and top_error (0 or 100 percent, or nats),
+        weight (1, or the number of tokens), unit. Of texts, whose answers are one a token, ``right`` is how many of
+        ``weight`` tokens are right, and label and answers are empty; so is what records of before do not keep, and a
+        bottom that has other classes than the top. Cells that keep no example have no rows.
         """
         from .report.frame import examples
 
         return examples(self.records)
 
     def figure(
-        self, what: str | None = None, *, pair: tuple[str, str] | None = None, metrics: Sequence[str] | None = None,
+        self,
+        what: str | None = None,
+        *,
+        pair: tuple[str, str] | None = None,
+        metrics: Sequence[str] | None = None,
         family: str | None = None,
-    ) -> Figure:  # fmt: skip
+    ) -> Figure:
         """Draw a matplotlib figure.
 
         Args:
-            what: "penalty" (against depth, with controls), "matrix", "ladder", or "samples"; "matrix" by default where only similarities are there, or every top layer met several bottoms; else "penalty".
+            what: "penalty" (against depth, with controls), "matrix", "ladder", or "samples"; "matrix" by default where
+                only similarities are there, or every top layer met several bottoms; else "penalty".
             pair: (bottom, top); the first pair by default.
             metrics: of a matrix, one heat map each; by default penalty, cka and r2, of similarities all measures.
             family: of a matrix; all families' mean by default.
@@ -315,9 +330,11 @@ class Results:
             rows = self.frame.filter(bottom=bottom, top=top, control="pair")
             own = marked_frame(_with_families(rows), below, above)
         said = [
-            *([] if alike is self else [_solved(self.records[0]), *self.cautions, *self.notes]), *alike.spec["about"],
-            *(f"Weights of {name}: {weights[name]}." for name in dict.fromkeys((bottom, top))), *alike.notes,
-        ]  # fmt: skip
+            *([] if alike is self else [_solved(self.records[0]), *self.cautions, *self.notes]),
+            *alike.spec["about"],
+            *(f"Weights of {name}: {weights[name]}." for name in dict.fromkeys((bottom, top))),
+            *alike.notes,
+        ]
         return similarity_page(
             below, above, marked_frame(alike.frame, below, above), own, title=title, command=command, notes=said
         )
@@ -332,13 +349,15 @@ class Results:
         mine = {(r.bottom.layer, r.top.layer) for r in self.records if (r.bottom.name, r.top.name) == ends}
         if not mine & {(row["bottom_layer"], row["top_layer"]) for row in similarities.similarities}:
             raise MeasureError(
-                "The similarities are of none of the pairs of layers that were stitched: measure them with the same layers."
+                "The similarities are of none of the pairs of layers that were stitched: measure them with the same "
+                "layers."
             )
 
     def save(self, path: str | Path) -> Path:
         """Write the answer to a file; its ending says how.
 
-        ``.parquet`` and ``.json`` hold it whole (the first is read back by :func:`modelstitch.open`), ``.csv`` the tidy frame.
+        ``.parquet`` and ``.json`` hold it whole (the first is read back by :func:`modelstitch.open`), ``.csv`` the tidy
+        frame.
 
         Raises:
             StudyError: there are none, the ending is another one, or the file cannot be written.
@@ -401,8 +420,8 @@ def _solved(record: Record) -> str:
     augmented = record.fit.get("augment") and record.data.get("augment") not in (None, "none", "")
     how = f"augmented ({record.data['augment']})" if augmented else "not augmented"
     return (
-        f"Stitches: solved on {record.samples or 0:,} examples of the fit split, {how}; measured on {record.data['test']:,} examples of "
-        "the test split."
+        f"Stitches: solved on {record.samples or 0:,} examples of the fit split, {how}; measured on "
+        f"{record.data['test']:,} examples of the test split."
     )
 
 

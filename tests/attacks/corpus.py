@@ -95,10 +95,16 @@ WEIGHTS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a bare pickle": ("w.pkl", lambda: pickle.dumps(Call(exec, RUN))),
     "a bare pickle by another name": ("w.ckpt", lambda: pickle.dumps({"w": Call(exec, RUN)})),
     "a pickle called safetensors": ("w.safetensors", lambda: pickle.dumps(Call(exec, RUN))),
-    "getattr of builtins": ("w.pt", lambda: archive(b"cbuiltins\ngetattr\n(cbuiltins\n__import__\nS'__call__'\ntR(S'os'\ntR.")),
+    "getattr of builtins": (
+        "w.pt",
+        lambda: archive(b"cbuiltins\ngetattr\n(cbuiltins\n__import__\nS'__call__'\ntR(S'os'\ntR."),
+    ),
     "an import of a module beside it": ("w.pt", lambda: archive(b"cevil\nmain\n(tR.")),
     "torch's own loader inside": ("w.pt", lambda: archive(b"ctorch\nload\n(S'evil.pt'\ntR.")),
-    "a class of the library": ("w.pt", lambda: archive(b"cmodelstitch.sources.models\nregister_import\n(S'evil.py'\ntR.")),
+    "a class of the library": (
+        "w.pt",
+        lambda: archive(b"cmodelstitch.sources.models\nregister_import\n(S'evil.py'\ntR."),
+    ),
     "a dict that holds itself": ("w.pt", itself),
     "lists that multiply": ("w.pt", many_times),
     "lists without end": ("w.pt", lambda: archive(deep_pickle())),
@@ -122,29 +128,36 @@ WEIGHTS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "names that steer": ("w.safetensors", lambda: tensors({ESCAPES: ONE}, b"\0" * 8)),
     "metadata that is no text": ("w.safetensors", lambda: tensors({"__metadata__": [1], "weight": ONE}, b"\0" * 8)),
     "an index that leads outside": (
-        "w.safetensors.index.json", lambda: json.dumps({"weight_map": {"weight": "../../../etc/passwd"}}).encode(),
+        "w.safetensors.index.json",
+        lambda: json.dumps({"weight_map": {"weight": "../../../etc/passwd"}}).encode(),
     ),
     "an index of itself": (
-        "w.safetensors.index.json", lambda: json.dumps({"weight_map": {"weight": "w.safetensors.index.json"}}).encode(),
+        "w.safetensors.index.json",
+        lambda: json.dumps({"weight_map": {"weight": "w.safetensors.index.json"}}).encode(),
     ),
     "an index without end": ("w.safetensors.index.json", lambda: b'{"weight_map":' * 10_000),
-}  # fmt: skip
+}
 
 SPECS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "nested brackets": ("s.toml", lambda: b"seeds = " + b"[" * 20_000 + b"]" * 20_000),
     "nested tables": ("s.toml", lambda: b"a = " + b"{a = " * 5_000 + b"1" + b"}" * 5_000),
     "a key of many parts": ("s.toml", lambda: b"a" + b".a" * 20_000 + b" = 1"),
     "a long number": ("s.toml", lambda: b"seeds = [" + b"9" * 5_000 + b"]"),
-    "a name that steers": ("s.toml", lambda: b'name = "e\\u001b[2J"\ndata = "digits"\npairs = "all"\n[donors]\na = "zoo:vit"'),
+    "a name that steers": (
+        "s.toml",
+        lambda: b'name = "e\\u001b[2J"\ndata = "digits"\npairs = "all"\n[donors]\na = "zoo:vit"',
+    ),
     "a key that steers": ("s.toml", lambda: b'"e\\u001b[2J\\u202e" = 1'),
     "data that are a program": (
-        "s.toml", lambda: b'name = "x"\ndata = "import:os"\npairs = "all"\n[donors]\na = "zoo:vit"\nb = "zoo:vgg11"',
+        "s.toml",
+        lambda: b'name = "x"\ndata = "import:os"\npairs = "all"\n[donors]\na = "zoo:vit"\nb = "zoo:vgg11"',
     ),
     "a network that is a program": (
-        "s.toml", lambda: b'name = "x"\ndata = "digits"\npairs = "all"\n[donors]\na = "import:os.system"\nb = "zoo:vit"',
+        "s.toml",
+        lambda: b'name = "x"\ndata = "digits"\npairs = "all"\n[donors]\na = "import:os.system"\nb = "zoo:vit"',
     ),
     "no text": ("s.toml", lambda: bytes(range(256)) * 10),
-}  # fmt: skip
+}
 
 
 def parquet(**columns: object) -> bytes:
@@ -244,4 +257,4 @@ def stitches(folder: Path) -> dict[str, dict[str, bytes]]:
         "arguments of no network": changed(by="name", recipe={"spec": "zoo:vit", "meta": True, "seed": 0}),
         "a pipeline for a view": changed(view=pipeline),
         "a name that steers": changed(by="hand", name=ESCAPES, why=ESCAPES),
-    }  # fmt: skip
+    }

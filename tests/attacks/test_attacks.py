@@ -1,4 +1,7 @@
-"""Hostile files: no code of theirs runs, nothing is written elsewhere, nothing is fetched; each ends in a sentence, soon."""
+"""Hostile files: no code of theirs runs, nothing is written elsewhere, nothing is fetched.
+
+Each ends in a sentence, soon.
+"""
 
 import importlib.util
 import json
@@ -75,7 +78,7 @@ def met(tmp_path_factory):
     }
     done = subprocess.run(
         [sys.executable, str(HERE / "meet.py"), str(folder)], capture_output=True, text=True, env=env, timeout=280
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return {line["case"]: line for line in map(json.loads, done.stdout.splitlines())}, folder
 

@@ -25,9 +25,12 @@ BOTH = "Normalise(mean=(0.5,), std=(0.25,))"
         ("", "None | None"),
         ("--mean 0.5 --std 0.25", f"{BOTH} | {BOTH}"),
         ("--bottom-mean 0.5 --bottom-std 0.25", f"{BOTH} | None"),
-        ("--mean 0.5 --std 0.25 --top-mean 0,0.1,0.2 --top-std 1", f"{BOTH} | Normalise(mean=(0.0, 0.1, 0.2), std=(1.0, 1.0, 1.0))"),
+        (
+            "--mean 0.5 --std 0.25 --top-mean 0,0.1,0.2 --top-std 1",
+            f"{BOTH} | Normalise(mean=(0.0, 0.1, 0.2), std=(1.0, 1.0, 1.0))",
+        ),
     ],
-)  # fmt: skip
+)
 def test_views_of_either_side(options, told):
     assert CliRunner().invoke(probe, options.split()).output.strip() == told
 
@@ -37,9 +40,12 @@ def test_views_of_either_side(options, told):
     [
         ("--mean 0.5", "--mean and --std belong together: expected both, found one."),
         ("--top-std 0.5", "--top-mean and --top-std belong together"),
-        ("--mean grey --std 1", "expected numbers such as 0.5 or 0.485,0.456,0.406 (of images in [0, 1]), found 'grey'."),
+        (
+            "--mean grey --std 1",
+            "expected numbers such as 0.5 or 0.485,0.456,0.406 (of images in [0, 1]), found 'grey'.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistakes(options, told):
     found = CliRunner().invoke(probe, options.split())
     assert found.exit_code == 2

@@ -28,9 +28,7 @@ def test_two_of_one_name_are_told_apart_and_one_is_one(monkeypatch, capsys, tmp_
             save_file(build(NET, seed=len(sides), classes=10).state_dict(), tmp_path / f"{stem}.safetensors")
             sides += [f"--{side}-weights", str(tmp_path / f"{stem}.safetensors")]
     out = tmp_path / "out"
-    code, told, _ = run(
-        monkeypatch, capsys, "compare", f"zoo:{NET}", f"zoo:{NET}", *sides, *QUICK, "--out", str(out)
-    )  # fmt: skip
+    code, told, _ = run(monkeypatch, capsys, "compare", f"zoo:{NET}", f"zoo:{NET}", *sides, *QUICK, "--out", str(out))
     one, other = (f"small-resnet{name}" for name in names)
     assert not code
     assert f"{one} -> {other}: penalty" in " ".join(told.split())
@@ -57,9 +55,20 @@ def test_both_doors_ask_for_the_same_cells(monkeypatch, capsys, tmp_path, bottom
     more = [] if beside is None else ["--other-seed", model, "--other-seed-weights", str(files[beside])]
     asked = ["--layers", "block1", "--objective", "match", "--control", "self", "--device", "cpu", "--limit", "200"]
     code, _, told = run(
-        monkeypatch, capsys, "compare", model, model, "--bottom-weights", str(files[bottom]), "--top-weights", str(files[top]), *more,
-        *asked, "--out", str(out),
-    )  # fmt: skip
+        monkeypatch,
+        capsys,
+        "compare",
+        model,
+        model,
+        "--bottom-weights",
+        str(files[bottom]),
+        "--top-weights",
+        str(files[top]),
+        *more,
+        *asked,
+        "--out",
+        str(out),
+    )
     assert not code, told
     data = ms.load_data("digits", limit=200)
     there = {
@@ -78,19 +87,25 @@ def test_the_top_is_no_other_seed_of_itself(monkeypatch, capsys, tmp_path):
     model = f"zoo:{NET}"
     code, _, told = run(
         monkeypatch, capsys, "compare", model, model, "--other-seed", model, *QUICK, "--out", str(tmp_path / "out")
-    )  # fmt: skip
+    )
     assert code == 2
     assert "expected another network than 'small-resnet' as its other seed" in told
 
 
 def record(layer, family, value):
     return {
-        "cell": "", "config": {
-            "control": "pair", "family": family, "objective": "task", "fit": {"samples": None}, "data": {"fit": 9},
-            "bottom": {"name": "a", "layer": layer, "index": 0}, "top": {"name": "b", "layer": layer, "index": len(layer)},
+        "cell": "",
+        "config": {
+            "control": "pair",
+            "family": family,
+            "objective": "task",
+            "fit": {"samples": None},
+            "data": {"fit": 9},
+            "bottom": {"name": "a", "layer": layer, "index": 0},
+            "top": {"name": "b", "layer": layer, "index": len(layer)},
         },
         "metrics": (Metric("penalty", value, None, None, "points"),),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("count", [3, 12])

@@ -33,7 +33,10 @@ def test_importing_the_package_does_not_import_torch():
 
 
 def test_help_is_quick():
-    """Half a second of a processor, the interpreter's own start included: the clock on the wall counts others' work, too."""
+    """Half a second of a processor, the interpreter's own start included.
+
+    The clock on the wall counts others' work, too.
+    """
 
     def seconds(code):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -14,9 +14,15 @@ from modelstitch.cli import cli
 
 # 300 million parameters: 1.2 GB of float32.
 LLAMA = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 128000, "hidden_size": 1024,
-    "intermediate_size": 4096, "num_hidden_layers": 2, "num_attention_heads": 16, "num_key_value_heads": 4,
-}  # fmt: skip
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "vocab_size": 128000,
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 4,
+}
 
 OWN = """
 import torch
@@ -86,7 +92,8 @@ def test_a_large_language_model_is_listed_without_its_weights(tmp_path: Path) ->
         "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
         "tensors = net.module.state_dict().values()\n"
         "print(json.dumps({'grown': grown, 'devices': sorted({t.device.type for t in tensors}),\n"
-        "    'elements': sum(t.numel() for t in tensors), 'cuts': net.cuts, 'below': net.layers[net.cuts[-1]].parameters}))\n"
+        "    'elements': sum(t.numel() for t in tensors), 'cuts': net.cuts, 'below': "
+        "net.layers[net.cuts[-1]].parameters}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
@@ -156,12 +163,15 @@ def test_a_module_alone_is_listed_with_the_shape_of_a_sample(tmp_path: Path) -> 
     )
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["import:alone"], "or --input-shape 3,32,32"),
-    (["import:alone", "--input-shape", "3,a,8"], "expected the shape of one sample such as 3,32,32, found '3,a,8'"),
-    (["import:alone", "--input-shape", "3,0,8"], "found '3,0,8'"),
-    (["timm:resnet18", "--input-shape", "3,64,64"], "expected timm:resnet18?size=N"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["import:alone"], "or --input-shape 3,32,32"),
+        (["import:alone", "--input-shape", "3,a,8"], "expected the shape of one sample such as 3,32,32, found '3,a,8'"),
+        (["import:alone", "--input-shape", "3,0,8"], "found '3,0,8'"),
+        (["timm:resnet18", "--input-shape", "3,64,64"], "expected timm:resnet18?size=N"),
+    ],
+)
 def test_shapes_that_cannot_be(words: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "alone.py").write_text(ALONE, encoding="utf-8")
     found = CliRunner().invoke(cli, ["layers", *words, "--import", str(tmp_path / "alone.py")])

@@ -18,18 +18,21 @@ def one_class(tmp_path):
     return f"folder:{folder.parent}"
 
 
-@pytest.mark.parametrize(("args", "words"), [
-    ([*ONE_SEAM[:1], f"{NET}@blok1", f"{NET}@block1"], "has no layer 'blok1': did you mean 'block1'"),
-    (["stitch", f"{NET}@block1.conv1", f"{NET}@block1"], "is not an exact cut: bypassed by"),
-    ([*ONE_SEAM, "--family", "conv:3", "--family", "mlp:8"], "One stitch takes one --family, found conv:3, mlp:8"),
-    ([*ONE_SEAM, "--fit-samples", "10,20"], "One stitch takes one --fit-samples, found 10, 20"),
-    (["stitch", NET, NET], "names no layer: expected MODEL@LAYER"),
-    (["compare", "zoo:small-resnett", NET], "did you mean 'small-resnet'"),
-    (["compare", NET, NET, "--data", "digitz"], "'digitz' is not known: expected one of digits"),
-    (["compare", NET, NET, "--data", "folder:nowhere"], "nowhere"),
-    (["layers", "nothing:here"], "nothing"),
-    (["status", "nowhere"], "nowhere"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([*ONE_SEAM[:1], f"{NET}@blok1", f"{NET}@block1"], "has no layer 'blok1': did you mean 'block1'"),
+        (["stitch", f"{NET}@block1.conv1", f"{NET}@block1"], "is not an exact cut: bypassed by"),
+        ([*ONE_SEAM, "--family", "conv:3", "--family", "mlp:8"], "One stitch takes one --family, found conv:3, mlp:8"),
+        ([*ONE_SEAM, "--fit-samples", "10,20"], "One stitch takes one --fit-samples, found 10, 20"),
+        (["stitch", NET, NET], "names no layer: expected MODEL@LAYER"),
+        (["compare", "zoo:small-resnett", NET], "did you mean 'small-resnet'"),
+        (["compare", NET, NET, "--data", "digitz"], "'digitz' is not known: expected one of digits"),
+        (["compare", NET, NET, "--data", "folder:nowhere"], "nowhere"),
+        (["layers", "nothing:here"], "nothing"),
+        (["status", "nowhere"], "nowhere"),
+    ],
+)
 def test_a_mistake_is_one_sentence(monkeypatch, capfd, tmp_path, args, words):
     monkeypatch.chdir(tmp_path)
     code, _, err = run(monkeypatch, capfd, *args)

@@ -60,11 +60,17 @@ class Endless(IterableDataset):
         yield torch.zeros(3), 0
 
 
-@pytest.mark.parametrize(("dataset", "words"), [
-    (DataLoader(images(4), shuffle=True), "The val split of data is a DataLoader that draws .* RandomSampler: .*pass its .dataset"),
-    (Endless(), "The val split of data is of type Endless: expected a map-style dataset"),
-    (iter(range(3)), "The val split of data is of type range_iterator: expected a map-style dataset"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        (
+            DataLoader(images(4), shuffle=True),
+            "The val split of data is a DataLoader that draws .* RandomSampler: .*pass its .dataset",
+        ),
+        (Endless(), "The val split of data is of type Endless: expected a map-style dataset"),
+        (iter(range(3)), "The val split of data is of type range_iterator: expected a map-style dataset"),
+    ],
+)
 def test_what_is_no_dataset_is_refused(dataset, words):
     with pytest.raises(DataError, match=words):
         small(val=dataset)
@@ -217,10 +223,13 @@ def test_the_test_split_has_an_identity_of_its_own():
     noisy = [corrupted(data.subset(n), "noise", 0.1) for n in (3, 6)]
     named = small(fingerprint="f")
     same = {
-        "fit": small(fit=images(12, seed=9)), "val": small(val=images(6, seed=9)), "subset": data.subset(3),
-        "another subset": data.subset(6, seed=1), "shorter": data.shorter(val=2), "new fit labels":
-        data.relabelled({"fit": 2 - data.labels("fit")}, name="turned", classes="abc"),
-    }  # fmt: skip
+        "fit": small(fit=images(12, seed=9)),
+        "val": small(val=images(6, seed=9)),
+        "subset": data.subset(3),
+        "another subset": data.subset(6, seed=1),
+        "shorter": data.shorter(val=2),
+        "new fit labels": data.relabelled({"fit": 2 - data.labels("fit")}, name="turned", classes="abc"),
+    }
     assert {name: found.test_fingerprint == base for name, found in same.items()} == dict.fromkeys(same, True)
     others = [small(test=other), swapped, relabelled, data.shorter(test=4), noisy[0], named]
     assert len({base, *(found.test_fingerprint for found in others)}) == 1 + len(others)

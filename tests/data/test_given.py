@@ -76,9 +76,11 @@ TAKEN = {
     "dicts of lists": lambda a, b: [{"x": x.tolist(), "target": int(y)} for x, y in zip(X[a:b], Y[a:b])],
     "a Subset of dicts": lambda a, b: Subset(Rows(dicts(0, 120)), range(a, b)),
     "a loader in order": lambda a, b: DataLoader(TensorDataset(X[a:b], Y[a:b]), batch_size=7),
-    "a loader that drops nothing": lambda a, b: DataLoader(TensorDataset(X[a:b], Y[a:b]), batch_size=30, drop_last=True),
+    "a loader that drops nothing": lambda a, b: DataLoader(
+        TensorDataset(X[a:b], Y[a:b]), batch_size=30, drop_last=True
+    ),
     "a loader of dicts": lambda a, b: DataLoader(dicts(a, b), batch_size=7),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TAKEN)
@@ -132,46 +134,86 @@ class Endless(IterableDataset):
 
 PICTURES = [(Image.new("RGB", (4, 3)), i % 2) for i in range(8)]
 TOLD = {  # a fit split, and what is said of it
-    "bare tensors": (X[:60], r"type Tensor: expected pairs \(input, label\); give labels, too, as \(inputs, labels\) for the whole"),
+    "bare tensors": (
+        X[:60],
+        r"type Tensor: expected pairs \(input, label\); give labels, too, as \(inputs, labels\) for the whole",
+    ),
     "bare tensors of a dataset": (TensorDataset(X[:60]), r"type tuple of 1: .*has 1 parts; wrap"),
     "triples": ([(x, 0, 0) for x in X[:60]], r"type tuple of 3: expected pairs .*sample\[0\] and sample\[1\]"),
-    "pictures": (PICTURES, r"input is a PIL image \(RGB, 4x3\): expected a tensor; give the dataset transform=.*ToTensor\(\)"),
+    "pictures": (
+        PICTURES,
+        r"input is a PIL image \(RGB, 4x3\): expected a tensor; give the dataset transform=.*ToTensor\(\)",
+    ),
     "pictures in dicts": ([{"image": p, "label": i} for p, i in PICTURES], r"PIL image \(RGB, 4x3\): .*ToTensor"),
     "bare pictures": ([p for p, _ in PICTURES], r"type Image: expected pairs .*ToTensor\(\).* and a label beside it"),
-    "three arrays": ((X[:60], Y[:60], Y[:60]), r"fit split of data is a tuple of 3 arrays: expected two, \(inputs, labels\)"),
+    "three arrays": (
+        (X[:60], Y[:60], Y[:60]),
+        r"fit split of data is a tuple of 3 arrays: expected two, \(inputs, labels\)",
+    ),
     "other lengths": ((X[:60], Y[:50]), r"fit split of data has 60 inputs and 50 labels: expected one label for each"),
-    "text in dicts": ([{"text": "a", "label": 0}] * 9, r"input 'text' is text, 'a': expected numbers; tokenize it first"),
-    "no label": ([{"image": X[0], "name": 1}] * 9, r"keys 'image', 'name', no label by its usual name: .*input_key='image'"),
-    "two labels": ([{"img": X[0], "label": 1, "target": 0}] * 9, r"more than one label: name the keys, .*input_key='img'"),
+    "text in dicts": (
+        [{"text": "a", "label": 0}] * 9,
+        r"input 'text' is text, 'a': expected numbers; tokenize it first",
+    ),
+    "no label": (
+        [{"image": X[0], "name": 1}] * 9,
+        r"keys 'image', 'name', no label by its usual name: .*input_key='image'",
+    ),
+    "two labels": (
+        [{"img": X[0], "label": 1, "target": 0}] * 9,
+        r"more than one label: name the keys, .*input_key='img'",
+    ),
     "more than an input": (
         [{"img": X[0], "label": 1, "coarse": 0}] * 9,
-        r"keys 'img', 'label', 'coarse': expected one beside the label 'label'.*Data\(..., input_key='img', label_key='label'\)",
+        r"keys 'img', 'label', 'coarse': expected one beside the label 'label'.*Data\(..., input_key='img', "
+        r"label_key='label'\)",
     ),
-    "splits in one dict": ({"train": Rows([]), "test": Rows([])}, r"is a dict with the keys 'train', 'test': expected one split; pass"),
-    "a table": (type("Frame", (Column,), {"columns": ["x"]})(X), r"is a table \(Frame\): expected inputs and labels; give \(table"),
+    "splits in one dict": (
+        {"train": Rows([]), "test": Rows([])},
+        r"is a dict with the keys 'train', 'test': expected one split; pass",
+    ),
+    "a table": (
+        type("Frame", (Column,), {"columns": ["x"]})(X),
+        r"is a table \(Frame\): expected inputs and labels; give \(table",
+    ),
     "labels that are objects": ((X[:60], np.array([None] * 60)), r"A label is None: expected whole numbers"),
     "a path": ("photos/train", r"fit split of data is 'photos/train': expected samples; .*load_data\('folder:...'\)"),
     "endless": (Endless(), r"of type Endless: expected a map-style .*list\(dataset\).*streaming=True"),
     "a loader of that": (DataLoader(Endless()), r"of type Endless: expected a map-style dataset"),
-    "a loader that shuffles": (DataLoader(dicts(0, 60), shuffle=True), r"draws its samples with a RandomSampler: .*\.dataset"),
+    "a loader that shuffles": (
+        DataLoader(dicts(0, 60), shuffle=True),
+        r"draws its samples with a RandomSampler: .*\.dataset",
+    ),
     "a loader of a subset": (
         DataLoader(dicts(0, 60), sampler=torch.utils.data.SubsetRandomSampler(range(9))),
         r"draws its samples with a SubsetRandomSampler: .*Subset\(dataset, indices\)",
     ),
-    "a loader that drops": (DataLoader(dicts(0, 60), 16, drop_last=True), r"leaves out the last 12 of 60 samples \(drop_last\)"),
+    "a loader that drops": (
+        DataLoader(dicts(0, 60), 16, drop_last=True),
+        r"leaves out the last 12 of 60 samples \(drop_last\)",
+    ),
     "a loader that collates": (DataLoader(dicts(0, 60), 16, collate_fn=lambda s: s), r"has a collate_fn of its own"),
     "a loader without batches": (DataLoader(dicts(0, 60), batch_size=None), r"makes no batches"),
     "a loader of drawn batches": (
         DataLoader(dicts(0, 60), batch_sampler=type("Mine", (BatchSampler,), {})(SequentialSampler(X), 4, False)),
         r"has a batch sampler of its own",
     ),
-    "one-hot": ((X[:60], torch.nn.functional.one_hot(Y[:60])), r"are one-hot, \(60, 2\) with one 1 in each row: .*argmax\(1\)"),
-    "one-hot floats": ((X[:60], torch.nn.functional.one_hot(Y[:60]).float()), r"of one-hot labels make them with .argmax\(1\)"),
+    "one-hot": (
+        (X[:60], torch.nn.functional.one_hot(Y[:60])),
+        r"are one-hot, \(60, 2\) with one 1 in each row: .*argmax\(1\)",
+    ),
+    "one-hot floats": (
+        (X[:60], torch.nn.functional.one_hot(Y[:60]).float()),
+        r"of one-hot labels make them with .argmax\(1\)",
+    ),
     "half labels": ((X[:60], Y[:60] / 2), r"labels are of type torch.float32: expected integers"),
-    "an id": ((X[:60], Y[:60] + 2**40), r"first is 1099511627\d+: expected the number of a class, below 4,194,304; number the"),
+    "an id": (
+        (X[:60], Y[:60] + 2**40),
+        r"first is 1099511627\d+: expected the number of a class, below 4,194,304; number the",
+    ),
     "unlabelled": ((X[:60], Y[:60] - 1), r"is -1: expected 0 or more; leave out samples without a label"),
     "memory in common": ((X[30:95], Y[30:95]), r"fit and the val split of data have some samples in common"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TOLD)
@@ -195,11 +237,14 @@ def test_labels_that_count_from_one():
         Data(*splits, classes=["no", "yes"])
 
 
-@pytest.mark.parametrize(("labels", "words"), [
-    (Y + 1, "A label is 2, the network has 2 outputs: .*Labels that count from 1 need 1 subtracted"),
-    (Y * 2, "A label is 2, the network has 2 outputs: .*own classes.$"),
-    (Y - 2, "A label is -2, the network has 2 outputs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (Y + 1, "A label is 2, the network has 2 outputs: .*Labels that count from 1 need 1 subtracted"),
+        (Y * 2, "A label is 2, the network has 2 outputs: .*own classes.$"),
+        (Y - 2, "A label is -2, the network has 2 outputs"),
+    ],
+)
 def test_labels_beyond_a_networks_outputs(labels, words):
     with pytest.raises(DataError, match=words):
         check_range(labels, 2)

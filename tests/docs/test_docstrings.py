@@ -1,7 +1,7 @@
 """The public docstrings: every parameter has its words, what is returned is said, and the examples run.
 
-In the examples of methods stand ``net`` (of the example of ``Network``), and a pair of networks of the digits, ``bottom`` and ``top``, with their
-``data``; a reader of the pages meets them on the first one.
+In the examples of methods stand ``net`` (of the example of ``Network``), and a pair of networks of the digits,
+``bottom`` and ``top``, with their ``data``; a reader of the pages meets them on the first one.
 """
 
 import doctest

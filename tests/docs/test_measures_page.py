@@ -23,8 +23,11 @@ def test_the_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
 
 
 def rows():
-    return {line.split("`")[1]: [cell.strip() for cell in line.split("|")[1:-1]] for line in TEXT.splitlines()
-            if line.startswith("| `")}  # fmt: skip
+    return {
+        line.split("`")[1]: [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in TEXT.splitlines()
+        if line.startswith("| `")
+    }
 
 
 def test_the_table_holds_every_measure_in_order():

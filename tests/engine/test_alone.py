@@ -122,9 +122,19 @@ def test_random_weights_are_told(digits):
     assert len(found.cautions) == 1
 
 
-@pytest.mark.parametrize(("error", "classes", "n", "far"), [
-    (3.0, 10, 1000, False), (12.0, 10, 1000, False), (25.0, 10, 1000, True), (25.0, 10, 20, False), (90.0, 10, 1000, True),
-    (28.0, 1000, 1000, False), (50.0, 1000, 1000, True), (30.0, 2, 1000, True), (25.0, 100, 1000, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "classes", "n", "far"),
+    [
+        (3.0, 10, 1000, False),
+        (12.0, 10, 1000, False),
+        (25.0, 10, 1000, True),
+        (25.0, 10, 20, False),
+        (90.0, 10, 1000, True),
+        (28.0, 1000, 1000, False),
+        (50.0, 1000, 1000, True),
+        (30.0, 2, 1000, True),
+        (25.0, 100, 1000, False),
+    ],
+)
 def test_when_a_network_has_not_learned(error, classes, n, far):
     assert unlearned(error, classes, n) is far

@@ -1,4 +1,7 @@
-"""Data and views are the same at every read, and labels of language models are the next tokens: asked at every entry."""
+"""Data and views are the same at every read, and labels of language models are the next tokens.
+
+Asked at every entry.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +68,15 @@ RANDOM = {
 
 
 def others(**splits):
-    return Data(**{"fit": Changed(lambda one, i: (X[i], label(i))), "val": list(zip(X[30:60], Y[30:60].tolist())),
-                   "test": list(zip(X[60:], Y[60:].tolist())), "name": "mine", **splits})  # fmt: skip
+    return Data(
+        **{
+            "fit": Changed(lambda one, i: (X[i], label(i))),
+            "val": list(zip(X[30:60], Y[30:60].tolist())),
+            "test": list(zip(X[60:], Y[60:].tolist())),
+            "name": "mine",
+            **splits,
+        }
+    )
 
 
 def network(view=None, name="net"):
@@ -195,11 +205,14 @@ def test_an_augmentation_draws_from_the_generator_it_is_given():
 
 
 VIEWS = {
-    "random": (lambda x: x + torch.randn_like(x), r"The view of 'seen' is random: called twice .*set modules in it to eval\(\)"),
+    "random": (
+        lambda x: x + torch.randn_like(x),
+        r"The view of 'seen' is random: called twice .*set modules in it to eval\(\)",
+    ),
     "numpy": (lambda x: x * float(np.random.rand()), r"The view of 'seen' is random"),
     "dropout": (nn.Dropout(0.5), r"The view of 'seen' is random"),
     "in place": (in_place, r"The view of 'seen' changes the samples that it is given: .*samples.clone\(\)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", VIEWS)
@@ -257,9 +270,11 @@ UNSHIFTED = {
     "a prompt left out": lambda: tokens(IDS, torch.where(torch.arange(8) > 3, IDS, -100)),
     "a bare tensor": lambda: Data(*((IDS[a : a + 30], IDS[a : a + 30]) for a in (0, 30, 60)), name="text"),
     "a key of one's own": lambda: tokens(IDS, IDS, key="tokens"),
-    "only in one split": lambda: Data((IDS[:30], NEXT[:30]), (IDS[30:60], NEXT[30:60]), (IDS[60:], IDS[60:]), name="text"),
+    "only in one split": lambda: Data(
+        (IDS[:30], NEXT[:30]), (IDS[30:60], NEXT[30:60]), (IDS[60:], IDS[60:]), name="text"
+    ),
     "of a decoder": lambda: tokens(IDS.flip(0), IDS, decoder_input_ids=IDS),
-}  # fmt: skip
+}
 RIGHT = {
     "the next token": lambda: tokens(IDS, NEXT),
     "the next token of padded text": lambda: tokens(PADDED, torch.where(NEXT > 0, NEXT, -100)),
@@ -268,13 +283,18 @@ RIGHT = {
     "a pattern of one token after another": lambda: tokens(torch.full_like(IDS, 5), torch.where(NEXT > 0, 5, -100)),
     "a class": lambda: tokens(IDS, torch.arange(90) % 2),
     "classes of tokens": lambda: tokens(IDS, IDS % 5),
-    "the text of an encoder": lambda: tokens(IDS, IDS, decoder_input_ids=torch.cat([torch.zeros(90, 1).long(), IDS[:, :-1]], 1)),
-}  # fmt: skip
+    "the text of an encoder": lambda: tokens(
+        IDS, IDS, decoder_input_ids=torch.cat([torch.zeros(90, 1).long(), IDS[:, :-1]], 1)
+    ),
+}
 
 
 @pytest.mark.parametrize("case", UNSHIFTED)
 def test_labels_that_are_the_input_ids_are_refused(case):
-    words = r"The labels of the (fit|test) split of text are its \w+, unshifted: expected the next token .*labels\[:-1\] = \w+\[1:\]"
+    words = (
+        r"The labels of the (fit|test) split of text are its \w+, unshifted: expected the next token "
+        r".*labels\[:-1\] = \w+\[1:\]"
+    )
     with pytest.raises(DataError, match=words):
         check_entry([], UNSHIFTED[case]())
 

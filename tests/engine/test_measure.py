@@ -69,11 +69,19 @@ def test_other_samples_or_orders_are_refused():
         penalty(outcome([True, False]), outcome([True, False], ids=torch.tensor([1, 0])))
 
 
-@pytest.mark.parametrize(("output", "labels", "kind", "words"), [
-    (torch.zeros(2, 3), torch.tensor([0, 3]), DataError, "A label is 3, the network has 3 outputs: expected labels from 0 to 2"),
-    (torch.zeros(2, 3), torch.tensor([0, -1]), DataError, "expected labels from 0 to 2"),
-    (torch.zeros(2, 3, 4), torch.tensor([0, 1]), DataError, "output has shape (2, 3, 4)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("output", "labels", "kind", "words"),
+    [
+        (
+            torch.zeros(2, 3),
+            torch.tensor([0, 3]),
+            DataError,
+            "A label is 3, the network has 3 outputs: expected labels from 0 to 2",
+        ),
+        (torch.zeros(2, 3), torch.tensor([0, -1]), DataError, "expected labels from 0 to 2"),
+        (torch.zeros(2, 3, 4), torch.tensor([0, 1]), DataError, "output has shape (2, 3, 4)"),
+    ],
+)
 def test_wrong_labels_and_outputs(output, labels, kind, words):
     with pytest.raises(kind) as error:
         Tally().add(output, labels, torch.arange(2))

@@ -34,7 +34,7 @@ def test_a_network_that_is_another_function_at_the_datas_size_is_refused(digits,
     with pytest.raises(
         NetworkError, match=r"'net' was traced with samples of \(1, 4, 4\) and computes something else .* \(1, 8, 8\)"
     ):
-        getattr(ms, call)(*args)  # fmt: skip
+        getattr(ms, call)(*args)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""What a sweep promises: one reading of the test split, selection on validation data, untouched donors, safe failures."""
+"""What a sweep promises.
+
+One reading of the test split, selection on validation data, untouched donors, safe failures.
+"""
 
 import copy
 import math
@@ -28,9 +31,13 @@ class Spy(Data):
 
     def __init__(self, data):
         super().__init__(
-            data.dataset("fit"), data.dataset("val"), data.dataset("test"), name=data.name, n_classes=10,
+            data.dataset("fit"),
+            data.dataset("val"),
+            data.dataset("test"),
+            name=data.name,
+            n_classes=10,
             fingerprint=data.fingerprint,
-        )  # fmt: skip
+        )
         self.read = []
 
     def batches(self, split, *args, **kwargs):
@@ -66,9 +73,18 @@ def opened(pair, digits, objective, spec):
     """One stream with its moments."""
     sweep = Sweep(NetworkSender(pair[0]), pair[1], digits, spec, torch.device("cpu"))
     stream = open_stream(
-        "one", sweep.sender, pair[1], "block2", "block2", family=Affine, options={}, objective=objective, init="closed",
-        later=(), device=sweep.device,
-    )  # fmt: skip
+        "one",
+        sweep.sender,
+        pair[1],
+        "block2",
+        "block2",
+        family=Affine,
+        options={},
+        objective=objective,
+        init="closed",
+        later=(),
+        device=sweep.device,
+    )
     closed.collect([stream], sweep)
     return stream
 
@@ -76,8 +92,14 @@ def opened(pair, digits, objective, spec):
 @pytest.mark.parametrize("normalisation", ["frozen", "batch"])
 def test_a_stitch_does_not_depend_on_what_is_fitted_beside_it(pair, digits, monkeypatch, normalisation):
     monkeypatch.setattr(closed, "PER_CHANNEL", 1)
-    options = {**QUICK, "layers": ["block2"], "controls": (), "init": "random", "start_samples": 200,
-               "normalisation": normalisation}  # fmt: skip
+    options = {
+        **QUICK,
+        "layers": ["block2"],
+        "controls": (),
+        "init": "random",
+        "start_samples": 200,
+        "normalisation": normalisation,
+    }
     alone = compare(*pair, digits, family="norm-affine-norm", **options).records
     beside = compare(*pair, digits, family=("affine", "norm-affine-norm"), **options).records
     by_cell = {r["cell"]: r for r in beside}
@@ -199,9 +221,13 @@ def test_one_seam_that_fails_costs_only_itself(pair, digits, monkeypatch, tmp_pa
 
     monkeypatch.setattr(Affine, "solve", classmethod(poisoned))
     options = {
-        **QUICK, "layers": ["stem", "block2", "block3"], "controls": (), "both": False, "objective": objective,
+        **QUICK,
+        "layers": ["stem", "block2", "block3"],
+        "controls": (),
+        "both": False,
+        "objective": objective,
         "normalisation": policy,
-    }  # fmt: skip
+    }
     r = compare(*pair, digits, out=tmp_path / "study", **options)
     bad = [record for record in r.records if not record["metrics"]]
     assert [record["config"]["top"]["layer"] for record in bad] == ["block2"]
@@ -334,11 +360,14 @@ def test_other_normalisation_policies_are_stated_and_leave_the_donors_alone(pair
     )
 
 
-@pytest.mark.parametrize(("shuffled", "normalisation", "sizes"), [
-    (False, "frozen", [32, 32, 6] * 2),
-    (True, "frozen", [70, 70]),
-    (False, "batch", [70, 70]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shuffled", "normalisation", "sizes"),
+    [
+        (False, "frozen", [32, 32, 6] * 2),
+        (True, "frozen", [70, 70]),
+        (False, "batch", [70, 70]),
+    ],
+)
 def test_sums_take_a_batch_in_pieces_only_where_no_sample_needs_its_neighbours(
     pair, digits, monkeypatch, shuffled, normalisation, sizes
 ):
@@ -354,9 +383,18 @@ def test_sums_take_a_batch_in_pieces_only_where_no_sample_needs_its_neighbours(
 
     monkeypatch.setattr(closed, "open_quick", watched)
     stream = open_stream(
-        "block2", sender, top, "block2", "block2", family=Affine, options={}, objective="task", init="closed", later=(),
+        "block2",
+        sender,
+        top,
+        "block2",
+        "block2",
+        family=Affine,
+        options={},
+        objective="task",
+        init="closed",
+        later=(),
         device=sweep.device,
-    )  # fmt: skip
+    )
     monkeypatch.setattr(closed, "PER_CHANNEL", 1)
     closed.collect([stream], sweep)
     assert seen[::2] == sizes  # the bottom's
@@ -364,7 +402,10 @@ def test_sums_take_a_batch_in_pieces_only_where_no_sample_needs_its_neighbours(
 
 
 def test_moved_statistics_do_not_cost_a_wide_layer_its_samples(pair, digits, monkeypatch):
-    """So many a channel of the widest block of either network, the same for all streams: 16 channels, 20 samples each."""
+    """So many a channel of the widest block of either network, the same for all streams.
+
+    16 channels, 20 samples each.
+    """
     bottom, top = pair
     sender = NetworkSender(bottom, own=["stem", "block2"])
     spec = FitSpec(batch_size=64, start_samples=64, augment=False)
@@ -372,11 +413,20 @@ def test_moved_statistics_do_not_cost_a_wide_layer_its_samples(pair, digits, mon
     monkeypatch.setattr(closed, "PER_CHANNEL", 20)
     streams = [
         open_stream(
-            name, sender, top, name, name, family=Affine, options={}, objective="task", init="closed", later=(),
+            name,
+            sender,
+            top,
+            name,
+            name,
+            family=Affine,
+            options={},
+            objective="task",
+            init="closed",
+            later=(),
             device=sweep.device,
         )
         for name in ("stem", "block2")
-    ]  # fmt: skip
+    ]
     closed.collect(streams, sweep)
     samples = {s.bottom_layer: s.moments.n / math.prod(bottom.layer(s.bottom_layer).shape[1:]) for s in streams}
     assert samples == {"stem": 320, "block2": 320}

@@ -1,4 +1,6 @@
-"""Four small questions with frozen donors, whose answers are kept: they say what any change of the house must leave as it is.
+"""Four small questions with frozen donors, whose answers are kept.
+
+They say what any change of the house must leave as it is.
 
 python tests/golden/questions.py            # write the answers anew, where a change of numbers is meant
 python tests/golden/questions.py --exact    # compare to the last digit: on the machine that wrote them
@@ -28,9 +30,19 @@ NETS = {
 SEEDS = {"conv0": 0, "conv1": 1, "tokens": 2}
 FIT = {"steps": 4, "eval_every": 2, "batch_size": 64, "samples": 300}
 KEYS = (
-    "bottom", "bottom_layer", "top", "top_layer", "family", "objective", "control", "seed", "normalisation", "samples",
-    "measure", "metric",
-)  # fmt: skip
+    "bottom",
+    "bottom_layer",
+    "top",
+    "top_layer",
+    "family",
+    "objective",
+    "control",
+    "seed",
+    "normalisation",
+    "samples",
+    "measure",
+    "metric",
+)
 VALUES = ("value", "low", "high")
 
 
@@ -49,19 +61,32 @@ def network(name: str) -> ms.Network:
 def pair() -> pl.DataFrame:
     """Two seeds, both ways, several families and objectives, all controls."""
     found = ms.compare(
-        network("conv0"), network("conv1"), data(), layers=["block1", "block2"], family=["affine", "low-rank:2", "conv:3"],
-        objective=["match", "task"], controls=("self", "random", "identity", "class-noise", "shuffled", "recalibration"), **FIT,
-    )  # fmt: skip
+        network("conv0"),
+        network("conv1"),
+        data(),
+        layers=["block1", "block2"],
+        family=["affine", "low-rank:2", "conv:3"],
+        objective=["match", "task"],
+        controls=("self", "random", "identity", "class-noise", "shuffled", "recalibration"),
+        **FIT,
+    )
     return found.frame
 
 
 def across() -> pl.DataFrame:
     """Maps under tokens: the paper's family, overwritten statistics, other objectives, two numbers of samples."""
     found = ms.compare(
-        network("conv1"), network("tokens"), data(), layers=["block1 -> blocks.0", "block2 -> blocks.1"],
-        family=["norm-affine-norm"], objective=["distill", "downstream"], controls=("self",), normalisation="batch", both=False,
+        network("conv1"),
+        network("tokens"),
+        data(),
+        layers=["block1 -> blocks.0", "block2 -> blocks.1"],
+        family=["norm-affine-norm"],
+        objective=["distill", "downstream"],
+        controls=("self",),
+        normalisation="batch",
+        both=False,
         **{**FIT, "samples": [100, 300]},
-    )  # fmt: skip
+    )
     return found.frame
 
 
@@ -76,8 +101,11 @@ def similarity() -> pl.DataFrame:
 
 
 QUESTIONS: dict[str, Callable[[], pl.DataFrame]] = {
-    "pair": pair, "across": across, "matrix": matrix, "similarity": similarity,
-}  # fmt: skip
+    "pair": pair,
+    "across": across,
+    "matrix": matrix,
+    "similarity": similarity,
+}
 
 
 def answer(name: str) -> pl.DataFrame:
@@ -99,9 +127,12 @@ def train() -> None:
     for name in NETS:
         transformer = name == "tokens"
         recipe = Recipe(
-            steps=600 if transformer else 200, lr=1e-2 if transformer else 0.2, schedule="one-cycle", batch_size=64,
+            steps=600 if transformer else 200,
+            lr=1e-2 if transformer else 0.2,
+            schedule="one-cycle",
+            batch_size=64,
             optimiser="adamw" if transformer else "sgd",
-        )  # fmt: skip
+        )
         made = donor(DonorSpec(NETS[name], recipe, seed=SEEDS[name]), ms.load_data("digits"))
         print(name, made.card["net"], made.card["test_error"])
         save_file({k: v.contiguous() for k, v in made.module.state_dict().items()}, HERE / f"{name}.safetensors")

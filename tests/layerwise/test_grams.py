@@ -1,4 +1,4 @@
-"""Linear CKA from Gram matrices, over minibatches and over all examples block by block, equals that of saved activations."""
+"""Linear CKA from Gram matrices, over minibatches and block by block, equals that of saved activations."""
 
 import pytest
 

@@ -103,8 +103,11 @@ def test_blocks_of_layers_and_examples_change_nothing(world, view, monkeypatch):
     whole = ms.similarity(a, b, data, **options)
     assert repr(whole).startswith("Results(a -> b: cka_linear_biased, ")
     assert "\n" not in repr(whole)
-    plans = [plan_similarity(a, b, data, **options, available=size) for size in range(10_000, 4_000_000, 20_000)
-             if fits(lambda size=size: plan_similarity(a, b, data, **options, available=size))]  # fmt: skip
+    plans = [
+        plan_similarity(a, b, data, **options, available=size)
+        for size in range(10_000, 4_000_000, 20_000)
+        if fits(lambda size=size: plan_similarity(a, b, data, **options, available=size))
+    ]
     tight = plans[0]
     assert any(len(step.blocks) > 1 for step in tight.steps)
     size = tight.size + 20_000
@@ -165,11 +168,14 @@ def test_a_users_own_measure_and_double_precision(world):
         )
 
 
-@pytest.mark.parametrize(("function", "words"), [
-    (lambda x, y: 1 / 0, "the measure 'mine' raised ZeroDivisionError: division by zero"),
-    (lambda x, y: float("nan"), "the measure 'mine' raised NonFiniteError: mine came out as nan"),
-    (lambda x, y: 7.0, "mine came out as 7: expected a value from 0 to 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x, y: 1 / 0, "the measure 'mine' raised ZeroDivisionError: division by zero"),
+        (lambda x, y: float("nan"), "the measure 'mine' raised NonFiniteError: mine came out as nan"),
+        (lambda x, y: 7.0, "mine came out as 7: expected a value from 0 to 1"),
+    ],
+)
 def test_a_users_own_measure_that_fails_takes_no_other_with_it(world, function, words):
     a, b, data, below, above = world
     mine = Measure("mine", function, "similarity", "none", "here")
@@ -314,7 +320,8 @@ MISTAKES = [
     (
         {"measures": ["cka_linear_debiased"], "view": "flatten", "available": 1000},
         MeasureError,
-        r"Similarities of 'one' by blocks of the Gram matrices .* need .* of memory, found 1\.0 kB available: use cka_min",
+        r"Similarities of 'one' by blocks of the Gram matrices .* need .* of memory, found 1\.0 kB available: use "
+        r"cka_min",
     ),
     (
         {"measures": ["cca"], "available": 1000},
@@ -376,11 +383,14 @@ def test_similarities_are_saved_whole_and_opened(world, tmp_path, ending):
             ms.open(path)
 
 
-@pytest.mark.parametrize(("call", "kind", "words"), [
-    (lambda r: r.pooled, StudyError, "Similarities are not pooled"),
-    (lambda r: r.figure("penalty"), StitchError, "Similarities have no figure 'penalty': expected 'matrix'"),
-    (lambda r: r.figure(pair=("b", "a")), StitchError, "The pair b -> a was not stitched: expected one of a -> b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        (lambda r: r.pooled, StudyError, "Similarities are not pooled"),
+        (lambda r: r.figure("penalty"), StitchError, "Similarities have no figure 'penalty': expected 'matrix'"),
+        (lambda r: r.figure(pair=("b", "a")), StitchError, "The pair b -> a was not stitched: expected one of a -> b"),
+    ],
+)
 def test_what_similarities_have_not(world, call, kind, words):
     a, b, data, _, _ = world
     found = ms.similarity(a, b, data, measures=["cka"], layers=(["one"], ["one"]), shuffles=0)

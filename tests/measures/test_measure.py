@@ -25,8 +25,12 @@ NAMES = [
 
 def test_which_measures_need_only_moments():
     assert {measure.name for measure in MEASURES.values()} - {measure.name for measure in LINEAR} == {
-        "cka_linear_debiased", "cka_minibatch", "cka_rbf", "rsa", "mutual_knn",
-    }  # fmt: skip
+        "cka_linear_debiased",
+        "cka_minibatch",
+        "cka_rbf",
+        "rsa",
+        "mutual_knn",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

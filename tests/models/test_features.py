@@ -15,22 +15,44 @@ from modelstitch.errors import DataError
 from texts import corpus, small, tokenizer
 
 SIZES = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "image_size": 16, "patch_size": 8,
-}  # fmt: skip
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 16,
+    "patch_size": 8,
+}
 WORDS = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "vocab_size": 50,
     "max_position_embeddings": 16,
-}  # fmt: skip
+}
 PROCESSOR = tf.BitImageProcessor(size={"shortest_edge": 18}, crop_size={"height": 16, "width": 16})
 MADE = {
     "dino": (lambda: tf.Dinov2Model(tf.Dinov2Config(**SIZES)), "", "last_hidden_state", (5, 16)),
     "pooled": (lambda: tf.ViTModel(tf.ViTConfig(**SIZES)), "?output=pooler_output", "pooler_output", (16,)),
-    "under a head": (lambda: tf.ViTForImageClassification(tf.ViTConfig(**SIZES)), "?task=features", "last_hidden_state", (5, 16)),
-    "projected": (lambda: tf.CLIPVisionModelWithProjection(tf.CLIPVisionConfig(**SIZES, projection_dim=8)), "", "image_embeds", (8,)),
-    "one of two towers": (
-        lambda: tf.CLIPModel(tf.CLIPConfig(text_config=WORDS, vision_config=SIZES, projection_dim=8)), "?task=features", "0", (8,),
+    "under a head": (
+        lambda: tf.ViTForImageClassification(tf.ViTConfig(**SIZES)),
+        "?task=features",
+        "last_hidden_state",
+        (5, 16),
     ),
-}  # fmt: skip
+    "projected": (
+        lambda: tf.CLIPVisionModelWithProjection(tf.CLIPVisionConfig(**SIZES, projection_dim=8)),
+        "",
+        "image_embeds",
+        (8,),
+    ),
+    "one of two towers": (
+        lambda: tf.CLIPModel(tf.CLIPConfig(text_config=WORDS, vision_config=SIZES, projection_dim=8)),
+        "?task=features",
+        "0",
+        (8,),
+    ),
+}
 
 
 @pytest.mark.parametrize("case", MADE)
@@ -62,7 +84,10 @@ def test_similarity_takes_them_and_stitching_refuses(tmp_path: Path, digits: ms.
     seam = f"{net.blocks[-1]} -> {net.blocks[-1]}"
     found = ms.similarity(net, net2, digits, measures=["cka"], layers=([net.blocks[-1]], [net2.blocks[-1]]), samples=60)
     assert 0 <= found.frame["value"][0] <= 1
-    told = r"'dino' has no head: it returns features, no scores of the labels' classes \(logits\).*compare .*similarity\(\)"
+    told = (
+        r"'dino' has no head: it returns features, no scores of the labels' classes \(logits\).*compare "
+        r".*similarity\(\)"
+    )
     for ask in (
         lambda: ms.stitch(net, net, at=seam, data=digits),
         lambda: ms.compare(net, net2.named("other"), digits),

@@ -40,7 +40,8 @@ def test_a_mask_that_is_there_is_taken():
         (
             TokenView(("input_ids",), length=4),
             IDS,
-            r"traced with 4 tokens, the data have 3: expected the same; load it with '\?size=3', or the data with '\?length=4'",
+            r"traced with 4 tokens, the data have 3: expected the same; load it with '\?size=3', or the data with "
+            r"'\?length=4'",
         ),
     ],
 )

@@ -145,7 +145,7 @@ class Counted(nn.Linear):
 
 
 class Turned(nn.Linear):
-    """Files of its first version, and those that tell none, hold the bias with the other sign and under another name."""
+    """Files of its first version, and without one, hold the bias with the other sign under another name."""
 
     _version = 2
 
@@ -394,8 +394,14 @@ def cycle() -> Any:
     return value
 
 
-@pytest.mark.parametrize(("make", "text"), [(cycle, "hold no state dict"), (deep, "hold no state dict"),
-                                            (lambda: {str(i): i for i in range(200_000)}, "bytes of names and other values")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (cycle, "hold no state dict"),
+        (deep, "hold no state dict"),
+        (lambda: {str(i): i for i in range(200_000)}, "bytes of names and other values"),
+    ],
+)
 def test_files_that_hold_themselves_or_much_else_are_refused_soon(tmp_path: Path, make: Any, text: str) -> None:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(20_000)
@@ -539,9 +545,11 @@ def peak() -> int:
 
 
 BROKEN: dict[str, bytes] = {
-    "empty": b"", "text": b"hello, these are no weights", "cut short": b"PK\x03\x04" + bytes(100),
+    "empty": b"",
+    "text": b"hello, these are no weights",
+    "cut short": b"PK\x03\x04" + bytes(100),
     "header": (2**60).to_bytes(8, "little") + b"{}",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

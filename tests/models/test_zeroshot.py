@@ -43,7 +43,8 @@ def towers(tmp_path_factory):
         clip(seed, patch).save_pretrained(folder)
         tokenizer(folder, around=True)
         (folder / "preprocessor_config.json").write_text(
-            '{"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.2, 0.3], "resample": 3, "size": {"shortest_edge": 16}, '
+            '{"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.2, 0.3], "resample": 3, "size": {"shortest_edge": '
+            "16}, "
             '"crop_size": {"height": 16, "width": 16}, "do_center_crop": true}'
         )
         folders.append(folder)

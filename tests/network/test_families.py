@@ -14,13 +14,25 @@ from modelstitch.network import Network, fingerprint
 from modelstitch.network.trace.outputs import choose_output
 
 TEXT: dict[str, Any] = {
-    "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
-    "max_position_embeddings": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-}  # fmt: skip
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 VISION: dict[str, Any] = {
-    "image_size": 16, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "intermediate_size": 32, "projection_dim": 8,
-}  # fmt: skip
+    "image_size": 16,
+    "patch_size": 8,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "projection_dim": 8,
+}
 
 
 @dataclass(frozen=True)
@@ -84,67 +96,94 @@ def with_images(n: int) -> dict[str, Tensor]:
 
 FAMILIES: dict[str, Family] = {
     "roberta": Family(
-        hf("RobertaForSequenceClassification", **TEXT), text,
+        hf("RobertaForSequenceClassification", **TEXT),
+        text,
         ("roberta.embeddings", "roberta.encoder.layer.0", "roberta.encoder.layer.1", "classifier"),
         {"roberta.encoder.layer.0.attention.self": "bypassed by roberta.embeddings"},
     ),
     "t5 with a mask": Family(
-        hf("T5ForConditionalGeneration", **TEXT, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2), translation,
-        ("encoder.block.0", "encoder.block.1", "encoder"), {"decoder.block.0": "bypassed by encoder"},
+        hf("T5ForConditionalGeneration", **TEXT, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2),
+        translation,
+        ("encoder.block.0", "encoder.block.1", "encoder"),
+        {"decoder.block.0": "bypassed by encoder"},
     ),
     "clip, images as data": Family(
-        hf("CLIPModel", text_config=TEXT | {"projection_dim": 8}, vision_config=VISION, projection_dim=8), with_images,
+        hf("CLIPModel", text_config=TEXT | {"projection_dim": 8}, vision_config=VISION, projection_dim=8),
+        with_images,
         ("vision_model.encoder.layers.0", "vision_model.encoder.layers.1", "visual_projection"),
         {"text_model.encoder.layers.0": "it does not depend on the data input"},
-        data="pixel_values", output="logits_per_image",
+        data="pixel_values",
+        output="logits_per_image",
     ),
     "gpt-2 with its cache": Family(
-        hf("GPT2LMHeadModel", **TEXT, n_positions=40), text, ("transformer.h.0", "transformer.h.1", "transformer.ln_f"),
+        hf("GPT2LMHeadModel", **TEXT, n_positions=40),
+        text,
+        ("transformer.h.0", "transformer.h.1", "transformer.ln_f"),
         {"transformer.h.0.attn": "bypassed"},
     ),
     "llama with its cache": Family(
-        hf("LlamaForCausalLM", **TEXT, num_key_value_heads=1), text, ("model.layers.0", "model.layers.1", "model.norm"),
+        hf("LlamaForCausalLM", **TEXT, num_key_value_heads=1),
+        text,
+        ("model.layers.0", "model.layers.1", "model.norm"),
         {"model.layers.0.self_attn": "bypassed by model.embed_tokens"},
     ),
     "beit, masked only when exported": Family(
         # 17 tokens, 4 heads of 8: there the attention kernel rounds otherwise where the mask has a batch
-        hf("BeitForImageClassification", **VISION | {"image_size": 32, "hidden_size": 32, "num_attention_heads": 4},
-           use_relative_position_bias=True), images(32),
+        hf(
+            "BeitForImageClassification",
+            **VISION | {"image_size": 32, "hidden_size": 32, "num_attention_heads": 4},
+            use_relative_position_bias=True,
+        ),
+        images(32),
         ("beit.layers.0", "beit.layers.1", "beit.pooler"),
     ),
     "swin": Family(
-        timm("swin_tiny_patch4_window7_224", img_size=56, embed_dim=12, depths=(2, 2), num_heads=(2, 2)), images(56),
+        timm("swin_tiny_patch4_window7_224", img_size=56, embed_dim=12, depths=(2, 2), num_heads=(2, 2)),
+        images(56),
         ("layers.0.blocks.0", "layers.0.blocks.1", "layers.1.downsample", "layers.1.blocks.1"),
     ),
     "convnext": Family(
-        timm("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 16, 16)), images(64),
-        ("stem", "stages.0.blocks.0", "stages.3.blocks.0", "norm_pre"), {"stages.0.blocks.0.mlp": "bypassed by"},
+        timm("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 16, 16)),
+        images(64),
+        ("stem", "stages.0.blocks.0", "stages.3.blocks.0", "norm_pre"),
+        {"stages.0.blocks.0.mlp": "bypassed by"},
     ),
     "densenet": Family(
-        timm("densenet121", block_config=(2, 2), growth_rate=8), images(64),
+        timm("densenet121", block_config=(2, 2), growth_rate=8),
+        images(64),
         ("features.transition1", "features.denseblock1", "features.denseblock2"),
         {"features.denseblock1.denselayer1": "bypassed by features.pool0"},
     ),
     "googlenet": Family(
-        torchvision("googlenet", init_weights=False), images(64), ("inception3a", "inception4e", "inception5b"),
+        torchvision("googlenet", init_weights=False),
+        images(64),
+        ("inception3a", "inception4e", "inception5b"),
         {"aux1": "", "inception3a.branch1": "bypassed by"},
     ),
     "efficientnet": Family(
-        timm("test_efficientnet"), images(64),
-        ("blocks.0.0", "blocks.2.0", "blocks.4.0", "global_pool"), {"blocks.4.0.se.conv_reduce": "bypassed by"},
+        timm("test_efficientnet"),
+        images(64),
+        ("blocks.0.0", "blocks.2.0", "blocks.4.0", "global_pool"),
+        {"blocks.4.0.se.conv_reduce": "bypassed by"},
     ),
     "vit": Family(
-        timm("vit_tiny_patch16_224", img_size=32, embed_dim=24, depth=2), images(32), ("blocks.0", "blocks.1", "norm"),
+        timm("vit_tiny_patch16_224", img_size=32, embed_dim=24, depth=2),
+        images(32),
+        ("blocks.0", "blocks.1", "norm"),
         {"blocks.0.attn": "bypassed by"},
     ),
     "deit, distilled": Family(
-        timm("deit_tiny_distilled_patch16_224", img_size=32, embed_dim=24, depth=2), images(32),
-        ("blocks.0", "blocks.1", "norm"), {"head": "bypassed by head_d"},
+        timm("deit_tiny_distilled_patch16_224", img_size=32, embed_dim=24, depth=2),
+        images(32),
+        ("blocks.0", "blocks.1", "norm"),
+        {"head": "bypassed by head_d"},
     ),
     "resnet": Family(
-        timm("resnet18", layers=(1, 1, 1, 1), channels=(8, 8, 8, 8)), images(64), ("layer1.0", "layer2.0", "layer4.0"),
+        timm("resnet18", layers=(1, 1, 1, 1), channels=(8, 8, 8, 8)),
+        images(64),
+        ("layer1.0", "layer2.0", "layer4.0"),
     ),
-}  # fmt: skip
+}
 
 
 def call(module: nn.Module, inputs: Any) -> Any:

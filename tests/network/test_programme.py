@@ -110,7 +110,11 @@ def call(name, *args):
 
 
 FOREIGN = {
-    "a file that is read": (("nodes", 1), call("from_file.default", "/etc/passwd"), "the operation 'from_file.default'"),
+    "a file that is read": (
+        ("nodes", 1),
+        call("from_file.default", "/etc/passwd"),
+        "the operation 'from_file.default'",
+    ),
     "a write": (("nodes", 1), call("add_.Tensor", {"node": 0}, {"node": 0}), "the operation 'add_.Tensor'"),
     "an operation that writes its argument": (("nodes", 1), call("add.out", {"node": 0}), "the operation 'add.out'"),
     "another library's": (("nodes", 1), call("prims::add.default", {"node": 0}), "the operation 'prims::add"),
@@ -129,7 +133,7 @@ FOREIGN = {
     "no list": (("nodes",), 3, "no programme"),
     "inputs of another form": (("form", "tree"), {"set": []}, "inputs in a 'set'"),
     "inputs without data": (("form", "data"), 7, "inputs that do not fit"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("path", "by", "why"), FOREIGN.values(), ids=FOREIGN)

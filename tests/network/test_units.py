@@ -129,24 +129,29 @@ class Attributes(nn.Module):
 
 WANTED = {
     "blocks in a list": (
-        lambda: nn.Sequential(stem(), nn.Sequential(Residual(4), Residual(4)), *tail()), ["0", "1.0", "1.1", "2"],
+        lambda: nn.Sequential(stem(), nn.Sequential(Residual(4), Residual(4)), *tail()),
+        ["0", "1.0", "1.1", "2"],
     ),
     "blocks that nothing goes round": (
-        lambda: nn.Sequential(stem(), nn.Sequential(Plain(4), Plain(4)), *tail()), ["0", "1.0", "1.1", "2"],
+        lambda: nn.Sequential(stem(), nn.Sequential(Plain(4), Plain(4)), *tail()),
+        ["0", "1.0", "1.1", "2"],
     ),
     "blocks in stages": (
         lambda: nn.Sequential(stem(), nn.ModuleList([Stage(4), Stage(4)])[0], Stage(4), *tail()),
         ["0", "1.blocks.0", "1.blocks.1", "2.blocks.0", "2.blocks.1", "3"],
     ),
     "unlike pieces of a block": (
-        lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 6), SubLayers(6), SubLayers(6), nn.Linear(6, 10)), ["1", "2", "3"],
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 6), SubLayers(6), SubLayers(6), nn.Linear(6, 10)),
+        ["1", "2", "3"],
     ),
     "attributes": (Attributes, ["stem", "block1", "block2"]),
     "layers one by one": (Flat, ["conv1", "pool", "conv2", "fc1"]),
     "inside wrappers": (Wrapped, ["net.embed", "net.encoder.layer.0", "net.encoder.layer.1", "net.encoder.layer.2"]),
     "called again": (Called, ["embed", "blocks.0", "blocks.0#2", "blocks.0#3"]),
     "convolutions with norm and activation": (
-        lambda: nn.Sequential(*(nn.Sequential(nn.Conv2d(c, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU()) for c in (1, 4)), *tail()),
+        lambda: nn.Sequential(
+            *(nn.Sequential(nn.Conv2d(c, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU()) for c in (1, 4)), *tail()
+        ),
         ["0", "1", "2"],
     ),
     "a list of layers": (
@@ -155,7 +160,7 @@ WANTED = {
         ),
         ["0.0", "0.2", "0", "1"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WANTED)

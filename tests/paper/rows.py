@@ -9,17 +9,32 @@ ALIKE = {"control": "similarity", "metric": likeness.CKA}
 
 
 def record(
-    line="a", depth=0.5, value=1.0, low=None, high=None, control="pair", repeat=0, top="t", bottom="s", family="affine",
+    line="a",
+    depth=0.5,
+    value=1.0,
+    low=None,
+    high=None,
+    control="pair",
+    repeat=0,
+    top="t",
+    bottom="s",
+    family="affine",
     metric="penalty",
-):  # fmt: skip
+):
     end = {"name": top, "fingerprint": top, "layer": f"at {depth}", "depth": depth, "index": 0}
     return {
         "cell": f"{line}{depth}{control}{repeat}",
-        "config": {"control": control, "bottom": {**end, "name": bottom}, "top": end, "family": family, "data": {"fingerprint": "d"}},
+        "config": {
+            "control": control,
+            "bottom": {**end, "name": bottom},
+            "top": end,
+            "family": family,
+            "data": {"fingerprint": "d"},
+        },
         "metrics": [{"metric": metric, "value": value, "low": low, "high": high, "unit": "points"}],
         "paper": {"figure": "x", "scale": "smoke", "protocol": "honest", "line": line, "repeat": repeat},
         "provenance": {},
-    }  # fmt: skip
+    }
 
 
 def curve(line, *points, **kwargs):

@@ -57,18 +57,24 @@ def test_a_verdict_names_the_place_nearest_to_refuting():
     ("judge", "rows", "word", "says"),
     [
         (
-            claims.near("a", level=5.0), curve("a", *LOW) + lost("a", 0.7),
-            "holds in part", "at 2 of 3 places; nearest to refuting: +2.0 [+1.0, +3.0] at at 0.6 (a). Failed: at 0.7 (a).",
+            claims.near("a", level=5.0),
+            curve("a", *LOW) + lost("a", 0.7),
+            "holds in part",
+            "at 2 of 3 places; nearest to refuting: +2.0 [+1.0, +3.0] at at 0.6 (a). Failed: at 0.7 (a).",
         ),
         (claims.negative("a"), curve("a", *LATER) + lost("a", 1.0), "holds in part", "at 1 of 2 places"),
         (claims.negative("a"), lost("a", 1.0), "not shown", "at 0 of 1 places. Failed: at 1.0 (a)."),
         (
-            claims.below("a", "b"), curve("a", *LOW) + curve("b", HIGH[0]) + lost("b", 0.6),
-            "holds in part", "Failed: at 0.6 (b).",
+            claims.below("a", "b"),
+            curve("a", *LOW) + curve("b", HIGH[0]) + lost("b", 0.6),
+            "holds in part",
+            "Failed: at 0.6 (b).",
         ),
         (
-            claims.below("a", "b"), curve("a", *LOW) + curve("b", HIGH[0]),
-            "holds in part", "at 1 of 1 places; nearest to refuting: +1.0 [0.0, +2.0] (a) against +9.0 [+8.0, +10.0] (b) at at 0.3. "
+            claims.below("a", "b"),
+            curve("a", *LOW) + curve("b", HIGH[0]),
+            "holds in part",
+            "at 1 of 1 places; nearest to refuting: +1.0 [0.0, +2.0] (a) against +9.0 [+8.0, +10.0] (b) at at 0.3. "
             "Not measured: at 0.6 (b).",
         ),
         (claims.rising("a"), curve("a", *HIGH) + lost("a", 0.9), "holds in part", "Failed: at 0.9 (a)."),
@@ -78,27 +84,45 @@ def test_a_verdict_names_the_place_nearest_to_refuting():
         (claims.near("gone", "lost", level=5.0), [], "not measured", "Not measured: gone, lost."),
         (claims.below("a", "a", control="self"), curve("a", *LOW), "not measured", "Not measured: self."),
         (
-            claims.all_of(claims.negative("a"), claims.negative("gone")), curve("a", *LATER),
-            "holds in part", "Not measured: gone.",
+            claims.all_of(claims.negative("a"), claims.negative("gone")),
+            curve("a", *LATER),
+            "holds in part",
+            "Not measured: gone.",
         ),
         (
-            fig2a.FIGURE.claims[0].judge, curve("ResNet-18", *LOW),
-            "holds in part", "Not measured: ResNet-18, half width, ResNet-18, double width, deep ResNet, Myrtle CNN, ViT.",
+            fig2a.FIGURE.claims[0].judge,
+            curve("ResNet-18", *LOW),
+            "holds in part",
+            "Not measured: ResNet-18, half width, ResNet-18, double width, deep ResNet, Myrtle CNN, ViT.",
         ),
-        (claims.negative("a"), curve("a", (0.7, -3.0, None, None)), "holds in part", "at 1 of 1 places (one value, no interval);"),
         (
-            claims.negative("a"), curve("a", *LATER, (1.0, -3.0, None, None)),
-            "holds in part", "beyond the interval at 2 of 2 places (1 of them with one value, no interval);",
+            claims.negative("a"),
+            curve("a", (0.7, -3.0, None, None)),
+            "holds in part",
+            "at 1 of 1 places (one value, no interval);",
+        ),
+        (
+            claims.negative("a"),
+            curve("a", *LATER, (1.0, -3.0, None, None)),
+            "holds in part",
+            "beyond the interval at 2 of 2 places (1 of them with one value, no interval);",
         ),
         (claims.negative("a"), curve("a", (0.7, 3.0, None, None)), "not shown", "(one value, no interval)"),
-        (claims.rising("a"), curve("a", (0.3, 1.0, None, None), (0.9, 9.0, None, None)), "holds in part", "(one value, no interval)"),
+        (
+            claims.rising("a"),
+            curve("a", (0.3, 1.0, None, None), (0.9, 9.0, None, None)),
+            "holds in part",
+            "(one value, no interval)",
+        ),
         (claims.near("a", level=5.0), curve("a", (0.5, 1.0, None, None)), "holds in part", "(one value, no interval)"),
         (
-            likeness.less_alike("a", "b"), [record("a", value=0.4, **ALIKE), record("b", value=0.9, **ALIKE)],
-            "holds in part", "(one value, no interval)",
+            likeness.less_alike("a", "b"),
+            [record("a", value=0.4, **ALIKE), record("b", value=0.9, **ALIKE)],
+            "holds in part",
+            "(one value, no interval)",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_failed_is_missing_or_has_no_interval_is_said_and_holds_in_part_at_most(judge, rows, word, says):
     found = judge(Curves(rows, "honest"))
     assert found.word == word
@@ -106,7 +130,10 @@ def test_what_failed_is_missing_or_has_no_interval_is_said_and_holds_in_part_at_
 
 
 def alike(name, seed):
-    """A figure's records where every network is like every other one: penalties about 0, CKA about 0.9, whatever is stitched."""
+    """A figure's records where every network is like every other one.
+
+    Penalties about 0, CKA about 0.9, whatever is stitched.
+    """
     generator = np.random.default_rng(seed)
 
     def around(middle, spread):

@@ -1,4 +1,7 @@
-"""The paper's figures are made by a client of the library: public names, the zoo, and plumbing that knows nothing of networks."""
+"""The paper's figures are made by a client of the library.
+
+Public names, the zoo, and plumbing that knows nothing of networks.
+"""
 
 import ast
 from importlib import import_module

@@ -30,8 +30,8 @@ def test_hours_are_steps_times_seconds():
         "1 trainings, labels: 12 processor minutes",
         "3 stitches, honest protocol: 3 processor minutes",
         "kept already: 2 networks, 1 stitches",
-        "in all about 0.2 processor hours, from 360 ms a training step of the base network, measured here; similarities and "
-        "paths between weights are not counted",
+        "in all about 0.2 processor hours, from 360 ms a training step of the base network, measured here; "
+        "similarities and paths between weights are not counted",
     ]
 
 

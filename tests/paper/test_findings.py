@@ -45,6 +45,13 @@ def test_a_minus_is_a_minus():
 
 
 def test_what_is_quoted_is_found():
-    assert quoted("costs +5.1 [+4.0,\n+6.2] at a block, −8.7 below [−10.4, −7.0], CKA 0.83 [0.80, 0.86], 3.2 points, ResNet-18, 1x1, +26") == [
-        "+5.1 [+4.0, +6.2]", "−8.7", "[−10.4, −7.0]", "0.83 [0.80, 0.86]", "+26",
-    ]  # fmt: skip
+    assert quoted(
+        "costs +5.1 [+4.0,\n+6.2] at a block, −8.7 below [−10.4, −7.0], CKA 0.83 [0.80, 0.86], 3.2 points, "
+        "ResNet-18, 1x1, +26"
+    ) == [
+        "+5.1 [+4.0, +6.2]",
+        "−8.7",
+        "[−10.4, −7.0]",
+        "0.83 [0.80, 0.86]",
+        "+26",
+    ]

@@ -37,9 +37,10 @@ def test_what_several_figures_share_is_counted_once():
     stitches = [record("c", "honest", 60), record("d", "honest", 120), record("e", "paper", 3600)]
     probe = [record(cell, seconds=240, probe="p") for cell in ("place 1", "place 2")]
     assert took([*donors, *stitches, donors[0], stitches[0], *probe]) == (
-        "2.5 hours of training (2 runs); 3 minutes of fitting and measuring 2 stitches by the honest protocol; 1.0 hours of "
-        "fitting and measuring 1 stitches by the paper protocol; 4 minutes of what stands beside stitching (CKA, fine-tuning, "
-        "freeze-training, paths). Added up over processes, on cpu, 1 thread: where several ran at once the clock showed less."
+        "2.5 hours of training (2 runs); 3 minutes of fitting and measuring 2 stitches by the honest protocol; 1.0 "
+        "hours of fitting and measuring 1 stitches by the paper protocol; 4 minutes of what stands beside stitching "
+        "(CKA, fine-tuning, freeze-training, paths). Added up over processes, on cpu, 1 thread: where several ran at "
+        "once the clock showed less."
     )
 
 
@@ -55,8 +56,8 @@ def test_a_scale_is_what_the_records_ran_at():
 def test_a_page_says_that_its_data_are_not_the_scales_own():
     tags = {"scale": "smoke", "ran": "digits, ten steps", "other": "organs (1 x 28 x 28, 11 classes), not digits"}
     assert scale_words([told(tags)]) == [
-        "Scale `smoke`, on other data than its own: organs (1 x 28 x 28, 11 classes), not digits. On its own data the scale is: "
-        "digits, ten steps."
+        "Scale `smoke`, on other data than its own: organs (1 x 28 x 28, 11 classes), not digits. On its own data the "
+        "scale is: digits, ten steps."
     ]
 
 

@@ -66,7 +66,7 @@ def test_two_repeats_stand_behind_each_curve(tmp_path):
         ("thought", "similarity", {"middle": "block2"}),
         ("thought", "similarity", {"samples": 50}),
     ],
-)  # fmt: skip
+)
 def test_a_probe_of_other_settings_is_another_probe(out, name, kind, change):
     def probes(scale):
         records = run_figure(figure(name), tiny_job(out, scale, protocols=()))

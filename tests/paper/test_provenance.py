@@ -32,9 +32,11 @@ def test_times_are_told_in_a_unit_that_says_something(seconds, words):
 
 def test_fits_are_said_as_records_say_them():
     records = [
-        record("a", "honest", fit=FIT), record("b", "honest", fit={**FIT, "adapt_rate": True}), record("c", "paper", fit={**FIT, "steps": 3}),
+        record("a", "honest", fit=FIT),
+        record("b", "honest", fit={**FIT, "adapt_rate": True}),
+        record("c", "paper", fit={**FIT, "steps": 3}),
         record("d", "honest", fit={**FIT, "steps": 9}, objective="match"),
-    ]  # fmt: skip
+    ]
     words = "1,500 steps of 64 samples at rate 0.01"
     assert fit_words(records, "honest") == f"{words}; {words}, less where the start is near the top's own error"
     assert fit_words(records, "paper") == "3 steps of 64 samples at rate 0.01"
@@ -43,10 +45,14 @@ def test_fits_are_said_as_records_say_them():
 
 def test_what_figures_share_counts_once():
     records = [
-        record("net", "", trained_seconds=100.0, net="n"), record("net", "", trained_seconds=100.0, net="n"),
-        record("cell", "honest", seconds=60.0), record("cell", "honest", seconds=60.0), record("other", "paper", seconds=30.0),
-        record("p1", "", seconds=50.0, probe="p"), record("p2", "", seconds=50.0, probe="p"),
-    ]  # fmt: skip
+        record("net", "", trained_seconds=100.0, net="n"),
+        record("net", "", trained_seconds=100.0, net="n"),
+        record("cell", "honest", seconds=60.0),
+        record("cell", "honest", seconds=60.0),
+        record("other", "paper", seconds=30.0),
+        record("p1", "", seconds=50.0, probe="p"),
+        record("p2", "", seconds=50.0, probe="p"),
+    ]
     text = took(records)
     assert "100 seconds of training (1 runs)" in text
     assert "60 seconds of fitting and measuring 1 stitches by the honest protocol" in text

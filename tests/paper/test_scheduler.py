@@ -54,7 +54,8 @@ def test_two_processes_make_what_one_makes(tmp_path):
         (
             killed_job,
             StudyError,
-            r"^A process that worked on figure 4 ended without a word \(signal 9, .* use fewer --workers; what is finished is kept.$",
+            r"^A process that worked on figure 4 ended without a word \(signal 9, .* use fewer --workers; what is "
+            r"finished is kept.$",
         ),
     ],
 )
@@ -69,7 +70,8 @@ def test_a_process_whose_parent_is_killed_ends(tmp_path):
         "from modelstitch.paper.catalogue import figure\nfrom modelstitch.paper.scheduler import together\n"
         f"out = Path({str(tmp_path)!r})\n"
         "if __name__ == '__main__':\n"
-        "    list(together([figure('4')], tiny_job(out / 'job'), partial(sleeping_job, out / 'pid'), out / 'pages', 1))\n"
+        "    list(together([figure('4')], tiny_job(out / 'job'), partial(sleeping_job, out / 'pid'), out / 'pages', "
+        "1))\n"
     )
     (tmp_path / "parent.py").write_text(code, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -26,8 +26,14 @@ def record(figure, line, control="pair", bottom="one", top="other"):
 
 FULL = Figure("full", "", "", (), (PAIR,), (LIKE,))
 MINE = Figure("mine", "", "", (), (), (Probe("similarity", "as here", (OTHER, ONE), {"samples": 10}, paper="series"),))
-STORE = {"full": [record("full", "pair"), record("full", "alike", "similarity"), record("full", "one", "donor"),
-                  record("full", "third", "donor")]}  # fmt: skip
+STORE = {
+    "full": [
+        record("full", "pair"),
+        record("full", "alike", "similarity"),
+        record("full", "one", "donor"),
+        record("full", "third", "donor"),
+    ]
+}
 
 
 def find(name):
@@ -37,8 +43,9 @@ def find(name):
 def test_a_probe_of_another_figure_comes_with_its_networks():
     found = completed([], MINE, [MINE, FULL], find)
     assert [(r["cell"], r["paper"]["figure"], r["paper"]["line"]) for r in found] == [
-        ("alike", "mine", "as here"), ("one", "mine", "one"),
-    ]  # fmt: skip
+        ("alike", "mine", "as here"),
+        ("one", "mine", "one"),
+    ]
     assert STORE["full"][1]["paper"]["figure"] == "full"  # the other figure's stay as they are
 
 

@@ -69,9 +69,21 @@ def make_records(
                                     worth += 20 * (len(families) - 1 - families.index(family))
                                 name = control if control.startswith("class-noise") else bottom
                                 record = _record(
-                                    (name, low, i), (top, high, j), len(layers), control, family, seed,
-                                    worth, half if interval else None, ood, relative_mse, len(donors), asked, examples, errors,
-                                )  # fmt: skip
+                                    (name, low, i),
+                                    (top, high, j),
+                                    len(layers),
+                                    control,
+                                    family,
+                                    seed,
+                                    worth,
+                                    half if interval else None,
+                                    ood,
+                                    relative_mse,
+                                    len(donors),
+                                    asked,
+                                    examples,
+                                    errors,
+                                )
                                 records[record["cell"]] = record
     return list(records.values())
 

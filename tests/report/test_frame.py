@@ -107,9 +107,19 @@ def test_of_layers_at_one_depth_the_one_of_the_same_name_matches():
     """A pool has no weights: it lies as deep as the block before it, in both networks."""
     layers = [("block1", 0.5, 0), ("pool", 0.5, 1), ("block2", 1.0, 2)]
     rows = [
-        {"bottom": "a", "top": "b", "control": "pair", "bottom_layer": b, "bottom_depth": d, "bottom_index": i,
-         "top_layer": t, "top_depth": e, "top_index": j}
-        for b, d, i in layers for t, e, j in layers
-    ]  # fmt: skip
+        {
+            "bottom": "a",
+            "top": "b",
+            "control": "pair",
+            "bottom_layer": b,
+            "bottom_depth": d,
+            "bottom_index": i,
+            "top_layer": t,
+            "top_depth": e,
+            "top_index": j,
+        }
+        for b, d, i in layers
+        for t, e, j in layers
+    ]
     found = matched(pl.DataFrame(rows)).select("bottom_layer", "top_layer").rows()
     assert set(found) == {(name, name) for name, _, _ in layers}

@@ -9,8 +9,18 @@ from modelstitch.report.similarities import SCHEMA, frame, from_table, is_simila
 
 def row(value=0.5, note="", measure="cka"):
     plain = dict.fromkeys(SCHEMA)
-    return {**plain, "bottom": "a", "top": "b", "bottom_layer": "x", "top_layer": "y", "measure": measure, "kind": "similarity",
-            "value": value, "n": 100, "note": note}  # fmt: skip
+    return {
+        **plain,
+        "bottom": "a",
+        "top": "b",
+        "bottom_layer": "x",
+        "top_layer": "y",
+        "measure": measure,
+        "kind": "similarity",
+        "value": value,
+        "n": 100,
+        "note": note,
+    }
 
 
 def test_a_frame_has_its_columns_even_when_it_is_empty():
@@ -27,8 +37,11 @@ def test_a_few_notes_of_each_measure():
         row(None, "cka fails"),
     ]
     assert notes(rows) == [
-        "cca fails at 0", "cca fails at 1", "cca: 3 more notes like these stand in the column 'note' of the values.", "cka fails",
-    ]  # fmt: skip
+        "cca fails at 0",
+        "cca fails at 1",
+        "cca: 3 more notes like these stand in the column 'note' of the values.",
+        "cka fails",
+    ]
 
 
 def test_what_is_written_is_read_back(tmp_path):

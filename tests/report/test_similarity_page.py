@@ -10,13 +10,25 @@ from modelstitch.report.similarity_page import similarity_page
 def rows(value=lambda i, j: 0.9 - 0.2 * abs(i - j), bottom="a", note="", measure="cka"):
     return [
         {
-            **dict.fromkeys(SCHEMA), "bottom": bottom, "top": "b", "measure": measure, "kind": "similarity", "n": 100, "note": note,
-            "bottom_layer": f"x{i}", "bottom_index": i, "bottom_depth": (i + 1) / 3, "top_layer": f"y{j}", "top_index": j,
-            "top_depth": (j + 1) / 3, "value": value(i, j), "null_mean": 0.125,
+            **dict.fromkeys(SCHEMA),
+            "bottom": bottom,
+            "top": "b",
+            "measure": measure,
+            "kind": "similarity",
+            "n": 100,
+            "note": note,
+            "bottom_layer": f"x{i}",
+            "bottom_index": i,
+            "bottom_depth": (i + 1) / 3,
+            "top_layer": f"y{j}",
+            "top_index": j,
+            "top_depth": (j + 1) / 3,
+            "value": value(i, j),
+            "null_mean": 0.125,
         }
         for i in range(3)
         for j in range(3)
-    ]  # fmt: skip
+    ]
 
 
 def test_every_value_stands_on_the_page_with_its_null_level():

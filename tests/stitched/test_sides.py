@@ -1,4 +1,7 @@
-"""A saved stitch is whole: it runs again in another process, without its donors being rebuilt by hand, to the last bit."""
+"""A saved stitch is whole.
+
+It runs again in another process, without its donors being rebuilt by hand, to the last bit.
+"""
 
 import copy
 import json
@@ -68,7 +71,7 @@ SIDES = {
     "both by name": (named, lambda: named(1), ("name", "name")),
     "own networks": (own, lambda: own(1, Normalise(0.5, 0.25)), ("part", "part")),
     "one of each": (lambda: named(view=Normalise(0.4, 2.0)), own, ("name", "part")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("whole", [False, True])

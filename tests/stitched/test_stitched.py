@@ -1,4 +1,7 @@
-"""The stitched model as a module: folding where the algebra allows it, statistics that travel, exported files that run."""
+"""The stitched model as a module.
+
+Folding where the algebra allows it, statistics that travel, exported files that run.
+"""
 
 import copy
 from functools import cache
@@ -29,9 +32,14 @@ class Tokens(nn.Module):
 
 def plain(padding, groups=1):
     return nn.Sequential(
-        nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3, padding=padding, groups=groups), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 6, 3),
+        nn.ReLU(),
+        nn.Conv2d(6, 6, 3, padding=padding, groups=groups),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 10),
+    )
 
 
 NETS = {
@@ -80,20 +88,23 @@ def close(one, other):
     return (one - other).abs().max() <= 1e-5 * other.abs().max().clamp(min=1)
 
 
-@pytest.mark.parametrize(("nets", "below", "above", "family", "bias", "into"), [
-    (("small", "small"), "stem.0", "stem", "affine", True, "bottom: stem.0"),
-    (("small", "small"), "stem.1", "block2", "affine", True, "bottom: stem.0"),  # past a frozen BatchNorm, resized
-    (("small", "small"), "block3", "block3", "affine", True, "top: head"),  # past average pooling
-    (("small", "small"), "block3", "block3", "norm-affine-norm", True, "top: head"),
-    (("small", "small"), "block2", "block3", "low-rank:2", True, "top: head"),
-    (("small", "small"), "block3", "block3", "conv:1", True, "top: head"),
-    (("valid", "valid"), "1", "1", "affine", True, "top: 2"),
-    (("padded", "padded"), "1", "1", "affine", False, "top: 2"),  # no bias: the padding stays 0
-    (("padded", "valid"), "3", "4", "affine", True, "top: 6"),
-    (("tokens", "tokens"), "mix", "norm", "affine", True, "bottom: mix"),
-    (("small", "tokens"), "block3", "norm", "affine", True, "top: mix"),  # a map into tokens
-    (("tokens", "small"), "embed", "block3", "affine", True, "bottom: embed"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("nets", "below", "above", "family", "bias", "into"),
+    [
+        (("small", "small"), "stem.0", "stem", "affine", True, "bottom: stem.0"),
+        (("small", "small"), "stem.1", "block2", "affine", True, "bottom: stem.0"),  # past a frozen BatchNorm, resized
+        (("small", "small"), "block3", "block3", "affine", True, "top: head"),  # past average pooling
+        (("small", "small"), "block3", "block3", "norm-affine-norm", True, "top: head"),
+        (("small", "small"), "block2", "block3", "low-rank:2", True, "top: head"),
+        (("small", "small"), "block3", "block3", "conv:1", True, "top: head"),
+        (("valid", "valid"), "1", "1", "affine", True, "top: 2"),
+        (("padded", "padded"), "1", "1", "affine", False, "top: 2"),  # no bias: the padding stays 0
+        (("padded", "valid"), "3", "4", "affine", True, "top: 6"),
+        (("tokens", "tokens"), "mix", "norm", "affine", True, "bottom: mix"),
+        (("small", "tokens"), "block3", "norm", "affine", True, "top: mix"),  # a map into tokens
+        (("tokens", "small"), "embed", "block3", "affine", True, "bottom: embed"),
+    ],
+)
 def test_a_folded_map_is_the_same_function(nets, below, above, family, bias, into):
     bottom, top = network(nets[0]), network(nets[1], 1)
     before = fingerprint(bottom.module), fingerprint(top.module)
@@ -106,15 +117,18 @@ def test_a_folded_map_is_the_same_function(nets, below, above, family, bias, int
     assert close(s(images()), drawn(family, bottom, top, below, above, bias)(images())), "the original is left alone"
 
 
-@pytest.mark.parametrize(("nets", "below", "above", "family", "words"), [
-    (("small", "small"), "stem", "stem", "affine", ("bottom ends with relu", "add")),
-    (("padded", "padded"), "1", "1", "affine", ("conv2d of '2' pads with zeros and the map has a bias",)),
-    (("grouped", "grouped"), "1", "1", "affine", ("conv2d of '2' has 2 groups",)),
-    (("flat", "flat"), "1", "1", "affine", ("linear of '3' reads 216 values, the map gives 6 channels",)),
-    (("small", "tokens"), "block3", "embed", "affine", ("stands between the map and the next layer",)),
-    (("small", "small"), "block3", "block3", "mlp:4", ("family 'mlp:4'", "is not one affine map")),
-    (("small", "small"), "block3", "block3", "conv:3", ("family 'conv:3'", "is not one affine map")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("nets", "below", "above", "family", "words"),
+    [
+        (("small", "small"), "stem", "stem", "affine", ("bottom ends with relu", "add")),
+        (("padded", "padded"), "1", "1", "affine", ("conv2d of '2' pads with zeros and the map has a bias",)),
+        (("grouped", "grouped"), "1", "1", "affine", ("conv2d of '2' has 2 groups",)),
+        (("flat", "flat"), "1", "1", "affine", ("linear of '3' reads 216 values, the map gives 6 channels",)),
+        (("small", "tokens"), "block3", "embed", "affine", ("stands between the map and the next layer",)),
+        (("small", "small"), "block3", "block3", "mlp:4", ("family 'mlp:4'", "is not one affine map")),
+        (("small", "small"), "block3", "block3", "conv:3", ("family 'conv:3'", "is not one affine map")),
+    ],
+)
 def test_what_cannot_be_folded_is_refused_by_name(nets, below, above, family, words):
     s = drawn(family, network(nets[0]), network(nets[1], 1), below, above)
     with pytest.raises(FoldError) as error:

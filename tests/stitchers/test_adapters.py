@@ -30,9 +30,11 @@ MAP, GRID, TOKENS, VECTOR = ("map", (3, 4, 4)), ("grid", (4, 4, 3)), ("tokens", 
 SEQUENCE = ("sequence", (3, 16))
 CLASS = ("tokens", (17, 3))
 AS_MAP = {
-    "map": lambda x: x, "grid": lambda x: x.movedim(-1, 1), "tokens": lambda x: x.movedim(-1, 1).unflatten(2, (4, 4)),
+    "map": lambda x: x,
+    "grid": lambda x: x.movedim(-1, 1),
+    "tokens": lambda x: x.movedim(-1, 1).unflatten(2, (4, 4)),
     "sequence": lambda x: x.unflatten(2, (4, 4)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("source", [MAP, GRID, TOKENS, SEQUENCE])

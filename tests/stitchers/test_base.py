@@ -1,4 +1,7 @@
-"""What every stitcher is: a map at every position, in the type that the top expects, from moments that can be solved."""
+"""What every stitcher is.
+
+A map at every position, in the type that the top expects, from moments that can be solved.
+"""
 
 import pytest
 import torch

@@ -11,9 +11,22 @@ from modelstitch.stitchers import FAMILIES, Affine, Site, check, family_of
 from modelstitch.stitchers.orthogonal import Orthogonal
 
 WRITTEN = [
-    "identity", "permutation", "scaled-permutation", "orthogonal", "scaled-orthogonal", "low-rank:1", "low-rank:6",
-    "affine", "affine:0.01", "affine:0", "norm-affine-norm", "conv:1", "conv:3", "mlp", "mlp:5",
-]  # fmt: skip
+    "identity",
+    "permutation",
+    "scaled-permutation",
+    "orthogonal",
+    "scaled-orthogonal",
+    "low-rank:1",
+    "low-rank:6",
+    "affine",
+    "affine:0.01",
+    "affine:0",
+    "norm-affine-norm",
+    "conv:1",
+    "conv:3",
+    "mlp",
+    "mlp:5",
+]
 
 
 def test_every_family_is_listed():

@@ -38,8 +38,17 @@ def test_the_packages_own_families_have_no_code_of_a_user():
 def test_a_changed_family_is_another_cell(pair, digits, tmp_path, entered):
     def compared(factor, folder) -> Results:
         entered(shrunk(factor))
-        return compare(*pair, digits, layers=["block2"], family="shrunk:0.01", objective="match", controls=(), both=False,
-                       out=tmp_path / folder, **QUICK)  # fmt: skip
+        return compare(
+            *pair,
+            digits,
+            layers=["block2"],
+            family="shrunk:0.01",
+            objective="match",
+            controls=(),
+            both=False,
+            out=tmp_path / folder,
+            **QUICK,
+        )
 
     (one,), (same,), (other,) = (compared(*how).records for how in ((1.0, "a"), (1.0, "a"), (0.5, "b")))
     with pytest.raises(StudyError, match="family codes"):  # records of both in one folder would be pooled

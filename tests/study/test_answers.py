@@ -33,9 +33,12 @@ def record(labels, answers, losses, **more):
     means = {side: float(values.mean()) for side, values in errors.items()}
     config = {"bottom": {"name": "a"}, "top": {"name": "b"}, "control": "pair"}
     values = {
-        "penalty": means["stitched"] - means["top"], "error": means["stitched"], "top_error": means["top"],
-        "loss": float(losses.mean()), "agreement_top": 100.0 * float((answers["stitched"] == answers["top"]).mean()),
-    }  # fmt: skip
+        "penalty": means["stitched"] - means["top"],
+        "error": means["stitched"],
+        "top_error": means["top"],
+        "loss": float(losses.mean()),
+        "agreement_top": 100.0 * float((answers["stitched"] == answers["top"]).mean()),
+    }
     if "bottom" in answers:
         values["bottom_error"] = means["bottom"]
         values["agreement_bottom"] = 100.0 * float((answers["stitched"] == answers["bottom"]).mean())
@@ -93,8 +96,10 @@ def test_of_texts_the_tokens_that_are_right_are_kept():
     found = answers_of(made)
     assert found.labels is None is found.losses
     assert {side: None if v is None else v.tolist() for side, v in found.right.items()} == {
-        "stitched": [3, 0, 127], "top": [4, 1, 90], "bottom": None,
-    }  # fmt: skip
+        "stitched": [3, 0, 127],
+        "top": [4, 1, 90],
+        "bottom": None,
+    }
     rows = ms.Results([made], {}).examples
     assert rows["right"].to_list() == [3, 0, 127]
     assert rows["loss"].to_list() == [1.0, 2.0, 3.0]

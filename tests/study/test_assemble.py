@@ -29,9 +29,14 @@ def test_answers_beside_those_of_the_top():
     assert found["agreement_top"].value == pytest.approx(60)
     assert found["chance_error"].value == pytest.approx(200 / 3)
     assert {name: e.unit for name, e in found.items()} == {
-        "penalty": "points", "error": "percent", "top_error": "percent", "loss": "nats", "chance_error": "percent",
-        "agreement_top": "percent", "agreement_chance": "percent",
-    }  # fmt: skip
+        "penalty": "points",
+        "error": "percent",
+        "top_error": "percent",
+        "loss": "nats",
+        "chance_error": "percent",
+        "agreement_top": "percent",
+        "agreement_chance": "percent",
+    }
 
 
 def test_a_record_is_one_that_its_reader_believes(pair, digits):

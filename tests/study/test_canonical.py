@@ -24,13 +24,15 @@ def test_a_cell_is_named_by_its_configuration():
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"metrics": [{"metric": "loss", "value": 1.0}, {"metric": "penalty", "value": float("nan")}]},
-         "The record, metrics, metric 'penalty', value is nan: expected a finite number or null"),
+        (
+            {"metrics": [{"metric": "loss", "value": 1.0}, {"metric": "penalty", "value": float("nan")}]},
+            "The record, metrics, metric 'penalty', value is nan: expected a finite number or null",
+        ),
         ({"a": {"b": float("inf")}}, "The record, a, b is inf"),
         ({"a": {1, 2}}, "The record cannot be written as JSON: expected plain values, found Object of type set"),
         ({"a": "\ud800"}, "cannot be written as JSON"),
     ],
-)  # fmt: skip
+)
 def test_what_json_cannot_hold_is_named(value, words):
     with pytest.raises(StudyError, match=words):
         canonical_json(value)

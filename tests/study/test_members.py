@@ -18,9 +18,16 @@ def cell(b, t, family, control="pair"):
     end = {"name": "a", "layer": b}, {"name": "b", "layer": t}
     fit = {"samples": None}
     config = {
-        "bottom": end[0], "top": end[1], "family": family, "control": control, "seed": 0, "normalisation": "frozen", "fit": fit,
-        "data": {}, "objective": "match",
-    }  # fmt: skip
+        "bottom": end[0],
+        "top": end[1],
+        "family": family,
+        "control": control,
+        "seed": 0,
+        "normalisation": "frozen",
+        "fit": fit,
+        "data": {},
+        "objective": "match",
+    }
     return Cell(f"{b} {t} {family}", config)
 
 

@@ -50,10 +50,12 @@ def test_in_words():
     found = Needs(10, 4, 2, 3, {"fit": 5000, "val": 100, "test": 30}, 640, 2 * 10**9, 10**6, 300.0)
     assert found.sentences() == [
         "10 cells: 4 kept already, 6 to run. Nothing was fitted or written.",
-        "2 sweeps, in 3 parts as memory asks: 640 steps at most; samples that are read: 5,000 of fit, 100 of val, 30 of test.",
-        "Memory: up to 2.0 GB for the stitches of one part, beside 1.0 MB of donors' weights and one batch's way through a top.",
-        "Time: about 5 minutes here, estimated from measured batches: opening networks and solving maps is not counted, and fits that "
-        "stop early take less.",
+        "2 sweeps, in 3 parts as memory asks: 640 steps at most; samples that are read: 5,000 of fit, 100 of val, "
+        "30 of test.",
+        "Memory: up to 2.0 GB for the stitches of one part, beside 1.0 MB of donors' weights and one batch's way "
+        "through a top.",
+        "Time: about 5 minutes here, estimated from measured batches: opening networks and solving maps is not "
+        "counted, and fits that stop early take less.",
     ]
     assert Needs(1, 1).sentences() == ["1 cell: 1 kept already, 0 to run. Nothing was fitted or written."]
 
@@ -71,11 +73,14 @@ donors = {a = "zoo:small-resnet?width=4", b = {model = "zoo:small-resnet?width=4
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("compare", "zoo:small-resnet?width=4", "zoo:small-resnet?width=8", "--layers", "block2"), "to run. Nothing was fitted"),
+        (
+            ("compare", "zoo:small-resnet?width=4", "zoo:small-resnet?width=8", "--layers", "block2"),
+            "to run. Nothing was fitted",
+        ),
         (("run", "study.toml"), "2 cells: 0 kept already, 2 to run."),
         (("matrix", "zoo:small-resnet?width=4", "zoo:small-resnet?width=8"), "Nothing was fitted or written."),
     ],
-)  # fmt: skip
+)
 def test_the_commands_say_it_and_make_no_folder(tmp_path, monkeypatch, capfd, args, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.toml").write_text(STUDY)

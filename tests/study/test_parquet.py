@@ -16,11 +16,17 @@ def record(seed, **more):
         "bottom": {"name": "a", "layer": "l1"},
         "top": {"name": "b", "layer": "l2"},
     }
-    return Record.of({
-        "version": 2, "cell": cell_hash(config), "config": config, "notes": ["a note"],
-        "metrics": [{"metric": "penalty", "value": 1.5, "low": 0.25, "high": 2.75, "unit": "points"}],
-        "provenance": {"torch": "2", "seconds": 1.0}, **more,
-    })  # fmt: skip
+    return Record.of(
+        {
+            "version": 2,
+            "cell": cell_hash(config),
+            "config": config,
+            "notes": ["a note"],
+            "metrics": [{"metric": "penalty", "value": 1.5, "low": 0.25, "high": 2.75, "unit": "points"}],
+            "provenance": {"torch": "2", "seconds": 1.0},
+            **more,
+        }
+    )
 
 
 @pytest.fixture

@@ -40,8 +40,13 @@ def by_control(cells):
 def test_a_pair_with_all_controls():
     found = by_control(plan([(A, B)], asked(), DATA))
     assert {control: len(cells) for control, cells in found.items()} == {
-        "pair": 3, "self": 3, "random": 3, "identity": 3, "class-noise": 3, "shuffled": 3,
-    }  # fmt: skip
+        "pair": 3,
+        "self": 3,
+        "random": 3,
+        "identity": 3,
+        "class-noise": 3,
+        "shuffled": 3,
+    }
     assert {cell.config["bottom"]["name"] for cell in found["self"]} == {"b"}
     assert {cell.config["bottom"]["name"] for cell in found["class-noise"]} == {"class-noise"}
     assert {cell.config["bottom"]["name"] for cell in found["random"]} == {"a"}
@@ -76,15 +81,20 @@ def test_an_alias_names_the_same_cells_as_the_listed_name():
         net.place("trunk.block.2")
 
 
-@pytest.mark.parametrize(("normalisation", "groups"), [
-    ("frozen", [["match", "task", "match", "task"]]), ("recalibrated", [["match", "task", "match", "task"]]),
-    ("batch", [["match", "match"], ["task", "task"]]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("normalisation", "groups"),
+    [
+        ("frozen", [["match", "task", "match", "task"]]),
+        ("recalibrated", [["match", "task", "match", "task"]]),
+        ("batch", [["match", "match"], ["task", "task"]]),
+    ],
+)
 def test_objectives_share_a_bottom_whose_statistics_do_not_move(normalisation, groups):
     configs = [
         {"normalisation": normalisation, "objective": o, "family": f}
-        for f in ("affine", "low-rank:2") for o in ("match", "task")
-    ]  # fmt: skip
+        for f in ("affine", "low-rank:2")
+        for o in ("match", "task")
+    ]
     cells = [Cell(str(i), config) for i, config in enumerate(configs)]
     assert [[cell.config["objective"] for cell in group] for group in fitted_together(cells)] == groups
 
@@ -123,9 +133,15 @@ def test_no_two_processes_of_a_plan_share_a_state(normalisation, states):
     assert len({left(cell, bench).path for cell in plain}) == states
 
 
-@pytest.mark.parametrize("change", [
-    {"fit": FitSpec(steps=3)}, {"seeds": (7,)}, {"normalisation": "batch"}, {"families": ("mlp",)},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fit": FitSpec(steps=3)},
+        {"seeds": (7,)},
+        {"normalisation": "batch"},
+        {"families": ("mlp",)},
+    ],
+)
 def test_what_changes_the_work_changes_the_hash(change):
     before = {cell.hash for cell in plan([(A, B)], asked(controls=()), DATA)}
     after = {cell.hash for cell in plan([(A, B)], asked(controls=(), **change), DATA)}
@@ -156,8 +172,10 @@ def test_a_pool_is_matched_with_a_pool():
 
     bottom, top = pooled("a", [0.3, 0.6, 0.9]), pooled("b", [0.5, 0.9])
     assert [(b.layer, t.layer) for b, t in seams(bottom, top, "matching")] == [
-        ("block1", "block0"), ("block2", "block1"), ("pool", "pool"),
-    ]  # fmt: skip
+        ("block1", "block0"),
+        ("block2", "block1"),
+        ("pool", "pool"),
+    ]
     assert [b.layer for b, _ in seams(donor("maps", ["1", "2", "3"]), top, "matching")] == ["2", "3", "3"]
 
 

@@ -136,9 +136,16 @@ def test_with_one_top_it_is_mcnemars_exact_test():
 OLD, SPLIT = {"data": "whole"}, {"data": "whole", "test": "split"}
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    (OLD, OLD), (SPLIT, SPLIT), (SPLIT, {"data": "fewer to fit on", "test": "split"}), (OLD, SPLIT), (SPLIT, OLD),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (OLD, OLD),
+        (SPLIT, SPLIT),
+        (SPLIT, {"data": "fewer to fit on", "test": "split"}),
+        (OLD, SPLIT),
+        (SPLIT, OLD),
+    ],
+)
 def test_cells_on_one_test_split_are_paired_whatever_they_were_fitted_on(one, other):
     first, second = points(300, 0.3, 0.1, 1, **one), points(300, 0.2, 0.1, 2, bottom="c", **other)
     plain = points(300, 0.3, 0.1, 1), points(300, 0.2, 0.1, 2, bottom="c")
@@ -147,9 +154,14 @@ def test_cells_on_one_test_split_are_paired_whatever_they_were_fitted_on(one, ot
     assert normalised([first], [second], [first]) == normalised([plain[0]], [plain[1]], [plain[0]])
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    (SPLIT, {"data": "whole", "test": "another"}), (OLD, {"data": "other"}), (OLD, {"data": "other", "test": "split"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (SPLIT, {"data": "whole", "test": "another"}),
+        (OLD, {"data": "other"}),
+        (OLD, {"data": "other", "test": "split"}),
+    ],
+)
 def test_cells_that_may_be_on_other_examples_are_not(one, other):
     with pytest.raises(MeasureError, match="different test examples"):
         paired_test(points(300, 0.3, 0.1, 1, **one), points(300, 0.2, 0.1, 2, **other))
@@ -180,9 +192,17 @@ def test_several_fits_are_tested_over_pairs_and_seeds():
     assert "sign flips over 8 pairs" in clear.how
 
 
-@pytest.mark.parametrize(("pairs", "fits", "least"), [
-    (2, 1, 2 / 4), (2, 5, 2 / 4), (5, 1, 2 / 32), (6, 1, 2 / 64), (1, 3, 2 / 8), (1, 2, 2 / 4),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pairs", "fits", "least"),
+    [
+        (2, 1, 2 / 4),
+        (2, 5, 2 / 4),
+        (5, 1, 2 / 32),
+        (6, 1, 2 / 64),
+        (1, 3, 2 / 8),
+        (1, 2, 2 / 4),
+    ],
+)
 def test_p_is_never_below_what_a_flip_of_so_few_signs_allows(pairs, fits, least):
     """All but one of three hundred examples differ, and all pairs agree: only their number is small."""
     zeros = np.zeros(300)
@@ -218,15 +238,21 @@ def test_many_pairs_are_flipped_at_random():
     assert 0 < paired_test(one, other).p < 0.001
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: paired_test([points(5, 0.5, 0.5, 0)] * 2, points(5, 0.5, 0.5, 0)), "expected 2, found 1"),
-    (lambda: paired_test(points(5, 0.5, 0.5, 0), points(6, 0.5, 0.5, 0)), "different test examples"),
-    (lambda: paired_test(points(5, 0.5, 0.5, 0), points(5, 0.5, 0.5, 0, data="e")), "different test examples"),
-    (lambda: paired_test(3, 4), "needs records or stitched models that were measured, found int"),
-    (lambda: pool([]), "at least one record, found none"),
-    (lambda: pool([points(5, 0.5, 0.5, 0), record([1.0], [1.0], unit="nats")]), "nats and points cannot be pooled"),
-    (lambda: pool([{"cell": "x", "config": {"bottom": {"name": "a"}, "top": {"name": "b"}}}]), "The record x keeps no examples"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: paired_test([points(5, 0.5, 0.5, 0)] * 2, points(5, 0.5, 0.5, 0)), "expected 2, found 1"),
+        (lambda: paired_test(points(5, 0.5, 0.5, 0), points(6, 0.5, 0.5, 0)), "different test examples"),
+        (lambda: paired_test(points(5, 0.5, 0.5, 0), points(5, 0.5, 0.5, 0, data="e")), "different test examples"),
+        (lambda: paired_test(3, 4), "needs records or stitched models that were measured, found int"),
+        (lambda: pool([]), "at least one record, found none"),
+        (lambda: pool([points(5, 0.5, 0.5, 0), record([1.0], [1.0], unit="nats")]), "nats and points cannot be pooled"),
+        (
+            lambda: pool([{"cell": "x", "config": {"bottom": {"name": "a"}, "top": {"name": "b"}}}]),
+            "The record x keeps no examples",
+        ),
+    ],
+)
 def test_mistakes_get_one_sentence(call, words):
     with pytest.raises(MeasureError) as error:
         call()

@@ -1,4 +1,7 @@
-"""What a question names: networks, data and functions by names, fingerprints and hashes; and what a folder is named by."""
+"""What a question names: networks, data and functions by names, fingerprints and hashes.
+
+And what a folder is named by.
+"""
 
 import pytest
 

@@ -28,7 +28,10 @@ def test_also_after_an_error(tmp_path):
 
 def test_one_that_was_killed_counts_no_longer(tmp_path):
     folder = tmp_path / "running"
-    code = f"from pathlib import Path; from modelstitch.study.presence import working; w = working(Path({str(folder)!r})); w.__enter__(); import os; os.kill(os.getpid(), 9)"
+    code = (
+        f"from pathlib import Path; from modelstitch.study.presence import working; w = "
+        f"working(Path({str(folder)!r})); w.__enter__(); import os; os.kill(os.getpid(), 9)"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, timeout=60
     )

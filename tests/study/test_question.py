@@ -63,36 +63,46 @@ def test_one_value_or_several_as_in_python():
     assert type(called(seeds=np.arange(1)).seeds[0]) is int
 
 
-@pytest.mark.parametrize(("values", "words"), [
-    ({"controls": ["other-seed"]}, "expected a network in other_seeds (--other-seed on the command line) beside the control 'other-seed'"),
-    ({"controls": ["none", "self"]}, "'none' alone"),
-    ({"controls": ["noise"]}, "expected self, other-seed"),
-    ({"controls": 3}, "expected self, other-seed"),
-    ({"objective": ["match+task"]}, "expected no 'match' among several stages: it is solved"),
-    ({"objective": ["luck"]}, "expected match, task"),
-    ({"objective": [[]]}, "expected match, task"),
-    ({"family": "os.system('x')"}, "expected a family such as 'affine'"),
-    ({"family": []}, "expected a list with at least one entry"),
-    ({"family": 3}, "expected a family such as 'affine', or a list of them (a class of your own is entered first: ms.stitchers.FAMILIES[cls.family] = cls), found 3"),
-    ({"controls": {"self", "random"}}, "expected self, other-seed"),
-    ({"layers": ["a -> b -> c"]}, "expected layers that can be read"),
-    ({"layers": ["x@l1"]}, "expected layers without network names"),
-    ({"layers": []}, "expected 'matching', 'all', or layers such as"),
-    ({"seeds": [0.5]}, "expected distinct whole numbers from 0"),
-    ({"seeds": [True]}, "expected distinct whole numbers from 0"),
-    ({"pairs": "some"}, "expected 'all', 'ring' or a list of"),
-    ({"pairs": [["a", "z"]]}, "expected names of the networks 'a', 'b', 'c' in pairs, not 'z'"),
-    ({"both": "no"}, "expected a valid boolean"),
-    ({"samples": [10, 0]}, "expected greater than or equal to 1, found 0"),
-    ({"steps": 0}, "expected greater than or equal to 1, found 0"),
-    ({"learning_rate": float("nan")}, "expected "),
-    ({"downstream": []}, "expected 'all', 'penultimate' or a list of layers"),
-    ({"normalisation": "train"}, "expected 'frozen', 'recalibrated' or 'batch', found 'train'"),
-    ({"expected_error": {"z": 1.0}}, "expected names of the networks 'a', 'b', 'c' in expected_error, not 'z'"),
-    ({"expected_error": -1.0}, "expected "),
-    ({"other_seeds": {"z": "c"}}, "expected names of the networks 'a', 'b', 'c' in other_seeds, not 'z'"),
-    ({"step": 3}, "did you mean 'steps'?"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"controls": ["other-seed"]},
+            "expected a network in other_seeds (--other-seed on the command line) beside the control 'other-seed'",
+        ),
+        ({"controls": ["none", "self"]}, "'none' alone"),
+        ({"controls": ["noise"]}, "expected self, other-seed"),
+        ({"controls": 3}, "expected self, other-seed"),
+        ({"objective": ["match+task"]}, "expected no 'match' among several stages: it is solved"),
+        ({"objective": ["luck"]}, "expected match, task"),
+        ({"objective": [[]]}, "expected match, task"),
+        ({"family": "os.system('x')"}, "expected a family such as 'affine'"),
+        ({"family": []}, "expected a list with at least one entry"),
+        (
+            {"family": 3},
+            "expected a family such as 'affine', or a list of them (a class of your own is entered first: "
+            "ms.stitchers.FAMILIES[cls.family] = cls), found 3",
+        ),
+        ({"controls": {"self", "random"}}, "expected self, other-seed"),
+        ({"layers": ["a -> b -> c"]}, "expected layers that can be read"),
+        ({"layers": ["x@l1"]}, "expected layers without network names"),
+        ({"layers": []}, "expected 'matching', 'all', or layers such as"),
+        ({"seeds": [0.5]}, "expected distinct whole numbers from 0"),
+        ({"seeds": [True]}, "expected distinct whole numbers from 0"),
+        ({"pairs": "some"}, "expected 'all', 'ring' or a list of"),
+        ({"pairs": [["a", "z"]]}, "expected names of the networks 'a', 'b', 'c' in pairs, not 'z'"),
+        ({"both": "no"}, "expected a valid boolean"),
+        ({"samples": [10, 0]}, "expected greater than or equal to 1, found 0"),
+        ({"steps": 0}, "expected greater than or equal to 1, found 0"),
+        ({"learning_rate": float("nan")}, "expected "),
+        ({"downstream": []}, "expected 'all', 'penultimate' or a list of layers"),
+        ({"normalisation": "train"}, "expected 'frozen', 'recalibrated' or 'batch', found 'train'"),
+        ({"expected_error": {"z": 1.0}}, "expected names of the networks 'a', 'b', 'c' in expected_error, not 'z'"),
+        ({"expected_error": -1.0}, "expected "),
+        ({"other_seeds": {"z": "c"}}, "expected names of the networks 'a', 'b', 'c' in other_seeds, not 'z'"),
+        ({"step": 3}, "did you mean 'steps'?"),
+    ],
+)
 def test_what_one_door_refuses_no_other_takes(values, words):
     for ask in (written, called):
         with pytest.raises(StudyError) as caught:

@@ -23,19 +23,37 @@ def made(wrong=3, top_wrong=1, n=21, unit="points", **more):
     config = {
         "bottom": {"name": "a", "fingerprint": "f1", "layer": "l1", "depth": 0.25, "index": 0},
         "top": {"name": "b", "fingerprint": "f2", "layer": "l2", "depth": 0.5, "index": 1, "view": "resized"},
-        "family": "affine", "objective": "task", "init": "closed", "control": "pair", "seed": 0,
-        "normalisation": "frozen", "data": {"fit": 90, "test": n}, "fit": {"samples": None},
-    }  # fmt: skip
+        "family": "affine",
+        "objective": "task",
+        "init": "closed",
+        "control": "pair",
+        "seed": 0,
+        "normalisation": "frozen",
+        "data": {"fit": 90, "test": n},
+        "fit": {"samples": None},
+    }
     scale = 100.0 if unit == "points" else 0.73
     stitched, top = (scale * (np.arange(n) < k) for k in (wrong, top_wrong))
     weights = np.ones(n) if unit == "points" else 1.0 + np.arange(n)
     error, alone = (float(np.average(values, weights=weights)) for values in (stitched, top))
     examples = pack(stitched, top, weights, unit)
-    metrics = (Metric("penalty", error - alone, error - alone - 1, error - alone + 1, unit),
-               Metric("error", error, unit=unit), Metric("top_error", alone, unit=unit))  # fmt: skip
+    metrics = (
+        Metric("penalty", error - alone, error - alone - 1, error - alone + 1, unit),
+        Metric("error", error, unit=unit),
+        Metric("top_error", alone, unit=unit),
+    )
     correct = examples["stitched"] if unit == "points" else ""
-    record = Record(cell_hash(config), config, metrics, ("a note",), {"torch": "2", "seconds": 1.5}, ((1, 0.5),), correct,
-                    examples, {"a": DonorFacts("random, seed 0", error=3.5)})  # fmt: skip
+    record = Record(
+        cell_hash(config),
+        config,
+        metrics,
+        ("a note",),
+        {"torch": "2", "seconds": 1.5},
+        ((1, 0.5),),
+        correct,
+        examples,
+        {"a": DonorFacts("random, seed 0", error=3.5)},
+    )
     return Record.of({**record.plain(), **more})
 
 

@@ -18,9 +18,15 @@ from modelstitch.study.store import Store
 
 NET = "zoo:small-resnet?width=4"
 STUDY = {
-    "name": "in shards", "data": "digits", "layers": ["block2", "block3"], "pairs": [["a", "b"]], "controls": ["self"], "limit": 100,
-    "donors": {"a": NET, "b": {"model": NET, "weights": "random", "seed": 1}}, "fit": {"steps": 2},
-}  # fmt: skip
+    "name": "in shards",
+    "data": "digits",
+    "layers": ["block2", "block3"],
+    "pairs": [["a", "b"]],
+    "controls": ["self"],
+    "limit": 100,
+    "donors": {"a": NET, "b": {"model": NET, "weights": "random", "seed": 1}},
+    "fit": {"steps": 2},
+}
 TOML = """
 name = "in shards"
 data = "digits"
@@ -66,9 +72,11 @@ def test_two_processes_at_once_give_the_records_of_one(tmp_path):
     ]
     env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     both = [
-        subprocess.Popen([*command, f"{i}/2"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(
+            [*command, f"{i}/2"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         for i in range(2)
-    ]  # fmt: skip
+    ]
     whole, _ = run_study(parse_spec(STUDY), tmp_path / "whole", device="cpu")
     told = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
@@ -96,7 +104,15 @@ def test_one_shard_leaves_the_others_cells_and_plans_all(tmp_path):
 
 
 def test_a_shard_without_cells_has_nothing_to_do(tmp_path):
-    spec = parse_spec({**STUDY, "layers": ["block2"], "objectives": ["match"], "controls": "none", "expected_error": {"b": 90.0},
-                       "error_tolerance": 100.0})  # fmt: skip
+    spec = parse_spec(
+        {
+            **STUDY,
+            "layers": ["block2"],
+            "objectives": ["match"],
+            "controls": "none",
+            "expected_error": {"b": 90.0},
+            "error_tolerance": 100.0,
+        }
+    )
     records, _ = run_study(spec, tmp_path, device="cpu", shard=Shard(1_000_002, 1_000_003))
     assert (records, status_of(tmp_path).missing) == ([], 1)

@@ -18,9 +18,12 @@ def files(folder, cells):
 def record(seed, note="", seconds=30.0):
     config = {"bottom": {"name": "a"}, "top": {"name": "b"}, "control": "pair", "seed": seed}
     return {
-        "cell": cell_hash(config), "config": config, "metrics": [], "notes": [note] if note else [],
+        "cell": cell_hash(config),
+        "config": config,
+        "metrics": [],
+        "notes": [note] if note else [],
         "provenance": {"seconds": seconds},
-    }  # fmt: skip
+    }
 
 
 def test_every_state_is_counted(tmp_path):
@@ -42,8 +45,14 @@ def test_every_state_is_counted(tmp_path):
     assert found.failed == {cells[3]["cell"]: "the loss is not finite"}
     assert list(found.damaged) == [cells[4]["cell"]]
     told = " ".join(found.sentences())
-    for words in ("3 finished cells. 3 cells are missing", "1 process at work, 1 fit under way.", "About 90 seconds left",
-                  "the loss is not finite", "expected JSON", "1 cell is left out: the plan"):  # fmt: skip
+    for words in (
+        "3 finished cells. 3 cells are missing",
+        "1 process at work, 1 fit under way.",
+        "About 90 seconds left",
+        "the loss is not finite",
+        "expected JSON",
+        "1 cell is left out: the plan",
+    ):
         assert words in told
     plain = json.loads(json.dumps(found.plain()))
     assert plain["done"] == [{"bottom": "a", "top": "b", "control": "pair", "cells": 3}]

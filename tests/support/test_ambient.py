@@ -70,20 +70,34 @@ SURROUNDINGS = {
 def state():
     """All of a caller's that the doors might leave changed."""
     return (
-        torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
-        torch.is_autocast_enabled("cpu"), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(),
-        torch.backends.mkldnn.matmul.fp32_precision, torch.backends.mkldnn.conv.fp32_precision, tuple(np.geterr().items()),
-        list(warnings.filters), os.getcwd(), torch.get_rng_state().tolist() if torch.get_default_device().type == "cpu" else 0,
-    )  # fmt: skip
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.mkldnn.matmul.fp32_precision,
+        torch.backends.mkldnn.conv.fp32_precision,
+        tuple(np.geterr().items()),
+        list(warnings.filters),
+        os.getcwd(),
+        torch.get_rng_state().tolist() if torch.get_default_device().type == "cpu" else 0,
+    )
 
 
 def made(seed):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(
-            nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 3, stride=2), nn.ReLU(), nn.Flatten(),
+            nn.Conv2d(1, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.Conv2d(6, 6, 3, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
             nn.Linear(54, 10),
-        )  # fmt: skip
+        )
 
 
 MODULES = [made(0), made(1)]

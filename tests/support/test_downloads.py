@@ -27,11 +27,15 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 NOT_HAD = {
-    "timm:test_vit": r"weights of timm test_vit.r160_in1k cannot be had .*`hf download timm/test_vit.r160_in1k` elsewhere and copy",
-    "torchvision:resnet18": r"weights of torchvision resnet18 IMAGENET1K_V1 cannot be had .*resnet18-f37072fd.pth elsewhere and copy it to",
+    "timm:test_vit": r"weights of timm test_vit.r160_in1k cannot be had .*`hf download timm/test_vit.r160_in1k` "
+    r"elsewhere and copy",
+    "torchvision:resnet18": r"weights of torchvision resnet18 IMAGENET1K_V1 cannot be had .*resnet18-f37072fd.pth "
+    r"elsewhere and copy it to",
     "torchvision:resnet50?tag=IMAGENET1K_V1": "weights of torchvision resnet50 IMAGENET1K_V1 cannot be had",
-    "torchvision:resnet50?tag=V7": "publishes no weights 'V7' of 'resnet50': expected one of IMAGENET1K_V1, IMAGENET1K_V2",
-    "timm:test_resnet.mine": "timm publishes no weights under 'test_resnet.mine': expected one of test_resnet.r160_in1k",
+    "torchvision:resnet50?tag=V7": "publishes no weights 'V7' of 'resnet50': expected one of IMAGENET1K_V1, "
+    "IMAGENET1K_V2",
+    "timm:test_resnet.mine": "timm publishes no weights under 'test_resnet.mine': "
+    "expected one of test_resnet.r160_in1k",
     "hf:org/none": r"published weights of Hugging Face org/none cannot be had .*hf download org/none",
     "hf:org/none?random": "",
 }

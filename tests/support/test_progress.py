@@ -41,13 +41,16 @@ def test_in_eighty_columns_no_number_is_cut_and_both_networks_can_be_told():
     assert last.count("0:00:0") == 2
 
 
-@pytest.mark.parametrize(("what", "room", "shown"), [
-    ("zero -> one", 11, "zero -> one"),
-    ("zero -> a long name", 14, "zero -> a lon…"),
-    ("a long name -> zero", 14, "a lon… -> zero"),
-    ("a long name -> another", 15, "a lo… -> anoth…"),
-    ("a long name", 7, "a long…"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "room", "shown"),
+    [
+        ("zero -> one", 11, "zero -> one"),
+        ("zero -> a long name", 14, "zero -> a lon…"),
+        ("a long name -> zero", 14, "a lon… -> zero"),
+        ("a long name -> another", 15, "a lo… -> anoth…"),
+        ("a long name", 7, "a long…"),
+    ],
+)
 def test_a_name_is_fitted_into_its_room(what, room, shown):
     assert fitted(what, room) == shown
     assert len(shown) <= room

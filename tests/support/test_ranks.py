@@ -1,4 +1,7 @@
-"""Two processes that share one pass: the numbers are those of one process, one of them writes, and no failure leaves the other waiting."""
+"""Two processes that share one pass.
+
+The numbers are those of one process, one of them writes, and no failure leaves the other waiting.
+"""
 
 import contextlib
 import functools
@@ -101,7 +104,7 @@ def questions(folder, out=None):
     return {
         "map": stitched.stitcher.weight.flatten().tolist(),
         "values": [t["value"].to_list() for t in tables],
-    }  # fmt: skip
+    }
 
 
 def shared_questions(folder):
@@ -220,9 +223,20 @@ def as_on_the_page(folder):
 
 
 SCENES = (
-    shared_sums, shared_questions, one_fails, one_fails_before, other_questions, fitted, moving, short_of_memory, caught_by_both,
-    one_leaves_early, one_is_late, one_never_enters, one_is_killed,
-)  # fmt: skip
+    shared_sums,
+    shared_questions,
+    one_fails,
+    one_fails_before,
+    other_questions,
+    fitted,
+    moving,
+    short_of_memory,
+    caught_by_both,
+    one_leaves_early,
+    one_is_late,
+    one_never_enters,
+    one_is_killed,
+)
 
 
 def life(rank, folder, port):
@@ -313,17 +327,31 @@ def test_the_program_of_the_page_runs_as_written(scenes):
 
 
 FAILURES = {
-    "one_fails": (("StitchError", "Process 1 of 2 failed: The disk is gone: expected samples."), ("DataError", "The disk is gone")),
+    "one_fails": (
+        ("StitchError", "Process 1 of 2 failed: The disk is gone: expected samples."),
+        ("DataError", "The disk is gone"),
+    ),
     "one_fails_before": (("StitchError", "Process 1 of 2 failed: .*nowhere"), ("UnknownLayerError", "nowhere")),
-    "other_questions": (("StitchError", "Process 1 of 2 is asked for another comparison than process 0: expected the same networks"),) * 2,
-    "fitted": (("StudyError", "Processes share the sums of closed forms alone: expected objective='match', found 'task'"),) * 2,
+    "other_questions": (
+        ("StitchError", "Process 1 of 2 is asked for another comparison than process 0: expected the same networks"),
+    )
+    * 2,
+    "fitted": (
+        ("StudyError", "Processes share the sums of closed forms alone: expected objective='match', found 'task'"),
+    )
+    * 2,
     "moving": (("StudyError", "expected normalisation='frozen', found 'recalibrated'"),) * 2,
-    "one_leaves_early": (("StitchError", "Process 1 of 2 is at 'the end', process 0 at '.*': expected the same calls in the same order"),
-                         ("StitchError", "Process 0 of 2 is at '.*', process 1 at 'the end'")),
+    "one_leaves_early": (
+        ("StitchError", "Process 1 of 2 is at 'the end', process 0 at '.*': expected the same calls in the same order"),
+        ("StitchError", "Process 0 of 2 is at '.*', process 1 at 'the end'"),
+    ),
     "one_is_late": (("StitchError", "Another process of the 2 has gone, or gave no word for 1 seconds"),) * 2,
     "one_never_enters": (("StitchError", "Another process of the 2 has gone, or gave no word for 1 seconds"), None),
-    "one_is_killed": (("StitchError", r"Another process of the 2 has gone, .* see what it says, and start all again\."), None),
-}  # fmt: skip
+    "one_is_killed": (
+        ("StitchError", r"Another process of the 2 has gone, .* see what it says, and start all again\."),
+        None,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", FAILURES)

@@ -42,13 +42,37 @@ def by_closure(value):
 
 
 DIFFERENT = [
-    None, lambda x: x / 255, lambda x: x / 256, lambda x: x * SCALE[0], lambda x: x - MEAN, halved,
-    functools.partial(halved, by=3), functools.partial(halved, by=4), View(1.0), View(2.0), View(torch.ones(2)),
-    View(torch.zeros(2)), View(torch.zeros(1, 2)), View(np.zeros(2)), Other(1.0), View(3.0).__call__,
-    by_closure(1.0), by_closure(2.0), by_closure([1.0]), by_closure({"a": 1}), by_closure({1, 2}), by_closure({1, 3}),
-    transforms.Compose([transforms.Resize(8)]), transforms.Compose([transforms.Resize(9)]), transforms.Normalize([0.5], [1.0]),
-    Normalise(0.5, 1.0), Normalise(0.5, 2.0), Normalise(0.5, 1.0, size=8), TokenView(("input_ids",)), TokenView(("ids",)),
-]  # fmt: skip
+    None,
+    lambda x: x / 255,
+    lambda x: x / 256,
+    lambda x: x * SCALE[0],
+    lambda x: x - MEAN,
+    halved,
+    functools.partial(halved, by=3),
+    functools.partial(halved, by=4),
+    View(1.0),
+    View(2.0),
+    View(torch.ones(2)),
+    View(torch.zeros(2)),
+    View(torch.zeros(1, 2)),
+    View(np.zeros(2)),
+    Other(1.0),
+    View(3.0).__call__,
+    by_closure(1.0),
+    by_closure(2.0),
+    by_closure([1.0]),
+    by_closure({"a": 1}),
+    by_closure({1, 2}),
+    by_closure({1, 3}),
+    transforms.Compose([transforms.Resize(8)]),
+    transforms.Compose([transforms.Resize(9)]),
+    transforms.Normalize([0.5], [1.0]),
+    Normalise(0.5, 1.0),
+    Normalise(0.5, 2.0),
+    Normalise(0.5, 1.0, size=8),
+    TokenView(("input_ids",)),
+    TokenView(("ids",)),
+]
 
 
 def test_views_that_differ_are_called_differently():
@@ -70,9 +94,12 @@ def test_a_list_counts_by_what_is_in_it_now():
     ("view", "words"),
     [
         (None, ""),
-        (Normalise(0.5, 1.0, size=8), "Normalise {'mean': (0.5,), 'std': (1.0,), 'size': (8, 8), 'interpolation': 'bilinear'}"),
+        (
+            Normalise(0.5, 1.0, size=8),
+            "Normalise {'mean': (0.5,), 'std': (1.0,), 'size': (8, 8), 'interpolation': 'bilinear'}",
+        ),
     ],
-)  # fmt: skip
+)
 def test_this_packages_own_views_are_told_by_their_values(view, words):
     assert in_words(view) == words
 
@@ -87,9 +114,13 @@ def test_another_process_says_the_same():
     code = "import test_user_code as t\nprint([t.in_words(v) for v in t.DIFFERENT])"
     runs = [
         subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=__file__.rpartition("/")[0],
+            [sys.executable, "-c", code],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=__file__.rpartition("/")[0],
             env={"PYTHONHASHSEED": seed, "PATH": "", "PYTHONPATH": ":".join(sys.path)},
         ).stdout
         for seed in ("1", "2")
-    ]  # fmt: skip
+    ]
     assert runs[0] == runs[1]

@@ -30,13 +30,17 @@ BYTES = torch.stack([torch.from_numpy(np.array(p)).permute(2, 0, 1) for p in PIC
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 
 OF_PICTURES: dict[str, Any] = {
-    "v1": transforms.Compose([transforms.Resize(16), transforms.CenterCrop(16), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]),
-    "v2": v2.Compose([v2.Resize(16), v2.CenterCrop(16), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]),
+    "v1": transforms.Compose(
+        [transforms.Resize(16), transforms.CenterCrop(16), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    ),
+    "v2": v2.Compose(
+        [v2.Resize(16), v2.CenterCrop(16), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    ),
     "timm": timm.data.create_transform(24, crop_pct=0.9),
     "weights": models.ResNet18_Weights.DEFAULT.transforms(crop_size=16, resize_size=20),
     "lambda inside": transforms.Compose([transforms.ToTensor(), transforms.Lambda(lambda x: 2 * x)]),
     "blur without a range": transforms.Compose([transforms.GaussianBlur(3, 1.0), transforms.ToTensor()]),
-}  # fmt: skip
+}
 OF_TENSORS: dict[str, Any] = {
     "uint8": transforms.Compose([transforms.ConvertImageDtype(torch.float32), transforms.Normalize(MEAN, STD)]),
     "modules in a row": nn.Sequential(transforms.CenterCrop(8), transforms.ConvertImageDtype(torch.float32)),
@@ -155,12 +159,15 @@ def test_random_transforms_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ((MEAN, STD), r"The view is of type tuple: expected Normalise\(mean, std\), .*; for a mean and a std write Normalise"),
+        (
+            (MEAN, STD),
+            r"The view is of type tuple: expected Normalise\(mean, std\), .*; for a mean and a std write Normalise",
+        ),
         ({"input_size": (3, 4, 4)}, r"of type dict: .*write timm.data.create_transform\(\*\*config\)"),
         (models.ResNet18_Weights.DEFAULT, r"write weights.transforms\(\)"),
         ("imagenet", "The view is of type str: expected Normalise"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_view(given: Any, text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         ms.Network(nn.Flatten(), torch.zeros(2, 3, 4, 4), view=given)
@@ -169,10 +176,13 @@ def test_what_is_no_view(given: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("transform", "text"),
     [
-        (transforms.Compose([transforms.PILToTensor()]), "makes no floating-point tensor of an image .a Pillow image: it returns a tensor of torch.uint8"),
+        (
+            transforms.Compose([transforms.PILToTensor()]),
+            "makes no floating-point tensor of an image .a Pillow image: it returns a tensor of torch.uint8",
+        ),
         (v2.Compose([v2.ToImage(), v2.ToPILImage()]), "a Pillow image: it returns Image"),
     ],
-)  # fmt: skip
+)
 def test_transforms_that_do_not_end_in_floats(transform: Any, text: str) -> None:
     with pytest.raises(DataError, match=text) as caught:
         as_view(transform)(BYTES)

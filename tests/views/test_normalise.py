@@ -93,8 +93,12 @@ def test_it_is_a_value() -> None:
     assert pickle.loads(pickle.dumps(one)) == one
     assert repr(Normalise(0.5, 0.25)) == "Normalise(mean=(0.5,), std=(0.25,))"
     assert one.describe() == {
-        "view": "normalise", "mean": [0.5] * 3, "std": [0.25] * 3, "size": [8, 6], "interpolation": "bilinear",
-    }  # fmt: skip
+        "view": "normalise",
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+        "size": [8, 6],
+        "interpolation": "bilinear",
+    }
 
 
 def test_numbers_for_pixels_up_to_255_are_told():

@@ -13,8 +13,10 @@ VIEWS = {
     "numbers": lambda: Normalise((0.1, 0.2, 0.3), 2.0),
     "resized": lambda: Normalise(0.5, 0.25, size=(20, 24), interpolation="bicubic"),
     "timm": lambda: published("timm", TIMM),
-    "transformers": lambda: published("transformers", {"image_processor_class": "ViTImageProcessor", "size": {"height": 9, "width": 9}}),
-}  # fmt: skip
+    "transformers": lambda: published(
+        "transformers", {"image_processor_class": "ViTImageProcessor", "size": {"height": 9, "width": 9}}
+    ),
+}
 
 
 @pytest.mark.parametrize("make", VIEWS.values(), ids=VIEWS)

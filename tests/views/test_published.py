@@ -45,10 +45,14 @@ def same(view: Any, expected: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {}, {"crop_mode": "squash"}, {"crop_mode": "border", "crop_pct": 0.8}, {"interpolation": "bicubic", "crop_pct": 1.0},
-        {"input_size": (3, 40, 56)}, {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.4, 0.3)},
+        {},
+        {"crop_mode": "squash"},
+        {"crop_mode": "border", "crop_pct": 0.8},
+        {"interpolation": "bicubic", "crop_pct": 1.0},
+        {"input_size": (3, 40, 56)},
+        {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.4, 0.3)},
     ],
-)  # fmt: skip
+)
 def test_timm(changed: dict[str, Any]) -> None:
     config = (
         timm.data.resolve_model_data_config(timm.create_model("test_resnet")) | {"input_size": (3, 64, 64)} | changed
@@ -102,18 +106,39 @@ def test_torchvision_by_name() -> None:
 
 PROCESSORS: dict[str, tuple[str, dict[str, Any]]] = {
     "squashed": ("ViTImageProcessor", {"size": {"height": 32, "width": 48}}),
-    "nearest, no rescaling": ("ViTImageProcessor", {"size": {"height": 32, "width": 48}, "resample": 0, "do_rescale": False}),
+    "nearest, no rescaling": (
+        "ViTImageProcessor",
+        {"size": {"height": 32, "width": 48}, "resample": 0, "do_rescale": False},
+    ),
     "by Pillow": ("ViTImageProcessorPil", {"size": {"height": 32, "width": 48}, "resample": 3}),
-    "channels turned round": ("MobileViTImageProcessor", {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}}),
-    "offset": ("EfficientNetImageProcessor", {"size": {"height": 32, "width": 32}, "rescale_offset": True, "do_normalize": False}),
+    "channels turned round": (
+        "MobileViTImageProcessor",
+        {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}},
+    ),
+    "offset": (
+        "EfficientNetImageProcessor",
+        {"size": {"height": 32, "width": 32}, "rescale_offset": True, "do_normalize": False},
+    ),
     "share of the border": ("ConvNextImageProcessor", {"size": {"shortest_edge": 48}, "crop_pct": 0.8}),
-    "larger before the crop": ("LevitImageProcessor", {"size": {"shortest_edge": 48}, "crop_size": {"height": 48, "width": 48}}),
-    "crop before the size": ("PerceiverImageProcessor", {"size": {"height": 24, "width": 24}, "crop_size": {"height": 40, "width": 40}}),
-    "crop_pct": ("PoolFormerImageProcessor", {"crop_pct": 0.7, "size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}),
-    "crop alone": ("BeitImageProcessor", {"do_resize": False, "do_center_crop": True, "crop_size": {"height": 24, "width": 32}}),
+    "larger before the crop": (
+        "LevitImageProcessor",
+        {"size": {"shortest_edge": 48}, "crop_size": {"height": 48, "width": 48}},
+    ),
+    "crop before the size": (
+        "PerceiverImageProcessor",
+        {"size": {"height": 24, "width": 24}, "crop_size": {"height": 40, "width": 40}},
+    ),
+    "crop_pct": (
+        "PoolFormerImageProcessor",
+        {"crop_pct": 0.7, "size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
+    ),
+    "crop alone": (
+        "BeitImageProcessor",
+        {"do_resize": False, "do_center_crop": True, "crop_size": {"height": 24, "width": 32}},
+    ),
     "no mean": ("SegformerImageProcessor", {"size": {"height": 32, "width": 32}, "do_normalize": False}),
     "padded": ("CLIPImageProcessor", {"do_resize": False, "crop_size": {"height": 120, "width": 100}}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", PROCESSORS)
@@ -136,12 +161,16 @@ def folder(path: Path, processor: dict[str, Any] | None) -> str:
 @pytest.mark.parametrize(
     "stated",
     [
-        {"image_processor_type": "MobileViTImageProcessor", "size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}},
+        {
+            "image_processor_type": "MobileViTImageProcessor",
+            "size": {"shortest_edge": 40},
+            "crop_size": {"height": 32, "width": 32},
+        },
         {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 32}, "crop_pct": 0.9},
         {"feature_extractor_type": "ConvNextFeatureExtractor", "size": 32, "resample": 3},
         {"size": {"shortest_edge": 32}},  # the processor of the config's model
     ],
-)  # fmt: skip
+)
 def test_a_folder_is_seen_through_its_own_processor(tmp_path: Path, stated: dict[str, Any]) -> None:
     net = ms.load(folder(tmp_path, stated))
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
@@ -185,10 +214,16 @@ def test_nothing_is_guessed_for_a_folder_without_a_processor(tmp_path: Path) -> 
         ({"image_processor_type": "A", "auto_map": {"AutoImageProcessor": "a.A"}}, "needs trust_remote_code: refused"),
         ({"image_processor_type": "ViltImageProcessor"}, "gives pixel_values, pixel_mask: expected pixel_values alone"),
         ({"image_processor_type": "ImageGPTImageProcessor"}, "cannot be used: "),
-        ({"image_processor_type": "ViTImageProcessor", "do_flip_channel_order": True}, "ask for do_flip_channel_order, which it does not do"),
-        ({"image_processor_type": "ViTImageProcessor", "crop_pct": 0.9, "do_sharpen": True}, "ask for crop_pct, do_sharpen, which"),
+        (
+            {"image_processor_type": "ViTImageProcessor", "do_flip_channel_order": True},
+            "ask for do_flip_channel_order, which it does not do",
+        ),
+        (
+            {"image_processor_type": "ViTImageProcessor", "crop_pct": 0.9, "do_sharpen": True},
+            "ask for crop_pct, do_sharpen, which",
+        ),
     ],
-)  # fmt: skip
+)
 def test_processors_that_are_refused(tmp_path: Path, stated: dict[str, Any], text: str) -> None:
     with pytest.raises(SourceError, match=text) as caught:
         ms.load(folder(tmp_path, stated))

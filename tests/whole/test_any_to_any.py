@@ -78,9 +78,28 @@ def run(arguments, folder, monkeypatch):
 
 def test_a_convolutional_network_into_a_transformer_from_the_command_line(tmp_path, monkeypatch):
     output, html = run(
-        ["compare", CNN, VIT.format(2), "--layers", "layer3 -> blocks.0", "--one-way", "--control", "self", "--steps", "2",
-         "--objective", "task", "--limit", "60", "--random-weights", "--out", "out"], tmp_path, monkeypatch,
-    )  # fmt: skip
+        [
+            "compare",
+            CNN,
+            VIT.format(2),
+            "--layers",
+            "layer3 -> blocks.0",
+            "--one-way",
+            "--control",
+            "self",
+            "--steps",
+            "2",
+            "--objective",
+            "task",
+            "--limit",
+            "60",
+            "--random-weights",
+            "--out",
+            "out",
+        ],
+        tmp_path,
+        monkeypatch,
+    )
     assert "penalty in points" in output
     assert "test_resnet (random) → vit (random)" in html
     assert "map to tokens, resize 2x2 to 4x4" in html
@@ -92,9 +111,27 @@ def test_a_language_model_into_another_from_the_command_line(tmp_path, monkeypat
         texts.tokenizer(tmp_path / f"gpt2-{seed}")
         texts.small("gpt2", seed, layers=1).save_pretrained(tmp_path / f"gpt2-{seed}")
     output, html = run(
-        ["compare", "hf:gpt2-0", "hf:gpt2-1", "--data", "text:corpus.txt?length=10", "--layers", "transformer.h.0",
-         "--one-way", "--control", "self", "--steps", "2", "--objective", "task", "--out", "out"], tmp_path, monkeypatch,
-    )  # fmt: skip
+        [
+            "compare",
+            "hf:gpt2-0",
+            "hf:gpt2-1",
+            "--data",
+            "text:corpus.txt?length=10",
+            "--layers",
+            "transformer.h.0",
+            "--one-way",
+            "--control",
+            "self",
+            "--steps",
+            "2",
+            "--objective",
+            "task",
+            "--out",
+            "out",
+        ],
+        tmp_path,
+        monkeypatch,
+    )
     assert "penalty in nats/token" in output
     assert "penalty (nats/token" in html  # the axis of the figure
     assert "perplexity of the top" in html

@@ -21,12 +21,27 @@ def everything(pair, digits, third, tmp_path_factory):
     """One layer, all controls, two seeds, two numbers of fit examples, one log."""
     log = tmp_path_factory.mktemp("log")
     controls = (
-        "self", "other-seed", "random", "identity", "class-noise", "class-noise-strong", "shuffled", "recalibration",
-    )  # fmt: skip
+        "self",
+        "other-seed",
+        "random",
+        "identity",
+        "class-noise",
+        "class-noise-strong",
+        "shuffled",
+        "recalibration",
+    )
     result = compare(
-        *pair, digits, layers=["block2"], both=False, controls=controls, seeds=(0, 1), other_seeds={"one": third},
-        samples=[60, 400], tensorboard=log, **QUICK,
-    )  # fmt: skip
+        *pair,
+        digits,
+        layers=["block2"],
+        both=False,
+        controls=controls,
+        seeds=(0, 1),
+        other_seeds={"one": third},
+        samples=[60, 400],
+        tensorboard=log,
+        **QUICK,
+    )
     return result, log
 
 
@@ -40,9 +55,16 @@ def test_every_control_has_its_cells(everything):
     counts = {c: len(cells(result, c)) for c in dict.fromkeys(r["config"]["control"] for r in result.records)}
     fitted = 2 * 2  # seeds and numbers of examples
     assert counts == {
-        "pair": fitted, "self": fitted, "other-seed": fitted, "random": fitted, "class-noise": fitted,
-        "class-noise-strong": fitted, "shuffled": fitted, "identity": 1, "recalibration": 1,
-    }  # fmt: skip
+        "pair": fitted,
+        "self": fitted,
+        "other-seed": fitted,
+        "random": fitted,
+        "class-noise": fitted,
+        "class-noise-strong": fitted,
+        "shuffled": fitted,
+        "identity": 1,
+        "recalibration": 1,
+    }
 
 
 def test_another_seed_of_the_top_stands_under_the_top(everything):
@@ -59,8 +81,10 @@ def test_recalibration_has_no_map_and_says_its_policy(everything):
         assert (config["family"], config["normalisation"]) == ("identity", "recalibrated")
         assert any(note.startswith("BatchNorm statistics re-estimated on fit data: ") for note in record["notes"])
     assert {r["config"]["normalisation"] for r in cells(result, "pair")} == {"frozen"}
-    value = {c: next(m["value"] for m in cells(result, c)[0]["metrics"] if m["metric"] == "penalty") for c in
-             ("identity", "recalibration")}  # fmt: skip
+    value = {
+        c: next(m["value"] for m in cells(result, c)[0]["metrics"] if m["metric"] == "penalty")
+        for c in ("identity", "recalibration")
+    }
     assert value["identity"] != value["recalibration"]
 
 
@@ -103,9 +127,7 @@ def test_seeds_are_pooled_and_two_penalties_are_tested(everything, digits):
     row = result.pooled.filter(control="pair", samples=400).row(0, named=True)
     assert (row["pairs"], row["seeds"], row["examples"]) == (1, 2, digits.size("test"))
     assert row["low"] <= row["value"] <= row["high"]
-    small, large = (
-        [r for r in cells(result, "pair") if r["config"]["fit"]["samples"] == n] for n in (60, 400)
-    )  # fmt: skip
+    small, large = ([r for r in cells(result, "pair") if r["config"]["fit"]["samples"] == n] for n in (60, 400))
     found = paired_test(small, large)
     assert found.difference.seeds == 2
     assert 0 < found.p <= 1
@@ -144,14 +166,29 @@ def test_the_stitcher_sees_what_the_top_was_trained_on(modules, pair, digits):
     assert whole.record["config"]["data"]["fit"] == digits.size("fit")
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"samples": [100, 100]}, "'samples' is wrong: expected a list without repetitions"),
-    ({"samples": [100, 0]}, "'samples' is wrong"),
-    ({"controls": ("noise",)}, "expected self, other-seed, random"),
-    ({"controls": ("other-seed",), "other_seeds": {"one": Network(
-        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10), torch.nn.ReLU(), torch.nn.Linear(10, 10)),
-        torch.zeros(2, 1, 8, 8), "other")}}, "is no other seed of 'one': expected the same architecture"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"samples": [100, 100]}, "'samples' is wrong: expected a list without repetitions"),
+        ({"samples": [100, 0]}, "'samples' is wrong"),
+        ({"controls": ("noise",)}, "expected self, other-seed, random"),
+        (
+            {
+                "controls": ("other-seed",),
+                "other_seeds": {
+                    "one": Network(
+                        torch.nn.Sequential(
+                            torch.nn.Flatten(), torch.nn.Linear(64, 10), torch.nn.ReLU(), torch.nn.Linear(10, 10)
+                        ),
+                        torch.zeros(2, 1, 8, 8),
+                        "other",
+                    )
+                },
+            },
+            "is no other seed of 'one': expected the same architecture",
+        ),
+    ],
+)
 def test_mistakes_get_one_sentence(pair, digits, options, words):
     with pytest.raises(StitchError) as error:
         compare(*pair, digits, layers=["block2"], **{**QUICK, **options})
@@ -168,8 +205,12 @@ def test_the_random_bottom_of_two_donors_of_one_architecture_is_fitted_once(pair
     run_sweep = local.run_sweep
     monkeypatch.setattr(local, "run_sweep", lambda group, *a, **k: (swept.append(group), run_sweep(group, *a, **k))[1])
     r = compare(
-        [zero, one, third], data=digits, pairs=[("zero", "one"), ("two", "one"), ("zero", "two")], out=tmp_path / "out", **options
-    )  # fmt: skip
+        [zero, one, third],
+        data=digits,
+        pairs=[("zero", "one"), ("two", "one"), ("zero", "two")],
+        out=tmp_path / "out",
+        **options,
+    )
 
     assert len([group for group in swept if group[0].config["control"] == "random"]) == 2  # one a top
     found = {x["cell"]: x for x in r.records}

@@ -25,7 +25,10 @@ class Attends(nn.Module):
 
 
 class Frames(nn.Module):
-    """Four pieces of a digit as the frames of a film: folded into the batch, or along time with kernels of one frame."""
+    """Four pieces of a digit as the frames of a film.
+
+    Folded into the batch, or along time with kernels of one frame.
+    """
 
     def __init__(self, batch_first):
         super().__init__()
@@ -88,15 +91,22 @@ def test_every_family_and_control(pairs, data, what):
     first, other, layers = pairs
     families, controls = ASKED[what]
     options = {
-        "data": data, "layers": layers[:1], "family": families, "objective": "match", "samples": 60, "device": "cpu",
+        "data": data,
+        "layers": layers[:1],
+        "family": families,
+        "objective": "match",
+        "samples": 60,
+        "device": "cpu",
         "controls": controls,
-    }  # fmt: skip
+    }
     found, wanted = ms.compare(*other, **options), ms.compare(*first, **options)
     assert not found.failed
     metrics = found.frame.select("metric").unique()
     assert len(metrics) > 2
-    alike(found.frame.sort("control", "family", "bottom", "bottom_layer", "metric"),
-          wanted.frame.sort("control", "family", "bottom", "bottom_layer", "metric"))  # fmt: skip
+    alike(
+        found.frame.sort("control", "family", "bottom", "bottom_layer", "metric"),
+        wanted.frame.sort("control", "family", "bottom", "bottom_layer", "metric"),
+    )
 
 
 def test_a_convolution_and_steps_of_a_task(pairs, data):

@@ -43,9 +43,14 @@ class Mixer(nn.Module):
 def convolutional(seed, width=8):
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Conv2d(1, width, 3, padding=1), Residual(width), nn.MaxPool2d(2), Residual(width), nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(), nn.Linear(width, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, width, 3, padding=1),
+        Residual(width),
+        nn.MaxPool2d(2),
+        Residual(width),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(width, 10),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +58,10 @@ def world():
     example = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(2)
     networks = [
-        ms.Network(convolutional(0), example, "a"), ms.Network(convolutional(1, 10), example, "b"),
+        ms.Network(convolutional(0), example, "a"),
+        ms.Network(convolutional(1, 10), example, "b"),
         ms.Network(Mixer(), example, "mixer"),
-    ]  # fmt: skip
+    ]
     return *networks, ms.load_data("digits", limit=400)
 
 
@@ -142,9 +148,14 @@ def test_what_is_left_out_is_said(world):
     _, b, _, data = world
     torch.manual_seed(6)
     narrowing = nn.Sequential(
-        nn.Conv2d(1, 10, 3, padding=1), nn.ReLU(), nn.Conv2d(10, 6, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(), nn.Linear(6, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 10, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(10, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 10),
+    )
     top = ms.Network(narrowing, torch.randn(2, 1, 8, 8), "narrowing")
     layers = (["1"], ["1", "3"])
     found = ms.matrix(b, top, data, family=["orthogonal", "affine"], samples=50, layers=layers)

@@ -72,15 +72,25 @@ def numbers(stitched):
     return {k: v for k, v in stitched.metrics.items() if k != "steps"}
 
 
-BLOCKS = {"gpt2": "transformer.h.0", "llama": "model.layers.0", "bert": "bert.encoder.layer.0",
-          "roberta": "roberta.encoder.layer.0"}  # fmt: skip
+BLOCKS = {
+    "gpt2": "transformer.h.0",
+    "llama": "model.layers.0",
+    "bert": "bert.encoder.layer.0",
+    "roberta": "roberta.encoder.layer.0",
+}
 
 
 @pytest.mark.parametrize(
     ("family", "objective"),
-    [("affine", "match"), ("affine", "task"), ("affine", "distill"), ("low-rank:4", "downstream"), ("norm-affine-norm", "task"),
-     ("orthogonal", "match")],
-)  # fmt: skip
+    [
+        ("affine", "match"),
+        ("affine", "task"),
+        ("affine", "distill"),
+        ("low-rank:4", "downstream"),
+        ("norm-affine-norm", "task"),
+        ("orthogonal", "match"),
+    ],
+)
 def test_language_models_give_the_same_numbers(lms, family, objective):
     found = {}
     for length, (bottom, top, data) in lms.items():
@@ -126,9 +136,18 @@ def test_moments_are_those_of_the_tokens_alone(lms, shuffled):
     for length, (bottom, top, data) in lms.items():
         sweep = Sweep(NetworkSender(bottom), top, data, FitSpec(batch_size=16), torch.device("cpu"), shuffled=shuffled)
         stream = open_stream(
-            "one", sweep.sender, top, BLOCKS["gpt2"], BLOCKS["llama"], family=Affine, options={}, objective="match",
-            init="closed", later=(), device=sweep.device,
-        )  # fmt: skip
+            "one",
+            sweep.sender,
+            top,
+            BLOCKS["gpt2"],
+            BLOCKS["llama"],
+            family=Affine,
+            options={},
+            objective="match",
+            init="closed",
+            later=(),
+            device=sweep.device,
+        )
         collect([stream], sweep)
         found[length] = stream.moments
     tokens = int(lms[16][2].dataset("fit").mask.sum())
@@ -160,9 +179,15 @@ def test_controls_of_language_leave_padding_out(lms):
     found = []
     for bottom, top, data in lms.values():
         result = ms.compare(
-            bottom, top, data, layers=[f"{BLOCKS['gpt2']} -> {BLOCKS['llama']}"], both=False,
-            controls=("self", "random", "shuffled"), steps=2, batch_size=16,
-        )  # fmt: skip
+            bottom,
+            top,
+            data,
+            layers=[f"{BLOCKS['gpt2']} -> {BLOCKS['llama']}"],
+            both=False,
+            controls=("self", "random", "shuffled"),
+            steps=2,
+            batch_size=16,
+        )
         rows = result.frame.filter(metric="penalty")
         assert set(rows["unit"]) == {"nats/token"}
         answers = result.examples.filter(control="pair")

@@ -64,8 +64,9 @@ def pair(modules) -> list[ms.Network]:
 
 def test_layers_are_sequences_and_the_networks_have_learnt(pair, data):
     assert [(pair[1].layer(n).kind, pair[1].layer(n).over, pair[1].layer(n).shape) for n in ("front", "back")] == [
-        ("sequence", "line", (10, 8)), ("sequence", "line", (12, 4)),
-    ]  # fmt: skip
+        ("sequence", "line", (10, 8)),
+        ("sequence", "line", (12, 4)),
+    ]
     assert pair[1].layer("back").channels == 12
     assert {"front", "back"} <= set(pair[1].blocks)
     found = ms.stitch(pair[0], pair[0], "front", data, family="identity", objective="match")

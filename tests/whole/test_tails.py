@@ -1,4 +1,4 @@
-"""Many stitches through one top give the numbers of each alone, also where samples cannot simply be put behind each other."""
+"""Many stitches through one top give the numbers of each alone, also where samples are not simply stacked."""
 
 from __future__ import annotations
 

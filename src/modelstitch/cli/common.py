@@ -53,9 +53,12 @@ def shared(*, out: str | None) -> Decorator:
         function = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed.")(function)
         function = click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")(function)
         return click.option(
-            "--out", type=click.Path(path_type=Path, file_okay=False), default=out, show_default=out is not None,
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=out,
+            show_default=out is not None,
             help="Folder for results.",
-        )(function)  # fmt: skip
+        )(function)
 
     return decorate
 
@@ -65,34 +68,41 @@ data = click.option(
 )
 
 dry_run = click.option(
-    "--dry-run", is_flag=True,
+    "--dry-run",
+    is_flag=True,
     help="Only say what it would take here: cells, passes over the data, memory and time. No folder is made.",
-)  # fmt: skip
+)
 
 
 def imports(function: Callable[..., Any]) -> Callable[..., Any]:
     """--import FILE.py: its functions are models import:FUNCTION from then on."""
     return click.option(
-        "--import", multiple=True, expose_value=False, callback=_import, metavar="FILE.py",
+        "--import",
+        multiple=True,
+        expose_value=False,
+        callback=_import,
+        metavar="FILE.py",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="A Python file of yours whose functions build models: a model is then import:FUNCTION. May be repeated.",
-    )(function)  # fmt: skip
+    )(function)
 
 
 def random_weights(function: Callable[..., Any]) -> Callable[..., Any]:
     """--random-weights: of every model that is named without weights of its own."""
     return click.option(
-        "--random-weights", is_flag=True,
+        "--random-weights",
+        is_flag=True,
         help="Draw the weights of models that are named without a weights file, instead of taking the published ones.",
-    )(function)  # fmt: skip
+    )(function)
 
 
 def weights_of(side: str) -> Decorator:
     """--SIDE-weights: a file, or the word random."""
     return click.option(
-        f"--{side}-weights", type=click.Path(path_type=Path),
+        f"--{side}-weights",
+        type=click.Path(path_type=Path),
         help="A weights file, or 'random'; without it a name means its published weights.",
-    )  # fmt: skip
+    )
 
 
 def drawn(spec: str, weights: Path | None, random: bool) -> str | Path | None:
@@ -120,10 +130,14 @@ def views(function: Callable[..., Any]) -> Callable[..., Any]:
         whose = f"the {side} network" if side else "both networks"
         for what in ("std", "mean"):
             function = click.option(
-                f"--{side + '-' if side else ''}{what}", expose_value=False, callback=_number_list, metavar="NUMBERS",
+                f"--{side + '-' if side else ''}{what}",
+                expose_value=False,
+                callback=_number_list,
+                metavar="NUMBERS",
                 help=f"{'Mean' if what == 'mean' else 'Standard deviation'} by which {whose} normalise"
-                f"{'s' if side else ''} images, in place of {'its' if side else 'their'} own preprocessing. {_NUMBERS}."
-            )(function)  # fmt: skip
+                f"{'s' if side else ''} images, in place of {'its' if side else 'their'} "
+                f"own preprocessing. {_NUMBERS}.",
+            )(function)
     return function
 
 
@@ -188,9 +202,16 @@ def network(
 
 
 def two(
-    bottom: str, bottom_weights: Path | None, top: str, top_weights: Path | None, data: Data, *, random: bool = False,
-    scored: bool = True, tags: tuple[str, str] = ("bottom", "top"),
-) -> tuple[Network, Network]:  # fmt: skip
+    bottom: str,
+    bottom_weights: Path | None,
+    top: str,
+    top_weights: Path | None,
+    data: Data,
+    *,
+    random: bool = False,
+    scored: bool = True,
+    tags: tuple[str, str] = ("bottom", "top"),
+) -> tuple[Network, Network]:
     """The bottom's and the top's network; where they are not scored, say whose weights they have.
 
     Of one name they are told apart by their weights files, or by their sides.

@@ -34,13 +34,29 @@ from .options import FIT, GRID, asked, machine
 @common.dry_run
 @common.shared(out="runs/compare")
 def compare(
-    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool, seeds: int,
-    other_seed: str | None, other_seed_weights: Path | None, second: str | None, limit: int | None, dry_run: bool, seed: int,
-    device: str, out: Path, memory: float | None, tensorboard: str | None, **question: Any,
-) -> None:  # fmt: skip
+    bottom: str,
+    top: str,
+    data_name: str,
+    bottom_weights: Path | None,
+    top_weights: Path | None,
+    random_weights: bool,
+    seeds: int,
+    other_seed: str | None,
+    other_seed_weights: Path | None,
+    second: str | None,
+    limit: int | None,
+    dry_run: bool,
+    seed: int,
+    device: str,
+    out: Path,
+    memory: float | None,
+    tensorboard: str | None,
+    **question: Any,
+) -> None:
     """Stitch two models at all matching layers, in both directions, with the controls; write the report.
 
-    Finished cells, and the last minute of a fit, are kept in the --out folder; the same command again does only what is missing.
+    Finished cells, and the last minute of a fit, are kept in the --out folder; the same command again does only what is
+    missing.
     """
     from ..api import compare as run_compare
     from ..api import plan_compare

@@ -24,9 +24,16 @@ def demo(seed: int, device: str, out: Path) -> None:
     with common.progress() as tell:
         data, donors, networks = make_donors(out, seed=seed, tell=tell)
         result = compare(
-            networks, data=data, pairs=PAIRS, controls=[name for name, control in CONTROLS.items() if control.demo], seeds=(seed,),
-            out=out / "study", device=device, tell=tell, **FIT,
-        )  # fmt: skip
+            networks,
+            data=data,
+            pairs=PAIRS,
+            controls=[name for name, control in CONTROLS.items() if control.demo],
+            seeds=(seed,),
+            out=out / "study",
+            device=device,
+            tell=tell,
+            **FIT,
+        )
     for network, made in zip(networks, donors):
         common.say(f"{network.name}: test error {made.card['test_error']:.1f} %")
     common.penalty_tables(result.records)

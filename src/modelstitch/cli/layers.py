@@ -26,14 +26,23 @@ def _shape(ctx: click.Context, option: click.Parameter, value: str | None) -> tu
     "--weights", type=click.Path(path_type=Path), help="A weights file, or 'random'; none are loaded by default."
 )
 @common.random_weights
-@click.option("--input-shape", callback=_shape, metavar="C,H,W",
-              help="The shape of one sample, with commas between: for a model that comes without an example.")  # fmt: skip
+@click.option(
+    "--input-shape",
+    callback=_shape,
+    metavar="C,H,W",
+    help="The shape of one sample, with commas between: for a model that comes without an example.",
+)
 @click.option("--all", "everything", is_flag=True, help="Also layers that cannot be cut, and why.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @common.imports
 def layers(
-    model: str, weights: Path | None, random_weights: bool, input_shape: tuple[int, ...] | None, everything: bool, as_json: bool,
-) -> None:  # fmt: skip
+    model: str,
+    weights: Path | None,
+    random_weights: bool,
+    input_shape: tuple[int, ...] | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
     """List a model's layers: shape, kind, parameters below, and whether it can be cut there exactly.
 
     MODEL is a name such as zoo:resnet20, timm:resnet18, torchvision:resnet50, hf:FOLDER, or a donor folder.
@@ -50,12 +59,22 @@ def layers(
     if as_json:
         body = [
             {
-                "name": layer.name, "aliases": list(layer.aliases), "shape": list(layer.shape), "kind": layer.kind,
-                "over": layer.over, "grid": layer.grid and list(layer.grid), "module": layer.module, "exact": layer.exact, "why": layer.why, "nearest": list(layer.nearest),
-                "depth": round(layer.depth, 6), "parameters": layer.parameters, "block": layer.name in net.blocks,
+                "name": layer.name,
+                "aliases": list(layer.aliases),
+                "shape": list(layer.shape),
+                "kind": layer.kind,
+                "over": layer.over,
+                "grid": layer.grid and list(layer.grid),
+                "module": layer.module,
+                "exact": layer.exact,
+                "why": layer.why,
+                "nearest": list(layer.nearest),
+                "depth": round(layer.depth, 6),
+                "parameters": layer.parameters,
+                "block": layer.name in net.blocks,
             }
             for layer in shown
-        ]  # fmt: skip
+        ]
         common.say(
             json.dumps(
                 {

@@ -120,16 +120,18 @@ def _errors(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 
 
 _READ: dict[str, Callable[..., Any]] = {
-    "samples": _numbers, "layers": _layers, "downstream": _places, "expected_error": _errors,
-}  # fmt: skip
+    "samples": _numbers,
+    "layers": _layers,
+    "downstream": _places,
+    "expected_error": _errors,
+}
 
 
 def machine(function: Callable[..., Any]) -> Callable[..., Any]:
     """--memory and --tensorboard: how it runs, and no part of what is asked."""
-    function = click.option(
-        "--tensorboard", type=click.Path(file_okay=False), help="Folder for fit curves."
-    )(function)  # fmt: skip
+    function = click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for fit curves.")(function)
     return click.option(
-        "--memory", type=click.FloatRange(0, min_open=True),
+        "--memory",
+        type=click.FloatRange(0, min_open=True),
         help="Gigabytes for fitting beside the donors, 2 by default: how many stitches run at a time.",
-    )(function)  # fmt: skip
+    )(function)

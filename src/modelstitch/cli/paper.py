@@ -17,12 +17,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("figures", nargs=-1, required=True, metavar="FIGURE...")
-@click.option("--scale", type=click.Choice(["smoke", "small", "medium", "full"]), default="smoke", show_default=True,
-              help="smoke: digits, minutes; small: CIFAR-10 on a few cores, hours; medium: good networks, two or three days; full: the paper's size, a GPU.")  # fmt: skip
+@click.option(
+    "--scale",
+    type=click.Choice(["smoke", "small", "medium", "full"]),
+    default="smoke",
+    show_default=True,
+    help="smoke: digits, minutes; small: CIFAR-10 on a few cores, hours; medium: good networks, two or three days; "
+    "full: the paper's size, a GPU.",
+)
 @click.option("--data", "data_name", help="digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR.")
 @click.option("--protocol", "protocols", multiple=True, type=click.Choice(["honest", "paper"]), help="Both by default.")
-@click.option("--checkpoints", type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Weights of your own, for 2b-imagenet.")  # fmt: skip
+@click.option(
+    "--checkpoints",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Weights of your own, for 2b-imagenet.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results; runs/paper-SCALE by default."
@@ -32,22 +41,34 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Processes that share the work, and the threads. On a GPU they gain most under NVIDIA's multi-process service.",
+    help="Processes that share the work, and the threads. On a GPU they gain most under NVIDIA's "
+    "multi-process service.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Only say what would be trained and fitted, and the processor hours it takes here."
 )
-@click.option("--redraw", type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Only draw and judge again what is in this gallery folder; nothing is trained.")  # fmt: skip
+@click.option(
+    "--redraw",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Only draw and judge again what is in this gallery folder; nothing is trained.",
+)
 def paper(
-    figures: tuple[str, ...], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None, device: str,
-    out: Path | None, workers: int, dry_run: bool, redraw: Path | None,
-) -> None:  # fmt: skip
+    figures: tuple[str, ...],
+    scale: str,
+    data_name: str | None,
+    protocols: tuple[str, ...],
+    checkpoints: Path | None,
+    device: str,
+    out: Path | None,
+    workers: int,
+    dry_run: bool,
+    redraw: Path | None,
+) -> None:
     """Run figures of the paper again, with their claims held against the numbers.
 
     FIGURE is 2a, 2b, 2b-imagenet, 2c, 3a, 3b, 3c, 4, 5, 6, 7, 8, 9, table1, thought, connectivity, matrix, or all.
-    Networks, finished cells and the last minute of what is under way are kept in --out, so that the same command continues; the
-    pages are in --out/pages.
+    Networks, finished cells and the last minute of what is under way are kept in --out, so that the same command
+    continues; the pages are in --out/pages.
     """
     from ..paper.catalogue import FIGURES, OWN_CHECKPOINTS
     from ..paper.catalogue import figure as find
@@ -73,9 +94,14 @@ def paper(
 
 
 def _told_only(
-    figures: Sequence[Figure], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None,
-    device: str, out: Path,
-) -> None:  # fmt: skip
+    figures: Sequence[Figure],
+    scale: str,
+    data_name: str | None,
+    protocols: tuple[str, ...],
+    checkpoints: Path | None,
+    device: str,
+    out: Path,
+) -> None:
     """What the run would take; the folder is read where it is there, and not made."""
     import tempfile
 
@@ -89,9 +115,15 @@ def _told_only(
 
 
 def _run(
-    figures: Sequence[Figure], scale: str, data_name: str | None, protocols: tuple[str, ...], checkpoints: Path | None,
-    device: str, out: Path, workers: int,
-) -> None:  # fmt: skip
+    figures: Sequence[Figure],
+    scale: str,
+    data_name: str | None,
+    protocols: tuple[str, ...],
+    checkpoints: Path | None,
+    device: str,
+    out: Path,
+    workers: int,
+) -> None:
     from functools import partial
 
     from ..paper.gallery import keep, summary, write_index
@@ -118,9 +150,14 @@ def _run(
 
 
 def _job(
-    scale: str, data_name: str, protocols: tuple[str, ...], checkpoints: Path | None, device: str, out: Path,
+    scale: str,
+    data_name: str,
+    protocols: tuple[str, ...],
+    checkpoints: Path | None,
+    device: str,
+    out: Path,
     tell: Callable[[str, int, int], None] | None = None,
-) -> Job:  # fmt: skip
+) -> Job:
     """The command's job, in this process or in another one that shares it."""
     from ..paper.data import load
     from ..paper.job import open_job

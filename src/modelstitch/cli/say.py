@@ -19,9 +19,13 @@ def say(text: object, *, err: bool = False, file: TextIO | None = None) -> None:
 
 
 def say_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int,
-    file: TextIO | None = None, line: str | None = None,
-) -> None:  # fmt: skip
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Print a warning: those of kept files as a sentence, those of libraries with the place they come from."""
     if issubclass(category, SetAside):
         say(f"modelstitch: {message}", err=True)

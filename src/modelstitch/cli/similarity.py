@@ -25,16 +25,30 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
         common.weights_of("bottom"),
         common.weights_of("top"),
         common.random_weights,
-        click.option("--measure", "measures", multiple=True,
-                     help="cka, cca, procrustes, r2, cka_minibatch, rsa, ... May be repeated."),
+        click.option(
+            "--measure",
+            "measures",
+            multiple=True,
+            help="cka, cca, procrustes, r2, cka_minibatch, rsa, ... May be repeated.",
+        ),
         click.option("--bottom-layer", "bottom_layers", multiple=True, help="All blocks by default. May be repeated."),
         click.option("--top-layer", "top_layers", multiple=True, help="All blocks by default. May be repeated."),
-        click.option("--view", type=click.Choice(["pool", "flatten"]), default="pool", show_default=True,
-                     help="An example as one row: mean over positions, or all positions and channels."),
-        click.option("--shuffles", type=click.IntRange(0), default=20, show_default=True,
-                     help="Shuffled pairings behind the null level."),
+        click.option(
+            "--view",
+            type=click.Choice(["pool", "flatten"]),
+            default="pool",
+            show_default=True,
+            help="An example as one row: mean over positions, or all positions and channels.",
+        ),
+        click.option(
+            "--shuffles",
+            type=click.IntRange(0),
+            default=20,
+            show_default=True,
+            help="Shuffled pairings behind the null level.",
+        ),
         asked("limit"),
-    ]  # fmt: skip
+    ]
     for option in reversed(options):
         function = option(function)
     return common.imports(common.views(function))
@@ -45,10 +59,23 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--split", type=click.Choice(["val", "fit", "test"]), default="val", show_default=True)
 @common.shared(out="runs/similarity")
 def similarity(
-    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool,
-    measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
-    limit: int | None, split: Any, seed: int, device: str, out: Path,
-) -> None:  # fmt: skip
+    bottom: str,
+    top: str,
+    data_name: str,
+    bottom_weights: Path | None,
+    top_weights: Path | None,
+    random_weights: bool,
+    measures: tuple[str, ...],
+    bottom_layers: tuple[str, ...],
+    top_layers: tuple[str, ...],
+    view: str,
+    shuffles: int,
+    limit: int | None,
+    split: Any,
+    seed: int,
+    device: str,
+    out: Path,
+) -> None:
     """Similarity of every block of BOTTOM with every block of TOP, each value beside its null level.
 
     Prints the tables and writes similarity.csv and report.html to the --out folder.
@@ -62,9 +89,12 @@ def similarity(
     data = common.data_for(data_name, (bottom, top), limit=limit)
     lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, random=random_weights, scored=False)
     chosen: Any = {
-        "measures": list(measures or DEFAULT), "layers": _layers(lower, upper, bottom_layers, top_layers), "view": view,
-        "split": split, "shuffles": shuffles,
-    }  # fmt: skip
+        "measures": list(measures or DEFAULT),
+        "layers": _layers(lower, upper, bottom_layers, top_layers),
+        "view": view,
+        "split": split,
+        "shuffles": shuffles,
+    }
     common.say(plan_similarity(lower, upper, data, **chosen).describe(), err=True)
     with common.progress() as tell:
         found = measure_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell)
@@ -89,7 +119,8 @@ def similarity(
     "--family",
     "families",
     multiple=True,
-    help="identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, low-rank:RANK, affine; affine by default. May be repeated.",
+    help="identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, low-rank:RANK, affine; affine "
+    "by default. May be repeated.",
 )
 @click.option("--positions", type=click.IntRange(1), help="Fit on at most so many positions of an example.")
 @asked("samples", "augment")
@@ -105,11 +136,30 @@ def similarity(
 @common.dry_run
 @common.shared(out="runs/matrix")
 def matrix(
-    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool,
-    measures: tuple[str, ...], bottom_layers: tuple[str, ...], top_layers: tuple[str, ...], view: str, shuffles: int,
-    limit: int | None, families: tuple[str, ...], positions: int | None, samples: int | None, augment: bool,
-    precision: str, expected_error: Any, error_tolerance: float | None, dry_run: bool, seed: int, device: str, out: Path,
-) -> None:  # fmt: skip
+    bottom: str,
+    top: str,
+    data_name: str,
+    bottom_weights: Path | None,
+    top_weights: Path | None,
+    random_weights: bool,
+    measures: tuple[str, ...],
+    bottom_layers: tuple[str, ...],
+    top_layers: tuple[str, ...],
+    view: str,
+    shuffles: int,
+    limit: int | None,
+    families: tuple[str, ...],
+    positions: int | None,
+    samples: int | None,
+    augment: bool,
+    precision: str,
+    expected_error: Any,
+    error_tolerance: float | None,
+    dry_run: bool,
+    seed: int,
+    device: str,
+    out: Path,
+) -> None:
     """Stitch every block of BOTTOM to every block of TOP in closed form; penalty beside similarity.
 
     Prints the penalties and writes matrix.csv, similarity.csv and report.html to the --out folder. The sums behind the
@@ -130,21 +180,43 @@ def matrix(
     fit: Any = {"samples": samples, "positions": positions, "augment": augment, "sums": precision}
     family = families or ("affine",)
     alike_by: dict[str, Any] = {
-        "measures": list(measures or ("cka", "cca")), "layers": layers, "view": view, "shuffles": shuffles,
-    }  # fmt: skip
+        "measures": list(measures or ("cka", "cca")),
+        "layers": layers,
+        "view": view,
+        "shuffles": shuffles,
+    }
     common.say(plan_similarity(lower, upper, data, **alike_by).describe(), err=not dry_run)
     if dry_run:
         needs = plan_compare(
-            lower, upper, data, layers=[(b, t) for b in layers[0] for t in layers[1]], family=family, objective="match", controls=(),
-            both=False, seeds=(seed,), device=device, **fit,
-        )  # fmt: skip
+            lower,
+            upper,
+            data,
+            layers=[(b, t) for b in layers[0] for t in layers[1]],
+            family=family,
+            objective="match",
+            controls=(),
+            both=False,
+            seeds=(seed,),
+            device=device,
+            **fit,
+        )
         common.say("\n".join(needs.sentences()))
         return
     with common.progress() as tell:
         found = stitch_all(
-            lower, upper, data, layers=layers, family=family, seed=seed, device=device, tell=tell, kept=out / "sums",
-            expected_error=expected_error, error_tolerance=error_tolerance, **fit,
-        )  # fmt: skip
+            lower,
+            upper,
+            data,
+            layers=layers,
+            family=family,
+            seed=seed,
+            device=device,
+            tell=tell,
+            kept=out / "sums",
+            expected_error=expected_error,
+            error_tolerance=error_tolerance,
+            **fit,
+        )
         alike = None
         try:
             alike = measure_all(lower, upper, data, **alike_by, seed=seed, device=device, tell=tell)

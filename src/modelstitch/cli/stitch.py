@@ -25,9 +25,17 @@ from .options import FIT, asked, machine
 @machine
 @common.shared(out=None)
 def stitch(
-    bottom: str, top: str, data_name: str, bottom_weights: Path | None, top_weights: Path | None, random_weights: bool,
-    limit: int | None, second: str | None, out: Path | None, **question: Any,
-) -> None:  # fmt: skip
+    bottom: str,
+    top: str,
+    data_name: str,
+    bottom_weights: Path | None,
+    top_weights: Path | None,
+    random_weights: bool,
+    limit: int | None,
+    second: str | None,
+    out: Path | None,
+    **question: Any,
+) -> None:
     """Fit and measure one seam: BOTTOM@LAYER under TOP@LAYER. --out keeps the map and its record."""
     from ..api import stitch as fit_stitch
     from ..report.summary import metrics_summary

@@ -39,8 +39,15 @@ if TYPE_CHECKING:
 @common.dry_run
 @common.imports
 def run(
-    spec_file: Path, device: str, out: Path, engine: str | None, address: str | None, workers: int, share: str | None, dry_run: bool,
-) -> None:  # fmt: skip
+    spec_file: Path,
+    device: str,
+    out: Path,
+    engine: str | None,
+    address: str | None,
+    workers: int,
+    share: str | None,
+    dry_run: bool,
+) -> None:
     """Run a study declared in a TOML file. Running it again does only what is missing."""
     from ..results import Results
     from ..study.declared import plan_study, run_study
@@ -68,7 +75,8 @@ def run(
         missing = Store(out).missing()
         common.say(
             f"Shard {shard}: {len(records):,} cells are finished, of the whole study "
-            f"{f'{missing:,} are missing' if missing else 'none is missing'}; `modelstitch report {out}` makes the page of all shards."
+            f"{f'{missing:,} are missing' if missing else 'none is missing'}; `modelstitch report {out}` makes the "
+            f"page of all shards."
         )
         return
     path = Results(records, plain).report(out / "report.html", title=str(plain["name"]))
@@ -146,7 +154,10 @@ def export(folder: Path, target: Path) -> None:
 @click.argument("other", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="All rows, as CSV.")
 def diff(one: Path, other: Path, out: Path | None) -> None:
-    """What differs between two runs, each a study folder or an exported Parquet file: what was asked, and every penalty."""
+    """What differs between two runs, each a study folder or an exported Parquet file.
+
+    What was asked, and every penalty.
+    """
     from ..report.figures.style import number
     from ..report.sentences.differences import differences
     from ..support.fields import differing
@@ -166,13 +177,17 @@ def diff(one: Path, other: Path, out: Path | None) -> None:
             ["stitch", "control", str(one), str(other), "difference", "state"],
             [
                 [
-                    f"{r['bottom']}@{r['bottom_layer']} -> {r['top']}@{r['top_layer']}", r["control"],
-                    *("-" if r[key] is None else number(r[key], 2, signed=True) for key in ("one", "other", "difference")),
+                    f"{r['bottom']}@{r['bottom_layer']} -> {r['top']}@{r['top_layer']}",
+                    r["control"],
+                    *(
+                        "-" if r[key] is None else number(r[key], 2, signed=True)
+                        for key in ("one", "other", "difference")
+                    ),
                     r["state"],
                 ]
                 for r in apart.head(_MOST_ROWS).iter_rows(named=True)
             ],
-        )  # fmt: skip
+        )
     if len(apart) > _MOST_ROWS:
         common.say(f"{len(apart) - _MOST_ROWS} more differ: --out FILE.csv has all of them.")
     if out is not None:
@@ -184,7 +199,10 @@ def diff(one: Path, other: Path, out: Path | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def gc(folder: Path, dry_run: bool) -> None:
-    """Remove from a study folder what its plan does not name: cells of replaced donors, data or options, and what was set aside."""
+    """Remove from a study folder what its plan does not name.
+
+    Cells of replaced donors, data or options, and what was set aside.
+    """
     from ..study.store import Store
 
     store = Store(folder)

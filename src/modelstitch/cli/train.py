@@ -27,9 +27,18 @@ from . import common
 @click.option("--labels", default="true", show_default=True, help="true, object-animal, or random-P (percent).")
 @common.shared(out="runs/donors")
 def train(
-    net: str, data_name: str, steps: int | None, learning_rate: float | None, fit_samples: int | None,
-    limit: int | None, precision: str, labels: str, seed: int, device: str, out: Path,
-) -> None:  # fmt: skip
+    net: str,
+    data_name: str,
+    steps: int | None,
+    learning_rate: float | None,
+    fit_samples: int | None,
+    limit: int | None,
+    precision: str,
+    labels: str,
+    seed: int,
+    device: str,
+    out: Path,
+) -> None:
     """Train a network of the zoo, for example preact-resnet18?width=16, and keep it in a folder under --out."""
     from ..data.load import load_data
     from ..stats.chance import chance_error, hardly_better
@@ -44,9 +53,12 @@ def train(
     spec = DonorSpec(net, recipe, seed=seed, labels=labels)
     with common.progress() as tell:
         made = donor(
-            spec, data, out, device=pick_device(device),
+            spec,
+            data,
+            out,
+            device=pick_device(device),
             progress=lambda done, loss: tell(f"train {net}, seed {seed}", done, recipe.steps),
-        )  # fmt: skip
+        )
     if hardly_better(made.card["val_error"], chance_error(data.n_classes)):
         common.say("It is hardly better than chance: it has not learned; try more --steps or another --learning-rate.")
     common.say(f"validation error {made.card['val_error']:.2f} %, test error {made.card['test_error']:.2f} %")

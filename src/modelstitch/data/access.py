@@ -196,13 +196,17 @@ def check_mask(inputs: Any, key: str) -> None:
         raise DataError(f"The samples have no mask {key!r}: expected a key of their dict, found {held}; check mask=.")
     if mask.ndim != 2 or not _two_valued(mask):
         raise DataError(
-            f"The mask {key!r} is a tensor of shape {tuple(mask.shape)} and type {mask.dtype}: expected (n, positions), 1 or "
+            f"The mask {key!r} is a tensor of shape {tuple(mask.shape)} and type {mask.dtype}: expected (n, "
+            f"positions), 1 or "
             "True where a sample holds something and 0 or False where it is padded; make it so in the dataset."
         )
 
 
 def like_masks(inputs: Any) -> list[str]:
-    """The keys of a batch that may be masks: bool or 0 and 1 (n, t), both present, beside something else of that length."""
+    """The keys of a batch that may be masks.
+
+    Bool or 0 and 1 (n, t), both present, beside something else of that length.
+    """
     named = {k: v for k, v in inputs.items() if isinstance(v, Tensor)} if isinstance(inputs, Mapping) else {}
     return [
         key

@@ -48,7 +48,9 @@ def corrupted(data: Data, kind: str = "noise", level: float = 0.2, *, seed: int 
 
 
 def second_data(spec: str, data: Data, *, tokenizer: str | None = None) -> Data:
-    """A second test set by name: a corruption of the data's own ("noise:0.3"; its usual level where none is named), or other data.
+    """A second test set by name.
+
+    A corruption of the data's own ("noise:0.3"; its usual level where none is named), or other data.
 
     Raises:
         DataError: if the level cannot be read, or as :func:`modelstitch.load_data`.

@@ -42,8 +42,8 @@ class Batch:
 
     Attributes:
         ids: int64 (n,), the position of each sample in its split.
-        inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]), or a dict or a tuple of tensors; images of several sizes
-            are a list of tensors (channels, height, width).
+        inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]), or a dict or a tuple of tensors; images of
+            several sizes are a list of tensors (channels, height, width).
         labels: int64 (n,), or (n, t) for sequences.
         mask_key: which of the inputs says where padded sequences hold tokens.
     """
@@ -76,8 +76,8 @@ class Data:
 
     Args:
         fit: map-style datasets of (input, label), arrays (inputs, labels) of a whole split, sets of the library
-            ``datasets``, datasets of dicts, or a DataLoader that gives all samples in order. An input is a tensor, or a dict or
-            a tuple of tensors. uint8 inputs that are one tensor are delivered as float32 in [0, 1].
+            ``datasets``, datasets of dicts, or a DataLoader that gives all samples in order. An input is a tensor, or a
+            dict or a tuple of tensors. uint8 inputs that are one tensor are delivered as float32 in [0, 1].
         val: the same for validation.
         test: the same for the test, which is read once.
         name: how a record calls the data.
@@ -88,16 +88,17 @@ class Data:
         fingerprint: the identity of the content, where a loader knows it without reading every sample.
         test_fingerprint: the same of the test split alone.
         text: by which tokenizer samples were made, and for which task, where they are text.
-        mask: where samples are dicts, the key of the (n, positions) that are 1 or True where a padded sequence holds something.
-            Padding enters no moment, loss or distance.
-        input_key: where samples are dicts, the key of the input (several: the input is a dict of them); found by itself where
-            one beside the label is left, or ``input_ids`` is there.
+        mask: where samples are dicts, the key of the (n, positions) that are 1 or True where a padded sequence holds
+            something. Padding enters no moment, loss or distance.
+        input_key: where samples are dicts, the key of the input (several: the input is a dict of them); found by itself
+            where one beside the label is left, or ``input_ids`` is there.
         label_key: the key of the label; found by itself where one is called ``label`` or the like.
         notes: what is to be said beside every number on these data.
 
     Raises:
-        DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell), only
-            one class is there, or a label is out of range; what only reading the samples tells, when a batch of them is read.
+        DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell),
+            only one class is there, or a label is out of range; what only reading the samples tells, when a batch of
+            them is read.
 
     Examples:
         >>> x, y = torch.randn(30, 4), torch.arange(30) % 2
@@ -143,8 +144,8 @@ class Data:
             )
         if augment is not None and not (callable(augment) and isinstance(getattr(augment, "recipe", None), str)):
             raise DataError(
-                f"The augmentation {augment!r:.80} has no recipe: expected a function of (inputs, generator), a batch and a torch.Generator, "
-                "with an attribute recipe that says in words what it does."
+                f"The augmentation {augment!r:.80} has no recipe: expected a function of (inputs, generator), a batch "
+                "and a torch.Generator, with an attribute recipe that says in words what it does."
             )
         for split in SPLITS:
             labels = all_labels(self._splits[split], scan=False)
@@ -247,8 +248,8 @@ class Data:
             augment: apply the data's augmentation (fit only); its draws follow from ``seed`` too.
             limit: stop after so many samples.
             drop_last: leave out a last batch that is not full.
-            share: (i, n) hands out every n-th batch from number i on. The others are not read, but where the augmentation's draws
-                go on from batch to batch.
+            share: (i, n) hands out every n-th batch from number i on. The others are not read, but where the
+                augmentation's draws go on from batch to batch.
 
         Returns:
             Batches with ids, inputs and labels.
@@ -401,17 +402,24 @@ class Data:
         parts = (Picked(d, torch.arange(short[s])) if s in short else d for s, d in self._splits.items())
         rule = "".join(f"; {split}: the first {n}" for split, n in short.items())
         found = Data(
-            *parts, name=self.name, classes=self.classes,
-            n_classes=self._n_classes if self.classes is not None else self.n_classes, augment=self.augment,
-            split_rule=f"{self.split_rule}{rule}", text=self.text, mask=self.mask, notes=self.notes,
-        )  # fmt: skip
+            *parts,
+            name=self.name,
+            classes=self.classes,
+            n_classes=self._n_classes if self.classes is not None else self.n_classes,
+            augment=self.augment,
+            split_rule=f"{self.split_rule}{rule}",
+            text=self.text,
+            mask=self.mask,
+            notes=self.notes,
+        )
         found._alike = None if "test" in short else self
         return found
 
     def on(self, device: torch.device | str) -> Data:
         """Hold images that lie in memory on a GPU, where they take little of it.
 
-        What is drawn and delivered stays the same; where nothing is gained (a CPU, files, text) it is this object itself.
+        What is drawn and delivered stays the same; where nothing is gained (a CPU, files, text) it is this object
+        itself.
         """
         where = torch.empty(0, device=device).device  # with its number, where there are several
         splits = {split: placed(dataset, where) for split, dataset in self._splits.items()}
@@ -439,9 +447,17 @@ class Data:
         )
         rule = f"{self.split_rule}; labels: {name}"
         found = Data(
-            fit, val, test, name=name, classes=classes, augment=self.augment, split_rule=rule, text=self.text, mask=self.mask,
+            fit,
+            val,
+            test,
+            name=name,
+            classes=classes,
+            augment=self.augment,
+            split_rule=rule,
+            text=self.text,
+            mask=self.mask,
             notes=self.notes,
-        )  # fmt: skip
+        )
         found._alike = None if "test" in labels else self
         return found
 
@@ -480,7 +496,8 @@ class Data:
             arrays = [found[split] for split in (one, other) if isinstance(found[split], Arrays)]
             if both or (len(arrays) == 2 and arrays[0].shares(arrays[1])):
                 raise DataError(
-                    f"The {one} and the {other} split of {self.name} have {f'{both:,}' if both else 'some'} samples in common: "
+                    f"The {one} and the {other} split of {self.name} have {f'{both:,}' if both else 'some'} samples "
+                    f"in common: "
                     "expected disjoint splits; hold samples out, for example with torch.utils.data.random_split."
                 )
         names = settle(found.values())
@@ -505,5 +522,6 @@ def check_data(data: Any) -> None:
     """
     if not hasattr(data, "batches"):
         raise DataError(
-            f"The data are no modelstitch.Data: expected, for example, modelstitch.load_data('digits'), found {data!r:.80}."
+            f"The data are no modelstitch.Data: expected, for example, modelstitch.load_data('digits'), found "
+            f"{data!r:.80}."
         )

@@ -1,4 +1,7 @@
-"""What is given as a split, as a map-style dataset of pairs: arrays, dicts of columns, samples that are dicts, loaders."""
+"""What is given as a split, as a map-style dataset of pairs.
+
+Arrays, dicts of columns, samples that are dicts, loaders.
+"""
 
 from __future__ import annotations
 
@@ -87,8 +90,8 @@ def as_dataset(
     options = {"input_key": input_key, "label_key": label_key, "classes": classes}
     if isinstance(given, str | Path):
         raise DataError(
-            f"{where} is {str(given)!r:.80}: expected samples; all three splits of a folder or file come from load_data('folder:...') or "
-            "the like."
+            f"{where} is {str(given)!r:.80}: expected samples; all three splits of a folder or file come from "
+            "load_data('folder:...') or the like."
         )
     if isinstance(given, DataLoader):
         return as_dataset(_of_loader(given, where), where, **options)  # type: ignore[arg-type]
@@ -110,7 +113,8 @@ def as_dataset(
         )
     if isinstance(given, IterableDataset) or not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
         raise DataError(
-            f"{where} is of type {type(given).__name__}: expected a map-style dataset, with len() and [i]; read what it iterates "
+            f"{where} is of type {type(given).__name__}: expected a map-style dataset, with len() and [i]; read "
+            f"what it iterates "
             "over into a list, list(dataset) (of a streamed set of the hub load it without streaming=True)."
         )
     if isinstance(given, Subset):
@@ -145,7 +149,8 @@ def _of_loader(loader: DataLoader[Any], where: str) -> Any:
     else:
         return dataset
     raise DataError(
-        f"{where} is a DataLoader that {does}: expected one that gives all samples in order, or a dataset; pass its .dataset (a "
+        f"{where} is a DataLoader that {does}: expected one that gives all samples in order, or a dataset; pass its "
+        f".dataset (a "
         "Subset(dataset, indices) of it), which is batched here, and let the dataset do what the loader does."
     )
 
@@ -156,8 +161,8 @@ def _of_columns(
     if not given or not all(_is_column(part) or isinstance(part, list) for part in given.values()):
         names = ", ".join(repr(key) for key in list(given)[:5])
         raise DataError(
-            f"{where} is a {type(given).__name__} with the keys {names}: expected one split; pass one of its values, such as "
-            f"[{next(iter(given), 'train')!r}]."
+            f"{where} is a {type(given).__name__} with the keys {names}: expected one split; pass one of its values, "
+            f"such as [{next(iter(given), 'train')!r}]."
         )
     inputs, label = keys_of(given, input_key, label_key)
     found = given[inputs] if isinstance(inputs, str) else {key: given[key] for key in inputs}
@@ -212,7 +217,8 @@ def _column(value: Any, where: str) -> Tensor | np.ndarray[Any, Any]:
             torch.from_numpy(np.zeros(1, value.dtype))  # whether torch knows the type
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"The inputs {where} make no tensor ({str(error).splitlines()[0]}): expected numbers of one shape for all samples."
+            f"The inputs {where} make no tensor ({str(error).splitlines()[0]}): expected numbers of one shape for "
+            f"all samples."
         ) from error
     return value  # type: ignore[no-any-return]
 

@@ -33,16 +33,16 @@ def as_labels(found: Any, classes: Sequence[str] | None = None) -> Tensor:
         values = found.tolist() if hasattr(found, "tolist") else found
         first = values[0] if isinstance(values, list | tuple) and values else values
         raise DataError(
-            f"A label is {first!r:.80}: expected whole numbers, those of the classes; number the classes and give their names "
-            "as classes=."
+            f"A label is {first!r:.80}: expected whole numbers, those of the classes; number the classes and give "
+            "their names as classes=."
         ) from error
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.is_complex() or (labels.is_floating_point() and not _whole(labels)):
         raise DataError(
-            f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes; of one-hot labels make them with "
-            ".argmax(1); regression and several labels at once are not measured: make classes of them, such as ranges or one label "
-            "alone. similarity() looks at no labels: any whole numbers do for it."
+            f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes; of one-hot labels "
+            "make them with .argmax(1); regression and several labels at once are not measured: make classes of them, "
+            "such as ranges or one label alone. similarity() looks at no labels: any whole numbers do for it."
         )
     return labels.long()
 
@@ -57,13 +57,15 @@ def check_one_hot(labels: Tensor, split: str, name: str) -> None:
         return
     if bool(((labels == 0) | (labels == 1)).all()) and bool((labels.sum(1) == 1).all()):
         raise DataError(
-            f"The labels of the {split} split of {name} are one-hot, {tuple(labels.shape)} with one 1 in each row: expected the "
-            "number of the class; give labels.argmax(1)."
+            f"The labels of the {split} split of {name} are one-hot, {tuple(labels.shape)} with one 1 in each row: "
+            "expected the number of the class; give labels.argmax(1)."
         )
 
 
 def check_range(labels: Tensor, n_classes: int | None, where: str, *, whole: bool = True) -> None:
-    """Refuse labels that are no numbers of classes. ``where`` names the split; ``whole`` tells that these are all of it.
+    """Refuse labels that are no numbers of classes. ``where`` names the split.
+
+    ``whole`` tells that these are all of it.
 
     Raises:
         DataError: with their count, the first of them, and what is expected.
@@ -84,8 +86,8 @@ def check_range(labels: Tensor, n_classes: int | None, where: str, *, whole: boo
     elif first in (-1, IGNORED) and labels.ndim == 1:
         hint = "leave out samples without a label"
     raise DataError(
-        f"{'' if whole else 'At least '}{count} label{'s' if count > 1 else ''} of {where} {'are' if count > 1 else 'is'} out of "
-        f"range, the first is {first}: expected {limits}; {hint}."
+        f"{'' if whole else 'At least '}{count} label{'s' if count > 1 else ''} of {where} "
+        f"{'are' if count > 1 else 'is'} out of range, the first is {first}: expected {limits}; {hint}."
     )
 
 

@@ -33,8 +33,8 @@ def load_data(
         seed: which samples are held out for validation where the source has no such split; never test.
         limit: read at most so many samples of the source's train part and of its test part.
         download: let torchvision fetch a missing set.
-        tokenizer: for text: the network that is to read it (its tokenizer and length are taken), its name ``hf:FOLDER``, or
-            a folder.
+        tokenizer: for text: the network that is to read it (its tokenizer and length are taken), its name
+            ``hf:FOLDER``, or a folder.
 
     Raises:
         DataError: if the spec is unknown or its content cannot be used.
@@ -79,12 +79,13 @@ def load_data(
 
 
 def _reader(tokenizer: str | Path | Network | None) -> tuple[str | Path | Tokenizer | None, int | None, bool]:
-    """The tokenizer, the number of tokens that a network takes, and whether it has no head, so that texts need no labels."""
+    """The tokenizer, the tokens that a network takes, and whether it has no head, so that texts need no labels."""
     if isinstance(tokenizer, Network):
         found = getattr(tokenizer.view, "tokenizer", None)
         if found is None:
             raise DataError(
-                f"The network {tokenizer.name!r} carries no tokenizer: expected one in its folder, or tokenizer= a folder."
+                f"The network {tokenizer.name!r} carries no tokenizer: expected one in its folder, or tokenizer= a "
+                f"folder."
             )
         return found, getattr(tokenizer.view, "length", None), not tokenizer.has_head
     if tokenizer is None:

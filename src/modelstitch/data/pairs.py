@@ -23,8 +23,8 @@ def pair_of(sample: Any, input_key: Keys | None = None, label_key: str | None = 
 
     Args:
         sample: what a dataset gives.
-        input_key: the key of a dict's input, or several, for an input that is a dict; the one that is left, or all beside
-            ``input_ids``, if left out.
+        input_key: the key of a dict's input, or several, for an input that is a dict; the one that is left, or all
+            beside ``input_ids``, if left out.
         label_key: that of the label; the one of the usual names if left out.
 
     Raises:
@@ -82,8 +82,8 @@ def keys_of(sample: Mapping[str, Any], input_key: Keys | None, label_key: str | 
         return tuple(rest), label_key
     example = f"Data(..., input_key={_likely(sample)!r}, label_key={label_key!r})"
     raise DataError(
-        f"The samples are dicts with the keys {known}: expected one beside the label {label_key!r}, or input_ids; name the "
-        f"keys, for example {example}; several as input_key=['a', 'b']."
+        f"The samples are dicts with the keys {known}: expected one beside the label {label_key!r}, or input_ids; name "
+        f"the keys, for example {example}; several as input_key=['a', 'b']."
     )
 
 
@@ -102,7 +102,8 @@ def _value(value: Any, key: Any) -> Any:
     """One input of a dict: lists of numbers become tensors."""
     if isinstance(value, str | bytes):
         raise DataError(
-            f"The input {key!r} is text, {value!r:.40}: expected numbers; tokenize it first, or name another key with input_key=."
+            f"The input {key!r} is text, {value!r:.40}: expected numbers; tokenize it first, or name another key "
+            f"with input_key=."
         )
     if value is None:
         raise DataError(
@@ -114,7 +115,8 @@ def _value(value: Any, key: Any) -> Any:
             return torch.tensor(value) if not any(isinstance(v, Tensor) for v in value) else torch.stack(list(value))
         except (TypeError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"The input {key!r} is a list that makes no tensor ({str(error).splitlines()[0]}): expected numbers of one shape."
+                f"The input {key!r} is a list that makes no tensor ({str(error).splitlines()[0]}): expected numbers "
+                f"of one shape."
             ) from error
     return value
 
@@ -122,8 +124,9 @@ def _value(value: Any, key: Any) -> Any:
 def _check_input(value: Any) -> None:
     if _is_picture(value):
         raise DataError(
-            f"A sample's input is a PIL image ({value.mode}, {value.width}x{value.height}): expected a tensor; give the dataset "
-            "transform=torchvision.transforms.ToTensor() (PILToTensor() keeps bytes), after a Resize where sizes differ."
+            f"A sample's input is a PIL image ({value.mode}, {value.width}x{value.height}): expected a tensor; give "
+            "the dataset transform=torchvision.transforms.ToTensor() (PILToTensor() keeps bytes), after a Resize "
+            "where sizes differ."
         )
 
 

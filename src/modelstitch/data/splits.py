@@ -25,10 +25,12 @@ def balanced_order(labels: Tensor, seed: int) -> Tensor:
 
 
 def few(labels: Tensor | None, total: int, n: int) -> Tensor:
-    """Indices of n of ``total`` samples, for statistics of all: the first ones, unless these are no fair sample of the classes.
+    """Indices of n of ``total`` samples, for statistics of all.
 
-    Then, and where labels are not known, a fixed draw: of samples sorted by class the first are of one class, and so is each
-    batch of them.
+    The first ones, unless these are no fair sample of the classes.
+
+    Then, and where labels are not known, a fixed draw: of samples sorted by class the first are of one class, and so is
+    each batch of them.
     """
     n = min(n, total)
     if labels is not None and (labels.ndim != 1 or all(_fair(labels, first) for first in (n, min(n, _BATCH)))):
@@ -37,7 +39,10 @@ def few(labels: Tensor | None, total: int, n: int) -> Tensor:
 
 
 def _fair(labels: Tensor, n: int) -> bool:
-    """Whether no class is far from its share among the first n: six standard deviations of a draw without replacement."""
+    """Whether no class is far from its share among the first n.
+
+    Six standard deviations of a draw without replacement.
+    """
     counts = (labels - labels.min()).bincount()
     share = counts.double() / len(labels)
     found = (labels[:n] - labels.min()).bincount(minlength=len(counts)).double()

@@ -56,7 +56,10 @@ class Several:
 
 
 class Tokens:
-    """Texts in memory: ids and mask int64 (n, t), labels (n,) for classes or (n, t) for tokens, -100 where none counts."""
+    """Texts in memory.
+
+    Ids and mask int64 (n, t), labels (n,) for classes or (n, t) for tokens, -100 where none counts.
+    """
 
     def __init__(self, ids: Tensor, mask: Tensor, labels: Tensor) -> None:
         self.ids, self.mask, self.labels = ids, mask, labels.long()

@@ -61,9 +61,13 @@ class Alone:
     def stated(self) -> dict[str, Any]:
         """What a record says of the donor, outside its configuration: no cell's name depends on it."""
         return {
-            "weights": self.weights, "view": self.view, "error": self.error, "fit_error": self.fit_error,
-            "fit_samples": self.fit_samples, "unit": self.unit,
-        }  # fmt: skip
+            "weights": self.weights,
+            "view": self.view,
+            "error": self.error,
+            "fit_error": self.fit_error,
+            "fit_samples": self.fit_samples,
+            "unit": self.unit,
+        }
 
     def told(self) -> str:
         """One line: "one: errs on 3.4 % of the test split, on 0.2 % of 1,000 fit samples; view: ...; weights: ..."."""
@@ -117,10 +121,17 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
         *_view(network, held, fit, data, weights),
     ]
     return Alone(
-        network.name, weights, view, outcome.error if outcome else None, fit.error if fit else None,
-        len(fit.ids) if fit else 0, NATS if outcome is not None and outcome.unit == NATS else "percent", why,
-        tuple(f"caution: {caution}" for caution in cautions), outcome,
-    )  # fmt: skip
+        network.name,
+        weights,
+        view,
+        outcome.error if outcome else None,
+        fit.error if fit else None,
+        len(fit.ids) if fit else 0,
+        NATS if outcome is not None and outcome.unit == NATS else "percent",
+        why,
+        tuple(f"caution: {caution}" for caution in cautions),
+        outcome,
+    )
 
 
 def introduce(
@@ -143,8 +154,8 @@ def check_expected(found: Iterable[Alone], expected: Expected | None, tolerance:
 
     Args:
         expected: an error for all donors, or {name: error}; in percent, or nats per token; None expects nothing.
-        tolerance: how far off it may be, 1 point (0.05 nats per token) by default; what the test split is too small to tell
-            is borne beside it.
+        tolerance: how far off it may be, 1 point (0.05 nats per token) by default; what the test split is too small to
+            tell is borne beside it.
 
     Raises:
         StitchError: with both numbers, or naming an expectation of no donor.
@@ -171,9 +182,10 @@ def check_expected(found: Iterable[Alone], expected: Expected | None, tolerance:
         spread = 1.96 * _standard_error(alone.outcome)
         if abs(alone.error - value) > allowed + spread:
             raise StitchError(
-                f"The donor {name!r} errs otherwise than expected on the test split: expected {value:g} {alone.unit} within "
-                f"{allowed + spread:.2g} (the tolerance {allowed:g}, and what {len(alone.outcome.ids):,} samples leave open), found "
-                f"{alone.error:.4g}; check its view, its weights, and the order of the classes."
+                f"The donor {name!r} errs otherwise than expected on the test split: expected {value:g} {alone.unit} "
+                f"within {allowed + spread:.2g} (the tolerance {allowed:g}, and what {len(alone.outcome.ids):,} "
+                f"samples leave open), found {alone.error:.4g}; check its view, its weights, and the order of the "
+                "classes."
             )
 
 
@@ -223,24 +235,31 @@ def _fit(network: Network, fit: Outcome | None, data: Data, weights: str) -> lis
         most = math.log(network.output_shape[-1])
         if fit.error <= _LOST * most:
             return []
-        found = f"has an error of {fit.error:.2f} nats per token on {n:,} samples of the fit split, {most:.2f} is a uniform guess"
+        found = (
+            f"has an error of {fit.error:.2f} nats per token on {n:,} samples of the fit split, {most:.2f} "
+            f"is a uniform guess"
+        )
     elif unlearned(fit.error, data.n_classes, n):
-        found = f"errs on {fit.error:.1f} % of {n:,} samples of the fit split, {chance_error(data.n_classes):.1f} % is chance"
+        found = (
+            f"errs on {fit.error:.1f} % of {n:,} samples of the fit split, "
+            f"{chance_error(data.n_classes):.1f} % is chance"
+        )
     else:
         return []
     return [
-        f"the network {network.name} {found}: a trained network errs on far fewer of the samples that it was fitted on; check "
-        "its view (how raw samples are prepared), its weights, and the order of the classes"
+        f"the network {network.name} {found}: a trained network errs on far fewer of the samples that it was fitted "
+        "on; check its view (how raw samples are prepared), its weights, and the order of the classes"
     ]
 
 
 def _view(network: Network, held: _Held, fit: Outcome | None, data: Data, weights: str) -> list[str]:
-    """A network that is given raw images, unless it was trained on them here, or errs on next to none that it was fitted on."""
+    """Name a network that is given raw images, unless it was trained on them here or errs on next to none of them."""
     if not held.images or network.has_view or weights.startswith(("random", "trained here")):
         return []
     if fit is not None and fit.unit != NATS and fit.error <= _SURE * chance_error(data.n_classes):
         return []
     return [
-        f"the network {network.name} has no view: it sees images raw, in [0, 1], as the data give them; if it was trained on "
+        f"the network {network.name} has no view: it sees images raw, in [0, 1], as the data give them; if it was "
+        f"trained on "
         "normalised ones, give it view=modelstitch.Normalise(mean, std), on the command line --mean and --std"
     ]

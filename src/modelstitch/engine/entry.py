@@ -1,4 +1,7 @@
-"""What is looked at before anything is fitted or measured: one batch of each split and every view, read twice, and the labels."""
+"""What is looked at before anything is fitted or measured.
+
+One batch of each split and every view, read twice, and the labels.
+"""
 
 from __future__ import annotations
 
@@ -87,8 +90,8 @@ def _check_reads(data: Data, split: Split) -> None:
     again = list(_read(data, split, len(first)))
     if data.size(split) != size:
         raise DataError(
-            f"The {split} split of {data.name} had {size:,} samples before it was read and has {data.size(split):,} now: expected "
-            "a fixed number; let the dataset not change when it is read."
+            f"The {split} split of {data.name} had {size:,} samples before it was read and has {data.size(split):,} "
+            "now: expected a fixed number; let the dataset not change when it is read."
         )
     known = all_labels(data.dataset(split), scan=False)
     for ids, one, other in zip(chunks(_looked(size), _PIECE), first, again):
@@ -96,13 +99,15 @@ def _check_reads(data: Data, split: Split) -> None:
         if one[:2] != other[:2]:
             what = "inputs" if one[0] != other[0] else "labels"
             raise DataError(
-                f"The {split} split of {data.name} is random: of samples {among}, read twice, the {what} differ; expected the same at every read, or networks are measured on other samples than one another. "
-                "Take random changes out of the dataset (augment= of ms.Data makes those of the fit split, by a seed), or draw "
-                "them by the sample's index."
+                f"The {split} split of {data.name} is random: of samples {among}, read twice, the {what} differ; "
+                "expected the same at every read, or networks are measured on other samples than one another. Take "
+                "random changes out of the dataset (augment= of ms.Data makes those of the fit split, by a seed), or "
+                "draw them by the sample's index."
             )
         if known is not None and not torch.equal(known[ids].cpu(), one[2].cpu()):
             raise DataError(
-                f"The {split} split of {data.name} has a list of labels that its samples do not have (among samples {among}): expected "
+                f"The {split} split of {data.name} has a list of labels that its samples do not have (among samples "
+                f"{among}): expected "
                 "the same in both; give the dataset's attribute labels another name, or put into it what [i] gives."
             )
 
@@ -113,8 +118,8 @@ def _check_augment(data: Data) -> None:
     one, other = (_digest(next(data.batches("fit", _PIECE, seed=0, augment=True)).inputs) for _ in range(2))
     if one != other:
         raise DataError(
-            f"The augmentation of {data.name} draws from randomness of its own: with one seed it gave two results; expected that it "
-            "draws from the generator it is given, augment(inputs, generator)."
+            f"The augmentation of {data.name} draws from randomness of its own: with one seed it gave two results; "
+            "expected that it draws from the generator it is given, augment(inputs, generator)."
         )
 
 
@@ -126,7 +131,10 @@ def _fixed(dataset: Any) -> bool:
 
 
 def _looked(size: int) -> Tensor:
-    """Which samples are read twice: the first ones, then some up to the last, since sets are often joined of unlike parts."""
+    """Which samples are read twice.
+
+    The first ones, then some up to the last, since sets are often joined of unlike parts.
+    """
     if size <= _BATCH:
         return torch.arange(size)
     begun = _BATCH // 2
@@ -157,20 +165,23 @@ def _check_view(network: Network, data: Data) -> None:
             return
         if _digest(inputs) != given:
             raise NetworkError(
-                f"The view of {network.name!r} changes the samples that it is given: expected a new tensor, since all networks see the "
-                "same samples; compute out of place, or begin with samples.clone()."
+                f"The view of {network.name!r} changes the samples that it is given: expected a new tensor, since all "
+                "networks see the same samples; compute out of place, or begin with samples.clone()."
             )
     if results[0] != results[1]:
         raise NetworkError(
-            f"The view of {network.name!r} is random: called twice on the same samples, its results differ; expected the same at every "
-            "call. Take random changes out of it (augment= of ms.Data makes those of the fit split, by a seed), and set modules "
-            "in it to eval()."
+            f"The view of {network.name!r} is random: called twice on the same samples, its results differ; expected "
+            "the same at every call. Take random changes out of it (augment= of ms.Data makes those of the fit split, "
+            "by a seed), and set modules in it to eval()."
         )
     _check_view_of_one(network, batch.inputs)
 
 
 def _check_view_of_one(network: Network, inputs: Any) -> None:
-    """Refuse a view that takes from the other samples of a batch, such as their mean: what is seen would depend on the batch."""
+    """Refuse a view that takes from the other samples of a batch, such as their mean.
+
+    What is seen would depend on the batch.
+    """
     if not isinstance(inputs, Tensor):
         return
     try:
@@ -187,7 +198,8 @@ def _check_view_of_one(network: Network, inputs: Any) -> None:
     off = (one.double() - expected).abs().max() if one.numel() else 0.0
     if not bool(torch.as_tensor(off <= _VIEW_OFF * max(1.0, float(expected.abs().max())))):
         raise NetworkError(
-            f"The view of {network.name!r} gives a sample other values alone than in a batch of {len(inputs)}: expected each sample "
+            f"The view of {network.name!r} gives a sample other values alone than in a batch of {len(inputs)}: "
+            f"expected each sample "
             "prepared by itself; take means and deviations from the training set, once, not from the batch."
         )
 
@@ -208,10 +220,10 @@ def _check_shift(batch: Batch, split: str, name: str) -> None:
     if bool((ids[:, 1:] == labels[:, :-1])[counted[:, :-1]].all()):  # one token over and over
         return
     raise DataError(
-        f"The labels of the {split} split of {name} are its {key}, unshifted: expected the next token at each position, since scores are "
-        "held against labels position by position (models of transformers shift within their own loss, not their logits); "
-        f"shift them in the dataset, labels[:-1] = {key}[1:] and labels[-1] = -100; for a masked model hide the tokens that "
-        "are asked for."
+        f"The labels of the {split} split of {name} are its {key}, unshifted: expected the next token at each "
+        "position, since scores are held against labels position by position (models of transformers shift within "
+        f"their own loss, not their logits); shift them in the dataset, labels[:-1] = {key}[1:] and labels[-1] = -100; "
+        "for a masked model hide the tokens that are asked for."
     )
 
 

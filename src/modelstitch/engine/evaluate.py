@@ -61,16 +61,23 @@ class Sink(Protocol):
 
 
 def read_split(
-    split: Split, sweep: Sweep, sink: Sink, streams: Sequence[Stream] = (), *, send: Send | None = None,
-    donors: Mapping[str, Network] | None = None, fitting: bool = False,
-) -> None:  # fmt: skip
+    split: Split,
+    sweep: Sweep,
+    sink: Sink,
+    streams: Sequence[Stream] = (),
+    *,
+    send: Send | None = None,
+    donors: Mapping[str, Network] | None = None,
+    fitting: bool = False,
+) -> None:
     """Read a split once: each network runs once over a batch, and every stream the rest of the top.
 
     Args:
         sink: takes what comes out.
         streams: stitchers must be in eval mode.
         send: may stand in for the sweep's sender.
-        donors: networks whose own outputs are wanted, by name; with the top's, its activations at the streams' layers are read.
+        donors: networks whose own outputs are wanted, by name; with the top's, its activations at the streams' layers
+            are read.
         fitting: in the fit's precision, streams one by one; else in the donors' own, streams side by side.
     """
     top, device, wanted = sweep.top, sweep.device, dict(donors or {})
@@ -171,7 +178,7 @@ def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send |
 
 
 def own_error(sweep: Sweep) -> tuple[float, float]:
-    """The top's own error on the validation split, and that of answers drawn at random, in percent, or nats per token."""
+    """The top's own validation error, and that of answers drawn at random, in percent, or nats per token."""
     top = sweep.top
     found = _Tallies((), top.name, [top.name])
     read_split("val", sweep, found, donors={top.name: top}, fitting=True)
@@ -192,8 +199,8 @@ def final(
         others: networks whose own outcomes are wanted too, by name; the top's is always there, under its name.
 
     Returns:
-        (outcome, truth) of each stream, None where it has failed, and {name: outcome} of the top and the others. A stream
-        whose output holds NaN or infinity has failed; another network with such an output is left out.
+        (outcome, truth) of each stream, None where it has failed, and {name: outcome} of the top and the others. A
+        stream whose output holds NaN or infinity has failed; another network with such an output is left out.
 
     Raises:
         NonFiniteError: if the top's output holds NaN or infinity.

@@ -104,8 +104,8 @@ class Tally:
         sample = None if bool(torch.isfinite(output).all()) else first_bad(output, ids)
         if sample is not None:
             raise NonFiniteError(
-                f"The output{f' of {where}' if where else ''} holds NaN or infinity, first for the sample {sample}: expected "
-                "finite numbers; check the weights, or use float32 instead of half precision."
+                f"The output{f' of {where}' if where else ''} holds NaN or infinity, first for the sample {sample}: "
+                "expected finite numbers; check the weights, or use float32 instead of half precision."
             )
         _check_form(output, labels)
         check_range(labels, output.shape[-1])
@@ -147,7 +147,9 @@ def example_losses(output: Tensor, labels: Tensor) -> Tensor:
 
 
 def check_range(labels: Tensor, outputs: int) -> None:
-    """Refuse labels that a network with so many outputs does not know; on labels in CPU memory, since a GPU would be waited for.
+    """Refuse labels that a network with so many outputs does not know.
+
+    On labels in CPU memory, since a GPU would be waited for.
 
     Raises:
         DataError: if a label is below 0 (in sequences IGNORED is allowed) or too large.
@@ -156,8 +158,8 @@ def check_range(labels: Tensor, outputs: int) -> None:
     if high >= outputs or low < (0 if labels.ndim == 1 else IGNORED):
         from_one = " Labels that count from 1 need 1 subtracted." if high == outputs and low > 0 else ""
         raise DataError(
-            f"A label is {high if high >= outputs else low}, the network has {outputs} outputs: expected labels from 0 to {outputs - 1}; "
-            f"use data with the top network's own classes.{from_one}"
+            f"A label is {high if high >= outputs else low}, the network has {outputs} outputs: expected labels from 0 "
+            f"to {outputs - 1}; use data with the top network's own classes.{from_one}"
         )
 
 

@@ -37,21 +37,22 @@ def need_scores(top: Network, data: Data) -> None:
     """
     if not top.has_head or top.output_name in _FEATURES:
         raise DataError(
-            f"The top {top.name!r} has no head: it returns features, no scores of the labels' classes (logits), so that no error can "
-            "be measured; expected a network with a head, or compare its layers with similarity(), which needs no labels."
+            f"The top {top.name!r} has no head: it returns features, no scores of the labels' classes (logits), so "
+            "that no error can be measured; expected a network with a head, or compare its layers with similarity(), "
+            "which needs no labels."
         )
     labels = next(iter(data.batches("val", 1))).labels
     shape, each = top.output_shape, tuple(labels.shape[1:])
     if labels.ndim > 2 or (labels.ndim == 2 and shape[:-1] != each == shape[1:]):
         raise DataError(
-            f"The top {top.name!r} gives values of shape {shape} for a sample with labels of shape {each}: expected the classes "
-            "last and the positions in one line, (positions, classes) and labels (positions,); end the network with "
-            ".flatten(2).transpose(1, 2), and flatten the labels of a sample."
+            f"The top {top.name!r} gives values of shape {shape} for a sample with labels of shape {each}: expected "
+            "the classes last and the positions in one line, (positions, classes) and labels (positions,); end the "
+            "network with .flatten(2).transpose(1, 2), and flatten the labels of a sample."
         )
     if labels.ndim == 1 and shape == (1,):
         raise DataError(
-            f"The top {top.name!r} gives one value for a sample: expected one score for each class; of one logit z of two classes "
-            "make two, torch.cat([torch.zeros_like(z), z], 1), at the end of the network."
+            f"The top {top.name!r} gives one value for a sample: expected one score for each class; of one logit z of "
+            "two classes make two, torch.cat([torch.zeros_like(z), z], 1), at the end of the network."
         )
     if len(top.output_shape) != labels.ndim:
         held = "one label" if labels.ndim == 1 else f"labels of shape {each}"
@@ -88,7 +89,8 @@ def _chance(top: Network, own: Outcome, data: Data) -> list[str]:
     how, order = ("worse", "check that its classes stand in the data's order; ") if worse else ("hardly better", "")
     return [
         f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, {how} than chance for "
-        f"{data.n_classes} classes, so that a penalty says nothing: {order}if it gives features instead of class scores, {_INSTEAD}"
+        f"{data.n_classes} classes, so that a penalty says nothing: {order}if it gives features instead of class "
+        f"scores, {_INSTEAD}"
     ]
 
 
@@ -104,8 +106,8 @@ def _constant(top: Network, own: Outcome, data: Data) -> list[str]:
     most = int(counts.argmax())
     name = data.classes[most] if data.classes else most
     return [
-        f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, no better than the answer {name} for all of them "
-        f"({100.0 - share:.1f} %), so that a penalty says little"
+        f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, no better than the answer {name} "
+        f"for all of them ({100.0 - share:.1f} %), so that a penalty says little"
     ]
 
 
@@ -139,7 +141,8 @@ def _missing(data: Data, splits: Sequence[Split]) -> list[str]:
         return []
     from_one = "; labels that count from 1 need 1 subtracted" if min(lowest) == 1 and not data.classes else ""
     return [
-        f"of the {data.n_classes} classes some have no sample: {', '.join(found)}; errors say nothing of those{from_one}"
+        f"of the {data.n_classes} classes some have no sample: {', '.join(found)}; errors say nothing of "
+        f"those{from_one}"
     ]
 
 
@@ -149,7 +152,8 @@ def _mask(data: Data) -> list[str]:
     if not isinstance(inputs, dict) or data.mask in inputs:
         return []
     return [
-        f"the input {key!r} holds 0 and 1 by position and is read by the networks alone: if it marks padding, which then counts "
+        f"the input {key!r} holds 0 and 1 by position and is read by the networks alone: if it marks padding, which "
+        f"then counts "
         f"in sums, losses and distances, give Data(..., mask={key!r}), with 1 where a sample holds something"
         for key in like_masks(inputs)
     ]

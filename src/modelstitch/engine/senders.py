@@ -98,7 +98,9 @@ class NetworkSender:
 
 
 def open_quick(sender: Sender, layers: Sequence[str], device: torch.device) -> Send:
-    """As ``sender.open``, in the layout that is quickest on the device: for sums and fitting, which bear a change in the last digit.
+    """As ``sender.open``, in the layout that is quickest on the device.
+
+    For sums and fitting, which bear a change in the last digit.
 
     What reads such maps on a CPU, a top above all, runs in their layout, too.
     """

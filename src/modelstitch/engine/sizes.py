@@ -32,8 +32,9 @@ def check_sizes(networks: Iterable[Network], data: Data) -> None:
         except Exception as error:  # a view of the user's own may raise anything
             line = (str(error).strip().splitlines() or [""])[0][:200]
             raise NetworkError(
-                f"The view of {network.name!r} fails on a batch of the data ({type(error).__name__}: {line}): expected a function of "
-                f"a batch, here {_held(batch.inputs)}; give a transform of single images as it is, without a function around it."
+                f"The view of {network.name!r} fails on a batch of the data ({type(error).__name__}: {line}): expected "
+                f"a function of a batch, here {_held(batch.inputs)}; give a transform of single images as it is, "
+                "without a function around it."
             ) from error
         check_view(network, seen, len(batch))
         network.check_sample(seen)
@@ -48,8 +49,10 @@ def check_view(network: Network, seen: Any, n: int) -> None:
     """
     if isinstance(seen, list) and of_images(seen):
         raise NetworkError(
-            f"The images have several sizes, and the view of {network.name!r} {'leaves them so' if network.has_view else 'is not set'}: "
-            "expected a view= that brings them to one size, such as the evaluation's own transform; or resize them in the data."
+            f"The images have several sizes, and the view of {network.name!r} "
+            f"{'leaves them so' if network.has_view else 'is not set'}: "
+            "expected a view= that brings them to one size, such as the evaluation's own transform; or resize them "
+            "in the data."
         )
     try:
         found = network.data_input(seen)
@@ -57,12 +60,13 @@ def check_view(network: Network, seen: Any, n: int) -> None:
         return
     if not isinstance(found, Tensor):
         raise NetworkError(
-            f"The view of {network.name!r} returned {_kind(found)}: expected a tensor of {n} samples; end it with torch.as_tensor()."
+            f"The view of {network.name!r} returned {_kind(found)}: expected a tensor of {n} samples; end it with "
+            f"torch.as_tensor()."
         )
     if not found.ndim or len(found) != n:
         raise NetworkError(
-            f"The view of {network.name!r} returned {len(found) if found.ndim else 1} samples for {n}: expected one for each, in "
-            "their order; check its view=."
+            f"The view of {network.name!r} returned {len(found) if found.ndim else 1} samples for {n}: expected one "
+            "for each, in their order; check its view=."
         )
 
 
@@ -76,9 +80,9 @@ def _check_size(network: Network, seen: Any) -> None:
     if not comparable or shape == wanted or (len(shape) > 2 and shape[0] != wanted[0]):
         return
     raise NetworkError(
-        f"The network {network.name!r} was traced with samples of {wanted}, the data give {shape}: expected one size, at which "
-        "layers can meet; give it a view= that resizes, such as Normalise(mean, std, size=...) (--mean and --std on the command line), or "
-        "an example of the data's size."
+        f"The network {network.name!r} was traced with samples of {wanted}, the data give {shape}: expected one size, "
+        "at which layers can meet; give it a view= that resizes, such as Normalise(mean, std, size=...) (--mean and "
+        "--std on the command line), or an example of the data's size."
     )
 
 

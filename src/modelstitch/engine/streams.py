@@ -121,9 +121,18 @@ def open_stream(
     adapter = adapter_between(below, above)
     site = Site(below.channels, above.channels, above.kind)
     stream = Stream(
-        key, bottom_layer, top_layer, family, options, objective, init, adapter, site,
-        lambda: top.onward(top_layer, later).to(device), above.dtype,
-    )  # fmt: skip
+        key,
+        bottom_layer,
+        top_layer,
+        family,
+        options,
+        objective,
+        init,
+        adapter,
+        site,
+        lambda: top.onward(top_layer, later).to(device),
+        above.dtype,
+    )
     if own:
         tail = top.onward(top_layer, later)
         stream.norms = own_statistics(tail, top.module)

@@ -57,7 +57,8 @@ class Group:
         """Make room for the sums.
 
         Args:
-            whole: whether all positions of every example count, so that bottom layers with fewer of them may keep to their own.
+            whole: whether all positions of every example count, so that bottom layers with fewer of them may keep to
+                their own.
 
         Raises:
             MeasureError: they do not fit; the message holds both sizes.
@@ -67,14 +68,21 @@ class Group:
         for key, bottoms in self._ways(bottom, top, whole).items():
             spread = None if key is None else _spread(self.adapters[bottoms[0]], self.kind)
             grid = SpreadGrid(
-                {b: bottom.layer(b).channels for b in bottoms}, above,
-                spread=spread, beside=first, dtype=dtype, device=device,
-            )  # fmt: skip
+                {b: bottom.layer(b).channels for b in bottoms},
+                above,
+                spread=spread,
+                beside=first,
+                dtype=dtype,
+                device=device,
+            )
             first = first or grid
             self._parts.append(_GridPart(grid, {b: bottom.layer(b).kind for b in bottoms}))
 
     def _ways(self, bottom: Layered, top: Network, whole: bool) -> dict[Any, list[str]]:
-        """The bottom layers that are multiplied at the same positions: their own where those are fewer, else (None) the top's."""
+        """The bottom layers that are multiplied at the same positions.
+
+        Their own where those are fewer, else (None) the top's.
+        """
         place = top.layer(self.tops[0])
         ways: dict[Any, list[str]] = {}
         for b, adapter in self.adapters.items():
@@ -94,10 +102,11 @@ class Group:
         for part in self._parts:
             direct = part.grid.spread is None
             x = {
-                b: _some(channels_last(self.adapters[b](below[b], mask), self.kind), kept) if direct
+                b: _some(channels_last(self.adapters[b](below[b], mask), self.kind), kept)
+                if direct
                 else channels_last(below[b], kind)
                 for b, kind in part.kinds.items()
-            }  # fmt: skip
+            }
             part.waiting = x
         n = len(next(iter(y.values())))
         if n == 0:
@@ -130,7 +139,10 @@ def all_positions(data: Data, positions: int | None) -> bool:
 def draw(
     per_example: int, n: int, positions: int | None, generator: torch.Generator, mask: Tensor | None = None
 ) -> Tensor | None:
-    """Rows of a batch to keep: so many positions, drawn anew, of each example, no padding among them; None keeps all."""
+    """Rows of a batch to keep: so many positions, drawn anew, of each example, no padding among them.
+
+    None keeps all.
+    """
     if positions is not None and positions < 1:
         raise StitchError(f"positions must be 1 or more, found {positions}.")
     if positions is None or positions >= per_example:

@@ -37,8 +37,8 @@ class Sweep:
         seed: of orders, augmentation and random starts.
         shuffled: pair each sample with another one's top activation, output and label: the null level.
         normalisation: "frozen", "recalibrated" or "batch"; see :mod:`modelstitch.engine.fit.normalisation`.
-        spare: bytes that kept validation activations, and streams that run through the top side by side, may take: what the
-            streams leave of the budget.
+        spare: bytes that kept validation activations, and streams that run through the top side by side, may take: what
+            the streams leave of the budget.
         own: the user's own losses by name.
         tick: hears how many more units of work are done.
         watch: hears of every look at the validation split.

@@ -22,9 +22,10 @@ BYTES = 64_000_000  # of their largest activation; fewer where the memory budget
 class Tails:
     """All streams of a sweep into one top.
 
-    The top is run from each entered layer to the next; there the streams that enter are put behind those already inside,
-    along the batch dimension. Nothing in a frozen top mixes samples, so that each stream's output is what its own tail would
-    have given. A stream with statistics of its own, and every stream into a top that mixes samples, runs its own tail.
+    The top is run from each entered layer to the next; there the streams that enter are put behind those already
+    inside, along the batch dimension. Nothing in a frozen top mixes samples, so that each stream's output is what its
+    own tail would have given. A stream with statistics of its own, and every stream into a top that mixes samples, runs
+    its own tail.
     """
 
     def __init__(self, streams: Sequence[Stream], sweep: Sweep, split: Split) -> None:

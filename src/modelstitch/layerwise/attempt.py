@@ -25,7 +25,9 @@ class LayerPair:
 def attempt(
     measure: Measure, find_value: Callable[[], float], find_null: Callable[[], Null | None], where: str
 ) -> tuple[float | None, Null | None, str]:
-    """(the value, its null level, why one of them is missing); what a measure of the user's own raises takes no other with it.
+    """(the value, its null level, why one of them is missing).
+
+    What a measure of the user's own raises takes no other with it.
 
     Args:
         find_null: returns None where no null level is asked for; called only where there is a value.

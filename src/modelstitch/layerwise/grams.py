@@ -21,7 +21,8 @@ from .plan import CHUNK, MINIBATCH, Block, Step
 # Products of larger numbers may leave float32.
 _LARGE = 1e15
 _ROUGH = 8  # examples whose mean is taken off: it need not be near, only of the features' size
-# A mean whose square is at most so many variances is left in the Gram matrices of rows that are not wider than this: the
+# A mean whose square is at most so many variances is left in the Gram matrices of rows that are not wider than this:
+# the
 # roundings of wider ones add up.
 _SMALL = 3
 _WIDE = 32_768
@@ -42,8 +43,8 @@ def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffle
 def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
     """Linear CKA over all examples of every pair of a block.
 
-    Chunks of examples are held, as many as ``step.held`` allows, and meet every chunk from there on; where not all are held,
-    the data are passed again for the next ones.
+    Chunks of examples are held, as many as ``step.held`` allows, and meet every chunk from there on; where not all are
+    held, the data are passed again for the next ones.
     """
     found = FullSums(rows.examples, *block, shuffles=shuffles, seed=seed)
     passes = rows.open(block, _Centred(rows).chunk, apart=True)
@@ -93,7 +94,10 @@ def _chunks(rows: Rows, passes: tuple[Pass, Pass], start: int) -> Iterator[_Chun
 
 
 class _Centred:
-    """Rows without so large a mean that it would cost their Gram matrices digits; HSIC takes off what is left exactly."""
+    """Rows without so large a mean that it would cost their Gram matrices digits.
+
+    HSIC takes off what is left exactly.
+    """
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
@@ -101,7 +105,7 @@ class _Centred:
         self._room: Tensor | None = None
 
     def gram(self, value: Tensor, side: int, name: str, batch: Batch) -> Tensor:
-        """The Gram matrix of a layer for a batch, shape (n, n), float64, less a mean of this or an earlier batch where one is large.
+        """The float64 Gram matrix (n, n) of a layer for a batch, less the mean of a batch where one is large.
 
         Raises:
             NonFiniteError: NaN or infinity; the layer and the sample's id are named.
@@ -144,9 +148,12 @@ class _Centred:
 
 
 def _results(
-    rows: Rows, block: Block, measures: Sequence[Measure], shuffles: int,
+    rows: Rows,
+    block: Block,
+    measures: Sequence[Measure],
+    shuffles: int,
     value_of: Callable[[Measure, str, str, int | None], float],
-) -> list[LayerPair]:  # fmt: skip
+) -> list[LayerPair]:
     results = []
     for measure in measures:
         for b in block[0]:
@@ -162,6 +169,6 @@ def _results(
 
 
 def _centred_enough(products: Tensor) -> bool:
-    """Whether the mean of the rows of a Gram matrix is so small beside what varies that it costs no digit that counts."""
+    """Whether the mean of a Gram matrix's rows is so small beside what varies that it costs no digit that counts."""
     mean = products.mean()
     return bool(mean <= _SMALL * (products.diagonal().mean() - mean))

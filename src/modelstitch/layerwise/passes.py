@@ -34,9 +34,14 @@ class Rows:
     """
 
     def __init__(
-        self, networks: tuple[Network, Network], view: str, device: torch.device, batches: Batches, examples: int,
+        self,
+        networks: tuple[Network, Network],
+        view: str,
+        device: torch.device,
+        batches: Batches,
+        examples: int,
         tell: Tell | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.networks, self.view, self.device = networks, view, device
         self.batches, self.examples, self.tell = batches, examples, tell
 
@@ -113,8 +118,8 @@ class Rows:
         padded = mask is not None and masks(mask, value, kind)
         if padded and self.view == "flatten":
             raise MeasureError(
-                f"The samples at {self.networks[side].name}@{layer} are padded to one length: expected view='pool', which "
-                "leaves padding out."
+                f"The samples at {self.networks[side].name}@{layer} are padded to one length: expected view='pool', "
+                "which leaves padding out."
             )
         if self.view == "flatten" or kind == "vector":
             if any_order and value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):

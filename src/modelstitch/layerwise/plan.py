@@ -52,7 +52,8 @@ class Step:
         size: bytes of the largest part, beside the networks and the activations of one batch.
         passes: how many times the data run through both networks, in all; not whole where a pass starts late.
         held: for "gram", the examples whose rows are held at a time.
-        products: multiplications and additions beside the networks' own, where they grow with the square of the examples.
+        products: multiplications and additions beside the networks' own, where they grow with the square of the
+            examples.
     """
 
     way: str
@@ -127,8 +128,8 @@ def plan_similarity(
     few = [m for m in wanted if n < m.min_examples]
     if few:
         raise MeasureError(
-            f"{few[0].name} needs at least {few[0].min_examples} examples, found {n} in the {split} split of {data.name}: "
-            "use a larger split or more samples."
+            f"{few[0].name} needs at least {few[0].min_examples} examples, found {n} in the {split} split of "
+            f"{data.name}: use a larger split or more samples."
         )
     number = max(4, *(network.layer(next(iter(w))).dtype.itemsize for network, w in zip(networks, (below, above))))
     free = available_bytes() if available is None else available
@@ -191,7 +192,8 @@ def width(layer: Layer, view: str) -> int:
         return int(torch.Size(layer.shape).numel())
     if layer.kind == "other":
         raise MeasureError(
-            f"The layer {layer.name!r} of shape {layer.shape} has no known positions to average over: use view='flatten'."
+            f"The layer {layer.name!r} of shape {layer.shape} has no known positions to average over: use "
+            f"view='flatten'."
         )
     return layer.channels
 
@@ -292,6 +294,4 @@ def _split(widths: Widths, cost: Callable[[Widths], int], free: int | None, way:
     long = list((bottoms if turn else tops).items())
     half = math.ceil(len(long) / 2)
     halves = dict(long[:half]), dict(long[half:])
-    return [
-        part for some in halves for part in _split((some, tops) if turn else (bottoms, some), cost, free, way)
-    ]  # fmt: skip
+    return [part for some in halves for part in _split((some, tops) if turn else (bottoms, some), cost, free, way)]

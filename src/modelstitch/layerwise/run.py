@@ -47,8 +47,8 @@ def similarity(
         top: the other one, likewise.
         data: where the examples come from; both networks see the same ones, each through its own view.
         measures: names, aliases or Measures; see docs/measures.md.
-        layers: (bottom's, top's); the block cuts of both by default. Any layer may be named, exact cut or not; results carry
-            the name under which the network lists it, where several stand for one value.
+        layers: (bottom's, top's); the block cuts of both by default. Any layer may be named, exact cut or not; results
+            carry the name under which the network lists it, where several stand for one value.
         view: how an example becomes one row: "pool" (mean over positions) or "flatten" (positions and channels).
         split: "val", "fit" or "test"; never augmented.
         samples: at most so many examples, drawn by the seed.
@@ -59,15 +59,15 @@ def similarity(
         available: bytes that may be used; by default what is free.
         tell: hears of progress: (what, done, of how many).
 
-    What it takes is known beforehand, see :func:`plan_similarity`. Measures that need only sums, and minibatch CKA, run in
-    one pass whose memory does not grow with the examples. Linear CKA over all examples is summed from blocks of Gram
+    What it takes is known beforehand, see :func:`plan_similarity`. Measures that need only sums, and minibatch CKA, run
+    in one pass whose memory does not grow with the examples. Linear CKA over all examples is summed from blocks of Gram
     matrices, which are not kept; other measures keep the activations. Where something does not fit at once, layers or
-    examples are taken in blocks, each with a pass of its own. On a CPU, networks that convolve images run in channels-last
-    layout.
+    examples are taken in blocks, each with a pass of its own. On a CPU, networks that convolve images run in
+    channels-last layout.
 
     Raises:
-        MeasureError: a measure or view is unknown, what is needed does not fit (with its size), or none of the measures is
-            defined for any of the pairs; one that is not, among others, is None, and a note says why.
+        MeasureError: a measure or view is unknown, what is needed does not fit (with its size), or none of the measures
+            is defined for any of the pairs; one that is not, among others, is None, and a note says why.
         NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         UnknownLayerError: with the closest names.
         StitchError: two networks have one name, or the device cannot be used.
@@ -76,7 +76,8 @@ def similarity(
         One value a measure and pair of layers, each with its null level, as a frame, heat maps and a page.
 
     Examples:
-        >>> m = ms.similarity(bottom, top, data, measures=["cka_linear_debiased"], layers=(["block1"], ["block1", "block2"]), samples=100)
+        >>> asked = dict(measures=["cka_linear_debiased"], layers=(["block1"], ["block1", "block2"]), samples=100)
+        >>> m = ms.similarity(bottom, top, data, **asked)
         >>> m.frame.height
         2
     """
@@ -85,9 +86,17 @@ def similarity(
     bottom, top = apart(bottom, top)
     wanted = chosen_measures(measures)
     plan = plan_similarity(
-        bottom, top, data, measures=wanted, layers=layers, view=view, split=split, samples=samples, shuffles=shuffles,
+        bottom,
+        top,
+        data,
+        measures=wanted,
+        layers=layers,
+        view=view,
+        split=split,
+        samples=samples,
+        shuffles=shuffles,
         available=available,
-    )  # fmt: skip
+    )
 
     if shuffles < 0:
         raise MeasureError(f"The number of shuffles must be 0 or more, found {shuffles}.")
@@ -113,14 +122,24 @@ def similarity(
     return Results(
         (),
         {
-            "pairs": [[bottom.name, top.name]], "measures": [m.name for m in wanted], "layers": [below, above], "view": view,
-            "split": split, "samples": samples, "shuffles": shuffles, "seed": seed,
+            "pairs": [[bottom.name, top.name]],
+            "measures": [m.name for m in wanted],
+            "layers": [below, above],
+            "view": view,
+            "split": split,
+            "samples": samples,
+            "shuffles": shuffles,
+            "seed": seed,
             "data": {"name": data.name, "fingerprint": data.fingerprint},
             "weights": {network.name: network.weights for network in (bottom, top)},
-            "about": [f"Data: {data.name}, {split} split.", f"Each example is one row: {VIEWS[view]}.", f"{plan.describe()}."],
+            "about": [
+                f"Data: {data.name}, {split} split.",
+                f"Each example is one row: {VIEWS[view]}.",
+                f"{plan.describe()}.",
+            ],
         },
         similarities=_rows(bottom, top, results, plan.examples),
-    )  # fmt: skip
+    )
 
 
 def _rows(bottom: Network, top: Network, results: list[LayerPair], n: int) -> list[dict[str, Any]]:

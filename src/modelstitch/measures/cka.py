@@ -58,8 +58,8 @@ def linear_cka_debiased(x: Activations, y: Activations) -> float:
 def minibatch_cka(x: Activations, y: Activations, *, batch: int = 128) -> float:
     """Linear CKA of x (n, p), y (n, q) from averages over minibatches (Nguyen et al. 2021, eq. 2).
 
-    The rows are cut, in order, into minibatches of ``batch``; the last may hold fewer, and is left out below 4. Each counts
-    by its size.
+    The rows are cut, in order, into minibatches of ``batch``; the last may hold fewer, and is left out below 4. Each
+    counts by its size.
 
     Raises:
         MeasureError, NonFiniteError: as :func:`linear_cka_debiased`; ``batch`` below 4.

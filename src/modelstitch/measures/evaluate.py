@@ -62,7 +62,8 @@ def same_examples(
     a, b = torch.as_tensor(one), torch.as_tensor(other)
     if a.shape != b.shape:
         raise MeasureError(
-            f"{names[0]} and {names[1]} hold different examples: expected the same ids, found {len(a)} and {len(b)} of them."
+            f"{names[0]} and {names[1]} hold different examples: expected the same ids, found {len(a)} and {len(b)} "
+            f"of them."
         )
     differs = (a != b).nonzero()
     if len(differs):

@@ -35,7 +35,10 @@ def mutual_knn(x: Activations, y: Activations, *, k: int = NEIGHBOURS) -> float:
 
 
 def membership(x: Tensor, k: int) -> Tensor:
-    """How far j counts among the k nearest of i in x (n, p), shape (n, n): 1, 0, or an equal part of the last places."""
+    """How far j counts among the k nearest of i in x (n, p), shape (n, n).
+
+    1, 0, or an equal part of the last places.
+    """
     d = distances(x, KNN)
     largest = d.max()
     d = d.clone().fill_diagonal_(float("inf"))

@@ -32,7 +32,8 @@ _ALL = (
         cka.MINIBATCH,
         cka.minibatch_cka,
         "similarity",
-        "linear CKA from the unbiased HSIC averaged over minibatches of 128 examples, in the order in which they come, by their sizes",
+        "linear CKA from the unbiased HSIC averaged over minibatches of 128 examples, in the order in which they "
+        "come, by their sizes",
         "Nguyen, Raghu and Kornblith, ICLR 2021",
         low=-1.0,
         min_examples=4,

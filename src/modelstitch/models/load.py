@@ -65,28 +65,30 @@ def load(
 ) -> Network:
     """Load a network by name, and trace it.
 
-    Without ``weights`` a name means the weights that its library publishes under it, from the library's cache or by its own
-    downloader. Nets of the zoo are published nowhere: theirs are random. :attr:`Network.weights` says what they are.
+    Without ``weights`` a name means the weights that its library publishes under it, from the library's cache or by its
+    own downloader. Nets of the zoo are published nowhere: theirs are random. :attr:`Network.weights` says what they
+    are.
 
     Args:
-        spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME?tag=...``, ``hf:FOLDER?task=...`` or ``hf:ORG/NAME``,
-            ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after :func:`register`), or a donor folder (``file:DIR`` or its
-            path).
+        spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME?tag=...``, ``hf:FOLDER?task=...`` or
+            ``hf:ORG/NAME``, ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after :func:`register`), or a donor folder
+            (``file:DIR`` or its path).
         weights: a .safetensors, .pt or .pth file, or the .index.json of several; or "random".
         input_shape: one sample's shape, for nets that take any (zoo, import), or (tokens,) for text.
         name: how seams and reports call it.
         classes: of the head, where the family has such a choice; ``?classes=`` in the spec goes before it.
         class_names: what a CLIP model is to tell apart: its text tower makes the classifier (zero-shot).
         size: of the input image, or the number of tokens; ``?size=`` in the spec goes before it.
-        dtype: of the numbers, or ``?dtype=`` in the spec; by default that of the weights file, or what the library makes.
+        dtype: of the numbers, or ``?dtype=`` in the spec; by default that of the weights file, or what the library
+            makes.
         seed: of random weights; the global generator is left as it was.
         meta: build without allocating weights: for listing layers only.
-        view: how it sees raw samples, in place of its own view, as in :class:`Network`; ``Normalise(mean, std)`` without a size
-            resizes images to the network's.
+        view: how it sees raw samples, in place of its own view, as in :class:`Network`; ``Normalise(mean, std)``
+            without a size resizes images to the network's.
 
     Raises:
-        SourceError: if the spec is unknown, or the model or its weights cannot be had; the sentence says how to get them
-            without a network.
+        SourceError: if the spec is unknown, or the model or its weights cannot be had; the sentence says how to get
+            them without a network.
         MissingExtraError: if the family's package is not installed.
         TraceError: if the model cannot be traced.
 
@@ -125,9 +127,15 @@ def load(
         network.view, network.trained_on = seen, made.trained_on
     else:
         network = Network(
-            module, example, title, data=made.data, output=made.output, view=seen, trained_on=made.trained_on,
+            module,
+            example,
+            title,
+            data=made.data,
+            output=made.output,
+            view=seen,
+            trained_on=made.trained_on,
             weights=_unloaded(request, made) if meta else said,
-        )  # fmt: skip
+        )
     network.has_head = made.head
     if not meta and not request.spec.startswith("import:"):
         arguments = _plain(request, weights, input_shape, name, classes, names, size, dtype)
@@ -138,9 +146,15 @@ def load(
 
 
 def _plain(
-    request: Request, weights: str | Path | None, input_shape: tuple[int, ...] | None, name: str | None,
-    classes: int | None, class_names: tuple[str, ...] | None, size: int | None, dtype: torch.dtype | None,
-) -> dict[str, Any]:  # fmt: skip
+    request: Request,
+    weights: str | Path | None,
+    input_shape: tuple[int, ...] | None,
+    name: str | None,
+    classes: int | None,
+    class_names: tuple[str, ...] | None,
+    size: int | None,
+    dtype: torch.dtype | None,
+) -> dict[str, Any]:
     """The arguments of :func:`load` as plain values, files and folders by their whole path."""
     kind, _, rest = request.spec.partition(":")
     path, query, options = rest.partition("?")
@@ -148,16 +162,27 @@ def _plain(
         "spec": f"{kind}:{Path(path).resolve() if Path(path).is_dir() else path}{query}{options}",
         "weights": RANDOM if request.random else None if weights is None else str(Path(weights).resolve()),
         "input_shape": None if input_shape is None else list(input_shape),
-        "name": name, "classes": classes, "class_names": None if class_names is None else list(class_names),
-        "size": size, "dtype": None if dtype is None else str(dtype).removeprefix("torch."), "seed": request.seed,
-    }  # fmt: skip
+        "name": name,
+        "classes": classes,
+        "class_names": None if class_names is None else list(class_names),
+        "size": size,
+        "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
+        "seed": request.seed,
+    }
     return {key: value for key, value in given.items() if value is not None}
 
 
 _ARGUMENTS = {
-    "spec": str, "weights": str, "input_shape": list, "name": str, "classes": int, "class_names": list, "size": int, "dtype": str,
+    "spec": str,
+    "weights": str,
+    "input_shape": list,
+    "name": str,
+    "classes": int,
+    "class_names": list,
+    "size": int,
+    "dtype": str,
     "seed": int,
-}  # fmt: skip
+}
 
 
 def load_again(recipe: Any) -> Network:
@@ -185,7 +210,10 @@ def load_again(recipe: Any) -> Network:
 
 
 def _said(request: Request, made: Made, whole: nn.Module, weights: str | Path | None) -> str | None:
-    """Where the weights come from, in words, with a hash where they are not random; None for a module as the user gives it."""
+    """Where the weights come from, in words, with a hash where they are not random.
+
+    None for a module as the user gives it.
+    """
     if request.weights is not None:
         return f"{weights}, sha256 {file_hash(request.weights)[:16]}{_type(whole)}"
     drawn = f", seed {request.seed}"
@@ -201,7 +229,10 @@ def _unloaded(request: Request, made: Made) -> str:
     """What a network without memory says of its weights."""
     kind, _, path = request.spec.partition(":")
     random = request.random or kind == "zoo"
-    return f"none loaded; a run takes {'random ones' if random else 'your own' if kind == 'import' else f'those of {kind} {path}'}"
+    return (
+        f"none loaded; a run takes "
+        f"{'random ones' if random else 'your own' if kind == 'import' else f'those of {kind} {path}'}"
+    )
 
 
 def _type(module: nn.Module) -> str:
@@ -211,13 +242,22 @@ def _type(module: nn.Module) -> str:
 
 
 def _architecture(request: Request, made: Made) -> tuple[Any, ...] | None:
-    """What two networks of one trace have in common; None for a function of the user's own, which may return anything."""
+    """What two networks of one trace have in common.
+
+    None for a function of the user's own, which may return anything.
+    """
     if request.spec.startswith("import:"):
         return None
     return (
-        made.net or request.spec, request.classes, request.size, request.random, request.weights is None, request.dtype,
-        request.input_shape, request.class_names,
-    )  # fmt: skip
+        made.net or request.spec,
+        request.classes,
+        request.size,
+        request.random,
+        request.weights is None,
+        request.dtype,
+        request.input_shape,
+        request.class_names,
+    )
 
 
 def load_for(
@@ -230,7 +270,9 @@ def load_for(
     scored: bool = True,
     view: Any = None,
 ) -> Network:
-    """Load a network by name that is to see these data: their sample shape, number of classes and class names are passed on.
+    """Load a network by name that is to see these data.
+
+    Their sample shape, number of classes and class names are passed on.
 
     Args:
         weights, name, seed, view: as for :func:`load`.
@@ -244,15 +286,22 @@ def load_for(
     published = weights is None and kind in ("timm", "torchvision")
     classes = data.n_classes if kind in ("timm", "torchvision", "zoo") and not sequences else None
     network = load(
-        spec, weights=weights, name=name, view=view, input_shape=data.sample_shape, seed=seed,
+        spec,
+        weights=weights,
+        name=name,
+        view=view,
+        input_shape=data.sample_shape,
+        seed=seed,
         classes=None if published else classes,
         class_names=data.classes if kind in ("hf", "openclip") else None,
-    )  # fmt: skip
+    )
     if published and scored and network.has_head and classes is not None and network.output_shape[-1:] != (classes,):
         join = "&" if "?" in spec else "?"
         raise SourceError(
-            f"The published weights of {spec} answer with {network.output_shape[-1]} classes, the data have {classes}: expected as many; "
-            f"give weights=FILE of a network trained on them, or ask for a random head with {spec}{join}classes={classes}, or for random "
+            f"The published weights of {spec} answer with {network.output_shape[-1]} classes, the data have "
+            f"{classes}: expected as many; "
+            f"give weights=FILE of a network trained on them, or ask for a random head with "
+            f"{spec}{join}classes={classes}, or for random "
             'weights altogether with weights="random" (--random-weights).'
         )
     return network
@@ -268,8 +317,9 @@ def register(source: str | Path | Callable[..., Any]) -> list[str]:
     """Offer functions of your own as models ``import:FUNCTION``.
 
     Args:
-        source: a Python file, which is run and whose public functions are offered, or one function. A function takes nothing
-            and returns a module, (module, example), or (module, example, view). A name that is there already is replaced.
+        source: a Python file, which is run and whose public functions are offered, or one function. A function takes
+            nothing and returns a module, (module, example), or (module, example, view). A name that is there already is
+            replaced.
 
     Raises:
         SourceError: if the file cannot be run, or the function has no name to be called by.
@@ -348,7 +398,8 @@ def _parse(
     random = weights is not None and str(weights) == RANDOM
     if random and kind in ("file", "import"):
         raise SourceError(
-            f"Random weights were asked for of {spec!r}, which brings weights of its own: expected a name such as zoo:NET or timm:NAME."
+            f"Random weights were asked for of {spec!r}, which brings weights of its own: expected a name such as "
+            f"zoo:NET or timm:NAME."
         )
     file = None if weights is None or random else chosen(weights)[0]
     return Request(

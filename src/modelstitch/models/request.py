@@ -43,11 +43,12 @@ class Request:
 class Made:
     """A module with an example batch and its view.
 
-    ``whole`` is what a weights file may describe instead of the module; ``finish`` makes the module that is traced once the
-    weights are in (a zero-shot head depends on them); ``trained_on`` tells how many fit samples, the first ones, it was
-    trained on; ``renamed`` gives the tensors of a weights file their names in the module; ``net`` says which architecture it is
-    where the request does not. ``origin`` says in words where weights come from that the loader has put in itself, and ``drawn``
-    which of the parameters are random beside them; ``head`` is False where the output are features, no scores of classes.
+    ``whole`` is what a weights file may describe instead of the module; ``finish`` makes the module that is traced once
+    the weights are in (a zero-shot head depends on them); ``trained_on`` tells how many fit samples, the first ones, it
+    was trained on; ``renamed`` gives the tensors of a weights file their names in the module; ``net`` says which
+    architecture it is where the request does not. ``origin`` says in words where weights come from that the loader has
+    put in itself, and ``drawn`` which of the parameters are random beside them; ``head`` is False where the output are
+    features, no scores of classes.
     """
 
     module: nn.Module

@@ -50,8 +50,8 @@ class TokenView:
         tokens = found[self.names[0]].shape[1]
         if self.length is not None and tokens != self.length:
             raise DataError(
-                f"The network was traced with {self.length} tokens, the data have {tokens}: expected the same; load it with "
-                f"'?size={tokens}', or the data with '?length={self.length}'."
+                f"The network was traced with {self.length} tokens, the data have {tokens}: expected the same; load it "
+                f"with '?size={tokens}', or the data with '?length={self.length}'."
             )
         return {name: found[name] for name in self.names}
 
@@ -85,13 +85,14 @@ def check_text(networks: Sequence[Network], data: Data, *, labels: bool = True) 
     headless = [network.name for network in networks if not network.has_head]
     if labels and headless and len(headless) == len(networks):
         raise DataError(
-            f"The network {headless[-1]!r} has no head: it returns features, no scores of the labels' classes (logits), so that no error "
-            "can be measured; expected a network with a head, or compare layers with similarity(), which needs no labels."
+            f"The network {headless[-1]!r} has no head: it returns features, no scores of the labels' classes "
+            "(logits), so that no error can be measured; expected a network with a head, or compare layers with "
+            "similarity(), which needs no labels."
         )
     if labels and data.text is not None and data.text.task == "features":
         raise DataError(
-            f"The text {data.name!r} has no labels (task=features): expected some to measure errors on; choose '?task=' of the text, or "
-            "compare the networks with similarity()."
+            f"The text {data.name!r} has no labels (task=features): expected some to measure errors on; choose "
+            "'?task=' of the text, or compare the networks with similarity()."
         )
     views = [(n.name, n.view) for n in networks if isinstance(n.view, TokenView)]
     facts = data.text
@@ -99,24 +100,24 @@ def check_text(networks: Sequence[Network], data: Data, *, labels: bool = True) 
     for name, view in views:
         if view.tokenizer is None:
             raise DataError(
-                f"The network {name!r} has no tokenizer in its folder: expected one, to know that its tokens are those of "
-                "the data; save it there with tokenizer.save_pretrained()."
+                f"The network {name!r} has no tokenizer in its folder: expected one, to know that its tokens are those "
+                "of the data; save it there with tokenizer.save_pretrained()."
             )
         if known is not None and (words := known[1].difference(view.tokenizer)):
             raise DataError(
-                f"{known[0]} and the network {name!r} have different tokenizers ({words}): expected the same one, since a "
-                "stitched network reads one text; choose networks that share a tokenizer."
+                f"{known[0]} and the network {name!r} have different tokenizers ({words}): expected the same one, "
+                "since a stitched network reads one text; choose networks that share a tokenizer."
             )
         known = known or (f"The network {name!r}", view.tokenizer)
         if facts is not None and view.task == "features" and _unfinished(facts):
             raise DataError(
-                f"The network {name!r} reads whole texts between its special tokens, the samples of {data.name!r} are made for "
-                f"{facts.task}: expected them whole; add '?task=features' to the text."
+                f"The network {name!r} reads whole texts between its special tokens, the samples of {data.name!r} are "
+                f"made for {facts.task}: expected them whole; add '?task=features' to the text."
             )
         if facts is not None and labels and view.task not in ("", "features", facts.task):
             raise DataError(
-                f"The network {name!r} is made for {view.task}, the labels of {data.name!r} for {facts.task}: expected the "
-                "same task; choose with '?task=' of the model or of the text."
+                f"The network {name!r} is made for {view.task}, the labels of {data.name!r} for {facts.task}: expected "
+                "the same task; choose with '?task=' of the model or of the text."
             )
 
 

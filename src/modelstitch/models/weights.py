@@ -1,4 +1,7 @@
-"""Weights from files into a module: whatever the module's own strict loading takes, under the names that wrappers gave."""
+"""Weights from files into a module.
+
+Whatever the module's own strict loading takes, under the names that wrappers gave.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,19 @@ from .weights_file import KEY, chosen, file_hash, parts_of, read
 __all__ = ["budget", "chosen", "file_hash", "load_weights", "names_in", "parts_of", "read_weights", "widest"]
 
 _NESTS = (
-    "state_dict", "model_state_dict", "model", "net", "module", "network", "weights", "params",
-    "state_dict_ema", "model_ema", "ema_state_dict", "ema",  # where there is nothing else, or they are asked for
-)  # fmt: skip
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "module",
+    "network",
+    "weights",
+    "params",
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema",  # where there is nothing else, or they are asked for
+)
 _AVERAGES = ("ema", "swa", "averag")  # in a prefix: not the network itself that was trained
 _MARKS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _EXTRA = "_extra_state"
@@ -52,9 +65,10 @@ def load_weights(
 ) -> None:
     """Read a weights file into ``module``, in place; a file that does not fit changes nothing.
 
-    ``.safetensors``, any file of ``torch.save`` (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), or the ``.index.json`` of several: a
-    state dict that ``module.load_state_dict(strict=True)`` takes, bare or nested under a usual key, with or without the prefixes of
-    wrappers, also with other tensors beside. Of several state dicts in one file ``file.pt?key=ema`` chooses.
+    ``.safetensors``, any file of ``torch.save`` (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), or the ``.index.json`` of
+    several: a state dict that ``module.load_state_dict(strict=True)`` takes, bare or nested under a usual key, with or
+    without the prefixes of wrappers, also with other tensors beside. Of several state dicts in one file
+    ``file.pt?key=ema`` chooses.
 
     Args:
         name: what errors call the model.
@@ -63,13 +77,14 @@ def load_weights(
         buffers: whether buffers that are no part of the state dict take that type, too.
 
     Raises:
-        SourceError: if the file cannot be read, holds more than tensors and plain values, unpacks to more than it should, holds
-            numbers that cannot be used, or does not fit.
+        SourceError: if the file cannot be read, holds more than tensors and plain values, unpacks to more than it
+            should, holds numbers that cannot be used, or does not fit.
     """
     own = module.state_dict()
     if any(nn.parameter.is_lazy(t) for t in own.values()):
         raise SourceError(
-            f"The network {name} has lazy layers, whose sizes are not known yet: expected sizes; call it on an example first."
+            f"The network {name} has lazy layers, whose sizes are not known yet: expected sizes; call it on an "
+            f"example first."
         )
     size = sum(t.numel() * t.element_size() for t in own.values() if isinstance(t, Tensor))
     path, key = chosen(path)
@@ -168,13 +183,13 @@ def _nests(loaded: Any, path: Path, key: str) -> list[State]:
         return found
     if named:
         raise SourceError(
-            f"The weights {path.name!r} hold {len(named)} state dicts, {', '.join(map(str, list(named)[:6]))}: expected one, or a choice; "
-            f"write {path.name}{KEY}{next(iter(named))}."
+            f"The weights {path.name!r} hold {len(named)} state dicts, {', '.join(map(str, list(named)[:6]))}: "
+            f"expected one, or a choice; write {path.name}{KEY}{next(iter(named))}."
         )
     keys = ", ".join(str(k)[:40] for k in list(loaded)[:6]) if isinstance(loaded, Mapping) else type(loaded).__name__
     raise SourceError(
-        f"The weights {path.name!r} hold no state dict: found {keys or 'nothing'}; expected names and tensors, bare or under one of "
-        f"{', '.join(_NESTS)}."
+        f"The weights {path.name!r} hold no state dict: found {keys or 'nothing'}; expected names and tensors, bare or "
+        f"under one of {', '.join(_NESTS)}."
     )
 
 
@@ -227,14 +242,17 @@ def _fitting(module: nn.Module, nest: State, path: Path) -> State | None:
     first, *others = fits.values()
     if any(not _alike(first, other) for other in others):
         raise SourceError(
-            f"The weights {path.name!r} hold the network {len(fits)} times, under {', '.join(map(repr, fits))}: expected once; choose "
-            f"with {path.name}{KEY}{next(iter(fits)).rstrip('.')}."
+            f"The weights {path.name!r} hold the network {len(fits)} times, under {', '.join(map(repr, fits))}: "
+            f"expected once; choose with {path.name}{KEY}{next(iter(fits)).rstrip('.')}."
         )
     return first
 
 
 def _bare(nest: State, own: Mapping[str, Any]) -> Iterator[tuple[str, State]]:
-    """Prefixes, and the state dict without them: those under which some of the module's own names stand, the likeliest first."""
+    """Prefixes, and the state dict without them.
+
+    Those under which some of the module's own names stand, the likeliest first.
+    """
     marked = _unmarked(nest)
     score: dict[str, int] = {"": 0}
     for name in marked:
@@ -373,7 +391,7 @@ def _without_memory(module: nn.Module) -> dict[int, Any]:
 
 
 def _completed(module: nn.Module, state: State) -> State:
-    """With the other names of tensors that the module ties, of which a file may hold one, and without counters' want."""
+    """With the other names of tensors that the module ties, of which a file may hold one; counters may lack."""
     by_tensor: dict[int, list[str]] = {}
     own = module.state_dict(keep_vars=True)
     for name, tensor in own.items():
@@ -431,8 +449,8 @@ def _check_numbers(module: nn.Module, state: State, path: Path) -> None:
             n = int((~finite).sum())
             if n:
                 raise SourceError(
-                    f"The weights {path.name!r} cannot be used: {n} of the {tensor.numel():,} numbers of {name} are NaN or infinite: "
-                    "expected finite ones; take a checkpoint from before that."
+                    f"The weights {path.name!r} cannot be used: {n} of the {tensor.numel():,} numbers of {name} are "
+                    "NaN or infinite: expected finite ones; take a checkpoint from before that."
                 )
     ties: dict[int, str] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
@@ -440,8 +458,8 @@ def _check_numbers(module: nn.Module, state: State, path: Path) -> None:
             first = ties.setdefault(id(tensor), name)
             if first != name and not torch.equal(state[first], state[name]):
                 raise SourceError(
-                    f"The weights {path.name!r} hold two different tensors, {first} and {name}, which the module ties to one: expected "
-                    "equal ones; untie them in the module."
+                    f"The weights {path.name!r} hold two different tensors, {first} and {name}, which the module ties "
+                    "to one: expected equal ones; untie them in the module."
                 )
 
 
@@ -457,7 +475,10 @@ def _unusable(tensor: Tensor, own: Any) -> str:
     if tensor.device.type == "meta":
         return "it has a shape and no numbers (device meta); save the weights of a module that holds some"
     if tensor.is_quantized:
-        return f"it is quantised ({str(tensor.dtype).removeprefix('torch.')}); expected real numbers, save tensor.dequantize()"
+        return (
+            f"it is quantised ({str(tensor.dtype).removeprefix('torch.')}); expected real numbers, save "
+            f"tensor.dequantize()"
+        )
     if tensor.layout != torch.strided:
         return (
             f"it is sparse ({str(tensor.layout).removeprefix('torch.')}); expected all numbers, save tensor.to_dense()"
@@ -483,7 +504,8 @@ def _take_type(module: nn.Module, dtype: torch.dtype, state: State, path: Path, 
             most = float(tensor.double().abs().nan_to_num(0, 0, 0).max())
             if most > torch.finfo(dtype).max:
                 raise SourceError(
-                    f"The weights {path.name!r} cannot be used as {str(dtype).removeprefix('torch.')}: {name} holds {most:.3g}, above its "
+                    f"The weights {path.name!r} cannot be used as {str(dtype).removeprefix('torch.')}: {name} holds "
+                    f"{most:.3g}, above its "
                     f"largest number {torch.finfo(dtype).max:.3g}; leave dtype= out to keep the file's own type."
                 )
     kinds = {p.dtype for p in module.parameters() if p.is_floating_point()}

@@ -70,7 +70,8 @@ def parts_of(path: Path) -> list[Path]:
         names = sorted(set(named))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceError(
-            f"The index {path.name!r} cannot be read ({type(error).__name__}): expected JSON with a weight_map of tensors and files."
+            f"The index {path.name!r} cannot be read ({type(error).__name__}): expected JSON with a weight_map of "
+            f"tensors and files."
         ) from error
     parts = [path.with_name(name) for name in names if isinstance(name, str) and Path(name).name == name]
     if len(parts) < len(names) or not parts:
@@ -78,8 +79,8 @@ def parts_of(path: Path) -> list[Path]:
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
         raise SourceError(
-            f"The index {path.name!r} names {len(parts)} files of which {len(missing)} are missing ({', '.join(missing[:3])}): expected "
-            "them beside it; fetch them, too."
+            f"The index {path.name!r} names {len(parts)} files of which {len(missing)} are missing "
+            f"({', '.join(missing[:3])}): expected them beside it; fetch them, too."
         )
     return parts
 
@@ -131,13 +132,13 @@ def _check_size(path: Path, limit: int, beside: int) -> None:
         pickled = max((e.file_size for e in entries if e.filename.endswith("data.pkl")), default=0)
         if unpacked > packed:  # torch.save stores, it does not compress
             raise SourceError(
-                f"The weights {path.name!r} are a compressed archive that unpacks from {packed:,} to {unpacked:,} bytes: "
-                "expected a file of torch.save, which is not compressed; refused, nothing was unpacked."
+                f"The weights {path.name!r} are a compressed archive that unpacks from {packed:,} to {unpacked:,} "
+                "bytes: expected a file of torch.save, which is not compressed; refused, nothing was unpacked."
             )
         if pickled > beside:
             raise SourceError(
-                f"The weights {path.name!r} hold {pickled:,} bytes of names and other values: expected at most {beside:,}; save the "
-                "state dict alone."
+                f"The weights {path.name!r} hold {pickled:,} bytes of names and other values: expected at most "
+                f"{beside:,}; save the state dict alone."
             )
     if unpacked > limit:
         raise SourceError(
@@ -166,8 +167,8 @@ def _check_archive(path: Path, names: list[str]) -> None:
         kind, way = "torch.export", f"torch.save(torch.export.load({path.name!r}).state_dict, 'weights.pt')"
     if kind:
         raise SourceError(
-            f"The weights {path.name!r} are a program of {kind}, code and weights in one: expected tensors alone; save those with {way}, "
-            "where you trust the file."
+            f"The weights {path.name!r} are a program of {kind}, code and weights in one: expected tensors alone; save "
+            f"those with {way}, where you trust the file."
         )
 
 
@@ -195,9 +196,9 @@ def _read_torch(path: Path, names_only: bool) -> Any:
         if wanted is None:
             raise _unreadable(path, error) from error
         raise SourceError(
-            f"The weights {path.name!r} name {wanted.group(1)}, which is neither a tensor nor one of the plain values that are read: "
-            "refused, since no code of a file is run; expected tensors alone, save them again with torch.save(model.state_dict()) or as "
-            "safetensors."
+            f"The weights {path.name!r} name {wanted.group(1)}, which is neither a tensor nor one of the plain values "
+            "that are read: refused, since no code of a file is run; expected tensors alone, save them again with "
+            "torch.save(model.state_dict()) or as safetensors."
         ) from error
     except (MemoryError, RecursionError, Exception) as error:  # what torch.load raises on bytes that are no checkpoint
         raise _unreadable(path, error) from error
@@ -216,12 +217,13 @@ def _unreadable(path: Path, error: BaseException) -> SourceError:
             else f"other content, {head!r}"
         )
         return SourceError(
-            f"The weights {path.name!r} cannot be read: found {other}; expected a .safetensors file, or tensors by name in a file "
-            "of torch.save; save them again so."
+            f"The weights {path.name!r} cannot be read: found {other}; expected a .safetensors file, or tensors by "
+            "name in a file of torch.save; save them again so."
         )
     lines = str(error).strip().splitlines()
     return SourceError(
-        f"The weights {path.name!r} cannot be read ({type(error).__name__}: {lines[0][:200] if lines else 'no message'}): "
+        f"The weights {path.name!r} cannot be read ({type(error).__name__}: "
+        f"{lines[0][:200] if lines else 'no message'}): "
         "expected a whole .safetensors file or a file of torch.save; it may be cut short, fetch it again."
     )
 
@@ -247,14 +249,28 @@ def _list(*args: Any) -> list[Any]:
 def _inert() -> AbstractContextManager[None]:
     """Values without effect that training checkpoints hold beside tensors, by the names that pickles give them."""
     known: list[Any] = [
-        argparse.Namespace, types.SimpleNamespace, pathlib.PurePosixPath, pathlib.PureWindowsPath,
-        datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone,
-        torch.torch_version.TorchVersion, np.ndarray, np.dtype,
-        (_mapping, "collections.defaultdict"), (_list, "collections.deque"), (_Nothing, "uuid.UUID"),
-        *((_Nothing, f"builtins.{kind}") for kind in ("list", "dict", "int", "float", "str", "bool", "tuple", "slice", "range", "frozenset")),
+        argparse.Namespace,
+        types.SimpleNamespace,
+        pathlib.PurePosixPath,
+        pathlib.PureWindowsPath,
+        datetime.datetime,
+        datetime.date,
+        datetime.time,
+        datetime.timedelta,
+        datetime.timezone,
+        torch.torch_version.TorchVersion,
+        np.ndarray,
+        np.dtype,
+        (_mapping, "collections.defaultdict"),
+        (_list, "collections.deque"),
+        (_Nothing, "uuid.UUID"),
+        *(
+            (_Nothing, f"builtins.{kind}")
+            for kind in ("list", "dict", "int", "float", "str", "bool", "tuple", "slice", "range", "frozenset")
+        ),
         *((dict, name) for name in _SETTINGS),
         *(kind for kind in vars(np.dtypes).values() if isinstance(kind, type)),
-    ]  # fmt: skip
+    ]
     for room in ("pathlib", "pathlib._local"):
         known += [(pathlib.PurePosixPath, f"{room}.{kind}") for kind in ("PosixPath", "PurePosixPath", "Path")]
         known += [(pathlib.PureWindowsPath, f"{room}.{kind}") for kind in ("WindowsPath", "PureWindowsPath")]
@@ -265,7 +281,12 @@ def _inert() -> AbstractContextManager[None]:
 
 
 _SETTINGS = (
-    "lightning_fabric.utilities.data.AttributeDict", "lightning.fabric.utilities.data.AttributeDict",
-    "pytorch_lightning.utilities.parsing.AttributeDict", "lightning.pytorch.utilities.parsing.AttributeDict",
-    "easydict.EasyDict", "yacs.config.CfgNode", "addict.addict.Dict", "munch.Munch",
-)  # fmt: skip
+    "lightning_fabric.utilities.data.AttributeDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "easydict.EasyDict",
+    "yacs.config.CfgNode",
+    "addict.addict.Dict",
+    "munch.Munch",
+)

@@ -1,4 +1,7 @@
-"""Centred sums of rows of which some are the same for many: products with shared rows, whose own sums are taken once."""
+"""Centred sums of rows of which some are the same for many.
+
+Products with shared rows, whose own sums are taken once.
+"""
 
 from __future__ import annotations
 

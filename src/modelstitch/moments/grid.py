@@ -113,10 +113,12 @@ class MomentsGrid:
         self.settle()
 
     def take(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
-        """Add a part of a batch, whose rows count once :meth:`settle` is called (whoever reads the sums calls it); arguments and errors as :meth:`update`.
+        """Add a part of a batch, whose rows count once :meth:`settle` is called (whoever reads the sums calls it).
 
-        Small parts stay in the cache while they are multiplied. A part that raises leaves the earlier ones added, so that
-        the grid is of no more use.
+        Arguments and errors as :meth:`update`.
+
+        Small parts stay in the cache while they are multiplied. A part that raises leaves the earlier ones added, so
+        that the grid is of no more use.
         """
         rows = rows_of(bottom)
         x, of_x = self._below.centre(bottom, rows, self.mean_x if self.n else None)
@@ -162,9 +164,8 @@ class MomentsGrid:
         same = (self.bottom_layers, self.top_layers, self.dtype)
         if same != (other.bottom_layers, other.top_layers, other.dtype):
             raise MeasureError(
-                f"Moments of different layers cannot be added: expected {_shape(self)}, found "
-                f"{_shape(other)}; "
-                "collect both over the same layers, in the same order."
+                f"Moments of different layers cannot be added: expected {_shape(self)}, found {_shape(other)}; collect "
+                "both over the same layers, in the same order."
             )
         self.settle()
         other.settle()
@@ -204,9 +205,7 @@ class MomentsGrid:
         Raises:
             MeasureError: no such layer in the grid.
         """
-        for side, layers, name in (
-            ("bottom", self.bottom_layers, bottom_layer), ("top", self.top_layers, top_layer)
-        ):  # fmt: skip
+        for side, layers, name in (("bottom", self.bottom_layers, bottom_layer), ("top", self.top_layers, top_layer)):
             if name not in layers:
                 raise MeasureError(f"The moments hold no {side} layer {name!r}: expected one of {', '.join(layers)}.")
         self.settle()
@@ -230,12 +229,13 @@ class MomentsGrid:
         """Read what :meth:`save` wrote.
 
         Raises:
-            MeasureError: the file is missing, is not a grid of moments, or changed since it was written; a grid that keeps more
-                than these sums was asked for.
+            MeasureError: the file is missing, is not a grid of moments, or changed since it was written; a grid that
+                keeps more than these sums was asked for.
         """
         if cls is not MomentsGrid:
             raise MeasureError(
-                f"A {cls.__name__} keeps more than a file of sums holds: read the file with MomentsGrid.load, or pass the data again."
+                f"A {cls.__name__} keeps more than a file of sums holds: read the file with MomentsGrid.load, or "
+                f"pass the data again."
             )
         try:
             with tensors.opened(Path(path), device) as (file, metadata):

@@ -38,7 +38,8 @@ class Moments:
 
     Examples:
         >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
-        >>> whole, parts = ms.moments.Moments.of(x, y), ms.moments.Moments.of(x[:20], y[:20]) + ms.moments.Moments.of(x[20:], y[20:])
+        >>> of = ms.moments.Moments.of
+        >>> whole, parts = of(x, y), of(x[:20], y[:20]) + of(x[20:], y[20:])
         >>> torch.allclose(whole.xy, parts.xy)
         True
     """

@@ -1,4 +1,7 @@
-"""Moments of every pair of layers together with their null level: cross sums under shuffled pairing, in the same pass."""
+"""Moments of every pair of layers together with their null level.
+
+Cross sums under shuffled pairing, in the same pass.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,9 @@ from .moments import Moments
 class NullGrid(MomentsGrid):
     """A grid that also keeps the cross sums of ``shuffles`` random pairings.
 
-    The sums of one side do not depend on the pairing, so that only X'Y is kept once more for each shuffle. Rows are shuffled
-    within a batch, and a shuffle's sums leave out what batches' means have in common, which would be paired rightly.
+    The sums of one side do not depend on the pairing, so that only X'Y is kept once more for each shuffle. Rows are
+    shuffled within a batch, and a shuffle's sums leave out what batches' means have in common, which would be paired
+    rightly.
     """
 
     def __init__(

@@ -69,7 +69,10 @@ class Side:
         self.waiting += rows
 
     def close(self) -> Tensor:
-        """Wait for no more rows: the mean of those that waited, shape (channels,), float64; again the same if called again."""
+        """Wait for no more rows: the mean of those that waited, shape (channels,), float64.
+
+        Again the same if called again.
+        """
         if self.waiting:
             self.left, self.waiting = self._sums / self.waiting, 0
         return self.base.to(torch.float64) + self.left.to(torch.float64)

@@ -21,8 +21,8 @@ class Spread:
 
     Args:
         matrix: shape (Q, P).
-        grids: (height, width) of the source and of the target, where positions lie on grids: a step that treats both axes
-            apart is applied axis by axis.
+        grids: (height, width) of the source and of the target, where positions lie on grids: a step that treats both
+            axes apart is applied axis by axis.
     """
 
     def __init__(self, matrix: Tensor, grids: tuple[tuple[int, int], tuple[int, int]] | None = None) -> None:
@@ -58,10 +58,16 @@ class SpreadGrid(MomentsGrid):
     """
 
     def __init__(
-        self, bottom_layers: Mapping[str, int], top_layers: Mapping[str, int], *, spread: Spread | None,
-        beside: SpreadGrid | None = None, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu",
+        self,
+        bottom_layers: Mapping[str, int],
+        top_layers: Mapping[str, int],
+        *,
+        spread: Spread | None,
+        beside: SpreadGrid | None = None,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
         available: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(bottom_layers, top_layers, dtype=dtype, device=device, available=available)
         self.spread, self._beside = spread, beside
         self._rows: Tensor

@@ -7,6 +7,15 @@ from .network import OUTPUT, Network, fingerprint
 from .segment import FromInput, FromLayer, Segment
 
 __all__ = [
-    "CHANNEL_AXIS", "OUTPUT", "FromInput", "FromLayer", "Layer", "Network", "Segment", "apart", "check_networks", "fingerprint",
+    "CHANNEL_AXIS",
+    "OUTPUT",
+    "FromInput",
+    "FromLayer",
+    "Layer",
+    "Network",
+    "Segment",
+    "apart",
+    "check_networks",
+    "fingerprint",
     "positions_of",
-]  # fmt: skip
+]

@@ -19,8 +19,18 @@ from .trace.trace import LayerCall, Trace
 from .units import Value, visited
 
 _WEIGHTED = (
-    "conv", "linear", "addmm", ".mm.", ".bmm.", "matmul", "scaled_dot_product", "embedding", "lstm", "gru", "rnn",
-)  # fmt: skip
+    "conv",
+    "linear",
+    "addmm",
+    ".mm.",
+    ".bmm.",
+    "matmul",
+    "scaled_dot_product",
+    "embedding",
+    "lstm",
+    "gru",
+    "rnn",
+)
 
 
 @dataclass(frozen=True)
@@ -32,12 +42,14 @@ class Layer:
         aliases: all names of the value, the shortest first.
         shape: the shape of one sample, without the batch dimension; -1 for an entry that varies.
         kind: "map" (channels, height, width), "grid" (height, width, channels), "sequence" (channels, positions), as
-            of a Conv1d, "tokens" (tokens, channels), "volume" (channels, depth or time, height, width), "lattice" (the same,
-            channels last), "vector" (channels), or "other". Where the value itself has its batch elsewhere, or folded into
-            another axis, shape and kind are those of the value with its batch first, which is what parts take and give.
+            of a Conv1d, "tokens" (tokens, channels), "volume" (channels, depth or time, height, width), "lattice" (the
+            same, channels last), "vector" (channels), or "other". Where the value itself has its batch elsewhere, or
+            folded into another axis, shape and kind are those of the value with its batch first, which is what parts
+            take and give.
         over: what its positions lie on: an "image", a "line" such as time, a "text", or "" where the graph does not
             tell. Unequal numbers of positions can meet over images and over lines.
-        grid: (height, width) of the last map before it, where one is known: the aspect in which tokens over an image lie.
+        grid: (height, width) of the last map before it, where one is known: the aspect in which tokens over an image
+            lie.
         module: class name of the module that made it.
         exact: whether the network can be cut here exactly.
         why: empty if exact, else the reason in words.
@@ -81,7 +93,10 @@ def positions_of(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Found:
-    """All layers in forward order; of every name the node, and how it lies where that has to be changed; the block cuts."""
+    """All layers in forward order; of every name the node, and how it lies where that has to be changed.
+
+    The block cuts.
+    """
 
     layers: dict[str, Layer]
     nodes: dict[str, fx.Node]

@@ -1,4 +1,7 @@
-"""Which layers of two networks are set beside each other: a list of (name, kind, depth) each, and pairs of places in them."""
+"""Which layers of two networks are set beside each other.
+
+A list of (name, kind, depth) each, and pairs of places in them.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ Described = Sequence[tuple[str, str, float]]
 def matching(bottom: Described, top: Described) -> list[tuple[int, int]]:
     """Pair layers: the same one of the same architecture.
 
-    Else for each layer of the top the one of the bottom that is nearest in depth, among those that give the same kind of activation (a
-    map, tokens, a vector) where there are any.
+    Else for each layer of the top the one of the bottom that is nearest in depth, among those that give the same kind
+    of activation (a map, tokens, a vector) where there are any.
     """
     if [name for name, _, _ in bottom] == [name for name, _, _ in top]:
         return [(at, at) for at in range(len(top))]

@@ -25,7 +25,10 @@ def apart(bottom: Network, top: Network) -> tuple[Network, Network]:
 
 
 def alike(one: Network, other: Network) -> bool:
-    """Whether two networks are the same but for their names: in weights, in how they see a sample, in what they were trained on."""
+    """Whether two networks are the same but for their names.
+
+    In weights, in how they see a sample, in what they were trained on.
+    """
     sight = in_words(one.view) == in_words(other.view) and one.trained_on == other.trained_on
     return sight and one.fingerprint() == other.fingerprint()
 

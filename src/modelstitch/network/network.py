@@ -58,15 +58,17 @@ class Network:
         name: how reports and seams call it; the class name by default.
         data: the input that carries the sample, by name or position; the first tensor by default.
         output: the output that is compared, by name or position; ``logits`` or the first tensor by default.
-        trained_on: it was trained on the first so many samples of the fit split, where that is known: a stitcher under it
-            sees no others.
-        view: how the network sees raw samples (see :class:`modelstitch.Data`): ``Normalise(mean, std)``, the transform of single
-            images that it was evaluated with (torchvision, timm), an image processor of transformers, or a function of a batch.
+        trained_on: it was trained on the first so many samples of the fit split, where that is known: a stitcher under
+            it sees no others.
+        view: how the network sees raw samples (see :class:`modelstitch.Data`): ``Normalise(mean, std)``, the transform
+            of single images that it was evaluated with (torchvision, timm), an image processor of transformers, or a
+            function of a batch.
         weights: where the weights come from, in words; "as given" with their hash by default.
 
     Raises:
         TraceError: if the module cannot be traced, or computes something else in batches of another size.
-        NetworkError: if the module is wrapped (DataParallel, TorchScript), or the example, ``data`` or ``output`` do not fit the module.
+        NetworkError: if the module is wrapped (DataParallel, TorchScript), or the example, ``data`` or ``output`` do
+            not fit the module.
 
     Examples:
         >>> module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -132,8 +134,8 @@ class Network:
     def weights(self) -> str:
         """Say where the weights come from, with a hash; random ones begin with "random".
 
-        "timm resnet18.a1_in1k, sha256 ...", "FILE, sha256 ...", "random, seed 0", or "as given, sha256 ..."; weights that
-        were changed in place since are given ones.
+        "timm resnet18.a1_in1k, sha256 ...", "FILE, sha256 ...", "random, seed 0", or "as given, sha256 ..."; weights
+        that were changed in place since are given ones.
         """
         held = fingerprint(self.module)
         if self._origin is None:
@@ -177,7 +179,8 @@ class Network:
     def blocks(self) -> list[str]:
         """Names of the block cuts, which a sweep visits, in forward order.
 
-        They are the exact cuts at the ends of the units that the author repeats, the stem, and the pool; the output itself is left out.
+        They are the exact cuts at the ends of the units that the author repeats, the stem, and the pool; the output
+        itself is left out.
         """
         return list(self._blocks)
 
@@ -222,8 +225,8 @@ class Network:
     def seams(self, top: Network) -> list[Seam]:
         """List the seams of matching block cuts into another network: what ``compare`` stitches.
 
-        They join the same block of the same architecture; else each block of the top and the nearest in depth, of the same
-        kind where there is one.
+        They join the same block of the same architecture; else each block of the top and the nearest in depth, of the
+        same kind where there is one.
 
         Args:
             top: the network on top; it may be this one.
@@ -245,8 +248,8 @@ class Network:
             layer: the name of the cut, or an alias.
 
         Returns:
-            A module of the network's inputs, with its weights, shared and frozen. The activation has its batch first, and axes
-            that were folded into the batch apart, as ``Layer.shape`` says.
+            A module of the network's inputs, with its weights, shared and frozen. The activation has its batch first,
+            and axes that were folded into the batch apart, as ``Layer.shape`` says.
 
         Raises:
             UnknownLayerError: as :meth:`layer`.
@@ -266,8 +269,8 @@ class Network:
             layer: the name of the cut, or an alias.
 
         Returns:
-            A module of (activation, input=None), with the network's weights, shared and frozen. It asks for the input where it
-            needs another one than the sample, such as a mask.
+            A module of (activation, input=None), with the network's weights, shared and frozen. It asks for the input
+            where it needs another one than the sample, such as a mask.
 
         Raises:
             UnknownLayerError: as :meth:`layer`.
@@ -396,8 +399,8 @@ class Network:
     def fingerprint(self) -> str:
         """Hash the weights and what is computed with them: 16 hex digits.
 
-        Parameters and buffers count with names, shapes, types and bytes. So another activation, another number inside ``forward`` or another ``output`` makes another network. The device
-        does not count.
+        Parameters and buffers count with names, shapes, types and bytes. So another activation, another number inside
+        ``forward`` or another ``output`` makes another network. The device does not count.
         """
         return hashlib.sha256(f"{fingerprint(self.module)} {self._computed}".encode()).hexdigest()[:16]
 
@@ -430,9 +433,9 @@ class Network:
             return
         if not same:
             raise NetworkError(
-                f"The network {self.name!r} was traced with samples of {tuple(example.shape[1:])} and computes something else "
-                f"than its module on those of {tuple(inputs.shape[1:])}: its forward reads a size as a number; give Network() an "
-                "example of the data's size, or a view= that resizes."
+                f"The network {self.name!r} was traced with samples of {tuple(example.shape[1:])} and computes "
+                f"something else than its module on those of {tuple(inputs.shape[1:])}: its forward reads a size as a "
+                "number; give Network() an example of the data's size, or a view= that resizes."
             )
 
     def repeated(self, inputs: Any, times: int) -> Any:
@@ -451,7 +454,8 @@ class Network:
     def mixes(self, inputs: Any) -> bool:
         """Tell whether a sample's output depends on the others of its batch, as far as these inputs show.
 
-        Batch statistics are such a thing. Differences beyond the rounding of another batch size count: a hundredth of the largest value.
+        Batch statistics are such a thing. Differences beyond the rounding of another batch size count: a hundredth of
+        the largest value.
         """
         data = self.data_input(inputs)
         n = len(data) // 2
@@ -515,9 +519,15 @@ class Network:
             if agrees(twin.full(), module, twin._trace.form, telling(self._example), output, twin.name):
                 return twin
         return Network(
-            module, self._example, name or self.name, data=data, output=output, view=self._view, trained_on=self.trained_on,
+            module,
+            self._example,
+            name or self.name,
+            data=data,
+            output=output,
+            view=self._view,
+            trained_on=self.trained_on,
             weights=weights,
-        )  # fmt: skip
+        )
 
     def cut(self, name: str) -> str:
         """Name an exact cut as it is listed.

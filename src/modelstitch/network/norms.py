@@ -27,7 +27,8 @@ class Norm(nn.Module):
             :meth:`restart`.
         name: the donor's module.
         seen: how many batches have moved the copy.
-        before: how many had moved the donor's, where its momentum is None: "running" then goes on with the mean over all.
+        before: how many had moved the donor's, where its momentum is None: "running" then goes on with the mean over
+            all.
     """
 
     mean: Tensor
@@ -82,8 +83,8 @@ class Norm(nn.Module):
 def own_statistics(segment: Segment, donor: nn.Module) -> dict[str, Norm]:
     """Give a fresh segment of ``donor`` its own statistics, in place; {name of the donor's module: its Norm}.
 
-    A module that is called twice keeps one set of statistics. Layers without running statistics are left as they are, and so
-    are those that compute them: what is no stored tensor cannot be moved.
+    A module that is called twice keeps one set of statistics. Layers without running statistics are left as they are,
+    and so are those that compute them: what is no stored tensor cannot be moved.
     """
     body, found = segment.body, {}
     cumulative = {  # a graph in eval mode has 0 for the momentum of these
@@ -113,7 +114,9 @@ def own_statistics(segment: Segment, donor: nn.Module) -> dict[str, Norm]:
 
 
 def put_statistics(segment: Segment, values: Mapping[str, Tensor]) -> None:
-    """Let the BatchNorms of a fresh segment normalise with other statistics, {"<module>.mean", "<module>.var": (channels,)}.
+    """Let the BatchNorms of a fresh segment normalise with other statistics, {"<module>.mean", "<module>.var".
+
+    (channels,)}.
 
     Modules that the segment has not are passed over. The donor's statistics, and what else reads them, stay.
     """

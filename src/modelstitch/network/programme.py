@@ -1,7 +1,8 @@
 """A part of a traced network as plain values and tensors, and back.
 
-``torch.export.load`` unpickles, which may run code of the file. Here a programme is a list of operations by name, and the names that
-are looked up stand in this file: operations of PyTorch that compute a value from values, write nothing, draw nothing and name no file.
+``torch.export.load`` unpickles, which may run code of the file. Here a programme is a list of operations by name, and
+the names that are looked up stand in this file: operations of PyTorch that compute a value from values, write nothing,
+draw nothing and name no file.
 """
 
 from __future__ import annotations
@@ -23,42 +24,67 @@ from .trace.inputs import InputForm
 
 # By what they do. An operation that is not here cannot be kept; whoever adds one makes sure that it is as harmless.
 _NAMES = """
-    conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d linear matmul mm bmm addmm baddbmm addbmm mv dot
+    conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d linear matmul mm bmm
+    addmm baddbmm addbmm mv dot
     einsum bilinear outer tensordot embedding lstm gru rnn_tanh rnn_relu scaled_dot_product_attention
-    _native_batch_norm_legit_no_training _native_batch_norm_legit batch_norm layer_norm native_layer_norm group_norm native_group_norm
+    _native_batch_norm_legit_no_training _native_batch_norm_legit batch_norm layer_norm native_layer_norm
+    group_norm native_group_norm
     instance_norm rms_norm _fused_rms_norm linalg_vector_norm linalg_norm norm
-    relu relu6 leaky_relu elu selu celu gelu silu mish hardtanh hardswish hardsigmoid sigmoid log_sigmoid tanh softplus prelu
+    relu relu6 leaky_relu elu selu celu gelu silu mish hardtanh hardswish hardsigmoid sigmoid log_sigmoid tanh
+    softplus prelu
     glu softmax _softmax log_softmax _log_softmax hardshrink softshrink threshold
     max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d
-    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool1d
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d
+    adaptive_max_pool1d
     adaptive_max_pool2d adaptive_max_pool3d
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d upsample_linear1d
-    upsample_bilinear2d _upsample_bilinear2d_aa upsample_bicubic2d _upsample_bicubic2d_aa upsample_trilinear3d grid_sampler
-    grid_sampler_2d affine_grid_generator pixel_shuffle pixel_unshuffle channel_shuffle im2col col2im unfold pad constant_pad_nd
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d
+    _upsample_nearest_exact2d upsample_linear1d
+    upsample_bilinear2d _upsample_bilinear2d_aa upsample_bicubic2d _upsample_bicubic2d_aa upsample_trilinear3d
+    grid_sampler
+    grid_sampler_2d affine_grid_generator pixel_shuffle pixel_unshuffle channel_shuffle im2col col2im unfold
+    pad constant_pad_nd
     reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
-    add sub rsub mul div true_divide floor_divide remainder fmod pow exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square reciprocal abs
-    neg negative sign sgn ceil floor round trunc frac sin cos tan asin acos atan atan2 sinh cosh erf erfc erfinv clamp clamp_min
-    clamp_max minimum maximum fmin fmax max min amax amin aminmax sum mean prod var std var_mean std_mean logsumexp logcumsumexp cumsum
+    add sub rsub mul div true_divide floor_divide remainder fmod pow exp exp2 expm1 log log2 log10 log1p sqrt
+    rsqrt square reciprocal abs
+    neg negative sign sgn ceil floor round trunc frac sin cos tan asin acos atan atan2 sinh cosh erf erfc
+    erfinv clamp clamp_min
+    clamp_max minimum maximum fmin fmax max min amax amin aminmax sum mean prod var std var_mean std_mean
+    logsumexp logcumsumexp cumsum
     cumprod cummax cummin argmax argmin any all count_nonzero nan_to_num lerp addcmul addcdiv hypot logaddexp xlogy
-    eq ne gt ge lt le isnan isinf isfinite logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not bitwise_xor
+    eq ne gt ge lt le isnan isinf isfinite logical_and logical_or logical_not logical_xor bitwise_and
+    bitwise_or bitwise_not bitwise_xor
     __and__ __or__ __xor__ __lshift__ __rshift__ bitwise_left_shift bitwise_right_shift where masked_fill
-    view _unsafe_view reshape flatten unflatten permute transpose t numpy_T mT swapaxes movedim squeeze unsqueeze expand repeat
-    repeat_interleave tile cat concat stack hstack vstack split split_with_sizes chunk unbind slice select narrow index index_select
-    gather take_along_dim scatter scatter_add scatter_reduce index_add index_put index_copy index_fill fill zero select_scatter slice_scatter
+    view _unsafe_view reshape flatten unflatten permute transpose t numpy_T mT swapaxes movedim squeeze
+    unsqueeze expand repeat
+    repeat_interleave tile cat concat stack hstack vstack split split_with_sizes chunk unbind slice select
+    narrow index index_select
+    gather take_along_dim scatter scatter_add scatter_reduce index_add index_put index_copy index_fill fill
+    zero select_scatter slice_scatter
     masked_select diagonal diag diag_embed tril triu flip roll rot90 meshgrid
-    broadcast_tensors as_strided clone contiguous alias detach lift_fresh_copy to _to_copy type_as copy view_as_real view_as_complex
+    broadcast_tensors as_strided clone contiguous alias detach lift_fresh_copy to _to_copy type_as copy
+    view_as_real view_as_complex
     complex real imag polar conj resolve_conj
-    zeros ones full empty zeros_like ones_like full_like new_zeros new_ones new_full arange linspace eye scalar_tensor one_hot
+    zeros ones full empty zeros_like ones_like full_like new_zeros new_ones new_full arange linspace eye
+    scalar_tensor one_hot
     sort argsort topk bucketize searchsorted linalg_inv inverse linalg_solve
     fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2
     sym_size sym_numel
 """
 OPERATIONS = frozenset(_NAMES.split())
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "getitem": operator.getitem, "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floordiv": operator.floordiv,
-    "mod": operator.mod, "neg": operator.neg, "truediv": operator.truediv, "sym_max": torch.sym_max, "sym_min": torch.sym_min,
-    "sym_float": torch.sym_float, "sym_int": torch.sym_int,
-}  # fmt: skip
+    "getitem": operator.getitem,
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "floordiv": operator.floordiv,
+    "mod": operator.mod,
+    "neg": operator.neg,
+    "truediv": operator.truediv,
+    "sym_max": torch.sym_max,
+    "sym_min": torch.sym_min,
+    "sym_float": torch.sym_float,
+    "sym_int": torch.sym_int,
+}
 _FUNCTION_NAMES = {function: name for name, function in _FUNCTIONS.items()}
 _KINDS: dict[str, type] = {"dtype": torch.dtype, "layout": torch.layout, "memory_format": torch.memory_format}
 _PART = re.compile(r"[\w-]+")
@@ -102,7 +128,8 @@ def part_of(values: Any, tensors: Mapping[str, Tensor]) -> FromInput | FromLayer
     """The part that :func:`plain_part` wrote, on the CPU.
 
     Raises:
-        ForeignError: the values are no such part, name an operation that is not among OPERATIONS, or a tensor that is not there.
+        ForeignError: the values are no such part, name an operation that is not among OPERATIONS, or a tensor that is
+            not there.
     """
     try:
         graph, weights = fx.Graph(), _weights(values["weights"], tensors)
@@ -135,7 +162,8 @@ def part_of(values: Any, tensors: Mapping[str, Tensor]) -> FromInput | FromLayer
 
 def _unkept(what: str) -> NetworkError:
     return NetworkError(
-        f"a part of it {what}: expected operations of PyTorch that stand in a list of harmless ones, since no code is read from a file."
+        f"a part of it {what}: expected operations of PyTorch that stand in a list of harmless ones, since no code "
+        f"is read from a file."
     )
 
 
@@ -224,7 +252,9 @@ def _identifier(name: Any) -> str:
 
 
 def _tensors(part: FromInput | FromLayer) -> tuple[dict[str, Tensor], dict[str, list[Any]]]:
-    """The tensors of a part, each once, and for every name that the graph reads: which it is, of what kind, the order of its axes in memory.
+    """The tensors of a part, each once, and for every name that the graph reads.
+
+    Which it is, of what kind, the order of its axes in memory.
 
     A convolution whose weights lie otherwise may round otherwise.
     """
@@ -253,7 +283,7 @@ def _tensors(part: FromInput | FromLayer) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def _is_fit(name: str) -> bool:
-    """Whether a dotted name may stand in the code that torch writes for a graph, and hides nothing that a module has."""
+    """Whether a dotted name may stand in the code that torch writes for a graph, and hides nothing of a module."""
     return all(_PART.fullmatch(part) and not hasattr(fx.GraphModule, part) for part in name.split("."))
 
 
@@ -281,9 +311,11 @@ def _plain_form(form: InputForm) -> dict[str, Any]:
             raise _unkept(f"is called with a {type(value).__name__} that is no tensor")
     tree = pytree.tree_unflatten(list(range(len(form.paths))), form.spec)
     return {
-        "tree": _plain_tree(tree), "paths": list(form.paths), "data": form.data,
+        "tree": _plain_tree(tree),
+        "paths": list(form.paths),
+        "data": form.data,
         "constants": [[at, value] for at, value in form.constants.items()],
-    }  # fmt: skip
+    }
 
 
 def _plain_tree(tree: Any) -> Any:

@@ -138,8 +138,8 @@ class FromInput(Segment):
             if found != shape or tensor.dtype != dtype:
                 which = f" {path}" if len(tensors) > 1 else ""
                 return (
-                    f"cannot take its input{which}: expected samples {_words(shape, dtype)}, as in the example it was traced "
-                    f"with, found {_words(found, tensor.dtype)}"
+                    f"cannot take its input{which}: expected samples {_words(shape, dtype)}, as in the example it was "
+                    f"traced with, found {_words(found, tensor.dtype)}"
                 )
         return None
 
@@ -264,7 +264,10 @@ def _batch_of(
 
 
 def target_of(name: str) -> str:
-    """Where a segment files the donor's weight of that name: elsewhere where a graph module has such an attribute itself."""
+    """Where a segment files the donor's weight of that name.
+
+    Elsewhere where a graph module has such an attribute itself.
+    """
     first = name.split(".")[0]
     return f"net_.{name}" if first == "meta" or hasattr(fx.GraphModule, first) else name
 

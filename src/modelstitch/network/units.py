@@ -1,10 +1,11 @@
 """What a sweep visits: the ends of the units that a network's author repeats, its stem and its pool.
 
 A unit is a numbered part that holds layers with weights: a child of a ``ModuleList`` or ``Sequential``, or ``block1``,
-``block2``, ... of one class. Of units inside units the innermost ones count, where they can be cut: of ``layer1``, a list of blocks,
-its blocks. A part of a class of its own that is repeated is not taken apart into unlike pieces (attention and its MLP) or
-single layers. A network without such units is visited layer by layer: where a convolution, matrix product or pooling made
-something new. What has no weights and makes nothing smaller (paddings, activations, dropouts, identities, norms) is never visited.
+``block2``, ... of one class. Of units inside units the innermost ones count, where they can be cut: of ``layer1``, a
+list of blocks, its blocks. A part of a class of its own that is repeated is not taken apart into unlike pieces
+(attention and its MLP) or single layers. A network without such units is visited layer by layer: where a convolution,
+matrix product or pooling made something new. What has no weights and makes nothing smaller (paddings, activations,
+dropouts, identities, norms) is never visited.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class _Parts:
         return found
 
     def _numbered(self, path: str, least: int, alike: bool) -> set[str]:
-        """Children whose names differ by a number, of one class or in a list, two of them or all that the list holds."""
+        """Children whose names differ by a number, of one class or in a list: two, or all that the list holds."""
         parent, groups = self.modules[path], defaultdict(list)
         listed = isinstance(parent, _LISTS)
         weighted = []
@@ -128,7 +129,10 @@ class _Parts:
         return [part for part in found if self.weights[part] and part not in held and part in self.modules]
 
     def _stage(self, part: str) -> bool:
-        """Whether a part that holds units is itself one of several of a class of its own: what lies in it is no stem and no tail."""
+        """Whether a part that holds units is itself one of several of a class of its own.
+
+        What lies in it is no stem and no tail.
+        """
         above = part.rpartition(".")[0]
         return not isinstance(self.modules[part], _LISTS) and part in self._numbered(above, 2, alike=False)
 

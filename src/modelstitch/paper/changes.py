@@ -70,7 +70,7 @@ def append_coordinates(module: nn.Module, after: str, *, example: Tensor, count:
 
 
 def shuffle_positions(module: nn.Module, after: str, *, example: Tensor, seed: int = 0) -> nn.Module:
-    """``module`` with the positions of the output of its part ``after`` in a random order, put back for the next part."""
+    """``module`` with the positions of its part ``after``'s output in random order, put back for the next part."""
     _, height, width = _shape(module, after, example)
     order = torch.randperm(height * width, generator=torch.Generator().manual_seed(seed))
     return _inserted(module, after, Ordered(order), Ordered(order.argsort()))

@@ -28,8 +28,8 @@ def cka_falls(random: str, seeds: str) -> Judge:
 
         def test(p: Point, beside: Point) -> Finding:
             words = (
-                f"{amount(p, 2)} (random, {number(start, 2)} in the first layer) against {amount(beside, 2)} (another seed) at "
-                f"{p.layer}"
+                f"{amount(p, 2)} (random, {number(start, 2)} in the first layer) against {amount(beside, 2)} (another "
+                f"seed) at {p.layer}"
             )
             falls = less(p.low, p.high, min(beside.low, start), max(beside.high, start), words, p.value - beside.value)
             return replace(falls, true=falls.true and start >= ALIKE)
@@ -42,14 +42,16 @@ def cka_falls(random: str, seeds: str) -> Judge:
 
 
 def disagree(cka: str, line: str, seeds: str, *, level: float = 5.0) -> Judge:
-    """CKA is low, below :data:`LOW` and that of two seeds, where stitching costs at most ``level`` points, interval included."""
+    """CKA is below :data:`LOW` and that of two seeds where stitching costs at most ``level``, interval included."""
 
     def test(p: Point, seen: Point, beside: Point) -> Finding:
         words = f"CKA {amount(seen, 2)} against {amount(beside, 2)} of two seeds, penalty {amount(p)} at {p.layer}"
         return Finding(
-            seen.high < min(beside.low, LOW) and p.high <= level, words, seen.value - beside.value + p.high / 100,
+            seen.high < min(beside.low, LOW) and p.high <= level,
+            words,
+            seen.value - beside.value + p.high / 100,
             against=seen.low > min(beside.high, LOW) or p.low > level,
-        )  # fmt: skip
+        )
 
     what = f"CKA below {LOW:g} and below that of two seeds, and a penalty of at most {level:g} points,"
     return at_each(test, Series(line), similarity(cka), similarity(seeds), what=what, where=middle, beyond=RANGES)

@@ -1,10 +1,10 @@
 """Judges: functions that hold a claim against a figure's curves and say the verdict with the numbers in it. Torch-free.
 
-Every judge looks at places (a layer of a curve) and asks of each whether the interval there says what is claimed, says the
-opposite, or leaves it open. Said at all places, the claim holds; at half of them or more, it holds in part; the opposite at half of
-them or more, it is contrary; else it is not shown. Where there is no interval, values are compared: the claim holds in part at
-most, and nothing is contrary. A place at which a fit failed says nothing for the claim. Of a claim on several curves no more
-than a part can hold while one of them was not measured. Each of these is said.
+Every judge looks at places (a layer of a curve) and asks of each whether the interval there says what is claimed, says
+the opposite, or leaves it open. Said at all places, the claim holds; at half of them or more, it holds in part; the
+opposite at half of them or more, it is contrary; else it is not shown. Where there is no interval, values are compared:
+the claim holds in part at most, and nothing is contrary. A place at which a fit failed says nothing for the claim. Of a
+claim on several curves no more than a part can hold while one of them was not measured. Each of these is said.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def looked(
 
 
 def compared(curves: Curves, test: Callable[[Point, Point], Finding], one: Series, other: Series) -> list[Finding]:
-    """As :func:`looked` at two curves, but the second point is what the first curve lies above the other, fit by fit."""
+    """As :func:`looked`, but the second point is what the first curve lies above the other, fit by fit."""
     gaps = curves.differences(one, other)
 
     def judged(p: Point, _: Point) -> Finding:
@@ -150,9 +150,14 @@ def at_each(test: Callable[..., Finding], *series: Series, what: str, where: Whe
 
 
 def beneath(
-    one: Series, other: Series, what: str, words: Callable[[Point, Point], str], *, where: Where = list,
+    one: Series,
+    other: Series,
+    what: str,
+    words: Callable[[Point, Point], str],
+    *,
+    where: Where = list,
     beyond: str = "both intervals",
-) -> Judge:  # fmt: skip
+) -> Judge:
     """One curve lies below another at every place, beyond both intervals.
 
     Args:
@@ -257,7 +262,10 @@ def positive(line: str, *, where: Where = middle) -> Judge:
 
 
 def all_of(*judges: Judge) -> Judge:
-    """Several parts of one claim: it holds if all hold, in part if any does at least in part; else contrary if any part is."""
+    """Several parts of one claim: it holds if all hold, in part if any does at least in part.
+
+    Else contrary if any part is.
+    """
 
     def judge(curves: Curves) -> Verdict:
         parts = [j(curves) for j in judges]

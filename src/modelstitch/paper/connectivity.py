@@ -69,8 +69,8 @@ def _along(curves: Curves) -> Verdict:
 FIGURE = Figure(
     "connectivity",
     "Stitching connectivity beside linear mode connectivity",
-    "The paper sets its discrete path against the continuous ones of mode connectivity in words only. Here both are measured on "
-    "the same pairs: two seeds, two seeds on disjoint halves of the data, and two moments of one run.",
+    "The paper sets its discrete path against the continuous ones of mode connectivity in words only. Here both are "
+    "measured on the same pairs: two seeds, two seeds on disjoint halves of the data, and two moments of one run.",
     (
         Claim(
             "Networks of two seeds are stitching connected.",

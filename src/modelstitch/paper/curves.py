@@ -39,11 +39,11 @@ def every_protocol(records: Sequence[Record], protocols: Iterable[str]) -> dict[
 class Curves:
     """The curves of one figure under one protocol.
 
-    What is a mean over test examples (a penalty, an error) has an interval where records keep their examples. With one fit
-    behind a place test examples are drawn anew, paired; with more it is that of :func:`modelstitch.study.pooling.pool`: pairs
-    of networks are drawn first (both directions of one pair together), then fits, then examples. All else gets the range
-    from the lowest to the highest fit, and one fit has none: the :data:`SYMMETRIC` probes of one pair in both directions are
-    one fit measured twice.
+    What is a mean over test examples (a penalty, an error) has an interval where records keep their examples. With one
+    fit behind a place test examples are drawn anew, paired; with more it is that of
+    :func:`modelstitch.study.pooling.pool`: pairs of networks are drawn first (both directions of one pair together),
+    then fits, then examples. All else gets the range from the lowest to the highest fit, and one fit has none: the
+    :data:`SYMMETRIC` probes of one pair in both directions are one fit measured twice.
 
     Args:
         records: of one figure, as the runner tags them.
@@ -97,7 +97,8 @@ class Curves:
     def differences(self, one: Series, other: Series) -> dict[str, Point]:
         """layer -> what the first curve lies above the second, fit by fit of the same repeat.
 
-        Penalties are compared example by example: the interval is that of the difference. All else has the range of the fits.
+        Penalties are compared example by example: the interval is that of the difference. All else has the range of the
+        fits.
         """
         return {
             layer: _difference(mine, theirs, one.metric) for layer, (mine, theirs) in self._matched(one, other).items()

@@ -73,8 +73,8 @@ class Workshop:
             gone = [c for c in range(self.data.n_classes) if c not in seen]
             if gone:
                 raise DataError(
-                    f"Share {model.part} of {n} fit samples of {self.data.name} holds no sample of class {gone[0]}: expected "
-                    f"all {self.data.n_classes} classes; use more data, or data in random order."
+                    f"Share {model.part} of {n} fit samples of {self.data.name} holds no sample of class {gone[0]}: "
+                    f"expected all {self.data.n_classes} classes; use more data, or data in random order."
                 )
             self._subsets[key] = part
         return self._subsets[key]
@@ -163,16 +163,16 @@ class Workshop:
         spec = self.scale.net(model.net)
         if self.checkpoints is None:
             raise SourceError(
-                f"{model.file} is a network of your own: expected --checkpoints DIR with {model.file}.safetensors (or .pth), "
-                f"weights of {spec} with their linear head."
+                f"{model.file} is a network of your own: expected --checkpoints DIR with {model.file}.safetensors (or "
+                f".pth), weights of {spec} with their linear head."
             )
         found = [
             p for p in sorted(self.checkpoints.glob(f"{model.file}.*")) if p.suffix in (".safetensors", ".pt", ".pth")
         ]
         if not found:
             raise SourceError(
-                f"There are no weights of {model.file} in {self.checkpoints}: expected {model.file}.safetensors (or .pth) for "
-                f"{spec}, with the linear head that was trained on its features."
+                f"There are no weights of {model.file} in {self.checkpoints}: expected {model.file}.safetensors (or "
+                f".pth) for {spec}, with the linear head that was trained on its features."
             )
         return load(spec, weights=found[0], name=model.name, input_shape=shape, classes=self.data.n_classes)
 

@@ -269,9 +269,17 @@ PROBED: list[Callable[[Figure, Curves, Looks], Panel | None]] = [
 
 
 def _line(
-    axes: Any, points: Sequence[Point], look: tuple[str, str], label: str | None = None, x: Sequence[float] | None = None,
-    *, ls: str = "-", lw: float = 1.5, band: bool = False, bars: bool = False,
-) -> None:  # fmt: skip
+    axes: Any,
+    points: Sequence[Point],
+    look: tuple[str, str],
+    label: str | None = None,
+    x: Sequence[float] | None = None,
+    *,
+    ls: str = "-",
+    lw: float = 1.5,
+    band: bool = False,
+    bars: bool = False,
+) -> None:
     """One curve, at its depths unless said otherwise, its intervals as a band or as bars."""
     colour, mark = look
     x = [p.depth for p in points] if x is None else x

@@ -1,7 +1,10 @@
-"""What figures will take, before they are run: networks to train, stitches to fit, and the processor time of this machine.
+"""What figures will take, before they are run.
 
-Networks are untrained stand-ins, each with weights of its own, so that the plans are those of the run: cells that figures share, and
-what the folder holds, count once. Time comes from training steps that are measured here and from multiplications.
+Networks to train, stitches to fit, and the processor time of this machine.
+
+Networks are untrained stand-ins, each with weights of its own, so that the plans are those of the run: cells that
+figures share, and what the folder holds, count once. Time comes from training steps that are measured here and from
+multiplications.
 """
 
 from __future__ import annotations
@@ -37,7 +40,10 @@ TRAININGS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {  # of a probe
 
 @dataclass(frozen=True)
 class Training:
-    """One training that is still to be done: its steps, and multiplications of one step relative to one of the base network."""
+    """One training that is still to be done.
+
+    Its steps, and multiplications of one step relative to one of the base network.
+    """
 
     name: str
     method: str
@@ -78,8 +84,8 @@ class Forecast:
         cells, networks = self.kept
         lines.append(f"kept already: {networks} networks, {cells} stitches")
         lines.append(
-            f"in all about {self.hours:.1f} processor hours, from {1e3 * self.step:.0f} ms a training step of the base network, "
-            "measured here; similarities and paths between weights are not counted"
+            f"in all about {self.hours:.1f} processor hours, from {1e3 * self.step:.0f} ms a training step of the base "
+            "network, measured here; similarities and paths between weights are not counted"
         )
         return lines
 

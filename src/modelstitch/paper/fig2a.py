@@ -6,26 +6,35 @@ from .claims import near, rising
 from .figure import Claim, Figure, Line, Model
 
 ARCHITECTURES = {
-    "ResNet-18": "base", "ResNet-18, half width": "half", "ResNet-18, double width": "double", "deep ResNet": "deep",
-    "Myrtle CNN": "myrtle", "ViT": "vit",
-}  # fmt: skip
+    "ResNet-18": "base",
+    "ResNet-18, half width": "half",
+    "ResNet-18, double width": "double",
+    "deep ResNet": "deep",
+    "Myrtle CNN": "myrtle",
+    "ViT": "vit",
+}
 DISJOINT = Line("disjoint halves of the data", Model(samples=0.5, part=1, seed=1), Model(samples=0.5, part=0, seed=0))
 RANDOM = Line("random bottom", Model(change="re-initialised", seed=1), Model(seed=0), protocols=("honest",))
 STEM_RANDOM = Line(
-    "stem and head random", Model(change="stem re-initialised", seed=0), Model(seed=0), protocols=("paper",),
+    "stem and head random",
+    Model(change="stem re-initialised", seed=0),
+    Model(seed=0),
+    protocols=("paper",),
     paper="resnet18 random bottom (stem and classifier re-initialised only)",
-)  # fmt: skip
+)
 PAIRS = tuple(Line(label, Model(net, seed=1), Model(net, seed=0)) for label, net in ARCHITECTURES.items())
 CURVES = tuple(line.label for line in (*PAIRS, DISJOINT))
 
 FIGURE = Figure(
     "2a",
     "Different seeds, different data",
-    "CIFAR-10; ResNet-18 (64 filters), half and double width, ResNet-164, Myrtle CNN and a ViT, one pair each, and a ResNet-18 "
+    "CIFAR-10; ResNet-18 (64 filters), half and double width, ResNet-164, Myrtle CNN and a ViT, one pair each, and "
+    "a ResNet-18 "
     "pair on disjoint halves. The paper's curves lie between -0.7 and +4.8 points; its random bottom rises to 33.5.",
     (
         Claim(
-            "Networks of one architecture trained from different seeds are stitching connected: the penalty stays near 0.",
+            "Networks of one architecture trained from different seeds are stitching connected: the penalty stays "
+            "near 0.",
             "a layer whose penalty, its interval included, is above 5 points",
             near(*CURVES[:-1], level=5.0),
         ),

@@ -40,13 +40,14 @@ CLAIMS = (
 FIGURE = Figure(
     "2b",
     "With labels and without",
-    "ImageNet, ResNet-50: a supervised top and bottoms by SimCLR, SwAV and DINO. The paper's DINO and SwAV bottoms cost at most "
+    "ImageNet, ResNet-50: a supervised top and bottoms by SimCLR, SwAV and DINO. The paper's DINO and SwAV bottoms "
+    "cost at most "
     "3.4 points, SimCLR 8.5 at its last layers (its own error is 6 points higher); a random bottom rises to 44.6.",
     CLAIMS,
     (SIMCLR, VICREG, ROTATION, FEW, RANDOM),
     notes=(
-        "The networks are trained here, without labels by SimCLR, VICReg and rotation prediction; the last two claims are ours. "
-        "`modelstitch paper 2b-imagenet` runs the paper's own setting on checkpoints of yours.",
+        "The networks are trained here, without labels by SimCLR, VICReg and rotation prediction; the last two claims "
+        "are ours. `modelstitch paper 2b-imagenet` runs the paper's own setting on checkpoints of yours.",
     ),
 )
 
@@ -71,7 +72,7 @@ IMAGENET = Figure(
     ),
     (_own("DINO"), _own("SwAV"), _own("SimCLR")),
     notes=(
-        "ResNet-50 checkpoints with linear heads: supervised, DINO, SwAV and SimCLR, one file each in --checkpoints. The random "
-        "control has every parameter of the bottom drawn anew.",
+        "ResNet-50 checkpoints with linear heads: supervised, DINO, SwAV and SimCLR, one file each in --checkpoints. "
+        "The random control has every parameter of the bottom drawn anew.",
     ),
 )

@@ -13,12 +13,13 @@ SOME = (COARSE.label, NOISE[10].label, NOISE[50].label)
 FIGURE = Figure(
     "3a",
     "Quality of the labels",
-    "CIFAR-10, ResNet-18 under a top with true labels; bottoms trained on objects against animals, and with 10, 50 or 100 % "
-    "random labels. The paper's penalties are at most about 3 points up to half depth for all but the last; at the end about "
-    "21.5, 12.7 and 22.7; with 100 % random labels 55 at 0.37 and over 79 at the end.",
+    "CIFAR-10, ResNet-18 under a top with true labels; bottoms trained on objects against animals, and with 10, 50 or "
+    "100 % random labels. The paper's penalties are at most about 3 points up to half depth for all but the last; at "
+    "the end about 21.5, 12.7 and 22.7; with 100 % random labels 55 at 0.37 and over 79 at the end.",
     (
         Claim(
-            "Early layers are insensitive to label quality: coarse or partly random labels cost little up to half depth.",
+            "Early layers are insensitive to label quality: coarse or partly random labels cost little up to half "
+            "depth.",
             "a layer up to half depth that costs more than 5 points, its interval included",
             near(*SOME, level=5.0, where=early),
         ),
@@ -35,7 +36,7 @@ FIGURE = Figure(
     ),
     (COARSE, *NOISE.values()),
     notes=(
-        "The coarse classes are CIFAR-10's animals (classes 2 to 7) against the rest. At smoke scale the same classes of digits "
-        "stand in: two coarse classes without a meaning of their own.",
+        "The coarse classes are CIFAR-10's animals (classes 2 to 7) against the rest. At smoke scale the same classes "
+        "of digits stand in: two coarse classes without a meaning of their own.",
     ),
 )

@@ -31,8 +31,9 @@ LATER = Line(
 FIGURE = Figure(
     "3b",
     "More training time",
-    "CIFAR-10, ResNet-18 at 80 epochs as the top (8.59 % error), bottoms at 40, 80 and 160 epochs; by the released code these "
-    "are checkpoints of one run. The paper's 40-epoch bottom costs up to 4.7 points, the 160-epoch one gains up to 0.8.",
+    "CIFAR-10, ResNet-18 at 80 epochs as the top (8.59 % error), bottoms at 40, 80 and 160 epochs; by the released "
+    "code these are checkpoints of one run. The paper's 40-epoch bottom costs up to 4.7 points, the 160-epoch one "
+    "gains up to 0.8.",
     (
         Claim(
             "Networks trained for different times stay compatible: no layer costs much.",
@@ -48,8 +49,8 @@ FIGURE = Figure(
         ),
         Claim(
             "Within one run later checkpoints stay compatible and better.",
-            "a layer that costs 5 points more than the same moment stitched into itself, or an end of the run that gains nothing "
-            "at late layers",
+            "a layer that costs 5 points more than the same moment stitched into itself, or an end of the run that "
+            "gains nothing at late layers",
             all_of(
                 no_worse(EARLIER.label, ITSELF.label, by=5.0),
                 no_worse(LATER.label, ITSELF.label, by=5.0),
@@ -66,7 +67,7 @@ FIGURE = Figure(
     ),
     (HALF, SAME, MORE, EARLIER, ITSELF, LATER),
     notes=(
-        "The honest protocol compares runs of their own (each with its whole schedule); the paper's compares checkpoints of "
-        "one run, which share their start and their first half.",
+        "The honest protocol compares runs of their own (each with its whole schedule); the paper's compares "
+        "checkpoints of one run, which share their start and their first half.",
     ),
 )

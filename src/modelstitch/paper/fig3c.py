@@ -16,9 +16,9 @@ ABOVE = Line("as wide, 4 x wider", Model("base", seed=1), WIDE)
 FIGURE = Figure(
     "3c",
     "Width, both directions",
-    "CIFAR-10, a ResNet-18 of 0.25x width as the top (8.56 % error), bottoms of 0.125x, 0.25x, 1x and 2x. The paper's 2x bottom "
-    "gains up to 1.05 points at late layers, the 0.125x one costs up to 6.5. It says 'but not vice versa' and shows no such "
-    "curve; here it is.",
+    "CIFAR-10, a ResNet-18 of 0.25x width as the top (8.56 % error), bottoms of 0.125x, 0.25x, 1x and 2x. The paper's "
+    "2x bottom gains up to 1.05 points at late layers, the 0.125x one costs up to 6.5. It says 'but not vice versa' "
+    "and shows no such curve; here it is.",
     (
         Claim(
             "Wider is better: a wider bottom improves a narrow top at its late layers.",

@@ -12,7 +12,7 @@ LEVEL = 1.0
 
 
 def _flat(curves: Curves) -> Verdict:
-    """The penalty of each larger kernel lies within LEVEL points of the 1x1 kernel's at the same layer, interval included."""
+    """Each larger kernel's penalty lies within LEVEL points of the 1x1 kernel's at that layer, interval included."""
     smallest, *larger = curves.families(PAIR.label) or [""]
 
     def at(family: str) -> list[Finding]:
@@ -33,8 +33,8 @@ def _flat(curves: Curves) -> Verdict:
 FIGURE = Figure(
     "4",
     "Kernel size of the stitcher",
-    "CIFAR-10, ResNet-18, a pair of seeds at three layers, kernels of 1, 3, 5, 7 and 9. In the paper two of three curves are "
-    "flat within half a point, one worsens by 1.3 points.",
+    "CIFAR-10, ResNet-18, a pair of seeds at three layers, kernels of 1, 3, 5, 7 and 9. In the paper two of three "
+    "curves are flat within half a point, one worsens by 1.3 points.",
     (
         Claim(
             "The kernel size of the map has little effect.",
@@ -45,9 +45,9 @@ FIGURE = Figure(
     (PAIR,),
     drawing="families",
     notes=(
-        "The maps are k x k convolutions under both protocols, in place of the map that is named over each table. Under the honest "
-        "protocol a map starts from its closed form; under the paper's from a random draw. Both take steps in "
-        "whitened coordinates, where the paper has BatchNorm on both sides of the kernel: in plain coordinates larger kernels "
-        "are ahead because they fit faster.",
+        "The maps are k x k convolutions under both protocols, in place of the map that is named over each table. "
+        "Under the honest protocol a map starts from its closed form; under the paper's from a random draw. Both take "
+        "steps in whitened coordinates, where the paper has BatchNorm on both sides of the kernel: in plain "
+        "coordinates larger kernels are ahead because they fit faster.",
     ),
 )

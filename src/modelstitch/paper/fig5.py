@@ -15,8 +15,8 @@ LIKE_SEED = Probe("similarity", "CKA with another seed", (OTHER, TRAINED))
 FIGURE = Figure(
     "5",
     "Random networks: stitching and CKA agree",
-    "CIFAR-10, ResNet-18. The paper's random bottom costs 0 to 33.5 points with depth; 1 - CKA with a random network is about "
-    "0.02 in the first layers, 0.6 at a quarter of the depth and 0.9 deep.",
+    "CIFAR-10, ResNet-18. The paper's random bottom costs 0 to 33.5 points with depth; 1 - CKA with a random network "
+    "is about 0.02 in the first layers, 0.6 at a quarter of the depth and 0.9 deep.",
     (
         Claim(
             "Stitching tells a random bottom from a trained one: its penalty grows with depth.",

@@ -20,8 +20,8 @@ LIKE_SEED = Probe(
 FIGURE = Figure(
     "6",
     "With labels and without: stitching and CKA",
-    "CIFAR-10, ResNet-18, supervised and SimCLR. The paper's SimCLR bottom costs at most 3.1 points, the supervised bottom under "
-    "SimCLR at most 1.65 and gains 3.25 deep; CKA between them is 0.36 to 0.92, of two seeds 0.64 to 1.",
+    "CIFAR-10, ResNet-18, supervised and SimCLR. The paper's SimCLR bottom costs at most 3.1 points, the supervised "
+    "bottom under SimCLR at most 1.65 and gains 3.25 deep; CKA between them is 0.36 to 0.92, of two seeds 0.64 to 1.",
     (
         Claim(
             "A network trained without labels and one trained with them stitch in both directions.",

@@ -18,8 +18,8 @@ WIDTH = Probe("similarity", "CKA, more width", (WIDEST.bottom, WIDEST.top))
 FIGURE = Figure(
     "7",
     "Better networks under CKA",
-    "CIFAR-10, ResNet-18. The paper's CKA between 5K and 25K samples is 1.0, then 0.32 to 0.03, and 0.4 to 0.6 late; between "
-    "0.25x and 2x width 0.71 to 0.88; between 80 and 160 epochs 0.96 or more.",
+    "CIFAR-10, ResNet-18. The paper's CKA between 5K and 25K samples is 1.0, then 0.32 to 0.03, and 0.4 to 0.6 late; "
+    "between 0.25x and 2x width 0.71 to 0.88; between 80 and 160 epochs 0.96 or more.",
     (
         Claim(
             "CKA calls networks with more data and with more width far from the ones they improve.",
@@ -40,8 +40,8 @@ FIGURE = Figure(
     (MORE_DATA, LESS_DATA, MORE_TIME, WIDEST),
     (DATA, TIME, WIDTH, LIKE_SEED),
     notes=(
-        "The pairs are those that are stitched: a bottom with much data under a top with some. The paper's CKA is of 5K against 25K "
-        "samples (by its code 5K against 10K), which it does not stitch, so it is not drawn beside. CKA is high or low beside that of two "
-        "seeds.",
+        "The pairs are those that are stitched: a bottom with much data under a top with some. The paper's CKA is of "
+        "5K against 25K samples (by its code 5K against 10K), which it does not stitch, so it is not drawn beside. "
+        "CKA is high or low beside that of two seeds.",
     ),
 )

@@ -35,8 +35,8 @@ def _blind(curves: Curves) -> Verdict:
         if between is None:
             return gap("not measured", f"the same repeats at {tuned.layer}")
         words = (
-            f"a gap of {number(one, signed=True)} points under fine-tuning, {number(other, signed=True)} under stitching, "
-            f"at {tuned.layer}"
+            f"a gap of {number(one, signed=True)} points under fine-tuning, {number(other, signed=True)} under "
+            f"stitching, at {tuned.layer}"
         )
         return told_by(less(between.low, between.high, 0, 0, words, between.value), [between])
 
@@ -47,8 +47,8 @@ def _blind(curves: Curves) -> Verdict:
 FIGURE = Figure(
     "8",
     "Fine-tuning against stitching",
-    "CIFAR-10, ResNet-164 with a random bottom, frozen up to a block. The paper's fine-tuning ends at 9.6 to 14.9 % error, its "
-    "stitching at 13.9 to 18.1 %.",
+    "CIFAR-10, ResNet-164 with a random bottom, frozen up to a block. The paper's fine-tuning ends at 9.6 to 14.9 % "
+    "error, its stitching at 13.9 to 18.1 %.",
     (
         Claim(
             "Fine-tuning overestimates: above a random bottom it ends at a lower error than stitching.",
@@ -71,8 +71,9 @@ FIGURE = Figure(
     (TUNED, TUNED_SEED),
     drawing="errors",
     notes=(
-        "The deep network is a ResNet-164 at full scale, a narrow ResNet-20 below it. All parts above the frozen bottom are drawn anew, asserted, and trained for half "
-        "of a network's usual time; the released code leaves the blocks at loaded weights. The random bottom is drawn anew throughout, under "
-        "both protocols, as the paper's random ResNet-164.",
+        "The deep network is a ResNet-164 at full scale, a narrow ResNet-20 below it. All parts above the frozen "
+        "bottom are drawn anew, asserted, and trained for half of a network's usual time; the released code leaves "
+        "the blocks at loaded weights. The random bottom is drawn anew throughout, under both protocols, as the "
+        "paper's random ResNet-164.",
     ),
 )

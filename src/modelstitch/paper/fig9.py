@@ -1,4 +1,4 @@
-"""Figure 9: layers that need few samples can be taken from a network that saw few, and kept while the rest is trained."""
+"""Figure 9: layers that need few samples can come from a network that saw few, while the rest is trained."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _cheap(curves: Curves) -> Verdict:
 
     def test(p: Point) -> Finding:
         words = (
-            f"{amount(p)} % with the layers '{p.layer}' kept, against {number(all_data)} % (all trained on all data) and "
-            f"{number(little)} % (on little data)"
+            f"{amount(p)} % with the layers '{p.layer}' kept, against {number(all_data)} % (all trained on all data) "
+            f"and {number(little)} % (on little data)"
         )
         return at_most(p.low - all_data, p.high - all_data, LEVEL, words)
 
@@ -40,8 +40,8 @@ def _cheap(curves: Curves) -> Verdict:
 FIGURE = Figure(
     "9",
     "Freeze-training",
-    "CIFAR-10, ResNet-18: the first two and last three layers from a network trained on 5K samples, frozen, the rest trained on "
-    "50K. The paper ends at about 10.6 % error, against 8.3 % (all trained on 50K) and 52 % (on 5K).",
+    "CIFAR-10, ResNet-18: the first two and last three layers from a network trained on 5K samples, frozen, the rest "
+    "trained on 50K. The paper ends at about 10.6 % error, against 8.3 % (all trained on 50K) and 52 % (on 5K).",
     (
         Claim(
             "Some layers need few samples: kept from a network that saw few, they cost little.",
@@ -64,7 +64,7 @@ FIGURE = Figure(
     (KEPT, RANDOM),
     drawing="errors",
     notes=(
-        "First: up to the scale's early layer; last: from its late layer on, the head included. All other parts are drawn anew, "
-        "asserted. The random network is a control of ours.",
+        "First: up to the scale's early layer; last: from its late layer on, the head included. All other parts are "
+        "drawn anew, asserted. The random network is a control of ours.",
     ),
 )

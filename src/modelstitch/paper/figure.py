@@ -21,15 +21,16 @@ class Model:
     Attributes:
         net: its role: "base", "narrow", "wide", "myrtle", ...; the scale says which architecture that is.
         seed: of its start and of the order of its samples.
-        samples: the share of the fit split that it is trained on; or "much", "some" or "little", and the scale says which share is
-            little for a network that is trained for so long.
+        samples: the share of the fit split that it is trained on; or "much", "some" or "little", and the scale says
+            which share is little for a network that is trained for so long.
         part: which of the disjoint shares of that size.
         labels: "true", "object-animal" or "random-P" (P percent drawn anew).
         time: its training length, in units of the scale's.
         at: a checkpoint of that run, in the same units; None is its end.
         method: "labels", or learning without them under a linear head: "simclr", "vicreg", "rotation".
         change: what is done to it after training: "re-initialised" (every parameter, asserted), "stem re-initialised"
-            (the stem and the head only, as the paper's released code did), "coordinates appended", "positions shuffled".
+            (the stem and the head only, as the paper's released code did), "coordinates appended", "positions
+            shuffled".
         file: a checkpoint of the user's own instead of a trained donor (full scale of 2B).
     """
 
@@ -67,10 +68,10 @@ class Model:
 def turned(models: Sequence[Model], repeat: int, repeats: int) -> tuple[Model, ...]:
     """The networks of a repeat: the same with other seeds.
 
-    Seeds go round, so that n repeats need n networks of each kind: a SimCLR network of seed 1 under a labelled one of seed 0,
-    then 0 under 1. Where networks differ by their seeds alone two repeats would be the same two again; there one more takes
-    part: (1, 0), then (2, 1); and where one of them is changed and still the same function. From three repeats on a round of as many
-    seeds has no pair twice. A checkpoint of the user's own has no other seed.
+    Seeds go round, so that n repeats need n networks of each kind: a SimCLR network of seed 1 under a labelled one of
+    seed 0, then 0 under 1. Where networks differ by their seeds alone two repeats would be the same two again; there
+    one more takes part: (1, 0), then (2, 1); and where one of them is changed and still the same function. From three
+    repeats on a round of as many seeds has no pair twice. A checkpoint of the user's own has no other seed.
     """
     alike = len(models) > 1 and len({replace(m, seed=0, change=_CHANGED.get(m.change, m.change)) for m in models}) == 1
     around = 3 if alike and repeats == 2 else max(2, repeats)
@@ -88,8 +89,8 @@ class Line:
         stitch_on: which samples the stitcher sees: the top's own, or all; by default what the protocol says.
         families: by default the protocol's; ("kernels",) are the scale's convolutions.
         objective: by default the protocol's.
-        layers: "matching", "three" (an early, a middle and a late one of the top), "grid" (each of the scale's layers into each), or
-            seams in which ``{middle}`` stands for the scale's middle block.
+        layers: "matching", "three" (an early, a middle and a late one of the top), "grid" (each of the scale's layers
+            into each), or seams in which ``{middle}`` stands for the scale's middle block.
         controls: beside those of the protocol.
         protocols: those in which it is run.
     """

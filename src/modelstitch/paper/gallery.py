@@ -34,10 +34,11 @@ from .provenance import fit_words, how_made, scale_words, took
 _MERGED = " One pair measured in both directions is one fit."
 ONCE = "one measurement"  # for both protocols
 _COUNTED = (
-    "A claim is asked at places, a layer of a curve. Said by the interval at all of them it **holds**, at half of them or more it **holds "
-    "in part**; where intervals say the opposite at half of them or more it is **contrary**; else it is **not shown**: intervals are too "
-    "wide. What has no interval holds in part at most. Intervals over two pairs hold the mean in fewer than 95 of 100 cases where "
-    "pairs differ by points: docs/results/intervals.md has how many."
+    "A claim is asked at places, a layer of a curve. Said by the interval at all of them it **holds**, at half of "
+    "them or more it **holds in part**; where intervals say the opposite at half of them or more it is **contrary**; "
+    "else it is **not shown**: intervals are too wide. What has no interval holds in part at most. Intervals over two "
+    "pairs hold the mean in fewer than 95 of 100 cases where pairs differ by points: docs/results/intervals.md has "
+    "how many."
 )
 _SHOWN = ("pair", "self", "random", "class-noise", "identity")
 
@@ -220,14 +221,15 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
     for layers, body in rows.items():
         lines += [*_table(["curve", "fits", *layers], body), ""]
     lines += [
-        "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several fits, pairs of networks are "
+        "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several fits, pairs "
+        "of networks are "
         "drawn first (both directions of one pair together), then fits. Fits: how many stand behind each value.",
         "",
     ]
     if name == "honest" and any("self, " in row[0] for body in rows.values() for row in body):
         lines += [
-            "A self of 0.0 is no measurement of the fit: the closed form of a network into itself is the identity, and it is kept "
-            "where no later step is better on the validation split.",
+            "A self of 0.0 is no measurement of the fit: the closed form of a network into itself is the identity, "
+            "and it is kept where no later step is better on the validation split.",
             "",
         ]
     return lines

@@ -56,9 +56,16 @@ class Job:
 
 
 def open_job(
-    scale: Scale, data: Data, out: Path, *, protocols: Sequence[str] = tuple(PROTOCOLS), device: str = "auto",
-    checkpoints: Path | None = None, tell: Tell | None = None, given: str = "",
-) -> Job:  # fmt: skip
+    scale: Scale,
+    data: Data,
+    out: Path,
+    *,
+    protocols: Sequence[str] = tuple(PROTOCOLS),
+    device: str = "auto",
+    checkpoints: Path | None = None,
+    tell: Tell | None = None,
+    given: str = "",
+) -> Job:
     """A job in the folder ``out``: donors in ``donors``, finished cells in ``cells``.
 
     Args:

@@ -23,7 +23,9 @@ Test = Callable[[SeamPenalty, list[SeamPenalty]], Finding | None]
 
 
 def table(curves: Curves, label: str, control: str) -> dict[str, list[SeamPenalty]]:
-    """top layer -> its cells, one a bottom layer: both depths, and the penalty averaged over pairs with the widest interval.
+    """top layer -> its cells, one a bottom layer.
+
+    Both depths, and the penalty averaged over pairs with the widest interval.
 
     Where a fit failed the penalty and its interval are not a number.
     """
@@ -31,10 +33,14 @@ def table(curves: Curves, label: str, control: str) -> dict[str, list[SeamPenalt
     for record in curves.select(label, control):
         bottom, top, penalty = record.bottom, record.top, record.metric("penalty") or Metric("penalty", None)
         cell: SeamPenalty = {
-            "bottom": bottom.layer, "bottom_depth": bottom.depth, "top": top.layer, "top_depth": top.depth,
-            "value": penalty.known, "low": penalty.known if penalty.low is None else penalty.low,
+            "bottom": bottom.layer,
+            "bottom_depth": bottom.depth,
+            "top": top.layer,
+            "top_depth": top.depth,
+            "value": penalty.known,
+            "low": penalty.known if penalty.low is None else penalty.low,
             "high": penalty.known if penalty.high is None else penalty.high,
-        }  # fmt: skip
+        }
         found.setdefault((cell["top"], cell["bottom"]), []).append(cell)
     tops: dict[str, list[SeamPenalty]] = {}
     for (layer, _), cells in found.items():
@@ -87,9 +93,12 @@ def _other_as_good(own: SeamPenalty, others: list[SeamPenalty]) -> Finding:
     best = min(others, key=lambda c: c["value"])
     words = f"{_from(best)}, {_from(own)}"
     return Finding(
-        best["value"] <= own["value"], words, best["value"] - own["value"], against=own["high"] < best["low"],
+        best["value"] <= own["value"],
+        words,
+        best["value"] - own["value"],
+        against=own["high"] < best["low"],
         sure=best["high"] < own["low"],
-    )  # fmt: skip
+    )
 
 
 def _deeper_is_better(own: SeamPenalty, others: list[SeamPenalty]) -> Finding | None:
@@ -109,9 +118,9 @@ def _from(cell: SeamPenalty) -> str:
 FIGURE = Figure(
     "matrix",
     "Every layer into every layer",
-    "The paper stitches matching layers only. Hernandez et al. (2023) find that a top works with any bottom that is at least as "
-    "deep; Balogh and Jelasity (2025) that stitching fitted to the task finds distant layers as alike as matching ones, and "
-    "matching activations does not.",
+    "The paper stitches matching layers only. Hernandez et al. (2023) find that a top works with any bottom that is "
+    "at least as deep; Balogh and Jelasity (2025) that stitching fitted to the task finds distant layers as alike as "
+    "matching ones, and matching activations does not.",
     (
         Claim(
             "Matched to the top's own activations, each top is served best by the bottom of the same depth.",

@@ -1,4 +1,7 @@
-"""A job in pieces that several processes may do: networks, curves, probes, pages, each with what must be done before it."""
+"""A job in pieces that several processes may do.
+
+Networks, curves, probes, pages, each with what must be done before it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ class Piece:
         what: a network, a curve or a probe of a pair, or None: the figure's page.
         key: the same for two pieces that do the same.
         needs: the keys of those that come first.
-        alone: no two pieces with the same one at a time: curves over one top share its controls. Empty where nothing is shared.
+        alone: no two pieces with the same one at a time: curves over one top share its controls. Empty where nothing is
+            shared.
     """
 
     figure: str

@@ -30,17 +30,30 @@ class Protocol:
 
 
 HONEST = Protocol(
-    "honest", "affine", "task", "closed", "frozen", "top", ("self", "class-noise"),
-    "An affine map, started from its closed form and fitted to the labels of the top's own samples; BatchNorm statistics stay "
-    "the donors'; the step is chosen on validation data, the test split is read once; random bottoms are re-initialised "
-    "throughout; the top's own bottom (self) and class-noise stand beside every pair.",
-)  # fmt: skip
+    "honest",
+    "affine",
+    "task",
+    "closed",
+    "frozen",
+    "top",
+    ("self", "class-noise"),
+    "An affine map, started from its closed form and fitted to the labels of the top's own samples; BatchNorm "
+    "statistics stay the donors'; the step is chosen on validation data, the test split is read once; random bottoms "
+    "are re-initialised throughout; the top's own bottom (self) and class-noise stand beside every pair.",
+)
 PAPER = Protocol(
-    "paper", "norm-affine-norm", "task", "random", "batch", "all", (),
-    "BatchNorm, a 1x1 convolution and BatchNorm from a random start, fitted to the labels of the whole training split; both "
-    "frozen parts run in training mode while it is fitted, so that their BatchNorm statistics are overwritten; the last step "
-    "counts; the random bottom is the top with its stem and head drawn anew, all blocks still trained.",
-)  # fmt: skip
+    "paper",
+    "norm-affine-norm",
+    "task",
+    "random",
+    "batch",
+    "all",
+    (),
+    "BatchNorm, a 1x1 convolution and BatchNorm from a random start, fitted to the labels of the whole training "
+    "split; both frozen parts run in training mode while it is fitted, so that their BatchNorm statistics are "
+    "overwritten; the last step counts; the random bottom is the top with its stem and head drawn anew, all blocks "
+    "still trained.",
+)
 PROTOCOLS = {p.name: p for p in (HONEST, PAPER)}
 
 

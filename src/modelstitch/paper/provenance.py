@@ -39,16 +39,23 @@ def how_made(figure: Figure, records: Sequence[Record]) -> list[str]:
     fitted = [f"Fits here. {' '.join(fits)}", ""] if fits else []
     stitched = len({r.cell for r in records if r.tags["protocol"]})
     return [
-        "## How it was made", "",
-        "```bash", f"modelstitch paper {figure.name} --scale {tags['scale']}{given}{only}", "```", "",
-        *scale_words(records), "", *fitted,
-        f"Data: {data['name']}, {data['fit']} fit, {data['val']} validation, {data['test']} test samples ({data['splits']}). "
-        f"{stitched} stitches, {sum(cells.values()):.0f} s of fitting and measuring, training not counted. {devices}; "
-        f"{', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Seeds of networks: "
-        f"{', '.join(sorted({str(s) for s in _seeds(records)}))}; of stitchers: 0. The paper's values are {values.SOURCE}.",
+        "## How it was made",
+        "",
+        "```bash",
+        f"modelstitch paper {figure.name} --scale {tags['scale']}{given}{only}",
+        "```",
+        "",
+        *scale_words(records),
+        "",
+        *fitted,
+        f"Data: {data['name']}, {data['fit']} fit, {data['val']} validation, {data['test']} test samples "
+        f"({data['splits']}). {stitched} stitches, {sum(cells.values()):.0f} s of fitting and measuring, training not "
+        f"counted. {devices}; {', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Seeds of "
+        f"networks: {', '.join(sorted({str(s) for s in _seeds(records)}))}; of stitchers: 0. The paper's values are "
+        f"{values.SOURCE}.",
         "",
         f"Study file: `src/modelstitch/{study_file(figure.name)}`. Records: `{figure.name}.parquet`.",
-    ]  # fmt: skip
+    ]
 
 
 def fit_words(records: Sequence[Record], protocol: str) -> str:

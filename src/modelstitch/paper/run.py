@@ -28,7 +28,9 @@ from .scales import Scale
 
 
 def run_figure(figure: Figure, job: Job) -> list[Record]:
-    """All records of a figure, each with the curve it belongs to under ``paper``; what the store holds is not run again.
+    """All records of a figure, each with the curve it belongs to under ``paper``.
+
+    What the store holds is not run again.
 
     Raises:
         StitchError: whatever is wrong, in one sentence.
@@ -169,15 +171,17 @@ def _donor(model: Model, job: Job) -> Record:
 
 def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
     """The records of a probe; the list of its cells is itself a record, so that a finished probe is found whole."""
-    whole = Record.named({
-        "control": probe.kind,
-        "bottom": _end(job.workshop.network(models[0])),
-        "top": _end(job.workshop.network(models[-1])),
-        "others": [_end(job.workshop.network(m)) for m in models[1:-1]],
-        "options": probe.options,
-        "settings": settings(probe, models, job),
-        "data": job.data.describe(),
-    })  # fmt: skip
+    whole = Record.named(
+        {
+            "control": probe.kind,
+            "bottom": _end(job.workshop.network(models[0])),
+            "top": _end(job.workshop.network(models[-1])),
+            "others": [_end(job.workshop.network(m)) for m in models[1:-1]],
+            "options": probe.options,
+            "settings": settings(probe, models, job),
+            "data": job.data.describe(),
+        }
+    )
     job.store.plan([whole.cell])
     kept = job.store.kept(whole.cell)
     if kept is not None:
@@ -208,10 +212,18 @@ def _unpacked(record: Record) -> list[Record]:
 
 
 def _tagged(record: Record, figure: Figure, job: Job, protocol: str, line: str, repeat: int) -> Record:
-    return record.tagged({
-        "figure": figure.name, "scale": job.scale.name, "ran": job.scale.words, "protocol": protocol, "line": line,
-        "repeat": repeat, "other": job.other, "given": job.given,
-    })  # fmt: skip
+    return record.tagged(
+        {
+            "figure": figure.name,
+            "scale": job.scale.name,
+            "ran": job.scale.words,
+            "protocol": protocol,
+            "line": line,
+            "repeat": repeat,
+            "other": job.other,
+            "given": job.given,
+        }
+    )
 
 
 def _end(network: Network) -> dict[str, Any]:

@@ -22,17 +22,18 @@ class Scale:
         training: of donors with labels, fields of :class:`modelstitch.zoo.train.Recipe`.
         unlabelled: of donors without labels, the same fields.
         special: role or method -> what is different in its training.
-        amounts: shares of the fit split for figures of more and of less data: as in the paper, or smaller ones where networks are
-            trained so briefly that they err alike on half of the data and on a tenth.
+        amounts: shares of the fit split for figures of more and of less data: as in the paper, or smaller ones where
+            networks are trained so briefly that they err alike on half of the data and on a tenth.
         repeats: pairs behind every curve; seeds go round between them.
         more_repeats: figure -> pairs, where there are others than that.
         fit: protocol -> fit options.
-        middle, three, three_deep: names of layers that seams may use: a middle one; an early, a middle and a late one, of the
-            other networks and of the one in the role "deep".
+        middle, three, three_deep: names of layers that seams may use: a middle one; an early, a middle and a late one,
+            of the other networks and of the one in the role "deep".
         most_cuts: matching layers at which a curve is measured, evenly spread where there are more.
         kernels: sizes of figure 4.
         samples: examples of a similarity measure.
-        measured_on: the first so many samples of a split, where all of them would take most of the time: {"val": n, "test": n}.
+        measured_on: the first so many samples of a split, where all of them would take most of the time: {"val": n,
+            "test": n}.
         ran: what a reader must know of this scale.
     """
 
@@ -81,7 +82,8 @@ class Scale:
         """
         if role not in self.nets:
             raise StudyError(
-                f"The scale {self.name!r} has no network for the role {role!r}: found {', '.join(self.nets)}; try --scale full."
+                f"The scale {self.name!r} has no network for the role {role!r}: found {', '.join(self.nets)}; try "
+                f"--scale full."
             )
         return self.nets[role]
 
@@ -123,8 +125,8 @@ SMOKE = Scale(
     kernels=(1, 3, 5),
     samples=200,
     measured_on={},
-    ran="scikit-learn's digits (8x8 pixels), residual networks of a stem and three blocks with 16 filters trained for 120 steps, one pair "
-    "a curve: it shows that the recipes run, and little more, since digits are easy",
+    ran="scikit-learn's digits (8x8 pixels), residual networks of a stem and three blocks with 16 filters trained for "
+    "120 steps, one pair a curve: it shows that the recipes run, and little more, since digits are easy",
 )
 SMALL = Scale(
     name="small",
@@ -140,10 +142,20 @@ SMALL = Scale(
         "vit": "vit?dim=64&depth=4&heads=2&patch=4",
     },
     training={
-        "steps": 1000, "lr": 0.3, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128, "channels_last": True,
+        "steps": 1000,
+        "lr": 0.3,
+        "schedule": "one-cycle",
+        "weight_decay": 5e-4,
+        "batch_size": 128,
+        "channels_last": True,
     },
     unlabelled={
-        "steps": 1000, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 128, "channels_last": True,
+        "steps": 1000,
+        "lr": 0.1,
+        "schedule": "one-cycle",
+        "weight_decay": 5e-4,
+        "batch_size": 128,
+        "channels_last": True,
     },
     special={
         "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "schedule": "one-cycle"},
@@ -162,8 +174,9 @@ SMALL = Scale(
     kernels=(1, 3, 5),
     samples=500,
     measured_on={"val": 2000, "test": 5000},
-    ran="CIFAR-10, ResNet-18 with 8 filters (the paper has 64) trained for 1,000 steps (the paper 64,000), two pairs a curve",
-)  # fmt: skip
+    ran="CIFAR-10, ResNet-18 with 8 filters (the paper has 64) trained for 1,000 steps (the paper 64,000), two "
+    "pairs a curve",
+)
 MEDIUM = Scale(
     name="medium",
     data="cifar10",
@@ -177,13 +190,24 @@ MEDIUM = Scale(
         "myrtle": "myrtle?width=16",
         "vit": "vit?dim=128&depth=6&heads=4&patch=4",
     },
-    # 34 passes. bfloat16 where the processor has it: a step takes 0.57 of its time in float32 (0.19 and 0.34 s of one thread).
+    # 34 passes. bfloat16 where the processor has it: a step takes 0.57 of its time in float32 (0.19 and 0.34 s of one
+    # thread).
     training={
-        "steps": 12_000, "lr": 0.3, "schedule": "one-cycle", "weight_decay": 5e-4, "precision": "bfloat16", "channels_last": True,
+        "steps": 12_000,
+        "lr": 0.3,
+        "schedule": "one-cycle",
+        "weight_decay": 5e-4,
+        "precision": "bfloat16",
+        "channels_last": True,
     },
     unlabelled={
-        "steps": 24_000, "lr": 0.2, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 256,
-        "precision": "bfloat16", "channels_last": True,
+        "steps": 24_000,
+        "lr": 0.2,
+        "schedule": "one-cycle",
+        "weight_decay": 5e-4,
+        "batch_size": 256,
+        "precision": "bfloat16",
+        "channels_last": True,
     },
     special={
         "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05},
@@ -203,9 +227,9 @@ MEDIUM = Scale(
     kernels=(1, 3, 5, 7),
     samples=2000,
     measured_on={"val": 2000},
-    ran="CIFAR-10, ResNet-18 with 16 filters (the paper has 64) trained for 12,000 steps (the paper 64,000), four pairs a curve in "
-    "figures 2A, 2C, 3B and 3C, two in the others",
-)  # fmt: skip
+    ran="CIFAR-10, ResNet-18 with 16 filters (the paper has 64) trained for 12,000 steps (the paper 64,000), four "
+    "pairs a curve in figures 2A, 2C, 3B and 3C, two in the others",
+)
 FULL = Scale(
     name="full",
     data="cifar10",
@@ -220,14 +244,25 @@ FULL = Scale(
         "vit": "vit?dim=768&depth=12&heads=12&patch=4",
         "imagenet": "torchvision:resnet50",
     },
-    # 34 passes in place of the paper's 182: ResNet-18s end at 6.2 to 6.4 %. In batches of 512 at four times the rate the
+    # 34 passes in place of the paper's 182: ResNet-18s end at 6.2 to 6.4 %. In batches of 512 at four times the rate
+    # the
     # network, which has no norm before its head, diverges in the warm-up (docs/results/gpu.md).
     training={
-        "steps": 12_000, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "precision": "bfloat16", "channels_last": True,
+        "steps": 12_000,
+        "lr": 0.1,
+        "schedule": "one-cycle",
+        "weight_decay": 5e-4,
+        "precision": "bfloat16",
+        "channels_last": True,
     },
     unlabelled={
-        "steps": 64_000, "lr": 0.1, "schedule": "one-cycle", "weight_decay": 5e-4, "batch_size": 512,
-        "precision": "bfloat16", "channels_last": True,
+        "steps": 64_000,
+        "lr": 0.1,
+        "schedule": "one-cycle",
+        "weight_decay": 5e-4,
+        "batch_size": 512,
+        "precision": "bfloat16",
+        "channels_last": True,
     },
     special={
         "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "schedule": "one-cycle"},
@@ -237,7 +272,13 @@ FULL = Scale(
     repeats=2,
     fit={
         "honest": {"steps": 400, "eval_every": 100, "precision": "bfloat16"},
-        "paper": {"steps": 120_000, "eval_every": 10_000, "learning_rate": 1e-3, "adapt_rate": False, "precision": "bfloat16"},
+        "paper": {
+            "steps": 120_000,
+            "eval_every": 10_000,
+            "learning_rate": 1e-3,
+            "adapt_rate": False,
+            "precision": "bfloat16",
+        },
     },
     middle="block4",
     three=("block2", "block5", "block8"),
@@ -246,9 +287,9 @@ FULL = Scale(
     kernels=(1, 3, 5, 7, 9),
     samples=5000,
     measured_on={},
-    ran="CIFAR-10 at the paper's size (ResNet-18 with 64 filters, trained for 12,000 steps, the paper 64,000), two pairs a curve; "
-    "meant for one GPU",
-)  # fmt: skip
+    ran="CIFAR-10 at the paper's size (ResNet-18 with 64 filters, trained for 12,000 steps, the paper 64,000), two "
+    "pairs a curve; meant for one GPU",
+)
 SCALES = {s.name: s for s in (SMOKE, SMALL, MEDIUM, FULL)}
 
 

@@ -23,8 +23,8 @@ Open = Callable[[], Job]
 def together(figures: Sequence[Figure], job: Job, open_job: Open, pages: Path, workers: int) -> Iterator[list[str]]:
     """Run figures in so many processes, and yield a page's lines as soon as it is written.
 
-    What they measure is what one process would, up to the last digits that depend on the number of threads: on a CPU they share
-    this process's threads.
+    What they measure is what one process would, up to the last digits that depend on the number of threads: on a CPU
+    they share this process's threads.
 
     Args:
         job: this process's own, for the plan and for progress.
@@ -32,8 +32,8 @@ def together(figures: Sequence[Figure], job: Job, open_job: Open, pages: Path, w
         pages: where pages are written.
 
     Raises:
-        StitchError: what went wrong in one of them, which stops the others; what is finished is kept, and of trainings and fits
-            the state of the last minute.
+        StitchError: what went wrong in one of them, which stops the others; what is finished is kept, and of trainings
+            and fits the state of the last minute.
         StudyError: if a process was killed.
     """
     todo, done = pieces(figures, job), set[str]()
@@ -72,7 +72,8 @@ def _take(worker: Worker) -> tuple[Piece, list[str]]:
     except LostError as error:
         hint = "): use fewer --workers" if error.code < 0 else ")"
         raise StudyError(
-            f"A process that worked on figure {piece.figure} ended without a word ({error.why}{hint}; what is finished is kept."
+            f"A process that worked on figure {piece.figure} ended without a word ({error.why}{hint}; what is "
+            f"finished is kept."
         ) from error
     worker.piece = None
     return piece, lines

@@ -1,4 +1,7 @@
-"""Figures share pairs, and what was measured on them: a figure that asks for more may find it in another one's records."""
+"""Figures share pairs, and what was measured on them.
+
+A figure that asks for more may find it in another one's records.
+"""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ from .figure import Claim, Figure
 FIGURE = Figure(
     "table1",
     "What CKA says, what stitching says",
-    "The paper's summary. CKA: different starts 'varies (can be 0)', learning without labels '0.35 to 0.9', more data, time or "
-    "width 'far (can be 0 for data, 0.7 for width)'. Stitching: 'close (up to 3 % error)', 'close (up to 5 % error)', 'better'.",
+    "The paper's summary. CKA: different starts 'varies (can be 0)', learning without labels '0.35 to 0.9', more "
+    "data, time or width 'far (can be 0 for data, 0.7 for width)'. Stitching: 'close (up to 3 % error)', 'close (up "
+    "to 5 % error)', 'better'.",
     (
         Claim(
             "Different starts: stitching calls them close, up to 3 points.",
@@ -52,6 +53,7 @@ FIGURE = Figure(
     (SEEDS, FREE_BELOW, MORE_DATA, MORE_TIME, WIDEST),
     (LIKE_SEED, LIKE, DATA, TIME, WIDTH),
     notes=(
-        "The table's rows are the curves and similarities of figures 2C, 3B, 3C, 6 and 7, gathered: nothing is run twice.",
+        "The table's rows are the curves and similarities of figures 2C, 3B, 3C, 6 and 7, gathered: nothing is run "
+        "twice.",
     ),
 )

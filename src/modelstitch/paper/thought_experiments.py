@@ -23,7 +23,7 @@ FEW, SAME = 3.0, 0.01
 
 
 def _costs(label: str, *, little: bool) -> Judge:
-    """Whether a change adds at most, or else more than, :data:`FEW` points to the penalty, whatever of both intervals is true."""
+    """Whether a change adds at most (or more than) :data:`FEW` points to the penalty, wherever in its interval."""
 
     def test(p: Point, plain: Point) -> Finding:
         most, least = p.high - plain.low, p.low - plain.high
@@ -48,8 +48,9 @@ def _cka(label: str, true: Callable[[float], bool], what: str) -> Judge:
 FIGURE = Figure(
     "thought",
     "The thought experiments, run",
-    "The paper argues (section 3), and does not run: append 1,000 random Gaussian coordinates to a representation, and CKA falls "
-    "while stitching does not care; shuffle the positions of a map, and CKA does not see it while a 1x1 stitcher fails.",
+    "The paper argues (section 3), and does not run: append 1,000 random Gaussian coordinates to a representation, "
+    "and CKA falls while stitching does not care; shuffle the positions of a map, and CKA does not see it while a 1x1 "
+    "stitcher fails.",
     (
         Claim(
             "Stitching ignores spurious coordinates.",
@@ -76,8 +77,8 @@ FIGURE = Figure(
     (CKA_PLAIN, CKA_MORE, CKA_SHUFFLED),
     drawing="bars",
     notes=(
-        "The coordinates are fixed functions of the sample that look random (fractional parts of large random combinations, made "
-        "normal), so that each network remains a function of its input; the network behind the cut undoes either change, so "
-        "both bottoms are as good as before.",
+        "The coordinates are fixed functions of the sample that look random (fractional parts of large random "
+        "combinations, made normal), so that each network remains a function of its input; the network behind the cut "
+        "undoes either change, so both bottoms are as good as before.",
     ),
 )

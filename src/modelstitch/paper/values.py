@@ -1,4 +1,4 @@
-"""Values read off the figures of the paper (arXiv 2106.07682, about 0.3 points of reading error), to stand beside ours."""
+"""Values read off the paper's figures (arXiv 2106.07682, to about 0.3 points), to stand beside ours."""
 
 from __future__ import annotations
 

@@ -66,9 +66,16 @@ class Point:
 
     @classmethod
     def of(
-        cls, layer: str, depth: float | None, bottom_layer: str | None, value: float, low: float | None,
-        high: float | None, unit: str, seeds: int,
-    ) -> Point:  # fmt: skip
+        cls,
+        layer: str,
+        depth: float | None,
+        bottom_layer: str | None,
+        value: float,
+        low: float | None,
+        high: float | None,
+        unit: str,
+        seeds: int,
+    ) -> Point:
         """A place with its interval, or with none where an end is None."""
         if low is None or high is None:
             return cls(layer, float(depth or 0.0), bottom_layer, value, value, value, False, unit, seeds)
@@ -107,9 +114,21 @@ def _head(record: Record) -> tuple[Any, ...]:
     """What the rows of a record have in common, in the order of the columns."""
     bottom, top = record.bottom, record.top
     return (
-        bottom.name, bottom.layer or None, bottom.depth, bottom.index, top.name, top.layer or None, top.depth, top.index,
-        *record.setting[:3], record.control, record.seed, record.setting.normalisation, record.samples, record.cell,
-    )  # fmt: skip
+        bottom.name,
+        bottom.layer or None,
+        bottom.depth,
+        bottom.index,
+        top.name,
+        top.layer or None,
+        top.depth,
+        top.index,
+        *record.setting[:3],
+        record.control,
+        record.seed,
+        record.setting.normalisation,
+        record.samples,
+        record.cell,
+    )
 
 
 def examples(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
@@ -124,18 +143,25 @@ def examples(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
             (r.cell, r.bottom.name, r.bottom.layer, r.top.name, r.top.layer, r.family, r.objective, r.control, r.seed)
             for r in kept
         ],
-        schema={key: _SCHEMA[key] for key in _OF_AN_EXAMPLE}, strict=False, orient="row",
-    )  # fmt: skip
+        schema={key: _SCHEMA[key] for key in _OF_AN_EXAMPLE},
+        strict=False,
+        orient="row",
+    )
     parts = []
     for at, record in enumerate(kept):
         both, alone, answers = unpack(record), unpack(record, alone=True), answers_of(record)
         n = len(both.deltas)
         points = both.unit == "points"
         columns = {
-            "at": np.full(n, at, np.uint32), "sample": np.arange(n), **_answered(answers),
-            "loss": answers.losses if points else alone.deltas, "stitched_error": alone.deltas,
-            "top_error": alone.deltas - both.deltas, "weight": both.weights, "unit": ["percent" if points else both.unit] * n,
-        }  # fmt: skip
+            "at": np.full(n, at, np.uint32),
+            "sample": np.arange(n),
+            **_answered(answers),
+            "loss": answers.losses if points else alone.deltas,
+            "stitched_error": alone.deltas,
+            "top_error": alone.deltas - both.deltas,
+            "weight": both.weights,
+            "unit": ["percent" if points else both.unit] * n,
+        }
         empty_columns = {name: pl.Series([None] * n, dtype=_EXAMPLE[name]) for name, v in columns.items() if v is None}
         parts.append(pl.DataFrame({**columns, **empty_columns}, schema=_EXAMPLE))
     rows = pl.concat(parts) if parts else pl.DataFrame(schema=_EXAMPLE)
@@ -143,13 +169,32 @@ def examples(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 
 
 _OF_AN_EXAMPLE = (
-    "cell", "bottom", "bottom_layer", "top", "top_layer", "family", "objective", "control", "seed",
-)  # fmt: skip
+    "cell",
+    "bottom",
+    "bottom_layer",
+    "top",
+    "top_layer",
+    "family",
+    "objective",
+    "control",
+    "seed",
+)
 _EXAMPLE: dict[str, Any] = {
-    "at": pl.UInt32, "sample": pl.Int64, "label": pl.Int64, "right": pl.Int64, "answer": pl.Int64, "bottom_right": pl.Int64,
-    "bottom_answer": pl.Int64, "top_right": pl.Int64, "top_answer": pl.Int64, "loss": pl.Float64, "stitched_error": pl.Float64,
-    "top_error": pl.Float64, "weight": pl.Float64, "unit": pl.String,
-}  # fmt: skip
+    "at": pl.UInt32,
+    "sample": pl.Int64,
+    "label": pl.Int64,
+    "right": pl.Int64,
+    "answer": pl.Int64,
+    "bottom_right": pl.Int64,
+    "bottom_answer": pl.Int64,
+    "top_right": pl.Int64,
+    "top_answer": pl.Int64,
+    "loss": pl.Float64,
+    "stitched_error": pl.Float64,
+    "top_error": pl.Float64,
+    "weight": pl.Float64,
+    "unit": pl.String,
+}
 
 
 def _answered(answers: Answers) -> dict[str, Any]:
@@ -205,9 +250,12 @@ def panel(table: pl.DataFrame, bottom: str, top: str, setting: Setting | None = 
 
 
 def matched(table: pl.DataFrame) -> pl.DataFrame:
-    """Of every top layer only the bottom layer at the nearest depth; of several as near the one of its name, else the earliest.
+    """Of every top layer only the bottom layer at the nearest depth.
 
-    Layers without weights lie as deep as what they follow, so that in one architecture depth alone would pair them wrongly.
+    Of several as near the one of its name, else the earliest.
+
+    Layers without weights lie as deep as what they follow, so that in one architecture depth alone would pair them
+    wrongly.
     """
     keys = ["bottom", "top", "control", "top_layer"]
     gap = (pl.col("bottom_depth") - pl.col("top_depth")).abs().fill_null(0.0)
@@ -260,11 +308,18 @@ def seams(rows: pl.DataFrame) -> list[SeamMeans]:
     )
     return [
         SeamMeans(
-            r["bottom_layer"], r["top_layer"], r["skipped"], r["penalty"], r["low"], r["high"], r["unit"] or "", r["relative_mse"],
+            r["bottom_layer"],
+            r["top_layer"],
+            r["skipped"],
+            r["penalty"],
+            r["low"],
+            r["high"],
+            r["unit"] or "",
+            r["relative_mse"],
         )
         for r in found.iter_rows(named=True)
         if r["penalty"] is not None
-    ]  # fmt: skip
+    ]
 
 
 def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") -> list[Point]:
@@ -276,13 +331,20 @@ def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") ->
     for _, part in chosen.sort("top_depth", "top_index", nulls_last=True).group_by("top_layer", maintain_order=True):
         first, ends = part.row(0, named=True), part.select("low", "high")
         sure = not any(ends.null_count().row(0))
-        low, high = (ends["low"].min(), ends["high"].max()) if sure else (None, None)
+        low: Any = ends["low"].min() if sure else None
+        high: Any = ends["high"].max() if sure else None
         points.append(
             Point.of(
-                str(first["top_layer"]), first["top_depth"], first["bottom_layer"], float(part["value"].mean()),  # type: ignore[arg-type]
-                low, high, str(first["unit"] or ""), part["cell"].n_unique(),  # type: ignore[arg-type]
+                str(first["top_layer"]),
+                first["top_depth"],
+                first["bottom_layer"],
+                float(part["value"].mean()),  # type: ignore[arg-type]
+                low,
+                high,
+                str(first["unit"] or ""),
+                part["cell"].n_unique(),
             )
-        )  # fmt: skip
+        )
     return points
 
 

@@ -88,9 +88,13 @@ def render(name: str, **values: Any) -> str:
 
     loader = PackageLoader("modelstitch", "report")
     made = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
-    )  # fmt: skip
+    )
     text: str = made.get_template(name).render(**values)
     return text
 
@@ -183,9 +187,11 @@ def _summary(
     others = f"; other settings measured: {len(found) - 1}" if found[1:] else ""
     samples = f", {lead.samples:,} fit examples" if len({setting.samples for setting in found}) > 1 else ""
     counts = {
-        "network": networks, "ordered pair": len(sections), "layer": own["top_layer"].n_unique(),
+        "network": networks,
+        "ordered pair": len(sections),
+        "layer": own["top_layer"].n_unique(),
         "cell": table["cell"].n_unique(),
-    }  # fmt: skip
+    }
     counted = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items())
     counted += f" ({missing:,} more are missing: the study has not ended)" if missing else ""
     return f"{counted}. Shown: {plain(lead)}{samples}{others}. Warnings: {warned}."

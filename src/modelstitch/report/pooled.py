@@ -110,9 +110,24 @@ def _try(group: Sequence[Record]) -> Pooled | None:
 
 
 _SCHEMA: dict[str, Any] = {
-    "bottom_layer": pl.String, "top_layer": pl.String, "top_depth": pl.Float64, "family": pl.String,
-    "objective": pl.String, "init": pl.String, "normalisation": pl.String, "samples": pl.Int64, "control": pl.String,
-    "value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "unit": pl.String, "pairs": pl.Int64,
-    "seeds": pl.Int64, "examples": pl.Int64, "normalised": pl.Float64, "normalised_low": pl.Float64,
-    "normalised_high": pl.Float64, "reason": pl.String,
-}  # fmt: skip
+    "bottom_layer": pl.String,
+    "top_layer": pl.String,
+    "top_depth": pl.Float64,
+    "family": pl.String,
+    "objective": pl.String,
+    "init": pl.String,
+    "normalisation": pl.String,
+    "samples": pl.Int64,
+    "control": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "unit": pl.String,
+    "pairs": pl.Int64,
+    "seeds": pl.Int64,
+    "examples": pl.Int64,
+    "normalised": pl.Float64,
+    "normalised_low": pl.Float64,
+    "normalised_high": pl.Float64,
+    "reason": pl.String,
+}

@@ -16,11 +16,23 @@ from ..support.files import make_folder, write_atomic
 from ..support.reading import json_of
 
 SCHEMA: dict[str, Any] = {
-    "bottom": pl.String, "bottom_layer": pl.String, "bottom_index": pl.Int64, "bottom_depth": pl.Float64,
-    "top": pl.String, "top_layer": pl.String, "top_index": pl.Int64, "top_depth": pl.Float64,
-    "measure": pl.String, "kind": pl.String, "value": pl.Float64,
-    "null_mean": pl.Float64, "null_low": pl.Float64, "null_high": pl.Float64, "n": pl.Int64, "note": pl.String,
-}  # fmt: skip
+    "bottom": pl.String,
+    "bottom_layer": pl.String,
+    "bottom_index": pl.Int64,
+    "bottom_depth": pl.Float64,
+    "top": pl.String,
+    "top_layer": pl.String,
+    "top_index": pl.Int64,
+    "top_depth": pl.Float64,
+    "measure": pl.String,
+    "kind": pl.String,
+    "value": pl.Float64,
+    "null_mean": pl.Float64,
+    "null_low": pl.Float64,
+    "null_high": pl.Float64,
+    "n": pl.Int64,
+    "note": pl.String,
+}
 _SPEC, _TABLE = "spec", "table"  # what was asked, and a digest of all rows with it, in each row
 _NOTES = 2  # of one measure, in words; a hundred pairs of layers may lack a value for one reason
 

@@ -187,19 +187,21 @@ def _reading(bottom: str, top: str, families: Sequence[str], measures: Sequence[
     found = []
     if families:
         found.append(
-            f"The penalty is the error of {plain(top)} with its lower layers replaced by those of {plain(bottom)} and one "
-            f"map ({plain(families[0])}), minus its own error, on held-out data; the map matches activations in closed form. R² is "
-            "how much of the top's activations that map explains on held-out data."
+            f"The penalty is the error of {plain(top)} with its lower layers replaced by those of {plain(bottom)} and "
+            f"one map ({plain(families[0])}), minus its own error, on held-out data; the map matches activations in "
+            "closed form. R² is how much of the top's activations that map explains on held-out data."
         )
     if measures:
         found.append(
-            "A measure compares two clouds of points, of the same examples; it says nothing of whether a stitched model works. "
-            "Its null level is its value under shuffled pairing: what width and the number of examples alone bring about."
+            "A measure compares two clouds of points, of the same examples; it says nothing of whether a stitched "
+            "model works. Its null level is its value under shuffled pairing: what width and the number of examples "
+            "alone bring about."
         )
     if families and measures:
         found.append(
-            "A scatter whose dots lie on a falling curve says that the measure orders layers as stitching does (a distance: a "
-            "rising one); a dot high at the right (of a distance: at the left) is a pair that looks alike and does not work."
+            "A scatter whose dots lie on a falling curve says that the measure orders layers as stitching does (a "
+            "distance: a rising one); a dot high at the right (of a distance: at the left) is a pair that looks alike "
+            "and does not work."
         )
     return found
 

@@ -120,7 +120,10 @@ def overview_table(panels: Iterable[tuple[str, str, pl.DataFrame]]) -> Table:
 
 
 def donors_table(records: Sequence[Mapping[str, Any]]) -> Table:
-    """One line a network: its own errors, how it sees samples, and where its weights come from, as far as records say."""
+    """One line a network.
+
+    Its own errors, how it sees samples, and where its weights come from, as far as records say.
+    """
     stated = {name: facts for record in as_records(records) for name, facts in (record.donors or {}).items()}
     body = []
     for name, facts in stated.items():

@@ -1,4 +1,7 @@
-"""The bootstrap over test samples (Efron and Tibshirani 1993): one, for a single fit and for all that are pooled. No torch."""
+"""The bootstrap over test samples (Efron and Tibshirani 1993): one, for a single fit and for all that are pooled.
+
+No torch.
+"""
 
 from __future__ import annotations
 

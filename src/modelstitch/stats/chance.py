@@ -18,8 +18,8 @@ def hardly_better(error: float, chance: float) -> bool:
 def unlearned(error: float, classes: int, n: int) -> bool:
     """Whether a network errs on far more of ``n`` samples than one does that was trained on them.
 
-    The level is a fifth of what chance errs on for ten classes, and more where there are more to tell apart: 18 % for 10,
-    30 % for 100, 40 % for 1,000. Small samples have to be clearly above it, by 1.64 standard errors.
+    The level is a fifth of what chance errs on for ten classes, and more where there are more to tell apart: 18 % for
+    10, 30 % for 100, 40 % for 1,000. Small samples have to be clearly above it, by 1.64 standard errors.
 
     Args:
         error: in percent.

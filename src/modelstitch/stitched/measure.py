@@ -49,7 +49,8 @@ def measured(
     """
     if bottom is None or top is None:
         raise StitchError(
-            "This stitched model has not its donors with it, since it was pickled or loaded without them: expected both, whose own "
+            "This stitched model has not its donors with it, since it was pickled or loaded without them: expected "
+            "both, whose own "
             "errors a penalty is over; save it with .save() and load it with Stitched.load(folder, bottom, top)."
         )
     check_entry((bottom, top), data)
@@ -63,7 +64,10 @@ def measured(
             own.add(full(above), batch.labels, batch.ids, where=top.name)
     outcome, alone = found.outcome(data.test_fingerprint), own.outcome(data.test_fingerprint)
     return Record(
-        "", {**config, "data": data_config(data)}, **kept(beside_top(outcome, alone, data.n_classes), outcome, alone),
-        history=(), notes=(*notes_on(top, alone, data, MATCHED), "measured by hand, not by a fit"),
+        "",
+        {**config, "data": data_config(data)},
+        **kept(beside_top(outcome, alone, data.n_classes), outcome, alone),
+        history=(),
+        notes=(*notes_on(top, alone, data, MATCHED), "measured by hand, not by a fit"),
         provenance=provenance(device),
-    )  # fmt: skip
+    )

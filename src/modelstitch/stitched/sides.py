@@ -104,8 +104,8 @@ class Lost:
 
     def __call__(self, inputs: Any) -> NoReturn:
         raise SourceError(
-            f"The view of {self.name!r} was a function of your own, which no file keeps: expected it again; give it with "
-            "Stitched.load(folder, view=...)."
+            f"The view of {self.name!r} was a function of your own, which no file keeps: expected it again; give it "
+            "with Stitched.load(folder, view=...)."
         )
 
 
@@ -143,7 +143,10 @@ def _view(plain: Any, name: str) -> View | None:
 
 @dataclass(frozen=True)
 class KeptSide:
-    """What a folder holds of one side: what its description says, and, where the side is whole, tensors with a text beside them."""
+    """What a folder holds of one side.
+
+    What its description says, and, where the side is whole, tensors with a text beside them.
+    """
 
     said: dict[str, Any]
     tensors: dict[str, Tensor] | None = None
@@ -153,7 +156,8 @@ class KeptSide:
 def keep(side: DonorSide, part: FromInput | FromLayer, *, whole: bool) -> KeptSide:
     """One side of a stitched model, as it stands, for a folder.
 
-    A donor that came by its name and has changed in nothing is kept by that name; any other is kept whole, if it can be.
+    A donor that came by its name and has changed in nothing is kept by that name; any other is kept whole, if it can
+    be.
 
     Args:
         whole: also where the name would do.
@@ -262,7 +266,8 @@ def views_of(given: Any, said: Mapping[str, Any], networks: Mapping[str, Network
         given: one, for the sides whose view is lost, or {"bottom": ..., "top": ...}.
 
     Raises:
-        SourceError: one is given, and none is lost; or a side is unknown or has its network given, which brings its view.
+        SourceError: one is given, and none is lost; or a side is unknown or has its network given, which brings its
+            view.
     """
     if given is None:
         return dict.fromkeys(NAMES)
@@ -270,13 +275,15 @@ def views_of(given: Any, said: Mapping[str, Any], networks: Mapping[str, Network
         wrong = [side for side in given if side not in NAMES or networks[side] is not None]
         if wrong:
             raise SourceError(
-                f"view= names {wrong[0]!r}: expected 'bottom' or 'top', and a side whose network is not given; a network brings its own."
+                f"view= names {wrong[0]!r}: expected 'bottom' or 'top', and a side whose network is not given; a "
+                f"network brings its own."
             )
         return {side: given.get(side) for side in NAMES}
     lost = [side for side in NAMES if networks[side] is None and said[side]["view"] == "lost"]
     if not lost:
         raise SourceError(
-            "The folder holds the views of both sides: expected no view=; write view={'bottom': ..., 'top': ...} to see samples otherwise."
+            "The folder holds the views of both sides: expected no view=; write view={'bottom': ..., 'top': ...} to "
+            "see samples otherwise."
         )
     return {side: given if side in lost else None for side in NAMES}
 

@@ -48,8 +48,8 @@ class Stitched(nn.Module):
         stitcher: the map between.
         family: how it is written, e.g. "low-rank:8".
         record: what was measured, if it was.
-        statistics: BatchNorm statistics to use instead of the donors' ("bottom.<module>.mean", "top.<module>.var", ...),
-            where the normalisation policy moved them.
+        statistics: BatchNorm statistics to use instead of the donors' ("bottom.<module>.mean", "top.<module>.var",
+            ...), where the normalisation policy moved them.
         mask: the key of the data's mask, see :class:`modelstitch.Data`.
         measured_map: a hash of the map that the record is about; this one by default.
 
@@ -80,14 +80,27 @@ class Stitched(nn.Module):
         super().__init__()
         adapter_between(bottom.layer(bottom_layer), top.layer(top_layer))  # refuses by the layers' names
         self._put_together(
-            FoundSide(DonorSide.of(bottom, bottom_layer), None), FoundSide(DonorSide.of(top, top_layer), None), stitcher, family, record,
-            statistics or {}, mask, measured_map,
-        )  # fmt: skip
+            FoundSide(DonorSide.of(bottom, bottom_layer), None),
+            FoundSide(DonorSide.of(top, top_layer), None),
+            stitcher,
+            family,
+            record,
+            statistics or {},
+            mask,
+            measured_map,
+        )
 
     def _put_together(
-        self, low: FoundSide, high: FoundSide, stitcher: nn.Module, family: str, record: Record | None,
-        statistics: Mapping[str, Tensor], mask: str, measured_map: str | None,
-    ) -> None:  # fmt: skip
+        self,
+        low: FoundSide,
+        high: FoundSide,
+        stitcher: nn.Module,
+        family: str,
+        record: Record | None,
+        statistics: Mapping[str, Tensor],
+        mask: str,
+        measured_map: str | None,
+    ) -> None:
         self._sides = low.side, high.side
         self.bottom, self.top = low.cut(FromInput), high.cut(FromLayer)
         self.adapter = Adapter(low.side.layout, high.side.layout)
@@ -114,8 +127,8 @@ class Stitched(nn.Module):
         Both donors' views are applied, and no gradient is kept.
 
         Args:
-            raw: a batch: images (n, channels, height, width), uint8 or in [0, 1], a list of images of several sizes, or the inputs of
-                a dataset of texts.
+            raw: a batch: images (n, channels, height, width), uint8 or in [0, 1], a list of images of several sizes, or
+                the inputs of a dataset of texts.
 
         Returns:
             Scores (n, classes), or whatever the top gives.
@@ -190,15 +203,16 @@ class Stitched(nn.Module):
         """
         if self.record is not None and of_map(self.stitcher) != self._measured:
             raise MeasureError(
-                f"The map at {self.seam} was changed since it was measured: expected the measured one; measure it anew with "
-                ".measure(data)."
+                f"The map at {self.seam} was changed since it was measured: expected the measured one; measure it anew "
+                "with .measure(data)."
             )
 
     @in_settled
     def measure(self, data: Data) -> dict[str, float]:
         """Measure the model as it stands on the test split.
 
-        That is error, penalty and agreement, as :func:`modelstitch.stitch` measures them. ``record``, ``penalty``, ``interval`` and ``metrics`` are those of this measurement from then on.
+        That is error, penalty and agreement, as :func:`modelstitch.stitch` measures them. ``record``, ``penalty``,
+        ``interval`` and ``metrics`` are those of this measurement from then on.
 
         Returns:
             ``metrics``.
@@ -317,17 +331,17 @@ class Stitched(nn.Module):
     def save(self, folder: str | Path, *, whole: bool = False) -> None:
         """Write all that :meth:`load` needs: the map, what was measured, and the donors.
 
-        A donor that came by its name (``ms.load``, a donor folder) is kept by that name and its fingerprint; a module of your own by the
-        part of it that is used here: its weights and its operations. ``stitch.json`` names the files and their digests. A stitch that was
-        there before stays whole until the new one is.
+        A donor that came by its name (``ms.load``, a donor folder) is kept by that name and its fingerprint; a module
+        of your own by the part of it that is used here: its weights and its operations. ``stitch.json`` names the files
+        and their digests. A stitch that was there before stays whole until the new one is.
 
         Args:
             folder: where; it is made if it is not there.
             whole: keep the parts of all donors, so that neither their libraries nor their weights are needed again.
 
         Raises:
-            NetworkError: ``whole`` is asked for, and a donor computes with what cannot be kept; without it such a donor has to be given
-                to :meth:`load`.
+            NetworkError: ``whole`` is asked for, and a donor computes with what cannot be kept; without it such a donor
+                has to be given to :meth:`load`.
             StudyError: the disk is full, or the folder cannot be written to.
         """
         folder, (low, high) = Path(folder), self._sides
@@ -378,15 +392,15 @@ class Stitched(nn.Module):
             folder: of :meth:`save`.
             bottom: the donor, where you have it already or the folder does not hold it.
             top: likewise.
-            view: how raw samples are seen where that was a function of your own, which no file keeps; {"bottom": ..., "top": ...}
-                for each side by itself.
+            view: how raw samples are seen where that was a function of your own, which no file keeps; {"bottom": ...,
+                "top": ...} for each side by itself.
 
         Returns:
             The stitched model, with what was measured of it.
 
         Raises:
-            SourceError: if the folder holds no stitch, one of its files changed since it was written, a donor is another one
-                than the map was fitted for, or cannot be had.
+            SourceError: if the folder holds no stitch, one of its files changed since it was written, a donor is
+                another one than the map was fitted for, or cannot be had.
         """
         folder, given = Path(folder), {"bottom": bottom, "top": top}
         try:

@@ -7,6 +7,20 @@ from .contract import check
 from .families import FAMILIES, family_of, own_codes
 
 __all__ = [
-    "FAMILIES", "Adapter", "Affine", "Layout", "Site", "Stitcher", "adapter_between", "channels_back", "channels_last",
-    "check", "family_of", "mapped", "masked_mean", "masks", "own_codes", "rows",
-]  # fmt: skip
+    "FAMILIES",
+    "Adapter",
+    "Affine",
+    "Layout",
+    "Site",
+    "Stitcher",
+    "adapter_between",
+    "channels_back",
+    "channels_last",
+    "check",
+    "family_of",
+    "mapped",
+    "masked_mean",
+    "masks",
+    "own_codes",
+    "rows",
+]

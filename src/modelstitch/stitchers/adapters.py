@@ -1,7 +1,7 @@
 """Where the channels of an activation are, by kind, and the parameter-free adapters between two layers.
 
-Adapters come before the map, so that any layer can face any layer: resize a map or a volume, map <-> tokens, prefix tokens
-(class, distillation, register), pooled vectors. They have no parameters; a record states them in words.
+Adapters come before the map, so that any layer can face any layer: resize a map or a volume, map <-> tokens, prefix
+tokens (class, distillation, register), pooled vectors. They have no parameters; a record states them in words.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ KINDS = tuple(CHANNEL_AXIS)
 
 
 class Layout(NamedTuple):
-    """Kind and shape of one sample's activation, and what its positions lie on, with its aspect; as of a :class:`Layer`."""
+    """Kind and shape of one sample's activation, and what its positions lie on, with its aspect.
+
+    As of a :class:`Layer`.
+    """
 
     kind: str
     shape: tuple[int, ...]
@@ -32,8 +35,8 @@ class Layout(NamedTuple):
 def rows(x: Tensor, kind: str, mask: Tensor | None = None) -> Tensor:
     """All positions of a batch as rows: (n, channels); of padded sequences only those that hold a token.
 
-    Shapes in: map (b, c, h, w), sequence (b, c, t), grid (b, h, w, c), tokens (b, t, c), vector (b, c), volume (b, c, d, h, w),
-    lattice (b, d, h, w, c); mask bool (b, t).
+    Shapes in: map (b, c, h, w), sequence (b, c, t), grid (b, h, w, c), tokens (b, t, c), vector (b, c), volume (b, c,
+    d, h, w), lattice (b, d, h, w, c); mask bool (b, t).
     """
     last = channels_last(x, kind)
     if mask is not None and masks(mask, x, kind):
@@ -76,7 +79,8 @@ class Adapter(nn.Module):
         for kind, shape, *_ in (source, target):
             if kind not in KINDS:
                 raise ShapeError(
-                    f"An activation of shape {shape} cannot be stitched: expected a map, a sequence (channels first), tokens "
+                    f"An activation of shape {shape} cannot be stitched: expected a map, a sequence (channels "
+                    f"first), tokens "
                     "(channels last), a volume of a Conv3d or a vector, found none of them; choose another layer."
                 )
         self.grid_in, self.prefix_in = _grid(source, beside=target)
@@ -176,7 +180,10 @@ def adapter_between(bottom: Layer, top: Layer) -> Adapter:
 
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """A map (b, c, h, w) or a volume (b, c, d, h, w) at another size: area averaging where it shrinks, linear where it grows."""
+    """A map (b, c, h, w) or a volume (b, c, d, h, w) at another size.
+
+    Area averaging where it shrinks, linear where it grows.
+    """
     if tuple(x.shape[2:]) == size:
         return x
     if all(old >= new for old, new in zip(x.shape[2:], size)):
@@ -199,8 +206,8 @@ def _first(kind: str) -> bool:
 def _grid(layout: Layout, *, beside: Layout | None) -> tuple[tuple[int, ...] | None, int]:
     """The (height, width) of the positions, or (depth, height, width), and the number of prefix tokens before them.
 
-    Tokens over an image lie on a grid of the aspect of the last map before them, else of the map beside them, else square,
-    after at most a few prefix tokens; along a line they are one row; any other length is a sequence.
+    Tokens over an image lie on a grid of the aspect of the last map before them, else of the map beside them, else
+    square, after at most a few prefix tokens; along a line they are one row; any other length is a sequence.
     """
     positions = positions_of(*layout[:2])
     if len(positions) in (2, 3):
@@ -222,12 +229,13 @@ def _grid(layout: Layout, *, beside: Layout | None) -> tuple[tuple[int, ...] | N
 
 
 def _meet(source: Layout, grid_in: tuple[int, ...] | None, target: Layout, grid_out: tuple[int, ...] | None) -> None:
-    """Refuse two sequences of different lengths that lie on no grid or line, a sequence beside a map, and volumes beside either."""
+    """Refuse sequences of different lengths on no grid or line, and different kinds side by side."""
     volumes = [side for side in (source, target) if side.kind in ("volume", "lattice")]
     if len(volumes) == 1:
         other = target if volumes[0] is source else source
         raise ShapeError(
-            f"A {volumes[0].kind} {volumes[0].shape}, of a Conv3d or of the frames of a video, and {other.kind} {other.shape} cannot meet: "
+            f"A {volumes[0].kind} {volumes[0].shape}, of a Conv3d or of the frames of a video, and {other.kind} "
+            f"{other.shape} cannot meet: "
             "expected volumes on both sides, or a vector; choose a layer behind the pooling."
         )
     lines = [_on_line(side) for side in (source, target)]
@@ -236,12 +244,13 @@ def _meet(source: Layout, grid_in: tuple[int, ...] | None, target: Layout, grid_
     if grid_in is None and grid_out is None:
         lengths = " and ".join(str(positions_of(*side[:2])[0]) for side in (source, target))
         raise ShapeError(
-            f"Sequences of {lengths} tokens cannot meet: expected the same length, since they are pieces of a text, or it is not "
-            "known what they lie on; choose layers of equal length, for texts by one tokenizer."
+            f"Sequences of {lengths} tokens cannot meet: expected the same length, since they are pieces of a text, or "
+            "it is not known what they lie on; choose layers of equal length, for texts by one tokenizer."
         )
     alone, other = (source, target) if grid_in is None or lines[0] else (target, source)
     raise ShapeError(
-        f"A sequence of {positions_of(*alone[:2])[0]} tokens and {other.kind} {other.shape} cannot meet: expected tokens on a "
+        f"A sequence of {positions_of(*alone[:2])[0]} tokens and {other.kind} {other.shape} cannot meet: expected "
+        f"tokens on a "
         f"grid of the same aspect after at most {_MOST_PREFIX} prefix tokens; choose a layer behind the pooling."
     )
 

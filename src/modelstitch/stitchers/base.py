@@ -92,7 +92,10 @@ class Stitcher(nn.Module):
         return cls.invariant
 
     def affine_form(self) -> tuple[Tensor, Tensor] | None:
-        """W (q, p) and b (q,) in double precision where the map, at eval, is x -> W x + b at every position; else None."""
+        """W (q, p) and b (q,) in double precision where the map, at eval, is x -> W x + b at every position.
+
+        Else None.
+        """
         return None
 
     @property
@@ -111,14 +114,20 @@ class Stitcher(nn.Module):
 
 
 def mapped(stitcher: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """The stitcher's output in the type that the top expects; networks in another type meet the map in the map's own."""
+    """The stitcher's output in the type that the top expects.
+
+    Networks in another type meet the map in the map's own.
+    """
     own = next((t.dtype for t in (*stitcher.parameters(), *stitcher.buffers()) if t.is_floating_point()), x.dtype)
     y: Tensor = stitcher(x if x.dtype == own else x.to(own))
     return y if own == dtype else y.to(dtype)
 
 
 def apply_linear(x: Tensor, weight: Tensor, bias: Tensor | None, kind: str) -> Tensor:
-    """weight (q, p) and bias (q,) at every position: a convolution of width 1 where channels come first, else a linear layer."""
+    """weight (q, p) and bias (q,) at every position.
+
+    A convolution of width 1 where channels come first, else a linear layer.
+    """
     if kind == "map":
         return F.conv2d(x, weight[:, :, None, None], bias)
     if kind == "sequence":

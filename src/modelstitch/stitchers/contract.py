@@ -21,18 +21,22 @@ from .families import family_of
 
 _CHANNELS, _WIDER = 6, 9
 _SHAPES: dict[str, Callable[[int], tuple[int, ...]]] = {
-    "map": lambda c: (40, c, 3, 4), "sequence": lambda c: (60, c, 5), "grid": lambda c: (40, 3, 4, c),
-    "tokens": lambda c: (60, 5, c), "vector": lambda c: (200, c),
-    "volume": lambda c: (30, c, 2, 2, 3), "lattice": lambda c: (30, 2, 2, 3, c),
-}  # fmt: skip
+    "map": lambda c: (40, c, 3, 4),
+    "sequence": lambda c: (60, c, 5),
+    "grid": lambda c: (40, 3, 4, c),
+    "tokens": lambda c: (60, 5, c),
+    "vector": lambda c: (200, c),
+    "volume": lambda c: (30, c, 2, 2, 3),
+    "lattice": lambda c: (30, 2, 2, 3, c),
+}
 
 
 def check(family: str | type[Stitcher], *, seed: int = 0, tolerance: float = 1e-4, **options: Any) -> None:
     """Pass a family through the contract, on random activations made from ``seed``.
 
-    For every layout it accepts (map, sequence, grid, tokens, vector, volume, lattice): the output's shape and type, determinism, examples kept
-    apart, input, moments and random state left alone, gradients, a state that saves and loads; then dead and collinear
-    channels, a constant target, too few rows, NaN, and every invariance that it states.
+    For every layout it accepts (map, sequence, grid, tokens, vector, volume, lattice): the output's shape and type,
+    determinism, examples kept apart, input, moments and random state left alone, gradients, a state that saves and
+    loads; then dead and collinear channels, a constant target, too few rows, NaN, and every invariance that it states.
 
     Args:
         family: a written family such as "low-rank:2", or a subclass of Stitcher.
@@ -229,10 +233,12 @@ def _awkward(case: _Case, kind: str) -> None:
     dead[:, 1], collinear[:, 2], flat[:, 0] = 0.1, 2 * x[:, 0] - x[:, 1] + 1, 0.7
     site = Site(_CHANNELS, _CHANNELS, kind)
     cases = {
-        "dead channels": (dead, y), "collinear channels": (collinear, y), "constant target": (x, flat),
+        "dead channels": (dead, y),
+        "collinear channels": (collinear, y),
+        "constant target": (x, flat),
         "nothing varies": (torch.full_like(x, 0.1), torch.full_like(y, 0.3)),
         "fewer rows than channels": (x[:4], y[:4]),
-    }  # fmt: skip
+    }
     for clause, (a, b) in cases.items():
         stitcher = case.solve(Moments.of(a, b), site, clause)
         for name, value in stitcher.state_dict().items():

@@ -1,4 +1,7 @@
-"""A convolution of k x k on maps, of k on sequences, of k x k x k on volumes: the paper's question whether a wider kernel helps (Bansal et al. 2021, B.1)."""
+"""A convolution of k x k on maps, of k on sequences, of k x k x k on volumes.
+
+The paper's question whether a wider kernel helps (Bansal et al. 2021, B.1).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _SIZES = {"sequence": 1, "map": 2, "grid": 2, "volume": 3, "lattice": 3}  # how 
 
 
 class Conv(Stitcher):
-    """y = K * x + b with a kernel K (q, p, k, k), on sequences (q, p, k), on volumes (q, p, k, k, k), zero padding k // 2."""
+    """y = K * x + b with K (q, p, k, k), on sequences (q, p, k), on volumes (q, p, k, k, k); zero padding k // 2."""
 
     family = "conv"
     invariance = "invertible linear maps of the bottom's channels, the same at every position"
@@ -79,7 +82,8 @@ def _size(kernel: int, site: Site) -> tuple[int, ...]:
 def _check(kernel: int, site: Site) -> None:
     if site.kind not in _SIZES:
         raise ShapeError(
-            f"The family 'conv' needs a map with height and width, a sequence or a volume, found {site.kind}; use 'affine' or 'mlp'."
+            f"The family 'conv' needs a map with height and width, a sequence or a volume, found {site.kind}; use "
+            f"'affine' or 'mlp'."
         )
     if kernel < 1 or kernel % 2 == 0:
         raise ShapeError(f"The kernel size {kernel} cannot keep the size of a map: expected an odd number.")

@@ -23,10 +23,18 @@ _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,17})?(e[-+]?[0-9]{1,2})?")
 FAMILIES: dict[str, type[Stitcher]] = {
     cls.family: cls
     for cls in (
-        Identity, Permutation, ScaledPermutation, Orthogonal, ScaledOrthogonal, LowRank, Affine, NormAffineNorm,
-        Conv, MLP,
+        Identity,
+        Permutation,
+        ScaledPermutation,
+        Orthogonal,
+        ScaledOrthogonal,
+        LowRank,
+        Affine,
+        NormAffineNorm,
+        Conv,
+        MLP,
     )
-}  # fmt: skip
+}
 
 
 _BUILT_IN = frozenset(FAMILIES.values())
@@ -46,8 +54,8 @@ def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
     name, _, option = text.partition(":")
     if name not in FAMILIES:
         raise StitchError(
-            f"The family {name!r} is unknown: expected one of {', '.join(FAMILIES)}; a family of your own is entered by "
-            f"ms.stitchers.FAMILIES[{name!r}] = its class."
+            f"The family {name!r} is unknown: expected one of {', '.join(FAMILIES)}; a family of your own is entered "
+            f"by ms.stitchers.FAMILIES[{name!r}] = its class."
         )
     cls = FAMILIES[name]
     if not option:

@@ -1,7 +1,7 @@
 """A declared study: its spec, its plan of cells, the engine that runs them, and the store that keeps them.
 
-The names below are public: what a reader of records works with. None of them imports torch. They are loaded when they are first
-used, so that ``--help`` is quick.
+The names below are public: what a reader of records works with. None of them imports torch. They are loaded when they
+are first used, so that ``--help`` is quick.
 """
 
 from importlib import import_module

@@ -1,9 +1,11 @@
-"""What a record keeps of every answer on the test split, packed: the classes, and how sure the stitched model was. No torch.
+"""What a record keeps of every answer on the test split, packed: the classes, and how sure the stitched model was.
 
-With c bits for a class (4 for ten classes, 10 for a thousand), e, t and b the shares that the stitched model, the top and the bottom get
-wrong, a sample takes c (1 + e + t + b) bits and one for whether the bottom is right, beside 2 bytes of its loss: 3 bytes at ten
-classes and small errors, 7 at most at a thousand. Of texts the number of tokens that were right is kept: what was answered is a token of
-a whole vocabulary at every place.
+No torch.
+
+With c bits for a class (4 for ten classes, 10 for a thousand), e, t and b the shares that the stitched model, the top
+and the bottom get wrong, a sample takes c (1 + e + t + b) bits and one for whether the bottom is right, beside 2 bytes
+of its loss: 3 bytes at ten classes and small errors, 7 at most at a thousand. Of texts the number of tokens that were
+right is kept: what was answered is a token of a whole vocabulary at every place.
 """
 
 from __future__ import annotations

@@ -117,10 +117,14 @@ def make_record(
     if stream.history:
         notes.append(f"stopped: {stream.stopped}")
     return Record(
-        cell.hash, copy.deepcopy(cell.config), **kept(estimates, outcome, own, below),
-        history=tuple(tuple(entry) for entry in stream.history), notes=tuple(notes),
-        provenance={**provenance(device), "seconds": round(seconds, 3)}, donors=donors,
-    )  # fmt: skip
+        cell.hash,
+        copy.deepcopy(cell.config),
+        **kept(estimates, outcome, own, below),
+        history=tuple(tuple(entry) for entry in stream.history),
+        notes=tuple(notes),
+        provenance={**provenance(device), "seconds": round(seconds, 3)},
+        donors=donors,
+    )
 
 
 def failed_record(
@@ -128,10 +132,13 @@ def failed_record(
 ) -> Record:
     """The record of a cell that has nothing to measure, and why."""
     return Record(
-        cell.hash, copy.deepcopy(cell.config), history=tuple(tuple(entry) for entry in stream.history),
-        notes=(*stream.notes, f"failed: {stream.failed}"), provenance={**provenance(device), "seconds": round(seconds, 3)},
+        cell.hash,
+        copy.deepcopy(cell.config),
+        history=tuple(tuple(entry) for entry in stream.history),
+        notes=(*stream.notes, f"failed: {stream.failed}"),
+        provenance={**provenance(device), "seconds": round(seconds, 3)},
         donors=donors,
-    )  # fmt: skip
+    )
 
 
 def _parameters(stream: Stream) -> int:

@@ -30,9 +30,15 @@ if TYPE_CHECKING:
 
 @in_settled
 def run_study(
-    spec: StudySpec, out: str | Path, *, device: str = "auto", tell: Tell | None = None, address: str | None = None,
-    shard: Shard | None = None, workers: int = 1,
-) -> tuple[list[Record], dict[str, Any]]:  # fmt: skip
+    spec: StudySpec,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    tell: Tell | None = None,
+    address: str | None = None,
+    shard: Shard | None = None,
+    workers: int = 1,
+) -> tuple[list[Record], dict[str, Any]]:
     """Run what is missing of a study, keep every finished cell in ``out``; return all records and the plain spec.
 
     Args:
@@ -49,9 +55,18 @@ def run_study(
         engine = _engine(spec, device, address, workers)
         networks, data, second = _asked(spec)
         records = run(
-            networks, spec.ordered_pairs(), data, spec, store=store, device="cpu" if spec.engine == "ray" else device, tell=tell, second=second,
-            engine=engine, whole=True, shard=shard,
-        )  # fmt: skip
+            networks,
+            spec.ordered_pairs(),
+            data,
+            spec,
+            store=store,
+            device="cpu" if spec.engine == "ray" else device,
+            tell=tell,
+            second=second,
+            engine=engine,
+            whole=True,
+            shard=shard,
+        )
     return records, store.spec
 
 

@@ -20,8 +20,8 @@ class Examples:
     """One stitch on the test split, example by example, in the order of the split.
 
     Attributes:
-        deltas: error(stitched) - error(top) of each example, (n,): -100, 0 or 100 points, or nats per token; or error(stitched)
-            by itself, where that was asked for.
+        deltas: error(stitched) - error(top) of each example, (n,): -100, 0 or 100 points, or nats per token; or
+            error(stitched) by itself, where that was asked for.
         weights: (n,), 1, or the number of tokens.
         source: equal for two records that were measured on the same examples.
         unit: "points", or nats of some kind.
@@ -36,8 +36,8 @@ class Examples:
 def unpack_together(records: Sequence[Record], *, alone: bool = False) -> list[Examples]:
     """The examples of records, their sources told apart together.
 
-    Records of before name no test split, only the data as a whole. Beside one of the same data that does, they are on the
-    split that it names.
+    Records of before name no test split, only the data as a whole. Beside one of the same data that does, they are on
+    the split that it names.
 
     Raises:
         MeasureError: as :func:`unpack`.
@@ -88,7 +88,8 @@ def answers_of(record: Record) -> Answers:
         metric = record.metric(name)
         if metric is not None and metric.value is not None and abs(metric.value - told) > room:
             raise MeasureError(
-                f"The record {cell} contradicts itself: expected the {name} {told:g} that its answers give, found {metric.value:g}."
+                f"The record {cell} contradicts itself: expected the {name} {told:g} that its answers give, found "
+                f"{metric.value:g}."
             )
     return found
 

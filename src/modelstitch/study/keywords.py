@@ -1,4 +1,7 @@
-"""The question as keywords: what editors complete, what ``help()`` and ``--help`` say, and how keywords are read. No torch."""
+"""The question as keywords: what editors complete, what ``help()`` and ``--help`` say, and how keywords are read.
+
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,7 @@ def read(
 
 
 def explained(options: type) -> Callable[[F], F]:
-    """Show the keywords of a function that takes ``**question``, with their defaults and words, to ``help()`` and editors."""
+    """Show ``help()`` and editors the keywords of a function that takes ``**question``, with defaults and words."""
 
     def decorate(function: F) -> F:
         own = inspect.signature(function)
@@ -123,10 +126,13 @@ def explained(options: type) -> Callable[[F], F]:
         hints = options.__annotations__
         asked = [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=default_of(name), annotation=getattr(hint, "__forward_arg__", hint),
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=default_of(name),
+                annotation=getattr(hint, "__forward_arg__", hint),
             )
             for name, hint in hints.items()
-        ]  # fmt: skip
+        ]
         asked.sort(key=lambda parameter: parameter.name in FitOptions.__annotations__)
         function.__signature__ = own.replace(parameters=[*shown[:at], *asked, *shown[at:]])  # type: ignore[attr-defined]
         lines = [

@@ -1,4 +1,7 @@
-"""Which cells of a plan can be: a family may have no member for a seam, such as an orthogonal map between unequal widths."""
+"""Which cells of a plan can be.
+
+A family may have no member for a seam, such as an orthogonal map between unequal widths.
+"""
 
 from __future__ import annotations
 

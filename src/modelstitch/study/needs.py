@@ -1,4 +1,7 @@
-"""What cells will take, known before anything is fitted: passes over the data, memory, and time from measured batches."""
+"""What cells will take, known before anything is fitted.
+
+Passes over the data, memory, and time from measured batches.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,8 @@ class Needs:
         """For a reader, one line each."""
         missing = self.cells - self.kept
         told = [
-            f"{counted(self.cells, 'cell')}: {self.kept:,} kept already, {missing:,} to run. Nothing was fitted or written."
+            f"{counted(self.cells, 'cell')}: {self.kept:,} kept already, {missing:,} to run. Nothing was fitted or "
+            f"written."
         ]
         if not missing:
             return told
@@ -59,16 +63,17 @@ class Needs:
         passes = ", ".join(f"{n:,} of {split}" for split, n in (self.samples or {}).items())
         return [
             *told,
-            f"{counted(self.sweeps, 'sweep')}{parts}: {counted(self.steps, 'step')} at most; samples that are read: {passes}.",
-            f"Memory: up to {readable(self.memory)} for the stitches of one part, beside {readable(self.donors)} of donors' weights "
-            "and one batch's way through a top.",
-            f"Time: about {duration(self.seconds)} here, estimated from measured batches: opening networks and solving maps is not counted, and fits that "
-            "stop early take less.",
+            f"{counted(self.sweeps, 'sweep')}{parts}: {counted(self.steps, 'step')} at most; samples that are read: "
+            f"{passes}.",
+            f"Memory: up to {readable(self.memory)} for the stitches of one part, beside {readable(self.donors)} of "
+            "donors' weights and one batch's way through a top.",
+            f"Time: about {duration(self.seconds)} here, estimated from measured batches: opening networks and solving "
+            "maps is not counted, and fits that stop early take less.",
         ]
 
 
 def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *, timed: bool = True) -> Needs:
-    """Count what the cells that are not ``kept`` will take, and time a batch of each network unless it is not to be ``timed``.
+    """Count what the cells that are not ``kept`` will take; time a batch of each network unless not ``timed``.
 
     Nothing is written, nothing is drawn anew: a random control is taken to last as long as its donor.
     """

@@ -97,12 +97,13 @@ def records_of(table: pl.DataFrame, path: str | Path) -> list[Record]:
     if (found := dict(rows.schema)) != _SCHEMA:
         name = next(name for name, kind in _SCHEMA.items() if found[name] != kind)
         raise StudyError(
-            f"{path} is not a table of records: expected {name} as {_SCHEMA[name]}, found {found[name]}; export the study again."
+            f"{path} is not a table of records: expected {name} as {_SCHEMA[name]}, found {found[name]}; export the "
+            f"study again."
         )
     if _TABLE in table.columns and table[_TABLE].to_list() != [_digest(rows)] * len(rows):
         raise StudyError(
-            f"The rows of {path} changed since they were written: expected those of its digest; export the study again, or leave "
-            f"out the column {_TABLE!r} of a table that you changed on purpose."
+            f"The rows of {path} changed since they were written: expected those of its digest; export the study "
+            f"again, or leave out the column {_TABLE!r} of a table that you changed on purpose."
         )
     return [_record(row, path) for row in rows.iter_rows(named=True)]
 

@@ -62,8 +62,8 @@ class Cell:
     """One stitch to fit.
 
     Attributes:
-        company: stands for the cells that it is fitted together with in the whole plan: the unfinished state of one plan is not
-            another's, and no two processes of one plan share a state.
+        company: stands for the cells that it is fitted together with in the whole plan: the unfinished state of one
+            plan is not another's, and no two processes of one plan share a state.
     """
 
     hash: str
@@ -78,9 +78,14 @@ class Cell:
         row = CONTROLS.get(control)
         kind = control if row is not None and row.apart else PLAIN
         return Shared(
-            kind, config["bottom"]["name"], config["top"]["name"], config["seed"], config["normalisation"],
-            config["fit"]["samples"], config["data"].get("budget"),
-        )  # fmt: skip
+            kind,
+            config["bottom"]["name"],
+            config["top"]["name"],
+            config["seed"],
+            config["normalisation"],
+            config["fit"]["samples"],
+            config["data"].get("budget"),
+        )
 
 
 class Shared(NamedTuple):
@@ -111,8 +116,8 @@ class Shared(NamedTuple):
 def fitted_together(cells: Sequence[Cell]) -> list[list[Cell]]:
     """Cells of one sweep key in the groups that are fitted side by side.
 
-    Under "batch" the bottom's statistics move for as long as any cell of the group is fitted, and objectives differ in how long
-    that is: one objective a group, so that a cell does not depend on its company.
+    Under "batch" the bottom's statistics move for as long as any cell of the group is fitted, and objectives differ in
+    how long that is: one objective a group, so that a cell does not depend on its company.
     """
     found: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -122,9 +127,13 @@ def fitted_together(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def plan(
-    pairs: Iterable[tuple[PlannedDonor, PlannedDonor]], question: Question, data: dict[str, Any], *,
-    others: Mapping[str, PlannedDonor] | None = None, codes: Mapping[str, str] | None = None,
-) -> list[Cell]:  # fmt: skip
+    pairs: Iterable[tuple[PlannedDonor, PlannedDonor]],
+    question: Question,
+    data: dict[str, Any],
+    *,
+    others: Mapping[str, PlannedDonor] | None = None,
+    codes: Mapping[str, str] | None = None,
+) -> list[Cell]:
     """All cells of the pairs and their controls, equal work once, in an order that shares bottoms.
 
     Args:
@@ -148,7 +157,10 @@ def plan(
 
 
 def in_company(cells: Iterable[Cell]) -> list[Cell]:
-    """Cells by sweeps, each with what stands for those that it is fitted together with: the states of a share are its own."""
+    """Cells by sweeps, each with what stands for those that it is fitted together with.
+
+    The states of a share are its own.
+    """
     sweeps: dict[Shared, list[Cell]] = {}
     for cell in cells:
         sweeps.setdefault(cell.sweep, []).append(cell)
@@ -175,7 +187,8 @@ def seams(bottom: PlannedDonor, top: PlannedDonor, layers: str | Sequence[str]) 
     for donor in (bottom, top):
         if not donor.blocks:
             raise StudyError(
-                f"The donor {donor.name!r} has no exact block cut: expected one at least; `modelstitch layers --all` says what bypasses each layer."
+                f"The donor {donor.name!r} has no exact block cut: expected one at least; `modelstitch layers "
+                f"--all` says what bypasses each layer."
             )
     if layers not in ("all", "matching"):
         raise StudyError(f"The layers {layers!r} are unknown: expected 'matching', 'all' or a list of seams.")
@@ -232,15 +245,23 @@ def _beside(other: PlannedDonor, top: PlannedDonor, at_top: Sequence[Place]) -> 
     missing = [place.layer for place in at_top if place.layer not in named]
     if missing:
         raise StudyError(
-            f"The donor {other.name!r} is no other seed of {top.name!r}: expected the same architecture, found no exact "
-            f"cut {missing[0]!r}."
+            f"The donor {other.name!r} is no other seed of {top.name!r}: expected the same architecture, found no "
+            f"exact cut {missing[0]!r}."
         )
     return [(named[place.layer], place) for place in at_top]
 
 
 def _cell(
-    bottom: PlannedDonor, top: PlannedDonor, b: Place, t: Place, family: str, objective: str, control: str, seed: int, grid: _Grid,
-) -> Cell:  # fmt: skip
+    bottom: PlannedDonor,
+    top: PlannedDonor,
+    b: Place,
+    t: Place,
+    family: str,
+    objective: str,
+    control: str,
+    seed: int,
+    grid: _Grid,
+) -> Cell:
     question, data, row = grid.question, grid.data, CONTROLS.get(control)
     instead = row.stands_as if row is not None and row.sender is not None else ""
     if top.budget is not None and question.fit.budget == "top":  # fitted on what the top was trained on, and no more
@@ -255,7 +276,11 @@ def _cell(
             **({"view": bottom.view} if bottom.view and not instead else {}),
         },
         "top": {
-            "name": top.name, "fingerprint": top.fingerprint, "layer": t.layer, "depth": t.depth, "index": t.index,
+            "name": top.name,
+            "fingerprint": top.fingerprint,
+            "layer": t.layer,
+            "depth": t.depth,
+            "index": t.index,
             **({"view": top.view} if top.view else {}),
         },
         "family": family,
@@ -267,5 +292,5 @@ def _cell(
         "data": data,
         "normalisation": (row.normalisation if row is not None else None) or question.normalisation,
         "fit": question.fit.model_dump(mode="json"),
-    }  # fmt: skip
+    }
     return Cell(cell_hash(config), config)

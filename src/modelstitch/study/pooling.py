@@ -97,10 +97,10 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     """Test whether two penalties differ, example by example.
 
     One fit against one: the exact sign-flip test over examples (McNemar's where both have the same top; 9,999 random
-    flips for nats). Several against several, matched by position: the larger p of two tests, the hierarchical bootstrap over
-    pairs, seeds and examples, and sign flips over the pairs (over the fits, where all are of one pair). So p is never below
-    2 / 2^n for n pairs: two cannot show a difference, and it takes six to be below 0.05. Fits of one pair that answer alike on
-    both sides, such as those of a closed form under two seeds, are one fit.
+    flips for nats). Several against several, matched by position: the larger p of two tests, the hierarchical bootstrap
+    over pairs, seeds and examples, and sign flips over the pairs (over the fits, where all are of one pair). So p is
+    never below 2 / 2^n for n pairs: two cannot show a difference, and it takes six to be below 0.05. Fits of one pair
+    that answer alike on both sides, such as those of a closed form under two seeds, are one fit.
 
     Args:
         one: a record, a stitched model with its record, or a list of them.
@@ -114,7 +114,8 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
         The difference of the penalties with its interval, p, and how it was tested.
 
     Examples:
-        >>> one, other = (ms.stitch(bottom, top, at="block2", data=data, family=f, objective="match") for f in ("affine", "identity"))
+        >>> asked = dict(at="block2", data=data, objective="match")
+        >>> one, other = (ms.stitch(bottom, top, family=f, **asked) for f in ("affine", "identity"))
         >>> ms.paired_test(one, other).how
         'sign flips over examples, exact'
     """
@@ -150,8 +151,8 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     )
     p = min(1.0, max(2 * tail, 1 / RESAMPLES, _flip_units(units, seed)))
     how = (
-        f"the larger of two: sign flips over {len(units)} {what}, and the hierarchical bootstrap over pairs, seeds and examples, "
-        f"{RESAMPLES} draws"
+        f"the larger of two: sign flips over {len(units)} {what}, and the hierarchical bootstrap over pairs, seeds and "
+        f"examples, {RESAMPLES} draws"
     )
     return PairedTest(_pool(clusters, found, seed, RESAMPLES), p, how)
 
@@ -209,7 +210,10 @@ def _replicates(clusters: Sequence[Hashable], found: Sequence[Examples], seed: i
 
 
 def _example_means(found: Sequence[Examples], seed: int, resamples: int) -> Floats:
-    """The mean of every cell under ``resamples`` draws of examples, (resamples, cells); one source, one draw for all."""
+    """The mean of every cell under ``resamples`` draws of examples, (resamples, cells).
+
+    One source, one draw for all.
+    """
     result = np.empty((resamples, len(found)))
     for at, source in enumerate(dict.fromkeys(e.source for e in found)):
         mine = [i for i, e in enumerate(found) if e.source == source]

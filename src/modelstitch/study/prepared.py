@@ -19,7 +19,10 @@ from .question import Comparison
 
 @dataclass(frozen=True)
 class Prepared:
-    """A question that was read and checked, and the things that it names: networks (other seeds too), data, own losses."""
+    """A question that was read and checked, and the things that it names.
+
+    Networks (other seeds too), data, own losses.
+    """
 
     question: Comparison
     networks: list[Network]

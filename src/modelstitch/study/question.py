@@ -89,7 +89,8 @@ def _families(value: Any) -> Any:
     several = [value] if isinstance(value, str) else _listed(value)
     if not isinstance(several, list):
         raise ValueError(
-            "a family such as 'affine', or a list of them (a class of your own is entered first: ms.stitchers.FAMILIES[cls.family] = cls)"
+            "a family such as 'affine', or a list of them (a class of your own is entered first: "
+            "ms.stitchers.FAMILIES[cls.family] = cls)"
         )
     return _distinct(several)
 
@@ -153,24 +154,24 @@ class Question(BaseModel):
 
     pairs: Annotated[Literal["all", "ring"] | tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = Field(
         default="all",
-        description="Which networks are stitched: 'all' ordered pairs of two different ones, a 'ring' (each under the next one), or a list "
-        "of (bottom, top) names.",
+        description="Which networks are stitched: 'all' ordered pairs of two different ones, a 'ring' (each under the "
+        "next one), or a list of (bottom, top) names.",
     )
     both: bool = Field(default=True, strict=True, description="Stitch 'all' or a 'ring' also the other way round.")
     layers: Annotated[Literal["matching", "all"] | tuple[str, ...], BeforeValidator(_layers)] = Field(
         default="matching",
-        description="'matching' (cuts at the same place), 'all' (every block cut to every block cut), or layers and seams such as 'layer2' "
-        "and 'layer2 -> blocks.4', for every pair.",
+        description="'matching' (cuts at the same place), 'all' (every block cut to every block cut), or layers and "
+        "seams such as 'layer2' and 'layer2 -> blocks.4', for every pair.",
     )
     families: Annotated[tuple[Annotated[str, AfterValidator(_family)], ...], BeforeValidator(_families)] = Field(
         default=("affine",),
-        description="Of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, low-rank:R, affine, "
-        "norm-affine-norm, conv:K, mlp:H.",
+        description="Of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, "
+        "low-rank:R, affine, norm-affine-norm, conv:K, mlp:H.",
     )
     objectives: Annotated[tuple[str, ...], BeforeValidator(_objectives)] = Field(
         default=("task",),
-        description="What the stitcher is fitted to: match (closed form), task, distill, downstream, or stages of the last three, such as "
-        "downstream+task.",
+        description="What the stitcher is fitted to: match (closed form), task, distill, downstream, or stages of the "
+        "last three, such as downstream+task.",
     )
     controls: Annotated[tuple[str, ...] | None, BeforeValidator(_controls)] = Field(
         default=None,
@@ -185,25 +186,26 @@ class Question(BaseModel):
     fit: FitSpec = Field(default=FitSpec(), description="How stitchers are fitted.")
     normalisation: Normalisation = Field(
         default="frozen",
-        description="What BatchNorm does in the stitched model: the donors' statistics (frozen), re-estimated through the stitched path on a "
-        "copy (recalibrated), or overwritten while fitting, as the paper's code did (batch).",
+        description="What BatchNorm does in the stitched model: the donors' statistics (frozen), re-estimated through "
+        "the stitched path on a copy (recalibrated), or overwritten while fitting, as the paper's code did (batch).",
     )
     other_seeds: dict[str, str] = Field(
         default={}, description="Top: a network of its kind from another seed, for the control 'other-seed'."
     )
     second: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="A second test set that every stitch is measured on: other data, or noise:0.2, contrast:0.5, brightness:0.2 of the data's "
-        "own.",
+        description="A second test set that every stitch is measured on: other data, or noise:0.2, contrast:0.5, "
+        "brightness:0.2 of the data's own.",
     )
     expected_error: NotNegative | dict[str, NotNegative] | None = Field(
         default=None,
-        description="What the networks err on by themselves on the test split, in percent or nats per token, of all or by name; others are "
-        "refused before anything is fitted.",
+        description="What the networks err on by themselves on the test split, in percent or nats per token, of all "
+        "or by name; others are refused before anything is fitted.",
     )
     error_tolerance: NotNegative | None = Field(
         default=None,
-        description="How far off an expected error may be: 1 point or 0.05 nats per token by default, beside what the test split leaves open.",
+        description="How far off an expected error may be: 1 point or 0.05 nats per token by default, beside what "
+        "the test split leaves open.",
     )
 
     @property
@@ -214,7 +216,10 @@ class Question(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _one_place(cls, values: Any) -> Any:
-        """One family or objective under its own name; options of the fit also beside the others; several samples are a curve."""
+        """One family or objective under its own name; options of the fit also beside the others.
+
+        Several samples are a curve.
+        """
         if not isinstance(values, dict):
             return values
         values = dict(values)

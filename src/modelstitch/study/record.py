@@ -1,8 +1,8 @@
 """A record: all that is kept of one finished cell. One type, one reader, one writer. No torch.
 
-A record's file is one line of JSON whose last key is a digest over all that stands before it. What is read is believed only
-where the digest holds, the cell's name is the hash of its configuration, every number is finite, and the numbers agree with the
-answers that were kept, example by example.
+A record's file is one line of JSON whose last key is a digest over all that stands before it. What is read is believed
+only where the digest holds, the cell's name is the hash of its configuration, every number is finite, and the numbers
+agree with the answers that were kept, example by example.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class DonorFacts(NamedTuple):
     Attributes:
         weights: where they come from.
         view: how the network sees a sample, in words.
-        error, fit_error: its own, on the test and on the fit split, in the task's unit; None where they were not measured.
+        error, fit_error: its own, on the test and on the fit split, in the task's unit; None where they were not
+            measured.
         fit_samples: of how many samples of the fit split.
         unit: "percent" or "nats/token".
     """
@@ -263,16 +264,19 @@ class Record(Mapping[str, Any]):
         donors = _optional(value, "donors", Mapping)
         history, results = (_optional(value, key, list | tuple) for key in ("history", "results"))
         return cls(
-            cell=_optional(value, "cell", str) or "", config=config,
+            cell=_optional(value, "cell", str) or "",
+            config=config,
             metrics=_metrics(_optional(value, "metrics", list | tuple) or ()),
             notes=tuple(str(note) for note in _optional(value, "notes", list | tuple) or ()),
             provenance=_made(_optional(value, "provenance", Mapping) or {}),
             history=None if history is None else tuple(_entry(entry) for entry in history),
-            correct=_optional(value, "correct", str), examples=_on_a_split(_optional(value, "examples", Mapping)),
+            correct=_optional(value, "correct", str),
+            examples=_on_a_split(_optional(value, "examples", Mapping)),
             donors=None if donors is None else {str(name): _facts(name, facts) for name, facts in donors.items()},
-            paper=_optional(value, "paper", Mapping), results=None if results is None else tuple(results),
+            paper=_optional(value, "paper", Mapping),
+            results=None if results is None else tuple(results),
             version=version,
-        )  # fmt: skip
+        )
 
     @classmethod
     def named(cls, config: Mapping[str, Any], **parts: Any) -> Record:
@@ -305,8 +309,8 @@ class Record(Mapping[str, Any]):
     def glance(cls, text: bytes, cell: str) -> Record:
         """What a file says of its cell beside numbers: ends, control, notes, what it took; for who counts many.
 
-        A changed bit is found: the digest is held against the content, and the cell's name against the configuration. What the
-        digest vouches for is not held against itself again. A file without a digest is read whole.
+        A changed bit is found: the digest is held against the content, and the cell's name against the configuration.
+        What the digest vouches for is not held against itself again. A file without a digest is read whole.
 
         Raises:
             RecordError: why the file is not to be believed.
@@ -404,8 +408,8 @@ def check(record: Record, *, named: bool = False) -> None:
         named: the cell's name is known to be the hash of its configuration.
 
     Raises:
-        RecordError: the cell's name is not the hash of its configuration, an interval does not hold its value, or a number is
-            not what the kept answers say.
+        RecordError: the cell's name is not the hash of its configuration, an interval does not hold its value, or a
+            number is not what the kept answers say.
     """
     if not named and record.cell != cell_name(record):
         raise RecordError(
@@ -503,9 +507,13 @@ def _told_by_answers(record: Record, values: Mapping[str, float | None]) -> dict
 
 def _end(value: Mapping[str, Any]) -> End:
     return End(
-        value["name"], value.get("fingerprint") or "", value.get("layer") or "", value.get("depth"), value.get("index"),
+        value["name"],
+        value.get("fingerprint") or "",
+        value.get("layer") or "",
+        value.get("depth"),
+        value.get("index"),
         value.get("view") or "",
-    )  # fmt: skip
+    )
 
 
 def _metrics(values: Any) -> tuple[Metric, ...]:

@@ -81,11 +81,11 @@ def run(
     """Plan all cells of the pairs, run the missing ones, and return every record in the plan's order.
 
     ``memory`` is the budget of a sweep in gigabytes, 2 by default; ``second`` another test set to measure on;
-    ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default. Where these cells are
-    the ``whole`` of the store, or of the part of it that is asked for, it keeps their list, to say what is missing. What the donors
-    do alone is looked at, and said to ``tell``, before anything is fitted. A ``shard`` runs and returns its own cells alone, and
-    looks at their donors. ``sums`` is a folder where sums stay, see :class:`Bench`; ``left_out`` is told of seams that a family has no
-    member for.
+    ``losses`` are objectives of the user's own, by name; ``engine`` runs the sweeps, this process by default. Where
+    these cells are the ``whole`` of the store, or of the part of it that is asked for, it keeps their list, to say what
+    is missing. What the donors do alone is looked at, and said to ``tell``, before anything is fitted. A ``shard`` runs
+    and returns its own cells alone, and looks at their donors. ``sums`` is a folder where sums stay, see
+    :class:`Bench`; ``left_out`` is told of seams that a family has no member for.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
@@ -126,10 +126,18 @@ def run(
 
 
 def plan_run(
-    networks: Sequence[Network], pairs: Iterable[tuple[str, str]], data: Data, question: Question, *, store: Store | None = None,
-    device: str = "auto", memory: float | None = None, second: Data | None = None, shard: Shard | None = None,
+    networks: Sequence[Network],
+    pairs: Iterable[tuple[str, str]],
+    data: Data,
+    question: Question,
+    *,
+    store: Store | None = None,
+    device: str = "auto",
+    memory: float | None = None,
+    second: Data | None = None,
+    shard: Shard | None = None,
     timed: bool = True,
-) -> Needs:  # fmt: skip
+) -> Needs:
     """What :func:`run` with these arguments will take; nothing is fitted, and nothing written.
 
     Args:
@@ -159,9 +167,12 @@ def planned(
         need_scores(named[name], data)
     donors = {name: describe_donor(network) for name, network in named.items()}
     cells = plan(
-        [(donors[b], donors[t]) for b, t in pairs], question, data_config(data, second),
-        others={top: donors[name] for top, name in question.other_seeds.items() if name in donors}, codes=dict(own_codes(question.families)),
-    )  # fmt: skip
+        [(donors[b], donors[t]) for b, t in pairs],
+        question,
+        data_config(data, second),
+        others={top: donors[name] for top, name in question.other_seeds.items() if name in donors},
+        codes=dict(own_codes(question.families)),
+    )
     return named, donors, cells
 
 
@@ -175,7 +186,8 @@ def run_cells(
     """The records of all cells: read where finished, else run."""
     if current() is not None and engine is not local.run:
         raise StudyError(
-            "Processes that share a pass need no engine beside: expected engine='local' and one worker in each; run it so."
+            "Processes that share a pass need no engine beside: expected engine='local' and one worker in each; run "
+            "it so."
         )
 
     def kept() -> dict[str, Record]:

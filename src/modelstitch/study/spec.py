@@ -41,9 +41,10 @@ class DonorRef(_Strict):
     """Where a donor comes from: a model name (with optional weights), or a folder that holds a donor.
 
     In TOML a donor is a string (``"timm:resnet18"``, ``"donors/seed0"``) or a table
-    (``{model = "timm:resnet18", weights = "w.safetensors"}``, ``{model = "timm:resnet18", weights = "random", seed = 1}``,
-    ``{folder = "donors/seed0"}``). A name without weights means its published ones. With ``mean`` and ``std``, a number
-    or one for each channel, it sees raw images normalised so, resized to its size, in place of its own preprocessing.
+    (``{model = "timm:resnet18", weights = "w.safetensors"}``,
+    ``{model = "timm:resnet18", weights = "random", seed = 1}``, ``{folder = "donors/seed0"}``). A name without weights
+    means its published ones. With ``mean`` and ``std``, a number or one for each channel, it sees raw images normalised
+    so, resized to its size, in place of its own preprocessing.
     """
 
     model: str | None = None
@@ -82,7 +83,10 @@ class DonorRef(_Strict):
 
 
 class StudySpec(Question):
-    """A declared study: a question, and where its networks and data come from. It is checked when it is made, and does not change."""
+    """A declared study: a question, and where its networks and data come from.
+
+    It is checked when it is made, and does not change.
+    """
 
     name: str = Field(description="What reports call it.")
     data: Annotated[str, Field(min_length=1)] = Field(

@@ -89,11 +89,20 @@ def status_of(folder: str | Path) -> Status:
     seconds = [cell.seconds for cell in held.records if cell.seconds]
     left = len(held.missing) * sum(seconds) / len(seconds) / max(1, at_work) if seconds and held.missing else None
     return Status(
-        str(store.path), len(held.missing) + len(held.records) if held.planned else None,
-        dict(Counter(cell.of for cell in held.records)), {cell.name: cell.failed for cell in held.records if cell.failed},
-        len(held.missing), at_work, len(fresh), left, held.damaged, len(held.stale), [str(path) for path in store.set_aside()],
-        len(held.undigested), held.cautions,
-    )  # fmt: skip
+        str(store.path),
+        len(held.missing) + len(held.records) if held.planned else None,
+        dict(Counter(cell.of for cell in held.records)),
+        {cell.name: cell.failed for cell in held.records if cell.failed},
+        len(held.missing),
+        at_work,
+        len(fresh),
+        left,
+        held.damaged,
+        len(held.stale),
+        [str(path) for path in store.set_aside()],
+        len(held.undigested),
+        held.cautions,
+    )
 
 
 class _Finished(NamedTuple):

@@ -6,8 +6,8 @@
     DIR/cells/<hash>.json     one record, written whole or not at all
     DIR/running/              a file for each process that is at work
 
-A killed run loses no finished cell: what is in ``cells`` is complete. A file that cannot be believed is set aside by the next
-run, and its cell run again. Files of other programs are passed over.
+A killed run loses no finished cell: what is in ``cells`` is complete. A file that cannot be believed is set aside by
+the next run, and its cell run again. Files of other programs are passed over.
 """
 
 from __future__ import annotations
@@ -74,13 +74,13 @@ class Holdings(Generic[T]):
         told = [f"The cell {cell} is left out: {why}; {_AGAIN}." for cell, why in self.damaged.items()]
         if self.stale:
             told.append(
-                f"{_counted(self.stale)} left out: the plan does not name them, since they are of donors, data or options that "
-                "were replaced; `modelstitch gc` removes them."
+                f"{_counted(self.stale)} left out: the plan does not name them, since they are of donors, data or "
+                "options that were replaced; `modelstitch gc` removes them."
             )
         if self.undigested:
             told.append(
-                f"{_counted(self.undigested)} without digest: written by an earlier version, changes in them show only where "
-                "they contradict each other."
+                f"{_counted(self.undigested)} without digest: written by an earlier version, changes in them show only "
+                "where they contradict each other."
             )
         return told
 
@@ -161,7 +161,9 @@ class Store:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Around a run: one that fails before it has a cell, a donor or the state of a fit leaves the folder to any study.
+        """Around a run.
+
+        One that fails before it has a cell, a donor or the state of a fit leaves the folder to any study.
 
         Only the process that made ``study.json`` takes it away, and none while another one is at work.
         """
@@ -179,7 +181,10 @@ class Store:
             raise
 
     def for_part(self, part: str) -> Store:
-        """The same store, asked for one part of its study by name: a plan of it is that part's, and leaves the others as they are."""
+        """The same store, asked for one part of its study by name.
+
+        A plan of it is that part's, and leaves the others as they are.
+        """
         found = copy.copy(self)
         found.part = part
         return found
@@ -234,7 +239,8 @@ class Store:
             )
         if found.get("study", self._identity()) != self._identity():  # plans of earlier versions name none
             raise StudyError(
-                f"{path} is the plan of another study: expected that of study.json beside it; run the study again, which writes both."
+                f"{path} is the plan of another study: expected that of study.json beside it; run the study again, "
+                f"which writes both."
             )
         return cells
 
@@ -264,7 +270,10 @@ class Store:
             raise RecordError(f"{path} is not believed: {error}; {_AGAIN}.") from error
 
     def kept(self, cell: str) -> Record | None:
-        """The record of a cell, None where it is to be run; a file that cannot be believed is set aside, with a warning."""
+        """The record of a cell, None where it is to be run.
+
+        A file that cannot be believed is set aside, with a warning.
+        """
         try:
             return self._read(cell)
         except FileNotFoundError:
@@ -299,8 +308,8 @@ class Store:
         """Keep the record of a finished cell, whole or not at all.
 
         Raises:
-            StudyError: the record is incomplete, holds NaN (the metric is named), or cannot be written; or another study has
-                taken the folder.
+            StudyError: the record is incomplete, holds NaN (the metric is named), or cannot be written; or another
+                study has taken the folder.
         """
         try:
             whole = Record.of(record)
@@ -316,13 +325,16 @@ class Store:
         """What the folder holds: the cells of its plan, and what else lies there.
 
         Raises:
-            StudyError: the plan cannot be believed, or the folder has none and holds cells of several networks under one name.
+            StudyError: the plan cannot be believed, or the folder has none and holds cells of several networks under
+                one name.
         """
         with uncollected():
             return self._survey(Record.from_json, lambda record: record)
 
     def glance(self, keep: Callable[[Record], T]) -> Holdings[T]:
-        """As :meth:`look`, with what ``keep`` makes of what :meth:`Record.glance` gives of each; the rest is let go at once.
+        """As :meth:`look`, with what ``keep`` makes of what :meth:`Record.glance` gives of each.
+
+        The rest is let go at once.
 
         Raises:
             StudyError: as :meth:`look`.
@@ -461,8 +473,8 @@ class Store:
         for end in (record.bottom, record.top):
             if end.fingerprint and known.setdefault(end.name, end.fingerprint) != end.fingerprint:
                 raise StudyError(
-                    f"{self.path} holds cells of two networks named {end.name!r} and no plan that says which belong to the "
-                    "study: run it again, which writes its plan, or move the old cells away."
+                    f"{self.path} holds cells of two networks named {end.name!r} and no plan that says which belong to "
+                    "the study: run it again, which writes its plan, or move the old cells away."
                 )
 
 
@@ -529,13 +541,14 @@ def _compare(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
         ", ".join(f"{key} = {_named(different[key][side], told[side].get(key))}" for key in named) for side in (0, 1)
     )
     drawn = (
-        " Where the data are the same they may be random: samples that a dataset draws anew at every read have another hash each time."
+        " Where the data are the same they may be random: samples that a dataset draws anew at every read have "
+        "another hash each time."
         if "data" in different
         else ""
     )
     raise StudyError(
-        f"{path} was made by another study: expected {expected}, found {found}{more}; choose another folder, or set the old "
-        f"value again.{drawn}"
+        f"{path} was made by another study: expected {expected}, found {found}{more}; choose another folder, or set "
+        f"the old value again.{drawn}"
     )
 
 

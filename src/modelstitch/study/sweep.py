@@ -47,8 +47,8 @@ class Bench:
         data: what to fit, choose and measure on.
         spec: how to fit.
         device: where.
-        memory: bytes that the streams of a sweep may hold, beside the donors and one batch's way through the top; where they
-            need more they run in several
+        memory: bytes that the streams of a sweep may hold, beside the donors and one batch's way through the top; where
+            they need more they run in several
             chunks.
         watch: hears of every look at the validation split.
         losses: the user's own losses by name.
@@ -142,8 +142,8 @@ def check_shared(cells: Sequence[Cell]) -> None:
     """Where processes share the work, refuse cells that they cannot share, and cells that are not the same on all.
 
     Raises:
-        StitchError: something but closed forms between donors whose statistics stay as they are; another process failed, or was asked
-            something else.
+        StitchError: something but closed forms between donors whose statistics stay as they are; another process
+            failed, or was asked something else.
     """
     ranks = current()
     if ranks is None:
@@ -152,8 +152,8 @@ def check_shared(cells: Sequence[Cell]) -> None:
         for key, wanted in (("objective", "match"), ("normalisation", "frozen")):
             if cell.config[key] != wanted:
                 raise StudyError(
-                    f"Processes share the sums of closed forms alone: expected {key}={wanted!r}, found {cell.config[key]!r}; ask for "
-                    "the others in one process, or run shards of a study."
+                    f"Processes share the sums of closed forms alone: expected {key}={wanted!r}, found "
+                    f"{cell.config[key]!r}; ask for the others in one process, or run shards of a study."
                 )
     ranks.agree("comparison", [cell.hash for cell in cells])
 
@@ -161,7 +161,9 @@ def check_shared(cells: Sequence[Cell]) -> None:
 @torch.inference_mode(False)
 @torch.enable_grad()
 def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) -> Iterator[Fitted]:
-    """Fit and measure cells of one sweep key, in as many chunks as the memory budget asks for; each is handed out when done.
+    """Fit and measure cells of one sweep key, in as many chunks as the memory budget asks for.
+
+    Each is handed out when done.
 
     Gradients are there whatever mode the caller is in, who finds it unchanged.
 
@@ -221,9 +223,13 @@ def _sums(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Unfinished | Non
     seams = sorted({(cell.config["bottom"]["layer"], cell.config["top"]["layer"]) for cell in cells})
     ends = [[config[side]["fingerprint"], config[side].get("view", "")] for side in ("bottom", "top")]
     work = {
-        "ends": ends, "seams": [list(seam) for seam in seams], "data": config["data"], "seed": config["seed"], "fit": fit,
+        "ends": ends,
+        "seams": [list(seam) for seam in seams],
+        "data": config["data"],
+        "seed": config["seed"],
+        "fit": fit,
         "batch size": sweep.spec.batch_size,
-    }  # fmt: skip
+    }
     return Unfinished(folder / f"sums-{cell_hash(work)}", bench.device)
 
 
@@ -260,9 +266,19 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
         return sweep, streams
 
     begun = Sweep(
-        NetworkSender(top), top, data, bench.spec, bench.device, seed=seed, shuffled=control is not None and control.shuffled,
-        normalisation=normalisation, spare=spare, own=bench.losses, tick=tick, watch=bench.watch,
-    )  # fmt: skip
+        NetworkSender(top),
+        top,
+        data,
+        bench.spec,
+        bench.device,
+        seed=seed,
+        shuffled=control is not None and control.shuffled,
+        normalisation=normalisation,
+        spare=spare,
+        own=bench.losses,
+        tick=tick,
+        watch=bench.watch,
+    )
     state = None if unfinished is None else unfinished.read()
     if unfinished is not None and state is not None:  # in the batches that memory had room for
         smaller = replace(begun, spec=bench.spec.model_copy(update={"batch_size": state["batch size"]}))
@@ -347,10 +363,19 @@ def _stream(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:
     )
     try:
         return open_stream(
-            cell.hash, sender, top, config["bottom"]["layer"], layer,
-            family=family, options=options, objective=objective, init=config["init"], later=later,
-            device=bench.device, own=config["normalisation"] != "frozen",
-        )  # fmt: skip
+            cell.hash,
+            sender,
+            top,
+            config["bottom"]["layer"],
+            layer,
+            family=family,
+            options=options,
+            objective=objective,
+            init=config["init"],
+            later=later,
+            device=bench.device,
+            own=config["normalisation"] != "frozen",
+        )
     except ShapeError as error:
         raise ShapeError(f"{sender.name}@{config['bottom']['layer']} -> {top.name}@{layer}: {error}") from error
 

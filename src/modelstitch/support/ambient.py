@@ -1,8 +1,8 @@
 """The surroundings of a call, put aside: what a caller has set for other work moves no number here.
 
-A notebook's cell may run inside autocast, under another default type or device, without gradients, or with numpy's errors
-raised. Every public door enters :func:`settled`, which sets what differs to what every program begins with, and sets it back. In
-ordinary surroundings it does nothing.
+A notebook's cell may run inside autocast, under another default type or device, without gradients, or with numpy's
+errors raised. Every public door enters :func:`settled`, which sets what differs to what every program begins with, and
+sets it back. In ordinary surroundings it does nothing.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ def _attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any]
 
 
 def _matmul_precision() -> str:
-    """As the older of torch's two ways has it; who went the newer one cannot be asked so, and is settled by ``_PRECISIONS``."""
+    """As the older of torch's two ways has it.
+
+    Who went the newer one cannot be asked so, and is settled by ``_PRECISIONS``.
+    """
     try:
         return torch.get_float32_matmul_precision()
     except RuntimeError:
         return "highest"
 
 
-# How a number is computed, and what every program begins with: (read, set, usual). Flags that ask for deterministic algorithms are
+# How a number is computed, and what every program begins with: (read, set, usual). Flags that ask for deterministic
+# algorithms are
 # left alone: on a CPU they move nothing, and on a GPU a caller who sets them means them.
 _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any], Any], ...] = (
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
@@ -51,17 +55,21 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any], Any], ...] = (
 _PRECISIONS: tuple[Any, ...] = tuple(
     owner
     for owner in (
-        torch.backends, *(getattr(torch.backends.mkldnn, kind, None) for kind in ("matmul", "conv", "rnn")),
+        torch.backends,
+        *(getattr(torch.backends.mkldnn, kind, None) for kind in ("matmul", "conv", "rnn")),
         torch.backends.cuda.matmul,
     )
     if hasattr(owner, "fp32_precision")
-)  # fmt: skip
+)
 _FEWER_DIGITS = ("tf32", "bf16")
 _DEVICES = ("cpu", "cuda", "mps", "xpu")  # that have an autocast of their own
 
 
 def _set_precisions(wanted: list[tuple[Any, str]]) -> None:
-    """One after the other, since those that say nothing themselves follow the first; what is right already is left alone."""
+    """One after the other, since those that say nothing themselves follow the first.
+
+    What is right already is left alone.
+    """
     for owner, value in wanted:
         if owner.fp32_precision != value:
             owner.fp32_precision = value
@@ -100,7 +108,10 @@ def settled() -> Iterator[None]:
 
 
 def in_settled(function: F) -> F:
-    """The function in ordinary surroundings; a generator in them at every step, while its caller keeps its own in between."""
+    """The function in ordinary surroundings.
+
+    A generator in them at every step, while its caller keeps its own in between.
+    """
     if inspect.isgeneratorfunction(function):
 
         @wraps(function)

@@ -1,4 +1,7 @@
-"""Other processes that work for this one: a pipe to each, and none outlives it. No torch, so that they are bound before it is there."""
+"""Other processes that work for this one: a pipe to each, and none outlives it.
+
+No torch, so that they are bound before it is there.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +114,10 @@ def _begin(pipe: Any, life: bytes, parent: int) -> None:
 
 
 def _bind(parent: int) -> None:
-    """Let Linux kill this process with its parent; ``parent`` is 0 where a thread that may end earlier has started it."""
+    """Let Linux kill this process with its parent.
+
+    ``parent`` is 0 where a thread that may end earlier has started it.
+    """
     if not (parent and sys.platform == "linux"):
         return
     with contextlib.suppress(OSError, AttributeError):

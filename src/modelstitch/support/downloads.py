@@ -1,4 +1,7 @@
-"""Published weights: out of a library's own cache, else by its own downloader, else a sentence that says how to get them."""
+"""Published weights.
+
+Out of a library's own cache, else by its own downloader, else a sentence that says how to get them.
+"""
 
 from __future__ import annotations
 
@@ -77,8 +80,8 @@ def obtained(
         else ""
     )
     raise SourceError(
-        f"{what[0].upper()}{what[1:]} cannot be had ({type(reason).__name__}: {line}): expected them in the library's cache or a "
-        f"network that reaches {host}; {offline}{ways}."
+        f"{what[0].upper()}{what[1:]} cannot be had ({type(reason).__name__}: {line}): expected them in the library's "
+        f"cache or a network that reaches {host}; {offline}{ways}."
     ) from reason
 
 
@@ -143,10 +146,12 @@ def hub_folder(request_path: str, *, weights: bool) -> Path:
         return folder
 
     return obtained(
-        make, published=weights, host=hub_host(),
+        make,
+        published=weights,
+        host=hub_host(),
         what=f"the {'published weights' if weights else 'configuration'} of Hugging Face {request_path}",
         offline=f"{hub_hint(repo)}, name a folder with hf:FOLDER",
-    )  # fmt: skip
+    )
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""What is wrong with a checked value, in one sentence: the first mistake, what was expected, what was found, how many more."""
+"""What is wrong with a checked value, in one sentence.
+
+The first mistake, what was expected, what was found, how many more.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,12 @@ _MOST = 20  # looking for a near name takes its time
 
 
 def sentence(
-    error: ValidationError, known: Callable[[tuple[int | str, ...]], Collection[str]], *, where: str = "", called: Mapping[str, str] | None = None,
-) -> str:  # fmt: skip
+    error: ValidationError,
+    known: Callable[[tuple[int | str, ...]], Collection[str]],
+    *,
+    where: str = "",
+    called: Mapping[str, str] | None = None,
+) -> str:
     """The first mistake of several, in words.
 
     Args:

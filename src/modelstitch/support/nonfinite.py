@@ -26,6 +26,6 @@ def refuse(network: str, activations: Mapping[str, Tensor], ids: Tensor) -> None
         sample = first_bad(values, ids)
         if sample is not None:
             raise NonFiniteError(
-                f"The activations of {network}@{layer} hold NaN or infinity, first for the sample {sample}: expected finite "
-                "numbers; check the weights and inputs, or use float32 where float16 overflows."
+                f"The activations of {network}@{layer} hold NaN or infinity, first for the sample {sample}: expected "
+                "finite numbers; check the weights and inputs, or use float32 where float16 overflows."
             )

@@ -28,6 +28,7 @@ def need(package: str) -> Any:
         reason = str(error).strip().splitlines()
         extra = EXTRA_OF.get(package.split(".")[0], package)
         raise MissingExtraError(
-            f"The package {package!r} cannot be imported ({type(error).__name__}: {reason[0] if reason else 'no message'}): "
+            f"The package {package!r} cannot be imported ({type(error).__name__}: "
+            f"{reason[0] if reason else 'no message'}): "
             f"install it with pip install 'modelstitch[{extra}]', from the same index as torch."
         ) from error

@@ -1,4 +1,7 @@
-"""Progress bars with rate and time left, in a terminal and in a notebook; where neither is, the last state is written."""
+"""Progress bars with rate and time left, in a terminal and in a notebook.
+
+Where neither is, the last state is written.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,8 @@ _LEAST = 12  # columns of a name
 def progress(console: Console | None = None) -> Iterator[Teller]:
     """Draw progress bars: give what it yields as ``tell=``.
 
-    There is one bar a piece of work: done of how many, how many a second, elapsed, time left. What donors do alone, and cautions, are written above the bars.
+    There is one bar a piece of work: done of how many, how many a second, elapsed, time left. What donors do alone, and
+    cautions, are written above the bars.
 
     Args:
         console: where to draw; by default standard error, or the cell's output in a notebook.
@@ -89,9 +93,13 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
 
     bar = 24 if console.width >= 100 else 8
     columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(bar_width=bar), MofNCompleteColumn(table_column=whole()),
-        RateColumn(table_column=whole()), TimeElapsedColumn(table_column=whole()), TimeRemainingColumn(table_column=whole()),
-    )  # fmt: skip
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=bar),
+        MofNCompleteColumn(table_column=whole()),
+        RateColumn(table_column=whole()),
+        TimeElapsedColumn(table_column=whole()),
+        TimeRemainingColumn(table_column=whole()),
+    )
     room = max(_LEAST, console.width - bar - _NUMBERS)
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}

@@ -1,4 +1,7 @@
-"""The processes of a group of torch.distributed that share a pass over the data: who takes which batches, and sums over all."""
+"""The processes of a group of torch.distributed that share a pass over the data.
+
+Who takes which batches, and sums over all.
+"""
 
 from __future__ import annotations
 
@@ -66,8 +69,8 @@ class Ranks:
             what: this work, in words that are the same on all.
 
         Raises:
-            StitchError: another process failed, is at something else, has gone, or gave no word in time; what failed here is raised
-                as it is.
+            StitchError: another process failed, is at something else, has gone, or gave no word in time; what failed
+                here is raised as it is.
             MemoryError: memory ran out on another process.
         """
         with self._telling():
@@ -84,8 +87,8 @@ class Ranks:
         for rank, other in enumerate(values):
             if other != values[0]:
                 raise StitchError(
-                    f"Process {rank} of {self.size} is asked for another {what} than process 0: expected the same networks, data and "
-                    "options on all; give every process the same files and seeds."
+                    f"Process {rank} of {self.size} is asked for another {what} than process 0: expected the same "
+                    "networks, data and options on all; give every process the same files and seeds."
                 )
 
     def add(self, *tensors: Tensor) -> None:
@@ -147,10 +150,11 @@ class Ranks:
             if said.failed or said.what != what:
                 self._over = True
                 raise StitchError(
-                    f"Process {rank} of {self.size} failed: {said.failed}" if said.failed else
-                    f"Process {rank} of {self.size} is at {said.what!r}, process {self.rank} at {what!r}: expected the same calls in the "
-                    "same order on all; ask every process the same."
-                )  # fmt: skip
+                    f"Process {rank} of {self.size} failed: {said.failed}"
+                    if said.failed
+                    else f"Process {rank} of {self.size} is at {said.what!r}, process {self.rank} at {what!r}: "
+                    "expected the same calls in the same order on all; ask every process the same."
+                )
         return [said.value for said in found]
 
     def _exchange(self, said: _Said) -> list[_Said]:
@@ -171,8 +175,8 @@ class Ranks:
 
 def _gone(size: int, seconds: float) -> StitchError:
     return StitchError(
-        f"Another process of the {size} has gone, or gave no word for {seconds:,.0f} seconds: expected all of them to end together; "
-        "see what it says, and start all again."
+        f"Another process of the {size} has gone, or gave no word for {seconds:,.0f} seconds: expected all of them to "
+        "end together; see what it says, and start all again."
     )
 
 
@@ -180,15 +184,16 @@ def _gone(size: int, seconds: float) -> StitchError:
 def across_ranks(*, seconds: float = PATIENCE) -> Iterator[Ranks]:
     """Share the passes that closed forms take over the fit data among all processes of torch.distributed's group.
 
-    Inside, every process asks the same ``stitch``, ``compare`` (with ``objective="match"``) or ``matrix``. Each runs its share of the
-    batches of the one pass; the sums are added over all, in float64, and each solves and measures the same maps. The numbers are those
-    of one process to about 1e-12. Process 0 alone writes into ``out=`` and ``kept=``.
+    Inside, every process asks the same ``stitch``, ``compare`` (with ``objective="match"``) or ``matrix``. Each runs
+    its share of the batches of the one pass; the sums are added over all, in float64, and each solves and measures the
+    same maps. The numbers are those of one process to about 1e-12. Process 0 alone writes into ``out=`` and ``kept=``.
 
     Args:
         seconds: how long a process waits for the others before it gives up.
 
     Raises:
-        StitchError: there is no group; or (inside) another process failed, has gone, gave no word in time, or was asked something else.
+        StitchError: there is no group; or (inside) another process failed, has gone, gave no word in time, or was asked
+            something else.
 
     Examples:
         ::

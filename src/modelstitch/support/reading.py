@@ -102,7 +102,8 @@ def told(kind: type[StitchError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
                     raise
                 name = str(next(iter((*args, *kwargs.values())), ""))
                 raise kind(
-                    f"{name[:200]!r} cannot be read ({getattr(error, 'strerror', None) or first_line(error)}): check the name, and that you may read it."
+                    f"{name[:200]!r} cannot be read ({getattr(error, 'strerror', None) or first_line(error)}): "
+                    f"check the name, and that you may read it."
                 ) from error
 
         return read

@@ -23,8 +23,8 @@ class Unfinished:
     """The latest state of one piece of work, in one file: a digest, then what ``torch.save`` makes of it.
 
     Args:
-        path: the file; its name must stand for all that decides what the work does, but for the device. A state is bound to
-            it: under another name it is of other work.
+        path: the file; its name must stand for all that decides what the work does, but for the device. A state is
+            bound to it: under another name it is of other work.
         device: where the work is done; a state of another kind of device, or of another version, is not taken up.
 
     Attributes:
@@ -76,7 +76,9 @@ class Unfinished:
         return found
 
     def write(self, state: dict[str, Any]) -> None:
-        """Keep a state of tensors, plain values and containers of them, whole or not at all; nothing where memory is short.
+        """Keep a state of tensors, plain values and containers of them, whole or not at all.
+
+        Nothing where memory is short.
 
         Raises:
             StudyError: if the disk is full or the folder cannot be written to.

@@ -65,15 +65,20 @@ def _trial(ask: dict[str, Any], size: int) -> str:
 
     seconds = _SECONDS + size // _SPEED
     given = {
-        "polars": str(Path(polars.__file__).parents[1]), "memory": _memory(size),
-        "seconds": seconds, "read": ask,
-    }  # fmt: skip
+        "polars": str(Path(polars.__file__).parents[1]),
+        "memory": _memory(size),
+        "seconds": seconds,
+        "read": ask,
+    }
     words = [sys.executable, "-I", str(Path(__file__).with_name("trial.py")), json.dumps(given)]
     try:
         done = subprocess.run(
-            words, capture_output=True, stdin=subprocess.DEVNULL, timeout=60 + 4 * seconds,
+            words,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60 + 4 * seconds,
             env={**os.environ, "POLARS_MAX_THREADS": "1"},
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         return "reading it takes too long"
     except OSError:  # no process may be started here: the file is read as it is

@@ -25,7 +25,10 @@ def wait_briefly() -> bool:
 
 @contextmanager
 def alone_if_small(columns: int) -> Iterator[None]:
-    """Decompose matrices of few columns on one thread: its many short steps would be spent on waiting for the others."""
+    """Decompose matrices of few columns on one thread.
+
+    Its many short steps would be spent on waiting for the others.
+    """
     import torch
 
     before = torch.get_num_threads()

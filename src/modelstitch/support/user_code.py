@@ -30,10 +30,12 @@ def digest(own: FunctionType | type) -> str:
 
 
 def in_words(view: Any) -> str:
-    """How a network sees a sample, in words that are the same in every run: a name, plain values, and a hash of the rest.
+    """How a network sees a sample, in words that are the same in every run.
 
-    The hash is over the code and all that it holds or uses, tensors and lists by what is in them now. Of libraries' code
-    only the names count, and this package's own views are described by their values alone.
+    A name, plain values, and a hash of the rest.
+
+    The hash is over the code and all that it holds or uses, tensors and lists by what is in them now. Of libraries'
+    code only the names count, and this package's own views are described by their values alone.
     """
     if view is None:
         return ""

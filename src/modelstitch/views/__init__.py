@@ -7,6 +7,14 @@ from .plain import plain_view, view_of_plain
 from .published import Published, from_processor, published
 
 __all__ = [
-    "Normalise", "PerSample", "Published", "as_view", "from_processor", "in_short", "normalising", "plain_view", "published",
+    "Normalise",
+    "PerSample",
+    "Published",
+    "as_view",
+    "from_processor",
+    "in_short",
+    "normalising",
+    "plain_view",
+    "published",
     "view_of_plain",
-]  # fmt: skip
+]

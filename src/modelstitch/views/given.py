@@ -13,8 +13,8 @@ from .per_sample import PerSample, check_fixed, is_per_sample
 from .published import from_processor
 
 _EXPECTED = (
-    "expected Normalise(mean, std), a transform of torchvision or timm, an image processor of transformers, or a function of a "
-    "batch (n, ...)"
+    "expected Normalise(mean, std), a transform of torchvision or timm, an image processor of transformers, or a "
+    "function of a batch (n, ...)"
 )
 
 
@@ -22,8 +22,8 @@ def as_view(given: Any) -> Callable[[Any], Any]:
     """A function of a batch of raw samples, out of what was given as ``view=``.
 
     Args:
-        given: a function of a batch, which is left as it is; a transform of torchvision or timm, which takes single images; an
-            image processor of transformers.
+        given: a function of a batch, which is left as it is; a transform of torchvision or timm, which takes single
+            images; an image processor of transformers.
 
     Raises:
         NetworkError: if it is none of these, or draws at random.
@@ -50,7 +50,8 @@ def normalising(view: Any, shape: tuple[int, ...]) -> Any:
         return view
     if len(view.mean) > 1 and shape and len(view.mean) != shape[0]:
         raise NetworkError(
-            f"The network takes {shape[0]} channels, the mean has {len(view.mean)} numbers: expected {shape[0]}, or one for all."
+            f"The network takes {shape[0]} channels, the mean has {len(view.mean)} numbers: expected {shape[0]}, or "
+            f"one for all."
         )
     if len(shape) != 3 or view.size is not None:
         return view
@@ -74,8 +75,8 @@ def _of_transformers(given: Any) -> Callable[[Any], Any]:
         base.__name__ == "ImageProcessingMixin" for base in type(processor).__mro__
     ):
         raise NetworkError(
-            f"The view is {type(given).__name__}, which prepares no images: {_EXPECTED}; texts are tokenised in the data, with "
-            "load_data('text:FILE', tokenizer=...)."
+            f"The view is {type(given).__name__}, which prepares no images: {_EXPECTED}; texts are tokenised in the "
+            "data, with load_data('text:FILE', tokenizer=...)."
         )
     return from_processor(processor)
 

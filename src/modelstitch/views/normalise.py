@@ -20,14 +20,14 @@ _SMOOTH = ("bilinear", "bicubic")
 class Normalise:
     """See raw samples as (sample - mean) / std, channel by channel; with ``size`` images are resized first.
 
-    Raw images are uint8, or floating-point in [0, 1]; uint8 is divided by 255. Grey images are repeated over as many channels as
-    ``mean`` has.
+    Raw images are uint8, or floating-point in [0, 1]; uint8 is divided by 255. Grey images are repeated over as many
+    channels as ``mean`` has.
 
     Args:
         mean: a number for each channel, or one for all, in the units of the raw samples ([0, 1] for images).
         std: likewise; above 0.
-        size: (height, width), or one number for both: the shorter side is resized to cover it (antialiased), and the middle
-            cut out. An image of that size is left as it is.
+        size: (height, width), or one number for both: the shorter side is resized to cover it (antialiased), and the
+            middle cut out. An image of that size is left as it is.
         interpolation: "bilinear", "bicubic" or "nearest".
 
     Raises:
@@ -49,7 +49,8 @@ class Normalise:
         means, stds = (few * most if len(few) == 1 else few for few in (means, stds))
         if len(means) != len(stds) or not all(s > 0 for s in stds):
             raise NetworkError(
-                f"Normalise takes a mean and a std above 0 for each channel, found mean={mean!r:.60} and std={std!r:.60}."
+                f"Normalise takes a mean and a std above 0 for each channel, found mean={mean!r:.60} and "
+                f"std={std!r:.60}."
             )
         if interpolation not in (*_SMOOTH, "nearest"):
             raise NetworkError(
@@ -76,7 +77,8 @@ class Normalise:
         if len(self.mean) > 1 and images.shape[1] != len(self.mean):
             if images.ndim != 4 or images.shape[1] != 1:
                 raise DataError(
-                    f"The network takes {len(self.mean)} channels, found images with {images.shape[1]}: expected 1 or {len(self.mean)}."
+                    f"The network takes {len(self.mean)} channels, found images with {images.shape[1]}: expected 1 "
+                    f"or {len(self.mean)}."
                 )
             images = coloured(images, len(self.mean))
         self._check_units(images)
@@ -101,8 +103,8 @@ class Normalise:
         low, high = (float(found) for found in images.aminmax())
         if low >= 0 and high <= 1:
             raise DataError(
-                f"The mean {self.mean} and the std {self.std} belong to pixels in [0, 255], the images are in [0, 1]: expected both in "
-                "their units; divide mean and std by 255."
+                f"The mean {self.mean} and the std {self.std} belong to pixels in [0, 255], the images are in [0, 1]: "
+                "expected both in their units; divide mean and std by 255."
             )
 
     def _resized(self, inputs: Any) -> Tensor:

@@ -24,8 +24,8 @@ _RANDOM = re.compile(r"Rand|Jitter|AutoAug|TrivialAug|AugMix|MixUp|CutMix|Elasti
 class PerSample:
     """A transform that takes one image and gives one tensor, applied to every image of a batch.
 
-    An image is handed over as what the transform takes: a Pillow image, else a uint8 tensor, else a float tensor in [0, 1], each
-    (c, h, w); a grey one that is taken in none of these forms as RGB.
+    An image is handed over as what the transform takes: a Pillow image, else a uint8 tensor, else a float tensor in [0,
+    1], each (c, h, w); a grey one that is taken in none of these forms as RGB.
 
     Attributes:
         transform: of torchvision (v1, v2) or timm, deterministic.
@@ -71,7 +71,8 @@ class PerSample:
             kind = f"a tensor of {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
             said.append(f"{name}: it returns {kind}")
         raise DataError(
-            f"The transform given as view= makes no floating-point tensor of an image ({'; '.join(said)}): expected one such as "
+            f"The transform given as view= makes no floating-point tensor of an image ({'; '.join(said)}): expected "
+            f"one such as "
             "Compose([ToTensor(), Normalize(mean, std)]); try it on one image, or give a function of a whole batch."
         )
 
@@ -85,8 +86,8 @@ def check_fixed(view: Any) -> None:
     for part in _parts(view):
         if is_random(part):
             raise NetworkError(
-                f"The view draws at random ({type(part).__name__}): expected the same view of a sample at every read; give the "
-                "transform of the evaluation here, and a random one as augment= of the data."
+                f"The view draws at random ({type(part).__name__}): expected the same view of a sample at every read; "
+                "give the transform of the evaluation here, and a random one as augment= of the data."
             )
 
 

@@ -71,8 +71,9 @@ def _bytes(images: Tensor) -> Tensor:
         low, high = (float(v) for v in images.aminmax())
         if not (low >= -_SLACK and high <= 1 + _SLACK):
             raise DataError(
-                f"The images hold values from {low:.4g} to {high:.4g}: expected raw ones, in [0, 1] or uint8, since the network's "
-                "own preprocessing normalises them; give the data without Normalize(), or the network view=lambda images: images."
+                f"The images hold values from {low:.4g} to {high:.4g}: expected raw ones, in [0, 1] or uint8, since "
+                "the network's own preprocessing normalises them; give the data without Normalize(), or the network "
+                "view=lambda images: images."
             )
     return images.mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
@@ -93,7 +94,10 @@ def picture(image: Tensor) -> Any:
 
 @contextmanager
 def as_usual() -> Iterator[None]:
-    """Libraries' transforms make tensors of the default type on the default device: float32 on the CPU, whatever is set around."""
+    """Libraries' transforms make tensors of the default type on the default device.
+
+    Float32 on the CPU, whatever is set around.
+    """
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
@@ -121,7 +125,7 @@ def stacked(found: Sequence[Tensor], what: str) -> Tensor:
     sizes = list(dict.fromkeys(tuple(one.shape) for one in found))
     if len(sizes) > 1:
         raise DataError(
-            f"{what} gives images of {len(sizes)} sizes, {sizes[0]} and {sizes[1]} among them: expected one; give images of one "
-            "size, or a view that crops."
+            f"{what} gives images of {len(sizes)} sizes, {sizes[0]} and {sizes[1]} among them: expected one; give "
+            "images of one size, or a view that crops."
         )
     return torch.stack([one.as_subclass(Tensor) for one in found])

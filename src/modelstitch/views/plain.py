@@ -17,8 +17,11 @@ def plain_view(view: Any) -> dict[str, Any] | None:
         return view.describe()
     if type(view) is Published:
         return {
-            "view": "published", "library": view.library, "settings": json.loads(view.settings), "channels": view.channels,
-        }  # fmt: skip
+            "view": "published",
+            "library": view.library,
+            "settings": json.loads(view.settings),
+            "channels": view.channels,
+        }
     return None
 
 

@@ -1,4 +1,7 @@
-"""The preprocessing that a library publishes with a network: the library's own code does it, from settings kept as text."""
+"""The preprocessing that a library publishes with a network.
+
+The library's own code does it, from settings kept as text.
+"""
 
 from __future__ import annotations
 
@@ -72,14 +75,14 @@ class Published:
         except (ValueError, TypeError, RuntimeError, AssertionError, AttributeError) as error:
             line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise DataError(
-                f"The image processor {type(self._transform).__name__} refuses images of {tuple(images[0].shape)} ({line}): expected "
-                "images that it brings to one size; check its settings."
+                f"The image processor {type(self._transform).__name__} refuses images of {tuple(images[0].shape)} "
+                f"({line}): expected images that it brings to one size; check its settings."
             ) from error
         keys = [key for key in found if key != "pixel_values"]
         if keys or "pixel_values" not in found:
             raise NetworkError(
-                f"The image processor {type(self._transform).__name__} gives {', '.join(found)}: expected pixel_values alone; give "
-                "Network() a view= of your own that returns what its forward takes."
+                f"The image processor {type(self._transform).__name__} gives {', '.join(found)}: expected pixel_values "
+                "alone; give Network() a view= of your own that returns what its forward takes."
             )
         values: Tensor = found["pixel_values"]
         return values.to(images[0].device)
@@ -106,8 +109,8 @@ def from_processor(processor: Any, channels: int | None = None) -> Published:
     strange = [key for key in settings if _asks(key, settings[key]) and not _does(type(processor), key)]
     if strange:
         raise NetworkError(
-            f"The settings of {type(processor).__name__} ask for {', '.join(strange)}, which it does not do: expected its own settings; check "
-            "image_processor_type, or give Network() a view= of your own."
+            f"The settings of {type(processor).__name__} ask for {', '.join(strange)}, which it does not do: expected "
+            "its own settings; check image_processor_type, or give Network() a view= of your own."
         )
     settings[_TYPE] = type(processor).__name__
     mean = settings.get("image_mean")
@@ -154,8 +157,11 @@ def _transformers(settings: dict[str, Any]) -> Callable[..., Any]:
 
 
 _MAKERS: dict[str, Callable[[dict[str, Any]], Callable[..., Any]]] = {
-    "timm": _timm, "torchvision": _torchvision, "open_clip": _open_clip, "transformers": _transformers,
-}  # fmt: skip
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "open_clip": _open_clip,
+    "transformers": _transformers,
+}
 LIBRARIES = frozenset(_MAKERS)
 
 

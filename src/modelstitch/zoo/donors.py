@@ -35,9 +35,21 @@ from .train import Progress, Recipe, error_rate, train
 _CARD, _WEIGHTS = "card.json", "weights.safetensors"
 _HASHES = "weights"  # on the card: the digest of every weights file
 _BEFORE_HASHES = {
-    "name", "net", "identity", "val_error", "test_error", "loss", "checkpoints", "parameters", "data", "date", "seconds",
-    "device", "threads", "versions",
-}  # fmt: skip
+    "name",
+    "net",
+    "identity",
+    "val_error",
+    "test_error",
+    "loss",
+    "checkpoints",
+    "parameters",
+    "data",
+    "date",
+    "seconds",
+    "device",
+    "threads",
+    "versions",
+}
 
 
 class DamagedDonorError(SourceError):
@@ -309,8 +321,8 @@ def _check_weights(folder: Path, card: dict[str, Any], names: Iterable[str]) -> 
             ) from error
         if found != wanted:
             raise DamagedDonorError(
-                f"The weights {folder / name} changed since they were written (expected the digest {wanted[:16]}, found "
-                f"{found[:16]}): delete the folder, and train the donor anew."
+                f"The weights {folder / name} changed since they were written (expected the digest {wanted[:16]}, "
+                f"found {found[:16]}): delete the folder, and train the donor anew."
             )
 
 

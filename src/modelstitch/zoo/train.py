@@ -149,8 +149,9 @@ def descend(
     """The loop: steps on ``loss_of(*batch)`` over ``modules``; checkpoints are of the first one.
 
     Args:
-        batches: from the number of steps that were done to what the loss is a function of at each one that follows, on the
-            device, in the same shapes from batch to batch. On a GPU the step is recorded from the first one and replayed.
+        batches: from the number of steps that were done to what the loss is a function of at each one that follows, on
+            the device, in the same shapes from batch to batch. On a GPU the step is recorded from the first one and
+            replayed.
         unfinished: where the state is kept, and taken up again.
         generator: what else the batches draw from; its state is kept, too.
     """
@@ -195,9 +196,13 @@ def descend(
 
 
 def error_rate(
-    module: nn.Module, data: Data, split: Literal["fit", "val", "test"], *, device: torch.device | str = "cpu",
+    module: nn.Module,
+    data: Data,
+    split: Literal["fit", "val", "test"],
+    *,
+    device: torch.device | str = "cpu",
     view: Callable[[Any], Any] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """The share of wrong predictions on a split, in percent; the module is used in eval mode and float32.
 
     Args:
@@ -243,7 +248,10 @@ def place(inputs: Any, device: torch.device | str, channels_last: bool) -> Any:
 
 
 def autocast(precision: str, device: torch.device | str, *, cache: bool = True) -> AbstractContextManager[Any]:
-    """torch's autocast to bfloat16 where asked, else nothing; nor on a CPU without instructions for it: ten times slower."""
+    """torch's autocast to bfloat16 where asked, else nothing; nor on a CPU without instructions for it.
+
+    Ten times slower.
+    """
     kind = torch.device(device).type
     able = kind != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16" and able, cache_enabled=cache)
@@ -256,8 +264,8 @@ def _recordable(batch: Sequence[Any]) -> bool:
 def _kernels(modules: Sequence[nn.Module], device: torch.device | str) -> AbstractContextManager[Any]:
     """oneDNN's kernels, but for very narrow convolutions on a CPU without AVX-512.
 
-    With torch 2.15 the AVX2 kernel for the gradient of a convolution with fewer than 8 channels writes outside its memory, and
-    the process dies some steps later. torch's own are slower.
+    With torch 2.15 the AVX2 kernel for the gradient of a convolution with fewer than 8 channels writes outside its
+    memory, and the process dies some steps later. torch's own are slower.
     """
     if torch.device(device).type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512":
         return nullcontext()

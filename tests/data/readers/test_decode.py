@@ -1,4 +1,7 @@
-"""What becomes of each kind of image file: scaled rightly or refused by name, the same from a folder and from Parquet."""
+"""What becomes of each kind of image file.
+
+Scaled rightly or refused by name, the same from a folder and from Parquet.
+"""
 
 from __future__ import annotations
 
@@ -185,15 +188,17 @@ def test_an_option_lays_see_through_images_on_a_colour(tmp_path):
 @pytest.mark.parametrize("laid", [folder, parquet])
 def test_the_whole_set_decides_in_all_splits(tmp_path, laid):
     grey, colour, deep = (KINDS[name][0] for name in ("8-bit grey", "8-bit colour", "16-bit grey PNG"))
-    for i, (some, options, shape) in enumerate([
-        ([grey] + [colour] * 19, "", (3, 8, 8)),
-        ([grey] * 19 + [colour], "", (3, 8, 8)),
-        ([grey] * 20, "", (1, 8, 8)),
-        ([grey] * 20, "?mode=RGB", (3, 8, 8)),
-        ([colour] * 20, "?mode=L", (1, 8, 8)),
-        ([grey] * 10 + [deep] * 10, "", (1, 8, 8)),
-        ([colour] * 10 + [deep] * 10, "?size=4", (3, 4, 4)),
-    ]):  # fmt: skip
+    for i, (some, options, shape) in enumerate(
+        [
+            ([grey] + [colour] * 19, "", (3, 8, 8)),
+            ([grey] * 19 + [colour], "", (3, 8, 8)),
+            ([grey] * 20, "", (1, 8, 8)),
+            ([grey] * 20, "?mode=RGB", (3, 8, 8)),
+            ([colour] * 20, "?mode=L", (1, 8, 8)),
+            ([grey] * 10 + [deep] * 10, "", (1, 8, 8)),
+            ([colour] * 10 + [deep] * 10, "?size=4", (3, 4, 4)),
+        ]
+    ):
         data = load_data(laid(tmp_path / str(i), some) + options)
         assert {next(data.batches(split, 2)).inputs.shape[1:] for split in ("fit", "val", "test")} == {shape}
         assert ("flip" in data.augment.recipe) == (shape[0] == 3)

@@ -71,9 +71,13 @@ def test_other_columns_and_parts_of_a_set():
 
 
 def test_tokens_and_a_transform_of_its_own():
-    rows = datasets.Dataset.from_dict({
-        "input_ids": [[i, 1, 2] for i in range(30)], "attention_mask": [[1, 1, 0]] * 30, "label": [0, 1] * 15,
-    })  # fmt: skip
+    rows = datasets.Dataset.from_dict(
+        {
+            "input_ids": [[i, 1, 2] for i in range(30)],
+            "attention_mask": [[1, 1, 0]] * 30,
+            "label": [0, 1] * 15,
+        }
+    )
     cut = [rows.select(range(a, a + 10)) for a in (0, 10, 20)]
     batch = next(Data(*cut).batches("fit", 4))
     assert {key: value.dtype for key, value in batch.inputs.items()} == dict.fromkeys(batch.inputs, torch.int64)

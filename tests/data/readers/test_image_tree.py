@@ -77,25 +77,37 @@ def test_val_without_test_is_the_test_split(tmp_path, name):
     assert f"caution: {said}" in ms.stitch(net, net, at="1", data=data, objective="match").record["notes"]
 
 
-@pytest.mark.parametrize(("names", "expected"), [
-    (("train", "test"), {"fit": {"train"}, "val": {"train"}, "test": {"test"}}),
-    (("training", "testing"), {"fit": {"training"}, "val": {"training"}, "test": {"testing"}}),
-    (("Train", "Valid", "Test"), {"fit": {"Train"}, "val": {"Valid"}, "test": {"Test"}}),
-    (("train", "val", "test", "extra"), {"fit": {"train"}, "val": {"val"}, "test": {"test"}}),
-    (("train",), {"fit": {"train"}, "val": {"train"}, "test": {"train"}}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("train", "test"), {"fit": {"train"}, "val": {"train"}, "test": {"test"}}),
+        (("training", "testing"), {"fit": {"training"}, "val": {"training"}, "test": {"testing"}}),
+        (("Train", "Valid", "Test"), {"fit": {"Train"}, "val": {"Valid"}, "test": {"Test"}}),
+        (("train", "val", "test", "extra"), {"fit": {"train"}, "val": {"val"}, "test": {"test"}}),
+        (("train",), {"fit": {"train"}, "val": {"train"}, "test": {"train"}}),
+    ],
+)
 def test_split_folders(tmp_path, names, expected):
     data = load(laid(tmp_path, **dict.fromkeys(names, "ab")))
     assert parts_of(data, tmp_path) == expected
     assert data.notes == (("extra/ is no split by name, and was passed over",) if "extra" in names else ())
 
 
-@pytest.mark.parametrize(("names", "message"), [
-    (("train", "eval"), r"has eval/ with the classes of train/, and no val/ or test/: expected the samples to measure on in test/"),
-    (("train_set", "test_set"), r"sub-folders test_set/, train_set/ of .* hold the same sub-folders each \(a, b\)"),
-    (("seg_train", "seg_eval"), r"expected train/, val/ and test/ with a sub-folder for each class"),
-    (("a/train", "b/train", "a/test", "b/test"), r"sub-folders a/, b/ of .* hold the same sub-folders each \(test, train\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ("train", "eval"),
+            r"has eval/ with the classes of train/, and no val/ or test/: expected the samples to measure on in test/",
+        ),
+        (("train_set", "test_set"), r"sub-folders test_set/, train_set/ of .* hold the same sub-folders each \(a, b\)"),
+        (("seg_train", "seg_eval"), r"expected train/, val/ and test/ with a sub-folder for each class"),
+        (
+            ("a/train", "b/train", "a/test", "b/test"),
+            r"sub-folders a/, b/ of .* hold the same sub-folders each \(test, train\)",
+        ),
+    ],
+)
 def test_splits_of_other_names_are_no_classes_and_not_left_out(tmp_path, names, message):
     with pytest.raises(DataError, match=message):
         load(laid(tmp_path, **dict.fromkeys(names, "ab")))
@@ -184,17 +196,21 @@ REFUSED = {
     "no training images": (lambda r: laid(r, val="ab", test="ab"), r"has val/ and test/ and no train/"),
     "a class that was not trained on": (
         lambda r: laid(r, train="ab", val="ab", test="abc"),
-        r"class 'c' of the folder .*test' is not in the training folder 'train': expected one of its 2 classes \(a, b\)",
+        r"class 'c' of the folder .*test' is not in the training folder 'train': "
+        r"expected one of its 2 classes \(a, b\)",
     ),
     "images without a class": (unsorted, r"val' holds images that are in no class: expected a sub-folder for each"),
-    "two names of one split": (lambda r: laid(r, train="ab", val="ab", valid="ab"), r"val/ and valid/: expected one of"),
+    "two names of one split": (
+        lambda r: laid(r, train="ab", val="ab", valid="ab"),
+        r"val/ and valid/: expected one of",
+    ),
     "one file in two splits": (linked, r"The fit and the test split hold one file, .*0.png and .*0.png"),
     "one class": (lambda r: laid(r, train="a", test="ab"), r"train' has 1 sub-folder\(s\): expected two or more"),
     "nothing readable": (
         lambda r: [(r / name).mkdir() or (r / name / "x.dcm").write_text("") for name in "ab"],
         r"has 0 sub-folder\(s\): expected two .* \(2 sub-folder\(s\) of .* without images were passed over \(a, b\)",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

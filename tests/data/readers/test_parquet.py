@@ -116,7 +116,8 @@ def test_validation_files_without_test_files_are_the_test_split(tmp_path):
     data = load_data(f"parquet:{tmp_path / 'set'}")
     assert (data.name, [data.size(split) for split in ("fit", "val", "test")]) == ("set", [18, 2, 6])
     assert data.notes == (
-        "there are no test files: validation-0.parquet is the test split, and validation samples are held out of those of train",
+        "there are no test files: validation-0.parquet is the test split, and validation samples are held out of "
+        "those of train",
     )
 
 

@@ -80,8 +80,12 @@ def test_rows_of_a_table_are_samples_with_the_labels_of_a_column(tmp_path, aroun
     sentences = texts.corpus(40)
     frame = pl.DataFrame({"body": sentences, "mood": ["good" if "cat" in s else "bad" for s in sentences]})
     file = tmp_path / f"rows.{suffix}"
-    {"parquet": frame.write_parquet, "csv": frame.write_csv, "jsonl": frame.write_ndjson,
-     "tsv": lambda path: frame.write_csv(path, separator="\t")}[suffix](file)  # fmt: skip
+    {
+        "parquet": frame.write_parquet,
+        "csv": frame.write_csv,
+        "jsonl": frame.write_ndjson,
+        "tsv": lambda path: frame.write_csv(path, separator="\t"),
+    }[suffix](file)
     data = load_data(f"text:{file}?column=body&label=mood&length=12", tokenizer=around)
     ids, mask, labels = everything(data)
     names = Tokenizer.load(around).vocabulary

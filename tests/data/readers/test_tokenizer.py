@@ -1,4 +1,7 @@
-"""The same tokenizer is required: what counts as another one, and what the refusal says; models from folders of text."""
+"""The same tokenizer is required: what counts as another one, and what the refusal says.
+
+Models from folders of text.
+"""
 
 from __future__ import annotations
 
@@ -112,9 +115,12 @@ def folder(tmp_path_factory):
 def test_a_folder_brings_network_tokenizer_and_length(folder, tmp_path):
     net = ms.load(f"hf:{folder}?size=6")
     assert net.view.describe() == {
-        "view": "tokens", "names": ["input_ids", "attention_mask"], "task": "causal-lm", "length": 6,
+        "view": "tokens",
+        "names": ["input_ids", "attention_mask"],
+        "task": "causal-lm",
+        "length": 6,
         "tokenizer": Tokenizer.load(folder).fingerprint,
-    }  # fmt: skip
+    }
     file = tmp_path / "corpus.txt"
     file.write_text(" ".join(texts.corpus(30)))
     data = ms.load_data(f"text:{file}", tokenizer=net)

@@ -19,7 +19,10 @@ def test_the_table_is_read_without_torch():
 
 
 def test_no_other_list_of_controls_stands_in_the_package():
-    """A tuple, list, set or the keys of a mapping with two names of controls would be one; a sentence of one control is none."""
+    """A tuple, list, set or the keys of a mapping with two names of controls would be one.
+
+    A sentence of one control is none.
+    """
     found = []
     for path in SOURCE.rglob("*.py"):
         if path.parent == SOURCE / "engine" / "controls" or "paper" in path.parts:

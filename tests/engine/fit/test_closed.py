@@ -39,10 +39,20 @@ def sweep_of(seams, bad=False, **fit):
     spec = FitSpec(batch_size=64, augment=False, **fit)
     sweep = Sweep(NetworkSender(bottom), top, data, spec, torch.device("cpu"))
     streams = [
-        open_stream(seam, sweep.sender, top, *seam, family=Affine, options={}, objective="match", init="closed", later=(),
-                    device=sweep.device)
+        open_stream(
+            seam,
+            sweep.sender,
+            top,
+            *seam,
+            family=Affine,
+            options={},
+            objective="match",
+            init="closed",
+            later=(),
+            device=sweep.device,
+        )
         for seam in seams
-    ]  # fmt: skip
+    ]
     return streams, sweep
 
 
@@ -94,10 +104,20 @@ def made(pair, digits, seams=SEAMS, *, objective="match", shuffled=False, **opti
     sweep = Sweep(NetworkSender(pair[0]), pair[1], data, spec, CPU, shuffled=shuffled)
     streams = [
         open_stream(
-            i, sweep.sender, sweep.top, b, t, family=Affine, options={}, objective=objective, init="closed", later=(), device=CPU
+            i,
+            sweep.sender,
+            sweep.top,
+            b,
+            t,
+            family=Affine,
+            options={},
+            objective=objective,
+            init="closed",
+            later=(),
+            device=CPU,
         )
         for i, (b, t) in enumerate(seams)
-    ]  # fmt: skip
+    ]
     return streams, sweep
 
 

@@ -22,10 +22,20 @@ def fitted(pair, digits, objective="task", **options):
     sweep = Sweep(NetworkSender(pair[0]), pair[1], digits, spec, CPU, tick=ticks.append)
     streams = [
         open_stream(
-            i, sweep.sender, sweep.top, "block1", t, family=Affine, options={}, objective=objective, init=spec.init, later=(), device=CPU
+            i,
+            sweep.sender,
+            sweep.top,
+            "block1",
+            t,
+            family=Affine,
+            options={},
+            objective=objective,
+            init=spec.init,
+            later=(),
+            device=CPU,
         )
         for i, t in enumerate(("block1", "block3"))
-    ]  # fmt: skip
+    ]
     collect(streams, sweep)
     solve(streams, sweep)
     starts = [{k: v.clone() for k, v in s.stitcher.state_dict().items()} for s in streams]

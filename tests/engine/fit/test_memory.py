@@ -70,7 +70,10 @@ def _validation(networks, digits):
 
 
 def _side_by_side(networks):
-    """Bytes of a measuring batch of all streams in one run through the top: its widest activation, once in and once out."""
+    """Bytes of a measuring batch of all streams in one run through the top.
+
+    Its widest activation, once in and once out.
+    """
     widest = max(torch.Size(layer.shape).numel() for layer in networks[1].layers.values())
     return 2 * 4 * len(LAYERS) * 2 * QUICK["batch_size"] * widest
 

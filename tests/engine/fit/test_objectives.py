@@ -23,14 +23,17 @@ def cross_entropy(stitched, genuine, labels):
     return F.cross_entropy(stitched["output"], labels)
 
 
-@pytest.mark.parametrize(("layer", "options", "looked"), [
-    ("block1", {}, ("pool", "block2", "block3", OUTPUT)),
-    ("block3", {}, (OUTPUT,)),
-    ("block1", {"downstream": "penultimate"}, ("block3",)),
-    ("block3", {"downstream": "penultimate"}, (OUTPUT,)),
-    ("block1", {"downstream": ("block2", "output")}, ("block2", OUTPUT)),
-    ("block2", {"downstream": ("block1", "block3")}, ("block3",)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("layer", "options", "looked"),
+    [
+        ("block1", {}, ("pool", "block2", "block3", OUTPUT)),
+        ("block3", {}, (OUTPUT,)),
+        ("block1", {"downstream": "penultimate"}, ("block3",)),
+        ("block3", {"downstream": "penultimate"}, (OUTPUT,)),
+        ("block1", {"downstream": ("block2", "output")}, ("block2", OUTPUT)),
+        ("block2", {"downstream": ("block1", "block3")}, ("block3",)),
+    ],
+)
 def test_downstream_looks_where_it_is_told(pair, layer, options, looked):
     _, top = pair
     (stage,) = stages("downstream", top, layer, FitSpec(**options))
@@ -62,8 +65,9 @@ def test_distilled_to_the_bottom_it_answers_more_like_the_bottom(pair, digits):
     x = torch.cat([batch.inputs for batch in digits.batches("test", 200)])
 
     def apart(target):
-        s = stitch(bottom, top, "block2", digits, objective="distill", targets=target, steps=60, eval_every=60,
-                   device="cpu")  # fmt: skip
+        s = stitch(
+            bottom, top, "block2", digits, objective="distill", targets=target, steps=60, eval_every=60, device="cpu"
+        )
         return float(F.kl_div(s(x).log_softmax(-1), bottom(x).log_softmax(-1), log_target=True, reduction="batchmean"))
 
     assert apart("bottom") < apart("top")
@@ -87,8 +91,15 @@ def test_a_loss_of_ones_own_may_be_one_of_two_stages(pair, digits):
     )
     assert torch.equal(own.stitcher.weight, plain.stitcher.weight)
     assert own.record["config"]["objective"] == f"downstream+{name_of(cross_entropy)}"
-    several = compare(*pair, digits, layers=["block2"], objective=["match", ("downstream", cross_entropy)], controls=(),
-                      both=False, **QUICK)  # fmt: skip
+    several = compare(
+        *pair,
+        digits,
+        layers=["block2"],
+        objective=["match", ("downstream", cross_entropy)],
+        controls=(),
+        both=False,
+        **QUICK,
+    )
     assert [r["config"]["objective"] for r in several.records] == ["match", own.record["config"]["objective"]]
 
 
@@ -118,18 +129,30 @@ def test_another_code_is_another_loss():
     assert name_of(lambda s, g, y: s["output"].mean()) != name_of(lambda s, g, y: s["output"].sum())
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"objective": lambda s, g, y: s["output"].mean(0)}, "must return one number computed from the stitched values, found shape (10,)"),
-    ({"objective": lambda s, g, y: 1.0}, "found float"),
-    ({"objective": lambda s, g, y: s["output"].detach().mean()}, "does not depend on the stitched values"),
-    ({"objective": lambda s, y: s["output"].mean()}, "must take (stitched, genuine, labels), found <lambda>(s, y): take all three"),
-    ({"objective": len}, "expected a name such as 'task', a function"),
-    ({"objective": ()}, "The option 'objective' is wrong: expected match, task"),
-    ({"objective": "downstream", "downstream": ["block1"]}, "None of the layers block1 lies behind 'block2' in 'one'"),
-    ({"objective": "downstream", "downstream": ["blok3"]}, "has no layer 'blok3': did you mean 'block3'"),
-    ({"objective": "distill", "targets": "both"}, "'targets' is wrong"),
-    ({"objective": "distill", "temperature": 0.0}, "'temperature' is wrong"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"objective": lambda s, g, y: s["output"].mean(0)},
+            "must return one number computed from the stitched values, found shape (10,)",
+        ),
+        ({"objective": lambda s, g, y: 1.0}, "found float"),
+        ({"objective": lambda s, g, y: s["output"].detach().mean()}, "does not depend on the stitched values"),
+        (
+            {"objective": lambda s, y: s["output"].mean()},
+            "must take (stitched, genuine, labels), found <lambda>(s, y): take all three",
+        ),
+        ({"objective": len}, "expected a name such as 'task', a function"),
+        ({"objective": ()}, "The option 'objective' is wrong: expected match, task"),
+        (
+            {"objective": "downstream", "downstream": ["block1"]},
+            "None of the layers block1 lies behind 'block2' in 'one'",
+        ),
+        ({"objective": "downstream", "downstream": ["blok3"]}, "has no layer 'blok3': did you mean 'block3'"),
+        ({"objective": "distill", "targets": "both"}, "'targets' is wrong"),
+        ({"objective": "distill", "temperature": 0.0}, "'temperature' is wrong"),
+    ],
+)
 def test_mistakes_get_one_sentence(pair, digits, options, words):
     with pytest.raises(StitchError) as error:
         stitch(*pair, "block2", digits, **{**QUICK, **options})
@@ -151,17 +174,29 @@ def test_the_bottom_can_be_distilled_only_where_it_has_the_same_classes(modules,
         )
 
 
-@pytest.mark.parametrize("options", [
-    ["--objective", "match"],
-    ["--objective", "distill", "--temperature", "4", "--targets", "bottom"],
-    ["--objective", "downstream", "--downstream", "penultimate"],
-    ["--objective", "downstream+task", "--normalisation", "recalibrated", "--memory", "1"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--objective", "match"],
+        ["--objective", "distill", "--temperature", "4", "--targets", "bottom"],
+        ["--objective", "downstream", "--downstream", "penultimate"],
+        ["--objective", "downstream+task", "--normalisation", "recalibrated", "--memory", "1"],
+    ],
+)
 def test_the_command_line_fits_the_same(options, tmp_path):
     net = "zoo:small-resnet?width=4"
     args = [
-        "stitch", f"{net}@block1", f"{net}@block1", "--steps", "2", "--out", str(tmp_path / "s"), "--device", "cpu", *options,
-    ]  # fmt: skip
+        "stitch",
+        f"{net}@block1",
+        f"{net}@block1",
+        "--steps",
+        "2",
+        "--out",
+        str(tmp_path / "s"),
+        "--device",
+        "cpu",
+        *options,
+    ]
     result = CliRunner().invoke(cli, args, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "s" / "stitch.json").read_text(encoding="utf-8"))["record"]
@@ -176,11 +211,35 @@ def test_the_command_line_compares_with_everything(tmp_path):
     net, other = "zoo:small-resnet?width=4", tmp_path / "other.safetensors"
     save_file(build("small-resnet?width=4", seed=1, classes=10).state_dict(), other)
     args = [
-        "compare", net, net, "--layers", "block1", "--one-way", "--steps", "2", "--seeds", "2", "--fit-samples", "40,80",
-        "--control", "recalibration", "--control", "other-seed", "--other-seed", net,
-        "--other-seed-weights", str(other), "--second", "noise:0.3",
-        "--tensorboard", str(tmp_path / "log"), "--out", str(tmp_path / "c"), "--device", "cpu",
-    ]  # fmt: skip
+        "compare",
+        net,
+        net,
+        "--layers",
+        "block1",
+        "--one-way",
+        "--steps",
+        "2",
+        "--seeds",
+        "2",
+        "--fit-samples",
+        "40,80",
+        "--control",
+        "recalibration",
+        "--control",
+        "other-seed",
+        "--other-seed",
+        net,
+        "--other-seed-weights",
+        str(other),
+        "--second",
+        "noise:0.3",
+        "--tensorboard",
+        str(tmp_path / "log"),
+        "--out",
+        str(tmp_path / "c"),
+        "--device",
+        "cpu",
+    ]
     result = CliRunner().invoke(cli, args, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "n=2" in result.output

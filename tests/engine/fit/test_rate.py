@@ -49,9 +49,18 @@ def fitted(pair, digits, family="affine", init="closed", **fit):
     sweep = sweep_of(pair, digits, **{"steps": 4, "eval_every": 2, **fit})
     cls, options = family_of(family)
     stream = open_stream(
-        family, sweep.sender, sweep.top, "block2", "block2", family=cls, options=options, objective="task", init=init,
-        later=(), device=sweep.device,
-    )  # fmt: skip
+        family,
+        sweep.sender,
+        sweep.top,
+        "block2",
+        "block2",
+        family=cls,
+        options=options,
+        objective="task",
+        init=init,
+        later=(),
+        device=sweep.device,
+    )
     collect([stream], sweep)
     solve([stream], sweep)
     full, rates = [], []

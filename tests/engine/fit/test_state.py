@@ -17,14 +17,18 @@ CASES = {
     "whitened, at an adapted rate": {"family": ("affine", "conv:3")},
     "two stages": {"objective": [("task", "distill")], "family": ("low-rank:4",)},
     "one stage beside two": {"objective": ["match", "task", ("distill", "task")]},
-    "moving statistics, from random": {"normalisation": "batch", "family": ("norm-affine-norm", "mlp"), "init": "random"},
+    "moving statistics, from random": {
+        "normalisation": "batch",
+        "family": ("norm-affine-norm", "mlp"),
+        "init": "random",
+    },
     "re-estimated statistics": {"normalisation": "recalibrated"},
     "controls": {"controls": ("self", "random", "class-noise", "shuffled")},
     "no more patience": {"eval_every": 1, "patience": 1, "learning_rate": 10.0},
     "several passes": {"batch_size": 400},
     "kept activations": {"augment": False, "cache": 0.1, "steps": 25},
     "no room to keep activations": {"augment": False, "cache": 1e-6},
-}  # fmt: skip
+}
 
 
 GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))

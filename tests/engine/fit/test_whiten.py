@@ -87,9 +87,18 @@ def test_a_run_takes_the_rate_of_its_layer(pair, digits, family, factor):
     sweep = Sweep(NetworkSender(bottom), top, digits, FitSpec(learning_rate=0.01), torch.device("cpu"))
     cls, options = family_of(family)
     stream = open_stream(
-        family, sweep.sender, top, "stem", "stem", family=cls, options=options, objective="task", init="closed",
-        later=(), device=sweep.device,
-    )  # fmt: skip
+        family,
+        sweep.sender,
+        top,
+        "stem",
+        "stem",
+        family=cls,
+        options=options,
+        objective="task",
+        init="closed",
+        later=(),
+        device=sweep.device,
+    )
     collect([stream], sweep)
     solve([stream], sweep)
     run = Run(stream, stages("task", top, "stem", sweep.spec)[0], sweep)

@@ -55,7 +55,11 @@ CASES = {
         [nn.Conv1d(5, 12, 1), lambda x: x.unflatten(1, (2, 6)).transpose(1, 2).flatten(1, 2)],
         "sequence",
     ),
-    "channels and time mixed": (SEQUENCE, [nn.Conv1d(5, 12, 1), lambda x: x.view(-1, 2, 6, 8).mT.reshape(-1, 12, 8)], "other"),
+    "channels and time mixed": (
+        SEQUENCE,
+        [nn.Conv1d(5, 12, 1), lambda x: x.view(-1, 2, 6, 8).mT.reshape(-1, 12, 8)],
+        "other",
+    ),
     "heads weighed and together again": (
         SEQUENCE,
         [nn.Linear(8, 12), lambda x: x.unflatten(2, (3, 4)).transpose(1, 2).softmax(3).transpose(1, 2).flatten(2)],
@@ -88,16 +92,28 @@ CASES = {
         "tokens",
     ),
     "tokens folded into a map": (SEQUENCE, [nn.Linear(8, 4), lambda x: x.transpose(1, 2).reshape(-1, 4, 1, 5)], "map"),
-    "a residual branch over positions": (SEQUENCE, [nn.Linear(8, 8), Plus(Do(swap), nn.Linear(5, 5), Do(swap))], "tokens"),
+    "a residual branch over positions": (
+        SEQUENCE,
+        [nn.Linear(8, 8), Plus(Do(swap), nn.Linear(5, 5), Do(swap))],
+        "tokens",
+    ),
     "two halves beside each other": (IMAGE, [nn.Conv2d(8, 6, 1), lambda x: torch.cat(x.chunk(2, 1)[::-1], 1)], "map"),
-    "a layer norm over channels, height and width": (IMAGE, [nn.Conv2d(8, 6, 1), nn.LayerNorm([6, 8, 8]), nn.ReLU()], "map"),
+    "a layer norm over channels, height and width": (
+        IMAGE,
+        [nn.Conv2d(8, 6, 1), nn.LayerNorm([6, 8, 8]), nn.ReLU()],
+        "map",
+    ),
     "a layer norm over height and width": (IMAGE, [nn.Conv2d(8, 6, 1), nn.LayerNorm([8, 8])], "map"),
     "a root mean square norm over all": (SEQUENCE, [nn.Conv1d(5, 6, 1), nn.RMSNorm([6, 8])], "sequence"),
     "a layer norm along time": (SEQUENCE, [nn.Conv1d(5, 6, 1), nn.LayerNorm(8)], "sequence"),
     "a layer along time": (SEQUENCE, [nn.Conv1d(5, 6, 1), nn.Linear(8, 4), nn.ReLU()], "sequence"),
     "a layer along the width": (IMAGE, [nn.Conv2d(8, 6, 1), nn.Linear(8, 7)], "map"),
     "a layer over tokens": (IMAGE, [nn.Conv2d(8, 6, 1), lambda x: x.flatten(2), nn.Linear(64, 5), swap], "tokens"),
-    "padded before anything reads it": (SEQUENCE, [nn.ReLU(), nn.ReflectionPad1d(1), (nn.Conv1d(5, 6, 1),)], "sequence"),
+    "padded before anything reads it": (
+        SEQUENCE,
+        [nn.ReLU(), nn.ReflectionPad1d(1), (nn.Conv1d(5, 6, 1),)],
+        "sequence",
+    ),
     "a vector unfolded for a convolution": (
         (2, 8),
         [nn.Linear(8, 12), nn.Unflatten(1, (4, 3)), nn.ReLU(), (nn.ConvTranspose1d(4, 2, 2),)],
@@ -105,7 +121,7 @@ CASES = {
     ),
     "read by two that disagree": (SEQUENCE, [nn.ReLU(), (Both(nn.Conv1d(5, 4, 1), nn.Linear(8, 4)),)], "tokens"),
     "a recurrent kernel": (SEQUENCE, [nn.LSTM(8, 4, batch_first=True), lambda x: x[0]], "tokens"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

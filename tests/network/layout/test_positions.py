@@ -41,7 +41,11 @@ patches = [nn.Conv2d(3, 5, 2, stride=2), lambda x: x.flatten(2).transpose(1, 2),
 CASES = {
     "patches of an image": (IMAGE, patches, "image"),
     "an image gated along its channels": (IMAGE, [nn.Conv2d(3, 5, 1), Gated()], "image"),
-    "patches mixed by a convolution of width 1": (IMAGE, [*patches[:1], lambda x: x.flatten(2), nn.Conv1d(5, 7, 1)], "image"),
+    "patches mixed by a convolution of width 1": (
+        IMAGE,
+        [*patches[:1], lambda x: x.flatten(2), nn.Conv1d(5, 7, 1)],
+        "image",
+    ),
     "columns of a map, its rows among the channels": (
         IMAGE,
         [nn.Conv2d(3, 5, 1), lambda x: x.permute(0, 3, 1, 2).flatten(2), nn.Linear(40, 5)],
@@ -49,7 +53,11 @@ CASES = {
     ),
     "a map of one row": (IMAGE, [nn.Conv2d(3, 5, (8, 1)), lambda x: x.squeeze(2).transpose(1, 2)], "line"),
     "the largest of each column": (IMAGE, [nn.Conv2d(3, 5, 1), lambda x: x.max(2).values], "line"),
-    "a mean kept as an axis": (IMAGE, [nn.Conv2d(3, 5, 1), lambda x: x.mean(2, keepdim=True), lambda x: x.squeeze(2)], "line"),
+    "a mean kept as an axis": (
+        IMAGE,
+        [nn.Conv2d(3, 5, 1), lambda x: x.mean(2, keepdim=True), lambda x: x.squeeze(2)],
+        "line",
+    ),
     "tokens pooled in fours": (
         IMAGE,
         [nn.Conv2d(3, 8, 2, stride=2), lambda x: x.flatten(2).transpose(1, 2), lambda x: x.view(-1, 4, 4, 8).amax(1)],
@@ -70,11 +78,15 @@ CASES = {
     "a sequence": (LINE, [nn.Conv1d(3, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)], "line"),
     "features over time": (LINE, [nn.Linear(8, 5), nn.ReLU()], "line"),
     "a spectrogram without channels": (LINE, [lambda x: x[:, None], nn.Conv2d(1, 5, 2), nn.ReLU()], "image"),
-    "patches of a spectrogram behind a class token": (LINE, [lambda x: x[:, None], nn.Conv2d(1, 5, 1), ClassToken()], "image"),
+    "patches of a spectrogram behind a class token": (
+        LINE,
+        [lambda x: x[:, None], nn.Conv2d(1, 5, 1), ClassToken()],
+        "image",
+    ),
     "a wave": (FLAT, [lambda x: x[:, None], nn.Conv1d(1, 5, 4, stride=4), nn.GELU()], "line"),
     "numbers": (FLAT, [lambda x: x.view(-1, 16, 4), nn.Linear(4, 5)], ""),
     "words": (TEXT, [nn.Embedding(9, 5), lambda x: x.transpose(1, 2), nn.Conv1d(5, 5, 1)], "text"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

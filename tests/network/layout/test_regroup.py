@@ -28,9 +28,14 @@ def test_reshaped(name):
 
 @pytest.mark.parametrize(
     ("held", "gone", "kept", "expected"),
-    [((1, 2), [2], False, (1,)), ((1, 2), [1], False, (1,)), ((2, 3), [1], False, (1, 2)), ((1, 2), [1], True, (2,)),
-     ((1, 2), [1, 2], False, None)],
-)  # fmt: skip
+    [
+        ((1, 2), [2], False, (1,)),
+        ((1, 2), [1], False, (1,)),
+        ((2, 3), [1], False, (1, 2)),
+        ((1, 2), [1], True, (2,)),
+        ((1, 2), [1, 2], False, None),
+    ],
+)
 def test_reduced(held, gone, kept, expected):
     assert reduced(held, gone, kept=kept) == expected
 

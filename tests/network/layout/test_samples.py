@@ -40,45 +40,63 @@ def mean(*axes):
 # name: module, one example, {layer: (kind, shape)}, how the module's own value is moved by hand to the batch first
 CASES = {
     "positions first": (
-        lambda: Chain(lambda x: x.transpose(0, 1), mean(0)), (7, 6), {"one": ("tokens", (7, 5)), "two": ("tokens", (7, 5))},
+        lambda: Chain(lambda x: x.transpose(0, 1), mean(0)),
+        (7, 6),
+        {"one": ("tokens", (7, 5)), "two": ("tokens", (7, 5))},
         lambda y, n: y.transpose(0, 1),
     ),
     "frames folded behind the batch": (
-        lambda: Convolved(lambda x: x.flatten(0, 1), lambda y, x: y.view(x.shape[0], -1, 5).mean(1)), (3, 2, 7, 9),
+        lambda: Convolved(lambda x: x.flatten(0, 1), lambda y, x: y.view(x.shape[0], -1, 5).mean(1)),
+        (3, 2, 7, 9),
         {"one": ("volume", (4, 3, 7, 9)), "two": ("volume", (5, 3, 3, 4))},
         lambda y, n: y.view(n, 3, *y.shape[1:]).transpose(1, 2),
     ),
     "frames folded before the batch": (
         lambda: Convolved(
-            lambda x: x.transpose(0, 1).reshape(-1, *x.shape[2:]), lambda y, x: y.view(x.shape[1], x.shape[0], 5).mean(0)
+            lambda x: x.transpose(0, 1).reshape(-1, *x.shape[2:]),
+            lambda y, x: y.view(x.shape[1], x.shape[0], 5).mean(0),
         ),
-        (3, 2, 7, 9), {"one": ("volume", (4, 3, 7, 9)), "two": ("volume", (5, 3, 3, 4))},
+        (3, 2, 7, 9),
+        {"one": ("volume", (4, 3, 7, 9)), "two": ("volume", (5, 3, 3, 4))},
         lambda y, n: y.view(3, n, *y.shape[1:]).permute(1, 2, 0, 3, 4),
     ),
     "frames of tokens": (
-        lambda: Chain(lambda x: x.flatten(0, 1), lambda y, x: y.view(x.shape[0], -1, 5).mean(1)), (3, 4, 6),
-        {"one": ("tokens", (12, 5))}, lambda y, n: y.reshape(n, 12, 5),
+        lambda: Chain(lambda x: x.flatten(0, 1), lambda y, x: y.view(x.shape[0], -1, 5).mean(1)),
+        (3, 4, 6),
+        {"one": ("tokens", (12, 5))},
+        lambda y, n: y.reshape(n, 12, 5),
     ),
     "frames of vectors": (
-        lambda: Chain(lambda x: x.flatten(0, 1), lambda y, x: y.view(x.shape[0], -1, 5).mean(1)), (3, 6),
-        {"one": ("tokens", (3, 5))}, lambda y, n: y.view(n, 3, 5),
+        lambda: Chain(lambda x: x.flatten(0, 1), lambda y, x: y.view(x.shape[0], -1, 5).mean(1)),
+        (3, 6),
+        {"one": ("tokens", (3, 5))},
+        lambda y, n: y.view(n, 3, 5),
     ),
     "frames of maps, channels last": (
-        lambda: Chain(lambda x: x.flatten(0, 1), lambda y, x: y.mean((1, 2)).view(x.shape[0], -1, 5).mean(1)), (3, 4, 2, 6),
-        {"one": ("lattice", (3, 4, 2, 5))}, lambda y, n: y.view(n, 3, 4, 2, 5),
+        lambda: Chain(lambda x: x.flatten(0, 1), lambda y, x: y.mean((1, 2)).view(x.shape[0], -1, 5).mean(1)),
+        (3, 4, 2, 6),
+        {"one": ("lattice", (3, 4, 2, 5))},
+        lambda y, n: y.view(n, 3, 4, 2, 5),
     ),
     "lattice": (
-        lambda: Chain(lambda x: x, mean(1, 2, 3)), (3, 4, 2, 6), {"one": ("lattice", (3, 4, 2, 5))}, lambda y, n: y,
+        lambda: Chain(lambda x: x, mean(1, 2, 3)),
+        (3, 4, 2, 6),
+        {"one": ("lattice", (3, 4, 2, 5))},
+        lambda y, n: y,
     ),
     "four positions": (
-        lambda: Chain(lambda x: x, mean(1, 2, 3, 4)), (3, 2, 2, 2, 6), {"one": ("tokens", (24, 5))},
+        lambda: Chain(lambda x: x, mean(1, 2, 3, 4)),
+        (3, 2, 2, 2, 6),
+        {"one": ("tokens", (24, 5))},
         lambda y, n: y.reshape(n, 24, 5),
     ),
     "one number for each sample": (
-        lambda: nn.Sequential(nn.Linear(6, 1), nn.Flatten(0), nn.Unflatten(0, (-1, 1)), nn.Linear(1, 3)), (6,),
-        {"1": ("vector", (1,))}, lambda y, n: y.view(n, 1),
+        lambda: nn.Sequential(nn.Linear(6, 1), nn.Flatten(0), nn.Unflatten(0, (-1, 1)), nn.Linear(1, 3)),
+        (6,),
+        {"1": ("vector", (1,))},
+        lambda y, n: y.view(n, 1),
     ),
-}  # fmt: skip
+}
 
 
 def hooked(module, layer, x):
@@ -117,13 +135,18 @@ def test_activations_come_with_the_batch_first(name, n):
 
 NOT_THERE = {
     "complex numbers": (
-        lambda: nn.Sequential(nn.Linear(6, 4), Fourier(), Real(), nn.Linear(3, 3)), (6,), "1", "its numbers are complex",
+        lambda: nn.Sequential(nn.Linear(6, 4), Fourier(), Real(), nn.Linear(3, 3)),
+        (6,),
+        "1",
+        "its numbers are complex",
     ),
     "channels that no operation names": (
-        lambda: nn.Sequential(nn.Linear(48, 48), nn.Unflatten(1, (2, 2, 3, 4)), nn.Flatten(), nn.Linear(48, 3)), (48,), "1",
+        lambda: nn.Sequential(nn.Linear(48, 48), nn.Unflatten(1, (2, 2, 3, 4)), nn.Flatten(), nn.Linear(48, 3)),
+        (48,),
+        "1",
         "which axis of its axes (n, 2, 2, 3, 4) holds the channels",
     ),
-}  # fmt: skip
+}
 
 
 class Fourier(nn.Module):

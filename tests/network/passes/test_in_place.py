@@ -1,4 +1,7 @@
-"""Results written over their arguments: the same numbers to the last bit, and nothing overwritten that is read again."""
+"""Results written over their arguments.
+
+The same numbers to the last bit, and nothing overwritten that is read again.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +53,19 @@ RULES = {
     "twice the second": (lambda m, x: torch.add(x[:, :1], m.conv(x), alpha=2), 0),
     "read by strides": (lambda m, x: (y := turned_first(m, x)).as_strided(y.shape, y.stride()), 0),
     "read as complex": (
-        lambda m, x: torch.view_as_real(torch.view_as_complex(turned_second(m, x).unflatten(3, (3, 2)))).flatten(3), 0
+        lambda m, x: torch.view_as_real(torch.view_as_complex(turned_second(m, x).unflatten(3, (3, 2)))).flatten(3),
+        0,
     ),
-    "read before, by what shows nothing of it": (lambda m, x: (m.norm(y := m.conv(x)).sum(EACH, keepdim=True) + y).relu(), 2),
-    "read before, by what shows it": (lambda m, x: (v := (y := m.conv(x))[:, :2]).mean(EACH, keepdim=True) + y.relu() + v.mean(EACH, keepdim=True), 2),  # the sums
+    "read before, by what shows nothing of it": (
+        lambda m, x: (m.norm(y := m.conv(x)).sum(EACH, keepdim=True) + y).relu(),
+        2,
+    ),
+    "read before, by what shows it": (
+        lambda m, x: (v := (y := m.conv(x))[:, :2]).mean(EACH, keepdim=True) + y.relu() + v.mean(EACH, keepdim=True),
+        2,
+    ),  # the sums
     "read as another type": (lambda m, x: turned_second(m, x).view(torch.int16).float(), 0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -38,10 +38,14 @@ def name(output=None, module=None, **options):
 @pytest.mark.parametrize(
     ("options", "output"),
     [
-        ({"act": torch.tanh}, None), ({"factor": 1 / 255}, None), ({"shift": (0.0, 1.0)}, None), ({"eps": 1e-3}, None),
-        ({"branch": True}, None), ({}, "fine"),
+        ({"act": torch.tanh}, None),
+        ({"factor": 1 / 255}, None),
+        ({"shift": (0.0, 1.0)}, None),
+        ({"eps": 1e-3}, None),
+        ({"branch": True}, None),
+        ({}, "fine"),
     ],
-)  # fmt: skip
+)
 def test_another_function_of_the_same_weights_is_another_network(options, output):
     assert name(output, **options) != name()
 

@@ -1,4 +1,7 @@
-"""Hooks that only look do not run and collect nothing; those that compute are part of the network; all are where they were."""
+"""Hooks that only look do not run and collect nothing; those that compute are part of the network.
+
+All are where they were.
+"""
 
 from __future__ import annotations
 

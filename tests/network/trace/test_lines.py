@@ -53,7 +53,8 @@ def test_an_error_from_nowhere_has_no_line():
     ("trace", "wanted"),
     [
         (
-            f'  File "/x/site-packages/lib/a.py", line 3, in f\n    y\n  File "{__file__}", line 5, in forward\n    z\n',
+            f'  File "/x/site-packages/lib/a.py", line 3, in f\n    y\n'
+            f'  File "{__file__}", line 5, in forward\n    z\n',
             (__file__, 5),
         ),
         (

@@ -87,21 +87,39 @@ def compiling(m: Any, x: Tensor) -> Tensor:
 
 
 REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], str]] = {
-    "random": (lambda m, x: m.b(m.a(x) * random.random()), r"draws random numbers in eval mode \(Python's random, .*random.random\(\)"),
+    "random": (
+        lambda m, x: m.b(m.a(x) * random.random()),
+        r"draws random numbers in eval mode \(Python's random, .*random.random\(\)",
+    ),
     "a rare draw": (rare_layer, r"draws random numbers in eval mode \(Python's random, .*random.random\(\) < 0.02"),
     "numpy's choice": (lambda m, x: m.b(m.a(x) * np.random.choice([1, 2])), r"draws random .* \(numpy.random"),
     "numpy's integers": (lambda m, x: m.b(m.a(x) * np.random.randint(3)), r"draws random .* \(numpy.random"),
     "random integers": (lambda m, x: m.b(m.a(x) * random.randint(0, 2)), r"draws random .* \(Python's random"),
     "random choice": (lambda m, x: m.b(m.a(x) * random.choice((1, 2))), r"draws random .* \(Python's random"),
-    "numpy": (lambda m, x: m.b(m.a(x) * np.random.rand()), r"draws random numbers in eval mode \(numpy.random, .*np.random"),
+    "numpy": (
+        lambda m, x: m.b(m.a(x) * np.random.rand()),
+        r"draws random numbers in eval mode \(numpy.random, .*np.random",
+    ),
     "torch": (lambda m, x: m.b(F.dropout(m.a(x), 0.5, True)), r"draws random .* \(aten.bernoulli_.float, .*F.dropout"),
-    "torch as a number": (lambda m, x: m.b(m.a(x)) if torch.rand(1) < 0.5 else x, r"draws random .* \(aten.rand.default"),
-    "a generator of its own": (lambda m, x: m.b(m.a(x) * m.draws.random()), "keeps something .* in its attribute 'draws'"),
+    "torch as a number": (
+        lambda m, x: m.b(m.a(x)) if torch.rand(1) < 0.5 else x,
+        r"draws random .* \(aten.rand.default",
+    ),
+    "a generator of its own": (
+        lambda m, x: m.b(m.a(x) * m.draws.random()),
+        "keeps something .* in its attribute 'draws'",
+    ),
     "a generator of all": (lambda m, x: m.b(m.a(x) * _GENERATOR.random()), r"depends on something beside its inputs"),
-    "a fresh generator": (lambda m, x: m.b(m.a(x) * np.random.default_rng().random()), "system's random numbers at .*default_rng"),
+    "a fresh generator": (
+        lambda m, x: m.b(m.a(x) * np.random.default_rng().random()),
+        "system's random numbers at .*default_rng",
+    ),
     "a clock": (lambda m, x: m.b(m.a(x) * (time.perf_counter_ns() % 997)), r"reads a clock .* at .*perf_counter_ns"),
     "a counter": (counting, r"keeps something from call to call in its attribute 'calls'"),
-    "an iterator": (lambda m, x: m.b(m.a(x) * (1 + next(m.count))), r"keeps something from call to call in its attribute 'count'"),
+    "an iterator": (
+        lambda m, x: m.b(m.a(x) * (1 + next(m.count))),
+        r"keeps something from call to call in its attribute 'count'",
+    ),
     "a running mean": (moving, r"keeps something from call to call in its attribute 'mean'"),
     "what was made for a batch": (remembering, "fails on a batch of one after the example's of 4: .*in an attribute"),
     "a global list": (global_count, "depends on something beside its inputs .*a global that it changes"),
@@ -118,19 +136,28 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], str]] = {
         lambda m, x: m.b(m.a(x) + m.embed(x.argmax(1))),
         r"writes its parameter 'embed.weight' in eval mode at .*`lambda",
     ),
-    "a branch on compiling": (compiling, r"computes something else while it is traced \(off by .*\) at .*is_compiling\(\)"),
+    "a branch on compiling": (
+        compiling,
+        r"computes something else while it is traced \(off by .*\) at .*is_compiling\(\)",
+    ),
     "an error that is caught": (caught, r"computes something else while it is traced .*errors that are caught"),
     "a branch on gradients": (gradients, r"computes something else where gradients are on at .*is_grad_enabled"),
     "a branch on one sample": (
         lambda m, x: m.b(m.a(x)) if x.shape[0] > 1 else m.b(x),
         "computes something else on a batch of one than on the example's of 4",
     ),
-    "len": (lambda m, x: m.b(x.reshape(len(x), -1)), r"fixes the batch size to 4 at .*: expected any .*; write x.shape\[0\] for len"),
+    "len": (
+        lambda m, x: m.b(x.reshape(len(x), -1)),
+        r"fixes the batch size to 4 at .*: expected any .*; write x.shape\[0\] for len",
+    ),
     "int": (lambda m, x: m.b(x.reshape(int(x.shape[0]), -1)), r"fixes the batch size .*; leave out int\(\)"),
     "a loop over samples": (lambda m, x: torch.stack([m.b(row) for row in x]), r"fixes the batch size .*whole batch"),
     "unbind": (lambda m, x: torch.stack(list(map(m.b, x.unbind()))), r"fixes the batch size .*whole batch"),
-    "numbers in numpy": (lambda m, x: m.b(torch.from_numpy(x.numpy() * 2)), "compute in torch what forward.. computes in numpy"),
-}  # fmt: skip
+    "numbers in numpy": (
+        lambda m, x: m.b(torch.from_numpy(x.numpy() * 2)),
+        "compute in torch what forward.. computes in numpy",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -92,9 +92,12 @@ def test_refuses_examples(example: Any, text: str) -> None:
         (torch.zeros(2, 6, 4, dtype=torch.uint8), "its data are uint8 of shape (n, 6, 4)."),
         (torch.zeros(2, 6, 4, dtype=torch.float64), "its data are float64 of shape (n, 6, 4)."),
         (torch.zeros(2, 5, 4), "its data are float32 of shape (n, 5, 4)."),
-        ([torch.zeros(2, 6, 4)], "a list is one input of forward(); for several inputs give a tuple, for one the tensor itself."),
+        (
+            [torch.zeros(2, 6, 4)],
+            "a list is one input of forward(); for several inputs give a tuple, for one the tensor itself.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_example_that_the_module_cannot_take_is_described(example: Any, text: str) -> None:
     with pytest.raises(TraceError) as caught:
         Network(nn.Sequential(nn.Conv1d(6, 3, 1)), example)

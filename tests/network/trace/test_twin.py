@@ -74,7 +74,8 @@ def test_what_cannot_be_copied_is_told():
     module.lock = threading.Lock()
     with pytest.raises(
         TraceError,
-        match=r"The network cannot be copied for tracing \(TypeError: .*\): expected a module that copy.deepcopy accepts",
+        match=r"The network cannot be copied for tracing \(TypeError: .*\): expected a module that copy.deepcopy "
+        r"accepts",
     ):
         make_twin(module)
 

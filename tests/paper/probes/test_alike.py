@@ -25,9 +25,16 @@ def test_one_result_a_pair_of_layers(job):
     ]
     first = found[0]
     wanted = ms.similarity(
-        below, above, job.data, measures=list(alike.MEASURES), layers=([first["bottom"]["layer"]], [first["top"]["layer"]]), view="flatten",
-        samples=job.scale.samples, shuffles=alike.SHUFFLES, device="cpu",
-    ).similarities  # fmt: skip
+        below,
+        above,
+        job.data,
+        measures=list(alike.MEASURES),
+        layers=([first["bottom"]["layer"]], [first["top"]["layer"]]),
+        view="flatten",
+        samples=job.scale.samples,
+        shuffles=alike.SHUFFLES,
+        device="cpu",
+    ).similarities
     values = {m["metric"]: m["value"] for m in first["metrics"]}
     for row in wanted:
         assert values[row["measure"]] == row["value"]

@@ -44,7 +44,8 @@ CONTRADICTIONS = [
     (
         "pair",
         lambda d: -9.0,
-        "The penalty is nowhere above 3.0 points. At 6 layers (first stem, last fc_in) the stitch is better than the top",
+        "The penalty is nowhere above 3.0 points. At 6 layers (first stem, last fc_in) the stitch is better than "
+        "the top",
     ),
     ("random", lambda d: 3 * d, "rises with depth, but only from +0.5 points"),
     (
@@ -82,8 +83,8 @@ def test_a_random_control_far_off_everywhere_is_no_contradiction():
     (remark,) = [r for r in found if "random control" in r.text]
     assert (remark.kind, remark.text) == (
         "finding",
-        "The random control is far off at every layer (from +62.0 points [+61.1, +62.9] at stem to +62.0 points [+61.1, +62.9] at "
-        "fc_in): nowhere can the stitcher alone do the work.",
+        "The random control is far off at every layer (from +62.0 points [+61.1, +62.9] at stem to +62.0 points "
+        "[+61.1, +62.9] at fc_in): nowhere can the stitcher alone do the work.",
     )
 
 
@@ -216,14 +217,24 @@ def lost(control, *layers, **kwargs):
 
 
 LOST = [
-    ("stage3.0", {}, 0, "In the middle layers (depth 0.2 to 0.8) that were measured the penalty is at most +0.7 points"),
+    (
+        "stage3.0",
+        {},
+        0,
+        "In the middle layers (depth 0.2 to 0.8) that were measured the penalty is at most +0.7 points",
+    ),
     ("stage3.0", {}, 0, "; not measured: stage3.0."),
-    ("stage3.0", {}, 1, "The penalty stays near 0 at every layer that was measured, within 3.0 points; not measured: stage3.0."),
+    (
+        "stage3.0",
+        {},
+        1,
+        "The penalty stays near 0 at every layer that was measured, within 3.0 points; not measured: stage3.0.",
+    ),
     ("fc_in", {}, 0, "In the middle layers (depth 0.2 to 0.8) the penalty is at most"),
     ("fc_in", {"half": 4.0}, 1, "; not measured: fc_in."),
     ("fc_in", {"penalty": altered("pair", lambda d: -9.0)}, 1, "is nowhere above 3.0 points; not measured: fc_in. At"),
     ("fc_in", {"penalty": altered("pair", lambda d: 20.0)}, 1, "(first stem, last pool); not measured: fc_in."),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("layer", "change", "which", "message"), LOST)

@@ -5,9 +5,15 @@ from modelstitch.study.engines import local
 from modelstitch.study.spec import parse_spec
 
 STUDY = {
-    "name": "three equal nets", "data": "digits", "layers": ["block2"], "objectives": ["match"], "controls": ["random"], "limit": 200,
-    "pairs": [["a", "c"], ["b", "c"]], "donors": {name: {"model": "zoo:small-resnet?width=4&blocks=2", "weights": "random"} for name in "abc"},
-}  # fmt: skip
+    "name": "three equal nets",
+    "data": "digits",
+    "layers": ["block2"],
+    "objectives": ["match"],
+    "controls": ["random"],
+    "limit": 200,
+    "pairs": [["a", "c"], ["b", "c"]],
+    "donors": {name: {"model": "zoo:small-resnet?width=4&blocks=2", "weights": "random"} for name in "abc"},
+}
 
 
 def test_a_random_network_that_two_donors_share_is_fitted_once(tmp_path, monkeypatch):

@@ -1,4 +1,7 @@
-"""Several processes at one study: the records of one; what dies or hangs costs itself, and the next run does it again."""
+"""Several processes at one study: the records of one.
+
+What dies or hangs costs itself, and the next run does it again.
+"""
 
 import os
 import signal
@@ -17,9 +20,15 @@ from modelstitch.study.status import status_of
 
 NET = "zoo:small-resnet?width=4"
 STUDY = {
-    "name": "by two", "data": "digits", "layers": ["block2", "block3"], "controls": ["self"], "limit": 100, "fit": {"steps": 2},
-    "donors": {"a": NET, "b": {"model": NET, "weights": "random", "seed": 1}}, "pairs": [["a", "b"]],
-}  # fmt: skip
+    "name": "by two",
+    "data": "digits",
+    "layers": ["block2", "block3"],
+    "controls": ["self"],
+    "limit": 100,
+    "fit": {"steps": 2},
+    "donors": {"a": NET, "b": {"model": NET, "weights": "random", "seed": 1}},
+    "pairs": [["a", "b"]],
+}
 
 
 def test_records_are_those_of_one_process(tmp_path):
@@ -34,7 +43,7 @@ def test_records_are_those_of_one_process(tmp_path):
 
 
 def deadly_bench(marks, *args, **kwargs):
-    """Opened in another process, where from then on a sweep with block2 is killed, and one with block3 runs out of memory."""
+    """Opened in another process, where a sweep with block2 is then killed, and one with block3 out of memory."""
     usual = processes.run_sweep
 
     def deadly(cells, bench, **options):

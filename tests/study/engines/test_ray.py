@@ -1,4 +1,7 @@
-"""Sweeps on a Ray cluster of one node: the records are those of this process, and what goes wrong there is told here."""
+"""Sweeps on a Ray cluster of one node.
+
+The records are those of this process, and what goes wrong there is told here.
+"""
 
 import os
 import time
@@ -16,9 +19,14 @@ from modelstitch.study.record import equal_results
 from modelstitch.study.spec import parse_spec
 
 STUDY = {
-    "name": "three equal nets", "data": "digits", "layers": ["block2"], "objectives": ["match"], "controls": ["random"],
-    "pairs": [["a", "c"], ["b", "c"]], "donors": dict.fromkeys("abc", "zoo:small-resnet?width=4"),
-}  # fmt: skip
+    "name": "three equal nets",
+    "data": "digits",
+    "layers": ["block2"],
+    "objectives": ["match"],
+    "controls": ["random"],
+    "pairs": [["a", "c"], ["b", "c"]],
+    "donors": dict.fromkeys("abc", "zoo:small-resnet?width=4"),
+}
 
 
 def _half(token, open_bench, cells, left):
@@ -47,9 +55,15 @@ def cluster():
 def cell(**changed):
     end = {"name": "a", "fingerprint": "0", "layer": "block2"}
     config = {
-        "bottom": end, "top": {**end, "name": "b"}, "seed": 0, "normalisation": "frozen", "control": "pair", "objective": "match",
-        "fit": {"samples": None}, "data": {"name": "digits", "fingerprint": "0"},
-    }  # fmt: skip
+        "bottom": end,
+        "top": {**end, "name": "b"},
+        "seed": 0,
+        "normalisation": "frozen",
+        "control": "pair",
+        "objective": "match",
+        "fit": {"samples": None},
+        "data": {"name": "digits", "fingerprint": "0"},
+    }
     return Cell("0" * 16, {**config, **changed})
 
 

@@ -12,19 +12,34 @@ from modelstitch.study.plan import Cell
 def cell(**changed):
     end = {"name": "a", "fingerprint": "0", "layer": "block2"}
     config = {
-        "bottom": end, "top": {**end, "name": "b"}, "seed": 0, "normalisation": "frozen", "control": "pair", "objective": "match",
-        "fit": {"samples": None}, "data": {"name": "digits", "fingerprint": "0"},
-    }  # fmt: skip
+        "bottom": end,
+        "top": {**end, "name": "b"},
+        "seed": 0,
+        "normalisation": "frozen",
+        "control": "pair",
+        "objective": "match",
+        "fit": {"samples": None},
+        "data": {"name": "digits", "fingerprint": "0"},
+    }
     return Cell("0" * 16, {**config, **changed})
 
 
 DATA = {"name": "digits", "fingerprint": "0", "second": {"name": "more", "fingerprint": "0"}}
 OTHERS = {
     "data": ({"data": {**DATA, "fingerprint": "1"}}, "The data 'digits' on the node .* expected 1, found 0"),
-    "second": ({"data": {**DATA, "second": {"name": "more", "fingerprint": "1"}}}, "The second data 'more' on the node"),
-    "donor": ({"top": {"name": "b", "fingerprint": "1"}}, "The donor 'b' on the node .* give every node the same files"),
-    "view": ({"top": {"name": "b", "fingerprint": "0", "view": "crop 1"}}, "The view of the donor 'b' .* expected crop 1, found"),
-}  # fmt: skip
+    "second": (
+        {"data": {**DATA, "second": {"name": "more", "fingerprint": "1"}}},
+        "The second data 'more' on the node",
+    ),
+    "donor": (
+        {"top": {"name": "b", "fingerprint": "1"}},
+        "The donor 'b' on the node .* give every node the same files",
+    ),
+    "view": (
+        {"top": {"name": "b", "fingerprint": "0", "view": "crop 1"}},
+        "The view of the donor 'b' .* expected crop 1, found",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -1,4 +1,7 @@
-"""A recorded step is the step itself. Recording needs a GPU; how it is used is tested with a stand-in that runs plainly."""
+"""A recorded step is the step itself. Recording needs a GPU.
+
+How it is used is tested with a stand-in that runs plainly.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Encoded images to tensors, by Pillow in threads: one kind for a whole set, and what cannot be taken is named and counted."""
+"""Encoded images to tensors, by Pillow in threads.
+
+One kind for a whole set, and what cannot be taken is named and counted.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +54,8 @@ class ImageOptions:
     """What is asked of images: the options behind ``?`` in the name of a folder.
 
     Attributes:
-        size: the shorter side is resized to it, the centre cropped; ``OWN_SIZE`` (``any``) keeps each image's own, for networks whose
-            views bring them to one; without it all images must have one size.
+        size: the shorter side is resized to it, the centre cropped; ``OWN_SIZE`` (``any``) keeps each image's own, for
+            networks whose views bring them to one; without it all images must have one size.
         mode: ``RGB`` or ``L``; without it grey where all images are grey.
         background: the grey value, 0 to 255, behind see-through pixels; without it these are refused.
     """
@@ -82,15 +85,18 @@ class ImageOptions:
                 found[key] = _BACKGROUNDS[value]
             else:
                 raise DataError(
-                    f"The folder option {option!r} is not known: expected 'size=' and a number of pixels or 'any', 'mode=RGB' or 'mode=L', "
-                    "'background=white' or 'background=black'."
+                    f"The folder option {option!r} is not known: expected 'size=' and a number of pixels or 'any', "
+                    "'mode=RGB' or 'mode=L', 'background=white' or 'background=black'."
                 )
         return folder, cls(**found)
 
 
 @dataclass(frozen=True)
 class ImageKind:
-    """What all images of a set become: one channel or three, uint8 or (where one is deeper than 8 bits) float32 in [0, 1]."""
+    """What all images of a set become.
+
+    One channel or three, uint8 or (where one is deeper than 8 bits) float32 in [0, 1].
+    """
 
     grey: bool
     deep: bool
@@ -110,7 +116,9 @@ class Refused(Exception):
 def kind_of(
     sources: Sequence[Source], name: Callable[[int], str], asked: ImageOptions, *, broken: str = "images do not decode"
 ) -> ImageKind:
-    """Look at every image, and tell what all of them become. Headers are read; only float and see-through images are decoded.
+    """Look at every image, and tell what all of them become. Headers are read.
+
+    Only float and see-through images are decoded.
 
     Args:
         sources: the encoded bytes, or the files.
@@ -132,8 +140,8 @@ def decode_all(
     kind: ImageKind,
     asked: ImageOptions,
     *,
-    hint: str = "give images of one size, or add '?size=224' to the folder's name to resize and crop them, '?size=any' to leave that "
-    "to the networks' views",
+    hint: str = "give images of one size, or add '?size=224' to the folder's name to resize and crop them, "
+    "'?size=any' to leave that to the networks' views",
 ) -> Tensor | list[Tensor]:
     """Decode images into one tensor (n, channels, height, width), uint8 or float32 in [0, 1] as ``kind`` tells.
 
@@ -171,7 +179,8 @@ def dark(*images: Tensor) -> list[str]:
     if not 0 < most < _DARK:
         return []
     return [
-        f"the brightest pixel of images deeper than 8 bits is {most:.4f} of their range ({round(most * 65535):,} of 65,535): if their "
+        f"the brightest pixel of images deeper than 8 bits is {most:.4f} of their range ({round(most * 65535):,} of "
+        f"65,535): if their "
         "values have fewer bits, networks see them nearly black; scale them when they are saved, or in a view"
     ]
 
@@ -225,7 +234,8 @@ def _refuse(failed: list[tuple[int, Any]], total: int, name: Callable[[int], str
         i, error = unread[0]
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"{len(unread)} of {total} {broken}, the first is {name(i)} ({words}): repair or remove them; none is dropped silently."
+            f"{len(unread)} of {total} {broken}, the first is {name(i)} ({words}): repair or remove them; none is "
+            f"dropped silently."
         )
     if failed:
         i, error = failed[0]
@@ -293,8 +303,8 @@ def _depth(image: Any) -> int:
     if image.mode == "I" and image.format in ("PNG", "PPM"):  # how some versions of Pillow hand out 16 bits
         return 65535
     raise Refused(
-        "holds whole numbers of more than 16 bits, or with a sign, which have no agreed range: expected 8 or 16 bits, or "
-        "floats in [0, 1]; scale it and save it so"
+        "holds whole numbers of more than 16 bits, or with a sign, which have no agreed range: expected 8 or 16 bits, "
+        "or floats in [0, 1]; scale it and save it so"
     )
 
 

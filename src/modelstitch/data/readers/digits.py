@@ -40,8 +40,8 @@ def load_digits(*, seed: int = 0, limit: int | None = None) -> Data:
 def _read() -> tuple[Tensor, Tensor]:
     """Pixels (1797, 64), 0 to 16, and labels (1797,).
 
-    The table is read off the package's own file: importing scikit-learn, and SciPy with it, takes seconds. Where a later
-    version keeps it elsewhere the package is asked.
+    The table is read off the package's own file: importing scikit-learn, and SciPy with it, takes seconds. Where a
+    later version keeps it elsewhere the package is asked.
     """
     found = find_spec("sklearn")
     for place in (found.submodule_search_locations or []) if found else []:

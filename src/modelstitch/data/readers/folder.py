@@ -21,7 +21,9 @@ _SEED = 20210614  # neither the test split nor the order of the fit split moves 
 
 
 class Files:
-    """Image files, decoded in threads batch by batch: (n, channels, height, width), uint8 or float32, int64 labels (n,).
+    """Image files, decoded in threads batch by batch.
+
+    (n, channels, height, width), uint8 or float32, int64 labels (n,).
 
     Args:
         paths: the files.
@@ -42,19 +44,22 @@ class Files:
     def batch(self, ids: Tensor) -> tuple[Tensor | list[Tensor], Tensor]:
         """The samples ``ids`` (n,) at once."""
         paths = [self.paths[int(i)] for i in ids]
-        hint = "add '?size=224' to the folder's name to resize and crop them, '?size=any' to leave that to the networks' views"
+        hint = (
+            "add '?size=224' to the folder's name to resize and crop them, '?size=any' to leave that to the "
+            "networks' views"
+        )
         return decode_all(paths, lambda i: str(paths[i]), self.kind, self.asked, hint=hint), self.labels[ids]
 
 
 def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
-    """The images below a folder, ``DIR`` or ``DIR?size=224&mode=RGB&background=white``, read from disk as they are needed.
+    """The images below ``DIR`` or ``DIR?size=224&mode=RGB&background=white``, read from disk as they are needed.
 
-    Splits are its sub-folders train, val and test where it has them. Without test, val is the test split; without both one in
-    five training images is (the same whatever the seed). Without a val that is left one in ten of the rest is held out. The
-    fit split is in a drawn order that interleaves the classes, since its first samples stand for all of it in many places
-    (statistics, networks trained on some of the data); val and test are sorted by class. Every file's header is read once
-    at the start, and decides for the whole set whether images are grey or in colour. The fingerprint is that of the files'
-    names, sizes and order, not of their pixels.
+    Splits are its sub-folders train, val and test where it has them. Without test, val is the test split; without both
+    one in five training images is (the same whatever the seed). Without a val that is left one in ten of the rest is
+    held out. The fit split is in a drawn order that interleaves the classes, since its first samples stand for all of
+    it in many places (statistics, networks trained on some of the data); val and test are sorted by class. Every file's
+    header is read once at the start, and decides for the whole set whether images are grey or in colour. The
+    fingerprint is that of the files' names, sizes and order, not of their pixels.
 
     Raises:
         DataError: if there are no classes, or files that are no images or cannot be taken (the first is named, all are
@@ -102,8 +107,8 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
             before, other = met.setdefault((about.st_dev, about.st_ino), (split, path))
             if before != split:
                 raise DataError(
-                    f"The {before} and the {split} split hold one file, {other} and {path}: expected disjoint splits; remove one of "
-                    "the links."
+                    f"The {before} and the {split} split hold one file, {other} and {path}: expected disjoint splits; "
+                    "remove one of the links."
                 )
             line = f"{split} {path.relative_to(root).as_posix()} {about.st_size}\n".encode()
             whole.update(line)

@@ -1,4 +1,7 @@
-"""Sets of the library ``datasets``: their rows as pairs, their images by the one decoder, their labels without reading images."""
+"""Sets of the library ``datasets``.
+
+Their rows as pairs, their images by the one decoder, their labels without reading images.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ def is_hub_set(given: Any) -> bool:
 class HubRows:
     """The rows of a set as pairs.
 
-    A column of images is decoded here, whatever the set's format; a set with a transform of its own is read as that gives it.
+    A column of images is decoded here, whatever the set's format; a set with a transform of its own is read as that
+    gives it.
 
     Args:
         rows: the set.
@@ -87,8 +91,8 @@ class HubRows:
             inputs, labels = default_collate([self[int(i)] for i in ids])
         except (TypeError, RuntimeError) as error:
             raise DataError(
-                f"The rows {int(ids[0])} to {int(ids[-1])} of {self.where} cannot be stacked ({str(error).splitlines()[0]}): expected "
-                "numbers of one shape; resize or pad them with set.map()."
+                f"The rows {int(ids[0])} to {int(ids[-1])} of {self.where} cannot be stacked "
+                f"({str(error).splitlines()[0]}): expected numbers of one shape; resize or pad them with set.map()."
             ) from error
         return inputs, as_labels(labels)
 
@@ -129,8 +133,8 @@ def settle(splits: Iterable[Any]) -> tuple[str, ...] | None:
         first, second = sorted(names)[:2]
         differ = next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), min(len(first), len(second)))
         raise DataError(
-            f"The splits number their classes differently ({len(first)} and {len(second)} names, unlike from {differ} on): expected "
-            "one order; cast the label column of all to one ClassLabel."
+            f"The splits number their classes differently ({len(first)} and {len(second)} names, unlike from {differ} "
+            "on): expected one order; cast the label column of all to one ClassLabel."
         )
     return names.pop() if names else None
 

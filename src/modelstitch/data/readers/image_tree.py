@@ -67,7 +67,10 @@ class Part:
 
 @dataclass
 class Tree:
-    """The splits of an image folder, ``{"fit": ...}`` alone where it is not split; ``said`` is what a reader should know."""
+    """The splits of an image folder, ``{"fit": ...}`` alone where it is not split.
+
+    ``said`` is what a reader should know.
+    """
 
     parts: dict[str, Part]
     classes: list[str]
@@ -100,7 +103,8 @@ def read_tree(root: Path) -> Tree:
     if "val" in parts and "test" not in parts:
         parts["test"] = parts.pop("val")
         said.append(
-            f"there is no test folder: {parts['test'].base.name}/ is the test split, and validation samples are held out of train/"
+            f"there is no test folder: {parts['test'].base.name}/ is the test split, and validation samples are "
+            f"held out of train/"
         )
     classes = sorted(parts["fit"].files)
     base = parts["fit"].base
@@ -114,9 +118,9 @@ def read_tree(root: Path) -> Tree:
         unknown = sorted(set(part.files) - set(classes))
         if unknown:
             raise DataError(
-                f"The class {unknown[0]!r} of the folder {str(part.base)!r} is not in the training folder {base.name!r}: expected "
-                f"one of its {len(classes)} classes ({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}); rename it, or "
-                "move it away."
+                f"The class {unknown[0]!r} of the folder {str(part.base)!r} is not in the training folder "
+                f"{base.name!r}: expected one of its {len(classes)} classes "
+                f"({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}); rename it, or move it away."
             )
         absent = [name for name in classes if name not in part.files]
         if absent:
@@ -128,7 +132,10 @@ def read_tree(root: Path) -> Tree:
 
 
 def _splits(root: Path) -> dict[str, Path]:
-    """The split folders below ``root``: named so in any case, with sub-folders; one of images alone is a class of that name."""
+    """The split folders below ``root``: named so in any case, with sub-folders.
+
+    One of images alone is a class of that name.
+    """
     found: dict[str, Path] = {}
     flat: list[Path] = []
     below = {path.name.lower(): path for path in sorted(_folders(root), reverse=True)}
@@ -137,8 +144,8 @@ def _splits(root: Path) -> dict[str, Path]:
         deep = [path for path in here if any(True for _ in _folders(path))]
         if len(deep) > 1:
             raise DataError(
-                f"The folder {str(root)!r} has {deep[0].name}/ and {deep[1].name}/: expected one of them for its {split} split; move "
-                "the other away."
+                f"The folder {str(root)!r} has {deep[0].name}/ and {deep[1].name}/: expected one of them for its "
+                f"{split} split; move the other away."
             )
         flat += [path for path in here if path not in deep]
         if deep:
@@ -147,16 +154,19 @@ def _splits(root: Path) -> dict[str, Path]:
         for path in flat:
             if any(True for _ in _images(path)):
                 raise DataError(
-                    f"The folder {str(path)!r} holds images that are in no class: expected a sub-folder for each class, as in "
-                    f"{found['fit'].name}/; sort its images into such, or move it away."
+                    f"The folder {str(path)!r} holds images that are in no class: expected a sub-folder for each "
+                    f"class, as in {found['fit'].name}/; sort its images into such, or move it away."
                 )
     return found
 
 
 def _check_unnamed(root: Path) -> None:
-    """Refuse splits under names that are not known, and classes over splits: they would be read as classes, samples of all mixed.
+    """Refuse splits under names that are not known, and classes over splits.
 
-    That is where several sub-folders hold the same several ones and no images of their own, and a name speaks of a split.
+    They would be read as classes, samples of all mixed.
+
+    That is where several sub-folders hold the same several ones and no images of their own, and a name speaks of a
+    split.
     """
     folders = sorted(_folders(root))
     below = [sorted(path.name for path in _folders(folder)) for folder in folders]
@@ -168,8 +178,8 @@ def _check_unnamed(root: Path) -> None:
     if inner or any(_SPLIT_WORD.search(path.name.lower()) for path in folders):
         first, second = ", ".join(below[0][:3]), ", ".join(f"{path.name}/" for path in folders[:3])
         raise DataError(
-            f"The sub-folders {second} of {str(root)!r} hold the same sub-folders each ({first}): expected train/, val/ and test/ with a "
-            "sub-folder for each class in them; rename or move the folders so."
+            f"The sub-folders {second} of {str(root)!r} hold the same sub-folders each ({first}): expected train/, "
+            "val/ and test/ with a sub-folder for each class in them; rename or move the folders so."
         )
 
 
@@ -180,8 +190,8 @@ def _check_beside(root: Path, folders: dict[str, Path], classes: set[str], said:
             continue
         if len(folders) == 1 and len(classes & {inner.name for inner in _folders(path)}) > 1:
             raise DataError(
-                f"The folder {str(root)!r} has {path.name}/ with the classes of {folders['fit'].name}/, and no val/ or test/: expected the "
-                "samples to measure on in test/; rename it so, or move it away."
+                f"The folder {str(root)!r} has {path.name}/ with the classes of {folders['fit'].name}/, and no val/ or "
+                "test/: expected the samples to measure on in test/; rename it so, or move it away."
             )
         said.append(f"{path.name}/ is no split by name, and was passed over")
 
@@ -226,12 +236,14 @@ def _annotated(table: Path, folder: Path) -> dict[str, list[Path]]:
             files.setdefault(rest[0], []).append(images.pop(name))
         elif line.strip():
             raise DataError(
-                f"Line {number} of {str(table)!r} is {line!r:.80}: expected the name of a file in {folder.name}/, a tab and its class."
+                f"Line {number} of {str(table)!r} is {line!r:.80}: expected the name of a file in {folder.name}/, a "
+                f"tab and its class."
             )
     if images:
         first = min(images)
         raise DataError(
-            f"{len(images)} images of {str(folder)!r} have no class in {table.name}, the first is {first}: expected one for each."
+            f"{len(images)} images of {str(folder)!r} have no class in {table.name}, the first is {first}: expected "
+            f"one for each."
         )
     return {name: sorted(paths) for name, paths in files.items()}
 
@@ -261,7 +273,8 @@ def _images(base: Path, *, deep: bool = True) -> Iterator[Path]:
 
 def _unread(error: OSError) -> NoReturn:
     raise DataError(
-        f"The folder {str(error.filename)!r} cannot be read ({error.strerror}): check that you may read it; none is dropped silently."
+        f"The folder {str(error.filename)!r} cannot be read ({error.strerror}): check that you may read it; none is "
+        f"dropped silently."
     ) from error
 
 

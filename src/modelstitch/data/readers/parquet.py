@@ -46,11 +46,13 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     """The images of a folder of Parquet files, ``DIR`` or ``DIR?size=224&mode=RGB``, decoded once into memory.
 
     The image column (``img`` or ``image``) holds structs {bytes, path}, the label column (``label`` or ``fine_label``)
-    integers or names of classes. All images that are read decide together whether they are grey or in colour. Without test
-    files those for validation are the test split. Without validation files that are left one in ten training images is held out.
+    integers or names of classes. All images that are read decide together whether they are grey or in colour. Without
+    test files those for validation are the test split. Without validation files that are left one in ten training
+    images is held out.
 
     Raises:
-        DataError: if files or columns are missing, or images do not decode or cannot be taken (first row and count told).
+        DataError: if files or columns are missing, or images do not decode or cannot be taken (first row and count
+            told).
     """
     folder, asked = ImageOptions.parse(spec)
     root = Path(folder)
@@ -63,7 +65,8 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     if files["val"] and not files["test"]:
         files["test"], files["val"] = files["val"], []
         notes.append(
-            f"there are no test files: {files['test'][0].name} is the test split, and validation samples are held out of those of train"
+            f"there are no test files: {files['test'][0].name} is the test split, and validation samples are held "
+            f"out of those of train"
         )
     if not files["fit"] or not files["test"]:
         part = "train" if not files["fit"] else "test"
@@ -74,8 +77,8 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     rows, classes = _read({split: paths for split, paths in files.items() if paths}, limit)
     if "val" in rows and bool((rows["test"].labels == _UNLABELLED).all()):
         notes.append(
-            f"the labels of {files['test'][0].name} are all {_UNLABELLED}: {files['val'][0].name} is the test split instead, and "
-            "validation samples are held out of those of train"
+            f"the labels of {files['test'][0].name} are all {_UNLABELLED}: {files['val'][0].name} is the test split "
+            "instead, and validation samples are held out of those of train"
         )
         rows["test"] = rows.pop("val")
     kind = ImageKind.joined([part.kind(asked) for part in rows.values()], asked)
@@ -93,13 +96,16 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         )
         rule = f"the source's own test files; one in ten training images for validation (seed {seed})"
     return Data(
-        sets["fit"], sets["val"], sets["test"],
-        name=(root.parent if root.name == "data" else root).resolve().name + (f"[limit {limit}]" if limit is not None else ""),
+        sets["fit"],
+        sets["val"],
+        sets["test"],
+        name=(root.parent if root.name == "data" else root).resolve().name
+        + (f"[limit {limit}]" if limit is not None else ""),
         classes=classes,
         augment=_augment(sets["fit"][0][0]),
         split_rule="; ".join([rule, *notes]),
         notes=notes,
-    )  # fmt: skip
+    )
 
 
 def _augment(image: Tensor) -> CropFlip:

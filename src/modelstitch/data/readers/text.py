@@ -43,10 +43,10 @@ def load_text(
 ) -> Data:
     """``FILE.txt``, ``FILE.parquet?column=text&label=label`` (also .csv, .tsv, .jsonl), or a folder of such tables.
 
-    A plain file is cut into chunks of ``length`` tokens; each row of a table is one sample, cut or padded to it. Samples
-    carry ``input_ids`` and ``attention_mask``, int64 (n, length). Labels are the next tokens (n, length), for
-    ``task=masked-lm`` the tokens hidden behind the mask token, for ``task=features`` none, else the label column (n,); -100 marks
-    what does not count.
+    A plain file is cut into chunks of ``length`` tokens; each row of a table is one sample, cut or padded to it.
+    Samples carry ``input_ids`` and ``attention_mask``, int64 (n, length). Labels are the next tokens (n, length), for
+    ``task=masked-lm`` the tokens hidden behind the mask token, for ``task=features`` none, else the label column (n,);
+    -100 marks what does not count.
 
     A folder holds train*, test* and perhaps val* tables. Elsewhere one sample in five is held out to test (the same
     whatever the seed) and one in ten of the rest for validation. Equal samples stay in one split.
@@ -76,8 +76,8 @@ def load_text(
         )
     if task not in TASKS or (task == "text-classification") != (label is not None):
         raise DataError(
-            f"The task {task!r} with label {label!r} cannot be: expected {TASKS[0]}, {TASKS[1]} or {TASKS[3]} without a label column, "
-            f"or {TASKS[2]} with one."
+            f"The task {task!r} with label {label!r} cannot be: expected {TASKS[0]}, {TASKS[1]} or {TASKS[3]} without "
+            f"a label column, or {TASKS[2]} with one."
         )
     builder = _Builder(reader, size, task)
     root = Path(path)
@@ -231,7 +231,8 @@ def _read_file(path: Path, column: str, label: str | None, builder: _Builder) ->
         raise DataError(f"The text {str(path)!r} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise DataError(
-            f"The text {str(path)!r} is not UTF-8 (byte {error.start:,} is {error.object[error.start]:#04x}): save it as UTF-8."
+            f"The text {str(path)!r} is not UTF-8 (byte {error.start:,} is {error.object[error.start]:#04x}): save "
+            f"it as UTF-8."
         ) from error
     return builder.chunks(text), None
 
@@ -245,8 +246,8 @@ def _read_folder(
     }
     if not files["fit"] or not files["test"]:
         raise DataError(
-            f"The folder {str(root)!r} has no train and test tables: expected files such as train.csv and test.csv, found "
-            f"{', '.join(sorted(p.name for p in root.iterdir())[:5]) or 'nothing'}."
+            f"The folder {str(root)!r} has no train and test tables: expected files such as train.csv and test.csv, "
+            f"found {', '.join(sorted(p.name for p in root.iterdir())[:5]) or 'nothing'}."
         )
     order = [(split, path) for split, paths in files.items() for path in paths]
     frames = [read_table(path, column, label) for _, path in order]

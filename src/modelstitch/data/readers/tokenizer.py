@@ -1,4 +1,7 @@
-"""Tokenizers of Hugging Face folders: loaded without code, and compared, since two networks must read the same tokens."""
+"""Tokenizers of Hugging Face folders.
+
+Loaded without code, and compared, since two networks must read the same tokens.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +51,8 @@ class Tokenizer:
         folder = Path(folder)
         if not holds_tokenizer(folder):
             raise SourceError(
-                f"The folder {str(folder)!r} holds no tokenizer: expected {' or '.join(_FILES[:2])}; save it there with "
-                "tokenizer.save_pretrained()."
+                f"The folder {str(folder)!r} holds no tokenizer: expected {' or '.join(_FILES[:2])}; save it there "
+                "with tokenizer.save_pretrained()."
             )
         try:
             stated = read_json(folder / "tokenizer_config.json")
@@ -57,12 +60,13 @@ class Tokenizer:
             stated = {}  # optional
         except ValueError as error:
             raise SourceError(
-                f"The tokenizer of {str(folder)!r} cannot be read (tokenizer_config.json: {error}): expected files that "
-                "save_pretrained() wrote."
+                f"The tokenizer of {str(folder)!r} cannot be read (tokenizer_config.json: {error}): expected files "
+                "that save_pretrained() wrote."
             ) from error
         if "auto_map" in stated:
             raise SourceError(
-                f"The tokenizer of {str(folder)!r} needs trust_remote_code: refused; use one that transformers itself holds."
+                f"The tokenizer of {str(folder)!r} needs trust_remote_code: refused; use one that transformers "
+                f"itself holds."
             )
         transformers: Any = need("transformers")
         try:
@@ -70,7 +74,8 @@ class Tokenizer:
         except Exception as error:  # transformers, tokenizers and the parsers below them each have errors of their own
             line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise SourceError(
-                f"The tokenizer of {str(folder)!r} cannot be read ({line}): expected files that save_pretrained() wrote."
+                f"The tokenizer of {str(folder)!r} cannot be read ({line}): expected files that save_pretrained() "
+                f"wrote."
             ) from error
         return cls(inner, folder.resolve().name)
 
@@ -153,7 +158,10 @@ def bare_task(folder: str | Path) -> str:
 
 
 def is_bare(architecture: str) -> bool:
-    """Whether transformers' name of a class is that of a network without a head: BertModel, CLIPVisionModelWithProjection."""
+    """Whether transformers' name of a class is that of a network without a head.
+
+    BertModel, CLIPVisionModelWithProjection.
+    """
     paired = architecture in (
         "CLIPModel",
         "SiglipModel",

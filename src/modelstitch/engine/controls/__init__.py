@@ -33,8 +33,9 @@ class Control:
     Attributes:
         answers: the question that it answers, in words.
         look: how its curves are drawn.
-        sends: whose activations enter the top: those of the pair's "bottom", at the pair's seams; or of the "top" itself or of
-            "another seed" of it, at each of the top's layers. The last two belong to the top alone, whatever the bottom is.
+        sends: whose activations enter the top: those of the pair's "bottom", at the pair's seams; or of the "top"
+            itself or of "another seed" of it, at each of the top's layers. The last two belong to the top alone,
+            whatever the bottom is.
         draw: makes another network of the one that sends: (network, data, seed) -> network.
         sender: sends in place of a network: (network, data, seed) -> sender. The network gives the layers and scales.
         stands_as: how records call a bottom that is no network; needed beside ``sender``.
@@ -46,7 +47,8 @@ class Control:
         demo: ``modelstitch demo`` shows it.
         note: what its records note.
         what: what sends, as part of a sentence.
-        because: why a low penalty is no evidence where the control is as good; "" for controls that are judged otherwise.
+        because: why a low penalty is no evidence where the control is as good; "" for controls that are judged
+            otherwise.
         unseen: ("early" or "late", what a low penalty there may be worth where the control was not measured).
     """
 
@@ -93,47 +95,72 @@ def _class_noise(noise: float) -> Callable[[Network, Data, int], Sender]:
     return sender
 
 
-# In the order of columns and legends. Colours after Okabe and Ito (2008); dashes and markers say the same without colour.
+# In the order of columns and legends. Colours after Okabe and Ito (2008); dashes and markers say the same without
+# colour.
 CONTROLS = {
     "self": Control(
         "what the fit itself costs or gains: the top's own bottom, fitted the same way",
-        Look("self", "#009E73", "-", "s"), sends="top", demo=True,
+        Look("self", "#009E73", "-", "s"),
+        sends="top",
+        demo=True,
     ),
     "other-seed": Control(
         "what another seed of the top costs; it needs a network of another seed, and is run wherever one is given",
-        Look("other seed", "#00798C", (0, (6, 2)), "P"), sends="another seed",
+        Look("other seed", "#00798C", (0, (6, 2)), "P"),
+        sends="another seed",
     ),
     "random": Control(
         "what the stitcher can do by itself: every parameter of the bottom drawn anew",
-        Look("random", "#D55E00", "-", "^"), draw=_random, demo=True,
-        what="an untrained bottom", because="an untrained bottom stitches as well",
+        Look("random", "#D55E00", "-", "^"),
+        draw=_random,
+        demo=True,
+        what="an untrained bottom",
+        because="an untrained bottom stitches as well",
         unseen=("early", "may be had by an untrained bottom too: there is no random control to tell"),
     ),
     "identity": Control(
         "whether a map is needed: none is used",
-        Look("identity", "#6A6A6A", (0, (1.2, 1.6)), "x"), fitted=False, demo=True,
+        Look("identity", "#6A6A6A", (0, (1.2, 1.6)), "x"),
+        fitted=False,
+        demo=True,
     ),
     "recalibration": Control(
         "whether re-estimated BatchNorm statistics do it without a map",
-        Look("recalibration", "#8C6D5A", (0, (2, 2)), "*", 1.1), fitted=False, usual=False, normalisation="recalibrated",
+        Look("recalibration", "#8C6D5A", (0, (2, 2)), "*", 1.1),
+        fitted=False,
+        usual=False,
+        normalisation="recalibrated",
     ),
     "class-noise": Control(
         "whether separable classes are enough: one random tensor a class, and as much noise",
-        Look("class-noise", "#B0568A", (0, (5, 1.5)), "D"), sends="top", sender=_class_noise(1.0), stands_as="class-noise",
-        classes=True, demo=True, note="noise over signal: 1", what="class-noise",
+        Look("class-noise", "#B0568A", (0, (5, 1.5)), "D"),
+        sends="top",
+        sender=_class_noise(1.0),
+        stands_as="class-noise",
+        classes=True,
+        demo=True,
+        note="noise over signal: 1",
+        what="class-noise",
         because="class-noise stitches as well, so the number says only that classes are separable",
         unseen=("late", "may be class structure alone: there is no class-noise control to tell"),
     ),
     "class-noise-strong": Control(
         "the same with three times the noise",
-        Look("class-noise ×3", "#B0568A", (0, (1.5, 1.5)), "d", 1.1), sends="top", sender=_class_noise(3.0),
-        stands_as="class-noise", classes=True, note="noise over signal: 3", what="class-noise with three times the noise",
+        Look("class-noise ×3", "#B0568A", (0, (1.5, 1.5)), "d", 1.1),
+        sends="top",
+        sender=_class_noise(3.0),
+        stands_as="class-noise",
+        classes=True,
+        note="noise over signal: 3",
+        what="class-noise with three times the noise",
         because="class-noise with three times the noise stitches as well: classes are separable, no more is said",
     ),
     "shuffled": Control(
-        "the null level: wrong pairs, or wrong labels", Look("shuffled", "#A07800", (0, (3, 1.5, 1, 1.5)), "v"), shuffled=True,
+        "the null level: wrong pairs, or wrong labels",
+        Look("shuffled", "#A07800", (0, (3, 1.5, 1, 1.5)), "v"),
+        shuffled=True,
     ),
-}  # fmt: skip
+}
 
 
 def no_networks() -> frozenset[str]:

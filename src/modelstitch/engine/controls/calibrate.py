@@ -13,7 +13,7 @@ from .frozen import BatchStatistics, frozen_norms
 
 
 def calibrate(module: nn.Module, inputs: Iterable[Any]) -> None:
-    """Set the running statistics of every BatchNorm layer of ``module``, frozen ones too, to their mean over the batches, in place.
+    """Set the running statistics of every BatchNorm layer, frozen ones too, to their mean over the batches, in place.
 
     Args:
         module: a network the caller owns (never a donor).

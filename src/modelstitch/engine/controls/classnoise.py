@@ -32,7 +32,8 @@ class ClassNoise:
         data: gives the scale of genuine activations (fit split) and the classes.
         noise: standard deviation of the noise relative to that of the class tensors. The sum is scaled to the genuine
             mean and standard deviation of each channel.
-        seed: of the class tensors and of the noise, which is drawn where it is used: other numbers on a GPU than on a CPU.
+        seed: of the class tensors and of the noise, which is drawn where it is used: other numbers on a GPU than on a
+            CPU.
 
     Raises:
         DataError: if the data have no classes.
@@ -77,8 +78,8 @@ class ClassNoise:
             StitchError: always: it has no output of its own.
         """
         raise StitchError(
-            "Class noise has no output to distill from: expected targets='top' beside the class-noise controls; leave them "
-            "out, for example with controls=('self', 'random')."
+            "Class noise has no output to distill from: expected targets='top' beside the class-noise controls; leave "
+            "them out, for example with controls=('self', 'random')."
         )
 
     def _tensors(self, name: str) -> Tensor:

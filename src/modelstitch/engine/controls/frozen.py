@@ -11,7 +11,7 @@ FRESH = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
 
 
 def frozen_norms(module: nn.Module) -> dict[str, nn.Module]:
-    """{name: layer} of all layers whose own buffers are a BatchNorm's weight, bias and running statistics, (channels,) each."""
+    """{name: layer} of all layers whose own buffers are a BatchNorm's weight, bias and statistics, (channels,) each."""
     found = {}
     for name, part in module.named_modules():
         own = [part._buffers.get(key) for key in FRESH]

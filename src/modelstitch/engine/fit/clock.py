@@ -46,7 +46,9 @@ def product_seconds(below: Layer, above: Layer, device: torch.device) -> float:
 
 
 def through_tail(steps: int, batch: int, eval_every: int, val: int, test: int) -> float:
-    """Forwards of one sample through a frozen tail that a fit of so many steps takes: its steps, looks at validation, the test.
+    """Forwards of one sample through a frozen tail that a fit of so many steps takes.
+
+    Its steps, looks at validation, the test.
 
     A step is two forwards: to the output, and back to the map; none goes to the weights.
     """

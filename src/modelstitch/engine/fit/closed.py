@@ -31,15 +31,16 @@ def collect(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished | None = N
     """Give every stream the moments of its (bottom, top) activations over the fit split, both networks run once.
 
     Both networks see the same augmented samples. In a shuffled sweep each bottom activation is paired with another
-    sample's top activation. A stitcher that is fitted afterwards takes no more than its start and its coordinates from the
-    moments: the first ``start_samples`` of the pass are enough for it. How many it takes depends on nothing but itself.
+    sample's top activation. A stitcher that is fitted afterwards takes no more than its start and its coordinates from
+    the moments: the first ``start_samples`` of the pass are enough for it. How many it takes depends on nothing but
+    itself.
 
     Args:
         kept: where sums over the whole split are left as they grow, and stay.
 
     Raises:
-        NonFiniteError: naming the top, the layer and the sample whose activation holds NaN or infinity. Streams over such an
-            activation of the bottom have failed.
+        NonFiniteError: naming the top, the layer and the sample whose activation holds NaN or infinity. Streams over
+            such an activation of the bottom have failed.
     """
     asked: _Streams = {}
     for stream in streams:
@@ -58,7 +59,10 @@ def collect(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished | None = N
 
 
 def _over_all(what: str, blocks: Sequence[_SumBlock], asked: _Streams, sweep: Sweep, kept: Unfinished | None) -> bool:
-    """One pass by all processes that share it: the sums of each block over all samples; whether they are finite, or the seams told apart."""
+    """One pass by all processes that share it: the sums of each block over all samples.
+
+    Whether they are finite, or the seams told apart.
+    """
     ranks = current()
     groups = [block.group for block in blocks]
     with together(f"{what}, seed {sweep.seed}, batch size {sweep.spec.batch_size}"):
@@ -167,9 +171,15 @@ def _pass(
 
 
 def _add(
-    block: _SumBlock, below: dict[str, Tensor], above: dict[str, Tensor], batch: Batch, order: Tensor | None, seed: int,
-    asked: _Streams, sweep: Sweep,
-) -> bool:  # fmt: skip
+    block: _SumBlock,
+    below: dict[str, Tensor],
+    above: dict[str, Tensor],
+    batch: Batch,
+    order: Tensor | None,
+    seed: int,
+    asked: _Streams,
+    sweep: Sweep,
+) -> bool:
     """Add a batch to the sums of a block; False where one of its several seams is not finite."""
     kind, mask = block.group.kind, batch.mask
     above = {t: above[t] if order is None else above[t][order.to(above[t].device)] for t in block.group.tops}

@@ -28,9 +28,9 @@ def train(
 ) -> None:
     """Refine every stream whose objective is not ``match``; the state with the best validation error is kept.
 
-    A stream whose loss or validation outputs stop being finite keeps its best state and says so; one that gives no finite
-    output even before the first step has failed; the others go on. In a shuffled sweep every sample gets another sample's
-    label and genuine activations.
+    A stream whose loss or validation outputs stop being finite keeps its best state and says so; one that gives no
+    finite output even before the first step has failed; the others go on. In a shuffled sweep every sample gets another
+    sample's label and genuine activations.
 
     Args:
         unfinished: where the state is left now and then.

@@ -63,8 +63,9 @@ def attempt(work: Callable[[Sweep], T], sweep: Sweep) -> tuple[T, Sweep]:
             size = sweep.spec.batch_size
             if size <= LEAST_BATCH:
                 raise FitError(
-                    f"Memory ran out with a batch of {size} ({str(error).splitlines()[0] if str(error) else 'no detail'}): "
-                    "expected room for the donors and one batch; stitch fewer layers at a time, or use a larger machine."
+                    f"Memory ran out with a batch of {size} "
+                    f"({str(error).splitlines()[0] if str(error) else 'no detail'}): expected room for the donors and "
+                    "one batch; stitch fewer layers at a time, or use a larger machine."
                 ) from error
         if sweep.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -126,8 +127,8 @@ class Samples:
             self._known[batch.ids] = True
         else:
             self.note = (
-                f"activations of {self._count:,} fit samples take {size / 1e9:.3g} GB, more than cache={self._budget / 1e9:.3g}: "
-                "none were kept"
+                f"activations of {self._count:,} fit samples take {size / 1e9:.3g} GB, more than "
+                f"cache={self._budget / 1e9:.3g}: none were kept"
             )
         return values
 

@@ -3,11 +3,12 @@
 frozen        the donors' own statistics, always.
 recalibrated  fitted as ``frozen``; then the statistics of the bottom and of the top are taken anew: one pass over the
               fit data through the stitched network in training mode, the plain mean over its batches.
-batch         what the code of Bansal et al. (2021) did: both parts run in training mode while the map is fitted, so that
+batch         what the code of Bansal et al. (2021) did: both parts run in training mode while the map is fitted, so
+that
               their running statistics are overwritten by stitched activations; measured with what is left at the end.
               No state is chosen on the way: the map of the last step belongs to the statistics of the last step.
-              The bottom's statistics are common to the cells of a sweep, which therefore share one objective, and move for
-              all of its steps.
+              The bottom's statistics are common to the cells of a sweep, which therefore share one objective, and move
+              for all of its steps.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ def fitting(norms: Mapping[str, Norm], sweep: Sweep) -> AbstractContextManager[N
 def settle(streams: Sequence[Stream], sweep: Sweep) -> None:
     """What the policy asks for once the maps are fitted.
 
-    ``recalibrated``: statistics are re-estimated. ``batch``: a stream that took no steps (closed form) gets the one pass
-    in training mode that a fitted one has had. The pass is noted in each stream; one in which the statistics of the top
-    are not finite has failed.
+    ``recalibrated``: statistics are re-estimated. ``batch``: a stream that took no steps (closed form) gets the one
+    pass in training mode that a fitted one has had. The pass is noted in each stream; one in which the statistics of
+    the top are not finite has failed.
     """
     if sweep.normalisation == "frozen":
         return
@@ -63,7 +64,8 @@ def settle(streams: Sequence[Stream], sweep: Sweep) -> None:
         count = len(stream.norms) + len(sweep.sender.norms)
         how = "re-estimated on fit data" if renew else "overwritten while fitting"
         stream.notes.append(
-            f"BatchNorm statistics {how}: {len(sweep.sender.norms)} layers of the bottoms, {len(stream.norms)} of the top"
+            f"BatchNorm statistics {how}: {len(sweep.sender.norms)} layers of the bottoms, {len(stream.norms)} of "
+            f"the top"
             if count
             else "no BatchNorm layer with running statistics: the normalisation policy changes nothing"
         )

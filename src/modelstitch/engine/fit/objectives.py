@@ -102,7 +102,8 @@ def _objective(name: str, top: Network, top_layer: str, spec: FitSpec, own: Mapp
         return Objective(name, tuple(n for n in looked if n != OUTPUT), True, own[name])
     if name == MATCH:
         raise StitchError(
-            "The objective 'match' is solved, not fitted, and every fitted one starts from it: leave it out of the stages."
+            "The objective 'match' is solved, not fitted, and every fitted one starts from it: leave it out of the "
+            "stages."
         )
     raise StitchError(
         f"The objective {name!r} is unknown: expected match, task, distill, downstream, or downstream+task."
@@ -152,7 +153,8 @@ def _distill(temperature: float, target: str) -> Loss:
     def loss(values: Values, wanted: Wanted) -> Tensor:
         if wanted.values[target].shape != values[OUTPUT].shape:
             raise StitchError(
-                f"The {'output' if target == OUTPUT else 'output of the bottom'} has shape {tuple(wanted.values[target].shape)}, the stitched output "
+                f"The {'output' if target == OUTPUT else 'output of the bottom'} has shape "
+                f"{tuple(wanted.values[target].shape)}, the stitched output "
                 f"{tuple(values[OUTPUT].shape)}: expected the same classes on both sides; use targets='top'."
             )
         student = F.log_softmax(values[OUTPUT].float() / temperature, -1)

@@ -41,12 +41,14 @@ class FitSpec(BaseModel):
     steps: Count = Field(default=160, description="Most optimiser steps, of objectives other than match.")
     learning_rate: Positive = Field(
         default=1e-2,
-        description="Of Adam, in whitened coordinates for 64 channels below: it is multiplied with 64/p for p channels, and divided by a "
+        description="Of Adam, in whitened coordinates for 64 channels below: it is multiplied with 64/p for p "
+        "channels, and divided by a "
         "kernel's positions. Families that are not whitened take a tenth of it, norm-affine-norm takes it as it is.",
     )
     adapt_rate: Switch = Field(
         default=True,
-        description="Take whitened steps at a smaller rate, down to a quarter, where the start is near the top's own error.",
+        description="Take whitened steps at a smaller rate, down to a quarter, where the start is near the top's "
+        "own error.",
     )
     weight_decay: NotNegative = Field(default=0.0, description="Of the stitcher's weights.")
     eval_every: Count = Field(default=20, description="Steps between two looks at the validation split.")
@@ -59,34 +61,36 @@ class FitSpec(BaseModel):
     )
     start_samples: Count = Field(
         default=2000,
-        description="Fit examples behind the closed form that steps start from, and behind their coordinates: at least ten a channel; "
-        "match takes all.",
+        description="Fit examples behind the closed form that steps start from, and behind their coordinates: at "
+        "least ten a channel; match takes all.",
     )
     samples: Count | None = Field(
         default=None,
-        description="Fit examples used, a class-balanced draw by the seed, the same in every pass; all by default. In a comparison several numbers "
-        "are a curve.",
+        description="Fit examples used, a class-balanced draw by the seed, the same in every pass; all by default. In "
+        "a comparison several numbers are a curve.",
     )
     budget: Literal["top", "all"] = Field(
         default="top",
-        description="Fit on the samples that the top was trained on, where that is known, and on no more; or on all of the fit split, as "
-        "the paper's code did.",
+        description="Fit on the samples that the top was trained on, where that is known, and on no more; or on all "
+        "of the fit split, as the paper's code did.",
     )
     augment: Switch = Field(default=True, description="Apply the data's augmentation to fit batches.")
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
-        description="Of the steps. bfloat16 is quicker where the machine has instructions for it (a processor with AMX, a recent GPU); "
-        "moments and errors stay in full precision.",
+        description="Of the steps. bfloat16 is quicker where the machine has instructions for it (a processor with "
+        "AMX, a recent GPU); moments and errors stay in full precision.",
     )
     cache: NotNegative = Field(
         default=0.0,
-        description="Gigabytes for bottom activations of the fit split, which are then computed once, where it is not augmented.",
+        description="Gigabytes for bottom activations of the fit split, which are then computed once, where it is "
+        "not augmented.",
     )
     temperature: Positive = Field(default=2.0, description="Of the objective distill.")
     targets: Literal["top", "bottom"] = Field(default="top", description="Whose outputs distill is fitted to.")
     downstream: Annotated[Literal["all", "penultimate"] | tuple[str, ...], BeforeValidator(_places)] = Field(
         default="all",
-        description="Where the objective downstream, and a loss of your own, looks: all block cuts behind the seam and the output, the "
+        description="Where the objective downstream, and a loss of your own, looks: all block cuts behind the seam "
+        "and the output, the "
         "penultimate one, or named layers, 'output' among them; those before a seam are passed over.",
     )
 

@@ -18,7 +18,9 @@ OwnLoss = Callable[[Values, Values, Tensor], Tensor]  # stitched values, genuine
 
 
 def name_of(loss: OwnLoss) -> str:
-    """How records call it: ``own:NAME:HASH``, the hash over its code, its defaults, and the numbers, texts and functions it uses.
+    """How records call it.
+
+    ``own:NAME:HASH``, the hash over its code, its defaults, and the numbers, texts and functions it uses.
 
     Used are those it closes over and the globals that its code names, helpers' own included. Of other things (lists,
     tensors, modules) only the type counts: they may change while it runs.

@@ -1,4 +1,7 @@
-"""How fast the whitened steps of a stream should be: full where the start is far from its goal, a quarter where it is near."""
+"""How fast the whitened steps of a stream should be.
+
+Full where the start is far from its goal, a quarter where it is near.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ FAR = 0.5  # of what the top knows: a start that has lost so much takes the full
 def pace(error: float, own: float, chance: float) -> float:
     """What the rate is multiplied with: twice the share of the top's skill that the start has lost, from 1/4 to 1.
 
-    A closed form that loses little is near the best map, and large steps only shake it; one that loses much, as of briefly
-    trained networks, narrow layers or an untrained bottom, has far to go. docs/fitting.md has what was measured.
+    A closed form that loses little is near the best map, and large steps only shake it; one that loses much, as of
+    briefly trained networks, narrow layers or an untrained bottom, has far to go. docs/fitting.md has what was
+    measured.
 
     Args:
         error: of the start on the validation split, in percent, or nats per token.

@@ -29,7 +29,8 @@ _KEPT = ("best", "best_state", "best_step", "stale", "open", "last_loss", "_pace
 class Run:
     """Adam with a cosine schedule on one stream; the state with the best validation error is kept.
 
-    Whitened steps may be slowed before the first one (``adapts``). On a GPU a step of a built-in objective is recorded once and replayed; ``pool`` is the memory that runs share for it.
+    Whitened steps may be slowed before the first one (``adapts``). On a GPU a step of a built-in objective is recorded
+    once and replayed; ``pool`` is the memory that runs share for it.
     """
 
     def __init__(self, stream: Stream, objective: Objective, sweep: Sweep, pool: Any = None) -> None:
@@ -63,9 +64,11 @@ class Run:
         self._recorded: Recorded | None = None
         # The user's own losses may decide by values, and inputs of a tail may be of any kind: those run step by step.
         self._recordable = (
-            sweep.device.type == "cuda" and sweep.normalisation == "frozen" and not stream.tail.needs_input
+            sweep.device.type == "cuda"
+            and sweep.normalisation == "frozen"
+            and not stream.tail.needs_input
             and objective.name not in sweep.own
-        )  # fmt: skip
+        )
         self._earlier = len(stream.history)
 
     def set_pace(self, own: float, chance: float) -> None:

@@ -55,7 +55,8 @@ class TakenUp:
     """What a stopped run left of these streams, which are as they were before its first step.
 
     Args:
-        state: what :func:`keep` wrote; not taken up where it lacks one of the streams, or was made in batches of another size.
+        state: what :func:`keep` wrote; not taken up where it lacks one of the streams, or was made in batches of
+            another size.
 
     Attributes:
         at: where it was; the start where nothing is taken up.
@@ -100,8 +101,8 @@ class TakenUp:
                 norm.load_state_dict(state["sender"][name])
         except (RuntimeError, KeyError) as error:
             raise FitError(
-                f"The unfinished fit is of other stitchers ({first_line(error)}): expected what the same call left; delete the "
-                "folder 'unfinished', and it is begun anew."
+                f"The unfinished fit is of other stitchers ({first_line(error)}): expected what the same call left; "
+                "delete the folder 'unfinished', and it is begun anew."
             ) from error
         for device, random in zip(_generators(self._sweep), state["random"]):
             device.set_rng_state(random)

@@ -14,8 +14,8 @@ from ..sweep import Watch
 def watching(folder: str | Path | None) -> Iterator[Watch | None]:
     """A listener that writes every look at the validation split under ``folder``; None where no folder is given.
 
-    Each stitch has tags of its own: "<bottom>@<layer> -> <top>@<layer>/<family> <objective>, seed 0, 1000 examples/val/error",
-    and the same with val/loss and fit/loss.
+    Each stitch has tags of its own: "<bottom>@<layer> -> <top>@<layer>/<family> <objective>, seed 0, 1000
+    examples/val/error", and the same with val/loss and fit/loss.
     The files are whole when the context ends, also after an error.
 
     Raises:

@@ -20,8 +20,8 @@ FLOOR = 1e-4  # relative to the mean eigenvalue: directions below it carry no si
 class Whitened(nn.Module):
     """y = S (V * P (x - mean_x) + c) + mean_y: P whitens the channels of x, S is the spread of y; V and c are trained.
 
-    V is (q, r), or a kernel (q, r, k, k) where the stitcher is one; P is (r, p), c (q,). Where a kernel reaches over the
-    border it meets the zeros that the stitcher itself meets there.
+    V is (q, r), or a kernel (q, r, k, k) where the stitcher is one; P is (r, p), c (q,). Where a kernel reaches over
+    the border it meets the zeros that the stitcher itself meets there.
     """
 
     mean_x: Tensor
@@ -55,7 +55,9 @@ class Whitened(nn.Module):
 
     @property
     def pace(self) -> float:
-        """What the learning rate is multiplied with: 64 over a row's entries, for steps that move the output as far with any p.
+        """What the learning rate is multiplied with.
+
+        64 over a row's entries, for steps that move the output as far with any p.
 
         A step of Adam moves every entry of V about as far; where the p inputs, each of variance 1, pull together the
         output moves p times that (cf. Yang et al. 2022, whose rate of hidden layers falls with their width).

@@ -39,14 +39,16 @@ _OTHERS = (".safetensors", ".bin", ".h5", ".msgpack", ".gguf", ".onnx", ".ot", "
 
 
 def make(request: Request) -> Made:
-    """``hf:FOLDER?task=causal-lm`` or ``hf:ORG/NAME``: the task is read from the config's architecture where it is not given.
+    """``hf:FOLDER?task=causal-lm`` or ``hf:ORG/NAME``.
 
-    ``task=features`` is the network without its head, whose hidden states (or ``output=``) similarities compare. Images are seen
-    through the folder's own image processor; without one the network has no view.
+    The task is read from the config's architecture where it is not given.
+
+    ``task=features`` is the network without its head, whose hidden states (or ``output=``) similarities compare. Images
+    are seen through the folder's own image processor; without one the network has no view.
 
     Raises:
-        SourceError: if the folder holds no config or no weights, the task is unknown, the model needs code of its own, its weights do
-            not fill it, or a text is longer than it has positions.
+        SourceError: if the folder holds no config or no weights, the task is unknown, the model needs code of its own,
+            its weights do not fill it, or a text is longer than it has positions.
     """
     folder = Path(request.path)
     named = is_hub_id(request.path)
@@ -55,8 +57,8 @@ def make(request: Request) -> Made:
     plain = _json(folder / "config.json")
     if plain is None:
         raise SourceError(
-            f"{request.spec!r} cannot be read: expected a local folder with config.json, or the name of a model on the hub, "
-            "hf:ORG/NAME; download the model first, for example with `hf download`."
+            f"{request.spec!r} cannot be read: expected a local folder with config.json, or the name of a model on the "
+            "hub, hf:ORG/NAME; download the model first, for example with `hf download`."
         )
     if "architecture" in plain and "model_type" not in plain and "task" not in request.options:
         raise SourceError(
@@ -86,15 +88,15 @@ def make(request: Request) -> Made:
         return replace(_image(request, folder, config, module, task), **said)
     if reads != "input_ids" or (task == "features" and getattr(config, "is_encoder_decoder", False)):
         raise SourceError(
-            f"{request.spec!r} reads {reads}{'' if reads != 'input_ids' else ' and decoder_input_ids'}: expected a network of images or "
-            "of one text; give the part that you mean to modelstitch.Network(module, example)."
+            f"{request.spec!r} reads {reads}{'' if reads != 'input_ids' else ' and decoder_input_ids'}: expected a "
+            "network of images or of one text; give the part that you mean to modelstitch.Network(module, example)."
         )
     length = request.size or _asked(request) or LENGTH
     longest = _positions(config)
     if longest is not None and length > longest:
         raise SourceError(
-            f"{request.spec!r} has {longest} positions, the texts have {length} tokens: expected no more; shorten them with "
-            f"'?length={longest}' of the data or '?size={longest}' of the model."
+            f"{request.spec!r} has {longest} positions, the texts have {length} tokens: expected no more; shorten them "
+            f"with '?length={longest}' of the data or '?size={longest}' of the model."
         )
     ids = torch.ones(2, length, dtype=torch.int64)
     names = ("input_ids", "attention_mask")
@@ -102,9 +104,15 @@ def make(request: Request) -> Made:
     view = TokenView(names, task, tokenizer, length)
     example = dict(zip(names, (ids, torch.ones_like(ids))))
     return Made(
-        module, example, view, data="input_ids", output=_output(request, task), renamed=_renamed(module, config),
-        head=task != "features", **said,
-    )  # fmt: skip
+        module,
+        example,
+        view,
+        data="input_ids",
+        output=_output(request, task),
+        renamed=_renamed(module, config),
+        head=task != "features",
+        **said,
+    )
 
 
 def _class(transformers: Any, plain: dict[str, Any], task: str) -> Any:
@@ -160,8 +168,12 @@ def _loaded(
         SourceError: if the folder holds no weights, or they cannot be read.
     """
     how: dict[str, Any] = {
-        "config": config, "output_loading_info": True, "dtype": request.dtype or "auto", "ignore_mismatched_sizes": other, **options,
-    }  # fmt: skip
+        "config": config,
+        "output_loading_info": True,
+        "dtype": request.dtype or "auto",
+        "ignore_mismatched_sizes": other,
+        **options,
+    }
     if any((folder / name).is_file() for name in _SAFE):
         how |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
         with _quiet():
@@ -183,7 +195,8 @@ def _pickled(bare: nn.Module, folder: Path, request: Request) -> dict[str, Tenso
         others = [p.name for p in sorted(folder.iterdir()) if p.suffix in _OTHERS]
         raise SourceError(
             f"{request.spec!r} holds no weights that can be read: expected {_SAFE[0]} or {_PICKLED[0]}, found "
-            f"{', '.join(others[:4]) or 'a configuration alone'}; put them there, give a file with weights=FILE, or ask for random "
+            f"{', '.join(others[:4]) or 'a configuration alone'}; put them there, give a file with weights=FILE, or "
+            f"ask for random "
             'weights with weights="random" (--random-weights).'
         )
     return read_weights(file, limit=budget(sum(t.numel() * 8 for t in bare.state_dict().values())))
@@ -258,9 +271,14 @@ def _image(request: Request, folder: Path, config: Any, module: Any, task: str) 
         return HFTower(module, zero_shot(embed, request.class_names, prompt, module.logit_scale.exp(), request.spec))
 
     return Made(
-        HFTower(module), example, view, whole=module, finish=finish, renamed=_renamed(module, config),
+        HFTower(module),
+        example,
+        view,
+        whole=module,
+        finish=finish,
+        renamed=_renamed(module, config),
         head=task != "features" and request.class_names is not None,
-    )  # fmt: skip
+    )
 
 
 def _processor(request: Request, folder: Path, channels: int) -> Published | None:
@@ -275,7 +293,8 @@ def _processor(request: Request, folder: Path, channels: int) -> Published | Non
         return None
     if any("auto_map" in (said.get("image_processor") or said) for said in stated):
         raise SourceError(
-            f"The image processor of {request.spec!r} needs trust_remote_code: refused; give Network() a view= of your own."
+            f"The image processor of {request.spec!r} needs trust_remote_code: refused; give Network() a view= of "
+            f"your own."
         )
     transformers: Any = need("transformers")
     try:
@@ -298,8 +317,8 @@ def _processor(request: Request, folder: Path, channels: int) -> Published | Non
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(
-            f"The image processor of {request.spec!r} cannot be had ({line}): expected {_PROCESSORS[0]} as save_pretrained() writes "
-            "it; nothing is guessed in its place."
+            f"The image processor of {request.spec!r} cannot be had ({line}): expected {_PROCESSORS[0]} as "
+            "save_pretrained() writes it; nothing is guessed in its place."
         ) from error
 
 
@@ -344,10 +363,14 @@ def _json(path: Path) -> dict[str, Any] | None:
 def _task(plain: dict[str, Any], spec: str) -> str:
     names = " ".join(plain.get("architectures") or [])
     for mark, task in (
-        ("CausalLM", "causal-lm"), ("LMHead", "causal-lm"), ("MaskedLM", "masked-lm"),
-        ("ForSequenceClassification", "text-classification"), ("ForImageClassification", "image-classification"),
-        ("CLIPModel", "zero-shot-image-classification"), ("SiglipModel", "zero-shot-image-classification"),
-    ):  # fmt: skip
+        ("CausalLM", "causal-lm"),
+        ("LMHead", "causal-lm"),
+        ("MaskedLM", "masked-lm"),
+        ("ForSequenceClassification", "text-classification"),
+        ("ForImageClassification", "image-classification"),
+        ("CLIPModel", "zero-shot-image-classification"),
+        ("SiglipModel", "zero-shot-image-classification"),
+    ):
         if mark in names:
             return task
     if is_bare((plain.get("architectures") or [""])[0]):

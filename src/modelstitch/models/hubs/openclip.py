@@ -64,9 +64,14 @@ def make(request: Request) -> Made:
         return OpenClipTower(whole.visual, head)
 
     return Made(
-        whole.visual, torch.zeros(2, 3, *size), view, whole=whole, finish=finish, renamed=_renamed(clip, whole),
+        whole.visual,
+        torch.zeros(2, 3, *size),
+        view,
+        whole=whole,
+        finish=finish,
+        renamed=_renamed(clip, whole),
         origin=origin,
-    )  # fmt: skip
+    )
 
 
 def _published(clip: Any, request: Request, tag: str | None, options: dict[str, Any]) -> tuple[Any, str]:
@@ -78,7 +83,8 @@ def _published(clip: Any, request: Request, tag: str | None, options: dict[str, 
         known = ", ".join(tags) or "none at all"
         asked = f"no weights {tag!r} for" if tag else f"{len(tags)} weights for" if tags else "no weights for"
         raise SourceError(
-            f"open_clip publishes {asked} {request.path!r}: expected one of {known}; name it with openclip:{request.path}?tag=NAME, give "
+            f"open_clip publishes {asked} {request.path!r}: expected one of {known}; name it with "
+            f"openclip:{request.path}?tag=NAME, give "
             'a file with weights=FILE, or ask for random weights with weights="random" (--random-weights).'
         )
     stated = clip.get_pretrained_cfg(request.path, tag)
@@ -86,16 +92,19 @@ def _published(clip: Any, request: Request, tag: str | None, options: dict[str, 
     if quick[0] != quick[1]:
         other = f"{request.path}-quickgelu" if quick[0] else request.path.removesuffix("-quickgelu")
         raise SourceError(
-            f"The weights {tag!r} of open_clip were trained with {'QuickGELU' if quick[0] else 'GELU'}, which {request.path!r} does not "
-            f"compute: expected openclip:{other}?tag={tag}."
+            f"The weights {tag!r} of open_clip were trained with {'QuickGELU' if quick[0] else 'GELU'}, which "
+            f"{request.path!r} does not compute: expected openclip:{other}?tag={tag}."
         )
     source = str(stated.get("hf_hub") or stated.get("url")).rstrip("/")
     with quiet("open_clip", None):
         whole = obtained(
-            lambda: clip.create_model(request.path, pretrained=tag, require_pretrained=True, **options), seed=request.seed, published=request.published,
-            what=f"the published weights of open_clip {request.path} {tag}", host=hub_host() if stated.get("hf_hub") else urlparse(source).netloc,
+            lambda: clip.create_model(request.path, pretrained=tag, require_pretrained=True, **options),
+            seed=request.seed,
+            published=request.published,
+            what=f"the published weights of open_clip {request.path} {tag}",
+            host=hub_host() if stated.get("hf_hub") else urlparse(source).netloc,
             offline=hub_hint(source) if stated.get("hf_hub") else f"download {source} elsewhere",
-        )  # fmt: skip
+        )
     return whole, f"open_clip {request.path} {tag}"
 
 
@@ -118,7 +127,10 @@ def _renamed(clip: Any, whole: Any) -> Callable[[StateDict], StateDict]:
 
 
 def _agreed(clip: Any, name: str, tag: str | None) -> dict[str, Any]:
-    """The preprocessing of published weights; without a tag what all of a model's have in common, for weights of another origin."""
+    """The preprocessing of published weights.
+
+    Without a tag what all of a model's have in common, for weights of another origin.
+    """
     known = [
         clip.get_pretrained_cfg(name, one) for one in clip.list_pretrained_tags_by_model(name) if tag in (None, one)
     ]
@@ -133,6 +145,6 @@ def _tokenizer(clip: Any, name: str) -> Any:
     except Exception as error:  # some models name a tokenizer of a hub: whatever its client raises without a network
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(
-            f"The tokenizer of openclip:{name} cannot be had ({line}): expected one that open_clip itself holds; download it "
-            "first, or choose a model such as ViT-B-32."
+            f"The tokenizer of openclip:{name} cannot be had ({line}): expected one that open_clip itself holds; "
+            "download it first, or choose a model such as ViT-B-32."
         ) from error

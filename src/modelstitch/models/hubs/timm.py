@@ -53,7 +53,8 @@ def _folder(timm: Any, request: Request, folder: Path) -> Made:
     """The model of a local folder, with its own settings; timm reads tensors alone of it."""
     if request.published and not any((folder / name).is_file() for name in _HELD):
         raise SourceError(
-            f"{request.spec!r} holds no weights that can be read: expected {' or '.join(_HELD)}; put them there, or ask for random "
+            f"{request.spec!r} holds no weights that can be read: expected {' or '.join(_HELD)}; put them there, or "
+            f"ask for random "
             'weights with weights="random" (--random-weights).'
         )
     check_options(request)
@@ -63,20 +64,28 @@ def _folder(timm: Any, request: Request, folder: Path) -> Made:
             module = timm.create_model(f"local-dir:{folder}", pretrained=request.published, **options)
     except Exception as error:  # whatever timm makes of a folder of others
         raise SourceError(
-            f"timm cannot make {request.spec!r} ({type(error).__name__}: {first_line(error)}): expected config.json and weights as "
-            "timm pushes them to the hub."
+            f"timm cannot make {request.spec!r} ({type(error).__name__}: {first_line(error)}): expected config.json "
+            "and weights as timm pushes them to the hub."
         ) from error
     config = _seen(timm, module, request.size)
     classes = module.pretrained_cfg.get("num_classes")
     return Made(
-        module, torch.zeros(2, *config["input_size"]), published("timm", config, config["input_size"][0]),
-        head=request.classes != 0, origin=f"folder {request.path}" if request.published else "",
-        drawn=f"head of {request.classes} classes" if request.published and request.classes not in (None, 0, classes) else "",
-    )  # fmt: skip
+        module,
+        torch.zeros(2, *config["input_size"]),
+        published("timm", config, config["input_size"][0]),
+        head=request.classes != 0,
+        origin=f"folder {request.path}" if request.published else "",
+        drawn=f"head of {request.classes} classes"
+        if request.published and request.classes not in (None, 0, classes)
+        else "",
+    )
 
 
 def _seen(timm: Any, module: Any, size: int | None) -> dict[str, Any]:
-    """What timm's transform takes: the published settings, those for the published test size where that is asked for."""
+    """What timm's transform takes.
+
+    The published settings, those for the published test size where that is asked for.
+    """
     config: dict[str, Any] = timm.data.resolve_model_data_config(module)
     channels = config["input_size"][0]
     if size is None or config["input_size"] == (channels, size, size):
@@ -105,7 +114,8 @@ def _published(timm: Any, request: Request, base: str, options: dict[str, Any]) 
         tags = timm.list_pretrained(f"{base}.*")
         known = f"expected one of {', '.join(tags[:6])}" if tags else "timm has none for this architecture"
         raise SourceError(
-            f"timm publishes no weights under {request.path!r}: {known}; give a file with weights=FILE, or ask for random "
+            f"timm publishes no weights under {request.path!r}: {known}; give a file with weights=FILE, or ask for "
+            f"random "
             'weights with weights="random" (--random-weights).'
         )
     name = f"timm {stated.architecture or base}{'.' + stated.tag if stated.tag else ''}"
@@ -113,11 +123,14 @@ def _published(timm: Any, request: Request, base: str, options: dict[str, Any]) 
     cached = Path(torch.hub.get_dir()) / "checkpoints" / str(source).rpartition("/")[2]
     with quiet("timm"):
         module = obtained(
-            lambda: timm.create_model(request.path, pretrained=True, **options), seed=request.seed, published=request.published, what=f"the published weights of {name}",
+            lambda: timm.create_model(request.path, pretrained=True, **options),
+            seed=request.seed,
+            published=request.published,
+            what=f"the published weights of {name}",
             host=hub_host() if hub else str(source).partition("://")[2].partition("/")[0],
             offline=hub_hint(str(source)) if hub else f"download {source} elsewhere and copy it to {cached}",
             local=None if hub else cached,
-        )  # fmt: skip
+        )
     classes = options.get("num_classes", stated.num_classes)
     drawn = f"head of {classes} classes" if classes not in (0, stated.num_classes) else ""
     return module, {"origin": name, "drawn": drawn}
@@ -141,7 +154,28 @@ def _renamed(timm: Any, request: Request, options: dict[str, Any]) -> Callable[[
 def _takes(timm: Any, base: str) -> set[str]:
     """Vision transformers fix their size when made; convolutional networks take any."""
     fixed = timm.models.is_model_in_modules
-    families = {"vision_transformer", "swin_transformer", "swin_transformer_v2", "deit", "beit", "eva", "cait", "xcit",
-                "volo", "mlp_mixer", "twins", "convit", "pit", "tnt", "vision_transformer_relpos", "hiera", "naflexvit",
-                "vision_transformer_hybrid", "sequencer", "maxxvit", "swin_transformer_v2_cr", "crossvit"}  # fmt: skip
+    families = {
+        "vision_transformer",
+        "swin_transformer",
+        "swin_transformer_v2",
+        "deit",
+        "beit",
+        "eva",
+        "cait",
+        "xcit",
+        "volo",
+        "mlp_mixer",
+        "twins",
+        "convit",
+        "pit",
+        "tnt",
+        "vision_transformer_relpos",
+        "hiera",
+        "naflexvit",
+        "vision_transformer_hybrid",
+        "sequencer",
+        "maxxvit",
+        "swin_transformer_v2_cr",
+        "crossvit",
+    }
     return {"img_size"} if fixed(base, families) else set()

@@ -21,7 +21,9 @@ _DOTTED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)")
 
 
 def make(request: Request) -> Made:
-    """``torchvision:NAME``; seen through its published weights' own transform, or at ``size=``, where no border is cut off.
+    """``torchvision:NAME``.
+
+    Seen through its published weights' own transform, or at ``size=``, where no border is cut off.
 
     Raises:
         SourceError: if there is no such model, it cannot be made so, or its published weights cannot be had.
@@ -54,20 +56,29 @@ def _seen(weights: Any, size: int | None) -> dict[str, Any]:
     recipe = weights.transforms()
     crop, resized = (int(side[0]) if size is None else size for side in (recipe.crop_size, recipe.resize_size))
     return {
-        "weights": str(weights), "resize_size": resized, "crop_size": crop, "mean": recipe.mean, "std": recipe.std,
-        "interpolation": recipe.interpolation.value, "antialias": recipe.antialias,
-    }  # fmt: skip
+        "weights": str(weights),
+        "resize_size": resized,
+        "crop_size": crop,
+        "mean": recipe.mean,
+        "std": recipe.std,
+        "interpolation": recipe.interpolation.value,
+        "antialias": recipe.antialias,
+    }
 
 
 def _tagged(known: Any, request: Request) -> Any:
-    """The published weights that are meant: ``?tag=IMAGENET1K_V1``, those that a given file is, else torchvision's default."""
+    """The published weights that are meant.
+
+    ``?tag=IMAGENET1K_V1``, those that a given file is, else torchvision's default.
+    """
     tag = request.options.pop("tag", None)
     if tag is None and request.weights is not None and len(known) > 1:
         return next((one for one in known if _is(request.weights, one)), known["DEFAULT"])
     tag = tag or "DEFAULT"
     if tag not in known.__members__:
         raise SourceError(
-            f"torchvision publishes no weights {tag!r} of {request.path!r}: expected one of {', '.join(known.__members__)}."
+            f"torchvision publishes no weights {tag!r} of {request.path!r}: expected one of "
+            f"{', '.join(known.__members__)}."
         )
     return known[tag]
 
@@ -92,9 +103,14 @@ def _published(models: Any, weights: Any, request: Request, options: dict[str, A
             f"{request.size}; the view resizes the data."
         )
     whole = obtained(
-        lambda: models.get_model(request.path, weights=weights, progress=False, **fixed), seed=request.seed, published=request.published, what=f"the published weights of {name}",
-        host=urlparse(weights.url).netloc, offline=f"download {weights.url} elsewhere and copy it to {cached}", local=cached,
-    )  # fmt: skip
+        lambda: models.get_model(request.path, weights=weights, progress=False, **fixed),
+        seed=request.seed,
+        published=request.published,
+        what=f"the published weights of {name}",
+        host=urlparse(weights.url).netloc,
+        offline=f"download {weights.url} elsewhere and copy it to {cached}",
+        local=cached,
+    )
     classes, held = request.classes, len(weights.meta["categories"])
     if classes is None or classes == held:
         return whole, {"origin": name}
@@ -107,7 +123,10 @@ def _published(models: Any, weights: Any, request: Request, options: dict[str, A
 
 
 def _turned(request: Request, weights: Any) -> dict[str, Any]:
-    """GoogLeNet's and Inception's options: of the input, which a weights file does not tell, and of heads for training."""
+    """GoogLeNet's and Inception's options.
+
+    Of the input, which a weights file does not tell, and of heads for training.
+    """
     options: dict[str, Any] = {"init_weights": True, "aux_logits": False}
     asked = request.options.pop("transform_input", None)
     if asked not in (None, "true", "false"):
@@ -123,7 +142,8 @@ def _turned(request: Request, weights: Any) -> dict[str, Any]:
         if asked is None and not _is(request.weights, weights):
             raise SourceError(
                 f"Weights of {request.path} do not tell whether the network turns its input into another normalisation "
-                f"(transform_input): expected true, as for torchvision's own and what was trained from them, or false, as for a network "
+                f"(transform_input): expected true, as for torchvision's own and what was trained from them, or "
+                f"false, as for a network "
                 f"made from scratch; write {request.spec}{'&' if '?' in request.spec else '?'}transform_input=true."
             )
         options.setdefault("transform_input", True)

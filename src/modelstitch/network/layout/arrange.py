@@ -75,7 +75,10 @@ def _reshape(graph: fx.Graph, value: fx.Node, sizes: Any) -> fx.Node:
 
 
 def arranged(node: fx.Node, trace: Trace, axes: dict[fx.Node, int], samples: dict[fx.Node, SampleAxis]) -> Arranged:
-    """How a value lies: ``axes`` are those of the channels, ``samples`` where the samples are, as far as they are known."""
+    """How a value lies.
+
+    ``axes`` are those of the channels, ``samples`` where the samples are, as far as they are known.
+    """
     value = node.meta.get("val")
     if not isinstance(value, Tensor):
         return Arranged((), "other", "it is no tensor")
@@ -134,9 +137,12 @@ def _arranged(sizes: list[Any], where: SampleAxis, axis: int, trace: Trace) -> A
 
 
 def _guessed(own: list[int], sizes: list[int], axis: int, trace: Trace, *, plain: bool) -> int | None:
-    """Which of a sample's axes holds the channels, where the graph does not tell: of two the last, of a map by its aspect.
+    """Which of a sample's axes holds the channels, where the graph does not tell.
 
-    Lost channels of a map, shuffled in groups most likely, are told by its aspect, too; of two axes nothing is said then.
+    Of two the last, of a map by its aspect.
+
+    Lost channels of a map, shuffled in groups most likely, are told by its aspect, too; of two axes nothing is said
+    then.
     """
     if len(own) < 3:
         return own[-1] if own and axis != LOST else None

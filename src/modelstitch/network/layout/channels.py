@@ -1,9 +1,9 @@
 """On which axis of a value its channels lie: followed through the graph from the operations that say so.
 
-A convolution or a batch norm has its channels second, a matrix product or a layer norm last, unless they are known to lie
-elsewhere: then it works along time, or over all of a map. What comes between keeps, moves or merges axes. Channels that are
-taken apart, into groups or heads, are followed until they are one axis again. Before the first such operation it is the
-one that reads a value that tells. Where there is none, or two disagree, nothing is said.
+A convolution or a batch norm has its channels second, a matrix product or a layer norm last, unless they are known to
+lie elsewhere: then it works along time, or over all of a map. What comes between keeps, moves or merges axes. Channels
+that are taken apart, into groups or heads, are followed until they are one axis again. Before the first such operation
+it is the one that reads a value that tells. Where there is none, or two disagree, nothing is said.
 """
 
 from __future__ import annotations
@@ -17,12 +17,36 @@ from .axes import new_order
 from .regroup import HeldAxes, contracted, reduced, reshaped
 
 _SECOND = (
-    "im2col", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "batch_norm",
-    "_native_batch_norm_legit_no_training", "group_norm", "native_group_norm", "instance_norm", "max_pool1d", "max_pool2d",
-    "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "max_pool2d_with_indices", "pixel_shuffle",
-    "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d",
-)  # fmt: skip
+    "im2col",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "convolution",
+    "batch_norm",
+    "_native_batch_norm_legit_no_training",
+    "group_norm",
+    "native_group_norm",
+    "instance_norm",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "max_pool2d_with_indices",
+    "pixel_shuffle",
+    "upsample_nearest2d",
+    "upsample_bilinear2d",
+    "upsample_bicubic2d",
+)
 _LAST = ("linear", "layer_norm", "native_layer_norm", "rms_norm", "embedding", "lstm", "gru", "rnn_tanh", "rnn_relu")
 _LAST_UNLESS_KNOWN = ("linear", "layer_norm", "native_layer_norm", "rms_norm")
 _SHAPED = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "contiguous", "clone")
@@ -70,7 +94,7 @@ def _over(node: fx.Node, rank: int) -> int | None:
 
 
 def channels_lost(graph: fx.Graph, axes: dict[fx.Node, int]) -> set[fx.Node]:
-    """Values whose channels are not known to lie anywhere, where those that they come from had theirs before the last axis.
+    """Values whose channels lie at no known axis, while those they come from had theirs before the last axis.
 
     What is known of none, or of channels that lay last, may be taken for tokens; these not.
     """

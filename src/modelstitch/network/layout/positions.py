@@ -31,10 +31,10 @@ class Over:
 def positions_over(graph: fx.Graph, data: fx.Node, axes: dict[fx.Node, int]) -> dict[fx.Node, Over]:
     """For every value that is computed from the data input; ``axes`` are those of the channels, where they are known.
 
-    Whole numbers of two sizes are a text, whatever reads them. Else the last convolution over neighbours tells; before any,
-    the input itself: four sizes are a batch of images, three one of sequences, and of two nothing is known. A map that loses
-    one of its two axes, averaged away or merged with the channels, leaves a line; one plane taken out of an image may be
-    read by rows or patch by patch, and what is made of a vector has no known positions.
+    Whole numbers of two sizes are a text, whatever reads them. Else the last convolution over neighbours tells; before
+    any, the input itself: four sizes are a batch of images, three one of sequences, and of two nothing is known. A map
+    that loses one of its two axes, averaged away or merged with the channels, leaves a line; one plane taken out of an
+    image may be read by rows or patch by patch, and what is made of a vector has no known positions.
     """
     value = data.meta.get("val")
     if not isinstance(value, Tensor):
@@ -84,7 +84,9 @@ def _flattened(node: fx.Node, source: fx.Node, over: Over, axes: dict[fx.Node, i
 
 
 def _source(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over]) -> fx.Node:
-    """The argument that says it: of those of the value's own shape one over an image, if any; else the first that tells.
+    """The argument that says it: of those of the value's own shape one over an image, if any.
+
+    Else the first that tells.
 
     A gate on channels says nothing of the map that it weighs.
     """

@@ -23,7 +23,10 @@ def reshaped(old: Sequence[Any], new: Sequence[Any], held: HeldAxes) -> HeldAxes
 
 
 def reduced(held: HeldAxes, gone: Sequence[int], *, kept: bool) -> HeldAxes | None:
-    """The axes left of ``held`` once the axes ``gone`` are reduced, with ``kept`` to one place each; None if none is."""
+    """The axes left of ``held`` once the axes ``gone`` are reduced, with ``kept`` to one place each.
+
+    None if none is.
+    """
     left = [axis for axis in held if axis not in gone]
     return tuple(axis if kept else axis - sum(g < axis for g in gone) for axis in left) or None
 
@@ -31,8 +34,8 @@ def reduced(held: HeldAxes, gone: Sequence[int], *, kept: bool) -> HeldAxes | No
 def contracted(equation: str, operands: Sequence[HeldAxes | None]) -> HeldAxes | None:
     """The axes of an einsum's result that hold channels.
 
-    Those of an operand stay theirs where they stay in the result. Where they are summed over together with an operand that
-    has no batch, weights, it is the weights' other axes that take their place.
+    Those of an operand stay theirs where they stay in the result. Where they are summed over together with an operand
+    that has no batch, weights, it is the weights' other axes that take their place.
 
     Args:
         equation: as einsum takes it.

@@ -1,10 +1,11 @@
 """Where the samples of a batch lie in a value: on which axis, and beside what else if other axes were folded into it.
 
-Most values have the batch first. Transformers of torch's default layout have it second, (positions, batch, channels); networks
-over video or windows fold frames into it, (batch * frames, channels, height, width). Reshapes keep the order of what they
-reshape, so that where the samples lie follows from sizes alone; what is said of no operation is taken to leave the one axis that
-counts samples as it was. Where a reshape breaks samples apart, or an index puts them in another order (experts sort the tokens they
-are sent), nothing is said of what comes after, until it joins a value that is known, such as what a block's input goes round it.
+Most values have the batch first. Transformers of torch's default layout have it second, (positions, batch, channels);
+networks over video or windows fold frames into it, (batch * frames, channels, height, width). Reshapes keep the order
+of what they reshape, so that where the samples lie follows from sizes alone; what is said of no operation is taken to
+leave the one axis that counts samples as it was. Where a reshape breaks samples apart, or an index puts them in another
+order (experts sort the tokens they are sent), nothing is said of what comes after, until it joins a value that is
+known, such as what a block's input goes round it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _PRODUCTS = ("matmul", "bmm", "baddbmm", "mm", "addmm")
 
 
 class SampleAxis(NamedTuple):
-    """The axis, and how many places of it each sample has outside (``before``) and inside (``after``) the order of samples.
+    """The axis, and each sample's places on it outside (``before``) and inside (``after``) the order of samples.
 
     An axis of frames folded behind the batch is (axis, 1, frames); before it, (axis, frames, 1).
     """
@@ -73,7 +74,10 @@ class _CountedSizes:
         self._known: dict[Any, int | None] = {}
 
     def axis(self, node: fx.Node) -> tuple[int, int] | None:
-        """The one axis that counts samples, and how many places of it there are for each; None if there is none, or several."""
+        """The one axis that counts samples, and how many places of it there are for each.
+
+        None if there is none, or several.
+        """
         value = node.meta.get("val")
         if not isinstance(value, Tensor):
             return None

@@ -34,7 +34,9 @@ class ChannelsLast(nn.Module):
 def quick(
     network: Network, layers: Sequence[str], device: torch.device, take: Take | None = None, *, apart: bool = False
 ) -> nn.Module:
-    """Input -> {layer: activation} on a device, without gradients, writing in place; on a CPU, where it convolves images, channels last.
+    """Input -> {layer: activation} on a device, without gradients, writing in place.
+
+    On a CPU, where it convolves images, channels last.
 
     For sums, measures and fitting, which bear a change in the last digit; a stitched model is run as its donors are.
 

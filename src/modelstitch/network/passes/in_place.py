@@ -58,9 +58,16 @@ _EITHER = (_aten.add.Tensor, _aten.mul.Tensor)  # the same whichever argument co
 # Operations whose results are memory of their own; views and what may hand its argument back are not among them.
 _NORMS = (_aten._native_batch_norm_legit_no_training.default, _aten.native_layer_norm.default)
 _FRESH = (
-    _aten.conv1d.default, _aten.conv2d.default, _aten.conv3d.default, _aten.convolution.default, _aten.linear.default,
-    _aten.addmm.default, _aten.layer_norm.default, *_OVER, *_OVER.values(),
-)  # fmt: skip
+    _aten.conv1d.default,
+    _aten.conv2d.default,
+    _aten.conv3d.default,
+    _aten.convolution.default,
+    _aten.linear.default,
+    _aten.addmm.default,
+    _aten.layer_norm.default,
+    *_OVER,
+    *_OVER.values(),
+)
 # Operations whose values follow from where numbers lie in memory.
 _STRIDES = (_aten.as_strided.default, _aten.view_as_complex.default, _aten.view.dtype)
 

@@ -1,4 +1,7 @@
-"""BatchNorm with running statistics as what it is, a multiplication and a sum for each channel: on a CPU half the time."""
+"""BatchNorm with running statistics as what it is, a multiplication and a sum for each channel.
+
+On a CPU half the time.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,14 @@ def scale_norms(graph: fx.Graph) -> int:
 
 
 def scale(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, eps: float, out: Tensor | None = None
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    out: Tensor | None = None,
+) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias for each channel, shape (n, channels, ...) as ``x`` has it."""
     if x.dtype != mean.dtype or x.dtype not in (torch.float32, torch.float64):  # autocast; the norm itself rounds less
         found: Tensor = _NORM(x, weight, bias, mean, var, 0.0, eps)[0]
@@ -46,8 +55,6 @@ def scale(
     return torch.addcmul(offset.view(form), x, step.view(form), out=out)
 
 
-def scale_over(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, eps: float
-) -> Tensor:  # fmt: skip
+def scale_over(x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, eps: float) -> Tensor:
     """As :func:`scale`, written over ``x`` where it has the result's type."""
     return scale(x, weight, bias, mean, var, eps, out=x)

@@ -23,10 +23,10 @@ class HandOver(nn.Module):
 
 
 def hand_over(graph: fx.Graph, layers: Sequence[str], take: Take) -> dict[str, nn.Module]:
-    """Let a graph whose outputs are these layers' activations return what ``take`` makes of each, before the next one runs.
+    """Let a graph return what ``take`` makes of each of its activations, made before the next one runs.
 
-    A layer that is named twice is one output. ``take`` must leave the activation as it is. The modules that the graph now
-    calls are returned by name.
+    A layer that is named twice is one output. ``take`` must leave the activation as it is. The modules that the graph
+    now calls are returned by name.
     """
     output = graph.output_node()
     (stops,) = output.args

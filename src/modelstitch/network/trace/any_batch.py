@@ -1,4 +1,7 @@
-"""Whether one graph stands for batches of every size: a branch on the batch size is traced on the example's side alone."""
+"""Whether one graph stands for batches of every size.
+
+A branch on the batch size is traced on the example's side alone.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ LARGEST = 4096  # samples: a branch beyond concerns nothing that is computed her
 def check_any_batch(trace: Trace, traced: nn.Module, eager: Eager, example: Any, name: str) -> None:
     """Refuse a network that computes something else in batches of other sizes than its graph was made for.
 
-    A branch that changes no number (a large batch that goes through in pieces) is allowed: the module and the graph are tried
-    on the nearest size beyond. A module that refuses such a batch itself is left to do so.
+    A branch that changes no number (a large batch that goes through in pieces) is allowed: the module and the graph are
+    tried on the nearest size beyond. A module that refuses such a batch itself is left to do so.
 
     Raises:
         TraceError: with the size at which it branches.
@@ -30,7 +33,8 @@ def check_any_batch(trace: Trace, traced: nn.Module, eager: Eager, example: Any,
     for n, words in beyond:
         if not _alike(traced, eager, batch_of(trace, telling(example), n)):
             raise TraceError(
-                f"The network {name!r} computes something else in batches of {words} samples than in others: expected one function "
+                f"The network {name!r} computes something else in batches of {words} samples than in others: "
+                f"expected one function "
                 "for any batch size; take the branch on the batch size (an `if` on x.shape[0]) out of forward()."
             )
 
@@ -58,9 +62,9 @@ def check_each_alone(trace: Trace, traced: nn.Module, eager: Eager, example: Any
     norms = [key for key, part in eager.module.named_modules() if getattr(part, "track_running_stats", None) is False]
     cause = f" (its part {norms[0]!r} has track_running_stats=False: the batch's own statistics)" if norms else ""
     raise TraceError(
-        f"The network {name!r} mixes the samples of a batch{cause}: what it gives for one depends on the others, expected each sample "
-        "by itself, in any company; take what is computed over the batch's axis out of forward(), such as means, sorting or "
-        "shifts along axis 0, and norms without running statistics."
+        f"The network {name!r} mixes the samples of a batch{cause}: what it gives for one depends on the others, "
+        "expected each sample by itself, in any company; take what is computed over the batch's axis out of "
+        "forward(), such as means, sorting or shifts along axis 0, and norms without running statistics."
     )
 
 
@@ -79,7 +83,10 @@ def batch_of(trace: Trace, example: Any, n: int) -> list[Tensor]:
 
 
 def _alike(traced: nn.Module, eager: Eager, inputs: list[Tensor]) -> bool:
-    """Whether both give the same up to the rounding of another order of sums; also where the module refuses the inputs."""
+    """Whether both give the same up to the rounding of another order of sums.
+
+    Also where the module refuses the inputs.
+    """
     try:
         wanted = eager.again()(inputs, LOW)
     except Exception:  # whatever its forward raises

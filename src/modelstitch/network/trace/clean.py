@@ -56,8 +56,8 @@ def clean(graph: fx.Graph, data: fx.Node, chosen: fx.Node, batch: Any, name: str
             graph.erase_node(node)
         elif node in needed and is_random(node.target, node.args, node.kwargs):
             raise TraceError(
-                f"The network {name!r} draws random numbers in eval mode ({node.target}{_at(node)}): expected a deterministic "
-                "network; fix the noise or remove the random layer before stitching."
+                f"The network {name!r} draws random numbers in eval mode ({node.target}{_at(node)}): expected a "
+                "deterministic network; fix the noise or remove the random layer before stitching."
             )
     if not size.users:
         graph.erase_node(size)
@@ -150,7 +150,7 @@ def is_random(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
 
 
 def _keep_batch(graph: fx.Graph, node: fx.Node) -> fx.Node | None:
-    """Write a ``squeeze`` so that it takes the dimensions it took in the example, never a batch that happens to be one."""
+    """Write a ``squeeze`` so that it takes the dimensions of the example, never a batch that happens to be one."""
     source = node.args[0] if node.target in _SQUEEZES else None
     if not isinstance(source, fx.Node):
         return None

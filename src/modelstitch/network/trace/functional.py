@@ -2,8 +2,8 @@
 
 ``torch.export`` keeps in-place operations; PyTorch takes them out by tracing the whole graph a second time, which
 doubles the time. Most graphs do not need that: nobody looks at a value after it was overwritten but through the
-operation's own result. Those are rewritten here node by node; for all others (a view of an overwritten value, a write to
-an input or a buffer, an operation that looks at a tensor only for its shape) the second trace is taken.
+operation's own result. Those are rewritten here node by node; for all others (a view of an overwritten value, a write
+to an input or a buffer, an operation that looks at a tensor only for its shape) the second trace is taken.
 """
 
 from __future__ import annotations
@@ -18,10 +18,26 @@ aten = torch.ops.aten
 
 # Composite operations may return their argument without saying so; these never do.
 _FRESH = (
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "matmul",
-    "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "max_pool1d", "max_pool2d", "max_pool3d",
-    "relu6", "selu", "scaled_dot_product_attention",
-)  # fmt: skip
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "linear",
+    "matmul",
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "rms_norm",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "relu6",
+    "selu",
+    "scaled_dot_product_attention",
+)
 # These look at a tensor only for its shape or type, which would count as a path of the sample.
 _SHAPE_OF_ANOTHER = ("expand_as", "view_as", "reshape_as", "type_as", "broadcast_tensors", "unflatten_dense_tensors")
 _DROPOUTS = {aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default}

@@ -1,6 +1,7 @@
 """The owner's hooks: one that changes what is computed is part of the network, one that only looks does not run.
 
-Which is which shows when the module runs once: there each hook is asked in a way that leaves nothing of the owner's changed.
+Which is which shows when the module runs once: there each hook is asked in a way that leaves nothing of the owner's
+changed.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ Key = tuple[str, str, int]  # the part's name, the table, and the number in it
 BEFORE, AFTER = "_forward_pre_hooks", "_forward_hooks"
 _KWARGS = {BEFORE: "_forward_pre_hooks_with_kwargs", AFTER: "_forward_hooks_with_kwargs"}
 _OTHERS = (  # of gradients, and of weights that are saved or loaded: neither happens to a copy
-    "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks",
-)  # fmt: skip
+)
 _GLOBAL = {BEFORE: "_global_forward_pre_hooks", AFTER: "_global_forward_hooks"}
 _GLOBAL_OTHERS = ("_global_backward_hooks", "_global_backward_pre_hooks")
 
@@ -47,7 +52,10 @@ def hooks_of_all() -> list[Any]:
 
 
 def share_hooks(module: nn.Module, shared: dict[int, Any]) -> None:
-    """Let a deep copy of the module have the very hooks, in tables of its own; and no others than those of a forward."""
+    """Let a deep copy of the module have the very hooks, in tables of its own.
+
+    And no others than those of a forward.
+    """
     for part in module.modules():
         for table in (BEFORE, AFTER):
             held = vars(part).get(table)
@@ -156,8 +164,8 @@ def global_hooks_out(name: str, ask: bool = False) -> Iterator[None]:
             held.update(before[table])
     if acting:
         raise TraceError(
-            f"The network {name!r} runs under a hook of all modules that changes what is computed ({acting[0]}): expected a network "
-            "that is the same everywhere; remove that hook, or register it on the module itself."
+            f"The network {name!r} runs under a hook of all modules that changes what is computed ({acting[0]}): "
+            "expected a network that is the same everywhere; remove that hook, or register it on the module itself."
         )
 
 

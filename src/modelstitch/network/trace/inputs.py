@@ -95,7 +95,8 @@ class InputForm:
         if set(kwargs) != set(expected_kwargs) or len(args) != len(expected_args):
             raise NetworkError(
                 f"The network is called with {len(args)} positional and keyword inputs {sorted(kwargs)}: expected "
-                f"{len(expected_args)} and {sorted(expected_kwargs)}, as in the example it was traced with{_way_out(kwargs, expected_kwargs)}."
+                f"{len(expected_args)} and {sorted(expected_kwargs)}, as in the example it was traced "
+                f"with{_way_out(kwargs, expected_kwargs)}."
             )
         leaves, spec = pytree.tree_flatten((tuple(args), {k: kwargs[k] for k in expected_kwargs}))
         if spec != self.spec:
@@ -140,7 +141,10 @@ def _as_call(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 def _way_out(given: dict[str, Any], expected: dict[str, Any]) -> str:
     """What to do where a call has other keyword inputs than the example."""
     if expected and set(given) > set(expected):
-        return f"; where samples hold more, take what it knows: view=lambda x: {{key: x[key] for key in {sorted(expected)}}}"
+        return (
+            f"; where samples hold more, take what it knows: view=lambda x: {{key: x[key] for key in "
+            f"{sorted(expected)}}}"
+        )
     lacking = sorted(set(expected) - set(given)) if given else []
     return f"; the call lacks {', '.join(map(repr, lacking))}" if lacking else ""
 

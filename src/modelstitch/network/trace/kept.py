@@ -1,4 +1,7 @@
-"""What a module's code and hooks may change outside of its copies, put back afterwards: globals, closures, collections."""
+"""What a module's code and hooks may change outside of its copies, put back afterwards.
+
+Globals, closures, collections.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,12 @@ _TABLES = frozenset(vars(nn.Module()))
 
 @contextmanager
 def owners_kept(module: nn.Module) -> Iterator[Reach]:
-    """What the code and the hooks of a module reach holds afterwards what it held before: the same things, in the same places.
+    """What the code and the hooks of a module reach holds afterwards what it held before.
 
-    torch's default type comes back, too. Followed are closures, globals that code names, objects, and what lists, dicts and sets hold; of libraries' code nothing.
+    The same things, in the same places.
+
+    torch's default type comes back, too. Followed are closures, globals that code names, objects, and what lists, dicts
+    and sets hold; of libraries' code nothing.
     """
     roots: list[Any] = [*hooks_of(module).values(), *hooks_of_all()]
     for part in module.modules():
@@ -44,7 +50,10 @@ def owners_kept(module: nn.Module) -> Iterator[Reach]:
 
 
 class Reach:
-    """All that some functions and objects can change, with what it holds now; ``tensors`` are those that they could write into."""
+    """All that some functions and objects can change, with what it holds now.
+
+    ``tensors`` are those that they could write into.
+    """
 
     def __init__(self, roots: Iterable[Any]) -> None:
         self._seen: dict[int, Any] = {}  # with the thing, so that no other one takes its id

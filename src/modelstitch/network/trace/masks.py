@@ -1,8 +1,8 @@
 """Attention masks as the running network makes them.
 
-transformers leaves a mask out where nothing is masked, except while it is exported: then it builds one of zeros for every
-sample, and some attention kernels round otherwise with it. A network whose example carries no mask is traced as it runs.
-A mask that is an input is traced in full all the same: its values are not looked at.
+transformers leaves a mask out where nothing is masked, except while it is exported: then it builds one of zeros for
+every sample, and some attention kernels round otherwise with it. A network whose example carries no mask is traced as
+it runs. A mask that is an input is traced in full all the same: its values are not looked at.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Whether a module is one function of its inputs, and its trace the same one: both are run and held against each other."""
+"""Whether a module is one function of its inputs, and its trace the same one.
+
+Both are run and held against each other.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,17 @@ from .twin import make_twin
 
 LOW, HIGH = dict.fromkeys(SOURCES, False), dict.fromkeys(SOURCES, True)
 _TRACING = (
-    "is_compiling", "is_exporting", "is_tracing", "is_scripting", "is_in_onnx_export", "is_dynamo_compiling",
-    "is_torchdynamo_compiling", "is_torchdynamo_exporting", "is_fx_tracing", "is_fx_symbolic_tracing",
-)  # fmt: skip
+    "is_compiling",
+    "is_exporting",
+    "is_tracing",
+    "is_scripting",
+    "is_in_onnx_export",
+    "is_dynamo_compiling",
+    "is_torchdynamo_compiling",
+    "is_torchdynamo_exporting",
+    "is_fx_tracing",
+    "is_fx_symbolic_tracing",
+)
 _CLOCKS = (
     "time",
     "time_ns",
@@ -48,7 +59,9 @@ _GRAD = ("is_grad_enabled",)
 
 
 class Eager:
-    """The module as it runs, in eval mode and without gradients, on inputs that are copies; nothing of the owner's changes.
+    """The module as it runs, in eval mode and without gradients, on inputs that are copies.
+
+    Nothing of the owner's changes.
 
     Calls of one object go to one copy of the module, so that what it keeps between calls shows.
 
@@ -165,7 +178,8 @@ def run_twice(eager: Eager, leaves: list[Tensor]) -> Tensor:
         )
     eager.settle_hooks()
     second: Tensor | Exception = _outcome(eager, leaves, HIGH)
-    # a hook may act through something that another part looks at; what it left there in the first call, a new copy has not
+    # a hook may act through something that another part looks at; what it left there in the first call, a new copy has
+    # not
     if eager.leaves_out and not all(_equals(first, o) for o in (second, _outcome(eager.again(), leaves, LOW))):
         eager.keep_hooks()
         _outcome(eager, leaves, LOW)
@@ -177,8 +191,8 @@ def run_twice(eager: Eager, leaves: list[Tensor]) -> Tensor:
         ) from second
     if not alike(first, second):
         raise TraceError(
-            f"The network {name!r} {_cause(eager, leaves, watch)}: its output differs from call to call, expected a function of "
-            "its input alone; fix the noise, or take out what changes, before stitching."
+            f"The network {name!r} {_cause(eager, leaves, watch)}: its output differs from call to call, expected a "
+            "function of its input alone; fix the noise, or take out what changes, before stitching."
         )
     return first
 
@@ -198,7 +212,9 @@ def _outcome(eager: Eager, leaves: list[Tensor], rng: dict[str, bool]) -> Tensor
 def check_trace(
     trace: Trace, traced: nn.Module, eager: Eager, leaves: list[Tensor], first: Tensor, one: list[Tensor]
 ) -> None:
-    """Hold the traced network against the module: on the example, and on a batch of one, other values and with gradients on.
+    """Hold the traced network against the module.
+
+    On the example, and on a batch of one, other values and with gradients on.
 
     Raises:
         TraceError: where they differ, with the cause as far as it is known.
@@ -215,7 +231,8 @@ def check_trace(
         except Exception:  # it refuses one sample always: that is its own way
             return
         raise TraceError(
-            f"The network {name!r} fails on a batch of one after the example's of {len(leaves[trace.form.data_position])}: expected "
+            f"The network {name!r} fails on a batch of one after the example's of "
+            f"{len(leaves[trace.form.data_position])}: expected "
             "a function of its input alone; do not keep what was made for one batch in an attribute."
         ) from None
     found = _graph(traced, trace, one, name)
@@ -223,13 +240,13 @@ def check_trace(
         if alike(found, eager(one, HIGH)):
             where = _called(eager, one, _GRAD)
             raise TraceError(
-                f"The network {name!r} computes something else where gradients are on{_at(where)}: expected one function; take the "
-                "branch on the gradient mode out of forward()."
+                f"The network {name!r} computes something else where gradients are on{_at(where)}: expected one "
+                "function; take the branch on the gradient mode out of forward()."
             )
         if alike(found, eager.again()(one, HIGH)):
             raise TraceError(
-                f"The network {name!r} {_kept(eager, leaves)}: expected a function of its input alone; do not keep what was made "
-                "for one batch for the next."
+                f"The network {name!r} {_kept(eager, leaves)}: expected a function of its input alone; do not keep "
+                "what was made for one batch for the next."
             )
         raise TraceError(
             f"The network {name!r} computes something else on a batch of one than on the example's of "
@@ -263,7 +280,8 @@ def _graph(traced: nn.Module, trace: Trace, leaves: list[Tensor], name: str) -> 
         n = len(leaves[trace.form.data_position])
         raise TraceError(
             f"The trace of {name!r} cannot be run on a batch of {n} ({type(error).__name__}: {first_line(error)}), "
-            "where the module can: expected one function for any batch size; take what depends on the batch size out of forward()."
+            "where the module can: expected one function for any batch size; take what depends on the batch size "
+            "out of forward()."
         ) from error
     return result
 
@@ -274,8 +292,8 @@ def _differs(eager: Eager, leaves: list[Tensor], found: Tensor, wanted: Tensor, 
     if where is not None:
         return f"{text}{_at(where)}: expected one function; take the branch on tracing or compiling out of forward()."
     return (
-        f"{text}: expected one function; take out of forward() what tracing changes: values of the sample read as Python numbers, "
-        "what is kept from an earlier call, and errors that are caught."
+        f"{text}: expected one function; take out of forward() what tracing changes: values of the sample read as "
+        "Python numbers, what is kept from an earlier call, and errors that are caught."
     )
 
 
@@ -316,7 +334,10 @@ def _kept(eager: Eager, leaves: list[Tensor]) -> str:
 
 
 def _attributes(module: nn.Module) -> dict[str, str]:
-    """What each attribute of a module and its parts holds, as a hash; parameters, buffers and parts are seen elsewhere."""
+    """What each attribute of a module and its parts holds, as a hash.
+
+    Parameters, buffers and parts are seen elsewhere.
+    """
     plain = vars(nn.Module()).keys() - {"training"}
     return {
         f"{prefix}.{key}" if prefix else key: contents(value)

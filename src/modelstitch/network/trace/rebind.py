@@ -1,4 +1,7 @@
-"""A trace read with another module's weights: tracing takes seconds, and networks of one architecture share their graph."""
+"""A trace read with another module's weights.
+
+Tracing takes seconds, and networks of one architecture share their graph.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def agrees(
 
 
 def telling(example: Any) -> Any:
-    """The example with random numbers in place of zeros throughout, of which networks without biases make zeros whatever they do."""
+    """The example with random numbers in place of zeros: without biases a network makes zeros of zeros."""
     generator = torch.Generator().manual_seed(0)
 
     def drawn(tensor: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ import torch
 
 SOURCES = ("Python's random", "numpy.random", "torch")
 _SEEDS = (1315, 155)  # torch.rand(2) then gives 0.02, 0.04 and 0.996, 0.96
-# What the twister gives first, 32 bits each: uniform numbers of 0.001 and 0.999; draws of whole numbers, which refuse what is
+# What the twister gives first, 32 bits each: uniform numbers of 0.001 and 0.999; draws of whole numbers, which refuse
+# what is
 # too large and draw again, then take the number in between.
 _LOW, _HIGH = (0x00400000,), (0xFFBFFFFF, 0xFFBFFFFF, 0x7FBF5555, 0x7FBF5555)
 _WORDS, _EXTREME = 624, 600  # of a Mersenne twister's state
@@ -36,8 +37,8 @@ def rng_kept() -> Iterator[None]:
 def set_rng(high: dict[str, bool]) -> None:
     """Put each of ``SOURCES`` into one of two states, whose uniform numbers are all but 0, or all but 1.
 
-    Two plain seeds would mostly agree on a branch that is taken once in a hundred calls. Of torch, whose draws are seen in the
-    graph, only the first two numbers are so.
+    Two plain seeds would mostly agree on a branch that is taken once in a hundred calls. Of torch, whose draws are seen
+    in the graph, only the first two numbers are so.
     """
     words = {source: _words(high[source]) for source in SOURCES[:2]}
     random.setstate((3, (*words[SOURCES[0]], 0), None))

@@ -78,8 +78,8 @@ class Trace:
     def batches(self) -> frozenset[Any]:
         """The symbols that stand for the batch size.
 
-        The tracer does not see that a side input, such as a mask that is looked up by index, has as many samples as the data: its size
-        keeps a symbol of its own. Only sizes that were the example's batch size have one.
+        The tracer does not see that a side input, such as a mask that is looked up by index, has as many samples as the
+        data: its size keeps a symbol of its own. Only sizes that were the example's batch size have one.
         """
         sizes = [node.meta["val"].shape[0] for node in self.inputs if node.meta["val"].ndim]
         return frozenset(size.node.expr for size in sizes if isinstance(size, torch.SymInt)) | {self.batch}
@@ -118,8 +118,8 @@ def trace(
 ) -> Trace:
     """Trace ``module`` in eval mode on an example of that form.
 
-    The module is never changed: a copy with the same tensors, without dropout, is traced, with those of its ``hooks`` that are
-    part of what it computes.
+    The module is never changed: a copy with the same tensors, without dropout, is traced, with those of its ``hooks``
+    that are part of what it computes.
 
     Raises:
         TraceError: if the module cannot be traced, keeps the batch size fixed, draws random numbers or writes buffers.
@@ -193,8 +193,8 @@ def _read(
     size = data.meta["val"].shape[0]
     if not isinstance(size, torch.SymInt) or size.node.expr.is_number:  # a number: something in forward fixed it
         raise TraceError(
-            f"The network {name!r} fixes the batch size to {size}{f' at {fixed[0]}' if fixed else ''}: expected any batch size; "
-            f"{_unfixed(fixed[0].text if fixed else '')}."
+            f"The network {name!r} fixes the batch size to {size}{f' at {fixed[0]}' if fixed else ''}: expected any "
+            f"batch size; {_unfixed(fixed[0].text if fixed else '')}."
         )
     output_node = next(node for node in reversed(graph.nodes) if node.op == "output")
     values = [  # a module that writes its inputs returns the written ones too: those are not looked at
@@ -306,8 +306,10 @@ def _strip(target: str) -> str:
 _FIXING = {  # what fixes a size, and what to write
     r"\blen\(": "write x.shape[0] for len(x), which is one number for good",
     r"\bint\(|\.item\(": "leave out int(): x.shape[0] stands for any number",
-    r"\bfor\b|\brange\(|unbind\(|\biter\(|\bmap\(|\bzip\(": "compute on the whole batch (torch.vmap helps) where forward() loops over its samples",
-    r"view\(|reshape\(|expand\(|repeat\(": "look for view() or reshape() calls with the batch written as a number, and write x.shape[0] or -1",
+    r"\bfor\b|\brange\(|unbind\(|\biter\(|\bmap\(|\bzip\(": "compute on the whole batch (torch.vmap helps) where "
+    "forward() loops over its samples",
+    r"view\(|reshape\(|expand\(|repeat\(": "look for view() or reshape() calls with the batch written as a number, "
+    "and write x.shape[0] or -1",
 }
 
 
@@ -317,8 +319,8 @@ def _unfixed(text: str) -> str:
         known[0]
         if known
         else (
-            "look for view() or reshape() calls and tensors with the batch written as a number, len(x) and int(x.shape[0]), and loops "
-            "over samples"
+            "look for view() or reshape() calls and tensors with the batch written as a number, len(x) and "
+            "int(x.shape[0]), and loops over samples"
         )
     )
 

@@ -120,12 +120,18 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _within(value: Any) -> list[Tensor]:
-    """The tensors of an attribute: itself, or what lists, tuples and dicts hold (not parts, whose attributes are seen)."""
+    """The tensors of an attribute.
+
+    Itself, or what lists, tuples and dicts hold (not parts, whose attributes are seen).
+    """
     return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def _is_dropout(module: nn.Module) -> bool:
-    """Whether it is torch's own dropout and nothing more; one that a user changed, or hooked, may do something in eval mode."""
+    """Whether it is torch's own dropout and nothing more.
+
+    One that a user changed, or hooked, may do something in eval mode.
+    """
     kept = module._forward_hooks or module._forward_pre_hooks or vars(module).get("forward") or module._modules
     return not kept and type(module).forward in _DROPOUTS
 

@@ -17,13 +17,14 @@ def unwrapped(module: Any) -> nn.Module:
     """The module itself; of a compiled one the original, which computes the same under its own layer names.
 
     Raises:
-        NetworkError: if it is no module, has lazy parts that never ran, is wrapped for several devices, or compiled by TorchScript, which cannot be traced.
+        NetworkError: if it is no module, has lazy parts that never ran, is wrapped for several devices, or compiled by
+            TorchScript, which cannot be traced.
     """
     if not isinstance(module, nn.Module):
         given = f"the class {module.__name__}" if isinstance(module, type) else f"a {type(module).__name__}"
         raise NetworkError(
-            f"The network is no module: expected an nn.Module, found {given}; make one of a class, wrap a function in a module whose "
-            "forward calls it, and of an exported program pass the module from before torch.export."
+            f"The network is no module: expected an nn.Module, found {given}; make one of a class, wrap a function in "
+            "a module whose forward calls it, and of an exported program pass the module from before torch.export."
         )
     while isinstance(module, torch._dynamo.OptimizedModule):
         module = module._orig_mod
@@ -33,13 +34,13 @@ def unwrapped(module: Any) -> nn.Module:
         raise NetworkError(f"The network is wrapped in {kind}: expected the module inside it; pass model.module.")
     if isinstance(module, torch.jit.ScriptModule):
         raise NetworkError(
-            f"The network is a module of TorchScript ({kind}): expected an ordinary module; pass the original module, from "
-            "before torch.jit.script or torch.jit.trace."
+            f"The network is a module of TorchScript ({kind}): expected an ordinary module; pass the original module, "
+            "from before torch.jit.script or torch.jit.trace."
         )
     lazy = [name for name, tensor in (*found.named_parameters(), *found.named_buffers()) if is_lazy(tensor)]
     if lazy:
         raise NetworkError(
-            f"The network has weights that are not made yet ({lazy[0]}): expected a trained module; run it once, module(example), "
-            "or load its weights."
+            f"The network has weights that are not made yet ({lazy[0]}): expected a trained module; run it once, "
+            "module(example), or load its weights."
         )
     return found

@@ -28,9 +28,17 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
     results = []
     for seam in seams:
         found = similarity(
-            below, above, job.data, measures=MEASURES, layers=([seam.bottom_layer], [seam.top_layer]), view="flatten",
-            split="val", samples=job.scale.samples, shuffles=SHUFFLES, device=str(job.device),
-        )  # fmt: skip
+            below,
+            above,
+            job.data,
+            measures=MEASURES,
+            layers=([seam.bottom_layer], [seam.top_layer]),
+            view="flatten",
+            split="val",
+            samples=job.scale.samples,
+            shuffles=SHUFFLES,
+            device=str(job.device),
+        )
         metrics = []
         for row in found.similarities:
             if row["value"] is not None:

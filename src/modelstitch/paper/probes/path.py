@@ -30,7 +30,7 @@ def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any
 
 
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
-    """The test error at each point of each way, and how far it lies above the straight line between the ends' errors."""
+    """The test error at each point of each way, and how far above the line between the ends' errors."""
     one, other = (job.workshop.network(m).module for m in models)
     matched = match_channels(one, other)
     results = []

@@ -1,4 +1,7 @@
-"""Networks of which some layers are kept and the rest is drawn anew and trained: what fine-tuning and freeze-training share."""
+"""Networks of which some layers are kept and the rest is drawn anew and trained.
+
+What fine-tuning and freeze-training share.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,15 @@ def retrained(
                 job.tell(f"{what} {name}, {model.name}", done, recipe.steps)
 
         made = freeze_train(
-            donor, layers, job.data, recipe, seed=SEED + model.seed, device=job.device, progress=heard,
+            donor,
+            layers,
+            job.data,
+            recipe,
+            seed=SEED + model.seed,
+            device=job.device,
+            progress=heard,
             unfinished=pieces.piece(name),
-        )  # fmt: skip
+        )
         yield name, error_rate(made, job.data, "test", device=job.device)
 
 

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TITLES = {
-    "cka": "linear CKA", "r2": "R²", "cka_linear_biased": "linear CKA (biased)",
-    "cka_linear_debiased": "linear CKA (debiased)", "cka_minibatch": "CKA over minibatches",
-    "r2_bottom_to_top": "R² bottom → top, in sample", "r2_top_to_bottom": "R² top → bottom, in sample",
-}  # fmt: skip
+    "cka": "linear CKA",
+    "r2": "R²",
+    "cka_linear_biased": "linear CKA (biased)",
+    "cka_linear_debiased": "linear CKA (debiased)",
+    "cka_minibatch": "CKA over minibatches",
+    "r2_bottom_to_top": "R² bottom → top, in sample",
+    "r2_top_to_bottom": "R² top → bottom, in sample",
+}
 _DISTANCES = ("procrustes_distance", "procrustes_angle")
 
 

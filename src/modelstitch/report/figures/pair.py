@@ -118,7 +118,10 @@ def samples_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
 def _line_a_layer(
     curves: Mapping[int, Sequence[Point]], rows: pl.DataFrame, title: str, *, foot: float, bars: bool = False
 ) -> tuple[Figure, Any, list[tuple[float, str, Any]]]:
-    """The penalties of each layer over the keys of ``curves``, coloured by its depth; and what stands at the end of each line."""
+    """The penalties of each layer over the keys of ``curves``, coloured by its depth.
+
+    And what stands at the end of each line.
+    """
     layers = {p.layer: p.depth for points in curves.values() for p in points}
     fig, axes = canvas(4.9, 3.5)
     fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=foot)
@@ -181,7 +184,10 @@ def _ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def side_by_side(depths: Mapping[str, float]) -> dict[str, float]:
-    """Where layers stand on an axis: each at its depth, those of one depth next to each other, short of the next one."""
+    """Where layers stand on an axis.
+
+    Each at its depth, those of one depth next to each other, short of the next one.
+    """
     found: dict[str, float] = {}
     levels = sorted(set(depths.values()))
     span = max(levels[-1] - levels[0], 0.1)
@@ -202,9 +208,17 @@ def _draw(axes: Any, points: Sequence[Point], control: str, at: Mapping[str, flo
     if control == "pair" and all(p.sure for p in points) and len(points) > 1:
         axes.fill_between(x, [p.low for p in points], [p.high for p in points], color=look.colour, alpha=0.16, lw=0)
     axes.plot(x, y, color=look.colour, ls=look.dash, lw=look.width, zorder=front)
-    axes.plot(x, y, color=look.colour, ls="none", marker=look.marker, ms=4.5 if control == "pair" else 3.6,
-              mec="white" if look.marker != "x" else look.colour, mew=0.5 if look.marker != "x" else 1.2,
-              zorder=front + 0.1)  # fmt: skip
+    axes.plot(
+        x,
+        y,
+        color=look.colour,
+        ls="none",
+        marker=look.marker,
+        ms=4.5 if control == "pair" else 3.6,
+        mec="white" if look.marker != "x" else look.colour,
+        mew=0.5 if look.marker != "x" else 1.2,
+        zorder=front + 0.1,
+    )
     for p in points:
         if p.sure:
             axes.plot([at[p.layer]] * 2, [p.low, p.high], color=look.colour, lw=0.9, alpha=0.75, zorder=front - 0.1)

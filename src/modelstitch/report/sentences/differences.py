@@ -10,17 +10,26 @@ import polars as pl
 from ...study.record import Record, as_records
 
 _KEYS = (
-    "bottom", "bottom_layer", "top", "top_layer", "control", "family", "objective", "init", "normalisation", "samples",
+    "bottom",
+    "bottom_layer",
+    "top",
+    "top_layer",
+    "control",
+    "family",
+    "objective",
+    "init",
+    "normalisation",
+    "samples",
     "seed",
-)  # fmt: skip
+)
 
 
 def differences(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """One row a place that either run has: the penalties of both, and their difference.
 
-    Columns: networks, layers, control, setting and seed; one, other (penalties; null where there is none), difference (other
-    minus one), unit, and state: "same" (the same cell with the same numbers), "same question" (the same cell, other numbers), "changed"
-    (networks, data or options differ), "only one", "only other".
+    Columns: networks, layers, control, setting and seed; one, other (penalties; null where there is none), difference
+    (other minus one), unit, and state: "same" (the same cell with the same numbers), "same question" (the same cell,
+    other numbers), "changed" (networks, data or options differ), "only one", "only other".
     """
     first, second = ({_place(r): r for r in as_records(records)} for records in (one, other))
     rows = [(*place, *_row(first.get(place), second.get(place))) for place in dict.fromkeys([*first, *second])]

@@ -24,9 +24,10 @@ def how_to_read(unit: str = "points") -> list[str]:
         "no map. Recalibration: no map, only BatchNorm statistics estimated anew. Class-noise: one random pattern per "
         "true class under as much noise, or three times as much. Shuffled: wrong pairs or labels, the null level.",
         *_of_unit(unit),
-        f"Near 0 means that the interval lies within {near} {unit} of it, on both sides; better than the top, that it lies below "
-        f"0 and not near it; off, that it begins beyond {near} {unit}; far off, beyond {far} {unit}. Depth is the share of the network's weighted operations (convolutions, matrix products) at or "
-        f"below a layer: layers up to {verdicts.EARLY} are called early, from {verdicts.LATE} on late.",
+        f"Near 0 means that the interval lies within {near} {unit} of it, on both sides; better than the top, that it "
+        f"lies below 0 and not near it; off, that it begins beyond {near} {unit}; far off, beyond {far} {unit}. Depth "
+        "is the share of the network's weighted operations (convolutions, matrix products) at or below a layer: "
+        f"layers up to {verdicts.EARLY} are called early, from {verdicts.LATE} on late.",
         "Brackets hold 95 % intervals, paired over the same test examples. With several seeds the mean is "
         "shown, with an interval over seeds and examples (the widest of any seed, where records keep no examples). "
         "Penalty axes are linear near 0 and logarithmic beyond. Normalised is (pair − self) / (random − self), empty, "
@@ -41,7 +42,8 @@ def _of_unit(unit: str) -> list[str]:
     if unit != "nats/token":
         return []
     return [
-        "Here a network's error is its cross-entropy on held-out text, in nats per token; padding counts nowhere. A penalty "
+        "Here a network's error is its cross-entropy on held-out text, in nats per token; padding counts nowhere. A "
+        "penalty "
         "of 0.1 nats/token means that the stitch is 1.1 times as perplexed as the top alone; perplexity is exp(error)."
     ]
 
@@ -134,8 +136,8 @@ def _random(rows: pl.DataFrame, pair: list[Point]) -> Remark:
     beside = {p.layer: p for p in pair}
     if all(p.layer in beside and not verdicts.as_good(p, beside[p.layer]) for p in points):
         text = (
-            f"The random control does not rise with depth ({span}), but costs more than the pair wherever it was measured, beyond both "
-            "intervals: some of the work the stitcher alone cannot do."
+            f"The random control does not rise with depth ({span}), but costs more than the pair wherever it was "
+            "measured, beyond both intervals: some of the work the stitcher alone cannot do."
         )
         return Remark("open", text)
     return Remark(

@@ -50,7 +50,10 @@ def tick(value: float) -> str:
 
 
 def shown(value: float, low: float | None = None, high: float | None = None, *, unit: str) -> str:
-    """A penalty and its interval, signed, with as many digits as tell the interval's ends apart: "+0.0014 [+0.0009, +0.0019]"."""
+    """A penalty and its interval, signed, with as many digits as tell the interval's ends apart.
+
+    "+0.0014 [+0.0009, +0.0019]".
+    """
     spread = high - low if low is not None and high is not None else 0.0
     size = spread or abs(value)
     digits = scale_of(unit).digits

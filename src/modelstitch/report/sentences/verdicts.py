@@ -36,7 +36,8 @@ def far_level(unit: str) -> float:
 def state(point: Point | SeamMeans) -> str:
     """Say where the interval lies, in one word.
 
-    ``near``: within the level on both sides of 0; ``better``: else, wholly below 0; ``off``: wholly above the level; ``open``.
+    ``near``: within the level on both sides of 0; ``better``: else, wholly below 0; ``off``: wholly above the level;
+    ``open``.
     """
     level = near_level(point.unit)
     if -level <= point.low and point.high <= level:

@@ -103,7 +103,10 @@ def _shuffled(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
         )
         remarks.append(Remark("warning", text))
     if unclear:
-        text = f"At {layers(unclear)} the interval of the shuffled control meets the pair's: the penalty may be at its null level, {check}"
+        text = (
+            f"At {layers(unclear)} the interval of the shuffled control meets the pair's: the penalty may be "
+            f"at its null level, {check}"
+        )
         remarks.append(Remark("warning", text))
     return remarks
 
@@ -133,16 +136,16 @@ def _elsewhere(rows: pl.DataFrame) -> list[Remark]:
     if late:
         worst = max(late, key=lambda s: s.skipped)
         text = (
-            f"Low penalty at {seams_of(late)} says little of the layer it stands for: the sender lies deeper than the receiver "
-            f"(by up to {number(worst.skipped)} of the depth), so the top gets what is already worked out."
+            f"Low penalty at {seams_of(late)} says little of the layer it stands for: the sender lies deeper than the "
+            f"receiver (by up to {number(worst.skipped)} of the depth), so the top gets what is already worked out."
         )
         remarks.append(Remark("warning", text))
     if unlike:
         worst = max(unlike, key=lambda s: s.relative_mse or 0.0)
         text = (
-            f"Low penalty at {seams_of(unlike)} is not evidence of one representation: the stitched activations are no nearer "
-            f"to the top's own than their mean is (relative squared error up to {number(worst.relative_mse or 0.0)}; 1 is the "
-            "mean), so the map has found another way through the top."
+            f"Low penalty at {seams_of(unlike)} is not evidence of one representation: the stitched activations are no "
+            "nearer to the top's own than their mean is (relative squared error up to "
+            f"{number(worst.relative_mse or 0.0)}; 1 is the mean), so the map has found another way through the top."
         )
         remarks.append(Remark("warning", text))
     return remarks

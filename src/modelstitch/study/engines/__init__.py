@@ -1,4 +1,7 @@
-"""Where sweeps run: in this process, or on a Ray cluster. An engine takes groups of cells and hands out their records."""
+"""Where sweeps run: in this process, or on a Ray cluster.
+
+An engine takes groups of cells and hands out their records.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,11 @@
-"""The local engine with several processes: each takes the next sweep; records come back to this process, which stores them.
+"""The local engine with several processes: each takes the next sweep.
 
-A worker opens the donors and the data by the names of the study, and shows by their fingerprints that they are those that it was
-planned with. What kills its process, hangs or takes all memory costs itself: its cells are run again, each alone, and one
-that is lost again has a record that says so, which the next run of the study does not take for an answer.
+Records come back to this process, which stores them.
+
+A worker opens the donors and the data by the names of the study, and shows by their fingerprints that they are those
+that it was planned with. What kills its process, hangs or takes all memory costs itself: its cells are run again, each
+alone, and one that is lost again has a record that says so, which the next run of the study does not take for an
+answer.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ SILENT = 1800.0  # seconds without a step, a batch or a record, after which a wo
 
 @dataclass
 class _Task:
-    """Cells that are fitted together, the groups that are the same work, and whether they are run for the second time."""
+    """Cells that are fitted together, the groups that are the same work, and whether it is the second run."""
 
     groups: list[list[Cell]]
     again: bool = False
@@ -51,7 +54,8 @@ def engine(open_bench: OpenBench, workers: int, *, silent: float = SILENT) -> En
         silent: seconds without any progress after which a process is ended, as one that hangs.
 
     Raises:
-        StitchError: (when run) what is wrong with a seam, the data or the networks, which stops all; finished cells are kept.
+        StitchError: (when run) what is wrong with a seam, the data or the networks, which stops all; finished cells are
+            kept.
     """
 
     def run(groups: Sequence[Sequence[Cell]], bench: Bench, store: Store | None, tell: Tell | None) -> Iterator[Record]:

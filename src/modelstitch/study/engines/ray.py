@@ -1,7 +1,8 @@
 """The Ray engine: every sweep is a task of a Ray cluster; its records come back to this process, which stores them.
 
-A task opens the donors and the data by the names of the study, on the node where it runs, and shows by their fingerprints
-that they are those that the study was planned with. Ray does the scheduling, and runs a task again whose worker was lost.
+A task opens the donors and the data by the names of the study, on the node where it runs, and shows by their
+fingerprints that they are those that the study was planned with. Ray does the scheduling, and runs a task again whose
+worker was lost.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None =
 
     Raises:
         MissingExtraError: if Ray is not installed.
-        StudyError: (when run) if the cluster cannot be reached, has no GPU where one was asked for, loses a task for good, or
-            holds other donors or data on a node.
+        StudyError: (when run) if the cluster cannot be reached, has no GPU where one was asked for, loses a task for
+            good, or holds other donors or data on a node.
     """
     ray = need("ray")
 
@@ -109,8 +110,8 @@ def _next(ray: Any, task: Any, cell: Cell) -> Record | None:
     except ray.exceptions.RayError as error:
         sweep = cell.sweep
         raise StudyError(
-            f"The sweep {sweep.bottom} -> {sweep.top} was lost on the cluster ({type(error).__name__}): finished cells are "
-            "kept; see Ray's logs, and run the study again."
+            f"The sweep {sweep.bottom} -> {sweep.top} was lost on the cluster ({type(error).__name__}): finished cells "
+            "are kept; see Ray's logs, and run the study again."
         ) from error
     return record
 
@@ -128,8 +129,9 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = (str(error).strip().splitlines() or ["no message"])[0]
         raise StudyError(
-            f"No Ray cluster can be used at {wanted or 'this machine'} ({reason.rstrip('.')}): expected the address of one that "
-            "runs, such as head:6379; where it asks for a token set RAY_AUTH_MODE=token, and without an address one is started here."
+            f"No Ray cluster can be used at {wanted or 'this machine'} ({reason.rstrip('.')}): expected the address of "
+            "one that runs, such as head:6379; where it asks for a token set RAY_AUTH_MODE=token, and without an "
+            "address one is started here."
         ) from error
     try:
         yield

@@ -17,7 +17,10 @@ from ..sweep import Bench, facts
 
 
 def work_of(group: Sequence[Cell], bench: Bench) -> str:
-    """What a group of controls does whose bottom is drawn anew, without the donor's name: the drawn network itself; empty for all others."""
+    """What a group of controls does whose bottom is drawn anew, without the donor's name: the drawn network itself.
+
+    Empty for all others.
+    """
     control = group[0].sweep.control
     below = bench.below(group[0]) if control is not None and control.draw else None
     if below is None:
@@ -57,6 +60,6 @@ def check_same(cells: Sequence[Cell], bench: Bench) -> None:
 def _same(what: str, name: str, wanted: Any, found: Any) -> None:
     if found != wanted:
         raise StudyError(
-            f"The {what} {name!r} on the node {platform.node()} is another than here: expected {wanted}, found {found}; give "
-            "every node the same files."
+            f"The {what} {name!r} on the node {platform.node()} is another than here: expected {wanted}, found "
+            f"{found}; give every node the same files."
         )

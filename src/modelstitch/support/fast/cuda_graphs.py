@@ -1,4 +1,7 @@
-"""A loss and its gradients, recorded once as a CUDA graph and replayed: small networks wait for their launches otherwise."""
+"""A loss and its gradients, recorded once as a CUDA graph and replayed.
+
+Small networks wait for their launches otherwise.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,12 @@ WARM_UP = 3  # passes before the recording, in which libraries choose their kern
 
 
 def record(
-    loss: Callable[..., Tensor], first: Sequence[Tensor], modules: Iterable[nn.Module],
-    within: Callable[[], AbstractContextManager[Any]], pool: Any = None,
-) -> Recorded | None:  # fmt: skip
+    loss: Callable[..., Tensor],
+    first: Sequence[Tensor],
+    modules: Iterable[nn.Module],
+    within: Callable[[], AbstractContextManager[Any]],
+    pool: Any = None,
+) -> Recorded | None:
     """A :class:`Recorded`; None where there is none to be had: something in it asks the GPU for values."""
     try:
         return Recorded(loss, first, modules, within, pool)
@@ -28,23 +34,28 @@ def record(
 class Recorded:
     """``loss(*tensors)`` and the gradients of ``modules``, for tensors of the shapes of the first ones.
 
-    A call puts the gradients in place, as ``backward`` after ``zero_grad`` does, and returns the loss, detached, in memory that
-    the next call overwrites. Statistics that the modules keep move by one batch a call. Weights must be changed in place, as
-    optimisers do.
+    A call puts the gradients in place, as ``backward`` after ``zero_grad`` does, and returns the loss, detached, in
+    memory that the next call overwrites. Statistics that the modules keep move by one batch a call. Weights must be
+    changed in place, as optimisers do.
 
     Args:
         loss: a function of tensors without choices that depend on their values.
         first: tensors on a CUDA device; they are not used up.
         modules: whose parameters get gradients, and whose buffers the recording leaves as they were.
-        within: makes the context of the forward pass, such as autocast (without its cache: casts belong to the recording).
-        pool: memory that several recordings share (``torch.cuda.graph_pool_handle()``): their calls follow one another, and
-            each one's gradients are used before the next call of another.
+        within: makes the context of the forward pass, such as autocast (without its cache: casts belong to the
+            recording).
+        pool: memory that several recordings share (``torch.cuda.graph_pool_handle()``): their calls follow one another,
+            and each one's gradients are used before the next call of another.
     """
 
     def __init__(
-        self, loss: Callable[..., Tensor], first: Sequence[Tensor], modules: Iterable[nn.Module],
-        within: Callable[[], AbstractContextManager[Any]], pool: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        loss: Callable[..., Tensor],
+        first: Sequence[Tensor],
+        modules: Iterable[nn.Module],
+        within: Callable[[], AbstractContextManager[Any]],
+        pool: Any = None,
+    ) -> None:
         modules = list(modules)
         self._given = [tensor.detach().clone() for tensor in first]
         self.shapes = [tensor.shape for tensor in first]

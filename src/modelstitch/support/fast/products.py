@@ -65,7 +65,10 @@ def _by_numpy(*operands: Tensor) -> bool:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """As threadpoolctl's own limits, which look at every library for each product anew: they take longer than the product."""
+    """As threadpoolctl's own limits, which look at every library for each product anew.
+
+    They take longer than the product.
+    """
     before = [(library, library.get_num_threads()) for library in _libraries()]
     for library, threads in before:
         if threads != 1:

@@ -46,7 +46,8 @@ def parse_net(spec: str) -> tuple[str, dict[str, int]]:
         key, _, value = item.partition("=")
         if not value.isdecimal() or len(value) > 9 or int(value) < 1:
             raise SourceError(
-                f"The option {item[:40]!r} of {spec[:80]!r} cannot be read: expected 'name=number', 1 or more, of at most 9 digits."
+                f"The option {item[:40]!r} of {spec[:80]!r} cannot be read: expected 'name=number', 1 or more, of "
+                f"at most 9 digits."
             )
         options[key] = int(value)
     check_net(name, options)
@@ -104,8 +105,8 @@ def _check_size(name: str, options: Mapping[str, int]) -> None:
     free = available_bytes()
     if free is not None and size > free:
         raise SourceError(
-            f"The net {format_net(name, options)!r} takes {readable(size)}, and {readable(free)} are free: expected one that fits; "
-            "choose smaller options."
+            f"The net {format_net(name, options)!r} takes {readable(size)}, and {readable(free)} are free: expected "
+            "one that fits; choose smaller options."
         )
 
 
