@@ -51,10 +51,7 @@ Step = Callable[[random.Random], Mapping[str, float]]  # one or several inputs, 
 
 @dataclass(frozen=True)
 class Piece:
-    """One row: what it is called, how many inputs, kills, ...
-
-    It is to have, and what makes a step from a scratch folder.
-    """
+    """One row: its name, how many inputs or kills it is to have, and what makes a step from a scratch folder."""
 
     name: str
     wanted: int

@@ -174,10 +174,7 @@ def factors(runs: list[Any], closing: list[Any], recipe: tuple[float, float], go
 
 
 def quicker(runs: list[Any], goal: dict[str, float], recipe: tuple[float, float], fit: dict[str, Any], n: int) -> str:
-    """The same sweep with chosen fit options; ``recipe``.
-
-    Its seconds to the crossing, from random and from our start.
-    """
+    """The same sweep with chosen fit options; ``recipe``: its seconds to the crossing, from random and our start."""
     history = runs[0]["history"]
     crossed = {seam: crossing(history[seam], goal[seam]) for seam in goal}
     last = max(step for step in crossed.values() if step is not None)
