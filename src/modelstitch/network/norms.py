@@ -116,7 +116,8 @@ def own_statistics(segment: Segment, donor: nn.Module) -> dict[str, Norm]:
 def put_statistics(segment: Segment, values: Mapping[str, Tensor]) -> None:
     """Let the BatchNorms of a fresh segment normalise with other statistics.
 
-    They are {"<module>.mean", "<module>.var": (channels,)}. Modules that the segment has not are passed over. The donor's statistics, and what else reads them, stay.
+    They are {"<module>.mean", "<module>.var": (channels,)}. Modules that the segment has not are passed
+    over. The donor's statistics, and what else reads them, stay.
     """
     body = segment.body
     given: dict[str, str] = {}
