@@ -157,7 +157,7 @@ class Forks:
         )
 
     def trial(self, ask: dict[str, Any], size: int) -> str:
-        """As :func:`modelstitch.support.tables._trial`."""
+        """As ``modelstitch.support.tables._trial``."""
         given = {"memory": tables._memory(size), "seconds": tables._SECONDS + size // tables._SPEED, "read": ask}
         assert self.process.stdin
         assert self.process.stdout

@@ -152,7 +152,7 @@ def walk(src: Path, only: tuple[str, ...] = ()) -> Row:
 
 
 def walked(src: str, only: tuple[str, ...] = ()) -> None:
-    """Within a fresh process whose path begins with ``src``: print what :func:`walk` gives."""
+    """Within a fresh process whose path begins with ``src``: print what ``walk`` gives."""
     import importlib
     import pkgutil
 

@@ -57,7 +57,7 @@ def ratios(found: dict[str, Times], base: str) -> list[tuple[str, ...]]:
 
 
 def head(base: str) -> tuple[str, ...]:
-    """Column names of :func:`ratios`."""
+    """Column names of ``ratios``."""
     short = f"/ {base}"
     return ("", "seconds", f"clock {short}, least", "median", f"processor {short}, least", "median")
 

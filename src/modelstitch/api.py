@@ -141,21 +141,21 @@ def compare(
         data: what to fit, choose and measure on.
         **question: what is asked.
         out: a folder that keeps finished cells; the same call again does only what is missing. Or an open
-            :class:`modelstitch.study.Store`, whose cells any number of comparisons share.
+            ``modelstitch.study.Store``, whose cells any number of comparisons share.
         kept: a folder where the sums of closed forms stay: other families between the same layers need no pass.
-        device: as for :func:`stitch`.
-        tell: as for :func:`stitch`.
-        tensorboard: as for :func:`stitch`.
-        memory: as for :func:`stitch`.
+        device: as for ``stitch``.
+        tell: as for ``stitch``.
+        tensorboard: as for ``stitch``.
+        memory: as for ``stitch``.
 
-    Objectives may be functions, as for :func:`stitch`; a tuple inside a list is one objective of several stages.
+    Objectives may be functions, as for ``stitch``; a tuple inside a list is one objective of several stages.
     Controls that pairs have in common are fitted once.
 
     Returns:
         One record for each stitch and control, as a frame, figures and a page.
 
     Raises:
-        StitchError: as :func:`stitch`; StudyError if ``out`` was made by another comparison.
+        StitchError: as ``stitch``; StudyError if ``out`` was made by another comparison.
 
     Examples:
         >>> r = ms.compare(bottom, top, data=data, layers="block2", objective="match", controls=("self", "random"))
@@ -208,14 +208,14 @@ def plan_compare(
     timed: bool = True,
     **question: Unpack[CompareOptions],
 ) -> Needs:
-    """Say what :func:`compare` with these arguments will take; nothing is fitted, and no folder made.
+    """Say what ``compare`` with these arguments will take; nothing is fitted, and no folder made.
 
     Args:
-        bottom: as for :func:`compare`.
-        top: as for :func:`compare`.
-        data: as for :func:`compare`.
-        device: as for :func:`compare`.
-        memory: as for :func:`compare`.
+        bottom: as for ``compare``.
+        top: as for ``compare``.
+        data: as for ``compare``.
+        device: as for ``compare``.
+        memory: as for ``compare``.
         **question: what is asked.
         out: cells that this folder holds are counted as kept.
         timed: measure batches, for an estimate in seconds.
@@ -224,7 +224,7 @@ def plan_compare(
         Counts, bytes and seconds; ``sentences()`` says them in words.
 
     Raises:
-        StitchError: as :func:`compare` before it fits anything.
+        StitchError: as ``compare`` before it fits anything.
     """
     asked = compared(bottom, top, data, {**question})
     store = out if isinstance(out, Store) or out is None else Store.beheld(out, asked.plain())
@@ -242,7 +242,7 @@ def plan_compare(
 
 
 def compare_many(networks: Sequence[Network], pairs: Sequence[tuple[str, str]], data: Data, **question: Any) -> Results:
-    """Compare several networks: the former name of :func:`compare` with a list, kept for scripts."""
+    """Compare several networks: the former name of ``compare`` with a list, kept for scripts."""
     told = "compare_many is compare with a list now: compare([a, b], data=data, pairs=[...])."
     warn(told, DeprecationWarning, stacklevel=2)
     return compare(list(networks), data=data, pairs=list(pairs), **question)
@@ -271,7 +271,7 @@ def matrix(
 ) -> Results:
     """Stitch every bottom layer to every top layer in closed form.
 
-    It is :func:`compare` with all layers, the objective ``match``, one direction and no controls: one pass over the fit
+    It is ``compare`` with all layers, the objective ``match``, one direction and no controls: one pass over the fit
     examples gives the sums of all pairs, and stitches run through the rest of the top side by side.
 
     Args:
@@ -282,14 +282,14 @@ def matrix(
         family: one or several closed forms. One that needs equal channels, or a rank, is left out where the layers have
             others, and ``cautions`` says so.
         seed: of the order and augmentation of fit examples.
-        out: as for :func:`compare`.
+        out: as for ``compare``.
         kept: a folder where the sums stay: an interrupted call goes on from them, and one for other families needs no
             pass.
-        device: as for :func:`compare`.
-        tell: as for :func:`compare`.
+        device: as for ``compare``.
+        tell: as for ``compare``.
         memory: gigabytes for sums and maps; half of what is free by default.
-        expected_error: as for :func:`compare`.
-        error_tolerance: as for :func:`compare`.
+        expected_error: as for ``compare``.
+        error_tolerance: as for ``compare``.
         **fit: options that closed forms depend on: samples, batch_size, augment, budget, positions, sums.
 
     Returns:

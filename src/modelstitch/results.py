@@ -25,10 +25,10 @@ def open(path: str | Path) -> Results:
     """Open what a study left: its folder, or a table that was saved.
 
     Args:
-        path: a folder with ``study.json``, or a ``.parquet`` file that :meth:`Results.save` wrote.
+        path: a folder with ``study.json``, or a ``.parquet`` file that ``Results.save`` wrote.
 
     Returns:
-        The results, as :func:`modelstitch.compare` or :func:`modelstitch.similarity` gave them. Cells that the study's
+        The results, as ``modelstitch.compare`` or ``modelstitch.similarity`` gave them. Cells that the study's
         plan does not name, and records that cannot be believed, are left out; ``cautions`` says so, and ``missing``
         names what is not finished.
 
@@ -65,7 +65,7 @@ class Results:
     """Hold the answer to a question: records of stitches, or similarities of layers.
 
     Attributes:
-        records: one :class:`modelstitch.study.record.Record` a cell; none where layers were only measured.
+        records: one ``modelstitch.study.record.Record`` a cell; none where layers were only measured.
         spec: what was asked.
         missing: cells that were asked for and are not finished.
         cautions: what a reader has to know of the records, one sentence each.
@@ -251,14 +251,14 @@ class Results:
 
         Args:
             path: where; its ending says how: .pdf, .svg or .png.
-            what: as for :meth:`figure`.
-            pair: as for :meth:`figure`.
+            what: as for ``figure``.
+            pair: as for ``figure``.
 
         Returns:
             The path.
 
         Raises:
-            StitchError: as :meth:`figure`, or the ending is another one.
+            StitchError: as ``figure``, or the ending is another one.
             StudyError: the file cannot be written.
         """
         from .support.files import make_folder, write_atomic
@@ -356,7 +356,7 @@ class Results:
     def save(self, path: str | Path) -> Path:
         """Write the answer to a file; its ending says how.
 
-        ``.parquet`` and ``.json`` hold it whole (the first is read back by :func:`modelstitch.open`), ``.csv`` the tidy
+        ``.parquet`` and ``.json`` hold it whole (the first is read back by ``modelstitch.open``), ``.csv`` the tidy
         frame.
 
         Raises:

@@ -8,6 +8,7 @@ import doctest
 import inspect
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,3 +106,9 @@ def test_an_example_runs_as_it_stands(module, name, names, tmp_path, monkeypatch
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     runner.run(test, out=told.append)
     assert not runner.failures, "".join(told)
+
+
+def test_no_text_has_roles_that_the_site_would_show_raw():
+    root = Path(ms.__file__).parent
+    found = [str(path) for path in root.rglob("*.py") if re.search(r":[a-z]+:`", path.read_text(encoding="utf-8"))]
+    assert found == []

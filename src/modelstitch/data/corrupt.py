@@ -53,7 +53,7 @@ def second_data(spec: str, data: Data, *, tokenizer: str | None = None) -> Data:
     A corruption of the data's own ("noise:0.3"; its usual level where none is named), or other data.
 
     Raises:
-        DataError: if the level cannot be read, or as :func:`modelstitch.load_data`.
+        DataError: if the level cannot be read, or as ``modelstitch.load_data``.
     """
     kind, _, level = spec.partition(":")
     if kind not in KINDS:

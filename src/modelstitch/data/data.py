@@ -278,7 +278,7 @@ class Data:
             batch_size: samples a batch.
 
         Returns:
-            Batches, whose samples are chosen as :func:`modelstitch.data.splits.few` does.
+            Batches, whose samples are chosen as ``modelstitch.data.splits.few`` does.
         """
         dataset = self.dataset(split)
         for ids in chunks(few(all_labels(dataset, scan=False), len(dataset), n), batch_size):

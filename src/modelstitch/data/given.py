@@ -81,7 +81,7 @@ def as_dataset(
     Args:
         given: a dataset, a loader, (inputs, labels), or a dict of columns.
         where: how a message calls it.
-        input_key, label_key: of samples that are dicts, see :func:`pairs.pair_of`.
+        input_key, label_key: of samples that are dicts, see ``pairs.pair_of``.
         classes: the names of the classes, where labels may be names.
 
     Raises:

@@ -140,7 +140,7 @@ def introduce(
     """Say what donors do alone, and what makes them doubtful; refuse those that do not err as expected.
 
     Raises:
-        StitchError: as :func:`check_expected`.
+        StitchError: as ``check_expected``.
     """
     for donor in donors:
         say(tell, donor.told())

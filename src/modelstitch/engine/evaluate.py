@@ -216,7 +216,7 @@ def final(
 
 
 def _one_by_one(streams: Sequence[Stream]) -> Callable[..., Iterator[tuple[Stream, Tensor, Tensor]]]:
-    """As :class:`Tails`, every stream through its own tail."""
+    """As ``Tails``, every stream through its own tail."""
 
     def run(
         below: dict[str, Tensor], inputs: Any, mask: Tensor | None, lost: Collection[int]

@@ -38,7 +38,7 @@ class Sender(Protocol):
     def open(self, layers: Sequence[str], device: torch.device, *, output: bool = False) -> Send:
         """A function from a batch to {layer: activation}, all layers in one forward, without gradients.
 
-        ``output`` adds the output of the network that it :meth:`gives`, under OUTPUT.
+        ``output`` adds the output of the network that it ``gives``, under OUTPUT.
         """
         ...
 

@@ -36,7 +36,7 @@ class Sweep:
         device: where.
         seed: of orders, augmentation and random starts.
         shuffled: pair each sample with another one's top activation, output and label: the null level.
-        normalisation: "frozen", "recalibrated" or "batch"; see :mod:`modelstitch.engine.fit.normalisation`.
+        normalisation: "frozen", "recalibrated" or "batch"; see ``modelstitch.engine.fit.normalisation``.
         spare: bytes that kept validation activations, and streams that run through the top side by side, may take: what
             the streams leave of the budget.
         own: the user's own losses by name.

@@ -127,7 +127,7 @@ class _Centred:
         """The rows of a layer for a batch, less one mean for all batches, since they meet.
 
         Raises:
-            NonFiniteError: as :meth:`gram`.
+            NonFiniteError: as ``gram``.
         """
         x = self.rows.rows(value, side, name, batch, any_order=True)
         largest = float(torch.linalg.vector_norm(x, float("inf")))

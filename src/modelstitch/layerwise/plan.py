@@ -74,7 +74,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What :func:`similarity` will do.
+    """What ``similarity`` will do.
 
     Attributes:
         steps: one after another.
@@ -110,10 +110,10 @@ def plan_similarity(
     shuffles: int = 20,
     available: int | None = None,
 ) -> Plan:
-    """What :func:`similarity` with these arguments will do, and how much memory and how many passes it will take.
+    """What ``similarity`` with these arguments will do, and how much memory and how many passes it will take.
 
     Raises:
-        MeasureError, UnknownLayerError: as :func:`similarity`.
+        MeasureError, UnknownLayerError: as ``similarity``.
     """
     if view not in VIEWS:
         raise MeasureError(f"The view {view!r} is unknown: expected one of {', '.join(VIEWS)}.")

@@ -59,7 +59,7 @@ def similarity(
         available: bytes that may be used; by default what is free.
         tell: hears of progress: (what, done, of how many).
 
-    What it takes is known beforehand, see :func:`plan_similarity`. Measures that need only sums, and minibatch CKA, run
+    What it takes is known beforehand, see ``plan_similarity``. Measures that need only sums, and minibatch CKA, run
     in one pass whose memory does not grow with the examples. Linear CKA over all examples is summed from blocks of Gram
     matrices, which are not kept; other measures keep the activations. Where something does not fit at once, layers or
     examples are taken in blocks, each with a pass of its own. On a CPU, networks that convolve images run in

@@ -31,38 +31,38 @@ def cca_mean_squared(x: Activations, y: Activations) -> float:
     """The mean of the squared canonical correlations of x (n, p), y (n, q).
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3, or a side that
+        MeasureError, NonFiniteError: see ``pair``; n < 3, or a side that
             varies in n - 1 directions, where the value is 1 whatever the other.
     """
     return _mean_squared(Subspaces.of(x, y, MEAN_SQUARED))
 
 
 def cca_mean_squared_from_moments(moments: Moments) -> float:
-    """:func:`cca_mean_squared` from sums over examples."""
+    """``cca_mean_squared`` from sums over examples."""
     return _mean_squared(Subspaces.from_moments(moments, MEAN_SQUARED))
 
 
 def cca_mean(x: Activations, y: Activations) -> float:
-    """The mean canonical correlation of x (n, p), y (n, q); raises as :func:`cca_mean_squared`."""
+    """The mean canonical correlation of x (n, p), y (n, q); raises as ``cca_mean_squared``."""
     return _mean(Subspaces.of(x, y, MEAN), MEAN)
 
 
 def cca_mean_from_moments(moments: Moments) -> float:
-    """:func:`cca_mean` from sums over examples."""
+    """``cca_mean`` from sums over examples."""
     return _mean(Subspaces.from_moments(moments, MEAN), MEAN)
 
 
 def svcca(x: Activations, y: Activations, *, share: float = SVCCA_SHARE) -> float:
     """The mean canonical correlation of the principal components that hold ``share`` of each side's variance.
 
-    Equal principal values at the edge are kept together. Raises as :func:`cca_mean_squared`, after the
+    Equal principal values at the edge are kept together. Raises as ``cca_mean_squared``, after the
     reduction.
     """
     return _mean(Subspaces.of(x, y, SVCCA).leading(_checked(share)), SVCCA)
 
 
 def svcca_from_moments(moments: Moments, *, share: float = SVCCA_SHARE) -> float:
-    """:func:`svcca` from sums over examples."""
+    """``svcca`` from sums over examples."""
     return _mean(Subspaces.from_moments(moments, SVCCA).leading(_checked(share)), SVCCA)
 
 
@@ -73,7 +73,7 @@ def pwcca(x: Activations, y: Activations) -> float:
     x; the weights are divided by their sum. Not symmetric.
 
     Raises:
-        MeasureError, NonFiniteError: as :func:`cca_mean_squared`; and where some, not all, correlations are
+        MeasureError, NonFiniteError: as ``cca_mean_squared``; and where some, not all, correlations are
             equal (as when the two share features exactly), since the variates and so the weights are not
             determined then.
     """
@@ -81,7 +81,7 @@ def pwcca(x: Activations, y: Activations) -> float:
 
 
 def pwcca_from_moments(moments: Moments) -> float:
-    """:func:`pwcca` from sums over examples."""
+    """``pwcca`` from sums over examples."""
     return _weighted(Subspaces.from_moments(moments, PWCCA), _TIE_FROM_MOMENTS)
 
 

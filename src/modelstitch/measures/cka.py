@@ -25,10 +25,10 @@ _NOTHING_LEFT = 1e-9
 def linear_cka(x: Activations, y: Activations) -> float:
     """Biased linear CKA of x (n, p), y (n, q): ||Y'X||^2 / (||X'X|| ||Y'Y||) (Kornblith et al., section 3).
 
-    It nears 1 for any two wide layers as n falls below their widths: see :func:`linear_cka_debiased`.
+    It nears 1 for any two wide layers as n falls below their widths: see ``linear_cka_debiased``.
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3.
+        MeasureError, NonFiniteError: see ``pair``; n < 3.
     """
     x, y = pair(x, y, measure=BIASED, needed=3)
     value = _overlap(x, y) / math.sqrt(_overlap(x, x) * _overlap(y, y))
@@ -36,7 +36,7 @@ def linear_cka(x: Activations, y: Activations) -> float:
 
 
 def linear_cka_from_moments(moments: Moments) -> float:
-    """:func:`linear_cka` from sums over examples."""
+    """``linear_cka`` from sums over examples."""
     m = scaled(moments, measure=BIASED, needed=3)
     value = m.xy.square().sum() / (torch.linalg.norm(m.xx) * torch.linalg.norm(m.yy))
     return bounded(value, 0, 1, BIASED, slack=slack(moments))
@@ -48,7 +48,7 @@ def linear_cka_debiased(x: Activations, y: Activations) -> float:
     Near 0, and as often below it, for unrelated x (n, p), y (n, q), whatever the widths.
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 4, or examples
+        MeasureError, NonFiniteError: see ``pair``; n < 4, or examples
             that are all alike to the unbiased estimate (all the same distance apart).
     """
     x, y = pair(x, y, measure=DEBIASED, needed=4)
@@ -62,7 +62,7 @@ def minibatch_cka(x: Activations, y: Activations, *, batch: int = 128) -> float:
     counts by its size.
 
     Raises:
-        MeasureError, NonFiniteError: as :func:`linear_cka_debiased`; ``batch`` below 4.
+        MeasureError, NonFiniteError: as ``linear_cka_debiased``; ``batch`` below 4.
     """
     if batch < 4:
         raise MeasureError(f"{MINIBATCH} needs at least 4 examples in a minibatch, found batch={batch}.")
@@ -79,7 +79,7 @@ def rbf_cka(x: Activations, y: Activations, *, fraction: float = 0.8) -> float:
     2019, section 3). Memory grows with n^2.
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3; a median
+        MeasureError, NonFiniteError: see ``pair``; n < 3; a median
             distance of 0; a bandwidth so wide that the kernel is constant.
     """
     if not (math.isfinite(fraction) and fraction > 0):

@@ -1,7 +1,7 @@
 """Linear CKA of every pair of layers from sums over blocks of Gram matrices, which are never kept.
 
 A Gram matrix of wide rows costs as much as a convolution, so that each is made once, for all pairs of layers. Sums are
-float64 whatever the Gram matrices are; the definitions are those of :mod:`modelstitch.measures.cka`.
+float64 whatever the Gram matrices are; the definitions are those of ``modelstitch.measures.cka``.
 """
 
 from __future__ import annotations

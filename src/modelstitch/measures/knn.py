@@ -24,7 +24,7 @@ def mutual_knn(x: Activations, y: Activations, *, k: int = NEIGHBOURS) -> float:
     k / (n - 1).
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; k < 1, or n < k + 2,
+        MeasureError, NonFiniteError: see ``pair``; k < 1, or n < k + 2,
             where every other example would be a neighbour.
     """
     if k < 1:

@@ -27,13 +27,13 @@ def procrustes_similarity(x: Activations, y: Activations) -> float:
     """The cosine s in [0, 1] between x (n, p), turned as well as possible, and y (n, q).
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3.
+        MeasureError, NonFiniteError: see ``pair``; n < 3.
     """
     return _cosine(*pair(x, y, measure=SIMILARITY, needed=3), SIMILARITY)
 
 
 def procrustes_similarity_from_moments(moments: Moments) -> float:
-    """:func:`procrustes_similarity` from sums over examples."""
+    """``procrustes_similarity`` from sums over examples."""
     return _cosine_of(moments, SIMILARITY)
 
 
@@ -43,7 +43,7 @@ def procrustes_distance(x: Activations, y: Activations) -> float:
 
 
 def procrustes_distance_from_moments(moments: Moments) -> float:
-    """:func:`procrustes_distance` from sums over examples."""
+    """``procrustes_distance`` from sums over examples."""
     return 2 - 2 * _cosine_of(moments, DISTANCE)
 
 
@@ -53,7 +53,7 @@ def procrustes_angle(x: Activations, y: Activations) -> float:
 
 
 def procrustes_angle_from_moments(moments: Moments) -> float:
-    """:func:`procrustes_angle` from sums over examples."""
+    """``procrustes_angle`` from sums over examples."""
     return math.acos(_cosine_of(moments, ANGLE))
 
 

@@ -22,14 +22,14 @@ def r2_bottom_to_top(x: Activations, y: Activations) -> float:
     Directions of x below ``subspace.RANK_TOLERANCE`` of the largest are not used.
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 3, or an x that
+        MeasureError, NonFiniteError: see ``pair``; n < 3, or an x that
             varies in n - 1 directions, where the value is 1 whatever y.
     """
     return _forward(Subspaces.of(x, y, FORWARD))
 
 
 def r2_bottom_to_top_from_moments(moments: Moments) -> float:
-    """:func:`r2_bottom_to_top` from sums over examples."""
+    """``r2_bottom_to_top`` from sums over examples."""
     return _forward(Subspaces.from_moments(moments, FORWARD))
 
 
@@ -39,7 +39,7 @@ def r2_top_to_bottom(x: Activations, y: Activations) -> float:
 
 
 def r2_top_to_bottom_from_moments(moments: Moments) -> float:
-    """:func:`r2_top_to_bottom` from sums over examples."""
+    """``r2_top_to_bottom`` from sums over examples."""
     return _backward(Subspaces.from_moments(moments, BACKWARD))
 
 

@@ -22,7 +22,7 @@ def rsa(x: Activations, y: Activations) -> float:
     Distances equal up to rounding share their mean rank. Memory grows with n^2.
 
     Raises:
-        MeasureError, NonFiniteError: see :func:`~modelstitch.measures.checks.pair`; n < 4, or all
+        MeasureError, NonFiniteError: see ``pair``; n < 4, or all
             distances equal.
     """
     x, y = pair(x, y, measure=RSA, needed=4)

@@ -66,12 +66,12 @@ def load(
     """Load a network by name, and trace it.
 
     Without ``weights`` a name means the weights that its library publishes under it, from the library's cache or by its
-    own downloader. Nets of the zoo are published nowhere: theirs are random. :attr:`Network.weights` says what they
+    own downloader. Nets of the zoo are published nowhere: theirs are random. ``Network.weights`` says what they
     are.
 
     Args:
         spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME?tag=...``, ``hf:FOLDER?task=...`` or
-            ``hf:ORG/NAME``, ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after :func:`register`), or a donor folder
+            ``hf:ORG/NAME``, ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after ``register``), or a donor folder
             (``file:DIR`` or its path).
         weights: a .safetensors, .pt or .pth file, or the .index.json of several; or "random".
         input_shape: one sample's shape, for nets that take any (zoo, import), or (tokens,) for text.
@@ -83,7 +83,7 @@ def load(
             makes.
         seed: of random weights; the global generator is left as it was.
         meta: build without allocating weights: for listing layers only.
-        view: how it sees raw samples, in place of its own view, as in :class:`Network`; ``Normalise(mean, std)``
+        view: how it sees raw samples, in place of its own view, as in ``Network``; ``Normalise(mean, std)``
             without a size resizes images to the network's.
 
     Raises:
@@ -155,7 +155,7 @@ def _plain(
     size: int | None,
     dtype: torch.dtype | None,
 ) -> dict[str, Any]:
-    """The arguments of :func:`load` as plain values, files and folders by their whole path."""
+    """The arguments of ``load`` as plain values, files and folders by their whole path."""
     kind, _, rest = request.spec.partition(":")
     path, query, options = rest.partition("?")
     given = {
@@ -189,7 +189,7 @@ def load_again(recipe: Any) -> Network:
     """The network of a recipe's arguments, as they were kept.
 
     Raises:
-        SourceError: they are none; and as :func:`load`.
+        SourceError: they are none; and as ``load``.
     """
     if (
         not isinstance(recipe, dict)
@@ -275,11 +275,11 @@ def load_for(
     Their sample shape, number of classes and class names are passed on.
 
     Args:
-        weights, name, seed, view: as for :func:`load`.
+        weights, name, seed, view: as for ``load``.
         scored: its answers are held against the labels, so that published weights of other classes are refused.
 
     Raises:
-        SourceError, MissingExtraError, TraceError: as :func:`load`.
+        SourceError, MissingExtraError, TraceError: as ``load``.
     """
     kind = spec.partition(":")[0]
     sequences = data.labels("val").ndim > 1

@@ -18,7 +18,7 @@ StateDict = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Request:
-    """A parsed spec ``family:path?option=value&...`` with the keywords of :func:`~modelstitch.models.load.load`."""
+    """A parsed spec ``family:path?option=value&...`` with the keywords of ``load``."""
 
     spec: str
     path: str

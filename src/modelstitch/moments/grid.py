@@ -113,9 +113,9 @@ class MomentsGrid:
         self.settle()
 
     def take(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
-        """Add a part of a batch, whose rows count once :meth:`settle` is called (whoever reads the sums calls it).
+        """Add a part of a batch, whose rows count once ``settle`` is called (whoever reads the sums calls it).
 
-        Arguments and errors as :meth:`update`.
+        Arguments and errors as ``update``.
 
         Small parts stay in the cache while they are multiplied. A part that raises leaves the earlier ones added, so
         that the grid is of no more use.
@@ -214,7 +214,7 @@ class MomentsGrid:
         return Moments(self.n, *means, self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j])
 
     def save(self, path: str | Path) -> None:
-        """Write the sums as safetensors with a digest, whole or not at all; :meth:`load` goes on from there.
+        """Write the sums as safetensors with a digest, whole or not at all; ``load`` goes on from there.
 
         Raises:
             StudyError: the disk is full, or the folder cannot be written to.
@@ -226,7 +226,7 @@ class MomentsGrid:
 
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> MomentsGrid:
-        """Read what :meth:`save` wrote.
+        """Read what ``save`` wrote.
 
         Raises:
             MeasureError: the file is missing, is not a grid of moments, or changed since it was written; a grid that

@@ -26,7 +26,7 @@ _SUMS, _KIND = ("mean_x", "mean_y", "xx", "yy", "xy"), "moments of one pair"
 class Moments:
     """Centred second moments of paired rows x (n, p) and y (n, q).
 
-    Batches merge by the pairwise update of Chan, Golub and LeVeque (1983): ``a + b``, or :meth:`update`.
+    Batches merge by the pairwise update of Chan, Golub and LeVeque (1983): ``a + b``, or ``update``.
 
     Attributes:
         n: the number of rows seen.
@@ -120,7 +120,7 @@ class Moments:
             where: the layer, for the message of an error.
 
         Raises:
-            MeasureError, NonFiniteError: as :meth:`of`.
+            MeasureError, NonFiniteError: as ``of``.
         """
         merged = self + Moments.of(x, y, dtype=self.xx.dtype, where=where)
         self.n, self.mean_x, self.mean_y = merged.n, merged.mean_x, merged.mean_y
@@ -166,7 +166,7 @@ class Moments:
 
     @classmethod
     def load(cls, path: str | Path) -> Moments:
-        """Read sums written by :meth:`save`.
+        """Read sums written by ``save``.
 
         Raises:
             MeasureError: the file is missing, holds something else, or changed since it was written.

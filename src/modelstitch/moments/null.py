@@ -43,7 +43,7 @@ class NullGrid(MomentsGrid):
             seed: of the pairings.
 
         Raises:
-            MeasureError: as :class:`MomentsGrid`.
+            MeasureError: as ``MomentsGrid``.
         """
         self.shuffles = shuffles
         super().__init__(bottom_layers, top_layers, dtype=dtype, device=device, available=available)

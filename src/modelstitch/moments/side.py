@@ -18,7 +18,7 @@ class Side:
         name: ``bottom`` or ``top``.
         layers: {layer: channels}.
         slices: {layer: its columns}.
-        waiting: the rows taken since the last :meth:`close`.
+        waiting: the rows taken since the last ``close``.
         base: what is taken off these rows, shape (channels,).
         left: the mean that is left of them, shape (channels,), once they are closed.
     """

@@ -79,7 +79,7 @@ class SpreadGrid(MomentsGrid):
         """Add a part of a batch: rows (n P, channels) of every bottom layer and (n Q, channels) of every top layer.
 
         Raises:
-            MeasureError, NonFiniteError: as :meth:`MomentsGrid.update`.
+            MeasureError, NonFiniteError: as ``MomentsGrid.update``.
         """
         spread, rows = self.spread, rows_of(bottom)
         times, weights = rows, None

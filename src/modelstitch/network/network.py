@@ -36,7 +36,7 @@ class LoadRecipe:
     """How a network was had by its name.
 
     Attributes:
-        arguments: of :func:`modelstitch.load`, as plain values.
+        arguments: of ``modelstitch.load``, as plain values.
         view: the one that came with the name.
     """
 
@@ -60,7 +60,7 @@ class Network:
         output: the output that is compared, by name or position; ``logits`` or the first tensor by default.
         trained_on: it was trained on the first so many samples of the fit split, where that is known: a stitcher under
             it sees no others.
-        view: how the network sees raw samples (see :class:`modelstitch.Data`): ``Normalise(mean, std)``, the transform
+        view: how the network sees raw samples (see ``modelstitch.Data``): ``Normalise(mean, std)``, the transform
             of single images that it was evaluated with (torchvision, timm), an image processor of transformers, or a
             function of a batch.
         weights: where the weights come from, in words; "as given" with their hash by default.
@@ -204,7 +204,7 @@ class Network:
         """Find a layer by its name or an alias.
 
         Args:
-            name: as in :attr:`layers`, or one of a layer's ``aliases``.
+            name: as in ``layers``, or one of a layer's ``aliases``.
 
         Returns:
             The layer: name, shape of one sample, whether a cut there is exact, or why not.
@@ -252,7 +252,7 @@ class Network:
             and axes that were folded into the batch apart, as ``Layer.shape`` says.
 
         Raises:
-            UnknownLayerError: as :meth:`layer`.
+            UnknownLayerError: as ``layer``.
             InexactCutError: with what bypasses the layer and the nearest exact cuts.
 
         Examples:
@@ -273,7 +273,7 @@ class Network:
             where it needs another one than the sample, such as a mask.
 
         Raises:
-            UnknownLayerError: as :meth:`layer`.
+            UnknownLayerError: as ``layer``.
             InexactCutError: with what bypasses the layer and the nearest exact cuts.
 
         Examples:
@@ -295,8 +295,8 @@ class Network:
             A module of (activation, input=None) that gives {OUTPUT: the output, layer: its activation} in one forward.
 
         Raises:
-            UnknownLayerError: as :meth:`layer`.
-            InexactCutError: as :meth:`cut`.
+            UnknownLayerError: as ``layer``.
+            InexactCutError: as ``cut``.
         """
         name = self.cut(layer)
         stops = {later: self._point(self.cut(later)) for later in layers}
@@ -315,7 +315,7 @@ class Network:
             A module of the network's inputs that gives {layer: activation (n, ...)}.
 
         Raises:
-            UnknownLayerError: as :meth:`layer`.
+            UnknownLayerError: as ``layer``.
             NetworkError: if nothing is asked for.
 
         Examples:
@@ -341,7 +341,7 @@ class Network:
 
         Raises:
             NetworkError: if ``stop`` lies before ``start``.
-            InexactCutError: as :meth:`cut`.
+            InexactCutError: as ``cut``.
 
         Examples:
             >>> net.segment("0", "1")(-torch.ones(2, 3)).max().item()
@@ -536,7 +536,7 @@ class Network:
             name: of the layer, or an alias.
 
         Returns:
-            The name under which :attr:`layers` has it.
+            The name under which ``layers`` has it.
 
         Raises:
             UnknownLayerError: with the closest names.

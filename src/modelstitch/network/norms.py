@@ -24,7 +24,7 @@ class Norm(nn.Module):
         mean, var: the statistics, shape (channels,).
         mode: "frozen" normalises with them; "running" and "mean" normalise with those of the batch and move the copy:
             by the layer's own momentum (as training mode does), or to the plain mean over all batches since
-            :meth:`restart`.
+            ``restart``.
         name: the donor's module.
         seen: how many batches have moved the copy.
         before: how many had moved the donor's, where its momentum is None: "running" then goes on with the mean over

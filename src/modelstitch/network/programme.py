@@ -125,7 +125,7 @@ def plain_part(part: FromInput | FromLayer) -> tuple[dict[str, Any], dict[str, T
 
 
 def part_of(values: Any, tensors: Mapping[str, Tensor]) -> FromInput | FromLayer:
-    """The part that :func:`plain_part` wrote, on the CPU.
+    """The part that ``plain_part`` wrote, on the CPU.
 
     Raises:
         ForeignError: the values are no such part, name an operation that is not among OPERATIONS, or a tensor that is

@@ -21,7 +21,7 @@ def similarity(label: str) -> Series:
 
 
 def cka_falls(random: str, seeds: str) -> Judge:
-    """CKA with a random network begins above :data:`ALIKE` and is lower in the middle, below that of another seed."""
+    """CKA with a random network begins above ``ALIKE`` and is lower in the middle, below that of another seed."""
 
     def judge(curves: Curves) -> Verdict:
         start = next((p.value for p in curves.points(*similarity(random))), math.nan)
@@ -42,7 +42,7 @@ def cka_falls(random: str, seeds: str) -> Judge:
 
 
 def disagree(cka: str, line: str, seeds: str, *, level: float = 5.0) -> Judge:
-    """CKA is below :data:`LOW` and that of two seeds where stitching costs at most ``level``, interval included."""
+    """CKA is below ``LOW`` and that of two seeds where stitching costs at most ``level``, interval included."""
 
     def test(p: Point, seen: Point, beside: Point) -> Finding:
         words = f"CKA {amount(seen, 2)} against {amount(beside, 2)} of two seeds, penalty {amount(p)} at {p.layer}"

@@ -65,7 +65,7 @@ def looked(
 
 
 def compared(curves: Curves, test: Callable[[Point, Point], Finding], one: Series, other: Series) -> list[Finding]:
-    """As :func:`looked`, but the second point is what the first curve lies above the other, fit by fit."""
+    """As ``looked``, but the second point is what the first curve lies above the other, fit by fit."""
     gaps = curves.differences(one, other)
 
     def judged(p: Point, _: Point) -> Finding:
@@ -145,7 +145,7 @@ def _gaps(places: Sequence[Finding]) -> str:
 
 
 def at_each(test: Callable[..., Finding], *series: Series, what: str, where: Where = list, beyond: str = "") -> Judge:
-    """A test of every place of some curves, counted: see :func:`looked` and :func:`counted`."""
+    """A test of every place of some curves, counted: see ``looked`` and ``counted``."""
     return lambda curves: counted(looked(curves, test, *series, where=where), what, beyond)
 
 

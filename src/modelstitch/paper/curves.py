@@ -18,7 +18,7 @@ SYMMETRIC = ("similarity", "path")  # probes that say the same of two networks i
 
 
 class Series(NamedTuple):
-    """A curve that a judge looks at, by what :meth:`Curves.places` asks for."""
+    """A curve that a judge looks at, by what ``Curves.places`` asks for."""
 
     line: str
     metric: str = "penalty"
@@ -41,9 +41,9 @@ class Curves:
 
     What is a mean over test examples (a penalty, an error) has an interval where records keep their examples. With one
     fit behind a place test examples are drawn anew, paired; with more it is that of
-    :func:`modelstitch.study.pooling.pool`: pairs of networks are drawn first (both directions of one pair together),
+    ``modelstitch.study.pooling.pool``: pairs of networks are drawn first (both directions of one pair together),
     then fits, then examples. All else gets the range from the lowest to the highest fit, and one fit has none: the
-    :data:`SYMMETRIC` probes of one pair in both directions are one fit measured twice.
+    ``SYMMETRIC`` probes of one pair in both directions are one fit measured twice.
 
     Args:
         records: of one figure, as the runner tags them.
@@ -84,7 +84,7 @@ class Curves:
     def places(
         self, line: str, metric: str = "penalty", control: str = "pair", family: str | None = None
     ) -> list[Point]:
-        """As :meth:`points`, and the places at which a fit failed: the records are there, the value is not a number."""
+        """As ``points``, and the places at which a fit failed: the records are there, the value is not a number."""
         asked = (line, metric, control, family)
         if asked not in self._places:
             found: dict[str, list[Record]] = {}

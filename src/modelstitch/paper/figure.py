@@ -84,7 +84,7 @@ class Line:
 
     Attributes:
         label: how the figure calls it.
-        bottom, top: the donors of the first repeat; the others turn the seeds, see :func:`turned`.
+        bottom, top: the donors of the first repeat; the others turn the seeds, see ``turned``.
         paper: the series of the paper's values that belongs beside it.
         stitch_on: which samples the stitcher sees: the top's own, or all; by default what the protocol says.
         families: by default the protocol's; ("kernels",) are the scale's convolutions.
@@ -109,7 +109,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Probe:
-    """Something measured beside stitching; the kinds are in :mod:`.probes`.
+    """Something measured beside stitching; the kinds are in ``.probes``.
 
     Attributes:
         kind: "similarity", "fine-tune", "freeze", "path" or "matrix".
@@ -155,7 +155,7 @@ class Figure:
         setting: the paper's own setting and result, in words.
         claims: what is held against the numbers.
         lines, probes: what is measured.
-        drawing: how it is drawn, see :mod:`.drawings`.
+        drawing: how it is drawn, see ``.drawings``.
         notes: what a reader must know of our way to run it.
     """
 

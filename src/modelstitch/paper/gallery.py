@@ -116,7 +116,7 @@ def write_index(folder: Path) -> Path:
 
 
 def verdicts(figure: Figure, records: Sequence[Record]) -> Iterable[tuple[str, str, Verdict]]:
-    """(claim, protocol, verdict) of all claims; what is measured once for both protocols stands under :data:`ONCE`."""
+    """(claim, protocol, verdict) of all claims; what is measured once for both protocols stands under ``ONCE``."""
     every = every_protocol(records, PROTOCOLS)
     for claim in figure.claims:
         for name, found in _judged(claim, every):

@@ -48,7 +48,7 @@ class Job:
         return self.seen_by(Model())
 
     def seen_by(self, model: Model) -> Data:
-        """As :attr:`data`, with the samples to fit on that a network was trained on."""
+        """As ``data``, with the samples to fit on that a network was trained on."""
         key = (self.scale.share(model.samples), model.part)
         if key not in self._seen:
             self._seen[key] = self.workshop.own(model).shorter(**self.scale.measured_on)

@@ -19,7 +19,7 @@ class Scale:
     Attributes:
         data: the data spec used where the user gives none.
         nets: role -> network of the zoo.
-        training: of donors with labels, fields of :class:`modelstitch.zoo.train.Recipe`.
+        training: of donors with labels, fields of ``modelstitch.zoo.train.Recipe``.
         unlabelled: of donors without labels, the same fields.
         special: role or method -> what is different in its training.
         amounts: shares of the fit split for figures of more and of less data: as in the paper, or smaller ones where

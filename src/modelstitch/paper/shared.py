@@ -35,7 +35,7 @@ def completed(records: Sequence[Record], figure: Figure, others: Sequence[Figure
 
 
 def complete(figure: Figure, folder: Path) -> None:
-    """Add to a figure's records in a gallery what it shares with other figures there: see :func:`completed`."""
+    """Add to a figure's records in a gallery what it shares with other figures there: see ``completed``."""
 
     def find(name: str) -> list[Record]:
         path = folder / f"{name}.parquet"

@@ -23,7 +23,7 @@ FEW, SAME = 3.0, 0.01
 
 
 def _costs(label: str, *, little: bool) -> Judge:
-    """Whether a change adds at most (or more than) :data:`FEW` points to the penalty, wherever in its interval."""
+    """Whether a change adds at most (or more than) ``FEW`` points to the penalty, wherever in its interval."""
 
     def test(p: Point, plain: Point) -> Finding:
         most, least = p.high - plain.low, p.low - plain.high

@@ -44,7 +44,7 @@ _SCHEMA: dict[str, Any] = {
 class Point:
     """One place of a curve: the mean over seeds, with the widest interval that any of them has.
 
-    Where :func:`modelstitch.report.pooled.settled` went over the frame, all of them have the hierarchical one.
+    Where ``modelstitch.report.pooled.settled`` went over the frame, all of them have the hierarchical one.
 
     Attributes:
         layer, depth: where the top starts (depth: share of weighted operations).
@@ -132,7 +132,7 @@ def _head(record: Record) -> tuple[Any, ...]:
 
 
 def examples(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    """One row a test sample of every record that keeps them: see :attr:`modelstitch.Results.examples`.
+    """One row a test sample of every record that keeps them: see ``modelstitch.Results.examples``.
 
     Raises:
         MeasureError: if the answers of a record cannot be read.

@@ -40,7 +40,7 @@ def page(
     """Write the report of a study.
 
     Args:
-        records: as :meth:`modelstitch.study.store.Store.records` gives them.
+        records: as ``modelstitch.study.store.Store.records`` gives them.
         title: heading of the page; untrusted, as all names are.
         spec: the study's spec, shown in full.
         command: the command that made the records, shown among their provenance.

@@ -77,7 +77,7 @@ def write_parquet(rows: Sequence[Mapping[str, Any]], spec: Mapping[str, Any], pa
 
 
 def is_similarities(table: pl.DataFrame) -> bool:
-    """Whether a table is one that :func:`write_parquet` wrote."""
+    """Whether a table is one that ``write_parquet`` wrote."""
     return table.columns == [*SCHEMA, _SPEC, _TABLE]
 
 

@@ -36,8 +36,8 @@ def similarity_page(
 
     Args:
         bottom, top: the networks' names; untrusted, as layer names are.
-        measured: rows of :func:`modelstitch.report.similarities.frame`, or None.
-        stitched: rows of :attr:`modelstitch.Results.frame`, with what families are, or None.
+        measured: rows of ``modelstitch.report.similarities.frame``, or None.
+        stitched: rows of ``modelstitch.Results.frame``, with what families are, or None.
         title: heading of the page.
         command: the command that made the numbers.
         notes: sentences about how they were made.

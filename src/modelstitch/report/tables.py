@@ -167,7 +167,7 @@ def samples_table(rows: pl.DataFrame, caption: str) -> Table:
 
 
 def pooled_table(table: pl.DataFrame) -> Table:
-    """The rows of :func:`modelstitch.report.pooled.pooled` in one setting: every seam and control over all pairs."""
+    """The rows of ``modelstitch.report.pooled.pooled`` in one setting: every seam and control over all pairs."""
     body = []
     for row in table.iter_rows(named=True):
         seam = (

@@ -38,7 +38,7 @@ _OWN = re.compile(rf"(stitcher|statistics|{'|'.join(NAMES)})(-[0-9a-f]{{12}})?\.
 class Stitched(nn.Module):
     """Join the bottom of one network, a map, and the top of another.
 
-    :func:`modelstitch.stitch` makes one with a fitted map.
+    ``modelstitch.stitch`` makes one with a fitted map.
 
     Args:
         bottom: the donor below; its weights are shared, detached and frozen.
@@ -50,7 +50,7 @@ class Stitched(nn.Module):
         record: what was measured, if it was.
         statistics: BatchNorm statistics to use instead of the donors' ("bottom.<module>.mean", "top.<module>.var",
             ...), where the normalisation policy moved them.
-        mask: the key of the data's mask, see :class:`modelstitch.Data`.
+        mask: the key of the data's mask, see ``modelstitch.Data``.
         measured_map: a hash of the map that the record is about; this one by default.
 
     Raises:
@@ -155,7 +155,7 @@ class Stitched(nn.Module):
         return self.through(x, x if x_top is None else x_top, mask_of(x, self._mask))
 
     def through(self, x: Any, x_top: Any, mask: Tensor | None) -> Tensor:
-        """Do as :meth:`forward`, both inputs and the mask given.
+        """Do as ``forward``, both inputs and the mask given.
 
         Args:
             x: the bottom's input.
@@ -211,7 +211,7 @@ class Stitched(nn.Module):
     def measure(self, data: Data) -> dict[str, float]:
         """Measure the model as it stands on the test split.
 
-        That is error, penalty and agreement, as :func:`modelstitch.stitch` measures them. ``record``, ``penalty``,
+        That is error, penalty and agreement, as ``modelstitch.stitch`` measures them. ``record``, ``penalty``,
         ``interval`` and ``metrics`` are those of this measurement from then on.
 
         Returns:
@@ -329,7 +329,7 @@ class Stitched(nn.Module):
         )
 
     def save(self, folder: str | Path, *, whole: bool = False) -> None:
-        """Write all that :meth:`load` needs: the map, what was measured, and the donors.
+        """Write all that ``load`` needs: the map, what was measured, and the donors.
 
         A donor that came by its name (``ms.load``, a donor folder) is kept by that name and its fingerprint; a module
         of your own by the part of it that is used here: its weights and its operations. ``stitch.json`` names the files
@@ -341,7 +341,7 @@ class Stitched(nn.Module):
 
         Raises:
             NetworkError: ``whole`` is asked for, and a donor computes with what cannot be kept; without it such a donor
-                has to be given to :meth:`load`.
+                has to be given to ``load``.
             StudyError: the disk is full, or the folder cannot be written to.
         """
         folder, (low, high) = Path(folder), self._sides
@@ -389,7 +389,7 @@ class Stitched(nn.Module):
         No code is run that the folder holds.
 
         Args:
-            folder: of :meth:`save`.
+            folder: of ``save``.
             bottom: the donor, where you have it already or the folder does not hold it.
             top: likewise.
             view: how raw samples are seen where that was a function of your own, which no file keeps; {"bottom": ...,
@@ -473,7 +473,7 @@ class Folded(nn.Module):
         self.eval()
 
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
-        """As :meth:`Stitched.forward`."""
+        """As ``Stitched.forward``."""
         other = x if x_top is None else x_top
         result: Tensor = self.top(
             self.adapter(self.bottom(x), mask_of(x, self._mask)), other if self.top.needs_input else None

@@ -23,7 +23,7 @@ KINDS = tuple(CHANNEL_AXIS)
 class Layout(NamedTuple):
     """Kind and shape of one sample's activation, and what its positions lie on, with its aspect.
 
-    As of a :class:`Layer`.
+    As of a ``Layer``.
     """
 
     kind: str

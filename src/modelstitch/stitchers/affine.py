@@ -40,7 +40,7 @@ class Affine(Stitcher):
             ridge: strength, relative to the mean eigenvalue of the channels' correlations.
 
         Raises:
-            FitError, NonFiniteError: as :meth:`Stitcher.solve`; FitError also for a negative ridge.
+            FitError, NonFiniteError: as ``Stitcher.solve``; FitError also for a negative ridge.
         """
         weight = solve_ridge(moments, ridge)
         return cls(site, weight, moments.mean_y - weight @ moments.mean_x)

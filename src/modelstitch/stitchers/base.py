@@ -30,17 +30,17 @@ class Site:
 class Stitcher(nn.Module):
     """A map from p to q channels, the same at every position.
 
-    A family overrides :meth:`solve` (from moments, no data) and :meth:`forward`. Families whose members cannot be
+    A family overrides ``solve`` (from moments, no data) and ``forward``. Families whose members cannot be
     reached by gradient steps without leaving the family set ``trainable = False``.
 
     Attributes:
         family: the name, as users write it.
         invariance: in words, which changes of the bottom's channels leave the solved stitch as good as it was.
-        invariant: the same as names that :func:`check` tests: "shift", "scale" (one for all
+        invariant: the same as names that ``check`` tests: "shift", "scale" (one for all
             channels, positive), "channel scales" (positive), "permutation", "orthogonal", "linear" (invertible).
         solved: how, in words.
         trainable: whether gradient steps stay inside the family.
-        closed: whether :meth:`solve` gives the best member; else only a start, from which it is to be fitted.
+        closed: whether ``solve`` gives the best member; else only a start, from which it is to be fitted.
         option, option_is: what the number after the colon of a written family is called, and its type.
     """
 
@@ -88,7 +88,7 @@ class Stitcher(nn.Module):
 
     @classmethod
     def invariances(cls, **options: Any) -> tuple[str, ...]:
-        """What of :attr:`invariant` holds under these options."""
+        """What of ``invariant`` holds under these options."""
         return cls.invariant
 
     def affine_form(self) -> tuple[Tensor, Tensor] | None:

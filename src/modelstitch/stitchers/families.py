@@ -75,7 +75,7 @@ def own_codes(families: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """(written family, hash of its code) of those that a user has entered; the package's own are not among them.
 
     Raises:
-        StitchError: as :func:`family_of`.
+        StitchError: as ``family_of``.
     """
     classes = {text: family_of(text)[0] for text in families}
     return tuple((text, digest(cls)) for text, cls in classes.items() if cls not in _BUILT_IN)

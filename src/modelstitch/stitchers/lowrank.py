@@ -54,7 +54,7 @@ class LowRank(Stitcher):
         """The best map of every rank (default: all) from one solve, {rank: stitcher}.
 
         Raises:
-            ShapeError, FitError, NonFiniteError: as :meth:`solve`.
+            ShapeError, FitError, NonFiniteError: as ``solve``.
         """
         wanted = list(range(1, min(site.p, site.q) + 1) if ranks is None else ranks)
         for rank in wanted:

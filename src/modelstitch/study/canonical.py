@@ -43,7 +43,7 @@ def cell_hash(config: Mapping[str, Any]) -> str:
     """Name of a cell: the first 16 hex digits of the SHA-256 of its config's canonical JSON.
 
     Raises:
-        StudyError: as :func:`canonical_json`.
+        StudyError: as ``canonical_json``.
     """
     text = canonical_json(dict(config), what="config")
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -72,10 +72,10 @@ def run_study(
 
 @in_settled
 def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto", shard: Shard | None = None) -> Needs:
-    """What :func:`run_study` with these arguments will take; nothing is fitted, and nothing written.
+    """What ``run_study`` with these arguments will take; nothing is fitted, and nothing written.
 
     Raises:
-        StudyError, SourceError, DataError: as :func:`run_study` before it fits anything.
+        StudyError, SourceError, DataError: as ``run_study`` before it fits anything.
     """
     store = Store.beheld(out, spec)
     networks, data, second = _asked(spec)

@@ -40,7 +40,7 @@ def unpack_together(records: Sequence[Record], *, alone: bool = False) -> list[E
     the split that it names.
 
     Raises:
-        MeasureError: as :func:`unpack`.
+        MeasureError: as ``unpack``.
     """
     named = {record.data.get("fingerprint"): test for record in records if (test := _test(record))}
     return [unpack(record, named, alone=alone) for record in records]

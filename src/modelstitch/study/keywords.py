@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class StitchOptions(FitOptions, total=False):
-    """What :func:`modelstitch.stitch` takes as keywords; :class:`Question` says what they are."""
+    """What ``modelstitch.stitch`` takes as keywords; ``Question`` says what they are."""
 
     family: str
     objective: str | OwnLoss | tuple[str | OwnLoss, ...]
@@ -41,7 +41,7 @@ class StitchOptions(FitOptions, total=False):
 
 
 class CompareOptions(FitOptions, total=False):
-    """What :func:`modelstitch.compare` takes as keywords; :class:`Question` says what they are."""
+    """What ``modelstitch.compare`` takes as keywords; ``Question`` says what they are."""
 
     pairs: str | Sequence[tuple[str, str]]
     both: bool
@@ -89,7 +89,7 @@ def read(
     """Read a question from keywords.
 
     Args:
-        options: the keywords that there are: :class:`StitchOptions` or :class:`CompareOptions`.
+        options: the keywords that there are: ``StitchOptions`` or ``CompareOptions``.
         values: as they were given.
         networks: their names.
         own: names of the user's own objectives.

@@ -55,7 +55,7 @@ def records_to_parquet(records: Sequence[Mapping[str, Any]], path: str | Path) -
 
 
 def records_from_parquet(path: str | Path) -> list[Record]:
-    """Read back what :func:`records_to_parquet` wrote: the same records, in the same order.
+    """Read back what ``records_to_parquet`` wrote: the same records, in the same order.
 
     Raises:
         StudyError: the file is missing, is no Parquet file, holds no records, or rows changed since it was written.

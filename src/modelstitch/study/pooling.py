@@ -167,7 +167,7 @@ def normalised(
     """(pair - self) / (random - self) with its interval, and the reason where there is none.
 
     Raises:
-        MeasureError: as :func:`pool`.
+        MeasureError: as ``pool``.
     """
     if not self_ or not random:
         return None, f"no {'self' if not self_ else 'random'} control"

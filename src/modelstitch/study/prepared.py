@@ -48,7 +48,7 @@ class Prepared:
 def compared(
     bottom: Network | Sequence[Network], top: Network | None, data: Data | None, asked: dict[str, Any]
 ) -> Prepared:
-    """Read what :func:`modelstitch.compare` was asked: of two networks, or of a list of them.
+    """Read what ``modelstitch.compare`` was asked: of two networks, or of a list of them.
 
     Raises:
         StitchError: what is asked cannot be answered of these networks and data.

@@ -1,6 +1,6 @@
 """What may be asked of networks: every field once, with its default, its check and its words. No torch.
 
-Python's keywords, the options of the command line, study files and the names of cells are views of :class:`Question`.
+Python's keywords, the options of the command line, study files and the names of cells are views of ``Question``.
 """
 
 from __future__ import annotations

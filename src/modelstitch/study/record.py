@@ -129,8 +129,8 @@ class Record(Mapping[str, Any]):
         provenance: versions, device, date and seconds.
         history: of the fit, [step, value] each.
         correct: which examples the stitched model got right, as base64 of packed bits.
-        examples: what both did, example by example, and what they answered: see :mod:`modelstitch.study.packed` and
-            :mod:`modelstitch.study.answers`.
+        examples: what both did, example by example, and what they answered: see ``modelstitch.study.packed`` and
+            ``modelstitch.study.answers``.
         donors: {name of a donor: what else is known of it}.
         paper: which curve of which figure it belongs to.
         results: of a probe of the paper, one mapping a place that it looked at.
@@ -608,7 +608,7 @@ def as_records(values: Iterable[Mapping[str, Any]]) -> list[Record]:
     """Records of records or of plain values that make some.
 
     Raises:
-        RecordError: as :meth:`Record.of`, with the cell's name.
+        RecordError: as ``Record.of``, with the cell's name.
     """
     found = []
     for value in values:

@@ -85,7 +85,7 @@ def run(
     these cells are the ``whole`` of the store, or of the part of it that is asked for, it keeps their list, to say what
     is missing. What the donors do alone is looked at, and said to ``tell``, before anything is fitted. A ``shard`` runs
     and returns its own cells alone, and looks at their donors. ``sums`` is a folder where sums stay, see
-    :class:`Bench`; ``left_out`` is told of seams that a family has no member for.
+    ``Bench``; ``left_out`` is told of seams that a family has no member for.
 
     Raises:
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
@@ -138,14 +138,14 @@ def plan_run(
     shard: Shard | None = None,
     timed: bool = True,
 ) -> Needs:
-    """What :func:`run` with these arguments will take; nothing is fitted, and nothing written.
+    """What ``run`` with these arguments will take; nothing is fitted, and nothing written.
 
     Args:
         timed: measure batches, for an estimate in seconds.
-        store: the folder as it lies there, see :meth:`Store.beheld`.
+        store: the folder as it lies there, see ``Store.beheld``.
 
     Raises:
-        StudyError, DataError: as :func:`run` before it fits anything.
+        StudyError, DataError: as ``run`` before it fits anything.
     """
     named, _, cells = planned(networks, pairs, data, question, second)
     cells = _share(cells, shard)

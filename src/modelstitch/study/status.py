@@ -18,7 +18,7 @@ FRESH = 300.0  # seconds; a fit under way writes its state once a minute
 
 @dataclass(frozen=True)
 class Status:
-    """What :func:`status_of` found in a study's folder.
+    """What ``status_of`` found in a study's folder.
 
     Attributes:
         folder: the folder.

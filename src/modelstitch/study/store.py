@@ -332,12 +332,12 @@ class Store:
             return self._survey(Record.from_json, lambda record: record)
 
     def glance(self, keep: Callable[[Record], T]) -> Holdings[T]:
-        """As :meth:`look`, with what ``keep`` makes of what :meth:`Record.glance` gives of each.
+        """As ``look``, with what ``keep`` makes of what ``Record.glance`` gives of each.
 
         The rest is let go at once.
 
         Raises:
-            StudyError: as :meth:`look`.
+            StudyError: as ``look``.
         """
         return self._survey(Record.glance, keep)
 
@@ -370,7 +370,7 @@ class Store:
 
         Raises:
             RecordError: a file cannot be believed; it is named, and why.
-            StudyError: as :meth:`look`.
+            StudyError: as ``look``.
         """
         found = self.look()
         for cell in found.damaged:
@@ -395,7 +395,7 @@ class Store:
         return [*(self._file(cell) for cell in sorted(self._files() - set(planned))), *self.set_aside()]
 
     def remove_stale(self) -> list[str]:
-        """Remove what :meth:`stale` names, and say the names.
+        """Remove what ``stale`` names, and say the names.
 
         Raises:
             StudyError: the study has no plan, or a process is at work in the folder.

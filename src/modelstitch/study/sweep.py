@@ -103,7 +103,7 @@ class Bench:
         """What all donors of the cells do alone, bottoms first.
 
         Raises:
-            DataError, NonFiniteError: as :meth:`alone`.
+            DataError, NonFiniteError: as ``alone``.
         """
         tops = dict.fromkeys(cell.config["top"]["name"] for cell in cells)
         bottoms = [cell.config["bottom"]["name"] for cell in cells if not _no_network(cell)]

@@ -1,7 +1,7 @@
 """The surroundings of a call, put aside: what a caller has set for other work moves no number here.
 
 A notebook's cell may run inside autocast, under another default type or device, without gradients, or with numpy's
-errors raised. Every public door enters :func:`settled`, which sets what differs to what every program begins with, and
+errors raised. Every public door enters ``settled``, which sets what differs to what every program begins with, and
 sets it back. In ordinary surroundings it does nothing.
 """
 

@@ -48,7 +48,7 @@ def write_text(path: Path, text: str) -> None:
     """Put a text at ``path`` as UTF-8, whole or not at all, and make the folders above it.
 
     Raises:
-        StudyError: as :func:`write_atomic`, and where a folder cannot be made.
+        StudyError: as ``write_atomic``, and where a folder cannot be made.
     """
     make_folder(path.parent)
     write_atomic(path, text.encode())
@@ -62,7 +62,7 @@ def write_with(path: Path, write: Callable[[Path], None]) -> None:
         write: gets the path of an empty file beside it, and fills that.
 
     Raises:
-        StudyError: as :func:`write_atomic`.
+        StudyError: as ``write_atomic``.
     """
     with _told(path):
         path = Path(os.path.realpath(path))
@@ -119,7 +119,7 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> bool:
 
 
 def set_aside(path: Path, why: str) -> Path:
-    """Give a file or folder that cannot be used another name beside its own, and warn of it (:class:`SetAside`).
+    """Give a file or folder that cannot be used another name beside its own, and warn of it (``SetAside``).
 
     Args:
         path: what was found.
@@ -144,7 +144,7 @@ def set_aside(path: Path, why: str) -> Path:
 
 
 def is_aside(path: Path) -> bool:
-    """Whether ``path`` carries a name that :func:`set_aside` gave it."""
+    """Whether ``path`` carries a name that ``set_aside`` gave it."""
     return re.search(r"\.aside-\d+$", path.name) is not None
 
 
@@ -212,7 +212,7 @@ def create(path: Path, data: bytes) -> bool:
         Whether it was made: False where there is one, which stays as it is.
 
     Raises:
-        StudyError: as :func:`write_atomic`.
+        StudyError: as ``write_atomic``.
     """
     beside = temporary(path.parent, "new")
     try:
@@ -237,7 +237,7 @@ def create(path: Path, data: bytes) -> bool:
 
 
 def temporary(folder: Path, what: str) -> Path:
-    """A new name in ``folder``, ending with ``.what``; :func:`clean` removes its file once this process is gone."""
+    """A new name in ``folder``, ending with ``.what``; ``clean`` removes its file once this process is gone."""
     return folder / f"{_temp_prefix()}{secrets.token_hex(4)}.{what}"
 
 

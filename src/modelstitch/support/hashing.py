@@ -78,7 +78,7 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(values: Any) -> dict[str, Any]:
-    """The values of :func:`sealed` without their seal.
+    """The values of ``sealed`` without their seal.
 
     Raises:
         DamagedError: they are no such values, or one of them changed.

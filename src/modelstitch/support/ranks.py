@@ -53,7 +53,7 @@ class Ranks:
         """What ``work`` gives on the first process, on all.
 
         Raises:
-            StitchError: as :meth:`together`.
+            StitchError: as ``together``.
         """
         value: T | None = None
         with self._telling():
@@ -95,7 +95,7 @@ class Ranks:
         """Put the sum over all processes into tensors of the same shapes on each, equal bit for bit on all.
 
         Raises:
-            StitchError: as :meth:`together`.
+            StitchError: as ``together``.
         """
         for tensor in tensors:
             held = tensor.cpu().contiguous()
@@ -115,7 +115,7 @@ class Ranks:
         """Around all that is shared: the processes end together, and one that fails tells the others.
 
         Raises:
-            StitchError: as :meth:`together`.
+            StitchError: as ``together``.
         """
         with self._telling():
             yield
@@ -137,7 +137,7 @@ class Ranks:
         """What each process brings to a meeting of that name, in the order of ranks.
 
         Raises:
-            StitchError, MemoryError: as :meth:`together`.
+            StitchError, MemoryError: as ``together``.
         """
         if self._over:
             raise StitchError(
@@ -242,7 +242,7 @@ def first(what: str, work: Callable[[], T]) -> T:
 
 @contextmanager
 def together(what: str) -> Iterator[None]:
-    """Around work that all processes do, see :meth:`Ranks.together`; nothing where there is this one alone."""
+    """Around work that all processes do, see ``Ranks.together``; nothing where there is this one alone."""
     if _current is None:
         yield
         return

@@ -48,7 +48,7 @@ def read_json(path: Path, *, strict: bool = False) -> Any:
 
 
 def json_of(text: str | bytes, *, strict: bool = False) -> Any:
-    """The values of a JSON text, as :func:`read_json`.
+    """The values of a JSON text, as ``read_json``.
 
     Raises:
         UnfitError: it is no JSON, or beyond the bounds.

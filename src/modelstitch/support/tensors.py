@@ -48,7 +48,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], beside: Mapping[str, str] |
 
 @contextmanager
 def opened(path: Path, device: torch.device | str = "cpu") -> Iterator[tuple[Any, dict[str, str]]]:
-    """A file that :func:`save` wrote, and the texts beside its tensors; every tensor has been checked.
+    """A file that ``save`` wrote, and the texts beside its tensors; every tensor has been checked.
 
     Raises:
         DamagedError: it is no such file, or one of its bytes changed.
@@ -73,10 +73,10 @@ def opened(path: Path, device: torch.device | str = "cpu") -> Iterator[tuple[Any
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a file that :func:`save` wrote, and the texts beside them.
+    """All tensors of a file that ``save`` wrote, and the texts beside them.
 
     Raises:
-        DamagedError, OSError: as :func:`opened`.
+        DamagedError, OSError: as ``opened``.
     """
     with opened(path) as (file, texts):
         return {name: file.get_tensor(name) for name in file.keys()}, texts  # noqa: SIM118

@@ -1,4 +1,4 @@
-"""Read a table in a process of its own, with bounds, and say whether that went well. Run by :mod:`.tables` as a script.
+"""Read a table in a process of its own, with bounds, and say whether that went well. Run by ``.tables`` as a script.
 
 It imports polars and nothing of this package: it starts quickly, and may die of what it reads.
 """

@@ -26,7 +26,7 @@ def plain_view(view: Any) -> dict[str, Any] | None:
 
 
 def view_of_plain(values: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """The view that :func:`plain_view` described.
+    """The view that ``plain_view`` described.
 
     Raises:
         NetworkError: the values are none, or the library refuses them.

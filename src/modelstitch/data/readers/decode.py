@@ -148,7 +148,7 @@ def decode_all(
     Where each keeps its own size it is a list of (channels, height, width), unless these are equal.
 
     Args:
-        sources, name: as for :func:`kind_of`.
+        sources, name: as for ``kind_of``.
         hint: what to try where the sizes differ.
 
     Raises:

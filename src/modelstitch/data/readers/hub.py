@@ -37,7 +37,7 @@ class HubRows:
     Args:
         rows: the set.
         where: how a message calls it.
-        input_key, label_key: its columns; those of an image and of class labels, else as in :func:`pairs.pair_of`.
+        input_key, label_key: its columns; those of an image and of class labels, else as in ``pairs.pair_of``.
         classes: names that labels may be.
     """
 

@@ -4,7 +4,7 @@ task        the labels: cross-entropy (Bansal et al. 2021).
 distill     the top's own outputs, or the bottom's: Kullback-Leibler divergence at a temperature (Hinton et al. 2015).
 downstream  the top's own activations after the seam, relative squared error, label-free (cf. Mai et al. 2026,
             Athanasiadis et al. 2025); at all block cuts and the output, at the penultimate cut, or at chosen layers.
-own:...     a user's own function (see :mod:`modelstitch.engine.fit.own_loss`).
+own:...     a user's own function (see ``modelstitch.engine.fit.own_loss``).
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ _LATER: dict[str, Any] = {"positions": None, "sums": "float64"}
 
 
 class FitOptions(TypedDict, total=False):
-    """The options of a fit as keywords, for editors and type checkers; :class:`FitSpec` says what they are."""
+    """The options of a fit as keywords, for editors and type checkers; ``FitSpec`` says what they are."""
 
     batch_size: int
     steps: int

@@ -163,7 +163,7 @@ class Run:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave.
+        """Go on from what ``state_dict`` gave.
 
         Raises:
             RuntimeError, KeyError: if it is of another stitcher.

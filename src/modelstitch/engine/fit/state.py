@@ -55,7 +55,7 @@ class TakenUp:
     """What a stopped run left of these streams, which are as they were before its first step.
 
     Args:
-        state: what :func:`keep` wrote; not taken up where it lacks one of the streams, or was made in batches of
+        state: what ``keep`` wrote; not taken up where it lacks one of the streams, or was made in batches of
             another size.
 
     Attributes:

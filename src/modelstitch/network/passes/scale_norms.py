@@ -56,5 +56,5 @@ def scale(
 
 
 def scale_over(x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, eps: float) -> Tensor:
-    """As :func:`scale`, written over ``x`` where it has the result's type."""
+    """As ``scale``, written over ``x`` where it has the result's type."""
     return scale(x, weight, bias, mean, var, eps, out=x)

@@ -96,7 +96,7 @@ def sym_node(graph: fx.Graph, expression: Any, batch: Any, size: fx.Node) -> Any
 
 
 def of_batch(expression: Any, batch: Any) -> bool:
-    """Whether :func:`sym_node` can compute ``expression`` from the batch size."""
+    """Whether ``sym_node`` can compute ``expression`` from the batch size."""
     if isinstance(expression, int) or getattr(expression, "is_Integer", False) or expression == batch:
         return True
     return getattr(expression.func, "__name__", "") in _ARITHMETIC and all(of_batch(e, batch) for e in expression.args)

@@ -65,7 +65,7 @@ class InputForm:
 
     @property
     def tensor_paths(self) -> list[str]:
-        """The names of the tensor inputs, in the order of :meth:`flatten`."""
+        """The names of the tensor inputs, in the order of ``flatten``."""
         return [path for i, path in enumerate(self.paths) if i not in self.constants]
 
     @property

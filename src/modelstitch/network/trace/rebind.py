@@ -21,7 +21,7 @@ from .trace import Trace, Weight
 def rebound(trace: Trace, module: nn.Module) -> Trace | None:
     """The same graph over the tensors of ``module``; None where a name, a shape or a type differs.
 
-    The graph itself may still be another one (a stride, an activation): see :func:`agrees`.
+    The graph itself may still be another one (a stride, an activation): see ``agrees``.
     """
     found: dict[str, Tensor] = {
         **dict(module.named_buffers(remove_duplicate=False)),

@@ -34,7 +34,7 @@ def penalty_figure(
     """Penalty of one pair against the depth of the top, with intervals, beside its controls.
 
     Args:
-        rows: the pair's panel (:func:`modelstitch.report.frame.panel`).
+        rows: the pair's panel (``modelstitch.report.frame.panel``).
         bottom, top: names, for the title.
         near: half height of the shaded band around 0; that of the penalty's unit by default.
         limits: of the penalty axis, where figures are to share it.

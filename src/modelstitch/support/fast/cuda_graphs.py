@@ -22,7 +22,7 @@ def record(
     within: Callable[[], AbstractContextManager[Any]],
     pool: Any = None,
 ) -> Recorded | None:
-    """A :class:`Recorded`; None where there is none to be had: something in it asks the GPU for values."""
+    """A ``Recorded``; None where there is none to be had: something in it asks the GPU for values."""
     try:
         return Recorded(loss, first, modules, within, pool)
     except torch.OutOfMemoryError:
