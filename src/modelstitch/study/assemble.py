@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from ..engine.controls import CONTROLS
 from ..engine.evaluate import Truth
@@ -15,7 +14,6 @@ from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, pen
 from ..engine.streams import Stream
 from ..errors import NonFiniteError
 from ..stats.chance import chance_error
-from ..support.provenance import provenance
 from .answers import pack_answers
 from .packed import pack
 from .plan import Cell
@@ -52,60 +50,91 @@ def kept(
     }
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What the stitches of a sweep stand beside.
+
+    Attributes:
+        own, below: what the top and the bottom do alone; None where the bottom has other classes, or is no network.
+        classes: how many there are to choose from.
+        donors: what is known of the donors, by name, beside what the cells' names depend on.
+        provenance: of each record.
+    """
+
+    own: Outcome
+    below: Outcome | None
+    classes: int
+    donors: Mapping[str, DonorFacts]
+    provenance: Mapping[str, Any]
+
+
 def make_record(
     cell: Cell,
     stream: Stream,
-    outcome: Outcome,
-    truth: Truth,
-    own: Outcome,
-    below: Outcome | None,
-    device: torch.device,
-    seconds: float,
-    classes: int,
-    donors: Mapping[str, DonorFacts],
-    second: tuple[Outcome, Outcome] | None = None,
+    result: tuple[Outcome, Truth] | None,
+    second: tuple[Outcome, Outcome] | None,
+    beside: Beside,
 ) -> Record:
     """The record of a cell.
 
     Args:
-        outcome, truth: what the stitch did on the test split.
-        classes: how many there are to choose from.
-        donors: what is known of the donors, by name, beside what the cell's name depends on.
+        result: what the stitch did on the test split; None where there is nothing to measure.
         second: what the stitch and the top do on a second test set, if there is one.
-        own, below: what the top and the bottom do there alone; class noise has no bottom.
 
     Raises:
         NonFiniteError: naming the metric that is not finite.
     """
-    assert stream.stitcher is not None
-    error_unit = "percent" if outcome.unit == "points" else outcome.unit
-    estimates = {
-        **beside_top(outcome, own, classes),
+    parts: dict[str, Any] = {"notes": (*stream.notes, f"failed: {stream.failed}")}
+    if result is not None:
+        estimates = _estimates(stream, *result, second, beside)
+        notes = _notes(cell, stream, result[0], near=estimates.keys() >= {"relative_mse", "ood", "cka"})
+        parts = {"notes": notes, **kept(estimates, result[0], beside.own, beside.below)}
+    return Record(
+        cell.hash,
+        copy.deepcopy(cell.config),
+        history=tuple(tuple(entry) for entry in stream.history),
+        provenance=beside.provenance,
+        donors=beside.donors,
+        **parts,
+    )
+
+
+def _estimates(
+    stream: Stream, outcome: Outcome, truth: Truth, second: tuple[Outcome, Outcome] | None, beside: Beside
+) -> dict[str, Estimate]:
+    """All that was measured, by name."""
+    own, below, unit = beside.own, beside.below, "percent" if outcome.unit == "points" else outcome.unit
+    found = {
+        **beside_top(outcome, own, beside.classes),
         "parameters": Estimate(float(_parameters(stream))),
         "steps": Estimate(float(stream.steps)),
     }
-    if stream.rate is not None:
-        estimates["rate"] = Estimate(stream.rate)
     near = {
+        "rate": (stream.rate, ""),
         "relative_mse": (truth.relative_mse, ""),
         "r2": (None if truth.relative_mse is None else 1.0 - truth.relative_mse, ""),
         "ood": (truth.ood, "ratio"),
         "ood_share": (truth.ood_share, "percent"),
         "cka": (truth.cka, ""),
     }
-    estimates |= {name: Estimate(value, unit=unit) for name, (value, unit) in near.items() if value is not None}
+    found |= {name: Estimate(value, unit=of) for name, (value, of) in near.items() if value is not None}
     if below is not None and len(below.answers) == len(outcome.answers):
-        estimates["agreement_bottom"] = agreement(outcome, below)
+        found["agreement_bottom"] = agreement(outcome, below)
     if below is not None:
-        estimates["bottom_error"] = Estimate(below.error, unit=error_unit)
+        found["bottom_error"] = Estimate(below.error, unit=unit)
     if second is not None:
-        estimates["second_penalty"] = penalty(*second)
-        estimates["second_error"], estimates["second_top_error"] = (Estimate(o.error, unit=error_unit) for o in second)
-    for name, e in estimates.items():
+        found["second_penalty"] = penalty(*second)
+        found["second_error"], found["second_top_error"] = (Estimate(o.error, unit=unit) for o in second)
+    for name, e in found.items():
         if not all(v is None or math.isfinite(v) for v in (e.value, e.low, e.high)):
             raise NonFiniteError(f"The metric {name} at {stream.bottom_layer} -> {stream.top_layer} is not finite.")
+    return found
+
+
+def _notes(cell: Cell, stream: Stream, outcome: Outcome, *, near: bool) -> tuple[str, ...]:
+    """What is to be known of a stitch; ``near``: how near its activations are to genuine ones was measured."""
     notes = list(stream.notes)
-    if any(value is None for value, _ in near.values()):
+    if not near:
         notes.append("the top's own activations do not vary over the test examples: no distance to them")
     if len(outcome.ids) == 1:
         notes.append("one test example: no interval")
@@ -116,29 +145,7 @@ def make_record(
         notes.append(control.note)
     if stream.history:
         notes.append(f"stopped: {stream.stopped}")
-    return Record(
-        cell.hash,
-        copy.deepcopy(cell.config),
-        **kept(estimates, outcome, own, below),
-        history=tuple(tuple(entry) for entry in stream.history),
-        notes=tuple(notes),
-        provenance={**provenance(device), "seconds": round(seconds, 3)},
-        donors=donors,
-    )
-
-
-def failed_record(
-    cell: Cell, stream: Stream, device: torch.device, seconds: float, donors: Mapping[str, DonorFacts]
-) -> Record:
-    """The record of a cell that has nothing to measure, and why."""
-    return Record(
-        cell.hash,
-        copy.deepcopy(cell.config),
-        history=tuple(tuple(entry) for entry in stream.history),
-        notes=(*stream.notes, f"failed: {stream.failed}"),
-        provenance={**provenance(device), "seconds": round(seconds, 3)},
-        donors=donors,
-    )
+    return tuple(notes)
 
 
 def _parameters(stream: Stream) -> int:

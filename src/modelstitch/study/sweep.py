@@ -30,11 +30,12 @@ from ..errors import ShapeError, StudyError
 from ..network import Network
 from ..stitchers import family_of
 from ..support.progress import Tell
+from ..support.provenance import provenance
 from ..support.ranks import current
 from ..support.resume import Unfinished
-from .assemble import failed_record, make_record
+from .assemble import Beside, make_record
 from .canonical import cell_hash
-from .plan import Cell
+from .plan import Cell, Shared
 from .record import DonorFacts, Record
 
 
@@ -235,90 +236,109 @@ def _sums(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Unfinished | Non
 
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:
     started = time.monotonic()
-    _, _, _, seed, normalisation, samples, budget = cells[0].sweep
-    control = cells[0].sweep.control
-    top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
-    data = bench.data
-    need_scores(top, data)
-    donors = bench.donors(cells[0])
-    if budget is not None and budget < data.size("fit"):
-        data = data.subset(budget)
-    there = data.size("fit")
-    if samples is not None and samples < there:
-        data = data.subset(samples, seed=derive(seed, "samples"))
-    own = None if normalisation == "frozen" else [c.config["bottom"]["layer"] for c in cells]
-
-    def fit(sweep: Sweep) -> tuple[Sweep, list[Stream]]:
-        # A retry with a smaller batch starts anew, statistics included.
-        stands_in = None if control is None else control.sender
-        sender: Sender
-        if stands_in is not None:
-            sender = stands_in(top, data, seed)
-        else:
-            assert below is not None
-            sender = NetworkSender(below, own=own)
-        sweep = replace(sweep, sender=sender)
-        streams = [_stream(cell, sender, top, bench) for cell in cells]
-        collect(streams, sweep, _sums(cells, sweep, bench))
-        solve(streams, sweep)
-        train(streams, sweep, unfinished, state)
-        settle(streams, sweep)
-        return sweep, streams
-
+    shared, top, below = cells[0].sweep, bench.networks[cells[0].sweep.top], bench.below(cells[0])
+    donors, data = bench.donors(cells[0]), _drawn(bench.data, shared)
     begun = Sweep(
         NetworkSender(top),
         top,
         data,
         bench.spec,
         bench.device,
-        seed=seed,
-        shuffled=control is not None and control.shuffled,
-        normalisation=normalisation,
+        seed=shared.seed,
+        shuffled=shared.control is not None and shared.control.shuffled,
+        normalisation=shared.normalisation,
         spare=spare,
         own=bench.losses,
         tick=tick,
         watch=bench.watch,
     )
-    state = None if unfinished is None else unfinished.read()
-    if unfinished is not None and state is not None:  # in the batches that memory had room for
-        smaller = replace(begun, spec=bench.spec.model_copy(update={"batch_size": state["batch size"]}))
-        if fits(state, [cell.hash for cell in cells], smaller):
-            begun = smaller
-        else:
-            unfinished.before = 0.0  # of other cells: begun anew
-    (sweep, streams), _ = attempt(fit, begun)
-    others = {below.name: below} if below is not None and below.name not in bench.own and _same_task(below, top) else {}
+    begun, state = _taken_up(cells, begun, unfinished)
+    (sweep, streams), _ = attempt(lambda s: _fit(cells, s, bench, unfinished, state), begun)
+    alike = below if below is not None and _same_task(below, top) else None
+    others = {} if alike is None or alike.name in bench.own else {alike.name: alike}
     (measured, seen), last = attempt(lambda s: final(streams, s, others), sweep)
     sums = _sums(cells, sweep, bench)
     if sums is not None and bench.sums is None:
         sums.clear()
     bench.own |= seen
     again = _again(streams, last, bench.second)
-    notes = {
-        matched: notes_on(top, bench.own[top.name], data, MATCHED if matched else SPLITS) for matched in (True, False)
-    }
-    for cell, stream in zip(cells, streams, strict=True):
-        stream.notes += notes[cell.config["objective"] == "match"]
-        stream.notes += [caution for donor in donors for caution in donor.cautions]
-    if samples is not None and samples > there:
-        for stream in streams:
-            stream.notes.append(f"{there} fit samples instead of {samples}: there are no more")
-    for used in {sweep.spec.batch_size, last.spec.batch_size} - {bench.spec.batch_size}:
-        for stream in streams:
-            stream.notes.append(f"batch size {used} instead of {bench.spec.batch_size}: memory ran out")
+    _note(cells, streams, bench, data, donors, {sweep.spec.batch_size, last.spec.batch_size})
     seconds = ((unfinished.before if unfinished else 0.0) + time.monotonic() - started) / len(cells)
-    under = bench.own.get(below.name) if below is not None and _same_task(below, top) else None
-    stated = facts(donors)
-    fitted = []
-    for cell, stream, result, second in zip(cells, streams, measured, again):
-        if result is None:
-            record = failed_record(cell, stream, bench.device, seconds, stated)
-        else:
-            record = make_record(
-                cell, stream, *result, bench.own[top.name], under, bench.device, seconds, data.n_classes, stated, second
-            )
-        fitted.append(Fitted(record, stream, _statistics(sweep.sender, stream)))
-    return fitted
+    beside = Beside(
+        bench.own[top.name],
+        None if alike is None else bench.own.get(alike.name),
+        data.n_classes,
+        facts(donors),
+        {**provenance(bench.device), "seconds": round(seconds, 3)},
+    )
+    return [
+        Fitted(make_record(cell, stream, result, second, beside), stream, _statistics(sweep.sender, stream))
+        for cell, stream, result, second in zip(cells, streams, measured, again, strict=True)
+    ]
+
+
+def _drawn(data: Data, shared: Shared) -> Data:
+    """The data with the fit samples that a sweep takes: of those within its budget as many as it asks for."""
+    if shared.budget is not None and shared.budget < data.size("fit"):
+        data = data.subset(shared.budget)
+    if shared.samples is not None and shared.samples < data.size("fit"):
+        data = data.subset(shared.samples, seed=derive(shared.seed, "samples"))
+    return data
+
+
+def _taken_up(
+    cells: Sequence[Cell], sweep: Sweep, unfinished: Unfinished | None
+) -> tuple[Sweep, dict[str, Any] | None]:
+    """The sweep in the batches that memory had room for when it was stopped, and the state that it left."""
+    state = None if unfinished is None else unfinished.read()
+    if unfinished is None or state is None:
+        return sweep, state
+    smaller = replace(sweep, spec=sweep.spec.model_copy(update={"batch_size": state["batch size"]}))
+    if fits(state, [cell.hash for cell in cells], smaller):
+        return smaller, state
+    unfinished.before = 0.0  # of other cells: begun anew
+    return sweep, state
+
+
+def _fit(
+    cells: Sequence[Cell], sweep: Sweep, bench: Bench, unfinished: Unfinished | None, state: dict[str, Any] | None
+) -> tuple[Sweep, list[Stream]]:
+    """Fit all cells; a retry with a smaller batch starts anew, the sender's statistics included."""
+    sweep = replace(sweep, sender=_sender(cells, sweep, bench))
+    streams = [_stream(cell, sweep.sender, sweep.top, bench) for cell in cells]
+    collect(streams, sweep, _sums(cells, sweep, bench))
+    solve(streams, sweep)
+    train(streams, sweep, unfinished, state)
+    settle(streams, sweep)
+    return sweep, streams
+
+
+def _sender(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Sender:
+    """What sends in these cells: a network, or what stands in for one."""
+    control, below = cells[0].sweep.control, bench.below(cells[0])
+    if below is None:
+        assert control is not None
+        assert control.sender is not None
+        return control.sender(sweep.top, sweep.data, sweep.seed)
+    frozen = sweep.normalisation == "frozen"
+    return NetworkSender(below, own=None if frozen else [cell.config["bottom"]["layer"] for cell in cells])
+
+
+def _note(
+    cells: Sequence[Cell], streams: Sequence[Stream], bench: Bench, data: Data, donors: Sequence[Alone], used: set[int]
+) -> None:
+    """Note what a reader of the records has to know; ``used`` are the batch sizes of fitting and measuring."""
+    top, asked = bench.networks[cells[0].sweep.top], cells[0].sweep.samples
+    of_top = {
+        solved: notes_on(top, bench.own[top.name], data, MATCHED if solved else SPLITS) for solved in (True, False)
+    }
+    shared = [caution for donor in donors for caution in donor.cautions]
+    if asked is not None and asked > (there := data.size("fit")):
+        shared.append(f"{there} fit samples instead of {asked}: there are no more")
+    for size in used - {bench.spec.batch_size}:
+        shared.append(f"batch size {size} instead of {bench.spec.batch_size}: memory ran out")
+    for cell, stream in zip(cells, streams, strict=True):
+        stream.notes += [*of_top[cell.config["objective"] == MATCH], *shared]
 
 
 def facts(donors: Sequence[Alone]) -> dict[str, DonorFacts]:

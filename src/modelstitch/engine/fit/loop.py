@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...data.data import Batch
 from ...support.resume import Unfinished
 from ..evaluate import autocast, outcomes, own_error
 from ..measure import check_range
@@ -62,66 +63,107 @@ def train(
 
 def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position], None]) -> None:
     """One stage from a place in it on; ``note`` hears of every place that is reached."""
-    top, device, spec = sweep.top, sweep.device, sweep.spec
-    layers = [run.stream.bottom_layer for run in runs]
-    send = fresh = open_quick(sweep.sender, layers, device)
-    looking: Send = fresh
-    if sweep.normalisation != "batch":  # statistics that move give other activations every time
-        looking = Replay(fresh, sweep.spare)
-        if spec.cache and not (spec.augment and sweep.data.augment is not None):
-            send = Samples(fresh, sweep.data.size("fit"), int(spec.cache * 1e9))
-    later = tuple(dict.fromkeys(name for run in runs for name in run.objective.later))
-    genuine = top.taps(later, output=True).to(device) if any(run.objective.genuine for run in runs) else None
-    whole = sweep.sender.whole(device) if any(run.objective.below for run in runs) else None
-    step, began = at.step, at.began
-    if isinstance(send, Samples) and step:
-        with autocast(sweep):  # kept from the first pass again: the last bits depend on a sample's neighbours
-            for batch in itertools.islice(sweep.batches("0"), step):
-                send(batch)
-    if step == 0:
-        _look(runs, 0, sweep, looking)
-        adapting = [run for run in runs if run.open and run.adapts]
-        if adapting:
-            own, chance = own_error(sweep)
-            for run in adapting:
-                run.set_pace(own, chance)
+    feed, spec = _Feed(runs, sweep), sweep.spec
+    if at.step == 0:
+        _look(runs, 0, sweep, feed.looking)
+        _set_rates(runs, sweep)
     else:
-        sweep.done(step)
+        feed.catch_up(at.step)
+        sweep.done(at.step)
     # Statistics of the bottom that move do so to the end, also where a run has diverged: others beside it would go on.
     moving = bool(runs) and sweep.normalisation == "batch" and bool(sweep.sender.norms)
-    while step < spec.steps and (moving or any(run.open for run in runs)):
+    for place, batch in _steps(sweep, at):
+        if not moving and not any(run.open for run in runs):
+            break
+        at, below = place, feed.below(batch)
+        inputs, mask, wanted = feed.above(batch)
+        for run in runs:
+            if run.open:
+                run.step(below[run.stream.bottom_layer], inputs, mask, wanted, at.step)
+        if at.step % spec.eval_every == 0 or at.step == spec.steps:
+            _look([run for run in runs if run.open], at.step, sweep, feed.looking)
+        note(at)
+        sweep.done(1)
+    feed.note(runs)
+    sweep.done(spec.steps - at.step)
+
+
+def _steps(sweep: Sweep, at: Position) -> Iterator[tuple[Position, Batch]]:
+    """The steps that are left of a stage, pass after pass over the fit split: where each leads to, and its batch."""
+    step, began = at.step, at.began
+    while step < sweep.spec.steps:
         for number, batch in enumerate(sweep.batches(str(began)), began):
             if number < step:
                 continue  # a stopped run has had it
-            if step == spec.steps or not (moving or any(run.open for run in runs)):
-                break
+            if step == sweep.spec.steps:
+                return
             step += 1
-            with autocast(sweep), fitting(sweep.sender.norms, sweep):
-                below = send(batch)
-            inputs = view_of(top, batch, device)
-            with torch.no_grad():
-                values: dict[str, Tensor] = genuine(inputs) if genuine is not None else {}
-                if whole is not None:
-                    values[BELOW] = whole(batch)
-            check_range(batch.labels, top.output_shape[-1])
-            labels = batch.labels.to(device)
-            mask = None if batch.mask is None else batch.mask.to(device)
-            wanted = Wanted(values, labels, mask)
-            if sweep.shuffled:
-                wanted = wanted.reordered(shuffle(len(batch), batch, sweep.seed).to(device))
-            for run in runs:
-                if run.open:
-                    run.step(below[run.stream.bottom_layer], inputs, mask, wanted, step)
-            if step % spec.eval_every == 0 or step == spec.steps:
-                _look([run for run in runs if run.open], step, sweep, looking)
-            note(replace(at, step=step, began=began))
-            sweep.done(1)
+            yield replace(at, step=step, began=began), batch
         began = step
-    if isinstance(send, Samples) and send.note:
+
+
+def _set_rates(runs: list[Run], sweep: Sweep) -> None:
+    """Adapt the rates of runs that ask for it to what their starts have lost."""
+    adapting = [run for run in runs if run.open and run.adapts]
+    if adapting:
+        own, chance = own_error(sweep)
+        for run in adapting:
+            run.set_pace(own, chance)
+
+
+class _Feed:
+    """What the runs of a stage are given of a batch: one bottom forward, and one of the top where it is looked at.
+
+    Attributes:
+        looking: the bottom on the validation split.
+    """
+
+    def __init__(self, runs: list[Run], sweep: Sweep) -> None:
+        device, spec = sweep.device, sweep.spec
+        self.sweep, objectives = sweep, [run.objective for run in runs]
+        self.looking = self._send = fresh = open_quick(sweep.sender, [run.stream.bottom_layer for run in runs], device)
+        if sweep.normalisation != "batch":  # statistics that move give other activations every time
+            self.looking = Replay(fresh, sweep.spare)
+            if spec.cache and not (spec.augment and sweep.data.augment is not None):
+                self._send = Samples(fresh, sweep.data.size("fit"), int(spec.cache * 1e9))
+        later = tuple(dict.fromkeys(name for objective in objectives for name in objective.later))
+        genuine = any(objective.genuine for objective in objectives)
+        self._genuine = sweep.top.taps(later, output=True).to(device) if genuine else None
+        self._whole = sweep.sender.whole(device) if any(objective.below for objective in objectives) else None
+
+    def below(self, batch: Batch) -> dict[str, Tensor]:
+        """The bottom's activations."""
+        with autocast(self.sweep), fitting(self.sweep.sender.norms, self.sweep):
+            return self._send(batch)
+
+    def above(self, batch: Batch) -> tuple[Any, Tensor | None, Wanted]:
+        """The top's inputs, the mask of padded sequences, and what the stitched values are held against."""
+        top, device = self.sweep.top, self.sweep.device
+        inputs = view_of(top, batch, device)
+        with torch.no_grad():
+            values: dict[str, Tensor] = {} if self._genuine is None else self._genuine(inputs)
+            if self._whole is not None:
+                values[BELOW] = self._whole(batch)
+        check_range(batch.labels, top.output_shape[-1])
+        mask = None if batch.mask is None else batch.mask.to(device)
+        wanted = Wanted(values, batch.labels.to(device), mask)
+        if self.sweep.shuffled:
+            wanted = wanted.reordered(shuffle(len(batch), batch, self.sweep.seed).to(device))
+        return inputs, mask, wanted
+
+    def catch_up(self, steps: int) -> None:
+        """Keep again what the first pass had kept: the last bits depend on a sample's neighbours."""
+        if isinstance(self._send, Samples):
+            with autocast(self.sweep):
+                for batch in itertools.islice(self.sweep.batches("0"), steps):
+                    self._send(batch)
+
+    def note(self, runs: list[Run]) -> None:
+        """Note in each run where activations could not be kept, once for all stages."""
+        said = self._send.note if isinstance(self._send, Samples) else ""
         for run in runs:
-            if send.note not in run.stream.notes:  # an earlier stage has said it
-                run.stream.notes.append(send.note)
-    sweep.done(spec.steps - step)
+            if said and said not in run.stream.notes:
+                run.stream.notes.append(said)
 
 
 def _look(runs: list[Run], step: int, sweep: Sweep, send: Send) -> None:
