@@ -11,6 +11,8 @@ from modelstitch.errors import DataError
     [
         ("digitz", {}, "The data 'digitz' is not known: expected one of digits, parquet:DIR"),
         ("parquet:", {}, "The data 'parquet:' is not known"),
+        ("digits:here", {}, "The data 'digits:here' is not known"),
+        ("torchvision:digits", {}, "The data 'torchvision:digits' is not known"),
         ("digits", {"limit": 0}, "limit must be 1 or more, found 0"),
     ],
 )

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from modelstitch.engine.controls import CONTROLS
-from modelstitch.stitchers import FAMILIES
 from modelstitch.study.question import NORMALISATIONS, STAGES
 
 PAGE = Path(__file__).parents[2] / "docs" / "fitting.md"
@@ -20,8 +19,6 @@ def test_the_code_runs_from_top_to_bottom(pair, digits, tmp_path, monkeypatch):
     assert len(BLOCKS) >= 7
     for block in BLOCKS:
         exec(compile(block, str(PAGE), "exec"), names)
-    FAMILIES.pop("gains")
-    assert {record.family for record in names["grid"].records} == {"gains", "affine"}
     x = names["x"]
     assert (tmp_path / "runs/fitting/report.html").is_file()
     assert torch.allclose(names["folded"](x), names["one"](x), atol=1e-4)

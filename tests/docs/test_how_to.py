@@ -3,29 +3,73 @@
 import re
 from pathlib import Path
 
+import pytest
+
+import modelstitch as ms
+from modelstitch.data.load import READERS
 from modelstitch.engine.controls import CONTROLS
+from modelstitch.measures import MEASURES
+from modelstitch.stitchers import FAMILIES
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+TABLES = {"control": CONTROLS, "family": FAMILIES, "measure": MEASURES, "reader": READERS}
 
 
-def run(name, **names):
-    text = (PAGES / name).read_text(encoding="utf-8")
-    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
-        exec(compile(block, name, "exec"), names)
-    return names
-
-
-def test_a_control(pair, digits, tmp_path, monkeypatch):
+@pytest.fixture
+def run(pair, digits, tmp_path, monkeypatch):
+    """What a page's code makes, run in a folder of its own: one row in one table, which are afterwards as they were."""
     monkeypatch.chdir(tmp_path)
-    before = dict(CONTROLS)
-    try:
-        result = run("control.md", bottom=pair[0], top=pair[1], data=digits)["r"]
-        penalty = dict(result.frame.filter(metric="penalty").select("control", "value").iter_rows())
-        assert penalty["reversed"] > penalty["pair"]
-        assert "reversed" in [
-            column.split(",")[0]
-            for column in re.findall(r"<th[^>]*>([^<]*)<", (tmp_path / "reversed.html").read_text())
-        ]
-    finally:
-        CONTROLS.clear()
-        CONTROLS.update(before)
+    before = {name: dict(table) for name, table in TABLES.items()}
+
+    def made(page):
+        names = {"bottom": pair[0], "top": pair[1], "data": digits}
+        for block in re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(encoding="utf-8"), flags=re.DOTALL):
+            exec(compile(block, page, "exec"), names)
+        grown = {name: len(set(table) - set(before[name])) for name, table in TABLES.items()}
+        assert grown == {name: int(f"{name}.md" == page) for name in TABLES}
+        return names
+
+    yield made
+    for name, table in TABLES.items():
+        table.clear()
+        table.update(before[name])
+
+
+def test_a_control(run, tmp_path):
+    result = run("control.md")["r"]
+    penalty = dict(result.frame.filter(metric="penalty").select("control", "value").iter_rows())
+    assert penalty["reversed"] > penalty["pair"]
+    heads = re.findall(r"<th[^>]*>([^<]*)<", (tmp_path / "reversed.html").read_text())
+    assert "reversed" in [column.split(",")[0] for column in heads]
+
+
+def test_a_family(run):
+    penalty = dict(run("family.md")["grid"].frame.filter(metric="penalty").select("family", "value").iter_rows())
+    assert set(penalty) == {"gains", "affine"}
+    assert penalty["gains"] > penalty["affine"]
+
+
+def test_a_measure(run):
+    frame = run("measure.md")["m"].frame
+    values = {
+        (measure, top): value for measure, top, value in frame.select("measure", "top_layer", "value").iter_rows()
+    }
+    assert values["distance_correlation", "block2"] > values["distance_correlation", "block1"] > 0
+
+
+def test_a_reader(run, tmp_path):
+    data = run("reader.md")["points"]
+    assert [data.size(split) for split in ("fit", "val", "test")] == [320, 80, 100]
+    assert ms.load_data("npz:points.npz", seed=2).test_fingerprint == data.test_fingerprint
+    assert ms.load_data("npz:points.npz", limit=50).size("fit") == 50
+    (tmp_path / "broken.npz").write_bytes(b"PK")
+    with pytest.raises(ms.StitchError, match=r"broken\.npz' cannot be read: expected a \.npz file with x and y"):
+        ms.load_data("npz:broken.npz")
+    with pytest.raises(ms.StitchError, match=r"expected one of digits, .*, npz:FILE"):
+        ms.load_data("nope:points")
+
+
+def test_a_task(run):
+    made = run("task.md")
+    assert made["s"].record.objective.startswith("own:large_margins")
+    assert made["net"].output_shape == (5,)

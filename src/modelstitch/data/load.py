@@ -1,8 +1,11 @@
-"""Data by name, as the command line takes them."""
+"""Data by name, as the command line takes them: one row of ``READERS`` for each kind."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import DataError
 from ..network import Network
@@ -11,6 +14,72 @@ from ..support.downloads import hub_folder, is_hub_id
 from ..support.reading import told
 from .data import Data
 from .readers.tokenizer import Tokenizer, bare_task
+from .readers.torchvision import SETS, load_torchvision
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """The name of data, taken apart, with the keywords of ``load_data``.
+
+    Attributes:
+        kind: what stands before the first colon.
+        place: what stands behind it; "" where there is none.
+    """
+
+    kind: str
+    place: str
+    seed: int
+    limit: int | None
+    download: bool
+    tokenizer: str | Path | Network | None
+
+
+class Reader(NamedTuple):
+    """One kind of data: how its name is written, and what reads it, imported when it is called."""
+
+    written: str
+    read: Callable[[DataRequest], Data]
+    place: bool = True  # whether a name without a place is refused
+
+
+def _digits(asked: DataRequest) -> Data:
+    from .readers.digits import load_digits
+
+    return load_digits(seed=asked.seed, limit=asked.limit)
+
+
+def _parquet(asked: DataRequest) -> Data:
+    from .readers.parquet import load_parquet
+
+    return load_parquet(asked.place, seed=asked.seed, limit=asked.limit)
+
+
+def _folder(asked: DataRequest) -> Data:
+    from .readers.folder import load_folder
+
+    return load_folder(asked.place, seed=asked.seed, limit=asked.limit)
+
+
+def _text(asked: DataRequest) -> Data:
+    from .readers.text import load_text
+
+    reader, length, features = _reader(asked.tokenizer)
+    return load_text(asked.place, reader, length, features=features, seed=asked.seed, limit=asked.limit)
+
+
+def _torchvision(asked: DataRequest) -> Data:
+    return load_torchvision(
+        asked.kind, asked.place or "data", seed=asked.seed, limit=asked.limit, download=asked.download
+    )
+
+
+READERS = {
+    "digits": Reader("digits", _digits, place=False),
+    "parquet": Reader("parquet:DIR", _parquet),
+    "folder": Reader("folder:DIR", _folder),
+    "text": Reader("text:FILE", _text),
+    **{name: Reader(f"{name}:DIR", _torchvision, place=False) for name in SETS},
+}
 
 
 @told(DataError)
@@ -48,34 +117,15 @@ def load_data(
         >>> digits.size("test"), digits.sample_shape
         (597, (1, 8, 8))
     """
-    kind, _, rest = spec.partition(":")
     if limit is not None and limit < 1:
         raise DataError(f"limit must be 1 or more, found {limit}.")
-    if kind == "digits" and not rest:
-        from .readers.digits import load_digits
-
-        return load_digits(seed=seed, limit=limit)
-    if kind == "parquet" and rest:
-        from .readers.parquet import load_parquet
-
-        return load_parquet(rest, seed=seed, limit=limit)
-    if kind == "folder" and rest:
-        from .readers.folder import load_folder
-
-        return load_folder(rest, seed=seed, limit=limit)
-    if kind == "text" and rest:
-        from .readers.text import load_text
-
-        reader, length, features = _reader(tokenizer)
-        return load_text(rest, reader, length, features=features, seed=seed, limit=limit)
-    from .readers.torchvision import SETS, load_torchvision
-
-    if kind == "torchvision":
-        kind, _, rest = rest.partition(":")
-    if kind in SETS:
-        return load_torchvision(kind, rest or "data", seed=seed, limit=limit, download=download)
-    known = ", ".join(["digits", "parquet:DIR", "folder:DIR", "text:FILE", *(f"{name}:DIR" for name in SETS)])
-    raise DataError(f"The data {spec!r} is not known: expected one of {known}.")
+    family, _, rest = spec.partition(":")
+    kind, _, place = rest.partition(":") if family == "torchvision" else (family, "", rest)
+    reader = READERS.get(kind) if family != "torchvision" or kind in SETS else None
+    if reader is None or (reader.place and not place) or (reader.written == kind and place):
+        known = ", ".join(reader.written for reader in READERS.values())
+        raise DataError(f"The data {spec!r} is not known: expected one of {known}.")
+    return reader.read(DataRequest(kind, place, seed, limit, download, tokenizer))
 
 
 def _reader(tokenizer: str | Path | Network | None) -> tuple[str | Path | Tokenizer | None, int | None, bool]:
