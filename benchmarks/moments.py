@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 
 import modelstitch as ms
 from modelstitch.engine.fit.closed import collect
-from modelstitch.engine.fit.options import fit_spec
+from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.streams import open_stream
 from modelstitch.engine.sweep import Sweep
@@ -37,7 +37,7 @@ def world(examples: int) -> tuple[ms.Network, ms.Network, ms.Data]:
 
 
 def sums(one: ms.Network, two: ms.Network, data: ms.Data, dtype: torch.dtype, positions: int | None = None) -> None:
-    spec = fit_spec({"batch_size": BATCH, "positions": positions, "sums": str(dtype).removeprefix("torch.")})
+    spec = FitSpec(batch_size=BATCH, positions=positions, sums=str(dtype).removeprefix("torch."))
     sweep = Sweep(NetworkSender(one), two, data, spec, torch.device("cpu"), 0)
     streams = [
         open_stream(

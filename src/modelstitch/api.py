@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Unpack
-from warnings import warn
 
 from .data.data import Data
 from .engine.alone import introduce
 from .engine.entry import check_entry
-from .engine.fit.options import fit_spec
+from .engine.fit.options import FitOptions, FitSpec
 from .engine.fit.tensorboard import watching
 from .engine.scores import need_scores
 from .engine.sweep import MEMORY
@@ -21,7 +20,7 @@ from .notation import Seam, parse
 from .results import Results
 from .stitched.stitched import Stitched
 from .stitchers import FAMILIES, family_of, own_codes
-from .study.keywords import CompareOptions, StitchOptions, explained
+from .study.keywords import CompareOptions, MatrixOptions, StitchOptions, explained
 from .study.needs import Needs
 from .study.plan import plan
 from .study.prepared import compared, prepared
@@ -31,6 +30,7 @@ from .study.sweep import Bench, check_shared, run_sweep
 from .support.ambient import in_settled
 from .support.device import pick_device
 from .support.memory import available_bytes
+from .support.mistakes import unknown
 from .support.progress import Tell
 from .support.ranks import writes
 
@@ -241,16 +241,7 @@ def plan_compare(
     )
 
 
-def compare_many(networks: Sequence[Network], pairs: Sequence[tuple[str, str]], data: Data, **question: Any) -> Results:
-    """Compare several networks: the former name of ``compare`` with a list, kept for scripts."""
-    told = "compare_many is compare with a list now: compare([a, b], data=data, pairs=[...])."
-    warn(told, DeprecationWarning, stacklevel=2)
-    return compare(list(networks), data=data, pairs=list(pairs), **question)
-
-
-SOLVED = ("samples", "batch_size", "augment", "budget", "positions", "sums")  # fit options that closed forms depend on
-
-
+@explained(MatrixOptions)
 @in_settled
 def matrix(
     bottom: Network,
@@ -258,16 +249,12 @@ def matrix(
     data: Data,
     *,
     layers: tuple[Sequence[str], Sequence[str]] | None = None,
-    family: str | Sequence[str] = "affine",
-    seed: int = 0,
     out: str | Path | None = None,
     kept: str | Path | None = None,
     device: str = "auto",
     tell: Tell | None = None,
     memory: float | None = None,
-    expected_error: float | Mapping[str, float] | None = None,
-    error_tolerance: float | None = None,
-    **fit: Any,
+    **question: Unpack[MatrixOptions],
 ) -> Results:
     """Stitch every bottom layer to every top layer in closed form.
 
@@ -279,18 +266,14 @@ def matrix(
         top: the network whose upper layers receive; it is not changed.
         data: what to fit and measure on.
         layers: (bottom's, top's) exact cuts; the block cuts of both by default.
-        family: one or several closed forms. One that needs equal channels, or a rank, is left out where the layers have
+        **question: what is asked. A family that needs equal channels, or a rank, is left out where the layers have
             others, and ``cautions`` says so.
-        seed: of the order and augmentation of fit examples.
         out: as for ``compare``.
         kept: a folder where the sums stay: an interrupted call goes on from them, and one for other families needs no
             pass.
         device: as for ``compare``.
         tell: as for ``compare``.
         memory: gigabytes for sums and maps; half of what is free by default.
-        expected_error: as for ``compare``.
-        error_tolerance: as for ``compare``.
-        **fit: options that closed forms depend on: samples, batch_size, augment, budget, positions, sums.
 
     Returns:
         One record a cell.
@@ -303,47 +286,16 @@ def matrix(
         >>> m.frame.filter(metric="penalty").height
         2
     """
-    fit_spec(fit)
-    for name in fit:
-        if name not in SOLVED:
-            raise StitchError(
-                f"The fit option {name!r} changes nothing in a matrix, whose maps are solved in closed form: expected "
-                f"{', '.join(SOLVED[:-1])} or {SOLVED[-1]}; leave it out, or fit with compare(..., layers='all')."
-            )
+    asked = _closed(question)
     check_networks(bottom=bottom, top=top)
     lower, upper = apart(bottom, top)
-    families = (family,) if isinstance(family, str) else tuple(family)
-    for text in families:
-        if not family_of(text)[0].closed:
-            known = ", ".join(name for name, cls in FAMILIES.items() if cls.closed)
-            raise StitchError(
-                f"The family {text!r} is started in closed form and then fitted, and a matrix is not fitted: expected "
-                f"one of {known}; fit it with compare(..., layers='all')."
-            )
     bottoms, tops = _both_sides(lower, upper, layers)
-    if not (families and bottoms and tops):
+    if not (asked["family"] and bottoms and tops):
         raise StitchError("A matrix needs at least one family, one bottom layer and one top layer.")
     if memory is None:
         memory = max(MEMORY, (available_bytes() or 0) / 2) / 1e9
-    found = compare(
-        lower,
-        upper,
-        data,
-        layers=[(b, t) for b in bottoms for t in tops],
-        family=families,
-        objective="match",
-        controls=(),
-        seeds=(seed,),
-        both=False,
-        out=out,
-        kept=kept,
-        device=device,
-        tell=tell,
-        memory=memory,
-        expected_error=expected_error,
-        error_tolerance=error_tolerance,
-        **fit,
-    )
+    asked |= {"layers": [(b, t) for b in bottoms for t in tops], "objective": "match", "controls": (), "both": False}
+    found = compare(lower, upper, data, out=out, kept=kept, device=device, tell=tell, memory=memory, **asked)
     used, widest = found.records[0].samples or 0, max(lower.layer(name).channels for name in bottoms)
     if used <= widest:
         found.cautions.append(
@@ -351,6 +303,35 @@ def matrix(
             "has few positions; use more."
         )
     return found
+
+
+def _closed(question: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a matrix as those of a comparison.
+
+    Raises:
+        StitchError: one is unknown or belongs to fits, or a family is no closed form.
+    """
+    known = list(MatrixOptions.__annotations__)
+    for name in question:
+        if name in FitOptions.__annotations__ and name not in known:
+            solved = [option for option in known if option in FitSpec.model_fields]
+            raise StitchError(
+                f"The fit option {name!r} changes nothing in a matrix, whose maps are solved in closed form: expected "
+                f"{', '.join(solved[:-1])} or {solved[-1]}; leave it out, or fit with compare(..., layers='all')."
+            )
+        if name not in known:
+            raise StitchError(unknown(name, known))
+    family = question.get("family", "affine")
+    families = (family,) if isinstance(family, str) else tuple(family)
+    for text in families:
+        if not family_of(text)[0].closed:
+            closed = ", ".join(name for name, cls in FAMILIES.items() if cls.closed)
+            raise StitchError(
+                f"The family {text!r} is started in closed form and then fitted, and a matrix is not fitted: expected "
+                f"one of {closed}; fit it with compare(..., layers='all')."
+            )
+    seeds = (question["seed"],) if "seed" in question else (0,)
+    return {name: value for name, value in question.items() if name != "seed"} | {"family": families, "seeds": seeds}
 
 
 def _both_sides(

@@ -6,7 +6,7 @@ The test split is read here by donors as they were given: nothing is chosen by w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.data import Batch, Data
+from ..data.data import Batch, Data, Split
 from ..errors import DataError, NonFiniteError, StitchError
 from ..network import Network
 from ..stats.chance import chance_error, unlearned
 from ..support.progress import Tell, say
-from .measure import NATS, Outcome, Tally
-from .senders import view_of
+from .evaluate import own_outcomes
+from .fit.options import FitSpec
+from .measure import NATS, Outcome
+from .senders import NetworkSender
+from .sweep import Sweep
 
 Expected = float | Mapping[str, float]  # a donor's own test error, of all or by name
 
@@ -100,15 +103,15 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
         DataError, NonFiniteError: of a top whose output cannot be held against the labels.
     """
     seen = data if network.trained_on is None else data.subset(min(network.trained_on, data.size("fit")))
-    held = _Held(network, device)
+    held = _Held(network, data, device)
     outcome = fit = None
     why = ""
     try:
         if not network.has_head:
             raise DataError("it returns features: no scores of the labels' classes")
-        outcome = held.outcome(data.batches("test", batch_size), data.test_fingerprint)
+        outcome = held.outcome("test", data.batches("test", batch_size))
         with suppress(NonFiniteError):  # the sums name the layer, too
-            fit = held.outcome(seen.few("fit", SAMPLE, batch_size))
+            fit = held.outcome("fit", seen.few("fit", SAMPLE, batch_size))
     except (DataError, NonFiniteError) as error:
         if top:
             raise
@@ -196,21 +199,22 @@ def _standard_error(outcome: Outcome) -> float:
 
 
 class _Held:
-    """A network's output held against labels, batch by batch; it remembers whether samples are images in [0, 1]."""
+    """A network held against labels; it remembers whether samples are images in [0, 1]."""
 
-    def __init__(self, network: Network, device: torch.device) -> None:
-        self.network, self.device = network, device
-        self.full = network.full().to(device)
+    def __init__(self, network: Network, data: Data, device: torch.device) -> None:
+        self._network = network
+        self._sweep = Sweep(NetworkSender(network), network, data, FitSpec(), device)
         self.images: bool | None = None
 
-    def outcome(self, batches: Iterable[Batch], source: str = "") -> Outcome:
-        tally = Tally()
-        with torch.no_grad():
-            for batch in batches:
-                self.images = self.images is not False and _raw_images(batch.inputs)
-                output = self.full(view_of(self.network, batch, self.device))
-                tally.add(output, batch.labels, batch.ids, where=self.network.name)
-        return tally.outcome(source)
+    def outcome(self, split: Split, batches: Iterable[Batch]) -> Outcome:
+        """What it does on these batches of a split."""
+        network = self._network
+        return own_outcomes({network.name: network}, self._sweep, split, batches=self._seen(batches))[network.name]
+
+    def _seen(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self.images = self.images is not False and _raw_images(batch.inputs)
+            yield batch
 
 
 def _raw_images(inputs: Any) -> bool:

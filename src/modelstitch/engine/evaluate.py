@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +23,8 @@ from .senders import Send, view_of
 from .streams import Stream
 from .sweep import Sweep
 from .tails import Tails
+
+Answer = Callable[[Batch], Tensor]  # the output for a batch
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,9 @@ def read_split(
     streams: Sequence[Stream] = (),
     *,
     send: Send | None = None,
-    donors: Mapping[str, Network] | None = None,
+    donors: Mapping[str, Network | Answer] | None = None,
     fitting: bool = False,
+    batches: Iterable[Batch] | None = None,
 ) -> None:
     """Read a split once: each network runs once over a batch, and every stream the rest of the top.
 
@@ -77,44 +80,74 @@ def read_split(
         streams: stitchers must be in eval mode.
         send: may stand in for the sweep's sender.
         donors: networks whose own outputs are wanted, by name; with the top's, its activations at the streams' layers
-            are read.
+            are read. Or what gives the output for a batch.
         fitting: in the fit's precision, streams one by one; else in the donors' own, streams side by side.
+        batches: of the split; all of it by default.
     """
-    top, device, wanted = sweep.top, sweep.device, dict(donors or {})
-    layers, at = [s.bottom_layer for s in streams], list(dict.fromkeys(s.top_layer for s in streams))
-    below_too = next(
-        (n for n, net in wanted.items() if n != top.name and send is None and sweep.sender.gives(net)), None
-    )
-    send = send or (sweep.sender.open(layers, device, output=below_too is not None) if layers else None)
-    receive = top.taps(at, output=True).to(device) if top.name in wanted else None
-    whole = {n: net.full().to(device) for n, net in wanted.items() if n not in (top.name, below_too)}
-    tails = Tails(streams, sweep, split) if streams and not fitting else None
+    own = _Own(dict(donors or {}), sweep, streams, send)
+    tails = Tails(streams, sweep, split) if streams and not fitting else _one_by_one(streams)
     precise = autocast(sweep) if fitting else nullcontext()
     with torch.no_grad():
-        for batch in sweep.data.batches(split, 2 * sweep.spec.batch_size):
-            below, inputs = send(batch) if send else {}, view_of(top, batch, device)
+        for batch in batches or sweep.data.batches(split, 2 * sweep.spec.batch_size):
+            below, inputs = own.below(batch), view_of(sweep.top, batch, sweep.device)
             with precise:
-                genuine: dict[str, Tensor] = receive(inputs) if receive else {}
-                if receive:
-                    sink.donor(top.name, genuine[OUTPUT], batch)
-                if below_too is not None:
-                    sink.donor(below_too, below[OUTPUT], batch)
-                for name, module in whole.items():
-                    sink.donor(name, module(view_of(wanted[name], batch, device)), batch)
-                for stream, stitched, output in (tails or _one_by_one(streams))(below, inputs, batch.mask, sink.lost):
+                genuine = own.answer(batch, below, inputs, sink)
+                for stream, stitched, output in tails(below, inputs, batch.mask, sink.lost):
                     sink.stitch(stream, stitched, genuine.get(stream.top_layer), output, batch)
             if not fitting:
                 sweep.done(len(batch))
 
 
+class _Own:
+    """What networks do by themselves: one forward of the bottom, one of the top, one of each other that is wanted."""
+
+    def __init__(
+        self, wanted: dict[str, Network | Answer], sweep: Sweep, streams: Sequence[Stream], send: Send | None
+    ) -> None:
+        top, device = sweep.top, sweep.device
+        layers, at = [s.bottom_layer for s in streams], list(dict.fromkeys(s.top_layer for s in streams))
+        self._top = top.name
+        self._receive = top.taps(at, output=True).to(device) if top.name in wanted else None
+        others = {name: net for name, net in wanted.items() if name != top.name}
+        given = [
+            n for n, net in others.items() if isinstance(net, Network) and send is None and sweep.sender.gives(net)
+        ]
+        self._below = given[0] if given else None  # its output comes with the bottom's activations
+        self._send = send or (sweep.sender.open(layers, device, output=bool(given)) if layers else None)
+        self._others = {name: _answer(net, device) for name, net in others.items() if name != self._below}
+
+    def below(self, batch: Batch) -> dict[str, Tensor]:
+        """The bottom's activations."""
+        return self._send(batch) if self._send else {}
+
+    def answer(self, batch: Batch, below: dict[str, Tensor], inputs: Any, sink: Sink) -> dict[str, Tensor]:
+        """Give the sink the outputs that are wanted, and return the top's own activations."""
+        genuine: dict[str, Tensor] = self._receive(inputs) if self._receive else {}
+        if self._receive:
+            sink.donor(self._top, genuine[OUTPUT], batch)
+        if self._below is not None:
+            sink.donor(self._below, below[OUTPUT], batch)
+        for name, answer in self._others.items():
+            sink.donor(name, answer(batch), batch)
+        return genuine
+
+
+def _answer(network: Network | Answer, device: torch.device) -> Answer:
+    """A network as what gives its output for a batch."""
+    if not isinstance(network, Network):
+        return network
+    full = network.full().to(device)
+    return lambda batch: full(view_of(network, batch, device))
+
+
 class _Tallies:
-    """Outcomes of networks and streams; what gives NaN or infinity is lost, but for the top.
+    """Outcomes of networks and streams; what gives NaN or infinity is lost, but for those that must not.
 
     Attributes:
         lost: the streams that are, by id, and why.
     """
 
-    def __init__(self, streams: Sequence[Stream], must: str = "", names: Collection[str] = ()) -> None:
+    def __init__(self, streams: Sequence[Stream], must: Collection[str] = (), names: Collection[str] = ()) -> None:
         self.lost: dict[int, str] = {}
         self.own, self._must = {name: Tally() for name in names}, must
         self._of = {id(stream): Tally() for stream in streams}
@@ -125,7 +158,7 @@ class _Tallies:
         try:
             self.own[name].add(output, batch.labels, batch.ids, where=name)
         except NonFiniteError:
-            if name == self._must:
+            if name in self._must:
                 raise
             del self.own[name]  # the top can be held against labels still
 
@@ -143,7 +176,7 @@ class _Tallies:
 class _Truths(_Tallies):
     """Outcomes, and how near stitched activations are to genuine ones."""
 
-    def __init__(self, streams: Sequence[Stream], must: str, names: Collection[str]) -> None:
+    def __init__(self, streams: Sequence[Stream], must: Collection[str], names: Collection[str]) -> None:
         super().__init__(streams, must, names)
         self.lost |= {id(stream): stream.failed for stream in streams if stream.failed}
         shared: dict[Any, _Genuine] = {}
@@ -177,12 +210,34 @@ def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send |
     return [found.outcome(stream) for stream in streams]
 
 
+def own_outcomes(
+    networks: Mapping[str, Network | Answer],
+    sweep: Sweep,
+    split: Split,
+    *,
+    fitting: bool = False,
+    batches: Iterable[Batch] | None = None,
+) -> dict[str, Outcome]:
+    """What networks do by themselves on a split.
+
+    Args:
+        networks: by name; or what gives the output for a batch.
+        fitting: as for ``read_split``.
+        batches: as for ``read_split``.
+
+    Raises:
+        NonFiniteError: an output holds NaN or infinity.
+    """
+    found = _Tallies((), networks, networks)
+    read_split(split, sweep, found, donors=networks, fitting=fitting, batches=batches)
+    source = sweep.data.test_fingerprint if split == "test" else ""
+    return {name: tally.outcome(source) for name, tally in found.own.items()}
+
+
 def own_error(sweep: Sweep) -> tuple[float, float]:
     """The top's own validation error, and that of answers drawn at random, in percent, or nats per token."""
     top = sweep.top
-    found = _Tallies((), top.name, [top.name])
-    read_split("val", sweep, found, donors={top.name: top}, fitting=True)
-    own, classes = found.own[top.name].outcome(), top.output_shape[-1]
+    own, classes = own_outcomes({top.name: top}, sweep, "val", fitting=True)[top.name], top.output_shape[-1]
     return own.error, chance_error(classes) if own.unit == "points" else math.log(classes)
 
 
@@ -207,7 +262,7 @@ def final(
     """
     top, source = sweep.top, sweep.data.test_fingerprint
     donors = {top.name: top, **(others or {})}
-    found = _Truths(streams, top.name, donors)
+    found = _Truths(streams, [top.name], donors)
     read_split("test", sweep, found, streams, donors=donors)
     for stream in streams:
         stream.failed = found.lost.get(id(stream), "")

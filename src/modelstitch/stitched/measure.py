@@ -10,9 +10,11 @@ from torch import nn
 
 from ..data.data import Data
 from ..engine.entry import check_entry
-from ..engine.measure import Tally
+from ..engine.evaluate import Answer, own_outcomes
+from ..engine.fit.options import FitSpec
 from ..engine.scores import MATCHED, need_scores, notes_on
-from ..engine.senders import view_of
+from ..engine.senders import NetworkSender, view_of
+from ..engine.sweep import Sweep
 from ..errors import StitchError
 from ..network import Network
 from ..study.assemble import beside_top, kept
@@ -55,19 +57,19 @@ def measured(
         )
     check_entry((bottom, top), data)
     need_scores(top, data)
-    full = top.full().to(device)
-    found, own = Tally(), Tally()
-    with torch.no_grad():
-        for batch in data.batches("test", BATCH):
-            below, above = view_of(bottom, batch, device), view_of(top, batch, device)
-            found.add(stitched.through(below, above, batch.mask), batch.labels, batch.ids, where="the stitched model")
-            own.add(full(above), batch.labels, batch.ids, where=top.name)
-    outcome, alone = found.outcome(data.test_fingerprint), own.outcome(data.test_fingerprint)
+    sweep = Sweep(NetworkSender(top), top, data, FitSpec(batch_size=BATCH // 2), device)
+    this = f"the stitch into {top.name}"
+    both: dict[str, Network | Answer] = {
+        this: lambda batch: stitched.through(view_of(bottom, batch, device), view_of(top, batch, device), batch.mask),
+        top.name: top,
+    }
+    found = own_outcomes(both, sweep, "test")
+    outcome, own = found[this], found[top.name]
     return Record(
         "",
         {**config, "data": data_config(data)},
-        **kept(beside_top(outcome, alone, data.n_classes), outcome, alone),
+        **kept(beside_top(outcome, own, data.n_classes), outcome, own),
         history=(),
-        notes=(*notes_on(top, alone, data, MATCHED), "measured by hand, not by a fit"),
+        notes=(*notes_on(top, own, data, MATCHED), "measured by hand, not by a fit"),
         provenance=provenance(device),
     )

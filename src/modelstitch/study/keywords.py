@@ -9,7 +9,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -54,6 +54,21 @@ class CompareOptions(FitOptions, total=False):
     normalisation: Normalisation
     other_seeds: Mapping[str, Network] | None
     second: Data | None
+    expected_error: float | Mapping[str, float] | None
+    error_tolerance: float | None
+
+
+class MatrixOptions(TypedDict, total=False):
+    """What ``modelstitch.matrix`` takes as keywords: what closed forms depend on."""
+
+    family: str | Sequence[str]
+    seed: int
+    samples: int | None
+    batch_size: int
+    augment: bool
+    budget: Literal["top", "all"]
+    positions: int | None
+    sums: Literal["float64", "float32"]
     expected_error: float | Mapping[str, float] | None
     error_tolerance: float | None
 

@@ -3,8 +3,14 @@
 import pytest
 from pydantic import ValidationError
 
-from modelstitch.engine.fit.options import FitSpec, fit_spec
+from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StitchError
+from modelstitch.study.keywords import CompareOptions, read
+
+
+def fit_spec(values):
+    """The options as a question reads them."""
+    return read(CompareOptions, values, ["one", "two"]).fit
 
 
 def test_what_is_left_out_has_its_default():
@@ -23,7 +29,7 @@ def test_options_stay_as_they_are():
     ("values", "words"),
     [
         ({"step": 3}, "There is no option 'step': did you mean 'steps'?"),
-        ({"zzz": 3}, "There is no option 'zzz': known are batch_size, steps"),
+        ({"zzz": 3}, "There is no option 'zzz': known are .*batch_size, steps"),
         ({"steps": 0}, "The option 'steps' is wrong: expected greater than or equal to 1, found 0"),
         ({"steps": 1.5}, "The option 'steps' is wrong: expected a valid integer, found 1.5"),
         ({"steps": True}, "The option 'steps' is wrong: expected a valid integer, found True"),

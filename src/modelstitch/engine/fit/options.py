@@ -11,12 +11,8 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     model_serializer,
 )
-
-from ...errors import StitchError
-from ...support.mistakes import sentence
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -133,15 +129,3 @@ class FitOptions(TypedDict, total=False):
     downstream: str | Sequence[str]
     positions: int | None
     sums: Literal["float64", "float32"]
-
-
-def fit_spec(values: dict[str, Any]) -> FitSpec:
-    """Fit options from keyword arguments.
-
-    Raises:
-        StitchError: naming the first option that is unknown or out of range.
-    """
-    try:
-        return FitSpec.model_validate(values)
-    except ValidationError as error:
-        raise StitchError(sentence(error, lambda _: FitSpec.model_fields)) from error
