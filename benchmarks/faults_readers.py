@@ -191,7 +191,7 @@ def record(tmp: Path) -> tuple[list[bytes], Read]:
     def study(content: bytes) -> object:
         body, _, tail = content.partition(b',"digest":"')
         if tail and len(content) % 2:
-            content = body + b',"digest":"' + hashing.of_bytes(body).encode() + b'"}'
+            content = body + b',"digest":"' + hashing.of(body).encode() + b'"}'
         named = re.search(rb'"cell":"([0-9a-f]{16})"', content)
         cell = tmp / "store" / "cells" / f"{named[1].decode() if named else records[0].cell}.json"
         cell.write_bytes(content)

@@ -150,7 +150,7 @@ def timed() -> Iterator[list[float]]:
             self.digest, self.hexdigest = clocked(self._hash.digest), clocked(self._hash.hexdigest)
 
     kept = {"sha256": hashlib.sha256, "file_digest": hashlib.file_digest}
-    texts = {name: getattr(hashing, name) for name in ("of_json", "of_file", "of_bytes", "of_tensors")}
+    texts = {name: getattr(hashing, name) for name in ("of_json", "of_file", "of", "of_tensors")}
     try:
         hashlib.sha256, hashlib.file_digest = Hash, clocked(kept["file_digest"])  # type: ignore[misc, assignment]
         for name, call in texts.items():

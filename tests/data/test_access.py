@@ -1,7 +1,5 @@
 """Reading datasets: many samples at once where they can, one after another where they cannot."""
 
-import hashlib
-
 import pytest
 import torch
 from torch.utils.data import Subset, TensorDataset
@@ -10,8 +8,8 @@ from modelstitch.data.access import (
     all_labels,
     check_mask,
     chunks,
-    digest_into,
     fetch,
+    hash_parts,
     hash_samples,
     like_masks,
     mask_of,
@@ -19,6 +17,7 @@ from modelstitch.data.access import (
     some_of,
 )
 from modelstitch.errors import DataError
+from modelstitch.support.hashing import Hash
 
 X, Y = torch.arange(24.0).view(6, 1, 2, 2), torch.tensor([0, 1, 2, 0, 1, 2])
 DATA = TensorDataset(X, Y)
@@ -100,9 +99,9 @@ def test_labels_without_reading_samples():
 
 def test_every_sample_and_label_counts_in_a_hash():
     def of(x, y):
-        digest = hashlib.sha256()
+        digest = Hash()
         hash_samples(TensorDataset(x, y), digest)
-        return digest.hexdigest()
+        return digest.hex()
 
     assert of(X, Y) == of(X.clone(), Y.clone())
     changed = X.clone()
@@ -112,9 +111,9 @@ def test_every_sample_and_label_counts_in_a_hash():
 
 def test_nests_are_hashed_by_key_and_place():
     def of(value):
-        digest = hashlib.sha256()
-        digest_into(value, digest)
-        return digest.hexdigest()
+        digest = Hash()
+        hash_parts(value, digest)
+        return digest.hex()
 
     assert of({"a": X, "b": Y}) == of({"b": Y, "a": X})
     assert len({of({"a": X}), of({"b": X}), of((X,)), of(X), of(["text"]), of(["other"])}) == 6

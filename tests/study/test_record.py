@@ -13,7 +13,7 @@ from modelstitch.study.canonical import canonical_json, cell_hash
 from modelstitch.study.packed import pack
 from modelstitch.study.parquet import records_from_parquet
 from modelstitch.study.record import DonorFacts, Metric, Record
-from modelstitch.support.hashing import of_bytes
+from modelstitch.support.hashing import of
 
 KEPT = sorted(Path(__file__).parents[2].joinpath("docs/results").rglob("*.parquet"))
 
@@ -181,7 +181,7 @@ def test_a_number_too_large_for_a_float_is_refused():
 def digested(plain):
     """A file with a digest that holds, whatever it says: as one who changes it on purpose would leave it."""
     body = canonical_json({**plain, "version": 2}).encode()[:-1]
-    return body + f',"digest":"{of_bytes(body)}"}}'.encode()
+    return body + f',"digest":"{of(body)}"}}'.encode()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import sys
 from modelstitch.study.canonical import cell_hash
 from modelstitch.study.status import status_of
 from modelstitch.study.store import Store
-from modelstitch.support.hashing import of_bytes
+from modelstitch.support.hashing import of
 
 
 def files(folder, cells):
@@ -80,7 +80,7 @@ def test_a_record_that_contradicts_itself_is_not_finished_whatever_its_digest(tm
         store.write(cell)
     _, second = files(tmp_path, cells)
     body = second.read_bytes().partition(b',"digest"')[0].replace(b'"seed":1', b'"seed":2')
-    second.write_bytes(body + b',"digest":"' + of_bytes(body).encode() + b'"}')
+    second.write_bytes(body + b',"digest":"' + of(body).encode() + b'"}')
     found = status_of(tmp_path)
     assert (found.finished, list(found.damaged)) == (1, [cells[1]["cell"]])
     assert "which its configuration makes" in found.damaged[cells[1]["cell"]]

@@ -1,6 +1,7 @@
 """One hasher for all that is kept: equal for equal values, another one for any change, and seals."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,22 @@ from modelstitch.support import hashing
 def test_bytes_and_files_have_the_plain_sha256(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(b"abc")
-    assert hashing.of_bytes(b"abc") == hashing.of_file(path) == hashlib.sha256(b"abc").hexdigest()
+    assert hashing.of(b"abc") == hashing.of_file(path) == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_parts_are_counted_one_after_the_other(tmp_path):
+    x = torch.tensor([1, 2], dtype=torch.uint8)
+    assert hashing.of("a", b"bc", x) == hashlib.sha256(b"abc\1\2").hexdigest()
+    assert hashing.of("abc", digits=16) == hashlib.sha256(b"abc").hexdigest()[:16]
+    assert hashing.number("abc") == int.from_bytes(hashlib.sha256(b"abc").digest()[:7], "big")
+    for name in "xy":
+        (tmp_path / name).write_text(name)
+    assert hashing.of_file(tmp_path / "x", tmp_path / "y") == hashing.of("xy")
+
+
+def test_nothing_else_hashes():
+    root = Path(hashing.__file__).parents[1]
+    assert [p.name for p in root.rglob("*.py") if "import hashlib" in p.read_text(encoding="utf-8")] == ["hashing.py"]
 
 
 def test_json_counts_values_and_not_their_order():

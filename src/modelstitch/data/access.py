@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Subset, TensorDataset, default_collate
 
 from ..errors import DataError
+from ..support.hashing import Hash
 from .labels import as_labels
 from .pairs import pair_of
 
@@ -120,19 +121,21 @@ def all_labels(dataset: Any, *, scan: bool) -> Tensor | None:
     return torch.cat([raw_batch(dataset, ids)[1] for ids in chunks(torch.arange(len(dataset)), _CHUNK)])
 
 
-def hash_samples(dataset: Any, digest: Any) -> None:
-    """Feed every sample and label of a dataset into a hashlib digest."""
+def hash_samples(dataset: Any, digest: Hash) -> None:
+    """Count every sample and label of a dataset."""
     for ids in chunks(torch.arange(len(dataset)), _CHUNK):
         inputs, labels = raw_batch(dataset, ids)
-        for key, value in _parts(inputs):
-            _hash_tensor(key, value, digest)
-        _hash_tensor("labels", labels, digest)
+        hash_parts(inputs, digest)
+        hash_parts(labels, digest, "labels")
 
 
-def digest_into(value: Any, digest: Any) -> None:
-    """Feed a batch's inputs, views or labels into a hashlib digest."""
-    for key, part in _parts(value):
-        _hash_tensor(key, part, digest)
+def hash_parts(value: Any, digest: Hash, name: str = "") -> None:
+    """Count a batch's inputs, views or labels."""
+    for key, part in _parts(value, name):
+        digest.add(
+            f"{key} {part.dtype} {tuple(part.shape[1:])} " if isinstance(part, Tensor) else f"{key} {part!r}",
+            *([part] if isinstance(part, Tensor) else []),
+        )
 
 
 def some_of(inputs: Any, some: slice) -> Any:
@@ -159,15 +162,6 @@ def _parts(inputs: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def _texts(inputs: Sequence[Any]) -> bool:
     """Whether it is a batch of texts, which is collated into a sequence of them."""
     return bool(inputs) and isinstance(inputs[0], str | bytes)
-
-
-def _hash_tensor(key: str, value: Any, digest: Any) -> None:
-    if not isinstance(value, Tensor):
-        digest.update(f"{key} {value!r}".encode())
-        return
-    value = value.detach().cpu().contiguous()
-    digest.update(f"{key} {value.dtype} {tuple(value.shape[1:])} ".encode())
-    digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
 
 
 MASK = "attention_mask"  # the usual key

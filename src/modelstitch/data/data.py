@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..support.ambient import in_settled
+from ..support.hashing import Hash
 from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples, mask_of, shared, some_of
 from .given import Arrays, as_dataset
 from .labels import IGNORED as IGNORED
@@ -173,14 +173,14 @@ class Data:
         """
         if self._fingerprint is not None and self.mask == MASK:
             return self._fingerprint
-        digest = hashlib.sha256(b"" if self.mask == MASK else f"mask {self.mask} ".encode())
+        digest = Hash("" if self.mask == MASK else f"mask {self.mask} ")
         if self._fingerprint is not None:
-            digest.update(self._fingerprint.encode())
-            return digest.hexdigest()
+            digest.add(self._fingerprint)
+            return digest.hex()
         for split in SPLITS:
-            digest.update(f"{split} {self.size(split)} ".encode())
+            digest.add(f"{split} {self.size(split)} ")
             hash_samples(self._splits[split], digest)
-        return digest.hexdigest()
+        return digest.hex()
 
     @cached_property
     def test_fingerprint(self) -> str:
@@ -193,9 +193,9 @@ class Data:
         given = self._test_fingerprint or self._fingerprint
         if given is not None:
             return given
-        digest = hashlib.sha256(b"test")
+        digest = Hash("test")
         hash_samples(self._splits["test"], digest)
-        return digest.hexdigest()
+        return digest.hex()
 
     @property
     def sample_shape(self) -> tuple[int, ...] | None:

@@ -5,7 +5,6 @@ One batch of each split and every view, read twice, and the labels.
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.access import all_labels, chunks, digest_into
+from ..data.access import all_labels, chunks, hash_parts
 from ..data.augment import CropFlip
 from ..data.data import SPLITS, Batch, Data, Split
 from ..data.labels import IGNORED
@@ -25,6 +24,7 @@ from ..data.readers.folder import Files
 from ..data.subsets import Images, Picked, Relabelled, Several, Tokens
 from ..errors import DataError, NetworkError
 from ..models.token_view import check_text
+from ..support import hashing
 from .sizes import check_sizes
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _looked(size: int) -> Tensor:
     return torch.cat([torch.arange(begun), torch.linspace(begun, size - 1, _BATCH - begun, dtype=torch.float64).long()])
 
 
-def _read(data: Data, split: Split, pieces: int | None = None) -> Iterator[tuple[bytes, bytes, Tensor]]:
+def _read(data: Data, split: Split, pieces: int | None = None) -> Iterator[tuple[str, str, Tensor]]:
     """Digests of inputs and labels, and the labels, of some pieces of a split."""
     total = 0
     for i, ids in enumerate(chunks(_looked(data.size(split)), _PIECE)):
@@ -259,10 +259,10 @@ def _own_randomness() -> Iterator[None]:
             np.random.set_state(states[1])
 
 
-def _digest(value: Any) -> bytes:
-    digest = hashlib.sha256()
-    digest_into(value, digest)
-    return digest.digest()
+def _digest(value: Any) -> str:
+    digest = hashing.Hash()
+    hash_parts(value, digest)
+    return digest.hex()
 
 
 def _bytes(inputs: Any) -> int:

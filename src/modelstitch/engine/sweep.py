@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +9,7 @@ import torch
 
 from ..data.data import Batch, Data
 from ..network import Network
+from ..support import hashing
 from ..support.permutations import derangement
 from .fit.objectives import Loss
 from .fit.options import FitSpec
@@ -85,8 +85,7 @@ def pieces(batch: Batch, device: torch.device) -> Iterator[Batch]:
 
 def derive(seed: int, *purpose: str) -> int:
     """A seed of its own for each purpose, the same in every run."""
-    digest = hashlib.sha256("/".join([str(seed), *purpose]).encode()).digest()
-    return int.from_bytes(digest[:7], "big")
+    return hashing.number("/".join([str(seed), *purpose]))
 
 
 def shuffle(n: int, batch: Batch, seed: int) -> torch.Tensor:

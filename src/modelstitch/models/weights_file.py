@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import json
 import pathlib
 import pickle
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SourceError
+from ..support import hashing
 
 KEY = "?key="
 INDEX = ".index.json"
@@ -40,12 +40,7 @@ def chosen(path: str | Path) -> tuple[Path, str]:
 
 def file_hash(path: Path) -> str:
     """The sha256 of a file, of an index that of its files one after the other: hex digits."""
-    digest = hashlib.sha256()
-    for part in parts_of(path):
-        with part.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()
+    return hashing.of_file(*parts_of(path))
 
 
 def parts_of(path: Path) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from ..notation import Seam
+from ..support import hashing
 from ..support.ambient import in_settled
 from ..views import as_view, in_short
 from .cuts import find_flow
@@ -402,7 +402,7 @@ class Network:
         Parameters and buffers count with names, shapes, types and bytes. So another activation, another number inside
         ``forward`` or another ``output`` makes another network. The device does not count.
         """
-        return hashlib.sha256(f"{fingerprint(self.module)} {self._computed}".encode()).hexdigest()[:16]
+        return hashing.of(f"{fingerprint(self.module)} {self._computed}", digits=16)
 
     @cached_property
     def _computed(self) -> str:
@@ -551,16 +551,16 @@ class Network:
 
 def fingerprint(module: nn.Module) -> str:
     """Hash over a module's parameters and buffers, in order of name: hex, 16 digits."""
-    digest = hashlib.sha256()
+    digest = hashing.Hash()
     tensors = [
         *module.named_parameters(remove_duplicate=False),
         *module.named_buffers(remove_duplicate=False),
     ]
     for name, tensor in sorted(tensors, key=lambda item: item[0]):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.add(f"{name}{tuple(tensor.shape)}{tensor.dtype}")
         if tensor.device.type != "meta":
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+            digest.add(tensor)
+    return digest.hex(16)
 
 
 def _origin(module: nn.Module, weights: str | None) -> tuple[str, str] | None:

@@ -196,7 +196,7 @@ class Workshop:
     def _kept(self, model: Model, module: nn.Module, make: Any) -> nn.Module:
         """A drawn network, kept with the donors: sums in another order must not make it another network."""
         identity = json.dumps([model.name, self.donor(model).card["identity"]], sort_keys=True)
-        path = self.cache / f"drawn-{hashing.of_bytes(identity.encode())[:12]}.safetensors"
+        path = self.cache / f"drawn-{hashing.of(identity, digits=12)}.safetensors"
         if path.exists():
             try:
                 kept, texts = tensors.load(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from ..network import Network
 from ..study.assemble import beside_top, kept
 from ..study.record import Record
 from ..study.run import data_config
+from ..support import hashing
 from ..support.provenance import provenance
 
 BATCH = 256
@@ -27,11 +27,10 @@ BATCH = 256
 
 def of_map(stitcher: nn.Module) -> str:
     """A hash of a map's numbers, the same on any device and in any wider type: hex, 16 digits."""
-    digest = hashlib.sha256()
+    digest = hashing.Hash()
     for name, value in sorted(stitcher.state_dict().items()):
-        digest.update(f"{name} {tuple(value.shape)} ".encode())
-        digest.update(value.detach().cpu().double().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+        digest.add(f"{name} {tuple(value.shape)} ", value.cpu().double())
+    return digest.hex(16)
 
 
 def measured(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import StudyError
+from ..support import hashing
 
 
 def canonical_json(value: Any, *, what: str = "record", indent: int | None = None) -> str:
@@ -45,8 +45,7 @@ def cell_hash(config: Mapping[str, Any]) -> str:
     Raises:
         StudyError: as ``canonical_json``.
     """
-    text = canonical_json(dict(config), what="config")
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashing.of(canonical_json(dict(config), what="config"), digits=16)
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,6 @@ agree with the answers that were kept, example by example.
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json
 
 from ..errors import RecordError
+from ..support import hashing
 from ..support.reading import json_of
 from .answers import check_sizes
 from .canonical import canonical_json, cell_hash
@@ -338,7 +338,7 @@ class Record(Mapping[str, Any]):
             StudyError: a number is not finite (it is named), or a value cannot be kept.
         """
         body = canonical_json({**self.plain(), "version": VERSION}).encode()[:-1]
-        return body + b',"digest":"' + hashlib.sha256(body).hexdigest().encode() + b'"}'
+        return body + b',"digest":"' + hashing.of(body).encode() + b'"}'
 
     def plain(self) -> dict[str, Any]:
         """As plain values; parts that there are none of are left out."""
@@ -389,7 +389,7 @@ def _parsed(text: bytes) -> tuple[bytes, Any, bool]:
     """
     tail = _TAIL.search(text, max(0, len(text) - _TAIL_SIZE))
     body = text if tail is None else text[: tail.start()]
-    if tail is not None and hashlib.sha256(body).hexdigest().encode() != tail[1]:
+    if tail is not None and hashing.of(body).encode() != tail[1]:
         raise RecordError("expected the content that its digest stands for, found another: it was changed")
     try:
         plain = json_of(text, strict=True) if tail is None else from_json(body + b"}")
@@ -448,7 +448,7 @@ def _named_by(text: bytes, plain: Mapping[str, Any]) -> bool:
     behind = min(part for part in plain if part > "config")
     _head, _, rest = text.partition(b'"config":')
     config, _, _ = rest.partition(f',"{behind}":'.encode())
-    return hashlib.sha256(config).hexdigest()[:16] == plain["cell"] and b'"config":' not in rest
+    return hashing.of(config, digits=16) == plain["cell"] and b'"config":' not in rest
 
 
 def equal_results(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

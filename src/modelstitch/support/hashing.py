@@ -6,37 +6,72 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Part: TypeAlias = "str | bytes | memoryview | Tensor"
+
 SEAL = "digest"
+_CHUNK = 1 << 22
 
 
 class DamagedError(ValueError):
     """What was read is not what was written."""
 
 
-def of_bytes(content: bytes | memoryview) -> str:
-    """The hash of bytes: 64 hex digits."""
-    return hashlib.sha256(content).hexdigest()
+class Hash:
+    """The SHA-256 of parts that are added one after the other: texts, bytes, and the values of tensors.
+
+    Args:
+        *parts: the first ones.
+    """
+
+    def __init__(self, *parts: Part) -> None:
+        self._inner = hashlib.sha256()
+        self.add(*parts)
+
+    def add(self, *parts: Part) -> None:
+        """Count more; of a tensor the values alone, whatever its device."""
+        for part in parts:
+            if isinstance(part, str):
+                part = part.encode()
+            self._inner.update(part if isinstance(part, bytes | memoryview) else _values(part))
+
+    def hex(self, digits: int = 64) -> str:
+        """The first so many of 64 hex digits."""
+        return self._inner.hexdigest()[:digits]
 
 
-def of_file(path: Path) -> str:
-    """The hash of a file's bytes.
+def of(*parts: Part, digits: int = 64) -> str:
+    """The hash of texts, bytes and the values of tensors, one after the other: hex digits."""
+    return Hash(*parts).hex(digits)
+
+
+def number(*parts: Part) -> int:
+    """The same as a number of 56 bits: a seed."""
+    return int(of(*parts, digits=14), 16)
+
+
+def of_file(*paths: Path) -> str:
+    """The hash of a file's bytes, or of several files one after the other.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: one cannot be read.
     """
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    found = Hash()
+    for path in paths:
+        with open(path, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                found.add(chunk)
+    return found.hex()
 
 
 def of_json(value: Any) -> str:
     """The hash of plain values: equal for equal JSON, whatever the order of keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return of_bytes(text.encode("utf-8", "surrogatepass"))
+    return of(text.encode("utf-8", "surrogatepass"))
 
 
 def of_tensors(tensors: Mapping[str, Tensor], beside: Mapping[str, str] | None = None) -> str:
@@ -55,20 +90,15 @@ class Tensors:
     """
 
     def __init__(self, beside: Mapping[str, str] | None = None) -> None:
-        self._digest = hashlib.sha256(of_json(dict(beside or {})).encode())
+        self._digest = Hash(of_json(dict(beside or {})))
 
     def add(self, name: str, value: Tensor) -> None:
         """Count one more."""
-        import torch
-
-        held = value.detach().cpu().contiguous()
-        self._digest.update(json.dumps([name, str(held.dtype), list(held.shape)]).encode())
-        if held.numel():
-            self._digest.update(held.reshape(-1).view(torch.uint8).numpy().data)
+        self._digest.add(json.dumps([name, str(value.dtype), list(value.shape)]), value)
 
     def hex(self) -> str:
         """64 hex digits."""
-        return self._digest.hexdigest()
+        return self._digest.hex()
 
 
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,3 +119,10 @@ def unsealed(values: Any) -> dict[str, Any]:
     if (found := of_json(plain)) != values[SEAL]:
         raise DamagedError(f"its content has the digest {found[:16]}, it was written with {values[SEAL][:16]}")
     return plain
+
+
+def _values(tensor: Tensor) -> bytes | memoryview:
+    import torch
+
+    held = tensor.detach().cpu().contiguous().reshape(-1)
+    return held.view(torch.uint8).numpy().data if held.numel() else b""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .shown import visible
 
@@ -41,10 +41,6 @@ def say(tell: Tell | None, line: str) -> None:
         speak(line)
 
 
-_NUMBERS = 44  # columns that counts, rate and times take beside a bar
-_LEAST = 12  # columns of a name
-
-
 @contextmanager
 def progress(console: Console | None = None) -> Iterator[Teller]:
     """Draw progress bars: give what it yields as ``tell=``.
@@ -68,65 +64,37 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
     if console.is_jupyter and find_spec("ipywidgets") is None:
         yield Teller(_line(), print)  # rich draws nothing there
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress as rich
     from rich.table import Column
     from rich.text import Text
 
-    class RateColumn(ProgressColumn):
+    class RateColumn(rich.ProgressColumn):
         """Units of work a second, over the whole task once it is done."""
 
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
+        def render(self, task: rich.Task) -> Text:
+            return rich.TaskProgressColumn.render_speed(task.finished_speed or task.speed)
 
-    def whole() -> Column:
-        return Column(no_wrap=True)  # numbers are not cut
-
-    bar = 24 if console.width >= 100 else 8
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=bar),
-        MofNCompleteColumn(table_column=whole()),
-        RateColumn(table_column=whole()),
-        TimeElapsedColumn(table_column=whole()),
-        TimeRemainingColumn(table_column=whole()),
+        rich.TextColumn(
+            "{task.description}", markup=False, table_column=Column(overflow="fold")
+        ),  # two lines, if need be
+        rich.BarColumn(bar_width=24 if console.width >= 100 else 8),
+        *(
+            column(table_column=Column(no_wrap=True))  # numbers are not cut
+            for column in (rich.MofNCompleteColumn, RateColumn, rich.TimeElapsedColumn, rich.TimeRemainingColumn)
+        ),
     )
-    room = max(_LEAST, console.width - bar - _NUMBERS)
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[str, Any] = {}
-        finished: set[str] = set()
+    with rich.Progress(*columns, console=console) as bars:
+        tasks: dict[str, rich.TaskID] = {}
 
         def tell(what: str, done: int, total: int) -> None:
-            if what not in tasks or what in finished:
-                tasks[what] = bars.add_task(fitted(visible(what), room), total=total)
-                finished.discard(what)
+            if what not in tasks:
+                tasks[what] = bars.add_task(visible(what), total=total)
             bars.update(tasks[what], completed=done, total=total)
             if done >= total:
-                finished.add(what)
+                del tasks[what]  # the same work may begin again
 
         yield Teller(tell, lambda line: bars.console.print(Text(line), soft_wrap=True))
-
-
-def fitted(what: str, room: int) -> str:
-    """A name in at most ``room`` characters; of "bottom -> top" both keep their beginning."""
-    if len(what) <= room:
-        return what
-    bottom, arrow, top = what.partition(" -> ")
-    if not arrow:
-        return what[: room - 1] + "…"
-    each = (room - len(arrow)) // 2
-    left = room - len(arrow) - min(len(bottom), each)  # what one does not need, the other has
-    top = fitted(top, left)
-    return fitted(bottom, room - len(arrow) - len(top)) + arrow + top
 
 
 def _line() -> Tell:

@@ -143,4 +143,4 @@ def tidy(folder: Path) -> None:
 
 
 def _digest(content: bytes | memoryview) -> bytes:
-    return hashing.of_bytes(content).encode()
+    return hashing.of(content).encode()

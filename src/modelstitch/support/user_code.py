@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from . import hashing
 
 _PACKAGE = __package__.partition(".")[0]
 _PLAIN = (bool, int, float, str, bytes, type(None))
@@ -113,9 +114,7 @@ class _Content:
 
 def _array(value: Any) -> tuple[Any, ...]:
     shape, kind = tuple(value.shape), str(value.dtype)
-    if isinstance(value, torch.Tensor):  # as bytes: numpy does not know all of torch's types
-        value = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-    return shape, kind, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    return shape, kind, hashing.of(value if isinstance(value, torch.Tensor) else np.ascontiguousarray(value).tobytes())
 
 
 def _package(thing: Any) -> str:
@@ -141,7 +140,7 @@ def _written(cls: type) -> list[tuple[str, Any]]:
 
 
 def _digits(found: Any) -> str:
-    return hashlib.sha256(repr(found).encode()).hexdigest()[:8]
+    return hashing.of(repr(found), digits=8)
 
 
 def _class_identity(cls: type) -> list[tuple[str, Any]]:

@@ -179,7 +179,7 @@ def place_of(spec: DonorSpec, data: Data, cache: Path | str) -> Path:
 
 
 def _digest(identity: dict[str, Any]) -> str:
-    return hashing.of_bytes(json.dumps(identity, sort_keys=True).encode())
+    return hashing.of(json.dumps(identity, sort_keys=True))
 
 
 def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
+from ...support.hashing import Hash
 from ..augment import CropFlip
 from ..data import Data
 from ..splits import balanced_order, hold_out
@@ -98,8 +98,7 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     if kind.deep:
         some = every[:_LOOKED]
         tree.said.extend(dark(*(torch.as_tensor(decode_all([path], str, kind, asked)) for path in some)))
-    begun = hashlib.sha256(repr((asked, kind, tree.classes)).encode())
-    whole, measured = begun.copy(), begun.copy()
+    whole, measured = (Hash(repr((asked, kind, tree.classes))) for _ in range(2))
     met: dict[tuple[int, int], tuple[str, Path]] = {}
     for split, paths in (("fit", fit), ("val", val), ("test", test)):
         for path in paths:
@@ -110,10 +109,10 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
                     f"The {before} and the {split} split hold one file, {other} and {path}: expected disjoint splits; "
                     "remove one of the links."
                 )
-            line = f"{split} {path.relative_to(root).as_posix()} {about.st_size}\n".encode()
-            whole.update(line)
+            line = f"{split} {path.relative_to(root).as_posix()} {about.st_size}\n"
+            whole.add(line)
             if split == "test":
-                measured.update(line)
+                measured.add(line)
     sets = (
         Files(paths, one, kind, asked)
         for paths, one in ((fit, labels[fit_ids]), (val, val_labels), (test, test_labels))
@@ -124,8 +123,8 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         classes=tree.classes,
         augment=CropFlip(max(1, (asked.size or 32) // 8), flip=not kind.grey),
         split_rule="; ".join([rule, *tree.said]),
-        fingerprint=whole.hexdigest(),
-        test_fingerprint=measured.hexdigest(),
+        fingerprint=whole.hex(),
+        test_fingerprint=measured.hex(),
         notes=tree.said,
     )
 

@@ -5,7 +5,6 @@ Loaded without code, and compared, since two networks must read the same tokens.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SourceError
+from ...support import hashing
 from ...support.optional import need
 from ...support.reading import read_json
 
@@ -88,7 +88,7 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """A hash of vocabulary and special tokens: hex, 16 digits."""
         content = [sorted(self.vocabulary.items()), sorted(self.special.items()), self.before, self.after]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+        return hashing.of(json.dumps(content), digits=16)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without special tokens around it."""

@@ -6,7 +6,6 @@ the genuine activations. If it stitches as well as a network's bottom, the penal
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -18,6 +17,7 @@ from ...errors import DataError, StitchError
 from ...network import CHANNEL_AXIS, Layer, Network
 from ...network.norms import Norm
 from ...stitchers import rows
+from ...support import hashing
 from ..senders import Send, view_of
 
 SAMPLES = 1024
@@ -109,5 +109,4 @@ class ClassNoise:
 
 
 def _seed(seed: int, ids: Tensor, purpose: str = "") -> int:
-    digest = hashlib.sha256(f"{seed}/{purpose}/".encode() + ids.cpu().numpy().tobytes()).digest()
-    return int.from_bytes(digest[:7], "big")
+    return hashing.number(f"{seed}/{purpose}/", ids)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from ...support import hashing
 from .trace import Trace
 
 
@@ -34,7 +34,7 @@ def graph_digest(trace: Trace) -> str:
     lines.append(("output", at[trace.output]))
     if trace.form.data_position:  # of another input than the first the cuts are others
         lines.append(("data", trace.form.data_position))
-    return hashlib.sha256(repr(lines).encode()).hexdigest()[:16]
+    return hashing.of(repr(lines), digits=16)
 
 
 def _operation(node: fx.Node, at: Mapping[fx.Node, int]) -> tuple[Any, ...]:
@@ -83,5 +83,4 @@ def _inner(module: nn.Module) -> list[Any]:
 def _bytes(tensor: Tensor) -> tuple[Any, ...]:
     if tensor.device.type == "meta":
         return (tuple(tensor.shape), str(tensor.dtype))
-    held = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    return (tuple(tensor.shape), str(tensor.dtype), hashlib.sha256(held).hexdigest())
+    return (tuple(tensor.shape), str(tensor.dtype), hashing.of(tensor))

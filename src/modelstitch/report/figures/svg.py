@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import warnings
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+from ...support import hashing
 from .style import RC, plain
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def to_svg(fig: Figure, *, title: str = "", prefix: str | None = None) -> str:
     drawn = buffer.getvalue()
     root = ET.fromstring(drawn)
     if prefix is None:
-        prefix = "m" + hashlib.sha256(drawn).hexdigest()[:8] + "-"
+        prefix = f"m{hashing.of(drawn, digits=8)}-"
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
