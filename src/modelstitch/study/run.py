@@ -207,7 +207,10 @@ def run_cells(
             unfinished = left(cell, bench) if cell.sweep not in groups else None
             if unfinished is not None:
                 unfinished.clear()
-    there |= {record.cell: record for record in engine(list(groups.values()), bench, store, tell)}
+    for record in engine(list(groups.values()), bench, tell):
+        if store is not None:
+            store.write(record)
+        there[record.cell] = record
     return [there[cell.hash] for cell in cells]
 
 

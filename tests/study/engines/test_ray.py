@@ -84,7 +84,7 @@ def test_records_are_those_of_this_process(cluster, tmp_path):
 def test_a_mistake_over_there_is_told_as_it_is(cluster):
     run = engine_on_ray.engine(partial(load_data, "digitz"), device="cpu")
     with pytest.raises(Exception, match="'digitz'") as caught:
-        list(run([[cell()]], SimpleNamespace(), None, None))
+        list(run([[cell()]], SimpleNamespace(unfinished=None), None))
     assert type(caught.value).__module__ == "modelstitch.errors"
 
 
@@ -94,26 +94,25 @@ def test_a_task_that_kills_its_workers_is_given_up(cluster, monkeypatch):
     with pytest.raises(
         StudyError, match=r"The sweep a -> b was lost on the cluster \(WorkerCrashedError\): finished cells are kept"
     ):
-        list(run([[cell()]], SimpleNamespace(), None, None))
+        list(run([[cell()]], SimpleNamespace(unfinished=None), None))
 
 
 def test_a_gpu_that_the_cluster_lacks(cluster):
     run = engine_on_ray.engine(partial(os._exit, 1), device="cuda")
     with pytest.raises(StudyError, match="The device 'cuda' is not on the Ray cluster: expected a GPU on a node"):
-        list(run([[cell()]], SimpleNamespace(), None, None))
+        list(run([[cell()]], SimpleNamespace(unfinished=None), None))
 
 
 def test_a_sweep_that_stops_half_way_has_lost_no_record(cluster, tmp_path):
-    """The first chunk of a sweep is stored while the second one is fitted, and stays when that one fails."""
+    """The first chunk of a sweep comes back while the second one is fitted, and stays when that one fails."""
     run = engine_on_ray.engine(partial(SimpleNamespace), device="cpu")
-    store = SimpleNamespace(kept=[], path=tmp_path)
-    store.write = store.kept.append
+    kept = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_on_ray, "_task", _half)
         patch.setattr(engine_on_ray, "RETRIES", 0)
         with pytest.raises(StudyError, match="WorkerCrashedError"):
-            list(run([[cell(), cell()]], SimpleNamespace(), store, None))
-    assert store.kept == [{"cell": "first"}]
+            kept.extend(run([[cell(), cell()]], SimpleNamespace(unfinished=tmp_path / "unfinished"), None))
+    assert kept == [{"cell": "first"}]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "head:"])
@@ -124,7 +123,7 @@ def test_an_address_where_no_cluster_is(address, monkeypatch):
     with pytest.raises(
         StudyError, match=f"No Ray cluster can be used at {address} .*: expected the address of one that runs"
     ):
-        list(run([[cell()]], SimpleNamespace(), None, None))
+        list(run([[cell()]], SimpleNamespace(unfinished=None), None))
 
 
 def refuse(**options):

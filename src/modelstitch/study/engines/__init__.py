@@ -1,4 +1,4 @@
-"""Where sweeps run: in this process, or on a Ray cluster.
+"""Where sweeps run: in this process, in several, or on a Ray cluster.
 
 An engine takes groups of cells and hands out their records.
 """
@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ...support.progress import Tell
 from ..plan import Cell
 from ..record import Record
-from ..store import Store
 from ..sweep import Bench
 
 OpenBench = Callable[[], Bench]  # travels to another process, and opens donors and data there by their names
-Engine = Callable[[Sequence[Sequence[Cell]], Bench, Store | None, Tell | None], Iterator[Record]]
+Engine = Callable[[Sequence[Sequence[Cell]], Bench, Tell | None], Iterator[Record]]  # each as soon as it is there

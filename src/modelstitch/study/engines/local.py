@@ -1,4 +1,4 @@
-"""The local engine: one sweep after the other, in this process; each finished cell is stored at once."""
+"""The local engine: one sweep after the other, in this process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from ...support.progress import Tell
 from ..plan import Cell, fitted_together
 from ..record import Record
-from ..store import Store
 from ..sweep import Bench, run_sweep
 from .same import renamed, work_of
 
 
-def run(groups: Sequence[Sequence[Cell]], bench: Bench, store: Store | None, tell: Tell | None) -> Iterator[Record]:
+def run(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
     """The records of all groups, in order; random bottoms that two donors have in common are fitted once."""
     done: dict[str, list[Record]] = {}
     for group in (part for cells in groups for part in fitted_together(cells)):
@@ -23,7 +22,5 @@ def run(groups: Sequence[Sequence[Cell]], bench: Bench, store: Store | None, tel
             found = (fitted.record for fitted in run_sweep(group, bench, tell=tell))
         records = done.setdefault(same, []) if same and same not in done else []
         for record in found:
-            if store is not None:
-                store.write(record)
             records.append(record)
             yield record

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,24 +25,13 @@ from ...support.crew import LostError, Worker, answered, portable
 from ...support.memory import out_of_memory
 from ...support.progress import Tell
 from ...support.provenance import provenance
-from ..plan import Cell, fitted_together, in_company
+from ..plan import Cell, in_company
 from ..record import LOST, Record
-from ..store import Store
 from ..sweep import Bench, left, run_sweep
 from . import Engine, OpenBench
-from .same import check_same, renamed, work_of
+from .same import Task, check_same, tasks
 
 SILENT = 1800.0  # seconds without a step, a batch or a record, after which a worker is taken to hang
-
-
-@dataclass
-class _Task:
-    """Cells that are fitted together, the groups that are the same work, and whether it is the second run."""
-
-    groups: list[list[Cell]]
-    again: bool = False
-    came: int = 0
-    heard: float = field(default_factory=time.monotonic)
 
 
 def engine(open_bench: OpenBench, workers: int, *, silent: float = SILENT) -> Engine:
@@ -58,36 +46,23 @@ def engine(open_bench: OpenBench, workers: int, *, silent: float = SILENT) -> En
             kept.
     """
 
-    def run(groups: Sequence[Sequence[Cell]], bench: Bench, store: Store | None, tell: Tell | None) -> Iterator[Record]:
-        todo = _tasks([part for cells in groups for part in fitted_together(cells)], bench)
-        folder = None if store is None else store.path / "unfinished"
-        total = done = sum(len(cells) for task in todo for cells in task.groups)
-        life = partial(_work, open_bench, folder, max(1, torch.get_num_threads() // max(1, workers)))
+    def run(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
+        todo = tasks(groups, bench)
+        total, done = sum(len(cells) for task in todo for cells in task.groups), 0
+        life = partial(_work, open_bench, bench.unfinished, max(1, torch.get_num_threads() // max(1, workers)))
         crew: list[Worker] = []
         try:
             while todo or any(worker.piece for worker in crew):
                 crew += [Worker(life) for _ in range(min(workers - len(crew), len(todo)))]
                 for worker in crew:
                     if worker.piece is None and todo:
-                        worker.give((todo[0].groups[0], todo[0].again))
-                        worker.piece = todo.pop(0)
-                        worker.piece.heard = time.monotonic()
+                        _give(worker, todo.pop(0))
                 for worker, answer in _answers(crew, silent):
-                    task: _Task = worker.piece
-                    if isinstance(answer, str):  # why it is lost
-                        _leave(crew, worker)
-                        lost, found = _again(task, answer, bench)
-                        todo[:0] = lost
-                    else:
-                        found = [] if answer is None else _all(task, answer, bench)
-                        worker.piece = None if answer is None else task
-                    for record in found:
-                        if store is not None:
-                            store.write(record)
+                    for record in _taken(worker, answer, crew, todo, bench):
                         yield record
-                        done -= 1
+                        done += 1
                         if tell:
-                            tell(f"cells, by {workers} processes", total - done, total)
+                            tell(f"cells, by {workers} processes", done, total)
         finally:
             for worker in crew:
                 worker.stop()
@@ -95,19 +70,26 @@ def engine(open_bench: OpenBench, workers: int, *, silent: float = SILENT) -> En
     return run
 
 
-def _tasks(parts: Sequence[list[Cell]], bench: Bench) -> list[_Task]:
-    """One for each part; random networks that two donors have in common are drawn and fitted once."""
-    found: list[_Task] = []
-    first: dict[str, _Task] = {}
-    for part in parts:
-        same = work_of(part, bench)
-        if same in first:
-            first[same].groups.append(part)
-            continue
-        found.append(_Task([part]))
-        if same:
-            first[same] = found[-1]
-    return found
+def _give(worker: Worker, task: Task) -> None:
+    worker.give(task.groups[0])
+    worker.piece, task.heard = task, time.monotonic()
+
+
+def _taken(
+    worker: Worker, answer: Record | str | None, crew: list[Worker], todo: list[Task], bench: Bench
+) -> list[Record]:
+    """The records that a worker's answer makes; a task that is lost is put back, or has records that say so."""
+    task: Task = worker.piece
+    if isinstance(answer, str):  # why it is lost
+        crew.remove(worker)
+        worker.stop()
+        lost, found = _again(task, answer, bench)
+        todo[:0] = lost
+        return found
+    if answer is None:
+        worker.piece = None
+        return []
+    return task.records(answer, bench)
 
 
 def _answers(crew: Sequence[Worker], silent: float) -> Iterator[tuple[Worker, Record | str | None]]:
@@ -127,25 +109,14 @@ def _answers(crew: Sequence[Worker], silent: float) -> Iterator[tuple[Worker, Re
             yield worker, f"it made no progress for {silent:,.0f} seconds, and was ended"
 
 
-def _leave(crew: list[Worker], worker: Worker) -> None:
-    crew.remove(worker)
-    worker.stop()
-
-
-def _all(task: _Task, record: Record, bench: Bench) -> list[Record]:
-    """A record, and those of the same work under other names."""
-    at, task.came = task.came, task.came + 1
-    return [renamed(group[at], record, bench) if number else record for number, group in enumerate(task.groups)]
-
-
-def _again(task: _Task, why: str, bench: Bench) -> tuple[list[_Task], list[Record]]:
+def _again(task: Task, why: str, bench: Bench) -> tuple[list[Task], list[Record]]:
     """Tasks of single cells in place of one that was lost; or records that say why, where it was one already."""
     rest = [group[task.came :] for group in task.groups]
     unfinished = left(task.groups[0][0], bench)
     if unfinished is not None:
         unfinished.clear()
     if not task.again:
-        return [_Task([in_company([cell]) for cell in same], again=True) for same in zip(*rest)], []
+        return [Task([in_company([cell]) for cell in same], again=True) for same in zip(*rest)], []
     return [], [_lost(cell, f"{LOST}{why}, twice", bench) for group in rest for cell in group]
 
 
@@ -169,7 +140,7 @@ def _work(open_bench: OpenBench, unfinished: Path | None, threads: int, pipe: Co
             pipe.send(_ALIVE)
 
     while True:
-        cells, _ = pipe.recv()
+        cells = pipe.recv()
         try:
             bench = bench or open_bench()
             bench.unfinished = unfinished

@@ -18,12 +18,11 @@ from typing import Any
 from ...errors import StudyError
 from ...support.optional import need
 from ...support.progress import Tell
-from ..plan import Cell, fitted_together
+from ..plan import Cell
 from ..record import Record
-from ..store import Store
 from ..sweep import Bench, run_sweep
 from . import Engine, OpenBench
-from .same import check_same, renamed, work_of
+from .same import Task, check_same, tasks
 
 RETRIES = 3  # of a task whose worker was lost
 _PATIENCE = 10.0  # seconds
@@ -45,27 +44,17 @@ def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None =
     """
     ray = need("ray")
 
-    def run(groups: Sequence[Sequence[Cell]], bench: Bench, store: Store | None, tell: Tell | None) -> Iterator[Record]:
-        parts = [part for cells in groups for part in fitted_together(cells)]
-        if not parts:
+    def run(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
+        todo = tasks(groups, bench)
+        if not todo:
             return
         with _cluster(ray, address):
             how = {"num_cpus": 1, "num_gpus": _gpus(ray, device), "max_retries": RETRIES, "num_returns": "streaming"}
             submit = ray.remote(**how)(_task)
-            token, left = uuid.uuid4().hex, None if store is None else str(store.path.resolve() / "unfinished")
-            first: dict[str, Any] = {}
-            waiting: dict[Any, list[list[Cell]]] = {}  # of a task: its cells, and the groups that are the same work
-            for part in parts:
-                same = work_of(part, bench)
-                if same in first:
-                    waiting[first[same]].append(part)
-                    continue
-                task = submit.remote(token, open_bench, part, left)
-                waiting[task] = [part]
-                if same:
-                    first[same] = task
+            token, left = uuid.uuid4().hex, None if bench.unfinished is None else str(bench.unfinished.resolve())
+            waiting = {submit.remote(token, open_bench, task.groups[0], left): task for task in todo}
             try:
-                yield from _collect(ray, waiting, len(parts), bench, store, tell)
+                yield from _collect(ray, waiting, bench, tell)
             finally:
                 for task in waiting:
                     ray.cancel(task, force=True)
@@ -73,30 +62,22 @@ def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None =
     return run
 
 
-def _collect(
-    ray: Any, waiting: dict[Any, list[list[Cell]]], total: int, bench: Bench, store: Store | None, tell: Tell | None
-) -> Iterator[Record]:
+def _collect(ray: Any, waiting: dict[Any, Task], bench: Bench, tell: Tell | None) -> Iterator[Record]:
     """Every record as soon as its task has it: a sweep that is stopped half-way has lost none."""
-    done = 0
+    done, total = 0, sum(len(task.groups) for task in waiting.values())
     if tell:
         tell("sweeps on Ray", done, total)
-    came = dict.fromkeys(waiting, 0)
     while waiting:
-        (task, *_), _ = ray.wait(list(waiting), num_returns=1)
-        groups = waiting[task]
-        found = _next(ray, task, groups[0][0])
-        if found is None:
-            del waiting[task]
-            done += len(groups)
-            if tell:
-                tell("sweeps on Ray", done, total)
+        (answer, *_), _ = ray.wait(list(waiting), num_returns=1)
+        task = waiting[answer]
+        found = _next(ray, answer, task.groups[0][0])
+        if found is not None:
+            yield from task.records(found, bench)
             continue
-        for number, group in enumerate(groups):
-            record = renamed(group[came[task]], found, bench) if number else found
-            if store is not None:
-                store.write(record)
-            yield record
-        came[task] += 1
+        del waiting[answer]
+        done += len(task.groups)
+        if tell:
+            tell("sweeps on Ray", done, total)
 
 
 def _next(ray: Any, task: Any, cell: Cell) -> Record | None:

@@ -1,19 +1,57 @@
-"""What is the same: random bottoms that two donors have in common, done once; donors and data of another process."""
+"""What is the same: work that two donors have in common, done once; donors and data of another process."""
 
 from __future__ import annotations
 
 import copy
 import platform
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import StudyError
 from ...support.user_code import in_words
 from ..canonical import canonical_json
-from ..plan import Cell
+from ..plan import Cell, fitted_together
 from ..record import Record
 from ..sweep import Bench, facts
+
+
+@dataclass
+class Task:
+    """Cells that are fitted together, for another process.
+
+    Attributes:
+        groups: the cells, and those that are the same work under other names.
+        again: it is the second try.
+        came: how many records of it came back.
+        heard: when its process last said a word.
+    """
+
+    groups: list[list[Cell]]
+    again: bool = False
+    came: int = 0
+    heard: float = field(default_factory=time.monotonic)
+
+    def records(self, record: Record, bench: Bench) -> list[Record]:
+        """The next record that came back, and those of the same work under other names."""
+        at, self.came = self.came, self.came + 1
+        return [renamed(group[at], record, bench) if number else record for number, group in enumerate(self.groups)]
+
+
+def tasks(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[Task]:
+    """One for all cells that are fitted together; random networks that two donors share are drawn and fitted once."""
+    found: list[Task] = []
+    first: dict[str, Task] = {}
+    for part in (part for cells in groups for part in fitted_together(cells)):
+        same = work_of(part, bench)
+        if same in first:
+            first[same].groups.append(part)
+            continue
+        found.append(Task([part]))
+        if same:
+            first[same] = found[-1]
+    return found
 
 
 def work_of(group: Sequence[Cell], bench: Bench) -> str:
