@@ -13,7 +13,7 @@ def pace(error: float, own: float, chance: float) -> float:
     """What the rate is multiplied with: twice the share of the top's skill that the start has lost, from 1/4 to 1.
 
     A closed form that loses little is near the best map, and large steps only shake it; one that loses much, as of
-    briefly trained networks, narrow layers or an untrained bottom, has far to go. docs/fitting.md has what was
+    briefly trained networks, narrow layers or an untrained bottom, has far to go. docs/results/steps.md has what was
     measured.
 
     Args:
