@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Subset, TensorDataset, default_collate
 
 from ..errors import DataError
+from ..support.device import mapped
 from ..support.hashing import Hash
 from .labels import as_labels
 from .pairs import pair_of
@@ -140,11 +141,9 @@ def hash_parts(value: Any, digest: Hash, name: str = "") -> None:
 
 def some_of(inputs: Any, some: slice) -> Any:
     """Some samples of a batch's inputs: of each tensor, where they are a dict or a tuple of tensors."""
-    if isinstance(inputs, dict):
-        return {key: some_of(value, some) for key, value in inputs.items()}
-    if isinstance(inputs, tuple) and not _texts(inputs):
-        return tuple(some_of(value, some) for value in inputs)
-    return inputs[some]
+    if isinstance(inputs, tuple) and _texts(inputs):
+        return inputs[some]
+    return mapped(inputs, lambda part: part[some])
 
 
 def _parts(inputs: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -364,21 +364,9 @@ class Data:
             )
         order = torch.arange(n) if seed is None else balanced_order(self.labels("fit"), seed)
         how = "the first" if seed is None else f"class-balanced draw with seed {seed},"
-        smaller = Data(
-            Picked(self._splits["fit"], order[start : start + n_fit]),
-            self._splits["val"],
-            self._splits["test"],
-            name=f"{self.name}[{n_fit}]",
-            classes=self.classes,
-            n_classes=self._n_classes if self.classes is not None else self.n_classes,
-            augment=self.augment,
-            split_rule=f"{self.split_rule}; fit: {how} {n_fit} of {n}, part {part}",
-            text=self.text,
-            mask=self.mask,
-            notes=self.notes,
-        )
-        smaller._alike = self
-        return smaller
+        picked = Picked(self._splits["fit"], order[start : start + n_fit])
+        rule = f"fit: {how} {n_fit} of {n}, part {part}"
+        return self._with({"fit": picked}, rule, name=f"{self.name}[{n_fit}]")
 
     def shorter(self, *, val: int | None = None, test: int | None = None) -> Data:
         """Give the same data with only the first samples to choose and to measure on.
@@ -393,27 +381,14 @@ class Data:
         Raises:
             DataError: if a size is below 1.
         """
-        sizes = {"val": val, "test": test}
+        sizes: dict[Split, int | None] = {"val": val, "test": test}
         if any(n is not None and n < 1 for n in sizes.values()):
             raise DataError(f"A split needs 1 sample or more, found val={val} and test={test}.")
         short = {split: n for split, n in sizes.items() if n is not None and n < len(self._splits[split])}
         if not short:
             return self
-        parts = (Picked(d, torch.arange(short[s])) if s in short else d for s, d in self._splits.items())
-        rule = "".join(f"; {split}: the first {n}" for split, n in short.items())
-        found = Data(
-            *parts,
-            name=self.name,
-            classes=self.classes,
-            n_classes=self._n_classes if self.classes is not None else self.n_classes,
-            augment=self.augment,
-            split_rule=f"{self.split_rule}{rule}",
-            text=self.text,
-            mask=self.mask,
-            notes=self.notes,
-        )
-        found._alike = None if "test" in short else self
-        return found
+        rule = "; ".join(f"{split}: the first {n}" for split, n in short.items())
+        return self._with({split: Picked(self._splits[split], torch.arange(n)) for split, n in short.items()}, rule)
 
     def on(self, device: torch.device | str) -> Data:
         """Hold images that lie in memory on a GPU, where they take little of it.
@@ -441,24 +416,26 @@ class Data:
         Returns:
             New data, which share the inputs.
         """
-        fit, val, test = (
-            Relabelled(self._splits[split], labels[split]) if split in labels else self._splits[split]
-            for split in SPLITS
-        )
-        rule = f"{self.split_rule}; labels: {name}"
+        changed = {split: Relabelled(self._splits[split], found) for split, found in labels.items()}
+        return self._with(changed, f"labels: {name}", name=name, classes=classes)
+
+    def _with(
+        self, changed: Mapping[Split, Any], rule: str, *, name: str | None = None, classes: Sequence[str] | None = None
+    ) -> Data:
+        """The same data with other datasets behind some splits; ``rule`` says which."""
+        classes = self.classes if classes is None else classes
         found = Data(
-            fit,
-            val,
-            test,
-            name=name,
+            *(changed.get(split, self._splits[split]) for split in SPLITS),
+            name=self.name if name is None else name,
             classes=classes,
+            n_classes=self.n_classes if classes is None else None,
             augment=self.augment,
-            split_rule=rule,
+            split_rule=f"{self.split_rule}; {rule}",
             text=self.text,
             mask=self.mask,
             notes=self.notes,
         )
-        found._alike = None if "test" in labels else self
+        found._alike = None if "test" in changed else self
         return found
 
     def describe(self) -> dict[str, Any]:

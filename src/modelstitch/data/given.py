@@ -22,42 +22,31 @@ from torch.utils.data import (
 )
 
 from ..errors import DataError
+from ..support.device import parts
 from .labels import as_labels
 from .pairs import Keys, keys_of, pair_of
 from .readers.hub import HubRows, is_hub_set
-from .subsets import Picked
+from .subsets import Held, Picked
 
 
-class Arrays:
+class Arrays(Held):
     """Inputs and labels of a whole split; inputs are a tensor or array (n, ...), or a dict or tuple of such.
 
     float64 arrays of numpy become torch's default type, in which networks compute.
     """
 
     def __init__(self, inputs: Any, labels: Any, classes: Sequence[str] | None, where: str) -> None:
-        self.inputs = _columns(inputs, where)
-        self.labels = as_labels(_plain(labels), classes)
-        counts = {_length(part) for part in _parts(self.inputs)}
+        super().__init__(_columns(inputs, where), as_labels(_plain(labels), classes))
+        counts = {len(part) if part.ndim else 0 for part in parts(self.inputs)}
         if counts != {len(self.labels)}:
             found = " and ".join(f"{n:,}" for n in sorted(counts))
             raise DataError(
                 f"{where} has {found} inputs and {len(self.labels):,} labels: expected one label for each input."
             )
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, Tensor]:
-        inputs, labels = self.batch(torch.tensor([index]))
-        return _mapped(inputs, lambda part: part[0]), labels[0]
-
-    def batch(self, ids: Tensor) -> tuple[Any, Tensor]:
-        """The samples ``ids`` (n,) at once."""
-        return _mapped(self.inputs, lambda part: _picked(part, ids)), self.labels[ids]
-
     def shares(self, other: Arrays) -> bool:
         """Whether the two hold some of the same memory, as overlapping slices of one array do."""
-        return any(_overlap(_memory(one), _memory(two)) for one in _parts(self.inputs) for two in _parts(other.inputs))
+        return any(_overlap(_memory(one), _memory(two)) for one in parts(self.inputs) for two in parts(other.inputs))
 
 
 class Keyed:
@@ -221,29 +210,6 @@ def _column(value: Any, where: str) -> Tensor | np.ndarray[Any, Any]:
             f"all samples."
         ) from error
     return value  # type: ignore[no-any-return]
-
-
-def _picked(part: Tensor | np.ndarray[Any, Any], ids: Tensor) -> Tensor:
-    if isinstance(part, Tensor):
-        return part[ids]
-    found = torch.from_numpy(np.asarray(part[ids.numpy()]))
-    return found.to(torch.get_default_dtype()) if found.dtype == torch.float64 else found
-
-
-def _mapped(inputs: Any, change: Any) -> Any:
-    if isinstance(inputs, dict):
-        return {key: change(part) for key, part in inputs.items()}
-    return tuple(change(part) for part in inputs) if isinstance(inputs, tuple) else change(inputs)
-
-
-def _parts(inputs: Any) -> list[Any]:
-    if isinstance(inputs, dict):
-        return list(inputs.values())
-    return list(inputs) if isinstance(inputs, tuple) else [inputs]
-
-
-def _length(part: Any) -> int:
-    return len(part) if part.ndim else 0
 
 
 def _memory(part: Tensor | np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:

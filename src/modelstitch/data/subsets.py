@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..support.device import mapped
 from .access import all_labels, raw_batch, together
 from .labels import as_labels
 from .pairs import pair_of
@@ -16,7 +17,30 @@ from .pairs import pair_of
 SHARE = 0.25  # of the memory that is free on a device: what images may take of it
 
 
-class Images:
+class Held:
+    """Samples in memory.
+
+    Args:
+        inputs: of all samples: tensors or arrays (n, ...), dicts or tuples of such, or a list of tensors.
+        labels: int64 (n,), or (n, t) for sequences.
+    """
+
+    def __init__(self, inputs: Any, labels: Tensor) -> None:
+        self.inputs, self.labels = inputs, labels.long()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, Tensor]:
+        inputs, labels = self.batch(torch.tensor([index]))
+        return mapped(inputs, lambda part: part[0]), labels[0]
+
+    def batch(self, ids: Tensor) -> tuple[Any, Tensor]:
+        """The samples ``ids`` (n,) at once."""
+        return mapped(self.inputs, lambda part: _chosen(part, ids)), self.labels[ids]
+
+
+class Images(Held):
     """Images in memory: inputs (n, channels, height, width), uint8 or float32, and int64 labels (n,)."""
 
     def __init__(self, inputs: Tensor, labels: Tensor) -> None:
@@ -25,58 +49,35 @@ class Images:
                 f"Images need inputs (n, channels, height, width) and n labels, "
                 f"found {tuple(inputs.shape)} and {tuple(labels.shape)}."
             )
-        self.inputs, self.labels = inputs, labels.long()
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.inputs[index], self.labels[index]
-
-    def batch(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The samples ``ids`` (n,) at once."""
-        return self.inputs[ids], self.labels[ids]
+        super().__init__(inputs, labels)
 
 
-class Several:
+class Several(Held):
     """Images of several sizes in memory: a list of (channels, height, width), and int64 labels (n,)."""
 
-    def __init__(self, images: Sequence[Tensor], labels: Tensor) -> None:
-        self.images, self.labels = images, labels.long()
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.images[index], self.labels[index]
-
-    def batch(self, ids: Tensor) -> tuple[Tensor | list[Tensor], Tensor]:
-        """The samples ``ids`` (n,) at once: a tensor where their sizes are equal."""
-        return together([self.images[int(i)] for i in ids]), self.labels[ids]
-
-
-class Tokens:
+class Tokens(Held):
     """Texts in memory.
 
     Ids and mask int64 (n, t), labels (n,) for classes or (n, t) for tokens, -100 where none counts.
     """
 
     def __init__(self, ids: Tensor, mask: Tensor, labels: Tensor) -> None:
-        self.ids, self.mask, self.labels = ids, mask, labels.long()
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, index: int) -> tuple[dict[str, Tensor], Tensor]:
-        return {"input_ids": self.ids[index], "attention_mask": self.mask[index]}, self.labels[index]
-
-    def batch(self, ids: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The samples ``ids`` (n,) at once."""
-        return {"input_ids": self.ids[ids], "attention_mask": self.mask[ids]}, self.labels[ids]
+        super().__init__({"input_ids": ids, "attention_mask": mask}, labels)
+        self.ids, self.mask = ids, mask
 
     def picked(self, ids: Tensor) -> Tokens:
         """The samples ``ids`` (n,) alone."""
         return Tokens(self.ids[ids], self.mask[ids], self.labels[ids])
+
+
+def _chosen(part: Any, ids: Tensor) -> Any:
+    if isinstance(part, Tensor):
+        return part[ids]
+    if isinstance(part, list):
+        return together([part[int(i)] for i in ids])
+    found = torch.from_numpy(np.asarray(part[ids.numpy()]))
+    return found.to(torch.get_default_dtype()) if found.dtype == torch.float64 else found
 
 
 class Picked:

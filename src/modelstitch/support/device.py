@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -32,10 +32,22 @@ def pick_device(device: str) -> torch.device:
 
 def to_device(inputs: Any, device: torch.device | str) -> Any:
     """Tensors, and tuples and mappings of them, moved; a mapping of any kind (a tokenizer's output) becomes a dict."""
-    if isinstance(inputs, Tensor):
-        return inputs.to(device)
+    return mapped(inputs, lambda part: part.to(device) if isinstance(part, Tensor) else part)
+
+
+def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
+    """A change of every part of nested mappings, which become dicts, and tuples."""
     if isinstance(inputs, Mapping):
-        return {key: to_device(value, device) for key, value in inputs.items()}
+        return {key: mapped(value, change) for key, value in inputs.items()}
     if isinstance(inputs, tuple):
-        return tuple(to_device(value, device) for value in inputs)
-    return inputs
+        return tuple(mapped(value, change) for value in inputs)
+    return change(inputs)
+
+
+def parts(inputs: Any) -> Iterator[Any]:
+    """The parts of nested mappings and tuples."""
+    nested = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else None
+    if nested is None:
+        yield inputs
+    for value in nested or ():
+        yield from parts(value)

@@ -45,18 +45,29 @@ def test_a_column_without_texts(values, words):
         read_texts(pl.DataFrame({"x": values}), "x", PATH)
 
 
+def read(*columns, classes=None):
+    return read_labels([(column, PATH) for column in columns], classes)
+
+
 def test_labels_are_numbers_or_names_in_their_order_over_all_tables():
-    numbers, names = read_labels([FRAME, FRAME[:1]], "label", [PATH, PATH])
+    numbers, names = read(FRAME["label"], FRAME["label"][:1])
     assert [n.tolist() for n in numbers] == [[2, 0, 1], [2]]
     assert names is None
-    other = pl.DataFrame({"name": ["ant"]})
-    numbers, names = read_labels([FRAME, other], "name", [PATH, PATH])
+    numbers, names = read(FRAME["name"], pl.Series(["ant"]))
     assert names == ["ant", "cat", "dog"]
     assert [n.tolist() for n in numbers] == [[2, 1, 2], [0]]
-    assert read_labels([FRAME], None, [PATH]) == (None, None)
+
+
+def test_numbers_beside_names_are_names_unless_the_classes_are_known():
+    numbers, names = read(pl.Series([7]), pl.Series(["ant"]))
+    assert (numbers[0].tolist(), numbers[1].tolist(), names) == ([0], [1], ["7", "ant"])
+    numbers, names = read(pl.Series([1]), pl.Series(["ant"]), classes=["ant", "cat"])
+    assert (numbers[0].tolist(), numbers[1].tolist(), names) == ([1], [0], ["ant", "cat"])
+    with pytest.raises(DataError, match="The label 'dog' is none of the 2 classes: expected one of ant, cat"):
+        read(pl.Series(["dog"]), classes=["ant", "cat"])
 
 
 @pytest.mark.parametrize("values", [[0.5, 1.0], [1, None]])
 def test_what_is_neither_is_refused(values):
     with pytest.raises(DataError, match="expected integers or the names of classes"):
-        read_labels([pl.DataFrame({"x": values})], "x", [PATH])
+        read(pl.Series("x", values))

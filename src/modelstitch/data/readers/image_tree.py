@@ -11,25 +11,7 @@ from typing import NoReturn
 
 from ...errors import DataError
 
-SUFFIXES = frozenset(
-    [
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jfif",
-        ".webp",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".jp2",
-        ".avif",
-    ]
-)
+_PICTURE = re.compile(r"\.(png|jpe?g|jfif|webp|bmp|gif|tiff?|p[pgbn]m|jp2|avif)$", re.IGNORECASE)
 NAMES = {
     "fit": ("train", "training", "fit"),
     "val": ("val", "valid", "validation", "dev"),
@@ -267,7 +249,7 @@ def _images(base: Path, *, deep: bool = True) -> Iterator[Path]:
             continue
         seen.add(real)
         for name in names:
-            if not _leftover(name) and os.path.splitext(name)[1].lower() in SUFFIXES:
+            if not _leftover(name) and _PICTURE.search(name):
                 yield Path(folder, name)
 
 

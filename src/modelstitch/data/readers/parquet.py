@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ..data import Data
 from ..splits import hold_out
 from ..subsets import Images, Picked, Several
 from .decode import ImageKind, ImageOptions, dark, decode_all, kind_of
+from .tables import read_labels
 
 if TYPE_CHECKING:
     import polars
@@ -26,13 +27,13 @@ _UNLABELLED = -1  # what the hub's sets write where labels are kept secret
 _VAL_NAMES = ("validation", "valid", "val", "dev")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _ImageRows:
     """The rows of one split: encoded images, int64 labels (n,), and how a message calls each row."""
 
-    sources: list[bytes | None]
-    labels: Tensor
-    names: list[str]
+    sources: list[bytes | None] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     def kind(self, asked: ImageOptions) -> ImageKind:
         return kind_of(self.sources, self.names.__getitem__, asked)
@@ -60,21 +61,8 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         raise DataError(f"There is no folder {folder!r}: expected one with train-*.parquet and test-*.parquet.")
     if not any(root.glob("*.parquet")) and (root / "data").is_dir():  # how the hub's repositories lay them out
         root = root / "data"
-    files = {"fit": _files(root, ("train",)), "val": _files(root, _VAL_NAMES), "test": _files(root, ("test",))}
-    notes = []
-    if files["val"] and not files["test"]:
-        files["test"], files["val"] = files["val"], []
-        notes.append(
-            f"there are no test files: {files['test'][0].name} is the test split, and validation samples are held "
-            f"out of those of train"
-        )
-    if not files["fit"] or not files["test"]:
-        part = "train" if not files["fit"] else "test"
-        found = ", ".join(sorted(path.name for path in root.iterdir())[:5]) or "nothing"
-        raise DataError(
-            f"The folder {folder!r} has no {part}-*.parquet: found {found}; name the files after their split."
-        )
-    rows, classes = _read({split: paths for split, paths in files.items() if paths}, limit)
+    files, notes = _splits(root, folder)
+    rows, classes = _read(files, limit)
     if "val" in rows and bool((rows["test"].labels == _UNLABELLED).all()):
         notes.append(
             f"the labels of {files['test'][0].name} are all {_UNLABELLED}: {files['val'][0].name} is the test split "
@@ -85,9 +73,8 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     sets: dict[str, Any] = {split: part.decoded(kind, asked) for split, part in rows.items()}
     if isinstance(sets["fit"], Images):
         notes += dark(sets["fit"].inputs)
-    if "val" in sets:
-        rule = "the source's own files"
-    else:
+    rule = "the source's own files"
+    if "val" not in sets:
         train = sets["fit"]
         fit, val = hold_out(train.labels, max(1, len(train) // 10), seed)
         sets["fit"], sets["val"] = (
@@ -108,76 +95,57 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     )
 
 
+def _splits(root: Path, folder: str) -> tuple[dict[str, list[Path]], list[str]]:
+    """The files of each split that there is, and what is to be said of them."""
+    names = {"fit": ("train",), "val": _VAL_NAMES, "test": ("test",)}
+    found = {
+        split: sorted(path for part in parts for path in root.glob(f"{part}[-.]*parquet"))
+        for split, parts in names.items()
+    }
+    notes = []
+    if found["val"] and not found["test"]:
+        found["test"], found["val"] = found["val"], []
+        notes.append(
+            f"there are no test files: {found['test'][0].name} is the test split, and validation samples are held "
+            f"out of those of train"
+        )
+    if not found["fit"] or not found["test"]:
+        part = "train" if not found["fit"] else "test"
+        there = ", ".join(sorted(path.name for path in root.iterdir())[:5]) or "nothing"
+        raise DataError(
+            f"The folder {folder!r} has no {part}-*.parquet: found {there}; name the files after their split."
+        )
+    return {split: paths for split, paths in found.items() if paths}, notes
+
+
 def _augment(image: Tensor) -> CropFlip:
     # Grey images are often writing, which no mirror leaves what it was.
     return CropFlip(max(1, image.shape[-1] // 8), flip=len(image) == 3)
 
 
-def _files(root: Path, parts: tuple[str, ...]) -> list[Path]:
-    return sorted(path for part in parts for path in root.glob(f"{part}[-.]*parquet"))
-
-
 def _read(files: dict[str, list[Path]], limit: int | None) -> tuple[dict[str, _ImageRows], list[str] | None]:
     """The rows of every split, and the names of the classes: the writer's, else those that the labels are, in order."""
-    found: dict[str, tuple[list[bytes | None], list[polars.Series], list[str]]] = {}
-    for split, paths in files.items():
-        sources: list[bytes | None] = []
-        labels: list[polars.Series] = []
-        names: list[str] = []
-        for path in paths:
-            left = None if limit is None else limit - len(sources)
+    found = {split: _ImageRows() for split in files}
+    columns: list[tuple[polars.Series, Path]] = []
+    whose: list[_ImageRows] = []
+    for split, rows in found.items():
+        for path in files[split]:
+            left = None if limit is None else limit - len(rows.sources)
             if left == 0:
                 break
             frame = _frame(path, left)
             image, label = _column(frame, _IMAGE, path), _column(frame, _LABEL, path)
-            labels.append(_checked(frame[label], path))
-            names.extend(f"row {row} of {path.name}" for row in range(len(frame)))
-            sources.extend(_bytes(frame[image], path))
-        if not sources:
-            raise DataError(f"{', '.join(path.name for path in paths)} hold no rows: expected at least one image.")
-        found[split] = sources, labels, names
-    words = {
-        str(value) for _, labels, _ in found.values() for part in labels if part.dtype == _text() for value in part
-    }
-    classes = _classes(files["fit"][0]) or (sorted(words) if words else None)
-    number = {name: i for i, name in enumerate(classes or [])}
-    return {
-        split: _ImageRows(sources, torch.cat([_numbered(part, number) for part in labels]), names)
-        for split, (sources, labels, names) in found.items()
-    }, classes
-
-
-def _text() -> Any:
-    import polars
-
-    return polars.String
-
-
-def _checked(values: polars.Series, path: Path) -> polars.Series:
-    """Labels as integers or text."""
-    import polars
-
-    if isinstance(values.dtype, polars.Categorical | polars.Enum):
-        values = values.cast(polars.String)
-    if values.dtype == polars.Boolean:
-        values = values.cast(polars.Int64)
-    if values.null_count() or not (values.dtype.is_integer() or values.dtype == polars.String):
-        raise DataError(
-            f"The column {values.name!r} of {path.name} holds {values.dtype} with {values.null_count()} gaps: "
-            "expected integers, or the names of classes."
-        )
-    return values
-
-
-def _numbered(values: polars.Series, number: dict[str, int]) -> Tensor:
-    if values.dtype.is_integer():
-        return torch.tensor(values.to_list(), dtype=torch.int64)
-    unknown = sorted({str(value) for value in values} - set(number))
-    if unknown:
-        raise DataError(
-            f"The label {unknown[0]!r} is none of the {len(number)} classes: expected one of {', '.join(number)}."
-        )
-    return torch.tensor([number[str(value)] for value in values], dtype=torch.int64)
+            columns.append((frame[label], path))
+            whose.append(rows)
+            rows.names.extend(f"row {row} of {path.name}" for row in range(len(frame)))
+            rows.sources.extend(_bytes(frame[image], path))
+        if not rows.sources:
+            empty = ", ".join(path.name for path in files[split])
+            raise DataError(f"{empty} hold no rows: expected at least one image.")
+    labels, classes = read_labels(columns, _classes(files["fit"][0]))
+    for rows, part in zip(whose, labels):
+        rows.labels = torch.cat([rows.labels, part])
+    return found, classes
 
 
 def _frame(path: Path, n_rows: int | None) -> polars.DataFrame:

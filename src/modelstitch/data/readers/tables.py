@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from ...support import tables
 if TYPE_CHECKING:
     import polars
 
+Labels: TypeAlias = tuple[list[Tensor], list[str] | None]
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
 
 
@@ -54,23 +55,47 @@ def read_texts(frame: polars.DataFrame, column: str, path: Path) -> list[str]:
     return values.to_list()
 
 
-def read_labels(
-    frames: Sequence[polars.DataFrame], label: str | None, paths: Sequence[Path]
-) -> tuple[list[Tensor] | None, list[str] | None]:
-    """The labels of every table, and the names of the classes where they are words (numbered in their order)."""
+def read_labels(columns: Sequence[tuple[polars.Series, Path]], classes: list[str] | None = None) -> Labels:
+    """The labels of every table's column, and the names of the classes where they have any.
+
+    Args:
+        columns: integers, or names of classes, each with its file.
+        classes: the names in their order; by default, where labels are names, those that occur, sorted.
+
+    Raises:
+        DataError: a column holds something else, or gaps; a label is none of the classes.
+    """
     import polars
 
-    if label is None:
-        return None, None
-    columns = [frame[label] for frame in frames]
-    for values, path in zip(columns, paths):
-        if values.null_count() or not (values.dtype.is_integer() or values.dtype == polars.String):
-            raise DataError(
-                f"The column {label!r} of {path.name} holds {values.dtype} with {values.null_count()} gaps: expected "
-                "integers or the names of classes."
-            )
-    if all(values.dtype.is_integer() for values in columns):
-        return [torch.tensor(values.to_list(), dtype=torch.int64) for values in columns], None
-    names = sorted({str(name) for values in columns for name in values})
-    number = {name: i for i, name in enumerate(names)}
-    return [torch.tensor([number[str(name)] for name in values]) for values in columns], names
+    read = [_checked(values, path) for values, path in columns]
+    if classes is None and any(values.dtype == polars.String for values in read):
+        read = [values.cast(polars.String) for values in read]
+        classes = sorted({name for values in read for name in values})
+    number = {name: i for i, name in enumerate(classes or ())}
+    return [_numbered(values, number) for values in read], classes
+
+
+def _checked(values: polars.Series, path: Path) -> polars.Series:
+    import polars
+
+    if isinstance(values.dtype, polars.Categorical | polars.Enum):
+        values = values.cast(polars.String)
+    if values.dtype == polars.Boolean:
+        values = values.cast(polars.Int64)
+    if values.null_count() or not (values.dtype.is_integer() or values.dtype == polars.String):
+        raise DataError(
+            f"The column {values.name!r} of {path.name} holds {values.dtype} with {values.null_count()} gaps: "
+            "expected integers or the names of classes."
+        )
+    return values
+
+
+def _numbered(values: polars.Series, number: dict[str, int]) -> Tensor:
+    if values.dtype.is_integer():
+        return torch.tensor(values.to_list(), dtype=torch.int64)
+    unknown = sorted(set(values) - set(number))
+    if unknown:
+        raise DataError(
+            f"The label {unknown[0]!r} is none of the {len(number)} classes: expected one of {', '.join(number)}."
+        )
+    return torch.tensor([number[value] for value in values], dtype=torch.int64)

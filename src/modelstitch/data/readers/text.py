@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,6 +30,13 @@ class _TokenRows:
     bodies: list[list[int]]
     labels: Tensor | None
     cut: int  # texts that were longer than a sample
+
+    def joined(self, more: _TokenRows) -> _TokenRows:
+        both = [part for part in (self.labels, more.labels) if part is not None]
+        return _TokenRows([*self.bodies, *more.bodies], torch.cat(both) if both else None, self.cut + more.cut)
+
+
+_Parts: TypeAlias = tuple[dict[str, _TokenRows], list[str] | None]  # of each split, and the names of classes
 
 
 def load_text(
@@ -69,23 +76,10 @@ def load_text(
     reader = words if isinstance(words, Tokenizer) else Tokenizer.load(words)
     size = _number(options.pop("length", None)) or length or LENGTH
     column, label = options.pop("column", "text"), options.pop("label", None)
-    task = options.pop("task", None) or ("text-classification" if label else "features" if features else "causal-lm")
-    if options:
-        raise DataError(
-            f"The text option {next(iter(options))!r} is unknown: expected column, label, length, task or tokenizer."
-        )
-    if task not in TASKS or (task == "text-classification") != (label is not None):
-        raise DataError(
-            f"The task {task!r} with label {label!r} cannot be: expected {TASKS[0]}, {TASKS[1]} or {TASKS[3]} without "
-            f"a label column, or {TASKS[2]} with one."
-        )
+    task = _task(options.pop("task", None), label, features, options)
     builder = _Builder(reader, size, task)
     root = Path(path)
-    if root.is_dir():
-        parts, classes = _read_folder(root, column, label, builder)
-    else:
-        rows, classes = _read_file(root, column, label, builder)
-        parts = {"fit": rows}
+    parts, classes = (_read_folder if root.is_dir() else _read_file)(root, column, label, builder)
     sets = {split: builder.samples(rows) for split, rows in parts.items()}
     splits, rule = _split(sets, seed, limit, root.name)
     cut = sum(rows.cut for rows in parts.values())
@@ -102,6 +96,21 @@ def load_text(
         split_rule=f"{told}; {rule}",
         text=TextFacts(reader, task, size),
     )
+
+
+def _task(named: str | None, label: str | None, features: bool, unread: dict[str, Any]) -> str:
+    """The task that is named, or follows from the rest; ``unread`` are options that nobody knows."""
+    if unread:
+        raise DataError(
+            f"The text option {next(iter(unread))!r} is unknown: expected column, label, length, task or tokenizer."
+        )
+    task = named or ("text-classification" if label else "features" if features else "causal-lm")
+    if task not in TASKS or (task == "text-classification") != (label is not None):
+        raise DataError(
+            f"The task {task!r} with label {label!r} cannot be: expected {TASKS[0]}, {TASKS[1]} or {TASKS[3]} without "
+            f"a label column, or {TASKS[2]} with one."
+        )
+    return task
 
 
 class _Builder:
@@ -216,11 +225,9 @@ def _spread(samples: Tokens, limit: int) -> Tensor:
     return hold_out(samples.labels, min(limit, len(samples)), _FIXED_SEED)[1]
 
 
-def _read_file(path: Path, column: str, label: str | None, builder: _Builder) -> tuple[_TokenRows, list[str] | None]:
+def _read_file(path: Path, column: str, label: str | None, builder: _Builder) -> _Parts:
     if path.suffix in SUFFIXES:
-        frame = read_table(path, column, label)
-        labels, classes = read_labels([frame], label, [path])
-        return builder.rows(read_texts(frame, column, path), labels[0] if labels else None, path.name), classes
+        return _read_tables([("fit", path)], column, label, builder)
     if label is not None:
         raise DataError(f"The plain text {path.name!r} has no label column: expected one of {', '.join(SUFFIXES)}.")
     if path.exists() and not path.is_file():
@@ -234,12 +241,10 @@ def _read_file(path: Path, column: str, label: str | None, builder: _Builder) ->
             f"The text {str(path)!r} is not UTF-8 (byte {error.start:,} is {error.object[error.start]:#04x}): save "
             f"it as UTF-8."
         ) from error
-    return builder.chunks(text), None
+    return {"fit": builder.chunks(text)}, None
 
 
-def _read_folder(
-    root: Path, column: str, label: str | None, builder: _Builder
-) -> tuple[dict[str, _TokenRows], list[str] | None]:
+def _read_folder(root: Path, column: str, label: str | None, builder: _Builder) -> _Parts:
     files = {
         split: [p for name in names for p in sorted(root.iterdir()) if p.suffix in SUFFIXES and p.name.startswith(name)]
         for split, names in _PARTS.items()
@@ -249,21 +254,20 @@ def _read_folder(
             f"The folder {str(root)!r} has no train and test tables: expected files such as train.csv and test.csv, "
             f"found {', '.join(sorted(p.name for p in root.iterdir())[:5]) or 'nothing'}."
         )
-    order = [(split, path) for split, paths in files.items() for path in paths]
-    frames = [read_table(path, column, label) for _, path in order]
-    labels, classes = read_labels(frames, label, [path for _, path in order])
+    tables = [(split, path) for split, paths in files.items() for path in paths]
+    return _read_tables(tables, column, label, builder)
+
+
+def _read_tables(tables: Sequence[tuple[str, Path]], column: str, label: str | None, builder: _Builder) -> _Parts:
+    """The rows of each split, of the tables that belong to it."""
+    frames = [(split, path, read_table(path, column, label)) for split, path in tables]
+    labels, classes = None, None
+    if label is not None:
+        labels, classes = read_labels([(frame[label], path) for _, path, frame in frames])
     parts: dict[str, _TokenRows] = {}
-    for i, ((split, path), frame) in enumerate(zip(order, frames)):
+    for i, (split, path, frame) in enumerate(frames):
         rows = builder.rows(read_texts(frame, column, path), labels[i] if labels else None, path.name)
-        if split in parts:
-            before = parts[split]
-            joined = (
-                torch.cat([before.labels, rows.labels])
-                if before.labels is not None and rows.labels is not None
-                else None
-            )
-            rows = _TokenRows([*before.bodies, *rows.bodies], joined, before.cut + rows.cut)
-        parts[split] = rows
+        parts[split] = parts[split].joined(rows) if split in parts else rows
     return parts, classes
 
 
