@@ -1,7 +1,7 @@
 """Intervals over pairs, seeds and examples, and paired tests, against slow and obvious computations."""
 
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -82,6 +82,24 @@ def test_pairs_that_disagree_widen_the_interval():
 def test_both_directions_are_one_pair():
     found = pool([points(50, 0.2, 0.1, 0, bottom="a", upper="b"), points(50, 0.2, 0.1, 1, bottom="b", upper="a")])
     assert (found.pairs, found.seeds) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("joined", "wider"),
+    [
+        (list(combinations("abcdefgh", 2)), True),
+        ([*zip("abcd", "efgh")], False),
+        ([("a", "b"), ("b", "c")], False),
+    ],
+    ids=["all pairs", "apart", "a chain"],
+)
+def test_networks_are_drawn_where_pairs_share_them(joined, wider):
+    own = dict(zip("abcdefgh", range(8)))
+    shared = [points(400, (own[a] + own[b]) / 20, 0, 0, bottom=a, upper=b) for a, b in joined]
+    apart = [points(400, (own[a] + own[b]) / 20, 0, 0, bottom=f"{a}{b}", upper=f"{b}{a}") for a, b in joined]
+    one, other = pool(shared), pool(apart)
+    assert one.value == other.value
+    assert (one.high - one.low > 1.5 * (other.high - other.low)) == wider
 
 
 def test_tokens_weigh_as_they_are_many():

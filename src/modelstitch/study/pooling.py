@@ -2,16 +2,19 @@
 
 Examples are drawn once for all cells that were measured on the same test split: what one example adds to one cell it
 adds to the others too, so that draws of their own would make the intervals too narrow. Pairs of the same two networks,
-in both directions, are drawn together. Pairs that share one donor are taken for independent, which they are not quite.
+in both directions, are drawn together. Where pairs are no fewer than their networks, as in a ring or where all
+networks are paired, pairs share networks and are not independent: networks are drawn, and a pair counts as often as its
+two were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import MeasureError
 from ..stats import bootstrap
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from .packed import Floats
 
 FLIPS = 9999
+Cluster = frozenset[str]  # the names of the two networks of a pair
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     distinct = list({(c, *side): i for i, (c, side) in enumerate(zip(clusters, sides))}.values())
     if len(distinct) == 1:
         p, how = _flip_test(found[0], seed)
-        return PairedTest(_pool([0], found[:1], seed, RESAMPLES), p, how)
+        return PairedTest(_pool(clusters[:1], found[:1], seed, RESAMPLES), p, how)
     replicates = _replicates(clusters, found, seed, RESAMPLES)
     tail = min(float((replicates <= 0).mean()), float((replicates >= 0).mean()))
     means = np.array([np.average(e.deltas, weights=e.weights) for e in found])
@@ -190,7 +194,7 @@ def normalised(
     return Pooled(value, *bootstrap.interval(ratios), mean.pairs, mean.seeds, mean.examples, ""), ""
 
 
-def _pool(clusters: Sequence[Hashable], found: Sequence[Examples], seed: int, resamples: int) -> Pooled:
+def _pool(clusters: Sequence[Cluster], found: Sequence[Examples], seed: int, resamples: int) -> Pooled:
     if not found:
         raise MeasureError("There is nothing to pool: expected at least one record, found none.")
     units = sorted({e.unit for e in found})
@@ -205,7 +209,7 @@ def _pool(clusters: Sequence[Hashable], found: Sequence[Examples], seed: int, re
     return Pooled(value, low, high, len(set(clusters)), len(found), least, units[0])
 
 
-def _replicates(clusters: Sequence[Hashable], found: Sequence[Examples], seed: int, resamples: int) -> Floats:
+def _replicates(clusters: Sequence[Cluster], found: Sequence[Examples], seed: int, resamples: int) -> Floats:
     return _mix(clusters, _example_means(found, seed, resamples), seed)
 
 
@@ -222,24 +226,36 @@ def _example_means(found: Sequence[Examples], seed: int, resamples: int) -> Floa
     return result
 
 
-def _mix(clusters: Sequence[Hashable], means: Floats, seed: int) -> Floats:
+def _mix(clusters: Sequence[Cluster], means: Floats, seed: int) -> Floats:
     """Pairs drawn with replacement, then fits within each drawn pair: one mean for each row of ``means``."""
     members = _members(clusters)
     generator = np.random.default_rng([seed, 7919])
-    drawn = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), size=len(means))
+    drawn = _times(list(dict.fromkeys(clusters)), len(means), generator)
     shares = np.zeros_like(means)
     for times, where in zip(drawn.T, members):
         n = len(where)
-        shares[:, where] = generator.multinomial(times * n, np.full(n, 1 / n)) / (n * len(members))
-    mixed: Floats = (shares * means).sum(1)
+        shares[:, where] = generator.multinomial(times * n, np.full(n, 1 / n)) / n
+    mixed: Floats = (shares * means).sum(1) / drawn.sum(1)
     return mixed
 
 
-def _members(clusters: Sequence[Hashable]) -> list[list[int]]:
+def _times(pairs: Sequence[Cluster], resamples: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """How often each pair counts in each draw, (resamples, pairs)."""
+    names = list(dict.fromkeys(name for pair in pairs for name in sorted(pair)))
+    if len(pairs) < len(names) or len(pairs) == 1:
+        return generator.multinomial(len(pairs), np.full(len(pairs), 1 / len(pairs)), size=resamples)
+    found = np.zeros((resamples, len(pairs)), dtype=np.int64)
+    while (empty := found.sum(1) == 0).any():  # networks that no pair joins: drawn again
+        times = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=int(empty.sum()))
+        found[empty] = np.stack([times[:, [names.index(name) for name in pair]].prod(1) for pair in pairs], 1)
+    return found
+
+
+def _members(clusters: Sequence[Cluster]) -> list[list[int]]:
     return [[i for i, c in enumerate(clusters) if c == name] for name in dict.fromkeys(clusters)]
 
 
-def _cluster(record: Record) -> Hashable:
+def _cluster(record: Record) -> Cluster:
     """The two networks of a record, in either order."""
     return frozenset((record.bottom.name, record.top.name))
 
