@@ -60,7 +60,7 @@ def compare(
     """
     from ..api import compare as run_compare
     from ..api import plan_compare
-    from ..network.names import alike
+    from ..network.network import alike
 
     data = common.data_for(data_name, (bottom, top), limit)
     lower, upper = common.two(

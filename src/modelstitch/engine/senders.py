@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data.data import Batch
 from ..network import FromInput, Layer, Network
 from ..network.norms import Norm, own_statistics
-from ..network.passes.channels_last import quick
+from ..network.passes import quick
 from ..support.device import to_device
 from .sizes import check_view
 

@@ -12,7 +12,7 @@ from ..data.data import Batch
 from ..engine.senders import view_of
 from ..errors import MeasureError
 from ..network import CHANNEL_AXIS, Network
-from ..network.passes.channels_last import quick
+from ..network.passes import quick
 from ..stitchers import channels_last, masked_mean, masks
 from ..support.nonfinite import refuse
 from ..support.progress import Tell

@@ -2,8 +2,7 @@
 
 from .layers import Layer, positions_of
 from .layout.arrange import CHANNEL_AXIS
-from .names import apart, check_networks
-from .network import OUTPUT, Network, fingerprint
+from .network import OUTPUT, Network, apart, check_networks, fingerprint
 from .segment import FromInput, FromLayer, Segment
 
 __all__ = [

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 import operator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 
 from ..errors import FoldError
+from .graph import NORM, new_order, option, stored, tidy
 from .layout.arrange import CHANNEL_AXIS
-from .layout.axes import new_order
 from .segment import FromInput, FromLayer, Segment
 
 S = TypeVar("S", bound=Segment)
@@ -24,8 +24,9 @@ S = TypeVar("S", bound=Segment)
 _aten = torch.ops.aten
 _CONVS = {_aten.conv1d.default: 1, _aten.conv2d.default: 2, _aten.conv3d.default: 3}
 _LINEAR = _aten.linear.default
-_BATCH_NORM = _aten._native_batch_norm_legit_no_training.default
 _SAME = (_aten.clone.default, _aten.contiguous.default, _aten.alias.default, _aten.detach.default)
+_ADAPTIVE = (_aten.adaptive_avg_pool1d.default, _aten.adaptive_avg_pool2d.default)
+_POOLS = (_aten.avg_pool1d.default, _aten.avg_pool2d.default)
 _FLAT = (_aten.view.default, _aten.reshape.default, _aten.squeeze.dims, _aten.squeeze.dim, _aten.flatten.using_ints)
 
 
@@ -46,7 +47,7 @@ def absorb_below(segment: FromInput, weight: Tensor, bias: Tensor) -> tuple[From
     while True:
         if len(node.users) > 1:
             raise FoldError(f"{_name(node)} is read by others than the map: expected the map to be its only reader.")
-        if node.target is operator.getitem and _is_batch_norm(node.args[0]):
+        if node.target is operator.getitem and node.args[0].target is NORM:
             weight, bias, node = _through_norm(node.args[0], twin.body, weight, bias)
         elif node.target in _SAME:
             node = node.args[0]
@@ -54,13 +55,11 @@ def absorb_below(segment: FromInput, weight: Tensor, bias: Tensor) -> tuple[From
             break
     if node.target not in (*_CONVS, _LINEAR):
         raise FoldError(f"the bottom ends with {_name(node)}: expected a convolution or a linear layer.")
-    groups = _option(node, 6, "groups", 1) if node.target in _CONVS else 1
-    if groups != 1:
-        raise FoldError(f"{_name(node)} has {groups} groups: expected one, since the map mixes all channels.")
+    _check_groups(node)
     old = _parameter(twin.body, node.args[1])
     if old.shape[0] != weight.shape[1]:
         raise FoldError(f"{_name(node)} gives {old.shape[0]} channels, the map reads {weight.shape[1]}.")
-    offset = _parameter(twin.body, _option(node, 2, "bias", None))
+    offset = _parameter(twin.body, option(node, 2, "bias"))
     new = torch.tensordot(weight, old.double(), 1)
     shift = bias if offset is None else bias + weight @ offset.double()
     if node is not last:  # what stood between is part of the map now
@@ -82,28 +81,27 @@ def absorb_above(segment: FromLayer, weight: Tensor, bias: Tensor, kind: str) ->
     twin = shared_copy(segment)
     start = next(n for n in twin.body.graph.nodes if n.op == "placeholder")
     weight, bias = weight.double(), bias.double()
-    readers = list(dict.fromkeys(_readers(start, _Channels.of(kind), twin.body)))
+    axis = CHANNEL_AXIS[kind]
+    place = _Channels(axis, {"map": 4, "sequence": 3, "volume": 5}.get(kind, axis + 1))
+    readers = list(dict.fromkeys(_readers(start, place)))
     if not readers:
         raise FoldError("nothing in the top reads the activation.")
     biased = bool((bias != 0).any())
     names = []
     for node in readers:
         old = _parameter(twin.body, node.args[1])
-        if node.target in _CONVS:
-            groups = _option(node, 6, "groups", 1)
-            if groups != 1:
-                raise FoldError(f"{_name(node)} has {groups} groups: expected one, since the map mixes all channels.")
-            if biased and _pads(node):
-                raise FoldError(
-                    f"{_name(node)} pads with zeros and the map has a bias: expected no padding or no bias, since the "
-                    "padding would have to be the bias."
-                )
+        _check_groups(node)
+        if node.target in _CONVS and biased and _pads(node):
+            raise FoldError(
+                f"{_name(node)} pads with zeros and the map has a bias: expected no padding or no bias, since the "
+                "padding would have to be the bias."
+            )
         if old.shape[1] != len(bias):
             raise FoldError(f"{_name(node)} reads {old.shape[1]} values, the map gives {len(bias)} channels.")
         # W (M x + m) + b = (W M) x + (b + sum over the kernel of W m)
         new = torch.movedim(torch.tensordot(old.double(), weight, ([1], [0])), -1, 1)
         shift = torch.tensordot(old.double().flatten(2).sum(2) if old.ndim > 2 else old.double(), bias, 1)
-        offset = _parameter(twin.body, _option(node, 2, "bias", None))
+        offset = _parameter(twin.body, option(node, 2, "bias"))
         shift = shift if offset is None else shift + offset.double()
         names.append(_replace(twin.body, node, new, shift, like=old))
     return twin, names
@@ -115,80 +113,71 @@ def shared_copy(segment: S) -> S:
     return copy.deepcopy(segment, {id(t): t for t in tensors})
 
 
-class _Channels:
+class _Channels(NamedTuple):
     """Which dimension of a value holds the channels, as the value passes position-wise operations."""
 
-    def __init__(self, channel: int, rank: int) -> None:
-        self.channel, self.rank = channel, rank
-
-    @staticmethod
-    def of(kind: str) -> _Channels:
-        axis = CHANNEL_AXIS[kind]
-        return _Channels(axis, {"map": 4, "sequence": 3, "volume": 5}.get(kind, axis + 1))
+    channel: int
+    rank: int
 
 
-def _readers(node: fx.Node, place: _Channels, body: fx.GraphModule) -> list[fx.Node]:
+def _readers(node: fx.Node, place: _Channels) -> list[fx.Node]:
     """The convolutions and linear layers that read a value, past what commutes with a map of the channels."""
     found = []
     for user in node.users:
         if user.op == "output":
             raise FoldError("the top gives the activation out as it is: expected layers behind the cut.")
         if user.target is _aten.sym_size.int:
-            if int(_option(user, 1, "dim", 0)) % place.rank == place.channel:
+            if int(option(user, 1, "dim", 0)) % place.rank == place.channel:
                 raise FoldError(f"{_name(user)} reads the number of channels.")
             continue
         axis = 1 if user.target in _CONVS else place.rank - 1
         if user.target in (*_CONVS, _LINEAR) and user.args[0] is node and place.channel == axis:
             found.append(user)
-        else:
-            found += _readers(user, _passed(user, place, body), body)
+            continue
+        passed = _passed(user, place)
+        if passed is None:
+            raise FoldError(
+                f"{_name(user)} stands between the map and the next layer: expected a convolution, a linear layer or "
+                "average pooling, past which an affine map can be moved."
+            )
+        found += _readers(user, passed)
     return found
 
 
-def _passed(user: fx.Node, place: _Channels, body: fx.GraphModule) -> _Channels:
-    """Where the channels are after an operation that commutes with a map of them; others are refused."""
-    refused = FoldError(
-        f"{_name(user)} stands between the map and the next layer: expected a convolution, a linear layer or average "
-        "pooling, past which an affine map can be moved."
-    )
-    target, last = user.target, place.channel == place.rank - 1
-    if target in _SAME:
+def _passed(user: fx.Node, place: _Channels) -> _Channels | None:
+    """Where the channels are after an operation that commutes with a map of them; None after any other."""
+    target, second = user.target, place.channel == 1
+    if target in _SAME or (target in _ADAPTIVE and second) or (target in _POOLS and second and _plain_pool(user)):
         return place
     if target is _aten.mean.dim:
-        dims = {int(d) % place.rank for d in _option(user, 1, "dim", ())}
-        if place.channel in dims or 0 in dims:
-            raise refused
-        if _option(user, 2, "keepdim", False):
-            return place
-        return _Channels(place.channel - sum(d < place.channel for d in dims), place.rank - len(dims))
-    if target in (_aten.adaptive_avg_pool1d.default, _aten.adaptive_avg_pool2d.default) and place.channel == 1:
-        return place
-    if target in (_aten.avg_pool1d.default, _aten.avg_pool2d.default) and place.channel == 1:
-        pads = any(_several(_option(user, 3, "padding", 0)))
-        if pads or _option(user, 4, "ceil_mode", False) or _option(user, 6, "divisor_override", None):
-            raise refused
-        return place
-    if target in (_aten.select.int, _aten.slice.Tensor) and last:
-        dim = int(_option(user, 1, "dim", 0)) % place.rank
-        if dim in (0, place.channel):
-            raise refused
+        return _averaged(user, place)
+    if target in (_aten.select.int, _aten.slice.Tensor) and place.channel == place.rank - 1:
         gone = target is _aten.select.int
-        return _Channels(place.channel - gone, place.rank - gone)
-    order = new_order(user, place.rank)
+        dim = int(option(user, 1, "dim", 0)) % place.rank
+        return None if dim in (0, place.channel) else _Channels(place.channel - gone, place.rank - gone)
+    order = new_order(user)
     if order is not None:
         return _Channels(order.index(place.channel), place.rank)
-    if target in _FLAT and all(_is_linear(reader) for reader in user.users) and place.channel == 1:
+    if target in _FLAT and all(reader.target is _LINEAR for reader in user.users) and second:
         # One position for each sample: the linear layer behind checks that it reads as many values as channels.
         return _Channels(1, 2)
-    raise refused
+    return None
 
 
-def _is_linear(node: fx.Node) -> bool:
-    return node.target is _LINEAR
+def _averaged(user: fx.Node, place: _Channels) -> _Channels | None:
+    """Where the channels are after a mean over positions; None if it is over samples or channels."""
+    dims = {int(d) % place.rank for d in option(user, 1, "dim", ())}
+    if place.channel in dims or 0 in dims:
+        return None
+    if option(user, 2, "keepdim", False):
+        return place
+    return _Channels(place.channel - sum(d < place.channel for d in dims), place.rank - len(dims))
 
 
-def _is_batch_norm(node: Any) -> bool:
-    return isinstance(node, fx.Node) and node.target is _BATCH_NORM
+def _plain_pool(user: fx.Node) -> bool:
+    """Whether an average pooling weighs all positions of a window alike, and nothing beside."""
+    pads = any(_several(option(user, 3, "padding", 0)))
+    return not (pads or option(user, 4, "ceil_mode", False) or option(user, 6, "divisor_override"))
 
 
 def _through_norm(node: fx.Node, body: fx.GraphModule, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, fx.Node]:
@@ -218,34 +207,31 @@ def _replace(body: fx.GraphModule, node: fx.Node, weight: Tensor, bias: Tensor, 
             nodes.append(body.graph.get_attr(f"{base}_{key}"))
     node.args = (node.args[0], *nodes, *node.args[3:])
     node.kwargs = {key: value for key, value in node.kwargs.items() if key != "bias"}
-    body.graph.eliminate_dead_code()
-    body.delete_all_unused_submodules()
-    body.recompile()
+    tidy(body)
     return source.removesuffix(".weight")
 
 
 def _parameter(body: fx.GraphModule, node: Any) -> Any:
     """The tensor behind a get_attr node; None stays None."""
-    if node is None:
-        return None
-    if not isinstance(node, fx.Node) or node.op != "get_attr":
+    found = stored(body, node)
+    if found is None and node is not None:
         raise FoldError(f"{_name(node)} has no stored weight: expected a parameter of the network.")
-    owner, _, last = str(node.target).rpartition(".")
-    return getattr(body.get_submodule(owner), last)
+    return found
+
+
+def _check_groups(node: fx.Node) -> None:
+    groups = option(node, 6, "groups", 1) if node.target in _CONVS else 1
+    if groups != 1:
+        raise FoldError(f"{_name(node)} has {groups} groups: expected one, since the map mixes all channels.")
 
 
 def _pads(node: fx.Node) -> bool:
-    padding = _option(node, 4, "padding", 0)
+    padding = option(node, 4, "padding", 0)
     return padding != "valid" if isinstance(padding, str) else any(_several(padding))
 
 
 def _several(value: Any) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
-
-
-def _option(node: fx.Node, at: int, name: str, default: Any) -> Any:
-    """A positional or keyword argument of an operation."""
-    return node.args[at] if len(node.args) > at else node.kwargs.get(name, default)
 
 
 def _name(node: Any) -> str:
@@ -257,6 +243,3 @@ def _name(node: Any) -> str:
         if source.op == "get_attr" and str(source.target).endswith((".weight", ".bias")):
             return f"{kind} of {str(source.target).rpartition('.')[0]!r}"
     return kind
-
-
-__all__ = ["absorb_above", "absorb_below", "shared_copy"]

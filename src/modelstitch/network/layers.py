@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .cuts import Flow
+from .graph import operation
 from .layout.arrange import CHANNEL_AXIS, LOST, Arranged, arranged
 from .layout.channels import channel_axes, channels_lost
 from .layout.positions import Over, positions_over
@@ -104,57 +105,75 @@ class Found:
     blocks: tuple[str, ...]
 
 
+Described = Sequence[tuple[str, str, float]]  # (name, kind, depth) of a network's block cuts
+
+
+def matching(bottom: Described, top: Described) -> list[tuple[int, int]]:
+    """Pair layers: the same one of the same architecture.
+
+    Else for each layer of the top the one of the bottom that is nearest in depth, among those that give the same kind
+    of activation (a map, tokens, a vector) where there are any.
+    """
+    if [name for name, _, _ in bottom] == [name for name, _, _ in top]:
+        return [(at, at) for at in range(len(top))]
+    return [
+        (min(range(len(bottom)), key=lambda at: (bottom[at][1] != kind, abs(bottom[at][2] - depth), at)), here)
+        for here, (_, kind, depth) in enumerate(top)
+    ]
+
+
 def list_layers(trace: Trace, flow: Flow, module: nn.Module) -> Found:
     """All that is to be known of a network's layers."""
     positions = {node: i for i, node in enumerate(trace.graph.nodes)}
     calls: dict[fx.Node, list[LayerCall]] = {}
-    for call in trace.layers:
+    for call in sorted(trace.layers, key=lambda call: positions[call.node]):
         calls.setdefault(call.node, []).append(call)
-    values = sorted(calls, key=positions.__getitem__)
-    nodes = {call.name: call.node for call in trace.layers}
-    below, axes = _Below(trace), channel_axes(trace.graph)
-    positions_lie = positions_over(trace.graph, trace.data, axes)
-    axes |= dict.fromkeys(channels_lost(trace.graph, axes), LOST)
-    samples = samples_in(trace)
-    lies = {node: arranged(node, trace, axes, samples) for node in values}
-    exact = [n for n in values if flow.exact(n) and n is not trace.data and lies[n].kind != "other"]
-    is_exact, places = set(exact), [positions[node] for node in exact]
-    depths = {node: below.measure(node) for node in values}
+    below, lies, over = _Below(trace), *_layout(trace, calls)
+    exact = [n for n in calls if flow.exact(n) and n is not trace.data and lies[n].kind != "other"]
+    depths = {node: below.measure(node) for node in calls}
     inner = [node for node in exact if node is not trace.output]
     blocks = visited(module, [Value(tuple(c.name for c in calls[n]), depths[n][0], lies[n].shape) for n in inner])
-    title = {node: _shortest(call.name for call in calls[node]) for node in values}
+    title = {node: min((c.name for c in calls[node]), key=_by_length) for node in calls}
     title |= {inner[at]: name for at, name in blocks}
     layers: dict[str, Layer] = {}
-    for node in values:
-        names = tuple(sorted((c.name for c in calls[node]), key=lambda n: (len(n), n)))
+    for node, name in title.items():
         why = ""
         nearest: tuple[str, ...] = ()
-        if node not in is_exact:
-            at = bisect_left(places, positions[node])
+        if node not in exact:
+            at = bisect_left(exact, positions[node], key=positions.__getitem__)
             nearest = tuple(title[n] for n in (*exact[max(at - 1, 0) : at], *exact[at : at + 1]))
             why = _why(node, trace, flow, title) or lies[node].why
-        depth, parameters = depths[node]
-        shape, kind = lies[node].shape, lies[node].kind
-        mixed = kind == "tokens" and bool(lies[node].joined)  # frames of tokens, one behind the other
-        over = Over() if mixed else positions_lie.get(node, Over())
-        owner = next(c for c in calls[node] if c.name == title[node])
-        layers[title[node]] = Layer(
-            title[node],
-            names,
-            shape,
-            kind,
-            over.what,
-            over.grid,
-            owner.module,
+        layers[name] = Layer(
+            name,
+            tuple(sorted((call.name for call in calls[node]), key=_by_length)),
+            lies[node].shape,
+            lies[node].kind,
+            over[node].what,
+            over[node].grid,
+            next(call.module for call in calls[node] if call.name == name),
             not why,
             why,
             nearest,
-            depth,
-            parameters,
-            _dtype(node),
+            *depths[node],
+            node.meta["val"].dtype if isinstance(node.meta.get("val"), Tensor) else torch.float32,
         )
     moved = {title[node]: how for node, how in lies.items() if not how.as_it_is}
-    return Found(layers, nodes, moved, tuple(name for _, name in blocks))
+    return Found(layers, {call.name: call.node for call in trace.layers}, moved, tuple(name for _, name in blocks))
+
+
+def _layout(trace: Trace, values: Iterable[fx.Node]) -> tuple[dict[fx.Node, Arranged], dict[fx.Node, Over]]:
+    """Of every value how it lies, and what its positions lie on."""
+    axes = channel_axes(trace.graph)
+    over = positions_over(trace.graph, trace.data, axes)
+    axes |= dict.fromkeys(channels_lost(trace.graph, axes), LOST)
+    samples = samples_in(trace)
+    lies = {node: arranged(node, trace, axes, samples) for node in values}
+    mixed = {node for node, how in lies.items() if how.kind == "tokens" and how.joined}  # frames, one behind the other
+    return lies, {node: Over() if node in mixed else over.get(node, Over()) for node in lies}
+
+
+def _by_length(name: str) -> tuple[int, str]:
+    return len(name), name
 
 
 class _Below:
@@ -171,7 +190,7 @@ class _Below:
             weight = trace.weights.get(node)
             if weight is not None and weight.kind == "parameter":
                 mask |= 1 << bit_of.setdefault(id(weight.tensor), self._bit(weight.tensor.numel()))
-            elif is_weighted(node):
+            elif _is_weighted(node):
                 mask |= 1 << self._bit(0)
             self.masks[node] = mask
         self.operations = sum(1 << i for i, size in enumerate(self.sizes) if size == 0)
@@ -190,7 +209,7 @@ class _Below:
         return (mask & self.operations).bit_count() / self.total, parameters
 
 
-def is_weighted(node: fx.Node) -> bool:
+def _is_weighted(node: fx.Node) -> bool:
     """Whether a node is a convolution, matrix product, attention, embedding or recurrent kernel."""
     return node.op == "call_function" and any(mark in f".{node.target}." for mark in _WEIGHTED)
 
@@ -221,14 +240,5 @@ def _describe(source: fx.Node | None, trace: Trace, title: dict[fx.Node, str]) -
     stack = source.meta.get("nn_module_stack") or {}
     inside = [path for path, _ in stack.values()]
     where = inside[-1].removeprefix("net").lstrip(".") if inside else ""
-    operation = str(source.target).split(".")[1] if "." in str(source.target) else source.name
-    return f"a value inside {where} ({operation})" if where else f"a value in forward ({operation})"
-
-
-def _dtype(node: fx.Node) -> torch.dtype:
-    value = node.meta.get("val")
-    return value.dtype if isinstance(value, Tensor) else torch.float32
-
-
-def _shortest(names: Iterable[str]) -> str:
-    return min(names, key=lambda n: (len(n), n))
+    what = operation(source) if "." in str(source.target) else source.name
+    return f"a value inside {where} ({what})" if where else f"a value in forward ({what})"

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InexactCutError, NetworkError, UnknownLayerError
+from ..errors import InexactCutError, NetworkError, StitchError, UnknownLayerError
 from ..notation import Seam
 from ..support import hashing
 from ..support.ambient import in_settled
+from ..support.user_code import in_words
 from ..views import as_view, in_short
 from .cuts import find_flow
-from .layers import Layer, list_layers
-from .matching import matching
+from .layers import Layer, list_layers, matching
 from .segment import CutPoint, Edit, FromInput, FromLayer
 from .trace.any_batch import batch_of, check_any_batch, check_each_alone
 from .trace.digest import graph_digest
@@ -547,6 +547,44 @@ class Network:
             return layer.name
         near = f"; the nearest exact cuts are {' and '.join(repr(n) for n in layer.nearest)}" if layer.nearest else ""
         raise InexactCutError(f"The layer {name!r} of {self.name!r} is not an exact cut: {layer.why}{near}.")
+
+
+def apart(bottom: Network, top: Network) -> tuple[Network, Network]:
+    """Two networks with distinct names; the same network twice, with one view, is called by one name.
+
+    Raises:
+        NetworkError: if one is no Network.
+        StitchError: if two different networks have one name.
+    """
+    check_networks(bottom=bottom, top=top)
+    if bottom is not top and bottom.name == top.name:
+        if alike(bottom, top):
+            return bottom, bottom
+        raise StitchError(f"Both networks are called {bottom.name!r}: expected distinct names; pass name= to Network.")
+    return bottom, top
+
+
+def alike(one: Network, other: Network) -> bool:
+    """Whether two networks are the same but for their names.
+
+    In weights, in how they see a sample, in what they were trained on.
+    """
+    sight = in_words(one.view) == in_words(other.view) and one.trained_on == other.trained_on
+    return sight and one.fingerprint() == other.fingerprint()
+
+
+def check_networks(**sides: Any) -> None:
+    """Refuse what is no Network, a bare module above all.
+
+    Raises:
+        NetworkError: naming the side and what was found.
+    """
+    for side, network in sides.items():
+        if not isinstance(network, Network):
+            raise NetworkError(
+                f"The {side} must be a modelstitch Network, found {type(network).__name__}: make one with "
+                "Network(module, example, name)."
+            )
 
 
 def fingerprint(module: nn.Module) -> str:

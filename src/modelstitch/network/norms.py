@@ -11,10 +11,10 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ShapeError
+from .graph import NORM, replace, stored, tidy
 from .segment import Segment, target_of
 
 Mode = Literal["frozen", "running", "mean"]
-_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
 
 
 class Norm(nn.Module):
@@ -57,7 +57,7 @@ class Norm(nn.Module):
             ShapeError: if statistics are asked of a single value per channel.
         """
         if self.mode == "frozen":
-            result: tuple[Any, ...] = _NORM(x, weight, bias, self.mean, self.var, momentum, eps)
+            result: tuple[Any, ...] = NORM(x, weight, bias, self.mean, self.var, momentum, eps)
             return result
         if x.numel() == x.shape[1]:
             raise ShapeError(
@@ -93,24 +93,29 @@ def own_statistics(segment: Segment, donor: nn.Module) -> dict[str, Norm]:
         if isinstance(part, _BatchNorm) and part.momentum is None and part.num_batches_tracked is not None
     }
     for node in list(body.graph.nodes):
-        if node.op != "call_function" or node.target is not _NORM:
+        held = _statistics(body, node)
+        if held is None:
             continue
-        x, weight, bias, mean, var, momentum, eps = node.args
-        if mean.op != "get_attr" or var.op != "get_attr":
-            continue
-        name = str(mean.target).removesuffix(".running_mean")
+        name, mean, var = held
         if name not in found:
-            found[name] = Norm(name, _tensor(body, mean), _tensor(body, var), cumulative.get(str(mean.target)))
+            found[name] = Norm(name, mean, var, cumulative.get(str(node.args[3].target)))
             body.add_submodule(f"statistics_{len(found)}", found[name])
         place = next(k for k, v in body.named_children() if v is found[name])
+        x, weight, bias, *_, momentum, eps = node.args
         with body.graph.inserting_before(node):
-            new = body.graph.call_module(place, (x, weight, bias, momentum, eps))
-        node.replace_all_uses_with(new)
-        body.graph.erase_node(node)
+            replace(body.graph, node, body.graph.call_module(place, (x, weight, bias, momentum, eps)))
     if found:
         body.graph.eliminate_dead_code()
         body.recompile()
     return found
+
+
+def _statistics(body: fx.GraphModule, node: fx.Node) -> tuple[str, Tensor, Tensor] | None:
+    """The module, the mean and the variance of a BatchNorm that stores them; None of any other node."""
+    mean, var = (stored(body, node.args[at]) if node.target is NORM else None for at in (3, 4))
+    if mean is None or var is None:
+        return None
+    return str(node.args[3].target).removesuffix(".running_mean"), mean, var  # type: ignore[union-attr]
 
 
 def put_statistics(segment: Segment, values: Mapping[str, Tensor]) -> None:
@@ -122,25 +127,18 @@ def put_statistics(segment: Segment, values: Mapping[str, Tensor]) -> None:
     body = segment.body
     given: dict[str, str] = {}
     for node in list(body.graph.nodes):
-        if node.target is not _NORM or node.args[3].op != "get_attr" or node.args[4].op != "get_attr":
+        held = _statistics(body, node)
+        if held is None:
             continue
-        name = str(node.args[3].target).removesuffix(".running_mean")
-        for at, which in ((3, "mean"), (4, "var")):
-            if f"{name}.{which}" not in values:
+        name, *own = held
+        for at, which, old in zip((3, 4), ("mean", "var"), own):
+            key = f"{name}.{which}"
+            if key not in values:
                 continue
-            old, key = _tensor(body, node.args[at]), f"{name}.{which}"
             if key not in given:
                 given[key] = f"statistics_{len(given)}"
                 body.register_buffer(given[key], values[key].detach().to(old).clone())
             with body.graph.inserting_before(node):
                 node.update_arg(at, body.graph.get_attr(given[key]))
     if given:
-        body.graph.eliminate_dead_code()
-        body.delete_all_unused_submodules()
-        body.recompile()
-
-
-def _tensor(body: fx.GraphModule, node: fx.Node) -> Tensor:
-    owner, _, last = str(node.target).rpartition(".")
-    value: Tensor = getattr(body.get_submodule(owner), last)
-    return value
+        tidy(body)

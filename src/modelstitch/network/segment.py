@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, fx, nn
@@ -54,6 +54,16 @@ class Segment(nn.Module):
         body = fx.GraphModule({**{k: v for k, v in weights.items() if k in used}, **added}, graph)
         self._hold(body, trace.form, reads, None if single else tuple(stops))
 
+    @classmethod
+    def held(cls, body: fx.GraphModule, form: InputForm, reads: list[int], **told: Any) -> Self:
+        """A part of one value that was cut out before, with what else its kind says of it."""
+        part = cls.__new__(cls)
+        nn.Module.__init__(part)
+        part._hold(body, form, reads, None)
+        for key, value in told.items():
+            setattr(part, key, value)
+        return part
+
     def _hold(self, body: fx.GraphModule, form: InputForm, reads: list[int], names: tuple[str, ...] | None) -> None:
         self.body = body
         self.form, self.reads = form, reads  # of the network's inputs those that the graph takes, by position
@@ -94,18 +104,8 @@ class FromInput(Segment):
     ) -> None:
         super().__init__(trace, None, stops, single=single, edit=edit)
         self.name = name
-        self.made_for = [(_sample(node.meta["val"]), node.meta["val"].dtype) for node in trace.inputs]
-
-    @classmethod
-    def held(
-        cls, body: fx.GraphModule, form: InputForm, reads: list[int], name: str, made_for: list[Sample]
-    ) -> FromInput:
-        """A part of one value that was cut out before."""
-        part = cls.__new__(cls)
-        nn.Module.__init__(part)
-        part._hold(body, form, reads, None)
-        part.name, part.made_for = name, made_for
-        return part
+        values = [node.meta["val"] for node in trace.inputs]
+        self.made_for: list[Sample] = [(tuple(map(int, value.shape[1:])), value.dtype) for value in values]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call it as the network is called, or with one argument in the form of the example.
@@ -144,24 +144,12 @@ class FromInput(Segment):
         return None
 
 
-def _sample(value: Tensor) -> tuple[int, ...]:
-    return tuple(int(n) for n in value.shape[1:])
-
-
 def _words(shape: tuple[int, ...], dtype: torch.dtype) -> str:
     return f"{shape} of {str(dtype).removeprefix('torch.')}"
 
 
 class FromLayer(Segment):
     """(activation, input=None) -> value."""
-
-    @classmethod
-    def held(cls, body: fx.GraphModule, form: InputForm, reads: list[int]) -> FromLayer:
-        """A part of one value that was cut out before."""
-        part = cls.__new__(cls)
-        nn.Module.__init__(part)
-        part._hold(body, form, reads, None)
-        return part
 
     @property
     def needs_input(self) -> bool:
@@ -180,48 +168,48 @@ class FromLayer(Segment):
 
 def _copy(trace: Trace, begin: CutPoint | None, ends: list[CutPoint]) -> tuple[fx.Graph, dict[str, Any], list[int]]:
     """The nodes between two places as a graph of their own, its weights, and the inputs it reads (by position)."""
-    start, stops = begin.node if begin else None, [end.node for end in ends]
+    start, graph = begin.node if begin else None, fx.Graph()
     held = _batch_dimension(start, trace) if start is not None else None
-    needed = _needed(start, stops, trace, shapes=start is None)
-    if start is not None and held is None and any(_is_size(node, trace) for node in needed):
+    needed = _needed(start, [end.node for end in ends], trace)
+    sized = start is not None and any(_is_size(node, trace) for node in needed)
+    if sized and held is None:
         needed.add(trace.data)  # an activation without a batch dimension: the size is read off the input
-    graph = fx.Graph()
-    environment: dict[fx.Node, Any] = {}
+    copies: dict[fx.Node, Any] = {}
     activation = graph.placeholder("activation") if begin is not None else None
     inputs = [i for i, node in enumerate(trace.inputs) if node in needed and node is not start]
     for i in inputs:
-        environment[trace.inputs[i]] = graph.placeholder(f"{_INPUT}{i}")
+        copies[trace.inputs[i]] = graph.placeholder(f"{_INPUT}{i}")
     if begin is not None and activation is not None:
-        environment[begin.node] = begin.lies.back(graph, activation) if begin.lies else activation
-    batch = None
-    if start is not None and any(_is_size(node, trace) for node in needed):
-        batch = _batch_of(graph, environment, start, held, trace)
+        copies[begin.node] = begin.lies.back(graph, activation) if begin.lies else activation
+    batch = _batch_of(graph, copies, start, held, trace) if start is not None and sized else None
     weights: dict[str, Any] = {}
     for node in trace.graph.nodes:
-        if node not in needed or node in environment:
+        if node not in needed or node in copies:
             continue
         if node in trace.weights:
             weight = trace.weights[node]
             target = target_of(weight.name)
             weights.setdefault(target, _frozen(weight.tensor, weight.kind))
-            environment[node] = graph.get_attr(target)
+            copies[node] = graph.get_attr(target)
         elif batch is not None and _is_size(node, trace):
             value = node.meta["val"]
             expression = value.node.expr if isinstance(value, torch.SymInt) else value
-            environment[node] = sym_node(graph, expression, trace.batch, batch)
+            copies[node] = sym_node(graph, expression, trace.batch, batch)
         else:
-            copied = graph.node_copy(node, environment.__getitem__)
-            if copied.target is torch.ops.aten.view.default:
-                # A view of a map in channels-last memory may need a copy, which only reshape makes.
-                copied.target = torch.ops.aten.reshape.default
-            environment[node] = copied
-    graph.output(
-        tuple(end.lies.arrange(graph, environment[end.node]) if end.lies else environment[end.node] for end in ends)
-    )
+            copies[node] = _copied(graph, node, copies)
+    graph.output(tuple(end.lies.arrange(graph, copies[end.node]) if end.lies else copies[end.node] for end in ends))
     return graph, weights, inputs
 
 
-def _needed(start: fx.Node | None, stops: list[fx.Node], trace: Trace, *, shapes: bool) -> set[fx.Node]:
+def _copied(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, Any]) -> fx.Node:
+    copied = graph.node_copy(node, copies.__getitem__)
+    if copied.target is torch.ops.aten.view.default:
+        # A view of a map in channels-last memory may need a copy, which only reshape makes.
+        copied.target = torch.ops.aten.reshape.default
+    return copied
+
+
+def _needed(start: fx.Node | None, stops: list[fx.Node], trace: Trace) -> set[fx.Node]:
     seen: set[fx.Node] = set()
     stack = list(stops)
     while stack:
@@ -229,7 +217,7 @@ def _needed(start: fx.Node | None, stops: list[fx.Node], trace: Trace, *, shapes
         if node in seen:
             continue
         seen.add(node)
-        if node is start or (not shapes and _is_size(node, trace)):
+        if node is start or (start is not None and _is_size(node, trace)):
             continue  # in a top, sizes are computed from the batch size: what has that size may lie below
         stack.extend(node.all_input_nodes)
     return seen

@@ -10,6 +10,7 @@ dropouts, identities, norms) is never visited.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,26 +40,21 @@ def visited(module: nn.Module, values: Sequence[Value]) -> list[tuple[int, str]]
     """Which of the exact cuts, in forward order, a sweep visits, and by what name it calls each."""
     parts = _Parts(module)
     ends = {call: at for at, value in enumerate(values) for call in value.calls}
-    units: list[str] = []
-    for least in (2, 1):  # blocks of several layers; where there are none, of one with its norm and activation
-        units = units or parts.units(ends, least)
+    # blocks of several layers; where there are none, of one with its norm and activation
+    units = parts.units(ends, 2) or parts.units(ends, 1)
     if not units:
-        return [
-            (at, name) for run in _runs(values) if (at_name := parts.telling(run, values)) for at, name in [at_name]
-        ]
+        return [told for run in _runs(values) if (told := parts.telling(run, values))]
     found = {ends[call]: call for unit in units for call in _calls(unit, ends)}
     first, last = min(found), max(found)
     for part in parts.beside(units):
         found |= {ends[call]: call for call in _calls(part, ends) if ends[call] > first and ends[call] not in found}
+    end = max(found)
     stems = [parts.telling(run, values, outside=units) for run in _runs(values[:first])]
-    told = [stem for stem in stems if stem is not None][-1:]
-    after = [run for run in _runs(values, max(found)) if values[run[0]].step != values[max(found)].step]
-    told += [tail for run in after if (tail := parts.telling(run, values, outside=units)) is not None]
-    for at in range(first + 1, last):
-        pool = parts.telling([at], values, outside=units, pools=True)
-        told += [pool] if pool is not None else []
-    found = dict(told) | found
-    return sorted(found.items())
+    pools = [parts.telling([at], values, outside=units, pools=True) for at in range(first + 1, last)]
+    after = [run for run in _runs(values, end) if values[run[0]].step != values[end].step]
+    tails = [parts.telling(run, values, outside=units) for run in after]
+    beside = (*[stem for stem in stems if stem][-1:], *tails, *pools)
+    return sorted((dict(one for one in beside if one) | found).items())
 
 
 def _runs(values: Sequence[Value], start: int = -1) -> list[list[int]]:
@@ -95,10 +91,7 @@ class _Parts:
             inside: the path lies inside a unit of a class of its own.
         """
         numbered, found = self._numbered(path, least, alike=inside), []
-        for name, child in self.modules[path].named_children():
-            part = f"{path}.{name}".lstrip(".")
-            if part not in self.modules:
-                continue
+        for part, child in self._children(path):
             own = part in numbered and not isinstance(child, _LISTS)
             inner = self.units(ends, 2 if own or inside else least, part, inside or own)
             mine = _calls(part, ends) if part in numbered else []
@@ -106,27 +99,29 @@ class _Parts:
             found += inner + ([part] if any(ends[call] not in last for call in mine) else [])
         return found
 
+    def _children(self, path: str) -> list[tuple[str, nn.Module]]:
+        """The parts that a part is made of, without what has another path, too."""
+        named = ((f"{path}.{name}".lstrip("."), child) for name, child in self.modules[path].named_children())
+        return [(part, child) for part, child in named if part in self.modules]
+
     def _numbered(self, path: str, least: int, alike: bool) -> set[str]:
         """Children whose names differ by a number, of one class or in a list: two, or all that the list holds."""
-        parent, groups = self.modules[path], defaultdict(list)
-        listed = isinstance(parent, _LISTS)
-        weighted = []
-        for name, child in parent.named_children():
-            part = f"{path}.{name}".lstrip(".")
-            if self.weights[part] and part in self.modules:
-                weighted.append(part)
-            if self.weights[part] >= least and next(child.children(), None) is not None and re.search(r"\d", name):
+        listed, groups = isinstance(self.modules[path], _LISTS), defaultdict(list)
+        weighted = [(part, child) for part, child in self._children(path) if self.weights[part]]
+        for part, child in weighted:
+            name = part.rpartition(".")[2]
+            if self.weights[part] >= least and _has_parts(child) and re.search(r"\d", name):
                 kind = type(child) if alike or not listed else None
                 groups[re.sub(r"\d+[a-z]?(?![a-z])", "#", name), kind].append(part)
         several = [group for group in groups.values() if len(group) > 1 or (listed and len(group) == len(weighted))]
-        return {part for group in several for part in group if part in self.modules}
+        return {part for group in several for part in group}
 
     def beside(self, units: Iterable[str]) -> list[str]:
         """What lies in lists beside units: transitions, reductions, a last convolution."""
         held = {above for unit in units for above in _above(unit)} | {""}
         lists = [path for path in held if isinstance(self.modules[path], _LISTS)]
-        found = [f"{path}.{name}".lstrip(".") for path in lists for name, _ in self.modules[path].named_children()]
-        return [part for part in found if self.weights[part] and part not in held and part in self.modules]
+        found = [part for path in lists for part, _ in self._children(path)]
+        return [part for part in found if self.weights[part] and part not in held]
 
     def _stage(self, part: str) -> bool:
         """Whether a part that holds units is itself one of several of a class of its own.
@@ -149,25 +144,24 @@ class _Parts:
         """
         held = {above for unit in outside for above in _above(unit)}
         held -= {part for part in held if self._stage(part)}
-        parts: list[tuple[int, str]] = []
-        layers: list[tuple[int, str]] = []
-        shrunk: list[tuple[int, str]] = []
-        for at in run:
-            for call in values[at].calls:
-                part = call.partition("#")[0]
-                module = self.modules[part]
-                around = [above for above in _above(part) if outside and above not in held]
-                if any(above in outside or not isinstance(self.modules[above], _LISTS) for above in around):
-                    continue
-                if self.weights[part] and part not in held:
-                    (parts if next(module.children(), None) is not None else layers).append((at, call))
-                elif not self.weights[part] and _pools(values, run[0]) and not _beside_the_point(module):
-                    shrunk.append((at, call))
-        pool = min(shrunk, key=lambda one: (one[1].count("."), one[0], len(one[1])), default=None)
-        if pools or not (parts or layers):
-            return pool
-        outermost = min(parts, key=lambda one: (one[1].count("."), -one[0], len(one[1])), default=None)
-        return outermost or pool or layers[-1]
+        met = [(at, call, call.partition("#")[0]) for at in run for call in values[at].calls]
+        met = [one for one in met if self._stands_alone(one[2], held, outside)]
+        weighted = [one for one in met if self.weights[one[2]] and one[2] not in held]
+        shrinks = _pools(values, run[0])
+        plain = [
+            one for one in met if shrinks and not self.weights[one[2]] and not _beside_the_point(self.modules[one[2]])
+        ]
+        found = min(plain, key=lambda one: (one[1].count("."), one[0], len(one[1])), default=None)
+        if weighted and not pools:
+            parts = [one for one in weighted if _has_parts(self.modules[one[2]])]
+            outermost = min(parts, key=lambda one: (one[1].count("."), -one[0], len(one[1])), default=None)
+            found = outermost or found or weighted[-1]
+        return found[:2] if found else None
+
+    def _stands_alone(self, part: str, held: set[str], outside: Sequence[str]) -> bool:
+        """Whether a part lies in none of the units ``outside``, nor in another one than lists and what holds units."""
+        around = [above for above in _above(part) if outside and above not in held]
+        return all(above not in outside and isinstance(self.modules[above], _LISTS) for above in around)
 
 
 def _above(path: str) -> list[str]:
@@ -180,11 +174,12 @@ def _pools(values: Sequence[Value], at: int) -> bool:
     """Whether a value is smaller than the one before it, and nothing with weights was done between."""
     if at == 0 or values[at].depth != values[at - 1].depth:
         return False
-    sizes = [1, 1]
-    for which, one in enumerate((at - 1, at)):
-        for size in values[one].shape:
-            sizes[which] *= size
-    return sizes[1] < sizes[0]
+    before, after = (math.prod(value.shape) for value in values[at - 1 : at + 1])
+    return after < before
+
+
+def _has_parts(module: nn.Module) -> bool:
+    return next(module.children(), None) is not None
 
 
 def _beside_the_point(module: nn.Module) -> bool:

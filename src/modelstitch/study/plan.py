@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..engine.controls import CONTROLS, Control
 from ..errors import StudyError
-from ..network.matching import matching
+from ..network.layers import matching
 from ..notation import parse
 from .canonical import cell_hash
 from .question import MATCH, Question

@@ -99,45 +99,45 @@ def arranged(node: fx.Node, trace: Trace, axes: dict[fx.Node, int], samples: dic
 
 
 def _arranged(sizes: list[Any], where: SampleAxis, axis: int, trace: Trace) -> Arranged:
-    split, tags = [], []  # the sizes taken apart, and from which axis they are; the batch is -1
-    for at, size in enumerate(sizes):
-        pieces = (where.before, -1, where.after) if at == where.axis else (int(size),)
-        split += [n for n in pieces if n != 1 or at != where.axis]
-        tags += [at if n != -1 else None for n in pieces if n != 1 or at != where.axis]
+    apart = [(n, at) for at, size in enumerate(sizes) for n in _taken_apart(at, size, where)]  # sizes, and whose
+    split = [n for n, _ in apart]
     batch = split.index(-1)
     rest = [at for at in range(len(split)) if at != batch]
     folded = len(split) > len(sizes)
-    held = [at for at in rest if tags[at] == axis] if axis > 0 else []
-    channels = held[0] if len(held) == 1 else None
-    shape = tuple(split[at] for at in rest)
-    if channels is None and len(rest) > 1:
-        own = [at for at in rest if tags[at] != where.axis]  # without what was folded into the batch
-        channels = _guessed(own, [split[at] for at in own], axis, trace, plain=where == FIRST and not folded)
-        if channels is None:
-            return Arranged(shape, "other", f"which axis of its {_words(sizes)} holds the channels cannot be told")
-    raw = tuple(-1 if at == where.axis else int(size) for at, size in enumerate(sizes))
     taken = tuple(split) if folded else ()
+    raw = tuple(-1 if at == where.axis else int(size) for at, size in enumerate(sizes))
+    shape = tuple(split[at] for at in rest)
     if len(rest) < 2:
-        joined = shape or (1,)
-        order = (batch, *rest) if batch else ()
-        return Arranged(joined, "vector", "", taken, order, () if shape else joined, raw)
-    assert channels is not None
+        return Arranged(shape or (1,), "vector", "", taken, (batch, *rest) if batch else (), () if shape else (1,), raw)
+    held = [at for at in rest if axis > 0 and apart[at][1] == axis]
+    own = [(at, split[at]) for at in rest if apart[at][1] != where.axis]  # without what was folded into the batch
+    channels = held[0] if len(held) == 1 else _guessed(own, axis, trace, plain=where == FIRST and not folded)
+    if channels is None:
+        return Arranged(shape, "other", f"which axis of its {_words(sizes)} holds the channels cannot be told")
     positions = [at for at in rest if at != channels]
-    last = channels == rest[-1]
-    tokens = len(positions) > 3 or (folded and last and len(positions) == 2)  # frames of tokens are no image
-    kind = (
-        "tokens" if tokens else (_LAST if last or (len(positions) == 2 and channels == rest[1]) else _FIRST)[len(rest)]
-    )
+    kind = _kind(rest, channels, folded)
     order = (batch, *positions, channels) if kind in _LAST.values() else (batch, channels, *positions)
     shape = tuple(split[at] for at in order[1:])
-    joined = (math.prod(shape[:-1]), shape[-1]) if tokens else ()
-    return Arranged(
-        joined or shape, kind, "", taken, () if list(order) == list(range(len(order))) else order, joined, raw
-    )
+    joined = (math.prod(shape[:-1]), shape[-1]) if kind == "tokens" and len(positions) > 1 else ()
+    moved = () if order == tuple(range(len(order))) else order
+    return Arranged(joined or shape, kind, "", taken, moved, joined, raw)
 
 
-def _guessed(own: list[int], sizes: list[int], axis: int, trace: Trace, *, plain: bool) -> int | None:
-    """Which of a sample's axes holds the channels, where the graph does not tell.
+def _taken_apart(at: int, size: Any, where: SampleAxis) -> list[int]:
+    """The sizes that an axis is made of, -1 for the batch."""
+    return [int(size)] if at != where.axis else [n for n in (where.before, -1, where.after) if n != 1]
+
+
+def _kind(rest: list[int], channels: int, folded: bool) -> str:
+    """What a value is, by its axes without the batch's and by that of the channels among them."""
+    last = channels == rest[-1]
+    if len(rest) > 4 or (folded and last and len(rest) == 3):  # frames of tokens are no image
+        return "tokens"
+    return (_LAST if last or (len(rest) == 3 and channels == rest[1]) else _FIRST)[len(rest)]
+
+
+def _guessed(own: list[tuple[int, int]], axis: int, trace: Trace, *, plain: bool) -> int | None:
+    """Which of a sample's axes, given with their sizes, holds the channels, where the graph does not tell.
 
     Of two the last, of a map by its aspect.
 
@@ -145,10 +145,10 @@ def _guessed(own: list[int], sizes: list[int], axis: int, trace: Trace, *, plain
     then.
     """
     if len(own) < 3:
-        return own[-1] if own and axis != LOST else None
+        return own[-1][0] if own and axis != LOST else None
     if len(own) > 3 or not plain:
         return None
-    return own[-1 if _looks_channels_last(sizes, trace) else 0]
+    return own[-1 if _looks_channels_last([size for _, size in own], trace) else 0][0]
 
 
 def _looks_channels_last(shape: list[int], trace: Trace) -> bool:

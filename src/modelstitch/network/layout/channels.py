@@ -2,53 +2,32 @@
 
 A convolution or a batch norm has its channels second, a matrix product or a layer norm last, unless they are known to
 lie elsewhere: then it works along time, or over all of a map. What comes between keeps, moves or merges axes. Channels
-that are taken apart, into groups or heads, are followed until they are one axis again. Before the first such operation
-it is the one that reads a value that tells. Where there is none, or two disagree, nothing is said.
+that are taken apart, into groups, heads or pieces, are followed until they are one axis again. Before the first such
+operation it is the one that reads a value that tells. Where there is none, or two disagree, nothing is said.
 """
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, fx
+from torch import fx
 
-from .axes import new_order
-from .regroup import HeldAxes, contracted, reduced, reshaped
+from ..graph import new_order, operation, option, rank, sizes
 
-_SECOND = (
-    "im2col",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-    "convolution",
-    "batch_norm",
-    "_native_batch_norm_legit_no_training",
-    "group_norm",
-    "native_group_norm",
-    "instance_norm",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "max_pool2d_with_indices",
-    "pixel_shuffle",
-    "upsample_nearest2d",
-    "upsample_bilinear2d",
-    "upsample_bicubic2d",
-)
-_LAST = ("linear", "layer_norm", "native_layer_norm", "rms_norm", "embedding", "lstm", "gru", "rnn_tanh", "rnn_relu")
+HeldAxes = tuple[int, ...]
+
+_SECOND_NAMES = """
+    im2col conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution
+    batch_norm _native_batch_norm_legit_no_training group_norm native_group_norm instance_norm
+    max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d max_pool2d_with_indices
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
+    pixel_shuffle upsample_nearest2d upsample_bilinear2d upsample_bicubic2d
+"""
+_SECOND = frozenset(_SECOND_NAMES.split())
 _LAST_UNLESS_KNOWN = ("linear", "layer_norm", "native_layer_norm", "rms_norm")
+_LAST = (*_LAST_UNLESS_KNOWN, "embedding", "lstm", "gru", "rnn_tanh", "rnn_relu")
 _SHAPED = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "contiguous", "clone")
 _REDUCED = ("mean", "sum", "amax", "amin")
 _WITH_PLACE = ("max", "min", "median", "mode")  # along one axis: values, and where they were
@@ -61,36 +40,17 @@ _TAKEN_APART = ("split", "chunk", "split_with_sizes", "unbind")
 def channel_axes(graph: fx.Graph) -> dict[fx.Node, int]:
     """The axis of the channels, the batch being axis 0, of every value of which it can be told."""
     axes: dict[fx.Node, int] = {}
-    apart: dict[fx.Node, HeldAxes] = {}
+    held: dict[fx.Node, HeldAxes] = {}  # also of channels that lie on several
     for node in graph.nodes:
         axis = _axis(node, axes)
-        held = (axis,) if axis is not None else _apart(node, axes, apart)
-        if held is not None and len(held) > 1:
-            apart[node] = held
-        elif held is not None and held[0] > 0:
-            axes[node] = held[0]
+        found = (axis,) if axis is not None else _apart(node, held)
+        if found is not None and found != (0,):
+            held[node] = found
+            axes |= {node: found[0]} if len(found) == 1 else {}
     for node in reversed(graph.nodes):
         if node not in axes and (read := _agreed([_read(node, user, axes) for user in node.users])):
             axes[node] = read
     return axes
-
-
-def _read(value: fx.Node, user: fx.Node, axes: dict[fx.Node, int]) -> int | None:
-    """On which axis what uses a value takes its channels to lie."""
-    if user.op != "call_function" or not user.args or user.args[0] is not value:
-        return None
-    name, rank = _name(user), _rank(value)
-    if name in _SECOND:
-        return 1
-    if name in _LAST and name != "embedding":
-        return _over(user, rank)
-    return axes.get(user) if _sizes(user) == _sizes(value) or (name in _PADS and rank == _rank(user)) else None
-
-
-def _over(node: fx.Node, rank: int) -> int | None:
-    """The last axis, unless a norm is over several."""
-    several = "norm" in _name(node) and len(node.args[1]) > 1  # type: ignore[arg-type]
-    return rank - 1 if rank and not several else None
 
 
 def channels_lost(graph: fx.Graph, axes: dict[fx.Node, int]) -> set[fx.Node]:
@@ -102,99 +62,116 @@ def channels_lost(graph: fx.Graph, axes: dict[fx.Node, int]) -> set[fx.Node]:
     for node in graph.nodes:
         below = [first[source] for source in node.all_input_nodes if source in first]
         if node in axes:
-            first[node] = axes[node] < _rank(node) - 1
+            first[node] = axes[node] < rank(node) - 1
         elif below:
             first[node] = all(below)
     return {node for node, lost in first.items() if lost and node not in axes}
 
 
+def _read(value: fx.Node, user: fx.Node, axes: dict[fx.Node, int]) -> int | None:
+    """On which axis what uses a value takes its channels to lie."""
+    if user.op != "call_function" or not user.args or user.args[0] is not value:
+        return None
+    name = operation(user)
+    if name in _SECOND:
+        return 1
+    if name in _LAST and name != "embedding":
+        return _over(user, rank(value))
+    return axes.get(user) if sizes(user) == sizes(value) or (name in _PADS and rank(value) == rank(user)) else None
+
+
+def _over(node: fx.Node, axes: int) -> int | None:
+    """The last axis, unless a norm is over several."""
+    several = "norm" in operation(node) and len(node.args[1]) > 1  # type: ignore[arg-type]
+    return axes - 1 if axes and not several else None
+
+
 def _axis(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
+    """That of a value, by the operation that makes it."""
     if node.op != "call_function" or not node.args:
         return None
-    name = _name(node)
+    name, source = operation(node), node.args[0]
     if name in _SECOND:
         return 1
     if name in _LAST:
-        return _last(node, name, axes)
+        return _last(node, rank(node), axes)
     if name == "einsum":
         return None  # see _apart
-    source = node.args[0]
     if node.target is operator.getitem:
         return _of_tuple(node, axes)
     if isinstance(source, list | tuple):
         return _agreed([axes.get(s) for s in source if isinstance(s, fx.Node)]) if name == "cat" else None
-    if not isinstance(source, fx.Node) or source not in axes:
-        return _elementwise(node, axes)
-    before, rank = axes[source], _rank(source)
-    order = new_order(node, rank)
+    return _moved(node, source, axes) if isinstance(source, fx.Node) and source in axes else _elementwise(node, axes)
+
+
+def _last(node: fx.Node, own: int, axes: dict[fx.Node, int]) -> int | None:
+    """The last of ``own`` axes, unless the operation works along another one than the channels of what it reads."""
+    if operation(node) in _LAST_UNLESS_KNOWN and node.args[0] in axes:
+        return axes[node.args[0]]  # type: ignore[index]
+    return _over(node, own)
+
+
+def _moved(node: fx.Node, source: fx.Node, axes: dict[fx.Node, int]) -> int | None:
+    """Where an operation leaves the axis that its first argument has its channels on."""
+    before, name = axes[source], operation(node)
+    order = new_order(node)
     if order is not None:
         return order.index(before)
     if name in _SHAPED:
-        return _reshaped(_sizes(source), _sizes(node), before)
+        return _stayed(sizes(source), sizes(node), before)
     if name == "unsqueeze":
-        at = int(node.args[1]) % (rank + 1)  # type: ignore[arg-type]
+        at = int(node.args[1]) % (rank(source) + 1)  # type: ignore[arg-type]
         return before + (at <= before)
-    if name in _REDUCED or name in ("select", "squeeze"):
-        return _narrowed(node, before, rank, _dims(node, rank))
+    if name in (*_REDUCED, "select", "squeeze"):
+        return _narrowed(node, node, source, before)
     alike = _elementwise(node, axes)
-    if (
-        alike is not None
-        or name in _AXES_OF_ITS_OWN
-        or any(_sizes(s) == _sizes(node) for s in node.all_input_nodes if s in axes)
-    ):
+    own_form = any(sizes(s) == sizes(node) for s in node.all_input_nodes if s in axes)
+    if alike is not None or name in _AXES_OF_ITS_OWN or own_form:
         return alike
-    return before if rank == _rank(node) else None  # cut, padded, resized, gated: the axes stay
+    return before if rank(source) == rank(node) else None  # cut, padded, resized, gated: the axes stay
 
 
-def _last(node: fx.Node, name: str, axes: dict[fx.Node, int], rank: int | None = None) -> int | None:
-    """The last axis, unless the operation works along another one than the channels of what it reads."""
-    if name in _LAST_UNLESS_KNOWN and node.args[0] in axes:
-        return axes[node.args[0]]  # type: ignore[index]
-    return _over(node, _rank(node) if rank is None else rank)
+def _stayed(old: list[Any], new: list[Any], before: int) -> int | None:
+    """The axis stays one of its own if all before it, or all behind it, is as it was; else it was merged or split."""
+    if new[: before + 1] == old[: before + 1]:
+        return before
+    behind = len(old) - before
+    return len(new) - behind if len(new) >= behind and new[-behind:] == old[-behind:] else None
 
 
-def _apart(node: fx.Node, axes: dict[fx.Node, int], apart: dict[fx.Node, HeldAxes]) -> HeldAxes | None:
-    """The axes of channels that lie, or have lain, on several; one where they come together."""
-    if node.op != "call_function" or not node.args:
-        return None
-    name, asked = _name(node), node
+def _of_tuple(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
+    """A part of what an operation gives: of a recurrent kernel its output, of a tensor taken apart a slice."""
     source: Any = node.args[0]
-
-    def held(value: Any) -> HeldAxes | None:
-        return (axes[value],) if value in axes else apart.get(value)
-
-    if name == "einsum":
-        operands: Any = node.args[1]
-        return contracted(str(source), [held(operand) for operand in operands])
-    if not isinstance(source, fx.Node):
+    name = operation(source)
+    if name in _LAST or name in _SECOND:
+        return None if node.args[1] != 0 else 1 if name in _SECOND else _last(source, rank(node), axes)
+    inner = source.args[0] if source.args else None
+    if name == "unbind" or not isinstance(inner, fx.Node) or inner not in axes:
         return None
-    if node.target is operator.getitem and _name(source) in _WITH_PLACE:
-        name, asked, source = _REDUCED[0], source, source.args[0]
-    before = held(source)
-    if before is not None and name in _SHAPED:
-        return reshaped(_sizes(source), _sizes(node), before)
-    if source not in apart or name in _PRODUCTS or before is None:
-        return None
-    rank = _rank(source)
-    order = new_order(node, rank)
-    if order is not None:
-        return tuple(sorted(order.index(axis) for axis in before))
-    if name in _REDUCED:
-        gone = _dims(asked, rank)
-        return reduced(before, gone, kept=_rank(node) == rank) if gone else None
-    alike = [held(s) for s in node.all_input_nodes if _sizes(s) == _sizes(source)]
-    agree = all(other in (None, before) for other in alike)
-    return before if agree and _sizes(node) == _sizes(source) else None
+    if name in _WITH_PLACE:
+        return _narrowed(node, source, inner, axes[inner])
+    return axes[inner] if name in _TAKEN_APART or rank(node) == rank(inner) else None
 
 
-def _name(node: fx.Node) -> str:
-    return str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
+def _narrowed(node: fx.Node, asked: fx.Node, source: fx.Node, before: int) -> int | None:
+    if rank(node) == rank(source):  # keepdim, or nothing to squeeze
+        return before
+    left = reduced((before,), _dims(asked, rank(source)), kept=False)
+    return left[0] if left else None
+
+
+def _dims(node: fx.Node, axes: int) -> list[int]:
+    """The axes that are reduced, selected from or squeezed; all where they are not given."""
+    gone: Any = option(node, 1, "dim")
+    if gone in (None, []):
+        return list(range(axes))
+    return [int(d) % axes for d in (gone if isinstance(gone, list | tuple) else [gone])]
 
 
 def _elementwise(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
     """That of the arguments of the value's own shape, if it is one."""
-    own = _sizes(node)
-    return _agreed([axes.get(s) for s in node.all_input_nodes if own and _sizes(s) == own])
+    own = sizes(node)
+    return _agreed([axes.get(s) for s in node.all_input_nodes if own and sizes(s) == own])
 
 
 def _agreed(found: list[int | None]) -> int | None:
@@ -202,52 +179,78 @@ def _agreed(found: list[int | None]) -> int | None:
     return told.pop() if len(told) == 1 else None
 
 
-def _of_tuple(node: fx.Node, axes: dict[fx.Node, int]) -> int | None:
-    """A part of what an operation gives: of a recurrent kernel its output, of a tensor taken apart a slice."""
-    source: Any = node.args[0]
-    name = _name(source)
-    if name in _LAST:
-        return _last(source, name, axes, _rank(node)) if node.args[1] == 0 else None
-    if name in _SECOND:
-        return 1 if node.args[1] == 0 else None
-    inner = source.args[0] if source.args else None
-    if name == "unbind" or not isinstance(inner, fx.Node) or inner not in axes:
+def _apart(node: fx.Node, held: dict[fx.Node, HeldAxes]) -> HeldAxes | None:
+    """The axes of channels that lie, or have lain, on several; one where they come together."""
+    if node.op != "call_function" or not node.args:
         return None
-    if name in _WITH_PLACE:
-        return _narrowed(node, axes[inner], _rank(inner), _dims(source, _rank(inner)))
-    return axes[inner] if name in _TAKEN_APART or _rank(node) == _rank(inner) else None
+    source: Any = node.args[0]
+    name, asked = operation(node), node
+    if name == "einsum":
+        operands: Any = node.args[1]
+        return contracted(str(source), [held.get(operand) for operand in operands])
+    if not isinstance(source, fx.Node):
+        return None
+    if node.target is operator.getitem and operation(source) in _WITH_PLACE:
+        name, asked, source = _REDUCED[0], source, source.args[0]
+    before = held.get(source)
+    if before is not None and name in _SHAPED:
+        return reshaped(sizes(source), sizes(node), before)
+    if before is None or len(before) == 1 or name in _PRODUCTS:
+        return None
+    order = new_order(node)
+    if order is not None:
+        return tuple(sorted(order.index(axis) for axis in before))
+    if name in _REDUCED:
+        return reduced(before, _dims(asked, rank(source)), kept=rank(node) == rank(source))
+    alike = [held.get(s) for s in node.all_input_nodes if sizes(s) == sizes(source)]
+    return before if set(alike) <= {None, before} and sizes(node) == sizes(source) else None
 
 
-def _reshaped(old: list[Any], new: list[Any], before: int) -> int | None:
-    """The axis stays one of its own if all before it, or all behind it, is as it was; else it was merged or split."""
-    if new[: before + 1] == old[: before + 1]:
-        return before
-    behind = len(old) - before
-    if len(new) >= behind and new[-behind:] == old[-behind:]:
-        return len(new) - behind
-    return None
+def reshaped(old: Sequence[Any], new: Sequence[Any], held: HeldAxes) -> HeldAxes | None:
+    """The axes of a reshaped value that hold what ``held``, neighbours in whatever order, held; None if others came in.
+
+    ``old`` and ``new`` are the sizes; all before the held axes, and all behind them, is to be as it was.
+    """
+    first, behind = min(held), len(old) - max(held) - 1
+    last = len(new) - behind
+    neighbours = max(held) - first + 1 == len(held)
+    same = list(new[:first]) == list(old[:first]) and list(new[last:]) == list(old[max(held) + 1 :])
+    return tuple(range(first, last)) or None if neighbours and same else None
 
 
-def _narrowed(node: fx.Node, before: int, rank: int, gone: list[int]) -> int | None:
-    if _rank(node) == rank:  # keepdim, or nothing to squeeze
-        return before
-    left = reduced((before,), gone, kept=False) if gone else None
-    return left[0] if left else None
+def reduced(held: HeldAxes, gone: Sequence[int], *, kept: bool) -> HeldAxes | None:
+    """The axes left of ``held`` once the axes ``gone`` are reduced, with ``kept`` to one place each.
+
+    None if none is.
+    """
+    left = [axis for axis in held if axis not in gone]
+    return tuple(axis if kept else axis - sum(g < axis for g in gone) for axis in left) or None
 
 
-def _dims(node: fx.Node, rank: int) -> list[int]:
-    """The axes that are reduced, selected from or squeezed; none where they are not given."""
-    gone: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    if gone is None:
-        return []
-    return [int(d) % rank for d in (gone if isinstance(gone, list | tuple) else [gone])]
+def contracted(equation: str, operands: Sequence[HeldAxes | None]) -> HeldAxes | None:
+    """The axes of an einsum's result that hold channels.
+
+    Those of an operand stay theirs where they stay in the result. Where they are summed over together with an operand
+    that has no batch, weights, it is the weights' other axes that take their place.
+
+    Args:
+        equation: as einsum takes it.
+        operands: of every operand the axes of its channels; None where they are not known.
+    """
+    left, arrow, result = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if "." in equation or len(terms) != len(operands):
+        return None
+    if not arrow:
+        result = "".join(sorted(letter for letter in set(left) - {","} if left.count(letter) == 1))
+    found: set[str] = set()
+    for term, held in zip(terms, operands):
+        letters = {term[axis] for axis in held or ()}
+        found |= letters if letters <= set(result) else _from_weights(letters - set(result), terms, result)
+    return tuple(sorted(result.index(letter) for letter in found)) or None
 
 
-def _sizes(node: fx.Node) -> list[Any]:
-    value = node.meta.get("val")
-    return [str(size) for size in value.shape] if isinstance(value, Tensor) else []
-
-
-def _rank(node: fx.Node) -> int:
-    value = node.meta.get("val")
-    return value.ndim if isinstance(value, Tensor) else 0
+def _from_weights(summed: set[str], terms: Sequence[str], result: str) -> set[str]:
+    """The letters of a result that stand for channels where others of them were summed over with weights."""
+    weights = [set(term) for term in terms if result and summed <= set(term) and result[0] not in term]
+    return set().union(*weights) & set(result)

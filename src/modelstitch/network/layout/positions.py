@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, replace
 
 from torch import Tensor, fx
 
-from .axes import new_order
+from ..graph import new_order, sizes, sources
 
 _MAP_TO_MAP = ("conv2d", "conv_transpose2d", "pool2d", "upsample", "interpolate", "pixel_shuffle", "pixel_unshuffle")
 _RESHAPES = (".view.", ".reshape.", "._unsafe_view.", ".unflatten.", ".flatten.")
@@ -46,14 +45,14 @@ def positions_over(graph: fx.Graph, data: fx.Node, axes: dict[fx.Node, int]) -> 
     else:
         found = {data: Over("line" if value.ndim == 3 else "")}
     for node in graph.nodes:
-        below = [source for source in _inputs(node) if source in found]
+        below = [source for source in sources(node) if source in found]
         if below and node is not data and isinstance(node.meta.get("val"), Tensor):
             found[node] = found[data] if found[data].what == "text" else _of(node, below, found, axes)
     return found
 
 
 def _of(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over], axes: dict[fx.Node, int]) -> Over:
-    name, own = f".{node.target}.", _sizes(node)
+    name, own = f".{node.target}.", sizes(node)
     if len(own) == 4 and any(mark in name for mark in _MAP_TO_MAP):
         grid = _grid(node, 1)
         return Over("image", grid, is_map=grid is not None)
@@ -64,20 +63,26 @@ def _of(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over], axes: d
     if over.is_map and len(own) == 3:
         return _flattened(node, source, over, axes)
     if over.is_map and len(own) == 4:
-        moved = new_order(node, 4) is not None
-        axis = axes.get(node, 1 if source not in axes and not moved else 0)  # an image input has its channels first
-        grid = None if not axis or any(mark in name for mark in _RESHAPES) else _grid(node, axis)
+        grid = _grid_of_map(node, source, axes)
         return replace(over, grid=grid or over.grid, is_map=grid is not None)
-    if len(own) == 2 < len(_sizes(source)) and own[0] == _sizes(source)[0]:
+    if len(own) == 2 < len(sizes(source)) and own[0] == sizes(source)[0]:
         return Over()  # a vector; in rows of all samples' positions they are still there
     return replace(over, is_map=False)
+
+
+def _grid_of_map(node: fx.Node, source: fx.Node, axes: dict[fx.Node, int]) -> tuple[int, int] | None:
+    """The grid of what an operation makes of a map, in four sizes; None where it is no map any more."""
+    moved = new_order(node) is not None
+    axis = axes.get(node, 1 if source not in axes and not moved else 0)  # an image input has its channels first
+    reshaped = any(mark in f".{node.target}." for mark in _RESHAPES)
+    return _grid(node, axis) if axis and not reshaped else None
 
 
 def _flattened(node: fx.Node, source: fx.Node, over: Over, axes: dict[fx.Node, int]) -> Over:
     """Of a map (b, c, h, w) in whatever order, as three sizes: tokens of its grid, or what is left of a lost axis."""
     assert over.grid is not None
     height, width = over.grid
-    axis, own = axes.get(node), _sizes(node)
+    axis, own = axes.get(node), sizes(node)
     if axis in (1, 2) and min(height, width) > 1 and own[3 - axis] == height * width:
         return Over("image", over.grid)
     return Over() if ".select." in f"{node.target}" and min(height, width) > 1 else Over("line")
@@ -90,32 +95,20 @@ def _source(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over]) -> 
 
     A gate on channels says nothing of the map that it weighs.
     """
-    own = _sizes(node)
-    alike = [source for source in below if _sizes(source) == own]
+    own = sizes(node)
+    alike = [source for source in below if sizes(source) == own]
     images = [source for source in alike if found[source].what == "image"]
     told = [source for source in (*alike, *below) if found[source].what]
     return [*images, *told, *below][0]
 
 
-def _inputs(node: fx.Node) -> list[fx.Node]:
-    """What it is computed from; for a part of what an operation gives, what that operation reads. Sizes do not tell."""
-    if node.target is operator.getitem and isinstance(node.args[0], fx.Node):
-        return node.args[0].all_input_nodes
-    return node.all_input_nodes
-
-
 def _grid(node: fx.Node, axis: int) -> tuple[int, int] | None:
     """The sizes of the two axes beside the batch and the channels, if both are numbers."""
-    sizes = [size for at, size in enumerate(_sizes(node)) if at not in (0, axis)]
-    return (sizes[0], sizes[1]) if len(sizes) == 2 and all(isinstance(s, int) for s in sizes) else None  # type: ignore[return-value]
+    found = [size for at, size in enumerate(sizes(node)) if at not in (0, axis)]
+    return (found[0], found[1]) if len(found) == 2 and all(isinstance(s, int) for s in found) else None  # type: ignore[return-value]
 
 
 def _kernel(node: fx.Node) -> int:
     weight = node.args[1] if len(node.args) > 1 else None
-    sizes = _sizes(weight) if isinstance(weight, fx.Node) else []
-    return sizes[-1] if sizes and isinstance(sizes[-1], int) else 1
-
-
-def _sizes(node: fx.Node) -> list[int | str]:
-    value = node.meta.get("val")
-    return [size if isinstance(size, int) else str(size) for size in value.shape] if isinstance(value, Tensor) else []
+    last = sizes(weight)[-1:] if isinstance(weight, fx.Node) else []
+    return last[0] if last and isinstance(last[0], int) else 1

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 
+from ..graph import new_order, operation, option, rank, sources
 from ..trace.trace import Trace
-from .axes import new_order
 
 _IN_ORDER = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "ravel")
 _SPLITS = ("split", "chunk", "split_with_sizes", "tensor_split")
@@ -52,18 +52,22 @@ def samples_in(trace: Trace) -> dict[fx.Node, SampleAxis]:
             if node in trace.inputs and trace.batched(node):
                 found[node] = FIRST
             continue
-        read = _sources(node)
-        sources = [source for source in read if source in found]
-        told = {_after(node, source, found[source], sizes) for source in sources}
-        if _name(node) == "cat":
-            told = {_joined(node, found, sizes)}
-        if len(told) == 1 and (where := told.pop()) is not None and where[0] == held[0] and _ratio(where) == held[1]:
+        where = _agreed(node, found, sizes)
+        if where is not None and (where.axis, _ratio(where)) == held:
             found[node] = where
-        elif sources or any(source in lost for source in read):
+        elif any(source in found or source in lost for source in sources(node)):
             lost.add(node)
         elif held[1] == 1:  # made of the batch size alone
             found[node] = SampleAxis(held[0])
     return found
+
+
+def _agreed(node: fx.Node, found: dict[fx.Node, SampleAxis], sizes: _CountedSizes) -> SampleAxis | None:
+    """Where the samples of a value lie, if all that it is computed from say the same."""
+    if operation(node) == "cat":
+        return _joined(node, found, sizes)
+    told = {_after(node, source, found[source], sizes) for source in sources(node) if source in found}
+    return told.pop() if len(told) == 1 else None
 
 
 class _CountedSizes:
@@ -98,12 +102,12 @@ class _CountedSizes:
 
 def _after(node: fx.Node, source: fx.Node, where: SampleAxis, sizes: _CountedSizes) -> SampleAxis | None:
     """Where the samples of an operation's result lie, by one of its arguments; None if it cannot be told."""
-    name, held, rank = _name(node), sizes.axis(node), _rank(source)
+    name, held = operation(node), sizes.axis(node)
     assert held is not None
     axis, times = held
     if name in _IN_ORDER:
         return _reshaped(source, node, where, axis)
-    order = new_order(node, rank)
+    order = new_order(node)
     if order is not None:
         return where._replace(axis=order.index(where.axis))
     if name in _PRODUCTS and _summed(node, source, where):
@@ -111,7 +115,7 @@ def _after(node: fx.Node, source: fx.Node, where: SampleAxis, sizes: _CountedSiz
     if name in ("repeat", "tile"):
         outer, odd = divmod(times, _ratio(where))
         return None if odd else where._replace(axis=axis, before=where.before * outer)
-    if node.target is operator.getitem and isinstance(node.args[0], fx.Node) and _name(node.args[0]) in _SPLITS:
+    if node.target is operator.getitem and isinstance(node.args[0], fx.Node) and operation(node.args[0]) in _SPLITS:
         outer, odd = divmod(times, where.after)  # pieces along the samples' axis
         return None if odd or not outer else where._replace(axis=axis, before=outer)
     return where._replace(axis=axis) if times == _ratio(where) else None
@@ -134,7 +138,7 @@ def _joined(node: fx.Node, found: dict[fx.Node, SampleAxis], sizes: _CountedSize
     known = [place for place in places if place is not None]
     if held is None or not known:
         return None
-    at = int(node.args[1]) % _rank(node) if len(node.args) > 1 else int(node.kwargs.get("dim", 0)) % _rank(node)  # type: ignore[arg-type]
+    at = int(option(node, 1, "dim", 0)) % rank(node)
     if any(place.axis != held[0] or place.after != known[0].after for place in known):
         return None
     if at != held[0]:
@@ -145,25 +149,9 @@ def _joined(node: fx.Node, found: dict[fx.Node, SampleAxis], sizes: _CountedSize
 def _summed(node: fx.Node, source: fx.Node, where: SampleAxis) -> bool:
     """Whether a matrix product sums over the samples."""
     factors = [arg for arg in node.args if isinstance(arg, fx.Node)][-2:]
-    behind = where.axis - _rank(source)  # -1 the last axis
-    return (source is factors[0] and behind == -1) or (source is factors[1] and behind == -min(2, _rank(source)))
-
-
-def _sources(node: fx.Node) -> list[fx.Node]:
-    """What a value is computed from; for a part of what an operation gives, what that operation reads."""
-    if node.target is operator.getitem and isinstance(node.args[0], fx.Node):
-        return [source for source in node.args[0].all_input_nodes if isinstance(source.meta.get("val"), Tensor)]
-    return [source for source in node.all_input_nodes if isinstance(source.meta.get("val"), Tensor)]
+    behind = where.axis - rank(source)  # -1 the last axis
+    return (source is factors[0] and behind == -1) or (source is factors[1] and behind == -min(2, rank(source)))
 
 
 def _ratio(where: SampleAxis) -> int:
     return where.before * where.after
-
-
-def _name(node: fx.Node) -> str:
-    return str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
-
-
-def _rank(node: fx.Node) -> int:
-    value = node.meta.get("val")
-    return value.ndim if isinstance(value, Tensor) else 0

@@ -1,1 +1,0 @@
-"""Rewrites of a part for speed, which change no number."""
