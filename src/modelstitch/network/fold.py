@@ -147,21 +147,19 @@ def _readers(node: fx.Node, place: _Channels) -> list[fx.Node]:
 def _passed(user: fx.Node, place: _Channels) -> _Channels | None:
     """Where the channels are after an operation that commutes with a map of them; None after any other."""
     target, second = user.target, place.channel == 1
-    if target in _SAME or (target in _ADAPTIVE and second) or (target in _POOLS and second and _plain_pool(user)):
+    if target in _SAME or (second and _pools_alike(user)):
         return place
     if target is _aten.mean.dim:
         return _averaged(user, place)
     if target in (_aten.select.int, _aten.slice.Tensor) and place.channel == place.rank - 1:
-        gone = target is _aten.select.int
-        dim = int(option(user, 1, "dim", 0)) % place.rank
+        gone, dim = target is _aten.select.int, int(option(user, 1, "dim", 0)) % place.rank
         return None if dim in (0, place.channel) else _Channels(place.channel - gone, place.rank - gone)
     order = new_order(user)
     if order is not None:
         return _Channels(order.index(place.channel), place.rank)
-    if target in _FLAT and all(reader.target is _LINEAR for reader in user.users) and second:
-        # One position for each sample: the linear layer behind checks that it reads as many values as channels.
-        return _Channels(1, 2)
-    return None
+    # One position for each sample: the linear layer behind checks that it reads as many values as channels.
+    flat = target in _FLAT and {reader.target for reader in user.users} <= {_LINEAR} and second
+    return _Channels(1, 2) if flat else None
 
 
 def _averaged(user: fx.Node, place: _Channels) -> _Channels | None:
@@ -174,8 +172,10 @@ def _averaged(user: fx.Node, place: _Channels) -> _Channels | None:
     return _Channels(place.channel - sum(d < place.channel for d in dims), place.rank - len(dims))
 
 
-def _plain_pool(user: fx.Node) -> bool:
-    """Whether an average pooling weighs all positions of a window alike, and nothing beside."""
+def _pools_alike(user: fx.Node) -> bool:
+    """Whether it is an average pooling that weighs all positions of a window alike, and nothing beside."""
+    if user.target not in _POOLS:
+        return user.target in _ADAPTIVE
     pads = any(_several(option(user, 3, "padding", 0)))
     return not (pads or option(user, 4, "ceil_mode", False) or option(user, 6, "divisor_override"))
 

@@ -124,25 +124,23 @@ def matching(bottom: Described, top: Described) -> list[tuple[int, int]]:
 
 def list_layers(trace: Trace, flow: Flow, module: nn.Module) -> Found:
     """All that is to be known of a network's layers."""
+    # One line a fact: in parts it would hand nine tables around.
     positions = {node: i for i, node in enumerate(trace.graph.nodes)}
     calls: dict[fx.Node, list[LayerCall]] = {}
     for call in sorted(trace.layers, key=lambda call: positions[call.node]):
         calls.setdefault(call.node, []).append(call)
-    below, lies, over = _Below(trace), *_layout(trace, calls)
+    lies, over = _layout(trace, calls)
     exact = [n for n in calls if flow.exact(n) and n is not trace.data and lies[n].kind != "other"]
-    depths = {node: below.measure(node) for node in calls}
-    inner = [node for node in exact if node is not trace.output]
-    blocks = visited(module, [Value(tuple(c.name for c in calls[n]), depths[n][0], lies[n].shape) for n in inner])
-    title = {node: min((c.name for c in calls[node]), key=_by_length) for node in calls}
-    title |= {inner[at]: name for at, name in blocks}
+    depths = _Below(trace).measured(calls)
+    inner = [
+        Value(tuple(c.name for c in calls[n]), depths[n][0], lies[n].shape) for n in exact if n is not trace.output
+    ]
+    blocks = [name for _, name in visited(module, inner)]
+    title = {node: _title(made, blocks) for node, made in calls.items()}
     layers: dict[str, Layer] = {}
     for node, name in title.items():
-        why = ""
-        nearest: tuple[str, ...] = ()
-        if node not in exact:
-            at = bisect_left(exact, positions[node], key=positions.__getitem__)
-            nearest = tuple(title[n] for n in (*exact[max(at - 1, 0) : at], *exact[at : at + 1]))
-            why = _why(node, trace, flow, title) or lies[node].why
+        why = "" if node in exact else _why(node, trace, flow, title) or lies[node].why
+        at = bisect_left(exact, positions[node], key=positions.__getitem__)
         layers[name] = Layer(
             name,
             tuple(sorted((call.name for call in calls[node]), key=_by_length)),
@@ -153,12 +151,23 @@ def list_layers(trace: Trace, flow: Flow, module: nn.Module) -> Found:
             next(call.module for call in calls[node] if call.name == name),
             not why,
             why,
-            nearest,
+            tuple(title[near] for near in exact[max(at - 1, 0) : at + 1]) if why else (),
             *depths[node],
-            node.meta["val"].dtype if isinstance(node.meta.get("val"), Tensor) else torch.float32,
+            _dtype(node),
         )
     moved = {title[node]: how for node, how in lies.items() if not how.as_it_is}
-    return Found(layers, {call.name: call.node for call in trace.layers}, moved, tuple(name for _, name in blocks))
+    return Found(layers, {call.name: call.node for call in trace.layers}, moved, tuple(blocks))
+
+
+def _title(calls: Sequence[LayerCall], blocks: Sequence[str]) -> str:
+    """What a value is called: by the unit that ends there, else by the shortest of its names."""
+    names = [call.name for call in calls]
+    return next((name for name in names if name in blocks), min(names, key=_by_length))
+
+
+def _dtype(node: fx.Node) -> torch.dtype:
+    value = node.meta.get("val")
+    return value.dtype if isinstance(value, Tensor) else torch.float32
 
 
 def _layout(trace: Trace, values: Iterable[fx.Node]) -> tuple[dict[fx.Node, Arranged], dict[fx.Node, Over]]:
@@ -201,8 +210,11 @@ class _Below:
         self.sizes.append(size)
         return len(self.sizes) - 1
 
-    def measure(self, node: fx.Node) -> tuple[float, int]:
-        """(share of the weighted operations, number of parameters) at or below ``node``."""
+    def measured(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, tuple[float, int]]:
+        """(share of the weighted operations, number of parameters) at or below each."""
+        return {node: self._measure(node) for node in nodes}
+
+    def _measure(self, node: fx.Node) -> tuple[float, int]:
         mask = self.masks[node]
         bits = np.frombuffer(mask.to_bytes(len(self.sizes) // 8 + 1, "little"), np.uint8)
         parameters = int(np.unpackbits(bits, bitorder="little", count=len(self.sizes)) @ self.elements)

@@ -28,6 +28,14 @@ class CutPoint(NamedTuple):
     node: fx.Node
     lies: Arranged | None = None
 
+    def arrange(self, graph: fx.Graph, value: fx.Node) -> fx.Node:
+        """Add to a graph what brings the value into the form."""
+        return self.lies.arrange(graph, value) if self.lies else value
+
+    def back(self, graph: fx.Graph, value: fx.Node) -> fx.Node:
+        """Add to a graph what brings a value of that form back."""
+        return self.lies.back(graph, value) if self.lies else value
+
 
 class Segment(nn.Module):
     """From the input, or from one layer's activation, to one or several values.
@@ -168,40 +176,44 @@ class FromLayer(Segment):
 
 def _copy(trace: Trace, begin: CutPoint | None, ends: list[CutPoint]) -> tuple[fx.Graph, dict[str, Any], list[int]]:
     """The nodes between two places as a graph of their own, its weights, and the inputs it reads (by position)."""
+    # In the order of the graph that is made: what enters, the batch's size, all between, what leaves.
     start, graph = begin.node if begin else None, fx.Graph()
-    held = _batch_dimension(start, trace) if start is not None else None
     needed = _needed(start, [end.node for end in ends], trace)
     sized = start is not None and any(_is_size(node, trace) for node in needed)
-    if sized and held is None:
+    if sized and _batch_dimension(start, trace) is None:
         needed.add(trace.data)  # an activation without a batch dimension: the size is read off the input
     copies: dict[fx.Node, Any] = {}
-    activation = graph.placeholder("activation") if begin is not None else None
+    activation: Any = graph.placeholder("activation") if begin else None
     inputs = [i for i, node in enumerate(trace.inputs) if node in needed and node is not start]
-    for i in inputs:
-        copies[trace.inputs[i]] = graph.placeholder(f"{_INPUT}{i}")
-    if begin is not None and activation is not None:
-        copies[begin.node] = begin.lies.back(graph, activation) if begin.lies else activation
-    batch = _batch_of(graph, copies, start, held, trace) if start is not None and sized else None
+    copies |= {trace.inputs[i]: graph.placeholder(f"{_INPUT}{i}") for i in inputs}
+    if begin is not None:
+        copies[begin.node] = begin.back(graph, activation)
+    batch = _batch_of(graph, copies, start, trace) if sized else None
     weights: dict[str, Any] = {}
     for node in trace.graph.nodes:
-        if node not in needed or node in copies:
-            continue
-        if node in trace.weights:
-            weight = trace.weights[node]
-            target = target_of(weight.name)
-            weights.setdefault(target, _frozen(weight.tensor, weight.kind))
-            copies[node] = graph.get_attr(target)
-        elif batch is not None and _is_size(node, trace):
-            value = node.meta["val"]
-            expression = value.node.expr if isinstance(value, torch.SymInt) else value
-            copies[node] = sym_node(graph, expression, trace.batch, batch)
-        else:
-            copies[node] = _copied(graph, node, copies)
-    graph.output(tuple(end.lies.arrange(graph, copies[end.node]) if end.lies else copies[end.node] for end in ends))
+        if node in needed and node not in copies:
+            copies[node] = _copied(graph, node, copies, trace, weights, batch)
+    graph.output(tuple(end.arrange(graph, copies[end.node]) for end in ends))
     return graph, weights, inputs
 
 
-def _copied(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, Any]) -> fx.Node:
+def _copied(
+    graph: fx.Graph,
+    node: fx.Node,
+    copies: dict[fx.Node, Any],
+    trace: Trace,
+    weights: dict[str, Any],
+    batch: fx.Node | None,
+) -> Any:
+    """A node in another graph, where it has the batch's size if that is known; a weight is filed in ``weights``."""
+    if node in trace.weights:
+        weight = trace.weights[node]
+        target = target_of(weight.name)
+        weights.setdefault(target, _frozen(weight.tensor, weight.kind))
+        return graph.get_attr(target)
+    if batch is not None and _is_size(node, trace):
+        value = node.meta["val"]
+        return sym_node(graph, value.node.expr if isinstance(value, torch.SymInt) else value, trace.batch, batch)
     copied = graph.node_copy(node, copies.__getitem__)
     if copied.target is torch.ops.aten.view.default:
         # A view of a map in channels-last memory may need a copy, which only reshape makes.
@@ -231,9 +243,9 @@ def _is_size(node: fx.Node, trace: Trace) -> bool:
     return node.target is torch.ops.aten.sym_size.int
 
 
-def _batch_dimension(start: fx.Node, trace: Trace) -> tuple[int, int] | None:
+def _batch_dimension(start: fx.Node | None, trace: Trace) -> tuple[int, int] | None:
     """(dimension, how many entries of it there are for one sample) of an activation; None if it has no batch."""
-    for dim, entry in enumerate(start.meta["val"].shape):
+    for dim, entry in enumerate(start.meta["val"].shape if start is not None else ()):
         if isinstance(entry, torch.SymInt):
             ratio = entry.node.expr / trace.batch
             if getattr(ratio, "is_Integer", False):
@@ -241,13 +253,12 @@ def _batch_dimension(start: fx.Node, trace: Trace) -> tuple[int, int] | None:
     return None
 
 
-def _batch_of(
-    graph: fx.Graph, environment: dict[fx.Node, Any], start: fx.Node, held: tuple[int, int] | None, trace: Trace
-) -> fx.Node:
-    if held is None:
-        return graph.call_function(torch.ops.aten.sym_size.int, (environment[trace.data], 0))
+def _batch_of(graph: fx.Graph, copies: dict[fx.Node, Any], start: fx.Node | None, trace: Trace) -> fx.Node:
+    held = _batch_dimension(start, trace)
+    if start is None or held is None:
+        return graph.call_function(torch.ops.aten.sym_size.int, (copies[trace.data], 0))
     dim, ratio = held
-    size = graph.call_function(torch.ops.aten.sym_size.int, (environment[start], dim))
+    size = graph.call_function(torch.ops.aten.sym_size.int, (copies[start], dim))
     return size if ratio == 1 else graph.call_function(operator.floordiv, (size, ratio))
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -48,13 +48,8 @@ def visited(module: nn.Module, values: Sequence[Value]) -> list[tuple[int, str]]
     first, last = min(found), max(found)
     for part in parts.beside(units):
         found |= {ends[call]: call for call in _calls(part, ends) if ends[call] > first and ends[call] not in found}
-    end = max(found)
-    stems = [parts.telling(run, values, outside=units) for run in _runs(values[:first])]
-    pools = [parts.telling([at], values, outside=units, pools=True) for at in range(first + 1, last)]
-    after = [run for run in _runs(values, end) if values[run[0]].step != values[end].step]
-    tails = [parts.telling(run, values, outside=units) for run in after]
-    beside = (*[stem for stem in stems if stem][-1:], *tails, *pools)
-    return sorted((dict(one for one in beside if one) | found).items())
+    beside = parts.outside(units, values, first, last, max(found))
+    return sorted((dict(beside) | found).items())
 
 
 def _runs(values: Sequence[Value], start: int = -1) -> list[list[int]]:
@@ -142,21 +137,38 @@ class _Parts:
             outside: nothing inside these units, nor inside other parts that hold none of them.
             pools: nothing but pools.
         """
+        # Four short lists, each of the one before: apart they would hide the order of choice.
         held = {above for unit in outside for above in _above(unit)}
         held -= {part for part in held if self._stage(part)}
-        met = [(at, call, call.partition("#")[0]) for at in run for call in values[at].calls]
-        met = [one for one in met if self._stands_alone(one[2], held, outside)]
+        calls = ((at, call, call.partition("#")[0]) for at in run for call in values[at].calls)
+        met = [one for one in calls if self._stands_alone(one[2], held, outside)]
         weighted = [one for one in met if self.weights[one[2]] and one[2] not in held]
-        shrinks = _pools(values, run[0])
-        plain = [
-            one for one in met if shrinks and not self.weights[one[2]] and not _beside_the_point(self.modules[one[2]])
-        ]
-        found = min(plain, key=lambda one: (one[1].count("."), one[0], len(one[1])), default=None)
+        shrunk = [one for one in met if _pools(values, run[0]) and self._is_pool(one[2])]
+        found = min(shrunk, key=lambda one: (one[1].count("."), one[0], len(one[1])), default=None)
         if weighted and not pools:
-            parts = [one for one in weighted if _has_parts(self.modules[one[2]])]
-            outermost = min(parts, key=lambda one: (one[1].count("."), -one[0], len(one[1])), default=None)
-            found = outermost or found or weighted[-1]
+            found = self._outermost(weighted) or found or weighted[-1]
         return found[:2] if found else None
+
+    def _outermost(self, weighted: Sequence[tuple[int, str, str]]) -> tuple[int, str, str] | None:
+        """Of parts with weights and parts of their own the outermost, of several the last."""
+        parts = [one for one in weighted if _has_parts(self.modules[one[2]])]
+        return min(parts, key=lambda one: (one[1].count("."), -one[0], len(one[1])), default=None)
+
+    def outside(
+        self, units: Sequence[str], values: Sequence[Value], first: int, last: int, end: int
+    ) -> Iterator[tuple[int, str]]:
+        """What is visited beside units: a stem before the first, pools up to the last, and what follows the end."""
+        stems = [self.telling(run, values, outside=units) for run in _runs(values[:first])]
+        yield from [stem for stem in stems if stem][-1:]
+        after = [run for run in _runs(values, end) if values[run[0]].step != values[end].step]
+        pools = [self.telling([at], values, outside=units, pools=True) for at in range(first + 1, last)]
+        yield from (one for one in (*(self.telling(run, values, outside=units) for run in after), *pools) if one)
+
+    def _is_pool(self, part: str) -> bool:
+        """Whether a part may make maps smaller: without weights, and of no kind that only moves numbers."""
+        module = self.modules[part]
+        moves = isinstance(module, (nn.Identity, nn.Flatten, nn.Unflatten)) or type(module).__module__ in _SIDE
+        return not self.weights[part] and not moves
 
     def _stands_alone(self, part: str, held: set[str], outside: Sequence[str]) -> bool:
         """Whether a part lies in none of the units ``outside``, nor in another one than lists and what holds units."""
@@ -180,7 +192,3 @@ def _pools(values: Sequence[Value], at: int) -> bool:
 
 def _has_parts(module: nn.Module) -> bool:
     return next(module.children(), None) is not None
-
-
-def _beside_the_point(module: nn.Module) -> bool:
-    return isinstance(module, (nn.Identity, nn.Flatten, nn.Unflatten)) or type(module).__module__ in _SIDE

@@ -98,34 +98,48 @@ def arranged(node: fx.Node, trace: Trace, axes: dict[fx.Node, int], samples: dic
     return _arranged(sizes, where, axes.get(node, 0), trace)
 
 
+class _Apart:
+    """A value's axes, those that were folded into the batch's apart from it."""
+
+    def __init__(self, sizes: list[Any], where: SampleAxis) -> None:
+        folded = [n for n in (where.before, -1, where.after) if n != 1]
+        pieces = [(n, at) for at, size in enumerate(sizes) for n in (folded if at == where.axis else [int(size)])]
+        self.split = tuple(n for n, _ in pieces)  # -1 for the batch
+        self.axes = tuple(at for _, at in pieces)  # of which axis each is
+        self.batch = self.split.index(-1)
+        self.rest = [at for at in range(len(pieces)) if at != self.batch]
+        self.folded = len(pieces) > len(sizes)
+        self.raw = tuple(-1 if at == where.axis else int(size) for at, size in enumerate(sizes))
+
+    def channels(self, where: SampleAxis, axis: int, trace: Trace) -> int | None:
+        """Which of them holds the channels, of which ``axis`` is known; None if it cannot be told."""
+        held = [at for at in self.rest if axis > 0 and self.axes[at] == axis]
+        own = [(at, self.split[at]) for at in self.rest if self.axes[at] != where.axis]
+        plain = where == FIRST and not self.folded
+        return held[0] if len(held) == 1 else _guessed(own, axis, trace, plain=plain)
+
+
 def _arranged(sizes: list[Any], where: SampleAxis, axis: int, trace: Trace) -> Arranged:
-    apart = [(n, at) for at, size in enumerate(sizes) for n in _taken_apart(at, size, where)]  # sizes, and whose
-    split = [n for n, _ in apart]
-    batch = split.index(-1)
-    rest = [at for at in range(len(split)) if at != batch]
-    folded = len(split) > len(sizes)
-    taken = tuple(split) if folded else ()
-    raw = tuple(-1 if at == where.axis else int(size) for at, size in enumerate(sizes))
-    shape = tuple(split[at] for at in rest)
-    if len(rest) < 2:
-        return Arranged(shape or (1,), "vector", "", taken, (batch, *rest) if batch else (), () if shape else (1,), raw)
-    held = [at for at in rest if axis > 0 and apart[at][1] == axis]
-    own = [(at, split[at]) for at in rest if apart[at][1] != where.axis]  # without what was folded into the batch
-    channels = held[0] if len(held) == 1 else _guessed(own, axis, trace, plain=where == FIRST and not folded)
+    apart = _Apart(sizes, where)
+    taken, raw = apart.split if apart.folded else (), apart.raw
+    shape = tuple(apart.split[at] for at in apart.rest)
+    if len(shape) < 2:
+        order = _moved((apart.batch, *apart.rest))
+        return Arranged(shape or (1,), "vector", "", taken, order, () if shape else (1,), raw)
+    channels = apart.channels(where, axis, trace)
     if channels is None:
         return Arranged(shape, "other", f"which axis of its {_words(sizes)} holds the channels cannot be told")
-    positions = [at for at in rest if at != channels]
-    kind = _kind(rest, channels, folded)
-    order = (batch, *positions, channels) if kind in _LAST.values() else (batch, channels, *positions)
-    shape = tuple(split[at] for at in order[1:])
+    positions = tuple(at for at in apart.rest if at != channels)
+    kind = _kind(apart.rest, channels, apart.folded)
+    order = (apart.batch, *positions, channels) if kind in _LAST.values() else (apart.batch, channels, *positions)
+    shape = tuple(apart.split[at] for at in order[1:])
     joined = (math.prod(shape[:-1]), shape[-1]) if kind == "tokens" and len(positions) > 1 else ()
-    moved = () if order == tuple(range(len(order))) else order
-    return Arranged(joined or shape, kind, "", taken, moved, joined, raw)
+    return Arranged(joined or shape, kind, "", taken, _moved(order), joined, raw)
 
 
-def _taken_apart(at: int, size: Any, where: SampleAxis) -> list[int]:
-    """The sizes that an axis is made of, -1 for the batch."""
-    return [int(size)] if at != where.axis else [n for n in (where.before, -1, where.after) if n != 1]
+def _moved(order: tuple[int, ...]) -> tuple[int, ...]:
+    """An order of axes; none where they stay."""
+    return () if order == tuple(range(len(order))) else order
 
 
 def _kind(rest: list[int], channels: int, folded: bool) -> str:

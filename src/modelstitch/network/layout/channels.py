@@ -183,8 +183,8 @@ def _apart(node: fx.Node, held: dict[fx.Node, HeldAxes]) -> HeldAxes | None:
     """The axes of channels that lie, or have lain, on several; one where they come together."""
     if node.op != "call_function" or not node.args:
         return None
-    source: Any = node.args[0]
     name, asked = operation(node), node
+    source: Any = node.args[0]
     if name == "einsum":
         operands: Any = node.args[1]
         return contracted(str(source), [held.get(operand) for operand in operands])
@@ -193,17 +193,22 @@ def _apart(node: fx.Node, held: dict[fx.Node, HeldAxes]) -> HeldAxes | None:
     if node.target is operator.getitem and operation(source) in _WITH_PLACE:
         name, asked, source = _REDUCED[0], source, source.args[0]
     before = held.get(source)
-    if before is not None and name in _SHAPED:
-        return reshaped(sizes(source), sizes(node), before)
-    if before is None or len(before) == 1 or name in _PRODUCTS:
+    if before is None:
         return None
-    order = new_order(node)
+    if name in _SHAPED:
+        return reshaped(sizes(source), sizes(node), before)
+    if name in _REDUCED and len(before) > 1:
+        return reduced(before, _dims(asked, rank(source)), kept=rank(node) == rank(source))
+    return None if len(before) == 1 or name in _PRODUCTS else _still_apart(node, source, held)
+
+
+def _still_apart(node: fx.Node, source: fx.Node, held: dict[fx.Node, HeldAxes]) -> HeldAxes | None:
+    """The axes after an operation that moves them, or works on every number by itself."""
+    before, order = held[source], new_order(node)
     if order is not None:
         return tuple(sorted(order.index(axis) for axis in before))
-    if name in _REDUCED:
-        return reduced(before, _dims(asked, rank(source)), kept=rank(node) == rank(source))
-    alike = [held.get(s) for s in node.all_input_nodes if sizes(s) == sizes(source)]
-    return before if set(alike) <= {None, before} and sizes(node) == sizes(source) else None
+    alike = {held.get(s) for s in node.all_input_nodes if sizes(s) == sizes(source)}
+    return before if alike <= {None, before} and sizes(node) == sizes(source) else None
 
 
 def reshaped(old: Sequence[Any], new: Sequence[Any], held: HeldAxes) -> HeldAxes | None:
