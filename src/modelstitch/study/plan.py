@@ -176,7 +176,7 @@ def _company(cells: Sequence[Cell]) -> str:
 def seams(bottom: PlannedDonor, top: PlannedDonor, layers: str | Sequence[str]) -> list[tuple[Place, Place]]:
     """The seams of a pair: "matching", "all", or written ones.
 
-    Matching: see ``modelstitch.network.matching.matching``.
+    Matching: see ``modelstitch.network.layers.matching``.
 
     Raises:
         StudyError: if the donors have no block cuts, or the layers or a written seam cannot be read.
