@@ -52,25 +52,25 @@ def stitch(
     """Fit one stitch and measure it on the test split.
 
     Args:
-        bottom: the donor below; it is not changed.
-        top: the donor above, likewise.
-        at: the seam: "layer2" (both sides), "layer2 -> blocks.4", or a pair of layers.
-        data: what to fit, choose and measure on.
+        bottom: the network whose lower layers are used; it is not changed.
+        top: the network whose upper layers are used; it is not changed.
+        at: the seam: "layer2" (in both networks), "layer2 -> blocks.4", or a pair of layers.
+        data: the data to fit, choose and measure on.
         **question: what is asked.
         device: "cpu", "cuda" or "auto".
-        tell: hears of progress: (what, done, of how many).
+        tell: a function that is called with progress: (what, done, of how many); see ``modelstitch.progress``.
         tensorboard: a folder for the curves of the fit (extra ``tensorboard``).
-        memory: gigabytes that stitches may hold beside the donors and one batch's way through the top, 2 by default; it
-            sets how many run at a time.
+        memory: gigabytes for stitches beside the donors and one batch's way through the top, 2 by default; it sets how
+            many stitches run at a time.
 
-    The objective may also be a function (stitched, genuine, labels) -> loss, both dicts with "output" and the layers
-    named by ``downstream=``; a tuple of objectives is fitted one after the other.
+    An objective may also be a function (stitched, genuine, labels) -> loss. The first two are dicts of activations:
+    "output", and the layers that ``downstream=`` names. A tuple of objectives is fitted one after the other.
 
     Returns:
         The stitched model, with ``penalty``, ``interval`` (points, or nats per token) and ``metrics``.
 
     Raises:
-        StitchError: one sentence that names what was expected, what was found and what to try.
+        StitchError: something cannot be used; one sentence says what was expected, what was found and what to try.
 
     Examples:
         >>> s = ms.stitch(bottom, top, at="block2", data=data, objective="match")
@@ -133,16 +133,16 @@ def compare(
     memory: float | None = None,
     **question: Unpack[CompareOptions],
 ) -> Results:
-    """Stitch two networks, or any number, at all matching layers, in both directions, with the controls.
+    """Stitch two or more networks at all matching layers, in both directions, with controls.
 
     Args:
-        bottom: a network; or, in place of both, a list of networks. None is changed.
+        bottom: a network; or a list of networks, and no top. None is changed.
         top: the other network.
-        data: what to fit, choose and measure on.
+        data: the data to fit, choose and measure on.
         **question: what is asked.
-        out: a folder that keeps finished cells; the same call again does only what is missing. Or an open
+        out: a folder that keeps finished cells, so that the same call again does only what is missing; or a
             ``modelstitch.study.Store``, whose cells any number of comparisons share.
-        kept: a folder where the sums of closed forms stay: other families between the same layers need no pass.
+        kept: a folder that keeps the sums of closed forms; other families between the same layers then need no pass.
         device: as for ``stitch``.
         tell: as for ``stitch``.
         tensorboard: as for ``stitch``.
@@ -152,7 +152,7 @@ def compare(
     Controls that pairs have in common are fitted once.
 
     Returns:
-        One record for each stitch and control, as a frame, figures and a page.
+        Results: one record for each stitch and control, as a frame, figures and a page.
 
     Raises:
         StitchError: as ``stitch``; StudyError if ``out`` was made by another comparison.
@@ -208,7 +208,7 @@ def plan_compare(
     timed: bool = True,
     **question: Unpack[CompareOptions],
 ) -> Needs:
-    """Say what ``compare`` with these arguments will take; nothing is fitted, and no folder made.
+    """Say what ``compare`` with these arguments would take; fit nothing and make no folder.
 
     Args:
         bottom: as for ``compare``.
@@ -258,28 +258,28 @@ def matrix(
 ) -> Results:
     """Stitch every bottom layer to every top layer in closed form.
 
-    It is ``compare`` with all layers, the objective ``match``, one direction and no controls: one pass over the fit
-    examples gives the sums of all pairs, and stitches run through the rest of the top side by side.
+    This is ``compare`` with all layers, the objective ``match``, one direction and no controls. One pass over the fit
+    samples gives the sums of all pairs, and stitches run through the rest of the top side by side. A family that has no
+    map between two layers, such as one that needs equal channels, is left out there, and ``cautions`` says so.
 
     Args:
-        bottom: the network whose lower layers send; it is not changed.
-        top: the network whose upper layers receive; it is not changed.
-        data: what to fit and measure on.
+        bottom: the network whose lower layers are used; it is not changed.
+        top: the network whose upper layers are used; it is not changed.
+        data: the data to fit and measure on.
         layers: (bottom's, top's) exact cuts; the block cuts of both by default.
-        **question: what is asked. A family that needs equal channels, or a rank, is left out where the layers have
-            others, and ``cautions`` says so.
+        **question: what is asked.
         out: as for ``compare``.
-        kept: a folder where the sums stay: an interrupted call goes on from them, and one for other families needs no
-            pass.
+        kept: a folder that keeps the sums: an interrupted call goes on from them, and a call for other families needs
+            no pass.
         device: as for ``compare``.
         tell: as for ``compare``.
         memory: gigabytes for sums and maps; half of what is free by default.
 
     Returns:
-        One record a cell.
+        Results: one record for each pair of layers and family.
 
     Raises:
-        StitchError: one sentence that names what was expected, what was found and what to try.
+        StitchError: as ``stitch``.
 
     Examples:
         >>> m = ms.matrix(bottom, top, data, layers=(["block1"], ["block1", "block2"]))

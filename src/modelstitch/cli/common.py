@@ -50,27 +50,35 @@ def shared(*, out: str | None) -> Decorator:
     """--seed, --device and --out."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        function = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed.")(function)
-        function = click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")(function)
+        function = click.option(
+            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of random numbers."
+        )(function)
+        function = click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda or auto.")(
+            function
+        )
         return click.option(
             "--out",
             type=click.Path(path_type=Path, file_okay=False),
             default=out,
             show_default=out is not None,
-            help="Folder for results.",
+            help="Folder for the results.",
         )(function)
 
     return decorate
 
 
 data = click.option(
-    "--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, text:FILE, ..."
+    "--data",
+    "data_name",
+    default="digits",
+    show_default=True,
+    help="Data: digits, parquet:DIR, folder:DIR, text:FILE, ...",
 )
 
 dry_run = click.option(
     "--dry-run",
     is_flag=True,
-    help="Only say what it would take here: cells, passes over the data, memory and time. No folder is made.",
+    help="Say what the command would take here (cells, passes over the data, memory and time), and make no folder.",
 )
 
 
@@ -83,7 +91,7 @@ def imports(function: Callable[..., Any]) -> Callable[..., Any]:
         callback=_import,
         metavar="FILE.py",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="A Python file of yours whose functions build models: a model is then import:FUNCTION. May be repeated.",
+        help="Your own Python file whose functions build models; name such a model import:FUNCTION. May be repeated.",
     )(function)
 
 
@@ -92,7 +100,7 @@ def random_weights(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--random-weights",
         is_flag=True,
-        help="Draw the weights of models that are named without a weights file, instead of taking the published ones.",
+        help="Draw random weights for models without a weights file, instead of taking the published ones.",
     )(function)
 
 
@@ -101,7 +109,7 @@ def weights_of(side: str) -> Decorator:
     return click.option(
         f"--{side}-weights",
         type=click.Path(path_type=Path),
-        help="A weights file, or 'random'; without it a name means its published weights.",
+        help="A weights file, or 'random'; by default the published weights.",
     )
 
 
@@ -121,7 +129,7 @@ def _import(ctx: click.Context, option: click.Parameter, files: tuple[Path, ...]
 
 
 _VIEWS = "modelstitch.views"  # where the context keeps them
-_NUMBERS = "Numbers with commas between, one for each channel, or one for all"
+_NUMBERS = "Numbers separated by commas, one for each channel, or one for all"
 
 
 def views(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,7 +143,7 @@ def views(function: Callable[..., Any]) -> Callable[..., Any]:
                 callback=_number_list,
                 metavar="NUMBERS",
                 help=f"{'Mean' if what == 'mean' else 'Standard deviation'} by which {whose} normalise"
-                f"{'s' if side else ''} images, in place of {'its' if side else 'their'} "
+                f"{'s' if side else ''} images, instead of {'its' if side else 'their'} "
                 f"own preprocessing. {_NUMBERS}.",
             )(function)
     return function

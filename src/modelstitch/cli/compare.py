@@ -22,9 +22,15 @@ from .options import FIT, GRID, asked, machine
 @common.random_weights
 @asked(*GRID)
 @click.option(
-    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Stitcher seeds per seam, from --seed on."
+    "--seeds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of seeds for each seam, from --seed on.",
 )
-@click.option("--other-seed", help="A model of TOP's architecture trained from another seed: one more control.")
+@click.option(
+    "--other-seed", help="A model of TOP's architecture, trained from another seed: adds the control other-seed."
+)
 @common.weights_of("other-seed")
 @asked("limit")
 @common.imports
@@ -53,7 +59,7 @@ def compare(
     tensorboard: str | None,
     **question: Any,
 ) -> None:
-    """Stitch two models at all matching layers, in both directions, with the controls; write the report.
+    """Stitch two models at all matching layers, in both directions, with controls, and write the report.
 
     Finished cells, and the last minute of a fit, are kept in the --out folder; the same command again does only what is
     missing.

@@ -13,7 +13,7 @@ from . import common
 @click.command()
 @common.shared(out="runs/demo")
 def demo(seed: int, device: str, out: Path) -> None:
-    """Train three small donors on real digits, stitch every block cut both ways with controls, write the report.
+    """Train three small donors on digits, stitch every block in both directions with controls, write the report.
 
     Everything is kept in --out: the same command again does only what is missing.
     """

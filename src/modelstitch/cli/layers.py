@@ -30,10 +30,10 @@ def _shape(ctx: click.Context, option: click.Parameter, value: str | None) -> tu
     "--input-shape",
     callback=_shape,
     metavar="C,H,W",
-    help="The shape of one sample, with commas between: for a model that comes without an example.",
+    help="Shape of one sample, for a model that comes without an example.",
 )
-@click.option("--all", "everything", is_flag=True, help="Also layers that cannot be cut, and why.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--all", "everything", is_flag=True, help="List layers that cannot be cut, too, and why.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document to standard output.")
 @common.imports
 def layers(
     model: str,

@@ -129,9 +129,11 @@ _READ: dict[str, Callable[..., Any]] = {
 
 def machine(function: Callable[..., Any]) -> Callable[..., Any]:
     """--memory and --tensorboard: how it runs, and no part of what is asked."""
-    function = click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for fit curves.")(function)
+    function = click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for the curves of fits.")(
+        function
+    )
     return click.option(
         "--memory",
         type=click.FloatRange(0, min_open=True),
-        help="Gigabytes for fitting beside the donors, 2 by default: how many stitches run at a time.",
+        help="Gigabytes for fits beside the donors, 2 by default; sets how many stitches run at a time.",
     )(function)

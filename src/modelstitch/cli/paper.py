@@ -25,32 +25,39 @@ if TYPE_CHECKING:
     help="smoke: digits, minutes; small: CIFAR-10 on a few cores, hours; medium: good networks, two or three days; "
     "full: the paper's size, a GPU.",
 )
-@click.option("--data", "data_name", help="digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR.")
-@click.option("--protocol", "protocols", multiple=True, type=click.Choice(["honest", "paper"]), help="Both by default.")
+@click.option("--data", "data_name", help="Data: digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR.")
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    type=click.Choice(["honest", "paper"]),
+    help="Protocol of the fits; both by default.",
+)
 @click.option(
     "--checkpoints",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Weights of your own, for 2b-imagenet.",
+    help="Folder with your own weights, for 2b-imagenet.",
 )
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda or auto.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results; runs/paper-SCALE by default."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the results; runs/paper-SCALE by default.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Processes that share the work, and the threads. On a GPU they gain most under NVIDIA's "
-    "multi-process service.",
+    help="Processes that share the work and the threads. On a GPU they gain most under NVIDIA's multi-process service.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Only say what would be trained and fitted, and the processor hours it takes here."
+    "--dry-run", is_flag=True, help="Say what would be trained and fitted, and the processor hours it would take here."
 )
 @click.option(
     "--redraw",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Only draw and judge again what is in this gallery folder; nothing is trained.",
+    help="Draw and judge again what is in this gallery folder; train nothing.",
 )
 def paper(
     figures: tuple[str, ...],
@@ -64,7 +71,7 @@ def paper(
     dry_run: bool,
     redraw: Path | None,
 ) -> None:
-    """Run figures of the paper again, with their claims held against the numbers.
+    """Run figures of the paper again, and judge its claims by the numbers.
 
     FIGURE is 2a, 2b, 2b-imagenet, 2c, 3a, 3b, 3c, 4, 5, 6, 7, 8, 9, table1, thought, connectivity, matrix, or all.
     Networks, finished cells and the last minute of what is under way are kept in --out, so that the same command

@@ -29,23 +29,30 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
             "--measure",
             "measures",
             multiple=True,
-            help="cka, cca, procrustes, r2, cka_minibatch, rsa, ... May be repeated.",
+            help="Measure: cka, cca, procrustes, r2, cka_minibatch, rsa, ... May be repeated.",
         ),
-        click.option("--bottom-layer", "bottom_layers", multiple=True, help="All blocks by default. May be repeated."),
-        click.option("--top-layer", "top_layers", multiple=True, help="All blocks by default. May be repeated."),
+        click.option(
+            "--bottom-layer",
+            "bottom_layers",
+            multiple=True,
+            help="Layer of BOTTOM; all blocks by default. May be repeated.",
+        ),
+        click.option(
+            "--top-layer", "top_layers", multiple=True, help="Layer of TOP; all blocks by default. May be repeated."
+        ),
         click.option(
             "--view",
             type=click.Choice(["pool", "flatten"]),
             default="pool",
             show_default=True,
-            help="An example as one row: mean over positions, or all positions and channels.",
+            help="How a sample becomes one row: pool (mean over positions) or flatten (all positions and channels).",
         ),
         click.option(
             "--shuffles",
             type=click.IntRange(0),
             default=20,
             show_default=True,
-            help="Shuffled pairings behind the null level.",
+            help="Number of shuffled pairings for the null level; 0 leaves it out.",
         ),
         asked("limit"),
     ]
@@ -56,7 +63,9 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_shared
-@click.option("--split", type=click.Choice(["val", "fit", "test"]), default="val", show_default=True)
+@click.option(
+    "--split", type=click.Choice(["val", "fit", "test"]), default="val", show_default=True, help="Split to measure on."
+)
 @common.shared(out="runs/similarity")
 def similarity(
     bottom: str,
@@ -76,7 +85,7 @@ def similarity(
     device: str,
     out: Path,
 ) -> None:
-    """Similarity of every block of BOTTOM with every block of TOP, each value beside its null level.
+    """Measure how similar every block of BOTTOM is to every block of TOP, each value beside its null level.
 
     Prints the tables and writes similarity.csv and report.html to the --out folder.
     """
@@ -119,10 +128,11 @@ def similarity(
     "--family",
     "families",
     multiple=True,
-    help="identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, low-rank:RANK, affine; affine "
+    help="Family of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, "
+    "low-rank:RANK, affine; affine "
     "by default. May be repeated.",
 )
-@click.option("--positions", type=click.IntRange(1), help="Fit on at most so many positions of an example.")
+@click.option("--positions", type=click.IntRange(1), help="Positions of each sample to fit on, at most.")
 @asked("samples", "augment")
 @click.option(
     "--sums",
@@ -130,7 +140,7 @@ def similarity(
     type=click.Choice(["float64", "float32"]),
     default="float64",
     show_default=True,
-    help="Precision of the sums; float32 takes half the memory and less time.",
+    help="Precision of the sums; float32 needs half the memory and less time.",
 )
 @asked("expected_error", "error_tolerance")
 @common.dry_run
@@ -160,9 +170,9 @@ def matrix(
     device: str,
     out: Path,
 ) -> None:
-    """Stitch every block of BOTTOM to every block of TOP in closed form; penalty beside similarity.
+    """Stitch every block of BOTTOM to every block of TOP in closed form, and measure similarity, too.
 
-    Prints the penalties and writes matrix.csv, similarity.csv and report.html to the --out folder. The sums behind the
+    Print the penalties, and write matrix.csv, similarity.csv and report.html to the --out folder. The sums behind the
     stitches are kept there: an interrupted command goes on from them, and one for other families needs no pass. Tables
     and page are those of the latest command: name all families at once to see them side by side, or use another --out.
     """

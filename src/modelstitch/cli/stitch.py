@@ -36,7 +36,7 @@ def stitch(
     out: Path | None,
     **question: Any,
 ) -> None:
-    """Fit and measure one seam: BOTTOM@LAYER under TOP@LAYER. --out keeps the map and its record."""
+    """Fit and measure one seam, BOTTOM@LAYER -> TOP@LAYER; --out keeps the map and its record."""
     from ..api import stitch as fit_stitch
     from ..report.summary import metrics_summary
 

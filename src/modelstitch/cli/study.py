@@ -15,26 +15,31 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("spec_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="runs/study", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda or auto.")
 @click.option(
-    "--engine", type=click.Choice(["local", "ray"]), help="Where sweeps run: as the study says, here by default."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="runs/study",
+    show_default=True,
+    help="Folder for the results.",
 )
+@click.option("--engine", type=click.Choice(["local", "ray"]), help="Where sweeps run; by default what the study says.")
 @click.option(
-    "--address", help="Of a Ray cluster that runs; by default RAY_ADDRESS, else one is started on this machine."
+    "--address",
+    help="Address of a running Ray cluster; by default RAY_ADDRESS, else a cluster is started on this machine.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Processes that share the work, and the threads.",
+    help="Processes that share the work and the threads.",
 )
 @click.option(
     "--shard",
     "share",
     metavar="I/N",
-    help="Only the cells whose hash modulo N is I, from 0 to N - 1, into an --out that all shards share.",
+    help="Run only the cells whose hash modulo N is I (0 to N - 1); all shards share one --out.",
 )
 @common.dry_run
 @common.imports
@@ -48,7 +53,7 @@ def run(
     share: str | None,
     dry_run: bool,
 ) -> None:
-    """Run a study declared in a TOML file. Running it again does only what is missing."""
+    """Run a study declared in a TOML file. Run it again, and it does only what is missing."""
     from ..results import Results
     from ..study.declared import plan_study, run_study
     from ..study.shard import Shard
@@ -86,11 +91,11 @@ def run(
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
-    "--watch", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Say it again every so many seconds."
+    "--watch", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Repeat every so many seconds."
 )
-@click.option("--json", "as_json", is_flag=True, help="As one line of JSON, for other programs.")
+@click.option("--json", "as_json", is_flag=True, help="Write one line of JSON, for other programs.")
 def status(folder: Path, watch: float | None, as_json: bool) -> None:
-    """What a study folder holds: done, running, failed, missing, stale and set aside, and the time that is left."""
+    """Show what a study folder holds (done, running, failed, missing, stale, set aside) and the time left."""
     import json
     import time
 
@@ -113,9 +118,11 @@ def status(folder: Path, watch: float | None, as_json: bool) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="The page; report.html in the folder by default."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the page; report.html in the folder by default.",
 )
-@click.option("--title", default="Stitching report", show_default=True)
+@click.option("--title", default="Stitching report", show_default=True, help="Heading of the page.")
 def report(folder: Path, out: Path | None, title: str) -> None:
     """Write the HTML page of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
     found = _opened(folder)
@@ -126,11 +133,19 @@ def report(folder: Path, out: Path | None, title: str) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--what", type=click.Choice(["penalty", "matrix", "ladder", "samples"]), default="penalty", show_default=True
+    "--what",
+    type=click.Choice(["penalty", "matrix", "ladder", "samples"]),
+    default="penalty",
+    show_default=True,
+    help="Kind of figure.",
 )
-@click.option("--pair", nargs=2, metavar="BOTTOM TOP", help="Whose; the first pair by default.")
+@click.option("--pair", nargs=2, metavar="BOTTOM TOP", help="Pair to draw; the first by default.")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file: .pdf, .svg or .png."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="File of the figure: .pdf, .svg or .png.",
 )
 def figure(folder: Path, what: str, pair: tuple[str, str] | None, out: Path) -> None:
     """Draw a figure of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
@@ -152,11 +167,11 @@ def export(folder: Path, target: Path) -> None:
 @click.command()
 @click.argument("one", type=click.Path(path_type=Path, exists=True))
 @click.argument("other", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="All rows, as CSV.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File for all rows, as CSV.")
 def diff(one: Path, other: Path, out: Path | None) -> None:
-    """What differs between two runs, each a study folder or an exported Parquet file.
+    """Compare two runs, each a study folder or an exported Parquet file.
 
-    What was asked, and every penalty.
+    Print what was asked differently, and every penalty that differs.
     """
     from ..report.figures.style import number
     from ..report.sentences.differences import differences
@@ -197,11 +212,11 @@ def diff(one: Path, other: Path, out: Path | None) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 def gc(folder: Path, dry_run: bool) -> None:
-    """Remove from a study folder what its plan does not name.
+    """Remove stale cells from a study folder.
 
-    Cells of replaced donors, data or options, and what was set aside.
+    These are the cells that its plan does not name, of replaced donors, data or options, and files that were set aside.
     """
     from ..study.store import Store
 

@@ -12,19 +12,26 @@ from . import common
 
 @click.command()
 @click.argument("net")
-@click.option("--data", "data_name", default="digits", show_default=True, help="digits, parquet:DIR, folder:DIR, ...")
+@click.option(
+    "--data", "data_name", default="digits", show_default=True, help="Data: digits, parquet:DIR, folder:DIR, ..."
+)
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps; the short recipe's by default.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of the one-cycle schedule.")
-@click.option("--fit-samples", type=click.IntRange(1), help="Train on the first so many samples.")
+@click.option("--fit-samples", type=click.IntRange(1), help="Train on the first so many samples only.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
     default="float32",
     show_default=True,
-    help="Of the forward passes; bfloat16 is quicker where the processor has instructions for it.",
+    help="Precision of the forward passes; bfloat16 is faster on a processor with AMX.",
 )
-@click.option("--labels", default="true", show_default=True, help="true, object-animal, or random-P (percent).")
+@click.option(
+    "--labels",
+    default="true",
+    show_default=True,
+    help="Labels: true, object-animal, or random-P (P percent at random).",
+)
 @common.shared(out="runs/donors")
 def train(
     net: str,

@@ -154,18 +154,18 @@ class Question(BaseModel):
 
     pairs: Annotated[Literal["all", "ring"] | tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = Field(
         default="all",
-        description="Which networks are stitched: 'all' ordered pairs of two different ones, a 'ring' (each under the "
+        description="Pairs to stitch: 'all' ordered pairs of two different networks, a 'ring' (each under the "
         "next one), or a list of (bottom, top) names.",
     )
-    both: bool = Field(default=True, strict=True, description="Stitch 'all' or a 'ring' also the other way round.")
+    both: bool = Field(default=True, strict=True, description="Stitch 'all' or a 'ring' in the other direction, too.")
     layers: Annotated[Literal["matching", "all"] | tuple[str, ...], BeforeValidator(_layers)] = Field(
         default="matching",
-        description="'matching' (cuts at the same place), 'all' (every block cut to every block cut), or layers and "
-        "seams such as 'layer2' and 'layer2 -> blocks.4', for every pair.",
+        description="Where to stitch: 'matching' (cuts at the same place), 'all' (every block cut to every block "
+        "cut), or layers and seams such as 'layer2' and 'layer2 -> blocks.4', for every pair.",
     )
     families: Annotated[tuple[Annotated[str, AfterValidator(_family)], ...], BeforeValidator(_families)] = Field(
         default=("affine",),
-        description="Of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, "
+        description="Family of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, "
         "low-rank:R, affine, norm-affine-norm, conv:K, mlp:H.",
     )
     objectives: Annotated[tuple[str, ...], BeforeValidator(_objectives)] = Field(
@@ -175,13 +175,14 @@ class Question(BaseModel):
     )
     controls: Annotated[tuple[str, ...] | None, BeforeValidator(_controls)] = Field(
         default=None,
-        description=f"Of {', '.join(CONTROLS)}, or 'none'; by default all that the data can serve but recalibration.",
+        description=f"References to fit beside the pair: {', '.join(CONTROLS)}, or 'none'; by default all that the "
+        "data allow, except recalibration.",
     )
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field(
-        default=(0,), description="Of batch order, augmentation and random starts."
+        default=(0,), description="Seed of batch order, augmentation and random starts."
     )
     samples: Annotated[tuple[Count, ...], BeforeValidator(_numbers)] = Field(
-        default=(), description="Several numbers of fit examples, for a curve; one number is an option of the fit."
+        default=(), description="Several numbers of fit samples, for a curve; one number is an option of the fit."
     )
     fit: FitSpec = Field(default=FitSpec(), description="How stitchers are fitted.")
     normalisation: Normalisation = Field(
@@ -190,22 +191,22 @@ class Question(BaseModel):
         "the stitched path on a copy (recalibrated), or overwritten while fitting, as the paper's code did (batch).",
     )
     other_seeds: dict[str, str] = Field(
-        default={}, description="Top: a network of its kind from another seed, for the control 'other-seed'."
+        default={}, description="For a top, a network of its kind from another seed: the control 'other-seed'."
     )
     second: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="A second test set that every stitch is measured on: other data, or noise:0.2, contrast:0.5, "
-        "brightness:0.2 of the data's own.",
+        description="A second test set to measure every stitch on: other data, or the data's own with noise:0.2, "
+        "contrast:0.5 or brightness:0.2.",
     )
     expected_error: NotNegative | dict[str, NotNegative] | None = Field(
         default=None,
-        description="What the networks err on by themselves on the test split, in percent or nats per token, of all "
-        "or by name; others are refused before anything is fitted.",
+        description="Error of the networks alone on the test split, in percent or nats per token, of all or by name; a "
+        "network with another error is refused before anything is fitted.",
     )
     error_tolerance: NotNegative | None = Field(
         default=None,
-        description="How far off an expected error may be: 1 point or 0.05 nats per token by default, beside what "
-        "the test split leaves open.",
+        description="How far an expected error may be off: 1 point or 0.05 nats per token by default, plus what "
+        "the size of the test split leaves open.",
     )
 
     @property

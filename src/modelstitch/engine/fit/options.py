@@ -33,23 +33,22 @@ class FitSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    batch_size: Count = Field(default=128, description="Examples per step.")
-    steps: Count = Field(default=160, description="Most optimiser steps, of objectives other than match.")
+    batch_size: Count = Field(default=128, description="Samples for each step.")
+    steps: Count = Field(default=160, description="Optimiser steps at most; the objective match takes none.")
     learning_rate: Positive = Field(
         default=1e-2,
-        description="Of Adam, in whitened coordinates for 64 channels below: it is multiplied with 64/p for p "
-        "channels, and divided by a "
-        "kernel's positions. Families that are not whitened take a tenth of it, norm-affine-norm takes it as it is.",
+        description="Rate of Adam in whitened coordinates for 64 channels below: multiplied by 64/p for p "
+        "channels, and divided by the positions of a kernel. Families that are not whitened take a "
+        "tenth of it; norm-affine-norm takes it as it is.",
     )
     adapt_rate: Switch = Field(
         default=True,
-        description="Take whitened steps at a smaller rate, down to a quarter, where the start is near the top's "
-        "own error.",
+        description="Lower the rate of whitened steps, down to a quarter, if the start is near the top's own error.",
     )
-    weight_decay: NotNegative = Field(default=0.0, description="Of the stitcher's weights.")
-    eval_every: Count = Field(default=20, description="Steps between two looks at the validation split.")
+    weight_decay: NotNegative = Field(default=0.0, description="Weight decay of the stitcher's weights.")
+    eval_every: Count = Field(default=20, description="Steps between two measurements on the validation split.")
     patience: Count = Field(
-        default=5, description="Looks in a row that may bring no improvement; one more, and the fit stops."
+        default=5, description="Measurements in a row without improvement that are allowed; at one more the fit stops."
     )
     init: Literal["closed", "random"] = Field(default="closed", description="Start from the closed form, or at random.")
     whiten: Switch = Field(
@@ -57,45 +56,47 @@ class FitSpec(BaseModel):
     )
     start_samples: Count = Field(
         default=2000,
-        description="Fit examples behind the closed form that steps start from, and behind their coordinates: at "
-        "least ten a channel; match takes all.",
+        description="Fit samples for the closed form that steps start from and for their coordinates, at least ten for "
+        "each channel; match takes all.",
     )
     samples: Count | None = Field(
         default=None,
-        description="Fit examples used, a class-balanced draw by the seed, the same in every pass; all by default. In "
-        "a comparison several numbers are a curve.",
+        description="Number of fit samples, drawn by the seed and balanced over classes; all by default. In a "
+        "comparison several numbers give a curve.",
     )
     budget: Literal["top", "all"] = Field(
         default="top",
-        description="Fit on the samples that the top was trained on, where that is known, and on no more; or on all "
-        "of the fit split, as the paper's code did.",
+        description="Fit on the samples that the top was trained on, if they are known (top), or on the whole fit "
+        "split, as the paper's code did (all).",
     )
     augment: Switch = Field(default=True, description="Apply the data's augmentation to fit batches.")
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
-        description="Of the steps. bfloat16 is quicker where the machine has instructions for it (a processor with "
-        "AMX, a recent GPU); moments and errors stay in full precision.",
+        description="Precision of the steps. bfloat16 is faster on a processor with AMX or a recent GPU; moments and "
+        "errors stay in full precision.",
     )
     cache: NotNegative = Field(
         default=0.0,
-        description="Gigabytes for bottom activations of the fit split, which are then computed once, where it is "
-        "not augmented.",
+        description="Gigabytes for the bottom's activations of the fit split, which are then computed once if the "
+        "split is not augmented.",
     )
-    temperature: Positive = Field(default=2.0, description="Of the objective distill.")
-    targets: Literal["top", "bottom"] = Field(default="top", description="Whose outputs distill is fitted to.")
+    temperature: Positive = Field(default=2.0, description="Temperature of the objective distill.")
+    targets: Literal["top", "bottom"] = Field(
+        default="top", description="Network whose outputs the objective distill fits."
+    )
     downstream: Annotated[Literal["all", "penultimate"] | tuple[str, ...], BeforeValidator(_places)] = Field(
         default="all",
-        description="Where the objective downstream, and a loss of your own, looks: all block cuts behind the seam "
-        "and the output, the "
-        "penultimate one, or named layers, 'output' among them; those before a seam are passed over.",
+        description="Layers that the objective downstream, or a loss of your own, looks at: all block cuts after "
+        "the seam and the output, the penultimate one, or named layers, 'output' among them; layers "
+        "before the seam are skipped.",
     )
 
     positions: Count | None = Field(
-        default=None, description="Sum at most so many positions of each example, drawn by the seed; all by default."
+        default=None, description="Positions of each sample that are summed at most, drawn by the seed; all by default."
     )
     sums: Literal["float64", "float32"] = Field(
         default="float64",
-        description="Precision of the sums; float32 takes half the memory and less time, good to about 1e-6.",
+        description="Precision of the sums; float32 needs half the memory and less time, and is good to about 1e-6.",
     )
 
     @model_serializer(mode="wrap")
