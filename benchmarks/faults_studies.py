@@ -28,7 +28,8 @@ from torch import nn
 import modelstitch as ms
 from modelstitch.errors import StudyError
 from modelstitch.study.declared import run_study
-from modelstitch.study.engines import processes
+from modelstitch.study.engines import local, processes
+from modelstitch.study.prepared import Prepared
 from modelstitch.study.question import Question
 from modelstitch.study.record import Record, equal_results
 from modelstitch.study.run import run
@@ -108,7 +109,14 @@ def question() -> tuple[list[ms.Network], ms.Data]:
     return networks, ms.Data(*parts)
 
 
-ASKED = Question(layers="all", objectives="match", controls=("self", "random"), seeds=(0, 1), fit={"batch_size": 60})
+ASKED = Question(
+    pairs=[("one", "two"), ("two", "one")],
+    layers="all",
+    objectives="match",
+    controls=("self", "random"),
+    seeds=(0, 1),
+    fit={"batch_size": 60},
+)
 
 
 def bench() -> Bench:
@@ -121,13 +129,10 @@ def ask(out: Path, workers: int = 0) -> list[Record]:
     """The study, by this process or by workers of it."""
     networks, data = question()
     store = Store(out, {"name": "a study to be killed"})
-    engine = processes.engine(bench, workers) if workers else None
+    engine = processes.engine(bench, workers) if workers else local.run
     with store.begun():
         return run(
-            networks,
-            [("one", "two"), ("two", "one")],
-            data,
-            ASKED,
+            Prepared(ASKED, networks, data),
             store=store,
             whole=True,
             device="cpu",

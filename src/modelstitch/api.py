@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from .data.data import Data
 from .engine.alone import introduce
-from .engine.entry import check_entry
 from .engine.fit.options import FitOptions, FitSpec
 from .engine.fit.tensorboard import watching
 from .engine.scores import need_scores
@@ -19,16 +19,14 @@ from .network import Network, apart, check_networks
 from .notation import Seam, parse
 from .results import Results
 from .stitched.stitched import Stitched
-from .stitchers import FAMILIES, family_of, own_codes
+from .stitchers import FAMILIES, family_of
 from .study.keywords import CompareOptions, MatrixOptions, StitchOptions, explained
 from .study.needs import Needs
-from .study.plan import plan
 from .study.prepared import compared, prepared
-from .study.run import budget, data_config, describe_donor, plan_run, run
+from .study.run import plan_run, run
 from .study.store import Store
-from .study.sweep import Bench, check_shared, run_sweep
+from .study.sweep import check_shared, run_sweep
 from .support.ambient import in_settled
-from .support.device import pick_device
 from .support.memory import available_bytes
 from .support.mistakes import unknown
 from .support.progress import Tell
@@ -88,18 +86,15 @@ def stitch(
         seam = parse(at)
         at = seam.bottom_layer, seam.top_layer
     asked = prepared(StitchOptions, list(dict.fromkeys((below, above))), data, {**question}, seam=[at])
-    check_entry((below, above), data, second=asked.second)
     need_scores(above, data)
     seam = parse(asked.question.layers[0])
     cut = str(Seam("", below.cut(seam.bottom_layer), "", above.cut(seam.top_layer)))
-    asked_at = asked.question.model_copy(update={"layers": (cut,)})
-    donors = describe_donor(below), describe_donor(above)
-    cells = plan([donors], asked_at, data_config(data, asked.second), codes=dict(own_codes(asked_at.families)))
+    asked = replace(asked, question=asked.question.model_copy(update={"layers": (cut,)}))
+    _, cells = asked.planned()
     check_shared(cells)
     with watching(tensorboard) as watch:
-        named = {network.name: network for network in asked.networks}
-        bench = Bench(named, data, asked_at.fit, pick_device(device), budget(memory), watch, asked.second, asked.losses)
-        introduce(bench.all_donors(cells), tell, asked_at.expected_error, asked_at.error_tolerance)
+        bench = asked.bench(device, memory, watch)
+        introduce(bench.all_donors(cells), tell, asked.question.expected_error, asked.question.error_tolerance)
         (fitted,) = run_sweep(cells, bench, tell=tell)
     stream = fitted.stream
     if stream.failed:
@@ -111,7 +106,7 @@ def stitch(
         stream.bottom_layer,
         stream.top_layer,
         stream.stitcher,
-        family=asked_at.families[0],
+        family=asked.question.families[0],
         record=fitted.record,
         statistics=fitted.statistics,
         mask=data.mask,
@@ -177,18 +172,13 @@ def compare(
     store = None if out is None or not writes() else out if isinstance(out, Store) else Store(out, plain)
     with watching(tensorboard) as watch, store.begun() if store is not None and not shared else nullcontext():
         records = run(
-            asked.networks,
-            asked.question.ordered_pairs(),
-            asked.data,
-            asked.question,
+            asked,
             store=store,
             whole=whole,
             device=device,
             tell=tell,
             watch=watch,
             memory=memory,
-            second=asked.second,
-            losses=asked.losses,
             sums=None if kept is None else Path(kept),
             left_out=left_out,
         )
@@ -228,17 +218,7 @@ def plan_compare(
     """
     asked = compared(bottom, top, data, {**question})
     store = out if isinstance(out, Store) or out is None else Store.beheld(out, asked.plain())
-    return plan_run(
-        asked.networks,
-        asked.question.ordered_pairs(),
-        asked.data,
-        asked.question,
-        store=store,
-        device=device,
-        memory=memory,
-        second=asked.second,
-        timed=timed,
-    )
+    return plan_run(asked, store=store, device=device, memory=memory, timed=timed)
 
 
 @explained(MatrixOptions)

@@ -3,11 +3,19 @@
 And what a folder is named by.
 """
 
-import pytest
+import copy
+from types import SimpleNamespace
 
-from modelstitch.errors import StitchError
+import pytest
+import torch
+
+from modelstitch import Network
+from modelstitch.errors import ShapeError, StitchError
 from modelstitch.study.keywords import StitchOptions
-from modelstitch.study.prepared import compared, prepared
+from modelstitch.study.plan import Cell, plan
+from modelstitch.study.prepared import compared, data_config, describe_donor, prepared, with_members
+from modelstitch.study.question import Question
+from modelstitch.views import Normalise
 
 
 def near(stitched, genuine, labels):
@@ -71,3 +79,86 @@ def test_several_networks_are_one_list(several, pair, digits):
         StitchError, match=r"in one list, and the data by name: expected compare\(\[a, b, c\], data=data\)\."
     ):
         compared(several, *pair[:1], digits, {})
+
+
+QUESTION = Question(layers="block1", controls=())
+
+
+def test_another_view_of_the_same_weights_is_another_cell(modules, digits):
+    def cells(view):
+        donors = [
+            describe_donor(Network(m, torch.zeros(2, 1, 8, 8), n, view=v))
+            for m, n, v in zip(modules, "ab", (view, None))
+        ]
+        return {c.hash for c in plan([tuple(donors)], QUESTION, data_config(digits))}
+
+    plain, small, large = (
+        cells(None),
+        cells(Normalise(0.0, 1.0)),
+        cells(Normalise(0.5, 1.0)),
+    )
+    assert cells(None) == plain
+    assert cells(Normalise(0.0, 1.0)) == small
+    assert not plain & small
+    assert not small & large
+
+
+def test_another_output_or_number_of_classes_is_another_cell(modules, digits):
+    class Two(torch.nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+        def forward(self, x):
+            found = self.module(x)
+            return {"plain": found, "turned": found.flip(1)}
+
+    def cells(output, data=digits):
+        donors = [
+            describe_donor(Network(Two(m), torch.zeros(2, 1, 8, 8), n, output=output)) for m, n in zip(modules, "ab")
+        ]
+        asked = Question(layers="module.block1", controls=())
+        return {c.hash for c in plan([tuple(donors)], asked, data_config(data))}
+
+    more = copy.copy(digits)
+    more.__dict__["n_classes"] = 12
+    assert len({*cells("plain"), *cells("turned"), *cells("plain", more)}) == 3
+    assert cells(None) == cells("plain")
+
+
+WIDTHS = {"one": 4, "two": 6}
+NETWORKS = {
+    name: SimpleNamespace(name=name, layer=lambda at: SimpleNamespace(channels=WIDTHS[at], kind="map")) for name in "ab"
+}
+
+
+def cell(b, t, family, control="pair"):
+    end = {"name": "a", "layer": b}, {"name": "b", "layer": t}
+    fit = {"samples": None}
+    config = {
+        "bottom": end[0],
+        "top": end[1],
+        "family": family,
+        "control": control,
+        "seed": 0,
+        "normalisation": "frozen",
+        "fit": fit,
+        "data": {},
+        "objective": "match",
+    }
+    return Cell(f"{b} {t} {family}", config)
+
+
+def test_a_seam_without_a_member_is_left_out_and_said():
+    cells = [cell(b, t, family) for b in WIDTHS for t in WIDTHS for family in ("affine", "orthogonal")]
+    found, notes = with_members(cells, NETWORKS)
+    assert {c.hash for c in cells} - {c.hash for c in found} == {"one two orthogonal", "two one orthogonal"}
+    (note,) = notes
+    assert note.startswith("orthogonal is left out for 2 of 4 pairs, the first a@one -> b@two: The family 'orthogonal'")
+    assert with_members(found, NETWORKS) == (found, [])
+
+
+def test_a_family_without_any_member_alone_is_refused():
+    cells = [cell("one", "two", "low-rank:9"), cell("one", "one", "affine", "self")]
+    with pytest.raises(ShapeError, match="low-rank:9 joins no pair of the layers, the first is a@one -> b@two"):
+        with_members(cells, NETWORKS)

@@ -1,55 +1,34 @@
-"""What a study knows of its networks."""
+"""A question's cells, counted beforehand and then run."""
 
 import copy
 
+import pytest
 import torch
 
-from modelstitch import Network
-from modelstitch.study.plan import plan
-from modelstitch.study.question import Question
-from modelstitch.study.run import data_config, describe_donor
-from modelstitch.views import Normalise
+from modelstitch.errors import StudyError
+from modelstitch.study.prepared import compared
+from modelstitch.study.run import plan_run, run
 
-QUESTION = Question(layers="block1", controls=())
+ASKED = {"layers": "block1", "objective": "match", "controls": "none", "samples": 100}
 
 
-def test_another_view_of_the_same_weights_is_another_cell(modules, digits):
-    def cells(view):
-        donors = [
-            describe_donor(Network(m, torch.zeros(2, 1, 8, 8), n, view=v))
-            for m, n, v in zip(modules, "ab", (view, None))
-        ]
-        return {c.hash for c in plan([tuple(donors)], QUESTION, data_config(digits))}
-
-    plain, small, large = (
-        cells(None),
-        cells(Normalise(0.0, 1.0)),
-        cells(Normalise(0.5, 1.0)),
-    )
-    assert cells(None) == plain
-    assert cells(Normalise(0.0, 1.0)) == small
-    assert not plain & small
-    assert not small & large
+def test_a_plan_counts_what_a_run_makes(pair, digits):
+    asked = compared(*pair, digits, {**ASKED})
+    needs = plan_run(asked, device="cpu", timed=False)
+    assert needs.cells == 2
+    assert needs.kept == 0
+    assert [(r.bottom.name, r.top.name) for r in run(asked, device="cpu")] == [("zero", "one"), ("one", "zero")]
 
 
-def test_another_output_or_number_of_classes_is_another_cell(modules, digits):
-    class Two(torch.nn.Module):
-        def __init__(self, module):
-            super().__init__()
-            self.module = module
+def test_a_donor_that_changes_meanwhile_is_refused(modules, digits):
+    import modelstitch as ms
 
-        def forward(self, x):
-            found = self.module(x)
-            return {"plain": found, "turned": found.flip(1)}
+    networks = [ms.Network(copy.deepcopy(module), torch.zeros(2, 1, 8, 8), name) for module, name in zip(modules, "ab")]
+    asked = compared(networks, None, digits, {**ASKED})
 
-    def cells(output, data=digits):
-        donors = [
-            describe_donor(Network(Two(m), torch.zeros(2, 1, 8, 8), n, output=output)) for m, n in zip(modules, "ab")
-        ]
-        asked = Question(layers="module.block1", controls=())
-        return {c.hash for c in plan([tuple(donors)], asked, data_config(data))}
+    def spoil(*told):
+        with torch.no_grad():
+            next(networks[0].module.parameters()).add_(1.0)
 
-    more = copy.copy(digits)
-    more.__dict__["n_classes"] = 12
-    assert len({*cells("plain"), *cells("turned"), *cells("plain", more)}) == 3
-    assert cells(None) == cells("plain")
+    with pytest.raises(StudyError, match="The donor 'a' changed while it was stitched"):
+        run(asked, device="cpu", tell=spoil)

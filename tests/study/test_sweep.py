@@ -5,8 +5,8 @@ import torch
 
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.study.plan import plan
+from modelstitch.study.prepared import data_config, describe_donor
 from modelstitch.study.question import Question
-from modelstitch.study.run import data_config, describe_donor
 from modelstitch.study.sweep import Bench, chunked, left, run_sweep
 
 QUESTION = Question(

@@ -17,8 +17,8 @@ from ..engine.sweep import Sweep
 from ..errors import StitchError
 from ..network import Network
 from ..study.assemble import beside_top, kept
+from ..study.prepared import data_config
 from ..study.record import Record
-from ..study.run import data_config
 from ..support import hashing
 from ..support.provenance import provenance
 

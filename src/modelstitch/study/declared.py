@@ -16,8 +16,9 @@ from ..support.ambient import in_settled
 from ..support.device import pick_device
 from ..support.progress import Tell
 from ..views import Normalise
-from .engines import Engine
+from .engines import Engine, local
 from .needs import Needs
+from .prepared import Prepared
 from .run import plan_run, run
 from .shard import Shard
 from .spec import StudySpec
@@ -53,16 +54,11 @@ def run_study(
     store = Store(out, spec)  # first of all: a folder that cannot be used should not cost a training run
     with store.begun():
         engine = _engine(spec, device, address, workers)
-        networks, data, second = _asked(spec)
         records = run(
-            networks,
-            spec.ordered_pairs(),
-            data,
-            spec,
+            _asked(spec),
             store=store,
             device="cpu" if spec.engine == "ray" else device,
             tell=tell,
-            second=second,
             engine=engine,
             whole=True,
             shard=shard,
@@ -78,17 +74,16 @@ def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto", shard:
         StudyError, SourceError, DataError: as ``run_study`` before it fits anything.
     """
     store = Store.beheld(out, spec)
-    networks, data, second = _asked(spec)
-    return plan_run(networks, spec.ordered_pairs(), data, spec, store=store, device=device, second=second, shard=shard)
+    return plan_run(_asked(spec), store=store, device=device, shard=shard)
 
 
-def _asked(spec: StudySpec) -> tuple[list[Network], Data, Data | None]:
+def _asked(spec: StudySpec) -> Prepared:
     """What a study is of: the donors that its pairs need, its data, and a second test set if it has one."""
     data, second = _data(spec)
     pairs = spec.ordered_pairs()
     others = [other for top, other in spec.other_seeds.items() if any(top == above for _, above in pairs)]
     names = dict.fromkeys([*(name for pair in pairs for name in pair), *others])
-    return [_donor(spec, name, data) for name in names], data, second
+    return Prepared(spec, [_donor(spec, name, data) for name in names], data, second)
 
 
 def open_bench(spec: StudySpec, *, device: str, folder: str, files: tuple[Path, ...]) -> Bench:
@@ -121,14 +116,14 @@ class _LazyDonors(dict[str, Network]):
         return self[name]
 
 
-def _engine(spec: StudySpec, device: str, address: str | None, workers: int) -> Engine | None:
+def _engine(spec: StudySpec, device: str, address: str | None, workers: int) -> Engine:
     opened = partial(open_bench, spec, device=device, folder=os.getcwd(), files=imported_files())
     if spec.engine == "ray":
         from .engines import ray
 
         return ray.engine(opened, device=device, address=address)
     if workers == 1:
-        return None
+        return local.run
     from .engines import processes
 
     return processes.engine(opened, workers)

@@ -1,34 +1,52 @@
-"""A question with the things that it names: networks, data and functions go by their names, fingerprints and hashes."""
+"""A question with the things that it names, and the cells that it makes of them.
+
+Networks, data and functions go by their names, fingerprints and hashes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..data.data import Data, check_data
 from ..engine.entry import check_entry
 from ..engine.fit.objectives import Loss
 from ..engine.fit.own_loss import checked, name_of
-from ..errors import StitchError
+from ..engine.scores import need_scores
+from ..engine.sweep import MEMORY, Watch
+from ..errors import ShapeError, StitchError, StudyError
 from ..network import Network, apart, check_networks
-from ..stitchers import own_codes
+from ..stitchers import Site, family_of, own_codes
+from ..support.device import pick_device
+from ..support.user_code import in_words
 from .keywords import CompareOptions, read
-from .question import Comparison
+from .plan import Cell, Place, PlannedDonor, in_company, plan
+from .question import Question
+from .sweep import Bench
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A question that was read and checked, and the things that it names.
 
-    Networks (other seeds too), data, own losses.
+    Attributes:
+        networks: other seeds are among them.
+        data: to fit, choose and measure on.
+        second: another test set to measure on.
+        losses: objectives of the user's own, by name.
     """
 
-    question: Comparison
+    question: Question
     networks: list[Network]
     data: Data
-    second: Data | None
-    losses: dict[str, Loss]
+    second: Data | None = None
+    losses: Mapping[str, Loss] = field(default_factory=dict)
+
+    @property
+    def named(self) -> dict[str, Network]:
+        """The networks by name."""
+        return {network.name: network for network in self.networks}
 
     def plain(self) -> dict[str, Any]:
         """What the folder of a comparison is named by, as plain values."""
@@ -43,6 +61,39 @@ class Prepared:
             **({"family codes": codes} if codes else {}),
             **({"other seeds": question.other_seeds} if question.other_seeds else {}),
         }
+
+    def planned(self) -> tuple[dict[str, PlannedDonor], list[Cell]]:
+        """What a plan knows of the networks, by name, and all cells; what cannot be run is refused.
+
+        Raises:
+            StudyError: two donors share a name.
+            DataError: the networks or the controls do not fit the data.
+        """
+        named, pairs = self.named, self.question.ordered_pairs()
+        if len(named) < len(self.networks):
+            raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
+        check_entry(self.networks, self.data, second=self.second)
+        question = self.question.for_labels(sequences=self.data.labels("val").ndim > 1)
+        for name in dict.fromkeys(top for _, top in pairs):
+            need_scores(named[name], self.data)
+        donors = {name: describe_donor(network) for name, network in named.items()}
+        cells = plan(
+            [(donors[b], donors[t]) for b, t in pairs],
+            question,
+            data_config(self.data, self.second),
+            others={top: donors[name] for top, name in question.other_seeds.items() if name in donors},
+            codes=dict(own_codes(question.families)),
+        )
+        return donors, cells
+
+    def bench(self, device: str, memory: float | None = None, watch: Watch | None = None) -> Bench:
+        """What the cells work on; ``memory`` is the budget of a sweep in gigabytes, 2 by default.
+
+        Raises:
+            StudyError: the budget is not above 0.
+        """
+        where = pick_device(device)
+        return Bench(self.named, self.data, self.question.fit, where, _budget(memory), watch, self.second, self.losses)
 
 
 def compared(
@@ -64,9 +115,7 @@ def compared(
         networks = list(dict.fromkeys(apart(bottom, top)))  # type: ignore[arg-type]
     if len(networks) == 1:  # beside itself
         asked.setdefault("pairs", [(networks[0].name, networks[0].name)] if isinstance(networks[0], Network) else ())
-    found = prepared(CompareOptions, networks, data, asked)
-    check_entry(found.networks, found.data, second=found.second)  # before random data are taken for another study's
-    return found
+    return prepared(CompareOptions, networks, data, asked)
 
 
 def prepared(
@@ -102,6 +151,7 @@ def prepared(
     question = read(options, values, [network.name for network in networks], losses, seam=seam)
     question = question.for_labels(sequences=data.labels("val").ndim > 1)
     networks = [*networks, *(network for network in others.values() if network not in networks)]
+    check_entry(networks, data, second=second)  # before random data are taken for another study's
     return Prepared(question, networks, data, second, losses)
 
 
@@ -114,3 +164,71 @@ def _named(goal: Any, losses: dict[str, Loss]) -> Any:
     name = name_of(goal)
     losses[name] = checked(name, goal)
     return name
+
+
+def describe_donor(network: Network) -> PlannedDonor:
+    """What a plan needs to know of a network."""
+    order = network.cuts
+
+    def place(name: str) -> Place:
+        layer = network.layer(name)
+        return Place(name, round(layer.depth, 6), order.index(name), (layer.kind, layer.shape))
+
+    return PlannedDonor(
+        network.name,
+        network.fingerprint(),
+        tuple(place(name) for name in network.blocks),
+        tuple(place(name) for name in order),
+        network.trained_on,
+        in_words(network.view),
+        tuple((alias, name) for name in order for alias in network.layer(name).aliases if alias != name),
+    )
+
+
+def data_config(data: Data, second: Data | None = None) -> dict[str, Any]:
+    """What a record states about the data, and about a second test set."""
+    stated = data.describe()
+    config = {key: stated[key] for key in ("name", "fingerprint", "fit", "val", "test", "classes", "augment", "splits")}
+    if second is not None:
+        config["second"] = {"name": second.name, "fingerprint": second.fingerprint, "test": second.size("test")}
+    return config
+
+
+def with_members(cells: Sequence[Cell], networks: Mapping[str, Network]) -> tuple[list[Cell], list[str]]:
+    """The cells whose family has a member for the seam, and a sentence on the others of each family.
+
+    Raises:
+        ShapeError: there is none for any pair.
+    """
+    found, errors, counts = [], dict[str, list[str]](), dict[str, int]()
+    for cell in cells:
+        config = cell.config
+        top = networks[config["top"]["name"]]
+        below = networks.get(config["bottom"]["name"], top)  # class noise has the shape of the top's own
+        b, t, text = config["bottom"]["layer"], config["top"]["layer"], config["family"]
+        cls, options = family_of(text)
+        counts[text] = counts.get(text, 0) + 1
+        try:
+            cls.check_site(Site(below.layer(b).channels, top.layer(t).channels, top.layer(t).kind), **options)
+        except ShapeError as error:
+            errors.setdefault(text, []).append(f"{below.name}@{b} -> {top.name}@{t}: {error}")
+        else:
+            found.append(cell)
+    if errors and not any(cell.config["control"] == "pair" for cell in found):
+        text, (first, *_) = next(iter(errors.items()))
+        raise ShapeError(f"{text} joins no pair of the layers, the first is {first}")
+    notes = [
+        f"{text} is left out for {len(why)} of {counts[text]} pairs, the first {why[0]}" for text, why in errors.items()
+    ]
+    return (in_company(found) if errors else list(cells)), notes
+
+
+def _budget(memory: float | None) -> int:
+    """Bytes for gigabytes.
+
+    Raises:
+        StudyError: if the number is not above 0.
+    """
+    if memory is not None and not memory > 0:
+        raise StudyError(f"The memory budget {memory} cannot be kept: expected gigabytes above 0.")
+    return MEMORY if memory is None else int(memory * 1e9)
