@@ -7,7 +7,7 @@ from torch import nn
 from modelstitch.network import Network
 from modelstitch.network.layers import matching, positions_of
 from modelstitch.study.plan import seams
-from modelstitch.study.run import describe_donor
+from modelstitch.study.prepared import describe_donor
 from modelstitch.zoo.nets import build
 
 
