@@ -22,15 +22,14 @@ DRAWINGS = (".pdf", ".svg", ".png")
 
 
 def open(path: str | Path) -> Results:
-    """Open what a study left: its folder, or a table that was saved.
+    """Open the results of a study: its folder, or a table that was saved.
 
     Args:
         path: a folder with ``study.json``, or a ``.parquet`` file that ``Results.save`` wrote.
 
     Returns:
-        The results, as ``modelstitch.compare`` or ``modelstitch.similarity`` gave them. Cells that the study's
-        plan does not name, and records that cannot be believed, are left out; ``cautions`` says so, and ``missing``
-        names what is not finished.
+        The results, as ``modelstitch.compare`` or ``modelstitch.similarity`` gave them. Stale cells and damaged records
+        are left out, and ``cautions`` says so; ``missing`` names what is not finished.
 
     Raises:
         StudyError: there is no study, or it cannot be read.
@@ -65,11 +64,11 @@ class Results:
     """Hold the answer to a question: records of stitches, or similarities of layers.
 
     Attributes:
-        records: one ``modelstitch.study.record.Record`` a cell; none where layers were only measured.
+        records: one ``modelstitch.study.record.Record`` for each stitch and control; empty for similarities.
         spec: what was asked.
         missing: cells that were asked for and are not finished.
-        cautions: what a reader has to know of the records, one sentence each.
-        similarities: one plain row a measure and pair of layers; none where networks were stitched.
+        cautions: sentences that a reader of the numbers needs to know.
+        similarities: one row for each measure and pair of layers; empty for stitches.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class Results:
 
     @property
     def frame(self) -> pl.DataFrame:
-        """One value a row.
+        """The numbers as a tidy frame, one value a row.
 
         Of stitches: networks and layers, family, objective, control, seed, metric, value, low, high, unit. Of
         similarities: networks and layers, measure, kind, value, null_mean, null_low, null_high, n, note.
@@ -123,19 +122,19 @@ class Results:
 
     @property
     def failed(self) -> list[str]:
-        """A sentence for each stitch that has nothing to measure; the others stand."""
+        """One sentence for each stitch without a finite value; the other stitches stand."""
         return [note for record in self.records for note in record.notes if note.startswith("failed: ")]
 
     @property
     def weights(self) -> dict[str, str]:
-        """Where the weights of each network come from, by name, as far as is known."""
+        """Where the weights of each network come from, by name, as far as it is known."""
         from .report.figures.marks import weights_of
 
         return dict(self.spec["weights"]) if self.similarities else weights_of(self.records)
 
     @property
     def donors(self) -> dict[str, dict[str, Any]]:
-        """What each network does alone.
+        """The error of each network alone.
 
         Error, fit_error (and of how many fit samples), unit, weights and view in words.
         """
@@ -143,7 +142,7 @@ class Results:
 
     @property
     def notes(self) -> list[str]:
-        """What cells noted about themselves, each once; of similarities a few of the reasons why values are missing."""
+        """The notes of all cells, each once; for similarities, some of the reasons why values are missing."""
         if self.similarities:
             from .report.similarities import notes
 
@@ -152,7 +151,7 @@ class Results:
 
     @property
     def pooled(self) -> pl.DataFrame:
-        """One row a seam, setting and control, over all pairs and seeds: value, hierarchical interval, n of each.
+        """One row for each seam, setting and control over all pairs and seeds, with a hierarchical interval.
 
         Columns besides: the normalised penalty with its interval on rows of pairs, or the reason why it is empty.
 
@@ -170,7 +169,7 @@ class Results:
 
     @property
     def examples(self) -> pl.DataFrame:
-        """One row a test sample, seam and control: what the stitched model and the top alone made of it.
+        """One row for each test sample, seam and control: what the stitched model and both networks answered.
 
         Columns: cell, the networks and layers, family, objective, control, seed, sample (its place in the test split);
         label; right and answer of the stitched model, bottom_right, bottom_answer, top_right and top_answer of its

@@ -72,33 +72,32 @@ class Batch:
 
 
 class Data:
-    """Hold three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to be read once.
+    """Hold three disjoint splits: ``fit`` to fit on, ``val`` to choose with, ``test`` to measure on, once.
 
     Args:
         fit: map-style datasets of (input, label), arrays (inputs, labels) of a whole split, sets of the library
             ``datasets``, datasets of dicts, or a DataLoader that gives all samples in order. An input is a tensor, or a
             dict or a tuple of tensors. uint8 inputs that are one tensor are delivered as float32 in [0, 1].
         val: the same for validation.
-        test: the same for the test, which is read once.
-        name: how a record calls the data.
+        test: the same for the test split, which is read once.
+        name: the name of the data in records.
         classes: the names of the classes, in label order.
-        n_classes: their number where they have no names; counted from the labels of all splits if left out.
-        augment: a random change of the raw fit inputs, applied where ``batches(..., augment=True)``.
+        n_classes: the number of classes, if they have no names; by default counted from the labels of all splits.
+        augment: a random change of the raw fit inputs, which ``batches(..., augment=True)`` applies.
         split_rule: how the splits were made, in words.
-        fingerprint: the identity of the content, where a loader knows it without reading every sample.
-        test_fingerprint: the same of the test split alone.
-        text: by which tokenizer samples were made, and for which task, where they are text.
-        mask: where samples are dicts, the key of the (n, positions) that are 1 or True where a padded sequence holds
+        fingerprint: a hash of the content, if a loader knows it without reading every sample.
+        test_fingerprint: the same for the test split alone.
+        text: for text, the tokenizer that made the samples, and the task.
+        mask: for samples that are dicts, the key of the mask (n, positions), 1 or True where a padded sequence holds
             something. Padding enters no moment, loss or distance.
-        input_key: where samples are dicts, the key of the input (several: the input is a dict of them); found by itself
-            where one beside the label is left, or ``input_ids`` is there.
-        label_key: the key of the label; found by itself where one is called ``label`` or the like.
-        notes: what is to be said beside every number on these data.
+        input_key: for samples that are dicts, the key of the input, or several keys for an input that is a dict. By
+            default the one key beside the label, or all keys if ``input_ids`` is among them.
+        label_key: the key of the label; by default the one with a usual name, such as ``label``.
+        notes: sentences to print beside every number on these data.
 
     Raises:
-        DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset tell),
-            only one class is there, or a label is out of range; what only reading the samples tells, when a batch of
-            them is read.
+        DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset show
+            it), there is only one class, or a label is out of range; some of it only when a batch is read.
 
     Examples:
         >>> x, y = torch.randn(30, 4), torch.arange(30) % 2
@@ -239,7 +238,7 @@ class Data:
         drop_last: bool = False,
         share: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
-        """Hand out a split in batches, each sample once.
+        """Iterate over a split in batches, each sample once.
 
         Args:
             split: "fit", "val" or "test".
@@ -248,8 +247,8 @@ class Data:
             augment: apply the data's augmentation (fit only); its draws follow from ``seed`` too.
             limit: stop after so many samples.
             drop_last: leave out a last batch that is not full.
-            share: (i, n) hands out every n-th batch from number i on. The others are not read, but where the
-                augmentation's draws go on from batch to batch.
+            share: (i, n) gives every n-th batch from number i on. The others are not read, unless the augmentation
+                draws from batch to batch.
 
         Returns:
             Batches with ids, inputs and labels.
@@ -270,7 +269,7 @@ class Data:
 
     @in_settled
     def few(self, split: Split, n: int, batch_size: int = 256) -> Iterator[Batch]:
-        """Hand out few samples that stand for a split, the same ones in every run.
+        """Iterate over a few samples that represent a split, the same ones in every run.
 
         Args:
             split: "fit", "val" or "test".

@@ -99,18 +99,18 @@ def load_data(
             class); ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``, ``svhn``, each with ``:DIR``
             (default ``data``); ``text:FILE`` (a plain file in chunks) or ``text:FILE.parquet?column=text&label=label``
             (also .csv, .tsv, .jsonl, or a folder of train and test tables).
-        seed: which samples are held out for validation where the source has no such split; never test.
+        seed: draws the validation samples, if the source has no validation split; the test split never depends on it.
         limit: read at most so many samples of the source's train part and of its test part.
-        download: let torchvision fetch a missing set.
-        tokenizer: for text: the network that is to read it (its tokenizer and length are taken), its name
-            ``hf:FOLDER``, or a folder.
+        download: let torchvision download a missing set.
+        tokenizer: for text, the network that will read it (for its tokenizer and length), its name ``hf:FOLDER``, or a
+            folder.
 
     Raises:
         DataError: if the spec is unknown or its content cannot be used.
         MissingExtraError: if the loader needs a package that is not installed.
 
     Returns:
-        Data, as yet unread where the source allows it.
+        Data; samples are read when they are needed, if the source allows it.
 
     Examples:
         >>> digits = ms.load_data("digits")

@@ -44,36 +44,35 @@ def similarity(
 
     Args:
         bottom: a network; it is not changed.
-        top: the other one, likewise.
-        data: where the examples come from; both networks see the same ones, each through its own view.
+        top: the other network; it is not changed.
+        data: the data to take samples from; both networks see the same samples, each through its own view.
         measures: names, aliases or Measures; see docs/measures.md.
         layers: (bottom's, top's); the block cuts of both by default. Any layer may be named, exact cut or not; results
             carry the name under which the network lists it, where several stand for one value.
-        view: how an example becomes one row: "pool" (mean over positions) or "flatten" (positions and channels).
+        view: how a sample becomes one row: "pool" (mean over positions) or "flatten" (positions and channels).
         split: "val", "fit" or "test"; never augmented.
-        samples: at most so many examples, drawn by the seed.
-        batch_size: examples that run through the networks at a time; minibatch CKA takes 128, as it is defined.
-        shuffles: pairings of the null level; 0 leaves it out.
-        seed: of the order in which examples come, which says what minibatches are made of, and of the pairings.
+        samples: at most so many samples, drawn by the seed.
+        batch_size: samples that run through the networks at a time; minibatch CKA takes 128, by its definition.
+        shuffles: number of shuffled pairings for the null level; 0 leaves it out.
+        seed: seed of the order of samples, which decides the minibatches, and of the pairings.
         device: "cpu", "cuda" or "auto".
-        available: bytes that may be used; by default what is free.
-        tell: hears of progress: (what, done, of how many).
+        available: bytes of memory that may be used; by default what is free.
+        tell: a function that is called with progress: (what, done, of how many); see ``modelstitch.progress``.
 
-    What it takes is known beforehand, see ``plan_similarity``. Measures that need only sums, and minibatch CKA, run
-    in one pass whose memory does not grow with the examples. Linear CKA over all examples is summed from blocks of Gram
-    matrices, which are not kept; other measures keep the activations. Where something does not fit at once, layers or
-    examples are taken in blocks, each with a pass of its own. On a CPU, networks that convolve images run in
-    channels-last layout.
+    ``plan_similarity`` says beforehand what this takes. Measures that need only sums, and minibatch CKA, run in one
+    pass whose memory does not grow with the samples. Linear CKA over all samples is summed from blocks of Gram
+    matrices, which are not kept; other measures keep the activations. What does not fit at once is taken in blocks of
+    layers or samples, with a pass for each. On a CPU, networks that convolve images run in channels-last layout.
 
     Raises:
-        MeasureError: a measure or view is unknown, what is needed does not fit (with its size), or none of the measures
-            is defined for any of the pairs; one that is not, among others, is None, and a note says why.
+        MeasureError: a measure or view is unknown, the memory does not suffice (with its size), or no measure is
+            defined for any pair. If only some are not defined, their values are None, and a note says why.
         NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         UnknownLayerError: with the closest names.
         StitchError: two networks have one name, or the device cannot be used.
 
     Returns:
-        One value a measure and pair of layers, each with its null level, as a frame, heat maps and a page.
+        Results: one value for each measure and pair of layers, with its null level, as a frame, heat maps and a page.
 
     Examples:
         >>> asked = dict(measures=["cka_linear_debiased"], layers=(["block1"], ["block1", "block2"]), samples=100)

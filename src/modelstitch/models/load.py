@@ -65,30 +65,30 @@ def load(
 ) -> Network:
     """Load a network by name, and trace it.
 
-    Without ``weights`` a name means the weights that its library publishes under it, from the library's cache or by its
-    own downloader. Nets of the zoo are published nowhere: theirs are random. ``Network.weights`` says what they
-    are.
+    A name means the weights that its library publishes under it, from the library's cache or by its own downloader,
+    unless ``weights`` says otherwise. Networks of the zoo are published nowhere: their weights are random.
+    ``Network.weights`` says which weights they are.
 
     Args:
         spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME?tag=...``, ``hf:FOLDER?task=...`` or
             ``hf:ORG/NAME``, ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after ``register``), or a donor folder
             (``file:DIR`` or its path).
         weights: a .safetensors, .pt or .pth file, or the .index.json of several; or "random".
-        input_shape: one sample's shape, for nets that take any (zoo, import), or (tokens,) for text.
-        name: how seams and reports call it.
-        classes: of the head, where the family has such a choice; ``?classes=`` in the spec goes before it.
-        class_names: what a CLIP model is to tell apart: its text tower makes the classifier (zero-shot).
-        size: of the input image, or the number of tokens; ``?size=`` in the spec goes before it.
-        dtype: of the numbers, or ``?dtype=`` in the spec; by default that of the weights file, or what the library
-            makes.
-        seed: of random weights; the global generator is left as it was.
-        meta: build without allocating weights: for listing layers only.
-        view: how it sees raw samples, in place of its own view, as in ``Network``; ``Normalise(mean, std)``
-            without a size resizes images to the network's.
+        input_shape: the shape of one sample, for networks that take any (zoo, import); (tokens,) for text.
+        name: the network's name in seams and reports.
+        classes: the number of classes of the head, if the family lets you choose; ``?classes=`` in the spec wins.
+        class_names: the classes that a CLIP model tells apart; its text tower makes the classifier (zero-shot).
+        size: the size of the input image, or the number of tokens; ``?size=`` in the spec wins.
+        dtype: the type of the weights, or ``?dtype=`` in the spec; by default that of the weights file, or of the
+            library's module.
+        seed: the seed of random weights; the global generator stays as it was.
+        meta: build without memory for weights, to list layers only.
+        view: the view of raw samples, as in ``Network``, instead of the network's own; ``Normalise(mean, std)``
+            without a size resizes images to the network's size.
 
     Raises:
-        SourceError: if the spec is unknown, or the model or its weights cannot be had; the sentence says how to get
-            them without a network.
+        SourceError: if the spec is unknown, or the model or its weights cannot be had; the sentence says how to bring
+            them to a machine without internet.
         MissingExtraError: if the family's package is not installed.
         TraceError: if the model cannot be traced.
 
@@ -314,15 +314,15 @@ def is_donor(spec: str) -> bool:
 
 
 def register(source: str | Path | Callable[..., Any]) -> list[str]:
-    """Offer functions of your own as models ``import:FUNCTION``.
+    """Make your own functions available as models ``import:FUNCTION``.
 
     Args:
-        source: a Python file, which is run and whose public functions are offered, or one function. A function takes
-            nothing and returns a module, (module, example), or (module, example, view). A name that is there already is
-            replaced.
+        source: a Python file, which is run and whose public functions are registered, or one function. A function takes
+            no arguments and returns a module, (module, example), or (module, example, view). A function of the same
+            name is replaced.
 
     Raises:
-        SourceError: if the file cannot be run, or the function has no name to be called by.
+        SourceError: if the file cannot be run, or the function has no name.
 
     Returns:
         The names of the functions.

@@ -48,25 +48,24 @@ OUTPUT = ".output"  # beside layers' names: no module can have this one
 
 
 class Network:
-    """Trace a trained module, list its layers, cut it exactly.
+    """Trace a trained module, list its layers, and cut it exactly.
 
-    The trace is made once, by ``torch.export`` in eval mode. The module itself is never changed.
+    ``torch.export`` traces the module once, in eval mode. The module itself is never changed.
 
     Args:
-        module: the network; its training flag does not matter. Of a module of ``torch.compile`` the original is taken.
+        module: the network, in training or eval mode. For a module of ``torch.compile`` the original is traced.
         example: one input batch: a tensor, a tuple of positional inputs, or a mapping of keyword inputs.
-        name: how reports and seams call it; the class name by default.
+        name: the name in reports and seams; the class name by default.
         data: the input that carries the sample, by name or position; the first tensor by default.
         output: the output that is compared, by name or position; ``logits`` or the first tensor by default.
-        trained_on: it was trained on the first so many samples of the fit split, where that is known: a stitcher under
-            it sees no others.
-        view: how the network sees raw samples (see ``modelstitch.Data``): ``Normalise(mean, std)``, the transform
-            of single images that it was evaluated with (torchvision, timm), an image processor of transformers, or a
-            function of a batch.
+        trained_on: how many samples the network was trained on, the first ones of the fit split, if you know it; a
+            stitcher into this network is fitted on no others.
+        view: how raw samples become inputs: ``Normalise(mean, std)``, the transform of single images that you evaluate
+            with (torchvision, timm), an image processor of transformers, or a function of a batch.
         weights: where the weights come from, in words; "as given" with their hash by default.
 
     Raises:
-        TraceError: if the module cannot be traced, or computes something else in batches of another size.
+        TraceError: if the module cannot be traced, or computes something else for another batch size.
         NetworkError: if the module is wrapped (DataParallel, TorchScript), or the example, ``data`` or ``output`` do
             not fit the module.
 

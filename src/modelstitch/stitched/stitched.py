@@ -38,20 +38,20 @@ _OWN = re.compile(rf"(stitcher|statistics|{'|'.join(NAMES)})(-[0-9a-f]{{12}})?\.
 class Stitched(nn.Module):
     """Join the bottom of one network, a map, and the top of another.
 
-    ``modelstitch.stitch`` makes one with a fitted map.
+    ``modelstitch.stitch`` makes a stitched model with a fitted map.
 
     Args:
-        bottom: the donor below; its weights are shared, detached and frozen.
-        top: the donor above, likewise.
+        bottom: the network below; its weights are shared, detached and frozen.
+        top: the network above; its weights are shared, detached and frozen.
         bottom_layer: where the bottom ends, an exact cut.
         top_layer: where the top begins, an exact cut.
-        stitcher: the map between.
-        family: how it is written, e.g. "low-rank:8".
-        record: what was measured, if it was.
+        stitcher: the map between them.
+        family: the family of the map as it is written, such as "low-rank:8".
+        record: the record of its measurement, if it was measured.
         statistics: BatchNorm statistics to use instead of the donors' ("bottom.<module>.mean", "top.<module>.var",
-            ...), where the normalisation policy moved them.
+            ...), if the normalisation policy moved them.
         mask: the key of the data's mask, see ``modelstitch.Data``.
-        measured_map: a hash of the map that the record is about; this one by default.
+        measured_map: a hash of the map that the record is about; by default that of ``stitcher``.
 
     Raises:
         SourceError: if ``statistics`` name a module that has none.
@@ -122,7 +122,7 @@ class Stitched(nn.Module):
 
     @in_settled
     def predict(self, raw: Any) -> Tensor:
-        """Give the top's output for raw samples, as data give them.
+        """Give the top's output for raw samples.
 
         Both donors' views are applied, and no gradient is kept.
 
@@ -384,16 +384,16 @@ class Stitched(nn.Module):
     def load(
         cls, folder: str | Path, bottom: Network | None = None, top: Network | None = None, *, view: Any = None
     ) -> Stitched:
-        """Put a saved stitch together again, its donors included.
+        """Load a saved stitched model, its donors included.
 
-        No code is run that the folder holds.
+        No code from the folder is run.
 
         Args:
             folder: of ``save``.
-            bottom: the donor, where you have it already or the folder does not hold it.
-            top: likewise.
-            view: how raw samples are seen where that was a function of your own, which no file keeps; {"bottom": ...,
-                "top": ...} for each side by itself.
+            bottom: the network below, if you have it already or the folder does not hold it.
+            top: the network above, likewise.
+            view: the view of raw samples, if it was a function of your own, which no file keeps; {"bottom": ...,
+                "top": ...} to give one for each side.
 
         Returns:
             The stitched model, with what was measured of it.

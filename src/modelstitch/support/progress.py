@@ -43,10 +43,10 @@ def say(tell: Tell | None, line: str) -> None:
 
 @contextmanager
 def progress(console: Console | None = None) -> Iterator[Teller]:
-    """Draw progress bars: give what it yields as ``tell=``.
+    """Draw progress bars: pass what it yields as ``tell=``.
 
-    There is one bar a piece of work: done of how many, how many a second, elapsed, time left. What donors do alone, and
-    cautions, are written above the bars.
+    Each piece of work has one bar: done of how many, rate, time elapsed, time left. The errors of the donors alone, and
+    cautions, stand above the bars.
 
     Args:
         console: where to draw; by default standard error, or the cell's output in a notebook.

@@ -18,16 +18,16 @@ _SMOOTH = ("bilinear", "bicubic")
 
 @dataclass(frozen=True, init=False)
 class Normalise:
-    """See raw samples as (sample - mean) / std, channel by channel; with ``size`` images are resized first.
+    """Normalise raw samples channel by channel, (sample - mean) / std; with ``size``, resize images first.
 
     Raw images are uint8, or floating-point in [0, 1]; uint8 is divided by 255. Grey images are repeated over as many
     channels as ``mean`` has.
 
     Args:
         mean: a number for each channel, or one for all, in the units of the raw samples ([0, 1] for images).
-        std: likewise; above 0.
+        std: the same for the standard deviation; above 0.
         size: (height, width), or one number for both: the shorter side is resized to cover it (antialiased), and the
-            middle cut out. An image of that size is left as it is.
+            centre is cropped. An image of that size is left as it is.
         interpolation: "bilinear", "bicubic" or "nearest".
 
     Raises:
