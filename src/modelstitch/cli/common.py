@@ -181,6 +181,36 @@ def _view(side: str) -> Any:
     return None
 
 
+def donors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """BOTTOM and TOP, the data, and how both are made: what ``opened`` takes."""
+    from .options import asked
+
+    for option in (
+        views,
+        imports,
+        asked("limit"),
+        random_weights,
+        weights_of("top"),
+        weights_of("bottom"),
+        data,
+        click.argument("top"),
+        click.argument("bottom"),
+    ):
+        function = option(function)
+    return function
+
+
+def opened(
+    given: dict[str, Any], *, scored: bool = True, tags: tuple[str, str] = ("bottom", "top")
+) -> tuple[Network, Network, Data]:
+    """The bottom, the top and the data that the options of ``donors`` name; these are taken out of ``given``."""
+    bottom, top, spec, limit = (given.pop(key) for key in ("bottom", "top", "data_name", "limit"))
+    weights = given.pop("bottom_weights"), given.pop("top_weights")
+    data = data_for(spec, (bottom, top), limit)
+    random = given.pop("random_weights")
+    return (*two(bottom, weights[0], top, weights[1], data, random=random, scored=scored, tags=tags), data)
+
+
 def second_of(spec: str | None, data: Data) -> Data | None:
     """A second test set by name, or a corruption of the data's own; None where none is asked for."""
     from ..data.corrupt import second_data

@@ -14,12 +14,7 @@ from .options import FIT, GRID, asked, machine
 
 
 @click.command()
-@click.argument("bottom")
-@click.argument("top")
-@common.data
-@common.weights_of("bottom")
-@common.weights_of("top")
-@common.random_weights
+@common.donors
 @asked(*GRID)
 @click.option(
     "--seeds",
@@ -32,25 +27,15 @@ from .options import FIT, GRID, asked, machine
     "--other-seed", help="A model of TOP's architecture, trained from another seed: adds the control other-seed."
 )
 @common.weights_of("other-seed")
-@asked("limit")
-@common.imports
-@common.views
 @asked(*FIT)
 @machine
 @common.dry_run
 @common.shared(out="runs/compare")
 def compare(
-    bottom: str,
-    top: str,
-    data_name: str,
-    bottom_weights: Path | None,
-    top_weights: Path | None,
-    random_weights: bool,
     seeds: int,
     other_seed: str | None,
     other_seed_weights: Path | None,
     second: str | None,
-    limit: int | None,
     dry_run: bool,
     seed: int,
     device: str,
@@ -68,12 +53,10 @@ def compare(
     from ..api import plan_compare
     from ..network.network import alike
 
-    data = common.data_for(data_name, (bottom, top), limit)
-    lower, upper = common.two(
-        bottom, bottom_weights, top, top_weights, data, random=random_weights, tags=("first", "second")
-    )
+    random = question["random_weights"]
+    lower, upper, data = common.opened(question, tags=("first", "second"))
     if other_seed is not None:
-        other = common.network(other_seed, other_seed_weights, data, random=random_weights, side="top")
+        other = common.network(other_seed, other_seed_weights, data, random=random, side="top")
         other = next((network for network in (lower, upper) if alike(network, other)), other)
         if other not in (lower, upper) and other.name in (lower.name, upper.name):
             other = other.named(f"{other.name} (other seed)")

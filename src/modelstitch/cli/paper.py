@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -60,16 +60,7 @@ if TYPE_CHECKING:
     help="Draw and judge again what is in this gallery folder; train nothing.",
 )
 def paper(
-    figures: tuple[str, ...],
-    scale: str,
-    data_name: str | None,
-    protocols: tuple[str, ...],
-    checkpoints: Path | None,
-    device: str,
-    out: Path | None,
-    workers: int,
-    dry_run: bool,
-    redraw: Path | None,
+    figures: tuple[str, ...], out: Path | None, workers: int, dry_run: bool, redraw: Path | None, **opening: Any
 ) -> None:
     """Run figures of the paper again, and judge its claims by the numbers.
 
@@ -80,7 +71,7 @@ def paper(
     from ..paper.catalogue import FIGURES, OWN_CHECKPOINTS
     from ..paper.catalogue import figure as find
 
-    own = OWN_CHECKPOINTS if checkpoints is None and redraw is None else ()
+    own = OWN_CHECKPOINTS if opening["checkpoints"] is None and redraw is None else ()
     asked = [find(name) for name in figures if name != "all"]  # a wrong name should not cost a run
     chosen = [find(name) for name in FIGURES if name not in own] if "all" in figures else asked
     if redraw is not None:
@@ -93,58 +84,39 @@ def paper(
                 common.say(f"Written: {write_page(shown, redraw)}")
         common.say(f"Written: {write_index(redraw)}")
         return
-    out = out or Path(f"runs/paper-{scale}")
+    opening["out"] = out or Path(f"runs/paper-{opening['scale']}")
     if dry_run:
-        _told_only(chosen, scale, data_name, protocols, checkpoints, device, out)
+        _told_only(chosen, opening)
     else:
-        _run(chosen, scale, data_name, protocols, checkpoints, device, out, workers)
+        _run(chosen, opening, workers)
 
 
-def _told_only(
-    figures: Sequence[Figure],
-    scale: str,
-    data_name: str | None,
-    protocols: tuple[str, ...],
-    checkpoints: Path | None,
-    device: str,
-    out: Path,
-) -> None:
+def _told_only(figures: Sequence[Figure], opening: dict[str, Any]) -> None:
     """What the run would take; the folder is read where it is there, and not made."""
     import tempfile
 
     from ..paper.estimate import estimate
-    from ..paper.protocols import PROTOCOLS
 
     with tempfile.TemporaryDirectory() as none:
-        where = out if out.exists() else Path(none)
-        job = _job(scale, data_name or "", protocols or tuple(PROTOCOLS), checkpoints, device, where)
+        job = _job(**opening | ({} if opening["out"].exists() else {"out": Path(none)}))
         common.say("\n".join(estimate(figures, job).sentences()))
 
 
-def _run(
-    figures: Sequence[Figure],
-    scale: str,
-    data_name: str | None,
-    protocols: tuple[str, ...],
-    checkpoints: Path | None,
-    device: str,
-    out: Path,
-    workers: int,
-) -> None:
+def _run(figures: Sequence[Figure], opening: dict[str, Any], workers: int) -> None:
     from functools import partial
 
     from ..paper.gallery import keep, summary, write_index
-    from ..paper.protocols import PROTOCOLS
     from ..paper.run import run_figure
     from ..paper.scheduler import together
 
-    opened = partial(_job, scale, data_name or "", protocols or tuple(PROTOCOLS), checkpoints, device, out)
-    pages = out / "pages"
+    opened: Callable[..., Job] = partial(_job, **opening)
+    pages = opening["out"] / "pages"
     with common.progress() as tell:
         job = opened(tell)
         if job.other:
             common.say(
-                f"Note: the scale {scale!r} is run on other data than its own: {job.other}. Pages say so.", err=True
+                f"Note: the scale {opening['scale']!r} is run on other data than its own: {job.other}. Pages say so.",
+                err=True,
             )
 
         def alone() -> Iterator[list[str]]:
@@ -157,21 +129,19 @@ def _run(
 
 
 def _job(
-    scale: str,
-    data_name: str,
-    protocols: tuple[str, ...],
-    checkpoints: Path | None,
-    device: str,
-    out: Path,
     tell: Callable[[str, int, int], None] | None = None,
+    *,
+    scale: str,
+    data_name: str | None,
+    protocols: tuple[str, ...],
+    **opening: Any,
 ) -> Job:
     """The command's job, in this process or in another one that shares it."""
     from ..paper.data import load
     from ..paper.job import open_job
+    from ..paper.protocols import PROTOCOLS
     from ..paper.scales import scale as find_scale
 
     size = find_scale(scale)
     data = load(data_name or size.data, size)
-    return open_job(
-        size, data, out, protocols=protocols, device=device, checkpoints=checkpoints, tell=tell, given=data_name
-    )
+    return open_job(size, data, protocols=protocols or tuple(PROTOCOLS), tell=tell, given=data_name or "", **opening)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,13 @@ from .options import asked
 if TYPE_CHECKING:
     import polars as pl
 
+    from ..network import Network
+
 
 def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Networks and data, and how layers are held against each other."""
     options: list[Callable[..., Any]] = [
-        click.argument("bottom"),
-        click.argument("top"),
-        common.data,
-        common.weights_of("bottom"),
-        common.weights_of("top"),
-        common.random_weights,
+        common.donors,
         click.option(
             "--measure",
             "measures",
@@ -54,11 +52,10 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Number of shuffled pairings for the null level; 0 leaves it out.",
         ),
-        asked("limit"),
     ]
     for option in reversed(options):
         function = option(function)
-    return common.imports(common.views(function))
+    return function
 
 
 @click.command()
@@ -67,24 +64,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
     "--split", type=click.Choice(["val", "fit", "test"]), default="val", show_default=True, help="Split to measure on."
 )
 @common.shared(out="runs/similarity")
-def similarity(
-    bottom: str,
-    top: str,
-    data_name: str,
-    bottom_weights: Path | None,
-    top_weights: Path | None,
-    random_weights: bool,
-    measures: tuple[str, ...],
-    bottom_layers: tuple[str, ...],
-    top_layers: tuple[str, ...],
-    view: str,
-    shuffles: int,
-    limit: int | None,
-    split: Any,
-    seed: int,
-    device: str,
-    out: Path,
-) -> None:
+def similarity(split: str, seed: int, device: str, out: Path, **given: Any) -> None:
     """Measure how similar every block of BOTTOM is to every block of TOP, each value beside its null level.
 
     Prints the tables and writes similarity.csv and report.html to the --out folder.
@@ -95,15 +75,8 @@ def similarity(
     from ..report.figures.marks import with_weights
     from ..support.files import write_text
 
-    data = common.data_for(data_name, (bottom, top), limit=limit)
-    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, random=random_weights, scored=False)
-    chosen: Any = {
-        "measures": list(measures or DEFAULT),
-        "layers": _layers(lower, upper, bottom_layers, top_layers),
-        "view": view,
-        "split": split,
-        "shuffles": shuffles,
-    }
+    lower, upper, data = common.opened(given, scored=False)
+    chosen = {**_chosen(lower, upper, given, DEFAULT), "split": split}
     common.say(plan_similarity(lower, upper, data, **chosen).describe(), err=True)
     with common.progress() as tell:
         found = measure_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell)
@@ -113,7 +86,7 @@ def similarity(
             frame.filter(measure=name),
             common.called(lower),
             common.called(upper),
-            f"{name} (null level)" if shuffles else name,
+            f"{name} (null level)" if chosen["shuffles"] else name,
         )
     for note in found.notes:
         common.say(f"note: {note}", err=True)
@@ -136,7 +109,6 @@ def similarity(
 @asked("samples", "augment")
 @click.option(
     "--sums",
-    "precision",
     type=click.Choice(["float64", "float32"]),
     default="float64",
     show_default=True,
@@ -146,29 +118,18 @@ def similarity(
 @common.dry_run
 @common.shared(out="runs/matrix")
 def matrix(
-    bottom: str,
-    top: str,
-    data_name: str,
-    bottom_weights: Path | None,
-    top_weights: Path | None,
-    random_weights: bool,
-    measures: tuple[str, ...],
-    bottom_layers: tuple[str, ...],
-    top_layers: tuple[str, ...],
-    view: str,
-    shuffles: int,
-    limit: int | None,
     families: tuple[str, ...],
-    positions: int | None,
     samples: int | None,
+    positions: int | None,
     augment: bool,
-    precision: str,
+    sums: str,
     expected_error: Any,
     error_tolerance: float | None,
     dry_run: bool,
     seed: int,
     device: str,
     out: Path,
+    **given: Any,
 ) -> None:
     """Stitch every block of BOTTOM to every block of TOP in closed form, and measure similarity, too.
 
@@ -184,48 +145,22 @@ def matrix(
     from ..report.figures.marks import with_weights
     from ..support.files import write_text
 
-    data = common.data_for(data_name, (bottom, top), limit=limit)
-    lower, upper = common.two(bottom, bottom_weights, top, top_weights, data, random=random_weights)
-    layers = _layers(lower, upper, bottom_layers, top_layers)
-    fit: Any = {"samples": samples, "positions": positions, "augment": augment, "sums": precision}
-    family = families or ("affine",)
-    alike_by: dict[str, Any] = {
-        "measures": list(measures or ("cka", "cca")),
-        "layers": layers,
-        "view": view,
-        "shuffles": shuffles,
-    }
+    lower, upper, data = common.opened(given)
+    alike_by = _chosen(lower, upper, given, ("cka", "cca"))
+    bottoms, tops = layers = alike_by["layers"]
+    asked: dict[str, Any] = {"family": families or ("affine",), "device": device}
+    asked |= {"samples": samples, "positions": positions, "augment": augment, "sums": sums}
     common.say(plan_similarity(lower, upper, data, **alike_by).describe(), err=not dry_run)
     if dry_run:
-        needs = plan_compare(
-            lower,
-            upper,
-            data,
-            layers=[(b, t) for b in layers[0] for t in layers[1]],
-            family=family,
-            objective="match",
-            controls=(),
-            both=False,
-            seeds=(seed,),
-            device=device,
-            **fit,
-        )
+        seams = [(b, t) for b in bottoms for t in tops]
+        more: dict[str, Any] = {"objective": "match", "controls": (), "both": False, "seeds": (seed,)}
+        needs = plan_compare(lower, upper, data, layers=seams, **more, **asked)
         common.say("\n".join(needs.sentences()))
         return
     with common.progress() as tell:
+        errors: dict[str, Any] = {"expected_error": expected_error, "error_tolerance": error_tolerance}
         found = stitch_all(
-            lower,
-            upper,
-            data,
-            layers=layers,
-            family=family,
-            seed=seed,
-            device=device,
-            tell=tell,
-            kept=out / "sums",
-            expected_error=expected_error,
-            error_tolerance=error_tolerance,
-            **fit,
+            lower, upper, data, layers=layers, seed=seed, tell=tell, kept=out / "sums", **errors, **asked
         )
         alike = None
         try:
@@ -258,8 +193,14 @@ def matrix(
     common.say(f"All values are in {' and '.join(map(str, tables))}; the report is {page}.")
 
 
-def _layers(lower: Any, upper: Any, bottoms: tuple[str, ...], tops: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    return list(bottoms or lower.blocks), list(tops or upper.blocks)
+def _chosen(lower: Network, upper: Network, given: dict[str, Any], measures: Sequence[str]) -> dict[str, Any]:
+    """How layers are held against each other; all blocks, and these measures, where nothing else is said."""
+    layers = list(given["bottom_layers"] or lower.blocks), list(given["top_layers"] or upper.blocks)
+    return {
+        "measures": list(given["measures"] or measures),
+        "layers": layers,
+        **{key: given[key] for key in ("view", "shuffles")},
+    }
 
 
 def _print(part: pl.DataFrame, bottom: str, top: str, title: str, *, digits: int = 3) -> None:

@@ -12,30 +12,11 @@ from .options import FIT, asked, machine
 
 
 @click.command()
-@click.argument("bottom")
-@click.argument("top")
-@common.data
-@common.weights_of("bottom")
-@common.weights_of("top")
-@common.random_weights
-@asked("limit")
-@common.imports
-@common.views
+@common.donors
 @asked(*FIT)
 @machine
 @common.shared(out=None)
-def stitch(
-    bottom: str,
-    top: str,
-    data_name: str,
-    bottom_weights: Path | None,
-    top_weights: Path | None,
-    random_weights: bool,
-    limit: int | None,
-    second: str | None,
-    out: Path | None,
-    **question: Any,
-) -> None:
+def stitch(second: str | None, out: Path | None, **question: Any) -> None:
     """Fit and measure one seam, BOTTOM@LAYER -> TOP@LAYER; --out keeps the map and its record."""
     from ..api import stitch as fit_stitch
     from ..report.summary import metrics_summary
@@ -46,12 +27,12 @@ def stitch(
             words = ", ".join(map(str, given))
             raise click.UsageError(f"One stitch takes one {option}, found {words}: modelstitch compare takes several.")
     question |= {name: question[name][0] for name in ("family", "objective")}
-    (below, below_layer), (above, above_layer) = common.split_seam_end(bottom), common.split_seam_end(top)
-    data = common.data_for(data_name, (below, above), limit)
-    lower, upper = common.two(below, bottom_weights, above, top_weights, data, random=random_weights)
+    question["bottom"], below = common.split_seam_end(question["bottom"])
+    question["top"], above = common.split_seam_end(question["top"])
+    lower, upper, data = common.opened(question)
     with common.progress() as tell:
         result = fit_stitch(
-            lower, upper, (below_layer, above_layer), data, second=common.second_of(second, data), tell=tell, **question
+            lower, upper, (below, above), data, second=common.second_of(second, data), tell=tell, **question
         )
     assert result.record is not None
     common.tables_of([metrics_summary(result.record, result.seam)])
