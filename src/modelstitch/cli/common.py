@@ -181,29 +181,10 @@ def _view(side: str) -> Any:
     return None
 
 
-def donors(function: Callable[..., Any]) -> Callable[..., Any]:
-    """BOTTOM and TOP, the data, and how both are made: what ``opened`` takes."""
-    from .options import asked
-
-    for option in (
-        views,
-        imports,
-        asked("limit"),
-        random_weights,
-        weights_of("top"),
-        weights_of("bottom"),
-        data,
-        click.argument("top"),
-        click.argument("bottom"),
-    ):
-        function = option(function)
-    return function
-
-
 def opened(
     given: dict[str, Any], *, scored: bool = True, tags: tuple[str, str] = ("bottom", "top")
 ) -> tuple[Network, Network, Data]:
-    """The bottom, the top and the data that the options of ``donors`` name; these are taken out of ``given``."""
+    """The bottom, the top and the data that ``options.donors`` name; these are taken out of ``given``."""
     bottom, top, spec, limit = (given.pop(key) for key in ("bottom", "top", "data_name", "limit"))
     weights = given.pop("bottom_weights"), given.pop("top_weights")
     data = data_for(spec, (bottom, top), limit)

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from . import common
-from .options import FIT, GRID, asked, machine
+from .options import FIT, GRID, asked, donors, machine
 
 
 @click.command()
-@common.donors
+@donors
 @asked(*GRID)
 @click.option(
     "--seeds",

@@ -14,6 +14,7 @@ from ..engine.fit.options import FitSpec
 from ..study.keywords import default_of, field_of
 from ..study.question import NONE
 from ..study.spec import StudySpec
+from . import common
 from .common import Decorator
 
 FIT = (
@@ -125,6 +126,23 @@ _READ: dict[str, Callable[..., Any]] = {
     "downstream": _places,
     "expected_error": _errors,
 }
+
+
+def donors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """BOTTOM and TOP, the data, and how both are made: what ``common.opened`` takes."""
+    for option in (
+        common.views,
+        common.imports,
+        asked("limit"),
+        common.random_weights,
+        common.weights_of("top"),
+        common.weights_of("bottom"),
+        common.data,
+        click.argument("top"),
+        click.argument("bottom"),
+    ):
+        function = option(function)
+    return function
 
 
 def machine(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import common
-from .options import asked
+from .options import asked, donors
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
     """Networks and data, and how layers are held against each other."""
     options: list[Callable[..., Any]] = [
-        common.donors,
+        donors,
         click.option(
             "--measure",
             "measures",

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from . import common
-from .options import FIT, asked, machine
+from .options import FIT, asked, donors, machine
 
 
 @click.command()
-@common.donors
+@donors
 @asked(*FIT)
 @machine
 @common.shared(out=None)

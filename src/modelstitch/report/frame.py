@@ -15,27 +15,20 @@ from ..study.examples import answers_of, unpack
 from ..study.record import Metric, Record, Setting, as_records
 from ..support.heap import uncollected
 
+_ENDS = [
+    {side: pl.String, f"{side}_layer": pl.String, f"{side}_depth": pl.Float64, f"{side}_index": pl.Int64}
+    for side in ("bottom", "top")
+]
 _SCHEMA: dict[str, Any] = {
-    "bottom": pl.String,
-    "bottom_layer": pl.String,
-    "bottom_depth": pl.Float64,
-    "bottom_index": pl.Int64,
-    "top": pl.String,
-    "top_layer": pl.String,
-    "top_depth": pl.Float64,
-    "top_index": pl.Int64,
-    "family": pl.String,
-    "objective": pl.String,
-    "init": pl.String,
-    "control": pl.String,
+    **_ENDS[0],
+    **_ENDS[1],
+    **dict.fromkeys(("family", "objective", "init", "control"), pl.String),
     "seed": pl.Int64,
     "normalisation": pl.String,
     "samples": pl.Int64,
     "cell": pl.String,
     "metric": pl.String,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
+    **dict.fromkeys(("value", "low", "high"), pl.Float64),
     "unit": pl.String,
 }
 
@@ -168,31 +161,12 @@ def examples(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.concat([heads[rows["at"]], rows.drop("at")], how="horizontal")
 
 
-_OF_AN_EXAMPLE = (
-    "cell",
-    "bottom",
-    "bottom_layer",
-    "top",
-    "top_layer",
-    "family",
-    "objective",
-    "control",
-    "seed",
-)
+_OF_AN_EXAMPLE = ("cell", "bottom", "bottom_layer", "top", "top_layer", "family", "objective", "control", "seed")
+_ANSWERED = [f"{side}{what}" for side in ("", "bottom_", "top_") for what in ("right", "answer")]
 _EXAMPLE: dict[str, Any] = {
     "at": pl.UInt32,
-    "sample": pl.Int64,
-    "label": pl.Int64,
-    "right": pl.Int64,
-    "answer": pl.Int64,
-    "bottom_right": pl.Int64,
-    "bottom_answer": pl.Int64,
-    "top_right": pl.Int64,
-    "top_answer": pl.Int64,
-    "loss": pl.Float64,
-    "stitched_error": pl.Float64,
-    "top_error": pl.Float64,
-    "weight": pl.Float64,
+    **dict.fromkeys(("sample", "label", *_ANSWERED), pl.Int64),
+    **dict.fromkeys(("loss", "stitched_error", "top_error", "weight"), pl.Float64),
     "unit": pl.String,
 }
 

@@ -16,20 +16,13 @@ from ..support.files import make_folder, write_atomic
 from ..support.reading import json_of
 
 SCHEMA: dict[str, Any] = {
-    "bottom": pl.String,
-    "bottom_layer": pl.String,
-    "bottom_index": pl.Int64,
-    "bottom_depth": pl.Float64,
-    "top": pl.String,
-    "top_layer": pl.String,
-    "top_index": pl.Int64,
-    "top_depth": pl.Float64,
+    f"{side}{what}": kind
+    for side in ("bottom", "top")
+    for what, kind in (("", pl.String), ("_layer", pl.String), ("_index", pl.Int64), ("_depth", pl.Float64))
+} | {
     "measure": pl.String,
     "kind": pl.String,
-    "value": pl.Float64,
-    "null_mean": pl.Float64,
-    "null_low": pl.Float64,
-    "null_high": pl.Float64,
+    **dict.fromkeys(("value", "null_mean", "null_low", "null_high"), pl.Float64),
     "n": pl.Int64,
     "note": pl.String,
 }

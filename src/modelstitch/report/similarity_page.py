@@ -10,7 +10,7 @@ import polars as pl
 from ..errors import StudyError
 from ..support.version import VERSION
 from . import tables
-from .figures.heatmaps import matrix, matrix_figure
+from .figures.heatmaps import matrix_figure
 from .figures.pair import ladder_figure, scatter_figure
 from .figures.style import number, plain
 from .frame import _SCHEMA
@@ -128,7 +128,6 @@ def _scatters(rows: pl.DataFrame, measures: Sequence[str], drawn: Drawings) -> l
 
 def _numbers(rows: pl.DataFrame, metric: str, name: str, measured: pl.DataFrame | None) -> Table:
     """One metric, bottom layers as rows; below a value its interval or the null level."""
-    bottoms, tops, values = matrix(rows, metric)
     below: dict[tuple[str, str], str] = {}
     digits = 1 if metric in ("penalty", "agreement_top") else 3
     own = rows.filter((pl.col("metric") == metric) & pl.col("low").is_not_null())
@@ -140,17 +139,7 @@ def _numbers(rows: pl.DataFrame, metric: str, name: str, measured: pl.DataFrame 
         for row in part.iter_rows(named=True):
             below[row["bottom_layer"], row["top_layer"]] = f"null {number(row['null_mean'], digits)}"
         caption += f", a {measured.filter(pl.col('metric') == metric)['kind'][0]}"
-    body = [
-        (
-            TableCell(plain(b)),
-            *(
-                TableCell(number(float(v), digits), below.get((b, t), "")) if v == v else TableCell("–", mark="none")
-                for t, v in zip(tops, line, strict=True)
-            ),
-        )
-        for b, line in zip(bottoms, values, strict=True)
-    ]
-    return Table(caption, ("bottom \\ top", *(plain(t) for t in tops)), tuple(body))
+    return tables.matrix_table(rows, metric, caption, digits=digits, below=below)
 
 
 def _others(rows: pl.DataFrame, families: Sequence[str], name: str) -> list[Table]:

@@ -12,7 +12,7 @@ from ..engine.controls import CONTROLS
 from ..study.pooling import Pooled
 from ..study.record import as_records
 from .figures.heatmaps import matrix, unit_of
-from .figures.pair import _by_parameters
+from .figures.pair import by_parameters
 from .figures.style import number, plain
 from .frame import Point, curve
 from .sentences import verdicts
@@ -142,28 +142,22 @@ def donors_table(records: Sequence[Mapping[str, Any]]) -> Table:
 
 def ladder_table(rows: pl.DataFrame, caption: str) -> Table:
     """Penalty of one pair at each layer (rows) under each family (columns)."""
-    own = rows.filter(pl.col("control") == "pair")
-    families = _by_parameters(own)
-    curves = [{p.layer: p for p in curve(own.filter(pl.col("family") == f))} for f in families]
-    layers = {p.layer: p.depth for points in curves for p in points.values()}
-    body = [
-        (TableCell(plain(layer)), *(_value(points.get(layer)) for points in curves))
-        for layer, _ in sorted(layers.items(), key=lambda item: item[1])
-    ]
-    return Table(caption, ("layer", *(plain(f) for f in families)), tuple(body))
+    return _side_by_side(rows, caption, "family", by_parameters(rows.filter(pl.col("control") == "pair")))
 
 
 def samples_table(rows: pl.DataFrame, caption: str) -> Table:
     """Penalty of one pair at each layer (rows) for each number of fit examples (columns)."""
-    own = rows.filter(pl.col("control") == "pair")
-    sizes = sorted(own["samples"].drop_nulls().unique().to_list())
-    curves = [{p.layer: p for p in curve(own.filter(pl.col("samples") == n))} for n in sizes]
+    return _side_by_side(rows, caption, "samples", sorted(rows["samples"].drop_nulls().unique().to_list()))
+
+
+def _side_by_side(rows: pl.DataFrame, caption: str, key: str, values: Sequence[Any]) -> Table:
+    curves = [{p.layer: p for p in curve(rows.filter(pl.col(key) == value))} for value in values]
     layers = {p.layer: p.depth for points in curves for p in points.values()}
     body = [
         (TableCell(plain(layer)), *(_value(points.get(layer)) for points in curves))
         for layer, _ in sorted(layers.items(), key=lambda item: item[1])
     ]
-    return Table(caption, ("layer", *(f"{n:,}" for n in sizes)), tuple(body))
+    return Table(caption, ("layer", *(f"{v:,}" if isinstance(v, int) else plain(v) for v in values)), tuple(body))
 
 
 def pooled_table(table: pl.DataFrame) -> Table:
@@ -193,13 +187,30 @@ def pooled_table(table: pl.DataFrame) -> Table:
     return Table("Mean over pairs, with intervals over pairs, then seeds, then examples", head, tuple(body))
 
 
-def matrix_table(rows: pl.DataFrame, metric: str, caption: str) -> Table:
-    """One metric of one pair, bottom layers as rows, top layers as columns."""
+def matrix_table(
+    rows: pl.DataFrame,
+    metric: str,
+    caption: str,
+    *,
+    digits: int | None = None,
+    below: Mapping[tuple[str, str], str] | None = None,
+) -> Table:
+    """One metric of one pair, bottom layers as rows, top layers as columns.
+
+    ``below`` is what stands below a value, by its two layers.
+    """
     bottoms, tops, values = matrix(rows, metric)
-    digits = scale_of(unit_of(rows)).digits if metric == "penalty" else 2
+    if digits is None:
+        digits = scale_of(unit_of(rows)).digits if metric == "penalty" else 2
     body = [
-        (TableCell(plain(name)), *(TableCell(number(float(v), digits)) if v == v else _EMPTY for v in line))
-        for name, line in zip(bottoms, values, strict=True)
+        (
+            TableCell(plain(b)),
+            *(
+                TableCell(number(float(v), digits), (below or {}).get((b, t), "")) if v == v else _EMPTY
+                for t, v in zip(tops, line, strict=True)
+            ),
+        )
+        for b, line in zip(bottoms, values, strict=True)
     ]
     return Table(caption, ("bottom \\ top", *(plain(t) for t in tops)), tuple(body))
 

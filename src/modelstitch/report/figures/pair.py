@@ -78,7 +78,7 @@ def ladder_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
         StudyError: fewer than two families were stitched.
     """
     own = rows.filter((pl.col("control") == "pair") & (pl.col("metric").is_in(["penalty", "parameters"])))
-    families = _by_parameters(own)
+    families = by_parameters(own)
     if len(families) < 2:
         raise StudyError(f"No ladder for {bottom} -> {top}: expected two families at least, found {len(families)}.")
     curves = {at: curve(own.filter(pl.col("family") == family)) for at, family in enumerate(families)}
@@ -171,16 +171,9 @@ def scatter_figure(rows: pl.DataFrame, measure: str, *, most: int = 4000) -> Fig
 
 def spearman(x: Sequence[float] | np.ndarray[Any, Any], y: Sequence[float] | np.ndarray[Any, Any]) -> float:
     """Rank correlation with mean ranks for ties; 0 where one side is constant."""
-    a, b = _ranks(np.asarray(x, float)), _ranks(np.asarray(y, float))
-    a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / scale if scale > 0 else 0.0
+    from scipy.stats import spearmanr
 
-
-def _ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return np.asarray((ends - (counts - 1) / 2)[where])
+    return float(spearmanr(x, y).statistic) if np.ptp(x) > 0 and np.ptp(y) > 0 else 0.0
 
 
 def side_by_side(depths: Mapping[str, float]) -> dict[str, float]:
@@ -256,7 +249,8 @@ def _labels_at_right(axes: Any, ends: Sequence[tuple[float, str, str]], gap: flo
         axes.text(1.045, spot, plain(name), transform=axes.transAxes, color=colour, va="center", fontsize=8.5)
 
 
-def _by_parameters(own: pl.DataFrame) -> list[str]:
+def by_parameters(own: pl.DataFrame) -> list[str]:
+    """The families of rows, those of the fewest parameters first."""
     sizes = own.filter(pl.col("metric") == "parameters").group_by("family").agg(pl.col("value").median())
     size = dict(sizes.iter_rows())
     names = matched(own).filter(pl.col("metric") == "penalty")["family"].drop_nulls().unique().to_list()
@@ -269,6 +263,3 @@ def _depth_colour(depth: float) -> str:
 
     # The upper end of viridis is too light to be read on white.
     return str(to_hex(matplotlib.colormaps["viridis"](0.05 + 0.8 * min(max(depth, 0.0), 1.0))))
-
-
-__all__ = ["ladder_figure", "penalty_figure", "penalty_limits", "samples_figure", "scatter_figure", "spearman"]
