@@ -75,6 +75,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f".{_PLACES[name]}", __name__), name)
     if name in _ROOMS:
         return import_module(f".{name}", __name__)
+    if name == "compare_many":  # the former name of compare with a list, for scripts
+        return import_module(".api", __name__).compare_many
     raise AttributeError(f"module 'modelstitch' has no attribute {name!r}")
 
 

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
+from warnings import warn
 
 from .data.data import Data
 from .engine.alone import introduce
@@ -183,6 +184,13 @@ def compare(
             left_out=left_out,
         )
     return Results(records, plain, cautions=left_out)
+
+
+def compare_many(networks: Sequence[Network], pairs: Sequence[tuple[str, str]], data: Data, **question: Any) -> Results:
+    """Compare several networks: the former name of ``compare`` with a list, kept for scripts."""
+    told = "compare_many is compare with a list now: compare([a, b], data=data, pairs=[...])."
+    warn(told, DeprecationWarning, stacklevel=2)
+    return compare(list(networks), data=data, pairs=list(pairs), **question)
 
 
 @explained(CompareOptions)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linprog
 
 from modelstitch.errors import MeasureError
 
@@ -244,23 +245,108 @@ def rsa(x: Array, y: Array) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
+def _neighbours(d: Array, i: int, k: int) -> dict[int, float]:
+    """How far each example counts among the k nearest of i."""
+    others = sorted(float(d[i, j]) for j in range(len(d)) if j != i)
+    edge = others[k - 1]
+    tied = [j for j in range(len(d)) if j != i and _equal(d[i, j], edge, d.max())]
+    inside = [j for j in range(len(d)) if j != i and d[i, j] < edge and j not in tied]
+    return {**dict.fromkeys(inside, 1.0), **dict.fromkeys(tied, (k - len(inside)) / len(tied))}
+
+
 def mutual_knn(x: Array, y: Array, k: int = 10) -> float:
     """Mean shared part of the k nearest; ties share the last places equally."""
     x, y, n = _pair(x, y, k + 2)
-    shared = 0.0
-    sides = [_distances(x), _distances(y)]
+    shared, sides = 0.0, [_distances(x), _distances(y)]
     for i in range(n):
-        membership = []
-        for d in sides:
-            others = sorted(float(d[i, j]) for j in range(n) if j != i)
-            edge = others[k - 1]
-            tied = [j for j in range(n) if j != i and _equal(d[i, j], edge, d.max())]
-            inside = [j for j in range(n) if j != i and d[i, j] < edge and j not in tied]
-            weight = dict.fromkeys(inside, 1.0)
-            weight.update(dict.fromkeys(tied, (k - len(inside)) / len(tied)))
-            membership.append(weight)
-        shared += sum(min(membership[0][j], membership[1][j]) for j in membership[0] if j in membership[1])
+        a, b = (_neighbours(d, i, k) for d in sides)
+        shared += sum(min(a[j], b[j]) for j in a.keys() & b.keys())
     return shared / (k * n)
+
+
+def jaccard_knn(x: Array, y: Array, k: int = 10) -> float:
+    """Mean of intersection over union of two weighted sets of neighbours."""
+    x, y, n = _pair(x, y, k + 2)
+    sides, found = [_distances(x), _distances(y)], []
+    for i in range(n):
+        a, b = (_neighbours(d, i, k) for d in sides)
+        every = a.keys() | b.keys()
+        found.append(
+            sum(min(a.get(j, 0), b.get(j, 0)) for j in every) / sum(max(a.get(j, 0), b.get(j, 0)) for j in every)
+        )
+    return float(np.mean(found))
+
+
+def rank_knn(x: Array, y: Array, k: int = 10) -> float:
+    """Mean agreement of the ranks of common neighbours; ties have the mean of their ranks."""
+    x, y, n = _pair(x, y, k + 2)
+    sides, found = [_distances(x), _distances(y)], []
+    for i in range(n):
+        ranks = []
+        for d in sides:
+            members = _neighbours(d, i, k)
+            ranks.append({})
+            for j in members:
+                ties = [m for m in members if _equal(d[i, m], d[i, j], d.max())]
+                below = [m for m in members if d[i, m] < d[i, j] and m not in ties]
+                ranks[-1][j] = len(below) + (len(ties) + 1) / 2
+        common = ranks[0].keys() & ranks[1].keys()
+        best = sum(1 / v for v in range(1, len(common) + 1))
+        parts = [2 / ((1 + abs(ranks[0][j] - ranks[1][j])) * (ranks[0][j] + ranks[1][j])) for j in common]
+        found.append(sum(parts) / best if common else 0.0)
+    return float(np.mean(found))
+
+
+def rsm_difference(x: Array, y: Array) -> float:
+    """The norm of the difference of Gram matrices."""
+    x, y, _ = _pair(x, y, 3)
+    return float(np.linalg.norm(x @ x.T - y @ y.T))
+
+
+def distance_correlation(x: Array, y: Array) -> float:
+    """The square root of dCov^2 over the root of both dVar^2, from double centred distances."""
+    x, y, n = _pair(x, y, 3)
+    h = np.eye(n) - np.ones((n, n)) / n
+    a, b = h @ _distances(x) @ h, h @ _distances(y) @ h
+    return math.sqrt(max(float((a * b).sum()), 0) / math.sqrt(float((a * a).sum()) * float((b * b).sum())))
+
+
+def soft_matching(x: Array, y: Array) -> float:
+    """The linear programme of the transport between features, written out."""
+    x, y, _ = _pair(x, y, 3)
+    p, q = x.shape[1], y.shape[1]
+    gains = np.zeros((p, q))
+    for i in range(p):
+        for j in range(q):
+            norms = np.linalg.norm(x[:, i]) * np.linalg.norm(y[:, j])
+            gains[i, j] = x[:, i] @ y[:, j] / norms if norms else 0.0
+    rows, columns = np.zeros((p, p, q)), np.zeros((q, p, q))
+    for i in range(p):
+        rows[i, i] = 1
+    for j in range(q):
+        columns[j, :, j] = 1
+    equal = np.concatenate([rows.reshape(p, -1), columns.reshape(q, -1)])
+    masses = np.concatenate([np.full(p, 1 / p), np.full(q, 1 / q)])
+    return -float(linprog(-gains.ravel(), A_eq=equal, b_eq=masses).fun)
+
+
+def procrustes_permutation(x: Array, y: Array) -> float:
+    """The same by the linear programme over doubly stochastic matrices, both sides filled up with zeros."""
+    x, y, n = _pair(x, y, 3)
+    width = max(x.shape[1], y.shape[1])
+    x, y = (np.concatenate([s, np.zeros((n, width - s.shape[1]))], 1) for s in (x, y))
+    rows, columns = np.kron(np.eye(width), np.ones(width)), np.kron(np.ones(width), np.eye(width))
+    best = linprog(-(x.T @ y).ravel(), A_eq=np.concatenate([rows, columns]), b_eq=np.ones(2 * width))
+    return 2 + 2 * float(best.fun)
+
+
+def gulp(x: Array, y: Array, ridge: float = 0.01) -> float:
+    """Three traces, with inverses."""
+    x, y, _ = _pair(x, y, 3)
+    a, b, c = x.T @ x, y.T @ y, x.T @ y
+    p, q = (np.linalg.inv(s + ridge * np.eye(len(s))) for s in (a, b))
+    squared = np.trace(p @ a @ p @ a) + np.trace(q @ b @ q @ b) - 2 * np.trace(p @ c @ q @ c.T)
+    return math.sqrt(max(float(squared), 0.0))
 
 
 REFERENCES: dict[str, Callable[[Array, Array], float]] = {
@@ -281,5 +367,12 @@ REFERENCES: dict[str, Callable[[Array, Array], float]] = {
         r2_top_to_bottom,
         rsa,
         mutual_knn,
+        jaccard_knn,
+        rank_knn,
+        rsm_difference,
+        distance_correlation,
+        soft_matching,
+        procrustes_permutation,
+        gulp,
     )
 }

@@ -30,6 +30,11 @@ def test_which_measures_need_only_moments():
         "cka_rbf",
         "rsa",
         "mutual_knn",
+        "jaccard_knn",
+        "rank_knn",
+        "distance_correlation",
+        "soft_matching",
+        "procrustes_permutation",
     }
 
 

@@ -31,7 +31,7 @@ def linear_cka(x: Activations, y: Activations) -> float:
         MeasureError, NonFiniteError: see ``pair``; n < 3.
     """
     x, y = pair(x, y, measure=BIASED, needed=3)
-    value = _overlap(x, y) / math.sqrt(_overlap(x, x) * _overlap(y, y))
+    value = overlap(x, y) / math.sqrt(overlap(x, x) * overlap(y, y))
     return bounded(value, 0, 1, BIASED)
 
 
@@ -89,7 +89,7 @@ def rbf_cka(x: Activations, y: Activations, *, fraction: float = 0.8) -> float:
     return bounded((kx * ky).sum() / (torch.linalg.norm(kx) * torch.linalg.norm(ky)), 0, 1, RBF)
 
 
-def _overlap(x: Tensor, y: Tensor) -> float:
+def overlap(x: Tensor, y: Tensor) -> float:
     """||X'Y||^2 = tr(XX' YY'), by the cheaper of the two ways."""
     n, p, q = len(x), x.shape[1], y.shape[1]
     if p * q <= n * (p + q):
@@ -106,7 +106,7 @@ def _hsics(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         # With centred rows the Gram matrices' rows sum to 0, so that without their diagonals the row sums are
         # minus the diagonals: the n x n matrices of the definition are never formed.
         da, db = a.square().sum(1), b.square().sum(1)
-        full, diagonal = _overlap(a, b), float(da @ db)
+        full, diagonal = overlap(a, b), float(da @ db)
         value = full - diagonal * n / (n - 2) + float(da.sum() * db.sum()) / ((n - 1) * (n - 2))
         unbiased.append(value / (n * (n - 3)))
         biased.append(full / (n * (n - 3)))

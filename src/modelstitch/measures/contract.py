@@ -175,6 +175,8 @@ def _moved(x: Tensor, invariance: Invariance, generator: torch.Generator) -> Ten
         return 7.3 * x
     if invariance == "translation":
         return x + 1e3 * _normal(generator, 1, width)
+    if invariance == "permutation":
+        return x[:, torch.randperm(width, generator=generator)]
     turn: Tensor = torch.linalg.qr(_normal(generator, width, width)).Q
     if invariance == "orthogonal":
         return x @ turn

@@ -14,7 +14,8 @@ from .kernels import KERNELS
 from .measure import Measure, Null, Result
 from .registry import MEASURES, find
 
-_QUADRATIC = ("cka_rbf", "rsa", "mutual_knn")  # their own definition needs n x n matrices
+# Their own definition needs n x n matrices.
+_QUADRATIC = frozenset(KERNELS) - {"cka_linear_biased", "cka_linear_debiased"}
 
 
 def null_level(measure: str | Measure, x: Activations, y: Activations, *, n: int = 20, seed: int = 0) -> Null:

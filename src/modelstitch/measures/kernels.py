@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import cka, knn, rsa
+from . import cka, dcor, knn, rsa
 from .checks import bounded
 
 # What is compared: made from a side's centred activations of unit norm (n, p), and the side's name for messages.
@@ -68,6 +68,14 @@ def _membership(x: Tensor, name: str) -> Tensor:
     return knn.membership(x, knn.NEIGHBOURS)
 
 
+def _neighbour_ranks(x: Tensor, name: str) -> Tensor:
+    return knn.neighbour_ranks(x, knn.NEIGHBOURS)
+
+
+def _centred_distances(x: Tensor, name: str) -> Tensor:
+    return dcor.centred_distances(x)
+
+
 def _rbf(x: Tensor, name: str) -> Tensor:
     return cka.rbf_kernel(x, name)
 
@@ -78,4 +86,7 @@ KERNELS: dict[str, Kernel] = {
     cka.RBF: Kernel(_rbf, _cosine, 0.0),
     rsa.RSA: Kernel(_ranks, _cosine, -1.0),
     knn.KNN: Kernel(_membership, lambda a, b: torch.minimum(a, b).sum() / a.sum(), 0.0),
+    knn.JACCARD: Kernel(_membership, knn.jaccard, 0.0),
+    knn.RANKS: Kernel(_neighbour_ranks, knn.rank_overlap, 0.0),
+    dcor.DCOR: Kernel(_centred_distances, dcor.root_cosine, 0.0),
 }

@@ -1,6 +1,8 @@
-"""Mutual k-nearest neighbours: do both sides put the same examples next to each other?
+"""Nearest neighbours: do both sides put the same examples next to each other, and in the same order?
 
-Huh, Cheung, Wang and Isola, "The Platonic Representation Hypothesis", ICML 2024 (appendix A).
+Huh, Cheung, Wang and Isola, "The Platonic Representation Hypothesis", ICML 2024 (appendix A; mutual neighbours).
+Wang, Rao, Xu, Zhang, Yang and Chen, "Towards understanding the instability of network embedding", IEEE Transactions on
+Knowledge and Data Engineering 2022 (Jaccard similarity; ranks of the common neighbours).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from ..errors import MeasureError
 from .checks import Activations, bounded, pair
 from .distances import distances, tolerance
 
-KNN = "mutual_knn"
+KNN, JACCARD, RANKS = "mutual_knn", "jaccard_knn", "rank_knn"
 NEIGHBOURS = 10
 
 
@@ -27,11 +29,68 @@ def mutual_knn(x: Activations, y: Activations, *, k: int = NEIGHBOURS) -> float:
         MeasureError, NonFiniteError: see ``pair``; k < 1, or n < k + 2,
             where every other example would be a neighbour.
     """
-    if k < 1:
-        raise MeasureError(f"{KNN} needs at least one neighbour, found k={k}.")
-    x, y = pair(x, y, measure=f"{KNN} with k={k}", needed=k + 2)
+    x, y = _sides(x, y, k, KNN)
     a, b = (membership(side, k) for side in (x, y))
     return bounded(torch.minimum(a, b).sum() / (k * len(x)), 0, 1, KNN)
+
+
+def jaccard_knn(x: Activations, y: Activations, *, k: int = NEIGHBOURS) -> float:
+    """The mean |A and B| / |A or B| of an example's k nearest neighbours A in x (n, p) and B in y (n, q).
+
+    Ties share their places, as in ``mutual_knn``.
+
+    Raises:
+        MeasureError, NonFiniteError: as ``mutual_knn``.
+    """
+    a, b = (membership(side, k) for side in _sides(x, y, k, JACCARD))
+    return bounded(jaccard(a, b), 0, 1, JACCARD)
+
+
+def rank_knn(x: Activations, y: Activations, *, k: int = NEIGHBOURS) -> float:
+    """How equally x (n, p) and y (n, q) rank the neighbours that they have in common, near ones weighing most.
+
+    Of a common neighbour with ranks r and s it sums 2 / ((1 + |r - s|) (r + s)), over what equal ranks 1, 2, ... would
+    give; an example without a common neighbour counts 0. Examples equally far share their mean rank.
+
+    Raises:
+        MeasureError, NonFiniteError: as ``mutual_knn``.
+    """
+    a, b = (neighbour_ranks(side, k) for side in _sides(x, y, k, RANKS))
+    return bounded(rank_overlap(a, b), 0, 1, RANKS)
+
+
+def jaccard(a: Tensor, b: Tensor) -> Tensor:
+    """The mean Jaccard similarity of two memberships (n, n)."""
+    return (torch.minimum(a, b).sum(1) / torch.maximum(a, b).sum(1)).mean()
+
+
+def neighbour_ranks(x: Tensor, k: int) -> Tensor:
+    """The rank of j among the k nearest of i in x (n, p), the mean one of ties, shape (n, n); 0 for no neighbour."""
+    inside = membership(x, k) > 0
+    d = distances(x, RANKS)
+    far = d.max()
+    d = d.masked_fill(~inside, torch.inf)
+    near = d.topk(int(inside.sum(1).max()), largest=False)
+    slack = tolerance(near.values.where(near.values.isfinite(), 0), far)[:, :, None]
+    gaps = near.values[:, :, None] - near.values[:, None, :]
+    below, ties = (gaps > slack).sum(2), (gaps.abs() <= slack).sum(2)
+    ranks = (below + (ties + 1) / 2).to(d.dtype).masked_fill(~near.values.isfinite(), 0)
+    return torch.zeros_like(d).scatter_(1, near.indices, ranks)
+
+
+def rank_overlap(a: Tensor, b: Tensor) -> Tensor:
+    """The mean agreement of two rankings (n, n) of neighbours."""
+    common = (a > 0) & (b > 0)
+    parts = 2 / ((1 + (a - b).abs()) * (a + b).clamp(min=1))
+    count = common.sum(1)
+    best = torch.cumsum(1 / torch.arange(1, len(a) + 1, dtype=a.dtype, device=a.device), 0)[(count - 1).clamp(min=0)]
+    return ((parts * common).sum(1) / best).mean()
+
+
+def _sides(x: Activations, y: Activations, k: int, measure: str) -> tuple[Tensor, Tensor]:
+    if k < 1:
+        raise MeasureError(f"{measure} needs at least one neighbour, found k={k}.")
+    return pair(x, y, measure=f"{measure} with k={k}", needed=k + 2)
 
 
 def membership(x: Tensor, k: int) -> Tensor:

@@ -10,9 +10,10 @@ from ..moments.moments import Moments
 from .checks import Activations, bounded
 
 MeasureKind: TypeAlias = Literal["similarity", "distance"]
-Invariance: TypeAlias = Literal["orthogonal", "isotropic scaling", "invertible linear", "translation"]
+Invariance: TypeAlias = Literal["orthogonal", "isotropic scaling", "invertible linear", "translation", "permutation"]
 
-RIGID: tuple[Invariance, ...] = ("orthogonal", "isotropic scaling", "translation")
+AXES: tuple[Invariance, ...] = ("permutation", "isotropic scaling", "translation")
+RIGID: tuple[Invariance, ...] = ("orthogonal", *AXES)
 LINEAR: tuple[Invariance, ...] = (*RIGID, "invertible linear")
 
 
@@ -30,7 +31,7 @@ class Measure:
         low, high: the range.
         self_value: the value of activations with themselves.
         invariant_x, invariant_y: what may be done to x, or to y, without a change: "orthogonal", "isotropic scaling",
-            "invertible linear", "translation".
+            "invertible linear", "translation", "permutation" (of features).
         direction: where exchanging the sides changes the value, which way it looks; empty for a symmetric
             measure.
         from_moments: the same number from the sums over examples alone, where that is possible.

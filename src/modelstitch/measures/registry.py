@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from ..errors import MeasureError
-from . import cca, cka, knn, procrustes, regression, rsa
-from .measure import LINEAR, Measure
+from . import cca, cka, dcor, gulp, knn, matching, procrustes, regression, rsa
+from .measure import AXES, LINEAR, Measure
 
 _KORNBLITH = "Kornblith et al., ICML 2019"
 
@@ -149,6 +149,70 @@ _ALL = (
         "mean share of an example's 10 nearest neighbours that both sides agree on",
         "Huh et al., ICML 2024",
         min_examples=12,
+    ),
+    Measure(
+        knn.JACCARD,
+        knn.jaccard_knn,
+        "similarity",
+        "mean share of common ones among all examples that are one of the 10 nearest neighbours on either side",
+        "Wang et al., IEEE TKDE 2022",
+        min_examples=12,
+    ),
+    Measure(
+        knn.RANKS,
+        knn.rank_knn,
+        "similarity",
+        "how equally both sides rank the 10 nearest neighbours that they have in common",
+        "Wang et al., IEEE TKDE 2022",
+        min_examples=12,
+    ),
+    Measure(
+        rsa.DIFFERENCE,
+        rsa.rsm_difference,
+        "distance",
+        "norm of the difference of the matrices of inner products between examples, both sides scaled to norm 1",
+        "Klabunde et al., ACM Computing Surveys 2025",
+        high=math.sqrt(2),
+        self_value=0.0,
+        from_moments=rsa.rsm_difference_from_moments,
+    ),
+    Measure(
+        dcor.DCOR,
+        dcor.distance_correlation,
+        "similarity",
+        "square root of the correlation between the two sides' centred distances between examples",
+        "Szekely, Rizzo and Bakirov, Annals of Statistics 2007",
+    ),
+    Measure(
+        matching.SOFT,
+        matching.soft_matching,
+        "similarity",
+        "mean correlation of features under the best transport between the two sides, every feature weighing the same",
+        "Khosla and Williams, UniReps 2023",
+        low=-1.0,
+        invariant_x=AXES,
+        invariant_y=AXES,
+    ),
+    Measure(
+        matching.PERMUTATION,
+        matching.procrustes_permutation,
+        "distance",
+        "squared distance left after the best one-to-one pairing of features, both sides scaled to norm 1",
+        "Williams et al., NeurIPS 2021",
+        high=4.0,
+        self_value=0.0,
+        invariant_x=AXES,
+        invariant_y=AXES,
+    ),
+    Measure(
+        gulp.GULP,
+        gulp.gulp,
+        "distance",
+        "how far ridge predictions from the two sides differ over all targets of norm 1, ridge 0.01",
+        "Boix-Adsera et al., NeurIPS 2022",
+        high=math.inf,
+        self_value=0.0,
+        from_moments=gulp.gulp_from_moments,
     ),
 )
 

@@ -1,19 +1,25 @@
-"""Representational similarity analysis: do both sides find the same examples far apart?
+"""Representational similarity analysis: do both sides find the same examples alike?
 
 Kriegeskorte, Mur and Bandettini, "Representational similarity analysis", Frontiers in Systems Neuroscience
-2008.
+2008 (rank correlation of distances).
+Klabunde, Schumacher, Strohmaier and Lemmerich, "Similarity of neural network models", ACM Computing Surveys 2025
+(norm of the difference of similarity matrices).
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from .checks import Activations, bounded, pair
+from ..moments.moments import Moments
+from .checks import Activations, bounded, pair, scaled
+from .cka import overlap
 from .distances import distances, tolerance
 
-RSA = "rsa"
+RSA, DIFFERENCE = "rsa", "rsm_difference"
 
 
 def rsa(x: Activations, y: Activations) -> float:
@@ -29,6 +35,28 @@ def rsa(x: Activations, y: Activations) -> float:
     upper = torch.triu_indices(len(x), len(x), 1)
     a, b = (_centred_ranks(distances(side, RSA)[upper[0], upper[1]], name) for side, name in ((x, "X"), (y, "Y")))
     return bounded(a @ b / (torch.linalg.norm(a) * torch.linalg.norm(b)), -1, 1, RSA)
+
+
+def rsm_difference(x: Activations, y: Activations) -> float:
+    """||XX' - YY'||, the norm of the difference of the similarity matrices of x (n, p) and y (n, q), in [0, sqrt 2].
+
+    Both sides are centred and scaled to norm 1.
+
+    Raises:
+        MeasureError, NonFiniteError: see ``modelstitch.measures.checks.pair``; n < 3.
+    """
+    x, y = pair(x, y, measure=DIFFERENCE, needed=3)
+    return _difference(overlap(x, x), overlap(y, y), overlap(x, y))
+
+
+def rsm_difference_from_moments(moments: Moments) -> float:
+    """``rsm_difference`` from sums over examples."""
+    m = scaled(moments, measure=DIFFERENCE, needed=3)
+    return _difference(*(float(s.square().sum()) for s in (m.xx, m.yy, m.xy)))
+
+
+def _difference(xx: float, yy: float, xy: float) -> float:
+    return bounded(math.sqrt(max(xx + yy - 2 * xy, 0.0)), 0, math.sqrt(2), DIFFERENCE)
 
 
 def rank_matrix(x: Tensor, name: str) -> Tensor:

@@ -1,0 +1,287 @@
+"""Similarities of a grid of layers against chance: p-values, calibrated scores, and the best pair of the grid.
+
+Null-calibrated similarity, with a null that knows of the search for the best pair (arXiv 2602.14486, 2026); add-one
+p-values (Phipson and Smyth 2010); the sequential stop of Besag and Clifford, Biometrika 1991.
+
+Rows of y are permuted, for all pairs of layers alike, so that the largest of a grid is held against the largest of a
+grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import MeasureError
+from .checks import Activations, pair
+from .cka import BIASED, DEBIASED, require_spread
+from .kernels import KERNELS
+from .measure import Measure
+from .registry import MEASURES, find
+
+Floats = NDArray[np.float64]
+_COLUMNS = 4096  # of one side, that meet in one product
+Values = Callable[[Tensor | None], Floats]  # of all pairs, shape (L, M), under a pairing of the rows of y
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Values of a grid of L x M layers, each beside chance.
+
+    Attributes:
+        measure: its name.
+        values: shape (L, M).
+        p: how often a permuted pairing is at least as much alike, by the add-one rule, shape (L, M).
+        thresholds: what a pair must exceed to be told from chance at the level, shape (L, M).
+        scores: 0 at the threshold and below, 1 for activations with themselves, shape (L, M).
+        best: (row, column) of the pair that is most alike.
+        best_p: of that pair, among the best pairs of permuted grids.
+        best_threshold: what the best pair of a grid must exceed.
+        best_score: of the best pair, from that threshold.
+        permutations: how many were drawn.
+        low, high: the ends of the 95 % intervals of the values, shape (L, M); None where they were not asked for.
+    """
+
+    measure: str
+    values: Floats
+    p: Floats
+    thresholds: Floats
+    scores: Floats
+    best: tuple[int, int]
+    best_p: float
+    best_threshold: float
+    best_score: float
+    permutations: int
+    low: Floats | None = None
+    high: Floats | None = None
+
+
+def calibrate(
+    x: Activations | Sequence[Activations],
+    y: Activations | Sequence[Activations],
+    measure: str | Measure = DEBIASED,
+    *,
+    permutations: int = 200,
+    level: float = 0.05,
+    stop: int | None = None,
+    resamples: int = 0,
+    seed: int = 0,
+) -> Calibrated:
+    """Measure every layer of x with every layer of y, and hold each value, and the best, against permuted pairings.
+
+    Args:
+        x: L layers of one network, (n, p) each; or one.
+        y: M layers of another one for the same examples, (n, q) each; or one.
+        measure: a name, an alias or a Measure. Linear CKA multiplies features, in float32 where rows are permuted.
+        permutations: at most so many, drawn uniformly, the same for all pairs.
+        level: of the thresholds.
+        stop: no more permutations once each pair, and the best, has been reached by so many: no p-value can be small
+            then. Those that were reached have p = stop / (permutations until then).
+        resamples: half-samples for intervals; 0 leaves them out. See the note.
+        seed: of the permutations and half-samples.
+
+    Returns:
+        The values, their p-values, thresholds, scores and intervals, and what the best pair of the grid is worth.
+
+    Raises:
+        MeasureError, NonFiniteError: as the measure; layers of different numbers of examples; a setting out of range.
+
+    Note:
+        An interval is the value plus and minus 1.96 standard deviations of the measure on random halves of the
+        examples, drawn without replacement (the delete-half jackknife, Shao and Wu 1989). A bootstrap would take examples
+        twice, which measures of neighbours or kernels read as likeness.
+
+    Examples:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> x = [torch.randn(100, 8, generator=generator) for _ in range(2)]
+        >>> found = ms.measures.calibrate(x, [x[1] @ torch.randn(8, 5, generator=generator)])
+        >>> found.best, round(found.best_p, 3), found.p[0, 0] > 0.05
+        ((1, 0), 0.005, True)
+    """
+    measure = find(measure)
+    if permutations < 1 or not 0 < level < 1 or (stop is not None and stop < 1) or resamples < 0:
+        raise MeasureError(
+            "Calibration needs at least 1 permutation, a level between 0 and 1, stop of at least 1 and resamples of at "
+            f"least 0, found permutations={permutations}, level={level}, stop={stop}, resamples={resamples}."
+        )
+    sides = _layers(x, "X"), _layers(y, "Y")
+    n = _examples(*sides, measure)
+    of = _values(*sides, measure)
+    sign = 1.0 if measure.kind == "similarity" else -1.0
+    generator = torch.Generator().manual_seed(seed)
+    values, drawn = of(None), []
+    reached = np.zeros((values.size + 1,), dtype=np.int64)  # by how many permutations; the best pair last
+    until = np.zeros_like(reached)
+    likeness = sign * np.append(values, _best(values, sign))
+    for number in range(1, permutations + 1):
+        found = of(torch.randperm(n, generator=generator))
+        drawn.append(sign * np.append(found, _best(found, sign)))
+        going = reached < stop if stop is not None else np.ones(len(reached), dtype=bool)
+        reached += going & (drawn[-1] >= likeness)
+        until[going] = number
+        if stop is not None and (reached >= stop).all():
+            break
+    ended = reached >= stop if stop is not None else np.zeros(len(reached), dtype=bool)
+    p = np.where(ended, reached / until, (1 + reached) / (1 + until))
+    ordered = np.sort(np.stack([likeness, *drawn]), 0)
+    threshold = ordered[math.ceil((1 - level) * len(ordered)) - 1]
+    room = np.maximum(sign * measure.self_value - threshold, 1e-12)
+    scores = np.clip((likeness - threshold) / room, 0.0, 1.0)
+    low = high = None
+    if resamples:
+        reach = 1.96 * _half_sampled(sides, measure, values, n, resamples, seed)
+        low, high = (np.clip(values + side * reach, measure.low, measure.high) for side in (-1, 1))
+    shape = values.shape
+    row, column = np.unravel_index(int(np.argmax(likeness[:-1])), shape)
+    return Calibrated(
+        measure.name,
+        values,
+        p[:-1].reshape(shape),
+        sign * threshold[:-1].reshape(shape),
+        scores[:-1].reshape(shape),
+        (int(row), int(column)),
+        float(p[-1]),
+        float(sign * threshold[-1]),
+        float(scores[-1]),
+        len(drawn),
+        low,
+        high,
+    )
+
+
+def _best(values: Floats, sign: float) -> float:
+    return float(sign * (sign * values).max())
+
+
+def _layers(side: Any, name: str) -> list[Activations]:
+    layers = [side] if hasattr(side, "ndim") else list(side)
+    if not layers:
+        raise MeasureError(f"{name} has no layers: expected at least one matrix (examples, features).")
+    return layers
+
+
+def _examples(x: Sequence[Activations], y: Sequence[Activations], measure: Measure) -> int:
+    """How many examples there are, in every layer, none of which a measure refuses."""
+    for at, layer in enumerate(x):
+        for to, other in enumerate(y):
+            if at == 0 or to == 0:
+                names = f"layer {at} of X", f"layer {to} of Y"
+                pair(layer, other, measure=measure.name, needed=measure.min_examples, names=names)
+    return len(x[0])
+
+
+def _rows(layer: Activations, rows: Tensor) -> Activations:
+    return layer[rows.to(layer.device)] if isinstance(layer, Tensor) else layer[rows.numpy()]
+
+
+def _values(x: Sequence[Activations], y: Sequence[Activations], measure: Measure) -> Values:
+    """The values of all pairs under a pairing, with what does not change by it worked out once."""
+    known = measure is MEASURES.get(measure.name)
+    if known and measure.name in (BIASED, DEBIASED):
+        return _Products(x, y, measure)
+    kernel = KERNELS.get(measure.name) if known else None
+    if kernel is None:
+
+        def each(order: Tensor | None) -> Floats:
+            moved = [
+                b if order is None else b[order.to(b.device) if isinstance(b, Tensor) else order.numpy()] for b in y
+            ]
+            return np.array([[measure(a, b) for b in moved] for a in x])
+
+        return each
+    meet = kernel
+    left = [meet.prepare(pair(a, y[0], measure=measure.name, needed=2)[0], f"layer {i} of X") for i, a in enumerate(x)]
+    right = [meet.prepare(pair(x[0], b, measure=measure.name, needed=2)[1], f"layer {i} of Y") for i, b in enumerate(y)]
+
+    def met(order: Tensor | None) -> Floats:
+        moved = right if order is None else [b[order.to(b.device)][:, order.to(b.device)] for b in right]
+        return np.array([[meet.value(a, b, measure.name) for b in moved] for a in left])
+
+    return met
+
+
+class _Products:
+    """Linear CKA of all pairs: one product of all features of one side with all of the other.
+
+    In float64, but in float32 where rows are permuted: four times as fast for values that are only counted.
+    """
+
+    def __init__(self, x: Sequence[Activations], y: Sequence[Activations], measure: Measure) -> None:
+        self.measure, self.n = measure, len(x[0])
+        sides = [
+            [pair(a, y[0], measure=measure.name, needed=measure.min_examples)[0] for a in x],
+            [pair(x[0], b, measure=measure.name, needed=measure.min_examples)[1] for b in y],
+        ]
+        self.wide = [torch.cat(side, 1) for side in sides]
+        self.narrow = [side.float() for side in self.wide]
+        self.blocks = [torch.block_diag(*(layer.new_ones(layer.shape[1], 1) for layer in side)) for side in sides]
+        self.diagonals = [torch.stack([layer.square().sum(1) for layer in side]) for side in sides]
+        self.own = []
+        for letter, side, diagonals in zip("XY", sides, self.diagonals):
+            squares = torch.stack([_squares(layer) for layer in side])
+            own = self._hsic(squares, (diagonals**2).sum(1), diagonals.sum(1) ** 2)
+            for at, (value, whole) in enumerate(zip(own.tolist(), squares.tolist())):
+                if measure.name == DEBIASED:
+                    require_spread(value, whole, f"layer {at} of {letter}", measure.name)
+            self.own.append(own.sqrt())
+
+    def __call__(self, order: Tensor | None) -> Floats:
+        x, y = self.wide if order is None else self.narrow
+        d, e = self.diagonals
+        if order is not None:
+            order = order.to(y.device)
+            y, e = y[order], e[:, order]
+        left, right = (blocks.to(x.dtype) for blocks in self.blocks)
+        parts = zip(y.split(_COLUMNS, 1), right.split(_COLUMNS))
+        squares = sum(
+            (left.T @ (x.T @ part).square_() @ blocks for part, blocks in parts), torch.zeros((), dtype=x.dtype)
+        )
+        hsic = self._hsic(squares.double(), d @ e.T, torch.outer(d.sum(1), e.sum(1)))
+        low = -1.0 if self.measure.name == DEBIASED else 0.0
+        found: Floats = (hsic / torch.outer(*self.own)).clamp(low, 1.0).cpu().numpy()
+        return found
+
+    def _hsic(self, squares: Tensor, meeting: Tensor, traces: Tensor) -> Tensor:
+        """Song et al. 2012 for centred rows, whose Gram matrices' rows sum to 0; biased: the squares alone."""
+        if self.measure.name == BIASED:
+            return squares
+        n = self.n
+        return squares - meeting * n / (n - 2) + traces / ((n - 1) * (n - 2))
+
+
+def _squares(layer: Tensor) -> Tensor:
+    """||A'A||^2, from the smaller of A'A and AA'."""
+    return (layer.T @ layer if layer.shape[1] <= len(layer) else layer @ layer.T).square().sum()
+
+
+def _half_sampled(
+    sides: tuple[Sequence[Activations], Sequence[Activations]],
+    measure: Measure,
+    values: Floats,
+    n: int,
+    resamples: int,
+    seed: int,
+) -> Floats:
+    """The standard deviation of each value, from random halves of the examples."""
+    half = n // 2
+    if half < measure.min_examples:
+        raise MeasureError(
+            f"Intervals of {measure.name} take halves of the examples: expected at least {2 * measure.min_examples}, "
+            f"found {n}; use more, or resamples=0."
+        )
+    generator, found = torch.Generator().manual_seed(seed + 1), []
+    for _ in range(resamples):
+        rows = torch.randperm(n, generator=generator)[:half].sort().values
+        halves = [
+            [layer[rows.to(layer.device) if isinstance(layer, Tensor) else rows.numpy()] for layer in s] for s in sides
+        ]
+        found.append(_values(*halves, measure)(None))
+    spread: Floats = np.std(found, axis=0, ddof=1 if resamples > 1 else 0) * math.sqrt(half / (n - half))
+    return spread

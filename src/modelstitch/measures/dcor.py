@@ -1,0 +1,40 @@
+"""Distance correlation: do both sides put examples at distances that vary together, linearly or not?
+
+Szekely, Rizzo and Bakirov, "Measuring and testing dependence by correlation of distances", Annals of Statistics 2007.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .checks import Activations, bounded, pair
+from .distances import distances
+
+DCOR = "distance_correlation"
+
+
+def distance_correlation(x: Activations, y: Activations) -> float:
+    """The square root of the correlation of both sides' centred distances, x (n, p) and y (n, q), in [0, 1].
+
+    It is 0 for infinitely many independent examples alone, and well above it for few: see its null level. Memory grows
+    with n^2.
+
+    Raises:
+        MeasureError, NonFiniteError: see ``modelstitch.measures.checks.pair``; n < 3.
+    """
+    a, b = (centred_distances(side) for side in pair(x, y, measure=DCOR, needed=3))
+    return bounded(root_cosine(a, b), 0, 1, DCOR)
+
+
+def centred_distances(x: Tensor) -> Tensor:
+    """The distances (n, n) between the rows of x (n, p), less the means of rows and columns."""
+    d = distances(x, DCOR)
+    means = d.mean(0)
+    return d - means - means[:, None] + means.mean()
+
+
+def root_cosine(a: Tensor, b: Tensor) -> Tensor:
+    """The square root of the cosine between two matrices whose product is not negative but for rounding."""
+    cosine = (a * b).sum() / (torch.linalg.norm(a) * torch.linalg.norm(b))
+    return cosine.clamp(min=0).sqrt()
