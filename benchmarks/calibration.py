@@ -98,8 +98,8 @@ def main() -> None:
         [
             f"Unrelated normal layers (20 examples, 3 features, 3 x 3 pairs, debiased CKA, 99 permutations, "
             f"{options.draws:,} draws): percent with p <= 0.05, of which 5 are right.\n\n" + table(columns, rows),
-            "Intervals at 95 %: percent that hold the value of 100,000 examples (6 against 4 features, a nonlinear side "
-            f"and noise, 100 resamples, {max(1, options.draws // 5)} draws).\n\n"
+            "Intervals at 95 %: percent that hold the value of 100,000 examples (6 against 4 features, a nonlinear "
+            f"side and noise, 100 resamples, {max(1, options.draws // 5)} draws).\n\n"
             + table(("measure", "examples", "halves of the examples", "percentile bootstrap"), intervals),
             "Time of a grid of 10 x 10 layers, 1,000 examples, 64 features, 200 permutations, seconds and ratios:\n\n"
             + timed(options.rounds),

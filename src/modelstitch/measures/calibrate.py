@@ -95,8 +95,8 @@ def calibrate(
 
     Note:
         An interval is the value plus and minus 1.96 standard deviations of the measure on random halves of the
-        examples, drawn without replacement (the delete-half jackknife, Shao and Wu 1989). A bootstrap would take examples
-        twice, which measures of neighbours or kernels read as likeness.
+        examples, drawn without replacement (the delete-half jackknife, Shao and Wu 1989). A bootstrap would take
+        examples twice, which measures of neighbours or kernels read as likeness.
 
     Examples:
         >>> generator = torch.Generator().manual_seed(0)
@@ -221,7 +221,12 @@ class _Products:
         ]
         self.wide = [torch.cat(side, 1) for side in sides]
         self.narrow = [side.float() for side in self.wide]
-        self.blocks = [torch.block_diag(*(layer.new_ones(layer.shape[1], 1) for layer in side)) for side in sides]
+        self.blocks = [  # which columns are whose, (columns, layers), 0 or 1
+            torch.eye(len(side), dtype=torch.float64, device=side[0].device).repeat_interleave(
+                torch.tensor([layer.shape[1] for layer in side], device=side[0].device), 0
+            )
+            for side in sides
+        ]
         self.diagonals = [torch.stack([layer.square().sum(1) for layer in side]) for side in sides]
         self.own = []
         for letter, side, diagonals in zip("XY", sides, self.diagonals):
@@ -239,11 +244,11 @@ class _Products:
             order = order.to(y.device)
             y, e = y[order], e[:, order]
         left, right = (blocks.to(x.dtype) for blocks in self.blocks)
-        parts = zip(y.split(_COLUMNS, 1), right.split(_COLUMNS))
-        squares = sum(
-            (left.T @ (x.T @ part).square_() @ blocks for part, blocks in parts), torch.zeros((), dtype=x.dtype)
-        )
-        hsic = self._hsic(squares.double(), d @ e.T, torch.outer(d.sum(1), e.sum(1)))
+        squares = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=x.device)
+        for at in range(0, y.shape[1], _COLUMNS):
+            columns = slice(at, at + _COLUMNS)
+            squares += left.T @ (x.T @ y[:, columns]).square_() @ right[columns]
+        hsic = self._hsic(squares, d @ e.T, torch.outer(d.sum(1), e.sum(1)))
         low = -1.0 if self.measure.name == DEBIASED else 0.0
         found: Floats = (hsic / torch.outer(*self.own)).clamp(low, 1.0).cpu().numpy()
         return found
@@ -279,9 +284,7 @@ def _half_sampled(
     generator, found = torch.Generator().manual_seed(seed + 1), []
     for _ in range(resamples):
         rows = torch.randperm(n, generator=generator)[:half].sort().values
-        halves = [
-            [layer[rows.to(layer.device) if isinstance(layer, Tensor) else rows.numpy()] for layer in s] for s in sides
-        ]
-        found.append(_values(*halves, measure)(None))
+        x, y = ([_rows(layer, rows) for layer in side] for side in sides)
+        found.append(_values(x, y, measure)(None))
     spread: Floats = np.std(found, axis=0, ddof=1 if resamples > 1 else 0) * math.sqrt(half / (n - half))
     return spread

@@ -37,4 +37,5 @@ def centred_distances(x: Tensor) -> Tensor:
 def root_cosine(a: Tensor, b: Tensor) -> Tensor:
     """The square root of the cosine between two matrices whose product is not negative but for rounding."""
     cosine = (a * b).sum() / (torch.linalg.norm(a) * torch.linalg.norm(b))
-    return cosine.clamp(min=0).sqrt()
+    root: Tensor = cosine.clamp(min=0).sqrt()
+    return root
