@@ -224,7 +224,7 @@ def compare(wrong: dict[str, str], cut: str, run: Callable[[], torch.Tensor], ex
 
 def chosen(net: Network, inputs: Any) -> torch.Tensor:
     """What the module itself says, called as users do, with its caches and its other outputs."""
-    from modelstitch.network.trace.outputs import choose_output
+    from modelstitch.network.trace.form import choose_output
 
     inputs = copy.deepcopy(inputs)
     if isinstance(inputs, dict):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from modelstitch.network import Network, fingerprint
-from modelstitch.network.trace.outputs import choose_output
+from modelstitch.network.trace.form import choose_output
 
 TEXT: dict[str, Any] = {
     "vocab_size": 50,

@@ -21,14 +21,13 @@ from ..views import as_view, in_short
 from .cuts import find_flow
 from .layers import Layer, list_layers, matching
 from .segment import CutPoint, Edit, FromInput, FromLayer
-from .trace.any_batch import batch_of, check_any_batch, check_each_alone
 from .trace.digest import graph_digest
-from .trace.inputs import InputForm
-from .trace.kept import owners_kept
-from .trace.purity import Eager, check_trace, run_twice
-from .trace.rebind import agrees, rebound, telling
+from .trace.eager import Eager
+from .trace.form import InputForm
+from .trace.owner import owners_kept
+from .trace.purity import agrees, batch_of, check_any_batch, check_each_alone, check_trace, run_twice, telling
 from .trace.trace import example_leaves, trace
-from .trace.unwrap import unwrapped
+from .trace.twin import unwrapped
 
 
 @dataclass(frozen=True)
@@ -509,7 +508,7 @@ class Network:
             TraceError: as at construction.
         """
         data, output = self._options
-        same = rebound(self._trace, module) if type(module) is type(self.module) else None
+        same = self._trace.rebound(module) if type(module) is type(self.module) else None
         if same is not None:
             twin = copy.copy(self)
             twin.module, twin.name, twin._trace = module, name or self.name, same

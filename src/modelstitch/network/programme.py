@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import NetworkError
 from .segment import FromInput, FromLayer
-from .trace.inputs import InputForm
+from .trace.form import InputForm
 
 # By what they do. An operation that is not here cannot be kept; whoever adds one makes sure that it is as harmless.
 _NAMES = """

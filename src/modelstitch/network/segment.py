@@ -14,7 +14,7 @@ from ..errors import NetworkError
 from ..support.memory import out_of_memory
 from .layout.arrange import Arranged
 from .trace.clean import of_batch, sym_node
-from .trace.inputs import InputForm
+from .trace.form import InputForm
 from .trace.trace import Trace
 
 _INPUT = "input_"

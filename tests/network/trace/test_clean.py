@@ -1,4 +1,4 @@
-"""An exported graph made fit for cutting."""
+"""Graphs fit for cutting: nothing in place, the same numbers, nothing random."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from modelstitch import Network
 from modelstitch.errors import TraceError
-from modelstitch.network.trace.clean import is_random
+from modelstitch.network.trace.clean import functional, is_random
 
 aten = torch.ops.aten
 X = torch.zeros(2)
@@ -81,3 +81,82 @@ class Noisy(nn.Module):
 def test_random_numbers_are_refused_with_their_line():
     with pytest.raises(TraceError, match=r"draws random numbers in eval mode.*rand_like"):
         Network(Noisy().eval(), torch.randn(2, 3), "net")
+
+
+def module_of(function):
+    class Made(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.linear = nn.Linear(3, 3)
+            self.norm = nn.BatchNorm1d(3)
+            self.register_buffer("table", torch.arange(3.0))
+
+        def forward(self, x):
+            return function(self, x)
+
+    return Made().eval()
+
+
+def overwritten_view(self, x):
+    y = self.linear(x)
+    view = y[:, :1]
+    y.relu_()
+    return view + y
+
+
+def written_input(self, x):
+    x = x.clone()
+    x.add_(1)
+    return self.linear(x)
+
+
+CASES = {
+    "relu": (lambda self, x: self.linear(x).relu_(), True),
+    "several": (lambda self, x: self.linear(x).mul_(2).add_(1).clamp_(0, 1), True),
+    "an activation": (lambda self, x: nn.functional.relu(self.linear(x), inplace=True), True),
+    "masked": (lambda self, x: self.linear(x).masked_fill_(x > 0, 5.0), True),
+    "a copy": (written_input, True),
+    "norm and dropout": (lambda self, x: nn.functional.dropout(self.norm(x), 0.5, self.training), True),
+    "a view that is read later": (overwritten_view, False),
+    "the type is promoted": (lambda self, x: self.linear(x).mul_(self.table.double()[0]), False),
+    "of another's shape": (lambda self, x: self.table.expand_as(x) + self.linear(x), False),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_computes_the_same_and_writes_nothing(case):
+    function, rewritten = CASES[case]
+    module, x = module_of(function), torch.randn(4, 3)
+    program = torch.export.export(module, (x,), strict=False)
+    found = functional(program)
+    assert (found is program) is rewritten
+    for node in found.graph_module.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        assert schema is None or not schema.is_mutable, node
+    found.graph_module.graph.lint()
+    found.graph_module.recompile()
+    assert torch.equal(found.module()(x.clone()) if not rewritten else run(found, module, x), module(x.clone()))
+
+
+def run(program, module, x):
+    """The graph itself, whose program may have been changed in place."""
+    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    names = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
+    inputs = [state[names[n.name]] if n.name in names else constant(program, n) for n in placeholders(program, x)[:-1]]
+    return torch.fx.Interpreter(program.graph_module).run(*inputs, x.clone())[0]
+
+
+def placeholders(program, x):
+    return [node for node in program.graph_module.graph.nodes if node.op == "placeholder"]
+
+
+def constant(program, node):
+    return program.constants[program.graph_signature.inputs_to_lifted_tensor_constants[node.name]]
+
+
+def test_norms_can_exchange_their_statistics():
+    module = module_of(lambda self, x: self.norm(x))
+    program = functional(torch.export.export(module, (torch.randn(4, 3),), strict=False))
+    names = [str(node.target) for node in program.graph_module.graph.nodes]
+    assert "aten._native_batch_norm_legit_no_training.default" in names

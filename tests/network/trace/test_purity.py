@@ -1,7 +1,8 @@
-"""What is no function of its input alone is refused with its cause; what is one is traced, and computes the same."""
+"""What is no one function of its inputs, for batches of every size, is refused with its cause."""
 
 from __future__ import annotations
 
+import copy
 import gc
 import itertools
 import random
@@ -18,7 +19,9 @@ from torch import Tensor, nn
 
 from modelstitch.errors import TraceError
 from modelstitch.network import Network
-from modelstitch.network.trace.purity import Eager
+from modelstitch.network import network as room
+from modelstitch.network.trace.eager import Eager
+from modelstitch.zoo.nets import build
 
 _GENERATOR = np.random.default_rng(0)
 _CALLS: list[int] = []
@@ -312,3 +315,178 @@ def test_code_that_the_garbage_collector_calls_is_not_the_modules() -> None:
     finally:
         gc.callbacks.remove(others)
         gc.set_threshold(*before)
+
+
+class Branches(nn.Module):
+    def __init__(self, forward):
+        super().__init__()
+        self.body, self.head, self.way = nn.Linear(6, 6), nn.Linear(6, 4), forward
+
+    def forward(self, x):
+        return self.way(self, self.body(x))
+
+
+def centred_if_large(net, h):
+    return net.head(h - h.mean(0) if h.shape[0] > 16 else h)
+
+
+def flipped_if_large(net, h):
+    return net.head(h.flip(0) if h.shape[0] > 16 else h)
+
+
+def in_pieces_if_large(net, h):
+    return net.head(h) if h.shape[0] <= 16 else torch.cat([net.head(piece) for piece in h.split(16)])
+
+
+def refuses_if_large(net, h):
+    assert h.shape[0] <= 16
+    return net.head(h)
+
+
+def beyond_all(net, h):
+    return net.head(h * 2 if h.shape[0] > 100_000 else h)
+
+
+REFUSED_ANY_BATCH = {
+    "traced below": (centred_if_large, torch.ones(4, 6), "more than 16"),
+    "traced with one sample": (flipped_if_large, torch.ones(1, 6), "more than 16"),
+    "traced with zeros": (centred_if_large, torch.zeros(2, 6), "more than 16"),
+    "traced above": (centred_if_large, torch.ones(40, 6), "fewer than 17"),
+    "keyword inputs": (centred_if_large, {"x": torch.ones(4, 6)}, "more than 16"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_ANY_BATCH)
+def test_a_branch_that_changes_numbers_is_refused(case):
+    forward, example, words = REFUSED_ANY_BATCH[case]
+    with pytest.raises(
+        TraceError, match=rf"'net' computes something else in batches of {words} samples than in others"
+    ):
+        Network(Branches(forward).eval(), example, "net")
+
+
+@pytest.mark.parametrize("forward", [in_pieces_if_large, refuses_if_large, beyond_all])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_branch_that_changes_none_is_allowed(forward, dtype):
+    module, x = Branches(forward).to(dtype).eval(), torch.rand(16, 6, dtype=dtype)
+    assert torch.equal(Network(module, x[:4])(x), module(x))
+
+
+def less_the_mean(net, h):
+    return net.head(h - h.mean(0))
+
+
+def shifted(net, h):
+    return net.head(h + h.roll(1, 0))
+
+
+def sorted_by_sum(net, h):
+    return net.head(h[h.sum(1).argsort()])
+
+
+def one_for_all(net, h):
+    return net.head(h.mean(0)).expand(h.size(0), -1)
+
+
+def viewed_for_transposed(net, h):
+    return net.head(h.T.reshape(h.shape))
+
+
+def scaled_by_largest(net, h):
+    return net.head(h / h.abs().max())
+
+
+@pytest.mark.parametrize(
+    "forward", [less_the_mean, shifted, sorted_by_sum, one_for_all, viewed_for_transposed, scaled_by_largest]
+)
+@pytest.mark.parametrize("n", [2, 4])
+def test_samples_that_are_mixed_are_refused(forward, n):
+    torch.manual_seed(0)  # an order that is there by chance is no mixing
+    with pytest.raises(
+        TraceError, match="'net' mixes the samples of a batch: what it gives for one depends on the others"
+    ):
+        Network(Branches(forward).eval(), torch.rand(n, 6), "net")
+
+
+def test_norms_of_the_batch_are_named():
+    module = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6, track_running_stats=False), nn.Linear(6, 3))
+    with pytest.raises(TraceError, match=r"mixes the samples of a batch \(its part '1' has track_running_stats=False"):
+        Network(module, torch.rand(4, 6), "net")
+    Network(nn.Sequential(nn.Conv1d(2, 6, 1), nn.InstanceNorm1d(6)), torch.rand(4, 2, 5))  # over one sample
+
+
+EXAMPLE = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+NET = "small-resnet?width=4&blocks=3"
+
+
+@pytest.fixture(scope="module")
+def first():
+    return Network(build(NET, seed=0).eval(), EXAMPLE, "first")
+
+
+def test_the_graph_is_used_again_and_gives_the_other_modules_output(first, monkeypatch):
+    other = build(NET, seed=1).eval()
+    before = first(EXAMPLE)
+    monkeypatch.setattr(room, "trace", None)  # a second trace would fail
+    second = first.replaced(other, "second")
+    assert second.name == "second"
+    assert first.name == "first"
+    assert torch.equal(second(EXAMPLE), other(EXAMPLE))
+    assert torch.equal(first(EXAMPLE), before)
+    for cut in second.cuts:
+        assert torch.equal(second.top(cut)(second.bottom(cut)(EXAMPLE)), other(EXAMPLE))
+    assert second.fingerprint() != first.fingerprint()
+
+
+@pytest.mark.parametrize("change", ["shape", "function"])
+def test_another_architecture_is_traced_anew(first, change):
+    if change == "shape":
+        other = build("small-resnet?width=6&blocks=3", seed=1).eval()
+    else:
+        other = copy.deepcopy(first.module)
+        other.pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    second = first.replaced(other)
+    assert torch.equal(second(EXAMPLE), other(EXAMPLE))
+    assert second.layer("block1").channels == other.stem[0].out_channels
+
+
+class Plain(nn.Module):
+    """No biases, and a number that is no parameter."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6, bias=False), nn.Linear(6, 3, bias=False)
+        self.scale = scale
+
+    def forward(self, x):
+        return self.second(torch.relu(self.first(x)) * self.scale)
+
+
+def test_an_example_of_zeros_hides_nothing():
+    x = torch.randn(5, 4)
+    other = Plain(3.0).eval()
+    second = Network(Plain(2.0).eval(), torch.zeros(2, 4)).replaced(other)
+    assert torch.equal(second(x), other(x))
+
+
+class Writes(nn.Module):
+    """Scales its own input in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4, 3)
+
+    def forward(self, x):
+        x.sub_(0.5).div_(0.25)
+        return self.head(self.conv(x).relu().mean((2, 3)))
+
+
+def test_a_forward_that_writes_into_its_input_leaves_the_example_alone(monkeypatch):
+    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    kept, other = x.clone(), Writes().eval()
+    net = Network(Writes().eval(), x)
+    monkeypatch.setattr(room, "trace", None)  # a second trace would fail
+    second = net.replaced(other)
+    net.check_sample(wide := torch.rand(2, 1, 12, 12))  # another size, which is no other function
+    assert torch.equal(x, kept)
+    assert torch.equal(second(wide), other(wide.clone()))

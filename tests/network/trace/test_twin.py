@@ -1,4 +1,4 @@
-"""Copies of a module: one for tracing, that shares every tensor with it, and one with tensors of its own."""
+"""Copies that share tensors or none, and modules out of their wrappers."""
 
 import threading
 
@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from modelstitch.errors import TraceError
-from modelstitch.network.trace.twin import NoDropout, deep_copy, kind_of, make_twin
+from modelstitch.errors import NetworkError, TraceError
+from modelstitch.network.trace.twin import NoDropout, deep_copy, kind_of, make_twin, unwrapped
 
 
 class Net(nn.Module):
@@ -88,3 +88,36 @@ def test_a_deep_copy_shares_nothing_also_of_what_is_computed():
     assert torch.equal(other.kept, module.kept)
     own = {t.data_ptr() for t in (*module.parameters(), *module.buffers(), module.kept)}
     assert own.isdisjoint({t.data_ptr() for t in (*other.parameters(), *other.buffers(), other.kept)})
+
+
+def test_a_module_is_itself():
+    module = nn.Linear(2, 2)
+    assert unwrapped(module) is module
+
+
+def test_of_a_compiled_module_the_original():
+    module = nn.Linear(2, 2)
+    assert unwrapped(torch.compile(module)) is module
+
+
+CASES = {
+    "a class": (lambda: nn.Linear, "expected an nn.Module, found the class Linear; make one of a class"),
+    "a function": (lambda: torch.relu, "The network is no module"),
+    "several devices": (
+        lambda: nn.DataParallel(nn.Linear(2, 2)),
+        "wrapped in DataParallel: expected the module inside it; pass model.module",
+    ),
+    "TorchScript": (lambda: torch.jit.script(nn.ReLU()), "a module of TorchScript .*: expected an ordinary module"),
+    "lazy": (
+        lambda: nn.Sequential(nn.LazyLinear(2)),
+        r"weights that are not made yet \(0\.weight\).* run it once, module\(example\)",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("case", CASES)
+def test_what_cannot_be_traced_is_refused(case):
+    make, words = CASES[case]
+    with pytest.raises(NetworkError, match=words):
+        unwrapped(make())

@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,15 +25,14 @@ from torch.export.graph_signature import OutputKind
 
 from ...errors import NetworkError, TraceError, first_line
 from ..cuts import ancestors
-from .clean import clean
-from .functional import functional
-from .hooks import Key, global_hooks_out
-from .inputs import InputForm, repeat_batch
+from .clean import clean, functional
+from .eager import rng_kept
+from .form import InputForm, choose_output, first_tensor, repeat_batch
 from .lines import SourceLine, fixed_sizes, line_of_error
-from .masks import masks_as_run
-from .outputs import choose_output, first_tensor
-from .rng import rng_kept
+from .owner import Key, global_hooks_out
 from .twin import Scripted, kind_of, make_twin
+
+_MODULE, _ASKED = "transformers.masking_utils", "is_torchdynamo_exporting"
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,24 @@ class Trace:
             return False
         size: Any = value.shape[0]
         return isinstance(size, torch.SymInt) and size.node.expr in self.batches
+
+    def rebound(self, module: nn.Module) -> Trace | None:
+        """The same graph over the tensors of ``module``; None where a name, a shape or a type differs.
+
+        The graph itself may still be another one (a stride, an activation): see ``purity.agrees``.
+        """
+        found: dict[str, Tensor] = {
+            **dict(module.named_buffers(remove_duplicate=False)),
+            **dict(module.named_parameters(remove_duplicate=False)),
+        }
+        weights: dict[fx.Node, Weight] = {}
+        for node, weight in self.weights.items():
+            old = weight.tensor
+            new = old if weight.kind == "constant" else found.get(weight.name)
+            if new is None or (new.shape, new.dtype, new.device) != (old.shape, old.dtype, old.device):
+                return None
+            weights[node] = replace(weight, tensor=new)
+        return replace(self, weights=weights)
 
 
 def example_leaves(example: Any, data: str | int | None, name: str) -> tuple[InputForm, list[Tensor]]:
@@ -172,13 +189,45 @@ def _read(
             "keep the statistics fixed in eval mode before stitching."
         )
     placeholders = {node.name: node for node in graph.nodes if node.op == "placeholder"}
-    weights: dict[fx.Node, Weight] = {}
-    scripted = {
-        place: (f"{prefix}.{key}", tensor, kind)
-        for prefix, part in traced.net.named_modules()
-        if isinstance(part, Scripted)
-        for place, (key, tensor, kind) in part.weights().items()
-    }
+    inputs = [placeholders[node_name] for node_name in signature.user_inputs if isinstance(node_name, str)]
+    data = inputs[form.data_position]
+    batch = _batch(data, name, fixed)
+    chosen, layers = _taken_out(program, traced)
+    if not isinstance(chosen, fx.Node) or data not in ancestors(chosen):
+        raise TraceError(f"The output of {name!r} does not depend on its input.")
+    new = clean(graph, data, chosen, batch, name)
+    layers = [replace(call, node=new.get(call.node, call.node)) for call in layers]
+    held = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
+    submodules = {target: program.graph_module.get_submodule(target) for target in held}
+    weights, said = _weights(program, traced, placeholders), traced.record.output_name
+    return Trace(graph, inputs, weights, new.get(chosen, chosen), layers, form, batch, said, submodules)
+
+
+def _batch(data: fx.Node, name: str, fixed: list[SourceLine]) -> Any:
+    """The symbol of the batch size.
+
+    Raises:
+        TraceError: if something in forward fixed it to a number.
+    """
+    size = data.meta["val"].shape[0]
+    if not isinstance(size, torch.SymInt) or size.node.expr.is_number:
+        raise TraceError(
+            f"The network {name!r} fixes the batch size to {size}{f' at {fixed[0]}' if fixed else ''}: expected any "
+            f"batch size; {_unfixed(fixed[0].text if fixed else '')}."
+        )
+    return size.node.expr
+
+
+def _weights(
+    program: torch.export.ExportedProgram, traced: _Traced, placeholders: dict[str, fx.Node]
+) -> dict[fx.Node, Weight]:
+    """What the graph reads beside its inputs, by the owner's names, those of what TorchScript compiled, too."""
+    signature, scripted = program.graph_signature, dict[int, Weight]()
+    for prefix, part in traced.net.named_modules():
+        if isinstance(part, Scripted):
+            held = part.weights().items()
+            scripted |= {place: Weight(f"{prefix}.{key}", tensor, kind) for place, (key, tensor, kind) in held}
+    found: dict[fx.Node, Weight] = {}
     for kind, table in (
         ("parameter", signature.inputs_to_parameters),
         ("buffer", signature.inputs_to_buffers),
@@ -187,43 +236,30 @@ def _read(
         for node_name, target in table.items():
             source: Any = program.state_dict.get(target, program.constants.get(target))
             own = scripted.get(source.data_ptr()) if isinstance(source, Tensor) and scripted else None
-            weights[placeholders[node_name]] = Weight(*own) if own else Weight(_strip(target), source, kind)
-    inputs = [placeholders[node_name] for node_name in signature.user_inputs if isinstance(node_name, str)]
-    data = inputs[form.data_position]
-    size = data.meta["val"].shape[0]
-    if not isinstance(size, torch.SymInt) or size.node.expr.is_number:  # a number: something in forward fixed it
-        raise TraceError(
-            f"The network {name!r} fixes the batch size to {size}{f' at {fixed[0]}' if fixed else ''}: expected any "
-            f"batch size; {_unfixed(fixed[0].text if fixed else '')}."
-        )
-    output_node = next(node for node in reversed(graph.nodes) if node.op == "output")
-    values = [  # a module that writes its inputs returns the written ones too: those are not looked at
+            found[placeholders[node_name]] = own or Weight(_strip(target), source, kind)
+    return found
+
+
+def _taken_out(program: torch.export.ExportedProgram, traced: _Traced) -> tuple[Any, list[LayerCall]]:
+    """The chosen output and the value of every call of a module; what returned them is taken out of the graph."""
+    graph = program.graph_module.graph
+    output = graph.output_node()
+    values: Any = [  # a module that writes its inputs returns the written ones too: those are not looked at
         value
-        for value, spec in zip(output_node.args[0], signature.output_specs, strict=True)
+        for value, spec in zip(output.args[0], program.graph_signature.output_specs, strict=True)
         if spec.kind is OutputKind.USER_OUTPUT
     ]
-    chosen, clones = values[0], values[1:]
+    chosen, *clones = values
     layers = [
-        LayerCall(call, _first_argument(clone), kind, container)
+        LayerCall(call, node, kind, container)
         for (call, kind, container), clone in zip(traced.record.calls, clones, strict=True)
+        if (node := _first_argument(clone)) is not None
     ]
-    if not isinstance(chosen, fx.Node) or data not in ancestors(chosen):
-        raise TraceError(f"The output of {name!r} does not depend on its input.")
-    graph.erase_node(output_node)
+    graph.erase_node(output)
     for clone in dict.fromkeys(clones):
         if isinstance(clone, fx.Node) and not clone.users and clone is not chosen:
             graph.erase_node(clone)
-    layers = [layer for layer in layers if layer.node is not None]
-    replaced = clean(graph, data, chosen, size.node.expr, name)
-    for old, new in replaced.items():
-        layers = [LayerCall(c.name, new if c.node is old else c.node, c.module, c.container) for c in layers]
-        chosen = new if chosen is old else chosen
-    submodules = {
-        str(node.target): program.graph_module.get_submodule(str(node.target))
-        for node in graph.nodes
-        if node.op == "get_attr"
-    }
-    return Trace(graph, inputs, weights, chosen, layers, form, size.node.expr, traced.record.output_name, submodules)
+    return chosen, layers
 
 
 class _HookRecord:
@@ -276,6 +312,26 @@ class _Traced(nn.Module):
 
 
 @contextmanager
+def masks_as_run() -> Iterator[None]:
+    """While it is entered, transformers makes the attention masks it makes when it is not exported.
+
+    It leaves a mask out where nothing is masked, except while it is exported: then it builds one of zeros for every
+    sample, and some attention kernels round otherwise with it. A network whose example carries no mask is traced as it
+    runs. A mask that is an input is traced in full all the same: its values are not looked at.
+    """
+    module = sys.modules.get(_MODULE)
+    before = getattr(module, _ASKED, None)
+    if before is None:  # no network of transformers here, or a version that asks in another way
+        yield
+        return
+    setattr(module, _ASKED, lambda: False)
+    try:
+        yield
+    finally:
+        setattr(module, _ASKED, before)
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
     """No log lines of the tracer, and no graphs: what goes wrong is told in the error."""
     logs = [
@@ -314,15 +370,11 @@ _FIXING = {  # what fixes a size, and what to write
 
 
 def _unfixed(text: str) -> str:
-    known = [hint for pattern, hint in _FIXING.items() if re.search(pattern, text)]
-    return (
-        known[0]
-        if known
-        else (
-            "look for view() or reshape() calls and tensors with the batch written as a number, len(x) and "
-            "int(x.shape[0]), and loops over samples"
-        )
+    unknown = (
+        "look for view() or reshape() calls and tensors with the batch written as a number, len(x) and "
+        "int(x.shape[0]), and loops over samples"
     )
+    return next((hint for pattern, hint in _FIXING.items() if re.search(pattern, text)), unknown)
 
 
 def cannot_trace(

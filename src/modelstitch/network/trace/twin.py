@@ -1,4 +1,7 @@
-"""Copies of a module: one for tracing, that shares every tensor with it, and one with tensors of its own."""
+"""The module inside what other tools wrap around it, and its copies.
+
+One for tracing, that shares every tensor with it, and one with tensors of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,52 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
-from ...errors import TraceError, first_line
-from .hooks import Key, rebind_hooks, share_hooks
+from ...errors import NetworkError, TraceError, first_line
+from .owner import Key, rebind_hooks, share_hooks
 
 _DROPOUTS = {
     kind.forward
     for kind in (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 }
+
+
+_PARALLEL = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel")
+
+
+def unwrapped(module: Any) -> nn.Module:
+    """The module itself; of a compiled one the original, which computes the same under its own layer names.
+
+    Raises:
+        NetworkError: if it is no module, has lazy parts that never ran, is wrapped for several devices, or compiled by
+            TorchScript, which cannot be traced.
+    """
+    if not isinstance(module, nn.Module):
+        given = f"the class {module.__name__}" if isinstance(module, type) else f"a {type(module).__name__}"
+        raise NetworkError(
+            f"The network is no module: expected an nn.Module, found {given}; make one of a class, wrap a function in "
+            "a module whose forward calls it, and of an exported program pass the module from before torch.export."
+        )
+    while isinstance(module, torch._dynamo.OptimizedModule):
+        module = module._orig_mod
+    found: nn.Module = module
+    kind = type(module).__name__
+    if kind in _PARALLEL:
+        raise NetworkError(f"The network is wrapped in {kind}: expected the module inside it; pass model.module.")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise NetworkError(
+            f"The network is a module of TorchScript ({kind}): expected an ordinary module; pass the original module, "
+            "from before torch.jit.script or torch.jit.trace."
+        )
+    lazy = [name for name, tensor in (*found.named_parameters(), *found.named_buffers()) if is_lazy(tensor)]
+    if lazy:
+        raise NetworkError(
+            f"The network has weights that are not made yet ({lazy[0]}): expected a trained module; run it once, "
+            "module(example), or load its weights."
+        )
+    return found
 
 
 class NoDropout(nn.Identity):
@@ -44,10 +84,9 @@ class Scripted(nn.Module):
     def weights(self) -> dict[int, tuple[str, Tensor, str]]:
         """The owner's name, tensor and kind of every weight, by where the copy's lies in memory."""
         part, twin = vars(self)["part"], vars(self)["copy"]
-        own = {**dict(part.named_parameters()), **dict(part.named_buffers())}
-        kinds = {**dict.fromkeys(dict(part.named_parameters()), "parameter")}
-        copied = (*twin.named_parameters(), *twin.named_buffers())
-        return {t.data_ptr(): (name, own[name], kinds.get(name, "buffer")) for name, t in copied}
+        own = {name: (name, tensor, "buffer") for name, tensor in part.named_buffers()}
+        own |= {name: (name, tensor, "parameter") for name, tensor in part.named_parameters()}
+        return {t.data_ptr(): own[name] for name, t in (*twin.named_parameters(), *twin.named_buffers())}
 
 
 def make_twin(module: nn.Module, *, frozen: bool = False, hooks: set[Key] | None = None) -> nn.Module:
@@ -55,7 +94,6 @@ def make_twin(module: nn.Module, *, frozen: bool = False, hooks: set[Key] | None
 
     Args:
         frozen: its parameters are others, of the same memory, that want no gradients.
-
         hooks: those that it has; all of them where nothing is said.
 
     Raises:
@@ -96,16 +134,12 @@ def deep_copy(module: nn.Module) -> nn.Module:
 
 def _keep_scripted(module: nn.Module, shared: dict[int, Any]) -> None:
     """Let what TorchScript compiled be copied in its own way: parts as one layer each, functions not at all."""
-    parts = list(module.children())
-    for value in vars(module).values():
-        if isinstance(value, torch.jit.ScriptFunction):
-            shared[id(value)] = value
-    for part in parts:
-        if isinstance(part, torch.jit.ScriptModule):
-            if id(part) not in shared:
-                shared[id(part)] = Scripted(part)
-        else:
+    shared |= {id(value): value for value in vars(module).values() if isinstance(value, torch.jit.ScriptFunction)}
+    for part in module.children():
+        if not isinstance(part, torch.jit.ScriptModule):
             _keep_scripted(part, shared)
+        elif id(part) not in shared:
+            shared[id(part)] = Scripted(part)
 
 
 def _frozen(parameter: nn.Parameter) -> nn.Parameter:
@@ -115,16 +149,9 @@ def _frozen(parameter: nn.Parameter) -> nn.Parameter:
 
 def _tensors(module: nn.Module) -> list[Tensor]:
     """Parameters, buffers, and tensors kept as plain attributes (which need not be leaves: old weight_norm)."""
-    plain = [t for part in module.modules() for value in vars(part).values() for t in _within(value)]
-    return [*module.parameters(), *module.buffers(), *plain]
-
-
-def _within(value: Any) -> list[Tensor]:
-    """The tensors of an attribute.
-
-    Itself, or what lists, tuples and dicts hold (not parts, whose attributes are seen).
-    """
-    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    # what lists, tuples and dicts hold, too; not parts, whose attributes are seen
+    plain = [leaf for part in module.modules() for leaf in pytree.tree_leaves(list(vars(part).values()))]
+    return [*module.parameters(), *module.buffers(), *(leaf for leaf in plain if isinstance(leaf, Tensor))]
 
 
 def _is_dropout(module: nn.Module) -> bool:

@@ -1,9 +1,9 @@
-"""The forms an example input may take, and how a call is flattened to the tensors the graph wants."""
+"""How a network is called, flattened to the tensors the graph wants, and which of what it returns is compared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -43,17 +43,12 @@ class InputForm:
                 "The example holds no tensor: expected a tensor, a tuple or a dict of tensors, found "
                 f"{type(example).__name__}."
             )
-        if data is None:
-            where = tensors[0]
-        else:
-            name = str(data)
-            matches = [i for i in tensors if paths[i] == name]
-            if not matches:
-                raise NetworkError(
-                    f"No input is called {name!r}: the example has {', '.join(paths[i] for i in tensors)}; "
-                    "choose data= from these."
-                )
-            where = matches[0]
+        where = next((i for i in tensors if data is None or paths[i] == str(data)), None)
+        if where is None:
+            raise NetworkError(
+                f"No input is called {str(data)!r}: the example has {', '.join(paths[i] for i in tensors)}; "
+                "choose data= from these."
+            )
         return cls(spec, paths, constants, where), leaves
 
     def rebuild(self, tensors: list[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -152,3 +147,51 @@ def _way_out(given: dict[str, Any], expected: dict[str, Any]) -> str:
 def _path_name(path: tuple[Any, ...]) -> str:
     # The first key tells positional from keyword inputs; the user thinks only of what follows.
     return ".".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path[1:])
+
+
+def choose_output(result: Any, wanted: str | int | None) -> tuple[str, Tensor]:
+    """The one output that is compared: the wanted one, else ``logits``, else the first tensor.
+
+    Raises:
+        NetworkError: if the wanted output is missing or no output is a tensor.
+    """
+    named = _named_outputs(result)
+    tensors = {key: tensor for key, value in named.items() if (tensor := first_tensor(value)) is not None}
+    key = str(wanted) if wanted is not None else "logits" if "logits" in named else next(iter(tensors), "")
+    if wanted is not None and key not in named:
+        raise NetworkError(
+            f"The network has no output {key!r}: it returns {', '.join(named) or type(result).__name__}; "
+            "choose output= from these."
+        )
+    if wanted is not None and key not in tensors:
+        raise NetworkError(
+            f"The output {key!r} of the network is not a tensor but {type(named[key]).__name__}: choose output= "
+            f"from {', '.join(named)}."
+        )
+    if key not in tensors:
+        raise NetworkError(f"No output of the network is a tensor: it returns {type(result).__name__}; choose output=.")
+    return key, tensors[key]
+
+
+def first_tensor(result: Any) -> Tensor | None:
+    """The first tensor in a nest of tuples, lists, mappings and dataclasses; None if there is none."""
+    if isinstance(result, Tensor):
+        return result
+    for value in _named_outputs(result).values() if not isinstance(result, (str, bytes)) else ():
+        if value is not result and (tensor := first_tensor(value)) is not None:
+            return tensor
+    return None
+
+
+def _named_outputs(result: Any) -> dict[str, Any]:
+    if isinstance(result, Tensor):
+        return {"0": result}
+    if isinstance(result, Mapping):
+        return {str(k): v for k, v in result.items() if v is not None}
+    if is_dataclass(result) and not isinstance(result, type):
+        return {f.name: getattr(result, f.name) for f in fields(result) if getattr(result, f.name) is not None}
+    if hasattr(result, "_fields"):
+        return {k: v for k, v in zip(result._fields, result) if v is not None}
+    if isinstance(result, (tuple, list)):
+        return {str(i): v for i, v in enumerate(result) if v is not None}
+    return {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from modelstitch.network.trace.rng import SOURCES, rng_kept, set_rng, states
+from modelstitch.network.trace.eager import SOURCES, rng_kept, set_rng, states
 
 
 def draws():

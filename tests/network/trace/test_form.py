@@ -1,10 +1,13 @@
-"""The forms an example may take, and how calls are flattened to the tensors of the graph."""
+"""The forms of a call: flattened and put back; and which of the values that come back is compared."""
+
+from collections import namedtuple
+from dataclasses import dataclass
 
 import pytest
 import torch
 
 from modelstitch.errors import NetworkError
-from modelstitch.network.trace.inputs import InputForm, repeat_batch
+from modelstitch.network.trace.form import InputForm, choose_output, first_tensor, repeat_batch
 
 X, M = torch.zeros(2, 3), torch.ones(2, 3)
 
@@ -116,3 +119,57 @@ def test_a_batch_of_one_is_doubled_with_what_goes_along():
     assert [getattr(leaf, "shape", leaf) for leaf in repeat_batch(leaves, form)] == [(2, 3), (2, 2), (4,), 5]
     form, leaves = InputForm.learn((X, torch.zeros(1, 2)), None)
     assert repeat_batch(leaves, form) is leaves
+
+
+P, Q = torch.zeros(1), torch.ones(2)
+Pair = namedtuple("Pair", "hidden scores")
+
+
+@dataclass
+class Answer:
+    loss: object = None
+    features: object = None
+    logits: object = None
+
+
+CASES = {
+    "a tensor": (P, None, ("0", P)),
+    "the first of a tuple": ((P, Q), None, ("0", P)),
+    "past what is None": ((None, Q), None, ("1", Q)),
+    "logits before the rest": ({"features": P, "logits": Q}, None, ("logits", Q)),
+    "logits of a dataclass": (Answer(features=P, logits=Q), None, ("logits", Q)),
+    "the first of a dataclass": (Answer(features=P), None, ("features", P)),
+    "by its number": ((P, Q), 1, ("1", Q)),
+    "by its name": (Pair(P, Q), "scores", ("scores", Q)),
+    "the first tensor in a nest": ({"deep": [("text",), {"at last": P}]}, None, ("deep", P)),
+    "a nest that was asked for": ((P, [Q]), 1, ("1", Q)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_output_that_is_compared(case):
+    result, wanted, (name, value) = CASES[case]
+    found = choose_output(result, wanted)
+    assert found[0] == name
+    assert found[1] is value
+
+
+@pytest.mark.parametrize(
+    ("result", "wanted", "words"),
+    [
+        ((P, Q), 2, "The network has no output '2': it returns 0, 1; choose output= from these"),
+        ({"a": P}, "b", "no output 'b': it returns a"),
+        (("text", P), 0, "The output '0' of the network is not a tensor but str: choose output= from 0, 1"),
+        ("text", None, "No output of the network is a tensor: it returns str; choose output="),
+        ((), 0, "it returns tuple"),
+    ],
+)
+def test_what_there_is_is_told(result, wanted, words):
+    with pytest.raises(NetworkError, match=words):
+        choose_output(result, wanted)
+
+
+def test_a_text_is_no_nest_of_texts():
+    assert first_tensor("text") is None
+    assert first_tensor(b"bytes") is None
+    assert first_tensor([["text"], [P]]) is P
