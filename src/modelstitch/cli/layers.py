@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import common
+
+if TYPE_CHECKING:
+    from ..network import Layer, Network
 
 
 def _shape(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -57,37 +62,7 @@ def layers(
     net = load(model, weights=asked, input_shape=input_shape, meta=asked is None and not is_donor(model))
     shown = [layer for layer in net.layers.values() if everything or layer.exact]
     if as_json:
-        body = [
-            {
-                "name": layer.name,
-                "aliases": list(layer.aliases),
-                "shape": list(layer.shape),
-                "kind": layer.kind,
-                "over": layer.over,
-                "grid": layer.grid and list(layer.grid),
-                "module": layer.module,
-                "exact": layer.exact,
-                "why": layer.why,
-                "nearest": list(layer.nearest),
-                "depth": round(layer.depth, 6),
-                "parameters": layer.parameters,
-                "block": layer.name in net.blocks,
-            }
-            for layer in shown
-        ]
-        common.say(
-            json.dumps(
-                {
-                    "network": net.name,
-                    "weights": net.weights,
-                    "view": net.view_in_words,
-                    "output": net.output_name,
-                    "run": net.was_run,
-                    "layers": body,
-                },
-                indent=1,
-            )
-        )
+        common.say(json.dumps(_plain(net, shown), indent=1))
         return
     blocks = set(net.blocks)
     rows = [
@@ -109,3 +84,24 @@ def layers(
         common.say("Nothing was run: without weights in memory the trace is not held against the module.")
     if not everything and exact < len(net.layers):
         common.say("--all shows the others and why they cannot be cut.")
+
+
+def _plain(net: Network, shown: Sequence[Layer]) -> dict[str, Any]:
+    """A network and its layers as plain values."""
+    return {
+        "network": net.name,
+        "weights": net.weights,
+        "view": net.view_in_words,
+        "output": net.output_name,
+        "run": net.was_run,
+        "layers": [
+            {
+                **{key: getattr(layer, key) for key in ("name", "aliases", "shape", "kind", "over", "grid", "module")},
+                **{key: getattr(layer, key) for key in ("exact", "why", "nearest")},
+                "depth": round(layer.depth, 6),
+                "parameters": layer.parameters,
+                "block": layer.name in net.blocks,
+            }
+            for layer in shown
+        ],
+    }

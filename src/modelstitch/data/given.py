@@ -86,15 +86,32 @@ def as_dataset(
         return as_dataset(_of_loader(given, where), where, **options)  # type: ignore[arg-type]
     if is_hub_set(given):
         return HubRows(given, where, input_key, label_key, classes)
+    if isinstance(given, Mapping):
+        return _of_columns(given, where, input_key, label_key, classes)
+    if _is_arrays(given):
+        return Arrays(given[0], given[1], classes, where)
+    _refuse_others(given, where)
+    if isinstance(given, Subset):
+        inner = as_dataset(given.dataset, where, **options)  # type: ignore[arg-type]
+        if inner is given.dataset:
+            return given
+        return Picked(inner, torch.as_tensor([int(i) for i in given.indices]))
+    if input_key is not None or label_key is not None:
+        return Keyed(given, input_key, label_key)
+    return given
+
+
+def _refuse_others(given: Any, where: str) -> None:
+    """Refuse what is no map-style dataset.
+
+    Raises:
+        DataError: with what to write instead.
+    """
     if hasattr(given, "to_numpy") and hasattr(given, "columns"):
         raise DataError(
             f"{where} is a table ({type(given).__name__}): expected inputs and labels; give "
             "(table[inputs].to_numpy(), table[label].to_numpy()), with the names of the columns."
         )
-    if isinstance(given, Mapping):
-        return _of_columns(given, where, input_key, label_key, classes)
-    if _is_arrays(given):
-        return Arrays(given[0], given[1], classes, where)
     if isinstance(given, tuple) and given and all(_is_column(part) for part in given):
         raise DataError(
             f"{where} is a tuple of {len(given)} arrays: expected two, (inputs, labels); several inputs are a dict, "
@@ -106,14 +123,6 @@ def as_dataset(
             f"what it iterates "
             "over into a list, list(dataset) (of a streamed set of the hub load it without streaming=True)."
         )
-    if isinstance(given, Subset):
-        inner = as_dataset(given.dataset, where, **options)  # type: ignore[arg-type]
-        if inner is given.dataset:
-            return given
-        return Picked(inner, torch.as_tensor([int(i) for i in given.indices]))
-    if input_key is not None or label_key is not None:
-        return Keyed(given, input_key, label_key)
-    return given
 
 
 def _of_loader(loader: DataLoader[Any], where: str) -> Any:
@@ -159,21 +168,16 @@ def _of_columns(
 
 
 def _is_arrays(given: Any) -> bool:
+    """Whether it is (inputs, labels) of a whole split; a list only where both are arrays of one length."""
     if not isinstance(given, tuple | list) or len(given) != 2:
         return False
     inputs, labels = given
     if _is_column(labels) and _is_column(inputs):
         return len(inputs) == len(labels) or isinstance(given, tuple)
-    if not isinstance(given, tuple):
-        return False
     listed = isinstance(labels, list) and all(isinstance(v, int | np.integer | str) for v in labels)
-    if isinstance(inputs, Mapping):
-        return listed or (
-            _is_column(labels) and all(_is_column(part) or isinstance(part, list) for part in inputs.values())
-        )
-    return (listed and (isinstance(inputs, list) or _is_column(inputs))) or (
-        _is_column(labels) and isinstance(inputs, list)
-    )
+    inner = inputs.values() if isinstance(inputs, Mapping) else [inputs]
+    whole = all(_is_column(part) or isinstance(part, list) for part in inner)
+    return isinstance(given, tuple) and (listed or _is_column(labels)) and whole
 
 
 def _is_column(value: Any) -> bool:

@@ -64,27 +64,33 @@ def keys_of(sample: Mapping[str, Any], input_key: Keys | None, label_key: str | 
     for key in [*asked, *([label_key] if label_key is not None else [])]:
         if key not in sample:
             raise DataError(f"The samples have no key {key!r}: found {known}; check input_key= and label_key=.")
-    example = f"Data(..., input_key={_likely(sample)!r}, label_key={label_key or 'label'!r})"
-    if label_key is None:
-        usual = [key for key in LABELS if key in sample and key not in asked]
-        if len(usual) != 1:
-            found = "more than one label" if usual else "no label by its usual name"
-            raise DataError(
-                f"The samples are dicts with the keys {known}, {found}: name the keys, for example {example}."
-            )
-        label_key = usual[0]
+    label = label_key if label_key is not None else _label_of(sample, asked, known)
     if input_key is not None:
-        return (input_key if isinstance(input_key, str) else tuple(input_key)), label_key
-    rest = [key for key in sample if key != label_key]
+        return (input_key if isinstance(input_key, str) else tuple(input_key)), label
+    rest = [key for key in sample if key != label]
     if len(rest) == 1:
-        return rest[0], label_key
+        return rest[0], label
     if _TOKENS in rest and not any(isinstance(sample[key], str | bytes) or _is_picture(sample[key]) for key in rest):
-        return tuple(rest), label_key
-    example = f"Data(..., input_key={_likely(sample)!r}, label_key={label_key!r})"
+        return tuple(rest), label
     raise DataError(
-        f"The samples are dicts with the keys {known}: expected one beside the label {label_key!r}, or input_ids; name "
-        f"the keys, for example {example}; several as input_key=['a', 'b']."
+        f"The samples are dicts with the keys {known}: expected one beside the label {label!r}, or input_ids; name "
+        f"the keys, for example {_example(sample, label)}; several as input_key=['a', 'b']."
     )
+
+
+def _label_of(sample: Mapping[str, Any], asked: Sequence[str], known: str) -> str:
+    usual = [key for key in LABELS if key in sample and key not in asked]
+    if len(usual) != 1:
+        found = "more than one label" if usual else "no label by its usual name"
+        raise DataError(
+            f"The samples are dicts with the keys {known}, {found}: name the keys, for example "
+            f"{_example(sample, 'label')}."
+        )
+    return usual[0]
+
+
+def _example(sample: Mapping[str, Any], label: str) -> str:
+    return f"Data(..., input_key={_likely(sample)!r}, label_key={label!r})"
 
 
 def _likely(sample: Mapping[str, Any]) -> str:

@@ -76,6 +76,20 @@ def _set_precisions(wanted: list[tuple[Any, str]]) -> None:
 
 
 @contextmanager
+def _all_digits() -> Iterator[None]:
+    """Single precision with all of its digits, where a caller asked for fewer."""
+    before = [(owner, owner.fp32_precision) for owner in _PRECISIONS]
+    if not any(found in _FEWER_DIGITS for _, found in before):
+        yield
+        return
+    _set_precisions([(owner, "ieee" if found in _FEWER_DIGITS else found) for owner, found in before])
+    try:
+        yield
+    finally:
+        _set_precisions(before)
+
+
+@contextmanager
 def settled() -> Iterator[None]:
     """Ordinary surroundings for a while: float32 on the CPU by default, no autocast, warnings that are no errors.
 
@@ -92,18 +106,21 @@ def settled() -> Iterator[None]:
             if found != usual:
                 stack.callback(write, found)
                 write(usual)
-        before = [(owner, owner.fp32_precision) for owner in _PRECISIONS]
-        if any(found in _FEWER_DIGITS for _, found in before):
-            stack.callback(_set_precisions, before)
-            _set_precisions([(owner, "ieee" if found in _FEWER_DIGITS else found) for owner, found in before])
+        stack.enter_context(_all_digits())
         if np.geterr() != _NUMPY:
             stack.enter_context(np.errstate(**cast(Any, _NUMPY)))
         if any(action == "error" for action, *_ in warnings.filters):
-            stack.enter_context(warnings.catch_warnings())
-            warnings.filters[:] = [  # type: ignore[index]
-                ("default" if action == "error" and not _ours(module) else action, message, category, module, line)
-                for action, message, category, module, line in warnings.filters
-            ]
+            stack.enter_context(_warnings_that_are_no_errors())
+        yield
+
+
+@contextmanager
+def _warnings_that_are_no_errors() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filters[:] = [  # type: ignore[index]
+            ("default" if action == "error" and not _ours(module) else action, message, category, module, line)
+            for action, message, category, module, line in warnings.filters
+        ]
         yield
 
 

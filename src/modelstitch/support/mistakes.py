@@ -32,17 +32,11 @@ def sentence(
     problems = error.errors(include_url=False)
     first = next((p for p in problems[:_MOST] if p["type"] == "extra_forbidden" and near(p["loc"], known)), problems[0])
     more = f" ({len(problems) - 1} more after it)" if problems[1:] else ""
-    if where:
-        place = ".".join(str(part) for part in first["loc"])
-    else:  # a keyword, whatever it is checked as
-        parts = [part for part in first["loc"] if isinstance(part, str) and part != "fit"]
-        place = (called or {}).get(parts[0], parts[0]) if parts else ""
+    place = ".".join(map(str, first["loc"])) if where else _keyword(first["loc"], called or {})
+    if first["type"] == "extra_forbidden" and not where:
+        return unknown(place, known(first["loc"]))
     if first["type"] == "extra_forbidden":
-        return (
-            f"{where}: {place} is unknown{more}; {hint(place, first['loc'], known)}"
-            if where
-            else unknown(place, known(first["loc"]))
-        )
+        return f"{where}: {place} is unknown{more}; {hint(place, first['loc'], known)}"
     if first["type"] == "missing":
         return f"{where}: {place} is missing{more}; expected it to be set."
     expected = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
@@ -54,6 +48,12 @@ def sentence(
         if place
         else f"This cannot be asked: expected {expected}."
     )
+
+
+def _keyword(place: tuple[int | str, ...], called: Mapping[str, str]) -> str:
+    """The keyword of a place, whatever it is checked as; "" for the whole."""
+    parts = [part for part in place if isinstance(part, str) and part != "fit"]
+    return called.get(parts[0], parts[0]) if parts else ""
 
 
 def unknown(name: str, known: Collection[str]) -> str:

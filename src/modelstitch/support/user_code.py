@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
@@ -27,7 +27,8 @@ def digest(own: FunctionType | type) -> str:
     tensors, modules) only the type counts: they may change while it runs. A class counts with its methods and plain
     values, and those of its bases, as far as they are not this package's or torch's.
     """
-    return _digits(_class_identity(own) if isinstance(own, type) else _identity(own, set()))
+    walk = _Content(deep=False)
+    return _digits(walk.of_class(own) if isinstance(own, type) else walk.of_function(own))
 
 
 def in_words(view: Any) -> str:
@@ -56,52 +57,63 @@ def contents(value: Any) -> str:
 
 
 class _Content:
-    """All that a value holds, as nested tuples whose text is the same in every run."""
+    """What a value is, as nested tuples whose text is the same in every run.
 
-    def __init__(self) -> None:
+    Args:
+        deep: all that it holds now; else of anything but functions and plain values the type alone.
+    """
+
+    def __init__(self, deep: bool = True) -> None:
+        self._deep = deep
         self._met: dict[int, tuple[int, Any]] = {}  # with the value, so that no other one takes its id
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, _PLAIN):
             return value
+        if not self._deep and not (isinstance(value, FunctionType) and _package(value) != "torch"):
+            return type(value).__name__
         if isinstance(value, Enum | torch.dtype | torch.device | ModuleType):
             return getattr(value, "__name__", str(value))
         if id(value) in self._met:
             return f"again {self._met[id(value)][0]}"
         self._met[id(value)] = (len(self._met), value)
-        if isinstance(value, torch.Tensor | np.ndarray):
-            return _array(value)
-        if isinstance(value, random.Random):
-            return value.getstate()
-        if isinstance(value, np.random.Generator):
-            return self(value.bit_generator.state)
-        if isinstance(value, torch.Generator):
-            return _array(value.get_state())
-        if isinstance(value, list | tuple):
-            return tuple(self(part) for part in value)
-        if isinstance(value, set | frozenset):
-            return tuple(sorted(repr(self._apart(part)) for part in value))
-        if isinstance(value, Mapping):
-            return tuple((str(key), self(part)) for key, part in value.items())
-        if isinstance(value, MethodType):
-            return self(value.__func__), self(value.__self__)
-        if isinstance(value, partial):
-            return self(value.func), self(value.args), self(value.keywords)
-        if isinstance(value, FunctionType):
-            return value.__qualname__ if is_library(value) else (_code(value.__code__), self(used(value)))
-        if isinstance(value, type):
-            return value.__qualname__ if is_library(value) else self._class(value)
+        for kinds, tell in self._KINDS:
+            if isinstance(value, kinds):
+                return tell(self, value)
         return type(value).__qualname__, self(type(value)), self._state(value)
+
+    def of_function(self, function: FunctionType) -> tuple[Any, ...]:
+        """Its code, and what it uses."""
+        found = used(function)
+        return _code(function.__code__), self(found) if self._deep else tuple(map(self, found))
+
+    def of_class(self, cls: type) -> tuple[Any, ...]:
+        """What its own text and that of its bases define, as far as they are no library's."""
+        bases = [base for base in cls.__mro__ if not is_library(base)]
+        return tuple((name, self(value)) for base in bases for name, value in _written(base))
+
+    _KINDS: tuple[tuple[Any, Callable[[_Content, Any], Any]], ...] = (
+        (torch.Tensor | np.ndarray, lambda self, value: _array(value)),
+        (random.Random, lambda self, value: value.getstate()),
+        (np.random.Generator, lambda self, value: self(value.bit_generator.state)),
+        (torch.Generator, lambda self, value: _array(value.get_state())),
+        (list | tuple, lambda self, value: tuple(map(self, value))),
+        (set | frozenset, lambda self, value: tuple(sorted(repr(self._apart(part)) for part in value))),
+        (Mapping, lambda self, value: tuple((str(key), self(part)) for key, part in value.items())),
+        (MethodType, lambda self, value: (self(value.__func__), self(value.__self__))),
+        (partial, lambda self, value: (self(value.func), self(value.args), self(value.keywords))),
+        (FunctionType, lambda self, value: value.__qualname__ if self._known(value) else self.of_function(value)),
+        (type, lambda self, value: value.__qualname__ if is_library(value) else self.of_class(value)),
+    )
+
+    def _known(self, function: FunctionType) -> bool:
+        return self._deep and is_library(function)
 
     def _apart(self, part: Any) -> Any:
         """One of a set, which has no order of its own: what was met in another one does not count."""
         alone = _Content()
         alone._met = dict(self._met)
         return alone(part)
-
-    def _class(self, cls: type) -> tuple[Any, ...]:
-        bases = [base for base in cls.__mro__ if not is_library(base)]
-        return tuple((name, self(value)) for base in bases for name, value in _written(base))
 
     def _state(self, value: Any) -> Any:
         if _package(value) in sys.stdlib_module_names:  # a logger or a lock holds half of the process
@@ -143,22 +155,6 @@ def _digits(found: Any) -> str:
     return hashing.of(repr(found), digits=8)
 
 
-def _class_identity(cls: type) -> list[tuple[str, Any]]:
-    seen: set[int] = set()
-    found = []
-    for base in cls.__mro__:
-        if base is object or base.__module__.partition(".")[0] in (_PACKAGE, "torch", "abc", "typing"):
-            continue
-        found += [(name, _value(value, seen)) for name, value in _written(base)]
-    return found
-
-
-def _identity(function: FunctionType, seen: set[int]) -> tuple[Any, ...]:
-    """A function's code, defaults, and what it uses; a function that was met before is named only."""
-    seen.add(id(function))
-    return (_code(function.__code__), *(_value(v, seen) for v in used(function)))
-
-
 def used(function: FunctionType) -> list[Any]:
     """A function's defaults, what it closes over, and the globals that its code names."""
     values = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
@@ -168,14 +164,6 @@ def used(function: FunctionType) -> list[Any]:
         except ValueError:  # a name that is bound later
             values.append("unbound")
     return values + [function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__]
-
-
-def _value(value: Any, seen: set[int]) -> Any:
-    if isinstance(value, _PLAIN):
-        return value
-    if isinstance(value, FunctionType) and id(value) not in seen and not (value.__module__ or "").startswith("torch."):
-        return _identity(value, seen)
-    return type(value).__name__
 
 
 def _names(code: CodeType) -> list[str]:

@@ -160,17 +160,17 @@ def decode_all(
     _refuse(failed, len(arrays), name, "images do not decode")
     good: list[_Pixels] = [array for array in arrays if isinstance(array, np.ndarray)]
     shapes = {array.shape for array in good}
-    if len(shapes) > 1 and asked.size == OWN_SIZE:
-        arrays3 = [array[None] if kind.grey else array.transpose(2, 0, 1) for array in good]
-        return [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays3]
-    if len(shapes) > 1:
-        other = next(i for i, array in enumerate(good) if array.shape != good[0].shape)
-        raise DataError(
-            f"The images have {len(shapes)} sizes ({name(0)} is {_size(good[0])}, "
-            f"{name(other)} is {_size(good[other])}): expected one; {hint}."
-        )
-    stacked = torch.from_numpy(np.stack(good))
-    return stacked.unsqueeze(1) if kind.grey else stacked.permute(0, 3, 1, 2).contiguous()
+    if len(shapes) <= 1:
+        stacked = torch.from_numpy(np.stack(good))
+        return stacked.unsqueeze(1) if kind.grey else stacked.permute(0, 3, 1, 2).contiguous()
+    if asked.size == OWN_SIZE:
+        planes = (array[None] if kind.grey else array.transpose(2, 0, 1) for array in good)
+        return [torch.from_numpy(np.ascontiguousarray(array)) for array in planes]
+    other = next(i for i, array in enumerate(good) if array.shape != good[0].shape)
+    raise DataError(
+        f"The images have {len(shapes)} sizes ({name(0)} is {_size(good[0])}, "
+        f"{name(other)} is {_size(good[other])}): expected one; {hint}."
+    )
 
 
 def dark(*images: Tensor) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -98,21 +98,8 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     if kind.deep:
         some = every[:_LOOKED]
         tree.said.extend(dark(*(torch.as_tensor(decode_all([path], str, kind, asked)) for path in some)))
-    whole, measured = (Hash(repr((asked, kind, tree.classes))) for _ in range(2))
-    met: dict[tuple[int, int], tuple[str, Path]] = {}
-    for split, paths in (("fit", fit), ("val", val), ("test", test)):
-        for path in paths:
-            about = path.stat()
-            before, other = met.setdefault((about.st_dev, about.st_ino), (split, path))
-            if before != split:
-                raise DataError(
-                    f"The {before} and the {split} split hold one file, {other} and {path}: expected disjoint splits; "
-                    "remove one of the links."
-                )
-            line = f"{split} {path.relative_to(root).as_posix()} {about.st_size}\n"
-            whole.add(line)
-            if split == "test":
-                measured.add(line)
+    files = {"fit": fit, "val": val, "test": test}
+    whole, measured = _fingerprints(root, repr((asked, kind, tree.classes)), files)
     sets = (
         Files(paths, one, kind, asked)
         for paths, one in ((fit, labels[fit_ids]), (val, val_labels), (test, test_labels))
@@ -123,11 +110,34 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         classes=tree.classes,
         augment=CropFlip(max(1, (asked.size or 32) // 8), flip=not kind.grey),
         split_rule="; ".join([rule, *tree.said]),
-        fingerprint=whole.hex(),
-        test_fingerprint=measured.hex(),
+        fingerprint=whole,
+        test_fingerprint=measured,
         notes=tree.said,
     )
 
 
 def _listed(paths: list[Path], labels: Sequence[int]) -> tuple[list[Path], Tensor]:
     return paths, torch.tensor(labels)
+
+
+def _fingerprints(root: Path, begun: str, files: Mapping[str, Sequence[Path]]) -> tuple[str, str]:
+    """Hashes of all files' names and sizes, and of those of the test split.
+
+    Raises:
+        DataError: one file stands in two splits.
+    """
+    whole, measured = Hash(begun), Hash(begun)
+    met: dict[tuple[int, int], tuple[str, Path]] = {}
+    for split, path in ((split, path) for split, paths in files.items() for path in paths):
+        about = path.stat()
+        before, other = met.setdefault((about.st_dev, about.st_ino), (split, path))
+        if before != split:
+            raise DataError(
+                f"The {before} and the {split} split hold one file, {other} and {path}: expected disjoint splits; "
+                "remove one of the links."
+            )
+        line = f"{split} {path.relative_to(root).as_posix()} {about.st_size}\n"
+        whole.add(line)
+        if split == "test":
+            measured.add(line)
+    return whole.hex(), measured.hex()
