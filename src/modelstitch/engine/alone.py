@@ -103,7 +103,7 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
         DataError, NonFiniteError: of a top whose output cannot be held against the labels.
     """
     seen = data if network.trained_on is None else data.subset(min(network.trained_on, data.size("fit")))
-    held = _Held(network, data, device)
+    held = _Examined(network, data, device)
     outcome = fit = None
     why = ""
     try:
@@ -198,7 +198,7 @@ def _standard_error(outcome: Outcome) -> float:
     return float((shares.square() * (outcome.errors - outcome.error).square()).sum().sqrt())
 
 
-class _Held:
+class _Examined:
     """A network held against labels; it remembers whether samples are images in [0, 1]."""
 
     def __init__(self, network: Network, data: Data, device: torch.device) -> None:
@@ -256,7 +256,7 @@ def _fit(network: Network, fit: Outcome | None, data: Data, weights: str) -> lis
     ]
 
 
-def _view(network: Network, held: _Held, fit: Outcome | None, data: Data, weights: str) -> list[str]:
+def _view(network: Network, held: _Examined, fit: Outcome | None, data: Data, weights: str) -> list[str]:
     """Name a network that is given raw images, unless it was trained on them here or errs on next to none of them."""
     if not held.images or network.has_view or weights.startswith(("random", "trained here")):
         return []

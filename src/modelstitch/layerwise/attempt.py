@@ -1,13 +1,16 @@
-"""One value and its null level, or why there is none."""
+"""Values beside their null levels, or why there are none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..errors import MeasureError, first_line
 from ..measures import MEASURES, Measure, Null
+from ..measures.evaluate import level
 from ..support.memory import out_of_memory
+from .plan import Block
 
 
 @dataclass(frozen=True)
@@ -22,22 +25,45 @@ class LayerPair:
     note: str = ""
 
 
+class SideError(MeasureError):
+    """One side alone is why there is no value; the message names it."""
+
+
+ValueOf = Callable[[Measure, str, str, int | None], float]  # of a pair of layers, rightly paired or under a shuffle
+
+
+def measured(
+    measures: Sequence[Measure], block: Block, value_of: ValueOf, shuffles: int, where: Callable[[str, str], str]
+) -> list[LayerPair]:
+    """Every measure of every pair of a block, each beside its null level.
+
+    Args:
+        value_of: the value of (measure, bottom layer, top layer, shuffle); None is the right pairing.
+        shuffles: how many the null level is made of; 0 leaves it out.
+        where: a pair of layers in words, for notes.
+    """
+    return [
+        LayerPair(b, t, measure, *attempt(measure, partial(value_of, measure, b, t), shuffles, where(b, t)))
+        for measure in measures
+        for b in block[0]
+        for t in block[1]
+    ]
+
+
 def attempt(
-    measure: Measure, find_value: Callable[[], float], find_null: Callable[[], Null | None], where: str
+    measure: Measure, value_of: Callable[[int | None], float], shuffles: int, where: str
 ) -> tuple[float | None, Null | None, str]:
     """(the value, its null level, why one of them is missing).
 
     What a measure of the user's own raises takes no other with it.
-
-    Args:
-        find_null: returns None where no null level is asked for; called only where there is a value.
-        where: the pair of layers, for the note.
     """
     value = null = None
     try:
-        value = find_value()
+        value = value_of(None)
         where = f"{where}, pairs shuffled"
-        null = find_null()
+        null = level([value_of(shuffle) for shuffle in range(shuffles)]) if shuffles else None
+    except SideError as error:
+        return value, null, str(error)
     except MeasureError as error:
         return value, null, f"{where}: {error}"
     except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,10 +11,9 @@ from torch import Tensor
 from ..data.data import Batch
 from ..measures import Measure
 from ..measures.cka import DEBIASED
-from ..measures.evaluate import level
 from ..measures.hsic import FullSums, MinibatchSums
 from ..support.fast.products import gram
-from .attempt import LayerPair, attempt
+from .attempt import LayerPair, measured
 from .passes import Pass, Rows
 from .plan import CHUNK, MINIBATCH, Block, Step
 
@@ -37,7 +36,7 @@ def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffle
         found.update(*(torch.stack(list(run(batch).values())) for run in (below, above)))
         done += len(batch)
         rows.told(done)
-    return _results(rows, block, step.measures, shuffles, lambda _, b, t, k: found.cka(b, t, shuffle=k))
+    return measured(step.measures, block, lambda _, b, t, k: found.cka(b, t, shuffle=k), shuffles, rows.where)
 
 
 def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
@@ -60,7 +59,7 @@ def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: in
     def value(measure: Measure, b: str, t: str, shuffle: int | None) -> float:
         return found.cka(b, t, debiased=measure.name == DEBIASED, shuffle=shuffle)
 
-    return _results(rows, block, step.measures, shuffles, value)
+    return measured(step.measures, block, value, shuffles, rows.where)
 
 
 @dataclass(frozen=True)
@@ -145,27 +144,6 @@ class _Centred:
         if room is None or room.dtype != x.dtype or len(room) < x.numel():
             room = self._room = torch.empty(x.numel(), dtype=x.dtype, device=x.device)
         return room[: x.numel()].view(x.shape)
-
-
-def _results(
-    rows: Rows,
-    block: Block,
-    measures: Sequence[Measure],
-    shuffles: int,
-    value_of: Callable[[Measure, str, str, int | None], float],
-) -> list[LayerPair]:
-    results = []
-    for measure in measures:
-        for b in block[0]:
-            for t in block[1]:
-                found = attempt(
-                    measure,
-                    lambda: value_of(measure, b, t, None),  # noqa: B023 - called at once
-                    lambda: level([value_of(measure, b, t, k) for k in range(shuffles)]) if shuffles else None,  # noqa: B023
-                    rows.where(b, t),
-                )
-                results.append(LayerPair(b, t, measure, *found))
-    return results
 
 
 def _centred_enough(products: Tensor) -> bool:

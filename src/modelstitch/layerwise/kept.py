@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 
 from ..errors import MeasureError
 from ..measures import MEASURES, Measure
 from ..measures.checks import pair as checked
-from ..measures.evaluate import level, null_level
-from ..measures.kernels import KERNELS
+from ..measures.kernels import KERNELS, Kernel
 from ..support.permutations import derangement
 from ..support.threads import alone_if_small
-from .attempt import LayerPair, attempt
+from .attempt import LayerPair, SideError, ValueOf, measured
 from .passes import Rows
 from .plan import Block, Step
+
+Sides: TypeAlias = list[dict[str, Tensor]]  # rows of the layers, of the bottom and of the top
 
 
 def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
@@ -27,41 +30,33 @@ def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, se
     orders = [derangement(n, generator).to(rows.device) for _ in range(shuffles)]
     widest = max(value.shape[1] for side in sides for value in side.values())
     with alone_if_small(min(n, widest)):
-        return _measured(rows, sides, step, orders, seed)
+        found: list[LayerPair] = []
+        for measure in step.measures:
+            kernel = KERNELS.get(measure.name) if measure is MEASURES.get(measure.name) else None
+            value = _plainly(sides, orders) if kernel is None else _by_kernel(kernel, measure, sides, rows, orders)
+            found += measured([measure], block, value, shuffles, rows.where)
+        return found
 
 
-def _measured(
-    rows: Rows, sides: list[dict[str, Tensor]], step: Step, orders: list[Tensor], seed: int
-) -> list[LayerPair]:
-    shuffles = len(orders)
-    results = []
-    for measure in step.measures:
-        kernel = KERNELS.get(measure.name) if measure is MEASURES.get(measure.name) else None
-        ready: list[dict[str, Tensor | str]] = [{}, {}]
-        if kernel is not None:
-            for side, prepared, network in zip(sides, ready, rows.networks):
-                for name, own in side.items():
-                    prepared[name] = _prepared(own, measure, f"{network.name}@{name}")
-        for b, x in sides[0].items():
-            for t, y in sides[1].items():
-                where = rows.where(b, t)
-                if kernel is None:
-                    found = attempt(
-                        measure,
-                        lambda: measure(x, y),  # noqa: B023 - called at once
-                        lambda: null_level(measure, x, y, n=shuffles, seed=seed) if shuffles else None,  # noqa: B023
-                        where,
-                    )
-                    results.append(LayerPair(b, t, measure, *found))
-                    continue
-                one, other = ready[0][b], ready[1][t]
-                if isinstance(one, str) or isinstance(other, str):
-                    results.append(LayerPair(b, t, measure, None, None, str(one if isinstance(one, str) else other)))
-                    continue
-                value = kernel.value(one, other, measure.name)
-                null = level([kernel.value(one, other, measure.name, o) for o in orders]) if shuffles else None
-                results.append(LayerPair(b, t, measure, value, null, ""))
-    return results
+def _plainly(sides: Sides, orders: list[Tensor]) -> ValueOf:
+    """A measure of rows, those of the top shuffled where a shuffle is asked for."""
+    return lambda measure, b, t, k: measure(sides[0][b], sides[1][t] if k is None else sides[1][t][orders[k]])
+
+
+def _by_kernel(kernel: Kernel, measure: Measure, sides: Sides, rows: Rows, orders: list[Tensor]) -> ValueOf:
+    """A measure of matrices between examples, each made once."""
+    below, above = (
+        {name: _prepared(own, measure, f"{network.name}@{name}") for name, own in side.items()}
+        for side, network in zip(sides, rows.networks)
+    )
+
+    def value(measure: Measure, b: str, t: str, shuffle: int | None) -> float:
+        one, other = below[b], above[t]
+        if isinstance(one, str) or isinstance(other, str):
+            raise SideError(one if isinstance(one, str) else other)
+        return kernel.value(one, other, measure.name, None if shuffle is None else orders[shuffle])
+
+    return value
 
 
 def _prepared(rows: Tensor, measure: Measure, where: str) -> Tensor | str:
