@@ -10,10 +10,9 @@ from typing import Any, Unpack
 from warnings import warn
 
 from .data.data import Data
-from .engine.alone import introduce
+from .engine.alone import introduce, need_scores
 from .engine.fit.options import FitOptions, FitSpec
 from .engine.fit.tensorboard import watching
-from .engine.scores import need_scores
 from .engine.sweep import MEMORY
 from .errors import FitError, StitchError, StudyError
 from .network import Network, apart, check_networks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from modelstitch.engine.sums import _spread
+from modelstitch.engine.fit.closed import _spread
 from modelstitch.errors import MeasureError, NonFiniteError
 from modelstitch.moments.moments import Moments
 from modelstitch.moments.null import NullGrid

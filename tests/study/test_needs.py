@@ -1,12 +1,14 @@
 """What cells will take is counted as they are then run; nothing is fitted, and no folder made."""
 
 import pytest
+import torch
 
 from commands import run as command
 from modelstitch import compare
 from modelstitch.api import plan_compare
+from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StitchError, StudyError
-from modelstitch.study.needs import Needs
+from modelstitch.study.needs import Needs, forward_seconds, product_seconds, through_tail
 
 OPTIONS = {"layers": ["block1", "block2"], "controls": ("self",), "steps": 4, "eval_every": 2, "device": "cpu"}
 
@@ -87,3 +89,27 @@ def test_the_commands_say_it_and_make_no_folder(tmp_path, monkeypatch, capfd, ar
     code, out, err = command(monkeypatch, capfd, *args, "--dry-run", "--device", "cpu", "--out", "runs/x")
     assert (code, said in " ".join(out.split())) == (0, True), out + err
     assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_forwards_through_a_tail_are_counted():
+    # 10 steps of 8 there and back, validation before the first step and after each five, the test once
+    assert through_tail(10, 8, 5, val=100, test=30) == 2 * 10 * 8 + 3 * 100 + 30
+    assert through_tail(0, 8, 5, val=100, test=30) == 130
+
+
+def test_times_are_measured(pair, digits):
+    network, cpu = pair[0], torch.device("cpu")
+    found = forward_seconds(network, digits, FitSpec(batch_size=64), cpu)
+    assert 0 < found < 1
+    few = forward_seconds(network, digits.subset(20), FitSpec(batch_size=64), cpu)  # less than a batch
+    assert 0 < few < 1
+    assert 0 < product_seconds(network.layer("block1"), network.layer("block2"), cpu) < 1
+
+
+def test_products_count_every_position(pair):
+    layer = pair[0].layer("block1")
+    pooled = pair[0].layer("head")
+    cpu = torch.device("cpu")
+    wide = min(product_seconds(layer, layer, cpu) for _ in range(3))
+    narrow = min(product_seconds(layer, pooled, cpu) for _ in range(3))
+    assert wide > narrow  # 64 positions against none

@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 import modelstitch as ms
 from modelstitch.data.augment import CropFlip
-from modelstitch.engine.sums import Group
+from modelstitch.engine.fit.closed import Group
 from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError
 from modelstitch.views import Normalise
 

@@ -25,7 +25,7 @@ from ..data.subsets import Images, Picked, Relabelled, Several, Tokens
 from ..errors import DataError, NetworkError
 from ..models.token_view import check_text
 from ..support import hashing
-from .sizes import check_sizes
+from .senders import check_sizes
 
 if TYPE_CHECKING:
     from ..network import Network

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from ..data.data import Data
+from ..engine.alone import MATCHED, need_scores, notes_on
 from ..engine.entry import check_entry
 from ..engine.evaluate import Answer, own_outcomes
 from ..engine.fit.options import FitSpec
-from ..engine.scores import MATCHED, need_scores, notes_on
 from ..engine.senders import NetworkSender, view_of
 from ..engine.sweep import Sweep
 from ..errors import StitchError

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..support.words import counted, duration
-from .presence import present
 from .record import Record
-from .store import Store
+from .store import Store, present
 
 FRESH = 300.0  # seconds; a fit under way writes its state once a minute
 

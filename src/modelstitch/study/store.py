@@ -25,12 +25,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import RecordError, StudyError
 from ..support.fields import differing
-from ..support.files import clean, create, make_folder, probe, set_aside, write_atomic
+from ..support.files import clean, create, is_left_behind, make_folder, probe, set_aside, temporary, write_atomic
 from ..support.hashing import SEAL, of_json, sealed, unsealed
 from ..support.heap import uncollected
 from ..support.reading import read_json
 from .canonical import canonical_json
-from .presence import present, working
 from .record import Record
 
 if TYPE_CHECKING:
@@ -554,3 +553,29 @@ def _compare(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
 
 def _named(value: str, name: str | None) -> str:
     return f"{name} ({value})" if name else value
+
+
+@contextmanager
+def working(folder: Path) -> Iterator[Path]:
+    """Keep a file of this process in ``folder`` meanwhile; one that is killed leaves it, and counts no longer."""
+    make_folder(folder)
+    mine = temporary(folder, "running")
+    try:
+        write_atomic(mine, b"")
+        yield mine
+    finally:
+        with contextlib.suppress(OSError):
+            mine.unlink(missing_ok=True)
+            folder.rmdir()  # stays where another one is at work
+
+
+def present(folder: Path) -> list[str]:
+    """Names of the files of processes that are at work."""
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.glob(".tmp-*.running")):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            if not is_left_behind(path):
+                found.append(path.name)
+    return found

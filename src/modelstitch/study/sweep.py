@@ -12,17 +12,15 @@ import torch
 from torch import Tensor
 
 from ..data.data import SPLITS, Data
-from ..engine.alone import Alone, look
+from ..engine.alone import MATCHED, Alone, look, need_scores, notes_on
 from ..engine.evaluate import final
 from ..engine.fit.closed import collect, solve
-from ..engine.fit.loop import train
+from ..engine.fit.loop import fits, train
 from ..engine.fit.memory import attempt, chunks, stream_bytes
 from ..engine.fit.normalisation import settle
 from ..engine.fit.objectives import MATCH, Loss, stages
 from ..engine.fit.options import FitSpec
-from ..engine.fit.state import fits
 from ..engine.measure import Outcome
-from ..engine.scores import MATCHED, need_scores, notes_on
 from ..engine.senders import NetworkSender, Sender
 from ..engine.streams import Stream, open_stream
 from ..engine.sweep import MEMORY, Sweep, Tick, Watch, derive

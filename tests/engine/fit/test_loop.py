@@ -3,15 +3,23 @@
 import pytest
 import torch
 
+from modelstitch import compare
 from modelstitch.engine.evaluate import outcomes
+from modelstitch.engine.fit import loop
 from modelstitch.engine.fit.closed import collect, solve
 from modelstitch.engine.fit.loop import train
 from modelstitch.engine.fit.options import FitSpec
+from modelstitch.engine.fit.run import Run
 from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.streams import open_stream
 from modelstitch.engine.sweep import Sweep
+from modelstitch.errors import FitError
 from modelstitch.network import fingerprint
 from modelstitch.stitchers import Affine
+from modelstitch.study.record import equal_results
+from modelstitch.study.store import Store
+from modelstitch.support.files import SetAside
+from modelstitch.support.resume import Unfinished
 
 CPU = torch.device("cpu")
 
@@ -80,3 +88,171 @@ def test_two_fits_are_equal(pair, digits):
         assert all(
             torch.equal(x, y) for x, y in zip(a.stitcher.state_dict().values(), b.stitcher.state_dict().values())
         )
+
+
+FIT = {"steps": 10, "eval_every": 4, "batch_size": 100, "start_samples": 200, "device": "cpu", "both": False}
+CASES = {
+    "whitened, at an adapted rate": {"family": ("affine", "conv:3")},
+    "two stages": {"objective": [("task", "distill")], "family": ("low-rank:4",)},
+    "one stage beside two": {"objective": ["match", "task", ("distill", "task")]},
+    "moving statistics, from random": {
+        "normalisation": "batch",
+        "family": ("norm-affine-norm", "mlp"),
+        "init": "random",
+    },
+    "re-estimated statistics": {"normalisation": "recalibrated"},
+    "controls": {"controls": ("self", "random", "class-noise", "shuffled")},
+    "no more patience": {"eval_every": 1, "patience": 1, "learning_rate": 10.0},
+    "several passes": {"batch_size": 400},
+    "kept activations": {"augment": False, "cache": 0.1, "steps": 25},
+    "no room to keep activations": {"augment": False, "cache": 1e-6},
+}
+
+
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
+
+
+def run(pair, digits, out, stop=None, **options):
+    """A comparison; with ``stop`` it is interrupted after so many steps of the first sweep."""
+    options = {"controls": (), "layers": ("block1", "block3"), **FIT, **options}
+    calls = []
+
+    def tell(what, done, total):
+        calls.append(done)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+
+    try:
+        return compare(*pair, digits, out=out, tell=tell, **options)
+    except KeyboardInterrupt:
+        return None
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_stopped_fit_goes_on_and_ends_alike(pair, digits, tmp_path, monkeypatch, case):
+    monkeypatch.setattr(Unfinished, "due", True)
+    whole = run(pair, digits, tmp_path / "whole", **CASES[case]).records
+    assert not (tmp_path / "whole" / "unfinished").exists()
+    taken_up = []
+    load = loop.TakenUp.put
+
+    def put(self, runs):
+        taken_up.extend([self.at] if self else [])
+        load(self, runs)
+
+    monkeypatch.setattr(loop.TakenUp, "put", put)
+    stops = 0
+    for stop in (9, 16, 30, 31, 3):
+        stops += run(pair, digits, tmp_path / "pieces", stop, **CASES[case]) is None
+    again = run(pair, digits, tmp_path / "pieces", **CASES[case]).records
+    assert stops > 0
+    assert any(at.step > 0 for at in taken_up)
+    assert len(again) == len(whole)
+    for one, other in zip(whole, again):
+        assert equal_results(one, other)
+    assert not (tmp_path / "pieces" / "unfinished").exists()
+
+
+def test_what_is_left_of_other_stitchers_is_refused(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    assert run(pair, digits, tmp_path, 10) is None
+    (file,) = (tmp_path / "unfinished").iterdir()
+    state = Unfinished(file).read()
+    state["runs"] = dict(list(state["runs"].items())[:1])
+    Unfinished(file).write(state)
+    with pytest.raises(
+        FitError, match=r"The unfinished fit is of other stitchers .*: .*delete the folder 'unfinished'"
+    ):
+        run(pair, digits, tmp_path)
+
+
+def test_a_damaged_state_is_begun_anew(pair, digits, tmp_path, monkeypatch):
+    whole = run(pair, digits, tmp_path / "whole").records
+    monkeypatch.setattr(Unfinished, "due", True)
+    assert run(pair, digits, tmp_path / "pieces", 10) is None
+    (file,) = (tmp_path / "pieces" / "unfinished").iterdir()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1  # torch.load would not notice
+    file.write_bytes(content)
+    with pytest.warns(SetAside, match="changed since it was written"):
+        again = run(pair, digits, tmp_path / "pieces").records
+    assert all(equal_results(one, other) for one, other in zip(whole, again))
+
+
+def test_stopped_between_two_records_the_rest_is_not_fitted_again(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    options = {"objective": ["match", "task", ("distill", "task")]}
+    whole = run(pair, digits, tmp_path / "whole", **options).records
+    write, written = Store.write, []
+
+    def stopped(store, record):
+        write(store, record)
+        written.append(record)
+        if len(written) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write", stopped)
+    assert run(pair, digits, tmp_path / "pieces", **options) is None
+    monkeypatch.setattr(Run, "step", None)  # a step would fail
+    again = run(pair, digits, tmp_path / "pieces", **options).records
+    assert [equal_results(one, other) for one, other in zip(whole, again)] == [True] * len(whole)
+    assert not (tmp_path / "pieces" / "unfinished").exists()
+
+
+def test_a_state_of_other_cells_is_not_taken_up_nor_its_seconds(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    whole = run(pair, digits, tmp_path / "whole").records
+    assert run(pair, digits, tmp_path / "pieces", 10) is None
+    (file,) = (tmp_path / "pieces" / "unfinished").iterdir()
+    long = Unfinished(file)
+    state = long.read()
+    state["streams"].popitem()
+    long.before = 9e6
+    long.write(state)
+    again = run(pair, digits, tmp_path / "pieces").records
+    assert all(equal_results(one, other) for one, other in zip(whole, again))
+    assert all(r["provenance"]["seconds"] < 9e5 for r in again)
+
+
+def test_a_state_that_outlived_its_records_is_removed(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Unfinished, "clear", lambda self: None)
+        run(pair, digits, tmp_path)
+    assert len(list((tmp_path / "unfinished").iterdir())) == 1
+    run(pair, digits, tmp_path)
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_a_fit_goes_on_in_the_batches_that_memory_had_room_for(pair, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Unfinished, "due", True)
+    step = Run.step
+
+    def short(self, activation, *rest):
+        if len(activation) == 100:
+            raise MemoryError
+        step(self, activation, *rest)
+
+    monkeypatch.setattr(Run, "step", short)
+    whole = run(pair, digits, tmp_path / "whole").records
+    assert run(pair, digits, tmp_path / "pieces", 20) is None
+    monkeypatch.setattr(Run, "step", step)  # there would be room again
+    again = run(pair, digits, tmp_path / "pieces").records
+    assert all("batch size 50 instead of 100" in " ".join(r["notes"]) for r in again)
+    assert [equal_results(one, other) for one, other in zip(whole, again)] == [True] * len(whole)
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_on_a_gpu_a_stopped_fit_goes_on_too(pair, digits, tmp_path, monkeypatch, device):
+    """Sums in another order differ in their last digits there: losses are alike, not equal."""
+    monkeypatch.setattr(Unfinished, "due", True)
+    options = {"device": device, "init": "random", "layers": ("block1",)}
+    whole = run(pair, digits, tmp_path / "whole", **options).records
+    assert run(pair, digits, tmp_path / "pieces", 12, **options) is None
+    load, steps = loop.TakenUp.put, []
+    monkeypatch.setattr(loop.TakenUp, "put", lambda self, runs: (steps.append(self.at.step), load(self, runs))[1])
+    again = run(pair, digits, tmp_path / "pieces", **options).records
+    assert max(steps) > 0
+    for one, other in zip(whole, again):
+        a, b = ({m["metric"]: m["value"] for m in record["metrics"]} for record in (one, other))
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-2)

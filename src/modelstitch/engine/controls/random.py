@@ -20,9 +20,8 @@ from ...data.data import Data
 from ...errors import MeasureError
 from ...network import Network
 from ...network.trace.twin import deep_copy
-from .calibrate import calibrate
-from .frozen import FRESH, frozen_norms
-from .frozen import reset as reset_frozen
+from .calibrate import FRESH, calibrate, frozen_norms
+from .calibrate import reset as reset_frozen
 
 CALIBRATION = 1024  # fit samples behind the BatchNorm statistics of a network that was drawn anew
 _ROUNDS = 30  # of power iteration: enough for the norm of a random matrix

@@ -19,7 +19,6 @@ from ..streams import Stream
 from ..sweep import Sweep
 from .normalisation import fitting
 from .objectives import Objective, Wanted
-from .rate import pace
 from .whiten import Whitened
 
 _LOST = 10.0  # times the best loss and one nat
@@ -201,3 +200,24 @@ class Run:
             f"{self.objective.name} fitting of {self.stream} diverged at step {step}; the state of step "
             f"{self.best_step} is kept; try a smaller learning_rate"
         )
+
+
+LEAST = 0.25  # of the rate
+FAR = 0.5  # of what the top knows: a start that has lost so much takes the full rate
+
+
+def pace(error: float, own: float, chance: float) -> float:
+    """What the rate is multiplied with: twice the share of the top's skill that the start has lost, from 1/4 to 1.
+
+    A closed form that loses little is near the best map, and large steps only shake it; one that loses much, as of
+    briefly trained networks, narrow layers or an untrained bottom, has far to go. docs/results/steps.md has what was
+    measured.
+
+    Args:
+        error: of the start on the validation split, in percent, or nats per token.
+        own: of the top alone there.
+        chance: of answers drawn at random.
+    """
+    if chance <= own:
+        return 1.0
+    return min(1.0, max(LEAST, (error - own) / (chance - own) / FAR))

@@ -1,14 +1,107 @@
-"""The local engine: one sweep after the other, in this process."""
+"""The local engine, one sweep after the other; and what all engines share: work done once, donors proved the same."""
 
 from __future__ import annotations
 
+import copy
+import platform
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from ...errors import StudyError
 from ...support.progress import Tell
+from ...support.user_code import in_words
+from ..canonical import canonical_json
 from ..plan import Cell, fitted_together
 from ..record import Record
-from ..sweep import Bench, run_sweep
-from .same import renamed, work_of
+from ..sweep import Bench, facts, run_sweep
+
+
+@dataclass
+class Task:
+    """Cells that are fitted together, for another process.
+
+    Attributes:
+        groups: the cells, and those that are the same work under other names.
+        again: it is the second try.
+        came: how many records of it came back.
+        heard: when its process last said a word.
+    """
+
+    groups: list[list[Cell]]
+    again: bool = False
+    came: int = 0
+    heard: float = field(default_factory=time.monotonic)
+
+    def records(self, record: Record, bench: Bench) -> list[Record]:
+        """The next record that came back, and those of the same work under other names."""
+        at, self.came = self.came, self.came + 1
+        return [renamed(group[at], record, bench) if number else record for number, group in enumerate(self.groups)]
+
+
+def tasks(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[Task]:
+    """One for all cells that are fitted together; random networks that two donors share are drawn and fitted once."""
+    found: list[Task] = []
+    first: dict[str, Task] = {}
+    for part in (part for cells in groups for part in fitted_together(cells)):
+        same = work_of(part, bench)
+        if same in first:
+            first[same].groups.append(part)
+            continue
+        found.append(Task([part]))
+        if same:
+            first[same] = found[-1]
+    return found
+
+
+def work_of(group: Sequence[Cell], bench: Bench) -> str:
+    """What a group of controls does whose bottom is drawn anew, without the donor's name: the drawn network itself.
+
+    Empty for all others.
+    """
+    control = group[0].sweep.control
+    below = bench.below(group[0]) if control is not None and control.draw else None
+    if below is None:
+        return ""
+    network = below.fingerprint()
+    configs = [{**c.config, "bottom": {**c.config["bottom"], "name": "", "fingerprint": network}} for c in group]
+    return canonical_json({"cells": configs})
+
+
+def renamed(cell: Cell, record: Record, bench: Bench) -> Record:
+    """The record of the same work under another cell's name, with what is stated of that cell's own donors."""
+    donors = bench.donors(cell)
+    others = {caution for donor in bench.looked.values() for caution in donor.cautions}
+    notes = (
+        *(note for note in record.notes if note not in others),
+        *(caution for donor in donors for caution in donor.cautions),
+        f"the same random network as in cell {record.cell}: fitted once",
+    )
+    return replace(record, cell=cell.hash, config=copy.deepcopy(cell.config), notes=notes, donors=facts(donors))
+
+
+def check_same(cells: Sequence[Cell], bench: Bench) -> None:
+    """That donors, what they make of samples, and data are here what they were where the cells were planned."""
+    data = cells[0].config["data"]
+    _same("data", data["name"], data["fingerprint"], bench.data.fingerprint)
+    if bench.second is not None:
+        second = data["second"]
+        _same("second data", second["name"], second["fingerprint"], bench.second.fingerprint)
+    ends = {cell.config[side]["name"]: cell.config[side] for cell in cells for side in ("bottom", "top")}
+    for name, end in ends.items():
+        if name in bench.networks:
+            network = bench.networks[name]
+            _same("donor", name, end["fingerprint"], network.fingerprint())
+            _same("view of the donor", name, end.get("view", ""), in_words(network.view))
+
+
+def _same(what: str, name: str, wanted: Any, found: Any) -> None:
+    if found != wanted:
+        raise StudyError(
+            f"The {what} {name!r} on the node {platform.node()} is another than here: expected {wanted}, found "
+            f"{found}; give every node the same files."
+        )
 
 
 def run(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:

@@ -29,7 +29,7 @@ from ..plan import Cell, in_company
 from ..record import LOST, Record
 from ..sweep import Bench, left, run_sweep
 from . import Engine, OpenBench
-from .same import Task, check_same, tasks
+from .local import Task, check_same, tasks
 
 SILENT = 1800.0  # seconds without a step, a batch or a record, after which a worker is taken to hang
 

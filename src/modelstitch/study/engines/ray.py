@@ -22,7 +22,7 @@ from ..plan import Cell
 from ..record import Record
 from ..sweep import Bench, run_sweep
 from . import Engine, OpenBench
-from .same import Task, check_same, tasks
+from .local import Task, check_same, tasks
 
 RETRIES = 3  # of a task whose worker was lost
 _PATIENCE = 10.0  # seconds
