@@ -54,7 +54,8 @@ def test_python_and_study_files_have_one_default(function, name):
     assert found == default_of(keyword)
     in_a_file = getattr(SPEC.fit, name) if name in FitSpec.model_fields else getattr(SPEC, name)
     assert found == (None if in_a_file == {} else in_a_file if name == "seeds" else single(in_a_file))
-    assert field_of(keyword).description.split()[0] in function.__doc__
+    first = field_of(keyword).description.split()[0]
+    assert f": {first[0].lower()}{first[1:]}" in function.__doc__
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -73,7 +74,7 @@ def test_every_field_is_on_the_command_line_of_compare():
 
 def test_help_names_the_options_of_a_fit_with_their_defaults():
     for function in (ms.stitch, ms.compare):
-        assert "steps: Optimiser steps at most; the objective match takes none; 160 by default." in function.__doc__
+        assert "steps: optimiser steps at most; the objective match takes none; 160 by default." in function.__doc__
         assert "**question" not in function.__doc__
         assert "question" not in inspect.signature(function).parameters
     assert inspect.signature(ms.stitch).parameters["seed"].default == 0

@@ -164,5 +164,6 @@ def explained(options: type) -> Callable[[F], F]:
 
 def _told(parameter: inspect.Parameter) -> str:
     words = field_of(parameter.name).description or ""
+    words = words[:1].lower() + words[1:]
     usual = "none" if parameter.default is None else repr(parameter.default)
     return words if "by default" in words else f"{words.rstrip('.')}; {usual} by default."
