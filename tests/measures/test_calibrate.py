@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from modelstitch.errors import MeasureError
 from modelstitch.measures import MEASURES, Measure, calibrate, find
+from modelstitch.measures.calibrate import against_chance
 
 
 def layers(seed: int, n: int = 40, widths: tuple[int, ...] = (5, 3), noise: float = 1.0):
@@ -58,6 +59,21 @@ def test_a_grid_is_that_of_single_values(measure):
         assert np.append(mine, best) == pytest.approx(wanted, abs=1e-6)
     assert found.permutations == 19
     assert found.low is None
+
+
+@pytest.mark.parametrize("measure", ["cka_rbf", "procrustes_distance"])
+def test_shuffles_that_are_there_already_give_the_same(measure):
+    x, y = layers(1), layers(2, widths=(3, 6, 4))
+    found, g = calibrate(x, y, measure, permutations=19), torch.Generator().manual_seed(0)
+    orders, of = [torch.randperm(40, generator=g) for _ in range(19)], MEASURES[measure]
+    null = np.array([[of(a, b[order]) for a in x for b in y] for order in orders])
+    chance = against_chance(found.values.ravel(), null, of)
+    assert chance.p == pytest.approx(found.p.ravel())
+    assert chance.score == pytest.approx(found.scores.ravel(), abs=1e-6)
+    at = found.best[0] * 3 + found.best[1]
+    assert chance.p_grid.min() == chance.p_grid[at] == found.best_p
+    assert chance.score_grid[at] == pytest.approx(found.best_score, abs=1e-6)
+    assert (chance.p_grid >= chance.p).all()
 
 
 def test_arrays_lists_and_own_measures():

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -130,10 +130,8 @@ def calibrate(
             break
     ended = reached >= stop if stop is not None else np.zeros(len(reached), dtype=bool)
     p = np.where(ended, reached / until, (1 + reached) / (1 + until))
-    ordered = np.sort(np.stack([likeness, *drawn]), 0)
-    threshold = ordered[math.ceil((1 - level) * len(ordered)) - 1]
-    room = np.maximum(sign * measure.self_value - threshold, 1e-12)
-    scores = np.clip((likeness - threshold) / room, 0.0, 1.0)
+    threshold = _threshold(likeness, np.stack(drawn), level)
+    scores = _score(likeness, threshold, sign * measure.self_value)
     low = high = None
     if resamples:
         reach = 1.96 * _half_sampled(sides, measure, values, n, resamples, seed)
@@ -154,6 +152,40 @@ def calibrate(
         low,
         high,
     )
+
+
+class Chance(NamedTuple):
+    """What values of a grid are worth beside shuffled pairings that all pairs had in common, shape (pairs,) each."""
+
+    p: Floats
+    score: Floats
+    p_grid: Floats  # among the best pairs of the shuffled grids (Westfall and Young 1993, the largest statistic)
+    score_grid: Floats
+
+
+def against_chance(values: Floats, null: Floats, measure: Measure, level: float = 0.05) -> Chance:
+    """Hold values, shape (pairs,), against those of shuffled pairings, shape (shuffles, pairs)."""
+    sign = 1.0 if measure.kind == "similarity" else -1.0
+    likeness, drawn, most = sign * values, sign * null, sign * measure.self_value
+    best = drawn.max(1, keepdims=True)
+    of_grid = _threshold(likeness.max(keepdims=True), best, level)
+    return Chance(
+        (1 + (drawn >= likeness).sum(0)) / (1 + len(drawn)),
+        _score(likeness, _threshold(likeness, drawn, level), most),
+        (1 + (best >= likeness).sum(0)) / (1 + len(drawn)),
+        _score(likeness, of_grid, most),
+    )
+
+
+def _threshold(likeness: Floats, drawn: Floats, level: float) -> Floats:
+    """The quantile of what was drawn and what was seen together, so that it holds for few draws, too."""
+    ordered = np.sort(np.concatenate([likeness[None], drawn]), 0)
+    found: Floats = ordered[math.ceil((1 - level) * len(ordered)) - 1]
+    return found
+
+
+def _score(likeness: Floats, threshold: Floats, most: float) -> Floats:
+    return np.clip((likeness - threshold) / np.maximum(most - threshold, 1e-12), 0.0, 1.0)
 
 
 def _best(values: Floats, sign: float) -> float:

@@ -49,7 +49,7 @@ def null_level(measure: str | Measure, x: Activations, y: Activations, *, n: int
 def level(values: Sequence[float]) -> Null:
     """The mean and the quantiles of values under shuffled pairing."""
     found = torch.tensor(values, dtype=torch.float64)
-    return Null(float(found.mean()), float(found.quantile(0.05)), float(found.quantile(0.95)))
+    return Null(float(found.mean()), float(found.quantile(0.05)), float(found.quantile(0.95)), tuple(values))
 
 
 def same_examples(

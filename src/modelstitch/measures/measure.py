@@ -68,11 +68,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Null:
-    """The value under shuffled pairing: its mean, and the quantiles of 5% and 95%."""
+    """The value under shuffled pairing: its mean, the quantiles of 5% and 95%, and all values, shuffle by shuffle."""
 
     mean: float
     low: float
     high: float
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
