@@ -59,6 +59,9 @@ def test_a_grid_is_that_of_single_values(measure):
         assert np.append(mine, best) == pytest.approx(wanted, abs=1e-6)
     assert found.permutations == 19
     assert found.low is None
+    ordered = np.sort(found.p.ravel())  # Benjamini and Hochberg, step by step
+    wanted = [min(6 * ordered[j] / (j + 1) for j in range(i, 6)) for i in range(6)]
+    assert np.sort(found.q.ravel()) == pytest.approx(np.minimum(wanted, 1))
 
 
 @pytest.mark.parametrize("measure", ["cka_rbf", "procrustes_distance"])
@@ -69,6 +72,7 @@ def test_shuffles_that_are_there_already_give_the_same(measure):
     null = np.array([[of(a, b[order]) for a in x for b in y] for order in orders])
     chance = against_chance(found.values.ravel(), null, of)
     assert chance.p == pytest.approx(found.p.ravel())
+    assert chance.q == pytest.approx(found.q.ravel())
     assert chance.score == pytest.approx(found.scores.ravel(), abs=1e-6)
     at = found.best[0] * 3 + found.best[1]
     assert chance.p_grid.min() == chance.p_grid[at] == found.best_p

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 from torch import Tensor
 
 from ..errors import MeasureError
@@ -39,6 +40,7 @@ class Calibrated:
         measure: its name.
         values: shape (L, M).
         p: how often a permuted pairing is at least as much alike, by the add-one rule, shape (L, M).
+        q: p with the false discovery rate over all pairs controlled (Benjamini and Hochberg 1995), shape (L, M).
         thresholds: what a pair must exceed to be told from chance at the level, shape (L, M).
         scores: 0 at the threshold and below, 1 for activations with themselves, shape (L, M).
         best: (row, column) of the pair that is most alike.
@@ -52,6 +54,7 @@ class Calibrated:
     measure: str
     values: Floats
     p: Floats
+    q: Floats
     thresholds: Floats
     scores: Floats
     best: tuple[int, int]
@@ -142,6 +145,7 @@ def calibrate(
         measure.name,
         values,
         p[:-1].reshape(shape),
+        false_discovery_control(p[:-1]).reshape(shape),
         sign * threshold[:-1].reshape(shape),
         scores[:-1].reshape(shape),
         (int(row), int(column)),
@@ -158,6 +162,7 @@ class Chance(NamedTuple):
     """What values of a grid are worth beside shuffled pairings that all pairs had in common, shape (pairs,) each."""
 
     p: Floats
+    q: Floats  # with the false discovery rate over all pairs controlled (Benjamini and Hochberg 1995)
     score: Floats
     p_grid: Floats  # among the best pairs of the shuffled grids (Westfall and Young 1993, the largest statistic)
     score_grid: Floats
@@ -169,8 +174,10 @@ def against_chance(values: Floats, null: Floats, measure: Measure, level: float 
     likeness, drawn, most = sign * values, sign * null, sign * measure.self_value
     best = drawn.max(1, keepdims=True)
     of_grid = _threshold(likeness.max(keepdims=True), best, level)
+    p = (1 + (drawn >= likeness).sum(0)) / (1 + len(drawn))
     return Chance(
-        (1 + (drawn >= likeness).sum(0)) / (1 + len(drawn)),
+        p,
+        false_discovery_control(p),
         _score(likeness, _threshold(likeness, drawn, level), most),
         (1 + (best >= likeness).sum(0)) / (1 + len(drawn)),
         _score(likeness, of_grid, most),
