@@ -110,7 +110,8 @@ class Results:
         """The numbers as a tidy frame, one value a row.
 
         Of stitches: networks and layers, family, objective, control, seed, metric, value, low, high, unit. Of
-        similarities: networks and layers, measure, kind, value, null_mean, null_low, null_high, n, note.
+        similarities: networks and layers, measure, kind, value, null_mean, null_low, null_high, p, q, score, p_grid,
+        score_grid, n, note.
         """
         if self.similarities:
             from .report.similarities import frame as table

@@ -25,6 +25,7 @@ from modelstitch.layerwise import plan_similarity
 from modelstitch.layerwise.grams import _Centred
 from modelstitch.layerwise.passes import Rows
 from modelstitch.measures import MEASURES, Measure, linear_cka
+from modelstitch.report.similarities import best_pairs
 from modelstitch.support.hashing import unsealed
 
 N = 210
@@ -153,6 +154,23 @@ def test_null_levels_are_near_nothing_for_the_unbiased(world):
     for r in ms.similarity(a, b, data, measures=names, layers=(below, above), view="flatten", shuffles=10).similarities:
         assert abs(r["null_mean"]) < 0.1
         assert r["null_low"] <= r["null_mean"] <= r["null_high"]
+
+
+@pytest.mark.parametrize("measure", ["cka", "rsa", "cka_linear_debiased", "procrustes_permutation"])
+def test_values_are_held_against_the_best_of_shuffled_grids(world, measure):
+    a, b, data, below, above = world
+    found = ms.similarity(a, b, data, measures=[measure], layers=(below, above), shuffles=19)
+    best = min(found.similarities, key=lambda r: (r["p_grid"], -r["score_grid"]))
+    for r in found.similarities:
+        assert 1 / 20 <= r["p"] <= r["q"] <= 1
+        assert r["p"] <= r["p_grid"] <= 1
+        assert 0 <= r["score_grid"] <= r["score"] <= 1
+    (said,) = best_pairs(found.similarities)
+    assert f"{best['bottom_layer']} of a and {best['top_layer']} of b are most alike" in said
+    assert ("no more than" in said) == (best["p_grid"] > 0.05)
+    plain = ms.similarity(a, b, data, measures=[measure], layers=(below, above), shuffles=0)
+    assert plain.frame["p_grid"].null_count() == len(plain.frame)
+    assert best_pairs(plain.similarities) == []
 
 
 def test_a_users_own_measure_and_double_precision(world):

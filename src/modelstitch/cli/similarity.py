@@ -73,6 +73,7 @@ def similarity(split: str, seed: int, device: str, out: Path, **given: Any) -> N
     from ..layerwise import similarity as measure_all
     from ..layerwise.plan import DEFAULT
     from ..report.figures.marks import with_weights
+    from ..report.similarities import best_pairs
     from ..support.files import write_text
 
     lower, upper, data = common.opened(given, scored=False)
@@ -88,6 +89,8 @@ def similarity(split: str, seed: int, device: str, out: Path, **given: Any) -> N
             common.called(upper),
             f"{name} (null level)" if chosen["shuffles"] else name,
         )
+    for said in best_pairs(found.similarities):
+        common.say(said)
     for note in found.notes:
         common.say(f"note: {note}", err=True)
     write_text(out / "similarity.csv", with_weights(frame, found.weights).write_csv())

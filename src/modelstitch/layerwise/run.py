@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..data.data import Batch, Data, Split
 from ..engine.entry import check_entry
 from ..errors import MeasureError
 from ..measures import Measure
+from ..measures.calibrate import Chance, against_chance
 from ..network import Network, apart
 from ..results import Results
 from ..support.ambient import in_settled
@@ -147,14 +150,26 @@ def _rows(bottom: Network, top: Network, results: list[LayerPair], n: int) -> li
         side: {name: (at, network.layer(name).depth) for at, name in enumerate(network.layers)}
         for side, network in (("bottom", bottom), ("top", top))
     }
-    found = []
-    for r in results:
+    found, chances = [], _chances(results)
+    for r, chance in zip(results, chances):
         row: dict[str, Any] = {}
         for side, network, layer in (("bottom", bottom, r.bottom_layer), ("top", top, r.top_layer)):
             index, depth = places[side][layer]
             row |= {side: network.name, f"{side}_layer": layer, f"{side}_index": index, f"{side}_depth": depth}
         null = {f"null_{name}": r.null and getattr(r.null, name) for name in ("mean", "low", "high")}
-        found.append(
-            {**row, "measure": r.measure.name, "kind": r.measure.kind, "value": r.value, **null, "n": n, "note": r.note}
-        )
+        measured = {"measure": r.measure.name, "kind": r.measure.kind, "value": r.value, **null, **chance}
+        found.append({**row, **measured, "n": n, "note": r.note})
+    return found
+
+
+def _chances(results: list[LayerPair]) -> list[dict[str, float]]:
+    """What each value is worth beside its null level, and beside the best of shuffled grids of the same measure."""
+    found: list[dict[str, float]] = [{} for _ in results]
+    for measure in dict.fromkeys(r.measure for r in results):
+        mine = [i for i, r in enumerate(results) if r.measure is measure and r.value is not None and r.null]
+        if mine:
+            values = np.array([results[i].value for i in mine])
+            null = np.array([results[i].null.values for i in mine]).T  # type: ignore[union-attr]
+            for i, chance in zip(mine, zip(*against_chance(values, null, measure))):
+                found[i] = dict(zip(Chance._fields, map(float, chance)))
     return found

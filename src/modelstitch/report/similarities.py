@@ -15,6 +15,7 @@ from ..support import hashing
 from ..support.files import make_folder, write_atomic
 from ..support.reading import json_of
 
+CHANCE = ("p", "q", "score", "p_grid", "score_grid")  # beside shuffled pairings, see ``measures.calibrate.Chance``
 SCHEMA: dict[str, Any] = {
     f"{side}{what}": kind
     for side in ("bottom", "top")
@@ -22,16 +23,17 @@ SCHEMA: dict[str, Any] = {
 } | {
     "measure": pl.String,
     "kind": pl.String,
-    **dict.fromkeys(("value", "null_mean", "null_low", "null_high"), pl.Float64),
+    **dict.fromkeys(("value", "null_mean", "null_low", "null_high", *CHANCE), pl.Float64),
     "n": pl.Int64,
     "note": pl.String,
 }
 _SPEC, _TABLE = "spec", "table"  # what was asked, and a digest of all rows with it, in each row
+_LEVEL = 0.05
 _NOTES = 2  # of one measure, in words; a hundred pairs of layers may lack a value for one reason
 
 
 def frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """One value a row: networks and layers, measure, kind, value, null_mean, null_low, null_high, n, note."""
+    """One value a row, with the columns of ``SCHEMA``; what shuffled pairings say is null where none was asked for."""
     return pl.DataFrame(list(rows), SCHEMA)
 
 
@@ -54,6 +56,24 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"{name}: {len(said) - _NOTES} more notes like these stand in the column 'note' of the values."
             )
     return list(dict.fromkeys(found))
+
+
+def best_pairs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of each measure which pair is most alike, and whether the best pairs of shuffled grids are less so."""
+    found = []
+    for name in dict.fromkeys(row["measure"] for row in rows):
+        mine = [row for row in rows if row["measure"] == name and row.get("p_grid") is not None]
+        if not mine:
+            continue
+        order = max if mine[0]["kind"] == "similarity" else min
+        best = order(mine, key=lambda row: row["value"])
+        beyond = "more" if best["p_grid"] <= _LEVEL else "no more"
+        found.append(
+            f"{name}: of {len(mine)} pairs, {best['bottom_layer']} of {best['bottom']} and {best['top_layer']} of "
+            f"{best['top']} are most alike ({best['value']:.3g}), {beyond} than the best pairs of shuffled examples "
+            f"(p = {best['p_grid']:.2g}; {best['score_grid']:.2f} where 0 is chance and 1 is equal)."
+        )
+    return found
 
 
 def write_parquet(rows: Sequence[Mapping[str, Any]], spec: Mapping[str, Any], path: Path) -> None:

@@ -15,7 +15,7 @@ from .figures.pair import ladder_figure, scatter_figure
 from .figures.style import number, plain
 from .frame import _SCHEMA
 from .page import Drawings, render
-from .similarities import placed
+from .similarities import best_pairs, placed
 from .tables import Table, TableCell
 
 _SIDE_BY_SIDE = 3
@@ -70,7 +70,8 @@ def similarity_page(
         "similarity.html",
         title=plain(title or f"{bottom} and {top}"),
         summary=_summary(shown, families, measures),
-        reading=_reading(bottom, top, families, measures),
+        reading=_reading(bottom, top, families, measures)
+        + [plain(said) for said in best_pairs(measured.to_dicts() if measured is not None else [])],
         maps=_maps(shown, bottom, top, measures, drawn),
         scatters=_scatters(shown, measures, drawn),
         ladder=drawn.add(ladder_figure(table, bottom, top), f"Penalty by family, {name}") if several else None,
