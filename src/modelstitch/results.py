@@ -213,12 +213,7 @@ class Results:
 
         if what is not None and what not in FIGURES:
             raise StitchError(f"The figure {what!r} is unknown: expected one of {', '.join(map(repr, FIGURES))}.")
-        if not self.pairs:
-            raise StudyError("There is nothing to draw: expected at least one finished cell of a pair, found none.")
-        bottom, top = pair or self.pairs[0]
-        if (bottom, top) not in self.pairs:
-            known = ", ".join(f"{b} -> {t}" for b, t in self.pairs)
-            raise StitchError(f"The pair {bottom} -> {top} was not stitched: expected one of {known}.")
+        bottom, top = self._drawn(pair)
         if self.similarities:
             return self._heat_maps(bottom, top, what or "matrix", metrics)
         table = settled(self.frame, self.records)
@@ -234,6 +229,16 @@ class Results:
             rows = rows if family is None else rows.filter(family=family)
             return matrix_figure(rows, bottom, top, metrics or ["penalty", "cka", "r2"])
         return (ladder_figure if what == "ladder" else samples_figure)(rows, bottom, top)
+
+    def _drawn(self, pair: tuple[str, str] | None) -> tuple[str, str]:
+        """The pair that is asked for, the first by default."""
+        if not self.pairs:
+            raise StudyError("There is nothing to draw: expected at least one finished cell of a pair, found none.")
+        bottom, top = pair or self.pairs[0]
+        if (bottom, top) not in self.pairs:
+            known = ", ".join(f"{b} -> {t}" for b, t in self.pairs)
+            raise StitchError(f"The pair {bottom} -> {top} was not stitched: expected one of {known}.")
+        return bottom, top
 
     def _heat_maps(self, bottom: str, top: str, what: str, measures: Sequence[str] | None) -> Figure:
         from .report.figures.heatmaps import matrix_figure

@@ -8,7 +8,7 @@ import pytest
 
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StudyError
-from modelstitch.study.plan import Cell, Place, PlannedDonor, fitted_together, plan, seams
+from modelstitch.study.plan import Cell, Place, PlannedDonor, plan, seams, sweeps_of
 from modelstitch.study.question import Question
 from modelstitch.study.sweep import left
 
@@ -90,13 +90,14 @@ def test_an_alias_names_the_same_cells_as_the_listed_name():
     ],
 )
 def test_objectives_share_a_bottom_whose_statistics_do_not_move(normalisation, groups):
+    shared = {"bottom": {"name": "a"}, "top": {"name": "b"}, "control": "pair", "seed": 0, "data": {}}
     configs = [
-        {"normalisation": normalisation, "objective": o, "family": f}
+        {**shared, "fit": {"samples": None}, "normalisation": normalisation, "objective": o, "family": f}
         for f in ("affine", "low-rank:2")
         for o in ("match", "task")
     ]
     cells = [Cell(str(i), config) for i, config in enumerate(configs)]
-    assert [[cell.config["objective"] for cell in group] for group in fitted_together(cells)] == groups
+    assert [[cell.config["objective"] for cell in group] for group in sweeps_of(cells)] == groups
 
 
 def test_cells_of_one_sweep_stand_together():
@@ -125,7 +126,7 @@ def test_no_two_processes_of_a_plan_share_a_state(normalisation, states):
     sweeps = {}
     for cell in plan([(A, B), (B, A)], question, DATA):
         sweeps.setdefault(cell.sweep, []).append(cell)
-    parts = [part for cells in sweeps.values() for part in fitted_together(cells)]
+    parts = sweeps_of(cell for cells in sweeps.values() for cell in cells)
     names = [{left(cell, bench).path for cell in part} for part in parts]
     assert all(len(found) == 1 for found in names)
     assert len(set().union(*names)) == len(parts)

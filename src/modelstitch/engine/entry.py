@@ -229,22 +229,23 @@ def _check_shift(batch: Batch, split: str, name: str) -> None:
 
 def _ids(batch: Batch) -> tuple[str, Tensor] | None:
     """What looks like the ids of tokens beside labels of tokens."""
-    inputs = batch.inputs
-    if batch.labels.ndim != 2:
-        return None
-    if isinstance(inputs, Mapping):
-        named = [(key, inputs[key]) for key in _IDS if key in inputs][:1]
-        named = named or [
-            (key, value) for key, value in inputs.items() if not any(w in key for w in ("mask", "type", "position"))
-        ]
-    else:
-        named = [("inputs", inputs[0] if isinstance(inputs, tuple) and inputs else inputs)]
+    labels = batch.labels
     fit = [
         (key, value)
-        for key, value in named
-        if isinstance(value, Tensor) and value.shape == batch.labels.shape and not value.is_floating_point()
+        for key, value in _named(batch.inputs)
+        if isinstance(value, Tensor) and value.shape == labels.shape and not value.is_floating_point()
     ]
-    return fit[0] if len(fit) == 1 else None
+    return fit[0] if labels.ndim == 2 and len(fit) == 1 else None
+
+
+def _named(inputs: Any) -> list[tuple[str, Any]]:
+    """Inputs that may be ids: the one that is called so, else all that no mask or position is called."""
+    if not isinstance(inputs, Mapping):
+        return [("inputs", inputs[0] if isinstance(inputs, tuple) and inputs else inputs)]
+    named = [(key, inputs[key]) for key in _IDS if key in inputs][:1]
+    return named or [
+        (key, value) for key, value in inputs.items() if not any(w in key for w in ("mask", "type", "position"))
+    ]
 
 
 @contextmanager

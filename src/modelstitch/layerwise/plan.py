@@ -237,16 +237,16 @@ def _total(widths: Widths) -> int:
 
 
 def _way(measure: Measure, wanted: Sequence[Measure], widths: Widths, sizes: _Bytes, free: int | None) -> str:
-    known = measure is MEASURES.get(measure.name)
-    if known and measure.name == MINIBATCH_CKA:
+    ours = measure.name if measure is MEASURES.get(measure.name) else ""
+    if ours == MINIBATCH_CKA:
         return "minibatch"
-    if known and measure.name == DEBIASED:
+    if ours == DEBIASED:
         return "gram"
     rows = sizes.rows(widths, any(m.name in KERNELS for m in wanted if m.name not in (BIASED, DEBIASED)))
     # Wide layers of few examples take less as they are.
     if measure.from_moments and sizes.sums(widths) <= rows:
         return "sums"
-    if known and measure.name == BIASED:  # from whole n x n matrices where they are small, else from blocks of them
+    if ours == BIASED:  # from whole n x n matrices where they are small, else from blocks of them
         return "rows" if sizes.rows(widths, kernels=True) <= min(sizes.gram(widths), free or math.inf) else "gram"
     if not measure.from_moments or free is None or rows <= free:
         return "rows"

@@ -22,7 +22,7 @@ from ..moments.moments import Moments
 from ..network import Layer, Network
 from ..support.memory import readable
 from ..support.words import counted, duration
-from .plan import Cell, fitted_together
+from .plan import Cell, sweeps_of
 from .sweep import Bench, chunked
 
 
@@ -48,7 +48,7 @@ class Needs:
     kept: int = 0
     sweeps: int = 0
     parts: int = 0
-    samples: dict[str, int] | None = None
+    samples: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("fit", "val", "test"), 0))
     steps: int = 0
     memory: int = 0
     donors: int = 0
@@ -66,7 +66,7 @@ class Needs:
         if not missing:
             return told
         parts = "" if self.parts == self.sweeps else f", in {counted(self.parts, 'part')} as memory asks"
-        passes = ", ".join(f"{n:,} of {split}" for split, n in (self.samples or {}).items())
+        passes = ", ".join(f"{n:,} of {split}" for split, n in self.samples.items())
         return [
             *told,
             f"{counted(self.sweeps, 'sweep')}{parts}: {counted(self.steps, 'step')} at most; samples that are read: "
@@ -84,24 +84,10 @@ def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *,
     Nothing is written, nothing is drawn anew: a random control is taken to last as long as its donor.
     """
     missing = [cell for cell in cells if cell.hash not in kept]
-    found = Needs(len(cells), len(cells) - len(missing), samples=dict.fromkeys(("fit", "val", "test"), 0))
-    found.held = frozenset(cell.hash for cell in cells if cell.hash in kept)
-    groups: dict[object, list[Cell]] = {}
-    for cell in missing:
-        groups.setdefault(cell.sweep, []).append(cell)
-    clock = _Clock(bench, timed)
-    names = {cell.config[side]["name"] for cell in missing for side in ("bottom", "top")} & set(bench.networks)
-    for name in sorted(names):
-        network = bench.networks[name]
-        found.donors += sum(p.numel() * p.element_size() for p in network.module.parameters())
-        _read(found, "test", bench.data.size("test"))
-        _read(found, "fit", min(SAMPLE, bench.data.size("fit")))
-        found.seconds += clock.forward(name) * (bench.data.size("test") + min(SAMPLE, bench.data.size("fit")))
-    drawn = {(*cell.sweep[:2], cell.sweep.seed) for cell in missing if (c := cell.sweep.control) is not None and c.draw}
-    for _, name, _ in drawn:
-        _read(found, "fit", min(CALIBRATION, bench.data.size("fit")))
-        found.seconds += clock.forward(name) * min(CALIBRATION, bench.data.size("fit"))
-    for group in (part for cells in groups.values() for part in fitted_together(cells)):
+    held = frozenset(cell.hash for cell in cells if cell.hash in kept)
+    found, clock = Needs(len(cells), len(cells) - len(missing), held=held), _Clock(bench, timed)
+    _add_donors(found, missing, bench, clock)
+    for group in sweeps_of(missing):
         top = bench.networks[group[0].sweep.top]
         sender = bench.networks.get(group[0].sweep.bottom, top)  # class noise is drawn from the top's activations
         sizes, parts = chunked(group, sender, top, bench)
@@ -111,6 +97,20 @@ def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *,
             found.memory = max(found.memory, sum(sizes[i] for i in part))
             _add(found, [group[i] for i in part], sender, top, bench, clock)
     return found
+
+
+def _add_donors(found: Needs, cells: Sequence[Cell], bench: Bench, clock: _Clock) -> None:
+    """What is looked at of donors alone, and what random ones are calibrated on."""
+    test, fit = bench.data.size("test"), bench.data.size("fit")
+    names = {cell.config[side]["name"] for cell in cells for side in ("bottom", "top")} & set(bench.networks)
+    drawn = {(*cell.sweep[:2], cell.sweep.seed) for cell in cells if (c := cell.sweep.control) is not None and c.draw}
+    for name in sorted(names):
+        found.donors += sum(p.numel() * p.element_size() for p in bench.networks[name].module.parameters())
+        found.samples["test"] += test
+        found.seconds += clock.forward(name) * (test + min(SAMPLE, fit))
+    for _, name, _ in drawn:
+        found.seconds += clock.forward(name) * min(CALIBRATION, fit)
+    found.samples["fit"] += len(names) * min(SAMPLE, fit) + len(drawn) * min(CALIBRATION, fit)
 
 
 def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, bench: Bench, clock: _Clock) -> None:
@@ -141,14 +141,9 @@ def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, ben
             seconds += stage * spec.steps * batch * onward  # genuine activations or outputs to come near to
     found.seconds += seconds + (0.0 if bench.second is None else (test * forward))
     found.steps += sum(stages) * spec.steps
-    _read(found, "fit", once + steps * batch)
-    _read(found, "val", max(stages) * looks * val)
-    _read(found, "test", test)
-
-
-def _read(found: Needs, split: str, n: int) -> None:
-    assert found.samples is not None
-    found.samples[split] += n
+    found.samples["fit"] += once + steps * batch
+    found.samples["val"] += max(stages) * looks * val
+    found.samples["test"] += test
 
 
 class _Clock:

@@ -113,17 +113,17 @@ class Shared(NamedTuple):
         return CONTROLS.get(self.kind)
 
 
-def fitted_together(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cells of one sweep key in the groups that are fitted side by side.
+def sweeps_of(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Cells in the groups that are fitted side by side: those of one sweep key.
 
     Under "batch" the bottom's statistics move for as long as any cell of the group is fitted, and objectives differ in
     how long that is: one objective a group, so that a cell does not depend on its company.
     """
-    found: dict[str, list[Cell]] = {}
+    found: dict[Shared, dict[str, list[Cell]]] = {}
     for cell in cells:
         moving = cell.config["normalisation"] == "batch"
-        found.setdefault(cell.config["objective"] if moving else "", []).append(cell)
-    return list(found.values())
+        found.setdefault(cell.sweep, {}).setdefault(cell.config["objective"] if moving else "", []).append(cell)
+    return [group for groups in found.values() for group in groups.values()]
 
 
 def plan(
@@ -161,12 +161,7 @@ def in_company(cells: Iterable[Cell]) -> list[Cell]:
 
     The states of a share are its own.
     """
-    sweeps: dict[Shared, list[Cell]] = {}
-    for cell in cells:
-        sweeps.setdefault(cell.sweep, []).append(cell)
-    return [
-        replace(c, company=_company(part)) for cells in sweeps.values() for part in fitted_together(cells) for c in part
-    ]
+    return [replace(c, company=_company(part)) for part in sweeps_of(cells) for c in part]
 
 
 def _company(cells: Sequence[Cell]) -> str:
@@ -211,28 +206,37 @@ class _Grid:
 def _pair(bottom: PlannedDonor, top: PlannedDonor, seed: int, grid: _Grid, *, unfitted: bool) -> Iterable[Cell]:
     question = grid.question
     own = seams(bottom, top, question.layers)
-    at_top = list(dict.fromkeys(t for _, t in own))
     for name in ("pair", *(question.controls or ())):
         control = CONTROLS.get(name)
-        places, sender = own, bottom
-        if control is not None and control.sends == "top":
-            places, sender = [(t, t) for t in at_top], top
-        if control is not None and control.sends == "another seed":
-            found = grid.others.get(top.name)
-            if found is None:
-                continue  # none was given for this top
-            places, sender = _beside(found, top, at_top), found
-        if control is not None and not control.fitted:
+        found = (bottom, own) if control is None else _sent(control, bottom, top, own, grid.others)
+        if found is None:
+            continue  # no other seed was given for this top
+        sender, places = found
+        if control is None or control.fitted:
+            for (b, t), family, objective in product(places, question.families, question.objectives):
+                yield _cell(sender, top, b, t, family, objective, name, seed, grid)
+        elif unfitted:
             # No map and nothing drawn: one cell serves all seeds, families, objectives and numbers of fit samples.
-            if unfitted:
-                yield from (
-                    _cell(sender, top, b, t, "identity", MATCH, name, seed, grid)
-                    for b, t in places
-                    if b.joint == t.joint
-                )
-            continue
-        for (b, t), family, objective in product(places, question.families, question.objectives):
-            yield _cell(sender, top, b, t, family, objective, name, seed, grid)
+            for b, t in places:
+                if b.joint == t.joint:
+                    yield _cell(sender, top, b, t, "identity", MATCH, name, seed, grid)
+
+
+def _sent(
+    control: Control,
+    bottom: PlannedDonor,
+    top: PlannedDonor,
+    own: Sequence[tuple[Place, Place]],
+    others: Mapping[str, PlannedDonor],
+) -> tuple[PlannedDonor, Sequence[tuple[Place, Place]]] | None:
+    """What sends in a control, and its seams; None where it is not there."""
+    at_top = list(dict.fromkeys(t for _, t in own))
+    if control.sends == "top":
+        return top, [(t, t) for t in at_top]
+    if control.sends == "another seed":
+        found = others.get(top.name)
+        return None if found is None else (found, _beside(found, top, at_top))
+    return bottom, own
 
 
 def _beside(other: PlannedDonor, top: PlannedDonor, at_top: Sequence[Place]) -> list[tuple[Place, Place]]:

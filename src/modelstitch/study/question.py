@@ -245,25 +245,27 @@ class Question(BaseModel):
         return values | {"fit": fit}
 
     @model_validator(mode="after")
-    def _names_are_known(self) -> Self:
+    def _other_seed_is_given(self) -> Self:
         other = next(name for name, control in CONTROLS.items() if control.sends == "another seed")
-        if self.controls is not None and other in self.controls and not self.other_seeds:
+        if other in (self.controls or ()) and not self.other_seeds:
             raise ValueError(
                 f"a network in other_seeds (--other-seed on the command line) beside the control {other!r}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
         if not self.names:
             return self
-        known = f"{', '.join(map(repr, self.names))}"
-        errors = self.expected_error if isinstance(self.expected_error, dict) else {}
-        pairs = () if isinstance(self.pairs, str) else self.pairs
-        for what, found in (
-            ("pairs", [n for pair in pairs for n in pair]),
-            ("other_seeds", self.other_seeds),
-            ("expected_error", errors),
-        ):
-            for name in found:
-                if name not in self.names:
-                    raise ValueError(f"names of the networks {known} in {what}, not {name!r}")
+        named: dict[str, Iterable[str]] = {
+            "pairs": () if isinstance(self.pairs, str) else [name for pair in self.pairs for name in pair],
+            "other_seeds": self.other_seeds,
+            "expected_error": self.expected_error if isinstance(self.expected_error, dict) else (),
+        }
+        for what, found in named.items():
+            wrong = next((name for name in found if name not in self.names), None)
+            if wrong is not None:
+                raise ValueError(f"names of the networks {', '.join(map(repr, self.names))} in {what}, not {wrong!r}")
         for top, name in self.other_seeds.items():
             if top == name:
                 raise ValueError(f"another network than {top!r} as its other seed")

@@ -249,18 +249,7 @@ class Record(Mapping[str, Any]):
         """
         if isinstance(value, Record):
             return value
-        if not isinstance(value, Mapping):
-            raise RecordError(f"expected a JSON object, found {type(value).__name__}")
-        version = value.get("version", VERSION)
-        if version not in READABLE or isinstance(version, bool):
-            raise RecordError(f"expected a record of version {VERSION}, found version {_short(version)}")
-        unknown = sorted(str(key) for key in value.keys() - _PARTS)
-        if unknown:
-            raise RecordError(f"expected the parts of a record, found {_short(unknown[0])} besides")
-        config = _kind(value, "config", Mapping)
-        for side in ("bottom", "top"):
-            if not isinstance(config.get(side), Mapping) or not isinstance(config[side].get("name"), str):
-                raise RecordError(f"expected config.{side} with a name, found {_short(config.get(side))}")
+        config, version = _config_of(value)
         donors = _optional(value, "donors", Mapping)
         history, results = (_optional(value, key, list | tuple) for key in ("history", "results"))
         return cls(
@@ -481,28 +470,53 @@ def _told_by_answers(record: Record, values: Mapping[str, float | None]) -> dict
     if kept is None:
         return found
     try:
-        n, unit = kept["n"], kept["unit"]
-        if unit == "points":
-            counts = {side: right(kept[side], n) for side in ("stitched", "top")}
-            if record.correct and record.correct != kept["stitched"]:
-                raise RecordError("expected the same right answers in correct and in examples, found others")
-            errors = {side: 100.0 * (1 - count / n) for side, count in counts.items()}
-            room = 100 * _BITS
-            if "answers" in kept and (below := check_sizes(kept["answers"], n, counts)) is not None:
-                found["bottom_error"] = _Told(100.0 * (1 - below / n), room, "the kept answers give")
-        else:
-            weights = numbers(kept["weights"], n)
-            answers = {side: numbers(kept[side], n) for side in ("stitched", "top")}
-            errors = {side: average(v, weights) for side, v in answers.items()}
-            room = _NATS * (1 + sum(abs(e) for e in errors.values()))
-            if "answers" in kept:
-                check_sizes(kept["answers"], n, None)
+        errors, room, below = (_right if kept["unit"] == "points" else _nats)(kept)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as problem:
         raise RecordError(f"expected the examples to be readable, found {problem!r}") from problem
+    if record.correct and kept["unit"] == "points" and record.correct != kept["stitched"]:
+        raise RecordError("expected the same right answers in correct and in examples, found others")
     says = "the kept answers give"
     found["penalty"] = _Told(errors["stitched"] - errors["top"], 2 * room, says)
     found |= {"error": _Told(errors["stitched"], room, says), "top_error": _Told(errors["top"], room, says)}
+    if below is not None:
+        found["bottom_error"] = _Told(below, room, says)
     return found
+
+
+def _right(kept: Mapping[str, Any]) -> tuple[dict[str, float], float, float | None]:
+    """The errors that kept bits give, how far off they may be, and the bottom's where its answers are kept."""
+    n = kept["n"]
+    counts = {side: right(kept[side], n) for side in ("stitched", "top")}
+    below = check_sizes(kept["answers"], n, counts) if "answers" in kept else None
+    errors = {side: 100.0 * (1 - count / n) for side, count in counts.items()}
+    return errors, 100 * _BITS, None if below is None else 100.0 * (1 - below / n)
+
+
+def _nats(kept: Mapping[str, Any]) -> tuple[dict[str, float], float, float | None]:
+    """The same of kept nats; a bottom's are not kept."""
+    n = kept["n"]
+    weights = numbers(kept["weights"], n)
+    errors = {side: average(numbers(kept[side], n), weights) for side in ("stitched", "top")}
+    if "answers" in kept:
+        check_sizes(kept["answers"], n, None)
+    return errors, _NATS * (1 + sum(abs(e) for e in errors.values())), None
+
+
+def _config_of(value: Any) -> tuple[Mapping[str, Any], int]:
+    """The configuration and the version of a record in plain values; what is no record is refused."""
+    if not isinstance(value, Mapping):
+        raise RecordError(f"expected a JSON object, found {type(value).__name__}")
+    version = value.get("version", VERSION)
+    if version not in READABLE or isinstance(version, bool):
+        raise RecordError(f"expected a record of version {VERSION}, found version {_short(version)}")
+    unknown = sorted(str(key) for key in value.keys() - _PARTS)
+    if unknown:
+        raise RecordError(f"expected the parts of a record, found {_short(unknown[0])} besides")
+    config = _kind(value, "config", Mapping)
+    for side in ("bottom", "top"):
+        if not isinstance(config.get(side), Mapping) or not isinstance(config[side].get("name"), str):
+            raise RecordError(f"expected config.{side} with a name, found {_short(config.get(side))}")
+    return config, version
 
 
 def _end(value: Mapping[str, Any]) -> End:
@@ -527,20 +541,26 @@ def _metrics(values: Any) -> tuple[Metric, ...]:
         except KeyError:  # a hand-made one leaves out what it does not have
             metric = _metric(value.get(key) for key in _METRIC_KEYS)
         name, mean, low, high, unit = metric
-        # Nearly all are floats without an interval: the first test of each line settles those.
-        if not (type(mean) is float and finite(mean)):
-            _check_number(name, mean)
-        if low is not None or high is not None:
-            _check_number(name, low)
-            _check_number(name, high)
-            if low is None or high is None:
-                raise RecordError(f"expected both ends of the interval of {name!r}, or none, found {low} and {high}")
+        # Nearly all are floats without an interval: they need no second look.
+        if not (type(mean) is float and finite(mean) and low is high is None and type(unit) is str):
+            _check_metric(metric)
         if name in found:
             raise RecordError(f"expected the metric {name!r} once, found it twice")
-        if unit is not None and not isinstance(unit, str):
-            raise RecordError(f"expected the unit of {name!r} in words, found {_short(unit)}")
         found[name] = metric if unit else metric._replace(unit="")
     return tuple(found.values())
+
+
+def _check_metric(metric: Metric) -> None:
+    name, mean, low, high, unit = metric
+    for value in (mean, low, high):
+        if value is not None and not _is_number(value):
+            raise RecordError(
+                f"expected the metric {name!r}, value to be a finite number or null, found {_short(value)}"
+            )
+    if (low is None) != (high is None):
+        raise RecordError(f"expected both ends of the interval of {name!r}, or none, found {low} and {high}")
+    if unit is not None and not isinstance(unit, str):
+        raise RecordError(f"expected the unit of {name!r} in words, found {_short(unit)}")
 
 
 _METRIC_KEYS = ("metric", "value", "low", "high", "unit")
@@ -564,11 +584,6 @@ def _on_a_split(examples: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if examples is not None and not isinstance(examples.get("test", ""), str):
         raise RecordError(f"expected examples.test to name a test split, found {_short(examples['test'])}")
     return examples
-
-
-def _check_number(name: str, value: Any) -> None:
-    if value is not None and not _is_number(value):
-        raise RecordError(f"expected the metric {name!r}, value to be a finite number or null, found {_short(value)}")
 
 
 _NUMBERS = (float, int)

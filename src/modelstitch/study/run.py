@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..engine.alone import introduce, told
 from ..engine.sweep import Watch
@@ -15,7 +14,7 @@ from ..support.ranks import current, first, writes
 from ..support.resume import tidy
 from .engines import Engine, local
 from .needs import Needs, needs_of
-from .plan import Cell, PlannedDonor, in_company
+from .plan import Cell, PlannedDonor, in_company, sweeps_of
 from .prepared import Prepared, with_members
 from .record import Record
 from .shard import Shard
@@ -74,12 +73,17 @@ def run(
         introduce(bench.all_donors(cells if expected is None else every), tell, expected, question.error_tolerance)
     found = run_cells(cells, bench, store=store, tell=tell, engine=engine)
     if not missing:
-        for name, known in {n: facts for record in found for n, facts in (record.donors or {}).items()}.items():
-            say(tell, told(name, known._asdict()))
+        _introduce_kept(found, tell)
     if bench.unfinished is not None:
         tidy(bench.unfinished)
     _check_frozen(asked.networks, donors)
     return found
+
+
+def _introduce_kept(records: Sequence[Record], tell: Tell | None) -> None:
+    """Say what donors do alone, from what records keep of it."""
+    for name, known in {n: facts for record in records for n, facts in (record.donors or {}).items()}.items():
+        say(tell, told(name, known._asdict()))
 
 
 def _check_frozen(networks: Sequence[Network], donors: Mapping[str, PlannedDonor]) -> None:
@@ -137,15 +141,13 @@ def run_cells(
 
     there = first("the finished cells", kept)
     missing = [cell for cell in cells if cell.hash not in there]
-    groups: dict[Any, list[Cell]] = {}
-    for cell in missing:
-        groups.setdefault(cell.sweep, []).append(cell)
+    begun = {cell.sweep for cell in missing}
     if bench.unfinished is not None and bench.unfinished.is_dir():
         for cell in cells:  # a run may have been stopped between its last record and the end of its state
-            unfinished = left(cell, bench) if cell.sweep not in groups else None
+            unfinished = left(cell, bench) if cell.sweep not in begun else None
             if unfinished is not None:
                 unfinished.clear()
-    for record in engine(list(groups.values()), bench, tell):
+    for record in engine(sweeps_of(missing), bench, tell):
         if store is not None:
             store.write(record)
         there[record.cell] = record

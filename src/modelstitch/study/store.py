@@ -528,7 +528,6 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _compare(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
     """Refuse another study; what is only told (``about``) decides nothing, and stands for its hash."""
-    told = [spec.get("about") or {} for spec in (saved, asked)]
     old, new = ({k: v for k, v in spec.items() if k != "about"} for spec in (saved, asked))
     different = differing(old, new, _FIRST)
     if not different:
@@ -536,18 +535,18 @@ def _compare(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
     named = [key for key in different if key in _FIRST] or list(different)[:1]
     rest = [key for key in different if key not in named]
     more = f" (and {len(rest)} more: {', '.join(rest[:5])})" if rest else ""
-    expected, found = (
-        ", ".join(f"{key} = {_named(different[key][side], told[side].get(key))}" for key in named) for side in (0, 1)
-    )
+
+    def words(side: int, spec: dict[str, Any]) -> str:
+        told = spec.get("about") or {}
+        return ", ".join(f"{key} = {_named(different[key][side], told.get(key))}" for key in named)
+
     drawn = (
         " Where the data are the same they may be random: samples that a dataset draws anew at every read have "
         "another hash each time."
-        if "data" in different
-        else ""
     )
     raise StudyError(
-        f"{path} was made by another study: expected {expected}, found {found}{more}; choose another folder, or set "
-        f"the old value again.{drawn}"
+        f"{path} was made by another study: expected {words(0, saved)}, found {words(1, asked)}{more}; choose another "
+        f"folder, or set the old value again.{drawn if 'data' in different else ''}"
     )
 
 

@@ -20,7 +20,7 @@ from ...stitchers import Adapter, channels_back, channels_last, masks, rows
 from ...support.nonfinite import first_bad, refuse
 from ...support.ranks import Ranks, current, first, share, together, writes
 from ...support.resume import Unfinished
-from ..senders import NetworkSender, open_quick
+from ..senders import NetworkSender, Send, open_quick
 from ..streams import Stream
 from ..sweep import Sweep, derive, pieces, shuffle
 from .normalisation import fitting
@@ -160,18 +160,27 @@ def _pass(
             sweep.done(len(batch))
             if at <= before:
                 continue
-            order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
-            neighbours = order is not None or bool(sweep.sender.norms)  # each sample needs its own
-            for part, some in enumerate([batch] if neighbours else pieces(batch, sweep.device)):
-                below, above = send(some), receive(some)
-                drawn = derive(sweep.seed, "positions", str(at), str(part))
-                if not all(_add(block, below, above, some, order, drawn, asked, sweep) for block in going):
-                    sweep.done(-seen)
-                    return None
+            if not _sum(going, batch, at, send, receive, asked, sweep):
+                sweep.done(-seen)
+                return None
             if kept is not None and kept.due:
                 kept.write(_state([block.group for block in blocks], at))
     sweep.done(sweep.data.size("fit") - seen)
     return at
+
+
+def _sum(
+    blocks: Sequence[_SumBlock], batch: Batch, at: int, send: Send, receive: Send, asked: _Streams, sweep: Sweep
+) -> bool:
+    """Add a batch to the sums of blocks, piece by piece where no sample needs its neighbours; as ``_add``."""
+    order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
+    neighbours = order is not None or bool(sweep.sender.norms)
+    for part, some in enumerate([batch] if neighbours else pieces(batch, sweep.device)):
+        below, above = send(some), receive(some)
+        drawn = derive(sweep.seed, "positions", str(at), str(part))
+        if not all(_add(block, below, above, some, order, drawn, asked, sweep) for block in blocks):
+            return False
+    return True
 
 
 def _add(

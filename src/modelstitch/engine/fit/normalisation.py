@@ -51,27 +51,30 @@ def settle(streams: Sequence[Stream], sweep: Sweep) -> None:
     if sweep.normalisation == "frozen":
         return
     renew = sweep.normalisation == "recalibrated"
-    chosen = [s for s in streams if not s.failed and (renew or s.stopped == "closed form")]
-    below = sweep.sender.norms if renew else {}
-    if chosen and (below or any(s.norms for s in chosen)):
-        _renew(chosen, below, sweep, "mean" if renew else "running")
+    _renew(streams, sweep, renew)
     for stream in streams:
-        broken = [name for name, norm in stream.norms.items() if not norm.finite]
-        if broken and not stream.failed:
-            stream.failed = (
-                f"The statistics of BatchNorm {broken[0]!r} of the top are not finite in the stitch {stream}."
-            )
-        count = len(stream.norms) + len(sweep.sender.norms)
-        how = "re-estimated on fit data" if renew else "overwritten while fitting"
-        stream.notes.append(
-            f"BatchNorm statistics {how}: {len(sweep.sender.norms)} layers of the bottoms, {len(stream.norms)} of "
-            f"the top"
-            if count
-            else "no BatchNorm layer with running statistics: the normalisation policy changes nothing"
-        )
+        broken = next((name for name, norm in stream.norms.items() if not norm.finite), None)
+        if broken is not None and not stream.failed:
+            stream.failed = f"The statistics of BatchNorm {broken!r} of the top are not finite in the stitch {stream}."
+        stream.notes.append(_said(len(sweep.sender.norms), len(stream.norms), renew))
 
 
-def _renew(streams: Sequence[Stream], below: Mapping[str, Norm], sweep: Sweep, wanted: Mode) -> None:
+def _said(below: int, above: int, renew: bool) -> str:
+    if not below + above:
+        return "no BatchNorm layer with running statistics: the normalisation policy changes nothing"
+    how = "re-estimated on fit data" if renew else "overwritten while fitting"
+    return f"BatchNorm statistics {how}: {below} layers of the bottoms, {above} of the top"
+
+
+def _renew(streams: Sequence[Stream], sweep: Sweep, renew: bool) -> None:
+    """Renew the statistics of all streams; else those of streams that took no steps get the pass that others had."""
+    chosen = [s for s in streams if not s.failed and (renew or s.stopped == "closed form")]
+    below: Mapping[str, Norm] = sweep.sender.norms if renew else {}
+    if chosen and (below or any(s.norms for s in chosen)):
+        _pass(chosen, below, sweep, "mean" if renew else "running")
+
+
+def _pass(streams: Sequence[Stream], below: Mapping[str, Norm], sweep: Sweep, wanted: Mode) -> None:
     norms = {f"bottom/{k}": v for k, v in below.items()}
     for i, stream in enumerate(streams):
         norms |= {f"{i}/{k}": v for k, v in stream.norms.items()}

@@ -1,6 +1,6 @@
 """Where sweeps run: in this process, in several, or on a Ray cluster.
 
-An engine takes groups of cells and hands out their records.
+An engine takes groups of cells, each of which is fitted together, and hands out their records.
 """
 
 from __future__ import annotations
@@ -13,4 +13,4 @@ from ..record import Record
 from ..sweep import Bench
 
 OpenBench = Callable[[], Bench]  # travels to another process, and opens donors and data there by their names
-Engine = Callable[[Sequence[Sequence[Cell]], Bench, Tell | None], Iterator[Record]]  # each as soon as it is there
+Engine = Callable[[Sequence[list[Cell]], Bench, Tell | None], Iterator[Record]]  # each as soon as it is there

@@ -13,7 +13,7 @@ from ...errors import StudyError
 from ...support.progress import Tell
 from ...support.user_code import in_words
 from ..canonical import canonical_json
-from ..plan import Cell, fitted_together
+from ..plan import Cell
 from ..record import Record
 from ..sweep import Bench, facts, run_sweep
 
@@ -40,11 +40,11 @@ class Task:
         return [renamed(group[at], record, bench) if number else record for number, group in enumerate(self.groups)]
 
 
-def tasks(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[Task]:
+def tasks(groups: Sequence[list[Cell]], bench: Bench) -> list[Task]:
     """One for all cells that are fitted together; random networks that two donors share are drawn and fitted once."""
     found: list[Task] = []
     first: dict[str, Task] = {}
-    for part in (part for cells in groups for part in fitted_together(cells)):
+    for part in groups:
         same = work_of(part, bench)
         if same in first:
             first[same].groups.append(part)
@@ -104,10 +104,10 @@ def _same(what: str, name: str, wanted: Any, found: Any) -> None:
         )
 
 
-def run(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
+def run(groups: Sequence[list[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
     """The records of all groups, in order; random bottoms that two donors have in common are fitted once."""
     done: dict[str, list[Record]] = {}
-    for group in (part for cells in groups for part in fitted_together(cells)):
+    for group in groups:
         same = work_of(group, bench)
         if same in done:
             found = (renamed(cell, record, bench) for cell, record in zip(group, done[same]))

@@ -46,7 +46,7 @@ def engine(open_bench: OpenBench, workers: int, *, silent: float = SILENT) -> En
             kept.
     """
 
-    def run(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
+    def run(groups: Sequence[list[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
         todo = tasks(groups, bench)
         total, done = sum(len(cells) for task in todo for cells in task.groups), 0
         life = partial(_work, open_bench, bench.unfinished, max(1, torch.get_num_threads() // max(1, workers)))

@@ -44,7 +44,7 @@ def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None =
     """
     ray = need("ray")
 
-    def run(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
+    def run(groups: Sequence[list[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
         todo = tasks(groups, bench)
         if not todo:
             return
