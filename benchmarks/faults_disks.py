@@ -31,7 +31,6 @@ from modelstitch.stitchers import Affine, Site
 from modelstitch.study.record import equal_results
 from modelstitch.study.store import Store
 from modelstitch.support import hashing, tensors
-from modelstitch.support.files import is_temporary
 from modelstitch.support.resume import Unfinished
 from modelstitch.zoo import donors
 from modelstitch.zoo.nets import build
@@ -168,7 +167,7 @@ def every(make: Callable[[Path], tuple[Write, Look]], tmp: Path) -> Callable[[ra
                 break
             counts["done"] += 1
             counts[_came(error, f"{make}: call {n}, {disk.failed}")] += 1
-            counts["left"] += sum(is_temporary(path) for path in (tmp / "now").rglob("*"))
+            counts["left"] += sum(path.name.startswith(".tmp-") for path in (tmp / "now").rglob("*"))
             try:
                 harmed = look(tmp / "now") not in allowed
             except Exception as caught:
@@ -233,7 +232,7 @@ def study(tmp: Path) -> Callable[[random.Random], Mapping[str, float]]:
             except Exception as caught:
                 counts["unequal"] += 1
                 print(f"study: call {n}, {disk.failed}: then {type(caught).__name__}: {caught!s:.300}", file=sys.stderr)
-            counts["left"] += sum(is_temporary(path) for path in (tmp / "now").rglob("*"))
+            counts["left"] += sum(path.name.startswith(".tmp-") for path in (tmp / "now").rglob("*"))
         return {key: counts[key] for key in ("done", "told", "passed", "foreign", "left", "unequal")}
 
     return step

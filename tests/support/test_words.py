@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelstitch.support.words import counted, duration
+from modelstitch.support.words import counted, duration, some
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,9 @@ def test_counts(n, words, wanted):
 )
 def test_durations(seconds, wanted):
     assert duration(seconds) == wanted
+
+
+def test_some_of_many():
+    assert some("abc") == "a, b, c"
+    assert some("abcdef") == "a, b, c, d, e, ..."
+    assert some([]) == ""

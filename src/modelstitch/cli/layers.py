@@ -65,17 +65,7 @@ def layers(
         common.say(json.dumps(_plain(net, shown), indent=1))
         return
     blocks = set(net.blocks)
-    rows = [
-        [
-            layer.name,
-            "x".join(map(str, layer.shape)),
-            f"{layer.kind} ({layer.over})" if layer.kind in ("tokens", "sequence") and layer.over else layer.kind,
-            f"{layer.parameters:,}",
-            f"{layer.depth:.2f}",
-            ("block" if layer.name in blocks else "exact") if layer.exact else f"no: {layer.why}",
-        ]
-        for layer in shown
-    ]
+    rows = [_row(layer, layer.name in blocks) for layer in shown]
     common.table(["layer", "shape", "kind", "parameters below", "depth", "cut"], rows, net.name, words=["cut"])
     common.say(f"View: {net.view_in_words}. Weights: {net.weights}.")
     exact = len(net.cuts)
@@ -84,6 +74,18 @@ def layers(
         common.say("Nothing was run: without weights in memory the trace is not held against the module.")
     if not everything and exact < len(net.layers):
         common.say("--all shows the others and why they cannot be cut.")
+
+
+def _row(layer: Layer, block: bool) -> list[str]:
+    """A layer for the table."""
+    return [
+        layer.name,
+        "x".join(map(str, layer.shape)),
+        f"{layer.kind} ({layer.over})" if layer.kind in ("tokens", "sequence") and layer.over else layer.kind,
+        f"{layer.parameters:,}",
+        f"{layer.depth:.2f}",
+        ("block" if block else "exact") if layer.exact else f"no: {layer.why}",
+    ]
 
 
 def _plain(net: Network, shown: Sequence[Layer]) -> dict[str, Any]:

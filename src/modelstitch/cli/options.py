@@ -73,14 +73,17 @@ def _type(hint: Any, metadata: list[Any]) -> click.ParamType[Any]:
         return _type(parts[0], metadata) if len(parts) == 1 else click.STRING
     if get_origin(hint) is Literal:
         return click.Choice(get_args(hint))
+    if hint in (int, float):
+        return _range(hint, metadata)
+    return click.BOOL if hint is bool else click.STRING
+
+
+def _range(kind: type, metadata: list[Any]) -> click.ParamType[Any]:
+    """Numbers within the bounds that a field's metadata tell."""
     least, above = (next((getattr(m, name) for m in metadata if hasattr(m, name)), None) for name in ("ge", "gt"))
-    if hint is bool:
-        return click.BOOL
-    if hint is int:
+    if kind is int:
         return click.IntRange(min=least)
-    if hint is float:
-        return click.FloatRange(min=least if above is None else above, min_open=above is not None)
-    return click.STRING
+    return click.FloatRange(min=least if above is None else above, min_open=above is not None)
 
 
 def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> int | list[int] | None:

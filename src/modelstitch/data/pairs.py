@@ -59,18 +59,18 @@ def keys_of(sample: Mapping[str, Any], input_key: Keys | None, label_key: str | 
     Raises:
         DataError: if they are not there, or several are.
     """
-    known = ", ".join(repr(key) for key in sample)
+    known = ", ".join(map(repr, sample))
     asked = [input_key] if isinstance(input_key, str) else list(input_key or [])
-    for key in [*asked, *([label_key] if label_key is not None else [])]:
+    for key in asked if label_key is None else [*asked, label_key]:
         if key not in sample:
             raise DataError(f"The samples have no key {key!r}: found {known}; check input_key= and label_key=.")
-    label = label_key if label_key is not None else _label_of(sample, asked, known)
+    label = label_key or _label_of(sample, asked, known)
     if input_key is not None:
         return (input_key if isinstance(input_key, str) else tuple(input_key)), label
     rest = [key for key in sample if key != label]
     if len(rest) == 1:
         return rest[0], label
-    if _TOKENS in rest and not any(isinstance(sample[key], str | bytes) or _is_picture(sample[key]) for key in rest):
+    if _TOKENS in rest and not any(_is_raw(sample[key]) for key in rest):
         return tuple(rest), label
     raise DataError(
         f"The samples are dicts with the keys {known}: expected one beside the label {label!r}, or input_ids; name "
@@ -134,6 +134,10 @@ def _check_input(value: Any) -> None:
             "the dataset transform=torchvision.transforms.ToTensor() (PILToTensor() keeps bytes), after a Resize "
             "where sizes differ."
         )
+
+
+def _is_raw(value: Any) -> bool:
+    return isinstance(value, str | bytes) or _is_picture(value)
 
 
 def _is_picture(value: Any) -> bool:

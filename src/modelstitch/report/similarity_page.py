@@ -53,19 +53,15 @@ def similarity_page(
     measured = None if measured is None else placed(measured)
     parts = [_complete(rows) for rows in (stitched, measured) if rows is not None]
     table = pl.concat(parts) if parts else _complete(pl.DataFrame())
-    if table["value"].is_null().all():
-        reasons = measured["note"].to_list() if measured is not None and "note" in measured.columns else []
-        why = next((f" ({reason.rstrip('.')})" for reason in reasons if reason), "")
-        raise StudyError(f"There is nothing to show of {bottom} and {top}: expected a measured value, found none{why}.")
+    _refuse_empty(table, measured, bottom, top)
     families = table["family"].drop_nulls().unique(maintain_order=True).to_list()
     lead = families[0] if families else None
     shown = table.filter(pl.col("family").is_null() | (pl.col("family") == pl.lit(lead, dtype=pl.String)))
-    measures = measured["metric"].unique(maintain_order=True).to_list() if measured is not None else []
-    empty = [m for m in measures if m not in _known(shown)]
-    measures = [m for m in measures if m not in empty]
+    asked = measured["metric"].unique(maintain_order=True).to_list() if measured is not None else []
+    measures = [m for m in asked if m in _known(shown)]
+    empty = [m for m in asked if m not in measures]
     notes = [*(f"{m} has no value for any pair of layers: its heat map is left out." for m in empty), *notes]
     drawn, name = Drawings(Markup), f"{plain(bottom)} → {plain(top)}"
-    several = len(families) > 1
     return render(
         "similarity.html",
         title=plain(title or f"{bottom} and {top}"),
@@ -74,15 +70,21 @@ def similarity_page(
         + [plain(said) for said in best_pairs(measured.to_dicts() if measured is not None else [])],
         maps=_maps(shown, bottom, top, measures, drawn),
         scatters=_scatters(shown, measures, drawn),
-        ladder=drawn.add(ladder_figure(table, bottom, top), f"Penalty by family, {name}") if several else None,
-        ladder_table=tables.ladder_table(table, f"{name}: penalty by family") if several else None,
-        families=_families(stitched) if stitched is not None and families and "solved" in stitched.columns else None,
+        **_ladder(table, bottom, top, drawn if families[1:] else None),
+        families=_families(stitched) if families else None,
         numbers=[
             *(_numbers(shown, metric, name, measured) for metric in _stitched(shown) + measures),
             *_others(table, families[1:], name),
         ],
         provenance=_provenance(command, notes),
     )
+
+
+def _refuse_empty(table: pl.DataFrame, measured: pl.DataFrame | None, bottom: str, top: str) -> None:
+    if table["value"].is_null().all():
+        reasons = measured["note"].to_list() if measured is not None and "note" in measured.columns else []
+        why = next((f" ({reason.rstrip('.')})" for reason in reasons if reason), "")
+        raise StudyError(f"There is nothing to show of {bottom} and {top}: expected a measured value, found none{why}.")
 
 
 def _complete(rows: pl.DataFrame) -> pl.DataFrame:
@@ -156,8 +158,21 @@ def _others(rows: pl.DataFrame, families: Sequence[str], name: str) -> list[Tabl
     return found
 
 
-def _families(rows: pl.DataFrame) -> Table:
+def _ladder(table: pl.DataFrame, bottom: str, top: str, drawn: Drawings | None) -> dict[str, Any]:
+    """The penalties of several families side by side; nothing where there is no sheet to draw on."""
+    if drawn is None:
+        return {"ladder": None, "ladder_table": None}
+    name = f"{plain(bottom)} → {plain(top)}"
+    return {
+        "ladder": drawn.add(ladder_figure(table, bottom, top), f"Penalty by family, {name}"),
+        "ladder_table": tables.ladder_table(table, f"{name}: penalty by family"),
+    }
+
+
+def _families(rows: pl.DataFrame | None) -> Table | None:
     """What each family is: its parameters over all pairs, what leaves it as good as it was, how it is solved."""
+    if rows is None or "solved" not in rows.columns:
+        return None
     body = []
     for (family, invariance, solved), part in rows.group_by("family", "invariance", "solved", maintain_order=True):
         sizes = part.filter(pl.col("metric") == "parameters")["value"]

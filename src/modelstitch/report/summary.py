@@ -21,36 +21,43 @@ _MOST_COLUMNS = 10  # of penalties side by side
 def penalty_summaries(records: Sequence[Mapping[str, Any]]) -> list[Table]:
     """The penalties of every pair by layer, the controls beside them: a table a pair."""
     found = marked(as_records(records))
-    by_pair: dict[tuple[str, str], dict[tuple[int, str, str], dict[str, list[Record]]]] = {}
-    several = len({record.fit["samples"] for record in found}) > 1
-    for record in found:
-        if _of_the_top(record):
-            continue
-        place = (record.top.index or 0, record.bottom.layer, record.top.layer)
-        pair = by_pair.setdefault((record.bottom.name, record.top.name), {})
-        pair.setdefault(place, {}).setdefault(_column(record, several), []).append(record)
-    for record in found:  # controls of the top alone stand beside every pair with that top
-        if _of_the_top(record):
-            for (_, top), places in by_pair.items():
-                for (_, _, layer), cells in places.items():
-                    if (top, layer) == (record.top.name, record.top.layer):
-                        cells.setdefault(_column(record, several), []).append(record)
     unit = next((m.unit for r in found if (m := r.metric("penalty")) is not None), "points")
-    tables = []
-    for (bottom, top), places in by_pair.items():
-        columns = list(dict.fromkeys(name for cells in places.values() for name in cells))
-        body = []
-        for (_, below, above), cells in sorted(places.items()):
-            seam = above if below == above else f"{below} -> {above}"
-            body.append([seam, *(_penalty(cells.get(name, [])) for name in columns)])
-        heads = ["layer", *columns]
-        if len(columns) > _MOST_COLUMNS:  # turned: many narrow columns cannot be read
-            heads, *body = map(list, zip(heads, *body))
-            heads[0] = "stitch"
-        tables.append(
-            _table(f"{bottom} -> {top}: penalty in {unit} (negative: better than the top itself)", heads, body)
-        )
-    return tables
+    caption = f"penalty in {unit} (negative: better than the top itself)"
+    return [_pair_table(f"{bottom} -> {top}: {caption}", seams) for (bottom, top), seams in _by_pair(found).items()]
+
+
+_Seams = dict[tuple[int, str, str], dict[str, list[Record]]]  # (index, bottom layer, top layer): column: records
+
+
+def _by_pair(records: Sequence[Record]) -> dict[tuple[str, str], _Seams]:
+    """The records of each pair; those of controls of the top alone stand beside every pair with that top."""
+    found: dict[tuple[str, str], _Seams] = {}
+    several = len({record.fit["samples"] for record in records}) > 1
+    of_the_top = [record for record in records if _of_the_top(record)]
+    for record in records:
+        if not _of_the_top(record):
+            place = (record.top.index or 0, record.bottom.layer, record.top.layer)
+            pair = found.setdefault((record.bottom.name, record.top.name), {})
+            pair.setdefault(place, {}).setdefault(_column(record, several), []).append(record)
+    for (_, top), seams in found.items():
+        for (_, _, layer), cells in seams.items():
+            for record in of_the_top:
+                if (top, layer) == (record.top.name, record.top.layer):
+                    cells.setdefault(_column(record, several), []).append(record)
+    return found
+
+
+def _pair_table(caption: str, seams: _Seams) -> Table:
+    columns = list(dict.fromkeys(name for cells in seams.values() for name in cells))
+    body = []
+    for (_, below, above), cells in sorted(seams.items()):
+        seam = above if below == above else f"{below} -> {above}"
+        body.append([seam, *(_penalty(cells.get(name, [])) for name in columns)])
+    heads = ["layer", *columns]
+    if len(columns) > _MOST_COLUMNS:  # turned: many narrow columns cannot be read
+        heads, *body = map(list, zip(heads, *body))
+        heads[0] = "stitch"
+    return _table(caption, heads, body)
 
 
 def metrics_summary(record: Record, title: str) -> Table:

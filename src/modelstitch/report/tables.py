@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from ..engine.controls import CONTROLS
 from ..study.pooling import Pooled
-from ..study.record import as_records
+from ..study.record import End, Record, as_records
 from .figures.heatmaps import matrix, unit_of
 from .figures.pair import by_parameters
 from .figures.style import number, plain
@@ -40,6 +40,32 @@ class Table:
 _EMPTY = TableCell("–", mark="none")
 _MACHINE = ("modelstitch", "torch", "python", "device", "threads", "platform")
 _SPLITS = ("fit", "val", "test")
+_PROVENANCE: tuple[tuple[str, Callable[[Record], Any]], ...] = (  # a line, and what it says of a cell
+    *((key, lambda cell, key=key: cell.provenance.get(key)) for key in _MACHINE),
+    ("seeds", lambda cell: cell.seed),
+    ("data", lambda cell: cell.data and f"{cell.data.get('name')} (fingerprint {cell.data.get('fingerprint')})"),
+    ("examples: fit / val / test", lambda cell: cell.data and " / ".join(str(cell.data.get(s)) for s in _SPLITS)),
+    ("augmentation", lambda cell: cell.data.get("augment")),
+    ("normalisation policy", lambda cell: cell.setting.normalisation),
+    ("families", lambda cell: cell.family),
+    ("objectives", lambda cell: cell.objective),
+    ("fit", lambda cell: cell.fit and _listed(cell.fit)),
+)
+
+
+_EXTRAS: tuple[tuple[str, str, int | None], ...] = (  # column, metric, digits: None as the unit asks
+    ("agrees with top, %", "agreement_top", 1),
+    ("agrees with bottom, %", "agreement_bottom", 1),
+    ("by chance, %", "agreement_chance", 1),
+    ("R²", "r2", 2),
+    ("Relative error", "relative_mse", 2),
+    ("CKA", "cka", 2),
+    ("OOD, ratio", "ood", 2),
+    ("beyond the genuine 99 %, %", "ood_share", 1),
+    ("on the second test set", "second_penalty", None),
+    ("perplexity", "perplexity", 2),
+    ("perplexity of the top", "top_perplexity", 2),
+)
 
 
 def penalty_table(
@@ -49,47 +75,27 @@ def penalty_table(
 
     ``ratios`` are normalised penalties with intervals, by (bottom layer, top layer), where examples were kept.
     """
-    curves = {c: {p.layer: p for p in curve(rows, c)} for c in ("pair", *CONTROLS)}
+    curves = {c: _by_layer(curve(rows, c)) for c in ("pair", *CONTROLS)}
     present = [c for c, points in curves.items() if points]
-    extras = {
-        name: {p.layer: p for p in curve(rows, metric=metric)}
-        for name, metric in (
-            ("agrees with top, %", "agreement_top"),
-            ("agrees with bottom, %", "agreement_bottom"),
-            ("by chance, %", "agreement_chance"),
-            ("R²", "r2"),
-            ("Relative error", "relative_mse"),
-            ("CKA", "cka"),
-            ("OOD, ratio", "ood"),
-            ("beyond the genuine 99 %, %", "ood_share"),
-            ("on the second test set", "second_penalty"),
-            ("perplexity", "perplexity"),
-            ("perplexity of the top", "top_perplexity"),
-        )
-    }
-    extras = {name: points for name, points in extras.items() if points}
+    extras = [(name, _by_layer(curve(rows, metric=metric)), digits) for name, metric, digits in _EXTRAS]
+    shown = [extra for extra in extras if extra[1]]
     layers = {p.layer: p for c in present for p in curves[c].values()}
     body = []
     for layer, place in sorted(layers.items(), key=lambda item: item[1].depth):
-        line = [_layer(curves["pair"].get(layer, place)), TableCell(number(place.depth, 2))]
-        line += [_value(curves[c].get(layer), mark=c) for c in present]
-        seam = (place.bottom_layer or layer, layer)
-        if ratios is not None and seam in ratios:
-            line.append(_ratio(*ratios[seam]))
-        else:
-            line.append(_normalised(*(curves[c].get(layer) for c in ("pair", "self", "random"))))
-        line += [_value(points.get(layer), digits=_digits(name)) for name, points in extras.items()]
-        body.append(tuple(line))
+        here = {c: points.get(layer) for c, points in curves.items()}
+        ratio = (ratios or {}).get((place.bottom_layer or layer, layer))
+        line = [_layer(here["pair"] or place), TableCell(number(place.depth, 2))]
+        line += [_value(here[c], mark=c) for c in present]
+        line.append(_normalised(here["pair"], here["self"], here["random"]) if ratio is None else _ratio(*ratio))
+        body.append((*line, *(_value(points.get(layer), digits=digits) for _, points, digits in shown)))
     unit = next(iter(layers.values())).unit if layers else "points"
-    head = ("layer", "depth", *(f"{c}, {unit}" if c == "pair" else c for c in present), "normalised", *extras)
+    head = ("layer", "depth", *(f"{c}, {unit}" if c == "pair" else c for c in present), "normalised")
+    head += tuple(name for name, *_ in shown)
     return Table(caption, head, tuple(body))
 
 
-def _digits(name: str) -> int | None:
-    """Digits of a column: two for ratios and perplexities, one for shares, else what the unit asks for."""
-    if name[0] in "ROC" or name.startswith("perplexity"):
-        return 2
-    return 1 if name.endswith("%") else None
+def _by_layer(points: Sequence[Point]) -> dict[str, Point]:
+    return {point.layer: point for point in points}
 
 
 def overview_table(panels: Iterable[tuple[str, str, pl.DataFrame]]) -> Table:
@@ -151,7 +157,7 @@ def samples_table(rows: pl.DataFrame, caption: str) -> Table:
 
 
 def _side_by_side(rows: pl.DataFrame, caption: str, key: str, values: Sequence[Any]) -> Table:
-    curves = [{p.layer: p for p in curve(rows.filter(pl.col(key) == value))} for value in values]
+    curves = [_by_layer(curve(rows.filter(pl.col(key) == value))) for value in values]
     layers = {p.layer: p.depth for points in curves for p in points.values()}
     body = [
         (TableCell(plain(layer)), *(_value(points.get(layer)) for points in curves))
@@ -218,29 +224,25 @@ def matrix_table(
 def provenance_table(records: Sequence[Mapping[str, Any]], command: str | None = None) -> Table:
     """How the numbers were made: versions, device, seeds, data budget, normalisation, and the command."""
     cells = as_records(records)
-    made, data = [cell.provenance for cell in cells], [cell.data for cell in cells]
+    dates = sorted(str(c.provenance["date"]) for c in cells if c.provenance.get("date"))
     seconds = sum(cell.seconds for cell in cells)
-    dates = sorted(str(m["date"]) for m in made if m.get("date"))
-    others = {name for name, control in CONTROLS.items() if control.sends == "another seed"}
-    ends = [end for cell in cells if cell.control in ("pair", *others) for end in (cell.bottom, cell.top)]
     lines: list[tuple[str, list[Any]]] = [
         ("cells", [len(cells)]),
-        *((key, [m.get(key) for m in made]) for key in _MACHINE),
-        ("seeds", [cell.seed for cell in cells]),
-        ("data", [f"{d.get('name')} (fingerprint {d.get('fingerprint')})" for d in data if d]),
-        ("examples: fit / val / test", [" / ".join(str(d.get(s)) for s in _SPLITS) for d in data if d]),
-        ("augmentation", [d.get("augment") for d in data]),
-        ("normalisation policy", [cell.setting.normalisation for cell in cells]),
-        ("families", [cell.family for cell in cells]),
-        ("objectives", [cell.objective for cell in cells]),
-        ("fit", [_listed(cell.fit) for cell in cells if cell.fit]),
-        ("networks", [f"{end.name} (fingerprint {end.fingerprint})" for end in ends]),
-        ("dates", [" to ".join(dict.fromkeys([dates[0], dates[-1]]))] if dates else []),
+        *((name, [tell(cell) for cell in cells]) for name, tell in _PROVENANCE),
+        ("networks", [f"{end.name} (fingerprint {end.fingerprint})" for cell in cells for end in _ends(cell)]),
+        ("dates", [" to ".join(dict.fromkeys(dates[:1] + dates[-1:]))]),
         ("time in cells", [f"{number(seconds)} s"] if seconds else []),
         ("command", [command]),
     ]
     body = [(TableCell(name), TableCell(text)) for name, values in lines if (text := _distinct(values))]
     return Table("How these numbers were made", ("what", "value"), tuple(body))
+
+
+def _ends(cell: Record) -> tuple[End, ...]:
+    """The two networks of a cell, where both are networks as they were given."""
+    control = CONTROLS.get(cell.control)
+    given = cell.control == "pair" or (control is not None and control.sends == "another seed")
+    return (cell.bottom, cell.top) if given else ()
 
 
 def notes_table(records: Sequence[Mapping[str, Any]], cautions: Sequence[str] = ()) -> Table:
@@ -263,7 +265,7 @@ def _listed(values: Any) -> str:
 
 
 def _distinct(values: Iterable[Any], most: int = 12) -> str:
-    found = sorted({plain(v) for v in values if v is not None and v != ""}, key=lambda t: (len(t), t))
+    found = sorted({plain(v) for v in values if v not in (None, "", {})}, key=lambda t: (len(t), t))
     rest = f" and {len(found) - most} more" if len(found) > most else ""
     return "; ".join(found[:most]) + rest
 

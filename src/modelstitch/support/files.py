@@ -143,11 +143,6 @@ def set_aside(path: Path, why: str) -> Path:
     return aside
 
 
-def is_aside(path: Path) -> bool:
-    """Whether ``path`` carries a name that ``set_aside`` gave it."""
-    return re.search(r"\.aside-\d+$", path.name) is not None
-
-
 def probe(folder: Path) -> None:
     """Make ``folder`` and write a small file into it, so that a bad disk is met before the work, not after.
 
@@ -176,11 +171,6 @@ def make_folder(folder: Path) -> None:
             f"Cannot make the folder {folder}: expected a path where folders may be made, "
             f"found {error.strerror or error}; choose another folder."
         ) from error
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether ``path`` carries the name of a temp file or folder of this module."""
-    return _TEMP.search(path.name) is not None
 
 
 def clean(folder: Path) -> list[Path]:

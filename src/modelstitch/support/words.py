@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def counted(n: int, one: str, many: str = "") -> str:
     """Count in words, "1 cell", "2,000 cells"; ``many`` where an s does not do."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Name the first few: "a, b, c, d, e, ..."."""
+    return ", ".join([*names[:most], *["..."] * (len(names) > most)])
 
 
 def duration(seconds: float) -> str:

@@ -52,12 +52,8 @@ class HubRows:
         if rows.format["type"] == "custom":
             return
         features, columns = rows.features, list(rows.column_names)
-        if label_key is None:
-            found = [name for name in columns if type(features[name]).__name__ == "ClassLabel"]
-            label_key = found[0] if len(found) == 1 else None
-        if input_key is None:
-            found = [name for name in columns if type(features[name]).__name__ == "Image"]
-            input_key = found[0] if len(found) == 1 else None
+        label_key = label_key or _only(features, "ClassLabel")
+        input_key = input_key or _only(features, "Image")
         inputs, label = keys_of(_Shape(columns, features), input_key, label_key)
         self._keys = inputs, label
         if type(features[label]).__name__ == "ClassLabel":
@@ -137,6 +133,12 @@ def settle(splits: Iterable[Any]) -> tuple[str, ...] | None:
             "on): expected one order; cast the label column of all to one ClassLabel."
         )
     return names.pop() if names else None
+
+
+def _only(features: Any, kind: str) -> str | None:
+    """The one column of a kind; None where there are none, or several."""
+    found = [name for name in features if type(features[name]).__name__ == kind]
+    return found[0] if len(found) == 1 else None
 
 
 class _Shape(dict[str, Any]):

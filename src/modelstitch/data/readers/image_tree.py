@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 from ...errors import DataError
+from ...support.words import some
 
 _PICTURE = re.compile(r"\.(png|jpe?g|jfif|webp|bmp|gif|tiff?|p[pgbn]m|jp2|avif)$", re.IGNORECASE)
 NAMES = {
@@ -88,8 +89,12 @@ def read_tree(root: Path) -> Tree:
             f"there is no test folder: {parts['test'].base.name}/ is the test split, and validation samples are "
             f"held out of train/"
         )
-    classes = sorted(parts["fit"].files)
-    base = parts["fit"].base
+    return Tree(parts, _checked_classes(parts, said), said)
+
+
+def _checked_classes(parts: Mapping[str, Part], said: list[str]) -> list[str]:
+    """The classes of the training images; those that another split lacks are told, those it has beside are refused."""
+    base, classes = parts["fit"].base, sorted(parts["fit"].files)
     if len(classes) < 2:
         passed = f", with images in them ({'; '.join(said)})" if said else ""
         raise DataError(
@@ -101,16 +106,15 @@ def read_tree(root: Path) -> Tree:
         if unknown:
             raise DataError(
                 f"The class {unknown[0]!r} of the folder {str(part.base)!r} is not in the training folder "
-                f"{base.name!r}: expected one of its {len(classes)} classes "
-                f"({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}); rename it, or move it away."
+                f"{base.name!r}: expected one of its {len(classes)} classes ({some(classes)}); rename it, or move it "
+                "away."
             )
         absent = [name for name in classes if name not in part.files]
         if absent:
-            some = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
             said.append(
-                f"{part.base.name}/ ({split}) has no images of {len(absent)} of {len(classes)} classes ({some})"
+                f"{part.base.name}/ ({split}) has no images of {len(absent)} of {len(classes)} classes ({some(absent)})"
             )
-    return Tree(parts, classes, said)
+    return classes
 
 
 def _splits(root: Path) -> dict[str, Path]:
@@ -123,7 +127,7 @@ def _splits(root: Path) -> dict[str, Path]:
     below = {path.name.lower(): path for path in sorted(_folders(root), reverse=True)}
     for split, names in NAMES.items():
         here = [below[name] for name in names if name in below]
-        deep = [path for path in here if any(True for _ in _folders(path))]
+        deep = [path for path in here if any(_folders(path))]
         if len(deep) > 1:
             raise DataError(
                 f"The folder {str(root)!r} has {deep[0].name}/ and {deep[1].name}/: expected one of them for its "
@@ -132,13 +136,12 @@ def _splits(root: Path) -> dict[str, Path]:
         flat += [path for path in here if path not in deep]
         if deep:
             found[split] = deep[0]
-    if "fit" in found:
-        for path in flat:
-            if any(True for _ in _images(path)):
-                raise DataError(
-                    f"The folder {str(path)!r} holds images that are in no class: expected a sub-folder for each "
-                    f"class, as in {found['fit'].name}/; sort its images into such, or move it away."
-                )
+    for path in flat if "fit" in found else ():
+        if any(_images(path)):
+            raise DataError(
+                f"The folder {str(path)!r} holds images that are in no class: expected a sub-folder for each "
+                f"class, as in {found['fit'].name}/; sort its images into such, or move it away."
+            )
     return found
 
 
@@ -152,12 +155,11 @@ def _check_unnamed(root: Path) -> None:
     """
     folders = sorted(_folders(root))
     below = [sorted(path.name for path in _folders(folder)) for folder in folders]
-    alike = len(below) > 1 and len(below[0]) > 1 and all(names == below[0] for names in below)
-    if not alike or any(True for folder in folders for _ in _images(folder, deep=False)):
+    alike = len(below) > 1 and len(below[0]) > 1 and below.count(below[0]) == len(below)
+    if not alike or any(any(_images(folder, deep=False)) for folder in folders):
         return
     known = {name for names in NAMES.values() for name in names}
-    inner = any(name.lower() in known for name in below[0])
-    if inner or any(_SPLIT_WORD.search(path.name.lower()) for path in folders):
+    if known & {name.lower() for name in below[0]} or any(_SPLIT_WORD.search(path.name.lower()) for path in folders):
         first, second = ", ".join(below[0][:3]), ", ".join(f"{path.name}/" for path in folders[:3])
         raise DataError(
             f"The sub-folders {second} of {str(root)!r} hold the same sub-folders each ({first}): expected train/, "
@@ -168,7 +170,7 @@ def _check_unnamed(root: Path) -> None:
 def _check_beside(root: Path, folders: dict[str, Path], classes: set[str], said: list[str]) -> None:
     """Tell of folders beside the splits; one with their classes may be the test set that is missing, and is refused."""
     for path in sorted(_folders(root)):
-        if path in folders.values() or not any(True for _ in _images(path)):
+        if path in folders.values() or not any(_images(path)):
             continue
         if len(folders) == 1 and len(classes & {inner.name for inner in _folders(path)}) > 1:
             raise DataError(
@@ -181,25 +183,29 @@ def _check_beside(root: Path, folders: dict[str, Path], classes: set[str], said:
 def _part(base: Path, split: str, said: list[str]) -> Part | None:
     """The images of one split by class; None for the unlabelled test images of Tiny ImageNet."""
     folders = sorted(_folders(base))
-    tables = sorted(base.glob("*_annotations.txt"))
     if split != "fit" and [path.name for path in folders] == [_UNSORTED]:
+        tables = sorted(base.glob("*_annotations.txt"))
         if tables:
             return Part(base, _annotated(tables[0], folders[0]))
-        if not any(path.is_dir() for path in _folders(folders[0])):
+        if not any(_folders(folders[0])):
             said.append(f"{base.name}/{_UNSORTED} was passed over: its images are in no class")
             return None
+    return Part(base, _by_class(base, folders, split, said))
+
+
+def _by_class(base: Path, folders: Sequence[Path], split: str, said: list[str]) -> dict[str, list[Path]]:
+    """The images of each class that has some; what is passed over is told."""
     files = {path.name: sorted(_images(path)) for path in folders}
     empty = [name for name, found in files.items() if not found]
     if empty:
-        some = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
-        said.append(f"{len(empty)} sub-folder(s) of {base.name}/ without images were passed over ({some})")
+        said.append(f"{len(empty)} sub-folder(s) of {base.name}/ without images were passed over ({some(empty)})")
     loose = sum(1 for _ in _images(base, deep=False))
     if loose:
         said.append(f"{loose} image(s) beside the class folders of {base.name}/ were passed over")
     found = {name: paths for name, paths in files.items() if paths}
     if not found and split != "fit":
         raise DataError(f"The folder {str(base)!r} holds no images in class folders: expected .png, .jpg or the like.")
-    return Part(base, found)
+    return found
 
 
 def _annotated(table: Path, folder: Path) -> dict[str, list[Path]]:

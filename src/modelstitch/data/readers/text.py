@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -82,18 +82,13 @@ def load_text(
     parts, classes = (_read_folder if root.is_dir() else _read_file)(root, column, label, builder)
     sets = {split: builder.samples(rows) for split, rows in parts.items()}
     splits, rule = _split(sets, seed, limit, root.name)
-    cut = sum(rows.cut for rows in parts.values())
-    total = sum(len(rows.bodies) for rows in parts.values())
     what = "rows" if root.is_dir() or root.suffix in SUFFIXES else "chunks"
-    told = f"{what} of at most {size} tokens by the tokenizer {reader.name} ({reader.fingerprint})"
-    told += f", {cut} of {total} cut to that length" if cut else ""
-    told += f", {_MASKED:.0%} of the tokens hidden" if task == "masked-lm" else ""
     return Data(
         *splits,
         name=root.name + (f"[limit {limit}]" if limit is not None else ""),
         classes=classes,
         n_classes=None if classes is not None or label else max(reader.vocabulary.values()) + 1,
-        split_rule=f"{told}; {rule}",
+        split_rule=f"{what} of {builder.told(parts.values())}; {rule}",
         text=TextFacts(reader, task, size),
     )
 
@@ -144,6 +139,13 @@ class _Builder:
         """The tokens of a whole text in order, cut into samples; the last may be shorter, but holds two at least."""
         (ids,) = self.tokenizer.encode([text])
         return _TokenRows([ids[start : start + self.room] for start in range(0, len(ids) - 1, self.room)], None, 0)
+
+    def told(self, parts: Collection[_TokenRows]) -> str:
+        """How samples were made of texts, in words."""
+        cut, total = sum(rows.cut for rows in parts), sum(len(rows.bodies) for rows in parts)
+        words = f"at most {self.length} tokens by the tokenizer {self.tokenizer.name} ({self.tokenizer.fingerprint})"
+        words += f", {cut} of {total} cut to that length" if cut else ""
+        return words + (f", {_MASKED:.0%} of the tokens hidden" if self.task == "masked-lm" else "")
 
     def samples(self, rows: _TokenRows) -> Tokens:
         """Padded ids and masks with the labels of the task."""

@@ -113,18 +113,10 @@ def _random(rows: pl.DataFrame, pair: list[Point]) -> Remark:
     span = f"from {amount(first)} at {plain(first.layer)} to {amount(last)} at {plain(last.layer)}"
     if len(points) < 2:
         return Remark("open", f"The random control was measured at one layer only: {amount(first)}.")
-    far, without = verdicts.far_level(last.unit), _without(unmeasured(rows, "random"))
-    if verdicts.rises(points) and last.low > far:
-        text = f"The random control rises with depth, {span}: at depth, the stitcher alone cannot do the work{without}."
-        return Remark("finding", text)
-    if verdicts.rises(points) and last.value > far:
-        text = (
-            f"The random control rises with depth, {span}: whether the stitcher alone can do the work at depth is open."
-        )
-        return Remark("open", text)
+    without = _without(unmeasured(rows, "random"))
     if verdicts.rises(points):
-        text = f"The random control rises with depth, but only {span}: the stitcher alone does much of the work."
-        return Remark("contrary", text)
+        return _random_rises(last, span, without)
+    far = verdicts.far_level(last.unit)
     if last.low > first.high and verdicts.state(last) == "off":
         text = f"The random control ends higher than it begins, though not in order of depth ({span})."
         return Remark("open", text)
@@ -144,6 +136,16 @@ def _random(rows: pl.DataFrame, pair: list[Point]) -> Remark:
         "contrary",
         f"The random control does not rise with depth ({span}): here a low penalty says little about training.",
     )
+
+
+def _random_rises(last: Point, span: str, without: str) -> Remark:
+    far, text = verdicts.far_level(last.unit), f"The random control rises with depth, {span}"
+    if last.low > far:
+        return Remark("finding", f"{text}: at depth, the stitcher alone cannot do the work{without}.")
+    if last.value > far:
+        return Remark("open", f"{text}: whether the stitcher alone can do the work at depth is open.")
+    text = f"The random control rises with depth, but only {span}: the stitcher alone does much of the work."
+    return Remark("contrary", text)
 
 
 def _identity(rows: pl.DataFrame) -> Remark:

@@ -74,13 +74,19 @@ def _beside(rows: pl.DataFrame, low: list[Point], name: str, control: Control) -
     for place, part in _by_place(unclear):
         text = f"Low penalty at {layers(part)}{place} may not be evidence: its interval meets that of {control.what}."
         remarks.append(Remark("warning", text))
-    if control.unseen is not None:
-        where, worth = control.unseen
-        within = (0.0, verdicts.EARLY) if where == "early" else (verdicts.LATE, 1.0)
-        there = [p for p in low if p.layer not in points and within[0] <= p.depth <= within[1]]
-        if there and not (control.classes and there[0].unit != "points"):  # tokens have no class of their own
-            remarks.append(Remark("warning", f"Low penalty at {layers(there)} ({where}) {worth}."))
-    return remarks
+    return [*remarks, *_unseen([p for p in low if p.layer not in points], control)]
+
+
+def _unseen(low: list[Point], control: Control) -> list[Remark]:
+    """Layers where nobody looked, though the control might do as well there."""
+    if control.unseen is None:
+        return []
+    where, worth = control.unseen
+    least, most = (0.0, verdicts.EARLY) if where == "early" else (verdicts.LATE, 1.0)
+    there = [p for p in low if least <= p.depth <= most]
+    if not there or (control.classes and there[0].unit != "points"):  # tokens have no class of their own
+        return []
+    return [Remark("warning", f"Low penalty at {layers(there)} ({where}) {worth}.")]
 
 
 def _by_place(points: list[Point]) -> Iterable[tuple[str, list[Point]]]:
