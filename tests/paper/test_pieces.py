@@ -26,9 +26,9 @@ def test_every_piece_stands_once_and_behind_what_it_needs():
     ("names", "kinds"),
     [
         (("4",), {"network": 2, "curve or probe": 2, "page": 1}),  # a pair under two protocols
-        (("5",), {"network": 4, "curve or probe": 6, "page": 1}),  # two of the networks are drawn anew
-        (("4", "5"), {"network": 4, "curve or probe": 8, "page": 2}),
-        (("5", "6"), {"network": 5, "curve or probe": 11, "page": 2}),  # the two seeds of figure 6 are those of 5
+        (("5",), {"network": 5, "curve or probe": 7, "page": 1}),  # three of the networks are drawn anew
+        (("4", "5"), {"network": 5, "curve or probe": 9, "page": 2}),
+        (("5", "6"), {"network": 6, "curve or probe": 12, "page": 2}),  # the two seeds of figure 6 are those of 5
         (("2b-imagenet",), {"network": 0, "curve or probe": 6, "page": 1}),  # the user's own are not trained
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +13,50 @@ import click
 from . import common
 
 if TYPE_CHECKING:
-    from ..paper.figure import Figure
     from ..paper.job import Job
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call says of the job; plain, so that another process can open it, too."""
+
+    scale: str
+    data: str
+    protocols: tuple[str, ...]
+    checkpoints: Path | None
+    donors: Path | None
+    imported: tuple[Path, ...]
+    device: str
+
+    def opened(self, out: Path, tell: Callable[[str, int, int], None] | None = None) -> Job:
+        """The job, in this process or in another one that shares it."""
+        from ..models.load import imported_files, register
+        from ..paper.data import load, without_paths
+        from ..paper.job import open_job, open_own
+        from ..paper.protocols import PROTOCOLS
+        from ..paper.scales import OWN
+        from ..paper.scales import scale as find_scale
+
+        how: dict[str, Any] = {"protocols": self.protocols or tuple(PROTOCOLS), "device": self.device, "tell": tell}
+        if self.donors is not None:
+            for file in set(self.imported) - set(imported_files()):  # another process has not run them yet
+                register(file)
+            code = "".join(f" --import {shlex.quote(file.name)}" for file in self.imported)
+            command = f"--donors FOLDER{code} --data {without_paths(self.data)}"
+            return open_own(self.donors, load(self.data, OWN), out, command=command, **how)
+        size = find_scale(self.scale)
+        data = load(self.data or size.data, size)
+        return open_job(size, data, out, checkpoints=self.checkpoints, given=self.data, **how)
 
 
 @click.command()
 @click.argument("figures", nargs=-1, required=True, metavar="FIGURE...")
+@common.imports
 @click.option(
     "--scale",
     type=click.Choice(["smoke", "small", "medium", "full"]),
-    default="smoke",
-    show_default=True,
-    help="smoke: digits, minutes; small: CIFAR-10 on a few cores, hours; medium: good networks, two or three days; "
-    "full: the paper's size, a GPU.",
+    help="smoke (the default): digits, minutes; small: CIFAR-10 on a few cores, hours; medium: good networks, two or "
+    "three days; full: the paper's size, a GPU.",
 )
 @click.option("--data", "data_name", help="Data: digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR.")
 @click.option(
@@ -37,6 +70,12 @@ if TYPE_CHECKING:
     "--checkpoints",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Folder with your own weights, for 2b-imagenet.",
+)
+@click.option(
+    "--donors",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder with trained networks of your own, for figures 2a, 4, 5, connectivity and matrix: "
+    "donors.toml, or networks that `modelstitch train` made. Nothing is trained. Needs --data.",
 )
 @click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda or auto.")
 @click.option(
@@ -60,7 +99,17 @@ if TYPE_CHECKING:
     help="Draw and judge again what is in this gallery folder; train nothing.",
 )
 def paper(
-    figures: tuple[str, ...], out: Path | None, workers: int, dry_run: bool, redraw: Path | None, **opening: Any
+    figures: tuple[str, ...],
+    scale: str | None,
+    data_name: str | None,
+    protocols: tuple[str, ...],
+    checkpoints: Path | None,
+    donors: Path | None,
+    device: str,
+    out: Path | None,
+    workers: int,
+    dry_run: bool,
+    redraw: Path | None,
 ) -> None:
     """Run figures of the paper again, and judge its claims by the numbers.
 
@@ -71,51 +120,74 @@ def paper(
     from ..paper.catalogue import FIGURES, OWN_CHECKPOINTS
     from ..paper.catalogue import figure as find
 
-    own = OWN_CHECKPOINTS if opening["checkpoints"] is None and redraw is None else ()
-    asked = [find(name) for name in figures if name != "all"]  # a wrong name should not cost a run
-    chosen = [find(name) for name in FIGURES if name not in own] if "all" in figures else asked
+    without = OWN_CHECKPOINTS if checkpoints is None and redraw is None else ()
+    asked = [find(name).name for name in figures if name != "all"]  # a wrong name should not cost a run
+    chosen = [name for name in FIGURES if name not in without] if "all" in figures else asked
     if redraw is not None:
-        from ..paper.gallery import write_index, write_page
-        from ..paper.shared import complete
-
-        for shown in chosen:
-            if "all" not in figures or (redraw / f"{shown.name}.parquet").is_file():
-                complete(shown, redraw)
-                common.say(f"Written: {write_page(shown, redraw)}")
-        common.say(f"Written: {write_index(redraw)}")
+        _redrawn(chosen, redraw, "all" in figures)
         return
-    opening["out"] = out or Path(f"runs/paper-{opening['scale']}")
+    files: tuple[Path, ...] = ()
+    if donors is not None:
+        _check_own(scale, data_name, checkpoints)
+        from ..models.load import imported_files
+        from ..paper.own import FIGURES as OWN_FIGURES
+
+        files = tuple(imported_files())
+        chosen = list(OWN_FIGURES) if "all" in figures else asked
+    call = Call(scale or "smoke", data_name or "", protocols, checkpoints, donors, files, device)
+    out = out or Path(f"runs/paper-{scale or 'smoke'}" if donors is None else f"runs/paper-{donors.resolve().name}")
     if dry_run:
-        _told_only(chosen, opening)
+        _told_only(chosen, call, out)
     else:
-        _run(chosen, opening, workers)
+        _run(chosen, call, out, workers)
 
 
-def _told_only(figures: Sequence[Figure], opening: dict[str, Any]) -> None:
+def _check_own(scale: str | None, data_name: str | None, checkpoints: Path | None) -> None:
+    if data_name is None:
+        raise click.UsageError("--donors needs --data: the data that the networks were trained for, as parquet:DIR.")
+    for option, value in (("--scale", scale), ("--checkpoints", checkpoints)):
+        if value is not None:
+            raise click.UsageError(f"{option} does not go with --donors, whose networks are given: leave one out.")
+
+
+def _redrawn(chosen: Sequence[str], folder: Path, those_there: bool) -> None:
+    from ..paper.catalogue import figure as find
+    from ..paper.gallery import write_index, write_page
+    from ..paper.shared import complete
+
+    for shown in map(find, chosen):
+        if not those_there or (folder / f"{shown.name}.parquet").is_file():
+            complete(shown, folder)
+            common.say(f"Written: {write_page(shown, folder)}")
+    common.say(f"Written: {write_index(folder)}")
+
+
+def _told_only(names: Sequence[str], call: Call, out: Path) -> None:
     """What the run would take; the folder is read where it is there, and not made."""
     import tempfile
 
-    from ..paper.estimate import estimate
+    from ..paper.estimate import estimate, estimate_own
 
     with tempfile.TemporaryDirectory() as none:
-        job = _job(**opening | ({} if opening["out"].exists() else {"out": Path(none)}))
-        common.say("\n".join(estimate(figures, job).sentences()))
+        job = call.opened(out if out.exists() else Path(none))
+        figures = [job.figure(name) for name in names]
+        common.say("\n".join(estimate(figures, job).sentences() if job.groups is None else estimate_own(figures, job)))
 
 
-def _run(figures: Sequence[Figure], opening: dict[str, Any], workers: int) -> None:
+def _run(names: Sequence[str], call: Call, out: Path, workers: int) -> None:
     from functools import partial
 
     from ..paper.gallery import keep, summary, write_index
     from ..paper.run import run_figure
     from ..paper.scheduler import together
 
-    opened: Callable[..., Job] = partial(_job, **opening)
-    pages = opening["out"] / "pages"
+    pages = out / "pages"
     with common.progress() as tell:
-        job = opened(tell)
+        job = call.opened(out, tell)
+        figures = [job.figure(name) for name in names]
         if job.other:
             common.say(
-                f"Note: the scale {opening['scale']!r} is run on other data than its own: {job.other}. Pages say so.",
+                f"Note: the scale {call.scale!r} is run on other data than its own: {job.other}. Pages say so.",
                 err=True,
             )
 
@@ -124,24 +196,6 @@ def _run(figures: Sequence[Figure], opening: dict[str, Any], workers: int) -> No
                 records = run_figure(shown, job)
                 yield summary(shown, records, keep(records, shown, pages))
 
-        for lines in alone() if workers == 1 else together(figures, job, opened, pages, workers):
+        every = alone() if workers == 1 else together(figures, job, partial(call.opened, out), pages, workers)
+        for lines in every:
             common.say("\n".join([*lines, f"  {write_index(pages)}"]))
-
-
-def _job(
-    tell: Callable[[str, int, int], None] | None = None,
-    *,
-    scale: str,
-    data_name: str | None,
-    protocols: tuple[str, ...],
-    **opening: Any,
-) -> Job:
-    """The command's job, in this process or in another one that shares it."""
-    from ..paper.data import load
-    from ..paper.job import open_job
-    from ..paper.protocols import PROTOCOLS
-    from ..paper.scales import scale as find_scale
-
-    size = find_scale(scale)
-    data = load(data_name or size.data, size)
-    return open_job(size, data, protocols=protocols or tuple(PROTOCOLS), tell=tell, given=data_name or "", **opening)

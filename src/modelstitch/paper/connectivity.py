@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..report import Point
-from .claims import RANGES, Finding, amount, at_most, counted, gap, less, near, told_by
+from .claims import RANGES, Finding, Judge, amount, at_most, counted, gap, less, near, told_by
 from .curves import Curves
 from .fig2a import DISJOINT
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
@@ -35,28 +35,28 @@ def _barriers(curves: Curves, label: str, ways: Sequence[str], test: Callable[..
     return told_by(test(*points), points)
 
 
-def _barred(curves: Curves) -> Verdict:
-    def at(label: str) -> Finding:
+def _barred(paths: Sequence[Probe]) -> Judge:
+    def at(curves: Curves, label: str) -> Finding:
         def test(found: Point) -> Finding:
             words = f"a barrier of {amount(found)} points ({label})"
             return less(-found.high, -found.low, -HIGH, -HIGH, words, -found.value)
 
         return _barriers(curves, label, (RENEWED,), test)
 
-    places = [at(PATH_SEEDS.label), at(PATH_DISJOINT.label)]
-    return counted(places, f"A barrier of more than {HIGH:g} points, statistics renewed")
+    what = f"A barrier of more than {HIGH:g} points, statistics renewed"
+    return lambda curves: counted([at(curves, path.label) for path in paths], what)
 
 
-def _lowered(curves: Curves) -> Verdict:
-    def at(label: str) -> Finding:
+def _lowered(paths: Sequence[Probe]) -> Judge:
+    def at(curves: Curves, label: str) -> Finding:
         def test(plain: Point, matched: Point) -> Finding:
             words = f"{amount(matched)} points against {amount(plain)} ({label})"
             return less(matched.low, matched.high, plain.low, plain.high, words, matched.value - plain.value)
 
         return _barriers(curves, label, (RENEWED, MATCHED), test)
 
-    places = [at(PATH_SEEDS.label), at(PATH_DISJOINT.label)]
-    return counted(places, "Matching channels lowers the barrier", RANGES)
+    what = "Matching channels lowers the barrier"
+    return lambda curves: counted([at(curves, path.label) for path in paths], what, RANGES)
 
 
 def _along(curves: Curves) -> Verdict:
@@ -66,36 +66,61 @@ def _along(curves: Curves) -> Verdict:
     return counted([_barriers(curves, PATH_RUN.label, (RENEWED,), test)], f"At most {LOW:g} points")
 
 
-FIGURE = Figure(
-    "connectivity",
-    "Stitching connectivity beside linear mode connectivity",
-    "The paper sets its discrete path against the continuous ones of mode connectivity in words only. Here both are "
-    "measured on the same pairs: two seeds, two seeds on disjoint halves of the data, and two moments of one run.",
-    (
+def joined(
+    lines: tuple[Line, ...],
+    paths: tuple[Probe, ...],
+    notes: tuple[str, ...] = (),
+    *,
+    run: tuple[Line, Probe, Claim] | None = None,
+) -> Figure:
+    """The figure on these curves, and the paths between the networks of the same pairs.
+
+    Args:
+        run: two moments of one run, and what is claimed of them.
+    """
+    measured = "two seeds, two seeds on disjoint halves of the data, and two moments of one run" if run else "two seeds"
+    claims = (
         Claim(
             "Networks of two seeds are stitching connected.",
             "a layer whose penalty, its interval included, is above 5 points",
-            near(SEEDS.label, DISJOINT.label, level=5.0),
+            near(*(line.label for line in lines), level=5.0),
         ),
         Claim(
             "But not linearly connected.",
             f"a barrier of at most {HIGH:g} points on the straight line, BatchNorm statistics renewed",
-            _barred,
+            _barred(paths),
         ),
         Claim(
             "Matching their channels first lowers the barrier.",
             "a barrier that is as high",
-            _lowered,
+            _lowered(paths),
         ),
+    )
+    return Figure(
+        "connectivity",
+        "Stitching connectivity beside linear mode connectivity",
+        "The paper sets its discrete path against the continuous ones of mode connectivity in words only. Here both "
+        f"are measured on the same pairs: {measured}.",
+        (*claims, run[2]) if run else claims,
+        (*lines, run[0]) if run else lines,
+        (*paths, run[1]) if run else paths,
+        drawing="paths",
+        notes=notes,
+    )
+
+
+FIGURE = joined(
+    (SEEDS, DISJOINT),
+    (PATH_SEEDS, PATH_DISJOINT),
+    run=(
+        RUN,
+        PATH_RUN,
         Claim(
             "Two moments of one run, past its half, are linearly connected.",
             f"a barrier of more than {LOW:g} points",
             _along,
         ),
     ),
-    (SEEDS, DISJOINT, RUN),
-    (PATH_SEEDS, PATH_DISJOINT, PATH_RUN),
-    drawing="paths",
 )
 
 __all__ = ["FIGURE", "MATCHED", "RENEWED", "STRAIGHT", "amount", "barrier"]

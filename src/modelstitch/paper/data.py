@@ -30,6 +30,22 @@ def other(data: Data, scale: Scale) -> str:
     return "" if same else f"{data.name} ({seen}, {data.n_classes} classes), not {_OWN.get(scale.data, scale.data)}"
 
 
+def complete(data: Data) -> None:
+    """Refuse data of which a class has no sample to fit, or none to measure on.
+
+    Raises:
+        DataError: naming the class.
+    """
+    for split in ("fit", "test"):
+        seen = set(data.labels(split).tolist())
+        gone = [c for c in range(data.n_classes) if c not in seen]
+        if gone:
+            raise DataError(
+                f"The {split} split of {data.name} holds no sample of class {gone[0]}: expected all {data.n_classes} "
+                "classes; use more data, or data in random order."
+            )
+
+
 def without_paths(spec: str) -> str:
     """A data spec as a page may print it: ``parquet:DIR`` for ``parquet:/home/me/images``, options kept."""
     kind, colon, rest = spec.partition(":")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from .. import Data, Network, load
 from ..errors import DataError, SourceError
@@ -25,7 +27,8 @@ from .changes import append_coordinates, shuffle_positions
 from .figure import Model
 from .scales import Scale
 
-DRAWN = ("re-initialised", "stem re-initialised")  # once, and kept: two draws at once could differ
+ANEW, FRESH, STEM = "re-initialised", "re-initialised, statistics fresh", "stem re-initialised"
+DRAWN = (ANEW, FRESH, STEM)  # once, and kept: two draws at once could differ
 INSERTED = ("coordinates appended", "positions shuffled")
 CHECKPOINTS = (0.25, 0.5)  # of a run of twice the usual length: where figure 3B takes its earlier networks
 
@@ -40,6 +43,8 @@ class Workshop:
         cache: a folder that keeps them.
         device: where they are trained.
         checkpoints: a folder with the user's own weights, for models with ``file``.
+        given: networks of the user's own by name, for models with ``file``, too.
+        errors: what these err on, where their folder says so.
         tell: hears of progress.
     """
 
@@ -49,6 +54,8 @@ class Workshop:
     device: str = "cpu"
     checkpoints: Path | None = None
     tell: Tell | None = None
+    given: Mapping[str, Network] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)
     _donors: dict[Model, Donor] = field(default_factory=dict)
     _networks: dict[Model, Network] = field(default_factory=dict)
     _traced: dict[Any, Network] = field(default_factory=dict)
@@ -136,8 +143,12 @@ class Workshop:
         return dataclasses.replace(early, name=model.name)
 
     def _trace(self, model: Model) -> Network:
+        if model.file and model.change:
+            plain = self.network(_plain(model))
+            module = self._changed(model, plain.module)
+            return plain.replaced(module, model.name, weights=f"random, seed {model.seed}")
         if model.file:
-            return self._loaded(model, tuple(self.example.shape[1:]))
+            return self.given.get(model.file) or self._loaded(model, tuple(self.example.shape[1:]))
         made = self.donor(model).module
         module = self._changed(model, made) if model.change else made
         net = (str(self.donor(model).card["net"]), model.change in INSERTED and model.change)
@@ -149,7 +160,7 @@ class Workshop:
     def _weights(self, model: Model, module: nn.Module) -> str:
         """Where the weights come from, in words."""
         made = self.donor(model)
-        if model.change == "re-initialised":
+        if model.change in (ANEW, FRESH):
             return f"random, seed {model.seed}"
         return made.changed(module, model.change).weights if model.change else made.weights
 
@@ -181,21 +192,25 @@ class Workshop:
             return append_coordinates(module, self.scale.middle, example=self.example)
         if model.change == "positions shuffled":
             return shuffle_positions(module, self.scale.middle, example=self.example)
-        if model.change == "stem re-initialised":
+        if model.change == STEM:
             return self._kept(model, module, lambda: _first_and_last(module, model.seed))
-        if model.change == "re-initialised":
+        if model.change in (ANEW, FRESH):
             return self._kept(model, module, lambda: self._random(model))
         raise SourceError(f"The change {model.change!r} of {model.name} is unknown.")
 
     def _random(self, model: Model) -> nn.Module:
-        """As the random control draws it."""
+        """As the random control draws it; its BatchNorm statistics as at the start of a training, where asked."""
         draw = CONTROLS["random"].draw
         assert draw is not None
-        return draw(self.network(dataclasses.replace(model, change="")), self.data, model.seed).module
+        module = draw(self.network(_plain(model)), self.data, model.seed).module
+        for norm in (part for part in module.modules() if isinstance(part, BatchNorm) and model.change == FRESH):
+            norm.reset_running_stats()
+        return module
 
     def _kept(self, model: Model, module: nn.Module, make: Any) -> nn.Module:
         """A drawn network, kept with the donors: sums in another order must not make it another network."""
-        identity = json.dumps([model.name, self.donor(model).card["identity"]], sort_keys=True)
+        of = self.network(_plain(model)).fingerprint() if model.file else self.donor(model).card["identity"]
+        identity = json.dumps([model.name, of], sort_keys=True)
         path = self.cache / f"drawn-{hashing.of(identity, digits=12)}.safetensors"
         if path.exists():
             try:
@@ -212,6 +227,11 @@ class Workshop:
         make_folder(self.cache)
         tensors.save(path, weights, {"of": identity})
         return made
+
+
+def _plain(model: Model) -> Model:
+    """The network before any change; a given one has no seed of ours."""
+    return dataclasses.replace(model, change="", seed=0 if model.file else model.seed)
 
 
 def _first_and_last(module: nn.Module, seed: int) -> nn.Module:

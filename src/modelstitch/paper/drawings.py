@@ -41,6 +41,7 @@ def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] 
     panels = [panel for name in PROTOCOLS if (panel := _stitched(figure, every[name], looks)) is not None]
     shared = every[next(iter(PROTOCOLS))]
     panels += [panel for kind in (_papers, *PROBED) if (panel := kind(figure, shared, looks)) is not None]
+    panels += _matrices(figure, shared)
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with drawn():
@@ -233,27 +234,23 @@ def _paths(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
     return panel
 
 
-def _matrices(label: str, control: str) -> Callable[[Figure, Curves, Looks], Panel | None]:
-    """The penalty of every bottom layer under every top layer."""
+def _matrices(figure: Figure, curves: Curves) -> list[Panel]:
+    """The penalty of every bottom layer under every top layer, a panel a table."""
+    asked = [(probe.label, "matrix") for probe in figure.probes if probe.kind == "matrix"]
+    asked += [(line.label, "pair") for line in figure.lines if line.layers == "grid"]
+    return [_matrix(label, found) for label, control in asked if (found := table(curves, label, control))]
 
-    def find(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
-        found = table(curves, label, control) if figure.drawing == "matrix" else {}
-        if not found:
-            return None
 
-        def panel(axes: Any) -> None:
-            rows = bottoms(found)
-            cells = {(top, c["bottom"]): c["value"] for top, column in found.items() for c in column}
-            heat_map(
-                axes, np.array([[cells.get((top, row), np.nan) for top in found] for row in rows]), scale_of("points")
-            )
-            axes.set_xticks(range(len(found)), [short(t, 8) for t in found], rotation=90)
-            axes.set_yticks(range(len(rows)), [short(row, 8) for row in rows])
-            _named(axes, "top from", "bottom up to", label)
+def _matrix(label: str, found: Mapping[str, list[dict[str, Any]]]) -> Panel:
+    def panel(axes: Any) -> None:
+        rows = bottoms(found)
+        cells = {(top, c["bottom"]): c["value"] for top, column in found.items() for c in column}
+        heat_map(axes, np.array([[cells.get((top, row), np.nan) for top in found] for row in rows]), scale_of("points"))
+        axes.set_xticks(range(len(found)), [short(t, 8) for t in found], rotation=90)
+        axes.set_yticks(range(len(rows)), [short(row, 8) for row in rows])
+        _named(axes, "top from", "bottom up to", label)
 
-        return panel
-
-    return find
+    return panel
 
 
 PROBED: list[Callable[[Figure, Curves, Looks], Panel | None]] = [
@@ -262,9 +259,6 @@ PROBED: list[Callable[[Figure, Curves, Looks], Panel | None]] = [
     _errors,
     _paper_errors,
     _paths,
-    _matrices("matched, other seed", "matrix"),
-    _matrices("matched, random bottom", "matrix"),
-    _matrices("fitted to the task, other seed", "pair"),
 ]
 
 

@@ -30,6 +30,7 @@ from .pieces import pieces
 from .probes.retrained import shortened
 from .protocols import PROTOCOLS
 from .run import Asked, question
+from .run import asked as asked_of
 
 WARM, TIMED = 2, 3  # steps of training: to warm up, and measured
 TRAININGS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {  # of a probe
@@ -94,6 +95,26 @@ class Forecast:
         return f"{hours:.1f} processor hours" if hours >= 1 else f"{60 * hours:.0f} processor minutes"
 
 
+def estimate_own(figures: Sequence[Figure], job: Job) -> list[str]:
+    """What figures on given networks still take, for a reader: nothing is trained, and time is that of the fits."""
+    cells, kept, seconds, seen = set[str](), set[str](), 0.0, set[str]()
+    for figure in figures:
+        for one in asked_of(figure, job):
+            if isinstance(one.what, Line) and one.key not in seen:
+                seen.add(one.key)
+                asked = question(one.what, one.models, PROTOCOLS[one.protocol], job)
+                needs = plan_compare(**asked, out=job.store, device=str(job.device))
+                kept |= needs.held
+                if needs.forwards.keys() - cells:
+                    seconds += needs.seconds
+                cells |= needs.forwards.keys()
+    return [
+        f"{len(cells) + len(kept)} stitches, {len(kept)} of them kept already; nothing is trained",
+        f"in all about {seconds / 3600:.1f} hours here, estimated from measured batches; similarities, matched "
+        "matrices and paths between weights are not counted",
+    ]
+
+
 def estimate(figures: Sequence[Figure], job: Job) -> Forecast:
     """Count what these figures still need in the job's folder, and time some training steps.
 
@@ -120,9 +141,9 @@ def estimate(figures: Sequence[Figure], job: Job) -> Forecast:
 
 def _stitched(line: Line, asked: Asked, found: Forecast, seen: set[str], job: Job, one: float) -> frozenset[str]:
     """Count the stitches of a curve that no other curve before it has; return those that the folder holds."""
-    (bottom, top), name = asked.models, asked.protocol
+    (_, top), name = asked.models, asked.protocol
     needs = plan_compare(
-        **question(line, bottom, top, PROTOCOLS[name], job), out=job.store, device=str(job.device), timed=False
+        **question(line, asked.models, PROTOCOLS[name], job), out=job.store, device=str(job.device), timed=False
     )
     new = needs.forwards.keys() - seen
     seen |= new

@@ -14,7 +14,17 @@ ARCHITECTURES = {
     "ViT": "vit",
 }
 DISJOINT = Line("disjoint halves of the data", Model(samples=0.5, part=1, seed=1), Model(samples=0.5, part=0, seed=0))
+STATISTICS = (
+    "A random bottom's BatchNorm statistics are estimated on fit data after it is drawn; with 'statistics fresh' they "
+    "stay 0 and 1, as at the start of a training."
+)
 RANDOM = Line("random bottom", Model(change="re-initialised", seed=1), Model(seed=0), protocols=("honest",))
+RANDOM_FRESH = Line(
+    "random bottom, statistics fresh",
+    Model(change="re-initialised, statistics fresh", seed=1),
+    Model(seed=0),
+    protocols=("honest",),
+)
 STEM_RANDOM = Line(
     "stem and head random",
     Model(change="stem re-initialised", seed=0),
@@ -56,5 +66,6 @@ FIGURE = Figure(
             ("paper",),
         ),
     ),
-    (*PAIRS, DISJOINT, RANDOM, STEM_RANDOM),
+    (*PAIRS, DISJOINT, RANDOM, RANDOM_FRESH, STEM_RANDOM),
+    notes=(STATISTICS,),
 )

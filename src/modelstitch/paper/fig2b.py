@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .claims import below, near
+from .fig2a import RANDOM_FRESH, STATISTICS
 from .figure import Claim, Figure, Line, Model
 
 TOP = Model(seed=0)
@@ -44,8 +45,9 @@ FIGURE = Figure(
     "cost at most "
     "3.4 points, SimCLR 8.5 at its last layers (its own error is 6 points higher); a random bottom rises to 44.6.",
     CLAIMS,
-    (SIMCLR, VICREG, ROTATION, FEW, RANDOM),
+    (SIMCLR, VICREG, ROTATION, FEW, RANDOM, RANDOM_FRESH),
     notes=(
+        STATISTICS,
         "The networks are trained here, without labels by SimCLR, VICReg and rotation prediction; the last two claims "
         "are ours. `modelstitch paper 2b-imagenet` runs the paper's own setting on checkpoints of yours.",
     ),

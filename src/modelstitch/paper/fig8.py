@@ -5,10 +5,17 @@ from __future__ import annotations
 from ..report import Point, number
 from .claims import RANGES, Finding, amount, beneath, counted, gap, less, looked, told_by
 from .curves import Curves, Series
+from .fig2a import STATISTICS
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
 TOP, OTHER, RANDOM = Model("deep", seed=0), Model("deep", seed=1), Model("deep", seed=1, change="re-initialised")
 STITCHED = Line("stitched, random bottom", RANDOM, TOP, layers="three")
+STITCHED_FRESH = Line(
+    "stitched, random bottom, statistics fresh",
+    Model("deep", seed=1, change="re-initialised, statistics fresh"),
+    TOP,
+    layers="three",
+)
 STITCHED_SEED = Line("stitched, trained bottom", OTHER, TOP, layers="three")
 TUNED = Probe(
     "fine-tune",
@@ -67,10 +74,11 @@ FIGURE = Figure(
             _blind,
         ),
     ),
-    (STITCHED, STITCHED_SEED),
+    (STITCHED, STITCHED_FRESH, STITCHED_SEED),
     (TUNED, TUNED_SEED),
     drawing="errors",
     notes=(
+        STATISTICS,
         "The deep network is a ResNet-164 at full scale, a narrow ResNet-20 below it. All parts above the frozen "
         "bottom are drawn anew, asserted, and trained for half of a network's usual time; the released code leaves "
         "the blocks at loaded weights. The random bottom is drawn anew throughout, under both protocols, as the "

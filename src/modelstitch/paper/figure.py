@@ -28,10 +28,11 @@ class Model:
         time: its training length, in units of the scale's.
         at: a checkpoint of that run, in the same units; None is its end.
         method: "labels", or learning without them under a linear head: "simclr", "vicreg", "rotation".
-        change: what is done to it after training: "re-initialised" (every parameter, asserted), "stem re-initialised"
-            (the stem and the head only, as the paper's released code did), "coordinates appended", "positions
-            shuffled".
-        file: a checkpoint of the user's own instead of a trained donor (full scale of 2B).
+        change: what is done to it after training: "re-initialised" (every parameter, asserted),
+            "re-initialised, statistics fresh" (the same before BatchNorm's statistics are estimated), "stem
+            re-initialised" (the stem and the head only, as the paper's released code did), "coordinates appended",
+            "positions shuffled".
+        file: a network of the user's own instead of a trained donor.
     """
 
     net: str = "base"
@@ -49,7 +50,7 @@ class Model:
     def name(self) -> str:
         """A name of its own for each different model."""
         if self.file:
-            return self.file
+            return f"{self.file}, {self.change}, seed {self.seed}" if self.change else self.file
         parts = [self.net, f"seed {self.seed}"]
         if self.samples != 1.0:
             words = isinstance(self.samples, str)
@@ -93,6 +94,7 @@ class Line:
             into each), or seams in which ``{middle}`` stands for the scale's middle block.
         controls: beside those of the protocol.
         protocols: those in which it is run.
+        pairs: all pairs of given networks, in place of one pair a repeat: they are asked for in one comparison.
     """
 
     label: str
@@ -105,6 +107,7 @@ class Line:
     layers: str | tuple[str, ...] = "matching"
     controls: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ("honest", "paper")
+    pairs: tuple[tuple[Model, Model], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ class Probe:
         models: the networks it looks at, in the kind's own order.
         options: what else the kind wants to know.
         protocols: those under which it is shown; it is measured once for all of them.
+        each: the networks of every repeat, where they are given ones.
     """
 
     kind: str
@@ -125,6 +129,7 @@ class Probe:
     options: dict[str, Any] = field(default_factory=dict)
     paper: str = ""
     protocols: tuple[str, ...] = ("honest", "paper")
+    each: tuple[tuple[Model, ...], ...] = ()
 
 
 @dataclass(frozen=True)

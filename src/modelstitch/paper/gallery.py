@@ -21,6 +21,7 @@ from ..errors import StudyError
 from ..report import number, plain, to_svg
 from ..study import Record
 from ..support.files import make_folder, write_text
+from . import own
 from .catalogue import FIGURES
 from .catalogue import figure as find_figure
 from .claims import amount
@@ -58,6 +59,7 @@ def write_page(figure: Figure, folder: Path) -> Path:
         StudyError: if its records are not there.
     """
     records = _read(figure, folder)
+    figure = _shown(figure, records)
     every = every_protocol(records, PROTOCOLS)
     drawn = to_svg(draw(figure, records, every), title=figure.title)
     write_text(folder / f"{figure.name}.svg", drawn)
@@ -77,6 +79,7 @@ def write_index(folder: Path) -> Path:
     for name in done:
         shown = find_figure(name)
         records = _read(shown, folder)
+        shown = _shown(shown, records)
         every = every_protocol(records, PROTOCOLS)
         whole += records
         words += [line for line in scale_words(records) if line not in words]
@@ -94,7 +97,7 @@ def write_index(folder: Path) -> Path:
     lines = ["# The paper's figures, run again", "", *words, ""]
     lines += [*_table(["figure", "claim", *(f"{p} protocol" for p in PROTOCOLS)], rows), "", _COUNTED]
     missing = [name for name in FIGURES if name not in done]
-    if missing:
+    if missing and not whole[0].tags.get("own"):
         lines += ["", f"Not run at this scale: {', '.join(missing)}."]
     if parted:
         lines += ["", "## Where the two protocols part", "", *parted]
@@ -152,6 +155,12 @@ def _once(claim: Claim, every: Mapping[str, Curves]) -> Verdict | None:
     return alone if all(v == alone for v in found) else None
 
 
+def _shown(figure: Figure, records: Sequence[Record]) -> Figure:
+    """The figure as its records have it: on networks that were given it is another one."""
+    groups = records[0].tags.get("own")
+    return figure if groups is None else own.figure(figure.name, own.Groups(**groups))
+
+
 def _read(figure: Figure, folder: Path) -> list[Record]:
     path = folder / f"{figure.name}.parquet"
     if not path.is_file():
@@ -205,12 +214,13 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
                 if not points or not members:
                     continue
                 top = members[0].top.name
-                if control in ("self", "class-noise"):
-                    if (control, top) in shown and family is None:
-                        continue
-                    shown.add((control, top))
                 several = len({m.top.name for m in members}) > 1
                 of = re.sub(r", seed \d+$", "", top) if several else top
+                of = line.top.net if line.pairs and several else of
+                if control in ("self", "class-noise"):
+                    if (control, of) in shown and family is None:
+                        continue
+                    shown.add((control, of))
                 words = label if control == "pair" else f"{control}, {of}"
                 words += f", {family}" if family else ""
                 pairs = str(max(p.seeds for p in points))
@@ -297,8 +307,13 @@ def _networks(records: Sequence[Record]) -> list[str]:
     for name, record in Curves(records, "").donors().items():
         found = {m.name: m.known for m in record.metrics}
         error = number(found["error"], 1) if "error" in found else "other task"
-        rows.append([name, f"`{record.provenance['net']}`", f"{found['parameters']:,.0f}", error])
-    return ["## The networks", "", *_table(["network", "architecture", "parameters", "test error, %"], rows), ""]
+        given = record.provenance.get("weights", "")
+        if given.startswith("random"):  # what a given network was drawn anew as
+            continue
+        digest = [given.rpartition("sha256 ")[2].partition(",")[0]] if given else []
+        rows.append([name, f"`{record.provenance['net']}`", f"{found['parameters']:,.0f}", error, *digest])
+    head = ["network", "architecture", "parameters", "test error, %", *["sha256"] * (len(rows[0]) > 4)]
+    return ["## The networks", "", *_table(head, rows), ""]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

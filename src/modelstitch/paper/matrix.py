@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..report import number
 from ..study import Metric
-from .claims import Finding, counted, gap, less
+from .claims import Finding, Judge, counted, gap, less
 from .curves import Curves
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
@@ -48,7 +48,7 @@ def table(curves: Curves, label: str, control: str) -> dict[str, list[SeamPenalt
     return {top: sorted(cells, key=lambda c: c["bottom_depth"]) for top, cells in tops.items()}
 
 
-def bottoms(tops: dict[str, list[SeamPenalty]]) -> list[str]:
+def bottoms(tops: Mapping[str, list[SeamPenalty]]) -> list[str]:
     """All bottom layers of a table, by depth."""
     depths = {c["bottom"]: c["bottom_depth"] for cells in tops.values() for c in cells}
     return sorted(depths, key=lambda name: depths[name])
@@ -115,34 +115,42 @@ def _from(cell: SeamPenalty) -> str:
     return f"{number(cell['value'], signed=True)} from {cell['bottom']}"
 
 
-FIGURE = Figure(
-    "matrix",
-    "Every layer into every layer",
-    "The paper stitches matching layers only. Hernandez et al. (2023) find that a top works with any bottom that is "
-    "at least as deep; Balogh and Jelasity (2025) that stitching fitted to the task finds distant layers as alike as "
-    "matching ones, and matching activations does not.",
-    (
-        Claim(
-            "Matched to the top's own activations, each top is served best by the bottom of the same depth.",
-            "a top layer that another one serves as well",
-            lambda c: _each_top(
-                c, MATCH.label, "matrix", _best_is_own, "The matching bottom serves best", "both intervals"
+def each_to_each(match: Probe, random: Probe, task: Line, notes: tuple[str, ...] = ()) -> Figure:
+    """The figure of these: all layers matched to another network's, to a random one's, and fitted to the task."""
+
+    def each(asked: Line | Probe, control: str, test: Test, what: str, beyond: str = "") -> Judge:
+        return lambda curves: _each_top(curves, asked.label, control, test, what, beyond)
+
+    return Figure(
+        "matrix",
+        "Every layer into every layer",
+        "The paper stitches matching layers only. Hernandez et al. (2023) find that a top works with any bottom that "
+        "is at least as deep; Balogh and Jelasity (2025) that stitching fitted to the task finds distant layers as "
+        "alike as matching ones, and matching activations does not.",
+        (
+            Claim(
+                "Matched to the top's own activations, each top is served best by the bottom of the same depth.",
+                "a top layer that another one serves as well",
+                each(match, "matrix", _best_is_own, "The matching bottom serves best", "both intervals"),
+            ),
+            Claim(
+                "Fitted to the task, another bottom serves as well.",
+                "a top layer for which the matching bottom is best",
+                each(task, "pair", _other_as_good, "Another bottom serves as well, by the means,"),
+                ("honest",),
+            ),
+            Claim(
+                "Fitted to the task, deeper bottoms serve a top better than shallower ones.",
+                "a top layer served better by shallower bottoms",
+                each(task, "pair", _deeper_is_better, "Deeper bottoms serve better, by the means,"),
+                ("honest",),
             ),
         ),
-        Claim(
-            "Fitted to the task, another bottom serves as well.",
-            "a top layer for which the matching bottom is best",
-            lambda c: _each_top(c, TASK.label, "pair", _other_as_good, "Another bottom serves as well, by the means,"),
-            ("honest",),
-        ),
-        Claim(
-            "Fitted to the task, deeper bottoms serve a top better than shallower ones.",
-            "a top layer served better by shallower bottoms",
-            lambda c: _each_top(c, TASK.label, "pair", _deeper_is_better, "Deeper bottoms serve better, by the means,"),
-            ("honest",),
-        ),
-    ),
-    (TASK,),
-    (MATCH, MATCH_RANDOM),
-    drawing="matrix",
-)
+        (task,),
+        (match, random),
+        drawing="matrix",
+        notes=notes,
+    )
+
+
+FIGURE = each_to_each(MATCH, MATCH_RANDOM, TASK)

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .catalogue import figure as find_figure
 from .donors import DRAWN
 from .figure import Figure, Line, Model
 from .gallery import keep, summary
@@ -43,7 +42,7 @@ class Piece:
             StitchError: whatever is wrong, in one sentence.
         """
         if self.what is None:
-            shown = find_figure(self.figure)
+            shown = job.figure(self.figure)
             records = run_figure(shown, job)
             return summary(shown, records, keep(records, shown, pages))
         with told(self.figure):
@@ -75,6 +74,8 @@ def pieces(figures: Sequence[Figure], job: Job) -> list[Piece]:
 def _networks(figure: Figure, model: Model, job: Job) -> Iterator[Piece]:
     """The training behind a model, and what is drawn from it."""
     if model.file:
+        if model.change in DRAWN:
+            yield Piece(figure.name, model, f"network {model.name}")
         return
     share = job.scale.share(model.samples)  # "much data" and half of the data may be the same
     trained = replace(model, change="", at=None)

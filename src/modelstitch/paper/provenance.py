@@ -30,7 +30,7 @@ def how_made(figure: Figure, records: Sequence[Record]) -> list[str]:
     cells = {r.provenance.get("probe", r.cell): r.seconds for r in records}
     devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
     versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
-    usual = "" if tags["scale"] == "smoke" else "parquet:DIR"
+    usual = "" if tags["scale"] == "smoke" or tags.get("command") else "parquet:DIR"
     named = tags.get("given") or usual
     given = f" --data {named}" if named else ""
     protocols = [p for p in PROTOCOLS if any(r.tags["protocol"] == p for r in records)]
@@ -38,11 +38,12 @@ def how_made(figure: Figure, records: Sequence[Record]) -> list[str]:
     fits = [f"{name.capitalize()} protocol: {fit}." for name in protocols if (fit := fit_words(records, name))]
     fitted = [f"Fits here. {' '.join(fits)}", ""] if fits else []
     stitched = len({r.cell for r in records if r.tags["protocol"]})
+    study = "paper/own.py" if tags.get("own") else study_file(figure.name)
     return [
         "## How it was made",
         "",
         "```bash",
-        f"modelstitch paper {figure.name} --scale {tags['scale']}{given}{only}",
+        f"modelstitch paper {figure.name} {tags.get('command') or '--scale ' + tags['scale']}{given}{only}",
         "```",
         "",
         *scale_words(records),
@@ -54,7 +55,7 @@ def how_made(figure: Figure, records: Sequence[Record]) -> list[str]:
         f"networks: {', '.join(sorted({str(s) for s in _seeds(records)}))}; of stitchers: 0. The paper's values are "
         f"{values.SOURCE}.",
         "",
-        f"Study file: `src/modelstitch/{study_file(figure.name)}`. Records: `{figure.name}.parquet`.",
+        f"Study file: `src/modelstitch/{study}`. Records: `{figure.name}.parquet`.",
     ]
 
 

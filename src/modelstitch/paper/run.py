@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from .. import Network, compare
-from ..errors import FitError
+from ..errors import FitError, SourceError
 from ..notation import Seam
 from ..study import Metric, Record
 from ..support.provenance import provenance
@@ -25,6 +25,8 @@ from .job import Job
 from .probes import measure, settings
 from .protocols import PROTOCOLS, Protocol
 from .scales import Scale
+
+NEAR = 0.1  # points of test error by which a given network may miss what its folder says of it
 
 
 def run_figure(figure: Figure, job: Job) -> list[Record]:
@@ -64,38 +66,52 @@ class Asked:
     def key(self) -> str:
         """What is measured, whatever a figure calls it and sets beside it: its cells are a part of the store's plan."""
         plain: Any = replace(self.what, label="", paper="", protocols=())
+        plain = replace(plain, **{"pairs": ()} if isinstance(plain, Line) else {"each": ()})
         return f"{self.protocol} {[m.name for m in self.models]} {plain}"
 
 
 def asked(figure: Figure, job: Job) -> Iterator[Asked]:
     """All that a figure asks for under the job's protocols."""
-    repeats = job.scale.pairs(figure.name)
-    for repeat in range(repeats):
+    for repeat in range(max(job.scale.pairs(figure.name), *(len(probe.each) for probe in figure.probes), 0)):
         for line in figure.lines:
-            pair = turned((line.bottom, line.top), repeat, repeats)
-            if repeat and pair == (line.bottom, line.top):
-                continue  # networks of the user's own: there is one pair
-            for name in line.protocols:
-                if name in job.protocols:
-                    yield Asked(line, pair, repeat, name)
+            if models := _networks_of(line, repeat, job.scale.pairs(figure.name)):
+                yield from (Asked(line, models, repeat, name) for name in line.protocols if name in job.protocols)
         for probe in figure.probes:
-            yield Asked(probe, turned(probe.models, repeat, repeats), repeat)
+            if models := _networks_of(probe, repeat, job.scale.pairs(figure.name)):
+                yield Asked(probe, models, repeat)
+
+
+def _networks_of(what: Line | Probe, repeat: int, repeats: int) -> tuple[Model, ...]:
+    """The networks of a repeat; none where there is no such repeat."""
+    if isinstance(what, Probe) and what.each:
+        return what.each[repeat] if repeat < len(what.each) else ()
+    if isinstance(what, Line) and what.pairs:  # all in one
+        return () if repeat else tuple(dict.fromkeys(model for pair in what.pairs for model in pair))
+    usual = what.models if isinstance(what, Probe) else (what.bottom, what.top)
+    models = turned(usual, repeat, repeats)
+    given = any(model.file for model in models)  # of which there is one set
+    return () if repeat >= repeats or (repeat and given and models == usual) else models
 
 
 def measured(one: Asked, job: Job) -> list[Record]:
     """The records of one thing asked for: read where they are there, else made; they are a part of the store's plan."""
     job = replace(job, store=job.store.for_part(one.key))
     if isinstance(one.what, Line):
-        bottom, top = one.models
-        return _stitched(one.what, bottom, top, PROTOCOLS[one.protocol], job)
+        asked = question(one.what, one.models, PROTOCOLS[one.protocol], job)
+        return compare(**asked, out=job.store, device=str(job.device), tell=job.tell).records
     return _probed(one.what, one.models, job)
 
 
 def _records(figure: Figure, job: Job) -> Iterable[Record]:
     seen: set[Model] = set()
     for one in asked(figure, job):
+        numbers: dict[tuple[str, ...], int] = {}
         for record in measured(one, job):
-            yield _tagged(record, figure, job, one.protocol, one.what.label, one.repeat)
+            repeat = one.repeat
+            if isinstance(one.what, Line) and one.what.pairs:  # a number for every pair, and every top of a control
+                ends = (record.control, record.bottom.name, record.top.name)
+                repeat = numbers.setdefault(ends, sum(known[0] == record.control for known in numbers))
+            yield _tagged(record, figure, job, one.protocol, one.what.label, repeat)
         yield from _donors(one.models, seen, figure, job, one.repeat)
 
 
@@ -107,20 +123,18 @@ def _donors(models: Sequence[Model], seen: set[Model], figure: Figure, job: Job,
             yield _tagged(_donor(model, job), figure, job, "", model.name, repeat)
 
 
-def _stitched(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job) -> list[Record]:
-    asked = question(line, bottom, top, protocol, job)
-    return compare(**asked, out=job.store, device=str(job.device), tell=job.tell).records
-
-
-def question(line: Line, bottom: Model, top: Model, protocol: Protocol, job: Job) -> dict[str, Any]:
-    """What a curve asks, as ``compare`` takes it: two networks, the data, and how stitchers are fitted."""
-    below, above = job.workshop.network(bottom), job.workshop.network(top)
+def question(line: Line, models: Sequence[Model], protocol: Protocol, job: Job) -> dict[str, Any]:
+    """What a curve asks, as ``compare`` takes it: networks, the data, and how stitchers are fitted."""
+    networks = {model: job.workshop.network(model) for model in models}
+    bottom, top = line.pairs[0] if line.pairs else models
+    below, above = networks[bottom], networks[top]
+    named = [(networks[a].name, networks[b].name) for a, b in line.pairs]
+    pairs = {"bottom": list(networks.values()), "pairs": named} if named else {"bottom": below, "top": above}
     which = line.stitch_on or protocol.stitch_on
     families = tuple(f"conv:{k}" for k in job.scale.kernels) if line.families == ("kernels",) else line.families
     return {
         **job.scale.fit[protocol.name],
-        "bottom": below,
-        "top": above,
+        **pairs,
         "data": job.seen_by(top) if which == "top" else job.data,
         "both": False,
         "layers": _layers(line, below, above, job.scale),
@@ -136,11 +150,16 @@ def _layers(line: Line, below: Network, above: Network, scale: Scale) -> tuple[s
     if not isinstance(line.layers, str):
         return tuple(text.format(middle=scale.middle) for text in line.layers)
     if line.layers == "three":
-        return scale.early_middle_late(line.top.net)
+        return scale.early_middle_late(line.top.net) or _three(above.blocks)
     if line.layers == "grid":
         bottoms, tops = (_spread(network.blocks, scale) for network in (below, above))
         return tuple(str(Seam("", b, "", t)) for b in bottoms for t in tops)
     return tuple(str(replace(seam, bottom="", top="")) for seam in _spread(below.seams(above), scale))
+
+
+def _three(places: Sequence[str]) -> tuple[str, ...]:
+    """At a sixth, a half and five sixths of the places."""
+    return tuple(dict.fromkeys(places[len(places) * part // 6] for part in (1, 3, 5)))
 
 
 def _spread(places: list[Any], scale: Scale) -> list[Any]:
@@ -157,13 +176,21 @@ def _donor(model: Model, job: Job) -> Record:
     kept = job.store.kept(found.cell)
     if kept is not None:
         return kept
-    metrics = []
+    metrics, own = [], model.file in job.workshop.given
     if network.output_shape[-1] == job.data.n_classes:
-        error = error_rate(network.full().to(job.device), job.data, "test", device=job.device, view=network.view)
+        data = job.workshop.data if own else job.data  # of a network that is given the whole split tells most
+        error = error_rate(network.full().to(job.device), data, "test", device=job.device, view=network.view)
         metrics = [Metric("error", error, unit="percent")]
+        wanted = job.workshop.errors.get(model.file, error) if not model.change else error
+        if abs(wanted - error) > NEAR:
+            raise SourceError(
+                f"{model.file} errs on {error:.2f} % of the test split: expected {wanted:g} %; check its weights, its "
+                "mean and std, and the data."
+            )
     card = {} if model.file else job.workshop.donor(model).card
     metrics += [Metric("parameters", float(sum(p.numel() for p in network.module.parameters())))]
     made = {**provenance(job.device), "trained_seconds": card.get("seconds"), "net": card.get("net", model.net)}
+    made |= {"weights": network.weights} if own else {}
     record = replace(found, metrics=tuple(metrics), provenance=made)
     job.store.write(record)
     return record
@@ -222,6 +249,7 @@ def _tagged(record: Record, figure: Figure, job: Job, protocol: str, line: str, 
             "repeat": repeat,
             "other": job.other,
             "given": job.given,
+            **({"own": job.groups.plain, "command": job.command} if job.groups else {}),
         }
     )
 

@@ -47,8 +47,8 @@ class Scale:
     repeats: int
     fit: Mapping[str, Mapping[str, Any]]
     middle: str
-    three: tuple[str, str, str]
-    three_deep: tuple[str, str, str]
+    three: tuple[str, ...]
+    three_deep: tuple[str, ...]
     most_cuts: int
     kernels: tuple[int, ...]
     samples: int
@@ -67,11 +67,13 @@ class Scale:
     @property
     def words(self) -> str:
         """What a reader must know, with the amounts of data."""
+        if not self.amounts:
+            return self.ran
         text = f"{self.ran}. Much, some and little data are {_shares(self.amounts)}"
         return text if self.amounts == AS_IN_THE_PAPER else f"{text} (the paper: {_shares(AS_IN_THE_PAPER)})"
 
-    def early_middle_late(self, role: str) -> tuple[str, str, str]:
-        """Three layers of the network that plays a role."""
+    def early_middle_late(self, role: str) -> tuple[str, ...]:
+        """Three layers of the network that plays a role; none where the scale knows no network."""
         return self.three_deep if role == "deep" else self.three
 
     def net(self, role: str) -> str:
@@ -289,6 +291,29 @@ FULL = Scale(
     measured_on={},
     ran="CIFAR-10 at the paper's size (ResNet-18 with 64 filters, trained for 12,000 steps, the paper 64,000), two "
     "pairs a curve; meant for one GPU",
+)
+OWN = Scale(
+    name="own",
+    data="",
+    nets={},
+    training={},
+    unlabelled={},
+    special={},
+    amounts={},
+    repeats=1,
+    fit={
+        "honest": {"steps": 40, "eval_every": 40, "samples": 5000},
+        "paper": {"steps": 80, "eval_every": 80, "samples": 5000, "adapt_rate": False},
+    },
+    middle="",
+    three=(),
+    three_deep=(),
+    most_cuts=12,
+    kernels=(1, 3, 5),
+    samples=500,
+    measured_on={"val": 1000, "test": 2500},
+    ran="networks that were given, not trained here; stitchers are fitted briefly, on 5,000 samples, and measured on "
+    "the first 2,500 of the test split",
 )
 SCALES = {s.name: s for s in (SMOKE, SMALL, MEDIUM, FULL)}
 

@@ -31,7 +31,7 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
     return results
 
 
-def _layers(name: str, children: list[str], three: tuple[str, str, str]) -> list[str]:
+def _layers(name: str, children: list[str], three: tuple[str, ...]) -> list[str]:
     """First: up to the scale's early layer; last: from its late layer on, the head included."""
     first = children[: children.index(three[0]) + 1] if "first" in name else []
     last = children[children.index(three[2]) :] if "last" in name else []

@@ -6,12 +6,15 @@ channels were matched to the first one's (Ainsworth, Hayase and Srinivasa, "Git 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from ...errors import NetworkError
 from ...support.resume import Pieces
 from ...zoo.train import error_rate
 from ..figure import Model, Probe
@@ -31,18 +34,21 @@ def settings(probe: Probe, models: tuple[Model, ...], job: Job) -> dict[str, Any
 
 def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -> list[dict[str, Any]]:
     """The test error at each point of each way, and how far above the line between the ends' errors."""
-    one, other = (job.workshop.network(m).module for m in models)
-    matched = match_channels(one, other)
+    first, second = (job.workshop.network(m) for m in models)
+    one, other, view = first.module, second.module, first.view
+    ends = dict.fromkeys(WAYS[:2], other)
+    with contextlib.suppress(NetworkError):  # a module of somebody's own may be no chain
+        ends[WAYS[2]] = _matched(one, other, view(job.workshop.example))
     results = []
-    for number, way in enumerate(WAYS):
-        end = matched if number == 2 else other
+    for number, (way, end) in enumerate(ends.items()):
         errors = []
         for at, share in enumerate(POINTS):
             module = between(one, end, share)
             if number and 0 < share < 1:
-                update_bn((b.inputs.cpu() for b in job.data.few("fit", CALIBRATION)), module)
+                seen = (b.inputs.cpu() for b in job.data.few("fit", CALIBRATION))
+                update_bn(map(view, seen), module)
             module.to(job.device).eval()
-            errors.append(error_rate(module, job.data, "test", device=job.device))
+            errors.append(error_rate(module, job.data, "test", device=job.device, view=view))
             if job.tell:
                 job.tell(f"path, {way}", at + 1, len(POINTS))
         for at, (share, error) in enumerate(zip(POINTS, errors)):
@@ -51,6 +57,20 @@ def measure(probe: Probe, models: tuple[Model, ...], job: Job, pieces: Pieces) -
             found = [metric("error", error, "percent"), metric("barrier", above, "points")]
             results.append({"bottom": place, "top": place, "family": way, "metrics": found})
     return results
+
+
+def _matched(one: nn.Module, other: nn.Module, example: Tensor) -> nn.Module:
+    """The second network with its channels in the first one's order.
+
+    Raises:
+        NetworkError: if it cannot be done: the parts are no chain in the order of their names.
+    """
+    matched = match_channels(one, other).eval()
+    with torch.no_grad():
+        before, after = other.eval()(example), matched(example)
+    if not torch.allclose(before, after, rtol=1e-3, atol=1e-3):
+        raise NetworkError("Channels cannot be matched: put in another order the network computes something else.")
+    return matched
 
 
 def between(one: nn.Module, other: nn.Module, share: float) -> nn.Module:
