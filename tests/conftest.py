@@ -15,12 +15,10 @@ torch.backends.cudnn.allow_tf32 = False  # on a GPU: references are exact to the
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other are slower than one
 
 
-# Files of few tests that take long: they start first, so that no worker is left alone with one of them at the end.
-LONG = ("test_readme.py", "test_own_model_page.py", "test_language_page.py", "test_layers.py", "test_imagenet.py")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    """Start files with slow tests first, so that no worker is left alone with one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 class Block(nn.Module):

@@ -267,6 +267,7 @@ def test_more_samples_than_there_are_are_noted(pair, digits):
     assert not any("fit samples instead" in note for note in notes[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "kind", "words"),
     [

@@ -13,6 +13,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "modelstitch"
+ROOMS = sorted(p.name for p in SOURCE.iterdir() if p.is_dir() and not p.name.startswith("__"))
 WITHOUT = """
 """
 
@@ -36,6 +37,17 @@ def test_files_that_have_got_their_tests_leave_the_list():
     assert set(WITHOUT.split()) - untested() == set()
 
 
-@pytest.mark.parametrize("room", sorted(p.name for p in SOURCE.iterdir() if p.is_dir() and not p.name.startswith("__")))
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_room_has_its_tests(room):
     assert any((TESTS / room).rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_has_tests_that_are_not_slow(room):
+    """What ``pytest -m "not slow"`` runs."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (TESTS / room).rglob("test_*.py")]
+    tests = [
+        f for tree in trees for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and f.name.startswith("test")
+    ]
+    slow = [f for f in tests if any(ast.unparse(mark) == "pytest.mark.slow" for mark in f.decorator_list)]
+    assert len(tests) >= 2 * len(slow)

@@ -86,6 +86,7 @@ def test_results_are_saved_whole(folder, tmp_path, ending):
         assert unsealed(json.loads(path.read_text()))["records"] == [x.plain() for x in r.records]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "words"),
     [

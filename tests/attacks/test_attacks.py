@@ -83,6 +83,7 @@ def met(tmp_path_factory):
     return {line["case"]: line for line in map(json.loads, done.stdout.splitlines())}, folder
 
 
+@pytest.mark.slow
 def test_every_file_is_met(met):
     found, _ = met
     assert len(found) >= 60

@@ -52,6 +52,7 @@ def test_mistakes(options, told):
     assert told in " ".join(found.output.split())
 
 
+@pytest.mark.slow
 def test_a_command_takes_them(monkeypatch, capsys):
     seam = [f"{NET}@block1", f"{NET}@block1", "--objective", "match", "--device", "cpu"]
     same = run(monkeypatch, capsys, "stitch", *seam, "--mean", "0.3", "--std", "0.4")

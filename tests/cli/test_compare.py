@@ -16,6 +16,7 @@ NET = "small-resnet?width=4"
 QUICK = ["--layers", "block1", "--objective", "match", "--control", "none", "--device", "cpu"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "names"),
     [(("old", "new"), (" (old)", " (new)")), (("", ""), (" (random)", " (random)"))],
@@ -35,6 +36,7 @@ def test_two_of_one_name_are_told_apart_and_one_is_one(monkeypatch, capsys, tmp_
     assert one in (out / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bottom", "top", "beside", "named"),
     [
@@ -121,6 +123,7 @@ def test_many_settings_are_rows_and_layers_columns(capsys, count):
         assert f"+{i + 0.2:.1f}" in told
 
 
+@pytest.mark.slow
 def test_a_top_at_chance_is_noted(monkeypatch, capsys, tmp_path):
     wide, narrow = f"zoo:{NET}", "zoo:small-resnet?width=3"
     _, told, _ = run(monkeypatch, capsys, "compare", wide, narrow, *QUICK, "--one-way", "--out", str(tmp_path))

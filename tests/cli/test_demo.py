@@ -17,6 +17,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(demo, "FIT", {"steps": 1, "eval_every": 1, "samples": 100})
 
 
+@pytest.mark.slow
 def test_it_says_what_it_found_and_a_second_run_does_nothing_anew(quick, monkeypatch, capsys, tmp_path):
     out = tmp_path / "out"
     code, told, _ = run(monkeypatch, capsys, "demo", "--out", str(out), "--device", "cpu")

@@ -19,6 +19,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["", *_COMMANDS])
 def test_help_loads_nothing_heavy(command):
     args = [*command.split(), "--help"]
@@ -32,6 +33,7 @@ def test_importing_the_package_does_not_import_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_help_is_quick():
     """Half a second of a processor, the interpreter's own start included.
 

@@ -34,6 +34,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_model_of_ones_own(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -81,6 +81,7 @@ def test_own_module_as_json(own: list[str]) -> None:
     assert [layer["name"] for layer in json.loads(run(*own, "--json"))["layers"]] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_a_large_language_model_is_listed_without_its_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
     code = (
@@ -105,6 +106,7 @@ def test_a_large_language_model_is_listed_without_its_weights(tmp_path: Path) ->
     assert {"model.layers.0", "model.layers.1", "lm_head"} <= set(found["cuts"])
 
 
+@pytest.mark.slow
 def test_the_same_list_with_and_without_memory() -> None:
     from modelstitch.models.load import load
 
@@ -120,6 +122,7 @@ def test_a_donor_is_listed_in_silence(tmp_path: Path, recwarn: pytest.WarningsRe
     assert not [str(w.message) for w in recwarn if "meta parameter" in str(w.message)]
 
 
+@pytest.mark.slow
 def test_what_tokens_lie_on_is_told() -> None:
     name = "zoo:vit?dim=8&depth=1&heads=2&patch=8"
     assert "tokens (image)" in run(name)
@@ -128,6 +131,7 @@ def test_what_tokens_lie_on_is_told() -> None:
     } == {("image", (4, 4))}
 
 
+@pytest.mark.slow
 def test_a_cut_is_called_as_the_unit_that_ends_there() -> None:
     names = {
         line.split("│")[1].strip() for line in run("zoo:vit?dim=8&depth=2&heads=2&patch=8").splitlines() if "│" in line

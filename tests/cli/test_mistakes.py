@@ -18,6 +18,7 @@ def one_class(tmp_path):
     return f"folder:{folder.parent}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -56,6 +57,7 @@ def test_an_output_folder_that_cannot_be(monkeypatch, capfd, tmp_path):
     assert (tmp_path / "file").read_text() == "precious"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other", [["--steps", "2"], ["--steps", "1", "--no-adapt-rate"], ["--steps", "1", "--precision", "bfloat16"]]
 )

@@ -69,6 +69,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", MISTAKES.values(), ids=MISTAKES)
 def test_mistakes_are_told_without_steering(monkeypatch, capfd, words):
     code, out, err = run(monkeypatch, capfd, *words)
@@ -113,6 +114,7 @@ def test_warnings(monkeypatch, capfd):
     assert clean(out, err)
 
 
+@pytest.mark.slow
 def test_all_that_commands_print_goes_by_one_place():
     """``click.echo`` and ``print`` stand in the one file that makes text plain, and in the bars."""
     for path in SOURCE.rglob("*.py"):

@@ -12,6 +12,7 @@ from modelstitch.cli import cli
 from modelstitch.errors import MeasureError
 
 
+@pytest.mark.slow
 def test_another_matrix_in_the_same_folder_is_no_mistake(tmp_path):
     for width, files in ((4, 1), (6, 2), (4, 2)):
         arguments = ["matrix", "zoo:small-resnet?width=4&blocks=2", f"zoo:small-resnet?width={width}&blocks=2"]
@@ -21,6 +22,7 @@ def test_another_matrix_in_the_same_folder_is_no_mistake(tmp_path):
         assert len(list(tmp_path.glob("sums/sums-*"))) == files
 
 
+@pytest.mark.slow
 def test_measures_that_refuse_late_do_not_cost_the_stitches(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise MeasureError("A layer is not finite.")
@@ -70,6 +72,7 @@ def test_every_family_says_what_it_is_and_has_its_tables(tmp_path, monkeypatch):
     assert set(pl.read_csv(tmp_path / "matrix.csv")["family"]) == {"affine", "low-rank:2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["similarity", "matrix"])
 def test_a_measure_without_a_value_costs_its_heat_map_alone(command, tmp_path):
     """Ten examples in val: the measures with a fitted map are undefined for every pair of layers."""

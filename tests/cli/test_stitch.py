@@ -11,6 +11,7 @@ NET = "zoo:small-resnet?width=4&blocks=2"
 QUICK = ("--objective", "match", "--limit", "150", "--device", "cpu", "--random-weights")
 
 
+@pytest.mark.slow
 def test_a_seam_is_measured_and_kept(monkeypatch, capsys, tmp_path):
     out = tmp_path / "s"
     code, told, _ = run(

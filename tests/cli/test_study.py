@@ -1,5 +1,7 @@
 """``modelstitch status`` and ``report`` of a study that has not ended."""
 
+import pytest
+
 from commands import run
 from modelstitch import compare
 
@@ -10,6 +12,7 @@ def told(monkeypatch, capsys, *args):
     return " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_how_much_is_missing_is_said(pair, digits, tmp_path, monkeypatch, capsys):
     options = {"layers": ["block1", "block2"], "controls": ("self",), "objective": "match", "device": "cpu"}
     records = compare(*pair, digits, out=tmp_path, **options).records

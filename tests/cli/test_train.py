@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from modelstitch.cli import cli
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "learned"), [("1", False), ("60", True)])
 def test_a_network_at_chance_is_told(tmp_path, steps, learned):
     args = ["train", "small-resnet?width=8", "--steps", steps, "--learning-rate", "0.1", "--out", str(tmp_path)]

@@ -1,8 +1,11 @@
 """The page on own data runs as it stands."""
 
+import pytest
+
 from pages import blocks, run_python
 
 
+@pytest.mark.slow
 def test_the_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     told = run_python("\n".join(blocks("docs/data.md", "python")), tmp_path, monkeypatch)
     assert "Data('mine', fit=300, val=100, test=200) 3" in told

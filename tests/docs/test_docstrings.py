@@ -95,6 +95,7 @@ EXAMPLES = sorted(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "name"), EXAMPLES, ids=[name for _, name in EXAMPLES])
 def test_an_example_runs_as_it_stands(module, name, names, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

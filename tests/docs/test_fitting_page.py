@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 from modelstitch.engine.controls import CONTROLS
@@ -13,6 +14,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_code_runs_from_top_to_bottom(pair, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"bottom": pair[0], "top": pair[1], "data": digits}

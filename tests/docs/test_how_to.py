@@ -35,6 +35,7 @@ def run(pair, digits, tmp_path, monkeypatch):
         table.update(before[name])
 
 
+@pytest.mark.slow
 def test_a_control(run, tmp_path):
     result = run("control.md")["r"]
     penalty = dict(result.frame.filter(metric="penalty").select("control", "value").iter_rows())

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import pytest
 from safetensors.torch import save_file
 
 from pages import blocks, run_commands, run_python
@@ -10,6 +11,7 @@ from pages import blocks, run_commands, run_python
 PAGE = "docs/bring-your-own-model.md"
 
 
+@pytest.mark.slow
 def test_the_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     told = run_python("\n".join(b for b in blocks(PAGE, "python") if "# file:" not in b), tmp_path, monkeypatch)
     assert "2.fc1 (128,) vector 6368 bypassed by 1" in told
@@ -17,6 +19,7 @@ def test_the_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert "Network('test_resnet'" in told
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_a_model_of_a_file(tmp_path, monkeypatch):
     (file,) = (b for b in blocks(PAGE, "python") if "# file: mine.py" in b)
     (tmp_path / "mine.py").write_text(file, encoding="utf-8")

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pages import ROOT, blocks, run_commands, run_python, text
 
 
+@pytest.mark.slow
 def test_the_python_example_runs_and_is_short(tmp_path, monkeypatch):
     (code,) = blocks("README.md", "python")
     assert len([line for line in code.splitlines() if line and not line.startswith(("import", "from"))]) <= 10
@@ -15,6 +18,7 @@ def test_the_python_example_runs_and_is_short(tmp_path, monkeypatch):
     assert (tmp_path / "runs/ab/report.html").read_text(encoding="utf-8").startswith("<!")
 
 
+@pytest.mark.slow
 def test_the_command_line_runs_as_written(tmp_path, monkeypatch):
     (script,) = (block for block in blocks("README.md", "bash") if block.startswith("modelstitch"))
     told = "\n".join(run_commands(script, tmp_path, monkeypatch))

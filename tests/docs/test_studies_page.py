@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.study.spec import StudySpec
 from pages import blocks, run_commands, text
@@ -9,6 +11,7 @@ from pages import blocks, run_commands, text
 PAGE = "docs/studies.md"
 
 
+@pytest.mark.slow
 def test_the_study_runs_as_written(tmp_path, monkeypatch):
     (study,) = blocks(PAGE, "toml")
     (tmp_path / "study.toml").write_text(study, encoding="utf-8")

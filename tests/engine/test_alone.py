@@ -108,6 +108,7 @@ def test_a_forgotten_view_is_told(modules, digits):
     assert not any("has no view" in note for note in record.notes)
 
 
+@pytest.mark.slow
 def test_cautions_stand_in_records_and_on_the_page(modules, digits, tmp_path):
     network = shifted(modules[0])
     found = ms.compare(
@@ -120,6 +121,7 @@ def test_cautions_stand_in_records_and_on_the_page(modules, digits, tmp_path):
     assert "The networks by themselves, before anything is fitted" in page
 
 
+@pytest.mark.slow
 def test_random_weights_are_told(digits):
     found = look(ms.load("zoo:small-resnet?width=4", weights="random"), digits, CPU, top=True)
     assert [text for text in found.cautions if "are random" in text] == list(found.cautions)

@@ -49,6 +49,7 @@ def network(fixed, size, **options):
     return Network(Net(fixed).eval(), torch.zeros(2, 1, size, size), "net", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["stitch", "compare", "matrix", "similarity"])
 def test_a_network_that_is_another_function_at_the_datas_size_is_refused(digits, call):
     one, two = network(True, 4), network(True, 8).named("two")
@@ -77,6 +78,7 @@ def test_a_module_that_refuses_the_size_itself_is_left_to_its_forward():
     Network(Strict(False).eval(), torch.zeros(2, 1, 4, 4), "strict").check_sample(torch.zeros(2, 1, 8, 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["stitch", "compare", "matrix", "similarity"])
 def test_a_forgotten_view_is_told_in_both_sizes(digits, call):
     one, two = network(False, 8), network(False, 4).named("small")

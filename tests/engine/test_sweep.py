@@ -55,6 +55,7 @@ def test_the_test_split_is_read_after_everything_is_chosen(pair, digits):
     assert data.read[alone + 1 :] == ["test"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "channels_a_sample", "read"), [("task", 10, 256), ("match", 10, 1000), ("task", 40, 640)]
 )
@@ -89,6 +90,7 @@ def opened(pair, digits, objective, spec):
     return stream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["frozen", "batch"])
 def test_a_stitch_does_not_depend_on_what_is_fitted_beside_it(pair, digits, monkeypatch, normalisation):
     monkeypatch.setattr(closed, "PER_CHANNEL", 1)
@@ -107,6 +109,7 @@ def test_a_stitch_does_not_depend_on_what_is_fitted_beside_it(pair, digits, monk
         assert by_cell[record["cell"]]["metrics"] == record["metrics"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["frozen", "recalibrated", "batch"])
 @pytest.mark.parametrize("alone", ["match", "task", "downstream+task"])
 def test_a_stitch_does_not_depend_on_the_objectives_beside_it(pair, digits, normalisation, alone):
@@ -151,6 +154,7 @@ def test_a_layer_may_be_called_output(digits):
     assert s.metrics["top_error"] == pytest.approx(error_rate(modules[1], digits, "test"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("below", "above"),
     [(torch.float64, torch.float64), (torch.bfloat16, torch.bfloat16), (torch.float16, torch.float32)],
@@ -169,6 +173,7 @@ def test_networks_of_any_precision_are_stitched(modules, digits, below, above):
         assert match(example.to(below), example.to(above)).shape == (2, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [
@@ -202,6 +207,7 @@ def test_half_precision_is_of_the_steps_alone(pair, digits, monkeypatch, how):
     assert {p.dtype for p in half.stitcher.parameters()} == {torch.float32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["task", "match"])
 @pytest.mark.parametrize(
     ("where", "policy"),
@@ -270,6 +276,7 @@ def test_the_bottom_networks_own_error_is_that_of_the_donor(pair, digits, normal
     assert s.metrics["bottom_error"] == pytest.approx(error_rate(pair[0].module, digits, "test"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["task", "distill", "downstream", "downstream+task"])
 def test_every_objective_fits_and_is_no_worse_on_validation_than_its_start(pair, digits, objective):
     s = stitch(*pair, "block2", digits, objective=objective, **QUICK)
@@ -278,6 +285,7 @@ def test_every_objective_fits_and_is_no_worse_on_validation_than_its_start(pair,
     assert s.penalty < 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["norm-affine-norm", "conv:3", "mlp:16", "low-rank:4"])
 def test_every_trainable_family_takes_steps(pair, digits, family):
     s = stitch(*pair, "block2", digits, family=family, **QUICK)
@@ -285,6 +293,7 @@ def test_every_trainable_family_takes_steps(pair, digits, family):
     assert s.penalty < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["permutation", "orthogonal", "scaled-orthogonal", "low-rank:4", "affine"])
 def test_every_closed_form_is_measured(pair, digits, family):
     s = stitch(*pair, "block2", digits, family=family, objective="match", device="cpu")
@@ -312,6 +321,7 @@ def test_donors_are_the_same_after_a_failure(modules, digits):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_nan_activations_name_the_layer(modules, digits):
     import copy
 
@@ -323,6 +333,7 @@ def test_nan_activations_name_the_layer(modules, digits):
         stitch(a, b, "block2", digits, **QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["frozen", "recalibrated", "batch"])
 def test_a_bottom_with_nan_takes_no_other_stitch_with_it(modules, digits, tmp_path, monkeypatch, policy):
     monkeypatch.setattr(Unfinished, "due", True)
@@ -348,6 +359,7 @@ def test_labels_beyond_the_head_are_refused(modules, digits):
         stitch(net, net, "2", digits, **QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["recalibrated", "batch"])
 def test_other_normalisation_policies_are_stated_and_leave_the_donors_alone(pair, digits, policy):
     before = [net.fingerprint() for net in pair]

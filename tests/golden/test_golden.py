@@ -8,6 +8,7 @@ import questions
 NEAR, MAY_DIFFER = 0.02, 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", questions.QUESTIONS)
 def test_no_number_has_moved(name):
     kept, found = questions.kept(name), questions.answer(name)

@@ -8,6 +8,7 @@ from modelstitch.layerwise.plan import Step
 from modelstitch.measures import MEASURES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["pool", "flatten"])
 @pytest.mark.parametrize("name", ["cka_linear_biased", "cka_linear_debiased"])
 @pytest.mark.parametrize(("chunk", "held"), [(256, 256), (16, 16), (16, 32)])

@@ -24,6 +24,7 @@ def test_rows_are_those_of_a_plain_forward(view):
     assert rows.where("0", "2") == "a@0 and b@2"
 
 
+@pytest.mark.slow
 def test_half_precision_becomes_single_and_features_may_come_as_they_lie():
     a, b, data = world()
     rows = rows_of(a, b, data, "flatten")

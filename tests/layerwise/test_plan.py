@@ -15,6 +15,7 @@ def plan(n=3000, **options):
     return plan_similarity(a, b, data, **{"layers": LAYERS, "available": 10**9, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("measures", "view", "ways"),
     [
@@ -59,6 +60,7 @@ def test_features_of_a_row():
     assert width(a.layer("0"), "flatten") == 5 * 4 * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [

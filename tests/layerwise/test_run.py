@@ -74,6 +74,7 @@ def rows(network, names, data, view, seed=0):
     return {k: (v.mean((2, 3)) if pooled and v.ndim == 4 else v.flatten(1)).double() for k, v in values.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["pool", "flatten"])
 def test_every_way_equals_the_measure_of_saved_activations(world, view):
     a, b, data, below, above = world
@@ -232,6 +233,7 @@ def test_donors_and_random_state_are_left_alone(world):
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", ["cka", "cka_linear_debiased", "cka_minibatch", "rsa"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_nan_and_infinity_name_the_layer_and_the_sample(measure, value):
@@ -266,6 +268,7 @@ def test_finite_numbers_whose_squares_overflow_are_measured():
         assert r["value"] == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", ["cka", "cka_linear_debiased", "cka_minibatch", "rsa"])
 @pytest.mark.parametrize("level", [0.0, 0.1])
 def test_layers_that_never_vary_are_named_and_the_others_measured(measure, level):
@@ -380,6 +383,7 @@ def test_pictures_and_pages(world, tmp_path):
     assert "null " in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".parquet", ".json", ".csv"])
 def test_similarities_are_saved_whole_and_opened(world, tmp_path, ending):
     a, b, data, below, above = world

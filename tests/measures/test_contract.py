@@ -12,6 +12,7 @@ from modelstitch.measures import MEASURES, Measure, check, linear_cka, r2_bottom
 from modelstitch.measures.measure import LINEAR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", MEASURES)
 def test_every_measure_passes(name, seed):

@@ -37,6 +37,7 @@ def test_every_measure_has_a_reference():
     assert set(REFERENCES) == set(MEASURES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("measure", MEASURES)
 def test_fast_equals_reference(measure, name):
@@ -51,6 +52,7 @@ def test_fast_equals_reference(measure, name):
             assert MEASURES[measure](x, y) == pytest.approx(REFERENCES[measure](x, y), abs=1e-6, nan_ok=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize(
     ("fast", "slow", "setting"),

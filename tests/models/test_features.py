@@ -55,6 +55,7 @@ MADE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MADE)
 @torch.no_grad()
 def test_encoders_of_images(tmp_path: Path, digits: ms.Data, case: str) -> None:
@@ -75,6 +76,7 @@ def test_encoders_of_images(tmp_path: Path, digits: ms.Data, case: str) -> None:
     torch.testing.assert_close(net(x), wanted)
 
 
+@pytest.mark.slow
 def test_similarity_takes_them_and_stitching_refuses(tmp_path: Path, digits: ms.Data) -> None:
     tf.Dinov2Model(tf.Dinov2Config(**SIZES)).save_pretrained(tmp_path)
     PROCESSOR.save_pretrained(tmp_path)
@@ -97,6 +99,7 @@ def test_similarity_takes_them_and_stitching_refuses(tmp_path: Path, digits: ms.
             ask()
 
 
+@pytest.mark.slow
 def test_a_bare_encoder_may_be_a_bottom(digits: ms.Data) -> None:
     bottom = ms.load("timm:test_resnet?classes=0&size=32", weights="random", name="bare")
     top = ms.load("timm:test_resnet?size=32", weights="random", classes=10, name="whole")
@@ -109,6 +112,7 @@ def test_a_bare_encoder_may_be_a_bottom(digits: ms.Data) -> None:
         ms.stitch(top, bottom, at=f"{top.blocks[-2]} -> {top.blocks[-2]}", data=digits, objective="match")
 
 
+@pytest.mark.slow
 def test_sentence_encoders(tmp_path: Path) -> None:
     folder, text = tmp_path / "bert", tmp_path / "rows.csv"
     small("bert", 0).bert.save_pretrained(folder)
@@ -139,6 +143,7 @@ def test_sentence_encoders(tmp_path: Path) -> None:
         ms.similarity(net, net, ms.load_data(f"text:{text}?task=causal-lm", tokenizer=net))
 
 
+@pytest.mark.slow
 def test_a_text_without_labels_measures_no_error(tmp_path: Path) -> None:
     folder, text = tmp_path / "gpt2", tmp_path / "rows.csv"
     small("gpt2", 0).save_pretrained(folder)

@@ -62,6 +62,7 @@ def exact(net: Network, inputs: Any) -> bool:
     return all(torch.equal(net.top(cut)(net.bottom(cut)(inputs), inputs), expected) for cut in net.cuts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "options", "size", "classes"),
     [
@@ -81,6 +82,7 @@ def test_image_classifiers(spec: str, options: dict[str, Any], size: tuple[int, 
     assert exact(net, x)
 
 
+@pytest.mark.slow
 def test_each_network_has_its_own_normalisation() -> None:
     one = load("timm:test_resnet", size=64, weights="random").view
     two = load("torchvision:alexnet", size=64, meta=True).view
@@ -88,6 +90,7 @@ def test_each_network_has_its_own_normalisation() -> None:
     assert two.describe()["mean"] == [0.485, 0.456, 0.406]
 
 
+@pytest.mark.slow
 def test_random_weights_follow_the_seed_and_leave_the_generator() -> None:
     before = torch.get_rng_state()
     a, b, c = (load("timm:test_resnet", size=32, weights="random", seed=seed).fingerprint() for seed in (0, 0, 1))
@@ -95,6 +98,7 @@ def test_random_weights_follow_the_seed_and_leave_the_generator() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_resnet_checkpoint_saved_with_data_parallel(tmp_path: Path) -> None:
     """As old training scripts wrote them: DataParallel's names, no counters of BatchNorm, the old file format."""
     trained = load("torchvision:resnet18", size=32, weights="random", seed=5)
@@ -110,6 +114,7 @@ def test_a_resnet_checkpoint_saved_with_data_parallel(tmp_path: Path) -> None:
         load("torchvision:resnet34", weights=file, size=32)
 
 
+@pytest.mark.slow
 def test_language_models(tmp_path: Path) -> None:
     net = load(f"hf:{folder(tmp_path / 'llama', LLAMA)}", size=8, weights="random")
     assert (net.name, net.output_name) == ("llama", "logits")
@@ -123,6 +128,7 @@ def test_language_models(tmp_path: Path) -> None:
     assert load(f"hf:{tmp_path / 'bert'}?task=masked-lm", meta=True).output_shape == (32, 50)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_folder_with_weights(tmp_path: Path) -> None:
     made = load(f"hf:{folder(tmp_path / 'vit', VIT)}", classes=4, weights="random", seed=3)
@@ -135,6 +141,7 @@ def test_a_folder_with_weights(tmp_path: Path) -> None:
     assert load(f"hf:{tmp_path / 'vit'}", classes=4, weights=file).fingerprint() == made.fingerprint()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["openclip:RN50", "timm:test_vit", "zoo:resnet20"])
 def test_without_memory(spec: str) -> None:
     net = load(spec, meta=True)
@@ -276,6 +283,7 @@ def test_closest() -> None:
     assert closest("zzz", ["resnet18"]) == "check the name."
 
 
+@pytest.mark.slow
 def test_networks_of_one_architecture_are_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     begin = Network.__init__

@@ -64,6 +64,7 @@ def data():
     return ms.Data(*sets, name="squares", classes=NAMES)
 
 
+@pytest.mark.slow
 def test_scores_are_cosines_with_the_prompts(towers, data):
     net = ms.load(f"hf:{towers[0]}?prompt=the+{{}}+.", class_names=NAMES)
     images = net.view(next(data.batches("test", 5)).inputs)
@@ -78,6 +79,7 @@ def test_scores_are_cosines_with_the_prompts(towers, data):
     assert torch.equal(net.top(at)(net.bottom(at)(images)), net(images))
 
 
+@pytest.mark.slow
 def test_one_tower_goes_into_another_of_other_patches(towers, data):
     bottom, top = (ms.load(f"hf:{folder}", class_names=data.classes, name=folder.name) for folder in towers)
     at = "vision_model.encoder.layers.0"
@@ -91,6 +93,7 @@ def test_one_tower_goes_into_another_of_other_patches(towers, data):
     assert stitched.metrics["top_error"] == pytest.approx(100 - 100 * right / 30)
 
 
+@pytest.mark.slow
 def test_open_clip_makes_its_own_classifier(data):
     import open_clip
 

@@ -209,6 +209,7 @@ print(once, feed(180), grid.n)
 """
 
 
+@pytest.mark.slow
 def test_ten_times_the_data_take_no_more_memory():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     once, tenfold, n = map(int, done.stdout.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,6 +55,7 @@ def learnt_path(problem: tuple[list[list[int]], list[bool], bool], without: int)
     return len(sources) in learnt
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(graphs())
 def test_random_graphs(problem: tuple[list[list[int]], list[bool], bool]) -> None:
@@ -93,6 +95,7 @@ class Random(torch.nn.Module):
         return values[-1]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(graphs())
 def test_random_networks(problem: tuple[list[list[int]], list[bool], bool]) -> None:

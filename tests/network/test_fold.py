@@ -97,6 +97,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_stands_in_the_way_is_named(case):
     call, words = REFUSED[case]

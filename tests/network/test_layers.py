@@ -103,6 +103,7 @@ def test_the_nearest_of_its_kind(bottom, top, pairs):
     assert matching(bottom, top) == pairs
 
 
+@pytest.mark.slow
 def test_a_networks_seams_are_those_that_are_compared():
     example = torch.zeros(2, 1, 16, 16)
     nets = [

@@ -40,6 +40,7 @@ def mixed(module: nn.Module) -> nn.Module:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_module_is_unchanged(name: str) -> None:
     case = CASES[name]
@@ -97,6 +98,7 @@ def test_moving_a_segment_leaves_the_module() -> None:
     assert {p.dtype for p in module.parameters()} == {torch.float32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["likes", "constants", "regions", "windows", "gru"])
 def test_devices_written_in_the_graph_move_too(name: str) -> None:
     case = CASES[name]
@@ -140,6 +142,7 @@ def flops(module: nn.Module, *inputs: Any) -> tuple[int, Any]:
     return counter.get_total_flops(), result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chain", "residual", "unet", "in place", "class token", "encoder", "flatten", "tied"])
 @torch.no_grad()
 def test_top_computes_nothing_below(name: str) -> None:

@@ -60,6 +60,7 @@ def draws(count):
     return torch.randn(count, 4, 3, generator=torch.Generator().manual_seed(0)) * 2 + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.1, 0.0, 1.0, None])
 @pytest.mark.parametrize("name", ["norm", "meta"])  # a graph module has a "meta" of its own
 def test_statistics_go_on_from_the_donors_as_in_training_mode(momentum, name):

@@ -67,6 +67,7 @@ RULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 def test_only_what_nobody_reads_again_is_overwritten(name):
     rule, expected = RULES[name]
@@ -125,6 +126,7 @@ def test_a_callers_autocast_rounds_no_more_than_the_donor_does(rule):
     assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_of_every_kind_of_network_stays_the_same(name):
     net, case = traced(name)
@@ -172,6 +174,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", [False, True])
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_numbers_are_those_of_the_norm(name, over):

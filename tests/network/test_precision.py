@@ -13,6 +13,7 @@ IMAGES = ["in place", "unet", "class token", "flatten"]
 TOLERANCE = {torch.bfloat16: 2e-2, torch.float16: 3e-3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in IMAGES if name != "flatten"])  # a view that eager refuses, too
 @torch.no_grad()
 def test_channels_last(name: str) -> None:
@@ -28,6 +29,7 @@ def test_channels_last(name: str) -> None:
         assert torch.equal(net.top(cut)(net.bottom(cut)(last)), expected), cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGES)
 @torch.no_grad()
 def test_every_top_takes_maps_in_channels_last_memory(name: str) -> None:
@@ -44,6 +46,7 @@ def test_every_top_takes_maps_in_channels_last_memory(name: str) -> None:
     assert maps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("name", [*IMAGES, "residual", "encoder", "tied"])
 @torch.no_grad()

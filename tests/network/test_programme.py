@@ -67,6 +67,7 @@ def there_and_back(part):
     return part_of(json.loads(json.dumps(values, allow_nan=False)), tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["small", "sizes", "attention"])
 def test_a_part_computes_the_same_bit_for_bit(kind):
     net = network(kind)
@@ -82,6 +83,7 @@ def test_a_part_computes_the_same_bit_for_bit(kind):
         again(torch.zeros(2, 7, 5, 5))
 
 
+@pytest.mark.slow
 def test_the_memory_of_weights_is_theirs_and_a_tied_weight_is_kept_once():
     part = network("small").bottom("stem.0")
     (weight,) = [p for p in there_and_back(part).parameters() if p.ndim == 4]
@@ -136,6 +138,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "by", "why"), FOREIGN.values(), ids=FOREIGN)
 def test_what_is_not_on_the_list_is_refused(path, by, why):
     net = Network(nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)).eval(), torch.zeros(2, 3), "net")

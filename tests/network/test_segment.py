@@ -57,6 +57,7 @@ def problem(request: pytest.FixtureRequest) -> tuple[Network, Case, Any]:
     return net, case, case.inputs(OTHER_BATCH)
 
 
+@pytest.mark.slow
 def test_lists_the_cuts(problem: tuple[Network, Case, Any]) -> None:
     net, case, _ = problem
     found = {name: net.layer(name) for name in (*case.cuts, *case.refused)}
@@ -68,6 +69,7 @@ def test_lists_the_cuts(problem: tuple[Network, Case, Any]) -> None:
             net.top(name)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_top_of_bottom_is_the_network(problem: tuple[Network, Case, Any]) -> None:
     net, case, inputs = problem
@@ -159,6 +161,7 @@ def test_perturbed_input_does_not_pass(problem: tuple[Network, Case, Any]) -> No
         assert same(top(activation, inputs), top(activation, other)), cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2, 7])
 @pytest.mark.parametrize("name", CASES)
 @torch.no_grad()

@@ -163,6 +163,7 @@ WANTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WANTED)
 def test_a_sweep_visits_the_units_of_the_author(name):
     build, wanted = WANTED[name]
@@ -173,6 +174,7 @@ def test_a_sweep_visits_the_units_of_the_author(name):
         assert net.layer(block).name == block
 
 
+@pytest.mark.slow
 def test_networks_of_torchvision():
     models = importlib.import_module("torchvision.models")
     found = {

@@ -11,6 +11,7 @@ from paper.tiny import tiny_job
 FIGURE = figure("9")
 
 
+@pytest.mark.slow
 def test_what_is_counted_is_what_is_run_and_then_kept(tmp_path):
     before = estimate([FIGURE], tiny_job(tmp_path, protocols=("honest",)))
     assert list(tmp_path.glob("donors/*")) == []

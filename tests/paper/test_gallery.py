@@ -16,6 +16,7 @@ GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
 RECORDS = sorted(GALLERY.glob("*/*.parquet"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", RECORDS, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_a_page_follows_from_its_records(path, tmp_path):
     shutil.copy(path, tmp_path)
@@ -67,6 +68,7 @@ def test_the_index_follows_from_all_records(tmp_path):
     assert write_index(tmp_path).read_text() == (GALLERY / "smoke" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_fit_that_failed_is_named_on_the_page(tmp_path):
     records = records_from_parquet(GALLERY / "smoke" / "5.parquet")
     at, lost = next((i, r) for i, r in enumerate(records) if r.control == "pair" and r.top.layer == "block1")

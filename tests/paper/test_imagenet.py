@@ -35,6 +35,7 @@ def images(tmp_path_factory):
     return load_data(f"folder:{folder}?size=32")
 
 
+@pytest.mark.slow
 def test_checkpoints_of_ones_own_are_stitched(images, tmp_path):
     weights = tmp_path / "weights"
     weights.mkdir()

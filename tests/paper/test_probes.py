@@ -20,6 +20,7 @@ def out(tmp_path_factory):
     return tmp_path_factory.mktemp("probes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "places", "metric"),
     [
@@ -46,6 +47,7 @@ def test_a_probe_leaves_its_places_and_the_page_shows_them(out, name, kind, plac
     assert [r["cell"] for r in again] == [r["cell"] for r in records]
 
 
+@pytest.mark.slow
 def test_two_repeats_stand_behind_each_curve(tmp_path):
     scale = dataclasses.replace(TINY, name="two", repeats=2)
     records = run_figure(figure("4"), tiny_job(tmp_path, scale, protocols=("honest",)))
@@ -57,6 +59,7 @@ def test_two_repeats_stand_behind_each_curve(tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "change"),
     [
@@ -75,6 +78,7 @@ def test_a_probe_of_other_settings_is_another_probe(out, name, kind, change):
     assert not probes(TINY) & probes(dataclasses.replace(TINY, **change))
 
 
+@pytest.mark.slow
 def test_a_figure_that_is_stopped_again_and_again_ends_with_the_same_records(tmp_path, monkeypatch):
     """Stopped after 8 units of progress, then after 9, and so on: in donors, in sweeps, in the trainings of a probe."""
     whole = run_figure(figure("9"), tiny_job(tmp_path / "whole", protocols=("honest",)))

@@ -27,6 +27,7 @@ def done(tmp_path_factory):
     return out, records, gallery.keep(records, figure("5"), out / "pages")
 
 
+@pytest.mark.slow
 def test_a_figure_has_its_controls_and_both_protocols(done):
     _, records, _ = done
     controls = {(r["paper"]["protocol"], r["config"]["control"]) for r in records}
@@ -46,6 +47,7 @@ def test_a_second_run_trains_and_fits_nothing(done, monkeypatch):
     assert [r["cell"] for r in again] == [r["cell"] for r in records]
 
 
+@pytest.mark.slow
 def test_the_folder_knows_which_cells_belong_to_it(done, tmp_path):
     out, records, _ = done
     held = Store(out).look()
@@ -86,6 +88,7 @@ def test_the_page_is_made_from_the_records_alone(done, tmp_path):
     assert f"Not run at this scale: {', '.join(n for n in FIGURES if n != '5')}." in index
 
 
+@pytest.mark.slow
 def test_the_command_draws_again_without_torch(done, tmp_path):
     out, _, page = done
     shutil.copy(out / "pages" / "5.parquet", tmp_path)
@@ -99,6 +102,7 @@ def test_the_command_draws_again_without_torch(done, tmp_path):
     assert (tmp_path / "README.md").read_text().count("| [5](5.md)") == len(figure("5").claims)
 
 
+@pytest.mark.slow
 def test_the_page_names_data_that_are_not_the_scales_own(done, tmp_path):
     _, records, _ = done
     assert {r["paper"]["other"] for r in records} == {""}

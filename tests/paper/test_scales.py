@@ -8,6 +8,7 @@ from modelstitch.paper.scales import SCALES
 from modelstitch.zoo.nets import build
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["base", "deep"])
 @pytest.mark.parametrize("name", SCALES)
 def test_the_layers_of_a_scale_are_exact_cuts(name, role):

@@ -33,6 +33,7 @@ def test_curves_over_one_top_wait_for_each_other():
     assert _next(same, set().union(*(p.needs for p in same)), {first.alone}) is None
 
 
+@pytest.mark.slow
 def test_two_processes_make_what_one_makes(tmp_path):
     shown, told = figure("4"), []
     one, two = tmp_path / "one", tmp_path / "two"
@@ -47,6 +48,7 @@ def test_two_processes_make_what_one_makes(tmp_path):
     assert not (two / "unfinished").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("opens", "kind", "words"),
     [
@@ -64,6 +66,7 @@ def test_what_goes_wrong_in_one_of_them_is_told(tmp_path, opens, kind, words):
         list(together([figure("4")], tiny_job(tmp_path), opens, tmp_path / "pages", 1))
 
 
+@pytest.mark.slow
 def test_a_process_whose_parent_is_killed_ends(tmp_path):
     code = (
         "from functools import partial\nfrom pathlib import Path\nfrom tiny import sleeping_job, tiny_job\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.fig6 import LIKE_SEED
 from modelstitch.paper.figure import Figure, Line, Model, Probe
@@ -57,6 +59,7 @@ def test_what_is_there_stays_and_what_nobody_has_is_missing():
     assert completed([], other, [FULL], find) == []
 
 
+@pytest.mark.slow
 def test_a_gallery_is_completed_from_its_own_files(tmp_path):
     """Figure 7 without its CKA of two seeds gets it back from figure 6."""
     for name in ("6", "7"):

@@ -22,6 +22,7 @@ ROOMS = (
 )
 
 
+@pytest.mark.slow
 def test_the_report_does_not_import_torch():
     names = ", ".join(f"modelstitch.report.{room}" for room in ROOMS)
     code = (

@@ -50,6 +50,7 @@ class Seen:
         self.tab.wait_for_load_state("networkidle")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [400, 1280])
 def test_it_renders_and_fits(browser, tmp_path, width):
     seen = Seen(browser, page(make_records(), title="Three networks", command="modelstitch demo"), width, tmp_path)
@@ -75,6 +76,7 @@ def test_it_renders_and_fits(browser, tmp_path, width):
     tab.close()
 
 
+@pytest.mark.slow
 def test_matrices_and_ladders_are_shown_and_are_tables_too(browser, tmp_path):
     records = make_records(("a", "b"), families=("identity", "orthogonal", "affine"), full_matrix=True)
     seen = Seen(browser, page(records, title="M", spec={"name": "declared here"}), 400, tmp_path)
@@ -86,6 +88,7 @@ def test_matrices_and_ladders_are_shown_and_are_tables_too(browser, tmp_path):
     seen.tab.close()
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text(browser, tmp_path):
     layers = [f"{HOSTILE}{i}{IMAGE}{'x' * 80}" for i in range(3)]
     records = make_records((HOSTILE, IMAGE), layers=layers, full_matrix=True)
@@ -105,6 +108,7 @@ def test_hostile_names_stay_text(browser, tmp_path):
         seen.tab.close()
 
 
+@pytest.mark.slow
 def test_the_browser_test_would_notice(browser, tmp_path):
     """Were names not escaped, or the policy missing, the checks above would fail."""
     html = page(make_records(("a", "b")), title="TITLE", spec=None)
@@ -116,6 +120,7 @@ def test_the_browser_test_would_notice(browser, tmp_path):
     assert any(t.startswith("request: http://127.0.0.1:9/x") for t in trouble)
 
 
+@pytest.mark.slow
 def test_the_policy_forbids_what_the_page_does_not_do():
     html = page(make_records(("a", "b")), title="t")
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in html
@@ -123,6 +128,7 @@ def test_the_policy_forbids_what_the_page_does_not_do():
     assert "http" not in outside.replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_page():
     assert page(make_records(("a", "b")), title="t") == page(make_records(("a", "b")), title="t")
 
@@ -141,6 +147,7 @@ def test_partial_studies_still_make_a_page():
     assert "judged by values alone" in html
 
 
+@pytest.mark.slow
 def test_a_setting_that_failed_everywhere_leads_no_page():
     records = make_records(("a", "b"), families=("orthogonal", "affine"))
     for record in records:

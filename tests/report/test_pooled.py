@@ -21,6 +21,7 @@ def records():
     return make_records(seeds=SEEDS, examples=2000, controls=MORE)
 
 
+@pytest.mark.slow
 def test_seeds_of_one_seam_get_one_interval_over_seeds_and_examples(records):
     table = settled(frame(records), records)
     point = curve(panel(table, "seed0", "seed1"))[2]
@@ -43,6 +44,7 @@ def test_records_without_examples_keep_their_own_intervals():
     assert settled(frame(records), records).equals(frame(records))
 
 
+@pytest.mark.slow
 def test_over_all_pairs_every_count_is_shown(records):
     rows = pooled(records).filter(control="pair")
     assert rows["top_layer"].to_list() == list(LAYERS)
@@ -54,6 +56,7 @@ def test_over_all_pairs_every_count_is_shown(records):
     assert text[0][-3:] == ["3", "18", "2000"]
 
 
+@pytest.mark.slow
 def test_the_normalised_penalty_is_empty_with_its_reason_where_random_is_no_worse(records):
     rows = pooled(records).filter(control="pair")
     first, last = rows.row(0, named=True), rows.row(-1, named=True)
@@ -68,12 +71,14 @@ def test_the_normalised_penalty_is_empty_with_its_reason_where_random_is_no_wors
     assert first["value"] > 0
 
 
+@pytest.mark.slow
 def test_the_page_draws_every_control_and_the_table_over_pairs(records):
     html = page(records, title="t")
     for text in ("Over all pairs", "class-noise ×3", "recalibration", "Mean over pairs"):
         assert text in html
 
 
+@pytest.mark.slow
 def test_a_curve_over_fit_examples_is_drawn_and_tabled():
     records = make_records(("a", "b"), samples=(100, 1000, None), examples=500)
     table = frame(records)

@@ -74,6 +74,7 @@ SIDES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize(("bottom", "top", "kept"), SIDES.values(), ids=SIDES)
 def test_it_is_loaded_without_its_donors(tmp_path, bottom, top, kept, whole):
@@ -90,6 +91,7 @@ def test_it_is_loaded_without_its_donors(tmp_path, bottom, top, kept, whole):
     assert torch.equal(Stitched.load(tmp_path / "again").predict(images()), s.predict(images()))
 
 
+@pytest.mark.slow
 def test_prediction_is_what_was_measured(pair, digits):
     bottom, top = (Network(n.module, torch.zeros(2, 1, 8, 8), n.name, view=Normalise(0.1, 1.5)) for n in pair)
     s = affine(bottom, top, "block1")
@@ -99,6 +101,7 @@ def test_prediction_is_what_was_measured(pair, digits):
     assert 100 * wrong.double().mean().item() == pytest.approx(error, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_another_process_predicts_the_same_bits(tmp_path):
     cases = {
         "named": affine(named(), named(1)),
@@ -155,6 +158,7 @@ def test_donors_that_are_given_are_checked_and_used(tmp_path, pair, digits):
         Stitched.load(tmp_path, top=pair[0])
 
 
+@pytest.mark.slow
 def test_a_donor_that_its_name_no_longer_gives_is_refused(tmp_path):
     weights = tmp_path / "weights.pt"
     torch.save(load(SMALL, seed=4).module.state_dict(), weights)
@@ -212,6 +216,7 @@ class TestViews:
         replaced = Stitched.load(tmp_path, view={"bottom": doubled, "top": doubled}).predict(images())
         assert torch.equal(replaced, affine(own(view=doubled), named(view=doubled)).predict(images()))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "spec", ["timm:resnet10t?classes=5&size=64", "timm:resnet10t?classes=5&size=64&dtype=float64"]
     )
@@ -283,6 +288,7 @@ def test_a_changed_bit_in_any_file_is_refused(tmp_path):
     Stitched.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_part_of_another_stitch_is_refused(tmp_path):
     affine(own(), own(1)).save(tmp_path / "s")
     affine(own(2), own(3)).save(tmp_path / "other")
@@ -291,6 +297,7 @@ def test_a_part_of_another_stitch_is_refused(tmp_path):
         Stitched.load(tmp_path / "s")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_a_kill_leaves_the_old_stitch_or_the_new(tmp_path):
     old, new = affine(own(), own(1), seed=1), affine(own(2), own(3), seed=2)

@@ -88,6 +88,7 @@ def close(one, other):
     return (one - other).abs().max() <= 1e-5 * other.abs().max().clamp(min=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nets", "below", "above", "family", "bias", "into"),
     [
@@ -174,6 +175,7 @@ def test_the_identity_has_nothing_to_fold():
     assert torch.equal(s.fold()(images()), net(images()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["recalibrated", "batch"])
 def test_moved_statistics_are_those_it_was_measured_with_and_travel_with_it(pair, digits, tmp_path, policy):
     s = stitch(*pair, "block2", digits, normalisation=policy, steps=4, eval_every=4, device="cpu")
@@ -284,6 +286,7 @@ def exported(module):
     return torch.export.export(module, (images(4),), dynamic_shapes={"x": {0: batch}}, strict=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stitched", "folded"])
 def test_torch_export_writes_a_file_that_runs(tmp_path, kind):
     s = drawn("norm-affine-norm", network("small"), network("small", 1), "block3", "block3")
@@ -294,6 +297,7 @@ def test_torch_export_writes_a_file_that_runs(tmp_path, kind):
         assert torch.allclose(again(images(n)), module(images(n)), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stitched", "folded"])
 def test_onnx_export_writes_a_file_that_runs_elsewhere(tmp_path, kind):
     import onnxruntime  # of the development group: a missing package is a failure, not a skip

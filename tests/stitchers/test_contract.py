@@ -33,6 +33,7 @@ def test_every_family_is_listed():
     assert {text.partition(":")[0] for text in WRITTEN} == set(FAMILIES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("text", WRITTEN)
 def test_every_family_passes(text, seed):

@@ -169,6 +169,7 @@ def test_sizes_are_checked_without_numpy():
     assert check_sizes(kept, 101, {s: right[s] for s in ("stitched", "top")}) == right["bottom"]
 
 
+@pytest.mark.slow
 def test_examples_of_a_comparison_are_the_networks_own_answers(pair, digits):
     bottom, top = pair
     r = ms.compare(

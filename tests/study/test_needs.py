@@ -13,6 +13,7 @@ from modelstitch.study.needs import Needs, forward_seconds, product_seconds, thr
 OPTIONS = {"layers": ["block1", "block2"], "controls": ("self",), "steps": 4, "eval_every": 2, "device": "cpu"}
 
 
+@pytest.mark.slow
 def test_what_is_counted_is_what_is_run_and_then_kept(pair, digits, tmp_path):
     before = plan_compare(*pair, digits, out=tmp_path / "run", **OPTIONS)
     assert not (tmp_path / "run").exists()
@@ -72,6 +73,7 @@ donors = {a = "zoo:small-resnet?width=4", b = {model = "zoo:small-resnet?width=4
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "said"),
     [

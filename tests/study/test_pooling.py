@@ -56,6 +56,7 @@ def slow_interval(groups, resamples, seed):
     return np.quantile(means, [0.025, 0.975])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pairs", "fits"), [(1, 1), (1, 4), (4, 1), (3, 3)])
 def test_the_interval_is_the_hierarchical_bootstrap(pairs, fits):
     records = [
@@ -238,6 +239,7 @@ def test_both_directions_of_a_pair_are_one_unit():
     assert paired_test(one, other).p == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs", [2, 3, 8])
 def test_where_pairs_differ_by_chance_alone_few_tests_say_otherwise(pairs):
     """The true difference of each pair is drawn around 0: at most one in twenty tests may find p below 0.05."""

@@ -84,6 +84,7 @@ def test_several_networks_are_one_list(several, pair, digits):
 QUESTION = Question(layers="block1", controls=())
 
 
+@pytest.mark.slow
 def test_another_view_of_the_same_weights_is_another_cell(modules, digits):
     def cells(view):
         donors = [

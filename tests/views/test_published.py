@@ -42,6 +42,7 @@ def same(view: Any, expected: torch.Tensor) -> None:
     assert torch.equal(pickle.loads(pickle.dumps(view))(BYTES), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [

@@ -166,6 +166,7 @@ def test_the_stitcher_sees_what_the_top_was_trained_on(modules, pair, digits):
     assert whole.record["config"]["data"]["fit"] == digits.size("fit")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [

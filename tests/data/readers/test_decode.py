@@ -135,6 +135,7 @@ def folder(root, encoded):
     return f"folder:{root}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("laid", [folder, parquet])
 @pytest.mark.parametrize("name", KINDS)
 def test_pixels_are_scaled_rightly(tmp_path, name, laid):
@@ -156,6 +157,7 @@ def test_few_bits_in_deep_files_are_noted(tmp_path, laid):
     assert not load_data(laid(tmp_path / "all", [KINDS["16-bit grey PNG"][0]] * 20)).notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("laid", [folder, parquet])
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_one_meaning_is_refused_by_name(tmp_path, name, laid):
@@ -185,6 +187,7 @@ def test_an_option_lays_see_through_images_on_a_colour(tmp_path):
             assert torch.equal(found, FULL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("laid", [folder, parquet])
 def test_the_whole_set_decides_in_all_splits(tmp_path, laid):
     grey, colour, deep = (KINDS[name][0] for name in ("8-bit grey", "8-bit colour", "16-bit grey PNG"))

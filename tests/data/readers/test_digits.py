@@ -38,6 +38,7 @@ def test_digits_splits_are_fixed_and_disjoint():
     assert (few.size("fit"), few.size("val"), few.size("test")) == (50, 10, 60)
 
 
+@pytest.mark.slow
 def test_reading_them_does_not_import_scikit_learn():
     code = "import sys; from modelstitch import load_data; load_data('digits'); sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -63,6 +63,7 @@ def test_leftovers_are_no_classes_and_no_images(tmp_path, split):
     assert len(data.notes) == len(bases)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "dev", "Val", "VALIDATION"])
 def test_val_without_test_is_the_test_split(tmp_path, name):
     data = load(laid(tmp_path, **{"train": "ab", name: "ab"}))

@@ -33,6 +33,7 @@ def pictures(n: int, *shape: int) -> list[np.ndarray]:
     return [RNG.integers(0, 256, shape or (6, 6, 3), dtype=np.uint8) for _ in range(n)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("image", "label"), [("img", "label"), ("image", "fine_label")])
 def test_pixels_labels_and_splits(tmp_path, image, label):
     train, test = pictures(20), pictures(5)
@@ -57,6 +58,7 @@ def test_grey_images_have_one_channel_and_own_validation_files_are_used(tmp_path
     assert "flip" not in data.augment.recipe
 
 
+@pytest.mark.slow
 def test_limit_decodes_only_what_is_needed(tmp_path):
     write(tmp_path / "train-0.parquet", pictures(20), broken=[15])
     write(tmp_path / "test-0.parquet", pictures(4))
@@ -73,6 +75,7 @@ def test_broken_images_are_counted_and_the_first_is_named(tmp_path):
         load_data(f"parquet:{tmp_path}")
 
 
+@pytest.mark.slow
 def test_other_refusals(tmp_path):
     with pytest.raises(DataError, match="There is no folder"):
         load_data(f"parquet:{tmp_path / 'none'}")
@@ -129,6 +132,7 @@ def test_labels_that_are_names_are_numbered_in_their_order(tmp_path):
     assert (data.classes, data.labels("test").tolist()) == (("cat", "dog", "eel"), [0, 0, 1, 1])
 
 
+@pytest.mark.slow
 def test_unlabelled_test_files_are_passed_over_where_there_are_validation_files(tmp_path):
     for name, n in (("train", 20), ("validation", 6), ("test", 4)):
         write(tmp_path / f"{name}-0.parquet", pictures(n))

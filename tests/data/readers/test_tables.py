@@ -12,6 +12,7 @@ FRAME = pl.DataFrame({"text": ["a", "b, c", "d"], "label": [2, 0, 1], "name": ["
 PATH = Path("t.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".jsonl"])
 def test_the_two_columns_of_any_table(tmp_path, suffix):
     path = tmp_path / f"t{suffix}"

@@ -75,6 +75,7 @@ def test_splits_are_deterministic_and_share_no_chunk(tmp_path, plain):
     assert few.size("test") <= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv", "jsonl"])
 def test_rows_of_a_table_are_samples_with_the_labels_of_a_column(tmp_path, around, suffix):
     sentences = texts.corpus(40)
@@ -151,6 +152,7 @@ def spoil(folder, what):
         (folder / "a.parquet").write_bytes(b"no table")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "spec", "message"),
     [

@@ -112,6 +112,7 @@ def folder(tmp_path_factory):
     return here
 
 
+@pytest.mark.slow
 def test_a_folder_brings_network_tokenizer_and_length(folder, tmp_path):
     net = ms.load(f"hf:{folder}?size=6")
     assert net.view.describe() == {

@@ -18,6 +18,7 @@ def test_the_table_is_read_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_no_other_list_of_controls_stands_in_the_package():
     """A tuple, list, set or the keys of a mapping with two names of controls would be one.
 

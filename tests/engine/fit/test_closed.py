@@ -65,6 +65,7 @@ GROUPED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPED)
 def test_seams_are_summed_together_where_that_takes_fewer_products(name):
     seams, wanted = GROUPED[name]
@@ -74,6 +75,7 @@ def test_seams_are_summed_together_where_that_takes_fewer_products(name):
     assert sum(len(b.keys) for b in blocks) == len(seams)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", [{}, {"sums": "float32"}])
 def test_sums_are_those_of_the_activations(fit):
     streams, sweep = sweep_of(EVERY, **fit)
@@ -166,6 +168,7 @@ def test_wrong_pairs_leave_each_side_as_it_is(pair, digits):
     assert float(wrong[0].moments.xy.norm()) < 0.9 * float(right[0].moments.xy.norm())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_broken_layer_of_the_top_is_named(pair, digits, value):
     from modelstitch import Network

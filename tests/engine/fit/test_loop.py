@@ -81,6 +81,7 @@ def test_patience_ends_a_fit_that_gets_no_better(pair, digits):
     assert sum(ticks) >= 40  # what is not done counts as done
 
 
+@pytest.mark.slow
 def test_two_fits_are_equal(pair, digits):
     one, other = (fitted(pair, digits)[0] for _ in range(2))
     for a, b in zip(one, other):
@@ -128,6 +129,7 @@ def run(pair, digits, out, stop=None, **options):
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_stopped_fit_goes_on_and_ends_alike(pair, digits, tmp_path, monkeypatch, case):
     monkeypatch.setattr(Unfinished, "due", True)
@@ -166,6 +168,7 @@ def test_what_is_left_of_other_stitchers_is_refused(pair, digits, tmp_path, monk
         run(pair, digits, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_damaged_state_is_begun_anew(pair, digits, tmp_path, monkeypatch):
     whole = run(pair, digits, tmp_path / "whole").records
     monkeypatch.setattr(Unfinished, "due", True)
@@ -179,6 +182,7 @@ def test_a_damaged_state_is_begun_anew(pair, digits, tmp_path, monkeypatch):
     assert all(equal_results(one, other) for one, other in zip(whole, again))
 
 
+@pytest.mark.slow
 def test_stopped_between_two_records_the_rest_is_not_fitted_again(pair, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(Unfinished, "due", True)
     options = {"objective": ["match", "task", ("distill", "task")]}
@@ -199,6 +203,7 @@ def test_stopped_between_two_records_the_rest_is_not_fitted_again(pair, digits, 
     assert not (tmp_path / "pieces" / "unfinished").exists()
 
 
+@pytest.mark.slow
 def test_a_state_of_other_cells_is_not_taken_up_nor_its_seconds(pair, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(Unfinished, "due", True)
     whole = run(pair, digits, tmp_path / "whole").records
@@ -224,6 +229,7 @@ def test_a_state_that_outlived_its_records_is_removed(pair, digits, tmp_path, mo
     assert not (tmp_path / "unfinished").exists()
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_in_the_batches_that_memory_had_room_for(pair, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(Unfinished, "due", True)
     step = Run.step
@@ -242,6 +248,7 @@ def test_a_fit_goes_on_in_the_batches_that_memory_had_room_for(pair, digits, tmp
     assert [equal_results(one, other) for one, other in zip(whole, again)] == [True] * len(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", GPU])
 def test_on_a_gpu_a_stopped_fit_goes_on_too(pair, digits, tmp_path, monkeypatch, device):
     """Sums in another order differ in their last digits there: losses are alike, not equal."""

@@ -53,6 +53,7 @@ def networks():
         return [Network(Small(24).eval(), torch.zeros(2, 1, 8, 8), name) for name in ("a", "b")]
 
 
+@pytest.mark.slow
 def test_the_budget_sets_how_many_streams_are_in_flight(networks, digits):
     alone = max(peak(networks, digits, [layer], 1e-9) for layer in LAYERS)
     one_by_one = peak(networks, digits, LAYERS, 1e-9)
@@ -83,6 +84,7 @@ def test_streams_are_cut_into_chunks_that_fit():
     assert [list(part) for part in chunks([3, 3], None)] == [[0, 1]]
 
 
+@pytest.mark.slow
 def test_the_results_do_not_depend_on_the_budget(networks, digits):
     small, large = (compare(*networks, digits, layers=LAYERS[2:], memory=m, **QUICK) for m in (1e-9, 1.0))
     for one, other in zip(small.records, large.records, strict=True):
@@ -112,6 +114,7 @@ def test_activations_are_kept_where_they_fit_the_budget(budget, calls):
     assert len(asked) == calls
 
 
+@pytest.mark.slow
 def test_a_fit_with_kept_activations_is_the_same_fit(networks, digits):
     options = {**QUICK, "steps": 24, "eval_every": 8, "augment": False, "layers": ["block2"]}
     fresh, kept = (compare(*networks, digits, cache=cache, **options).records[0] for cache in (0.0, 1.0))
@@ -120,6 +123,7 @@ def test_a_fit_with_kept_activations_is_the_same_fit(networks, digits):
         assert loss == pytest.approx(other_loss, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_cache_that_is_too_small_says_so(networks, digits):
     options = {**QUICK, "augment": False, "layers": ["block2"], "controls": ()}
     for cache, noted in ((1e-6, 1), (1.0, 0)):

@@ -60,6 +60,7 @@ def test_distill_is_the_divergence_from_its_target_at_a_temperature(pair, target
     assert float(stage.loss({OUTPUT: student}, wanted)) == pytest.approx(slow, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_distilled_to_the_bottom_it_answers_more_like_the_bottom(pair, digits):
     bottom, top = pair
     x = torch.cat([batch.inputs for batch in digits.batches("test", 200)])
@@ -78,6 +79,7 @@ def test_two_stages_run_one_after_the_other(pair, digits):
     assert [step for step, _, _ in s.record["history"]] == [0, 4, 8, 0, 4, 8]
 
 
+@pytest.mark.slow
 def test_a_loss_of_ones_own_that_is_the_task_is_the_task(pair, digits):
     own, task = (stitch(*pair, "block2", digits, objective=o, **QUICK) for o in (cross_entropy, "task"))
     assert torch.equal(own.stitcher.weight, task.stitcher.weight)
@@ -85,6 +87,7 @@ def test_a_loss_of_ones_own_that_is_the_task_is_the_task(pair, digits):
     assert name_of(cross_entropy).startswith("own:cross_entropy:")
 
 
+@pytest.mark.slow
 def test_a_loss_of_ones_own_may_be_one_of_two_stages(pair, digits):
     own, plain = (
         stitch(*pair, "block2", digits, objective=("downstream", o), **QUICK) for o in (cross_entropy, "task")
@@ -103,6 +106,7 @@ def test_a_loss_of_ones_own_may_be_one_of_two_stages(pair, digits):
     assert [r["config"]["objective"] for r in several.records] == ["match", own.record["config"]["objective"]]
 
 
+@pytest.mark.slow
 def test_a_loss_of_ones_own_sees_the_layers_it_asks_for(pair, digits, tmp_path):
     seen = {}
 
@@ -129,6 +133,7 @@ def test_another_code_is_another_loss():
     assert name_of(lambda s, g, y: s["output"].mean()) != name_of(lambda s, g, y: s["output"].sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -160,6 +165,7 @@ def test_mistakes_get_one_sentence(pair, digits, options, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_bottom_can_be_distilled_only_where_it_has_the_same_classes(modules, pair, digits):
     from conftest import Small
 
@@ -174,6 +180,7 @@ def test_the_bottom_can_be_distilled_only_where_it_has_the_same_classes(modules,
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -207,6 +214,7 @@ def test_the_command_line_fits_the_same(options, tmp_path):
             assert str(record["config"]["fit"][key]).removesuffix(".0") == value
 
 
+@pytest.mark.slow
 def test_the_command_line_compares_with_everything(tmp_path):
     net, other = "zoo:small-resnet?width=4", tmp_path / "other.safetensors"
     save_file(build("small-resnet?width=4", seed=1, classes=10).state_dict(), other)

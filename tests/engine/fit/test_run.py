@@ -55,6 +55,7 @@ def greedy(modules):
     ROOM["samples"] = 10**9
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_batch_with_a_note(greedy, digits):
     ROOM["samples"] = 70
     before = [fingerprint(net.module) for net in greedy]
@@ -68,6 +69,7 @@ def test_out_of_memory_halves_the_batch_with_a_note(greedy, digits):
     assert not [note for note in roomy.record["notes"] if "memory" in note]
 
 
+@pytest.mark.slow
 def test_no_room_for_a_small_batch_is_a_clear_stop(greedy, digits):
     ROOM["samples"] = 3
     with pytest.raises(FitError) as error:
@@ -77,6 +79,7 @@ def test_no_room_for_a_small_batch_is_a_clear_stop(greedy, digits):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_other_errors_are_not_taken_for_a_lack_of_memory(greedy, digits, monkeypatch):
     def broken(*args):
         raise RuntimeError("something else")
@@ -86,6 +89,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(greedy, digits, monkeyp
         stitch(*greedy, "block1", digits, **QUICK)
 
 
+@pytest.mark.slow
 def test_steps_that_are_too_large_leave_a_note(pair, digits):
     options = {**QUICK, "steps": 8, "eval_every": 4, "learning_rate": 1e6}
     result = compare(*pair, digits, layers=["block2"], controls=(), both=False, **options)
@@ -167,6 +171,7 @@ def test_a_top_that_always_gives_the_most_frequent_class_is_noted(share, noted):
     assert bool([n for n in s.record["notes"] if "hardly better than chance" in n]) == (not noted)
 
 
+@pytest.mark.slow
 def test_one_test_example_gives_a_value_without_an_interval(pair, digits, tmp_path):
     one = torch.utils.data.Subset(digits.dataset("test"), [3])
     data = Data(digits.dataset("fit"), digits.dataset("val"), one, n_classes=10)
@@ -180,6 +185,7 @@ def test_one_test_example_gives_a_value_without_an_interval(pair, digits, tmp_pa
     assert "no interval" in result.report(tmp_path / "r.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_interrupted_in_the_middle_of_a_fit_the_rest_is_done_next_time(pair, digits, tmp_path, monkeypatch):
     plain, calls = Run.step, []
 
@@ -313,6 +319,7 @@ def test_steps_that_are_not_whitened_and_those_asked_for_keep_their_rate(pair, d
     assert stream.rate == rates[0] == full
 
 
+@pytest.mark.slow
 def test_a_record_states_the_rate(pair, digits):
     options = {"steps": 4, "eval_every": 2, "device": "cpu", "learning_rate": 0.01}
     adapted = stitch(*pair, "block2", digits, **options)

@@ -15,6 +15,7 @@ from hub_caches import drawn, lay, made, same
 from modelstitch.errors import SourceError
 
 
+@pytest.mark.slow
 def test_timm(caches: Path) -> None:
     module = drawn(lambda: timm.create_model("test_resnet"))
     save_file(module.state_dict(), caches / "model.safetensors")
@@ -42,6 +43,7 @@ def timm_folder(tmp_path: Path) -> tuple[Path, nn.Module]:
     return tmp_path / "mine", module
 
 
+@pytest.mark.slow
 def test_a_folder_of_timm(tmp_path: Path) -> None:
     folder, module = timm_folder(tmp_path)
     net = ms.load(f"timm:{folder}")

@@ -129,6 +129,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_channels_are_where_the_operations_put_them(name):
     """The last layer's; steps in brackets read it."""

@@ -108,6 +108,7 @@ def hooked(module, layer, x):
     return seen[0]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("n", [1, 4])

@@ -53,6 +53,7 @@ FILLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILLS)
 def test_what_looks_at_a_shape_alone_goes_round_no_cut(name):
     module = Filled(FILLS[name]).eval()
@@ -124,6 +125,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_it_computes_the_same_and_writes_nothing(case):
     function, rewritten = CASES[case]

@@ -35,6 +35,7 @@ def name(output=None, module=None, **options):
     return Network((module or Net(**options)).eval(), EXAMPLE, "net", output=output).fingerprint()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "output"),
     [
@@ -50,6 +51,7 @@ def test_another_function_of_the_same_weights_is_another_network(options, output
     assert name(output, **options) != name()
 
 
+@pytest.mark.slow
 def test_the_same_function_is_the_same_network():
     assert name() == name()
     assert name("coarse") == name()
@@ -76,6 +78,7 @@ for net in {NETS}:
 """
 
 
+@pytest.mark.slow
 def test_another_process_and_another_batch_give_the_same_name():
     others = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True).stdout.split()
     mine = [Network(build(net, seed=0).eval(), torch.zeros(5, 3, 32, 32), "n").fingerprint() for net in NETS]

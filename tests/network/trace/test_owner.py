@@ -169,6 +169,7 @@ ACTING: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ACTING)
 def test_hooks_that_compute_are_part_of_the_network(case: str) -> None:
     module = body().eval()

@@ -163,6 +163,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_refuses(name: str) -> None:
     _CALLS.clear()
@@ -202,6 +203,7 @@ PURE: dict[str, Callable[[Any, Tensor], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PURE)
 @pytest.mark.parametrize("size", [1, 4])
 @torch.no_grad()
@@ -276,6 +278,7 @@ SCRIPTED: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTED)
 @torch.no_grad()
 def test_a_compiled_part_is_one_layer(name: str) -> None:
@@ -396,6 +399,7 @@ def scaled_by_largest(net, h):
     return net.head(h / h.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "forward", [less_the_mean, shifted, sorted_by_sum, one_for_all, viewed_for_transposed, scaled_by_largest]
 )
@@ -438,6 +442,7 @@ def test_the_graph_is_used_again_and_gives_the_other_modules_output(first, monke
     assert second.fingerprint() != first.fingerprint()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["shape", "function"])
 def test_another_architecture_is_traced_anew(first, change):
     if change == "shape":

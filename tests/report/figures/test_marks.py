@@ -28,6 +28,7 @@ def test_mark(weights: str, name: str) -> None:
     assert mark("net", weights) == name
 
 
+@pytest.mark.slow
 def test_a_page_says_it_beside_every_name() -> None:
     plain = as_records(make_records())
     name = plain[0].top.name
@@ -43,6 +44,7 @@ def test_a_page_says_it_beside_every_name() -> None:
     assert f"{arrow} {name}<" not in html
 
 
+@pytest.mark.slow
 def test_similarity_and_matrix(digits: ms.Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = (ms.load("zoo:small-resnet?width=4", seed=seed, name=f"net {seed}") for seed in (0, 1))
     two = two.replaced(two.module, "given")

@@ -72,6 +72,7 @@ def test_a_large_matrix_has_a_readable_scale():
     assert ">+50<" in svg
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_text(name):
     rows = rows_of(bottom=name, layers=[name + str(i) for i in range(4)], full_matrix=True)

@@ -31,6 +31,7 @@ STUDY = {
 }
 
 
+@pytest.mark.slow
 def test_records_are_those_of_one_process(tmp_path):
     told = []
     spec = parse_spec(STUDY)
@@ -59,6 +60,7 @@ def deadly_bench(marks, *args, **kwargs):
     return open_bench(*args, **kwargs)
 
 
+@pytest.mark.slow
 def test_what_is_lost_costs_itself_and_is_done_by_the_next_run(tmp_path, monkeypatch):
     marks = tmp_path / "marks"
     marks.mkdir()
@@ -97,6 +99,7 @@ def refusing_bench():
     raise DataError("The data are gone.")
 
 
+@pytest.mark.slow
 def test_a_mistake_in_one_of_them_is_told_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(declared, "partial", lambda *args, **kwargs: refusing_bench)
     with pytest.raises(DataError, match=r"^The data are gone.$"):

@@ -67,6 +67,7 @@ def cell(**changed):
     return Cell("0" * 16, {**config, **changed})
 
 
+@pytest.mark.slow
 def test_records_are_those_of_this_process(cluster, tmp_path):
     here, _ = run_study(parse_spec(STUDY), tmp_path / "here", device="cpu")
     told = []
@@ -130,6 +131,7 @@ def refuse(**options):
     raise ConnectionError(ELSEWHERE)
 
 
+@pytest.mark.slow
 def test_a_cluster_on_which_no_task_could_start():
     with pytest.raises(StudyError, match="The Ray cluster has no processor for a task: expected one at least"):
         engine_on_ray._gpus(SimpleNamespace(cluster_resources=lambda: {"memory": 1e9}), "cpu")
