@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import modelstitch as ms
+from modelstitch.study.answers import pack
 from modelstitch.study.canonical import cell_hash
-from modelstitch.study.packed import pack
 from modelstitch.study.record import Metric, Record
 from modelstitch.zoo.donors import DonorSpec, donor
 from modelstitch.zoo.train import Recipe

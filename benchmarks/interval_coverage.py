@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from modelstitch.stats.bootstrap import RESAMPLES, interval
-from modelstitch.study.packed import pack
+from modelstitch.study.answers import pack
 from modelstitch.study.pooling import _mix, pool
 
 EXAMPLES, ERROR, PENALTY = 5000, 0.2, 0.03  # as many as the scale `small` of the paper's figures measures on

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from modelstitch.errors import MeasureError
+from modelstitch.study.answers import pack
 from modelstitch.study.examples import unpack, unpack_together
-from modelstitch.study.packed import pack
 from modelstitch.study.record import Record
 
 STITCHED, TOP = np.array([0.0, 100, 100]), np.array([0.0, 0, 100])

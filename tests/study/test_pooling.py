@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binomtest
 
 from modelstitch.errors import MeasureError
+from modelstitch.study.answers import pack
 from modelstitch.study.examples import unpack
-from modelstitch.study.packed import pack
 from modelstitch.study.pooling import normalised, paired_test, pool
 from modelstitch.study.record import Record
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from modelstitch.errors import RecordError, StudyError
+from modelstitch.study.answers import pack
 from modelstitch.study.canonical import canonical_json, cell_hash
-from modelstitch.study.packed import pack
 from modelstitch.study.parquet import records_from_parquet
 from modelstitch.study.record import DonorFacts, Metric, Record
 from modelstitch.support.hashing import of

@@ -6,7 +6,6 @@ Classification: an example's error is 0 or 100 and means are percent; difference
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,12 +75,6 @@ class Outcome:
     def loss(self) -> float:
         """The weighted mean cross-entropy in nats."""
         return float((self.losses * self.weights).sum() / self.weights.sum())
-
-    def packed(self) -> str:
-        """Which examples were right, as base64 of packed bits; empty for sequences."""
-        if self.unit != "points":
-            return ""
-        return base64.b64encode(np.packbits((self.errors == 0).numpy()).tobytes()).decode()
 
 
 @dataclass

@@ -1,6 +1,7 @@
-"""What a record keeps of every answer on the test split, packed: the classes, and how sure the stitched model was.
+"""What a record keeps of every example of the test split, packed into plain JSON values, and back.
 
-No torch.
+Of both models whether it was right, or nats and weights; beside that the classes that were answered, and how sure the
+stitched model was. No torch; numpy is loaded where numbers are unpacked: counting right answers needs none.
 
 With c bits for a class (4 for ten classes, 10 for a thousand), e, t and b the shares that the stitched model, the top
 and the bottom get wrong, a sample takes c (1 + e + t + b) bits and one for whether the bottom is right, beside 2 bytes
@@ -170,10 +171,8 @@ def _packed(values: Ints, width: int) -> str:
 def _numbers(text: str, n: int, width: int) -> Ints:
     import numpy as np
 
-    content = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
-    if len(content) != -(-n * width // 8):
-        raise ValueError(f"{len(content)} bytes for {n} numbers of {width} bits")
     bits = np.zeros((n, 32), np.uint8)
+    content = np.frombuffer(_bytes(text, n, width), np.uint8)
     bits[:, 32 - width :] = np.unpackbits(content, count=n * width).reshape(n, width)
     return np.packbits(bits).view(">u4").astype(np.int64)
 
@@ -185,3 +184,70 @@ def _text(values: NDArray[Any]) -> str:
 def _length(bits: int) -> int:
     """Of the text of so many bits."""
     return 4 * (((bits + 7) // 8 + 2) // 3)
+
+
+def pack(stitched: Floats, top: Floats, weights: Floats, unit: str, test: str = "") -> dict[str, Any]:
+    """Errors of the stitched model and of the top alone, (n,) each, as plain JSON values.
+
+    Points are kept as bits (right or wrong), nats as float32; ``test`` is the identity of the test split.
+    """
+    import numpy as np
+
+    head = {"n": len(stitched), "unit": unit, **({"test": test} if test else {})}
+    sides = {"stitched": stitched, "top": top}
+    if unit == "points":
+        return {**head, **{side: _text(np.packbits(errors == 0)) for side, errors in sides.items()}}
+    return {**head, **{name: _text(values.astype("<f4")) for name, values in {**sides, "weights": weights}.items()}}
+
+
+def errors(text: str, n: int) -> Floats:
+    """0 or 100 points for each of n packed answers.
+
+    Raises:
+        ValueError: if the text holds other than n.
+    """
+    import numpy as np
+
+    right = np.unpackbits(np.frombuffer(_bytes(text, n), np.uint8), count=n)
+    return 100.0 * (1 - right.astype(np.float64))
+
+
+def right(text: str, n: int) -> int:
+    """How many of n packed answers are right.
+
+    Raises:
+        ValueError: if the text holds other than n.
+    """
+    return int.from_bytes(_bytes(text, n), "big").bit_count()
+
+
+def numbers(text: str, n: int) -> Floats:
+    """The n packed numbers of a text.
+
+    Raises:
+        ValueError: if it holds other than n, or one is not finite.
+    """
+    import numpy as np
+
+    values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float64)
+    if len(values) != n or not np.isfinite(values).all():
+        raise ValueError(f"{len(values)} numbers instead of {n}, or one that is not finite")
+    return values
+
+
+def average(values: Floats, weights: Floats) -> float:
+    """The weighted mean.
+
+    Raises:
+        ZeroDivisionError: if the weights sum to zero.
+    """
+    import numpy as np
+
+    return float(np.average(values, weights=weights))
+
+
+def _bytes(text: str, n: int, width: int = 1) -> bytes:
+    content = base64.b64decode(text, validate=True)
+    if len(content) != -(-n * width // 8):
+        raise ValueError(f"{len(content)} bytes for {n} answers")
+    return content

@@ -14,8 +14,7 @@ from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, pen
 from ..engine.streams import Stream
 from ..errors import NonFiniteError
 from ..stats.chance import chance_error
-from .answers import pack_answers
-from .packed import pack
+from .answers import pack, pack_answers
 from .plan import Cell
 from .record import DonorFacts, Metric, Record
 
@@ -45,7 +44,7 @@ def kept(
     packed = pack(outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source)
     return {
         "metrics": tuple(Metric(name, e.value, e.low, e.high, e.unit) for name, e in estimates.items()),
-        "correct": outcome.packed(),
+        "correct": packed["stitched"] if outcome.unit == "points" else "",
         "examples": {**packed, "answers": answers},
     }
 

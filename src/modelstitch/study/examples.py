@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MeasureError
-from .answers import Answers, told_by, unpack_answers
-from .packed import errors, numbers
+from .answers import Answers, errors, numbers, told_by, unpack_answers
 from .record import Record
 
 if TYPE_CHECKING:
-    from .packed import Floats
+    from .answers import Floats
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from .question import Comparison, Normalisation, Question
 
 if TYPE_CHECKING:
     from ..data.data import Data
-    from ..engine.fit.own_loss import OwnLoss
+    from ..engine.fit.objectives import OwnLoss
     from ..network import Network
 
 F = TypeVar("F", bound=Callable[..., Any])

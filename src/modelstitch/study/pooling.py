@@ -23,7 +23,7 @@ from .examples import Examples, unpack_together
 from .record import Record, as_records
 
 if TYPE_CHECKING:
-    from .packed import Floats
+    from .answers import Floats
 
 FLIPS = 9999
 Cluster = frozenset[str]  # the names of the two networks of a pair

@@ -12,8 +12,7 @@ from typing import Any
 from ..data.data import Data, check_data
 from ..engine.alone import need_scores
 from ..engine.entry import check_entry
-from ..engine.fit.objectives import Loss
-from ..engine.fit.own_loss import checked, name_of
+from ..engine.fit.objectives import Loss, checked, name_of
 from ..engine.sweep import MEMORY, Watch
 from ..errors import ShapeError, StitchError, StudyError
 from ..network import Network, apart, check_networks

@@ -4,20 +4,23 @@ task        the labels: cross-entropy (Bansal et al. 2021).
 distill     the top's own outputs, or the bottom's: Kullback-Leibler divergence at a temperature (Hinton et al. 2015).
 downstream  the top's own activations after the seam, relative squared error, label-free (cf. Mai et al. 2026,
             Athanasiadis et al. 2025); at all block cuts and the output, at the penultimate cut, or at chosen layers.
-own:...     a user's own function (see ``modelstitch.engine.fit.own_loss``).
+own:...     a user's own function (see ``modelstitch.engine.fit.objectives``).
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import StitchError
+from ...errors import FitError, StitchError
 from ...network import OUTPUT, Network
+from ...support.user_code import digest
 from ..measure import IGNORED, example_losses
 from .options import FitSpec
 
@@ -187,3 +190,60 @@ def relative_error(found: Tensor, wanted: Tensor, mask: Tensor | None = None) ->
         return torch.where(marked, found - wanted, 0).square().sum() / spread.clamp(min=1e-12)
     spread = (wanted - wanted.mean(0, keepdim=True)).square().sum()
     return (found - wanted).square().sum() / spread.clamp(min=1e-12)
+
+
+PREFIX = "own:"
+OwnLoss = Callable[[Values, Values, Tensor], Tensor]  # stitched values, genuine values, labels -> a number
+
+
+def name_of(loss: OwnLoss) -> str:
+    """How records call it.
+
+    ``own:NAME:HASH``, the hash over its code, its defaults, and the numbers, texts and functions it uses.
+
+    Used are those it closes over and the globals that its code names, helpers' own included. Of other things (lists,
+    tensors, modules) only the type counts: they may change while it runs.
+
+    Raises:
+        StitchError: if it is no plain function, or does not take three arguments.
+    """
+    if not inspect.isfunction(loss):
+        raise StitchError(
+            f"The objective {loss!r} is no objective: expected a name such as 'task', a function "
+            "(stitched, genuine, labels) -> loss, or a tuple of these."
+        )
+    try:
+        inspect.signature(loss).bind({}, {}, None)
+    except TypeError:
+        raise StitchError(
+            f"The objective {loss.__name__!r} must take (stitched, genuine, labels), found {loss.__name__}"
+            f"{inspect.signature(loss)}: take all three, also those that it does not use."
+        ) from None
+    return f"{PREFIX}{loss.__name__.strip('<>')}:{digest(loss)}"
+
+
+def checked(name: str, loss: OwnLoss) -> Loss:
+    """The function as the loop calls it; what it returns is checked.
+
+    Raises (when called):
+        FitError: if it returns anything but one number that depends on the stitched values.
+    """
+
+    def call(values: Values, wanted: Wanted) -> Tensor:
+        result: Any = loss(_public(values), _public(wanted.values), wanted.labels)
+        if not isinstance(result, Tensor) or result.numel() != 1 or not result.requires_grad:
+            found = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
+            if isinstance(result, Tensor) and result.numel() == 1:
+                found = "a number that does not depend on the stitched values"
+            raise FitError(
+                f"The loss {name!r} must return one number computed from the stitched values, found {found}: reduce it "
+                "with .mean(), and do not detach it."
+            )
+        return result.reshape(())
+
+    return call
+
+
+def _public(values: Values) -> Values:
+    """The values under the names that a user knows; "output" is always the network's own."""
+    return {name: value for name, value in values.items() if name != OUTPUT} | {"output": values[OUTPUT]}
