@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from torch import nn
 
 from modelstitch.models import load as models
-from modelstitch.models.request import Made
+from modelstitch.models.request import Made, Request
 from modelstitch.support import downloads as published
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -42,19 +42,8 @@ def lay(cache: Path, repo: str, files: dict[str, Path]) -> None:
 
 def made(spec: str, **options: Any) -> Made:
     """What a loader gives, before it is traced."""
-    asked: dict[str, Any] = {
-        "classes": None,
-        "size": None,
-        "weights": None,
-        "input_shape": None,
-        "seed": 0,
-        "meta": False,
-        "class_names": None,
-        "dtype": None,
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(asked["seed"])
-        return models._make(models._parse(spec, **{**asked, **options}))
+    weights = options.pop("weights", None)
+    return models._make(models._parse(spec, weights, Request(spec, spec, **options)))
 
 
 def same(one: nn.Module, other: nn.Module, but: tuple[str, ...] = ()) -> bool:

@@ -17,6 +17,7 @@ import modelstitch as ms
 from hub_caches import drawn, empty_caches, lay, made, same, small_bert
 from modelstitch.errors import SourceError
 from modelstitch.models import load as models
+from modelstitch.models.request import Request
 from modelstitch.support import downloads as published
 
 
@@ -79,7 +80,7 @@ def test_random_weights_are_asked_for(caches: Path) -> None:
         SourceError, match="Random weights were asked for of 'import:mine', which brings weights of its own"
     ):
         made("import:mine", weights="random")
-    request = models._parse("timm:test_resnet", None, None, "random", None, 0, False, None, None)
+    request = models._parse("timm:test_resnet", "random", Request("", ""))
     assert dataclasses.asdict(request)["random"] is True
 
 

@@ -7,6 +7,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +26,8 @@ from ..support.reading import told
 from ..views import as_view, normalising
 from .request import Made, Request, check_options, closest
 from .typed import typed
-from .weights import chosen, file_hash, load_weights
+from .weights import load_weights
+from .weights_file import chosen, file_hash
 
 _LOADERS = {
     "timm": ".hubs.timm",
@@ -101,87 +103,66 @@ def load(
         'random, seed 1'
     """
     names = tuple(class_names) if class_names is not None else None
-    request = _parse(spec, classes, size, weights, input_shape, seed, meta, names, dtype)
-    with torch.random.fork_rng(devices=[]), torch.device("meta") if meta else nullcontext():
-        torch.manual_seed(seed)
-        made = _make(request)
-    alike = _architecture(request, made)
-    meta = meta and all(t.device.type == "meta" for t in made.module.state_dict().values())
+    asked: dict[str, Any] = {"classes": classes, "size": size, "dtype": dtype}
+    asked |= {"input_shape": input_shape, "class_names": names}
+    request = _parse(spec, weights, Request(spec, spec, seed=seed, meta=meta, **asked))
+    made = _make(request)
     check_options(request)
+    meta = meta and _without_memory(made.module)
     title = name or request.path.rstrip("/").split("/")[-1].partition("?")[0]
-    whole = made.whole if made.whole is not None else made.module
-    if request.weights is not None:
-        kept = request.spec.startswith("hf:")
-        load_weights(whole, str(weights), name=title, renamed=made.renamed, dtype=request.dtype, buffers=not kept)
-    elif request.dtype is not None:
-        whole.to(request.dtype)
-    said = None if meta else _said(request, made, whole, weights)
+    said = _filled(request, made, title, weights, meta)
     module = made.module if made.finish is None else made.finish()
-    example = _to_meta(made.example) if meta else made.example
-    seen = made.view if view is None else normalising(as_view(view), _image_shape(example))
-    if request.weights is not None or request.dtype is not None or not request.spec.startswith("import:"):
-        example, seen = typed(module, example, seen)
-    known = _traced.get(alike) if alike is not None and not meta else None
+    example, seen = _as_seen(request, module, _to_meta(made.example) if meta else made.example, made.view, view)
+    alike = None if meta or request.kind == "import" else _architecture(request, made)
+    known = None if alike is None else _traced.get(alike)
     if known is not None:
         network = known.replaced(module, title, weights=said)
-        network.view, network.trained_on = seen, made.trained_on
     else:
-        network = Network(
-            module,
-            example,
-            title,
-            data=made.data,
-            output=made.output,
-            view=seen,
-            trained_on=made.trained_on,
-            weights=_unloaded(request, made) if meta else said,
-        )
-    network.has_head = made.head
-    if not meta and not request.spec.startswith("import:"):
-        arguments = _plain(request, weights, input_shape, name, classes, names, size, dtype)
-        network.recipe = LoadRecipe(arguments, network.view if view is None else None)
-    if known is None and alike is not None and not meta:
-        _traced[alike] = network
+        network = Network(module, example, title, data=made.data, output=made.output, weights=said)
+    network.view, network.trained_on, network.has_head = seen, made.trained_on, made.head
+    if alike is not None:
+        _traced.setdefault(alike, network)
+        plain = _plain(request, weights, asked | {"name": name, "seed": seed})
+        network.recipe = LoadRecipe(plain, network.view if view is None else None)
     return network
 
 
-def _plain(
-    request: Request,
-    weights: str | Path | None,
-    input_shape: tuple[int, ...] | None,
-    name: str | None,
-    classes: int | None,
-    class_names: tuple[str, ...] | None,
-    size: int | None,
-    dtype: torch.dtype | None,
-) -> dict[str, Any]:
+def _filled(request: Request, made: Made, title: str, weights: str | Path | None, meta: bool) -> str | None:
+    """Put a file's weights into what was made, or give its numbers a type; where they come from, in words."""
+    whole = made.whole if made.whole is not None else made.module
+    if request.weights is not None:
+        how: dict[str, Any] = {"renamed": made.renamed, "dtype": request.dtype, "buffers": request.kind != "hf"}
+        load_weights(whole, str(weights), name=title, **how)
+    elif request.dtype is not None:
+        whole.to(request.dtype)
+    return _unloaded(request) if meta else _said(request, made, whole, weights)
+
+
+def _as_seen(request: Request, module: nn.Module, example: Any, own: Any, given: Any) -> tuple[Any, Any]:
+    """An example and the view, its own or the given one, in the type of the module's numbers."""
+    seen = own if given is None else normalising(as_view(given), _image_shape(example))
+    if request.weights is None and request.dtype is None and request.kind == "import":
+        return example, seen
+    return typed(module, example, seen)
+
+
+def _plain(request: Request, weights: str | Path | None, asked: dict[str, Any]) -> dict[str, Any]:
     """The arguments of ``load`` as plain values, files and folders by their whole path."""
-    kind, _, rest = request.spec.partition(":")
-    path, query, options = rest.partition("?")
-    given = {
-        "spec": f"{kind}:{Path(path).resolve() if Path(path).is_dir() else path}{query}{options}",
+    path, query, options = request.spec.partition(":")[2].partition("?")
+    given: dict[str, Any] = {
+        "spec": f"{request.kind}:{Path(path).resolve() if Path(path).is_dir() else path}{query}{options}",
         "weights": RANDOM if request.random else None if weights is None else str(Path(weights).resolve()),
-        "input_shape": None if input_shape is None else list(input_shape),
-        "name": name,
-        "classes": classes,
-        "class_names": None if class_names is None else list(class_names),
-        "size": size,
-        "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
-        "seed": request.seed,
     }
+    for key, value in asked.items():
+        plain = str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
+        given[key] = list(plain) if isinstance(plain, tuple) else plain
     return {key: value for key, value in given.items() if value is not None}
 
 
-_ARGUMENTS = {
-    "spec": str,
-    "weights": str,
-    "input_shape": list,
-    "name": str,
-    "classes": int,
-    "class_names": list,
-    "size": int,
-    "dtype": str,
-    "seed": int,
+_ARGUMENTS: dict[str, type] = {
+    **dict.fromkeys(("spec", "weights", "name", "dtype"), str),
+    **dict.fromkeys(("classes", "size", "seed"), int),
+    **dict.fromkeys(("input_shape", "class_names"), list),
 }
 
 
@@ -217,7 +198,7 @@ def _said(request: Request, made: Made, whole: nn.Module, weights: str | Path | 
     if request.weights is not None:
         return f"{weights}, sha256 {file_hash(request.weights)[:16]}{_type(whole)}"
     drawn = f", seed {request.seed}"
-    if request.random or (not made.origin and not request.spec.startswith("import:")):
+    if request.random or (not made.origin and request.kind != "import"):
         return f"random{drawn}{_type(whole)}"
     if not made.origin:
         return None
@@ -225,14 +206,11 @@ def _said(request: Request, made: Made, whole: nn.Module, weights: str | Path | 
     return f"random {made.drawn}{drawn}; the rest: {held}" if made.drawn else held
 
 
-def _unloaded(request: Request, made: Made) -> str:
+def _unloaded(request: Request) -> str:
     """What a network without memory says of its weights."""
-    kind, _, path = request.spec.partition(":")
-    random = request.random or kind == "zoo"
-    return (
-        f"none loaded; a run takes "
-        f"{'random ones' if random else 'your own' if kind == 'import' else f'those of {kind} {path}'}"
-    )
+    known = {"zoo": "random ones", "import": "your own"}
+    of = known.get(request.kind, f"those of {request.spec.replace(':', ' ', 1)}")
+    return f"none loaded; a run takes {'random ones' if request.random else of}"
 
 
 def _type(module: nn.Module) -> str:
@@ -241,23 +219,10 @@ def _type(module: nn.Module) -> str:
     return "".join(f", {str(kind).removeprefix('torch.')}" for kind in sorted(kinds, key=str))
 
 
-def _architecture(request: Request, made: Made) -> tuple[Any, ...] | None:
-    """What two networks of one trace have in common.
-
-    None for a function of the user's own, which may return anything.
-    """
-    if request.spec.startswith("import:"):
-        return None
-    return (
-        made.net or request.spec,
-        request.classes,
-        request.size,
-        request.random,
-        request.weights is None,
-        request.dtype,
-        request.input_shape,
-        request.class_names,
-    )
+def _architecture(request: Request, made: Made) -> tuple[Any, ...]:
+    """What two networks of one trace have in common."""
+    given = (request.classes, request.size, request.dtype, request.input_shape, request.class_names)
+    return made.net or request.spec, request.random, request.weights is None, *given
 
 
 def load_for(
@@ -298,11 +263,9 @@ def load_for(
     if published and scored and network.has_head and classes is not None and network.output_shape[-1:] != (classes,):
         join = "&" if "?" in spec else "?"
         raise SourceError(
-            f"The published weights of {spec} answer with {network.output_shape[-1]} classes, the data have "
-            f"{classes}: expected as many; "
-            f"give weights=FILE of a network trained on them, or ask for a random head with "
-            f"{spec}{join}classes={classes}, or for random "
-            'weights altogether with weights="random" (--random-weights).'
+            f"The published weights of {spec} answer with {network.output_shape[-1]} classes, the data have {classes}: "
+            "expected as many; give weights=FILE of a network trained on them, or ask for a random head with "
+            f'{spec}{join}classes={classes}, or for random weights altogether with weights="random" (--random-weights).'
         )
     return network
 
@@ -365,17 +328,8 @@ def imported_files() -> tuple[Path, ...]:
     return tuple(_files)
 
 
-def _parse(
-    spec: str,
-    classes: int | None,
-    size: int | None,
-    weights: str | Path | None,
-    input_shape: tuple[int, ...] | None,
-    seed: int,
-    meta: bool,
-    class_names: tuple[str, ...] | None,
-    dtype: torch.dtype | None,
-) -> Request:
+def _parse(spec: str, weights: str | Path | None, asked: Request) -> Request:
+    """What is asked for, with what the spec itself says of it."""
     kind, colon, rest = spec.partition(":")
     if not spec.startswith("file:") and is_donor(spec):
         kind, rest = "file", spec
@@ -384,17 +338,11 @@ def _parse(
             f"The model {spec!r} is unknown: expected {', '.join(f'{k}:...' for k in KINDS)}, or a donor folder."
         )
     path, _, query = rest.partition("?")
-    options: dict[str, Any] = {}
-    for item in filter(None, query.split("&")):
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise SourceError(f"The option {item!r} of {spec!r} cannot be read: expected 'name=value'.")
-        options[key] = value
-    size = _whole_number("size", options, spec) or size
+    options = _options(query, spec)
+    said: dict[str, Any] = {"size": _whole_number("size", options, spec)}
     if kind != "zoo":  # whose nets read their own options
-        asked = _whole_number("classes", options, spec, least=0 if kind == "timm" else 1)
-        classes = classes if asked is None else asked
-        dtype = _dtype(options, spec) or dtype
+        said["classes"] = _whole_number("classes", options, spec, least=0 if kind == "timm" else 1)
+        said["dtype"] = _dtype(options, spec)
     random = weights is not None and str(weights) == RANDOM
     if random and kind in ("file", "import"):
         raise SourceError(
@@ -402,9 +350,16 @@ def _parse(
             f"zoo:NET or timm:NAME."
         )
     file = None if weights is None or random else chosen(weights)[0]
-    return Request(
-        f"{kind}:{rest}", path, classes, size, file, random, input_shape, seed, meta, class_names, options, dtype
-    )
+    said = {key: value for key, value in said.items() if value is not None}
+    return replace(asked, spec=f"{kind}:{rest}", path=path, weights=file, random=random, options=options, **said)
+
+
+def _options(query: str, spec: str) -> dict[str, str]:
+    items = [item.partition("=") for item in query.split("&") if item]
+    unread = next((key for key, equals, _ in items if not equals), None)
+    if unread is not None:
+        raise SourceError(f"The option {unread!r} of {spec!r} cannot be read: expected 'name=value'.")
+    return {key: value for key, _, value in items}
 
 
 def _dtype(options: dict[str, Any], spec: str) -> torch.dtype | None:
@@ -427,15 +382,13 @@ def _whole_number(key: str, options: dict[str, Any], spec: str, least: int = 1) 
 
 
 def _make(request: Request) -> Made:
-    kind = request.spec.partition(":")[0]
-    if kind in _LOADERS:
-        made: Made = import_module(_LOADERS[kind], __package__).make(request)
-        return made
-    if kind == "zoo":
-        return _zoo(request)
-    if kind == "file":
-        return _folder(request)
-    return _import(request)
+    kind = request.kind
+    own: dict[str, Callable[[Request], Made]] = {"zoo": _zoo, "file": _folder, "import": _import}
+    make = own[kind] if kind in own else import_module(_LOADERS[kind], __package__).make
+    with torch.random.fork_rng(devices=[]), torch.device("meta") if request.meta else nullcontext():
+        torch.manual_seed(request.seed)
+        made: Made = make(request)
+    return made
 
 
 def _zoo(request: Request) -> Made:
@@ -491,7 +444,7 @@ def _call(request: Request) -> Any:
         try:
             result = function()
             module = result[0] if isinstance(result, tuple) and result else result
-            if isinstance(module, nn.Module) and all(t.device.type == "meta" for t in module.state_dict().values()):
+            if isinstance(module, nn.Module) and _without_memory(module):
                 return result
         except Exception:  # code that reads numbers while it builds, or loads weights of its own: built for real below
             pass
@@ -500,6 +453,10 @@ def _call(request: Request) -> Any:
             return function()
     except Exception as error:  # whatever the user's own code raises
         raise SourceError(f"The function {request.path!r} fails ({type(error).__name__}: {error}).") from error
+
+
+def _without_memory(module: nn.Module) -> bool:
+    return all(t.device.type == "meta" for t in module.state_dict().values())
 
 
 def _image_shape(example: Any) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..errors import SourceError
 
 StateDict = dict[str, Tensor]
+RANDOM_ONES = 'ask for random weights with weights="random" (--random-weights)'  # the end of a sentence
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,21 @@ class Request:
 
     spec: str
     path: str
-    classes: int | None
-    size: int | None
-    weights: Path | None
-    random: bool
-    input_shape: tuple[int, ...] | None
-    seed: int
-    meta: bool
+    classes: int | None = None
+    size: int | None = None
+    weights: Path | None = None
+    random: bool = False
+    input_shape: tuple[int, ...] | None = None
+    seed: int = 0
+    meta: bool = False
     class_names: tuple[str, ...] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     dtype: torch.dtype | None = None
+
+    @property
+    def kind(self) -> str:
+        """What stands before the colon: "timm"."""
+        return self.spec.partition(":")[0]
 
     @property
     def published(self) -> bool:

@@ -58,16 +58,7 @@ def parts_of(path: Path) -> list[Path]:
         raise SourceError(f"There is no weights file {str(path)!r}: {_EXPECTED}.")
     if not path.name.endswith(INDEX):
         return [path]
-    try:
-        if path.stat().st_size > _JSON:
-            raise ValueError("it is too large")
-        named = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
-        names = sorted(set(named))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise SourceError(
-            f"The index {path.name!r} cannot be read ({type(error).__name__}): expected JSON with a weight_map of "
-            f"tensors and files."
-        ) from error
+    names = _indexed(path)
     parts = [path.with_name(name) for name in names if isinstance(name, str) and Path(name).name == name]
     if len(parts) < len(names) or not parts:
         raise SourceError(f"The index {path.name!r} names no files, or files elsewhere: expected files beside it.")
@@ -78,6 +69,19 @@ def parts_of(path: Path) -> list[Path]:
             f"({', '.join(missing[:3])}): expected them beside it; fetch them, too."
         )
     return parts
+
+
+def _indexed(path: Path) -> list[Any]:
+    """What an index names, each once."""
+    try:
+        if path.stat().st_size > _JSON:
+            raise ValueError("it is too large")
+        return sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SourceError(
+            f"The index {path.name!r} cannot be read ({type(error).__name__}): expected JSON with a weight_map of "
+            f"tensors and files."
+        ) from error
 
 
 def read(path: Path, *, limit: int, beside: int = MOST_PICKLED, names_only: bool = False) -> Any:
@@ -155,16 +159,19 @@ def _entries(path: Path) -> list[zipfile.ZipInfo]:
 
 def _check_archive(path: Path, names: list[str]) -> None:
     """Refuse archives of programs: TorchScript, torch.export."""
-    kind = ""
-    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
-        kind, way = "TorchScript", f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt')"
-    elif any(name.startswith(("archive_format", "serialized_exported_program", "models/")) for name in names):
-        kind, way = "torch.export", f"torch.save(torch.export.load({path.name!r}).state_dict, 'weights.pt')"
-    if kind:
-        raise SourceError(
-            f"The weights {path.name!r} are a program of {kind}, code and weights in one: expected tensors alone; save "
-            f"those with {way}, where you trust the file."
-        )
+    for kind, marks, way in (
+        ("TorchScript", ("constants.pkl", "code/"), "torch.jit.load({}).state_dict()"),
+        (
+            "torch.export",
+            ("archive_format", "serialized_exported_program", "models/"),
+            "torch.export.load({}).state_dict",
+        ),
+    ):
+        if any(name.startswith(marks) for name in names):
+            raise SourceError(
+                f"The weights {path.name!r} are a program of {kind}, code and weights in one: expected tensors alone; "
+                f"save those with torch.save({way.format(repr(path.name))}, 'weights.pt'), where you trust the file."
+            )
 
 
 def _read_safetensors(path: Path, names_only: bool) -> dict[str, Tensor]:
@@ -243,32 +250,22 @@ def _list(*args: Any) -> list[Any]:
 
 def _inert() -> AbstractContextManager[None]:
     """Values without effect that training checkpoints hold beside tensors, by the names that pickles give them."""
+    plain = "list dict int float str bool tuple slice range frozenset"
     known: list[Any] = [
-        argparse.Namespace,
-        types.SimpleNamespace,
-        pathlib.PurePosixPath,
-        pathlib.PureWindowsPath,
-        datetime.datetime,
-        datetime.date,
-        datetime.time,
-        datetime.timedelta,
-        datetime.timezone,
-        torch.torch_version.TorchVersion,
-        np.ndarray,
-        np.dtype,
-        (_mapping, "collections.defaultdict"),
-        (_list, "collections.deque"),
-        (_Nothing, "uuid.UUID"),
-        *(
-            (_Nothing, f"builtins.{kind}")
-            for kind in ("list", "dict", "int", "float", "str", "bool", "tuple", "slice", "range", "frozenset")
-        ),
-        *((dict, name) for name in _SETTINGS),
+        *(argparse.Namespace, types.SimpleNamespace, torch.torch_version.TorchVersion, np.ndarray, np.dtype),
+        *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone),
         *(kind for kind in vars(np.dtypes).values() if isinstance(kind, type)),
+        *((_Nothing, f"builtins.{kind}") for kind in plain.split()),
+        *((_mapping, "collections.defaultdict"), (_list, "collections.deque"), (_Nothing, "uuid.UUID")),
+        *((dict, name) for name in _SETTINGS),
     ]
-    for room in ("pathlib", "pathlib._local"):
-        known += [(pathlib.PurePosixPath, f"{room}.{kind}") for kind in ("PosixPath", "PurePosixPath", "Path")]
-        known += [(pathlib.PureWindowsPath, f"{room}.{kind}") for kind in ("WindowsPath", "PureWindowsPath")]
+    for kind in (pathlib.PurePosixPath, pathlib.PureWindowsPath):
+        names = (
+            kind.__name__,
+            kind.__name__.removeprefix("Pure"),
+            *(["Path"] if kind is pathlib.PurePosixPath else []),
+        )
+        known += [kind, *((kind, f"{room}.{name}") for room in ("pathlib", "pathlib._local") for name in names)]
     for room in ("numpy.core.multiarray", "numpy._core.multiarray"):
         scalar, rebuilt = np._core.multiarray.scalar, np._core.multiarray._reconstruct  # type: ignore[attr-defined]
         known += [(scalar, f"{room}.scalar"), (rebuilt, f"{room}._reconstruct")]

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ...data.readers.tokenizer import LENGTH, Tokenizer, holds_tokenizer, is_bare
-from ...errors import DataError, NetworkError, SourceError
+from ...errors import DataError, NetworkError, SourceError, first_line
 from ...support.downloads import hub_folder, is_hub_id
 from ...support.optional import need
 from ...support.reading import read_json
 from ...views import Published, from_processor, published
-from ..request import Made, Request
+from ..request import RANDOM_ONES, Made, Request
 from ..token_view import TokenView
 from ..weights import budget, read_weights, widest
 from ..zeroshot import HFTower, zero_shot
@@ -30,6 +30,15 @@ TASKS = {
     "image-classification": "AutoModelForImageClassification",
     "zero-shot-image-classification": "AutoModelForZeroShotImageClassification",
     "features": "AutoModel",
+}
+_MARKS = {  # in the name of an architecture
+    "CausalLM": "causal-lm",
+    "LMHead": "causal-lm",
+    "MaskedLM": "masked-lm",
+    "ForSequenceClassification": "text-classification",
+    "ForImageClassification": "image-classification",
+    "CLIPModel": "zero-shot-image-classification",
+    "SiglipModel": "zero-shot-image-classification",
 }
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _SIDES = ("height", "width", "shortest_edge")
@@ -50,10 +59,29 @@ def make(request: Request) -> Made:
         SourceError: if the folder holds no config or no weights, the task is unknown, the model needs code of its own,
             its weights do not fill it, or a text is longer than it has positions.
     """
-    folder = Path(request.path)
     named = is_hub_id(request.path)
-    if named:
-        folder = hub_folder(request.path, weights=request.published)
+    folder = hub_folder(request.path, weights=request.published) if named else Path(request.path)
+    plain = _settings(folder, request)
+    transformers: Any = need("transformers")
+    task = request.options.pop("task", None) or _task(plain, request.spec)
+    if task not in TASKS:
+        raise SourceError(f"The task {task!r} is unknown: expected one of {', '.join(TASKS)}.")
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        module, drawn = _module(_class(transformers, plain, task), folder, config, request)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError) as error:
+        raise SourceError(
+            f"transformers cannot make {request.spec!r} for {task} ({first_line(error)}): check folder and task."
+        ) from error
+    where = f"Hugging Face {request.path}{_commit(folder)}" if named else f"folder {request.path}"
+    reads = str(getattr(module, "main_input_name", "input_ids"))
+    images = "image" in task or reads == "pixel_values" or hasattr(module, "vision_model")
+    made = (_image if images else _text)(request, folder, config, module, task)
+    return replace(made, origin=where if request.published else "", drawn=drawn)
+
+
+def _settings(folder: Path, request: Request) -> dict[str, Any]:
+    """A folder's config, of a model that transformers itself holds."""
     plain = _json(folder / "config.json")
     if plain is None:
         raise SourceError(
@@ -69,29 +97,18 @@ def make(request: Request) -> Made:
         raise SourceError(
             f"{request.spec!r} needs trust_remote_code: refused; use a model that transformers itself holds."
         )
-    transformers: Any = need("transformers")
-    task = request.options.pop("task", None) or _task(plain, request.spec)
-    if task not in TASKS:
-        raise SourceError(f"The task {task!r} is unknown: expected one of {', '.join(TASKS)}.")
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        module, drawn = _module(_class(transformers, plain, task), folder, config, request)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise SourceError(
-            f"transformers cannot make {request.spec!r} for {task} ({line}): check folder and task."
-        ) from error
-    where = f"Hugging Face {request.path}{_commit(folder)}" if named else f"folder {request.path}"
-    said: dict[str, Any] = {"origin": where if request.published else "", "drawn": drawn}
+    return plain
+
+
+def _text(request: Request, folder: Path, config: Any, module: Any, task: str) -> Made:
     reads = str(getattr(module, "main_input_name", "input_ids"))
-    if "image" in task or reads == "pixel_values" or hasattr(module, "vision_model"):
-        return replace(_image(request, folder, config, module, task), **said)
     if reads != "input_ids" or (task == "features" and getattr(config, "is_encoder_decoder", False)):
         raise SourceError(
             f"{request.spec!r} reads {reads}{'' if reads != 'input_ids' else ' and decoder_input_ids'}: expected a "
             "network of images or of one text; give the part that you mean to modelstitch.Network(module, example)."
         )
-    length = request.size or _asked(request) or LENGTH
+    asked = request.input_shape[0] if request.input_shape is not None and len(request.input_shape) == 1 else None
+    length = request.size or asked or LENGTH
     longest = _positions(config)
     if longest is not None and length > longest:
         raise SourceError(
@@ -100,8 +117,7 @@ def make(request: Request) -> Made:
         )
     ids = torch.ones(2, length, dtype=torch.int64)
     names = ("input_ids", "attention_mask")
-    tokenizer = Tokenizer.load(folder) if holds_tokenizer(folder) else None
-    view = TokenView(names, task, tokenizer, length)
+    view = TokenView(names, task, Tokenizer.load(folder) if holds_tokenizer(folder) else None, length)
     example = dict(zip(names, (ids, torch.ones_like(ids))))
     return Made(
         module,
@@ -111,7 +127,6 @@ def make(request: Request) -> Made:
         output=_output(request, task),
         renamed=_renamed(module, config),
         head=task != "features",
-        **said,
     )
 
 
@@ -196,8 +211,7 @@ def _pickled(bare: nn.Module, folder: Path, request: Request) -> dict[str, Tenso
         raise SourceError(
             f"{request.spec!r} holds no weights that can be read: expected {_SAFE[0]} or {_PICKLED[0]}, found "
             f"{', '.join(others[:4]) or 'a configuration alone'}; put them there, give a file with weights=FILE, or "
-            f"ask for random "
-            'weights with weights="random" (--random-weights).'
+            f"{RANDOM_ONES}."
         )
     return read_weights(file, limit=budget(sum(t.numel() * 8 for t in bare.state_dict().values())))
 
@@ -302,24 +316,25 @@ def _processor(request: Request, folder: Path, channels: int) -> Published | Non
             folder, local_files_only=True, trust_remote_code=False
         )
         view = from_processor(processor, channels)
-        if request.size is None:
-            return view
-        settings = json.loads(view.settings)
-        if view.library == "timm":
-            shape = (channels, request.size, request.size)
-            return published("timm", settings | {"input_size": shape, "crop_pct": 1.0}, channels)
-        for key in ("size", "crop_size"):
-            if isinstance(settings.get(key), dict):
-                settings[key] = dict.fromkeys([side for side in _SIDES if settings[key].get(side)], request.size)
-        return published("transformers", settings, channels)
+        return view if request.size is None else _at_size(view, request.size, channels)
     except NetworkError as error:
         raise SourceError(f"The image processor of {request.spec!r} cannot be used: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(
-            f"The image processor of {request.spec!r} cannot be had ({line}): expected {_PROCESSORS[0]} as "
-            "save_pretrained() writes it; nothing is guessed in its place."
+            f"The image processor of {request.spec!r} cannot be had ({first_line(error)}): expected {_PROCESSORS[0]} "
+            "as save_pretrained() writes it; nothing is guessed in its place."
         ) from error
+
+
+def _at_size(view: Published, size: int, channels: int) -> Published:
+    """A processor's view at another size of images."""
+    settings = json.loads(view.settings)
+    if view.library == "timm":
+        return published("timm", settings | {"input_size": (channels, size, size), "crop_pct": 1.0}, channels)
+    for key in ("size", "crop_size"):
+        if isinstance(settings.get(key), dict):
+            settings[key] = dict.fromkeys([side for side in _SIDES if settings[key].get(side)], size)
+    return published("transformers", settings, channels)
 
 
 def _size(request: Request, config: Any) -> tuple[int, int]:
@@ -332,23 +347,14 @@ def _size(request: Request, config: Any) -> tuple[int, int]:
     return 224, 224
 
 
-def _asked(request: Request) -> int | None:
-    """The length of the data's samples."""
-    return request.input_shape[0] if request.input_shape is not None and len(request.input_shape) == 1 else None
-
-
 def _positions(config: Any) -> int | None:
     """How many tokens fit; the RoBERTa family counts from behind its padding id."""
     limit = getattr(config, "max_position_embeddings", None)
     if not isinstance(limit, int):
         return None
     counted = str(getattr(config, "model_type", "")).replace("_", "-")
-    shifted = ("roberta" in counted and "deberta" not in counted) or counted in (
-        "camembert",
-        "xmod",
-        "longformer",
-        "mpnet",
-    )
+    others = ("camembert", "xmod", "longformer", "mpnet")
+    shifted = ("roberta" in counted and "deberta" not in counted) or counted in others
     return limit - int(getattr(config, "pad_token_id", None) or 0) - 1 if shifted else limit
 
 
@@ -361,18 +367,10 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _task(plain: dict[str, Any], spec: str) -> str:
-    names = " ".join(plain.get("architectures") or [])
-    for mark, task in (
-        ("CausalLM", "causal-lm"),
-        ("LMHead", "causal-lm"),
-        ("MaskedLM", "masked-lm"),
-        ("ForSequenceClassification", "text-classification"),
-        ("ForImageClassification", "image-classification"),
-        ("CLIPModel", "zero-shot-image-classification"),
-        ("SiglipModel", "zero-shot-image-classification"),
-    ):
-        if mark in names:
+    names = plain.get("architectures") or [""]
+    for mark, task in _MARKS.items():
+        if mark in " ".join(names):
             return task
-    if is_bare((plain.get("architectures") or [""])[0]):
+    if is_bare(names[0]):
         return "features"
     raise SourceError(f"{spec!r} does not say its task: add ?task= with one of {', '.join(TASKS)}.")

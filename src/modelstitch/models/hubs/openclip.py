@@ -9,11 +9,11 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
-from ...errors import SourceError
+from ...errors import SourceError, first_line
 from ...support.downloads import hub_hint, hub_host, obtained, quiet
 from ...support.optional import need
 from ...views import published
-from ..request import Made, Request, StateDict, check_options, closest
+from ..request import RANDOM_ONES, Made, Request, StateDict, check_options, closest
 from ..zeroshot import OpenClipTower, zero_shot
 
 
@@ -84,8 +84,7 @@ def _published(clip: Any, request: Request, tag: str | None, options: dict[str, 
         asked = f"no weights {tag!r} for" if tag else f"{len(tags)} weights for" if tags else "no weights for"
         raise SourceError(
             f"open_clip publishes {asked} {request.path!r}: expected one of {known}; name it with "
-            f"openclip:{request.path}?tag=NAME, give "
-            'a file with weights=FILE, or ask for random weights with weights="random" (--random-weights).'
+            f"openclip:{request.path}?tag=NAME, give a file with weights=FILE, or {RANDOM_ONES}."
         )
     stated = clip.get_pretrained_cfg(request.path, tag)
     quick = bool(stated.get("quick_gelu", False)), bool(clip.get_model_config(request.path).get("quick_gelu", False))
@@ -143,8 +142,7 @@ def _tokenizer(clip: Any, name: str) -> Any:
     try:
         return clip.get_tokenizer(name)
     except Exception as error:  # some models name a tokenizer of a hub: whatever its client raises without a network
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(
-            f"The tokenizer of openclip:{name} cannot be had ({line}): expected one that open_clip itself holds; "
-            "download it first, or choose a model such as ViT-B-32."
+            f"The tokenizer of openclip:{name} cannot be had ({first_line(error)}): expected one that open_clip itself "
+            "holds; download it first, or choose a model such as ViT-B-32."
         ) from error

@@ -12,9 +12,14 @@ from ...errors import SourceError, first_line
 from ...support.downloads import hub_hint, hub_host, obtained, quiet
 from ...support.optional import need
 from ...views import published
-from ..request import Made, Request, StateDict, check_options, closest
+from ..request import RANDOM_ONES, Made, Request, StateDict, check_options, closest
 
 _HELD = "model.safetensors", "pytorch_model.bin"
+_FIXED_NAMES = """
+    vision_transformer swin_transformer swin_transformer_v2 deit beit eva cait xcit volo mlp_mixer twins convit pit tnt
+    vision_transformer_relpos hiera naflexvit vision_transformer_hybrid sequencer maxxvit swin_transformer_v2_cr
+    crossvit
+"""
 
 
 def make(request: Request) -> Made:
@@ -37,16 +42,14 @@ def make(request: Request) -> Made:
     options: dict[str, Any] = {}
     if request.classes is not None:
         options["num_classes"] = request.classes
-    if request.size is not None and "img_size" in _takes(timm, base):
+    if request.size is not None and _fixes_size(timm, base):
         options["img_size"] = request.size
     if not request.published:
         module = _create(timm, request, options)
         made: dict[str, Any] = {"renamed": _renamed(timm, request, options)}
     else:
         module, made = _published(timm, request, base, options)
-    config = _seen(timm, module, request.size)
-    view = published("timm", config, config["input_size"][0])
-    return Made(module, torch.zeros(2, *config["input_size"]), view, head=request.classes != 0, **made)
+    return _seen(timm, module, request, **made)
 
 
 def _folder(timm: Any, request: Request, folder: Path) -> Made:
@@ -54,8 +57,7 @@ def _folder(timm: Any, request: Request, folder: Path) -> Made:
     if request.published and not any((folder / name).is_file() for name in _HELD):
         raise SourceError(
             f"{request.spec!r} holds no weights that can be read: expected {' or '.join(_HELD)}; put them there, or "
-            f"ask for random "
-            'weights with weights="random" (--random-weights).'
+            f"{RANDOM_ONES}."
         )
     check_options(request)
     options: dict[str, Any] = {} if request.classes is None else {"num_classes": request.classes}
@@ -67,33 +69,25 @@ def _folder(timm: Any, request: Request, folder: Path) -> Made:
             f"timm cannot make {request.spec!r} ({type(error).__name__}: {first_line(error)}): expected config.json "
             "and weights as timm pushes them to the hub."
         ) from error
-    config = _seen(timm, module, request.size)
-    classes = module.pretrained_cfg.get("num_classes")
-    return Made(
-        module,
-        torch.zeros(2, *config["input_size"]),
-        published("timm", config, config["input_size"][0]),
-        head=request.classes != 0,
-        origin=f"folder {request.path}" if request.published else "",
-        drawn=f"head of {request.classes} classes"
-        if request.published and request.classes not in (None, 0, classes)
-        else "",
-    )
+    if not request.published:
+        return _seen(timm, module, request)
+    other = request.classes not in (None, 0, module.pretrained_cfg.get("num_classes"))
+    drawn = f"head of {request.classes} classes" if other else ""
+    return _seen(timm, module, request, origin=f"folder {request.path}", drawn=drawn)
 
 
-def _seen(timm: Any, module: Any, size: int | None) -> dict[str, Any]:
-    """What timm's transform takes.
+def _seen(timm: Any, module: Any, request: Request, **made: Any) -> Made:
+    """The module with timm's transform.
 
-    The published settings, those for the published test size where that is asked for.
+    By the published settings, those for the published test size where that is asked for.
     """
     config: dict[str, Any] = timm.data.resolve_model_data_config(module)
     channels = config["input_size"][0]
-    if size is None or config["input_size"] == (channels, size, size):
-        return config
-    tested: dict[str, Any] = timm.data.resolve_model_data_config(module, use_test_size=True)
-    if tested["input_size"] == (channels, size, size):
-        return tested
-    return config | {"input_size": (channels, size, size), "crop_pct": 1.0}
+    shape = config["input_size"] if request.size is None else (channels, request.size, request.size)
+    if config["input_size"] != shape:
+        tested: dict[str, Any] = timm.data.resolve_model_data_config(module, use_test_size=True)
+        config = tested if tested["input_size"] == shape else config | {"input_size": shape, "crop_pct": 1.0}
+    return Made(module, torch.zeros(2, *shape), published("timm", config, channels), head=request.classes != 0, **made)
 
 
 def _create(timm: Any, request: Request, options: dict[str, Any], **more: Any) -> Any:
@@ -114,9 +108,8 @@ def _published(timm: Any, request: Request, base: str, options: dict[str, Any]) 
         tags = timm.list_pretrained(f"{base}.*")
         known = f"expected one of {', '.join(tags[:6])}" if tags else "timm has none for this architecture"
         raise SourceError(
-            f"timm publishes no weights under {request.path!r}: {known}; give a file with weights=FILE, or ask for "
-            f"random "
-            'weights with weights="random" (--random-weights).'
+            f"timm publishes no weights under {request.path!r}: {known}; give a file with weights=FILE, or "
+            f"{RANDOM_ONES}."
         )
     name = f"timm {stated.architecture or base}{'.' + stated.tag if stated.tag else ''}"
     hub = bool(stated.hf_hub_id)
@@ -151,31 +144,6 @@ def _renamed(timm: Any, request: Request, options: dict[str, Any]) -> Callable[[
     return renamed
 
 
-def _takes(timm: Any, base: str) -> set[str]:
-    """Vision transformers fix their size when made; convolutional networks take any."""
-    fixed = timm.models.is_model_in_modules
-    families = {
-        "vision_transformer",
-        "swin_transformer",
-        "swin_transformer_v2",
-        "deit",
-        "beit",
-        "eva",
-        "cait",
-        "xcit",
-        "volo",
-        "mlp_mixer",
-        "twins",
-        "convit",
-        "pit",
-        "tnt",
-        "vision_transformer_relpos",
-        "hiera",
-        "naflexvit",
-        "vision_transformer_hybrid",
-        "sequencer",
-        "maxxvit",
-        "swin_transformer_v2_cr",
-        "crossvit",
-    }
-    return {"img_size"} if fixed(base, families) else set()
+def _fixes_size(timm: Any, base: str) -> bool:
+    """Whether the size is fixed when a network is made, as of vision transformers; convolutional networks take any."""
+    return bool(timm.models.is_model_in_modules(base, set(_FIXED_NAMES.split())))

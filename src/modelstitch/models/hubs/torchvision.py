@@ -14,7 +14,8 @@ from ...support.downloads import obtained
 from ...support.optional import need
 from ...views import published
 from ..request import Made, Request, StateDict, check_options, closest
-from ..weights import file_hash, names_in
+from ..weights import names_in
+from ..weights_file import file_hash
 
 TURNED = ("googlenet", "inception_v3")  # that can turn their input into another normalisation
 _DOTTED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)")
