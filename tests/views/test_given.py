@@ -1,8 +1,9 @@
-"""What is given as view=: functions of a batch, transforms of single images, image processors; what is refused."""
+"""What is given as view=: transforms of libraries and functions of a batch; and views as plain values, and back."""
 
 from __future__ import annotations
 
 import functools
+import json
 import pickle
 from typing import Any
 
@@ -19,7 +20,7 @@ from torchvision.transforms import v2
 import modelstitch as ms
 from modelstitch.errors import DataError, NetworkError
 from modelstitch.support.user_code import in_words
-from modelstitch.views import Normalise, PerSample, Published, as_view
+from modelstitch.views import Normalise, PerSample, Published, as_view, plain_view, published, view_of_plain
 
 RANDOM = np.random.default_rng(0)
 PICTURES = [
@@ -200,3 +201,57 @@ def test_pickled() -> None:
     assert isinstance(view, PerSample)
     assert torch.equal(pickle.loads(pickle.dumps(view))(BYTES), view(BYTES))
     assert repr(view).startswith("PerSample(Compose( Resize(")
+
+
+TIMM = {"input_size": (3, 32, 32), "interpolation": "bicubic", "mean": (0.5,) * 3, "std": (0.2,) * 3, "crop_pct": 0.9}
+VIEWS = {
+    "numbers": lambda: Normalise((0.1, 0.2, 0.3), 2.0),
+    "resized": lambda: Normalise(0.5, 0.25, size=(20, 24), interpolation="bicubic"),
+    "timm": lambda: published("timm", TIMM),
+    "transformers": lambda: published(
+        "transformers", {"image_processor_class": "ViTImageProcessor", "size": {"height": 9, "width": 9}}
+    ),
+}
+
+
+@pytest.mark.parametrize("make", VIEWS.values(), ids=VIEWS)
+def test_there_and_back(make):
+    view = make()
+    again = view_of_plain(json.loads(json.dumps(plain_view(view))))
+    images = torch.rand(2, 3, 40, 30)
+    assert again == view
+    assert torch.equal(again(images), view(images))
+
+
+def test_code_has_no_plain_values():
+    class Mine(Normalise):
+        def __call__(self, inputs):
+            return inputs
+
+    assert plain_view(torch.neg) is None
+    assert plain_view(Mine(0.0, 1.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"view": "builtins.exec"}, "is unknown: expected 'normalise' or 'published'"),
+        ({"view": "published", "library": "os", "settings": {}, "channels": 3}, "is unknown"),
+        ({"view": "normalise", "mean": [0], "std": [-1], "size": None, "interpolation": "nearest"}, "a std above 0"),
+        ({"view": "normalise"}, "cannot be made"),
+        ({"view": "published", "library": "timm", "settings": {"code": 1}, "channels": 3}, "cannot be made"),
+        (
+            {
+                "view": "published",
+                "library": "transformers",
+                "settings": {"image_processor_class": "pipeline"},
+                "channels": 3,
+            },
+            "none of transformers' own",
+        ),
+    ],
+)
+def test_anything_else_is_refused(values, why):
+    with pytest.raises(NetworkError, match=why) as error:
+        view_of_plain(values)
+    assert "\n" not in str(error.value)

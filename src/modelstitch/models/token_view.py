@@ -94,31 +94,42 @@ def check_text(networks: Sequence[Network], data: Data, *, labels: bool = True) 
             f"The text {data.name!r} has no labels (task=features): expected some to measure errors on; choose "
             "'?task=' of the text, or compare the networks with similarity()."
         )
-    views = [(n.name, n.view) for n in networks if isinstance(n.view, TokenView)]
     facts = data.text
     known = None if facts is None else (f"The data {data.name!r}", facts.tokenizer)
-    for name, view in views:
-        if view.tokenizer is None:
-            raise DataError(
-                f"The network {name!r} has no tokenizer in its folder: expected one, to know that its tokens are those "
-                "of the data; save it there with tokenizer.save_pretrained()."
-            )
-        if known is not None and (words := known[1].difference(view.tokenizer)):
-            raise DataError(
-                f"{known[0]} and the network {name!r} have different tokenizers ({words}): expected the same one, "
-                "since a stitched network reads one text; choose networks that share a tokenizer."
-            )
-        known = known or (f"The network {name!r}", view.tokenizer)
-        if facts is not None and view.task == "features" and _unfinished(facts):
-            raise DataError(
-                f"The network {name!r} reads whole texts between its special tokens, the samples of {data.name!r} are "
-                f"made for {facts.task}: expected them whole; add '?task=features' to the text."
-            )
-        if facts is not None and labels and view.task not in ("", "features", facts.task):
-            raise DataError(
-                f"The network {name!r} is made for {view.task}, the labels of {data.name!r} for {facts.task}: expected "
-                "the same task; choose with '?task=' of the model or of the text."
-            )
+    for network in networks:
+        if isinstance(network.view, TokenView):
+            own = _check_tokenizer(network.name, network.view, known)
+            known = known or (f"The network {network.name!r}", own)
+            if facts is not None:
+                _check_task(network.name, network.view.task, facts, data.name, labels=labels)
+
+
+def _check_tokenizer(name: str, view: TokenView, known: tuple[str, Tokenizer] | None) -> Tokenizer:
+    """The tokenizer of a network's view, if it is the one that is known of others."""
+    if view.tokenizer is None:
+        raise DataError(
+            f"The network {name!r} has no tokenizer in its folder: expected one, to know that its tokens are those "
+            "of the data; save it there with tokenizer.save_pretrained()."
+        )
+    if known is not None and (words := known[1].difference(view.tokenizer)):
+        raise DataError(
+            f"{known[0]} and the network {name!r} have different tokenizers ({words}): expected the same one, "
+            "since a stitched network reads one text; choose networks that share a tokenizer."
+        )
+    return view.tokenizer
+
+
+def _check_task(name: str, task: str, facts: TextFacts, data: str, *, labels: bool) -> None:
+    if task == "features" and _unfinished(facts):
+        raise DataError(
+            f"The network {name!r} reads whole texts between its special tokens, the samples of {data!r} are "
+            f"made for {facts.task}: expected them whole; add '?task=features' to the text."
+        )
+    if labels and task not in ("", "features", facts.task):
+        raise DataError(
+            f"The network {name!r} is made for {task}, the labels of {data!r} for {facts.task}: expected "
+            "the same task; choose with '?task=' of the model or of the text."
+        )
 
 
 def _unfinished(facts: TextFacts) -> bool:

@@ -24,51 +24,34 @@ from .trace.form import InputForm
 
 # By what they do. An operation that is not here cannot be kept; whoever adds one makes sure that it is as harmless.
 _NAMES = """
-    conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d linear matmul mm bmm
-    addmm baddbmm addbmm mv dot
-    einsum bilinear outer tensordot embedding lstm gru rnn_tanh rnn_relu scaled_dot_product_attention
-    _native_batch_norm_legit_no_training _native_batch_norm_legit batch_norm layer_norm native_layer_norm
-    group_norm native_group_norm
-    instance_norm rms_norm _fused_rms_norm linalg_vector_norm linalg_norm norm
-    relu relu6 leaky_relu elu selu celu gelu silu mish hardtanh hardswish hardsigmoid sigmoid log_sigmoid tanh
-    softplus prelu
-    glu softmax _softmax log_softmax _log_softmax hardshrink softshrink threshold
+    conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d linear matmul mm bmm addmm
+    baddbmm addbmm mv dot einsum bilinear outer tensordot embedding lstm gru rnn_tanh rnn_relu
+    scaled_dot_product_attention _native_batch_norm_legit_no_training _native_batch_norm_legit batch_norm layer_norm
+    native_layer_norm group_norm native_group_norm instance_norm rms_norm _fused_rms_norm linalg_vector_norm
+    linalg_norm norm relu relu6 leaky_relu elu selu celu gelu silu mish hardtanh hardswish hardsigmoid sigmoid
+    log_sigmoid tanh softplus prelu glu softmax _softmax log_softmax _log_softmax hardshrink softshrink threshold
     max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d
     adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d
-    adaptive_max_pool1d
-    adaptive_max_pool2d adaptive_max_pool3d
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d
-    _upsample_nearest_exact2d upsample_linear1d
-    upsample_bilinear2d _upsample_bilinear2d_aa upsample_bicubic2d _upsample_bicubic2d_aa upsample_trilinear3d
-    grid_sampler
-    grid_sampler_2d affine_grid_generator pixel_shuffle pixel_unshuffle channel_shuffle im2col col2im unfold
-    pad constant_pad_nd
-    reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
-    add sub rsub mul div true_divide floor_divide remainder fmod pow exp exp2 expm1 log log2 log10 log1p sqrt
-    rsqrt square reciprocal abs
-    neg negative sign sgn ceil floor round trunc frac sin cos tan asin acos atan atan2 sinh cosh erf erfc
-    erfinv clamp clamp_min
-    clamp_max minimum maximum fmin fmax max min amax amin aminmax sum mean prod var std var_mean std_mean
-    logsumexp logcumsumexp cumsum
-    cumprod cummax cummin argmax argmin any all count_nonzero nan_to_num lerp addcmul addcdiv hypot logaddexp xlogy
-    eq ne gt ge lt le isnan isinf isfinite logical_and logical_or logical_not logical_xor bitwise_and
-    bitwise_or bitwise_not bitwise_xor
-    __and__ __or__ __xor__ __lshift__ __rshift__ bitwise_left_shift bitwise_right_shift where masked_fill
-    view _unsafe_view reshape flatten unflatten permute transpose t numpy_T mT swapaxes movedim squeeze
-    unsqueeze expand repeat
-    repeat_interleave tile cat concat stack hstack vstack split split_with_sizes chunk unbind slice select
-    narrow index index_select
-    gather take_along_dim scatter scatter_add scatter_reduce index_add index_put index_copy index_fill fill
-    zero select_scatter slice_scatter
-    masked_select diagonal diag diag_embed tril triu flip roll rot90 meshgrid
-    broadcast_tensors as_strided clone contiguous alias detach lift_fresh_copy to _to_copy type_as copy
-    view_as_real view_as_complex
-    complex real imag polar conj resolve_conj
-    zeros ones full empty zeros_like ones_like full_like new_zeros new_ones new_full arange linspace eye
-    scalar_tensor one_hot
-    sort argsort topk bucketize searchsorted linalg_inv inverse linalg_solve
-    fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2
-    sym_size sym_numel
+    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d upsample_nearest1d upsample_nearest2d
+    upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d upsample_linear1d upsample_bilinear2d
+    _upsample_bilinear2d_aa upsample_bicubic2d _upsample_bicubic2d_aa upsample_trilinear3d grid_sampler
+    grid_sampler_2d affine_grid_generator pixel_shuffle pixel_unshuffle channel_shuffle im2col col2im unfold pad
+    constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d add sub rsub mul div
+    true_divide floor_divide remainder fmod pow exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square reciprocal abs
+    neg negative sign sgn ceil floor round trunc frac sin cos tan asin acos atan atan2 sinh cosh erf erfc erfinv clamp
+    clamp_min clamp_max minimum maximum fmin fmax max min amax amin aminmax sum mean prod var std var_mean std_mean
+    logsumexp logcumsumexp cumsum cumprod cummax cummin argmax argmin any all count_nonzero nan_to_num lerp addcmul
+    addcdiv hypot logaddexp xlogy eq ne gt ge lt le isnan isinf isfinite logical_and logical_or logical_not
+    logical_xor bitwise_and bitwise_or bitwise_not bitwise_xor __and__ __or__ __xor__ __lshift__ __rshift__
+    bitwise_left_shift bitwise_right_shift where masked_fill view _unsafe_view reshape flatten unflatten permute
+    transpose t numpy_T mT swapaxes movedim squeeze unsqueeze expand repeat repeat_interleave tile cat concat stack
+    hstack vstack split split_with_sizes chunk unbind slice select narrow index index_select gather take_along_dim
+    scatter scatter_add scatter_reduce index_add index_put index_copy index_fill fill zero select_scatter
+    slice_scatter masked_select diagonal diag diag_embed tril triu flip roll rot90 meshgrid broadcast_tensors
+    as_strided clone contiguous alias detach lift_fresh_copy to _to_copy type_as copy view_as_real view_as_complex
+    complex real imag polar conj resolve_conj zeros ones full empty zeros_like ones_like full_like new_zeros new_ones
+    new_full arange linspace eye scalar_tensor one_hot sort argsort topk bucketize searchsorted linalg_inv inverse
+    linalg_solve fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 sym_size sym_numel
 """
 OPERATIONS = frozenset(_NAMES.split())
 _FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -1,7 +1,8 @@
-"""What a user gives as ``view=``, as a function of a batch."""
+"""What a user gives as ``view=``, as a function of a batch; and views as plain values, for what is kept in files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from ..errors import NetworkError
 from ..support.user_code import in_words
 from .normalise import Normalise
 from .per_sample import PerSample, check_fixed, is_per_sample
-from .published import from_processor
+from .published import LIBRARIES, Published, from_processor, published
 
 _EXPECTED = (
     "expected Normalise(mean, std), a transform of torchvision or timm, an image processor of transformers, or a "
@@ -34,7 +35,7 @@ def as_view(given: Any) -> Callable[[Any], Any]:
     if is_per_sample(given):
         return PerSample(given)
     if not callable(given):
-        raise NetworkError(f"The view is {_shown(given)}: {_EXPECTED}{_hint(given)}.")
+        raise NetworkError(f"The view is of type {type(given).__name__}: {_EXPECTED}{_hint(given)}.")
     check_fixed(given)
     function: Callable[[Any], Any] = given
     return function
@@ -71,18 +72,13 @@ def in_short(view: Any) -> str:
 
 def _of_transformers(given: Any) -> Callable[[Any], Any]:
     processor = getattr(given, "image_processor", given)  # of a processor of images and texts, the part for images
-    if not hasattr(processor, "to_dict") or not any(
-        base.__name__ == "ImageProcessingMixin" for base in type(processor).__mro__
-    ):
+    bases = [base.__name__ for base in type(processor).__mro__]
+    if not hasattr(processor, "to_dict") or "ImageProcessingMixin" not in bases:
         raise NetworkError(
             f"The view is {type(given).__name__}, which prepares no images: {_EXPECTED}; texts are tokenised in the "
             "data, with load_data('text:FILE', tokenizer=...)."
         )
     return from_processor(processor)
-
-
-def _shown(given: Any) -> str:
-    return f"of type {type(given).__name__}"
 
 
 def _hint(given: Any) -> str:
@@ -93,3 +89,37 @@ def _hint(given: Any) -> str:
     if hasattr(given, "transforms"):
         return "; of published weights of torchvision write weights.transforms()"
     return ""
+
+
+def plain_view(view: Any) -> dict[str, Any] | None:
+    """All that makes a view, as values of JSON; None where it is code."""
+    if type(view) is Normalise:
+        return view.describe()
+    if type(view) is Published:
+        return {
+            "view": "published",
+            "library": view.library,
+            "settings": json.loads(view.settings),
+            "channels": view.channels,
+        }
+    return None
+
+
+def view_of_plain(values: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """The view that ``plain_view`` described.
+
+    Raises:
+        NetworkError: the values are none, or the library refuses them.
+    """
+    try:
+        if values["view"] == "normalise":
+            return Normalise(values["mean"], values["std"], values["size"], values["interpolation"])
+        if values["view"] == "published" and values["library"] in LIBRARIES:
+            return published(values["library"], dict(values["settings"]), int(values["channels"]))
+    except NetworkError:
+        raise
+    except Exception as error:  # whatever a library raises on settings it does not know, or where it is not installed
+        raise NetworkError(
+            f"The view {str(dict(values))[:120]} cannot be made ({type(error).__name__}: {error})."
+        ) from error
+    raise NetworkError(f"The view {str(dict(values))[:120]} is unknown: expected 'normalise' or 'published'.")

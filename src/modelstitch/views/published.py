@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import DataError, NetworkError
+from ..errors import DataError, NetworkError, first_line
 from .pixels import as_bytes, as_usual, coloured, in_threads, picture, stacked
 
 _TYPE = "image_processor_class"
@@ -73,10 +73,9 @@ class Published:
                 **handed,
             )
         except (ValueError, TypeError, RuntimeError, AssertionError, AttributeError) as error:
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise DataError(
                 f"The image processor {type(self._transform).__name__} refuses images of {tuple(images[0].shape)} "
-                f"({line}): expected images that it brings to one size; check its settings."
+                f"({first_line(error)}): expected images that it brings to one size; check its settings."
             ) from error
         keys = [key for key in found if key != "pixel_values"]
         if keys or "pixel_values" not in found:
@@ -101,9 +100,7 @@ def from_processor(processor: Any, channels: int | None = None) -> Published:
     Raises:
         NetworkError: if its settings ask for a step that it does not do, which it keeps in silence.
     """
-    if (
-        type(processor).__name__ == "TimmWrapperImageProcessor"
-    ):  # which calls timm's transform, with what its settings say
+    if type(processor).__name__ == "TimmWrapperImageProcessor":  # which calls timm's transform by its settings
         return published("timm", processor.data_config, processor.data_config["input_size"][0])
     settings = {key: value for key, value in processor.to_dict().items() if key not in ("processor_class", "auto_map")}
     strange = [key for key in settings if _asks(key, settings[key]) and not _does(type(processor), key)]
@@ -171,4 +168,4 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, Mapping) or hasattr(value, "keys"):
         return dict(value)
-    return getattr(value, "value", None) if hasattr(value, "value") else str(value)
+    return value.value if hasattr(value, "value") else str(value)
