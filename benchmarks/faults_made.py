@@ -11,8 +11,7 @@ from torch import nn
 
 import modelstitch as ms
 from modelstitch.study.answers import pack
-from modelstitch.study.canonical import cell_hash
-from modelstitch.study.record import Metric, Record
+from modelstitch.study.record import Metric, Record, cell_hash
 from modelstitch.zoo.donors import DonorSpec, donor
 from modelstitch.zoo.train import Recipe
 

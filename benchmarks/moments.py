@@ -18,8 +18,7 @@ import modelstitch as ms
 from modelstitch.engine.fit.closed import collect
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.senders import NetworkSender
-from modelstitch.engine.streams import open_stream
-from modelstitch.engine.sweep import Sweep
+from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.stitchers import Affine
 from modelstitch.zoo.nets import build
 

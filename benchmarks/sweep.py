@@ -47,8 +47,7 @@ from modelstitch.engine.fit.objectives import Wanted, stages
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.fit.run import Run
 from modelstitch.engine.senders import NetworkSender, open_quick
-from modelstitch.engine.streams import Stream, open_stream
-from modelstitch.engine.sweep import Sweep
+from modelstitch.engine.sweep import Stream, Sweep, open_stream
 from modelstitch.network import OUTPUT
 from modelstitch.stitchers import family_of
 from modelstitch.support.memory import keep_heap

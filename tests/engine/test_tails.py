@@ -6,8 +6,7 @@ import torch
 from modelstitch.engine.evaluate import Tails
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.senders import NetworkSender, view_of
-from modelstitch.engine.streams import open_stream
-from modelstitch.engine.sweep import Sweep
+from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.network import OUTPUT
 from modelstitch.stitchers import Affine
 

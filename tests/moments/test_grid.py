@@ -9,10 +9,12 @@ from itertools import product
 import pytest
 import torch
 
+from modelstitch.engine.fit.closed import _spread
 from modelstitch.errors import MeasureError, NonFiniteError, StudyError
-from modelstitch.moments.grid import MomentsGrid, Side
+from modelstitch.moments.grid import MomentsGrid, NullGrid, Side, SpreadGrid
 from modelstitch.moments.moments import Moments
-from modelstitch.moments.null import NullGrid
+from modelstitch.stitchers import Adapter, Layout
+from modelstitch.stitchers import rows as rows_of
 
 BOTTOM, TOP = {"stem": 3, "layer1.0": 5, "layer2": 4}, {"blocks.0": 6, "head": 2}
 PAIRS = list(product(BOTTOM, TOP))
@@ -196,7 +198,7 @@ def test_a_bad_batch_is_refused_and_leaves_the_sums(spoil, kind, message):
 MEMORY = """
 import resource, torch
 from modelstitch.moments.grid import MomentsGrid
-from modelstitch.moments.null import NullGrid
+from modelstitch.moments.grid import NullGrid
 torch.set_num_threads(1)
 layers = {f"layer{i}": 64 for i in range(8)}
 grid = MomentsGrid(layers, layers)
@@ -334,3 +336,151 @@ def test_a_sum_that_overflows_is_told_apart():
         NonFiniteError, match="The sum of the bottom activations overflows: rescale them, or use sums in float64"
     ):
         side(torch.float32).centre({"a": large, "b": B}, 4, torch.zeros(5))
+
+
+BELOW, ABOVE = {"a": 2, "b": 3}, {"c": 2}
+
+
+def batches(n=5, rows=400):
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(n):
+        x = torch.randn(rows, 5, generator=draw) + 2
+        yield {"a": x[:, :2], "b": x[:, 2:]}, {"c": x[:, :2] * 3 + 1}
+
+
+def filled(shuffles, seed=0):
+    grid = NullGrid(BELOW, ABOVE, shuffles=shuffles, seed=seed)
+    for below, above in batches():
+        grid.update(below, above)
+    return grid
+
+
+def test_the_sums_themselves_are_those_of_a_plain_grid():
+    plain = MomentsGrid(BELOW, ABOVE)
+    for below, above in batches():
+        plain.update(below, above)
+    found, wanted = filled(2).pair("b", "c"), plain.pair("b", "c")
+    assert torch.equal(found.xy, wanted.xy)
+    assert found.n == wanted.n == 2000
+
+
+def test_a_wrong_pairing_leaves_no_correlation():
+    grid = filled(4)
+    right, wrong = grid.pair("a", "c"), grid.null("a", "c", 2)
+    assert torch.equal(wrong.xx, right.xx)
+    assert torch.equal(wrong.yy, right.yy)
+    scale = (right.xx.diagonal()[:, None] * right.yy.diagonal()).sqrt()
+    assert float((right.xy / scale).diagonal().min()) > 0.99
+    assert float((wrong.xy / scale).abs().max()) < 0.1  # a few standard deviations of 1 / sqrt(2000)
+
+
+def test_pairings_differ_and_the_seed_decides():
+    one, same, other = filled(2), filled(2), filled(2, seed=1)
+    assert torch.equal(one.shuffled, same.shuffled)
+    assert not torch.equal(one.shuffled[0], one.shuffled[1])
+    assert not torch.equal(one.shuffled, other.shuffled)
+
+
+def test_two_passes_are_added():
+    whole, half = filled(2), filled(2)
+    half.merge(filled(2))
+    assert half.n == 2 * whole.n
+    assert torch.allclose(half.shuffled, 2 * whole.shuffled)
+
+
+def test_passes_of_other_shuffles_are_not():
+    for other in (filled(3), MomentsGrid(BELOW, ABOVE)):
+        with pytest.raises(
+            MeasureError, match=r"A null level of 2 shuffles cannot take up one of .: use as many in both"
+        ):
+            filled(2).merge(other)
+
+
+def test_memory_is_counted_with_the_shuffles():
+    assert filled(3).needed() - filled(0).needed() == 3 * 8 * 5 * 2
+
+
+# name: (kind and shape of the bottom, of the top)
+STEPS = {
+    "map, twice the size": (("map", (3, 4, 4)), ("map", (2, 8, 8))),
+    "map, uneven": (("map", (3, 3, 5)), ("map", (2, 7, 6))),
+    "vector to map": (("vector", (3,)), ("map", (2, 4, 4))),
+    "tokens to map": (("tokens", (5, 3)), ("map", (2, 6, 6))),
+    "map to tokens with a prefix": (("map", (3, 2, 2)), ("tokens", (17, 2))),
+    "along a line": (("sequence", (3, 4), "line"), ("tokens", (7, 2), "line")),
+    "grid to map": (("grid", (2, 2, 3)), ("map", (2, 4, 6))),
+}
+
+
+def spread_batches(source, target, offset):
+    generator = torch.Generator().manual_seed(0)
+    for n in (4, 1, 7):
+        yield tuple(torch.randn(n, *shape, generator=generator).double() + offset for _, shape, *_ in (source, target))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize("name", STEPS)
+def test_sums_equal_those_of_enlarged_rows(name, offset):
+    source, target = STEPS[name]
+    adapter = Adapter(Layout(*source), Layout(*target))
+    spread = _spread(adapter, target[0])
+    assert spread.matrix.sum(1) == pytest.approx(1, abs=1e-6)
+    first = SpreadGrid({"x": 3}, {"y": 2}, spread=None)
+    grid = SpreadGrid({"x": 3}, {"y": 2}, spread=spread, beside=first)
+    whole = Moments.empty(3, 2)
+    for x, y in spread_batches(source, target, offset):
+        large, y = rows_of(adapter(x), target[0]), rows_of(y, target[0])
+        first.update({"x": large}, {"y": y})
+        grid.update({"x": rows_of(x, source[0])}, {"y": y})
+        whole.update(large, y)
+    for found in (first.pair("x", "y"), grid.pair("x", "y")):
+        assert found.n == whole.n
+        for part in ("mean_x", "mean_y", "xx", "yy", "xy"):
+            torch.testing.assert_close(getattr(found, part), getattr(whole, part), rtol=1e-6, atol=1e-6 * whole.n)
+
+
+def test_halves_of_neighbours_equal_their_wholes():
+    source, target = STEPS["map, twice the size"]
+    adapter = Adapter(Layout(*source), Layout(*target))
+    spread = _spread(adapter, target[0])
+
+    def collect(part):
+        first = SpreadGrid({"x": 3}, {"y": 2}, spread=None)
+        grid = SpreadGrid({"x": 3}, {"y": 2}, spread=spread, beside=first)
+        for x, y in part:
+            above = {"y": rows_of(y, target[0])}
+            first.update({"x": rows_of(adapter(x), target[0])}, above)
+            grid.update({"x": rows_of(x, source[0])}, above)
+        return first, grid
+
+    given = list(spread_batches(source, target, 10.0))
+    whole, one, other = collect(given), collect(given[:1]), collect(given[1:])
+    for mine, others, wanted in zip(one, other, whole):
+        mine.merge(others)
+        for part in ("mean_x", "mean_y", "xx", "yy", "xy"):
+            torch.testing.assert_close(getattr(mine.pair("x", "y"), part), getattr(wanted.pair("x", "y"), part))
+
+
+def test_mistakes_of_a_step_between_positions():
+    source, target = STEPS["map, twice the size"]
+    spread = _spread(Adapter(Layout(*source), Layout(*target)), "map")
+    grid = SpreadGrid({"x": 3}, {"y": 2}, spread=spread)
+    with pytest.raises(MeasureError, match="whole examples of 16 positions, found 15 rows"):
+        grid.update({"x": torch.zeros(15, 3)}, {"y": torch.zeros(64, 2)})
+    with pytest.raises(MeasureError, match=r"The top layer y .* expected shape \(64, 2\), found \(60, 2\)"):
+        grid.update({"x": torch.zeros(16, 3)}, {"y": torch.zeros(60, 2)})
+    bad = torch.zeros(16, 3)
+    bad[2] = float("nan")
+    with pytest.raises(NonFiniteError, match="The bottom activations at x hold NaN or infinity, first in row 2"):
+        grid.update({"x": bad}, {"y": torch.zeros(64, 2)})
+    assert grid.n == 0
+
+
+def test_a_file_of_sums_is_no_grid_of_another_kind(tmp_path):
+    grid = SpreadGrid({"x": 3}, {"y": 2}, spread=None)
+    grid.save(tmp_path / "sums")
+    for kind in (SpreadGrid, NullGrid):
+        with pytest.raises(
+            MeasureError, match=f"A {kind.__name__} keeps more than a file of sums holds: read the file with"
+        ):
+            kind.load(tmp_path / "sums")

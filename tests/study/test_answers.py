@@ -12,9 +12,8 @@ import torch
 import modelstitch as ms
 from modelstitch.errors import MeasureError, RecordError
 from modelstitch.study.answers import SIDES, average, check_sizes, errors, numbers, pack, pack_answers, right
-from modelstitch.study.canonical import cell_hash
 from modelstitch.study.examples import answers_of
-from modelstitch.study.record import Metric, Record
+from modelstitch.study.record import Metric, Record, cell_hash
 
 
 def drawn(n=101, classes=10, seed=0, wrong=0.3):

@@ -15,8 +15,7 @@ from modelstitch.data.subsets import Tokens
 from modelstitch.engine.fit.closed import collect
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.senders import NetworkSender
-from modelstitch.engine.streams import open_stream
-from modelstitch.engine.sweep import Sweep
+from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.errors import MeasureError
 from modelstitch.stitchers import Affine
 

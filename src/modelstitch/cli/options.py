@@ -11,8 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ..engine.controls import CONTROLS
 from ..engine.fit.options import FitSpec
-from ..study.keywords import default_of, field_of
-from ..study.question import NONE
+from ..study.question import NONE, default_of, field_of
 from ..study.spec import StudySpec
 from . import common
 from .common import Decorator

@@ -20,8 +20,7 @@ from ..stats.chance import chance_error
 from ..stitchers import masked_mean, masks, rows
 from .measure import Outcome, Tally
 from .senders import Send, view_of
-from .streams import Stream
-from .sweep import Sweep
+from .sweep import Stream, Sweep
 
 Answer = Callable[[Batch], Tensor]  # the output for a batch
 
@@ -84,7 +83,7 @@ def read_split(
         batches: of the split; all of it by default.
     """
     own = _Own(dict(donors or {}), sweep, streams, send)
-    tails = Tails(streams, sweep, split) if streams and not fitting else _one_by_one(streams)
+    tails = Tails(streams, sweep, split, together=not fitting)
     precise = autocast(sweep) if fitting else nullcontext()
     with torch.no_grad():
         for batch in batches or sweep.data.batches(split, 2 * sweep.spec.batch_size):
@@ -269,18 +268,10 @@ def final(
     return measured, {name: tally.outcome(source) for name, tally in found.own.items()}
 
 
-def _one_by_one(streams: Sequence[Stream]) -> Callable[..., Iterator[tuple[Stream, Tensor, Tensor]]]:
-    """As ``Tails``, every stream through its own tail."""
-
-    def run(
-        below: dict[str, Tensor], inputs: Any, mask: Tensor | None, lost: Collection[int]
-    ) -> Iterator[tuple[Stream, Tensor, Tensor]]:
-        for stream in streams:
-            if id(stream) not in lost:
-                stitched, values = stream.forward(below[stream.bottom_layer], inputs, mask)
-                yield stream, stitched, values[OUTPUT]
-
-    return run
+def _side_by_side(top: Network, spare: int) -> int:
+    """How many samples run through a top together."""
+    largest = max((torch.Size(top.layer(name).shape).numel() for name in top.cuts), default=1)
+    return max(1, min(ROWS, min(BYTES, spare) // (4 * largest)))
 
 
 def autocast(sweep: Sweep, *, cache: bool = True) -> torch.autocast:
@@ -374,23 +365,20 @@ class Tails:
     The top is run from each entered layer to the next; there the streams that enter are put behind those already
     inside, along the batch dimension. Nothing in a frozen top mixes samples, so that each stream's output is what its
     own tail would have given. A stream with statistics of its own, and every stream into a top that mixes samples, runs
-    its own tail.
+    its own tail; so do all that are not to run ``together``.
     """
 
-    def __init__(self, streams: Sequence[Stream], sweep: Sweep, split: Split) -> None:
-        top, order = sweep.top, sweep.top.cuts.index
-        joint = [s for s in streams if not s.norms and not s.failed]
-        if len(joint) > 1:
-            few = next(sweep.data.batches(split, 8))
-            joint = [] if top.mixes(view_of(top, few, sweep.device)) else joint
-        self._top = top
-        self._joint = sorted(joint, key=lambda s: order(top.cut(s.top_layer))) if len(joint) > 1 else []
-        self._alone = [s for s in streams if all(s is not other for other in self._joint)]
+    def __init__(self, streams: Sequence[Stream], sweep: Sweep, split: Split, *, together: bool = True) -> None:
+        top, joint = sweep.top, [s for s in streams if together and not s.norms and not s.failed]
+        if len(joint) < 2 or top.mixes(view_of(top, next(sweep.data.batches(split, 8)), sweep.device)):
+            joint = []
+        self._top, order = top, top.cuts.index
+        self._joint = sorted(joint, key=lambda s: order(top.cut(s.top_layer)))
+        self._alone = [s for s in streams if all(s is not other for other in joint)]
         stops = list(dict.fromkeys(s.top_layer for s in self._joint))
-        pieces = [top.segment(a, b) for a, b in pairwise(stops)] + [top.top(stops[-1])] if stops else []
+        pieces = [top.segment(a, b) for a, b in pairwise(stops)] + [top.top(at) for at in stops[-1:]]
         self._pieces: list[tuple[str, FromLayer]] = [(at, p.to(sweep.device)) for at, p in zip(stops, pieces)]
-        largest = max((torch.Size(top.layer(name).shape).numel() for name in top.cuts), default=1)
-        self._rows = max(1, min(ROWS, min(BYTES, sweep.spare) // (4 * largest)))
+        self._rows = _side_by_side(top, sweep.spare) if joint else 0
 
     def __call__(
         self, below: dict[str, Tensor], inputs: Any, mask: Tensor | None, lost: Collection[int] = ()
@@ -401,7 +389,7 @@ class Tails:
                 stitched, values = stream.forward(below[stream.bottom_layer], inputs, mask)
                 yield stream, stitched, values[OUTPUT]
         going = [stream for stream in self._joint if id(stream) not in lost]
-        at_once = max(1, self._rows // max(1, len(next(iter(below.values())))))
+        at_once = max(1, self._rows // max(1, len(next(iter(below.values()))))) if going else 1
         for start in range(0, len(going), at_once):
             yield from self._together(going[start : start + at_once], below, inputs, mask)
 

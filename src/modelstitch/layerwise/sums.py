@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..measures import Measure
-from ..moments.null import NullGrid
+from ..moments.grid import NullGrid
 from ..support.threads import alone_if_small
 from .attempt import LayerPair, measured
 from .passes import Rows

@@ -13,8 +13,7 @@ from ..errors import RecordError, StudyError
 from ..support import hashing, tables
 from ..support.files import make_folder, write_atomic
 from ..support.reading import json_of
-from .canonical import canonical_json
-from .record import Record, as_records, check
+from .record import Record, as_records, canonical_json, check
 
 _JSON = ("config", "metrics", "notes", "provenance")
 _PLAIN = ("cell", "correct")

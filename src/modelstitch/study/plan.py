@@ -12,8 +12,8 @@ from ..engine.controls import CONTROLS, Control
 from ..errors import StudyError
 from ..network.layers import matching
 from ..notation import parse
-from .canonical import cell_hash
 from .question import MATCH, Question
+from .record import cell_hash
 
 PLAIN = "plain"
 

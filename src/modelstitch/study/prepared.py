@@ -19,9 +19,8 @@ from ..network import Network, apart, check_networks
 from ..stitchers import Site, family_of, own_codes
 from ..support.device import pick_device
 from ..support.user_code import in_words
-from .keywords import CompareOptions, read
 from .plan import Cell, Place, PlannedDonor, in_company, plan
-from .question import Question
+from .question import CompareOptions, Question, read
 from .sweep import Bench
 
 

@@ -8,6 +8,7 @@ agree with the answers that were kept, example by example.
 from __future__ import annotations
 
 import copy
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,11 +19,10 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from ..errors import RecordError
+from ..errors import RecordError, StudyError
 from ..support import hashing
 from ..support.reading import json_of
 from .answers import average, check_sizes, numbers, right
-from .canonical import canonical_json, cell_hash
 
 VERSION = 2
 READABLE = (1, 2)  # version 1 had no digest
@@ -631,3 +631,53 @@ def as_records(values: Iterable[Mapping[str, Any]]) -> list[Record]:
             cell = value.get("cell", "without a name") if isinstance(value, Mapping) else _short(value)
             raise RecordError(f"The record {cell} cannot be read: {error}.") from error
     return found
+
+
+def canonical_json(value: Any, *, what: str = "record", indent: int | None = None) -> str:
+    """Write ``value`` as the one JSON text that stands for it.
+
+    Args:
+        value: mappings with string keys, sequences, strings, numbers, booleans, None.
+        what: how an error calls the whole value.
+        indent: spaces per level for a file that people read; the order of keys stays the same.
+
+    Raises:
+        StudyError: NaN or infinity (the metric is named), or a value that JSON cannot hold.
+    """
+    separators = (",", ":") if indent is None else None
+    try:
+        text = json.dumps(
+            value, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=indent, separators=separators
+        )
+        text.encode()  # half a surrogate pair in a name cannot be stored
+        return text
+    except (TypeError, ValueError) as error:
+        for place, leaf in _leaves(value, what):
+            if isinstance(leaf, float) and not math.isfinite(leaf):
+                raise StudyError(
+                    f"The {place} is {leaf}: expected a finite number or null; "
+                    "find out where the number was lost before it is stored."
+                ) from error
+        raise StudyError(f"The {what} cannot be written as JSON: expected plain values, found {error}.") from error
+
+
+def cell_hash(config: Mapping[str, Any]) -> str:
+    """Name of a cell: the first 16 hex digits of the SHA-256 of its config's canonical JSON.
+
+    Raises:
+        StudyError: as ``canonical_json``.
+    """
+    return hashing.of(canonical_json(dict(config), what="config"), digits=16)
+
+
+def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Every scalar with the words for its place: ``metric 'penalty', value``, not ``metrics[3]``."""
+    if isinstance(value, Mapping):
+        head = f"{place}, metric {value['metric']!r}" if "metric" in value else place
+        for key, part in value.items():
+            yield from _leaves(part, f"{head}, {key}")
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part, place)
+    else:
+        yield place, value

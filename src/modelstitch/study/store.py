@@ -29,8 +29,7 @@ from ..support.files import clean, create, is_left_behind, make_folder, probe, s
 from ..support.hashing import SEAL, of_json, sealed, unsealed
 from ..support.heap import uncollected
 from ..support.reading import read_json
-from .canonical import canonical_json
-from .record import Record
+from .record import Record, canonical_json
 
 if TYPE_CHECKING:
     from .spec import StudySpec

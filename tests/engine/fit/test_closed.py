@@ -12,8 +12,7 @@ import modelstitch as ms
 from modelstitch.engine.fit.closed import Group, _blocks, all_positions, collect, draw, solve
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.senders import NetworkSender
-from modelstitch.engine.streams import open_stream
-from modelstitch.engine.sweep import Sweep
+from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.moments.moments import Moments
 from modelstitch.stitchers import Affine, Layout, adapter_between, rows
 

@@ -11,8 +11,7 @@ from modelstitch.engine.fit.loop import train
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.fit.run import Run
 from modelstitch.engine.senders import NetworkSender
-from modelstitch.engine.streams import open_stream
-from modelstitch.engine.sweep import Sweep
+from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.errors import FitError
 from modelstitch.network import fingerprint
 from modelstitch.stitchers import Affine

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StitchError
-from modelstitch.study.keywords import CompareOptions, read
+from modelstitch.study.question import CompareOptions, read
 
 
 def fit_spec(values):

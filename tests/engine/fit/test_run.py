@@ -17,8 +17,7 @@ from modelstitch.engine.fit.loop import train
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.fit.run import LEAST, Run, pace
 from modelstitch.engine.senders import NetworkSender
-from modelstitch.engine.streams import open_stream
-from modelstitch.engine.sweep import Sweep
+from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.errors import DataError, FitError, InexactCutError, MeasureError
 from modelstitch.network import fingerprint
 from modelstitch.stitchers import family_of

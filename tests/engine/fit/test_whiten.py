@@ -9,8 +9,7 @@ from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.fit.run import Run
 from modelstitch.engine.fit.whiten import Whitened
 from modelstitch.engine.senders import NetworkSender
-from modelstitch.engine.streams import open_stream
-from modelstitch.engine.sweep import Sweep
+from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.moments.moments import Moments
 from modelstitch.stitchers import Affine, Site, family_of
 from modelstitch.stitchers.conv import Conv

@@ -12,17 +12,15 @@ from torch import Tensor
 
 from ...data.data import Batch, Data
 from ...errors import NonFiniteError, StitchError
-from ...moments.grid import rows_of
+from ...moments.grid import Spread, SpreadGrid, rows_of
 from ...moments.moments import Moments
-from ...moments.spread import Spread, SpreadGrid
 from ...network import Layer, Network, positions_of
 from ...stitchers import Adapter, channels_back, channels_last, masks, rows
 from ...support.nonfinite import first_bad, refuse
 from ...support.ranks import Ranks, current, first, share, together, writes
 from ...support.resume import Unfinished
 from ..senders import NetworkSender, Send, open_quick
-from ..streams import Stream
-from ..sweep import Sweep, derive, pieces, shuffle
+from ..sweep import Stream, Sweep, derive, pieces, shuffle
 from .normalisation import fitting
 from .objectives import MATCH
 

@@ -19,8 +19,7 @@ from ...support.resume import Unfinished
 from ..evaluate import autocast, outcomes, own_error
 from ..measure import check_range
 from ..senders import Send, open_quick, view_of
-from ..streams import Stream
-from ..sweep import Sweep, derive, shuffle
+from ..sweep import Stream, Sweep, derive, shuffle
 from .memory import Replay, Samples
 from .normalisation import fitting
 from .objectives import BELOW, Wanted, stages

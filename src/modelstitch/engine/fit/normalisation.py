@@ -20,8 +20,7 @@ import torch
 
 from ...network.norms import Mode, Norm
 from ..senders import view_of
-from ..streams import Stream
-from ..sweep import Sweep
+from ..sweep import Stream, Sweep
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from ...stitchers.conv import Conv
 from ...support.fast.cuda_graphs import Recorded, record
 from ..evaluate import autocast
 from ..measure import Outcome
-from ..streams import Stream
-from ..sweep import Sweep
+from ..sweep import Stream, Sweep
 from .normalisation import fitting
 from .objectives import Objective, Wanted
 from .whiten import Whitened

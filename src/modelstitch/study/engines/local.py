@@ -12,9 +12,8 @@ from typing import Any
 from ...errors import StudyError
 from ...support.progress import Tell
 from ...support.user_code import in_words
-from ..canonical import canonical_json
 from ..plan import Cell
-from ..record import Record
+from ..record import Record, canonical_json
 from ..sweep import Bench, facts, run_sweep
 
 
