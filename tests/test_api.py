@@ -52,6 +52,7 @@ def test_the_error_is_what_the_module_really_does(pair, digits):
     assert s.metrics["error"] == pytest.approx(100 * wrong / n, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_identity_self_stitch_is_the_network_itself(pair, digits):
     net, _ = pair
     for cut in net.cuts:
@@ -98,6 +99,7 @@ def test_a_map_that_was_changed_by_hand_does_not_keep_its_numbers(pair, digits, 
     assert paired_test(s, stitch(*pair, "block2", digits, objective="match", device="cpu")).difference.value > 50
 
 
+@pytest.mark.slow
 def test_donors_are_not_touched(modules, digits):
     a, b = Network(modules[0], torch.zeros(1, 1, 8, 8), "a"), Network(modules[1], torch.zeros(1, 1, 8, 8), "b")
     before = [fingerprint(m) for m in modules], [p.requires_grad for m in modules for p in m.parameters()]
@@ -107,6 +109,7 @@ def test_donors_are_not_touched(modules, digits):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_the_mode_of_gradients_around_a_call_changes_nothing(mode, pair, digits):
     def both():
@@ -140,6 +143,7 @@ def test_networks_and_data_made_in_inference_mode_are_stitched():
     assert equal_results(found.record, made().record)
 
 
+@pytest.mark.slow
 def test_compare_visits_every_block_both_ways_with_controls(pair, digits, tmp_path):
     bottom, top = pair
     result = compare(bottom, top, digits, out=tmp_path / "c", **{**QUICK, "steps": 4, "eval_every": 4})
@@ -163,6 +167,7 @@ def test_compare_visits_every_block_both_ways_with_controls(pair, digits, tmp_pa
     assert result._repr_html_().startswith("<")
 
 
+@pytest.mark.slow
 def test_the_same_call_again_does_only_what_is_missing(pair, digits, tmp_path):
     options = {**QUICK, "controls": ("identity",), "out": tmp_path / "c"}
     first = compare(*pair, digits, **options)
@@ -176,6 +181,7 @@ def test_the_same_call_again_does_only_what_is_missing(pair, digits, tmp_path):
     assert all(equal_results(a, b) for a, b in zip(first.records, again.records, strict=True))
 
 
+@pytest.mark.slow
 def test_comparisons_share_the_cells_of_one_store(pair, digits, tmp_path):
     below, above = pair
     store, fits = Store(tmp_path / "all", {"what": "any number of comparisons"}), []
@@ -200,6 +206,7 @@ def test_comparisons_share_the_cells_of_one_store(pair, digits, tmp_path):
     assert list(needs.forwards.values()) == pytest.approx([expected] * 2)
 
 
+@pytest.mark.slow
 def test_two_runs_write_equal_records(pair, digits):
     options = {**QUICK, "layers": ["block1", "block3"], "controls": ("random", "class-noise"), "both": False}
     one, two = (compare(*pair, digits, **options) for _ in range(2))
@@ -242,12 +249,14 @@ def test_slips_in_a_stitch_are_one_sentence(asked, words, pair, digits):
         stitch(*pair, **{"at": "block1", "data": digits, **asked})
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_comparison_is_refused(pair, digits, tmp_path):
     compare(*pair, digits, controls=(), out=tmp_path / "c", **QUICK)
     with pytest.raises(StudyError, match="was made by another study: expected fit"):
         compare(*pair, digits, controls=(), out=tmp_path / "c", **{**QUICK, "steps": 17})
 
 
+@pytest.mark.slow
 def test_interrupted_what_is_finished_stays(pair, digits, tmp_path):
     def interrupt(what, done, total):
         if what.startswith("one"):

@@ -24,6 +24,7 @@ def small(monkeypatch, section, name, tmp_path):
     return held, bad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", ["readers", "kept", "disks"])
 def test_nothing_is_foreign_slow_believed_or_harmed(section, monkeypatch, tmp_path, capsys):
     pieces = faults.SECTIONS[section].pieces()

@@ -81,6 +81,7 @@ def test_a_tree_is_counted_whole(house, tmp_path, capsys):
     assert counts["complex_functions"] == {"near.py:f": 16}
 
 
+@pytest.mark.slow
 def test_a_walk_reaches_the_first_step_and_the_first_record(house):
     found = house.walk(ROOT / "src", ("compare",))["compare"]
     assert "api.py:compare" in found["step"]["frames"][:2]
@@ -88,6 +89,7 @@ def test_a_walk_reaches_the_first_step_and_the_first_record(house):
     assert 1 < found["step"]["files"] <= found["record"]["files"] <= len(found["files"])
 
 
+@pytest.mark.slow
 def test_a_question_is_timed_in_a_process_of_its_own(house, capsys):
     assert house.main(["times", "--only", "similarity", "--rounds", "1"]) == 0
     assert "| similarity | " in capsys.readouterr().out

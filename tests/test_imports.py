@@ -103,6 +103,7 @@ def circles(edges):
 FILES = sorted(p for p in SOURCE.rglob("*.py") if p.parent != SOURCE or p.name != "__init__.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_no_import_points_upwards(path):
     room = room_of(path)
@@ -114,6 +115,7 @@ def test_no_import_points_upwards(path):
             )
 
 
+@pytest.mark.slow
 def test_no_circle_of_imports():
     edges = {module: set(imports(path)) - {module} for module, path in MODULES.items()}
     assert circles(edges) == set()

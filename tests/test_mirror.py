@@ -7,6 +7,7 @@ file that has got its tests leaves it, and a new file comes with its own.
 """
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ WITHOUT = """
 """
 
 
+@cache
 def untested():
     found = set()
     for path in SOURCE.rglob("*.py"):
@@ -33,6 +35,7 @@ def test_every_file_has_its_tests():
     assert untested() - set(WITHOUT.split()) == set()
 
 
+@pytest.mark.slow
 def test_files_that_have_got_their_tests_leave_the_list():
     assert set(WITHOUT.split()) - untested() == set()
 

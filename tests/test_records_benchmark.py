@@ -23,6 +23,7 @@ def records():
     sys.path.remove(str(ROOT / "benchmarks"))
 
 
+@pytest.mark.slow
 def test_status_is_timed_with_all_that_it_loads(records, tmp_path, capsys):
     records.main(["--only", "status", "--cells", "15", "--rounds", "1", "--out", str(tmp_path / "r.md")])
     rows = re.findall(r"^\| status \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", (tmp_path / "r.md").read_text(), re.M)
@@ -31,6 +32,7 @@ def test_status_is_timed_with_all_that_it_loads(records, tmp_path, capsys):
     assert "--only status --cells 15" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_digests_are_found_and_let_go(records, capsys):
     import hashlib
 

@@ -107,6 +107,7 @@ def test_mistakes_get_one_sentence(folder, call, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "head"), [(".pdf", b"%PDF"), (".svg", b"<?xml"), (".png", b"\x89PNG")])
 def test_a_figure_from_the_command_line(folder, tmp_path, monkeypatch, capsys, ending, head):
     code, _, err = run(
@@ -117,6 +118,7 @@ def test_a_figure_from_the_command_line(folder, tmp_path, monkeypatch, capsys, e
     assert (tmp_path / f"f{ending}").read_bytes().startswith(head)
 
 
+@pytest.mark.slow
 def test_opening_needs_no_torch(folder):
     code = (
         "import sys, modelstitch as ms\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.gallery import keep, verdicts, write_index, write_page
 from modelstitch.paper.provenance import scale_words, took
@@ -18,7 +19,10 @@ RECORDS = sorted(GALLERY.glob("*/*.parquet"))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", RECORDS, ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_a_page_follows_from_its_records(path, tmp_path):
+def test_a_page_follows_from_its_records(path, tmp_path, monkeypatch):
+    if path.parent.name != "smoke":  # each figure is drawn there; words and numbers are checked at every scale
+        monkeypatch.setattr(gallery, "draw", lambda *of: None)
+        monkeypatch.setattr(gallery, "to_svg", lambda drawn, title: "")
     shutil.copy(path, tmp_path)
     assert write_page(figure(path.stem), tmp_path).read_text() == path.with_suffix(".md").read_text()
 

@@ -103,6 +103,7 @@ def test_another_view_of_the_same_weights_is_another_cell(modules, digits):
     assert not small & large
 
 
+@pytest.mark.slow
 def test_another_output_or_number_of_classes_is_another_cell(modules, digits):
     class Two(torch.nn.Module):
         def __init__(self, module):

@@ -56,6 +56,7 @@ def test_every_cell_has_one_shard(of):
     assert all(some for some in taken)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_give_the_records_of_one(tmp_path):
     (tmp_path / "study.toml").write_text(TOML)
     command = [
@@ -89,6 +90,7 @@ def test_two_processes_at_once_give_the_records_of_one(tmp_path):
     assert not (tmp_path / "shards" / "unfinished").exists()
 
 
+@pytest.mark.slow
 def test_one_shard_leaves_the_others_cells_and_plans_all(tmp_path):
     spec, shard = parse_spec({**STUDY, "layers": "all", "objectives": ["match"], "controls": "none"}), Shard(0, 2)
     planned = plan_study(spec, tmp_path / "out", device="cpu")

@@ -245,6 +245,7 @@ def test_a_folder_that_another_run_has_just_removed_is_clean(tmp_path):
     assert clean(tmp_path / "unfinished") == []
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_only_whole_records(tmp_path):
     """A child writes records without end and is killed; nothing that is there is half."""
     code = (
@@ -326,6 +327,7 @@ TABLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "why"), TABLES.values(), ids=TABLES)
 def test_a_changed_table_is_refused(tmp_path, change, why):
     store = Store(tmp_path / "s", SPEC)

@@ -132,6 +132,7 @@ def plain():
     return numbers()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_no_number_moves(name, plain):
     with SURROUNDINGS[name]():
@@ -142,6 +143,7 @@ def test_no_number_moves(name, plain):
         assert found[what] == values, what
 
 
+@pytest.mark.slow
 def test_all_at_once_and_in_another_folder(plain, tmp_path):
     outer = SURROUNDINGS["float64 by default"](), SURROUNDINGS["numpy raises"](), SURROUNDINGS["inference"]()
     with outer[0], outer[1], outer[2], SURROUNDINGS["autocast to bfloat16"](), elsewhere(tmp_path):

@@ -84,6 +84,7 @@ def test_random_weights_are_asked_for(caches: Path) -> None:
     assert dataclasses.asdict(request)["random"] is True
 
 
+@pytest.mark.slow
 def test_published_weights_of_other_classes_than_the_data_are_refused(caches: Path, digits: ms.Data) -> None:
     module = drawn(lambda: timm.create_model("test_resnet"))
     save_file(module.state_dict(), caches / "model.safetensors")

@@ -287,6 +287,7 @@ def close(found, wanted):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_sums_are_those_of_one_process(scenes, name):
     one = sums(moments(ROWS[name]))

@@ -10,6 +10,7 @@ from modelstitch.support.tables import UnreadableError
 FRAME = pl.DataFrame({"text": ["one", "two", "é"] * 20, "label": [0, 1, 2] * 20, "more": [0.5] * 60})
 
 
+@pytest.mark.slow
 def test_a_table_is_read_as_asked(tmp_path):
     FRAME.write_parquet(tmp_path / "t.parquet")
     FRAME.write_csv(tmp_path / "t.csv")
@@ -23,6 +24,7 @@ def test_a_table_is_read_as_asked(tmp_path):
         tables.read(tmp_path / "none", "csv")
 
 
+@pytest.mark.slow
 def test_flipped_bits_end_no_process(tmp_path):
     path = tmp_path / "t.parquet"
     FRAME.write_parquet(path, compression="uncompressed")
@@ -53,6 +55,7 @@ def test_a_table_that_unpacks_to_more_than_its_size_allows_is_refused(tmp_path, 
         tables.read(tmp_path / "t.parquet", "parquet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1PAR1", b"PAR1\xff\xff\xff\xffPAR1", b"\0" * 100])
 @pytest.mark.parametrize("how", ["parquet", "jsonl"])
 def test_what_is_no_table_is_refused(tmp_path, content, how):

@@ -21,6 +21,7 @@ def tried(path, how, *, memory=4_000_000_000, seconds=20, wanted=("text",)):
     return ended.returncode, json.loads(ended.stdout) if ended.stdout else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["parquet", "jsonl", "csv", "tsv"])
 def test_a_table_that_can_be_read(tmp_path, how):
     table = polars.DataFrame({"text": ["a", "b"], "label": [0, 1]})

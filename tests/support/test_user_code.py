@@ -110,6 +110,7 @@ def test_a_view_that_holds_itself_has_an_end():
     assert in_words(view) == in_words(view)
 
 
+@pytest.mark.slow
 def test_another_process_says_the_same():
     code = "import test_user_code as t\nprint([t.in_words(v) for v in t.DIFFERENT])"
     runs = [

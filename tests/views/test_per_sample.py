@@ -47,6 +47,7 @@ def test_the_librarys_transform_sees_what_is_on_the_disk(folder: Path) -> None:
     assert equal.shape == (1, 3, 40, 60)
 
 
+@pytest.mark.slow
 def test_they_are_stitched_and_compared(folder: Path) -> None:
     data = ms.load_data(f"folder:{folder}?size=any")
     nets = [

@@ -62,6 +62,7 @@ def test_timm(changed: dict[str, Any]) -> None:
     same(published("timm", config), torch.stack([transform(p) for p in PICTURES]))
 
 
+@pytest.mark.slow
 def test_timm_by_name() -> None:
     net = ms.load("timm:test_resnet", meta=True)
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(timm.create_model("test_resnet")))
@@ -159,6 +160,7 @@ def folder(path: Path, processor: dict[str, Any] | None) -> str:
     return f"hf:{path}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stated",
     [
@@ -182,6 +184,7 @@ def test_a_folder_is_seen_through_its_own_processor(tmp_path: Path, stated: dict
     assert ms.load(f"hf:{tmp_path}", size=40).sample_shape == (3, 40, 40)
 
 
+@pytest.mark.slow
 def test_a_folder_of_timm_is_seen_through_timms_transform(tmp_path: Path) -> None:
     module = timm.create_model("test_resnet", num_classes=7).eval()
     save_file(module.state_dict(), tmp_path / "model.safetensors")
@@ -197,6 +200,7 @@ def test_a_folder_of_timm_is_seen_through_timms_transform(tmp_path: Path) -> Non
     assert ms.load(f"hf:{tmp_path}?task=image-classification&size=61").view(BYTES).shape == (3, 3, 61, 61)
 
 
+@pytest.mark.slow
 def test_nothing_is_guessed_for_a_folder_without_a_processor(tmp_path: Path) -> None:
     net = ms.load(folder(tmp_path, None))
     assert not net.has_view

@@ -42,6 +42,7 @@ def networks(data):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("below", "above", "words"),
     [
@@ -105,6 +106,7 @@ def test_a_convolutional_network_into_a_transformer_from_the_command_line(tmp_pa
     assert "map to tokens, resize 2x2 to 4x4" in html
 
 
+@pytest.mark.slow
 def test_a_language_model_into_another_from_the_command_line(tmp_path, monkeypatch):
     (tmp_path / "corpus.txt").write_text("\n".join(texts.corpus(40)))
     for seed in (0, 1):

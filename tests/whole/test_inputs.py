@@ -71,6 +71,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_form_of_inputs_changes_no_number(case, wanted):
     assert results(*CASES[case]()) == wanted

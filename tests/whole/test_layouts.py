@@ -86,6 +86,7 @@ ASKED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ASKED)
 def test_every_family_and_control(pairs, data, what):
     first, other, layers = pairs

@@ -67,6 +67,7 @@ def stand_in(monkeypatch):
 FIT = {"steps": 14, "eval_every": 7, "batch_size": 100, "samples": 650, "device": "cpu"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["task", "distill", "downstream"])
 @pytest.mark.parametrize("made", [Plain, refusing])
 def test_a_stitch_is_the_same(pair, digits, stand_in, objective, made):
