@@ -71,7 +71,7 @@ def layers(
     exact = len(net.cuts)
     common.say(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
     if not net.was_run:
-        common.say("Nothing was run: without weights in memory the trace is not held against the module.")
+        common.say("The model was not run: without weights in memory the trace is not checked against the module.")
     if not everything and exact < len(net.layers):
         common.say("--all shows the others and why they cannot be cut.")
 
