@@ -1,7 +1,7 @@
 """Figures on a user's own networks: what a folder declares, and what is asked of its networks. Torch-free.
 
 A folder holds ``donors.toml``, or networks that ``modelstitch train`` made, whose cards say all. Nothing is guessed: an
-architecture is a name that :func:`modelstitch.load` knows, and weights are a file.
+architecture is a name that ``modelstitch.load`` knows, and weights are a file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Ref(BaseModel):
     """One network of ``donors.toml``.
 
     Attributes:
-        model: a name as for :func:`modelstitch.load`; networks of one model are of one architecture.
+        model: a name as for ``modelstitch.load``; networks of one model are of one architecture.
         weights: a file, relative to the folder; left out for published weights.
         mean, std: normalise images for it, in place of its own preprocessing.
         error: what it errs on, on the whole test split, in percent: another error is refused.

@@ -4,8 +4,7 @@ frozen        the donors' own statistics, always.
 recalibrated  fitted as ``frozen``; then the statistics of the bottom and of the top are taken anew: one pass over the
               fit data through the stitched network in training mode, the plain mean over its batches.
 batch         what the code of Bansal et al. (2021) did: both parts run in training mode while the map is fitted, so
-that
-              their running statistics are overwritten by stitched activations; measured with what is left at the end.
+              that stitched activations overwrite their running statistics; measured with what is left at the end.
               No state is chosen on the way: the map of the last step belongs to the statistics of the last step.
               The bottom's statistics are common to the cells of a sweep, which therefore share one objective, and move
               for all of its steps.
