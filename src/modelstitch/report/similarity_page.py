@@ -57,17 +57,14 @@ def similarity_page(
     families = table["family"].drop_nulls().unique(maintain_order=True).to_list()
     lead = families[0] if families else None
     shown = table.filter(pl.col("family").is_null() | (pl.col("family") == pl.lit(lead, dtype=pl.String)))
-    asked = measured["metric"].unique(maintain_order=True).to_list() if measured is not None else []
-    measures = [m for m in asked if m in _known(shown)]
-    empty = [m for m in asked if m not in measures]
+    measures, empty = _measured(measured, shown)
     notes = [*(f"{m} has no value for any pair of layers: its heat map is left out." for m in empty), *notes]
     drawn, name = Drawings(Markup), f"{plain(bottom)} → {plain(top)}"
     return render(
         "similarity.html",
         title=plain(title or f"{bottom} and {top}"),
         summary=_summary(shown, families, measures),
-        reading=_reading(bottom, top, families, measures)
-        + [plain(said) for said in best_pairs(measured.to_dicts() if measured is not None else [])],
+        reading=[*_reading(bottom, top, families, measures), *_best(measured)],
         maps=_maps(shown, bottom, top, measures, drawn),
         scatters=_scatters(shown, measures, drawn),
         **_ladder(table, bottom, top, drawn if families[1:] else None),
@@ -78,6 +75,17 @@ def similarity_page(
         ],
         provenance=_provenance(command, notes),
     )
+
+
+def _measured(measured: pl.DataFrame | None, shown: pl.DataFrame) -> tuple[list[str], list[str]]:
+    """The measures that have a value somewhere, and those that have none."""
+    asked = measured["metric"].unique(maintain_order=True).to_list() if measured is not None else []
+    known = _known(shown)
+    return [m for m in asked if m in known], [m for m in asked if m not in known]
+
+
+def _best(measured: pl.DataFrame | None) -> list[str]:
+    return [] if measured is None else list(map(plain, best_pairs(measured.to_dicts())))
 
 
 def _refuse_empty(table: pl.DataFrame, measured: pl.DataFrame | None, bottom: str, top: str) -> None:

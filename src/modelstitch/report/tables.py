@@ -77,21 +77,37 @@ def penalty_table(
     """
     curves = {c: _by_layer(curve(rows, c)) for c in ("pair", *CONTROLS)}
     present = [c for c, points in curves.items() if points]
-    extras = [(name, _by_layer(curve(rows, metric=metric)), digits) for name, metric, digits in _EXTRAS]
-    shown = [extra for extra in extras if extra[1]]
+    shown = _extras(rows)
     layers = {p.layer: p for c in present for p in curves[c].values()}
     body = []
     for layer, place in sorted(layers.items(), key=lambda item: item[1].depth):
         here = {c: points.get(layer) for c, points in curves.items()}
         ratio = (ratios or {}).get((place.bottom_layer or layer, layer))
-        line = [_layer(here["pair"] or place), TableCell(number(place.depth, 2))]
-        line += [_value(here[c], mark=c) for c in present]
-        line.append(_normalised(here["pair"], here["self"], here["random"]) if ratio is None else _ratio(*ratio))
-        body.append((*line, *(_value(points.get(layer), digits=digits) for _, points, digits in shown)))
+        more = [_value(points.get(layer), digits=digits) for _, points, digits in shown]
+        body.append(_penalty_row(place, here, present, ratio, more))
     unit = next(iter(layers.values())).unit if layers else "points"
-    head = ("layer", "depth", *(f"{c}, {unit}" if c == "pair" else c for c in present), "normalised")
-    head += tuple(name for name, *_ in shown)
+    named = (f"pair, {unit}" if c == "pair" else c for c in present)
+    head = ("layer", "depth", *named, "normalised", *(name for name, *_ in shown))
     return Table(caption, head, tuple(body))
+
+
+def _extras(rows: pl.DataFrame) -> list[tuple[str, dict[str, Point], int | None]]:
+    """The columns beside penalties that have a value: name, points by layer, digits."""
+    found = ((name, _by_layer(curve(rows, metric=metric)), digits) for name, metric, digits in _EXTRAS)
+    return [extra for extra in found if extra[1]]
+
+
+def _penalty_row(
+    place: Point,
+    here: Mapping[str, Point | None],
+    present: Sequence[str],
+    ratio: tuple[Pooled | None, str] | None,
+    more: Sequence[TableCell],
+) -> tuple[TableCell, ...]:
+    """One layer: its depth, the penalties of the pair and of each control, what is normalised by them, and the rest."""
+    share = _normalised(here["pair"], here["self"], here["random"]) if ratio is None else _ratio(*ratio)
+    penalties = (_value(here[c], mark=c) for c in present)
+    return (_layer(here["pair"] or place), TableCell(number(place.depth, 2)), *penalties, share, *more)
 
 
 def _by_layer(points: Sequence[Point]) -> dict[str, Point]:

@@ -17,12 +17,14 @@ from threadpoolctl import LibController, ThreadpoolController
 from torch import Tensor
 
 _GAIN = 2  # torch's threads that numpy's one makes up for, in float64 or with half the multiplications
+_WIDE = 8192  # columns from which half a Gram matrix by itself is quicker than the whole at once, on two threads
 _NARROW = 32  # rows of a block of a Gram matrix: below, its products take longer than they save
 
 
 def inner(x: Tensor, y: Tensor | None = None) -> Tensor:
     """x'y, shape (p, q), of rows x (n, p) and y (n, q); x'x without ``y``."""
-    if not _by_numpy(*((x,) if y is None else (x, y))):
+    gains = y is None or x.dtype == torch.float64  # of two sides in single precision torch is as quick
+    if not (gains and _by_numpy(*((x,) if y is None else (x, y)))):
         return x.T @ (x if y is None else y)
     left = x.detach().numpy()
     with _one_thread(), np.errstate(all="ignore"):  # an overflow is named by whoever asks for the sums
@@ -44,7 +46,7 @@ def gram(a: Tensor, b: Tensor | None = None) -> Tensor:
     """
     if torch.get_num_threads() == 1:
         return inner(a.T, None if b is None else b.T)
-    if b is not None or a.device.type != "cpu" or (a.requires_grad and torch.is_grad_enabled()):
+    if b is not None or a.shape[1] < _WIDE or a.device.type != "cpu" or (a.requires_grad and torch.is_grad_enabled()):
         return a @ (a if b is None else b).T
     made = a.new_empty(len(a), len(a))
     step = max(_NARROW, -(-len(a) // 4))
