@@ -7,7 +7,7 @@ from modelstitch.paper import connectivity
 from modelstitch.paper.curves import Curves
 
 
-def path(label, heights, way, repeats=2):
+def path(label, heights, way, repeats=6):
     return [
         record(
             label,
@@ -31,8 +31,8 @@ WAY, MATCHED = connectivity.RENEWED, connectivity.MATCHED
 
 def test_a_barrier_is_the_highest_point_of_its_way():
     curves = Curves(path(SEEDS, (0.0, 40.0, 0.0), WAY) + path(SEEDS, (0.0, 60.0, 0.0), MATCHED), "honest")
-    assert connectivity.barrier(curves, SEEDS, WAY).value == pytest.approx(40.05)
-    assert connectivity.barrier(curves, SEEDS, MATCHED).value == pytest.approx(60.05)
+    assert connectivity.barrier(curves, SEEDS, WAY).value == pytest.approx(40.25)
+    assert connectivity.barrier(curves, SEEDS, MATCHED).value == pytest.approx(60.25)
     assert connectivity.barrier(curves, RUN, WAY) is None
 
 

@@ -10,7 +10,13 @@ from modelstitch.study.answers import pack
 
 
 @pytest.mark.parametrize(
-    ("tuned", "word"), [((20.0,), "holds in part"), ((20.0, 22.0), "holds"), ((20.0, 60.0), "not shown")]
+    ("tuned", "word"),
+    [
+        ((20.0,), "holds in part"),
+        ((20.0, 22.0), "holds in part"),  # the range of two fits is no interval
+        ((20.0, 22.0, 21.0, 20.0, 21.0, 22.0), "holds"),
+        ((20.0, 60.0), "not shown"),
+    ],
 )
 def test_fine_tuning_ends_lower_beyond_its_range_only_where_it_has_one(tuned, word):
     stitched = record(fig8.STITCHED.label, value=50.0, metric="error")

@@ -9,7 +9,7 @@ from modelstitch.paper.curves import Curves
 
 @pytest.mark.parametrize(("whole", "word"), [((28.0, 32.0), "holds"), ((28.0,), "contrary")])
 def test_freeze_training_is_held_against_all_networks_on_all_data(whole, word):
-    rows = errors(fig9.KEPT.label, "freeze", 32.0, 33.0)
+    rows = errors(fig9.KEPT.label, "freeze", *[32.0, 33.0] * 3)
     for seed, error in enumerate(whole):
         rows += errors(f"base, seed {seed}", "donor", error)
     rows += errors("base, little data, seed 1", "donor", 60.0) + errors("base, re-initialised, seed 1", "donor", 90.0)

@@ -26,7 +26,7 @@ def test_shuffled_positions_cost_much(more, word):
 
 
 def alike(label, value):
-    return [record(label, 0.5, value + 0.001 * repeat, repeat=repeat, top=f"t{repeat}", **ALIKE) for repeat in range(2)]
+    return [record(label, 0.5, value + 0.001 * repeat, repeat=repeat, top=f"t{repeat}", **ALIKE) for repeat in range(6)]
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def varies(probe: str, *, by: float) -> Judge:
         low, high = min(points, key=lambda p: p.low), max(points, key=lambda p: p.high)
         words = f"From {amount(low, 2)} at {low.layer} to {amount(high, 2)} at {high.layer}."
         if high.high - low.low <= by:
-            return Verdict("not shown", words)
-        return Verdict("holds" if low.sure and high.sure else "holds in part", words)
+            return Verdict("not shown", words, words)
+        return Verdict("holds" if low.sure and high.sure else "holds in part", words, words)
 
     return judge
 

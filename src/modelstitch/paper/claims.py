@@ -2,7 +2,8 @@
 
 Every judge looks at places (a layer of a curve) and asks of each whether the interval there says what is claimed, says
 the opposite, or leaves it open. Said at all places, the claim holds; at half of them or more, it holds in part; the
-opposite at half of them or more, it is contrary; else it is not shown. Where there is no interval, values are compared:
+opposite at half of them or more, it is contrary; else it is not shown. Where there is no interval, values are compared
+(or ranges, which are intervals from six fits on):
 the claim holds in part at most, and nothing is contrary. A place at which a fit failed says nothing for the claim. Of a
 claim on several curves no more than a part can hold while one of them was not measured. Each of these is said.
 """
@@ -32,6 +33,7 @@ class Finding:
         against: the interval says the opposite.
         weight: by which the telling ones are picked: the larger, the nearer to refuting.
         sure: whether all values that were compared have intervals.
+        ranged: where they have not, whether there are ranges of several fits.
         gap: why there is nothing to look at; ``words`` then say where.
     """
 
@@ -40,6 +42,7 @@ class Finding:
     weight: float
     against: bool = False
     sure: bool = True
+    ranged: bool = False
     gap: Literal["", "failed", "not measured"] = ""
 
 
@@ -88,7 +91,8 @@ def _looked_at(
 def told_by(place: Finding, points: Sequence[Point]) -> Finding:
     """The place with what the points behind it can say: without an interval nothing is contrary."""
     sure = place.sure and all(p.sure for p in points)
-    return replace(place, sure=sure, against=place.against and sure)
+    ranged = not sure and any(p.low < p.high for p in points if not p.sure)
+    return replace(place, sure=sure, ranged=ranged, against=place.against and sure)
 
 
 def less(low: float, high: float, other_low: float, other_high: float, words: str, weight: float) -> Finding:
@@ -123,14 +127,16 @@ def counted(places: Sequence[Finding], what: str, beyond: str = "") -> Verdict:
         word = "holds in part"
     elif 2 * against >= len(seen):
         word = "contrary"
-    if beyond and len(unsure) < len(measured):
+    if beyond and (len(unsure) < len(measured) or any(p.ranged for p in unsure)):
         what = f"{what} beyond {beyond}"
     opposite = f", the opposite at {against}" if against else ""
     some = "" if len(unsure) == len(measured) else f"{len(unsure)} of them with "
-    note = f" ({some}one value, no interval)" if unsure else ""
+    why = "the range of few fits" if any(p.ranged for p in unsure) else "one value"
+    note = f" ({some}{why}, no interval)" if unsure else ""
     worst = max(measured, key=lambda p: p.weight, default=None)
     nearest = f"; nearest to refuting: {worst.words}" if worst else ""
-    return Verdict(word, f"{what} at {true} of {len(seen)} places{opposite}{note}{nearest}.{_gaps(places)}")
+    sentence = f"{what} at {true} of {len(seen)} places{opposite}{note}{nearest}.{_gaps(places)}"
+    return Verdict(word, sentence, worst.words if worst else "")
 
 
 def unmeasured(*names: str) -> Verdict:
@@ -220,15 +226,15 @@ def rising(line: str) -> Judge:
         if len(points) < 2:
             return Verdict("not shown", f"Too few places are left to rise.{_gaps(lost)}")
         first, last = points[0], points[-1]
-        ends = f"{amount(first)} at {first.layer}, {amount(last)} at {last.layer}"
+        ends = told = f"{amount(first)} at {first.layer}, {amount(last)} at {last.layer}"
         sure = first.sure and last.sure
         ends = f"{ends}{'' if sure else ' (one value, no interval)'}.{_gaps(lost)}"
         if rises(points):
-            return Verdict("holds" if sure and not lost else "holds in part", f"It rises: {ends}")
+            return Verdict("holds" if sure and not lost else "holds in part", f"It rises: {ends}", told)
         if last.low > first.high:
-            return Verdict("holds in part", f"It ends higher, but not in order: {ends}")
+            return Verdict("holds in part", f"It ends higher, but not in order: {ends}", told)
         word: Word = "contrary" if sure and last.high < first.low else "not shown"
-        return Verdict(word, f"It does not rise: {ends}")
+        return Verdict(word, f"It does not rise: {ends}", told)
 
     return judge
 
@@ -278,11 +284,11 @@ def all_of(*judges: Judge) -> Judge:
         else:
             rest: Word = "contrary" if "contrary" in known else "not shown"
             word = "holds in part" if any(w in ("holds", "holds in part") for w in known) else rest
-        return Verdict(word, " ".join(p.sentence for p in parts))
+        return Verdict(word, " ".join(p.sentence for p in parts), "; ".join(p.number for p in parts if p.number))
 
     return judge
 
 
 def amount(point: Point, digits: int = 1) -> str:
     """A value with its interval, as tables and sentences about a claim say it."""
-    return report.amount(point, digits, bare=True)
+    return report.amount(replace(point, sure=point.sure or point.low < point.high), digits, bare=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import modelstitch as ms
 from ..report import CONTROLS, Point
 from ..study import Metric, Record, pool
 
+ENOUGH = 6  # fits whose range holds the middle of all fits in 95 of 100 cases: 1 - 2 / 2^n
 SYMMETRIC = ("similarity", "path")  # probes that say the same of two networks in either order
 
 
@@ -42,8 +44,9 @@ class Curves:
     What is a mean over test examples (a penalty, an error) has an interval where records keep their examples. With one
     fit behind a place test examples are drawn anew, paired; with more it is that of
     ``modelstitch.study.pooling.pool``: pairs of networks are drawn first (both directions of one pair together),
-    then fits, then examples. All else gets the range from the lowest to the highest fit, and one fit has none: the
-    ``SYMMETRIC`` probes of one pair in both directions are one fit measured twice.
+    then fits, then examples. All else gets the range from the lowest to the highest fit, which is no interval
+    below ``ENOUGH`` fits, and one fit has none: the ``SYMMETRIC`` probes of one pair in both directions are one fit
+    measured twice.
 
     Args:
         records: of one figure, as the runner tags them.
@@ -150,7 +153,9 @@ def failed(point: Point) -> bool:
 
 
 def _point(members: Sequence[Record], metric: str) -> Point:
-    return _placed(members, *_spread(members, metric))
+    found = _placed(members, *_spread(members, metric))
+    measured = len(members) == 1 or (metric in ("penalty", "error") and all(r.examples is not None for r in members))
+    return found if measured else _no_mean(found)
 
 
 def _placed(
@@ -179,6 +184,11 @@ def _spread(members: Sequence[Record], metric: str) -> tuple[int, float, float |
     return len(means), float(np.mean(means)), low, high, unit
 
 
+def _no_mean(point: Point) -> Point:
+    """A point with the range of its fits: an interval only where there are enough of them."""
+    return replace(point, sure=point.sure and point.seeds >= ENOUGH)
+
+
 def _difference(mine: Sequence[Record], theirs: Sequence[Record], metric: str) -> Point:
     if metric == "penalty" and all(r.examples is not None for r in (*mine, *theirs)):
         found = ms.paired_test(list(mine), list(theirs)).difference
@@ -192,7 +202,7 @@ def _difference(mine: Sequence[Record], theirs: Sequence[Record], metric: str) -
 def _ranged(members: Sequence[Record], values: Sequence[float], unit: str) -> Point:
     """The mean of some fits at one place with their range; one fit has none."""
     low, high = (min(values), max(values)) if len(values) > 1 else (None, None)
-    return _placed(members, len(values), float(np.mean(values)), low, high, unit)
+    return _no_mean(_placed(members, len(values), float(np.mean(values)), low, high, unit))
 
 
 def _ends(record: Record) -> Hashable:

@@ -40,7 +40,7 @@ def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] 
     looks = {name: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, name in enumerate(names)}
     panels = [panel for name in PROTOCOLS if (panel := _stitched(figure, every[name], looks)) is not None]
     shared = every[next(iter(PROTOCOLS))]
-    panels += [panel for kind in (_papers, *PROBED) if (panel := kind(figure, shared, looks)) is not None]
+    panels += [panel for kind in PROBED if (panel := kind(figure, shared, looks)) is not None]
     panels += _matrices(figure, shared)
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -90,10 +90,15 @@ def _by_depth(figure: Figure, curves: Curves, shown: Sequence[str], looks: Looks
                 every += points
         for control, dash in (("self", ":"), ("class-noise", "-.")):
             if points := curves.points(shown[0], control=control):
-                _line(axes, points, ("#555555", ""), control + under, ls=dash, lw=1)
-                every += points
+                _line(axes, points, ("#555555", "."), control + under, ls=dash, lw=1)
+                every += points if control == "self" else []  # class-noise that was not fitted leaves the panel
+        _beside(axes, {line.label: line.paper for line in figure.lines if line.label in shown}, looks)
+        if figure.paper_range:
+            axes.axhspan(*figure.paper_range, color="#CCCCCC", alpha=0.35, lw=0, label="the paper's pairs, all layers")
         _along_depth(axes, f"{curves.protocol} protocol")
-        return _limits(every)
+        known = [y for line in figure.lines if line.label in shown for _, y in values.series(line.paper)]
+        low, high = _limits(every)
+        return min([low, *known]), max([high, *known])
 
     return panel
 
@@ -131,18 +136,11 @@ def _by_family(figure: Figure, curves: Curves, shown: Sequence[str], looks: Look
     return panel
 
 
-def _papers(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
-    known = {line.label: found for line in figure.lines if line.paper and (found := values.series(line.paper))}
-    if not known:
-        return None
-
-    def panel(axes: Any) -> Limits:
-        _known(axes, {label: (looks[label], found) for label, found in known.items()}, labels=True)
-        _along_depth(axes, "the paper's values")
-        found = [y for series in known.values() for _, y in series]
-        return min(found), max(found)
-
-    return panel
+def _beside(axes: Any, papers: Mapping[str, str], looks: Looks) -> None:
+    """The paper's curves, dashed and with open marks, in the colours of ours."""
+    for label, paper in papers.items():
+        if series := values.series(paper):
+            _known(axes, {label: (looks[label], series)}, label=f"{label}, the paper")
 
 
 def _similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
@@ -286,11 +284,11 @@ def _line(
 
 
 def _known(
-    axes: Any, found: Mapping[str, tuple[tuple[str, str], list[tuple[float, float]]]], *, labels: bool = False
+    axes: Any, found: Mapping[str, tuple[tuple[str, str], list[tuple[float, float]]]], *, label: str | None = None
 ) -> None:
     """Values of the paper."""
-    for label, ((colour, mark), series) in found.items():
-        axes.plot(*zip(*series), color=colour, marker=mark, ms=3.5, lw=1.4, label=label if labels else None)
+    for (colour, mark), series in found.values():
+        axes.plot(*zip(*series), "--", color=colour, marker=mark, mfc="white", ms=3.5, lw=1.0, label=label)
 
 
 def _limits(points: Iterable[Point]) -> Limits:

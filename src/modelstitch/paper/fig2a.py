@@ -14,6 +14,7 @@ ARCHITECTURES = {
     "ViT": "vit",
 }
 DISJOINT = Line("disjoint halves of the data", Model(samples=0.5, part=1, seed=1), Model(samples=0.5, part=0, seed=0))
+RANGE = (-0.7, 4.8)  # of the paper's seven pairs at all layers
 STATISTICS = (
     "A random bottom's BatchNorm statistics are estimated on fit data after it is drawn; with 'statistics fresh' they "
     "stay 0 and 1, as at the start of a training."
@@ -68,4 +69,5 @@ FIGURE = Figure(
     ),
     (*PAIRS, DISJOINT, RANDOM, RANDOM_FRESH, STEM_RANDOM),
     notes=(STATISTICS,),
+    paper_range=RANGE,
 )

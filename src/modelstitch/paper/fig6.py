@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cka import disagree, less_alike
+from .cka import LOW, disagree, less_alike
 from .claims import near
 from .figure import Claim, Figure, Line, Model, Probe
 
@@ -35,7 +35,7 @@ FIGURE = Figure(
         ),
         Claim(
             "So CKA and stitching disagree: CKA is low where stitching costs little.",
-            "a middle layer at which CKA calls them as alike as two seeds, or a penalty above 5 points",
+            f"a middle layer with a CKA of {LOW:g} or more, or that of two seeds, or with a penalty above 5 points",
             disagree(LIKE.label, FREE_BELOW.label, LIKE_SEED.label),
         ),
     ),

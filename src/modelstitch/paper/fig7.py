@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from .cka import disagree, less_alike
+from .cka import LOW, disagree, less_alike
 from .claims import all_of
 from .fig2c import LESS as LESS_DATA
 from .fig2c import MORE as MORE_DATA
+from .fig2c import SAME as SAME_DATA
 from .fig3b import MORE as MORE_TIME
+from .fig3c import SAME as SAME_WIDTH
 from .fig3c import WIDEST
 from .fig6 import LIKE_SEED
 from .figure import Claim, Figure, Probe
@@ -14,6 +16,8 @@ from .figure import Claim, Figure, Probe
 DATA = Probe("similarity", "CKA, more data", (MORE_DATA.bottom, MORE_DATA.top))
 TIME = Probe("similarity", "CKA, more time", (MORE_TIME.bottom, MORE_TIME.top))
 WIDTH = Probe("similarity", "CKA, more width", (WIDEST.bottom, WIDEST.top))
+DATA_SEED = Probe("similarity", "CKA, two seeds of the same data", (SAME_DATA.bottom, SAME_DATA.top))
+WIDTH_SEED = Probe("similarity", "CKA, two seeds of the same width", (SAME_WIDTH.bottom, SAME_WIDTH.top))
 
 FIGURE = Figure(
     "7",
@@ -24,24 +28,25 @@ FIGURE = Figure(
         Claim(
             "CKA calls networks with more data and with more width far from the ones they improve.",
             "a middle layer at which CKA calls them as alike as two seeds",
-            all_of(less_alike(DATA.label, LIKE_SEED.label), less_alike(WIDTH.label, LIKE_SEED.label)),
+            all_of(less_alike(DATA.label, DATA_SEED.label), less_alike(WIDTH.label, WIDTH_SEED.label)),
         ),
         Claim(
             "With more data CKA is low where stitching costs little: CKA cannot say 'better'.",
-            "a middle layer at which CKA calls them as alike as two seeds, or a penalty above 5 points",
-            disagree(DATA.label, MORE_DATA.label, LIKE_SEED.label),
+            f"a middle layer with a CKA of {LOW:g} or more, or that of two seeds, or with a penalty above 5 points",
+            disagree(DATA.label, MORE_DATA.label, DATA_SEED.label),
         ),
         Claim(
             "The same with more width.",
-            "a middle layer at which CKA calls them as alike as two seeds, or a penalty above 5 points",
-            disagree(WIDTH.label, WIDEST.label, LIKE_SEED.label),
+            f"a middle layer with a CKA of {LOW:g} or more, or that of two seeds, or with a penalty above 5 points",
+            disagree(WIDTH.label, WIDEST.label, WIDTH_SEED.label),
         ),
     ),
     (MORE_DATA, LESS_DATA, MORE_TIME, WIDEST),
-    (DATA, TIME, WIDTH, LIKE_SEED),
+    (DATA, TIME, WIDTH, LIKE_SEED, DATA_SEED, WIDTH_SEED),
     notes=(
         "The pairs are those that are stitched: a bottom with much data under a top with some. The paper's CKA is of "
         "5K against 25K samples (by its code 5K against 10K), which it does not stitch, so it is not drawn beside. "
-        "CKA is high or low beside that of two seeds.",
+        "CKA is high or low beside that of two seeds of the top's own data and width: two wider networks, or two with "
+        "more data, are more alike by themselves.",
     ),
 )

@@ -134,10 +134,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the numbers say to a claim, with the numbers in the sentence."""
+    """What the numbers say to a claim.
+
+    Attributes:
+        sentence: with the count of places, and the number that is nearest to refuting.
+        number: that number alone, for the index.
+    """
 
     word: Word
     sentence: str
+    number: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,7 @@ class Figure:
         lines, probes: what is measured.
         drawing: how it is drawn, see ``.drawings``.
         notes: what a reader must know of our way to run it.
+        paper_range: between which values all curves of the paper lie, where single ones cannot be told.
     """
 
     name: str
@@ -172,3 +179,4 @@ class Figure:
     probes: tuple[Probe, ...] = ()
     drawing: str = "penalty"
     notes: tuple[str, ...] = ()
+    paper_range: tuple[float, float] | None = None

@@ -21,11 +21,11 @@ from ..errors import StudyError
 from ..report import number, plain, to_svg
 from ..study import Record
 from ..support.files import make_folder, write_text
-from . import own
+from . import own, values
 from .catalogue import FIGURES
 from .catalogue import figure as find_figure
 from .claims import amount
-from .curves import SYMMETRIC, Curves, every_protocol, failed
+from .curves import ENOUGH, SYMMETRIC, Curves, every_protocol, failed
 from .drawings import draw
 from .figure import Claim, Figure, Verdict
 from .matrix import bottoms, table
@@ -33,13 +33,15 @@ from .protocols import PROTOCOLS
 from .provenance import fit_words, how_made, scale_words, took
 
 _MERGED = " One pair measured in both directions is one fit."
+LOST = 5.0  # points: class-noise that costs more was not told apart by its map
 ONCE = "one measurement"  # for both protocols
 _COUNTED = (
     "A claim is asked at places, a layer of a curve. Said by the interval at all of them it **holds**, at half of "
     "them or more it **holds in part**; where intervals say the opposite at half of them or more it is **contrary**; "
-    "else it is **not shown**: intervals are too wide. What has no interval holds in part at most. Intervals over two "
-    "pairs hold the mean in fewer than 95 of 100 cases where pairs differ by points: docs/results/intervals.md has "
-    "how many."
+    "else it is **not shown**: intervals are too wide. What has no interval holds in part at most; the range of "
+    "several fits is one from six fits on. The number is that of the place nearest to refuting the claim. "
+    "Intervals over two pairs hold the mean in fewer than 95 of 100 cases where pairs differ by points: "
+    "docs/results/intervals.md has how many."
 )
 _SHOWN = ("pair", "self", "random", "class-noise", "identity")
 
@@ -89,13 +91,14 @@ def write_index(folder: Path) -> Path:
             once = _once(claim, every)
             if once is not None:  # a table cannot join two cells
                 cells = [f"**{once.word}** ({ONCE})", "(the same)"]
-            rows.append([f"[{name}]({name}.md): {shown.title}", claim.text, *cells])
+            number = next((v.number for v in (once, *found.values()) if v is not None and v.number), "-")
+            rows.append([f"[{name}]({name}.md)", claim.text, *cells, number, values.said(name, claim.text)])
             known = {p: v for p, v in found.items() if v is not None}
             if len({v.word for v in known.values()}) > 1:
                 parted += [f"- [{name}]({name}.md): {claim.text}"]
                 parted += [f"  - {p}: **{v.word}**. {plain(v.sentence)}" for p, v in known.items()]
     lines = ["# The paper's figures, run again", "", *words, ""]
-    lines += [*_table(["figure", "claim", *(f"{p} protocol" for p in PROTOCOLS)], rows), "", _COUNTED]
+    lines += [*_table(["figure", "claim", *PROTOCOLS, "our number", "the paper's"], rows), "", _COUNTED]
     missing = [name for name in FIGURES if name not in done]
     if missing and not whole[0].tags.get("own"):
         lines += ["", f"Not run at this scale: {', '.join(missing)}."]
@@ -110,7 +113,8 @@ def write_index(folder: Path) -> Path:
         "",
         took(whole),
         "",
-        "Every verdict is worked out from the records beside this page: `modelstitch paper all --redraw DIR`.",
+        "Every verdict and number is worked out from the records beside this page: `modelstitch paper all --redraw "
+        f"DIR`. The paper's numbers are {values.SOURCE}, or its own words.",
         "",
     ]
     path = folder / "README.md"
@@ -173,7 +177,16 @@ def _read(figure: Figure, folder: Path) -> list[Record]:
 
 def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]) -> list[str]:
     setting = figure.setting if figure.setting.startswith("The paper") else f"The paper's setting: {figure.setting}"
-    lines = [f"# {_heading(figure)}", "", setting, "", f"![{figure.title}]({figure.name}.svg)", ""]
+    lines = [
+        f"# {_heading(figure)}",
+        "",
+        _opening(figure, records, every),
+        "",
+        setting,
+        "",
+        f"![{figure.title}]({figure.name}.svg)",
+        "",
+    ]
     lines += ["## Verdicts", ""]
     for claim in figure.claims:
         lines += [f"**{claim.text}** Refuted by {claim.refuted_by}.", ""]
@@ -191,6 +204,25 @@ def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]
     lines += _probe_tables(figure, shared) + _matrix_tables(figure, shared)
     lines += _networks(records)
     return [*lines, *how_made(figure, records)]
+
+
+_ORDER = ("holds", "holds in part", "not shown", "contrary", "not measured")
+
+
+def _opening(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]) -> str:
+    """The page in one sentence: how many claims got which word, under the first protocol that judged them."""
+    words = [judged[0][1].word for claim in figure.claims if (judged := _judged(claim, every))]
+    counts = [_said(words.count(word), word) for word in _ORDER if word in words]
+    told = " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts) or "none was judged"
+    where = "networks that were given" if records[0].tags.get("own") else f"scale `{records[0].tags['scale']}`"
+    return f"On {where}, of {len(words)} claim{'s' * (len(words) != 1)}: {told}."
+
+
+def _said(n: int, word: str) -> str:
+    """So many claims of a word, "2 hold in part" or "1 is contrary"."""
+    if word.startswith("holds"):
+        return f"{n} {word if n == 1 else word.replace('holds', 'hold', 1)}"
+    return f"{n} {'is' if n == 1 else 'are'} {word}"
 
 
 def _heading(figure: Figure) -> str:
@@ -236,6 +268,13 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
         "drawn first (both directions of one pair together), then fits. Fits: how many stand behind each value.",
         "",
     ]
+    lost = _lost(figure, curves)
+    if lost:
+        lines += [
+            f"Class-noise is a positive null: it says something where its own fit succeeds. It failed, and says "
+            f"nothing, at {', '.join(lost)}: more than {LOST:g} points, interval included.",
+            "",
+        ]
     if name == "honest" and any("self, " in row[0] for body in rows.values() for row in body):
         lines += [
             "A self of 0.0 is no measurement of the fit: the closed form of a network into itself is the identity, "
@@ -243,6 +282,20 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
             "",
         ]
     return lines
+
+
+def _lost(figure: Figure, curves: Curves) -> list[str]:
+    """Where fits of class-noise failed, "block3 (under base)"; it belongs to a top, whatever the bottom is."""
+    found: dict[str, None] = {}
+    for line in figure.lines:
+        families = curves.families(line.label)
+        tops = {re.sub(r", seed \d+$", "", m.top.name) for m in curves.select(line.label, "class-noise")}
+        under = line.top.net if line.pairs and len(tops) > 1 else " and ".join(sorted(tops))
+        for family in families if len(families) > 1 else [None]:
+            for p in curves.places(line.label, control="class-noise", family=family):
+                if failed(p) or p.low > LOST:
+                    found[f"{p.layer} (under {under}{f', {family}' if family else ''})"] = None
+    return list(found)
 
 
 def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
@@ -263,7 +316,7 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
                     values = [abs(p.value) for p in points if not failed(p)]
                     if values:
                         digits = 2 if max(values) <= 1 and metric != "barrier" else 1
-                        ranges = ranges or any(p.sure for p in points)
+                        ranges = ranges or any(p.low < p.high for p in points)
                         cells = [f"{label}, {family}" if family else label, str(points[0].seeds)]
                         cells += [amount(p, digits) for p in points]
                         rows.setdefault(tuple(p.layer for p in points), []).append(cells)
@@ -272,7 +325,11 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
             for layers, body in rows.items():
                 lines += [*_table(["", "fits", *layers], body), ""]
             if rows and ranges:
-                lines += ["Brackets: the lowest and the highest of the fits." + _MERGED * (kind in SYMMETRIC), ""]
+                lines += [
+                    f"Brackets: the lowest and the highest of the fits; no interval below {ENOUGH} fits."
+                    + _MERGED * (kind in SYMMETRIC),
+                    "",
+                ]
     return lines
 
 

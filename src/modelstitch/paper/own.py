@@ -20,6 +20,7 @@ from ..support.mistakes import sentence
 from .cka import cka_falls
 from .claims import below, near, rising
 from .connectivity import joined
+from .fig2a import RANGE
 from .fig4 import kernels
 from .figure import Claim, Figure, Line, Model, Probe
 from .matrix import each_to_each
@@ -239,7 +240,7 @@ def _seeds(groups: Groups) -> Figure:
             )
         )
     lines = (*seeds, *across, *(line for drawn in random for line in drawn))
-    return Figure("2a", "Different seeds", _SETTING, tuple(claims), lines, notes=(_NOTE,))
+    return Figure("2a", "Different seeds", _SETTING, tuple(claims), lines, notes=(_NOTE,), paper_range=RANGE)
 
 
 def _random(groups: Groups) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -21,6 +22,18 @@ def _table() -> dict[str, list[tuple[float, float]]]:
 def series(name: str) -> list[tuple[float, float]]:
     """(x, value) of one series: x is the fraction of layers from the bottom, or the index of a layer."""
     return list(_table().get(name, []))
+
+
+@cache
+def _numbers() -> list[tuple[str, str, str]]:
+    text = files(__package__).joinpath("numbers.csv").read_text(encoding="utf-8")
+    return [(row["figure"], row["claim"], row["paper"]) for row in csv.DictReader(text.splitlines())]
+
+
+def said(figure: str, claim: str) -> str:
+    """The paper's own number for a claim of a figure, "-" where it makes none."""
+    found = next((paper for name, start, paper in _numbers() if name == figure and claim.startswith(start)), "-")
+    return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", found)
 
 
 def names() -> list[str]:
