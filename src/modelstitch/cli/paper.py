@@ -135,11 +135,16 @@ def paper(
         files = tuple(imported_files())
         chosen = list(OWN_FIGURES) if "all" in figures else asked
     call = Call(scale or "smoke", data_name or "", protocols, checkpoints, donors, files, device)
-    out = out or Path(f"runs/paper-{scale or 'smoke'}" if donors is None else f"runs/paper-{donors.resolve().name}")
+    out = out or _folder(scale, donors)
     if dry_run:
         _told_only(chosen, call, out)
     else:
         _run(chosen, call, out, workers)
+
+
+def _folder(scale: str | None, donors: Path | None) -> Path:
+    """Where results go if nothing is said: a folder for each scale, or for each folder of donors."""
+    return Path(f"runs/paper-{scale or 'smoke'}" if donors is None else f"runs/paper-{donors.resolve().name}")
 
 
 def _check_own(scale: str | None, data_name: str | None, checkpoints: Path | None) -> None:
