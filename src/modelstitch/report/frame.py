@@ -280,20 +280,9 @@ def seams(rows: pl.DataFrame) -> list[SeamMeans]:
         .group_by(keys, maintain_order=True)
         .agg(*mean, skipped, unit, *ends)
     )
-    return [
-        SeamMeans(
-            r["bottom_layer"],
-            r["top_layer"],
-            r["skipped"],
-            r["penalty"],
-            r["low"],
-            r["high"],
-            r["unit"] or "",
-            r["relative_mse"],
-        )
-        for r in found.iter_rows(named=True)
-        if r["penalty"] is not None
-    ]
+    known = found.drop_nulls("penalty").with_columns(pl.col("unit").fill_null(""))
+    order = ("bottom_layer", "top_layer", "skipped", "penalty", "low", "high", "unit", "relative_mse")
+    return [SeamMeans(*row) for row in known.select(order).iter_rows()]
 
 
 def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") -> list[Point]:
