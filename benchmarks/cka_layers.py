@@ -56,7 +56,7 @@ class Lifted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
             x = conv(x)
-            x = torch.tanh(x - x.detach().mean())
+            x = torch.tanh(x - x.mean((1, 2, 3), keepdim=True))
         return x.mean((2, 3))
 
 
@@ -140,14 +140,17 @@ def peers(
 
 
 class Ordered(ms.Data):
-    """Batches in sample order, so that every package sees the same minibatches; ``between`` is called before each."""
+    """Batches in sample order, so that every package sees the same minibatches.
+
+    ``between`` is called before each batch of the pass that measures, which asks with a seed; looks beforehand do not.
+    """
 
     between: Callable[[], None] | None = None
 
     def batches(self, split: Any, batch_size: int, **rest: Any) -> Any:
-        rest["seed"] = None
-        for batch in super().batches(split, batch_size, **rest):
-            if self.between:
+        measuring = rest.get("seed") is not None and split == "val"
+        for batch in super().batches(split, batch_size, **{**rest, "seed": None}):
+            if self.between and measuring:
                 self.between()
             yield batch
 

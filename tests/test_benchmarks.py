@@ -1,0 +1,64 @@
+"""Benchmarks run to their end at a tiny size: what they ask of the package is there."""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SMALL = {
+    "interval_coverage": ["--runs", "2"],
+    "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def beside(tmp_path, monkeypatch):
+    """Pages go to a folder of the test's own, and the caller's threads stay."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(importlib.import_module("side_by_side"), "RESULTS", tmp_path)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_runs_to_its_end(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *SMALL[name]])
+    runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="__main__")
+    assert capsys.readouterr().out.strip()
+
+
+def test_a_stitch_is_timed_beside_its_layers(monkeypatch, capsys):
+    forward = importlib.import_module("stitched_forward")
+    monkeypatch.setattr(forward, "CASES", [("resnet20?width=4", ("block3",))])
+    monkeypatch.setattr(sys, "argv", ["stitched_forward.py", "--rounds", "2"])
+    forward.main()
+    assert "resnet20?width=4" in capsys.readouterr().out
+
+
+def test_layers_are_measured_beside_bare_passes_over_the_same_batches():
+    cka = importlib.import_module("cka_layers")
+    images = torch.randn(2 * cka.BATCH, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    one, two = (cka.Lifted(seed, images).eval() for seed in (0, 1))
+    first, second, data = cka.networks(one, two, images)
+    layers, seen = ["convs.0", "convs.1"], []
+    found = cka.in_turns(lambda: cka.ours(first, second, layers, data), data, seen.append, images, 1)
+    assert [len(batch) for batch in seen] == [cka.BATCH] * 4  # a round that warms up, and one
+    assert len(found["bare"].clock) == len(found["modelstitch"].clock) == 1
+    errors: list[tuple[str, ...]] = []
+    cka.check("small", one, two, images, errors)
+    assert float(errors[0][2]) < 1e-5
+
+
+def test_calibration_is_measured():
+    calibration = importlib.import_module("calibration")
+    assert len(calibration.null_draws(2, None)) == 4
+    assert calibration.covered("cka_linear_debiased", 20, 1)[:2] == ["cka_linear_debiased", "20"]
