@@ -24,8 +24,7 @@ from modelstitch.network import Network, passes
 from modelstitch.network.trace import trace
 
 NETS = {  # and how many samples
-    "zoo:resnet20": 256,
-    "zoo:preact-resnet18?width=16": 128,
+    "zoo:resnet20": 128,
     "torchvision:resnet18": 8,
     "timm:vit_tiny_patch16_224": 8,
 }

@@ -81,31 +81,20 @@ def find_flow(graph: fx.Graph, data: fx.Node, output: fx.Node, parameters: set[f
 def _label(
     graph: fx.Graph, data: fx.Node, parameters: set[fx.Node]
 ) -> tuple[set[fx.Node], set[fx.Node], list[fx.Node]]:
-    carries: set[fx.Node] = set()
-    plain: set[fx.Node] = set()  # made of an integer data input without a parameter
-    of_parameter = set(parameters)
-    entries: list[fx.Node] = []
+    """The nodes that carry the sample, those that depend on the data input, and where the sample meets parameters."""
+    # "plain" is what is made of an integer data input without a parameter
+    kinds = dict.fromkeys(parameters, "weight") | {data: "carries" if is_floating(data) else "plain"}
+    entries = [data] if is_floating(data) else []
     for node in graph.nodes:
-        if node is data:
-            if is_floating(node):
-                carries.add(node)
-                entries.append(node)
-            else:
-                plain.add(node)
-            continue
         if node.op == "placeholder" or is_shape(node):
             continue
-        sources = node.all_input_nodes
-        meets_parameter = any(s in of_parameter for s in sources)
-        if any(s in plain for s in sources) and meets_parameter:
-            carries.add(node)
+        read = {kinds[source] for source in node.all_input_nodes if source in kinds}
+        if {"plain", "weight"} <= read:
             entries.append(node)
-        elif any(s in carries for s in sources):
-            carries.add(node)
-        elif any(s in plain for s in sources):
-            plain.add(node)
-        elif meets_parameter:
-            of_parameter.add(node)
+            read = {"carries"}
+        if read:
+            kinds[node] = next(kind for kind in ("carries", "plain", "weight") if kind in read)
+    carries, plain = ({node for node, kind in kinds.items() if kind == wanted} for wanted in ("carries", "plain"))
     return carries, carries | plain, entries
 
 
