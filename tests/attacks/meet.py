@@ -66,7 +66,7 @@ def main():
 
     def table(path):
         frame = read_table(path, "text", "label")
-        read_labels([frame], "label", [path])
+        read_labels([(frame["label"], path)])
 
     readers = {
         "weights": lambda path: load_weights(nn.Linear(2, 2), path, name="net"),
