@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset, TensorDataset, default_collate
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from ..support.device import mapped
 from ..support.hashing import Hash
 from .labels import as_labels
@@ -92,7 +92,7 @@ def raw_batch(dataset: Any, ids: Tensor) -> tuple[Any, Tensor]:
                 return [sample[0] for sample in samples], as_labels(default_collate([sample[1] for sample in samples]))
             raise DataError(
                 f"Samples {int(ids[0])} to {int(ids[-1])} cannot be stacked into a batch "
-                f"({str(error).splitlines()[0]}): expected tensors, arrays or numbers of one shape; "
+                f"({first_line(error)}): expected tensors, arrays or numbers of one shape; "
                 "resize or pad them in the dataset."
             ) from error
     inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs

@@ -21,7 +21,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from ..support.device import parts
 from .labels import as_labels
 from .pairs import Keys, keys_of, pair_of
@@ -210,8 +210,7 @@ def _column(value: Any, where: str) -> Tensor | np.ndarray[Any, Any]:
             torch.from_numpy(np.zeros(1, value.dtype))  # whether torch knows the type
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"The inputs {where} make no tensor ({str(error).splitlines()[0]}): expected numbers of one shape for "
-            f"all samples."
+            f"The inputs {where} make no tensor ({first_line(error)}): expected numbers of one shape for all samples."
         ) from error
     return value  # type: ignore[no-any-return]
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 
 LABELS = ("label", "labels", "fine_label", "target", "targets", "y", "class")
 _TOKENS = "input_ids"
@@ -121,7 +121,7 @@ def _value(value: Any, key: Any) -> Any:
             return torch.tensor(value) if not any(isinstance(v, Tensor) for v in value) else torch.stack(list(value))
         except (TypeError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"The input {key!r} is a list that makes no tensor ({str(error).splitlines()[0]}): expected numbers "
+                f"The input {key!r} is a list that makes no tensor ({first_line(error)}): expected numbers "
                 f"of one shape."
             ) from error
     return value

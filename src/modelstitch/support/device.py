@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import StudyError
+from ..errors import StudyError, first_line
 
 
 def pick_device(device: str) -> torch.device:
@@ -23,7 +23,7 @@ def pick_device(device: str) -> torch.device:
         found = torch.device(device)
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError) as error:
-        line = str(error).splitlines()[0]
+        line = first_line(error)
         raise StudyError(
             f"The device {device!r} cannot be used: expected 'cpu', 'cuda' or 'auto' (torch says: {line.rstrip('.')})."
         ) from error

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..errors import MissingExtraError, SourceError, StitchError
+from ..errors import MissingExtraError, SourceError, StitchError, first_line
 from .optional import need
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ def obtained(
             return made()
         except Exception as error:  # whatever its downloader raises
             reason = error
-    line = (str(reason).strip().splitlines() or ["no message"])[0][:160].rstrip(".")
+    line = first_line(reason)[:160].rstrip(".")
     ways = (
         ', give a file with weights=FILE, or ask for random weights with weights="random" (--random-weights)'
         if published

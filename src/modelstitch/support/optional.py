@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from ..errors import MissingExtraError
+from ..errors import MissingExtraError, first_line
 
 EXTRA_OF = {
     "torchvision": "torchvision",
@@ -25,10 +25,9 @@ def need(package: str) -> Any:
     try:
         return importlib.import_module(package)
     except (ImportError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()
         extra = EXTRA_OF.get(package.split(".")[0], package)
         raise MissingExtraError(
             f"The package {package!r} cannot be imported ({type(error).__name__}: "
-            f"{reason[0] if reason else 'no message'}): "
+            f"{first_line(error)}): "
             f"install it with pip install 'modelstitch[{extra}]', from the same index as torch."
         ) from error

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import first_line
 from .hashing import of_file
 from .memory import available_bytes
 
@@ -56,7 +57,7 @@ def read(path: Path, how: str, *, wanted: Sequence[str] = (), n_rows: int | None
             return polars.read_ndjson(path)
         return polars.read_csv(path, separator="\t" if how == "tsv" else ",")
     except polars.exceptions.PolarsError as error:
-        raise UnreadableError(_first(str(error))) from error
+        raise UnreadableError(first_line(error)) from error
 
 
 def _trial(ask: dict[str, Any], size: int) -> str:
@@ -87,10 +88,6 @@ def _trial(ask: dict[str, Any], size: int) -> str:
         return str(json.loads(done.stdout).get("error", ""))
     except ValueError:
         return "its reader ended at it: it is broken, or unpacks to far more than its size"
-
-
-def _first(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason given"])[0][:300]
 
 
 def _memory(size: int) -> int:

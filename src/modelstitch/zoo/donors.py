@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..data.data import Data
-from ..errors import FitError, SourceError
+from ..errors import FitError, SourceError, first_line
 from ..network.network import fingerprint
 from ..support import hashing, tensors
 from ..support.fields import differing
@@ -206,7 +206,7 @@ def load_donor(folder: Path | str, *, step: int | None = None) -> Donor:
             module.load_state_dict(load_file(weights))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DamagedDonorError(
-            f"The weights of {folder} cannot be used ({str(error).splitlines()[0]}): delete the folder."
+            f"The weights of {folder} cannot be used ({first_line(error)}): delete the folder."
         ) from error
     if step is not None:  # the errors on the card are those of the last step
         card = {**card, "step": step, "loss": None, "val_error": None, "test_error": None}

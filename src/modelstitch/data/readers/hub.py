@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from ...errors import DataError
+from ...errors import DataError, first_line
 from ..labels import as_labels
 from ..pairs import Keys, keys_of, pair_of
 from .decode import OWN_SIZE, ImageKind, ImageOptions, Source, decode_all, kind_of
@@ -88,7 +88,7 @@ class HubRows:
         except (TypeError, RuntimeError) as error:
             raise DataError(
                 f"The rows {int(ids[0])} to {int(ids[-1])} of {self.where} cannot be stacked "
-                f"({str(error).splitlines()[0]}): expected numbers of one shape; resize or pad them with set.map()."
+                f"({first_line(error)}): expected numbers of one shape; resize or pad them with set.map()."
             ) from error
         return inputs, as_labels(labels)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...errors import SourceError
+from ...errors import SourceError, first_line
 from ...support import hashing
 from ...support.optional import need
 from ...support.reading import read_json
@@ -72,10 +72,9 @@ class Tokenizer:
         try:
             inner = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # transformers, tokenizers and the parsers below them each have errors of their own
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise SourceError(
-                f"The tokenizer of {str(folder)!r} cannot be read ({line}): expected files that save_pretrained() "
-                f"wrote."
+                f"The tokenizer of {str(folder)!r} cannot be read ({first_line(error)}): expected files that "
+                "save_pretrained() wrote."
             ) from error
         return cls(inner, folder.resolve().name)
 

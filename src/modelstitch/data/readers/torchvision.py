@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import DataError, MissingExtraError
+from ...errors import DataError, MissingExtraError, first_line
 from ..augment import CropFlip
 from ..data import Data
 from ..splits import hold_out
@@ -56,7 +56,7 @@ def _read(title: str, name: str, root: str, *, train: bool, download: bool) -> A
         RuntimeError,
     ) as error:  # a torchvision built for another torch fails with RuntimeError
         raise MissingExtraError(
-            f"The data {name!r} need torchvision, which does not load ({str(error).splitlines()[0]}): "
+            f"The data {name!r} need torchvision, which does not load ({first_line(error)}): "
             "pip install 'modelstitch[torchvision]'."
         ) from error
     reader = getattr(datasets, title)
@@ -66,7 +66,7 @@ def _read(title: str, name: str, root: str, *, train: bool, download: bool) -> A
     except Exception as error:  # torchvision has no error of its own: missing, corrupt and offline all end here
         if download:
             raise DataError(
-                f"{title} could not be downloaded to {root!r} ({str(error).splitlines()[0]}): "
+                f"{title} could not be downloaded to {root!r} ({first_line(error)}): "
                 f"download it elsewhere and copy {_files(reader, title)} there."
             ) from error
         raise DataError(

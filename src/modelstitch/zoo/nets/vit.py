@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ...errors import MissingExtraError
+from ...errors import MissingExtraError, first_line
 
 
 def vit(
@@ -27,8 +27,7 @@ def vit(
         from timm.models.vision_transformer import VisionTransformer
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision built for another torch
         raise MissingExtraError(
-            f"The net 'vit' needs timm, which does not load ({str(error).splitlines()[0]}): "
-            "pip install 'modelstitch[timm]'."
+            f"The net 'vit' needs timm, which does not load ({first_line(error)}): pip install 'modelstitch[timm]'."
         ) from error
     module: nn.Module = VisionTransformer(
         img_size=size,
