@@ -16,20 +16,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 from torch import Tensor
 
 from ..errors import MeasureError
+from ..stats.bootstrap import Floats
 from .checks import Activations, pair
 from .cka import BIASED, DEBIASED, require_spread
 from .kernels import KERNELS
 from .measure import Measure
 from .registry import MEASURES, find
 
-Floats = NDArray[np.float64]
 _COLUMNS = 4096  # of one side, that meet in one product
-Values = Callable[[Tensor | None], Floats]  # of all pairs, shape (L, M), under a pairing of the rows of y
+ValuesUnder = Callable[[Tensor | None], Floats]  # of all pairs, shape (L, M), under a pairing of the rows of y
 
 
 @dataclass(frozen=True)
@@ -220,7 +219,7 @@ def _rows(layer: Activations, rows: Tensor) -> Activations:
     return layer[rows.to(layer.device)] if isinstance(layer, Tensor) else layer[rows.numpy()]
 
 
-def _values(x: Sequence[Activations], y: Sequence[Activations], measure: Measure) -> Values:
+def _values(x: Sequence[Activations], y: Sequence[Activations], measure: Measure) -> ValuesUnder:
     """The values of all pairs under a pairing, with what does not change by it worked out once."""
     known = measure is MEASURES.get(measure.name)
     if known and measure.name in (BIASED, DEBIASED):

@@ -14,10 +14,10 @@ from ..zoo.donors import load_donor
 from ..zoo.nets import format_net, parse_net
 from .own import FILE, Declared, Groups, declared, grouped
 
-Found = tuple[dict[str, Network], Groups, dict[str, float]]
+GivenNetworks = tuple[dict[str, Network], Groups, dict[str, float]]
 
 
-def networks(folder: Path, data: Data) -> Found:
+def networks(folder: Path, data: Data) -> GivenNetworks:
     """The networks of a folder by name, how figures compare them, and what they err on where the folder says so.
 
     Raises:
@@ -39,7 +39,7 @@ def networks(folder: Path, data: Data) -> Found:
     return found, groups, errors
 
 
-def _named(folder: Path, asked: Declared, data: Data) -> Found:
+def _named(folder: Path, asked: Declared, data: Data) -> GivenNetworks:
     found = {}
     for name, ref in asked.donors.items():
         view = None if ref.mean is None or ref.std is None else Normalise(tuple(ref.mean), tuple(ref.std))
@@ -63,7 +63,7 @@ def _head(model: str, data: Data) -> int | None:
     return data.n_classes if model.startswith("zoo:") else None
 
 
-def _trained(folder: Path, data: Data) -> Found:
+def _trained(folder: Path, data: Data) -> GivenNetworks:
     """Networks that ``modelstitch train`` made; they may differ in their seeds alone."""
     half = sorted(folder.glob(".unfinished-*"))
     if half:

@@ -23,7 +23,7 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 PASSES = 50
 
 
-class _Reader:
+class _OutputReader:
     """Walks a chain and notes which dimension of which tensor belongs to which group of channels."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ def channel_groups(module: nn.Module) -> GroupedAxes:
     Raises:
         NetworkError: if the module is no chain of the zoo's parts.
     """
-    reader = _Reader()
+    reader = _OutputReader()
     for name, part in module.named_children():
         reader.part(name, part)
     return reader.axes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
-Part: TypeAlias = "str | bytes | memoryview | Tensor"
+HashedPart: TypeAlias = "str | bytes | memoryview | Tensor"
 
 SEAL = "digest"
 _CHUNK = 1 << 22
@@ -28,11 +28,11 @@ class Hash:
         *parts: the first ones.
     """
 
-    def __init__(self, *parts: Part) -> None:
+    def __init__(self, *parts: HashedPart) -> None:
         self._inner = hashlib.sha256()
         self.add(*parts)
 
-    def add(self, *parts: Part) -> None:
+    def add(self, *parts: HashedPart) -> None:
         """Count more; of a tensor the values alone, whatever its device."""
         for part in parts:
             if isinstance(part, str):
@@ -44,12 +44,12 @@ class Hash:
         return self._inner.hexdigest()[:digits]
 
 
-def of(*parts: Part, digits: int = 64) -> str:
+def of(*parts: HashedPart, digits: int = 64) -> str:
     """The hash of texts, bytes and the values of tensors, one after the other: hex digits."""
     return Hash(*parts).hex(digits)
 
 
-def number(*parts: Part) -> int:
+def number(*parts: HashedPart) -> int:
     """The same as a number of 56 bits: a seed."""
     return int(of(*parts, digits=14), 16)
 

@@ -36,7 +36,7 @@ class _TokenRows:
         return _TokenRows([*self.bodies, *more.bodies], torch.cat(both) if both else None, self.cut + more.cut)
 
 
-_Parts: TypeAlias = tuple[dict[str, _TokenRows], list[str] | None]  # of each split, and the names of classes
+_SplitRows: TypeAlias = tuple[dict[str, _TokenRows], list[str] | None]  # of each split, and the names of classes
 
 
 def load_text(
@@ -227,7 +227,7 @@ def _spread(samples: Tokens, limit: int) -> Tensor:
     return hold_out(samples.labels, min(limit, len(samples)), _FIXED_SEED)[1]
 
 
-def _read_file(path: Path, column: str, label: str | None, builder: _Builder) -> _Parts:
+def _read_file(path: Path, column: str, label: str | None, builder: _Builder) -> _SplitRows:
     if path.suffix in SUFFIXES:
         return _read_tables([("fit", path)], column, label, builder)
     if label is not None:
@@ -246,7 +246,7 @@ def _read_file(path: Path, column: str, label: str | None, builder: _Builder) ->
     return {"fit": builder.chunks(text)}, None
 
 
-def _read_folder(root: Path, column: str, label: str | None, builder: _Builder) -> _Parts:
+def _read_folder(root: Path, column: str, label: str | None, builder: _Builder) -> _SplitRows:
     files = {
         split: [p for name in names for p in sorted(root.iterdir()) if p.suffix in SUFFIXES and p.name.startswith(name)]
         for split, names in _PARTS.items()
@@ -260,7 +260,7 @@ def _read_folder(root: Path, column: str, label: str | None, builder: _Builder) 
     return _read_tables(tables, column, label, builder)
 
 
-def _read_tables(tables: Sequence[tuple[str, Path]], column: str, label: str | None, builder: _Builder) -> _Parts:
+def _read_tables(tables: Sequence[tuple[str, Path]], column: str, label: str | None, builder: _Builder) -> _SplitRows:
     """The rows of each split, of the tables that belong to it."""
     frames = [(split, path, read_table(path, column, label)) for split, path in tables]
     labels, classes = None, None
