@@ -90,6 +90,7 @@ def test_every_file_is_met(met):
     assert sum(case.startswith("stitches/") for case in found) >= 16
 
 
+@pytest.mark.slow
 def test_each_is_refused_in_a_sentence(met):
     found, _ = met
     foreign = {case: line["came"] for case, line in found.items() if line["came"].startswith("foreign")}
@@ -99,6 +100,7 @@ def test_each_is_refused_in_a_sentence(met):
     assert not {case for case, line in found.items() if STEERING.search(line["came"]) or len(line["came"]) > 2_000}
 
 
+@pytest.mark.slow
 def test_no_code_ran_and_nothing_was_written_or_fetched(met):
     found, folder = met
     assert not {case: line["seen"] for case, line in found.items() if line["seen"]}
@@ -106,6 +108,7 @@ def test_no_code_ran_and_nothing_was_written_or_fetched(met):
     assert not (folder.parent / "owned").exists()
 
 
+@pytest.mark.slow
 def test_each_takes_little_time(met):
     found, _ = met
     assert not {case: line["took"] for case, line in found.items() if line["took"] > 3}

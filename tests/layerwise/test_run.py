@@ -370,6 +370,7 @@ def test_mistakes(world, change, kind, message):
         ms.similarity(**options)
 
 
+@pytest.mark.slow
 def test_pictures_and_pages(world, tmp_path):
     a, b, data, below, above = world
     found = ms.similarity(a, b, data, measures=["cka", "r2"], layers=(below, above))

@@ -235,6 +235,7 @@ def test_what_reads_strides_is_left_alone():
             assert torch.equal(quick(Network(module, x), ["norm"], CPU)(given)["norm"], module.norm(given))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_of_every_kind_of_network_stays_nearly_the_same(name):
     net, case = traced(name)

@@ -28,6 +28,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(demo, "donor_specs", lambda seed: made)
 
 
+@pytest.mark.slow
 def test_donors_are_trained_once_and_told_of(quick, tmp_path):
     heard = []
     data, donors, networks = demo.make_donors(tmp_path, seed=0, tell=lambda *words: heard.append(words))

@@ -57,6 +57,7 @@ def test_checkpoints_load(digits, tmp_path):
         load_donor(folder, step=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stops", "starts"), [((1,), [1, 2]), ((4, 9, 10), [1, 5, 10]), ((8,), [1, 9])])
 @pytest.mark.parametrize("method", ["labels", "simclr", "rotation"])
 def test_a_stopped_training_goes_on_and_ends_alike(digits, tmp_path, monkeypatch, method, stops, starts):

@@ -15,6 +15,7 @@ def test_without_timm_the_remedy_is_named(monkeypatch):
         build("vit")
 
 
+@pytest.mark.slow
 def test_images_of_another_size_and_patch():
     net = build("vit?dim=12&depth=1&heads=2&patch=2&size=8&in_channels=1&classes=5").eval()
     assert net.patch_embed.num_patches == 16
