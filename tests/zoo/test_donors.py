@@ -120,6 +120,7 @@ def test_a_state_goes_with_its_donor_and_with_a_training_that_diverged(digits, t
     assert [p.name for p in tmp_path.iterdir()] == [made.folder.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -203,6 +204,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "change", "why"), CHANGES.values(), ids=CHANGES)
 def test_a_changed_donor_is_refused_by_itself_and_trained_anew_by_its_cache(digits, tmp_path, file, change, why):
     made = donor(SPEC, digits, tmp_path)

@@ -22,6 +22,7 @@ def digits():
     return load_data("digits")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["simclr", "vicreg", "rotation"])
 def test_each_method_ignores_labels_until_the_head(digits, method):
     shuffled = digits.labels("fit").roll(1)
@@ -38,6 +39,7 @@ def test_each_method_ignores_labels_until_the_head(digits, method):
     assert set(trained.checkpoints[2]) == set(one)
 
 
+@pytest.mark.slow
 def test_simclr_beats_a_random_body(digits):
     net, untrained = (build("small-resnet?width=16") for _ in range(2))
     fit_linear(untrained, digits)

@@ -21,6 +21,7 @@ def digits():
     return load_data("digits")
 
 
+@pytest.mark.slow
 def test_learns_digits(digits):
     net = build("small-resnet?width=16")
     before = error_rate(net, digits, "val")
