@@ -120,31 +120,30 @@ def paper(
     from ..paper.catalogue import FIGURES, OWN_CHECKPOINTS
     from ..paper.catalogue import figure as find
 
-    without = OWN_CHECKPOINTS if checkpoints is None and redraw is None else ()
     asked = [find(name).name for name in figures if name != "all"]  # a wrong name should not cost a run
-    chosen = [name for name in FIGURES if name not in without] if "all" in figures else asked
     if redraw is not None:
-        _redrawn(chosen, redraw, "all" in figures)
+        _redrawn(list(FIGURES) if "all" in figures else asked, redraw, "all" in figures)
         return
     files: tuple[Path, ...] = ()
+    every = [name for name in FIGURES if checkpoints is not None or name not in OWN_CHECKPOINTS]
     if donors is not None:
         _check_own(scale, data_name, checkpoints)
-        from ..models.load import imported_files
-        from ..paper.own import FIGURES as OWN_FIGURES
-
-        files = tuple(imported_files())
-        chosen = list(OWN_FIGURES) if "all" in figures else asked
+        every, files = _own()
+    chosen = every if "all" in figures else asked
     call = Call(scale or "smoke", data_name or "", protocols, checkpoints, donors, files, device)
-    out = out or _folder(scale, donors)
+    out = out or Path(f"runs/paper-{call.scale if donors is None else donors.resolve().name}")
     if dry_run:
         _told_only(chosen, call, out)
     else:
         _run(chosen, call, out, workers)
 
 
-def _folder(scale: str | None, donors: Path | None) -> Path:
-    """Where results go if nothing is said: a folder for each scale, or for each folder of donors."""
-    return Path(f"runs/paper-{scale or 'smoke'}" if donors is None else f"runs/paper-{donors.resolve().name}")
+def _own() -> tuple[list[str], tuple[Path, ...]]:
+    """The figures that can be had of given networks, and the files that build these."""
+    from ..models.load import imported_files
+    from ..paper.own import FIGURES
+
+    return list(FIGURES), tuple(imported_files())
 
 
 def _check_own(scale: str | None, data_name: str | None, checkpoints: Path | None) -> None:

@@ -118,25 +118,35 @@ def counted(places: Sequence[Finding], what: str, beyond: str = "") -> Verdict:
     if not seen:
         return unmeasured(*(p.words for p in places))
     measured = [p for p in seen if not p.gap]
-    unsure = [p for p in measured if not p.sure]
     true, against = sum(p.true for p in seen), sum(p.against for p in seen)
-    word: Word = "not shown"
-    if true == len(places) and not unsure:
-        word = "holds"
-    elif 2 * true >= len(seen):
-        word = "holds in part"
-    elif 2 * against >= len(seen):
-        word = "contrary"
-    if beyond and (len(unsure) < len(measured) or any(p.ranged for p in unsure)):
+    whole = true == len(places) and all(p.sure for p in measured)
+    if beyond and any(p.sure or p.ranged for p in measured):
         what = f"{what} beyond {beyond}"
     opposite = f", the opposite at {against}" if against else ""
+    worst = max(measured, key=lambda p: p.weight).words if measured else ""
+    nearest = f"; nearest to refuting: {worst}" if worst else ""
+    sentence = f"{what} at {true} of {len(seen)} places{opposite}{_unsure(measured)}{nearest}.{_gaps(places)}"
+    return Verdict(_word(true, against, len(seen), whole=whole), sentence, worst)
+
+
+def _word(true: int, against: int, seen: int, *, whole: bool) -> Word:
+    """The word for a claim that is true, or the opposite of true, at so many places.
+
+    Args:
+        whole: it is true wherever it is asked, by intervals.
+    """
+    if 2 * true >= seen:
+        return "holds" if whole else "holds in part"
+    return "contrary" if 2 * against >= seen else "not shown"
+
+
+def _unsure(measured: Sequence[Finding]) -> str:
+    """How many places have no interval, and why."""
+    unsure = [p for p in measured if not p.sure]
+    if not unsure:
+        return ""
     some = "" if len(unsure) == len(measured) else f"{len(unsure)} of them with "
-    why = "the range of few fits" if any(p.ranged for p in unsure) else "one value"
-    note = f" ({some}{why}, no interval)" if unsure else ""
-    worst = max(measured, key=lambda p: p.weight, default=None)
-    nearest = f"; nearest to refuting: {worst.words}" if worst else ""
-    sentence = f"{what} at {true} of {len(seen)} places{opposite}{note}{nearest}.{_gaps(places)}"
-    return Verdict(word, sentence, worst.words if worst else "")
+    return f" ({some}{'the range of few fits' if any(p.ranged for p in unsure) else 'one value'}, no interval)"
 
 
 def unmeasured(*names: str) -> Verdict:
@@ -225,18 +235,23 @@ def rising(line: str) -> Judge:
             return unmeasured(*(p.words for p in lost))
         if len(points) < 2:
             return Verdict("not shown", f"Too few places are left to rise.{_gaps(lost)}")
-        first, last = points[0], points[-1]
-        ends = told = f"{amount(first)} at {first.layer}, {amount(last)} at {last.layer}"
-        sure = first.sure and last.sure
-        ends = f"{ends}{'' if sure else ' (one value, no interval)'}.{_gaps(lost)}"
-        if rises(points):
-            return Verdict("holds" if sure and not lost else "holds in part", f"It rises: {ends}", told)
-        if last.low > first.high:
-            return Verdict("holds in part", f"It ends higher, but not in order: {ends}", told)
-        word: Word = "contrary" if sure and last.high < first.low else "not shown"
-        return Verdict(word, f"It does not rise: {ends}", told)
+        return _risen(points, lost)
 
     return judge
+
+
+def _risen(points: Sequence[Point], lost: Sequence[Finding]) -> Verdict:
+    """Whether a curve of two places or more rises."""
+    first, last = points[0], points[-1]
+    told = f"{amount(first)} at {first.layer}, {amount(last)} at {last.layer}"
+    sure = first.sure and last.sure
+    ends = f"{told}{'' if sure else ' (one value, no interval)'}.{_gaps(lost)}"
+    if rises(points):
+        return Verdict("holds" if sure and not lost else "holds in part", f"It rises: {ends}", told)
+    if last.low > first.high:
+        return Verdict("holds in part", f"It ends higher, but not in order: {ends}", told)
+    word: Word = "contrary" if sure and last.high < first.low else "not shown"
+    return Verdict(word, f"It does not rise: {ends}", told)
 
 
 def below(line: str, other: str, *, where: Where = middle, control: str = "pair") -> Judge:

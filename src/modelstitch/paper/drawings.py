@@ -47,24 +47,31 @@ def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] 
     with drawn():
         height = 2.9 * rows + 0.22 * -(-len(looks) // columns) + 0.2
         fig = sheet(3.5 * columns, height, layout="constrained")
-        penalties: dict[Any, Limits] = {}
-        for at, panel in enumerate(panels):
-            axes = fig.add_subplot(rows, columns, at + 1)
-            if (limits := panel(axes)) is not None:
-                penalties[axes] = limits
-        for axes in penalties:  # on one scale, so that they can be compared by eye
-            low, high = min(0.0, *(low for low, _ in penalties.values())), max(high for _, high in penalties.values())
-            axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=0)
-            penalty_axis(axes, min(-3.0, low) * 1.15, max(10.0, high) * 1.3, "points")
-        handles: dict[str, Any] = {}
-        for axes in fig.axes:
-            for handle, label in zip(*axes.get_legend_handles_labels()):
-                handles.setdefault(label, handle)
-        if handles:
-            fig.legend(
-                handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=7.5
-            )
+        places = [fig.add_subplot(rows, columns, at + 1) for at in range(len(panels))]
+        limits = {axes: panel(axes) for axes, panel in zip(places, panels)}
+        _on_one_scale({axes: ends for axes, ends in limits.items() if ends is not None})
+        _legend(fig, columns)
     return fig
+
+
+def _legend(fig: Drawing, columns: int) -> None:
+    """One for all panels, below them."""
+    handles: dict[str, Any] = {}
+    for axes in fig.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            handles.setdefault(label, handle)
+    if handles:
+        fig.legend(
+            handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=7.5
+        )
+
+
+def _on_one_scale(penalties: Mapping[Any, Limits]) -> None:
+    """Axes of penalties alike, so that they can be compared by eye."""
+    for axes in penalties:
+        low, high = min(0.0, *(low for low, _ in penalties.values())), max(high for _, high in penalties.values())
+        axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=0)
+        penalty_axis(axes, min(-3.0, low) * 1.15, max(10.0, high) * 1.3, "points")
 
 
 def _stitched(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:

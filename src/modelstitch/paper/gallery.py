@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import modelstitch as ms
 
 from ..errors import StudyError
-from ..report import number, plain, to_svg
+from ..report import Point, number, plain, to_svg
 from ..study import Record
 from ..support.files import make_folder, write_text
 from . import own, values
@@ -27,7 +27,7 @@ from .catalogue import figure as find_figure
 from .claims import amount
 from .curves import ENOUGH, SYMMETRIC, Curves, every_protocol, failed
 from .drawings import draw
-from .figure import Claim, Figure, Verdict
+from .figure import Claim, Figure, Line, Verdict
 from .matrix import bottoms, table
 from .protocols import PROTOCOLS
 from .provenance import fit_words, how_made, scale_words, took
@@ -42,6 +42,15 @@ _COUNTED = (
     "several fits is one from six fits on. The number is that of the place nearest to refuting the claim. "
     "Intervals over two pairs hold the mean in fewer than 95 of 100 cases where pairs differ by points: "
     "docs/results/intervals.md has how many."
+)
+_PENALTIES = (
+    "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several fits, pairs of "
+    "networks are drawn first (both directions of one pair together), then fits. Fits: how many stand behind each "
+    "value."
+)
+_SELF = (
+    "A self of 0.0 is no measurement of the fit: the closed form of a network into itself is the identity, and it is "
+    "kept where no later step is better on the validation split."
 )
 _SHOWN = ("pair", "self", "random", "class-noise", "identity")
 
@@ -77,36 +86,25 @@ def write_index(folder: Path) -> Path:
         raise StudyError(
             f"There are no records in {folder}: expected files such as 2a.parquet; run `modelstitch paper` first."
         )
-    rows, parted, words, whole = [], [], [], []
-    for name in done:
-        shown = find_figure(name)
-        records = _read(shown, folder)
-        shown = _shown(shown, records)
-        every = every_protocol(records, PROTOCOLS)
+    rows: list[list[str]] = []
+    parted: list[str] = []
+    words: list[str] = []
+    whole: list[Record] = []
+    for name in done:  # in the catalogue's order
+        records = _read(find_figure(name), folder)
+        shown, every = _shown(find_figure(name), records), every_protocol(records, PROTOCOLS)
         whole += records
         words += [line for line in scale_words(records) if line not in words]
         for claim in shown.claims:
-            found = {p: _verdict(claim, every, p) for p in PROTOCOLS}
-            cells = ["-" if v is None else f"**{v.word}**" for v in found.values()]
-            once = _once(claim, every)
-            if once is not None:  # a table cannot join two cells
-                cells = [f"**{once.word}** ({ONCE})", "(the same)"]
-            number = next((v.number for v in (once, *found.values()) if v is not None and v.number), "-")
-            rows.append([f"[{name}]({name}.md)", claim.text, *cells, number, values.said(name, claim.text)])
-            known = {p: v for p, v in found.items() if v is not None}
-            if len({v.word for v in known.values()}) > 1:
-                parted += [f"- [{name}]({name}.md): {claim.text}"]
-                parted += [f"  - {p}: **{v.word}**. {plain(v.sentence)}" for p, v in known.items()]
+            found = {p: v for p in PROTOCOLS if (v := _verdict(claim, every, p)) is not None}
+            rows.append(_index_row(name, claim, found, _once(claim, every)))
+            parted += _parted(name, claim, found)
     lines = ["# The paper's figures, run again", "", *words, ""]
     lines += [*_table(["figure", "claim", *PROTOCOLS, "our number", "the paper's"], rows), "", _COUNTED]
-    missing = [name for name in FIGURES if name not in done]
-    if missing and not whole[0].tags.get("own"):
-        lines += ["", f"Not run at this scale: {', '.join(missing)}."]
+    lines += _missing(done, whole)
     if parted:
         lines += ["", "## Where the two protocols part", "", *parted]
-    fits = {name: fit for name in PROTOCOLS if (fit := fit_words(whole, name))}
-    at = {name: f" Here: {fits[name]}." if name in fits else "" for name in PROTOCOLS}
-    lines += ["", "## The protocols", "", *(f"- {p.name}: {p.words}{at[p.name]}" for p in PROTOCOLS.values())]
+    lines += ["", "## The protocols", "", *_protocols(whole)]
     lines += [
         "",
         "## What it took",
@@ -120,6 +118,35 @@ def write_index(folder: Path) -> Path:
     path = folder / "README.md"
     write_text(path, "\n".join(lines))
     return path
+
+
+def _missing(done: Sequence[str], records: Sequence[Record]) -> list[str]:
+    names = [name for name in FIGURES if name not in done]
+    return ["", f"Not run at this scale: {', '.join(names)}."] if names and not records[0].tags.get("own") else []
+
+
+def _protocols(records: Sequence[Record]) -> list[str]:
+    """Both protocols in words, with the fits that the records had."""
+    found = {p.name: fit_words(records, p.name) for p in PROTOCOLS.values()}
+    return [f"- {p.name}: {p.words}{f' Here: {found[p.name]}.' * bool(found[p.name])}" for p in PROTOCOLS.values()]
+
+
+def _index_row(name: str, claim: Claim, found: Mapping[str, Verdict], once: Verdict | None) -> list[str]:
+    """A claim with its verdicts, our number and the paper's."""
+    cells = [f"**{found[p].word}**" if p in found else "-" for p in PROTOCOLS]
+    if once is not None:  # a table cannot join two cells
+        cells = [f"**{once.word}** ({ONCE})", "(the same)"]
+    judged = [*([once] if once else []), *found.values()]
+    number = next((verdict.number for verdict in judged if verdict.number), "-")
+    return [f"[{name}]({name}.md)", claim.text, *cells, number, values.said(name, claim.text)]
+
+
+def _parted(name: str, claim: Claim, found: Mapping[str, Verdict]) -> list[str]:
+    """Both sentences of a claim on which the protocols give two words."""
+    if len({verdict.word for verdict in found.values()}) < 2:
+        return []
+    told = [f"  - {p}: **{verdict.word}**. {plain(verdict.sentence)}" for p, verdict in found.items()]
+    return [f"- [{name}]({name}.md): {claim.text}", *told]
 
 
 def verdicts(figure: Figure, records: Sequence[Record]) -> Iterable[tuple[str, str, Verdict]]:
@@ -235,53 +262,51 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
     rows: dict[tuple[str, ...], list[list[str]]] = {}
     shown: set[tuple[str, str]] = set()
     for line in figure.lines:
-        label = line.label
-        families = curves.families(label)
-        for control in _SHOWN:
-            if line.layers == "grid" and control == "pair":
-                continue  # see _matrix_tables
-            for family in families if len(families) > 1 else [None]:
-                points = curves.places(label, control=control, family=family)
-                members = curves.select(label, control)
-                if not points or not members:
-                    continue
-                top = members[0].top.name
-                several = len({m.top.name for m in members}) > 1
-                of = re.sub(r", seed \d+$", "", top) if several else top
-                of = line.top.net if line.pairs and several else of
-                if control in ("self", "class-noise"):
-                    if (control, of) in shown and family is None:
-                        continue
-                    shown.add((control, of))
-                words = label if control == "pair" else f"{control}, {of}"
-                words += f", {family}" if family else ""
-                pairs = str(max(p.seeds for p in points))
-                rows.setdefault(tuple(p.layer for p in points), []).append([words, pairs, *map(amount, points)])
+        for points, words in _penalty_rows(line, curves, shown):
+            cells = [words, str(max(p.seeds for p in points)), *map(amount, points)]
+            rows.setdefault(tuple(p.layer for p in points), []).append(cells)
     if not rows:
         return []
     lines = [f"## Penalties, {name} protocol", "", PROTOCOLS[name].words, ""]
     for layers, body in rows.items():
         lines += [*_table(["curve", "fits", *layers], body), ""]
-    lines += [
-        "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several fits, pairs "
-        "of networks are "
-        "drawn first (both directions of one pair together), then fits. Fits: how many stand behind each value.",
-        "",
-    ]
-    lost = _lost(figure, curves)
-    if lost:
+    lines += [_PENALTIES, ""]
+    if lost := _lost(figure, curves):
         lines += [
             f"Class-noise is a positive null: it says something where its own fit succeeds. It failed, and says "
             f"nothing, at {', '.join(lost)}: more than {LOST:g} points, interval included.",
             "",
         ]
     if name == "honest" and any("self, " in row[0] for body in rows.values() for row in body):
-        lines += [
-            "A self of 0.0 is no measurement of the fit: the closed form of a network into itself is the identity, "
-            "and it is kept where no later step is better on the validation split.",
-            "",
-        ]
+        lines += [_SELF, ""]
     return lines
+
+
+def _penalty_rows(line: Line, curves: Curves, shown: set[tuple[str, str]]) -> Iterator[tuple[list[Point], str]]:
+    """The places of a curve and of its controls, each with its name; what belongs to a top stands once for it."""
+    families = curves.families(line.label)
+    several = families if len(families) > 1 else [None]
+    for control in _SHOWN:
+        members = curves.select(line.label, control)
+        if not members or (line.layers == "grid" and control == "pair"):  # a grid has a table of its own
+            continue
+        of = _top_of(line, members)
+        of_the_top = control in ("self", "class-noise")
+        if of_the_top and (control, of) in shown and several == [None]:
+            continue
+        words = line.label if control == "pair" else f"{control}, {of}"
+        for family in several:
+            if points := curves.places(line.label, control=control, family=family):
+                shown |= {(control, of)} if of_the_top else set()
+                yield points, f"{words}, {family}" if family else words
+
+
+def _top_of(line: Line, members: Sequence[Record]) -> str:
+    """The top of a curve; without its seed where there are several."""
+    tops = {member.top.name for member in members}
+    if len(tops) == 1:
+        return members[0].top.name
+    return line.top.net if line.pairs else re.sub(r", seed \d+$", "", members[0].top.name)
 
 
 def _lost(figure: Figure, curves: Curves) -> list[str]:
@@ -302,35 +327,39 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
     lines: list[str] = []
     for kind in dict.fromkeys(p.kind for p in figure.probes if p.kind != "matrix"):
         labels = [p.label for p in figure.probes if p.kind == kind]
-        metrics: dict[str, None] = {}
-        for label in labels:
-            for record in curves.select(label, kind):
-                metrics.update(dict.fromkeys(m.name for m in record.metrics))
-        for metric in metrics:
-            rows: dict[tuple[str, ...], list[list[str]]] = {}
-            ranges = False
-            for label in labels:
-                families = dict.fromkeys(r.family for r in curves.select(label, kind))
-                for family in families:
-                    points = curves.places(label, metric, kind, family)
-                    values = [abs(p.value) for p in points if not failed(p)]
-                    if values:
-                        digits = 2 if max(values) <= 1 and metric != "barrier" else 1
-                        ranges = ranges or any(p.low < p.high for p in points)
-                        cells = [f"{label}, {family}" if family else label, str(points[0].seeds)]
-                        cells += [amount(p, digits) for p in points]
-                        rows.setdefault(tuple(p.layer for p in points), []).append(cells)
-            if rows:
-                lines += [f"## {plain(metric)}, by {kind}", ""]
-            for layers, body in rows.items():
-                lines += [*_table(["", "fits", *layers], body), ""]
-            if rows and ranges:
-                lines += [
-                    f"Brackets: the lowest and the highest of the fits; no interval below {ENOUGH} fits."
-                    + _MERGED * (kind in SYMMETRIC),
-                    "",
-                ]
+        records = [record for label in labels for record in curves.select(label, kind)]
+        for metric in dict.fromkeys(m.name for record in records for m in record.metrics):
+            lines += _probe_table(kind, metric, labels, curves)
     return lines
+
+
+def _probe_table(kind: str, metric: str, labels: Sequence[str], curves: Curves) -> list[str]:
+    """One metric of the probes of a kind: a table for all that have the same layers."""
+    rows: dict[tuple[str, ...], list[list[str]]] = {}
+    ranges = False
+    for label in labels:
+        for family in dict.fromkeys(r.family for r in curves.select(label, kind)):
+            points = curves.places(label, metric, kind, family)
+            if all(map(failed, points)):
+                continue
+            digits = _digits(metric, points)
+            ranges |= any(p.low < p.high for p in points)
+            cells = [f"{label}, {family}" if family else label, str(points[0].seeds)]
+            rows.setdefault(tuple(p.layer for p in points), []).append([*cells, *(amount(p, digits) for p in points)])
+    if not rows:
+        return []
+    lines = [f"## {plain(metric)}, by {kind}", ""]
+    for layers, body in rows.items():
+        lines += [*_table(["", "fits", *layers], body), ""]
+    if ranges:
+        told = f"Brackets: the lowest and the highest of the fits; no interval below {ENOUGH} fits."
+        lines += [told + _MERGED * (kind in SYMMETRIC), ""]
+    return lines
+
+
+def _digits(metric: str, points: Sequence[Point]) -> int:
+    """Behind the point: two for shares."""
+    return 2 if metric != "barrier" and max(abs(p.value) for p in points if not failed(p)) <= 1 else 1
 
 
 def _matrix_tables(figure: Figure, curves: Curves) -> list[str]:

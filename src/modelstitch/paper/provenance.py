@@ -24,39 +24,53 @@ def scale_words(records: Sequence[Record]) -> list[str]:
 
 def how_made(figure: Figure, records: Sequence[Record]) -> list[str]:
     """The last part of a page: command, scale, fits, data, devices, versions, dates, seeds."""
-    tags, made = records[0].tags, [r.provenance for r in records]
-    data = next(r.data for r in records if r.control == "donor")
-    dates = sorted({p["date"] for p in made})
-    cells = {r.provenance.get("probe", r.cell): r.seconds for r in records}
-    devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
-    versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
-    usual = "" if tags["scale"] == "smoke" or tags.get("command") else "parquet:DIR"
-    named = tags.get("given") or usual
-    given = f" --data {named}" if named else ""
-    protocols = [p for p in PROTOCOLS if any(r.tags["protocol"] == p for r in records)]
-    only = f" --protocol {protocols[0]}" if len(protocols) == 1 else ""
-    fits = [f"{name.capitalize()} protocol: {fit}." for name in protocols if (fit := fit_words(records, name))]
-    fitted = [f"Fits here. {' '.join(fits)}", ""] if fits else []
-    stitched = len({r.cell for r in records if r.tags["protocol"]})
+    tags = records[0].tags
+    fits = [f"{p.capitalize()} protocol: {fit}." for p in _protocols(records) if (fit := fit_words(records, p))]
     study = "paper/own.py" if tags.get("own") else study_file(figure.name)
     return [
         "## How it was made",
         "",
         "```bash",
-        f"modelstitch paper {figure.name} {tags.get('command') or '--scale ' + tags['scale']}{given}{only}",
+        _command(figure, records),
         "```",
         "",
         *scale_words(records),
         "",
-        *fitted,
-        f"Data: {data['name']}, {data['fit']} fit, {data['val']} validation, {data['test']} test samples "
-        f"({data['splits']}). {stitched} stitches, {sum(cells.values()):.0f} s of fitting and measuring, training not "
-        f"counted. {devices}; {', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Seeds of "
-        f"networks: {', '.join(sorted({str(s) for s in _seeds(records)}))}; of stitchers: 0. The paper's values are "
-        f"{values.SOURCE}.",
+        *([f"Fits here. {' '.join(fits)}", ""] if fits else []),
+        f"{_data_and_time(records)} Seeds of networks: {', '.join(sorted({str(s) for s in _seeds(records)}))}; of "
+        f"stitchers: 0. The paper's values are {values.SOURCE}.",
         "",
         f"Study file: `src/modelstitch/{study}`. Records: `{figure.name}.parquet`.",
     ]
+
+
+def _protocols(records: Sequence[Record]) -> list[str]:
+    return [p for p in PROTOCOLS if any(r.tags["protocol"] == p for r in records)]
+
+
+def _command(figure: Figure, records: Sequence[Record]) -> str:
+    tags, protocols = records[0].tags, _protocols(records)
+    usual = "" if tags["scale"] == "smoke" or tags.get("command") else "parquet:DIR"
+    named = tags.get("given") or usual
+    given = f" --data {named}" if named else ""
+    only = f" --protocol {protocols[0]}" if len(protocols) == 1 else ""
+    return f"modelstitch paper {figure.name} {tags.get('command') or '--scale ' + tags['scale']}{given}{only}"
+
+
+def _data_and_time(records: Sequence[Record]) -> str:
+    """What was measured on, how long it took, on what, when."""
+    made = [r.provenance for r in records]
+    data = next(r.data for r in records if r.control == "donor")
+    dates = sorted({p["date"] for p in made})
+    cells = {r.provenance.get("probe", r.cell): r.seconds for r in records}
+    devices = ", ".join(sorted({f"{p['device']}, {p['threads']} threads" for p in made}))
+    versions = sorted({f"modelstitch {p['modelstitch']}, torch {p['torch']}" for p in made})
+    stitched = len({r.cell for r in records if r.tags["protocol"]})
+    return (
+        f"Data: {data['name']}, {data['fit']} fit, {data['val']} validation, {data['test']} test samples "
+        f"({data['splits']}). {stitched} stitches, {sum(cells.values()):.0f} s of fitting and measuring, training not "
+        f"counted. {devices}; {', '.join(versions)}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
+    )
 
 
 def fit_words(records: Sequence[Record], protocol: str) -> str:

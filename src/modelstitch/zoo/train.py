@@ -155,30 +155,17 @@ def descend(
         unfinished: where the state is kept, and taken up again.
         generator: what else the batches draw from; its state is kept, too.
     """
-    if recipe.channels_last:
-        for module in modules:
-            module.to(memory_format=torch.channels_last)
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    optimiser = _optimiser(parameters, recipe)
+    for module in modules if recipe.channels_last else ():
+        module.to(memory_format=torch.channels_last)
+    optimiser = _optimiser([p for module in modules for p in module.parameters() if p.requires_grad], recipe)
     trained = Trained()
-    recorded: Recorded | None = None
     first = take_up(unfinished, modules, optimiser, generator, trained)
     coming = batches(first)
+    step_of = _Steps(loss_of, modules, optimiser, recipe, device)
     for step in range(first, recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(step)
-        batch = next(coming)
-        with _kernels(modules, device):
-            if step == first and _recordable(batch):
-                recorded = record(loss_of, batch, modules, lambda: autocast(recipe.precision, device, cache=False))
-            if recorded is not None:
-                loss = recorded(*batch)
-            else:
-                with autocast(recipe.precision, device):
-                    loss = loss_of(*batch)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        loss = step_of(next(coming))
         if step % _CHECK == 0 or step + 1 == recipe.steps:
             trained.loss = _finite(loss, step, recipe)
         if step + 1 in recipe.checkpoints:
@@ -189,10 +176,51 @@ def descend(
             progress(step + 1, trained.loss)
     for module in modules:
         module.eval()
-    bad = [name for name, value in modules[0].state_dict().items() if not bool(torch.isfinite(value).all())]
+    _check_finite(modules[0])
+    return trained
+
+
+def _check_finite(module: nn.Module) -> None:
+    bad = [name for name, value in module.state_dict().items() if not bool(torch.isfinite(value).all())]
     if bad:
         raise FitError(f"Training diverged: {bad[0]} holds NaN or infinity; try a smaller learning rate.")
-    return trained
+
+
+class _Steps:
+    """One step after another; on a GPU the first is recorded, and then replayed."""
+
+    def __init__(
+        self,
+        loss_of: Callable[..., Tensor],
+        modules: Sequence[nn.Module],
+        optimiser: torch.optim.Optimizer,
+        recipe: Recipe,
+        device: torch.device | str,
+    ) -> None:
+        self._loss_of, self._modules, self._optimiser = loss_of, modules, optimiser
+        self._recipe, self._device = recipe, device
+        self._recorded: Recorded | None = None
+        self._begun = False
+
+    def __call__(self, batch: Sequence[Any]) -> Tensor:
+        """Take a step on a batch, and return its loss."""
+        with _kernels(self._modules, self._device):
+            if not self._begun and _recordable(batch):
+                self._recorded = record(self._loss_of, batch, self._modules, lambda: self._autocast(cache=False))
+            self._begun = True
+            loss: Tensor = self._plainly(batch) if self._recorded is None else self._recorded(*batch)
+        self._optimiser.step()
+        return loss
+
+    def _plainly(self, batch: Sequence[Any]) -> Tensor:
+        with self._autocast():
+            loss = self._loss_of(*batch)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def _autocast(self, *, cache: bool = True) -> AbstractContextManager[Any]:
+        return autocast(self._recipe.precision, self._device, cache=cache)
 
 
 def error_rate(
