@@ -120,8 +120,7 @@ def counted(places: Sequence[Finding], what: str, beyond: str = "") -> Verdict:
     measured = [p for p in seen if not p.gap]
     true, against = sum(p.true for p in seen), sum(p.against for p in seen)
     whole = true == len(places) and all(p.sure for p in measured)
-    if beyond and any(p.sure or p.ranged for p in measured):
-        what = f"{what} beyond {beyond}"
+    what += f" beyond {beyond}" if beyond and _has_ends(measured) else ""
     opposite = f", the opposite at {against}" if against else ""
     worst = max(measured, key=lambda p: p.weight).words if measured else ""
     nearest = f"; nearest to refuting: {worst}" if worst else ""
@@ -138,6 +137,11 @@ def _word(true: int, against: int, seen: int, *, whole: bool) -> Word:
     if 2 * true >= seen:
         return "holds" if whole else "holds in part"
     return "contrary" if 2 * against >= seen else "not shown"
+
+
+def _has_ends(measured: Sequence[Finding]) -> bool:
+    """Whether any value has an interval or a range."""
+    return any(p.sure or p.ranged for p in measured)
 
 
 def _unsure(measured: Sequence[Finding]) -> str:

@@ -157,7 +157,7 @@ def descend(
     """
     for module in modules if recipe.channels_last else ():
         module.to(memory_format=torch.channels_last)
-    optimiser = _optimiser([p for module in modules for p in module.parameters() if p.requires_grad], recipe)
+    optimiser = _optimiser(modules, recipe)
     trained = Trained()
     first = take_up(unfinished, modules, optimiser, generator, trained)
     coming = batches(first)
@@ -312,7 +312,8 @@ def _without_onednn() -> Iterator[None]:
         torch._C._set_mkldnn_enabled(before)
 
 
-def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+def _optimiser(modules: Sequence[nn.Module], recipe: Recipe) -> torch.optim.Optimizer:
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     fused = all(p.is_cuda for p in parameters)
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
