@@ -55,7 +55,7 @@ def test_a_measure(run):
     values = {
         (measure, top): value for measure, top, value in frame.select("measure", "top_layer", "value").iter_rows()
     }
-    assert values["distance_correlation", "block2"] > values["distance_correlation", "block1"] > 0
+    assert values["centred_distances", "block2"] > values["centred_distances", "block1"] > 0
 
 
 def test_a_reader(run, tmp_path):
