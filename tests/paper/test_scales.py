@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modelstitch.models.load import load
-from modelstitch.paper.scales import SCALES
+from modelstitch.paper.scales import MEDIUM, SCALES, SMALL
 from modelstitch.zoo.nets import build
 
 
@@ -29,3 +29,11 @@ def test_more_is_more_at_every_scale(name):
             module = build(scale.nets[role])
         sizes.append(sum(p.numel() for p in module.parameters()))
     assert sizes == sorted(set(sizes))
+
+
+def test_curves_of_one_role_may_have_fewer_pairs():
+    assert MEDIUM.pairs("2a", ("base", "base")) == 4
+    assert MEDIUM.pairs("2a", ("vit", "vit")) == 2
+    assert MEDIUM.pairs("3c", ("double", "quarter")) == 4
+    assert MEDIUM.pairs("6", ("deep", "deep")) == 2
+    assert SMALL.pairs("2a", ("vit", "vit")) == SMALL.repeats

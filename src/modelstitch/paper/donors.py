@@ -103,7 +103,8 @@ class Workshop:
         """How a model is trained at this scale."""
         labelled = model.method == "labels"
         values = dict(self.scale.training if labelled else self.scale.unlabelled)
-        values |= {**self.scale.special.get(model.net, {}), **self.scale.special.get(model.method, {})}
+        for what in (model.net, model.method, str(model.samples)):
+            values |= self.scale.special.get(what, {})
         usual = values["steps"]
         values["steps"] = round(model.time * usual)
         if model.time > 1:

@@ -74,7 +74,8 @@ def asked(figure: Figure, job: Job) -> Iterator[Asked]:
     """All that a figure asks for under the job's protocols."""
     for repeat in range(max(job.scale.pairs(figure.name), *(len(probe.each) for probe in figure.probes), 0)):
         for line in figure.lines:
-            if models := _networks_of(line, repeat, job.scale.pairs(figure.name)):
+            repeats = job.scale.pairs(figure.name, (line.bottom.net, line.top.net))
+            if models := _networks_of(line, repeat, repeats):
                 yield from (Asked(line, models, repeat, name) for name in line.protocols if name in job.protocols)
         for probe in figure.probes:
             if models := _networks_of(probe, repeat, job.scale.pairs(figure.name)):

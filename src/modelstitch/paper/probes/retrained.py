@@ -54,7 +54,8 @@ def shortened(probe: Probe, model: Model, job: Job) -> Recipe:
     recipe = job.workshop.recipe(dataclasses.replace(model, time=1.0, method="labels"))
     if not isinstance(recipe, Recipe):
         raise StudyError("Fine-tuning needs the recipe of a network with labels.")
-    steps = max(1, round(float(probe.options.get("time", 1.0)) * recipe.steps))
+    share = float(probe.options.get("time", 1.0)) * job.scale.shorter.get(probe.kind, 1.0)
+    steps = max(1, round(share * recipe.steps))
     return dataclasses.replace(recipe, steps=steps, checkpoints=())
 
 
