@@ -75,6 +75,7 @@ def test_saved_and_loaded_it_is_the_same(pair, digits, tmp_path):
         Stitched.load(tmp_path / "s", top, bottom)
 
 
+@pytest.mark.slow
 def test_a_map_that_was_changed_by_hand_does_not_keep_its_numbers(pair, digits, tmp_path):
     s = stitch(*pair, "block2", digits, objective="match", device="cpu")
     before, interval, metrics = s.penalty, s.interval, s.metrics

@@ -44,6 +44,7 @@ def folder(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["status"], ["report"], ["export"]])
 def test_commands_on_a_study_of_such_names(folder, monkeypatch, capfd, command):
     target = {"export": [str(folder.parent / "rows.csv")]}.get(command[0], [])

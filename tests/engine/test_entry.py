@@ -229,6 +229,7 @@ BATCHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BATCHED)
 def test_a_view_prepares_each_sample_by_itself(case):
     net = ms.Network(nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 2)), X[:2], "net", view=BATCHED[case])

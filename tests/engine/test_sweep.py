@@ -270,6 +270,7 @@ def test_networks_without_batchnorm_may_have_a_policy(digits, normalisation):
     assert s.metrics["bottom_error"] == pytest.approx(error_rate(nets[0].module, digits, "test"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["frozen", "batch"])
 def test_the_bottom_networks_own_error_is_that_of_the_donor(pair, digits, normalisation):
     s = stitch(*pair, "block2", digits, normalisation=normalisation, **QUICK)
@@ -307,6 +308,7 @@ def test_a_diverging_fit_keeps_the_last_good_state_and_says_so(pair, digits):
     assert all(torch.isfinite(p).all() for p in s.stitcher.parameters())
 
 
+@pytest.mark.slow
 def test_donors_are_the_same_after_a_failure(modules, digits):
     a, b = (Network(m, torch.zeros(1, 1, 8, 8), n) for m, n in zip(modules, "ab", strict=True))
     before = [fingerprint(m) for m in modules]

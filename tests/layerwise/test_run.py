@@ -95,6 +95,7 @@ def test_every_way_equals_the_measure_of_saved_activations(world, view):
         assert r["null_mean"] is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["pool", "flatten"])
 def test_blocks_of_layers_and_examples_change_nothing(world, view, monkeypatch):
     a, b, data, below, above = world

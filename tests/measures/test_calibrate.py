@@ -44,6 +44,7 @@ def one_by_one(x, y, measure, permutations, level, seed=0):
     return np.array(found).T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", [m for m in MEASURES if m != "pwcca"])
 def test_a_grid_is_that_of_single_values(measure):
     x, y = layers(1), layers(2, widths=(3, 6, 4))
@@ -119,6 +120,7 @@ def test_p_never_falls_below_what_was_drawn(seed, stop):
     assert short.permutations <= whole.permutations == 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [None, 2])
 def test_unrelated_layers_are_rarely_told_apart(stop):
     """Of draws under the null at most about 1 in 20 has p <= 0.05, the best of a grid of four, too."""
@@ -131,6 +133,7 @@ def test_unrelated_layers_are_rarely_told_apart(stop):
     assert (hits / times > 0.01).all()
 
 
+@pytest.mark.slow
 def test_intervals_cover():
     """19 of 20 hold the value that very many examples have."""
     g, weights = torch.Generator().manual_seed(0), torch.logspace(0, -1, 6, dtype=torch.float64)

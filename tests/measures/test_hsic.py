@@ -27,6 +27,7 @@ def full(x, y, chunk, debiased, shuffle=None):
     return sums.cka("x", "y", debiased=debiased, shuffle=shuffle), sums
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("seed", range(3))
 def test_blocks_equal_the_whole(name, seed):

@@ -79,6 +79,7 @@ FORMS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt", ".bin"])
 @pytest.mark.parametrize("form", FORMS)
 def test_forms_of_torch_save(tmp_path: Path, form: str, suffix: str) -> None:

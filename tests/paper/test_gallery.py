@@ -66,6 +66,7 @@ def test_a_page_says_that_its_data_are_not_the_scales_own():
     ]
 
 
+@pytest.mark.slow
 def test_the_index_follows_from_all_records(tmp_path):
     for path in (GALLERY / "smoke").glob("*.parquet"):
         shutil.copy(path, tmp_path)

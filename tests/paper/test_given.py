@@ -67,6 +67,7 @@ def test_trained_networks_need_no_table(trained, data):
     assert len(found) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -130,6 +131,7 @@ def brief(monkeypatch):
     monkeypatch.setattr("modelstitch.paper.job.OWN", scale)
 
 
+@pytest.mark.slow
 def test_the_figure_runs_once_and_is_drawn_from_its_records_alone(named, data, tmp_path, brief):
     job = open_own(named, data, tmp_path / "out", device="cpu", protocols=("honest",), command="--donors FOLDER")
     records = run_figure(job.figure("2a"), job)

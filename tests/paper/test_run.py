@@ -39,6 +39,7 @@ def test_a_figure_has_its_controls_and_both_protocols(done):
     assert "base, re-initialised, seed 1" in random
 
 
+@pytest.mark.slow
 def test_a_second_run_trains_and_fits_nothing(done, monkeypatch):
     out, records, _ = done
     monkeypatch.setattr(donors, "train", None)

@@ -126,6 +126,7 @@ def test_another_process_predicts_the_same_bits(tmp_path):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_a_changed_model_is_kept_as_it_stands(tmp_path):
     """By name only what the name gives; what its owner changed since, in place or in type, is kept whole."""
     bottom, top = named(), named(1)
@@ -193,6 +194,7 @@ def test_functions_of_ones_own_are_kept_whole(tmp_path):
 
 
 class TestViews:
+    @pytest.mark.slow
     def test_code_is_asked_for_again(self, tmp_path):
         s = affine(own(view=doubled), own(1, Normalise(0.5, 0.25)))
         s.save(tmp_path)

@@ -118,6 +118,7 @@ def test_a_folded_map_is_the_same_function(nets, below, above, family, bias, int
     assert close(s(images()), drawn(family, bottom, top, below, above, bias)(images())), "the original is left alone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nets", "below", "above", "family", "words"),
     [

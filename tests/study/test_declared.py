@@ -22,6 +22,7 @@ b = {model = "zoo:small-resnet?width=4"}
 """
 
 
+@pytest.mark.slow
 def test_a_study_runs_and_continues(tmp_path):
     (tmp_path / "study.toml").write_text(TEXT)
     spec = load_spec(tmp_path / "study.toml")
@@ -33,6 +34,7 @@ def test_a_study_runs_and_continues(tmp_path):
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "cells").iterdir()} == times
 
 
+@pytest.mark.slow
 def test_another_seed_and_a_second_test_set(tmp_path):
     more = 'c = "zoo:small-resnet?width=4"\n'
     head = 'pairs = [["a", "b"]]\nsecond = "digits"\nother_seeds = {b = "c"}\n'

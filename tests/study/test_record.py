@@ -263,6 +263,7 @@ def test_the_digest_is_over_the_one_text_of_the_content():
     assert text == canonical_json(plain).encode()[:-1] + f',"digest":"{digest}"}}'.encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", KEPT[::4], ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_committed_records_are_read_and_agree_with_themselves(path):
     records = records_from_parquet(path)

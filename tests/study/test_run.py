@@ -20,6 +20,7 @@ def test_a_plan_counts_what_a_run_makes(pair, digits):
     assert [(r.bottom.name, r.top.name) for r in run(asked, device="cpu")] == [("zero", "one"), ("one", "zero")]
 
 
+@pytest.mark.slow
 def test_a_donor_that_changes_meanwhile_is_refused(modules, digits):
     import modelstitch as ms
 

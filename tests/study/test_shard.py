@@ -105,6 +105,7 @@ def test_one_shard_leaves_the_others_cells_and_plans_all(tmp_path):
     assert not {r.cell for r in rest} & {r.cell for r in records}
 
 
+@pytest.mark.slow
 def test_a_shard_without_cells_has_nothing_to_do(tmp_path):
     spec = parse_spec(
         {

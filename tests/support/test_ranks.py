@@ -297,6 +297,7 @@ def test_sums_are_those_of_one_process(scenes, name):
         close(first[key], one[key])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [MomentsGrid, NullGrid])
 def test_sums_of_all_pairs_are_those_of_one_process(scenes, kind):
     one = grid(kind, ROWS["uneven"])

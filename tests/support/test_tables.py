@@ -47,6 +47,7 @@ def test_equal_content_is_tried_once(tmp_path, monkeypatch):
     tables.read(tmp_path / "t.parquet", "parquet")
 
 
+@pytest.mark.slow
 def test_a_table_that_unpacks_to_more_than_its_size_allows_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "_FLOOR", 64 << 20)
     pl.DataFrame({"label": pl.repeat(7, 50_000_000, eager=True, dtype=pl.Int64)}).write_parquet(tmp_path / "t.parquet")

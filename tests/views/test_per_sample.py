@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_librarys_transform_sees_what_is_on_the_disk(folder: Path) -> None:
     data = ms.load_data(f"folder:{folder}?size=any")
     net = ms.load("timm:test_resnet?size=32", weights="random", classes=2)

@@ -77,6 +77,7 @@ def run(arguments, folder, monkeypatch):
     return result.output, (folder / "out" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_convolutional_network_into_a_transformer_from_the_command_line(tmp_path, monkeypatch):
     output, html = run(
         [

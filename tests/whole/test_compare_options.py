@@ -68,6 +68,7 @@ def test_every_control_has_its_cells(everything):
     }
 
 
+@pytest.mark.slow
 def test_another_seed_of_the_top_stands_under_the_top(everything):
     result, _ = everything
     assert {(r["config"]["bottom"]["name"], r["config"]["top"]["name"]) for r in cells(result, "other-seed")} == {

@@ -110,6 +110,7 @@ def test_every_family_and_control(pairs, data, what):
     )
 
 
+@pytest.mark.slow
 def test_a_convolution_and_steps_of_a_task(pairs, data):
     first, other, layers = pairs
     for family in ("affine", "conv:3") if "one" in layers else ("affine",):
@@ -119,6 +120,7 @@ def test_a_convolution_and_steps_of_a_task(pairs, data):
         assert found.metrics["loss"] == pytest.approx(wanted.metrics["loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_matrix_and_similarity(pairs, data):
     first, other, layers = pairs
     every = (layers, layers)

@@ -142,6 +142,7 @@ def test_a_top_that_gives_maps_is_refused_with_what_to_use_instead(modules, digi
     assert "similarity()" in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_top_that_gives_features_is_noticed(modules, digits):
     top = Network(headless(modules), torch.zeros(2, 1, 8, 8), "features")
     assert top.output_shape == (16,)  # wide enough for ten labels: no shape gives it away
@@ -309,6 +310,7 @@ def test_a_run_takes_the_rate_of_its_start_and_keeps_it(pair, digits, init):
     assert rates == pytest.approx([full * factor * c for c in cosine])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "fit"),
     [("affine", {"adapt_rate": False}), ("affine", {"whiten": False}), ("norm-affine-norm", {}), ("mlp:8", {})],

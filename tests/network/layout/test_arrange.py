@@ -56,6 +56,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_values_come_with_the_batch_first_and_go_back(case):
     make, size, layer, kind, shape = CASES[case]

@@ -280,6 +280,7 @@ def test_refuses_a_wrapped_module(name: str) -> None:
         Network(wrap(nn.Sequential(nn.Linear(6, 6), nn.ReLU())), vectors(3), name="net")
 
 
+@pytest.mark.slow
 def test_of_a_compiled_module_the_original_is_taken() -> None:
     module = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
     net = Network(torch.compile(module), vectors(3))

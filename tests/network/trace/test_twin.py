@@ -95,6 +95,7 @@ def test_a_module_is_itself():
     assert unwrapped(module) is module
 
 
+@pytest.mark.slow
 def test_of_a_compiled_module_the_original():
     module = nn.Linear(2, 2)
     assert unwrapped(torch.compile(module)) is module

@@ -1,5 +1,6 @@
 """Every bottom layer into every top layer, as a figure keeps it."""
 
+import pytest
 from tiny import tiny_job
 
 from modelstitch.paper.figure import Model, Probe
@@ -8,6 +9,7 @@ from modelstitch.paper.probes import grid
 MODELS = (Model(seed=1), Model(seed=0))
 
 
+@pytest.mark.slow
 def test_the_grid_has_every_block_under_every_block(tmp_path):
     job = tiny_job(tmp_path)
     probe = Probe("matrix", "x", MODELS)

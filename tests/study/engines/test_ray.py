@@ -82,6 +82,7 @@ def test_records_are_those_of_this_process(cluster, tmp_path):
     assert cluster.is_initialized()  # the caller's own stays
 
 
+@pytest.mark.slow
 def test_a_mistake_over_there_is_told_as_it_is(cluster):
     run = engine_on_ray.engine(partial(load_data, "digitz"), device="cpu")
     with pytest.raises(Exception, match="'digitz'") as caught:
@@ -116,6 +117,7 @@ def test_a_sweep_that_stops_half_way_has_lost_no_record(cluster, tmp_path):
     assert kept == [{"cell": "first"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "head:"])
 def test_an_address_where_no_cluster_is(address, monkeypatch):
     fake = SimpleNamespace(is_initialized=lambda: False, init=refuse)

@@ -24,6 +24,7 @@ def draw(*shape, dtype=torch.float64):
     return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64).to(dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("columns", [slice(None), slice(None, None, 2), slice(1, 4)])
 def test_products_are_those_of_the_definition(threads, dtype, columns):
