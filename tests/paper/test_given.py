@@ -150,6 +150,17 @@ def test_the_figure_runs_once_and_is_drawn_from_its_records_alone(named, data, t
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "cells").iterdir()} == before
 
 
+def test_a_page_can_be_had_of_what_is_finished_so_far(named, data, tmp_path, brief):
+    job = open_own(named, data, tmp_path / "out", device="cpu", protocols=("honest",))
+    shown = job.figure("2a")
+    part = dataclasses.replace(shown.lines[0], pairs=shown.lines[0].pairs[:4])
+    run_figure(dataclasses.replace(shown, lines=(part,)), job)
+    records = run_figure(shown, job, so_far=True)
+    page = keep(records, shown, tmp_path / "pages").read_text()
+    assert f"Of 6 pairs, 4 are measured so far: another seed of {NET}, honest protocol." in page
+    assert {r.tags["line"] for r in records if r.control == "pair"} == {part.label}
+
+
 def test_an_error_that_is_not_the_declared_one_is_refused(named, data, tmp_path, brief):
     again(named, "weights = 'a.safetensors'", "weights = 'a.safetensors', error = 3.5")
     job = open_own(named, data, tmp_path / "out", device="cpu", protocols=())
@@ -178,3 +189,9 @@ def test_a_dry_run_counts_each_stitch_once_and_makes_nothing(named, tmp_path, br
     assert found.exit_code == 0, found.output
     assert "0 of them kept already; nothing is trained" in found.output
     assert not out.exists()
+
+
+def test_so_far_needs_donors():
+    found = CliRunner().invoke(paper, ["2a", "--so-far"])
+    assert found.exit_code == 2
+    assert "--so-far needs --donors" in found.output

@@ -28,6 +28,11 @@ class Call:
     imported: tuple[Path, ...]
     device: str
 
+    @property
+    def folder(self) -> Path:
+        """Where results go if nothing is said."""
+        return Path(f"runs/paper-{self.scale if self.donors is None else self.donors.resolve().name}")
+
     def opened(self, out: Path, tell: Callable[[str, int, int], None] | None = None) -> Job:
         """The job, in this process or in another one that shares it."""
         from ..models.load import imported_files, register
@@ -93,6 +98,7 @@ class Call:
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be trained and fitted, and the processor hours it would take here."
 )
+@click.option("--so-far", is_flag=True, help="Write the pages from what is finished, and run nothing. Needs --donors.")
 @click.option(
     "--redraw",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -109,6 +115,7 @@ def paper(
     out: Path | None,
     workers: int,
     dry_run: bool,
+    so_far: bool,
     redraw: Path | None,
 ) -> None:
     """Run figures of the paper again, and judge its claims by the numbers.
@@ -126,16 +133,16 @@ def paper(
         return
     files: tuple[Path, ...] = ()
     every = [name for name in FIGURES if checkpoints is not None or name not in OWN_CHECKPOINTS]
-    if donors is not None:
-        _check_own(scale, data_name, checkpoints)
+    if donors is not None or so_far:
+        _check_own(donors, scale, data_name, checkpoints)
         every, files = _own()
     chosen = every if "all" in figures else asked
     call = Call(scale or "smoke", data_name or "", protocols, checkpoints, donors, files, device)
-    out = out or Path(f"runs/paper-{call.scale if donors is None else donors.resolve().name}")
+    out = out or call.folder
     if dry_run:
         _told_only(chosen, call, out)
     else:
-        _run(chosen, call, out, workers)
+        _run(chosen, call, out, workers, so_far=so_far)
 
 
 def _own() -> tuple[list[str], tuple[Path, ...]]:
@@ -146,7 +153,9 @@ def _own() -> tuple[list[str], tuple[Path, ...]]:
     return list(FIGURES), tuple(imported_files())
 
 
-def _check_own(scale: str | None, data_name: str | None, checkpoints: Path | None) -> None:
+def _check_own(donors: Path | None, scale: str | None, data_name: str | None, checkpoints: Path | None) -> None:
+    if donors is None:
+        raise click.UsageError("--so-far needs --donors: other pages are written when their figure is finished.")
     if data_name is None:
         raise click.UsageError("--donors needs --data: the data that the networks were trained for, as parquet:DIR.")
     for option, value in (("--scale", scale), ("--checkpoints", checkpoints)):
@@ -178,7 +187,7 @@ def _told_only(names: Sequence[str], call: Call, out: Path) -> None:
         common.say("\n".join(estimate(figures, job).sentences() if job.groups is None else estimate_own(figures, job)))
 
 
-def _run(names: Sequence[str], call: Call, out: Path, workers: int) -> None:
+def _run(names: Sequence[str], call: Call, out: Path, workers: int, *, so_far: bool) -> None:
     from functools import partial
 
     from ..paper.gallery import keep, summary, write_index
@@ -197,9 +206,9 @@ def _run(names: Sequence[str], call: Call, out: Path, workers: int) -> None:
 
         def alone() -> Iterator[list[str]]:
             for shown in figures:
-                records = run_figure(shown, job)
+                records = run_figure(shown, job, so_far=so_far)
                 yield summary(shown, records, keep(records, shown, pages))
 
-        every = alone() if workers == 1 else together(figures, job, partial(call.opened, out), pages, workers)
+        every = alone() if workers == 1 or so_far else together(figures, job, partial(call.opened, out), pages, workers)
         for lines in every:
             common.say("\n".join([*lines, f"  {write_index(pages)}"]))

@@ -116,10 +116,10 @@ def counted(places: Sequence[Finding], what: str, beyond: str = "") -> Verdict:
     """
     seen = [p for p in places if p.gap != "not measured"]
     if not seen:
-        return unmeasured(*(p.words for p in places))
+        return unmeasured(*map(_words_of, places))
     measured = [p for p in seen if not p.gap]
     true, against = sum(p.true for p in seen), sum(p.against for p in seen)
-    whole = true == len(places) and all(p.sure for p in measured)
+    whole = all(p.true and p.sure for p in places)
     what += f" beyond {beyond}" if beyond and _has_ends(measured) else ""
     opposite = f", the opposite at {against}" if against else ""
     worst = max(measured, key=lambda p: p.weight).words if measured else ""
@@ -137,6 +137,10 @@ def _word(true: int, against: int, seen: int, *, whole: bool) -> Word:
     if 2 * true >= seen:
         return "holds" if whole else "holds in part"
     return "contrary" if 2 * against >= seen else "not shown"
+
+
+def _words_of(place: Finding) -> str:
+    return place.words
 
 
 def _has_ends(measured: Sequence[Finding]) -> bool:

@@ -225,6 +225,7 @@ def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]
         lines.append("")
     for note in figure.notes:
         lines += [note, ""]
+    lines += _so_far(figure, every)
     for name in PROTOCOLS:
         lines += _penalty_tables(figure, every[name], name)
     shared = every[next(iter(PROTOCOLS))]
@@ -250,6 +251,18 @@ def _said(n: int, word: str) -> str:
     if word.startswith("holds"):
         return f"{n} {word if n == 1 else word.replace('holds', 'hold', 1)}"
     return f"{n} {'is' if n == 1 else 'are'} {word}"
+
+
+def _so_far(figure: Figure, every: Mapping[str, Curves]) -> list[str]:
+    """Curves of which some pairs are still to be measured, a sentence each."""
+    lines: list[str] = []
+    for line in figure.lines:
+        for name, curves in every.items():
+            pairs = {(r.bottom.name, r.top.name) for r in curves.select(line.label)}
+            if name in line.protocols and 0 < len(pairs) < len(line.pairs):
+                told = f"Of {len(line.pairs)} pairs, {len(pairs)} are measured so far: {line.label}, {name} protocol."
+                lines += [f"{told} The same command does the rest.", ""]
+    return lines
 
 
 def _heading(figure: Figure) -> str:

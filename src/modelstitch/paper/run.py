@@ -6,7 +6,7 @@ A cell is named by what it is, so figures that share a pair share its cells, and
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from .. import Network, compare
+from ..api import plan_compare
 from ..errors import FitError, SourceError
 from ..notation import Seam
 from ..study import Metric, Record
@@ -29,16 +30,19 @@ from .scales import Scale
 NEAR = 0.1  # points of test error by which a given network may miss what its folder says of it
 
 
-def run_figure(figure: Figure, job: Job) -> list[Record]:
+def run_figure(figure: Figure, job: Job, *, so_far: bool = False) -> list[Record]:
     """All records of a figure, each with the curve it belongs to under ``paper``.
 
     What the store holds is not run again.
+
+    Args:
+        so_far: give what the store holds of stitches and probes, and run nothing of the rest.
 
     Raises:
         StitchError: whatever is wrong, in one sentence.
     """
     with job.store.begun(), told(figure.name):
-        return list(_records(figure, job))
+        return list(_records(figure, job, _held if so_far else measured))
 
 
 @contextmanager
@@ -103,11 +107,22 @@ def measured(one: Asked, job: Job) -> list[Record]:
     return _probed(one.what, one.models, job)
 
 
-def _records(figure: Figure, job: Job) -> Iterable[Record]:
+def _held(one: Asked, job: Job) -> list[Record]:
+    """The records of one thing asked for that are there."""
+    if isinstance(one.what, Probe):
+        kept = job.store.kept(_whole(one.what, one.models, job).cell)
+        return [] if kept is None else _unpacked(kept)
+    asked = question(one.what, one.models, PROTOCOLS[one.protocol], job)
+    cells = plan_compare(**asked, out=job.store, device=str(job.device), timed=False).held
+    found = [record for cell in cells if (record := job.store.kept(cell)) is not None]
+    return sorted(found, key=lambda r: (r.control, r.bottom.name, r.top.name, r.top.depth or 0.0, r.cell))
+
+
+def _records(figure: Figure, job: Job, get: Callable[[Asked, Job], list[Record]]) -> Iterable[Record]:
     seen: set[Model] = set()
     for one in asked(figure, job):
         numbers: dict[tuple[str, ...], int] = {}
-        for record in measured(one, job):
+        for record in get(one, job):
             repeat = one.repeat
             if isinstance(one.what, Line) and one.what.pairs:  # a number for every pair, and every top of a control
                 ends = (record.control, record.bottom.name, record.top.name)
@@ -199,17 +214,7 @@ def _donor(model: Model, job: Job) -> Record:
 
 def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
     """The records of a probe; the list of its cells is itself a record, so that a finished probe is found whole."""
-    whole = Record.named(
-        {
-            "control": probe.kind,
-            "bottom": _end(job.workshop.network(models[0])),
-            "top": _end(job.workshop.network(models[-1])),
-            "others": [_end(job.workshop.network(m)) for m in models[1:-1]],
-            "options": probe.options,
-            "settings": settings(probe, models, job),
-            "data": job.data.describe(),
-        }
-    )
+    whole = _whole(probe, models, job)
     job.store.plan([whole.cell])
     kept = job.store.kept(whole.cell)
     if kept is not None:
@@ -222,6 +227,21 @@ def _probed(probe: Probe, models: tuple[Model, ...], job: Job) -> list[Record]:
     job.store.write(record)
     pieces.clear()
     return _unpacked(record)
+
+
+def _whole(probe: Probe, models: tuple[Model, ...], job: Job) -> Record:
+    """A probe before it is taken: its name is the hash of all that decides it."""
+    return Record.named(
+        {
+            "control": probe.kind,
+            "bottom": _end(job.workshop.network(models[0])),
+            "top": _end(job.workshop.network(models[-1])),
+            "others": [_end(job.workshop.network(m)) for m in models[1:-1]],
+            "options": probe.options,
+            "settings": settings(probe, models, job),
+            "data": job.data.describe(),
+        }
+    )
 
 
 def _unpacked(record: Record) -> list[Record]:
