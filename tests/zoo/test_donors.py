@@ -57,14 +57,20 @@ def test_checkpoints_load(digits, tmp_path):
         load_donor(folder, step=4)
 
 
+@pytest.fixture(scope="module", params=["labels", "simclr", "rotation"])
+def whole(request, digits, tmp_path_factory):
+    """A spec, and its donor whose training was not stopped."""
+    base = Recipe(steps=10, lr=0.05, batch_size=64, schedule="one-cycle", checkpoints=(3, 9), channels_last=True)
+    recipe = base if request.param == "labels" else SelfRecipe(request.param, base)
+    spec = DonorSpec("small-resnet?width=8", recipe)
+    return spec, donor(spec, digits, tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("stops", "starts"), [((1,), [1, 2]), ((4, 9, 10), [1, 5, 10]), ((8,), [1, 9])])
-@pytest.mark.parametrize("method", ["labels", "simclr", "rotation"])
-def test_a_stopped_training_goes_on_and_ends_alike(digits, tmp_path, monkeypatch, method, stops, starts):
+def test_a_stopped_training_goes_on_and_ends_alike(digits, tmp_path, monkeypatch, whole, stops, starts):
     monkeypatch.setattr(Unfinished, "due", True)
-    base = Recipe(steps=10, lr=0.05, batch_size=64, schedule="one-cycle", checkpoints=(3, 9), channels_last=True)
-    spec = DonorSpec("small-resnet?width=8", base if method == "labels" else SelfRecipe(method, base))
-    whole = donor(spec, digits, tmp_path / "whole")
+    spec, unstopped = whole
     begun = []
     for stop in stops:
         seen = []
@@ -80,9 +86,9 @@ def test_a_stopped_training_goes_on_and_ends_alike(digits, tmp_path, monkeypatch
     seen = []
     again = donor(spec, digits, tmp_path / "pieces", progress=lambda done, loss: seen.append(done))
     assert begun + seen[:1] == starts
-    assert equal(again.module, whole.module)
+    assert equal(again.module, unstopped.module)
     for step in (3, 9):
-        assert equal(load_donor(again.folder, step=step).module, load_donor(whole.folder, step=step).module)
+        assert equal(load_donor(again.folder, step=step).module, load_donor(unstopped.folder, step=step).module)
     assert [p.name for p in (tmp_path / "pieces").iterdir()] == [again.folder.name]
 
 
