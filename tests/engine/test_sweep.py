@@ -109,14 +109,20 @@ def test_a_stitch_does_not_depend_on_what_is_fitted_beside_it(pair, digits, monk
         assert by_cell[record["cell"]]["metrics"] == record["metrics"]
 
 
+@pytest.fixture(scope="module", params=["frozen", "recalibrated", "batch"])
+def beside(request, pair, digits):
+    """The options of a comparison, and its records by cell where three objectives stand beside each other."""
+    options = {**QUICK, "layers": ["block2"], "controls": (), "both": False, "normalisation": request.param}
+    records = compare(*pair, digits, objective=["match", "task", "downstream+task"], **options).records
+    return options, {r["cell"]: r["metrics"] for r in records}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("normalisation", ["frozen", "recalibrated", "batch"])
 @pytest.mark.parametrize("alone", ["match", "task", "downstream+task"])
-def test_a_stitch_does_not_depend_on_the_objectives_beside_it(pair, digits, normalisation, alone):
-    options = {**QUICK, "layers": ["block2"], "controls": (), "both": False, "normalisation": normalisation}
-    beside = compare(*pair, digits, objective=["match", "task", "downstream+task"], **options).records
+def test_a_stitch_does_not_depend_on_the_objectives_beside_it(pair, digits, beside, alone):
+    options, metrics = beside
     (own,) = compare(*pair, digits, objective=alone, **options).records
-    assert {r["cell"]: r["metrics"] for r in beside}[own["cell"]] == own["metrics"]
+    assert metrics[own["cell"]] == own["metrics"]
 
 
 def test_a_fit_that_diverges_ends_with_the_statistics_it_has_in_company(pair, digits, monkeypatch):
