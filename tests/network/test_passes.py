@@ -305,6 +305,7 @@ def taken(net, layers, take):
     return net.taps(layers, edit=lambda graph: hand_over(graph, layers, take))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_is_handed_over_as_it_is(name):
     net, case = traced(name)

@@ -67,6 +67,7 @@ def test_the_folder_knows_which_cells_belong_to_it(done, tmp_path):
     assert any("the plan does not name them" in caution for caution in held.cautions)
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_continued(done, tmp_path):
     out, records, _ = done
     shutil.copytree(out, tmp_path / "copy")

@@ -310,6 +310,7 @@ def test_sums_of_all_pairs_are_those_of_one_process(scenes, kind):
     assert [found["nothing"] for found in scenes["shared_sums"]] == [0, 0]
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_one_process_and_one_of_them_writes(scenes, tmp_path):
     wanted = questions(tmp_path)
     first, second = scenes["shared_questions"]

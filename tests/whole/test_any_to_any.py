@@ -10,6 +10,8 @@ import texts
 from modelstitch.cli import cli
 from modelstitch.models.load import load_for
 
+pytestmark = pytest.mark.slow
+
 CNN, CNN_LARGER = "timm:test_resnet?size=32", "timm:test_resnet?size=48"
 VIT = "zoo:vit?depth=2&dim=12&heads=2&in_channels=1&patch={}&size=8"
 AT = {"cnn": "layer3", "larger": "layer3", "vit2": "blocks.0", "vit4": "blocks.0"}
@@ -42,7 +44,6 @@ def networks(data):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("below", "above", "words"),
     [
@@ -77,7 +78,6 @@ def run(arguments, folder, monkeypatch):
     return result.output, (folder / "out" / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_a_convolutional_network_into_a_transformer_from_the_command_line(tmp_path, monkeypatch):
     output, html = run(
         [
@@ -107,7 +107,6 @@ def test_a_convolutional_network_into_a_transformer_from_the_command_line(tmp_pa
     assert "map to tokens, resize 2x2 to 4x4" in html
 
 
-@pytest.mark.slow
 def test_a_language_model_into_another_from_the_command_line(tmp_path, monkeypatch):
     (tmp_path / "corpus.txt").write_text("\n".join(texts.corpus(40)))
     for seed in (0, 1):

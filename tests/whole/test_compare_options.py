@@ -8,6 +8,8 @@ from modelstitch import Data, Network, StitchError, compare, paired_test, stitch
 from modelstitch.study.engines import local
 from modelstitch.study.examples import unpack
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"steps": 4, "eval_every": 4, "device": "cpu"}
 
 
@@ -49,7 +51,6 @@ def cells(result, control):
     return [r for r in result.records if r["config"]["control"] == control]
 
 
-@pytest.mark.slow
 def test_every_control_has_its_cells(everything):
     result, _ = everything
     assert repr(result).startswith("Results(zero -> one: 4 stitches, ")
@@ -68,7 +69,6 @@ def test_every_control_has_its_cells(everything):
     }
 
 
-@pytest.mark.slow
 def test_another_seed_of_the_top_stands_under_the_top(everything):
     result, _ = everything
     assert {(r["config"]["bottom"]["name"], r["config"]["top"]["name"]) for r in cells(result, "other-seed")} == {
@@ -157,7 +157,6 @@ def test_the_log_holds_a_curve_for_every_fit(everything):
     assert "zero@block2 -> one@block2/affine task shuffled, seed 0, 60 examples/fit/loss" in tags
 
 
-@pytest.mark.slow
 def test_the_stitcher_sees_what_the_top_was_trained_on(modules, pair, digits):
     zero, _ = pair
     top = Network(modules[1], torch.zeros(2, 1, 8, 8), "one", trained_on=50)
@@ -169,7 +168,6 @@ def test_the_stitcher_sees_what_the_top_was_trained_on(modules, pair, digits):
     assert whole.record["config"]["data"]["fit"] == digits.size("fit")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -200,7 +198,6 @@ def test_mistakes_get_one_sentence(pair, digits, options, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.slow
 def test_the_random_bottom_of_two_donors_of_one_architecture_is_fitted_once(pair, digits, third, monkeypatch, tmp_path):
     """The same draw under two names: two records, one fit, the numbers that each would have alone."""
     zero, one = pair
@@ -231,7 +228,6 @@ def seams_of(result):
     return [(r["config"]["bottom"]["layer"], r["config"]["top"]["layer"]) for r in result.records]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [
@@ -297,7 +293,6 @@ def test_a_comparison_that_fails_at_once_leaves_its_folder_free(pair, digits, tm
     assert len(compare(*pair, digits, family="low-rank:2", **options).records) == 1
 
 
-@pytest.mark.slow
 def test_an_alias_names_a_layer_in_a_comparison_as_in_a_stitch(pair, digits):
     one, two = pair
     layer, alias = next((x.name, x.aliases[-1]) for x in one.layers.values() if x.exact and len(x.aliases) > 1)

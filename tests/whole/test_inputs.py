@@ -10,6 +10,8 @@ from torch import nn
 
 import modelstitch as ms
 
+pytestmark = pytest.mark.slow
+
 
 class Scaled(nn.Module):
     """A second input that belongs to each sample."""
@@ -71,7 +73,6 @@ CASES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_form_of_inputs_changes_no_number(case, wanted):
     assert results(*CASES[case]()) == wanted

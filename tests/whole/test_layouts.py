@@ -7,6 +7,8 @@ from torch import nn
 import modelstitch as ms
 from modelstitch.stitchers.adapters import rows
 
+pytestmark = pytest.mark.slow
+
 
 class Attends(nn.Module):
     """A transformer over the rows of a digit, with positions or the batch first."""
@@ -86,7 +88,6 @@ ASKED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", ASKED)
 def test_every_family_and_control(pairs, data, what):
     first, other, layers = pairs
@@ -110,7 +111,6 @@ def test_every_family_and_control(pairs, data, what):
     )
 
 
-@pytest.mark.slow
 def test_a_convolution_and_steps_of_a_task(pairs, data):
     first, other, layers = pairs
     for family in ("affine", "conv:3") if "one" in layers else ("affine",):
@@ -120,7 +120,6 @@ def test_a_convolution_and_steps_of_a_task(pairs, data):
         assert found.metrics["loss"] == pytest.approx(wanted.metrics["loss"], rel=1e-3)
 
 
-@pytest.mark.slow
 def test_matrix_and_similarity(pairs, data):
     first, other, layers = pairs
     every = (layers, layers)

@@ -13,6 +13,8 @@ from modelstitch.engine.fit.closed import Group
 from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError
 from modelstitch.views import Normalise
 
+pytestmark = pytest.mark.slow
+
 
 class Residual(nn.Module):
     def __init__(self, width):
@@ -86,7 +88,6 @@ def of(found, metric, **where):
     return found.frame.filter(metric=metric, **where)["value"].to_list()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("below", "above"), [(0, 1), (0, 2), (2, 0), (1, 1)])
 def test_every_entry_equals_its_own_stitch(world, below, above):
     bottom, top, data = world[below], world[above], world[3]
@@ -100,7 +101,6 @@ def test_every_entry_equals_its_own_stitch(world, below, above):
         assert (low, high) == pytest.approx(own.interval)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"samples": 40}, {"samples": 400}, {"budget": "all"}])
 def test_a_matrix_sees_what_its_top_was_trained_on(world, options):
     a, _, _, data = world
@@ -191,7 +191,6 @@ def test_a_constant_layer_has_no_distance(world):
     assert any("the top's own activations do not vary" in note for note in found.notes)
 
 
-@pytest.mark.slow
 def test_an_interrupted_pass_goes_on_and_further_families_need_none(world, tmp_path, monkeypatch):
     a, _, mixer, data = world
     monkeypatch.setattr("modelstitch.support.resume.EVERY", 0.0)
@@ -242,7 +241,6 @@ def reading(world, what):
     return *networks, ms.Data(*splits, n_classes=10, augment=recipe)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", READINGS)
 def test_kept_sums_serve_no_other_reading_of_the_samples(world, tmp_path, what):
     options = {"layers": (["1"], ["1"]), "samples": 50}

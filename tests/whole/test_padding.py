@@ -19,6 +19,8 @@ from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.errors import MeasureError
 from modelstitch.stitchers import Affine
 
+pytestmark = pytest.mark.slow
+
 SPLITS = ("fit", "val", "test")
 LENGTHS = (16, 21)
 
@@ -79,7 +81,6 @@ BLOCKS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "objective"),
     [
@@ -105,7 +106,6 @@ def test_language_models_give_the_same_numbers(lms, family, objective):
         assert other == pytest.approx(first, rel=2e-4, abs=2e-5)
 
 
-@pytest.mark.slow
 def test_encoders_give_the_same_numbers(encoders):
     found = [
         numbers(ms.stitch(bottom, top, (BLOCKS["bert"], BLOCKS["roberta"]), d, steps=3, batch_size=16))
@@ -131,7 +131,6 @@ def test_tokens_onto_a_pooled_vector_are_averaged_without_padding(encoders):
     assert found[1] == pytest.approx(found[0], rel=2e-4, abs=2e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_moments_are_those_of_the_tokens_alone(lms, shuffled):
     found = {}
@@ -159,7 +158,6 @@ def test_moments_are_those_of_the_tokens_alone(lms, shuffled):
         torch.testing.assert_close(getattr(found[16], name), getattr(found[21], name), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_the_matrix_and_similarity_leave_padding_out(lms):
     tables = []
     for bottom, top, data in lms.values():
@@ -178,7 +176,6 @@ def test_the_matrix_and_similarity_leave_padding_out(lms):
     assert tables[0] == pytest.approx(tables[1], rel=2e-4, abs=2e-5)
 
 
-@pytest.mark.slow
 def test_controls_of_language_leave_padding_out(lms):
     found = []
     for bottom, top, data in lms.values():
@@ -243,7 +240,6 @@ def over_points(key, data):
     return ms.stitch(one, two, "body", data, objective="match", family="affine")
 
 
-@pytest.mark.slow
 def test_a_mask_of_any_name_is_read_where_data_name_it(tmp_path):
     usual = over_points("attention_mask", points("attention_mask"))
     for behind in (None, 30.0):

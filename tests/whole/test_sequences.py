@@ -12,6 +12,8 @@ from torch import nn
 
 import modelstitch as ms
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"steps": 20, "batch_size": 64}
 
 
@@ -62,7 +64,6 @@ def pair(modules) -> list[ms.Network]:
     return [network(modules[0], "even"), network(modules[1], "strided")]
 
 
-@pytest.mark.slow
 def test_layers_are_sequences_and_the_networks_have_learnt(pair, data):
     assert [(pair[1].layer(n).kind, pair[1].layer(n).over, pair[1].layer(n).shape) for n in ("front", "back")] == [
         ("sequence", "line", (10, 8)),
@@ -88,7 +89,6 @@ def test_channels_turned_by_any_matrix_are_turned_back(modules, pair, data):
     assert found.metrics["r2"] == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", ["affine", "norm-affine-norm", "conv:3", "mlp", "low-rank:4"])
 def test_every_family_stands_between_lengths(pair, data, family):
     found = ms.stitch(pair[0], pair[1], "back", data, family=family, **QUICK)
@@ -104,7 +104,6 @@ def test_a_map_folds_into_the_convolution_below(pair, data):
     torch.testing.assert_close(folded(inputs), found(inputs), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_controls_the_matrix_and_similarity(pair, data, tmp_path):
     seams = ["front", "back"]
     found = ms.compare(*pair, data, layers=seams, controls=("self", "random", "class-noise"), out=tmp_path, **QUICK)

@@ -8,6 +8,8 @@ from torch import nn
 
 import modelstitch as ms
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data():
@@ -52,7 +54,6 @@ UNLIKE = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", UNLIKE)
 def test_tops_whose_samples_cannot_be_put_behind_each_other(data, name):
     build, beside, layers = UNLIKE[name]
@@ -102,7 +103,6 @@ def language(seed):
     return Reads()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("test", [1, 5, 37])
 def test_masks_whose_number_the_tracer_does_not_know(test):
     generator = torch.Generator().manual_seed(0)
@@ -123,7 +123,6 @@ def test_masks_whose_number_the_tracer_does_not_know(test):
     assert not pair[0].mixes(next(data.batches("fit", 8)).inputs)
 
 
-@pytest.mark.slow
 def test_how_many_rows_run_at_once_does_not_matter(data, monkeypatch):
     networks = [ms.load("zoo:small-resnet?width=4&blocks=2", seed=s, name=f"net{s}") for s in (0, 1)]
     found = []

@@ -18,6 +18,8 @@ from modelstitch.study.plan import Cell
 from modelstitch.study.record import equal_results
 from modelstitch.study.spec import parse_spec
 
+pytestmark = pytest.mark.slow
+
 STUDY = {
     "name": "three equal nets",
     "data": "digits",
@@ -67,7 +69,6 @@ def cell(**changed):
     return Cell("0" * 16, {**config, **changed})
 
 
-@pytest.mark.slow
 def test_records_are_those_of_this_process(cluster, tmp_path):
     here, _ = run_study(parse_spec(STUDY), tmp_path / "here", device="cpu")
     told = []
@@ -82,7 +83,6 @@ def test_records_are_those_of_this_process(cluster, tmp_path):
     assert cluster.is_initialized()  # the caller's own stays
 
 
-@pytest.mark.slow
 def test_a_mistake_over_there_is_told_as_it_is(cluster):
     run = engine_on_ray.engine(partial(load_data, "digitz"), device="cpu")
     with pytest.raises(Exception, match="'digitz'") as caught:
@@ -117,7 +117,6 @@ def test_a_sweep_that_stops_half_way_has_lost_no_record(cluster, tmp_path):
     assert kept == [{"cell": "first"}]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "head:"])
 def test_an_address_where_no_cluster_is(address, monkeypatch):
     fake = SimpleNamespace(is_initialized=lambda: False, init=refuse)
@@ -133,7 +132,6 @@ def refuse(**options):
     raise ConnectionError(ELSEWHERE)
 
 
-@pytest.mark.slow
 def test_a_cluster_on_which_no_task_could_start():
     with pytest.raises(StudyError, match="The Ray cluster has no processor for a task: expected one at least"):
         engine_on_ray._gpus(SimpleNamespace(cluster_resources=lambda: {"memory": 1e9}), "cpu")
