@@ -7,7 +7,7 @@ from modelstitch.paper import fig4
 from modelstitch.paper.curves import Curves
 
 
-def rows(*more, repeats=2):
+def rows(*more, repeats=6):  # fewer have no interval
     made = []
     for repeat in range(repeats):
         for family, add in zip(("conv:1", "conv:3", "conv:5"), (0.0, *more)):

@@ -21,6 +21,7 @@ import modelstitch as ms
 from modelstitch.errors import DataError, NetworkError, SourceError
 from modelstitch.models.hubs import timm as timm_models
 from modelstitch.models.hubs import torchvision as torchvision_models
+from modelstitch.models.request import Request
 from modelstitch.support.user_code import in_words
 from modelstitch.views import Published, from_processor, published
 
@@ -77,9 +78,13 @@ def test_timm_at_the_published_test_size() -> None:
     module = timm.create_model("resnet50d.ra4_e3600_r224_in1k")
     tested = timm.data.resolve_model_data_config(module, use_test_size=True)
     assert (tested["input_size"], tested["crop_pct"]) == ((3, 288, 288), 1.0)
-    assert timm_models._seen(timm, module, 288) == tested
-    assert timm_models._seen(timm, module, 224) == timm_models._seen(timm, module, None)
-    assert timm_models._seen(timm, module, 96)["crop_pct"] == 1.0
+
+    def seen(size):
+        return timm_models._seen(timm, module, Request("timm:resnet50d", "resnet50d", size=size)).view
+
+    assert seen(288) == published("timm", tested)
+    assert seen(224) == seen(None) != seen(288)
+    assert "crop_pct=1.0" in repr(seen(96))
 
 
 @pytest.mark.parametrize("name", ["resnet50", "efficientnet_b1", "swin_v2_t", "inception_v3", "vit_h_14"])
