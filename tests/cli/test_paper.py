@@ -18,7 +18,10 @@ def test_an_unknown_figure_beside_all_is_refused(monkeypatch, capfd, tmp_path):
 
 
 def test_other_data_than_the_scales_own_are_said_before_it_starts(monkeypatch, capfd, tmp_path):
-    monkeypatch.setattr("modelstitch.paper.run.run_figure", lambda *_: (_ for _ in ()).throw(StudyError("started")))
+    def started(*_, **__):
+        raise StudyError("started")
+
+    monkeypatch.setattr("modelstitch.paper.run.run_figure", started)
     code, _, err = run(
         monkeypatch, capfd, "paper", "2c", "--scale", "small", "--data", "digits", "--out", str(tmp_path)
     )

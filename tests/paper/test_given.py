@@ -150,6 +150,7 @@ def test_the_figure_runs_once_and_is_drawn_from_its_records_alone(named, data, t
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "cells").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_page_can_be_had_of_what_is_finished_so_far(named, data, tmp_path, brief):
     job = open_own(named, data, tmp_path / "out", device="cpu", protocols=("honest",))
     shown = job.figure("2a")

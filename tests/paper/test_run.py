@@ -77,6 +77,7 @@ def test_a_killed_run_is_continued(done, tmp_path):
     assert [r["cell"] for r in again] == [r["cell"] for r in records]
 
 
+@pytest.mark.slow
 def test_the_page_is_made_from_the_records_alone(done, tmp_path):
     out, _, page = done
     shutil.copy(out / "pages" / "5.parquet", tmp_path)

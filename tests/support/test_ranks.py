@@ -321,6 +321,7 @@ def test_answers_are_those_of_one_process_and_one_of_them_writes(scenes, tmp_pat
     assert (first["out"], second["out"], first["sums"]) == (True, False, True)
 
 
+@pytest.mark.slow
 def test_the_program_of_the_page_runs_as_written(scenes):
     first, second = ((scenes["folder"] / f"page-{rank}.txt").read_text() for rank in (0, 1))
     assert first.count("random") == 2
