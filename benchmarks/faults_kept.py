@@ -97,7 +97,7 @@ def drawn(tmp: Path) -> Pair:
 
     def read(seed: int = 0) -> object:
         given = SimpleNamespace(cache=tmp, donor=lambda model: SimpleNamespace(card={"identity": {"seed": seed}}))
-        found = Workshop._kept(given, SimpleNamespace(name="a"), module, told)  # type: ignore[arg-type]
+        found = Workshop._kept(given, SimpleNamespace(name="a", file=None), module, told)  # type: ignore[arg-type]
         return _hash(found)
 
     def told() -> nn.Module:
@@ -112,7 +112,7 @@ def drawn(tmp: Path) -> Pair:
             cache=tmp, donor=lambda model, seed=seed: SimpleNamespace(card={"identity": {"seed": seed}})
         )
         before = set(tmp.iterdir())
-        Workshop._kept(given, SimpleNamespace(name="a"), module, lambda made=told_not: made)  # type: ignore[arg-type]
+        Workshop._kept(given, SimpleNamespace(name="a", file=None), module, lambda made=told_not: made)  # type: ignore[arg-type]
         files += set(tmp.iterdir()) - before
     return files[0], files[1], read
 
