@@ -347,13 +347,13 @@ def on_ray(tmp: Path) -> Step:
         with (tmp / "said").open("wb") as said:
             return subprocess.Popen(words, stdout=said, stderr=said)
 
-    def workers() -> list[int]:
+    def workers() -> list[int]:  # not Ray's agents, with which a node ends
         raylets = [node.all_processes["raylet"][0].process.pid for node in (cluster.head_node, *nodes)]
         return [
             child
             for raylet in raylets
             for child in children(raylet)
-            if b"ray::" in Path(f"/proc/{child}/cmdline").read_bytes()[:5]
+            if (name := Path(f"/proc/{child}/cmdline").read_bytes()).startswith(b"ray::") and b"Agent" not in name
         ]
 
     def step(draw: random.Random) -> Mapping[str, float]:
