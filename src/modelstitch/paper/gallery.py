@@ -58,9 +58,14 @@ _SHOWN = ("pair", "self", "random", "class-noise", "identity")
 def keep(records: Sequence[Record], figure: Figure, folder: Path) -> Path:
     """Write a figure's records and its page into the gallery."""
     make_folder(folder)
-    slim = [{k: v for k, v in r.items() if k != "history"} for r in records]
+    slim = [{k: _without_answers(v) if k == "examples" else v for k, v in r.items() if k != "history"} for r in records]
     ms.Results(slim, {}).save(folder / f"{figure.name}.parquet")
     return write_page(figure, folder)
+
+
+def _without_answers(examples: Any) -> Any:
+    """What intervals need of test examples: who erred, without answers and losses, which take nine tenths of a file."""
+    return examples and {key: value for key, value in examples.items() if key != "answers"}
 
 
 def write_page(figure: Figure, folder: Path) -> Path:

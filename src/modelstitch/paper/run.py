@@ -206,7 +206,7 @@ def _donor(model: Model, job: Job) -> Record:
     card = {} if model.file else job.workshop.donor(model).card
     metrics += [Metric("parameters", float(sum(p.numel() for p in network.module.parameters())))]
     made = {**provenance(job.device), "trained_seconds": card.get("seconds"), "net": card.get("net", model.net)}
-    made |= {"weights": network.weights} if own else {}
+    made |= {"weights": network.weights.rpartition("/")[2]} if own else {}  # the file, wherever it lies
     record = replace(found, metrics=tuple(metrics), provenance=made)
     job.store.write(record)
     return record
