@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -96,6 +97,19 @@ def test_of_activations_with_themselves_the_score_is_one():
     assert np.diag(found.scores) == pytest.approx([1, 1])
     assert found.best_score == pytest.approx(1)
     assert found.best_p == 1 / 40
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("measure", ["cka_linear_biased", "cka_linear_debiased", "procrustes_distance"])
+def test_pairings_that_are_equal_but_for_rounding_count(measure, seed):
+    """Of examples in a few groups many pairings give one value: p is that of all 720 pairings, counted in whole."""
+    g = torch.Generator().manual_seed(seed + 4)
+    x = torch.randn(2, 5, generator=g, dtype=torch.float64)[[0, 0, 0, 1, 1, 1]]
+    y = torch.randn(3, 4, generator=g, dtype=torch.float64)[[0, 0, 1, 1, 1, 2]]
+    sign = 1 if MEASURES[measure].kind == "similarity" else -1
+    every = np.array([sign * MEASURES[measure](x, y[list(order)]) for order in itertools.permutations(range(6))])
+    exact = (every >= every[0] - 1e-9).mean()
+    assert calibrate(x, y, measure, permutations=999).p[0, 0] == pytest.approx(exact, abs=0.05)
 
 
 def test_the_best_of_a_grid_is_held_against_the_best():

@@ -27,6 +27,7 @@ from .kernels import KERNELS
 from .measure import Measure
 from .registry import MEASURES, find
 
+_TIE = 1e-6  # values closer than this are equal: of products in float32 rounding would decide which is more
 _COLUMNS = 4096  # of one side, that meet in one product
 ValuesUnder = Callable[[Tensor | None], Floats]  # of all pairs, shape (L, M), under a pairing of the rows of y
 
@@ -126,7 +127,7 @@ def calibrate(
         found = of(torch.randperm(n, generator=generator))
         drawn.append(sign * np.append(found, _best(found, sign)))
         going = reached < stop if stop is not None else np.ones(len(reached), dtype=bool)
-        reached += going & (drawn[-1] >= likeness)
+        reached += going & (drawn[-1] >= likeness - _TIE)
         until[going] = number
         if stop is not None and (reached >= stop).all():
             break
@@ -173,12 +174,12 @@ def against_chance(values: Floats, null: Floats, measure: Measure, level: float 
     likeness, drawn, most = sign * values, sign * null, sign * measure.self_value
     best = drawn.max(1, keepdims=True)
     of_grid = _threshold(likeness.max(keepdims=True), best, level)
-    p = (1 + (drawn >= likeness).sum(0)) / (1 + len(drawn))
+    p = (1 + (drawn >= likeness - _TIE).sum(0)) / (1 + len(drawn))
     return Chance(
         p,
         false_discovery_control(p),
         _score(likeness, _threshold(likeness, drawn, level), most),
-        (1 + (best >= likeness).sum(0)) / (1 + len(drawn)),
+        (1 + (best >= likeness - _TIE).sum(0)) / (1 + len(drawn)),
         _score(likeness, of_grid, most),
     )
 
