@@ -19,6 +19,10 @@ FOUR = Groups({"small": ["a", "b", "c", "d"]}, [["a", "e"]])
         ("across = [['a', 'b']]\n[donors]\na = {model = 'zoo:vit'}", "expected pairs of two networks of [donors]"),
         ("across = [['a', 'a']]\n[donors]\na = {model = 'zoo:vit'}", "expected pairs of two networks of [donors]"),
         ("donors = [", "cannot be read"),
+        (f"donors = {'[' * 5_000}", "cannot be read"),
+        (f"[donors]\n{'a.' * 20_000}a = 1", "cannot be read (a key of more than"),
+        (f"[donors]\na = {{model = 'zoo:vit', error = {'9' * 5_000}}}", "cannot be read"),
+        ("[donors]\na = {model = 'zoo:vit', error = nan}", "donors.a.error: expected a finite number, found nan"),
         ("", "donors is missing"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from modelstitch.errors import StudyError
 from modelstitch.study.spec import load_spec
+from modelstitch.support import reading
 from modelstitch.support.reading import UnfitError, json_of, read_json, read_toml
 
 TOML = {
@@ -92,3 +93,10 @@ def test_pipes_and_devices_are_never_read(tmp_path, reader):
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
         with pytest.raises(UnfitError, match="no file, but a folder or a device"):
             reader(path)
+
+
+def test_toml_is_read_here_alone():
+    """Its bounds are those of every file: a reader of its own would have none."""
+    package = Path(reading.__file__).parents[1]
+    found = {str(p.relative_to(package)) for p in package.rglob("*.py") if "import tomllib" in p.read_text()}
+    assert found == {"support/reading.py"}

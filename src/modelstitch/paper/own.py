@@ -6,7 +6,6 @@ architecture is a name that ``modelstitch.load`` knows, and weights are a file.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import SourceError, StudyError
 from ..support.mistakes import sentence
+from ..support.reading import read_toml
 from .cka import cka_falls
 from .claims import below, near, rising
 from .connectivity import joined
@@ -38,7 +38,7 @@ class Ref(BaseModel):
         error: what it errs on, on the whole test split, in percent: another error is refused.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     model: str
     weights: str | None = None
@@ -55,7 +55,7 @@ class Declared(BaseModel):
         across: pairs of networks of two architectures that are stitched, too, both ways.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     donors: dict[str, Ref]
     across: list[list[str]] = []
@@ -89,7 +89,7 @@ def declared(folder: Path) -> Declared | None:
     if not path.is_file():
         return None
     try:
-        found = Declared.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        found = Declared.model_validate(read_toml(path))
     except ValidationError as error:
         raise SourceError(sentence(error, _known, where=str(path))) from error
     except (OSError, ValueError) as error:
