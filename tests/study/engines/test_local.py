@@ -4,28 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from cells import cell
 from modelstitch.errors import StudyError
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import local
 from modelstitch.study.engines.local import check_same, work_of
-from modelstitch.study.plan import Cell
 from modelstitch.study.spec import parse_spec
-
-
-def cell(**changed):
-    end = {"name": "a", "fingerprint": "0", "layer": "block2"}
-    config = {
-        "bottom": end,
-        "top": {**end, "name": "b"},
-        "seed": 0,
-        "normalisation": "frozen",
-        "control": "pair",
-        "objective": "match",
-        "fit": {"samples": None},
-        "data": {"name": "digits", "fingerprint": "0"},
-    }
-    return Cell("0" * 16, {**config, **changed})
-
 
 DATA = {"name": "digits", "fingerprint": "0", "second": {"name": "more", "fingerprint": "0"}}
 OTHERS = {

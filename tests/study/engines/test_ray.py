@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from cells import cell
 from modelstitch.data.load import load_data
 from modelstitch.errors import StudyError
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import ray as engine_on_ray
-from modelstitch.study.plan import Cell
 from modelstitch.study.record import equal_results
 from modelstitch.study.spec import parse_spec
 
@@ -52,21 +52,6 @@ def cluster():
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         yield ray
         ray.shutdown()
-
-
-def cell(**changed):
-    end = {"name": "a", "fingerprint": "0", "layer": "block2"}
-    config = {
-        "bottom": end,
-        "top": {**end, "name": "b"},
-        "seed": 0,
-        "normalisation": "frozen",
-        "control": "pair",
-        "objective": "match",
-        "fit": {"samples": None},
-        "data": {"name": "digits", "fingerprint": "0"},
-    }
-    return Cell("0" * 16, {**config, **changed})
 
 
 def test_records_are_those_of_this_process(cluster, tmp_path):
