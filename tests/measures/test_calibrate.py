@@ -17,9 +17,9 @@ from modelstitch.measures.calibrate import against_chance
 
 
 def layers(seed: int, n: int = 40, widths: tuple[int, ...] = (5, 3), noise: float = 1.0):
-    """Layers that share something, and ones that share nothing."""
-    g = torch.Generator().manual_seed(seed)
-    base = torch.randn(n, 4, generator=g, dtype=torch.float64)
+    """Layers: the first, third, ... share something with those of every seed, the others nothing."""
+    g, shared = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(99)
+    base = torch.randn(n, 4, generator=shared, dtype=torch.float64)
     return [
         at % 2 * base @ torch.randn(4, w, generator=g, dtype=torch.float64)
         + noise * torch.randn(n, w, generator=g, dtype=torch.float64)
@@ -79,6 +79,7 @@ def test_shuffles_that_are_there_already_give_the_same(measure):
     at = found.best[0] * 3 + found.best[1]
     assert chance.p_grid.min() == chance.p_grid[at] == found.best_p
     assert chance.score_grid[at] == pytest.approx(found.best_score, abs=1e-6)
+    assert 0 < chance.score_grid[at] < chance.score[at]  # the best of six by chance lies above each one's chance
     assert (chance.p_grid >= chance.p).all()
 
 
