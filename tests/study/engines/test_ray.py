@@ -31,13 +31,6 @@ STUDY = {
 }
 
 
-def _half(token, open_bench, cells, left):
-    """A task that ends its worker after its first record."""
-    yield {"cell": "first"}
-    time.sleep(0.5)
-    os._exit(1)
-
-
 ELSEWHERE = "no cluster is there"
 
 
@@ -92,10 +85,17 @@ def test_a_gpu_that_the_cluster_lacks(cluster):
 
 def test_a_sweep_that_stops_half_way_has_lost_no_record(cluster, tmp_path):
     """The first chunk of a sweep comes back while the second one is fitted, and stays when that one fails."""
+
+    # Within the test, so that it goes to the worker whole: by its name, the worker would import this file, and cannot.
+    def half(token, open_bench, cells, left):
+        yield {"cell": "first"}
+        time.sleep(0.5)
+        os._exit(1)
+
     run = engine_on_ray.engine(partial(SimpleNamespace), device="cpu")
     kept = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_on_ray, "_task", _half)
+        patch.setattr(engine_on_ray, "_task", half)
         patch.setattr(engine_on_ray, "RETRIES", 0)
         with pytest.raises(StudyError, match="WorkerCrashedError"):
             kept.extend(run([[cell(), cell()]], SimpleNamespace(unfinished=tmp_path / "unfinished"), None))
