@@ -16,7 +16,7 @@ RANKS = [
     {"zoo"},
     {"models", "moments"},
     {"stitchers", "measures"},
-    {"engine"},
+    {"engine", "arrays"},
     {"study"},
     {"report"},
     {"results", "stitched", "layerwise"},

@@ -22,6 +22,7 @@ INTENDED = {
     "compare",
     "matrix",
     "similarity",
+    "align",
     "paired_test",
     "Results",
     "Stitched",
@@ -30,7 +31,7 @@ INTENDED = {
     "across_ranks",
     "StitchError",
 }
-ROOMS = {"stitchers", "measures", "moments", "study", "report", "zoo", "errors"}
+ROOMS = {"stitchers", "measures", "moments", "arrays", "study", "report", "zoo", "errors"}
 
 
 def test_names_are_the_intended_ones():

@@ -23,6 +23,7 @@ _PLACES = {
     "compare": "api",
     "matrix": "api",
     "similarity": "layerwise",
+    "align": "arrays",
     "paired_test": "study.pooling",
     # answers
     "Results": "results",
@@ -37,6 +38,7 @@ _ROOMS = (
     "stitchers",
     "measures",
     "moments",
+    "arrays",
     "study",
     "report",
     "zoo",
@@ -47,6 +49,7 @@ __all__ = ["__version__", *_PLACES, *_ROOMS]
 
 if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
     from . import (
+        arrays as arrays,
         errors as errors,
         measures as measures,
         moments as moments,
@@ -56,6 +59,7 @@ if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
         zoo as zoo,
     )
     from .api import compare as compare, matrix as matrix, stitch as stitch
+    from .arrays import align as align
     from .data.data import Data as Data
     from .data.load import load_data as load_data
     from .errors import StitchError as StitchError

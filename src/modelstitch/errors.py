@@ -8,6 +8,7 @@ StitchError
 ├── SourceError           a model or a checkpoint cannot be loaded
 │   └── MissingExtraError an optional dependency is not installed
 ├── DataError             data that cannot be read or used
+│   └── ArrayError        embeddings that cannot be aligned; a ValueError, too, as scikit-learn's own checks are
 ├── ShapeError            two layers that no stitcher of the family can join
 ├── NonFiniteError        NaN or infinity in activations, losses or statistics
 ├── FitError              fitting failed or diverged
@@ -54,6 +55,10 @@ class MissingExtraError(SourceError):
 
 class DataError(StitchError):
     """Data that cannot be read or used."""
+
+
+class ArrayError(DataError, ValueError):
+    """Embeddings that cannot be aligned; a ``ValueError``, too, as scikit-learn expects."""
 
 
 class ShapeError(StitchError):

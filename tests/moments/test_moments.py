@@ -77,3 +77,26 @@ def test_alone_there_are_no_cross_products():
     sums.add(torch.ones(2, 3, dtype=torch.float64))
     assert sums.cross.numel() == 0
     assert not sums.own.any()
+
+
+def test_weights_count_rows_as_often_as_they_say_and_one_side_may_be_left_out():
+    x, y = (torch.from_numpy(side) for side in batches()[2])
+    often = torch.tensor([0, 1, 2, 0, 3, 1, 1, 2, 1])
+    weighted, repeated = Moments.empty(3, 4, both=False), Moments.of(*(s.repeat_interleave(often, 0) for s in (x, y)))
+    for part in (slice(0, 4), slice(4, 9)):
+        weighted.update(x[part], y[part], weights=often[part])
+    assert weighted.n == repeated.n == 11
+    assert weighted.yy.shape == (0, 0)
+    for name in ("mean_x", "mean_y", "xx", "xy"):
+        torch.testing.assert_close(getattr(weighted, name), getattr(repeated, name))
+    assert (weighted + weighted).yy.shape == (0, 0)
+
+
+def test_products_in_single_precision_add_up_in_double():
+    x, y = torch.randn(4000, 30), torch.randn(4000, 30) + 5
+    exact, quick = Moments.of(x, y), Moments.empty(30, 30)
+    for part in (slice(0, 1500), slice(1500, 4000)):
+        quick.update(x[part], y[part], dtype=torch.float32)
+    assert quick.xy.dtype == torch.float64
+    for name in ("xx", "yy", "xy"):
+        assert float((getattr(quick, name) - getattr(exact, name)).abs().max()) < 1e-5 * 4000

@@ -92,7 +92,7 @@ class Subspaces:
             sides.append(PrincipalAxes(values[:rank].sqrt(), vectors[:, :rank]))
         a, b = sides
         cross = (a.directions / a.scale).T @ m.xy @ (b.directions / b.scale)
-        return cls(m.n, a, b, cross, slack)
+        return cls(int(m.n), a, b, cross, slack)
 
     def leading(self, share: float) -> Subspaces:
         """Only the leading directions of each side that hold that share of its variance."""

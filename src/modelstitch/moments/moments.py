@@ -29,11 +29,11 @@ class Moments:
     Batches merge by the pairwise update of Chan, Golub and LeVeque (1983): ``a + b``, or ``update``.
 
     Attributes:
-        n: the number of rows seen.
+        n: the number of rows seen, or the sum of their weights.
         mean_x: the means of x, (p,).
         mean_y: the means of y, (q,).
         xx: sums of centred products of x, (p, p).
-        yy: sums of centred products of y, (q, q).
+        yy: sums of centred products of y, (q, q); (0, 0) where they were not asked for.
         xy: sums of centred products of both, (p, q).
 
     Examples:
@@ -44,7 +44,7 @@ class Moments:
         True
     """
 
-    n: int
+    n: float
     mean_x: Tensor
     mean_y: Tensor
     xx: Tensor
@@ -53,7 +53,13 @@ class Moments:
 
     @classmethod
     def empty(
-        cls, p: int, q: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+        cls,
+        p: int,
+        q: int,
+        *,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+        both: bool = True,
     ) -> Moments:
         """Make the moments of no rows.
 
@@ -62,6 +68,7 @@ class Moments:
             q: columns of y.
             dtype: of the sums.
             device: where they lie.
+            both: keep ``yy``, too, which maps from x to y do not need.
 
         Returns:
             Moments with n = 0, to be updated.
@@ -70,10 +77,19 @@ class Moments:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
-        return cls(0, zeros(p), zeros(q), zeros(p, p), zeros(q, q), zeros(p, q))
+        return cls(0, zeros(p), zeros(q), zeros(p, p), zeros(q, q) if both else zeros(0, 0), zeros(p, q))
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor, *, dtype: torch.dtype = torch.float64, where: str = "") -> Moments:
+    def of(
+        cls,
+        x: Tensor,
+        y: Tensor,
+        *,
+        dtype: torch.dtype = torch.float64,
+        where: str = "",
+        weights: Tensor | None = None,
+        both: bool = True,
+    ) -> Moments:
         """Take the moments of one batch of rows.
 
         Args:
@@ -81,6 +97,8 @@ class Moments:
             y: (n, q).
             dtype: of the sums.
             where: the layer, for the message of an error.
+            weights: (n,), of each row: 0 or more, and not all 0.
+            both: keep ``yy``, too.
 
         Returns:
             Moments of these rows.
@@ -96,7 +114,9 @@ class Moments:
         x, y = x.to(dtype), y.to(dtype)
         p, narrow = x.shape[1], x.shape[1] + y.shape[1] <= NARROW
         parts = [torch.cat([x, y], 1)] if narrow else [x, y]  # side by side, a few columns take half the time
-        means = [part.mean(0) for part in parts]
+        n: float = len(x)
+        w = None if weights is None else weights.to(dtype)
+        means = [part.mean(0) if w is None else w @ part / w.sum() for part in parts]
         mean_x, mean_y = (means[0][:p], means[0][p:]) if narrow else means
         for side, mean in (("bottom", mean_x), ("top", mean_y)):
             if not bool(torch.isfinite(mean).all()):
@@ -105,26 +125,49 @@ class Moments:
                     "numbers; check the network's weights, its input range, or use float32 instead of half precision."
                 )
         parts = [part - mean for part, mean in zip(parts, means)]
+        if w is not None:
+            parts = [part.mul_(w.sqrt()[:, None]) for part in parts]
+            n = float(w.sum())
         if narrow:
             sums = inner(parts[0])
-            return cls(len(x), mean_x, mean_y, sums[:p, :p], sums[p:, p:], sums[:p, p:])
+            return cls(n, mean_x, mean_y, sums[:p, :p], sums[p:, p:] if both else sums[:0, :0], sums[:p, p:])
         x, y = parts
-        return cls(len(x), mean_x, mean_y, inner(x), inner(y), inner(x, y))
+        return cls(n, mean_x, mean_y, inner(x), inner(y) if both else x.new_zeros(0, 0), inner(x, y))
 
-    def update(self, x: Tensor, y: Tensor, *, where: str = "") -> None:
+    def update(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        where: str = "",
+        weights: Tensor | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         """Add a batch of rows in place.
 
         Args:
             x: (n, p).
             y: (n, q).
             where: the layer, for the message of an error.
+            weights: (n,), of each row.
+            dtype: of the products of this batch, by default that of the sums. In float32 they take half the time.
 
         Raises:
             MeasureError, NonFiniteError: as ``of``.
         """
-        merged = self + Moments.of(x, y, dtype=self.xx.dtype, where=where)
-        self.n, self.mean_x, self.mean_y = merged.n, merged.mean_x, merged.mean_y
-        self.xx, self.yy, self.xy = merged.xx, merged.yy, merged.xy
+        both = bool(self.yy.numel())
+        part = Moments.of(x, y, dtype=dtype or self.xx.dtype, where=where, weights=weights, both=both)
+        before, self.n = self.n, self.n + part.n
+        if self.n == 0:
+            return
+        dx, dy = part.mean_x - self.mean_x, part.mean_y - self.mean_y
+        scale = before * part.n / self.n
+        self.mean_x = self.mean_x + dx * (part.n / self.n)
+        self.mean_y = self.mean_y + dy * (part.n / self.n)
+        self.xx.add_(part.xx).addr_(dx, dx, alpha=scale)
+        self.xy.add_(part.xy).addr_(dx, dy, alpha=scale)
+        if both:
+            self.yy.add_(part.yy).addr_(dy, dy, alpha=scale)
 
     def __add__(self, other: Moments) -> Moments:
         n = self.n + other.n
@@ -137,13 +180,13 @@ class Moments:
             self.mean_x + weight * dx,
             self.mean_y + weight * dy,
             self.xx + other.xx + scale * torch.outer(dx, dx),
-            self.yy + other.yy + scale * torch.outer(dy, dy),
+            self.yy + other.yy + scale * torch.outer(dy, dy) if self.yy.numel() else self.yy,
             self.xy + other.xy + scale * torch.outer(dx, dy),
         )
 
     def over(self, ranks: Ranks) -> Moments:
         """The moments of the rows of all processes, each of which gives its own; equal on all."""
-        n = ranks.count(self.n)
+        n = ranks.count(int(self.n))
         if n == 0:
             return self
         mean_x, mean_y = self.mean_x * (self.n / n), self.mean_y * (self.n / n)
@@ -175,7 +218,7 @@ class Moments:
             sums, texts = tensors.load(Path(path))
             if texts.get("of") != _KIND or set(sums) != set(_SUMS):
                 raise ValueError(f"it holds {texts.get('of') or 'something else'}")
-            return cls(int(texts["n"]), **sums)
+            return cls(float(texts["n"]) if "." in texts["n"] else int(texts["n"]), **sums)
         except (OSError, ValueError, KeyError) as error:
             raise MeasureError(
                 f"{path} holds no moments ({error}): expected a file that save wrote; make them anew."
