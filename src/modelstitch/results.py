@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
+    from .network import Network
+    from .report.front import Front
+
 FIGURES = ("penalty", "matrix", "ladder", "samples")
 TABLES = (".parquet", ".csv", ".json")
 DRAWINGS = (".pdf", ".svg", ".png")
@@ -182,6 +185,44 @@ class Results:
         from .report.frame import examples
 
         return examples(self.records)
+
+    def front(
+        self,
+        *networks: Network,
+        by: str = "multiplications",
+        batch_size: int = 1,
+        rounds: int = 15,
+        device: str = "cpu",
+    ) -> Front:
+        """Lay errors beside costs, and find the stitches that no other one beats in both.
+
+        Multiplications are counted by torch, and times measured here and now. Controls are left out; the whole
+        networks stand beside the stitches.
+
+        Args:
+            *networks: the donors of all stitches.
+            by: the cost: "multiplications" (of one sample), "parameters" or "milliseconds" (of one batch).
+            batch_size: samples of a timed call.
+            rounds: timed calls of each model; their median counts.
+            device: where they run: "cpu", "cuda" or "auto".
+
+        Returns:
+            The front: its ``frame``, ``table``, ``figure()`` and ``draw(path)``.
+
+        Raises:
+            StudyError: a donor is missing, or another one than was stitched; or nothing was measured.
+            StitchError: there is no such cost.
+
+        Examples:
+            >>> made = ms.compare(bottom, top, data, layers="block2", objective="match", controls=())
+            >>> made.front(bottom, top).frame["bottom_layer"].drop_nulls().to_list()
+            ['block2', 'block2']
+        """
+        from .report.front import front_of
+        from .stitched.cost import costs_of
+
+        costs = costs_of(self.records, networks, batch_size=batch_size, rounds=rounds, device=device)
+        return front_of(self.records, costs, by, f"batches of {batch_size}, median of {rounds}, on {device}")
 
     def figure(
         self,

@@ -448,6 +448,18 @@ class Network:
         """
         return self._rebatched(inputs, lambda leaf: leaf.repeat(times, *[1] * (leaf.ndim - 1)))
 
+    def batch_of(self, size: int) -> Any:
+        """Make a batch of so many samples of the example, those over again where it has fewer.
+
+        Args:
+            size: how many.
+
+        Returns:
+            Inputs as the network is called with.
+        """
+        made = self._rebatched(self._example, lambda leaf: leaf[torch.arange(size, device=leaf.device) % len(leaf)])
+        return made[0] if isinstance(self._example, Tensor) else made
+
     @in_settled
     def mixes(self, inputs: Any) -> bool:
         """Tell whether a sample's output depends on the others of its batch, as far as these inputs show.

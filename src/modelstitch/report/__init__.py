@@ -8,6 +8,7 @@ from .figures.axes import drawn, heat_map, penalty_axis, sheet
 from .figures.style import number, plain, short
 from .figures.svg import to_svg
 from .frame import Point
+from .front import Front
 from .sentences.remark import amount
 from .sentences.units import scale_of
 from .sentences.verdicts import EARLY, LATE, middle, rises
@@ -16,6 +17,7 @@ __all__ = [
     "CONTROLS",
     "EARLY",
     "LATE",
+    "Front",
     "Point",
     "amount",
     "drawn",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..data.access import MASK, in_reals, mask_of
 from ..data.data import Data
-from ..errors import FoldError, MeasureError, RecordError, SourceError, first_line
+from ..errors import FoldError, MeasureError, RecordError, SourceError, StitchError, first_line
 from ..network import FromInput, FromLayer, Network
 from ..network.fold import absorb_above, absorb_below
 from ..network.norms import put_statistics
@@ -379,6 +379,35 @@ class Stitched(nn.Module):
             if _OWN.fullmatch(old.name) and old.name not in written:  # of another stitch
                 old.unlink(missing_ok=True)
 
+    def export(self, path: str | Path, *, controls: Sequence[Record] = ()) -> Path:
+        """Write the model as one file that runs without modelstitch, and a card beside it.
+
+        The card, ``path`` with ``.json`` behind it, says the seam, the networks with the hashes of their weights, the
+        data, the penalty with its interval, the controls at this seam, and the hash of the file. The file takes what
+        the donors' views give, a batch of any size; a second input is the top's, where that differs.
+
+        Args:
+            path: ``.onnx`` (package onnxscript) or ``.pt2`` (``torch.export``).
+            controls: records of a comparison, ``results.records``; those of controls at this seam enter the card.
+
+        Returns:
+            The path.
+
+        Raises:
+            SourceError: the stitch was not measured.
+            MeasureError: the map was changed since.
+            StitchError: the ending is another one, the donors are not there, or torch cannot export an operation.
+            MissingExtraError: the package for ``.onnx`` is missing.
+            StudyError: the file cannot be written.
+        """
+        from .export import export
+
+        self._metric("penalty")
+        low, high = (side.network for side in self._sides)
+        if low is None or high is None:
+            raise StitchError(f"To export {self.seam} its networks are needed: load it with both of them.")
+        return export(copy.deepcopy(self), Path(path), (low, high), controls)
+
     @classmethod
     @in_settled
     def load(
@@ -483,13 +512,17 @@ class Folded(nn.Module):
 
 def rebuild(family: str, low: DonorSide, high: DonorSide, state: dict[str, Tensor]) -> Stitcher:
     """A stitcher of that family with that state."""
+    stitcher = blank(family, Site(low.channels, high.channels, high.layout.kind))
+    stitcher.load_state_dict(state, assign=True)  # in the type that it has now
+    return stitcher
+
+
+def blank(family: str, site: Site) -> Stitcher:
+    """A stitcher of that family for that site, fitted to nothing: any moments give the right shapes."""
     from ..moments.moments import Moments
 
-    site = Site(low.channels, high.channels, high.layout.kind)
     cls, options = family_of(family)
     moments = Moments.empty(site.p, site.q)
-    moments.n = 2  # any moments give the right shapes; the state replaces what is solved from them
+    moments.n = 2
     moments.xx += torch.eye(site.p)
-    stitcher = cls.solve(moments, site, **options)
-    stitcher.load_state_dict(state, assign=True)  # in the type that it has now
-    return stitcher.eval()
+    return cls.solve(moments, site, **options).eval()

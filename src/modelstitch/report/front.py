@@ -1,0 +1,243 @@
+"""Error beside cost: every stitch and every whole network, and those that no other one beats in both."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from ..errors import StitchError, StudyError
+from ..study.record import End, Record
+from ..support.files import make_folder, write_atomic
+from .figures.axes import canvas, drawn
+from .figures.style import FAINT, number, short
+from .tables import Table, TableCell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COSTS = {
+    "multiplications": "multiplications a sample",
+    "parameters": "parameters",
+    "milliseconds": "milliseconds a batch",
+}
+DRAWINGS = (".pdf", ".svg", ".png")
+_SCHEMA: dict[str, Any] = {
+    **dict.fromkeys(("bottom", "bottom_layer", "top", "top_layer", "family", "objective"), pl.String),
+    **dict.fromkeys(("error", "penalty", "low", "high"), pl.Float64),
+    "unit": pl.String,
+    "multiplications": pl.Float64,
+    "parameters": pl.Int64,
+    "milliseconds": pl.Float64,
+    "front": pl.Boolean,
+}
+
+
+class Cost(NamedTuple):
+    """What one model costs.
+
+    Attributes:
+        multiplications: of one sample, in convolutions, matrix products and attention.
+        parameters: numbers that are learned, each once.
+        milliseconds: of one batch, the median of several.
+    """
+
+    multiplications: float
+    parameters: int
+    milliseconds: float
+
+
+Way = tuple[End, End, str, str]  # bottom, top, family, objective; a whole network has layers, family, objective empty
+
+
+class Front:
+    """Hold what stitches and whole networks err and cost.
+
+    Attributes:
+        frame: one row a stitch (the mean over its seeds) or whole network, whose layers are empty: bottom,
+            bottom_layer, top, top_layer, family, objective, error, penalty, low and high (the widest interval of any
+            seed), unit, multiplications (of one sample), parameters, milliseconds (of one batch), front (whether no
+            other row has both less error and less cost, one of them at least).
+        by: the cost that ``front`` is about.
+        about: how the costs were measured, in one sentence.
+    """
+
+    def __init__(self, frame: pl.DataFrame, by: str, about: str) -> None:
+        self.frame, self.by, self.about = frame, by, about
+
+    def __repr__(self) -> str:
+        rows = self.frame.filter("front").sort(self.by)
+        return f"Front({len(rows)} of {len(self.frame)}, by {self.by}: {', '.join(map(_named, rows.to_dicts()))})"
+
+    @property
+    def table(self) -> Table:
+        """The rows as texts, from cheap to dear, those of the front marked."""
+        rows = [
+            (
+                TableCell(_named(row)),
+                TableCell("on the front" if row["front"] else ""),
+                TableCell(number(row["error"], 2)),
+                _penalty(row),
+                TableCell(f"{row['multiplications']:,.0f}"),
+                TableCell(f"{row['parameters']:,}"),
+                TableCell(number(row["milliseconds"], 2)),
+            )
+            for row in self.frame.sort(self.by, "error").iter_rows(named=True)
+        ]
+        unit = self.frame["unit"][0]
+        head = ("model", "", f"error, {unit}", "penalty", *COSTS.values())
+        return Table(self.about, head, tuple(rows))
+
+    def figure(self) -> Figure:
+        """Draw error against cost, the front as a line.
+
+        Returns:
+            A figure of matplotlib, not shown.
+        """
+        rows = self.frame.sort(self.by, "error")
+        whole, best = pl.col("bottom_layer").is_null(), rows.filter("front")
+        with drawn():
+            fig, axes = canvas(5.2, 3.7)
+            fig.subplots_adjust(left=0.12, right=0.97, top=0.9, bottom=0.14)
+            axes.plot(best[self.by], best["error"], drawstyle="steps-post", color="#8A8A8A", lw=1.0, zorder=1)
+            for part, look in (
+                (rows.filter(~whole & ~pl.col("front")), {"color": "#9CC9E3", "marker": "o", "s": 22}),
+                (rows.filter(~whole & pl.col("front")), {"color": "#0072B2", "marker": "o", "s": 30}),
+                (rows.filter(whole), {"color": "#D55E00", "marker": "s", "s": 30}),
+            ):
+                axes.scatter(part[self.by], part["error"], lw=0.4, edgecolors="white", zorder=2, **look)
+            for row in rows.filter(whole | pl.col("front")).iter_rows(named=True):
+                axes.annotate(
+                    short(_named(row), 34),
+                    (row[self.by], row["error"]),
+                    xytext=(4, 3),
+                    textcoords="offset points",
+                    fontsize=6.5,
+                )
+            axes.set_xlabel(COSTS[self.by])
+            axes.set_ylabel(f"error ({rows['unit'][0]})")
+            axes.grid(color=FAINT, lw=0.45)
+            axes.set_axisbelow(True)
+            axes.margins(x=0.12, y=0.12)
+            axes.set_title("squares: whole networks; dots: stitches; line: the front", loc="left")
+        return fig
+
+    def draw(self, path: str | Path) -> Path:
+        """Write the figure to a file.
+
+        Args:
+            path: where; its ending says how: .pdf, .svg or .png.
+
+        Returns:
+            The path.
+
+        Raises:
+            StitchError: the ending is another one.
+            StudyError: the file cannot be written.
+        """
+        target, content = Path(path), io.BytesIO()
+        if target.suffix not in DRAWINGS:
+            raise StitchError(f"The figure {target} has no known ending: expected {', '.join(DRAWINGS)}.")
+        self.figure().savefig(content, format=target.suffix[1:], bbox_inches="tight", dpi=200)
+        make_folder(target.parent)
+        write_atomic(target, content.getvalue())
+        return target
+
+
+def with_front(found: Front) -> Front:
+    """Leave out the stitches that are not on the front."""
+    kept = found.frame.filter(pl.col("front") | pl.col("bottom_layer").is_null())
+    return Front(kept, found.by, found.about)
+
+
+def front_of(records: Sequence[Record], costs: Mapping[Way, Cost], by: str, about: str) -> Front:
+    """Lay errors beside costs.
+
+    Args:
+        records: of stitches; controls among them are left out.
+        costs: as ``modelstitch.stitched.cost.costs_of`` gives them.
+        by: the cost that the front is about: "multiplications", "parameters" or "milliseconds".
+        about: how the costs were measured.
+
+    Returns:
+        The front.
+
+    Raises:
+        StitchError: there is no such cost.
+        StudyError: the errors have several units, or there are none.
+    """
+    if by not in COSTS:
+        raise StitchError(f"The cost {by!r} is unknown: expected {', '.join(map(repr, COSTS))}.")
+    found = [_row(*way, cost, records) for way, cost in costs.items()]
+    rows = [row for row in found if row["error"] is not None]
+    units = dict.fromkeys(row["unit"] for row in rows)
+    if len(units) != 1:
+        raise StudyError(
+            f"Errors of one unit are laid beside costs: expected one, found {', '.join(units) or 'no measured stitch'}."
+        )
+    for row in rows:
+        row["front"] = not any(_beats(other, row, by) for other in rows)
+    return Front(pl.DataFrame(rows, schema=_SCHEMA), by, about)
+
+
+def way_of(record: Record) -> Way | None:
+    """What a record is a stitch of; None where it is a control."""
+    if record.control != "pair":
+        return None
+    return record.bottom, record.top, record.family or "", record.objective or ""
+
+
+def _beats(one: Mapping[str, Any], other: Mapping[str, Any], by: str) -> bool:
+    """Whether the first has no more of either, and less of one."""
+    here, there = (one["error"], one[by]), (other["error"], other[by])
+    return all(a <= b for a, b in zip(here, there)) and here != there
+
+
+def _row(bottom: End, top: End, family: str, objective: str, cost: Cost, records: Sequence[Record]) -> dict[str, Any]:
+    """The row of one stitch, or of a whole network; its error is None where none was measured."""
+    costs = {name: getattr(cost, name) for name in COSTS}
+    if not bottom.layer:
+        sides = [("top_error", r) for r in records if r.top.name == top.name]
+        sides += [("bottom_error", r) for r in records if r.bottom.name == bottom.name]
+        found = next((metric for name, record in sides if (metric := record.metric(name)) is not None), None)
+        ends = {"bottom": bottom.name, "bottom_layer": None, "top": top.name, "top_layer": None}
+        error, unit = (None, None) if found is None else (found.value, found.unit)
+        return {**ends, "family": None, "objective": None, "error": error, "unit": unit, **costs}
+    mine = [r for r in records if way_of(r) == (bottom, top, family, objective)]
+    errors, penalties = (
+        [m for r in mine if (m := r.metric(name)) is not None and m.value is not None] for name in ("error", "penalty")
+    )
+    lows, highs = ([getattr(m, end) for m in penalties if getattr(m, end) is not None] for end in ("low", "high"))
+    return {
+        "bottom": bottom.name,
+        "bottom_layer": bottom.layer,
+        "top": top.name,
+        "top_layer": top.layer,
+        "family": family,
+        "objective": objective,
+        "error": fmean(m.known for m in errors) if errors else None,
+        "penalty": fmean(m.known for m in penalties) if penalties else None,
+        "low": min(lows, default=None),
+        "high": max(highs, default=None),
+        "unit": errors[0].unit if errors else None,
+        **costs,
+    }
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    """A seam in its notation, with its family; or a network."""
+    if row["bottom_layer"] is None:
+        return str(row["bottom"])
+    return f"{row['bottom']}@{row['bottom_layer']} -> {row['top']}@{row['top_layer']} ({row['family']})"
+
+
+def _penalty(row: Mapping[str, Any]) -> TableCell:
+    if row["penalty"] is None:
+        return TableCell("–", mark="none")
+    low, high = row["low"], row["high"]
+    interval = "" if low is None else f" [{number(low, signed=True)}, {number(high, signed=True)}]"
+    return TableCell(number(row["penalty"], signed=True) + interval)

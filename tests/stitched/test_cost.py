@@ -1,0 +1,42 @@
+"""What stitched models cost: counted by hand, and refused of other networks."""
+
+import pytest
+import torch
+from torch import nn
+
+from modelstitch import Network, compare
+from modelstitch.errors import StudyError
+from modelstitch.stitched.cost import Runnable, measure_costs, parameters_of
+
+BATCH = 3
+
+
+def test_multiplications_are_those_of_the_definition():
+    model = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 25, 7))
+    x = torch.zeros(BATCH, 2, 5, 5)
+    found = measure_costs({"it": Runnable(model, lambda: model(x))}, BATCH, 1, torch.device("cpu"))["it"]
+    assert found.multiplications == 25 * 4 * 2 * 9 + 100 * 7
+    assert found.parameters == parameters_of(model) == 4 * 2 * 9 + 4 + 100 * 7 + 7
+    assert found.milliseconds > 0
+
+
+def test_a_stitch_costs_its_bottom_its_map_and_its_top(pair, digits):
+    found = compare(*pair, digits, layers=["block2"], objective="match", controls=("self",), both=False, device="cpu")
+    rows = found.front(*pair, rounds=1).frame
+    assert len(rows) == 3  # both networks, and one stitch: controls are left out
+    one = rows.filter(bottom_layer="block2").row(0, named=True)
+    bottom, top = pair[0].bottom("block2"), pair[1].top("block2")
+    low, high = pair[0].layer("block2"), pair[1].layer("block2")
+    assert one["parameters"] == parameters_of(bottom) + parameters_of(top) + (low.channels + 1) * high.channels
+    whole = rows.filter(rows["bottom_layer"].is_null())
+    assert set(whole["bottom"]) == {network.name for network in pair}
+    assert one["multiplications"] > 0
+
+
+def test_other_networks_are_refused(pair, digits):
+    found = compare(*pair, digits, layers=["block2"], objective="match", controls=(), both=False, device="cpu")
+    with pytest.raises(StudyError, match=rf"expected one with the fingerprint {pair[1].fingerprint()}, called"):
+        found.front(pair[0])
+    other = Network(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), torch.zeros(2, 1, 8, 8), pair[1].name)
+    with pytest.raises(StudyError, match="expected one with the fingerprint"):
+        found.front(pair[0], other)
