@@ -6,7 +6,7 @@ from torch import nn
 
 import modelstitch as ms
 from modelstitch.cli.common import split_seam_end
-from modelstitch.notation import Seam, parse
+from modelstitch.notation import Seam, matched, parse
 
 READ = {
     "layer2": Seam("", "layer2", "", "layer2"),
@@ -59,3 +59,28 @@ def test_layers_whose_names_hold_the_marks_can_be_asked_for():
         *pair, data=data, layers=[names, '"x@y"'], objective="match", controls=(), samples=100, device="cpu"
     )
     assert set(compared.frame["bottom_layer"]) | set(compared.frame["top_layer"]) == set(names)
+
+
+BLOCKS = ["stem", "layer1.0", "layer1.1", "layer2.0", "a[0]"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("layer1.0", ["layer1.0"]),
+        ("layer*", ["layer1.0", "layer1.1", "layer2.0"]),
+        ("layer?.0", ["layer1.0", "layer2.0"]),
+        ("a[*", ["a[0]"]),
+        ("*", BLOCKS),
+        ("named*", ["named*"]),  # a layer of that very name is no pattern
+    ],
+)
+def test_patterns_of_layers(pattern, found):
+    assert matched(pattern, BLOCKS, {*BLOCKS, "named*"}, "a") == found
+
+
+def test_a_pattern_that_fits_nothing_is_refused():
+    with pytest.raises(
+        ms.errors.UnknownLayerError, match=r"No block cut of the network 'a' fits 'lay\?': expected a pat"
+    ):
+        matched("lay?", BLOCKS, BLOCKS, "a")

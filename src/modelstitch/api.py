@@ -88,6 +88,12 @@ def stitch(
     asked = prepared(StitchOptions, list(dict.fromkeys((below, above))), data, {**question}, seam=[at])
     need_scores(above, data)
     seam = parse(asked.question.layers[0])
+    for layer, network in ((seam.bottom_layer, below), (seam.top_layer, above)):
+        if (fitting := network.matched([layer])) != [layer]:
+            raise StudyError(
+                f"One stitch has one seam: expected a layer, found the pattern {layer!r}, which stands for "
+                f"{', '.join(fitting[:4])}{', ...' if fitting[4:] else ''}; compare takes patterns."
+            )
     cut = str(Seam("", below.cut(seam.bottom_layer), "", above.cut(seam.top_layer)))
     asked = replace(asked, question=asked.question.model_copy(update={"layers": (cut,)}))
     _, cells = asked.planned()
@@ -334,6 +340,6 @@ def _both_sides(
                 f"No layer of {network.name!r} can be cut before its output ({network.why_none}): expected one at "
                 "least; give layers=, see Network.layers."
             )
-        chosen = network.blocks if layers is None else layers[side]
+        chosen = network.blocks if layers is None else network.matched(layers[side])
         found.append(sorted({network.cut(name) for name in chosen}, key=network.cuts.index))
     return found[0], found[1]

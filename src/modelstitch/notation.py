@@ -6,9 +6,11 @@ A layer whose name would mislead stands in double quotes.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fnmatch import translate
 
-from .errors import StitchError
+from .errors import StitchError, UnknownLayerError
 
 _ARROW = "->"
 _QUOTE = '"'
@@ -72,6 +74,36 @@ def written(network: str, layer: str) -> str:
     plain = _ARROW not in layer and "@" not in layer and layer == layer.strip()
     name = layer if plain or _QUOTE in layer else f"{_QUOTE}{layer}{_QUOTE}"
     return f"{network}@{name}" if network else name
+
+
+def is_pattern(layer: str) -> bool:
+    """Whether a layer is written as a pattern: ``*`` stands for any letters, ``?`` for one."""
+    return any(mark in str(layer) for mark in "*?")
+
+
+def matched(layer: str, blocks: Sequence[str], known: Collection[str], whose: str) -> list[str]:
+    """The layers that a name or a pattern stands for: itself, or the block cuts that the pattern fits, in their order.
+
+    Args:
+        layer: as it was written.
+        blocks: the network's block cuts.
+        known: all names of its layers; one of them is no pattern, whatever letters it has.
+        whose: the network's name.
+
+    Raises:
+        UnknownLayerError: no block cut fits.
+    """
+    if not is_pattern(layer) or layer in known:
+        return [layer]
+    fits = re.compile(translate(layer.replace("[", "[[]")))  # "*" and "?" alone mean something
+    found = [name for name in blocks if fits.match(name)]
+    if not found:
+        shown = ", ".join(map(repr, blocks[:4])) + (", ..." if blocks[4:] else "")
+        raise UnknownLayerError(
+            f"No block cut of the network {whose!r} fits {layer!r}: expected a pattern of {shown or 'none'}; another "
+            "exact cut is named in full."
+        )
+    return found
 
 
 def _sides(text: str) -> list[str]:

@@ -1,9 +1,13 @@
 """What a user's mistake looks like on the command line: one sentence on stderr, exit code 2, nothing lost."""
 
+import subprocess
+import sys
+
 import pytest
 from PIL import Image
 
 from commands import run
+from modelstitch import cli
 
 NET = "zoo:small-resnet?width=4"
 ONE_SEAM = ["stitch", f"{NET}@block1", f"{NET}@block1", "--steps", "1"]
@@ -79,3 +83,30 @@ def test_ctrl_c_says_what_stays(monkeypatch, capfd):
     code, _, err = run(monkeypatch, capfd, *ONE_SEAM)
     assert code == 130
     assert "what is finished is kept, the same command continues" in err
+
+
+def test_verbose_shows_where_a_mistake_comes_from(monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    said = run(monkeypatch, capfd, "compare", NET, NET, "--data", "digitz", "-v")
+    assert said[0] == 2
+    assert "Traceback" in said[2]
+    assert said[2].rstrip().splitlines()[-1].startswith("modelstitch: ")
+
+
+def test_nobody_reads_what_is_printed(tmp_path):
+    command = [sys.executable, "-m", "modelstitch", "layers", f"{NET}&blocks=40", "--all"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+        assert process.wait() == 141
+    assert told == ""
+
+
+def test_an_error_of_its_own_has_a_traceback(monkeypatch, capfd):
+    def fail(*_, **__):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("modelstitch.data.load.load_data", fail)
+    monkeypatch.setattr(sys, "argv", ["modelstitch", *ONE_SEAM])
+    with pytest.raises(RuntimeError, match="a fault"):  # the interpreter prints it, and ends with 1
+        cli.main()

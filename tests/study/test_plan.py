@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from modelstitch.engine.fit.options import FitSpec
-from modelstitch.errors import StudyError
+from modelstitch.errors import StitchError, StudyError
 from modelstitch.study.plan import Cell, Place, PlannedDonor, plan, seams, sweeps_of
 from modelstitch.study.question import Question
 from modelstitch.study.sweep import left
@@ -79,6 +79,28 @@ def test_an_alias_names_the_same_cells_as_the_listed_name():
         assert cells == [cell.hash for cell in plan([(net, net)], asked(layers=("trunk",)), DATA)]
     with pytest.raises(StudyError, match=r"no exact cut 'trunk.block.2': did you mean 'trunk.blocks.2'"):
         net.place("trunk.block.2")
+
+
+@pytest.mark.parametrize(
+    ("layers", "found"),
+    [
+        (["b*"], ["b1 b1", "b2 b2"]),
+        (["b* -> c?"], ["b1 c1", "b1 c2", "b2 c1", "b2 c2"]),
+        (["stem -> c1", "* -> c1"], ["stem c1", "b1 c1", "b2 c1"]),
+        (["b*", "b1"], ["b1 b1", "b2 b2"]),
+    ],
+)
+def test_patterns_stand_for_block_cuts(layers, found):
+    below, above = donor("below", ["stem", "b1", "b2"]), donor("above", ["c1", "c2", "b1", "b2"])
+    assert [f"{b.layer} {t.layer}" for b, t in seams(below, above, layers)] == found
+
+
+def test_patterns_that_join_nothing_are_refused():
+    below, above = donor("below", ["b1"]), donor("above", ["b2"])
+    with pytest.raises(StudyError, match=r"'b\*' are of no name that 'below' and 'above' have in common"):
+        seams(below, above, ["b*"])
+    with pytest.raises(StitchError, match=r"No block cut of the network 'above' fits 'c\*'"):
+        seams(below, above, ["b* -> c*"])
 
 
 @pytest.mark.parametrize(

@@ -59,3 +59,31 @@ def test_a_notebook_without_widgets_gets_plain_lines(monkeypatch, capsys):
 def test_the_name_stays_a_function_after_the_command_line_was_used():
     code = "import modelstitch.cli.common, modelstitch; assert callable(modelstitch.progress), modelstitch.progress"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Clock:
+    """A clock that goes ten seconds further at every look."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 10.0
+        return self.now
+
+
+def test_a_log_gets_a_line_a_minute_and_what_is_left_undone(monkeypatch):
+    monkeypatch.setattr("modelstitch.support.progress.time", Clock())
+    out = io.StringIO()
+    with modelstitch.progress(Console(file=out, force_terminal=False)) as tell:
+        for done in range(13):
+            tell("long", done, 12)
+        tell.speak("one alone: 12 % error")
+        tell("cut short", 1, 6)
+    assert out.getvalue().splitlines() == [
+        "long: 5/12, 0/s, 70 s left",
+        "long: 11/12, 0/s, 10 s left",
+        "long: 12/12, 0/s, 120 s",
+        "one alone: 12 % error",
+        "cut short: 1/6, 0/s, 50 s left",
+    ]

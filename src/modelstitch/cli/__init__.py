@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import traceback
 import warnings
 from importlib import import_module
+from typing import Any
 
 import click
 
 from ..errors import StitchError
 from ..support.memory import keep_heap
 from ..support.threads import wait_briefly
-from .say import lenient_streams, say, say_warning
+from .meant import command_hint, option_hint
+from .say import lenient_streams, manner, say, say_warning
 
 _COMMANDS = {
     "demo": ("demo", "Train small donors on real digits, stitch every block, write a report."),
@@ -31,6 +35,7 @@ _COMMANDS = {
     "front": ("front", "Lay errors beside costs: which stitches no other one beats in both."),
     "diff": ("study", "Compare the records of two runs."),
     "export": ("study", "Write the records of a study folder as Parquet, CSV or JSON."),
+    "doctor": ("doctor", "Show versions, devices, threads, memory, caches, and which extras are installed."),
 }
 
 
@@ -45,6 +50,25 @@ class _Lazy(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"No such command {args[0]!r}: {command_hint(args[0], list(_COMMANDS))}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            command = error.ctx.command if error.ctx is not None else self
+            hint = option_hint(error.option_name, command.params)
+            raise click.UsageError(f"No such option {error.option_name!r}: {hint}", error.ctx) from error
+        except (StitchError, OSError):
+            if manner().verbose:
+                say(traceback.format_exc().rstrip("\n"), err=True)
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
@@ -57,7 +81,11 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line: a user's mistake is one sentence on stderr and exit code 2, an interrupt 130."""
+    """Run the command line.
+
+    Exit codes: 0 where all was done, 2 after a user's mistake (one sentence on standard error), 130 after an interrupt,
+    141 where nobody reads what is printed any more, 1 after an error of modelstitch itself (a traceback).
+    """
     keep_heap()
     wait_briefly()
     lenient_streams()
@@ -81,6 +109,9 @@ def _ended() -> int:
     except (KeyboardInterrupt, click.Abort):
         say("modelstitch: interrupted; what is finished is kept, the same command continues.", err=True)
         code = 130
+    except BrokenPipeError:  # as of a program that the signal ends: `modelstitch layers ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at the end, too
+        code = 141
     except OSError as error:
         say(f"modelstitch: {error.filename or 'a file'} cannot be used: {error.strerror or error}.", err=True)
         code = 2

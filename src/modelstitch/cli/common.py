@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +16,16 @@ from ..errors import StitchError
 from ..notation import end
 from ..support import progress as bars
 from ..support.shown import visible
+from .say import document, manner
+from .say import remark as remark
 from .say import say as say
 
 if TYPE_CHECKING:
     from ..data.data import Data
     from ..network import Network
     from ..report.tables import Table
+    from ..results import Results
+    from ..study.needs import Needs
     from ..study.record import Record
     from ..support.progress import Teller
 
@@ -30,14 +36,75 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 def progress() -> Iterator[Teller]:
     """Bars on standard error; sentences, such as what donors do alone, go where results go."""
     out = sys.stdout  # as it is before bars are drawn: they take what is printed meanwhile to their own stream
-    with bars.progress() as tell:
 
-        def speak(line: str) -> None:
-            _said().add(line)
-            say(line, file=out)
+    def speak(line: str) -> None:
+        _said().add(line)
+        say(line, file=out)
 
+    with nullcontext(bars.Teller(_silent, speak)) if manner().quiet else bars.progress() as tell:
         tell.speak = speak
         yield tell
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody wants to see."""
+
+
+def speaks(*, as_json: bool = True, quiet: bool = True) -> Decorator:
+    """How a command speaks: -v always, --quiet and --json where they mean something."""
+    words = {
+        "as_json": (("--json",), "Write the result as JSON to standard output; sentences go to standard error."),
+        "quiet": (("-q", "--quiet"), "Show no progress and no notes on the way; results, cautions and mistakes stay."),
+        "verbose": (
+            ("-v", "--verbose"),
+            "Of a mistake, show the lines of code that it comes from, too.",
+        ),
+    }
+    wanted = [name for name, there in (("verbose", True), ("quiet", quiet), ("as_json", as_json)) if there]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in wanted:
+            flags, told = words[name]
+            function = click.option(
+                *flags, name, is_flag=True, expose_value=False, is_eager=True, callback=_mannered, help=told
+            )(function)
+        return function
+
+    return decorate
+
+
+def _mannered(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    setattr(manner(), str(option.name), value)
+
+
+def result(**plain: Any) -> None:
+    """What a command found, for other programs: a JSON document, where that is asked for."""
+    if manner().as_json:
+        document(json.dumps(_plain(plain), ensure_ascii=False, allow_nan=False, indent=1))
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON holds: what is not finite is null, a path its text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def answer(found: Results, page: Path | None = None, **more: Any) -> None:
+    """The numbers of an answer, for other programs."""
+    if manner().as_json:
+        said = {"notes": found.notes, "cautions": found.cautions, "failed": found.failed, "missing": found.missing}
+        result(pairs=found.pairs, rows=found.frame.to_dicts(), **said, report=page, **more)
+
+
+def dry(sentences: Sequence[str], needs: Needs | None = None) -> None:
+    """Say what a command would take."""
+    say("\n".join(sentences))
+    result(would=list(sentences), **({} if needs is None else {"needs": needs.plain()}))
 
 
 def _said() -> set[str]:
@@ -272,9 +339,17 @@ def _told_apart(
 
 def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = "", *, words: Sequence[str] = ()) -> None:
     """Print a table to standard output; plain text where it is no terminal. The columns in ``words`` hold sentences."""
+    if manner().as_json:  # which holds its values
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    class Open(Console):
+        """Says that nobody reads any more as any other file does."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
 
     drawn = Table(title=Text(visible(title)) if title else None, title_justify="left")
     for at, column in enumerate(columns):
@@ -284,7 +359,7 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
     for row in body:
         drawn.add_row(*(Text(visible(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 160
-    Console(width=width).print(drawn)
+    Open(width=width).print(drawn)
 
 
 def tables_of(found: Iterable[Table]) -> None:

@@ -30,6 +30,7 @@ from .options import FIT, GRID, asked, donors, machine
 @asked(*FIT)
 @machine
 @common.dry_run
+@common.speaks()
 @common.shared(out="runs/compare")
 def compare(
     seeds: int,
@@ -64,7 +65,7 @@ def compare(
     question |= {"seeds": range(seed, seed + seeds), "second": common.second_of(second, data)}
     if dry_run:
         needs = plan_compare(lower, upper, data, out=out, device=device, memory=memory, **question)
-        common.say("\n".join(needs.sentences()))
+        common.dry(needs.sentences(), needs)
         return
     with common.progress() as tell:
         result = run_compare(
@@ -76,3 +77,4 @@ def compare(
         out / "report.html", title=" and ".join(dict.fromkeys((lower.name, upper.name))), command=command
     )
     common.say(f"The report is {path}.")
+    common.answer(result, path)

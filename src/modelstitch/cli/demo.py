@@ -11,6 +11,7 @@ from . import common
 
 
 @click.command()
+@common.speaks()
 @common.shared(out="runs/demo")
 def demo(seed: int, device: str, out: Path) -> None:
     """Train three small donors on digits, stitch every block in both directions with controls, write the report.
@@ -42,3 +43,4 @@ def demo(seed: int, device: str, out: Path) -> None:
     command = f"modelstitch demo --seed {seed}"
     path = result.report(out / "report.html", title="Three small networks on handwritten digits", command=command)
     common.say(f"The report is {path}.")
+    common.answer(result, path)

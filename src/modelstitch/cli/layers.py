@@ -39,6 +39,7 @@ def _shape(ctx: click.Context, option: click.Parameter, value: str | None) -> tu
 )
 @click.option("--all", "everything", is_flag=True, help="List layers that cannot be cut, too, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to standard output.")
+@common.speaks(as_json=False, quiet=False)
 @common.imports
 def layers(
     model: str,

@@ -104,6 +104,7 @@ class Call:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Draw and judge again what is in this gallery folder; train nothing.",
 )
+@common.speaks(as_json=False)
 def paper(
     figures: tuple[str, ...],
     scale: str | None,
@@ -199,9 +200,8 @@ def _run(names: Sequence[str], call: Call, out: Path, workers: int, *, so_far: b
         job = call.opened(out, tell)
         figures = [job.figure(name) for name in names]
         if job.other:
-            common.say(
-                f"Note: the scale {call.scale!r} is run on other data than its own: {job.other}. Pages say so.",
-                err=True,
+            common.remark(
+                f"Note: the scale {call.scale!r} is run on other data than its own: {job.other}. Pages say so."
             )
 
         def alone() -> Iterator[list[str]]:

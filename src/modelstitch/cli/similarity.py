@@ -63,8 +63,10 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--split", type=click.Choice(["val", "fit", "test"]), default="val", show_default=True, help="Split to measure on."
 )
+@common.dry_run
+@common.speaks()
 @common.shared(out="runs/similarity")
-def similarity(split: str, seed: int, device: str, out: Path, **given: Any) -> None:
+def similarity(split: str, dry_run: bool, seed: int, device: str, out: Path, **given: Any) -> None:
     """Measure how similar every block of BOTTOM is to every block of TOP, each value beside its null level.
 
     Prints the tables and writes similarity.csv and report.html to the --out folder.
@@ -78,7 +80,11 @@ def similarity(split: str, seed: int, device: str, out: Path, **given: Any) -> N
 
     lower, upper, data = common.opened(given, scored=False)
     chosen = {**_chosen(lower, upper, given, DEFAULT), "split": split}
-    common.say(plan_similarity(lower, upper, data, **chosen).describe(), err=True)
+    needs = plan_similarity(lower, upper, data, **chosen).describe()
+    if dry_run:
+        common.dry([needs, "Nothing was measured or written."])
+        return
+    common.remark(needs)
     with common.progress() as tell:
         found = measure_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell)
     frame = found.frame
@@ -92,10 +98,11 @@ def similarity(split: str, seed: int, device: str, out: Path, **given: Any) -> N
     for said in best_pairs(found.similarities):
         common.say(said)
     for note in found.notes:
-        common.say(f"note: {note}", err=True)
+        common.remark(f"note: {note}")
     write_text(out / "similarity.csv", with_weights(frame, found.weights).write_csv())
     page = found.report(out / "report.html", command=shlex.join(["modelstitch", *sys.argv[1:]]))
     common.say(f"All values, with their null levels, are in {out / 'similarity.csv'}; the report is {page}.")
+    common.answer(found, page, files=[out / "similarity.csv"])
 
 
 @click.command()
@@ -119,6 +126,7 @@ def similarity(split: str, seed: int, device: str, out: Path, **given: Any) -> N
 )
 @asked("expected_error", "error_tolerance")
 @common.dry_run
+@common.speaks()
 @common.shared(out="runs/matrix")
 def matrix(
     families: tuple[str, ...],
@@ -153,13 +161,14 @@ def matrix(
     bottoms, tops = layers = alike_by["layers"]
     asked: dict[str, Any] = {"family": families or ("affine",), "device": device}
     asked |= {"samples": samples, "positions": positions, "augment": augment, "sums": sums}
-    common.say(plan_similarity(lower, upper, data, **alike_by).describe(), err=not dry_run)
+    passes = plan_similarity(lower, upper, data, **alike_by).describe()
     if dry_run:
         seams = [(b, t) for b in bottoms for t in tops]
         more: dict[str, Any] = {"objective": "match", "controls": (), "both": False, "seeds": (seed,)}
         needs = plan_compare(lower, upper, data, layers=seams, **more, **asked)
-        common.say("\n".join(needs.sentences()))
+        common.dry([passes, *needs.sentences()], needs)
         return
+    common.remark(passes)
     with common.progress() as tell:
         errors: dict[str, Any] = {"expected_error": expected_error, "error_tolerance": error_tolerance}
         found = stitch_all(
@@ -187,13 +196,14 @@ def matrix(
         tables.append(out / "similarity.csv")
         write_text(tables[-1], with_weights(alike.frame, alike.weights).write_csv())
         for note in alike.notes:
-            common.say(f"note: {note}", err=True)
+            common.remark(f"note: {note}")
     else:
         common.say(refused, err=True)
     common.cautions([*(f"caution: {note}" for note in found.cautions), *found.notes])
     found.cautions += [] if alike is not None else [refused]
     page = found.report(out / "report.html", similarities=alike, command=command)
     common.say(f"All values are in {' and '.join(map(str, tables))}; the report is {page}.")
+    common.answer(found, page, files=tables, similarities=[] if alike is None else alike.frame.to_dicts())
 
 
 def _chosen(lower: Network, upper: Network, given: dict[str, Any], measures: Sequence[str]) -> dict[str, Any]:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import common
 from .options import FIT, asked, donors, machine
 
+if TYPE_CHECKING:
+    from ..data.data import Data
+    from ..network import Network
+
 
 @click.command()
 @donors
 @asked(*FIT)
 @machine
+@common.dry_run
+@common.speaks()
 @common.shared(out=None)
-def stitch(second: str | None, out: Path | None, **question: Any) -> None:
+def stitch(second: str | None, out: Path | None, dry_run: bool, **question: Any) -> None:
     """Fit and measure one seam, BOTTOM@LAYER -> TOP@LAYER; --out keeps the map and its record."""
     from ..api import stitch as fit_stitch
     from ..report.summary import metrics_summary
@@ -30,6 +36,9 @@ def stitch(second: str | None, out: Path | None, **question: Any) -> None:
     question["bottom"], below = common.split_seam_end(question["bottom"])
     question["top"], above = common.split_seam_end(question["top"])
     lower, upper, data = common.opened(question)
+    if dry_run:
+        _told_only(lower, upper, (below, above), data, {**question, "second": common.second_of(second, data)})
+        return
     with common.progress() as tell:
         result = fit_stitch(
             lower, upper, (below, above), data, second=common.second_of(second, data), tell=tell, **question
@@ -43,3 +52,16 @@ def stitch(second: str | None, out: Path | None, **question: Any) -> None:
     if out is not None:
         result.save(out)
         common.say(f"The stitch is in {out}.")
+    kept = {key: value for key, value in result.record.plain().items() if key != "examples"}
+    common.result(seam=result.seam, penalty=result.penalty, interval=result.interval, record=kept, folder=out)
+
+
+def _told_only(lower: Network, upper: Network, at: tuple[str, str], data: Data, question: dict[str, Any]) -> None:
+    """What the stitch would take."""
+    from ..api import plan_compare
+
+    del question["tensorboard"]
+    question |= {name: [question[name]] for name in ("family", "objective")}
+    question |= {"layers": [at], "pairs": [(lower.name, upper.name)], "controls": (), "seeds": [question.pop("seed")]}
+    needs = plan_compare(list(dict.fromkeys((lower, upper))), data=data, **question)
+    common.dry(needs.sentences(), needs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import common
+from .options import asked as options_of
 
 if TYPE_CHECKING:
     from ..results import Results
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     metavar="I/N",
     help="Run only the cells whose hash modulo N is I (0 to N - 1); all shards share one --out.",
 )
+@options_of("limit")
 @common.dry_run
+@common.speaks()
 @common.imports
 def run(
     spec_file: Path,
@@ -51,6 +54,7 @@ def run(
     address: str | None,
     workers: int,
     share: str | None,
+    limit: int | None,
     dry_run: bool,
 ) -> None:
     """Run a study declared in a TOML file. Run it again, and it does only what is missing."""
@@ -62,12 +66,13 @@ def run(
 
     shard = None if share is None else Shard.read(share)
     spec = load_spec(spec_file)
-    if engine is not None:
-        spec = spec.model_copy(update={"engine": engine})
+    said = {"engine": engine, "limit": limit}
+    spec = spec.model_copy(update={name: value for name, value in said.items() if value is not None})
     if address is not None and spec.engine != "ray":
         raise click.UsageError("--address is of a Ray cluster: use --engine ray beside it.")
     if dry_run:
-        common.say("\n".join(plan_study(spec, out, device=device, shard=shard).sentences()))
+        needs = plan_study(spec, out, device=device, shard=shard)
+        common.dry(needs.sentences(), needs)
         return
     if workers > 1 and spec.engine == "ray":
         raise click.UsageError(
@@ -83,9 +88,12 @@ def run(
             f"{f'{missing:,} are missing' if missing else 'none is missing'}; `modelstitch report {out}` makes the "
             f"page of all shards."
         )
+        common.answer(Results(records, plain), shard=str(shard), out=out)
         return
-    path = Results(records, plain).report(out / "report.html", title=str(plain["name"]))
+    found = Results(records, plain)
+    path = found.report(out / "report.html", title=str(plain["name"]))
     common.say(f"The report is {path}.")
+    common.answer(found, path)
 
 
 @click.command()
@@ -94,6 +102,7 @@ def run(
     "--watch", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Repeat every so many seconds."
 )
 @click.option("--json", "as_json", is_flag=True, help="Write one line of JSON, for other programs.")
+@common.speaks(as_json=False, quiet=False)
 def status(folder: Path, watch: float | None, as_json: bool) -> None:
     """Show what a study folder holds (done, running, failed, missing, stale, set aside) and the time left."""
     import json
@@ -123,11 +132,14 @@ def status(folder: Path, watch: float | None, as_json: bool) -> None:
     help="File of the page; report.html in the folder by default.",
 )
 @click.option("--title", default="Stitching report", show_default=True, help="Heading of the page.")
+@common.speaks(quiet=False)
 def report(folder: Path, out: Path | None, title: str) -> None:
     """Write the HTML page of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
     found = _opened(folder)
     place = folder.parent if folder.is_file() else folder
-    common.say(f"The report is {found.report(out or place / 'report.html', title=title)}.")
+    page = found.report(out or place / "report.html", title=title)
+    common.say(f"The report is {page}.")
+    common.result(report=page)
 
 
 @click.command()
@@ -147,27 +159,34 @@ def report(folder: Path, out: Path | None, title: str) -> None:
     required=True,
     help="File of the figure: .pdf, .svg or .png.",
 )
+@common.speaks(quiet=False)
 def figure(folder: Path, what: str, pair: tuple[str, str] | None, out: Path) -> None:
     """Draw a figure of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
-    common.say(f"The figure is {_opened(folder).draw(out, what, pair=pair)}.")
+    drawn = _opened(folder).draw(out, what, pair=pair)
+    common.say(f"The figure is {drawn}.")
+    common.result(figure=drawn)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@common.speaks(quiet=False)
 def export(folder: Path, target: Path) -> None:
     """Write a study's records: TARGET.parquet or TARGET.json (whole records) or TARGET.csv (the tidy frame)."""
     from ..support import hashing
 
     written = _opened(folder).save(target)
-    digest = "" if target.suffix == ".parquet" else f" (sha256 {hashing.of_file(written)})"
-    common.say(f"The records are in {written}{digest}.")
+    digest = hashing.of_file(written)
+    told = "" if target.suffix == ".parquet" else f" (sha256 {digest})"
+    common.say(f"The records are in {written}{told}.")
+    common.result(file=written, sha256=digest)
 
 
 @click.command()
 @click.argument("one", type=click.Path(path_type=Path, exists=True))
 @click.argument("other", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File for all rows, as CSV.")
+@common.speaks(quiet=False)
 def diff(one: Path, other: Path, out: Path | None) -> None:
     """Compare two runs, each a study folder or an exported Parquet file.
 
@@ -179,9 +198,9 @@ def diff(one: Path, other: Path, out: Path | None) -> None:
     from ..support.files import write_text
 
     first, second = _opened(one), _opened(other)
-    if not (one.is_file() or other.is_file()):
-        for key, (was, now) in differing(first.spec, second.spec).items():
-            common.say(f"{key}: {was} in {one}, {now} in {other}")
+    asked = {} if one.is_file() or other.is_file() else differing(first.spec, second.spec)
+    for key, (was, now) in asked.items():
+        common.say(f"{key}: {was} in {one}, {now} in {other}")
     rows = differences(first.records, second.records)
     counts = rows.group_by("state", maintain_order=True).len()
     common.say(", ".join(f"{n} {state}" for state, n in counts.iter_rows()) or "Neither has a cell.")
@@ -208,11 +227,13 @@ def diff(one: Path, other: Path, out: Path | None) -> None:
     if out is not None:
         write_text(out, rows.write_csv())
         common.say(f"All rows are in {out}.")
+    common.result(asked=asked, rows=rows.to_dicts(), file=out)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@common.speaks(quiet=False)
 def gc(folder: Path, dry_run: bool) -> None:
     """Remove stale cells from a study folder.
 
@@ -225,6 +246,7 @@ def gc(folder: Path, dry_run: bool) -> None:
     for name in gone:
         common.say(name)
     common.say(f"{len(gone)} files {'would be' if dry_run else 'were'} removed from {folder}.")
+    common.result(files=gone, removed=not dry_run)
 
 
 _MOST_ROWS = 40

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import common
+
+if TYPE_CHECKING:
+    from ..data.data import Data
+    from ..zoo.donors import DonorSpec
+    from ..zoo.train import Recipe
 
 
 @click.command()
@@ -32,6 +38,13 @@ from . import common
     show_default=True,
     help="Labels: true, object-animal, or random-P (P percent at random).",
 )
+@click.option(
+    "--name",
+    default="",
+    help="Name of the network, and of its folder under --out; by default the folder is named by what it holds.",
+)
+@common.dry_run
+@common.speaks()
 @common.shared(out="runs/donors")
 def train(
     net: str,
@@ -42,6 +55,8 @@ def train(
     limit: int | None,
     precision: str,
     labels: str,
+    name: str,
+    dry_run: bool,
     seed: int,
     device: str,
     out: Path,
@@ -57,16 +72,44 @@ def train(
     base = short_recipe(net, digits=data_name == "digits")
     changes = {"steps": steps, "lr": learning_rate, "n_fit": fit_samples, "precision": precision}
     recipe = dataclasses.replace(base, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
-    spec = DonorSpec(net, recipe, seed=seed, labels=labels)
+    spec = DonorSpec(net, recipe, seed=seed, labels=labels, name=name)
+    if dry_run:
+        common.dry(_needs(spec, recipe, data, out))
+        return
     with common.progress() as tell:
         made = donor(
             spec,
             data,
             out,
+            named=bool(name),
             device=pick_device(device),
-            progress=lambda done, loss: tell(f"train {net}, seed {seed}", done, recipe.steps),
+            progress=lambda done, loss: tell(f"train {name or f'{net}, seed {seed}'}", done, recipe.steps),
         )
     if hardly_better(made.card["val_error"], chance_error(data.n_classes)):
         common.say("It is hardly better than chance: it has not learned; try more --steps or another --learning-rate.")
     common.say(f"validation error {made.card['val_error']:.2f} %, test error {made.card['test_error']:.2f} %")
     common.say(f"The donor is {made.folder}.")
+    common.result(donor=made.folder, card=made.card)
+
+
+def _needs(spec: DonorSpec, recipe: Recipe, data: Data, out: Path) -> list[str]:
+    """What the training would take: nothing is trained or written."""
+    import time
+
+    from ..support.words import counted, duration
+    from ..zoo.donors import donor, place_of
+
+    folder = out / spec.name if spec.name else place_of(spec, data, out)
+    if folder.exists():
+        return [f"{folder} is there: the command reads the donor in it, or refuses it. Nothing was trained or written."]
+    few, seconds = 5, []
+    for steps in (1, 1 + few):
+        begun = time.perf_counter()
+        donor(dataclasses.replace(spec, recipe=dataclasses.replace(recipe, steps=steps)), data)
+        seconds.append(time.perf_counter() - begun)
+    each = max(seconds[1] - seconds[0], 0.0) / few
+    return [
+        f"{counted(recipe.steps, 'step')} of {recipe.batch_size} samples. Nothing was kept or written.",
+        f"Time: about {duration(each * recipe.steps)} on this machine's processor, from {few} measured steps.",
+        f"The donor would be in {folder}.",
+    ]

@@ -165,7 +165,7 @@ def chosen_layers(network: Network, layers: tuple[Sequence[str], Sequence[str]] 
         isinstance(layers, str) or len(layers) != 2 or any(s is None or isinstance(s, str) for s in layers)
     ):
         raise MeasureError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
-    wanted = network.blocks if layers is None else list(layers[side])
+    wanted = network.blocks if layers is None else network.matched(layers[side])
     if not wanted:
         asked = "was chosen" if layers is not None else f"can be compared by itself ({network.why_none})"
         raise MeasureError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InexactCutError, NetworkError, StitchError, UnknownLayerError
-from ..notation import Seam
+from ..notation import Seam, matched
 from ..support import hashing
 from ..support.ambient import in_settled
 from ..support.user_code import in_words
@@ -538,6 +538,21 @@ class Network:
             trained_on=self.trained_on,
             weights=weights,
         )
+
+    def matched(self, names: Iterable[str]) -> list[str]:
+        """Spell out patterns of layers.
+
+        Args:
+            names: names, and patterns such as ``layer*`` of block cuts: ``*`` stands for any letters, ``?`` for one.
+
+        Returns:
+            The names, each once; of a pattern the block cuts that it fits, in forward order.
+
+        Raises:
+            UnknownLayerError: a pattern fits none.
+        """
+        found = (one for name in names for one in matched(name, self._blocks, self._alias, self.name))
+        return list(dict.fromkeys(found))
 
     def cut(self, name: str) -> str:
         """Name an exact cut as it is listed.

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -55,6 +56,11 @@ class Needs:
     seconds: float = 0.0
     forwards: dict[str, float] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
+
+    def plain(self) -> dict[str, Any]:
+        """The numbers, for other programs."""
+        names = ("cells", "kept", "sweeps", "parts", "samples", "steps", "memory", "donors", "seconds")
+        return {name: getattr(self, name) for name in names}
 
     def sentences(self) -> list[str]:
         """For a reader, one line each."""

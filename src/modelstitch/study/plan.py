@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..engine.controls import CONTROLS, Control
 from ..errors import StudyError
 from ..network.layers import matching
-from ..notation import parse
+from ..notation import is_pattern, matched, parse
 from .question import MATCH, Question
 from .record import cell_hash
 
@@ -40,6 +40,20 @@ class PlannedDonor:
     view: str = ""  # how it sees a sample; empty where it sees it as the data give it
     aliases: tuple[tuple[str, str], ...] = ()  # (another name, the listed name) of its exact cuts
 
+    @property
+    def known(self) -> dict[str, None]:
+        """Names and aliases of the exact cuts."""
+        return dict.fromkeys([*(place.layer for place in (*self.blocks, *self.cuts)), *dict(self.aliases)])
+
+    def places(self, layer: str) -> list[Place]:
+        """The exact cut of that name or alias, or the block cuts that a pattern such as ``layer*`` fits.
+
+        Raises:
+            StitchError: if there is none.
+        """
+        blocks = [place.layer for place in self.blocks]
+        return [self.place(name) for name in matched(layer, blocks, self.known, self.name)]
+
     def place(self, layer: str) -> Place:
         """The exact cut of that name or alias.
 
@@ -51,8 +65,7 @@ class PlannedDonor:
         for place in (*self.blocks, *self.cuts):
             if place.layer == listed:
                 return place
-        known = dict.fromkeys([*(place.layer for place in self.cuts), *named])
-        close = difflib.get_close_matches(layer, known, n=2, cutoff=0.4)
+        close = difflib.get_close_matches(layer, self.known, n=2, cutoff=0.4)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see `modelstitch layers`."
         raise StudyError(f"The donor {self.name!r} has no exact cut {layer!r}: {hint}")
 
@@ -177,8 +190,7 @@ def seams(bottom: PlannedDonor, top: PlannedDonor, layers: str | Sequence[str]) 
         StudyError: if the donors have no block cuts, or the layers or a written seam cannot be read.
     """
     if not isinstance(layers, str):
-        read = [parse(text) for text in layers]
-        return [(bottom.place(seam.bottom_layer), top.place(seam.top_layer)) for seam in read]
+        return list(dict.fromkeys(seam for text in layers for seam in _written(bottom, top, text)))
     for donor in (bottom, top):
         if not donor.blocks:
             raise StudyError(
@@ -191,6 +203,24 @@ def seams(bottom: PlannedDonor, top: PlannedDonor, layers: str | Sequence[str]) 
         return [(b, t) for b in bottom.blocks for t in top.blocks]
     below, above = ([(place.layer, place.joint[0], place.depth) for place in end.blocks] for end in (bottom, top))
     return [(bottom.blocks[at], top.blocks[here]) for at, here in matching(below, above)]
+
+
+def _written(bottom: PlannedDonor, top: PlannedDonor, text: str) -> list[tuple[Place, Place]]:
+    """The seams that a text stands for: one, or with patterns every layer to every layer.
+
+    A pattern alone joins layers of one name.
+    """
+    seam = parse(text)
+    if seam.bottom_layer == seam.top_layer and is_pattern(seam.top_layer) and seam.top_layer not in top.known:
+        same = {place.layer: place for place in top.places(seam.top_layer)}
+        found = [(place, same[place.layer]) for place in bottom.places(seam.bottom_layer) if place.layer in same]
+        if not found:
+            raise StudyError(
+                f"The layers {text!r} are of no name that {bottom.name!r} and {top.name!r} have in common: expected "
+                "such names, or a pattern for each side, 'layer* -> blocks.*'."
+            )
+        return found
+    return list(product(bottom.places(seam.bottom_layer), top.places(seam.top_layer)))
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ class Question(BaseModel):
     layers: Annotated[Literal["matching", "all"] | tuple[str, ...], BeforeValidator(_layers)] = Field(
         default="matching",
         description="Where to stitch: 'matching' (cuts at the same place), 'all' (every block cut to every block "
-        "cut), or layers and seams such as 'layer2' and 'layer2 -> blocks.4', for every pair.",
+        "cut), or layers, seams and patterns such as 'layer2', 'layer2 -> blocks.4' and 'layer*', for every pair.",
     )
     families: Annotated[tuple[Annotated[str, AfterValidator(_family)], ...], BeforeValidator(_families)] = Field(
         default=("affine",),

@@ -1,7 +1,4 @@
-"""Progress bars with rate and time left, in a terminal and in a notebook.
-
-Where neither is, the last state is written.
-"""
+"""Progress with rate and time left: bars in a terminal and in a notebook, elsewhere a line a minute."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from .shown import visible
 
@@ -43,10 +40,11 @@ def say(tell: Tell | None, line: str) -> None:
 
 @contextmanager
 def progress(console: Console | None = None) -> Iterator[Teller]:
-    """Draw progress bars: pass what it yields as ``tell=``.
+    """Show how far work is: pass what it yields as ``tell=``.
 
-    Each piece of work has one bar: done of how many, rate, time elapsed, time left. The errors of the donors alone, and
-    cautions, stand above the bars.
+    In a terminal and in a notebook each piece of work has one bar: done of how many, rate, time elapsed, time left. A
+    file, a pipe or a log gets plain lines: one a minute, one when a piece of work is done, and at the end what was not.
+    The errors of the donors alone, and cautions, stand between.
 
     Args:
         console: where to draw; by default standard error, or the cell's output in a notebook.
@@ -63,6 +61,10 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
     console = console or Console(stderr=True)
     if console.is_jupyter and find_spec("ipywidgets") is None:
         yield Teller(_line(), print)  # rich draws nothing there
+        return
+    if not (console.is_jupyter or console.is_terminal):
+        with _lines(console.file) as teller:
+            yield teller
         return
     from rich import progress as rich
     from rich.table import Column
@@ -94,7 +96,45 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
             if done >= total:
                 del tasks[what]  # the same work may begin again
 
-        yield Teller(tell, lambda line: bars.console.print(Text(line), soft_wrap=True))
+        def speak(line: str) -> None:
+            bars.console.print(Text(line), soft_wrap=True)
+
+        yield Teller(tell, speak)
+
+
+@contextmanager
+def _lines(file: IO[str], every: float = 60.0) -> Iterator[Teller]:
+    """Plain lines for a log: of work under way one in so many seconds, one when it is done, and what is left undone."""
+    begun: dict[str, tuple[float, int, int]] = {}
+    last = time.monotonic()
+
+    def write(line: str) -> None:
+        print(line, file=file, flush=True)
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        start, *_ = begun.get(what, (now,))
+        begun[what] = (start, done, total)
+        if done >= total:
+            del begun[what]
+        if done >= total or now - last >= every:
+            last = now
+            write(_state(what, done, total, now - start, taken=done >= total))
+
+    try:
+        yield Teller(tell, write)
+    finally:
+        for what, (start, done, total) in begun.items():
+            write(_state(what, done, total, time.monotonic() - start))
+
+
+def _state(what: str, done: int, total: int, seconds: float, *, taken: bool = False) -> str:
+    """How far work is after so many seconds: done, rate, and the time left, or of finished work the time taken."""
+    rate = done / max(seconds, 1e-9)
+    left = (total - done) / rate if done else float("inf")
+    end = f"{seconds:,.0f} s" if taken else f"{left:,.0f} s left"
+    return f"{visible(what)}: {done}/{total}, {rate:,.0f}/s, {end}"
 
 
 def _line() -> Tell:
@@ -109,10 +149,8 @@ def _line() -> Tell:
         if now - last < 0.5 and done < total:
             return
         last = now
-        rate = done / max(now - start, 1e-9)
-        left = (total - done) / rate if done else float("inf")
         end = "\n" if done >= total else ""
-        print(f"\r{visible(what)}: {done}/{total}, {rate:,.0f}/s, {left:,.0f} s left", end=end, flush=True)
+        print(f"\r{_state(what, done, total, now - start)}", end=end, flush=True)
         if done >= total:
             del begun[what]
 

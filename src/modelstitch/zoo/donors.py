@@ -9,6 +9,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,16 +134,25 @@ def donor(
     data: Data,
     cache: Path | str | None = None,
     *,
+    named: bool = False,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Donor:
     """The donor that ``spec`` describes, read from the cache if it is there, else trained (and put there).
 
+    Args:
+        spec: what it is.
+        data: to train on.
+        cache: a folder that keeps donors.
+        named: keep it under its name, not under the hash of its description.
+        device: to train on.
+        progress: as for ``train``.
+
     With a cache a training that was stopped goes on at its last minute, and ends with the same weights. What the cache
     holds under this donor's name but is damaged, or was made otherwise, is set aside with a warning, and trained anew.
 
     Raises:
-        SourceError: if the cache cannot be written.
+        SourceError: if the cache cannot be written, or its name is another donor's.
         StudyError: if the cache cannot be written to meanwhile.
         FitError: if training diverges.
     """
@@ -150,9 +160,13 @@ def donor(
     digest = _digest(identity)
     folder = unfinished = None
     if cache is not None:
-        folder = place_of(spec, data, cache)
-        unfinished = Unfinished(folder.with_name(f".unfinished-{folder.name}"), device)
-        found = _cached(folder, {**identity, "net": _whole_net(spec, with_labels(data, spec.labels, seed=spec.seed))})
+        folder = Path(cache) / _folder_name(spec.name) if named else place_of(spec, data, cache)
+        whose = f"{folder.name}-{digest[:12]}" if named else folder.name
+        unfinished = Unfinished(folder.with_name(f".unfinished-{whose}"), device)
+        wanted = {**identity, "net": _whole_net(spec, with_labels(data, spec.labels, seed=spec.seed))}
+        if named:
+            _check_name(folder, wanted)
+        found = _cached(folder, wanted)
         if found is not None:
             unfinished.clear()  # a run may have been stopped between the two
             return dataclasses.replace(found, name=spec.name or found.name)
@@ -171,6 +185,36 @@ def donor(
         trained = _save(trained, checkpoints, folder)
         unfinished.clear()
     return dataclasses.replace(trained, folder=folder)
+
+
+def _folder_name(name: str) -> str:
+    """The name of a donor where it can be a folder's.
+
+    Raises:
+        SourceError: it cannot.
+    """
+    if not re.fullmatch(r"[\w][\w.+-]*", name):
+        raise SourceError(
+            f"The name {name!r} cannot be a folder's: expected letters, digits, '.', '_', '+' or '-', such as 'seed0'."
+        )
+    return name
+
+
+def _check_name(folder: Path, wanted: dict[str, Any]) -> None:
+    """Refuse a folder that is somebody else's: a name is given to one donor.
+
+    Raises:
+        SourceError: naming what is otherwise, or that no donor is there.
+    """
+    if not folder.exists():
+        return
+    if not (folder / _CARD).is_file():
+        raise SourceError(f"{folder} is there and holds no donor: expected none, or this one; choose another name.")
+    with suppress(DamagedDonorError):  # it is set aside, and trained anew
+        if why := _otherwise(_read_card(folder), wanted, folder):
+            raise SourceError(
+                f"{why.replace('the cache', str(folder.parent), 1)}: choose another name, or another folder."
+            )
 
 
 def place_of(spec: DonorSpec, data: Data, cache: Path | str) -> Path:
