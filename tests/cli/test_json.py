@@ -17,7 +17,7 @@ MATRIX = ["matrix", NET, NET, "--bottom-layer", "block1", "--top-layer", "block*
 
 
 def answered(*args):
-    done = CliRunner().invoke(cli, [*args, "--json", "--quiet"], catch_exceptions=False)
+    done = CliRunner().invoke(cli, [*args, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
