@@ -345,7 +345,7 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
     from rich.table import Table
     from rich.text import Text
 
-    class Open(Console):
+    class Piped(Console):
         """Says that nobody reads any more as any other file does."""
 
         def on_broken_pipe(self) -> None:
@@ -359,7 +359,7 @@ def table(columns: Sequence[str], body: Sequence[Sequence[str]], title: str = ""
     for row in body:
         drawn.add_row(*(Text(visible(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 160
-    Open(width=width).print(drawn)
+    Piped(width=width).print(drawn)
 
 
 def tables_of(found: Iterable[Table]) -> None:

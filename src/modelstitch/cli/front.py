@@ -27,6 +27,7 @@ from . import common
 @click.option("--device", default="cpu", show_default=True, help="Device: cpu, cuda or auto.")
 @click.option("--all", "everything", is_flag=True, help="List the stitches that are not on the front, too.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Figure: .pdf, .svg or .png.")
+@common.speaks(quiet=False)
 @common.imports
 def front(
     folder: Path,
@@ -53,3 +54,4 @@ def front(
     common.tables_of([found.table if everything else with_front(found).table])
     if out is not None:
         common.say(f"The figure is {found.draw(out)}.")
+    common.result(rows=found.frame.to_dicts(), figure=out)
