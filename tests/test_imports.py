@@ -183,3 +183,17 @@ def test_no_room_has_the_name_of_a_public_function():
 
     rooms = {p.name for p in SOURCE.iterdir() if p.is_dir()}
     assert not rooms & set(modelstitch._PLACES)
+
+
+def heavy(path):
+    """What of the large libraries a file imports as soon as it is imported itself."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        yield from {name.split(".")[0] for name in names} & {"scipy", "sklearn", "matplotlib", "pandas", "torchvision"}
+
+
+def test_large_libraries_are_imported_where_they_are_used():
+    """Nobody waits for scipy or scikit-learn before they are needed."""
+    found = {str(path.relative_to(SOURCE)) for path in FILES if any(heavy(path))}
+    assert found == {"arrays/aligner.py", "paper/matching.py"}  # an estimator of scikit-learn; a client

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import false_discovery_control
 from torch import Tensor
 
 from ..errors import MeasureError
@@ -145,7 +144,7 @@ def calibrate(
         measure.name,
         values,
         p[:-1].reshape(shape),
-        false_discovery_control(p[:-1]).reshape(shape),
+        _discovered(p[:-1]).reshape(shape),
         sign * threshold[:-1].reshape(shape),
         scores[:-1].reshape(shape),
         (int(row), int(column)),
@@ -177,11 +176,19 @@ def against_chance(values: Floats, null: Floats, measure: Measure, level: float 
     p = (1 + (drawn >= likeness - _TIE).sum(0)) / (1 + len(drawn))
     return Chance(
         p,
-        false_discovery_control(p),
+        _discovered(p),
         _score(likeness, _threshold(likeness, drawn, level), most),
         (1 + (best >= likeness - _TIE).sum(0)) / (1 + len(drawn)),
         _score(likeness, of_grid, most),
     )
+
+
+def _discovered(p: Floats) -> Floats:
+    """q: p with the false discovery rate controlled."""
+    from scipy.stats import false_discovery_control
+
+    found: Floats = false_discovery_control(p)
+    return found
 
 
 def _threshold(likeness: Floats, drawn: Floats, level: float) -> Floats:

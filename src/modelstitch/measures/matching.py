@@ -14,8 +14,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment, linprog
-from scipy.sparse import eye_array, kron, vstack
 from torch import Tensor
 
 from .checks import Activations, bounded, pair
@@ -60,6 +58,8 @@ def _correlations(x: Tensor, y: Tensor) -> NDArray[np.float64]:
 
 
 def _assigned(gains: NDArray[np.float64]) -> float:
+    from scipy.optimize import linear_sum_assignment
+
     return float(gains[linear_sum_assignment(gains, maximize=True)].sum())
 
 
@@ -70,6 +70,9 @@ def _transport(gains: NDArray[np.float64]) -> float:
     if copies <= _COPIES:
         # Equal masses can be cut into equal pieces, each of which goes to one place: 20 times as fast.
         return _assigned(gains.repeat(copies // p, 0).repeat(copies // q, 1)) / copies
+    from scipy.optimize import linprog
+    from scipy.sparse import eye_array, kron, vstack
+
     rows, columns = kron(eye_array(p), np.ones((1, q))), kron(np.ones((1, p)), eye_array(q))
     masses = np.concatenate([np.full(p, 1 / p), np.full(q, 1 / q)])
     return -float(linprog(-gains.ravel(), A_eq=vstack([rows, columns]).tocsc(), b_eq=masses, method="highs").fun)
