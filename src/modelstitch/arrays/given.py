@@ -180,7 +180,7 @@ def _columns(frame: polars.DataFrame, name: str) -> tuple[NDArray[Any], Any]:
         if column.null_count() or widths.n_unique() > 1 or not inner.dtype.is_float() or inner.null_count():
             raise ArrayError(
                 f"{_big(name)} must hold lists of as many floating-point numbers: found {column.dtype} of "
-                f"{widths.min()} to {widths.max()} in column '{lists[0]}', {inner.null_count()} of them missing."
+                f"{widths.min()!r} to {widths.max()!r} in column '{lists[0]}', {inner.null_count()} of them missing."
             )
         values = inner.to_numpy().reshape(len(column), -1)
     elif numbers and not lists:
