@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import modelstitch as ms
-from modelstitch.arrays import Aligner, aligner
+from modelstitch.arrays import Aligner
 from modelstitch.errors import ArrayError, StitchError
 
 
@@ -272,4 +272,3 @@ def test_what_to_know_of_a_fit_is_said():
     np.testing.assert_allclose(w.transform(old)[:, 0], 7.0)
     few = ms.align(OLD[:5], NEW[:5])
     assert few.notes_[-1].startswith("5 pairs span fewer directions than the 6 columns of the old embeddings")
-    assert aligner.FEWEST == 20

@@ -74,3 +74,12 @@ def test_a_task(run):
     made = run("task.md")
     assert made["s"].record.objective.startswith("own:large_margins")
     assert made["net"].output_shape == (5,)
+
+
+def test_embeddings(run):
+    made = run("embeddings.md")
+    kept = made["found"].frame.filter(metric="recall@10", family="affine", pairs=500, way="old gallery mapped")
+    value = dict(kept.select("control", "value").iter_rows())
+    assert value["pair"] > 2 * value["shuffled"]
+    assert made["w"].n_samples_seen_ == len(made["old"])
+    assert made["gallery"].shape == made["new"].shape

@@ -20,18 +20,17 @@ from ..errors import ArrayError, NonFiniteError
 from ..moments.moments import Moments
 from ..stitchers.base import Site, Stitcher
 from ..stitchers.families import family_of
-from ..stitchers.lowrank import LowRank
 from ..stitchers.mlp import MLP
 from ..support import tensors
 from ..support.ambient import in_settled
 from ..support.version import VERSION
 from ..support.words import counted
+from .checks import FLOATS, array, need, quick, told, weights_of
 from .given import Vectors, blocks_of, paired, vectors
-from .hidden import FEWEST, UNITS, improve
+from .hidden import UNITS, improve
 from .maps import Array, RowMap
 
 _KIND = "an alignment of embeddings"
-_FLOATS = (np.float32, np.float64)
 _SUMS = ("mean_x", "mean_y", "xx", "yy", "xy")
 
 
@@ -208,7 +207,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             found = maps[X.dtype](X)
             if math.isfinite(found.sum()):
                 return found
-        rows = _array(X, "the new embeddings")
+        rows = array(X, "the new embeddings")
         if rows.width != self.n_features_out_:
             raise ArrayError(
                 f"The new embeddings have {rows.width} columns: expected {self.n_features_out_}, as in fit."
@@ -230,9 +229,9 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ArrayError: as ``transform``; the new embeddings do not vary.
         """
         found = self.transform(X)
-        wanted = _array(y, "the new embeddings", column=True)
+        wanted = array(y, "the new embeddings", column=True)
         _same_length(len(found), len(wanted))
-        weights = _weights(sample_weight, len(wanted))
+        weights = weights_of(sample_weight, len(wanted))
         w = np.ones(len(wanted)) if weights is None else weights
         target = wanted.all().astype(np.float64)
         away = w @ np.square(target - found).sum(1)
@@ -254,7 +253,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ArrayError: as ``inverse_transform``.
         """
         there = self.inverse_transform(self.transform(X))
-        rows = _array(X, "the old embeddings").all().astype(np.float64)
+        rows = array(X, "the old embeddings").all().astype(np.float64)
         return float(1 - np.square(rows - there).sum() / np.square(rows - rows.mean(0)).sum())
 
     @property
@@ -285,8 +284,8 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         held: dict[str, Tensor] = {f"sums.{name}": getattr(self._moments, name) for name in _SUMS}
         for way, maps in self._solved().items():
-            for name, array in maps[np.dtype(np.float64)].arrays().items():
-                held[f"{way}.{name}"] = torch.from_numpy(array)
+            for name, numbers in maps[np.dtype(np.float64)].arrays().items():
+                held[f"{way}.{name}"] = torch.from_numpy(numbers)
         texts = {"of": _KIND, "version": VERSION, "family": self.family, "both": str(int(self.both))}
         counts = {"seed": str(self.seed), "mass": repr(self._moments.n), "samples": str(self.n_samples_seen_)}
         tensors.save(Path(path), held, texts | counts)
@@ -345,14 +344,14 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 "embeddings of the same samples."
             )
         old = self._checked(X, reset=fresh, name="the old embeddings")
-        new = _array(y, "the new embeddings", column=True)
+        new = array(y, "the new embeddings", column=True)
         if not fresh and new.width != self.n_features_out_:
             raise ArrayError(f"{new.name} have {new.width} columns: expected {self.n_features_out_} as before.")
         paired(old, new)
-        weights = _weights(sample_weight, len(old))
+        weights = weights_of(sample_weight, len(old))
         counted_rows = len(old) if weights is None else int((weights > 0).sum())
         before = 0 if fresh else self.n_samples_seen_
-        _need(self.family, old.width, new.width, before + counted_rows)
+        need(self.family, old.width, new.width, before + counted_rows)
         sums = Moments.empty(old.width, new.width, both=self.both) if fresh else self._moments
         _add(sums, old, new, weights)
         self._moments, self.n_features_out_, self.n_samples_seen_ = sums, new.width, before + counted_rows
@@ -361,16 +360,16 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _checked(self, X: Any, *, reset: bool, name: str) -> Vectors:
         """Rows of the old side, their names and width held against those of the fit."""
-        rows = X if isinstance(X, Vectors) else _quick(X, name)
+        rows = X if isinstance(X, Vectors) else quick(X, name)
         try:
             if rows is not None:
                 validate_data(self, rows.values, reset=reset, skip_check_array=True)
                 return rows
             if hasattr(X, "detach"):
                 X = vectors(X, name).values
-            return Vectors(validate_data(self, X, reset=reset, dtype=list(_FLOATS)), name)
+            return Vectors(validate_data(self, X, reset=reset, dtype=list(FLOATS)), name)
         except ValueError as error:
-            raise _told(error) from error
+            raise told(error) from error
 
     def _note(self) -> None:
         """What is to be known of the sums."""
@@ -429,77 +428,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return cls.solve(Moments(rows, *sums), Site(len(moments.mean_x), len(moments.mean_y), "vector"), **options)
 
     def _keep(self, maps: dict[str, RowMap]) -> None:
-        self._maps = {way: {np.dtype(d): found.to(d) for d in _FLOATS} for way, found in maps.items()}
-
-
-def _quick(X: Any, name: str) -> Vectors | None:
-    """Rows that need no look at every number here, since the sums will show what is not finite."""
-    usual = isinstance(X, np.ndarray) and X.ndim == 2 and 0 not in X.shape and np.issubdtype(X.dtype, np.floating)
-    return Vectors(X, name) if usual else None
-
-
-def _array(given: Any, name: str, *, column: bool = False) -> Vectors:
-    """Rows of the new side; with ``column``, values without a second axis are one."""
-    from sklearn.utils import check_array
-
-    if isinstance(given, Vectors):
-        return given
-    rows = _quick(given, name)
-    if rows is not None:
-        return rows
-    try:
-        if hasattr(given, "detach"):
-            return vectors(given, name)
-        values = check_array(given, dtype=list(_FLOATS), ensure_2d=not column)
-    except ValueError as error:
-        raise _told(error) from error
-    return Vectors(values.reshape(-1, 1) if values.ndim == 1 else values, name)
-
-
-def _told(error: ValueError) -> ArrayError:
-    """What scikit-learn says of an input, on one line."""
-    return error if isinstance(error, ArrayError) else ArrayError(" ".join(str(error).split()))
-
-
-def _weights(given: ArrayLike | None, rows: int) -> NDArray[np.float64] | None:
-    """Weights of the rows.
-
-    Raises:
-        ArrayError: they are of another length, negative, not finite, or all 0.
-    """
-    if given is None:
-        return None
-    found = np.asarray(given, dtype=np.float64)
-    if found.shape != (rows,):
-        raise ArrayError(f"The weights must be a number for each of {rows:,} rows: found shape {found.shape}.")
-    if not (np.isfinite(found).all() and (found >= 0).all() and found.any()):
-        raise ArrayError("The weights must be finite numbers of zero or more, but not zero all: found others.")
-    return found
-
-
-def _need(family: str, p: int, q: int, rows: int) -> None:
-    """Refuse a family that has no member for these widths, or needs more rows.
-
-    Raises:
-        StitchError: saying what is needed.
-    """
-    cls, options = family_of(family)
-    if not cls.closed and not issubclass(cls, MLP):
-        raise ArrayError(
-            f"The family {family!r} is fitted through a network: expected one that is solved from sums, such as "
-            "'affine', 'orthogonal' or 'low-rank:64', or 'mlp'."
-        )
-    cls.check_site(Site(p, q, "vector"), **options)
-    least = 2
-    if issubclass(cls, LowRank):
-        least = options.get("rank", 1) + 1
-    elif issubclass(cls, MLP):
-        least = FEWEST
-    if rows < least:
-        raise ArrayError(
-            f"{counted(rows, 'sample')} cannot be aligned by the family {family!r}: expected at least {least:,} pairs "
-            "of embeddings."
-        )
+        self._maps = {way: {np.dtype(d): found.to(d) for d in FLOATS} for way, found in maps.items()}
 
 
 def _add(sums: Moments, old: Vectors, new: Vectors, weights: NDArray[np.float64] | None) -> None:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "stitch": ("stitch", "Fit and measure one seam."),
     "compare": ("compare", "Stitch two models at all matching layers, with controls, and report."),
     "similarity": ("similarity", "Measure how similar the layers of two models are."),
+    "align": ("align", "Map the embeddings of one model into the space of another."),
     "paper": ("paper", "Run figures of the paper again, at four scales, under two protocols."),
     "matrix": ("similarity", "Stitch every block of one model to every block of another; measure similarity, too."),
     "train": ("train", "Train a small donor network and keep it in a folder."),

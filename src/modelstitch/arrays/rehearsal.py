@@ -1,0 +1,258 @@
+"""An upgrade, tried before it is made: maps fitted to some pairs, searched with queries that were held out."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArrayError
+from ..stats.bootstrap import interval, means
+from ..support.ambient import in_settled
+from .aligner import Aligner
+from .given import Vectors, paired, vectors
+from .maps import Array
+from .search import Index, check_search, nearest, shares
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..support.progress import Tell
+
+SHUFFLED = 20_000  # pairs of the shuffled control, at most: it shows a level
+OLD_ALONE, AS_IT_IS = "old model alone", "old gallery as it is"
+GALLERY, QUERY = "old gallery mapped", "query mapped back"
+
+
+@dataclass
+class Rehearsal:
+    """What a search keeps when the old gallery is not embedded anew.
+
+    Attributes:
+        rows: one value a row, as plain values.
+        aligners: {family: the one fitted to the most pairs}, with both ways.
+        notes: what is to be known of them.
+    """
+
+    rows: list[dict[str, Any]]
+    aligners: dict[str, Aligner]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """A tidy table: family, pairs, control, way, metric, value with its interval, unit, chance, sizes."""
+        import polars as pl
+
+        return pl.DataFrame(self.rows, infer_schema_length=None)
+
+
+@in_settled
+def rehearse(
+    old: Any,
+    new: Any,
+    *,
+    family: str | Sequence[str] = "affine",
+    pairs: Sequence[int] | None = None,
+    queries: int = 1000,
+    k: Sequence[int] = (1, 10, 100),
+    metric: str = "cosine",
+    old_ids: Any = None,
+    new_ids: Any = None,
+    seed: int = 0,
+    tell: Tell | None = None,
+) -> Rehearsal:
+    """Try an upgrade of embeddings, and say how much of a search maps keep.
+
+    Some samples are held out as queries, the others are the gallery; maps are fitted to the gallery's pairs, or to some
+    of them. What is to be met is the search after all is embedded anew: new queries in the new gallery. Each way of
+    searching without that is measured by the share of true neighbours it finds (recall@k) and the mean reciprocal rank
+    of the nearest one, with intervals over queries. Beside them stand what needs no map, shuffled pairs, and chance.
+
+    Args:
+        old: embeddings by the old model, (n, p), as for ``ms.align``.
+        new: embeddings of the same samples by the new model, (n, q).
+        family: one or several families of maps.
+        pairs: numbers of pairs to fit to, drawn from the gallery; all of it by default.
+        queries: samples that are held out.
+        k: numbers of neighbours.
+        metric: what is near: "cosine", "dot" or "euclidean".
+        old_ids: of the rows of ``old``.
+        new_ids: of the rows of ``new``.
+        seed: of the draws.
+        tell: hears how far it is.
+
+    Returns:
+        Values and fitted aligners.
+
+    Raises:
+        ArrayError: as ``ms.align``; too few samples for that many queries, pairs or neighbours.
+
+    Examples:
+        >>> old = torch.randn(600, 16)
+        >>> new = old @ torch.randn(16, 24)
+        >>> found = ms.arrays.rehearse(old, new, queries=100, k=(1, 10))
+        >>> found.frame.filter(way="old gallery mapped", metric="recall@10", control="pair")["value"].item() > 95
+        True
+    """
+    one, two = vectors(old, "the old embeddings", old_ids), vectors(new, "the new embeddings", new_ids)
+    paired(one, two)
+    families = [family] if isinstance(family, str) else list(dict.fromkeys(family))
+    sizes, ks = sorted(set(pairs or [])), sorted(set(k))
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(one))
+    asked, kept = _split(order, queries, sizes)
+    check_search(metric, ks, len(kept))
+    world = _World(one, two, asked, kept, ks, metric, seed)
+    found = Rehearsal([], {})
+    found.rows += world.measured(OLD_ALONE, world.old_queries, Index(world.old_gallery, metric=metric))
+    if one.width == two.width:
+        found.rows += world.measured(AS_IT_IS, world.new_queries, Index(world.old_gallery, metric=metric))
+    sizes = sizes or [len(kept)]
+    for done, (name, size) in enumerate((name, size) for name in families for size in sizes):
+        if tell is not None:
+            tell("rehearse", done, len(families) * len(sizes))
+        w = _fitted(name, one, two, kept[:size], kept[:size], seed)
+        about = {"family": name, "pairs": size}
+        found.rows += world.searched(w, about)
+        if size == sizes[-1]:
+            found.aligners[name] = w
+            found.notes += [f"{name}: {note}" for note in w.notes_]
+            some = kept[: min(size, SHUFFLED)]
+            wrong = _fitted(name, one, two, some, np.roll(some, 1), seed)
+            found.rows += world.searched(wrong, {**about, "control": "shuffled"})
+    if tell is not None:
+        tell("rehearse", len(families) * len(sizes), len(families) * len(sizes))
+    return found
+
+
+@dataclass(frozen=True)
+class QueryTime:
+    """What one query takes.
+
+    Attributes:
+        microseconds: the median of ``transform`` on one row.
+        bare: the median of the matrix-vector product alone, in the same rounds.
+    """
+
+    microseconds: float
+    bare: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the bare product."""
+        return self.microseconds / self.bare
+
+
+def query_time(w: Aligner, rows: Array, *, rounds: int = 300) -> QueryTime:
+    """Time one query through a map, in turns with the bare product.
+
+    Args:
+        w: fitted.
+        rows: old embeddings, (n, p), whose rows are the queries.
+        rounds: of which the medians are taken.
+
+    Returns:
+        Both times.
+    """
+    weight = np.ascontiguousarray(w.coef_, dtype=rows.dtype)
+    whole, bare = [], []
+    for i in range(rounds):
+        row = rows[i % len(rows)][None]
+        first = time.perf_counter()
+        w.transform(row)
+        second = time.perf_counter()
+        weight @ row[0]
+        bare.append(time.perf_counter() - second)
+        whole.append(second - first)
+    return QueryTime(1e6 * statistics.median(whole), 1e6 * statistics.median(bare))
+
+
+class _World:
+    """The samples of a rehearsal, and the search that is to be met."""
+
+    def __init__(
+        self,
+        old: Vectors,
+        new: Vectors,
+        asked: NDArray[np.int64],
+        kept: NDArray[np.int64],
+        ks: Sequence[int],
+        metric: str,
+        seed: int,
+    ) -> None:
+        self.old_queries, self.new_queries = (side.only(asked).all() for side in (old, new))
+        self.old_gallery, self.new_gallery = old.only(kept), new.only(kept)
+        self.ks, self.metric, self.seed = ks, metric, seed
+        self.truth, _ = nearest(self.new_queries, Index(self.new_gallery, metric=metric), max(ks))
+
+    def searched(self, w: Aligner, about: dict[str, Any]) -> list[dict[str, Any]]:
+        """Both ways of searching through an aligner."""
+        mapped = Index(self.old_gallery, w.transform, self.metric)
+        plain = Index(self.old_gallery, metric=self.metric)
+        return [
+            *self.measured(GALLERY, self.new_queries, mapped, **about),
+            *self.measured(QUERY, w.inverse_transform(self.new_queries), plain, **about),
+        ]
+
+    def measured(self, way: str, queries: Array, index: Index, **about: Any) -> list[dict[str, Any]]:
+        """The rows of one way of searching."""
+        found, ranks = nearest(queries, index, max(self.ks), self.truth[:, 0])
+        columns = [*shares(found, self.truth, self.ks), 1 / ranks]
+        draws = means(columns, np.ones(len(queries)), seed=self.seed)
+        n = len(index.vectors)
+        names = [(f"recall@{k}", "%", 100 * k / n) for k in self.ks]
+        names.append(("mrr", "", float((1 / np.arange(1, n + 1)).mean())))
+        rows = []
+        for (name, unit, chance), column, draw in zip(names, columns, draws.T):
+            low, high = interval(draw)
+            rows.append(
+                {
+                    "family": about.get("family"),
+                    "pairs": about.get("pairs"),
+                    "control": about.get("control", "pair"),
+                    "way": way,
+                    "metric": name,
+                    "value": float(column.mean()),
+                    "low": low,
+                    "high": high,
+                    "unit": unit,
+                    "chance": chance,
+                    "queries": len(queries),
+                    "gallery": n,
+                }
+            )
+        return rows
+
+
+def _split(order: NDArray[np.int64], queries: int, pairs: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of the queries and, in the order in which they are drawn, of the gallery.
+
+    Raises:
+        ArrayError: there are too few samples.
+    """
+    if queries < 2 or queries > len(order) - 2:
+        raise ArrayError(
+            f"{len(order):,} samples cannot give {queries:,} queries beside a gallery: expected 2 to "
+            f"{max(2, len(order) - 2):,} queries; ask for fewer."
+        )
+    if pairs and (pairs[0] < 2 or pairs[-1] > len(order) - queries):
+        raise ArrayError(
+            f"{len(order):,} samples less {queries:,} queries leave {len(order) - queries:,} pairs: expected 2 to as "
+            f"many to fit to, found {', '.join(f'{n:,}' for n in pairs)}."
+        )
+    return np.sort(order[:queries]), order[queries:]
+
+
+def _fitted(
+    family: str, old: Vectors, new: Vectors, of_old: NDArray[np.int64], of_new: NDArray[np.int64], seed: int
+) -> Aligner:
+    """An aligner of some rows, each with the one at the same place of the other list."""
+    w = Aligner(family, both=True, seed=seed)
+    if np.array_equal(of_old, of_new):
+        return w.fit(old.only(of_old), new.only(of_new))
+    return w.fit(old.values[of_old], new.values[of_new])

@@ -1,0 +1,122 @@
+"""``modelstitch align OLD NEW``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import common
+
+
+def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Whole numbers with commas between."""
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and len(part) < 13 for part in parts):
+        raise click.BadParameter(f"expected whole numbers such as 10,100,1000, found {value!r}.")
+    return tuple(int(part) for part in parts)
+
+
+@click.command()
+@click.argument("old", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("new", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--family",
+    "families",
+    multiple=True,
+    help="Family of the map: affine, orthogonal, low-rank:RANK, mlp, ...; affine by default. May be repeated.",
+)
+@click.option("--pairs", callback=_numbers, metavar="N,N,...", help="Pairs to fit to; all but the queries by default.")
+@click.option("--queries", type=click.IntRange(2), default=1000, show_default=True, help="Samples held out as queries.")
+@click.option(
+    "--k", callback=_numbers, default="1,10,100", show_default=True, metavar="K,K,...", help="Numbers of neighbours."
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["cosine", "dot", "euclidean"]),
+    default="cosine",
+    show_default=True,
+    help="What is near.",
+)
+@click.option(
+    "--ids",
+    nargs=2,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="OLD_IDS NEW_IDS",
+    help="Ids of the rows, as .npy files; a Parquet file brings its own in a column 'id'.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of random numbers.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="runs/align",
+    show_default=True,
+    help="Folder for the results.",
+)
+def align(
+    old: Path,
+    new: Path,
+    families: tuple[str, ...],
+    pairs: tuple[int, ...] | None,
+    ids: tuple[Path, Path] | None,
+    seed: int,
+    out: Path,
+    **asked: Any,
+) -> None:
+    """Map the embeddings OLD of one model into the space of another's, NEW, and say what a search keeps.
+
+    OLD and NEW are .npy or Parquet files with a row for each sample, in the same order. Prints the recall of searches
+    without embedding anew, and what a query takes; writes recall.csv, report.html and each fitted map to the --out
+    folder.
+    """
+    from ..arrays import query_time, rehearse
+    from ..arrays.given import paired, vectors
+    from ..report.align_page import align_page, align_tables, summary
+    from ..support.files import make_folder, write_text
+
+    one, two = vectors(old, "the old embeddings", _ids(ids, 0)), vectors(new, "the new embeddings", _ids(ids, 1))
+    paired(one, two)
+    make_folder(out)
+    with common.progress() as tell:
+        found = rehearse(one, two, family=families or ("affine",), pairs=pairs, seed=seed, tell=tell, **asked)
+    frame = found.frame
+    common.tables_of(align_tables(frame))
+    said = summary(frame)
+    sample = one.block(slice(0, min(len(one), 300)))
+    for family, w in found.aligners.items():
+        file = out / f"{family.replace(':', '-')}.safetensors"
+        w.save(file)
+        took = query_time(w, sample)
+        said.append(
+            f"A query through {family} takes {took.microseconds:.0f} microseconds, {took.ratio:.2f} times the bare "
+            f"product of a matrix with a vector; the map is {file}."
+        )
+    for line in [*said, *(f"note: {note}" for note in found.notes)]:
+        common.say(line)
+    write_text(out / "recall.csv", frame.write_csv())
+    command = shlex.join(["modelstitch", *sys.argv[1:]])
+    about = [(side.name, f"{len(side):,} x {side.width:,} {side.values.dtype}") for side in (one, two)]
+    write_text(out / "report.html", align_page(frame, sentences=said, notes=found.notes, about=about, command=command))
+    common.say(f"All values are in {out / 'recall.csv'}; the report is {out / 'report.html'}.")
+
+
+def _ids(files: tuple[Path, Path] | None, side: int) -> Any:
+    """The ids of one side's rows."""
+    import numpy as np
+
+    from ..errors import ArrayError, first_line
+
+    if files is None:
+        return None
+    try:
+        found = np.load(files[side], allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArrayError(
+            f"The ids {files[side]} cannot be read ({first_line(error)}): expected a .npy file of numbers or texts."
+        ) from error
+    return found.reshape(-1)

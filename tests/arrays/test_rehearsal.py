@@ -1,0 +1,109 @@
+"""An upgrade tried on samples held out: known answers, controls at their level, and the time of a query."""
+
+import numpy as np
+import pytest
+
+import modelstitch as ms
+from modelstitch.arrays.rehearsal import GALLERY, OLD_ALONE, QUERY, query_time, rehearse
+from modelstitch.arrays.search import Index
+from modelstitch.errors import ArrayError
+
+
+def models(n=700, p=12, q=12, noise=0.0):
+    rng = np.random.default_rng(0)
+    old = rng.normal(size=(n, p)).astype(np.float32)
+    new = old @ rng.normal(size=(p, q)) + noise * rng.normal(size=(n, q))
+    return old, new.astype(np.float32)
+
+
+def values(frame, metric="recall@10"):
+    rows = frame.filter(metric=metric).iter_rows(named=True)
+    return {(r["way"], r["control"], r["pairs"]): r for r in rows}
+
+
+def test_what_an_affine_map_can_undo_is_kept_whole_and_controls_are_at_chance():
+    found = rehearse(*models(), family=["affine"], pairs=[20, 500], queries=200, k=(1, 10))
+    rows = values(found.frame)
+    assert rows[GALLERY, "pair", 500]["value"] > 99
+    assert 15 < rows[QUERY, "pair", 500]["value"] < 90  # what is near in the old space need not be in the new one
+    for way in (GALLERY, QUERY):
+        assert rows[way, "shuffled", 500]["value"] < 10
+    assert rows[OLD_ALONE, "pair", None]["value"] < 90
+    assert rows["old gallery as it is", "pair", None]["value"] < 10
+    assert {row["chance"] for row in rows.values()} == {2.0}
+    assert {row["gallery"] for row in rows.values()} == {500}
+    assert found.aligners["affine"].n_samples_seen_ == 500
+    assert set(found.frame["metric"]) == {"recall@1", "recall@10", "mrr"}
+
+
+def test_values_are_those_of_a_search_made_by_hand():
+    old, new = models(noise=2.0, q=9)
+    found = rehearse(old, new, queries=100, k=(5,), seed=3)
+    order = np.random.default_rng(3).permutation(700)
+    asked, kept = np.sort(order[:100]), np.sort(order[100:])
+    w = ms.align(old[kept], new[kept], both=True)
+
+    def order_of(queries, gallery):
+        q, g = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, gallery))
+        return np.argsort(-(q @ g.T), axis=1)
+
+    truth = order_of(new[asked], new[kept])
+    for way, ranked in (
+        (GALLERY, order_of(new[asked], w.transform(old[kept]))),
+        (QUERY, order_of(w.inverse_transform(new[asked]), old[kept])),
+        (OLD_ALONE, order_of(old[asked], old[kept])),
+    ):
+        shares = [100 * len(set(a[:5]) & set(b[:5])) / 5 for a, b in zip(ranked, truth)]
+        ranks = [1 + list(a).index(b[0]) for a, b in zip(ranked, truth)]
+        pairs = None if way == OLD_ALONE else 600
+        row = values(found.frame, "recall@5")[way, "pair", pairs]
+        assert row["value"] == pytest.approx(np.mean(shares), abs=0.21)  # a tie that is rounded otherwise
+        assert row["low"] < row["value"] < row["high"]
+        mrr = values(found.frame, "mrr")[way, "pair", pairs]["value"]
+        assert mrr == pytest.approx(np.mean(1 / np.array(ranks)), abs=0.01)
+
+
+def test_more_queries_make_a_narrower_interval():
+    old, new = models(1000, noise=3.0)
+    few, many = (
+        values(rehearse(old, new, queries=n, pairs=[300], k=(10,)).frame)[GALLERY, "pair", 300] for n in (50, 450)
+    )
+    assert many["high"] - many["low"] < 0.6 * (few["high"] - few["low"])
+
+
+def test_how_far_it_is_can_be_heard():
+    heard = []
+    rehearse(
+        *models(), family=("affine", "orthogonal"), pairs=[50, 100], queries=50, k=(1,), tell=lambda *a: heard.append(a)
+    )
+    assert heard[0] == ("rehearse", 0, 4)
+    assert heard[-1] == ("rehearse", 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"queries": 700}, "700 samples cannot give 700 queries beside a gallery: expected 2 to 698"),
+        ({"queries": 1}, "cannot give 1 queries"),
+        ({"queries": 100, "pairs": [601]}, "leave 600 pairs: expected 2 to as many to fit to, found 601"),
+        ({"queries": 690, "k": (11,)}, "gallery's 10 rows: expected such numbers, found 11"),
+        ({"queries": 10, "metric": "cos"}, "metric 'cos' is unknown"),
+        ({"queries": 10, "old_ids": range(700), "new_ids": range(1, 701)}, "other samples"),
+    ],
+)
+def test_a_rehearsal_that_cannot_be_made_is_refused(options, words):
+    with pytest.raises(ArrayError, match=words):
+        rehearse(*models(), **options)
+
+
+def test_a_query_is_timed_beside_its_bare_product():
+    old, new = models()
+    found = query_time(ms.align(old, new), old, rounds=20)
+    assert found.microseconds > found.bare > 0
+    assert found.ratio == pytest.approx(found.microseconds / found.bare)
+
+
+def test_rows_of_an_index_are_found_by_their_places():
+    old, _ = models(20)
+    index = Index(ms.arrays.given.Vectors(old).only(np.array([2, 5, 9])), metric="dot")
+    np.testing.assert_array_equal(index.rows(np.array([2, 0, 2])).numpy(), old[[9, 2, 9]])
