@@ -1,10 +1,12 @@
-"""How often an interval over few pairs holds the true mean: simulated, with the project's own pooling.
+"""How often intervals hold what they are of, and how often tests see what is not there: simulated.
 
     python benchmarks/interval_coverage.py    # docs/results/intervals.md
 
-Every pair of networks has a true penalty of its own, drawn around a common mean; on 5,000 test examples the top and the
-stitch err on a fifth of them and on so many more. The interval is to hold the common mean, which is what a reader takes
-it for.
+The project's own bootstrap, pooling and tests. One fit: the stitch loses some of the examples that the top gets right,
+and gains others. Several pairs: every pair of networks has a true penalty of its own, drawn around a common mean; on
+5,000 test examples the top and the stitch err on a fifth of them and on so many more. The interval is to hold the
+common mean, which is what a reader takes it for. Tests: two penalties of every pair whose true difference is drawn
+around 0, and penalties of ten layers that are all 0.
 """
 
 from __future__ import annotations
@@ -17,20 +19,36 @@ import platform
 from typing import Any
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
-from modelstitch.stats.bootstrap import RESAMPLES, interval
+from modelstitch.stats.bootstrap import RESAMPLES, interval, means
 from modelstitch.study.answers import pack
-from modelstitch.study.pooling import _mix, pool
+from modelstitch.study.pooling import _mix, p_of_none, paired_test, pool
 
 EXAMPLES, ERROR, PENALTY = 5000, 0.2, 0.03  # as many as the scale `small` of the paper's figures measures on
 PAIRS, SPREADS = (1, 2, 3, 5, 10), (0.0, 1.0, 2.0, 3.0)  # points, the standard deviation between pairs
 NETWORKS = (3, 4, 6, 10)
+RARE = ((0.0, 0.0), (0.1, 0.0), (0.3, 0.0), (0.5, 0.1), (0.5, 0.5), (1.0, 0.0), (1.0, 0.5), (2.0, 0.0), (2.0, 1.0))
+SIZES = (150, 600, 5000)
+TESTED, LAYERS = (1, 2, 5, 6, 10), 10
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=400)
     runs = parser.parse_args().runs
+    print("| lost | gained |" + "".join(f" {n:,} examples | without |" for n in SIZES))
+    print("|--:|--:|" + "--:|--:|" * len(SIZES))
+    for lost, gained in RARE:
+        found = [share for n in SIZES for share in rare(lost, gained, n, runs)]
+        print(f"| {lost:g} % | {gained:g} % |" + "".join(f" {100 * share:.0f} % |" for share in found))
+    print("\n| pairs | tests with p < 0.05 |\n|--:|--:|")
+    for pairs in TESTED:
+        print(f"| {pairs} | {100 * falsely(pairs, runs):.1f} % |")
+    single, corrected = layered(runs)
+    print(
+        f"\nTen layers, no penalty: some p < 0.05 in {100 * single:.0f} %, some q < 0.05 in {100 * corrected:.0f} %.\n"
+    )
     print("| pairs |" + "".join(f" {spread:g} points between pairs |" for spread in SPREADS))
     print("|--:|" + "--:|" * len(SPREADS))
     for pairs in PAIRS:
@@ -43,6 +61,41 @@ def main() -> None:
     error = 100 * math.sqrt(0.25 / runs)
     print(f"\n{runs} runs a number, so that each is good to {error:.0f} points at most (one standard error).")
     print(f"{datetime.date.today():%d %B %Y}, {platform.machine()}, numpy {np.__version__}.")
+
+
+def rare(lost: float, gained: float, n: int, runs: int) -> tuple[float, float]:
+    """The share of runs whose interval holds lost - gained, as it is kept, and without one example of either sign."""
+    generator, held = np.random.default_rng([round(10 * lost), round(10 * gained), n]), np.zeros(2)
+    for run in range(runs):
+        where = generator.random(n)
+        deltas = np.where(where < lost / 100, 100.0, np.where(where > 1 - gained / 100, -100.0, 0.0))
+        for way, ends in enumerate(((-100.0, 100.0), None)):
+            low, high = interval(means([deltas], np.ones(n), ends=ends, seed=run)[:, 0])
+            held[way] += low - 1e-9 <= lost - gained <= high + 1e-9
+    return tuple(held / runs)
+
+
+def falsely(pairs: int, runs: int, n: int = 600, spread: float = 0.1) -> float:
+    """The share of paired tests that find p below 0.05, where pairs differ around 0; one pair: by chance alone."""
+    generator, seen = np.random.default_rng(pairs), 0
+    for _ in range(runs):
+        sides: tuple[list[Any], list[Any]] = ([], [])
+        for i in range(pairs):
+            shift = spread * generator.normal() if pairs > 1 else 0.0
+            for side, sign in zip(sides, (1, -1)):
+                side.append(record(100.0 * (generator.random(n) < 0.4 + sign * shift), np.zeros(n), i))
+        seen += paired_test(*sides).p < 0.05
+    return seen / runs
+
+
+def layered(runs: int, n: int = 600) -> tuple[float, float]:
+    """The share of runs in which some of ten layers has p, and q, below 0.05, though none has a penalty."""
+    generator, seen = np.random.default_rng(LAYERS), np.zeros(2)
+    for _ in range(runs):
+        errors = [100.0 * (generator.random(n) < 0.2) for _ in range(LAYERS + 1)]
+        p = [p_of_none([record(stitched, errors[0], 0)]) for stitched in errors[1:]]
+        seen += (min(p) < 0.05, min(false_discovery_control(p)) < 0.05)
+    return tuple(seen / runs)
 
 
 def coverage(pairs: int, spread: float, runs: int) -> float:
@@ -87,7 +140,7 @@ def shared(networks: int, runs: int, drawn: str) -> float:
 def record(stitched: Any, top: Any, pair: int) -> dict[str, Any]:
     ends = {side: {"name": f"{side} {pair}", "fingerprint": f"{side} {pair}"} for side in ("bottom", "top")}
     config = {"control": "pair", **ends, "data": {"fingerprint": "d"}}
-    return {"config": config, "examples": pack(stitched, top, np.ones(EXAMPLES), "points")}
+    return {"config": config, "examples": pack(stitched, top, np.ones(len(top)), "points")}
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def test_genuine_activations_are_not_foreign(pair, digits):
     found = {m.name: m.known for m in own.record.metrics}
     assert found["penalty"] == 0
     assert found["ood"] == pytest.approx(1.0)
+    assert found["collapsed_share"] == pytest.approx(1.0, abs=1.0)
     assert found["ood_share"] == pytest.approx(1.0, abs=1.0)  # one percent lie beyond the 99th percentile
     assert found["relative_mse"] == pytest.approx(0.0, abs=1e-9)
     assert found["agreement_top"] == 100

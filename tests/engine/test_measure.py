@@ -40,7 +40,8 @@ def test_penalty_is_the_difference_and_pairs_examples():
     assert estimate.value == 0
     assert estimate.low < 0 < estimate.high
     same = penalty(one, one)
-    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert same.value == 0
+    assert -3 < same.low < 0 < same.high < 3  # three of a hundred may differ, and none be seen
 
 
 def test_chance_agreement_is_that_of_shuffled_answers():

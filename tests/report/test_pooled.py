@@ -1,6 +1,7 @@
 """Several seeds and pairs in a report: one hierarchical interval, with the numbers behind it."""
 
 import pytest
+from scipy.stats import binomtest, false_discovery_control
 from synthetic import LAYERS, MORE, make_records
 
 from modelstitch.errors import StudyError
@@ -112,3 +113,13 @@ def test_words_say_what_recalibration_and_another_seed_tell():
     assert "as good as the fitted map, which adds nothing there" in near
     assert "pays more than another seed of the top at 6 layers" in near
     assert "class-noise with three times the noise stitches as well" in near
+
+
+def test_penalties_of_many_layers_are_tested_together():
+    steep = make_records(("a", "b"), examples=600, controls=("pair",), penalty=lambda control, depth, seed: depth)
+    rows = pooled(steep)
+    p, q = rows["p"].to_list(), rows["q"].to_list()
+    assert p == [pytest.approx(binomtest(0, round(6 * x)).pvalue if round(6 * x) else 1) for x in rows["value"]]
+    assert q == pytest.approx(false_discovery_control(p))
+    assert p[-1] < q[0] <= 1
+    assert [line[4].text for line in pooled_table(rows).rows] == [f"{value:.3f}" for value in q]

@@ -33,3 +33,22 @@ def test_the_frame_and_the_pooled_table_give_one_fit_one_interval():
     r = ms.compare(*networks, data, layers=["block1", "block2"], objective="match", controls=(), both=False)
     own = r.frame.filter(metric="penalty").sort("top_layer").select("value", "low", "high").rows()
     assert own == r.pooled.filter(control="pair").sort("top_layer").select("value", "low", "high").rows()
+
+
+@pytest.mark.parametrize("true", [0.1, 0.3, 1.0])
+def test_intervals_of_rare_errors_hold_the_truth(true):
+    """Of 600 examples, true percent are lost by the stitch alone."""
+    generator, held = np.random.default_rng(3), 0
+    for seed in range(60):
+        deltas = 100.0 * (generator.random(600) < true / 100)
+        low, high = bootstrap.interval(bootstrap.means([deltas], np.ones(600), ends=(-100, 100), seed=seed)[:, 0])
+        assert low <= deltas.mean() <= high
+        held += low <= true <= high
+    assert held >= 54
+
+
+@pytest.mark.parametrize("deltas", [[0.0] * 20, [100.0] * 20, [-100.0] * 3, [100.0, -100.0]])
+def test_an_interval_of_right_and_wrong_is_no_point_and_holds_its_value(deltas):
+    low, high = bootstrap.interval(bootstrap.means([np.array(deltas)], np.ones(len(deltas)), ends=(-100, 100))[:, 0])
+    assert low < high
+    assert low <= np.mean(deltas) <= high

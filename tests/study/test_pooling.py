@@ -196,7 +196,8 @@ def test_nats_are_flipped_at_random():
 def test_equal_penalties_do_not_differ():
     one = points(200, 0.2, 0.1, 0)
     found = paired_test(one, one)
-    assert (found.p, found.difference.value, found.difference.low, found.difference.high) == (1.0, 0, 0, 0)
+    assert (found.p, found.difference.value) == (1.0, 0)
+    assert -2 < found.difference.low < 0 < found.difference.high < 2  # three of 200 may differ, and none be seen
 
 
 def test_several_fits_are_tested_over_pairs_and_seeds():

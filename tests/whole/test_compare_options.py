@@ -110,7 +110,7 @@ def test_records_carry_every_truth_check(everything):
     result, _ = everything
     for record in cells(result, "pair"):
         found = {m["metric"]: m["value"] for m in record["metrics"]}
-        wanted = "relative_mse r2 cka ood ood_share agreement_top agreement_bottom agreement_chance"
+        wanted = "relative_mse r2 cka ood ood_share collapsed_share agreement_top agreement_bottom agreement_chance"
         assert set(wanted.split()) <= set(found)
         assert 5 < found["agreement_chance"] < 15  # ten classes
         assert 0 <= found["cka"] <= 1

@@ -34,13 +34,15 @@ class Truth:
             genuine activations do not vary (one test example of a vector).
         cka: linear CKA of stitched and genuine activations over positions, 0 to 1.
         ood: median Mahalanobis distance of stitched samples under the genuine fit moments, over that of genuine ones.
-        ood_share: percent of stitched samples beyond the genuine 99th percentile.
+        ood_share: percent of stitched samples beyond the genuine 99th percentile: rarer than genuine ones.
+        collapsed_share: percent of them nearer to the mean than the genuine 1st percentile.
     """
 
     relative_mse: float | None
     cka: float | None
     ood: float | None
     ood_share: float | None
+    collapsed_share: float | None
 
 
 class Sink(Protocol):
@@ -337,8 +339,13 @@ class _Near:
             relative_mse=self.squares / spread if spread > 0 else None,
             cka=float(self.sums.cross.square().sum()) / norms if norms > 0 else None,
             ood=float(stitched.median()) / usual if usual > 0 else None,
-            ood_share=100.0 * float((stitched > genuine.quantile(0.99)).double().mean()) if usual > 0 else None,
+            ood_share=_percent(stitched > genuine.quantile(0.99)) if usual > 0 else None,
+            collapsed_share=_percent(stitched < genuine.quantile(0.01)) if usual > 0 else None,
         )
+
+
+def _percent(which: Tensor) -> float:
+    return 100.0 * float(which.double().mean())
 
 
 def _moments(stream: Stream) -> Moments:

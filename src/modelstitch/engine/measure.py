@@ -170,7 +170,7 @@ def penalty(stitched: Outcome, top: Outcome, *, seed: int = 0) -> Estimate:
 
 
 def difference(one: Outcome, other: Outcome, *, seed: int = 0) -> Estimate:
-    """error(one) - error(other), paired by example: the percentile bootstrap of Efron and Tibshirani (1993).
+    """error(one) - error(other), paired by example, with the interval of ``modelstitch.stats.bootstrap``.
 
     One example gives a value without an interval.
 
@@ -182,7 +182,8 @@ def difference(one: Outcome, other: Outcome, *, seed: int = 0) -> Estimate:
     value = float((deltas * weights).sum() / weights.sum())
     if len(deltas) < 2:
         return Estimate(value, unit=one.unit)
-    low, high = bootstrap.interval(bootstrap.means([deltas], weights, seed=seed)[:, 0])
+    ends = (-100.0, 100.0) if one.unit == "points" else None
+    low, high = bootstrap.interval(bootstrap.means([deltas], weights, ends=ends, seed=seed)[:, 0])
     return Estimate(value, low, high, one.unit)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
+from scipy.stats import false_discovery_control
 
 from ..errors import MeasureError
-from ..study.pooling import Pooled, normalised, pool
+from ..study.pooling import Pooled, normalised, p_of_none, pool
 from ..study.record import Record, Setting, as_records
 
 Ratio = tuple[Pooled | None, str]
@@ -46,7 +47,9 @@ def pooled(records: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 
     Columns: bottom_layer, top_layer, top_depth, the setting, control, value, low, high, unit, and how many pairs, seeds
     (fits) and examples stand behind it; on rows of pairs the normalised penalty (normalised, normalised_low,
-    normalised_high), or the reason why there is none.
+    normalised_high), or the reason why there is none; and p, how often a penalty as far from 0 would be seen if there
+    were none, beside q, p with the false discovery rate over the layers of one setting controlled (Benjamini and
+    Hochberg 1995).
     """
     groups = _groups(as_records(records), _unnamed)
     rows = []
@@ -60,7 +63,14 @@ def pooled(records: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
             ratio, row["reason"] = _ratio(place, group, groups)
             if ratio is not None:
                 row |= {"normalised": ratio.value, "normalised_low": ratio.low, "normalised_high": ratio.high}
+            row["p"] = p_of_none(group)
         rows.append(row)
+    for setting in {place.setting for place in groups}:
+        mine = [
+            row for row in rows if "p" in row and all(row[key] == value for key, value in setting._asdict().items())
+        ]
+        for row, q in zip(mine, false_discovery_control([row["p"] for row in mine]) if mine else ()):
+            row["q"] = q
     table = pl.DataFrame(rows, schema=_SCHEMA, strict=False)
     return table.sort("top_depth", maintain_order=True)
 
@@ -121,4 +131,5 @@ _SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("pairs", "seeds", "examples"), pl.Int64),
     **dict.fromkeys(("normalised", "normalised_low", "normalised_high"), pl.Float64),
     "reason": pl.String,
+    **dict.fromkeys(("p", "q"), pl.Float64),
 }

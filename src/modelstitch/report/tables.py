@@ -62,6 +62,7 @@ _EXTRAS: tuple[tuple[str, str, int | None], ...] = (  # column, metric, digits: 
     ("CKA", "cka", 2),
     ("OOD, ratio", "ood", 2),
     ("beyond the genuine 99 %, %", "ood_share", 1),
+    ("nearer than the genuine 1 %, %", "collapsed_share", 1),
     ("on the second test set", "second_penalty", None),
     ("perplexity", "perplexity", 2),
     ("perplexity of the top", "top_perplexity", 2),
@@ -195,6 +196,7 @@ def pooled_table(table: pl.DataFrame) -> Table:
         interval = "" if low is None else f"[{number(low)}, {number(high)}]"
         ratio = Pooled(row["normalised"] or 0.0, row["normalised_low"], row["normalised_high"], 0, 0, 0, "")
         share = _ratio(None if row["normalised"] is None else ratio, row["reason"] or "")
+        q = _EMPTY if row["q"] is None else TableCell(number(row["q"], 3))
         counts = (TableCell(str(row[name])) for name in ("pairs", "seeds", "examples"))
         body.append(
             (
@@ -202,11 +204,16 @@ def pooled_table(table: pl.DataFrame) -> Table:
                 TableCell(row["control"]),
                 TableCell(number(row["value"]), interval, row["control"]),
                 share,
+                q,
                 *counts,
             )
         )
-    head = ("seam", "control", "penalty", "normalised", "pairs", "fits", "examples")
-    return Table("Mean over pairs, with intervals over pairs, then seeds, then examples", head, tuple(body))
+    head = ("seam", "control", "penalty", "normalised", "q", "pairs", "fits", "examples")
+    return Table(
+        "Mean over pairs, with intervals over pairs, then seeds, then examples; q: of no penalty, over layers",
+        head,
+        tuple(body),
+    )
 
 
 def matrix_table(

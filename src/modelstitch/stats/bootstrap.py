@@ -11,28 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Ends = tuple[float, float]
 LEVEL = 0.95
 RESAMPLES = 2000
 
 
 def means(
-    columns: Sequence[Floats], weights: Floats, *, seed: int = 0, source: int = 0, resamples: int = RESAMPLES
+    columns: Sequence[Floats],
+    weights: Floats,
+    *,
+    ends: Ends | None = None,
+    seed: int = 0,
+    source: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Floats:
     """The weighted mean of each column under the same draws of samples, shape (resamples, columns).
 
     Args:
         columns: shape (samples,) each, measured on the same samples.
         weights: of the samples, shape (samples,).
+        ends: the least and the greatest that a sample can add, where values are right or wrong: one sample of each is
+            added, and drawn as often as any other. Else an interval of rare errors is too narrow, and of none it is a
+            point (Bonett and Price 2012; docs/results/intervals.md).
         source: which set of samples it is, where there are several: each is drawn by itself.
     """
     table = np.stack([*(column * weights for column in columns), weights], 1)
     # Equal rows are drawn together: the same distribution, and few patterns where errors are 0 or 100.
     patterns, counts = np.unique(table, axis=0, return_counts=True)
     generator, found = np.random.default_rng([seed, source]), np.empty((resamples, len(columns)))
+    more = np.zeros((resamples, 2))  # how often either end is drawn
+    if ends is not None:
+        size = counts.sum() + 2
+        more += np.random.default_rng([seed, source, 2]).binomial(size, 1 / size, more.shape)
     step = max(1, 4_000_000 // len(patterns))
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         sums = generator.multinomial(counts.sum(), counts / counts.sum(), size=size) @ patterns
+        ended = more[start : start + size]
+        sums[:, :-1] += (ended @ np.array(ends or (0.0, 0.0)))[:, None]
+        sums[:, -1] += ended.sum(1)
         found[start : start + size] = sums[:, :-1] / sums[:, -1:]
     return found
 

@@ -24,12 +24,14 @@ class Examples:
         weights: (n,), 1, or the number of tokens.
         source: equal for two records that were measured on the same examples.
         unit: "points", or nats of some kind.
+        ends: the least and the greatest delta that an example can have; None where there is none.
     """
 
     deltas: Floats
     weights: Floats
     source: tuple[Any, ...]
     unit: str
+    ends: tuple[float, float] | None = None
 
 
 def unpack_together(records: Sequence[Record], *, alone: bool = False) -> list[Examples]:
@@ -69,7 +71,8 @@ def unpack(record: Record, named: Mapping[Any, str] | None = None, *, alone: boo
     except (KeyError, ValueError, TypeError) as error:
         raise MeasureError(f"The examples of the record {cell} cannot be read: found {error}.") from error
     source = _test(record) or (named or {}).get(data, data)
-    return Examples(stitched if alone else stitched - top, weights, (source, n, unit), unit)
+    ends = (0.0 if alone else -100.0, 100.0) if unit == "points" else None
+    return Examples(stitched if alone else stitched - top, weights, (source, n, unit), unit, ends)
 
 
 def answers_of(record: Record) -> Answers:

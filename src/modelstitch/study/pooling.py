@@ -131,19 +131,38 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     if not first:
         raise MeasureError("A paired test needs penalties on both sides: expected at least one, found none.")
     found, unpacked = [], unpack_together([*first, *second])
-    sides = [(a.deltas.tobytes(), b.deltas.tobytes()) for a, b in zip(unpacked, unpacked[len(first) :])]
     for a, b in zip(unpacked, unpacked[len(first) :]):
         if a.source != b.source:
             raise MeasureError(
                 "Two penalties were measured on different test examples: expected one test split on both sides, found "
                 f"{a.source} and {b.source}; a paired test compares example by example."
             )
-        found.append(Examples(a.deltas - b.deltas, a.weights, a.source, a.unit))
+        found.append(Examples(a.deltas - b.deltas, a.weights, a.source, a.unit, a.ends))
+    sides = [(a.deltas.tobytes(), b.deltas.tobytes()) for a, b in zip(unpacked, unpacked[len(first) :])]
     clusters = [_cluster(r) for r in first]
+    p, how, distinct = _flipped_and_drawn(clusters, found, sides, seed)
+    kept = slice(1 if distinct == 1 else None)
+    return PairedTest(_pool(clusters[kept], found[kept], seed, RESAMPLES), p, how)
+
+
+def p_of_none(records: Sequence[Mapping[str, Any]], *, seed: int = 0) -> float:
+    """How often penalties as far from 0 would be seen if there were none: p of ``paired_test`` against their tops.
+
+    Raises:
+        MeasureError: as ``pool``.
+    """
+    cells = as_records(records)
+    found = unpack_together(cells)
+    return _flipped_and_drawn([_cluster(r) for r in cells], found, [(e.deltas.tobytes(),) for e in found], seed)[0]
+
+
+def _flipped_and_drawn(
+    clusters: Sequence[Cluster], found: Sequence[Examples], sides: Sequence[tuple[bytes, ...]], seed: int
+) -> tuple[float, str, int]:
+    """p that the mean of deltas is 0, how it was tested, and of how many fits; equal sides of a pair are one fit."""
     distinct = list({(c, *side): i for i, (c, side) in enumerate(zip(clusters, sides))}.values())
     if len(distinct) == 1:
-        p, how = _flip_test(found[0], seed)
-        return PairedTest(_pool(clusters[:1], found[:1], seed, RESAMPLES), p, how)
+        return *_flip_test(found[0], seed), 1
     replicates = _replicates(clusters, found, seed, RESAMPLES)
     tail = min(float((replicates <= 0).mean()), float((replicates >= 0).mean()))
     means = np.array([np.average(e.deltas, weights=e.weights) for e in found])
@@ -153,12 +172,11 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
         if len(members) == 1
         else (np.array([means[m].mean() for m in members]), "pairs")
     )
-    p = min(1.0, max(2 * tail, 1 / RESAMPLES, _flip_units(units, seed)))
     how = (
         f"the larger of two: sign flips over {len(units)} {what}, and the hierarchical bootstrap over pairs, seeds and "
         f"examples, {RESAMPLES} draws"
     )
-    return PairedTest(_pool(clusters, found, seed, RESAMPLES), p, how)
+    return min(1.0, max(2 * tail, 1 / RESAMPLES, _flip_units(units, seed))), how, len(distinct)
 
 
 def normalised(
@@ -221,8 +239,10 @@ def _example_means(found: Sequence[Examples], seed: int, resamples: int) -> Floa
     result = np.empty((resamples, len(found)))
     for at, source in enumerate(dict.fromkeys(e.source for e in found)):
         mine = [i for i, e in enumerate(found) if e.source == source]
-        deltas = [found[i].deltas for i in mine]
-        result[:, mine] = bootstrap.means(deltas, found[mine[0]].weights, seed=seed, source=at, resamples=resamples)
+        deltas, first = [found[i].deltas for i in mine], found[mine[0]]
+        result[:, mine] = bootstrap.means(
+            deltas, first.weights, ends=first.ends, seed=seed, source=at, resamples=resamples
+        )
     return result
 
 

@@ -502,6 +502,7 @@ def _estimates(
         "r2": (None if truth.relative_mse is None else 1.0 - truth.relative_mse, ""),
         "ood": (truth.ood, "ratio"),
         "ood_share": (truth.ood_share, "percent"),
+        "collapsed_share": (truth.collapsed_share, "percent"),
         "cka": (truth.cka, ""),
     }
     found |= {name: Estimate(value, unit=of) for name, (value, of) in near.items() if value is not None}

@@ -33,6 +33,7 @@ def test_sound_numbers_need_no_warning():
         ({"shuffled": 1.0}, {}, "the shuffled control is as good as the pair: the penalty is at its null level"),
         ({"shuffled": 1.3}, {}, "the interval of the shuffled control meets the pair's"),
         ({}, {"ood": 2.5}, "Stitched activations are foreign to the top at 6 layers"),
+        ({}, {"ood": 0.4}, "collapse towards the mean at 6 layers"),
         ({}, {"relative_mse": 1.1}, "no nearer to the top's own than their mean is (relative squared error up to 1.1"),
         ({}, {"errors": (89.0, 3.0)}, "hardly better than chance"),
     ],

@@ -20,7 +20,7 @@ UNLIKE = (
 SKIPPED = (
     0.3  # how much deeper the sender may lie than the receiver before the seam leaves out what networks do between
 )
-OOD_LEVEL = 2.0  # ratio of median Mahalanobis distances from which stitched activations count as foreign
+OOD_LEVEL = 2.0  # times the median distance of genuine activations: beyond it foreign, below its inverse collapsed
 
 
 def near_level(unit: str) -> float:

@@ -119,18 +119,27 @@ def _shuffled(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
 
 def _ood(rows: pl.DataFrame, pair: list[Point]) -> list[Remark]:
     kept = {p.layer for p in pair}
-    far = [p for p in curve(rows, metric="ood") if p.layer in kept and p.value > verdicts.OOD_LEVEL]
-    if not far:
-        return []
-    worst = max(far, key=lambda p: p.value)
-    return [
-        Remark(
-            "warning",
+    found = [p for p in curve(rows, metric="ood") if p.layer in kept]
+    far = [p for p in found if p.value > verdicts.OOD_LEVEL]
+    collapsed = [p for p in found if p.value < 1 / verdicts.OOD_LEVEL]
+    remarks = []
+    if far:
+        worst = max(far, key=lambda p: p.value)
+        text = (
             f"Stitched activations are foreign to the top at {layers(far)}: their median distance is up to "
             f"{number(worst.value)} times that of genuine ones (level {verdicts.OOD_LEVEL}), so the top "
-            "may be reading them in a way of its own.",
+            "may be reading them in a way of its own."
         )
-    ]
+        remarks.append(Remark("warning", text))
+    if collapsed:
+        worst = min(collapsed, key=lambda p: p.value)
+        text = (
+            f"Stitched activations collapse towards the mean at {layers(collapsed)}: their median distance is down to "
+            f"{number(worst.value)} times that of genuine ones (level {1 / verdicts.OOD_LEVEL}), so the map passes on "
+            "a part of what varies there, and the top may need no more."
+        )
+        remarks.append(Remark("warning", text))
+    return remarks
 
 
 def _elsewhere(rows: pl.DataFrame) -> list[Remark]:
