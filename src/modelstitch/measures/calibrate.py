@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..stats.bootstrap import Floats
+from ..stats.discoveries import controlled
 from .checks import Activations, pair
 from .cka import BIASED, DEBIASED, require_spread
 from .kernels import KERNELS
@@ -144,7 +145,7 @@ def calibrate(
         measure.name,
         values,
         p[:-1].reshape(shape),
-        _discovered(p[:-1]).reshape(shape),
+        controlled(p[:-1]).reshape(shape),
         sign * threshold[:-1].reshape(shape),
         scores[:-1].reshape(shape),
         (int(row), int(column)),
@@ -176,19 +177,11 @@ def against_chance(values: Floats, null: Floats, measure: Measure, level: float 
     p = (1 + (drawn >= likeness - _TIE).sum(0)) / (1 + len(drawn))
     return Chance(
         p,
-        _discovered(p),
+        controlled(p),
         _score(likeness, _threshold(likeness, drawn, level), most),
         (1 + (best >= likeness - _TIE).sum(0)) / (1 + len(drawn)),
         _score(likeness, of_grid, most),
     )
-
-
-def _discovered(p: Floats) -> Floats:
-    """q: p with the false discovery rate controlled."""
-    from scipy.stats import false_discovery_control
-
-    found: Floats = false_discovery_control(p)
-    return found
 
 
 def _threshold(likeness: Floats, drawn: Floats, level: float) -> Floats:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
-from scipy.stats import false_discovery_control
 
 from ..errors import MeasureError
+from ..stats.discoveries import controlled
 from ..study.pooling import Pooled, normalised, p_of_none, pool
 from ..study.record import Record, Setting, as_records
 
@@ -66,10 +66,9 @@ def pooled(records: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
             row["p"] = p_of_none(group)
         rows.append(row)
     for setting in {place.setting for place in groups}:
-        mine = [
-            row for row in rows if "p" in row and all(row[key] == value for key, value in setting._asdict().items())
-        ]
-        for row, q in zip(mine, false_discovery_control([row["p"] for row in mine]) if mine else ()):
+        asked = setting._asdict().items()
+        mine = [row for row in rows if "p" in row and all(row[key] == value for key, value in asked)]
+        for row, q in zip(mine, controlled([row["p"] for row in mine])):
             row["q"] = q
     table = pl.DataFrame(rows, schema=_SCHEMA, strict=False)
     return table.sort("top_depth", maintain_order=True)
