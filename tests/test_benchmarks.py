@@ -12,6 +12,7 @@ import torch
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALL = {
+    "bound": ["--fit", "80", "--val", "20", "--test", "20", "--steps", "2", "--layers", "block3,block3>block6"],
     "interval_coverage": ["--runs", "2"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
 }

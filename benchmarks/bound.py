@@ -1,0 +1,208 @@
+"""What a whole job multiplies, part by part, beside the least that its question needs.
+
+    python benchmarks/bound.py [--bottom NAME] [--top NAME] [--weights FILE FILE] [--import FILE.py] [--data NAME]
+                               [--fit N] [--val N] [--test N] [--steps N] [--layers A,B>C] [--only pair,compare,...]
+
+Jobs: ``pair`` is `compare` one way at the given layers without controls, ``compare`` with the default ones, ``matrix``
+all pairs of these layers, ``similarity`` their similarities with the default measures. Multiplications are those of
+convolutions, matrix products and attention, as torch's counter finds them, forward and backward (products that numpy
+takes otherwise are torch's here). Seconds are the processor's, of one thread, the counter's own work among them.
+
+The bound of a job is one pass over the test split of every network and of every tail that it measures. For
+similarities, which have no tail, it is one pass of both networks, up to the last of the layers, over their split.
+
+Parts: ``alone`` what the networks do by themselves (their errors), ``sums`` of closed forms, ``start`` their solution,
+``steps`` of the fits, ``looks`` at the validation split, ``test`` the final measurement with its truth checks, and
+``rest``. Shares do not depend on how many samples there are, where all splits and the steps shrink together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from side_by_side import table, write
+from torch.utils.flop_counter import FlopCounterMode
+
+import modelstitch as ms
+from modelstitch.engine.fit import loop
+from modelstitch.models.load import load_for, register
+from modelstitch.study import sweep as sweeps
+from modelstitch.support.fast import products
+
+PARTS = ("alone", "sums", "start", "steps", "looks", "test", "rest")
+PLACES = (  # what is counted as which part: an inner one takes its share out of the outer one's
+    (sweeps.Bench, "alone", "alone"),
+    (sweeps, "collect", "sums"),
+    (sweeps, "solve", "start"),
+    (sweeps, "train", "steps"),
+    (loop, "_look", "looks"),
+    (loop, "own_error", "looks"),
+    (sweeps, "final", "test"),
+)
+JOBS = ("pair", "compare", "matrix", "similarity")
+
+
+class Meter:
+    """Multiplications and processor seconds by part."""
+
+    def __init__(self) -> None:
+        self.products, self.seconds = Counter[str](), Counter[str]()
+        self._open, self._counter = ["rest"], FlopCounterMode(display=False)
+        self._at = (0.0, 0.0)
+
+    def __enter__(self) -> Meter:
+        self._counter.__enter__()
+        self._at = self._now()
+        return self
+
+    def __exit__(self, *how: Any) -> None:
+        self._turn()
+        self._counter.__exit__(*how)
+
+    def _now(self) -> tuple[float, float]:
+        return self._counter.get_total_flops() / 2, time.process_time()
+
+    def _turn(self) -> None:
+        products, seconds = self._now()
+        self.products[self._open[-1]] += products - self._at[0]
+        self.seconds[self._open[-1]] += seconds - self._at[1]
+        self._at = products, seconds
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What happens within counts as this part."""
+        self._turn()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._turn()
+            self._open.pop()
+
+    def within(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, counted as this part."""
+
+        @wraps(function)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return function(*args, **kwargs)
+
+        return counted
+
+
+def metered(job: Callable[[], Any]) -> tuple[Meter, Any]:
+    """Run a job, and count it."""
+    meter = Meter()
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(products, "_by_numpy", lambda *sides: False))  # torch counts its own alone
+        for owner, attribute, name in PLACES:
+            stack.enter_context(patch.object(owner, attribute, meter.within(name, getattr(owner, attribute))))
+        with meter:
+            found = job()
+    return meter, found
+
+
+def cost(module: Any, *inputs: Any) -> float:
+    """Multiplications of a module for one sample of a batch of two."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    return counter.get_total_flops() / 4
+
+
+def whole(network: ms.Network) -> float:
+    """Multiplications of a network for one sample."""
+    return cost(network.full(), network.batch_of(2))
+
+
+def bound(records: Any, networks: dict[str, ms.Network], test: int) -> float:
+    """The least multiplications that the records need: each network and each tail once over the test split.
+
+    A tail is run for every cell, since no two have one map; a bottom once for all cells that it feeds. Networks that
+    controls draw anew count as networks of their own.
+    """
+    tails, bottoms = 0.0, dict[Any, float]()
+    for record in records:
+        top = networks[record.top.name]
+        layer = top.layer(record.top.layer)
+        tails += cost(top.top(record.top.layer), torch.zeros(2, *layer.shape, dtype=layer.dtype), top.batch_of(2))
+        bottoms[record.top.name] = whole(top)
+        if record.bottom.name in networks and record.bottom.layer:
+            drawn = record.control if record.control == "random" else ""
+            bottoms[record.bottom.name + drawn] = whole(networks[record.bottom.name])
+    return test * (tails + sum(bottoms.values()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bottom", default="zoo:resnet20?width=8")
+    parser.add_argument("--top", default="zoo:resnet20?width=8")
+    parser.add_argument("--weights", nargs=2, default=(None, None))
+    parser.add_argument("--import", dest="file", type=Path)
+    parser.add_argument("--data", default="digits")
+    for split, size in (("fit", 900), ("val", 100), ("test", 200)):
+        parser.add_argument(f"--{split}", type=int, default=size)
+    parser.add_argument("--steps", type=int, help="of a fit; the default by default")
+    parser.add_argument("--layers", default="block3,block6,block9")
+    parser.add_argument("--only", default=",".join(JOBS))
+    parser.add_argument("--name", default="bound", help="of the page")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.file is not None:
+        register(given.file)
+    data = ms.load_data(given.data).shorter(val=given.val, test=given.test)
+    bottom, top = (
+        load_for(data, name, weights=weights).named(side)
+        for name, weights, side in zip((given.bottom, given.top), given.weights, ("bottom", "top"))
+    )
+    networks = {network.name: network for network in (bottom, top)}
+    seams = [(low, high or low) for low, _, high in (part.partition(">") for part in given.layers.split(","))]
+    layers = tuple([seam[side] for seam in seams] for side in (0, 1))
+    fit = {} if given.steps is None else {"steps": given.steps}
+    solved: dict[str, Any] = {"device": "cpu", "samples": given.fit}
+    options = {**solved, **fit}
+    jobs: dict[str, Callable[[], Any]] = {
+        "pair": lambda: ms.compare(bottom, top, data, layers=seams, controls=(), both=False, **options),
+        "compare": lambda: ms.compare(bottom, top, data, layers=seams, both=False, **options),
+        "matrix": lambda: ms.matrix(bottom, top, data, layers=layers, **solved),
+        "similarity": lambda: ms.similarity(bottom, top, data, layers=layers, device="cpu"),
+    }
+    rows, clocks = [], []
+    for name in given.only.split(","):
+        meter, found = metered(jobs[name])
+        least = (
+            bound(found.records, networks, data.size("test"))
+            if found.records
+            else data.size("val") * sum(cost(n.taps(at), n.batch_of(2)) for n, at in zip((bottom, top), layers))
+        )
+        total = meter.products.total()
+        cells = str(len(found.records)) if found.records else "–"
+        shares = [f"{meter.products[part] / least:.2f}" for part in PARTS]
+        rows.append((name, cells, f"{least / 1e9:,.1f}", f"{total / 1e9:,.1f}", f"{total / least:.2f}", *shares))
+        clocks.append((name, f"{sum(meter.seconds.values()):.1f}", *(f"{meter.seconds[p]:.1f}" for p in PARTS)))
+    sizes = " / ".join(f"{n:,}" for n in (given.fit, data.size("val"), data.size("test")))
+    told = f"{given.bottom} under {given.top} at {given.layers}; {given.data}, {sizes} samples to fit, choose, test on."
+    write(
+        given.name,
+        "The whole job, counted",
+        [
+            told,
+            "Multiplications in units of 10⁹, then each part as a multiple of the bound:",
+            table(("job", "cells", "bound", "all", "all / bound", *PARTS), rows),
+            "Processor seconds of the same runs, the counter's own among them:",
+            table(("job", "all", *PARTS), clocks),
+            (__doc__ or "").split("\n\n", 2)[2].replace("``", "`"),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
