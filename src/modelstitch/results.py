@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FIGURES = ("penalty", "matrix", "ladder", "samples")
 TABLES = (".parquet", ".csv", ".json")
 DRAWINGS = (".pdf", ".svg", ".png")
+_FEW = 6  # pairs that are named one by one
 
 
 def open(path: str | Path) -> Results:
@@ -91,9 +92,14 @@ class Results:
 
     def __repr__(self) -> str:
         pairs = ", ".join(f"{bottom} -> {top}" for bottom, top in self.pairs)
+        if len(self.pairs) > _FEW:
+            pairs = f"{len({name for pair in self.pairs for name in pair})} networks, {len(self.pairs)} pairs"
         if self.similarities:
             measures = ", ".join(dict.fromkeys(row["measure"] for row in self.similarities))
-            layers = [len({row[f"{side}_layer"] for row in self.similarities}) for side in ("bottom", "top")]
+            ends = [[(row[side], row[f"{side}_layer"]) for row in self.similarities] for side in ("bottom", "top")]
+            if len(self.pairs) > 1:
+                return visible(f"Results({pairs}: {measures} of {len({*ends[0], *ends[1]})} layers)")
+            layers = [len(set(end)) for end in ends]
             return visible(f"Results({pairs}: {measures} of {layers[0]} x {layers[1]} layers)")
         stitched = sum(record.control == "pair" for record in self.records)
         failed = f", {len(self.failed)} failed" if self.failed else ""
@@ -287,7 +293,7 @@ class Results:
 
         if what != "matrix":
             raise StitchError(f"Similarities have no figure {what!r}: expected 'matrix', since nothing was stitched.")
-        table = placed(self.frame)
+        table = placed(self.frame.filter(bottom=bottom, top=top))
         known = table.drop_nulls("value")["metric"].unique(maintain_order=True).to_list()
         asked = [name if name in known else _full_name(name) for name in measures or known]
         return matrix_figure(table, bottom, top, asked)
@@ -382,7 +388,13 @@ class Results:
             *alike.notes,
         ]
         return similarity_page(
-            below, above, marked_frame(alike.frame, below, above), own, title=title, command=command, notes=said
+            below,
+            above,
+            marked_frame(alike.frame.filter(bottom=bottom, top=top), below, above),
+            own,
+            title=title,
+            command=command,
+            notes=said,
         )
 
     def _check_alike(self, similarities: Results) -> None:

@@ -7,7 +7,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
+from modelstitch.layerwise.meeting import Meeting, meeting_of
 from modelstitch.layerwise.passes import Rows
+from modelstitch.layerwise.plan import Block, width
 
 LAYERS = (("0", "2"), ("0",))
 
@@ -29,10 +31,28 @@ def world(n: int = 60) -> tuple[ms.Network, ms.Network, ms.Data]:
     return ms.Network(net(0, 5), example, "a"), ms.Network(net(1, 6), example, "b"), data
 
 
-def rows_of(bottom: ms.Network, top: ms.Network, data: ms.Data, view: str = "pool", tell=None) -> Rows:
+def met(*networks: ms.Network, data: ms.Data, layers=LAYERS) -> Meeting:
+    """Two networks as bottom and top, or more of them as one set."""
+    if len(networks) == 2:
+        return meeting_of(*networks, data, layers, "all")
+    return meeting_of(list(networks), None, data, layers, "all")
+
+
+def block_of(meeting: Meeting, view: str = "pool") -> Block:
+    """All layers at once."""
+    left, right = ({key: width(meeting.places[key][1], view) for key in side} for side in meeting.whole)
+    return Block(left, right, meeting.pairs)
+
+
+def rows_of(meeting: Meeting, data: ms.Data, view: str = "pool", tell=None) -> Rows:
     """Where rows come from, in the order of the split."""
     batches = lambda size: data.batches("val", size)  # noqa: E731
-    return Rows((bottom, top), view, torch.device("cpu"), batches, data.size("val"), tell)
+    return Rows(meeting, view, torch.device("cpu"), batches, data.size("val"), tell)
+
+
+def third() -> ms.Network:
+    """A network beside the two."""
+    return ms.Network(net(2, 4), torch.zeros(2, 2, 6, 6), "c")
 
 
 def saved(network: ms.Network, name: str, data: ms.Data, view: str = "pool") -> torch.Tensor:

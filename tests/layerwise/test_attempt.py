@@ -4,6 +4,8 @@ import pytest
 
 from modelstitch.errors import MeasureError
 from modelstitch.layerwise.attempt import SideError, attempt, measured
+from modelstitch.layerwise.meeting import Meeting
+from modelstitch.layerwise.plan import Block
 from modelstitch.measures import MEASURES, Measure
 
 CKA = MEASURES["cka_linear_debiased"]
@@ -55,7 +57,13 @@ def test_our_own_mistakes_and_a_lack_of_memory_are_raised(measure, error):
 
 
 def test_every_measure_of_every_pair():
-    found = measured([CKA, OWN], (("x",), ("y", "z")), lambda m, b, t, k: float(len(b + t)), 0, "{} and {}".format)
-    assert [(p.measure, p.bottom_layer, p.top_layer, p.value) for p in found] == [
-        (measure, "x", top, 2.0) for measure in (CKA, OWN) for top in "yz"
+    meeting = Meeting({}, {"a": ("x",), "b": ("y", "z")}, (("a", "b"),), both=True)
+    block = Block({"a@x": 1}, {"b@y": 1, "b@z": 1}, meeting.pairs)
+    directed = MEASURES["r2_bottom_to_top"]
+    found = measured([CKA, directed], meeting, block, lambda m, b, t, k: float(b < t), 0)
+    seams = [("a@x", "b@y", 1.0), ("a@x", "b@z", 1.0)]
+    turned = [(t, b, 0.0) for b, t, _ in seams]
+    assert [(p.measure, p.bottom, p.top, p.value) for p in found] == [
+        *((CKA, *seam) for seam in seams),
+        *((directed, *seam) for seam in [*seams, *turned]),
     ]

@@ -21,7 +21,8 @@ def plan(n=3000, **options):
     [
         (("cca",), "pool", ["sums"]),
         (("mutual_knn",), "pool", ["rows"]),
-        (("cka_linear_debiased",), "pool", ["gram"]),
+        (("cka_linear_debiased",), "pool", ["sums"]),
+        (("cka_linear_debiased",), "flatten", ["sums"]),
         (("cka_minibatch",), "flatten", ["minibatch"]),
         (("cca", "mutual_knn"), "pool", ["sums", "rows"]),
     ],
@@ -42,8 +43,8 @@ def test_layers_that_do_not_fit_together_are_taken_in_blocks():
     assert len(parts.blocks) > 1
     assert parts.size < whole.size
     assert parts.passes == len(parts.blocks)
-    pairs = {(b, t) for bottoms, tops in parts.blocks for b in bottoms for t in tops}
-    assert pairs == {("0", "0"), ("2", "0")}
+    pairs = {(b, t) for block in parts.blocks for b in block.left for t in block.right}
+    assert pairs == {("a@0", "b@0"), ("a@2", "b@0")}
 
 
 def test_the_plan_is_said_in_words():

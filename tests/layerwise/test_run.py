@@ -82,7 +82,7 @@ def test_every_way_equals_the_measure_of_saved_activations(world, view):
     found = ms.similarity(a, b, data, measures=names, layers=(below, above), view=view, shuffles=2)
     steps = plan_similarity(a, b, data, measures=names, layers=(below, above), view=view, shuffles=2).steps
     ways = {m.name: step.way for step in steps for m in step.measures}
-    assert ways["cka_linear_debiased"] == "gram"
+    assert ways["cka_linear_debiased"] == ("sums" if view == "pool" else "gram")
     assert ways["cka_minibatch"] == "minibatch"
     assert ways["rsa"] == "rows"
     x, y = rows(a, below, data, view), rows(b, above, data, view)
@@ -311,7 +311,7 @@ def test_a_large_mean_is_taken_off_whenever_it_comes(offsets):
     batches = [torch.randn(64, 500, generator=torch.Generator().manual_seed(i)) + of for i, of in enumerate(offsets)]
     for x in batches:
         given = x.clone()
-        made, wide = taken.gram(x, 0, "layer", None), x.double() - x.double().mean(0)
+        made, wide = taken.gram(x, "layer", None), x.double() - x.double().mean(0)
         assert torch.equal(x, given)
         centred = made - made.mean(0) - made.mean(1, keepdim=True) + made.mean()
         assert float((centred - wide @ wide.T).abs().max()) < 1e-3  # 0.05 where a mean of 100 is left
@@ -322,9 +322,7 @@ def test_channels_that_are_nearly_equal_are_told_apart():
     draw = torch.Generator().manual_seed(0)
     steps = 10 + torch.randn(200, 3, generator=draw)[:, :, None, None] * torch.tensor([1e-3, 1e-2, 1.0])[:, None, None]
     x = (steps + torch.randn(200, 3, 32, 32, generator=draw)).contiguous(memory_format=torch.channels_last)
-    rows = Rows.rows(
-        SimpleNamespace(view="pool", networks=[SimpleNamespace(layer=lambda _: Kind("map"))]), x, 0, "l", Masked(None)
-    )
+    rows = Rows.rows(SimpleNamespace(view="pool", places={"l": (None, Kind("map"))}), x, "l", Masked(None))
     assert rows.dtype == x.dtype
     assert float((rows.double() - x.double().mean((2, 3))).abs().max()) < 1e-6
 
@@ -440,3 +438,92 @@ def test_bright_cells_are_layers_more_alike(world):
     found = ms.similarity(a, b, data, measures=["cka", "procrustes"], layers=(below, above))
     near, far = (axes.collections[0].cmap.name for axes in found.figure().axes)
     assert (near, far) == ("cividis", "cividis_r")
+
+
+@pytest.fixture(scope="module")
+def family(world):
+    a, b, data, *_ = world
+    return [a, b, ms.Network(Net(2, 4), torch.zeros(2, 3, 8, 8), "c")], data
+
+
+ALL = ["cka_linear_debiased", "cka_minibatch", "cca", "procrustes", "r2", "rsa"]
+ASKED = {"measures": ALL, "layers": ["one", "two"], "shuffles": 2}
+NUMBERS = ("value", "null_mean", "null_low", "p", "score", "p_grid")
+
+
+@pytest.fixture(scope="module")
+def pairwise(family):
+    """The rows of every two networks, each pair by itself."""
+    networks, data = family
+    found = {}
+    for bottom in networks:
+        for top in networks:
+            if bottom is not top:
+                rows = ms.similarity(bottom, top, data, **{**ASKED, "layers": (["one", "two"],) * 2}).similarities
+                found |= {(r["measure"], bottom.name, r["bottom_layer"], top.name, r["top_layer"]): r for r in rows}
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["free", "kept", "blocks"])
+def test_a_family_gives_the_values_of_its_pairs(family, pairwise, memory, monkeypatch):
+    networks, data = family
+    options = dict(ASKED)
+    if memory == "kept":
+        monkeypatch.setattr("modelstitch.layerwise.plan._Bytes.rows", lambda self, block: block.features)
+    if memory == "blocks":
+        whole = plan_similarity(networks, data=data, **ASKED)
+        options |= {"measures": ALL[:5], "available": max(step.size for step in whole.steps[:2]) * 2 // 3}
+    plan = plan_similarity(networks, data=data, **options)
+    assert plan.describe().startswith("3 networks, 3 pairs. 210 examples. ")
+    by_way = {step.way: step for step in plan.steps}
+    assert by_way["sums"].kept == (memory == "kept")
+    assert any(len(step.blocks) > 1 for step in plan.steps) == (memory != "free"), plan
+    found = ms.similarity(networks, data=data, **options)
+    assert found.pairs == [("a", "b"), ("a", "c"), ("b", "c")]
+    seen = {}
+    for r in found.similarities:
+        key = r["measure"], r["bottom"], r["bottom_layer"], r["top"], r["top_layer"]
+        seen[key] = seen.get(key, 0) + 1
+        same = NUMBERS if memory != "blocks" and (r["bottom"], r["top"]) in found.pairs else NUMBERS[:1]
+        assert [r[n] for n in same] == pytest.approx([pairwise[key][n] for n in same], abs=1e-9), key
+    assert set(seen.values()) == {1}
+    assert len(seen) == 3 * 4 * len(options["measures"]) + 3 * 4  # R2 looks one way
+
+
+def test_pairs_may_be_named(family, pairwise):
+    networks, data = family
+    found = ms.similarity(networks, data=data, pairs=[("c", "a"), ("b", "a")], **{**ASKED, "measures": ["r2"]})
+    assert found.pairs == [("c", "a"), ("b", "a")]
+    for r in found.similarities:
+        key = r["measure"], r["bottom"], r["bottom_layer"], r["top"], r["top_layer"]
+        assert r["value"] == pytest.approx(pairwise[key]["value"], abs=1e-9)
+    assert len(found.similarities) == 8
+
+
+class Fails(Net):
+    """A network whose activations are not finite for some samples."""
+
+    def forward(self, x):
+        return super().forward(x / (x[:, :1, :1, :1] > -2))
+
+
+@pytest.mark.parametrize("measure", ["cka", "cka_minibatch", "cka_linear_debiased", "rsa"])
+def test_a_network_that_fails_on_a_batch_is_named_and_the_others_stand(family, measure):
+    networks, data = family
+    bad = ms.Network(Fails(3), torch.zeros(2, 3, 8, 8), "bad")
+    asked = {"measures": [measure], "layers": ["one"], "shuffles": 0, "view": "flatten"}
+    found = ms.similarity([networks[0], bad, *networks[1:]], data=data, **asked)
+    assert found.pairs == [("a", "b"), ("a", "c"), ("b", "c")]
+    (said,) = found.cautions
+    assert "The network 'bad' failed on a batch and is left out, with its pairs: The activations of bad@one" in said
+    alone = ms.similarity(networks, data=data, **asked)
+    assert [r["value"] for r in found.similarities] == [r["value"] for r in alone.similarities]
+    with pytest.raises(NonFiniteError, match="The activations of bad@one hold NaN or infinity"):
+        ms.similarity([networks[0], bad], data=data, **asked)
+
+
+def test_a_family_too_large_for_memory_is_told_what_fits(family):
+    networks, data = family
+    with pytest.raises(MeasureError, match=r"need .* of memory, found 1\.0 kB available: use"):
+        ms.similarity(networks, data=data, **ASKED, available=1000)

@@ -484,3 +484,34 @@ def test_a_file_of_sums_is_no_grid_of_another_kind(tmp_path):
             MeasureError, match=f"A {kind.__name__} keeps more than a file of sums holds: read the file with"
         ):
             kind.load(tmp_path / "sums")
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_one_set_of_layers_has_the_sums_of_every_two(offset, tmp_path):
+    generator = torch.Generator().manual_seed(3)
+    widths = {"a": 3, "b": 5, "c": 2}
+    rows = {name: torch.randn(90, n, generator=generator, dtype=torch.float64) + offset for name, n in widths.items()}
+    whole, half, rest = (MomentsGrid(widths, None) for _ in range(3))
+    for part in range(0, 90, 30):
+        some = {name: x[part : part + 30] for name, x in rows.items()}
+        whole.update(some, {})
+        (half if part < 60 else rest).update(some, {})
+    half.save(tmp_path / "half")
+    for grid in (whole, MomentsGrid.load(tmp_path / "half") + rest):
+        assert (grid.one_set, grid.n) == (True, 90)
+        for one in widths:
+            for other in widths:
+                assert_equal(grid.pair(one, other), Moments.of(rows[one], rows[other]), 1e-9)
+    assert whole.needed() == 8 * (10**2 + 10) == MomentsGrid.bytes_needed(widths, None)
+    with pytest.raises(MeasureError, match="Moments of different layers cannot be added"):
+        whole.merge(MomentsGrid(widths, widths))
+
+
+def test_what_is_known_of_a_side_is_shared_until_more_rows_come():
+    widths = {"a": 2, "b": 2}
+    grid, x = MomentsGrid(widths, None), torch.randn(9, 2, dtype=torch.float64)
+    grid.update({"a": x, "b": x + 1}, {})
+    grid.pair("a", "b").known[1]["seen"] = 1
+    assert grid.pair("b", "a").known[0] == {"seen": 1}
+    grid.update({"a": x, "b": x + 1}, {})
+    assert grid.pair("b", "a").known[0] == {}

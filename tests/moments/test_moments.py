@@ -100,3 +100,10 @@ def test_products_in_single_precision_add_up_in_double():
     assert quick.xy.dtype == torch.float64
     for name in ("xx", "yy", "xy"):
         assert float((getattr(quick, name) - getattr(exact, name)).abs().max()) < 1e-5 * 4000
+
+
+def test_sides_may_be_exchanged():
+    x, y = torch.randn(20, 3, dtype=torch.float64), torch.randn(20, 2, dtype=torch.float64)
+    moments, other = Moments.of(x, y).turned(), Moments.of(y, x)
+    for name in ("mean_x", "mean_y", "xx", "yy", "xy"):
+        assert torch.allclose(getattr(moments, name), getattr(other, name))

@@ -1,4 +1,4 @@
-"""Similarity measures of every bottom layer with every top layer, over the same examples of a data set."""
+"""Similarity measures of every layer with every layer of two or more networks, over the same examples of a data set."""
 
 from .plan import Plan, Step, plan_similarity
 from .run import similarity

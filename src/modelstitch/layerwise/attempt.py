@@ -10,6 +10,7 @@ from ..errors import MeasureError, first_line
 from ..measures import MEASURES, Measure, Null
 from ..measures.evaluate import level
 from ..support.memory import out_of_memory
+from .meeting import LayerKey, Meeting
 from .plan import Block
 
 
@@ -17,8 +18,8 @@ from .plan import Block
 class LayerPair:
     """One measure of one pair of layers; ``value`` is None where it is not defined, and ``note`` says why."""
 
-    bottom_layer: str
-    top_layer: str
+    bottom: LayerKey
+    top: LayerKey
     measure: Measure
     value: float | None
     null: Null | None
@@ -29,25 +30,27 @@ class SideError(MeasureError):
     """One side alone is why there is no value; the message names it."""
 
 
-ValueOf = Callable[[Measure, str, str, int | None], float]  # of a pair of layers, rightly paired or under a shuffle
+ValueOf = Callable[
+    [Measure, LayerKey, LayerKey, int | None], float
+]  # of a pair of layers, rightly paired or under a shuffle
 
 
 def measured(
-    measures: Sequence[Measure], block: Block, value_of: ValueOf, shuffles: int, where: Callable[[str, str], str]
+    measures: Sequence[Measure], meeting: Meeting, block: Block, value_of: ValueOf, shuffles: int
 ) -> list[LayerPair]:
     """Every measure of every pair of a block, each beside its null level.
 
     Args:
         value_of: the value of (measure, bottom layer, top layer, shuffle); None is the right pairing.
         shuffles: how many the null level is made of; 0 leaves it out.
-        where: a pair of layers in words, for notes.
     """
-    return [
-        LayerPair(b, t, measure, *attempt(measure, partial(value_of, measure, b, t), shuffles, where(b, t)))
-        for measure in measures
-        for b in block[0]
-        for t in block[1]
-    ]
+    found, seams = [], meeting.seams(block.left, block.right, block.pairs)
+    for measure in measures:
+        turned = [(t, b) for b, t in seams] if meeting.both and not measure.symmetric else []
+        for b, t in seams + turned:
+            values = attempt(measure, partial(value_of, measure, b, t), shuffles, f"{b} and {t}")
+            found.append(LayerPair(b, t, measure, *values))
+    return found
 
 
 def attempt(

@@ -14,6 +14,7 @@ from ..measures.cka import DEBIASED
 from ..measures.hsic import FullSums, MinibatchSums
 from ..support.fast.products import gram
 from .attempt import LayerPair, measured
+from .meeting import LayerKey
 from .passes import Pass, Rows
 from .plan import CHUNK, MINIBATCH, Block, Step
 
@@ -29,14 +30,21 @@ _WIDE = 32_768
 
 def run_minibatch(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
     """Minibatch CKA of every pair of a block, from one pass over the data."""
-    found = MinibatchSums(*block, shuffles=shuffles, seed=seed)
-    below, above = rows.open(block, _Centred(rows).gram, apart=True)
+    sides = [list(block.left), list(block.right)]
+    found = MinibatchSums(*sides, shuffles=shuffles, seed=seed)
+    run = rows.open(block.layers, _Centred(rows).gram, apart=True)
     done = 0
     for batch in rows.batches(MINIBATCH):
-        found.update(*(torch.stack(list(run(batch).values())) for run in (below, above)))
+        values = run(batch)
+        left = torch.stack([values[key] for key in block.left])
+        found.update(left, left if block.one_set else torch.stack([values[key] for key in block.right]))
         done += len(batch)
         rows.told(done)
-    return measured(step.measures, block, lambda _, b, t, k: found.cka(b, t, shuffle=k), shuffles, rows.where)
+
+    def value(measure: Measure, b: LayerKey, t: LayerKey, shuffle: int | None) -> float:
+        return found.cka(*block.turned(b, t), shuffle=shuffle)
+
+    return measured(step.measures, rows.meeting, block, value, shuffles)
 
 
 def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
@@ -45,36 +53,38 @@ def run_full(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: in
     Chunks of examples are held, as many as ``step.held`` allows, and meet every chunk from there on; where not all are
     held, the data are passed again for the next ones.
     """
-    found = FullSums(rows.examples, *block, shuffles=shuffles, seed=seed)
-    passes = rows.open(block, _Centred(rows).chunk, apart=True)
+    found = FullSums(rows.examples, list(block.left), list(block.right), shuffles=shuffles, seed=seed)
+    run = rows.open(block.layers, _Centred(rows).chunk, apart=True)
     for start in range(0, rows.examples, step.held):
         held: list[_Chunk] = []
-        for chunk in _chunks(rows, passes, start):
+        for chunk in _chunks(rows, run, start):
             if chunk.first < start + step.held:
                 held.append(chunk)
             for one in held:
-                found.add(one.first, chunk.first, one.meet(chunk, 0), one.meet(chunk, 1))
+                met = one.meet(chunk)
+                left = torch.stack([met[key] for key in block.left])
+                right = left if block.one_set else torch.stack([met[key] for key in block.right])
+                found.add(one.first, chunk.first, left, right)
             rows.told(min(chunk.first + CHUNK, rows.examples))
 
-    def value(measure: Measure, b: str, t: str, shuffle: int | None) -> float:
-        return found.cka(b, t, debiased=measure.name == DEBIASED, shuffle=shuffle)
+    def value(measure: Measure, b: LayerKey, t: LayerKey, shuffle: int | None) -> float:
+        return found.cka(*block.turned(b, t), debiased=measure.name == DEBIASED, shuffle=shuffle)
 
-    return measured(step.measures, block, value, shuffles, rows.where)
+    return measured(step.measures, rows.meeting, block, value, shuffles)
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Consecutive examples: the number of the first, and the rows of every layer of either side."""
+    """Consecutive examples: the number of the first, and the rows of every layer."""
 
     first: int
-    sides: tuple[list[Tensor], list[Tensor]]
+    rows: dict[LayerKey, Tensor]
 
-    def meet(self, other: _Chunk, side: int) -> Tensor:
-        """The products of these examples with others, shape (layers, a, b), float64."""
+    def meet(self, other: _Chunk) -> dict[LayerKey, Tensor]:
+        """The products of these examples with others, shape (a, b) each, float64."""
         if other is self:
-            return torch.stack([gram(x).double() for x in self.sides[side]])
-        pairs = zip(self.sides[side], other.sides[side])
-        return torch.stack([_product(x, y).double() for x, y in pairs])
+            return {key: gram(x).double() for key, x in self.rows.items()}
+        return {key: _product(x, other.rows[key]).double() for key, x in self.rows.items()}
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
@@ -82,13 +92,12 @@ def _product(x: Tensor, y: Tensor) -> Tensor:
     return gram(x.to(dtype), y.to(dtype))
 
 
-def _chunks(rows: Rows, passes: tuple[Pass, Pass], start: int) -> Iterator[_Chunk]:
+def _chunks(rows: Rows, run: Pass, start: int) -> Iterator[_Chunk]:
     """The chunks of the data from example ``start`` on."""
     first = 0
     for batch in rows.batches(CHUNK):
         if first >= start:
-            below, above = (list(run(batch).values()) for run in passes)
-            yield _Chunk(first, (below, above))
+            yield _Chunk(first, run(batch))
         first += len(batch)
 
 
@@ -100,40 +109,40 @@ class _Centred:
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self._shifts: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
+        self._shifts: dict[LayerKey, Tensor] = {}
         self._room: Tensor | None = None
 
-    def gram(self, value: Tensor, side: int, name: str, batch: Batch) -> Tensor:
+    def gram(self, value: Tensor, key: LayerKey, batch: Batch) -> Tensor:
         """The float64 Gram matrix (n, n) of a layer for a batch, less the mean of a batch where one is large.
 
         Raises:
             NonFiniteError: NaN or infinity; the layer and the sample's id are named.
         """
-        x = self.rows.rows(value, side, name, batch, any_order=True)
-        known, made = self._shifts[side], None
-        if name in known or x.shape[1] <= _WIDE:
-            made = self._product(x, known.get(name))
+        x = self.rows.rows(value, key, batch, any_order=True)
+        known, made = self._shifts, None
+        if key in known or x.shape[1] <= _WIDE:
+            made = self._product(x, known.get(key))
         if made is None or not _centred_enough(made):
-            known[name] = x.mean(0)
-            made = self._product(x, known[name])
+            known[key] = x.mean(0)
+            made = self._product(x, known[key])
         if not bool(torch.isfinite(made.diagonal().sum())):
-            self.rows.refuse(x, side, name, batch)
+            self.rows.refuse(x, key, batch)
             wide = x.double()  # finite numbers whose products are not
             made = gram(wide - wide.mean(0))
         return made
 
-    def chunk(self, value: Tensor, side: int, name: str, batch: Batch) -> Tensor:
+    def chunk(self, value: Tensor, key: LayerKey, batch: Batch) -> Tensor:
         """The rows of a layer for a batch, less one mean for all batches, since they meet.
 
         Raises:
             NonFiniteError: as ``gram``.
         """
-        x = self.rows.rows(value, side, name, batch, any_order=True)
+        x = self.rows.rows(value, key, batch, any_order=True)
         largest = float(torch.linalg.vector_norm(x, float("inf")))
         if not largest < float("inf"):
-            self.rows.refuse(x, side, name, batch)
+            self.rows.refuse(x, key, batch)
         x = x.double() if largest > _LARGE else x
-        return x - self._shifts[side].setdefault(name, x[:_ROUGH].mean(0)).to(x.dtype)
+        return x - self._shifts.setdefault(key, x[:_ROUGH].mean(0)).to(x.dtype)
 
     def _product(self, x: Tensor, shift: Tensor | None) -> Tensor:
         return gram(x if shift is None else torch.sub(x, shift, out=self._buffer(x))).double()

@@ -1,8 +1,8 @@
-"""One pass of the data through both networks: the rows of every layer of a block, batch by batch."""
+"""One pass of the data through all networks: the rows of every layer, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,20 +14,30 @@ from ..errors import MeasureError
 from ..network import CHANNEL_AXIS, Network
 from ..network.passes import quick
 from ..stitchers import channels_last, masked_mean, masks
+from ..support.memory import out_of_memory
 from ..support.nonfinite import refuse
 from ..support.progress import Tell
-from .plan import Block, width
+from .meeting import LayerKey, Meeting
+from .plan import width
 
 Batches = Callable[[int], Iterator[Batch]]
-TakeRows = Callable[[Tensor, int, str, Batch], Any]
-Pass = Callable[[Batch], dict[str, Any]]
+TakeRows = Callable[[Tensor, LayerKey, Batch], Any]
+Pass = Callable[[Batch], dict[LayerKey, Any]]
+
+
+class FailedNetworkError(Exception):
+    """What one network raised on a batch; those beside it may go on."""
+
+    def __init__(self, name: str, why: Exception) -> None:
+        super().__init__(name)
+        self.name, self.why = name, why
 
 
 class Rows:
-    """Where rows come from: both networks, the layers of a block, a view, and batches of the same examples.
+    """Where rows come from: networks, their layers, a view, and batches of the same examples.
 
     Args:
-        networks: (bottom, top).
+        meeting: the networks and their layers.
         view: "pool" or "flatten".
         batches: from a batch size to one pass over the data.
         examples: how many there are, for progress.
@@ -35,75 +45,100 @@ class Rows:
 
     def __init__(
         self,
-        networks: tuple[Network, Network],
+        meeting: Meeting,
         view: str,
         device: torch.device,
         batches: Batches,
         examples: int,
         tell: Tell | None,
     ) -> None:
-        self.networks, self.view, self.device = networks, view, device
+        self.meeting, self.view, self.device = meeting, view, device
+        self.places = meeting.places
         self.batches, self.examples, self.tell = batches, examples, tell
+        self._kept: list[dict[LayerKey, Tensor]] = []
 
-    def widths(self, block: Block) -> tuple[dict[str, int], dict[str, int]]:
-        """{layer: features} of both sides."""
-        bottom, top = (
-            {name: width(network.layer(name), self.view) for name in names}
-            for network, names in zip(self.networks, block)
-        )
-        return bottom, top
+    def widths(self, keys: Iterable[LayerKey]) -> dict[LayerKey, int]:
+        """{layer: features}."""
+        return {key: width(self.places[key][1], self.view) for key in keys}
 
-    def open(self, block: Block, take: TakeRows, *, apart: bool = False) -> tuple[Pass, Pass]:
-        """For both networks, batch -> {layer: take(activation, side, layer, batch)}.
+    def open(self, keys: Iterable[LayerKey], take: TakeRows, *, apart: bool = False) -> Pass:
+        """Batch -> {layer: take(activation, layer, batch)}; every network runs once.
 
         Each activation is taken as soon as it is there, while it is still in the cache, and need not be held.
 
         Args:
+            keys: the layers; one that is named twice is taken once.
             apart: what ``take`` returns shares no memory with the activation, which may then be overwritten.
         """
-        return self._pass(0, block[0], take, apart), self._pass(1, block[1], take, apart)
+        own: dict[str, list[LayerKey]] = {}
+        for key in dict.fromkeys(keys):
+            own.setdefault(self.places[key][0].name, []).append(key)
+        passes = [self._pass(self.meeting.networks[name], some, take, apart) for name, some in own.items()]
 
-    def _pass(self, side: int, names: Sequence[str], take: TakeRows, apart: bool) -> Pass:
-        network = self.networks[side]
-        running: list[Batch] = []
-        module = quick(
-            network, names, self.device, lambda name, value: take(value, side, name, running[0]), apart=apart
-        )
-
-        def run(batch: Batch) -> dict[str, Any]:
-            running[:] = [batch]
-            with torch.no_grad():
-                found: dict[str, Any] = module(view_of(network, batch, self.device))
-            return found
+        def run(batch: Batch) -> dict[LayerKey, Any]:
+            return {key: value for one in passes for key, value in one(batch).items()}
 
         return run
 
-    def each(self, block: Block, size: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        """{layer: rows} of both sides, batch by batch; features in the order of the layer's axes.
+    def _pass(self, network: Network, keys: Sequence[LayerKey], take: TakeRows, apart: bool) -> Pass:
+        running: list[Batch] = []
+        of = {self.places[key][1].name: key for key in keys}
+        module = quick(
+            network, list(of), self.device, lambda name, value: take(value, of[name], running[0]), apart=apart
+        )
+
+        def run(batch: Batch) -> dict[LayerKey, Any]:
+            running[:] = [batch]
+            try:
+                with torch.no_grad():
+                    found: dict[str, Any] = module(view_of(network, batch, self.device))
+            except Exception as error:
+                if out_of_memory(error):
+                    raise
+                raise FailedNetworkError(network.name, error) from error
+            return {of[name]: value for name, value in found.items()}
+
+        return run
+
+    def keep(self, keys: Iterable[LayerKey], size: int) -> None:
+        """Run the networks now and keep all rows: every ``each`` from here on reads them."""
+        self._kept = list(self._run(keys, size))
+
+    def forget(self) -> None:
+        """Keep no rows any more."""
+        self._kept = []
+
+    def each(self, keys: Iterable[LayerKey], size: int) -> Iterator[dict[LayerKey, Tensor]]:
+        """{layer: rows}, batch by batch; features in the order of the layer's axes.
 
         Raises:
-            NonFiniteError: NaN or infinity; the layer and the sample's id are named.
+            FailedNetworkError: of NaN or infinity, too; the layer and the sample's id are named.
         """
+        if self._kept:
+            chosen = list(dict.fromkeys(keys))
+            return ({key: rows[key] for key in chosen} for rows in self._kept)
+        return self._run(keys, size)
 
-        def take(value: Tensor, side: int, layer: str, batch: Batch) -> Tensor:
-            rows = self.rows(value, side, layer, batch)
+    def _run(self, keys: Iterable[LayerKey], size: int) -> Iterator[dict[LayerKey, Tensor]]:
+        def take(value: Tensor, key: LayerKey, batch: Batch) -> Tensor:
+            rows = self.rows(value, key, batch)
             if not bool(torch.isfinite(rows.sum())):
-                self.refuse(rows, side, layer, batch)
+                self.refuse(rows, key, batch)
             return rows
 
-        below, above = self.open(block, take)
+        run = self.open(keys, take)
         done = 0
         for batch in self.batches(size):
-            yield below(batch), above(batch)
+            yield run(batch)
             done += len(batch)
             self.told(done)
 
     def told(self, done: int) -> None:
         """Tell of progress."""
         if self.tell:
-            self.tell(f"{self.networks[0].name} and {self.networks[1].name}", done, self.examples)
+            self.tell(self.meeting.in_words(), done, self.examples)
 
-    def rows(self, value: Tensor, side: int, layer: str, batch: Batch, *, any_order: bool = False) -> Tensor:
+    def rows(self, value: Tensor, key: LayerKey, batch: Batch, *, any_order: bool = False) -> Tensor:
         """The rows (n, features) of an activation; half precision becomes float32.
 
         Args:
@@ -114,12 +149,11 @@ class Rows:
             MeasureError: padded samples, and a view that cannot leave padding out.
         """
         value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-        kind, mask = self.networks[side].layer(layer).kind, batch.mask
+        kind, mask = self.places[key][1].kind, batch.mask
         padded = mask is not None and masks(mask, value, kind)
         if padded and self.view == "flatten":
             raise MeasureError(
-                f"The samples at {self.networks[side].name}@{layer} are padded to one length: expected view='pool', "
-                "which leaves padding out."
+                f"The samples at {key} are padded to one length: expected view='pool', which leaves padding out."
             )
         if self.view == "flatten" or kind == "vector":
             if any_order and value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
@@ -131,10 +165,7 @@ class Rows:
         mean = over.mean(axis, dtype=torch.float64)  # else nearly equal channels lose what tells them apart
         return mean.to(value.dtype)
 
-    def refuse(self, rows: Tensor, side: int, layer: str, batch: Batch) -> None:
+    def refuse(self, rows: Tensor, key: LayerKey, batch: Batch) -> None:
         """Raise if a row holds NaN or infinity."""
-        refuse(self.networks[side].name, {layer: rows}, batch.ids)
-
-    def where(self, bottom: str, top: str) -> str:
-        """A pair of layers in words."""
-        return f"{self.networks[0].name}@{bottom} and {self.networks[1].name}@{top}"
+        network, layer = self.places[key]
+        refuse(network.name, {layer.name: rows}, batch.ids)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 
@@ -16,16 +15,16 @@ from ..measures.cka import BIASED, DEBIASED
 from ..measures.cka import MINIBATCH as MINIBATCH_CKA
 from ..measures.kernels import KERNELS
 from ..moments.grid import MomentsGrid
-from ..network import Layer, Network, check_networks
+from ..network import Layer, Network
 from ..support.ambient import in_settled
 from ..support.memory import available_bytes, readable, require
+from .meeting import LayerKey, Layers, Meeting, meeting_of
 
 VIEWS = {"pool": "mean over positions", "flatten": "all positions and channels as features"}
 DEFAULT = ("cka", "cca", "procrustes", "r2")
 MINIBATCH = 128  # examples of a minibatch, as the measure's definition has it
 CHUNK = 256  # examples whose rows meet at once
-Block: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
-Widths: TypeAlias = tuple[dict[str, int], dict[str, int]]
+_SMALL = 2**28  # bytes of sums that are made where layers are no wider than examples are many: the quickest way
 
 _IN_WORDS = {
     "sums": "sums of all layers",
@@ -42,18 +41,60 @@ _WAY_OUT = {
 
 
 @dataclass(frozen=True)
+class Block:
+    """Layers that are held against each other at a time.
+
+    Attributes:
+        left, right: the layers, each with its features; equal where they are one set.
+        pairs: the networks, as bottom and top, that are measured here.
+    """
+
+    left: dict[LayerKey, int]
+    right: dict[LayerKey, int]
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def one_set(self) -> bool:
+        """Whether every layer meets every other one and itself."""
+        return self.left == self.right
+
+    @property
+    def layers(self) -> dict[LayerKey, int]:
+        """All of them, each once."""
+        return {**self.left, **self.right}
+
+    @property
+    def features(self) -> int:
+        """Of all layers, a layer on both sides once."""
+        return sum(self.layers.values())
+
+    def turned(self, bottom: LayerKey, top: LayerKey) -> tuple[LayerKey, LayerKey]:
+        """Two layers as they lie: one of the left, then one of the right."""
+        return (bottom, top) if bottom in self.left and top in self.right else (top, bottom)
+
+    def widest(self) -> Block:
+        """The widest layer of either side."""
+        left, right = (
+            {name: side[name]} for side in (self.left, self.right) for name in [max(side, key=side.__getitem__)]
+        )
+        return Block(left, right, self.pairs)
+
+
+@dataclass(frozen=True)
 class Step:
     """Some of the measures, computed in one way.
 
     Attributes:
         way: "sums", "minibatch", "gram" or "rows".
         measures: which ones.
-        blocks: (bottom layers, top layers) of each part; one, unless all together do not fit.
+        blocks: the parts; one, unless all together do not fit, or take more than need be.
         size: bytes of the largest part, beside the networks and the activations of one batch.
-        passes: how many times the data run through both networks, in all; not whole where a pass starts late.
+        passes: how many times the data run through the networks, in all; not whole where a pass starts late, or some of
+            the networks take part.
         held: for "gram", the examples whose rows are held at a time.
         products: multiplications and additions beside the networks' own, where they grow with the square of the
             examples.
+        kept: all activations are kept from one pass, for all blocks.
     """
 
     way: str
@@ -63,13 +104,17 @@ class Step:
     passes: float
     held: int = 0
     products: float = 0.0
+    kept: bool = False
 
     def describe(self) -> str:
         """The step in words."""
         times = "one pass" if self.passes == 1 else f"{self.passes:.3g} passes"
         cost = f", {self.products:.1e} multiplications" if self.products else ""
         names = ", ".join(measure.name for measure in self.measures)
-        return f"{names}: {times}, {_IN_WORDS[self.way]}, {readable(self.size)} of memory{cost}"
+        how = _IN_WORDS[self.way]
+        if self.kept:
+            how = f"all activations kept{', sums of two networks at a time' if self.way == 'sums' else ', in parts'}"
+        return f"{names}: {times}, {how}, {readable(self.size)} of memory{cost}"
 
 
 @dataclass(frozen=True)
@@ -79,10 +124,13 @@ class Plan:
     Attributes:
         steps: one after another.
         examples: how many there are.
+        networks, pairs: how many there are.
     """
 
     steps: tuple[Step, ...]
     examples: int
+    networks: int = 2
+    pairs: int = 1
 
     @property
     def size(self) -> int:
@@ -93,17 +141,19 @@ class Plan:
         """The plan in words."""
         passes = sum(step.passes for step in self.steps)
         together = f"; {passes:.3g} passes in all" if len(self.steps) > 1 else ""
-        return f"{self.examples:,} examples. " + "; ".join(step.describe() for step in self.steps) + together
+        family = f"{self.networks} networks, {self.pairs} pairs. " if self.pairs > 1 else ""
+        return f"{family}{self.examples:,} examples. " + "; ".join(step.describe() for step in self.steps) + together
 
 
 @in_settled
 def plan_similarity(
-    bottom: Network,
-    top: Network,
-    data: Data,
+    bottom: Network | Sequence[Network],
+    top: Network | None = None,
+    data: Data | None = None,
     *,
+    pairs: str | Sequence[tuple[str, str]] = "all",
     measures: Sequence[str | Measure] = DEFAULT,
-    layers: tuple[Sequence[str], Sequence[str]] | None = None,
+    layers: Layers | None = None,
     view: str = "pool",
     split: Split = "val",
     samples: int | None = None,
@@ -115,39 +165,54 @@ def plan_similarity(
     Raises:
         MeasureError, UnknownLayerError: as ``similarity``.
     """
+    check_view(view)
+    wanted = chosen_measures(measures)
+    meeting = meeting_of(bottom, top, data, layers, pairs)
+    assert data is not None
+    return plan_of(
+        meeting, data, wanted, view=view, split=split, samples=samples, shuffles=shuffles, available=available
+    )
+
+
+def check_view(view: str) -> None:
+    """Refuse a view that is unknown."""
     if view not in VIEWS:
         raise MeasureError(f"The view {view!r} is unknown: expected one of {', '.join(VIEWS)}.")
-    wanted = chosen_measures(measures)
-    check_ends(bottom, top, data)
-    networks = (bottom, top)
-    below, above = (
-        {name: width(network.layer(name), view) for name in chosen_layers(network, layers, side)}
-        for side, network in enumerate(networks)
-    )
+
+
+def plan_of(
+    meeting: Meeting,
+    data: Data,
+    measures: Sequence[Measure],
+    *,
+    view: str,
+    split: Split,
+    samples: int | None,
+    shuffles: int,
+    available: int | None = None,
+) -> Plan:
+    """As ``plan_similarity``, of networks that were read.
+
+    Raises:
+        MeasureError: too few examples, a layer that cannot be measured, or too little memory.
+    """
+    places = meeting.places
+    widths = {key: width(layer, view) for key, (_, layer) in places.items()}
     n = min(samples or data.size(split), data.size(split))
-    few = [m for m in wanted if n < m.min_examples]
+    few = [m for m in measures if n < m.min_examples]
     if few:
         raise MeasureError(
             f"{few[0].name} needs at least {few[0].min_examples} examples, found {n} in the {split} split of "
             f"{data.name}: use a larger split or more samples."
         )
-    number = max(4, *(network.layer(next(iter(w))).dtype.itemsize for network, w in zip(networks, (below, above))))
+    number = max(4, *(layer.dtype.itemsize for _, layer in places.values()))
     free = available_bytes() if available is None else available
-    sizes = _Bytes(n, number, shuffles)
+    planned = _Planned(meeting, widths, measures, _Bytes(n, number, shuffles), free)
     parts: dict[str, list[Measure]] = {}
-    for measure in wanted:
-        parts.setdefault(_way(measure, wanted, (below, above), sizes, free), []).append(measure)
-    steps = [_step(way, chosen, (below, above), sizes, free) for way, chosen in parts.items()]
-    return Plan(tuple(steps), n)
-
-
-def check_ends(bottom: Network, top: Network, data: Data) -> None:
-    """Refuse what is no Network, or no Data."""
-    check_networks(bottom=bottom, top=top)
-    if not isinstance(data, Data):
-        raise MeasureError(
-            f"The data must be modelstitch Data, found {type(data).__name__}: make one with Data(fit, val, test)."
-        )
+    for measure in measures:
+        parts.setdefault(planned.way(measure), []).append(measure)
+    steps = [planned.step(way, chosen) for way, chosen in parts.items()]
+    return Plan(tuple(steps), n, len(meeting.networks), len(meeting.pairs))
 
 
 def chosen_measures(measures: str | Measure | Sequence[str | Measure]) -> list[Measure]:
@@ -157,21 +222,6 @@ def chosen_measures(measures: str | Measure | Sequence[str | Measure]) -> list[M
     if not wanted:
         raise MeasureError("No measure was chosen: expected one at least.")
     return wanted
-
-
-def chosen_layers(network: Network, layers: tuple[Sequence[str], Sequence[str]] | None, side: int) -> list[str]:
-    """The listed names of the layers of one side (0 the bottom, 1 the top)."""
-    if layers is not None and (
-        isinstance(layers, str) or len(layers) != 2 or any(s is None or isinstance(s, str) for s in layers)
-    ):
-        raise MeasureError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
-    wanted = network.blocks if layers is None else network.matched(layers[side])
-    if not wanted:
-        asked = "was chosen" if layers is not None else f"can be compared by itself ({network.why_none})"
-        raise MeasureError(
-            f"No layer of {network.name!r} {asked}: expected one at least; give layers=, see Network.layers."
-        )
-    return list(dict.fromkeys(network.layer(name).name for name in wanted))
 
 
 def width(layer: Layer, view: str) -> int:
@@ -206,92 +256,154 @@ class _Bytes:
     number: int  # bytes of one activation
     shuffles: int
 
-    def sums(self, widths: Widths) -> int:
-        p, q = (sum(side.values()) for side in widths)
-        return MomentsGrid.bytes_needed(*widths) + 8 * self.shuffles * p * q
+    def sums(self, block: Block) -> int:
+        p, q = (sum(side.values()) for side in (block.left, block.right))
+        return MomentsGrid.bytes_needed(block.left, None if block.one_set else block.right) + 8 * self.shuffles * p * q
 
-    def rows(self, widths: Widths, kernels: bool = False) -> int:
-        own = self.number * self.n * _total(widths)
-        return own + (8 * self.n**2 * (len(widths[0]) + len(widths[1]) + 4) if kernels else 0)
+    def rows(self, block: Block) -> int:
+        return self.number * self.n * block.features
 
-    def minibatch(self, widths: Widths) -> int:
-        widest = max(max(side.values()) for side in widths)
-        matrices = 8 * 6 * MINIBATCH**2 * (len(widths[0]) + len(widths[1]))
-        return self.number * (_total(widths) + MINIBATCH * widest) + matrices
+    def kernels(self, block: Block) -> int:
+        return 8 * self.n**2 * (len(block.layers) + 4)
 
-    def gram(self, widths: Widths, held: int | None = None) -> int:
+    def minibatch(self, block: Block) -> int:
+        widest = max(block.layers.values())
+        matrices = 8 * 6 * MINIBATCH**2 * len(block.layers)
+        return self.number * (block.features + MINIBATCH * widest) + matrices
+
+    def gram(self, block: Block, held: int | None = None) -> int:
         held = CHUNK if held is None else held
-        layers = len(widths[0]) + len(widths[1])
+        layers = len(block.layers)
         vectors = 8 * self.n * (2 * layers + self.shuffles)
-        return self.number * _total(widths) * (held + CHUNK + 1) + 8 * 6 * CHUNK**2 * layers + vectors
+        return self.number * block.features * (held + CHUNK + 1) + 8 * 6 * CHUNK**2 * layers + vectors
 
 
-def _widest(widths: Widths) -> Widths:
-    """The widest layer of either side."""
-    bottom, top = ({name: side[name]} for side in widths for name in [max(side, key=side.__getitem__)])
-    return bottom, top
+class _Planned:
+    """The ways and blocks of one meeting."""
 
+    def __init__(
+        self,
+        meeting: Meeting,
+        widths: dict[LayerKey, int],
+        measures: Sequence[Measure],
+        sizes: _Bytes,
+        free: int | None,
+    ) -> None:
+        self.meeting, self.widths, self.measures, self.sizes, self.free = meeting, widths, measures, sizes, free
+        self.of = {key: network.name for key, (network, _) in meeting.places.items()}
+        self.whole = self._block(*meeting.whole, meeting.pairs)
+        self.apart = [self._block(*meeting.ends(pair), (pair,)) for pair in meeting.pairs]
+        self.largest = max(self.apart, key=sizes.sums)  # the pair of networks that takes most
 
-def _total(widths: Widths) -> int:
-    return sum(sum(side.values()) for side in widths)
+    def _block(
+        self, left: Sequence[LayerKey], right: Sequence[LayerKey], pairs: Sequence[tuple[str, str]] | None = None
+    ) -> Block:
+        return Block(
+            {key: self.widths[key] for key in left},
+            {key: self.widths[key] for key in right},
+            tuple(self.meeting.pairs if pairs is None else pairs),
+        )
 
+    def way(self, measure: Measure) -> str:
+        """How a measure is computed."""
+        ours = measure.name if measure is MEASURES.get(measure.name) else ""
+        if ours == MINIBATCH_CKA:
+            return "minibatch"
+        sizes, free, whole = self.sizes, self.free, self.whole
+        narrow = max(self.widths.values()) <= sizes.n and sizes.sums(self.largest) <= min(_SMALL, free or math.inf)
+        if ours == DEBIASED:
+            return "sums" if narrow else "gram"
+        kernels = any(m.name in KERNELS for m in self.measures if m.name not in (BIASED, DEBIASED))
+        rows = sizes.rows(whole) + (sizes.kernels(whole) if kernels else 0)
+        # Wide layers of few examples take less as they are.
+        if measure.from_moments and (narrow or sizes.sums(whole) <= rows):
+            return "sums"
+        if ours == BIASED:  # from whole n x n matrices where they are small, else from blocks of them
+            least = min(sizes.gram(whole), free or math.inf)
+            return "rows" if sizes.rows(whole) + sizes.kernels(whole) <= least else "gram"
+        if not measure.from_moments or free is None or rows <= free:
+            return "rows"
+        pair = whole.widest()  # layers may be taken in blocks, down to single ones
+        return "sums" if sizes.sums(pair) <= sizes.rows(pair) else "rows"
 
-def _way(measure: Measure, wanted: Sequence[Measure], widths: Widths, sizes: _Bytes, free: int | None) -> str:
-    ours = measure.name if measure is MEASURES.get(measure.name) else ""
-    if ours == MINIBATCH_CKA:
-        return "minibatch"
-    if ours == DEBIASED:
-        return "gram"
-    rows = sizes.rows(widths, any(m.name in KERNELS for m in wanted if m.name not in (BIASED, DEBIASED)))
-    # Wide layers of few examples take less as they are.
-    if measure.from_moments and sizes.sums(widths) <= rows:
-        return "sums"
-    if ours == BIASED:  # from whole n x n matrices where they are small, else from blocks of them
-        return "rows" if sizes.rows(widths, kernels=True) <= min(sizes.gram(widths), free or math.inf) else "gram"
-    if not measure.from_moments or free is None or rows <= free:
-        return "rows"
-    pair = _widest(widths)  # layers may be taken in blocks, down to single ones
-    return "sums" if sizes.sums(pair) <= sizes.rows(pair) else "rows"
+    def step(self, way: str, measures: Sequence[Measure]) -> Step:
+        """Some measures in one way, in as many blocks as the memory asks for.
 
-
-def _step(way: str, measures: Sequence[Measure], widths: Widths, sizes: _Bytes, free: int | None) -> Step:
-    kernels = any(m.name in KERNELS for m in measures)
-    cost: Callable[[Widths], int] = {
-        "sums": sizes.sums,
-        "minibatch": sizes.minibatch,
-        "gram": sizes.gram,
-        "rows": lambda part: sizes.rows(part, kernels),
-    }[way]
-    parts = _split(widths, cost, free, way)
-    blocks = tuple((tuple(b), tuple(t)) for b, t in parts)
-    if way != "gram":
-        return Step(way, tuple(measures), blocks, max(map(cost, parts)), len(parts))
-    n, passes, size, held = sizes.n, 0.0, 0, -(-sizes.n // CHUNK) * CHUNK
-    if free is not None:
+        Raises:
+            MeasureError: two single layers do not fit; with the size.
+        """
+        sizes, free, whole = self.sizes, self.free, self.whole
+        kernels = any(m.name in KERNELS for m in measures)
+        cost: Callable[[Block], int] = {
+            "sums": sizes.sums,
+            "minibatch": sizes.minibatch,
+            "gram": sizes.gram,
+            "rows": lambda block: sizes.rows(block) + (sizes.kernels(block) if kernels else 0),
+        }[way]
+        kept = self._kept(way, measures, cost(whole), kernels)
+        if kept is not None:
+            return kept
+        parts = self._split(whole, cost, free, way)
+        if way != "gram":
+            return Step(way, tuple(measures), tuple(parts), max(map(cost, parts)), sum(map(self._share, parts)))
+        n, passes, size, held = sizes.n, 0.0, 0, -(-sizes.n // CHUNK) * CHUNK
+        if free is not None:
+            for part in parts:
+                room = (free - sizes.gram(part, 0)) // (sizes.number * part.features)
+                held = min(held, max(CHUNK, room // CHUNK * CHUNK))
         for part in parts:
-            room = (free - sizes.gram(part, 0)) // (sizes.number * _total(part))
-            held = min(held, max(CHUNK, room // CHUNK * CHUNK))
-    for part in parts:
-        passes += sum(n - start for start in range(0, n, held)) / n
-        size = max(size, sizes.gram(part, min(held, n)))
-    return Step(way, tuple(measures), blocks, size, passes, held, float(n) ** 2 / 2 * sum(map(_total, parts)))
+            passes += self._share(part) * sum(n - start for start in range(0, n, held)) / n
+            size = max(size, sizes.gram(part, min(held, n)))
+        products = float(n) ** 2 / 2 * sum(part.features for part in parts)
+        return Step(way, tuple(measures), tuple(parts), size, passes, held, products)
+
+    def _kept(self, way: str, measures: Sequence[Measure], whole: int, kernels: bool) -> Step | None:
+        """A step that keeps all activations from one pass, where several networks would take more or more passes."""
+        sizes, free = self.sizes, self.free
+        every, room = sizes.rows(self.whole), math.inf if free is None else free
+        if len(self.apart) < 2 or every > room:
+            return None
+        left = None if free is None else free - every
+        if way == "sums" and whole > min(room, every + sizes.sums(self.largest)):
+            parts = [part for block in self.apart for part in self._split(block, sizes.sums, left, way)]
+            size = max(map(sizes.sums, parts))
+        elif way == "rows" and kernels and whole > room:
+            parts = self._split(self.whole, sizes.kernels, left, way)
+            size = max(map(sizes.kernels, parts))
+        else:
+            return None
+        return Step(way, tuple(measures), tuple(parts), every + size, 1, kept=True)
+
+    def _share(self, block: Block) -> float:
+        """Which share of the networks a block runs."""
+        return len({self.of[key] for key in block.layers}) / len(self.meeting.networks)
+
+    def _split(self, block: Block, cost: Callable[[Block], int], free: int | None, way: str) -> list[Block]:
+        """Halve the layers of the wider side until each part fits; of one set both sides.
+
+        Raises:
+            MeasureError: two single layers do not fit; with the size.
+        """
+        if not self.meeting.seams(block.left, block.right, block.pairs):
+            return []
+        size = cost(block)
+        if free is None or size <= free:
+            return [block]
+        left, right = block.left, block.right
+        if len(left) == len(right) == 1:
+            names = " and ".join(dict.fromkeys(repr(key.removeprefix(f"{self.of[key]}@")) for key in block.layers))
+            require(size, f"Similarities of {names} by {_IN_WORDS[way]}", _WAY_OUT[way], available=free)
+        if block.one_set:
+            one, other = _halves(left)
+            parts = [(one, one), (one, other), (other, other)]
+        elif len(right) == 1 or (len(left) > 1 and sum(left.values()) >= sum(right.values())):
+            parts = [(half, right) for half in _halves(left)]
+        else:
+            parts = [(left, half) for half in _halves(right)]
+        return [found for a, b in parts for found in self._split(Block(a, b, block.pairs), cost, free, way)]
 
 
-def _split(widths: Widths, cost: Callable[[Widths], int], free: int | None, way: str) -> list[Widths]:
-    """Halve the layers of the wider side until each part fits.
-
-    Raises:
-        MeasureError: two single layers do not fit; with the size.
-    """
-    bottoms, tops = widths
-    size = cost(widths)
-    if free is None or size <= free:
-        return [widths]
-    if len(bottoms) == len(tops) == 1:
-        names = " and ".join(dict.fromkeys(map(repr, [*bottoms, *tops])))
-        require(size, f"Similarities of {names} by {_IN_WORDS[way]}", _WAY_OUT[way], available=free)
-    turn = len(tops) == 1 or (len(bottoms) > 1 and sum(bottoms.values()) >= sum(tops.values()))
-    long = list((bottoms if turn else tops).items())
+def _halves(layers: dict[LayerKey, int]) -> tuple[dict[LayerKey, int], dict[LayerKey, int]]:
+    long = list(layers.items())
     half = math.ceil(len(long) / 2)
-    halves = dict(long[:half]), dict(long[half:])
-    return [part for some in halves for part in _split((some, tops) if turn else (bottoms, some), cost, free, way)]
+    return dict(long[:half]), dict(long[half:])

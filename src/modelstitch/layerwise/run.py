@@ -1,4 +1,4 @@
-"""``similarity``: every bottom layer with every top layer, each value beside its null level."""
+"""``similarity``: every layer of a network with every layer of the others, each value beside its null level."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import numpy as np
 
 from ..data.data import Batch, Data, Split
 from ..engine.entry import check_entry
-from ..errors import MeasureError
+from ..errors import MeasureError, first_line
 from ..measures import Measure
 from ..measures.calibrate import Chance, against_chance
-from ..network import Network, apart
+from ..network import Network
 from ..results import Results
 from ..support.ambient import in_settled
 from ..support.device import pick_device
 from ..support.progress import Tell
 from . import grams, kept, sums
 from .attempt import LayerPair
-from .passes import Rows
-from .plan import DEFAULT, VIEWS, check_ends, chosen_layers, chosen_measures, plan_similarity
+from .meeting import Layers, Meeting, meeting_of
+from .passes import FailedNetworkError, Rows
+from .plan import DEFAULT, VIEWS, Plan, check_view, chosen_measures, plan_of
 
 _WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
 
 
 @in_settled
 def similarity(
-    bottom: Network,
-    top: Network,
-    data: Data,
+    bottom: Network | Sequence[Network],
+    top: Network | None = None,
+    data: Data | None = None,
     *,
+    pairs: str | Sequence[tuple[str, str]] = "all",
     measures: Sequence[str | Measure] = DEFAULT,
-    layers: tuple[Sequence[str], Sequence[str]] | None = None,
+    layers: Layers | None = None,
     view: str = "pool",
     split: Split = "val",
     samples: int | None = None,
@@ -43,15 +45,18 @@ def similarity(
     available: int | None = None,
     tell: Tell | None = None,
 ) -> Results:
-    """Measure how alike every chosen layer of two networks is, each value beside its null level.
+    """Measure how alike every chosen layer of two or more networks is, each value beside its null level.
 
     Args:
-        bottom: a network; it is not changed.
-        top: the other network; it is not changed.
-        data: the data to take samples from; both networks see the same samples, each through its own view.
+        bottom: a network; or a list of networks, and no top. None is changed.
+        top: the other network.
+        data: the data to take samples from; all networks see the same samples, each through its own view.
+        pairs: of a list of networks: "all", every two of them once, and both ways where a measure looks one way; or
+            (bottom, top) names.
         measures: names, aliases or Measures; see docs/measures.md.
-        layers: (bottom's, top's); the block cuts of both by default. Any layer may be named, exact cut or not; results
-            carry the name under which the network lists it, where several stand for one value.
+        layers: (bottom's, top's); the block cuts of both by default. Of a list of networks: names that all have, a list
+            for each, or {network: names}. Any layer may be named, exact cut or not; results carry the name under which
+            the network lists it, where several stand for one value.
         view: how a sample becomes one row: "pool" (mean over positions) or "flatten" (positions and channels).
         split: "val", "fit" or "test"; never augmented.
         samples: at most so many samples, drawn by the seed.
@@ -62,10 +67,13 @@ def similarity(
         available: bytes of memory that may be used; by default what is free.
         tell: a function that is called with progress: (what, done, of how many); see ``modelstitch.progress``.
 
-    ``plan_similarity`` says beforehand what this takes. Measures that need only sums, and minibatch CKA, run in one
+    ``plan_similarity`` says beforehand what this takes. Every network runs once over a batch, however many it is
+    compared with. Measures that need only sums, and minibatch CKA, run in one
     pass whose memory does not grow with the samples. Linear CKA over all samples is summed from blocks of Gram
     matrices, which are not kept; other measures keep the activations. What does not fit at once is taken in blocks of
     layers or samples, with a pass for each. On a CPU, networks that convolve images run in channels-last layout.
+
+    Of a list of networks, one that fails on a batch is left out, and ``cautions`` says why; the others stand.
 
     Raises:
         MeasureError: a measure or view is unknown, the memory does not suffice (with its size), or no measure is
@@ -82,94 +90,130 @@ def similarity(
         >>> m = ms.similarity(bottom, top, data, **asked)
         >>> m.frame.height
         2
+        >>> three = [bottom, top, top.named("other")]
+        >>> m = ms.similarity(three, data=data, measures=["cka"], layers=["block1"], samples=100)
+        >>> m.pairs
+        [('bottom', 'top'), ('bottom', 'other'), ('top', 'other')]
     """
-    check_ends(bottom, top, data)
-    check_entry((bottom, top), data, labels=False)
-    bottom, top = apart(bottom, top)
+    check_view(view)
     wanted = chosen_measures(measures)
-    plan = plan_similarity(
-        bottom,
-        top,
-        data,
-        measures=wanted,
-        layers=layers,
-        view=view,
-        split=split,
-        samples=samples,
-        shuffles=shuffles,
-        available=available,
-    )
-
+    meeting = meeting_of(bottom, top, data, layers, pairs)
+    assert data is not None
+    check_entry(tuple(meeting.networks.values()), data, labels=False)
     if shuffles < 0:
         raise MeasureError(f"The number of shuffles must be 0 or more, found {shuffles}.")
     if shuffles and batch_size < 2:
         raise MeasureError(f"A batch of {batch_size} has nothing to be shuffled with: use 2 or more, or shuffles=0.")
-
     where = pick_device(device)
     resident = data.on(where)
+    cautions: list[str] = []
 
     def batches(size: int) -> Iterator[Batch]:
         yield from resident.batches(split, size, seed=seed, limit=samples)
 
-    rows = Rows((bottom, top), view, where, batches, plan.examples, tell)
-    results: list[LayerPair] = []
-    for step in plan.steps:
-        for block in step.blocks:
-            results += _WAYS[step.way](rows, block, step, batch_size, shuffles, seed)
+    while True:
+        plan = plan_of(
+            meeting, data, wanted, view=view, split=split, samples=samples, shuffles=shuffles, available=available
+        )
+        rows = Rows(meeting, view, where, batches, plan.examples, tell)
+        try:
+            results = _measured(rows, plan, batch_size, shuffles, seed)
+            break
+        except FailedNetworkError as failed:
+            meeting = _without(meeting, failed, cautions)
     if all(r.value is None for r in results):
         raise MeasureError(results[0].note)
-    below, above = (chosen_layers(network, layers, side) for side, network in enumerate((bottom, top)))
-    order = {pair: i for i, pair in enumerate((b, t) for b in below for t in above)}
-    results.sort(key=lambda r: (wanted.index(r.measure), order[r.bottom_layer, r.top_layer]))
     return Results(
         (),
         {
-            "pairs": [[bottom.name, top.name]],
+            "pairs": [list(pair) for pair in meeting.pairs],
             "measures": [m.name for m in wanted],
-            "layers": [below, above],
+            "layers": meeting.stated,
             "view": view,
             "split": split,
             "samples": samples,
             "shuffles": shuffles,
             "seed": seed,
             "data": {"name": data.name, "fingerprint": data.fingerprint},
-            "weights": {network.name: network.weights for network in (bottom, top)},
+            "weights": {name: network.weights for name, network in meeting.networks.items()},
             "about": [
                 f"Data: {data.name}, {split} split.",
                 f"Each example is one row: {VIEWS[view]}.",
                 f"{plan.describe()}.",
+                *cautions,
             ],
         },
-        similarities=_rows(bottom, top, results, plan.examples),
+        cautions=cautions,
+        similarities=_rows(meeting, results, wanted, plan.examples),
     )
 
 
-def _rows(bottom: Network, top: Network, results: list[LayerPair], n: int) -> list[dict[str, Any]]:
-    """The values as plain rows, each with where its layers lie."""
-    places = {
-        side: {name: (at, network.layer(name).depth) for at, name in enumerate(network.layers)}
-        for side, network in (("bottom", bottom), ("top", top))
-    }
-    found, chances = [], _chances(results)
-    for r, chance in zip(results, chances):
+def _measured(rows: Rows, plan: Plan, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
+    """All steps of a plan."""
+    results: list[LayerPair] = []
+    for step in plan.steps:
+        if step.kept:
+            rows.keep(rows.places, batch_size)
+        for block in step.blocks:
+            results += _WAYS[step.way](rows, block, step, batch_size, shuffles, seed)
+        rows.forget()
+    return results
+
+
+def _without(meeting: Meeting, failed: FailedNetworkError, cautions: list[str]) -> Meeting:
+    """The meeting without a network that failed.
+
+    Raises:
+        Exception: what it raised, where no other pair is left.
+    """
+    rest = meeting.without(failed.name)
+    if meeting.sides or not rest.pairs:
+        raise failed.why
+    said = first_line(failed.why).rstrip(".")
+    cautions.append(f"The network {failed.name!r} failed on a batch and is left out, with its pairs: {said}.")
+    return rest
+
+
+def _rows(meeting: Meeting, results: list[LayerPair], wanted: list[Measure], n: int) -> list[dict[str, Any]]:
+    """The values as plain rows, each with where its layers lie, in the order in which they were asked for."""
+    places = meeting.places
+    at = {key: i for i, key in enumerate(places)}
+    index = {name: {layer: i for i, layer in enumerate(net.layers)} for name, net in meeting.networks.items()}
+    turns = {pair: i for i, pair in enumerate([*meeting.pairs, *((t, b) for b, t in meeting.pairs)])}
+    turns |= {pair: i for i, pair in enumerate(meeting.pairs)}
+
+    def key(r: LayerPair) -> tuple[int, ...]:
+        pair = places[r.bottom][0].name, places[r.top][0].name
+        return wanted.index(r.measure), turns[pair], at[r.bottom], at[r.top]
+
+    results = sorted(results, key=key)
+    found = []
+    for r, chance in zip(results, _chances(results, [key(r)[:2] for r in results])):
         row: dict[str, Any] = {}
-        for side, network, layer in (("bottom", bottom, r.bottom_layer), ("top", top, r.top_layer)):
-            index, depth = places[side][layer]
-            row |= {side: network.name, f"{side}_layer": layer, f"{side}_index": index, f"{side}_depth": depth}
+        for side, end in (("bottom", r.bottom), ("top", r.top)):
+            network, layer = places[end]
+            where = {"_layer": layer.name, "_index": index[network.name][layer.name], "_depth": layer.depth}
+            row |= {side: network.name, **{f"{side}{what}": value for what, value in where.items()}}
         null = {f"null_{name}": r.null and getattr(r.null, name) for name in ("mean", "low", "high")}
         measured = {"measure": r.measure.name, "kind": r.measure.kind, "value": r.value, **null, **chance}
         found.append({**row, **measured, "n": n, "note": r.note})
     return found
 
 
-def _chances(results: list[LayerPair]) -> list[dict[str, float]]:
-    """What each value is worth beside its null level, and beside the best of shuffled grids of the same measure."""
+def _chances(results: list[LayerPair], grids: list[tuple[int, ...]]) -> list[dict[str, float]]:
+    """What each value is worth beside its null level, and beside the best of shuffled grids: of its measure and pair.
+
+    Args:
+        grids: which one each result is of.
+    """
     found: list[dict[str, float]] = [{} for _ in results]
-    for measure in dict.fromkeys(r.measure for r in results):
-        mine = [i for i, r in enumerate(results) if r.measure is measure and r.value is not None and r.null]
-        if mine:
-            values = np.array([results[i].value for i in mine])
-            null = np.array([results[i].null.values for i in mine]).T  # type: ignore[union-attr]
-            for i, chance in zip(mine, zip(*against_chance(values, null, measure))):
-                found[i] = dict(zip(Chance._fields, map(float, chance)))
+    parts: dict[tuple[int, ...], list[int]] = {}
+    for i, (r, grid) in enumerate(zip(results, grids)):
+        if r.value is not None and r.null:
+            parts.setdefault(grid, []).append(i)
+    for mine in parts.values():
+        values = np.array([results[i].value for i in mine])
+        null = np.array([results[i].null.values for i in mine]).T  # type: ignore[union-attr]
+        for i, chance in zip(mine, zip(*against_chance(values, null, results[mine[0]].measure))):
+            found[i] = dict(zip(Chance._fields, map(float, chance)))
     return found

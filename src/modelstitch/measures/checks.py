@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError, NonFiniteError
-from ..moments.moments import Moments
+from ..moments.moments import Known, Moments
 
 Activations: TypeAlias = Tensor | np.ndarray[Any, Any]
 
@@ -62,19 +62,32 @@ def scaled(moments: Moments, *, measure: str, needed: int) -> Moments:
     """
     if moments.n < needed:
         raise MeasureError(f"{measure} needs at least {needed} examples, found {moments.n}: add more to the moments.")
-    mean_x, mean_y, xx, yy, xy = (
-        getattr(moments, name).to(torch.float64) for name in ("mean_x", "mean_y", "xx", "yy", "xy")
+    xy = moments.xy.to(torch.float64)
+    if not bool(torch.isfinite(xy).all()):
+        raise NonFiniteError(f"{measure} met NaN or infinity in the moments of both sides: collect them again.")
+    ends = ("bottom", moments.mean_x, moments.xx), ("top", moments.mean_y, moments.yy)
+    (a, mean_x, xx), (b, mean_y, yy) = (
+        _unit_side(*end, moments.n, measure, known) for end, known in zip(ends, moments.known)
     )
-    norms = []
-    for side, mean, square in (("bottom", mean_x, xx), ("top", mean_y, yy)):
-        trace = float(square.diagonal().sum())
-        if not (math.isfinite(trace) and bool(torch.isfinite(xy).all())):
-            raise NonFiniteError(f"{measure} met NaN or infinity in the moments of the {side}: collect them again.")
-        if trace <= moments.n * CONSTANT**2 * float(mean.square().sum()):
-            raise MeasureError(constant_message(measure, f"the {side}"))
-        norms.append(math.sqrt(trace))
-    a, b = norms
-    return Moments(moments.n, mean_x / a, mean_y / b, xx / a**2, yy / b**2, xy / (a * b))
+    return Moments(moments.n, mean_x, mean_y, xx, yy, xy / (a * b), moments.known)
+
+
+def _unit_side(
+    side: str, mean: Tensor, square: Tensor, n: int, measure: str, known: Known
+) -> tuple[float, Tensor, Tensor]:
+    """The norm of a side, and its mean and sums at norm 1; worked out once for all that it is compared with."""
+    found: tuple[float, Tensor, Tensor] | None = known.get("unit")
+    if found is not None:
+        return found
+    mean, square = mean.to(torch.float64), square.to(torch.float64)
+    trace = float(square.diagonal().sum())
+    if not math.isfinite(trace):
+        raise NonFiniteError(f"{measure} met NaN or infinity in the moments of the {side}: collect them again.")
+    if trace <= n * CONSTANT**2 * float(mean.square().sum()):
+        raise MeasureError(constant_message(measure, f"the {side}"))
+    norm = math.sqrt(trace)
+    found = known["unit"] = (norm, mean / norm, square / norm**2)
+    return found
 
 
 def slack(moments: Moments) -> float:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from ..moments.moments import Moments
+from ..moments.moments import Known, Moments
 from .checks import Activations, bounded, pair, scaled, slack
 from .distances import distances
 
@@ -53,6 +54,53 @@ def linear_cka_debiased(x: Activations, y: Activations) -> float:
     """
     x, y = pair(x, y, measure=DEBIASED, needed=4)
     return _ratio([_hsics(x, y)], DEBIASED)
+
+
+def debiased_from_moments(moments: Moments, base_x: Tensor, base_y: Tensor) -> float:
+    """``linear_cka_debiased`` from sums over examples.
+
+    The diagonals of the Gram matrices, which the unbiased estimate leaves out, are the examples' squared lengths.
+
+    Args:
+        moments: of rows (n, p + 1) and (n, q + 1); the last column is a row's squared distance from the base.
+        base_x, base_y: (p,), (q,); any, best near the mean.
+
+    Raises:
+        MeasureError, NonFiniteError: as ``linear_cka_debiased``.
+    """
+    n, p, q = moments.n, len(base_x), len(base_y)
+    parts = moments.mean_x[:p], moments.mean_y[:q], moments.xx[:p, :p], moments.yy[:q, :q], moments.xy[:p, :q]
+    plain = Moments(n, *parts, known=moments.known)
+    m = scaled(plain, measure=DEBIASED, needed=4)
+    x = _lengths("X", plain.mean_x, base_x, moments.xx, m.xx, n, moments.known[0])
+    y = _lengths("Y", plain.mean_y, base_y, moments.yy, m.yy, n, moments.known[1])
+    met = float(x.form @ moments.xy @ y.form) / (x.trace * y.trace)
+    return bounded(_from_lengths(m.xy, met, n) / math.sqrt(x.own * y.own), -1, 1, DEBIASED, slack=1e-6)
+
+
+class _SideLengths(NamedTuple):
+    """What a side's squared lengths are made of: the form that takes them from its columns, their sum, its own HSIC."""
+
+    form: Tensor
+    trace: float
+    own: float
+
+
+def _lengths(name: str, mean: Tensor, base: Tensor, square: Tensor, unit: Tensor, n: int, known: Known) -> _SideLengths:
+    found: _SideLengths | None = known.get(DEBIASED)
+    if found is None:
+        # |x - m|^2 of a row is its last column, less 2 (x - b) (m - b), and a number that all rows share
+        form = torch.cat([2 * (base - mean), mean.new_ones(1)])
+        trace = float(square.diagonal()[:-1].sum())
+        own = _from_lengths(unit, float(form @ square @ form) / trace**2, n)
+        require_spread(own, float(unit.square().sum()), name)
+        found = known[DEBIASED] = _SideLengths(form, trace, own)
+    return found
+
+
+def _from_lengths(products: Tensor, met: float, n: int) -> float:
+    """Unbiased HSIC from products of features, both sides of norm 1, and the centred products of squared lengths."""
+    return float(products.square().sum()) - (met + 1 / n) * n / (n - 2) + 1 / ((n - 1) * (n - 2))
 
 
 def minibatch_cka(x: Activations, y: Activations, *, batch: int = 128) -> float:

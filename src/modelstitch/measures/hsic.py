@@ -42,13 +42,16 @@ class MinibatchSums:
         self.examples = 0
 
     def update(self, bottom: Tensor, top: Tensor) -> None:
-        """Add a minibatch of n examples: Gram matrices (bottoms, n, n) and (tops, n, n); n below 4 is left out."""
+        """Add a minibatch of n examples: Gram matrices (bottoms, n, n) and (tops, n, n); n below 4 is left out.
+
+        Where both sides are the same layers, give one tensor twice: it is worked out once.
+        """
         n = bottom.shape[-1]
         if n < 4:
             return
         weight = n / (n * (n - 3))
         sides = []
-        for at, grams in enumerate((bottom, top)):
+        for at, grams in enumerate((bottom,) if top is bottom else (bottom, top)):
             full = grams.to(torch.float64)
             sums = full.sum(2)
             squares = _squares(full)
@@ -58,8 +61,10 @@ class MinibatchSums:
             flat = _u_centred(full).flatten(1)
             self._own[at] += weight * _squares(flat).cpu()
             sides.append(flat)
-        self._cross[0] += weight * (sides[0] @ sides[1].T).cpu()
-        square = sides[1].view(-1, n, n)
+        if top is bottom:
+            self._own[1], self._floor[1], self._alike[1] = self._own[0], self._floor[0], self._alike[0]
+        self._cross[0] += weight * (sides[0] @ sides[-1].T).cpu()
+        square = sides[-1].view(-1, n, n)
         for cross in self._cross[1:]:
             order = derangement(n, self._generator).to(square.device)
             cross += weight * (sides[0] @ square[:, order][:, :, order].flatten(1).T).cpu()
@@ -114,12 +119,12 @@ class FullSums:
         """Add the block of examples ``first`` on with examples ``second`` on, first <= second; each block once.
 
         Args:
-            bottom, top: shapes (bottoms, a, b), (tops, a, b).
+            bottom, top: shapes (bottoms, a, b), (tops, a, b); one tensor twice where both sides are the same layers.
         """
         a, b = bottom.shape[1:]
         same = first == second
         flats = []
-        for at, block in enumerate((bottom, top)):
+        for at, block in enumerate((bottom,) if top is bottom else (bottom, top)):
             full = block.to(torch.float64)
             if same:
                 diagonal = full.diagonal(dim1=1, dim2=2)
@@ -131,9 +136,12 @@ class FullSums:
             flat = full.flatten(1)
             self._own[at] += (1 if same else 2) * _squares(flat).cpu()
             flats.append(flat)
+        if top is bottom:
+            for held in (self._diagonals, self._rows, self._own):
+                held[1] = held[0]
         times = 1 if same else 2
-        self._cross[0] += times * (flats[0] @ flats[1].T).cpu()
-        square = flats[1].view(-1, a, b)
+        self._cross[0] += times * (flats[0] @ flats[-1].T).cpu()
+        square = flats[-1].view(-1, a, b)
         for k in range(self.shuffles):
             down, across = self._order(k, first, a), self._order(k, second, b)
             moved = square[:, down.to(square.device)][:, :, across.to(square.device)].flatten(1)

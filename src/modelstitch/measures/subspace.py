@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from ..moments.moments import Moments
+from ..moments.moments import Known, Moments
 from .checks import Activations, pair, scaled
 
 # A direction counts if its standard deviation exceeds this share of the largest. Moments hold squares, of
@@ -84,12 +84,7 @@ class Subspaces:
         m = scaled(moments, measure=measure, needed=3)
         exact = moments.xx.dtype == torch.float64
         tolerance, slack = (RANK_TOLERANCE, 1e-3) if exact else (RANK_TOLERANCE_FLOAT32, 3e-2)
-        sides = []
-        for square in (m.xx, m.yy):
-            values, vectors = torch.linalg.eigh(square)
-            values, vectors = values.flip(0), vectors.flip(1)
-            rank = int((values > tolerance**2 * values[0]).sum())
-            sides.append(PrincipalAxes(values[:rank].sqrt(), vectors[:, :rank]))
+        sides = [_axes(square, tolerance, known) for square, known in zip((m.xx, m.yy), m.known)]
         a, b = sides
         cross = (a.directions / a.scale).T @ m.xy @ (b.directions / b.scale)
         return cls(int(m.n), a, b, cross, slack)
@@ -117,3 +112,14 @@ class Subspaces:
                 f"examples can, n - 1: found {rank} directions in {self.n} examples; use more than "
                 f"{widths + 1} examples, or a measure without a fitted map, such as cka_linear_debiased."
             )
+
+
+def _axes(square: Tensor, tolerance: float, known: Known) -> PrincipalAxes:
+    """The directions of a side from its sums; worked out once for all that it is compared with."""
+    found: PrincipalAxes | None = known.get("axes")
+    if found is None:
+        values, vectors = torch.linalg.eigh(square)
+        values, vectors = values.flip(0), vectors.flip(1)
+        rank = int((values > tolerance**2 * values[0]).sum())
+        found = known["axes"] = PrincipalAxes(values[:rank].sqrt(), vectors[:, :rank])
+    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ..support.memory import require
 from ..support.permutations import derangement
 from ..support.ranks import Ranks
 from ..support.reading import json_of
-from .moments import Moments
+from .moments import Known, Moments
 
 _KIND = "moments of all pairs"
 _WAY_OUT = "choose fewer layers, sums in float32, or average the positions of wide layers first"
@@ -35,6 +36,7 @@ class MomentsGrid:
 
     Attributes:
         bottom_layers, top_layers: {layer: channels}, in the order given.
+        one_set: both sides are the same rows: every layer meets every other one, and itself, in one product.
         n: the rows seen; a resumed pass skips as many.
         dtype: of the sums, and of a pair's moments. Means are kept in float64.
     """
@@ -42,7 +44,7 @@ class MomentsGrid:
     def __init__(
         self,
         bottom_layers: Mapping[str, int],
-        top_layers: Mapping[str, int],
+        top_layers: Mapping[str, int] | None,
         *,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
@@ -52,7 +54,7 @@ class MomentsGrid:
 
         Args:
             bottom_layers: {layer: channels} of the bottom network.
-            top_layers: {layer: channels} of the top network.
+            top_layers: {layer: channels} of the top network; None: one set, each layer with each of the bottom's.
             dtype: torch.float64, or torch.float32: half the memory, about twice as fast, sums good to about
                 1e-6.
             device: where the sums are kept; batches are brought there.
@@ -65,6 +67,8 @@ class MomentsGrid:
         """
         if dtype not in (torch.float64, torch.float32):
             raise MeasureError(f"Sums are kept in float64 or float32, found {dtype}: choose one of the two.")
+        one_set = top_layers is None
+        top_layers = bottom_layers if top_layers is None else top_layers
         for side, layers in (("bottom", bottom_layers), ("top", top_layers)):
             if not layers or min(layers.values()) < 1:
                 raise MeasureError(
@@ -72,38 +76,49 @@ class MomentsGrid:
                 )
         device = torch.device(device)
         self.bottom_layers, self.top_layers = dict(bottom_layers), dict(top_layers)
-        self.n, self.dtype = 0, dtype
+        self.n, self.dtype, self.one_set = 0, dtype, one_set
+        self._known: tuple[dict[str, Known], dict[str, Known]] = ({}, {})
         if device.type == "cpu" or available is not None:
             what = f"The moments of {len(bottom_layers)} x {len(top_layers)} layers"
             require(self.needed(), what, _WAY_OUT, available=available)
         self._below = Side("bottom", bottom_layers, dtype, device)
-        self._above = Side("top", top_layers, dtype, device)
+        self._above = self._below if one_set else Side("top", top_layers, dtype, device)
         p, q = sum(bottom_layers.values()), sum(top_layers.values())
 
         def zeros(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
-        self.mean_x, self.mean_y = zeros(p, dtype=torch.float64), zeros(q, dtype=torch.float64)
+        self.mean_x, self.xy = zeros(p, dtype=torch.float64), zeros(p, q)
+        self._own: list[tuple[Side, dict[str, Tensor]]] = []
+        if one_set:
+            self.mean_y = self.mean_x
+            self.xx = self.yy = {name: self.xy[part, part] for name, part in self._below.slices.items()}
+            return
+        self.mean_y = zeros(q, dtype=torch.float64)
         self.xx = {name: zeros(width, width) for name, width in bottom_layers.items()}
         self.yy = {name: zeros(width, width) for name, width in top_layers.items()}
-        self.xy = zeros(p, q)
         self._own = [(self._below, self.xx), (self._above, self.yy)]
 
     @staticmethod
     def bytes_needed(
-        bottom_layers: Mapping[str, int], top_layers: Mapping[str, int], dtype: torch.dtype = torch.float64
+        bottom_layers: Mapping[str, int], top_layers: Mapping[str, int] | None, dtype: torch.dtype = torch.float64
     ) -> int:
         """The bytes that the sums of these layers take, whatever the number of rows; a batch comes on top."""
-        p, q = sum(bottom_layers.values()), sum(top_layers.values())
+        p = sum(bottom_layers.values())
+        if top_layers is None:
+            return dtype.itemsize * p**2 + 8 * p
+        q = sum(top_layers.values())
         squares = sum(width**2 for layers in (bottom_layers, top_layers) for width in layers.values())
         return dtype.itemsize * (p * q + squares) + 8 * (p + q)
 
     def needed(self) -> int:
         """The bytes that these sums take."""
-        return self.bytes_needed(self.bottom_layers, self.top_layers, self.dtype)
+        return self.bytes_needed(self.bottom_layers, None if self.one_set else self.top_layers, self.dtype)
 
     def update(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
         """Add a batch: {layer: rows (n, channels)} of every layer, in place; rows may come as (..., channels).
+
+        Of one set, ``bottom`` holds every layer, and ``top`` is not looked at.
 
         Nothing is added if it raises.
 
@@ -124,8 +139,12 @@ class MomentsGrid:
         """
         rows = rows_of(bottom)
         x, of_x = self._below.centre(bottom, rows, self.mean_x if self.n else None)
-        y, of_y = self._above.centre(top, rows, self.mean_y if self.n else None)
         self._below.add(of_x, rows)
+        if self.one_set:
+            if rows:
+                self._cross(x, x)
+            return
+        y, of_y = self._above.centre(top, rows, self.mean_y if self.n else None)
         self._above.add(of_y, rows)
         if rows:
             self._squares(self._below, self.xx, x)
@@ -146,8 +165,8 @@ class MomentsGrid:
             sums[name] += inner(x[:, part], None if y is None else y[:, part])
 
     def _cross(self, x: Tensor, y: Tensor) -> None:
-        """Add the products of two batches, all layers side by side."""
-        self.xy += inner(x, y)
+        """Add the products of two batches, all layers side by side; of a batch with itself by half the work."""
+        self.xy += inner(x, None if y is x else y)
 
     def _move(self, dx: Tensor, dy: Tensor, times: float) -> None:
         """Add so many times the products of two rows of all layers."""
@@ -163,8 +182,8 @@ class MomentsGrid:
         Raises:
             MeasureError: other layers, widths or dtype.
         """
-        same = (self.bottom_layers, self.top_layers, self.dtype)
-        if same != (other.bottom_layers, other.top_layers, other.dtype):
+        same = (self.bottom_layers, self.top_layers, self.dtype, self.one_set)
+        if same != (other.bottom_layers, other.top_layers, other.dtype, other.one_set):
             raise MeasureError(
                 f"Moments of different layers cannot be added: expected {_shape(self)}, found {_shape(other)}; collect "
                 "both over the same layers, in the same order."
@@ -180,7 +199,8 @@ class MomentsGrid:
         self._shift(other.n, other.mean_x.to(self.xy.device), other.mean_y.to(self.xy.device))
 
     def __add__(self, other: MomentsGrid) -> MomentsGrid:
-        total = MomentsGrid(self.bottom_layers, self.top_layers, dtype=self.dtype, device=self.xy.device)
+        tops = None if self.one_set else self.top_layers
+        total = MomentsGrid(self.bottom_layers, tops, dtype=self.dtype, device=self.xy.device)
         total.merge(self)
         total.merge(other)
         return total
@@ -191,11 +211,12 @@ class MomentsGrid:
         n = ranks.count(self.n)
         if n == 0:
             return
-        mean_x, mean_y = self.mean_x * (self.n / n), self.mean_y * (self.n / n)
-        ranks.add(mean_x, mean_y)
+        mean_x = self.mean_x * (self.n / n)
+        mean_y = mean_x if self.one_set else self.mean_y * (self.n / n)
+        ranks.add(*([mean_x] if self.one_set else [mean_x, mean_y]))
         self._move((self.mean_x - mean_x).to(self.dtype), (self.mean_y - mean_y).to(self.dtype), self.n)
         ranks.add(*self._added())
-        self.n, self.mean_x, self.mean_y = n, mean_x, mean_y
+        self.n, self.mean_x, self.mean_y, self._known = n, mean_x, mean_y, ({}, {})
 
     def _added(self) -> list[Tensor]:
         """The sums that are this grid's own."""
@@ -213,7 +234,9 @@ class MomentsGrid:
         self.settle()
         i, j = self._below.slices[bottom_layer], self._above.slices[top_layer]
         means = self.mean_x[i].to(self.dtype), self.mean_y[j].to(self.dtype)
-        return Moments(self.n, *means, self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j])
+        below, above = self._known
+        known = below.setdefault(bottom_layer, {}), (below if self.one_set else above).setdefault(top_layer, {})
+        return Moments(self.n, *means, self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j], known)
 
     def save(self, path: str | Path) -> None:
         """Write the sums as safetensors with a digest, whole or not at all; ``load`` goes on from there.
@@ -222,7 +245,7 @@ class MomentsGrid:
             StudyError: the disk is full, or the folder cannot be written to.
         """
         self.settle()
-        layers = {"bottom": self.bottom_layers, "top": self.top_layers}
+        layers = {"bottom": self.bottom_layers, **({} if self.one_set else {"top": self.top_layers})}
         metadata = {side: json.dumps(list(widths.items())) for side, widths in layers.items()}
         tensors.save(Path(path), self.tensors(), {**metadata, "of": _KIND, "n": str(self.n)})
 
@@ -243,7 +266,8 @@ class MomentsGrid:
             with tensors.opened(Path(path), device) as (file, metadata):
                 if metadata.get("of") != _KIND:
                     raise ValueError(f"it holds {metadata.get('of') or 'something else'}")
-                bottom, top = (dict(json_of(metadata[side])) for side in ("bottom", "top"))
+                bottom = dict(json_of(metadata["bottom"]))
+                top = dict(json_of(metadata["top"])) if "top" in metadata else None
                 dtype = {"F64": torch.float64, "F32": torch.float32}[file.get_slice("xy").get_dtype()]
                 grid = cls(bottom, top, dtype=dtype, device=device)
                 grid.n = int(metadata["n"])
@@ -260,6 +284,8 @@ class MomentsGrid:
 
     def tensors(self) -> dict[str, Tensor]:
         """All sums by name, as they are kept; beside them only the number of rows."""
+        if self.one_set:
+            return {"mean_x": self.mean_x, "xy": self.xy}
         named = {"mean_x": self.mean_x, "mean_y": self.mean_y, "xy": self.xy}
         for key, sums in (("xx", self.xx), ("yy", self.yy)):
             named |= {f"{key}.{i}": value for i, value in enumerate(sums.values())}
@@ -271,8 +297,9 @@ class MomentsGrid:
         weight, dx, dy = rows / n, mean_x - self.mean_x, mean_y - self.mean_y
         self._move(dx.to(self.dtype), dy.to(self.dtype), self.n * weight)
         self.mean_x += weight * dx
-        self.mean_y += weight * dy
-        self.n = n
+        if not self.one_set:
+            self.mean_y += weight * dy
+        self.n, self._known = n, ({}, {})
 
 
 def rows_of(values: Mapping[str, Tensor]) -> int:
@@ -436,7 +463,7 @@ class SpreadGrid(MomentsGrid):
     def __init__(
         self,
         bottom_layers: Mapping[str, int],
-        top_layers: Mapping[str, int],
+        top_layers: Mapping[str, int] | None,
         *,
         spread: Spread | None,
         beside: SpreadGrid | None = None,
@@ -457,6 +484,12 @@ class SpreadGrid(MomentsGrid):
         """
         spread, rows = self.spread, rows_of(bottom)
         times, weights = rows, None
+        if self.one_set:
+            self._rows, of_rows = self._below.centre(bottom, rows, self.mean_x if self.n else None)
+            self._below.add(of_rows, rows)
+            if rows:
+                self._cross(self._rows, self._rows)
+            return
         if spread is not None:
             if rows % spread.source:
                 raise MeasureError(
@@ -510,7 +543,7 @@ class NullGrid(MomentsGrid):
     def __init__(
         self,
         bottom_layers: Mapping[str, int],
-        top_layers: Mapping[str, int],
+        top_layers: Mapping[str, int] | None,
         *,
         shuffles: int,
         seed: int = 0,
@@ -539,7 +572,7 @@ class NullGrid(MomentsGrid):
         """The moments of one pair of layers under one shuffled pairing."""
         moments = self.pair(bottom_layer, top_layer)
         i, j = self._below.slices[bottom_layer], self._above.slices[top_layer]
-        return Moments(moments.n, moments.mean_x, moments.mean_y, moments.xx, moments.yy, self.shuffled[shuffle, i, j])
+        return replace(moments, xy=self.shuffled[shuffle, i, j])
 
     def merge(self, other: MomentsGrid) -> None:
         """Add another pass over the same layers, with as many shuffles, in place.

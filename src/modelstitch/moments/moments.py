@@ -7,8 +7,9 @@ a large offset never meets a large product.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from ..support.fast.products import inner
 from ..support.ranks import Ranks
 
 NARROW = 48  # columns
+Known: TypeAlias = dict[str, Any]  # what was worked out from the sums of one side alone, by name
 _SUMS, _KIND = ("mean_x", "mean_y", "xx", "yy", "xy"), "moments of one pair"
 
 
@@ -35,6 +37,7 @@ class Moments:
         xx: sums of centred products of x, (p, p).
         yy: sums of centred products of y, (q, q); (0, 0) where they were not asked for.
         xy: sums of centred products of both, (p, q).
+        known: for x and for y, what was worked out from that side alone; moments that share a side share it.
 
     Examples:
         >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
@@ -50,6 +53,7 @@ class Moments:
     xx: Tensor
     yy: Tensor
     xy: Tensor
+    known: tuple[Known, Known] = field(default_factory=lambda: ({}, {}), repr=False, compare=False)
 
     @classmethod
     def empty(
@@ -168,6 +172,11 @@ class Moments:
         self.xy.add_(part.xy).addr_(dx, dy, alpha=scale)
         if both:
             self.yy.add_(part.yy).addr_(dy, dy, alpha=scale)
+        self.known = ({}, {})
+
+    def turned(self) -> Moments:
+        """The same with the sides exchanged."""
+        return Moments(self.n, self.mean_y, self.mean_x, self.yy, self.xx, self.xy.T, self.known[::-1])
 
     def __add__(self, other: Moments) -> Moments:
         n = self.n + other.n
@@ -218,7 +227,9 @@ class Moments:
             sums, texts = tensors.load(Path(path))
             if texts.get("of") != _KIND or set(sums) != set(_SUMS):
                 raise ValueError(f"it holds {texts.get('of') or 'something else'}")
-            return cls(float(texts["n"]) if "." in texts["n"] else int(texts["n"]), **sums)
+            mean_x, mean_y, xx, yy, xy = (sums[name] for name in _SUMS)
+            n = float(texts["n"]) if "." in texts["n"] else int(texts["n"])
+            return cls(n, mean_x, mean_y, xx, yy, xy)
         except (OSError, ValueError, KeyError) as error:
             raise MeasureError(
                 f"{path} holds no moments ({error}): expected a file that save wrote; make them anew."

@@ -59,7 +59,10 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def best_pairs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say of each measure which pair is most alike, and whether the best pairs of shuffled grids are less so."""
+    """Say of each measure which layers are most alike, and whether the best of shuffled grids are less so.
+
+    The grid is that of two networks; of more networks nothing is said of chance, since each pair has a grid of its own.
+    """
     found = []
     for name in dict.fromkeys(row["measure"] for row in rows):
         mine = [row for row in rows if row["measure"] == name and row.get("p_grid") is not None]
@@ -67,12 +70,17 @@ def best_pairs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             continue
         order = max if mine[0]["kind"] == "similarity" else min
         best = order(mine, key=lambda row: row["value"])
-        beyond = "more" if best["p_grid"] <= _LEVEL else "no more"
-        found.append(
-            f"{name}: of {len(mine)} pairs, {best['bottom_layer']} of {best['bottom']} and {best['top_layer']} of "
-            f"{best['top']} are most alike ({best['value']:.3g}), {beyond} than the best pairs of shuffled examples "
-            f"(p = {best['p_grid']:.2g}; {best['score_grid']:.2f} where 0 is chance and 1 is equal)."
+        said = (
+            f"{name}: of {len(mine):,} pairs, {best['bottom_layer']} of {best['bottom']} and {best['top_layer']} of "
+            f"{best['top']} are most alike ({best['value']:.3g})"
         )
+        if len({(row["bottom"], row["top"]) for row in mine}) == 1:
+            beyond = "more" if best["p_grid"] <= _LEVEL else "no more"
+            said += (
+                f", {beyond} than the best pairs of shuffled examples (p = {best['p_grid']:.2g}; "
+                f"{best['score_grid']:.2f} where 0 is chance and 1 is equal)"
+            )
+        found.append(f"{said}.")
     return found
 
 
