@@ -65,4 +65,4 @@ class _Lengths:
             return moments
         m, some = moments, slice(None, -1)
         xx, yy, xy = (sums[some, some] for sums in (m.xx, m.yy, m.xy))
-        return Moments(m.n, m.mean_x[some], m.mean_y[some], xx, yy, xy, m.known)
+        return Moments(m.n, m.mean_x[some], m.mean_y[some], xx, yy, xy).sharing(*m.known)

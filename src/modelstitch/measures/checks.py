@@ -69,11 +69,11 @@ def scaled(moments: Moments, *, measure: str, needed: int) -> Moments:
     (a, mean_x, xx), (b, mean_y, yy) = (
         _unit_side(*end, moments.n, measure, known) for end, known in zip(ends, moments.known)
     )
-    return Moments(moments.n, mean_x, mean_y, xx, yy, xy / (a * b), moments.known)
+    return Moments(moments.n, mean_x, mean_y, xx, yy, xy / (a * b)).sharing(*moments.known)
 
 
 def _unit_side(
-    side: str, mean: Tensor, square: Tensor, n: int, measure: str, known: Known
+    side: str, mean: Tensor, square: Tensor, n: float, measure: str, known: Known
 ) -> tuple[float, Tensor, Tensor]:
     """The norm of a side, and its mean and sums at norm 1; worked out once for all that it is compared with."""
     found: tuple[float, Tensor, Tensor] | None = known.get("unit")

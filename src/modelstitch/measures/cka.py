@@ -70,7 +70,7 @@ def debiased_from_moments(moments: Moments, base_x: Tensor, base_y: Tensor) -> f
     """
     n, p, q = moments.n, len(base_x), len(base_y)
     parts = moments.mean_x[:p], moments.mean_y[:q], moments.xx[:p, :p], moments.yy[:q, :q], moments.xy[:p, :q]
-    plain = Moments(n, *parts, known=moments.known)
+    plain = Moments(n, *parts).sharing(*moments.known)
     m = scaled(plain, measure=DEBIASED, needed=4)
     x = _lengths("X", plain.mean_x, base_x, moments.xx, m.xx, n, moments.known[0])
     y = _lengths("Y", plain.mean_y, base_y, moments.yy, m.yy, n, moments.known[1])
@@ -86,7 +86,9 @@ class _SideLengths(NamedTuple):
     own: float
 
 
-def _lengths(name: str, mean: Tensor, base: Tensor, square: Tensor, unit: Tensor, n: int, known: Known) -> _SideLengths:
+def _lengths(
+    name: str, mean: Tensor, base: Tensor, square: Tensor, unit: Tensor, n: float, known: Known
+) -> _SideLengths:
     found: _SideLengths | None = known.get(DEBIASED)
     if found is None:
         # |x - m|^2 of a row is its last column, less 2 (x - b) (m - b), and a number that all rows share
@@ -98,7 +100,7 @@ def _lengths(name: str, mean: Tensor, base: Tensor, square: Tensor, unit: Tensor
     return found
 
 
-def _from_lengths(products: Tensor, met: float, n: int) -> float:
+def _from_lengths(products: Tensor, met: float, n: float) -> float:
     """Unbiased HSIC from products of features, both sides of norm 1, and the centred products of squared lengths."""
     return float(products.square().sum()) - (met + 1 / n) * n / (n - 2) + 1 / ((n - 1) * (n - 2))
 

@@ -236,7 +236,8 @@ class MomentsGrid:
         means = self.mean_x[i].to(self.dtype), self.mean_y[j].to(self.dtype)
         below, above = self._known
         known = below.setdefault(bottom_layer, {}), (below if self.one_set else above).setdefault(top_layer, {})
-        return Moments(self.n, *means, self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j], known)
+        sums = self.xx[bottom_layer], self.yy[top_layer], self.xy[i, j]
+        return Moments(self.n, *means, *sums).sharing(*known)
 
     def save(self, path: str | Path) -> None:
         """Write the sums as safetensors with a digest, whole or not at all; ``load`` goes on from there.
@@ -572,7 +573,7 @@ class NullGrid(MomentsGrid):
         """The moments of one pair of layers under one shuffled pairing."""
         moments = self.pair(bottom_layer, top_layer)
         i, j = self._below.slices[bottom_layer], self._above.slices[top_layer]
-        return replace(moments, xy=self.shuffled[shuffle, i, j])
+        return replace(moments, xy=self.shuffled[shuffle, i, j]).sharing(*moments.known)
 
     def merge(self, other: MomentsGrid) -> None:
         """Add another pass over the same layers, with as many shuffles, in place.

@@ -53,7 +53,7 @@ class Moments:
     xx: Tensor
     yy: Tensor
     xy: Tensor
-    known: tuple[Known, Known] = field(default_factory=lambda: ({}, {}), repr=False, compare=False)
+    known: tuple[Known, Known] = field(default_factory=lambda: ({}, {}), init=False, repr=False, compare=False)
 
     @classmethod
     def empty(
@@ -176,7 +176,13 @@ class Moments:
 
     def turned(self) -> Moments:
         """The same with the sides exchanged."""
-        return Moments(self.n, self.mean_y, self.mean_x, self.yy, self.xx, self.xy.T, self.known[::-1])
+        sides = self.mean_y, self.mean_x, self.yy, self.xx, self.xy.T
+        return Moments(self.n, *sides).sharing(*self.known[::-1])
+
+    def sharing(self, x: Known, y: Known) -> Moments:
+        """The same, which knows of its sides what others of the same sides have worked out."""
+        self.known = (x, y)
+        return self
 
     def __add__(self, other: Moments) -> Moments:
         n = self.n + other.n
