@@ -451,13 +451,14 @@ class Results:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the tables that the command line prints, and the figure."""
-        from .report.summary import as_html, penalty_summaries
+        from .report.summary import as_html, penalty_summaries, similarity_summaries
 
         try:
             drawn = [self.figure()]
         except StudyError:  # nothing is measured yet, which the line below says
             drawn = []
-        return as_html(penalty_summaries(self.records), drawn, repr(self))
+        grids = similarity_summaries(self.frame, self.weights) if self.similarities else []
+        return as_html([*grids, *penalty_summaries(self.records)], drawn, repr(self))
 
 
 def _with_families(rows: pl.DataFrame) -> pl.DataFrame:

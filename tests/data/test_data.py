@@ -362,3 +362,13 @@ def test_a_batch_in_pieces(named):
     parts = [piece.inputs["half"] if named else piece.inputs for piece in pieces]
     assert torch.equal(torch.cat(parts), batch.inputs["half"] if named else batch.inputs)
     assert list(batch.pieces(12)) == [batch]
+
+
+def test_a_notebook_shows_the_splits():
+    x = torch.rand(30, 1, 2, 2)
+    parts = [(x[at : at + 10], torch.arange(10) % 2) for at in (0, 10, 20)]
+    html = Data(*parts, name="<b>mine", notes=["one note"])._repr_html_()
+    assert "&lt;b&gt;mine" in html
+    assert html.count("<td>10</td>") == 3
+    assert "2 classes, 1x2x2 a sample, augmentation: none." in html
+    assert "<p>one note</p>" in html

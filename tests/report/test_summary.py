@@ -3,11 +3,12 @@
 import re
 from html import unescape
 
+import polars as pl
 from synthetic import make_records
 
 import modelstitch as ms
 from modelstitch.cli import common
-from modelstitch.report.summary import as_html, metrics_summary, penalty_summaries
+from modelstitch.report.summary import as_html, metrics_summary, penalty_summaries, similarity_summaries
 
 CONTROLS = ("pair", "self", "random")
 
@@ -71,3 +72,17 @@ def test_everything_that_was_measured_of_one_stitch():
     penalty = record.metric("penalty")
     assert (f"{penalty.value:.4g}", f"[{penalty.low:.4g}, {penalty.high:.4g}]") == texts(table)[1][1:3]
     assert cells(as_html([table])) == [text for row in texts(table) for text in row]
+
+
+def test_grids_stand_with_null_levels_and_with_what_of_the_weights_is_random():
+    rows = [("x", "1", "1", 0.5, 0.25), ("x", "2", "1", None, None), ("y", "1", "2", 1.0, 0.125)]
+    frame = pl.DataFrame(
+        [
+            {"bottom": "a", "top": "b", "measure": m, "bottom_layer": b, "top_layer": t, "value": v, "null_mean": n}
+            for m, b, t, v, n in rows
+        ]
+    )
+    first, second = similarity_summaries(frame, {"a": "random, seed 0", "b": "as given"})
+    assert first.caption == "x (null level)"
+    assert texts(first) == [("a (random) (down) / b (right)", "1"), ("1", "0.500 (0.250)"), ("2", "-")]
+    assert texts(second)[1] == ("1", "1.000 (0.125)")

@@ -54,6 +54,7 @@ def layers(
     MODEL is a name such as zoo:resnet20, timm:resnet18, torchvision:resnet50, hf:FOLDER, or a donor folder.
     """
     from ..models.load import is_donor, load
+    from ..network.listed import HEAD, row_of
 
     if input_shape is not None and model.partition(":")[0] in ("timm", "torchvision", "openclip"):
         raise click.UsageError(
@@ -66,27 +67,11 @@ def layers(
         common.say(json.dumps(_plain(net, shown), indent=1))
         return
     blocks = set(net.blocks)
-    rows = [_row(layer, layer.name in blocks) for layer in shown]
-    common.table(["layer", "shape", "kind", "parameters below", "depth", "cut"], rows, net.name, words=["cut"])
-    common.say(f"View: {net.view_in_words}. Weights: {net.weights}.")
-    exact = len(net.cuts)
-    common.say(f"{len(net.layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).")
-    if not net.was_run:
-        common.say("The model was not run: without weights in memory the trace is not checked against the module.")
-    if not everything and exact < len(net.layers):
+    common.table(HEAD, [row_of(layer, blocks) for layer in shown], net.name, words=["cut"])
+    for line in net.in_words:
+        common.say(line)
+    if not everything and len(net.cuts) < len(net.layers):
         common.say("--all shows the others and why they cannot be cut.")
-
-
-def _row(layer: Layer, block: bool) -> list[str]:
-    """A layer for the table."""
-    return [
-        layer.name,
-        "x".join(map(str, layer.shape)),
-        f"{layer.kind} ({layer.over})" if layer.kind in ("tokens", "sequence") and layer.over else layer.kind,
-        f"{layer.parameters:,}",
-        f"{layer.depth:.2f}",
-        ("block" if block else "exact") if layer.exact else f"no: {layer.why}",
-    ]
 
 
 def _plain(net: Network, shown: Sequence[Layer]) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from . import common
 from .options import asked, donors
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ..network import Network
 
 
@@ -76,6 +74,7 @@ def similarity(split: str, dry_run: bool, seed: int, device: str, out: Path, **g
     from ..layerwise.plan import DEFAULT
     from ..report.figures.marks import with_weights
     from ..report.similarities import best_pairs
+    from ..report.summary import similarity_summaries
     from ..support.files import write_text
 
     lower, upper, data = common.opened(given, scored=False)
@@ -88,13 +87,7 @@ def similarity(split: str, dry_run: bool, seed: int, device: str, out: Path, **g
     with common.progress() as tell:
         found = measure_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell)
     frame = found.frame
-    for name in frame["measure"].unique(maintain_order=True):
-        _print(
-            frame.filter(measure=name),
-            common.called(lower),
-            common.called(upper),
-            f"{name} (null level)" if chosen["shuffles"] else name,
-        )
+    common.tables_of(similarity_summaries(frame, found.weights))
     for said in best_pairs(found.similarities):
         common.say(said)
     for note in found.notes:
@@ -153,7 +146,8 @@ def matrix(
     from ..errors import StitchError
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
-    from ..report.figures.marks import with_weights
+    from ..report.figures.marks import marked_frame, with_weights
+    from ..report.summary import grid_summaries
     from ..support.files import write_text
 
     lower, upper, data = common.opened(given)
@@ -180,15 +174,9 @@ def matrix(
         except StitchError as error:  # the stitches stand without
             refused = f"No measures: {error}"
     penalties = found.frame.filter(metric="penalty")
-    for family in penalties["family"].unique(maintain_order=True):
-        unit = penalties["unit"][0]
-        _print(
-            penalties.filter(family=family),
-            common.called(lower),
-            common.called(upper),
-            f"penalty of {family}, {unit}",
-            digits=1,
-        )
+    unit = penalties["unit"][0]
+    shown = marked_frame(penalties, common.called(lower), common.called(upper))
+    common.tables_of(grid_summaries(shown, "family", lambda family: f"penalty of {family}, {unit}", digits=1))
     write_text(out / "matrix.csv", with_weights(found.frame, found.weights).write_csv())
     command = shlex.join(["modelstitch", *sys.argv[1:]])
     tables = [out / "matrix.csv"]
@@ -214,20 +202,3 @@ def _chosen(lower: Network, upper: Network, given: dict[str, Any], measures: Seq
         "layers": layers,
         **{key: given[key] for key in ("view", "shuffles")},
     }
-
-
-def _print(part: pl.DataFrame, bottom: str, top: str, title: str, *, digits: int = 3) -> None:
-    columns = part["top_layer"].unique(maintain_order=True).to_list()
-    body = []
-    for below in part["bottom_layer"].unique(maintain_order=True):
-        row = {r["top_layer"]: r for r in part.filter(bottom_layer=below).iter_rows(named=True)}
-        body.append([below, *(_cell(row.get(c), digits) for c in columns)])
-    common.table([f"{bottom} (down) / {top} (right)", *columns], body, title)
-
-
-def _cell(row: dict[str, Any] | None, digits: int) -> str:
-    """A value, its null level in brackets where it has one."""
-    if row is None or row["value"] is None:
-        return "-"
-    null = row.get("null_mean")
-    return f"{row['value']:.{digits}f}" + ("" if null is None else f" ({null:.{digits}f})")

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..support.ambient import in_settled
 from ..support.hashing import Hash
+from ..support.html import table
 from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples, mask_of, shared, some_of
 from .given import Arrays, as_dataset
 from .labels import IGNORED as IGNORED
@@ -451,6 +452,19 @@ class Data:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split}={self.size(split)}" for split in SPLITS)
         return f"Data({self.name!r}, {sizes})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the splits, and what is known of them."""
+        used = {"fit": "to fit on", "val": "to choose with", "test": "to measure on, once"}
+        rows = [[split, f"{self.size(split):,}", used[split]] for split in SPLITS]
+        shape = self.sample_shape
+        known = [
+            f"{self.n_classes} classes",
+            *(["x".join(map(str, shape)) + " a sample"] if shape else []),
+            f"augmentation: {self.augment.recipe if self.augment is not None else 'none'}",
+        ]
+        lines = [f"{', '.join(known)}. Splits: {self.split_rule}.", *self.notes]
+        return table(self.name, ("split", "samples", "use"), rows, lines)
 
     def _taken(self, given: dict[str, Any], input_key: Keys | None, label_key: str | None) -> dict[str, Any]:
         """The splits as map-style datasets of pairs; the names of the classes where they tell."""

@@ -16,10 +16,12 @@ from ..errors import InexactCutError, NetworkError, StitchError, UnknownLayerErr
 from ..notation import Seam, matched
 from ..support import hashing
 from ..support.ambient import in_settled
+from ..support.html import table
 from ..support.user_code import in_words
 from ..views import as_view, in_short
 from .cuts import find_flow
 from .layers import Layer, list_layers, matching
+from .listed import HEAD, row_of, said_of
 from .segment import CutPoint, Edit, FromInput, FromLayer
 from .trace.digest import graph_digest
 from .trace.eager import Eager
@@ -127,6 +129,17 @@ class Network:
         return (
             f"Network({self.name!r}, {len(self.layers)} layers, {len(self.cuts)} exact cuts, weights: {self.weights})"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the exact cuts, as the command line lists them."""
+        rows = [row_of(layer, self._blocks) for layer in self.layers.values() if layer.exact]
+        return table(self.name, HEAD, rows, self.in_words)
+
+    @property
+    def in_words(self) -> list[str]:
+        """Its view and its weights, and how many layers can be cut, a sentence each."""
+        layers = list(self.layers.values())
+        return said_of(layers, self._blocks, view=self.view_in_words, weights=self.weights, was_run=self.was_run)
 
     @property
     def weights(self) -> str:

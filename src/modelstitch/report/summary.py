@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from ..engine.controls import CONTROLS
 from ..study.pooling import pool
 from ..study.record import Record, as_records
-from .figures.marks import marked
+from .figures.marks import mark, marked
 from .sentences.units import shown
 from .tables import Table, TableCell
 
@@ -67,6 +69,48 @@ def metrics_summary(record: Record, title: str) -> Table:
         for m in record.metrics
     ]
     return _table(title, ["metric", "value", "95 % interval", "unit"], rows)
+
+
+def grid_summaries(frame: pl.DataFrame, by: str, title: Callable[[str], str], digits: int = 3) -> list[Table]:
+    """Values of a pair's layers, the bottom's down, the top's to the right, null levels in brackets: a table a group.
+
+    Args:
+        frame: rows of one pair with bottom_layer, top_layer, value, and null_mean where there is one.
+        by: the column of the groups, such as "measure".
+        title: of a group's name.
+        digits: after the point.
+    """
+    found = []
+    for name in frame[by].unique(maintain_order=True).to_list():
+        part = frame.filter(pl.col(by) == name)
+        columns = part["top_layer"].unique(maintain_order=True).to_list()
+        body = []
+        for below in part["bottom_layer"].unique(maintain_order=True).to_list():
+            row = {r["top_layer"]: r for r in part.filter(bottom_layer=below).iter_rows(named=True)}
+            body.append([below, *(_grid_cell(row.get(column), digits) for column in columns)])
+        bottom, top = part["bottom"][0], part["top"][0]
+        found.append(_table(title(name), [f"{bottom} (down) / {top} (right)", *columns], body))
+    return found
+
+
+def similarity_summaries(frame: pl.DataFrame, weights: Mapping[str, str]) -> list[Table]:
+    """The similarities of every pair, a table a measure."""
+    told = " (null level)" if frame["null_mean"].is_not_null().any() else ""
+    found: list[Table] = []
+    for bottom, top in frame.select("bottom", "top").unique(maintain_order=True).iter_rows():
+        part = frame.filter(bottom=bottom, top=top)
+        marks = {"bottom": mark(bottom, weights.get(bottom, "")), "top": mark(top, weights.get(top, ""))}
+        part = part.with_columns(**{side: pl.lit(text) for side, text in marks.items()})
+        found += grid_summaries(part, "measure", lambda name: f"{name}{told}")
+    return found
+
+
+def _grid_cell(row: Mapping[str, Any] | None, digits: int) -> str:
+    """A value, its null level in brackets where it has one."""
+    if row is None or row["value"] is None:
+        return "-"
+    null = row.get("null_mean")
+    return f"{row['value']:.{digits}f}" + ("" if null is None else f" ({null:.{digits}f})")
 
 
 def as_html(tables: Sequence[Table], figures: Sequence[Figure] = (), text: str = "") -> str:
