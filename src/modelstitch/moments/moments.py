@@ -180,7 +180,15 @@ class Moments:
         return Moments(self.n, *sides).sharing(*self.known[::-1])
 
     def sharing(self, x: Known, y: Known) -> Moments:
-        """The same, which knows of its sides what others of the same sides have worked out."""
+        """Take over what others of the same sides have worked out of them.
+
+        Args:
+            x: what is known of the one side.
+            y: of the other one.
+
+        Returns:
+            These moments.
+        """
         self.known = (x, y)
         return self
 
