@@ -18,6 +18,7 @@ INTENDED = {
     "Normalise",
     "Data",
     "load_data",
+    "Task",
     "stitch",
     "compare",
     "matrix",

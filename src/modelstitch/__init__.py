@@ -18,6 +18,7 @@ _PLACES = {
     "Normalise": "views",
     "Data": "data.data",
     "load_data": "data.load",
+    "Task": "data.tasks.task",
     # questions
     "stitch": "api",
     "compare": "api",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
     from .arrays import align as align
     from .data.data import Data as Data
     from .data.load import load_data as load_data
+    from .data.tasks.task import Task as Task
     from .errors import StitchError as StitchError
     from .layerwise import similarity as similarity
     from .models.load import load as load, register as register

@@ -17,7 +17,7 @@ from torch.utils.data import (
 )
 
 from modelstitch import Data
-from modelstitch.engine.measure import check_range
+from modelstitch.data.labels import check_outputs
 from modelstitch.errors import DataError
 
 X = torch.randn(120, 5, generator=torch.Generator().manual_seed(0))
@@ -247,7 +247,7 @@ def test_labels_that_count_from_one():
 )
 def test_labels_beyond_a_networks_outputs(labels, words):
     with pytest.raises(DataError, match=words):
-        check_range(labels, 2)
+        check_outputs(labels, 2)
 
 
 def test_slices_that_do_not_meet_are_splits():

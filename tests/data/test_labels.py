@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modelstitch.data.labels import IGNORED, MOST_CLASSES, as_labels, check_one_hot, check_range
+from modelstitch.data.labels import IGNORED, MOST_CLASSES, as_labels, check_one_hot, check_range, check_whole
 from modelstitch.errors import DataError
 
 TAKEN = {
@@ -47,7 +47,7 @@ def test_names_are_numbered_by_the_classes():
 )
 def test_what_means_something_else_is_refused(found, words):
     with pytest.raises(DataError, match=words):
-        as_labels(found)
+        check_whole(as_labels(found))
 
 
 def test_one_hot_rows_are_no_sequences():
@@ -55,10 +55,10 @@ def test_one_hot_rows_are_no_sequences():
     with pytest.raises(
         DataError, match=r"The labels of the fit split of x are one-hot, \(20, 4\).* give labels.argmax\(1\)"
     ):
-        check_one_hot(one_hot, "fit", "x")
-    check_one_hot(one_hot[:8], "fit", "x")  # so few may be so by chance
-    check_one_hot(1 - one_hot, "fit", "x")
-    check_one_hot(torch.arange(20), "fit", "x")
+        check_one_hot(one_hot, "the fit split of x")
+    check_one_hot(one_hot[:8], "x")  # so few may be so by chance
+    check_one_hot(1 - one_hot, "x")
+    check_one_hot(torch.arange(20), "x")
 
 
 @pytest.mark.parametrize(

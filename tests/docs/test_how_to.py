@@ -70,10 +70,14 @@ def test_a_reader(run, tmp_path):
         ms.load_data("nope:points")
 
 
-def test_a_task(run):
+def test_a_task(run, tmp_path):
     made = run("task.md")
-    assert made["s"].record.objective.startswith("own:large_margins")
-    assert made["net"].output_shape == (5,)
+    assert made["s"].record.objective.startswith("own:cautious")
+    assert made["s"].record.metric("penalty").unit == "MSE"
+    assert made["s"].metrics["top_label_r2"] > 0.25
+    page = (tmp_path / "prognosis.html").read_text(encoding="utf-8")
+    assert "points of patients" in page
+    assert "Here the task is prognosis, and an error of one sample is 100 where it is off by more than 50" in page
 
 
 def test_embeddings(run):

@@ -171,7 +171,7 @@ def data(known=True, **labels):
 
 
 def notes(samples, error=5.0, splits=SPLITS, unit="points"):
-    return notes_on(TOP, SimpleNamespace(unit=unit, error=error), samples, splits)
+    return notes_on(TOP, SimpleNamespace(unit=unit, error=error, error_unit=unit), samples, splits)
 
 
 CASES = {
@@ -182,7 +182,12 @@ CASES = {
         {"error": 97.0},
         ["worse than chance for 10 classes", "classes stand in the data's order"],
     ),
-    "no percent": (data(), {"error": 89.0, "unit": "nats"}, []),
+    "another unit": (data(), {"error": 85.0, "unit": "nats"}, []),
+    "another unit, and no better than one answer": (
+        data(),
+        {"error": 89.0, "unit": "mm"},
+        ["has an error of 89.00 mm on the test examples, hardly better than one answer that is the same"],
+    ),
     "few to test": (data(test=TEN[:99]), {}, ["99 test samples are few"]),
     "enough to test": (data(test=TEN[:100]), {}, []),
     "few to choose with": (data(val=TEN[:29]), {}, ["29 validation samples are few"]),

@@ -134,9 +134,9 @@ def test_what_is_drawn_by_the_index_is_taken_and_read_once_more_for_each_data():
     fit = Changed(drawn)
     data = others(fit=fit)
     check_entry([], data)
-    assert fit.reads == 3 * 30  # twice, and once for the labels
+    assert fit.reads == 2 * 30
     check_entry([], data)
-    assert fit.reads == 3 * 30
+    assert fit.reads == 2 * 30
 
 
 def test_the_generators_are_left_as_they_were(net):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from modelstitch.data.tasks import NEXT_TOKEN
 from modelstitch.engine.measure import Outcome, Tally, agreement, chance_agreement, penalty
 from modelstitch.errors import DataError, MeasureError, NonFiniteError
 
@@ -26,7 +27,7 @@ def test_classification_errors_are_percent():
 def test_sequences_are_nats_per_token_and_padding_does_not_count():
     output = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([[1, 2, -100], [4, -100, -100]])
-    tally = Tally()
+    tally = Tally(NEXT_TOKEN)
     tally.add(output, labels, torch.arange(2))
     logs = output.double().log_softmax(-1)
     slow = -(logs[0, 0, 1] + logs[0, 1, 2] + logs[1, 0, 4]) / 3
@@ -100,7 +101,7 @@ def test_sequences_agree_token_by_token_where_a_label_counts():
     scores = torch.randn(2, 2, 3, 4, generator=generator)
     outcomes = []
     for output in scores:
-        tally = Tally()
+        tally = Tally(NEXT_TOKEN)
         tally.add(output[:1], labels[:1], torch.tensor([0]))
         tally.add(output[1:], labels[1:], torch.tensor([1]))
         outcomes.append(tally.outcome())

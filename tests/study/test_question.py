@@ -14,10 +14,12 @@ from modelstitch.api import plan_compare
 from modelstitch.cli.compare import compare as compare_command
 from modelstitch.cli.options import FIT, GRID
 from modelstitch.cli.stitch import stitch as stitch_command
+from modelstitch.data.tasks import CLASSIFICATION, NEXT_TOKEN
 from modelstitch.engine.controls import CONTROLS
 from modelstitch.engine.fit.options import FitOptions, FitSpec
 from modelstitch.errors import DataError, StudyError
 from modelstitch.study.question import (
+    BESIDE,
     OBJECTIVES,
     CompareOptions,
     Comparison,
@@ -143,13 +145,13 @@ def test_which_pairs():
 
 def test_controls_follow_from_what_is_given():
     asked = Question(controls="self", other_seeds={"b": "c"})
-    assert asked.for_labels(sequences=False).controls == ("self", "other-seed")
-    assert Question(controls=(), other_seeds={"b": "c"}).for_labels(sequences=False).controls == ("other-seed",)
-    usual, of_sequences = (Question().for_labels(sequences=sequences).controls for sequences in (False, True))
+    assert asked.for_labels(CLASSIFICATION).controls == ("self", "other-seed")
+    assert Question(controls=(), other_seeds={"b": "c"}).for_labels(CLASSIFICATION).controls == ("other-seed",)
+    usual, of_sequences = (Question().for_labels(task).controls for task in (CLASSIFICATION, NEXT_TOKEN))
     assert usual == tuple(name for name in CONTROLS if name != "recalibration")
     assert [name for name in usual if name not in of_sequences] == ["class-noise", "class-noise-strong"]
     with pytest.raises(DataError, match=r"class-noise-strong control needs one class label per sample: leave it out"):
-        Question(controls=("self", "class-noise-strong")).for_labels(sequences=True)
+        Question(controls=("self", "class-noise-strong")).for_labels(NEXT_TOKEN)
 
 
 def test_what_decides_no_result_is_no_part_of_a_study():
@@ -177,7 +179,8 @@ def test_every_field_says_what_it_is():
 
 
 def test_the_keywords_are_the_fields():
-    assert set(CompareOptions.__annotations__) == {ONE.get(name, name) for name in FIELDS} | set(FitSpec.model_fields)
+    fields = {ONE.get(name, name) for name in FIELDS} | set(FitSpec.model_fields)
+    assert set(CompareOptions.__annotations__) == fields | set(BESIDE)
     assert set(StitchOptions.__annotations__) < {*CompareOptions.__annotations__, "seed"}
     assert set(FitOptions.__annotations__) == set(FitSpec.model_fields) - {"samples"}
     hints = get_type_hints(FitOptions)

@@ -83,7 +83,7 @@ def outcome(answers, labels, classes=3):
 def test_answers_beside_those_of_the_top():
     labels = [0, 1, 2, 0, 1]
     stitched, top = outcome([0, 1, 0, 1, 2], labels), outcome([0, 1, 2, 1, 1], labels)
-    found = beside_top(stitched, top, 3)
+    found = beside_top(stitched, top, 200 / 3)
     assert found["error"].value == pytest.approx(60)
     assert found["top_error"].value == pytest.approx(20)
     assert found["penalty"].value == pytest.approx(40)

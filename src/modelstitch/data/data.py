@@ -18,12 +18,13 @@ from ..support.html import table
 from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples, mask_of, shared, some_of
 from .given import Arrays, as_dataset
 from .labels import IGNORED as IGNORED
-from .labels import MOST_CLASSES, check_one_hot, check_range
+from .labels import MOST_CLASSES
 from .pairs import Keys
 from .readers.hub import settle
 from .readers.tokenizer import TextFacts
 from .splits import balanced_order, few
 from .subsets import Picked, Relabelled, placed
+from .tasks import CLASSIFICATION, NEXT_TOKEN, Task, inferred, task_of
 
 Split = Literal["fit", "val", "test"]
 SPLITS: tuple[Split, ...] = ("fit", "val", "test")
@@ -45,7 +46,7 @@ class Batch:
         ids: int64 (n,), the position of each sample in its split.
         inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]), or a dict or a tuple of tensors; images of
             several sizes are a list of tensors (channels, height, width).
-        labels: int64 (n,), or (n, t) for sequences.
+        labels: as the task reads them: int64 (n,) of classes, (n, t) of sequences, else (n, ...).
         mask_key: which of the inputs says where padded sequences hold tokens.
     """
 
@@ -95,6 +96,8 @@ class Data:
             default the one key beside the label, or all keys if ``input_ids`` is among them.
         label_key: the key of the label; by default the one with a usual name, such as ``label``.
         notes: sentences to print beside every number on these data.
+        task: what a label is and what an error of one sample is: "classification", "next-token", "regression", or a
+            ``modelstitch.Task``; by default a class, or where labels are (n, t) a class for each position.
 
     Raises:
         DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset show
@@ -126,8 +129,10 @@ class Data:
         input_key: Keys | None = None,
         label_key: str | None = None,
         notes: Sequence[str] = (),
+        task: str | Task | None = None,
     ) -> None:
         self.name = name
+        self._task = task_of(task)
         self.notes = tuple(notes)
         self.mask = mask
         self.text = text
@@ -153,17 +158,30 @@ class Data:
                 self._check_labels(labels, split)
 
     @cached_property
-    def n_classes(self) -> int:
-        """The number of classes.
+    def task(self) -> Task:
+        """What a label is, and what an error of one sample is."""
+        if self._task is not None:
+            return self._task
+        return inferred(fetch(self._splits["val"], torch.tensor([0]))[1].ndim)
 
-        It is as given, else one more than the largest label of any split, since fit may lack a class.
+    @cached_property
+    def n_classes(self) -> int:
+        """The number of classes, or of whatever a head has to give for the task.
+
+        It is as given, else of classes one more than the largest label of any split, since fit may lack one.
         """
         if self._n_classes is not None:
             return self._n_classes
-        labels = {split: self.labels(split) for split in SPLITS}
-        for split, found in labels.items():
-            self._check_labels(found, split)
-        return max(int(found.max()) for found in labels.values()) + 1
+        return self.task.outputs(self._all_labels())
+
+    def _all_labels(self) -> Iterator[Tensor]:
+        """The labels of all splits, a whole split at once where each is one number, else batch by batch."""
+        for split in SPLITS:
+            if self.task.by_class or self.task.by_position:
+                self._check_labels(labels := self.labels(split), split)
+                yield labels
+            else:
+                yield from (batch.labels for batch in self.batches(split, 64))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -220,13 +238,13 @@ class Data:
 
     @in_settled
     def labels(self, split: Split) -> Tensor:
-        """Give all labels of a split, int64 (n,) or (n, t).
+        """Give all labels of a split as the task reads them, int64 (n,) of classes.
 
         A dataset that does not know them is read once.
         """
         labels = all_labels(self.dataset(split), scan=True)
         assert labels is not None
-        return labels
+        return self._read(labels, split)
 
     def batches(
         self,
@@ -281,7 +299,9 @@ class Data:
             Batches, whose samples are chosen as ``modelstitch.data.splits.few`` does.
         """
         dataset = self.dataset(split)
-        for ids in chunks(few(all_labels(dataset, scan=False), len(dataset), n), batch_size):
+        ordered = self.task.by_class or self.task.by_position
+        labels = all_labels(dataset, scan=False) if ordered else None
+        for ids in chunks(few(labels, len(dataset), n), batch_size):
             yield self._batch(dataset, split, ids)
 
     @in_settled
@@ -303,7 +323,7 @@ class Data:
 
     def _batch(self, dataset: Any, split: Split, ids: Tensor) -> Batch:
         inputs, labels = fetch(dataset, ids)
-        self._check_range(labels, split, whole=False)
+        labels = self._read(labels, split, whole=False)
         check_mask(inputs, self.mask)
         return Batch(ids, inputs, labels, self.mask)
 
@@ -362,8 +382,11 @@ class Data:
                 f"A subset of {n_fit} samples (part {part}) is more than the {n} fit samples of {self.name} "
                 "hold: ask for fewer, or for an earlier part."
             )
-        order = torch.arange(n) if seed is None else balanced_order(self.labels("fit"), seed)
-        how = "the first" if seed is None else f"class-balanced draw with seed {seed},"
+        by_class = self.task.by_class
+        labels = self.labels("fit") if by_class and seed is not None else torch.zeros(n, dtype=torch.int64)
+        order = torch.arange(n) if seed is None else balanced_order(labels, seed)
+        drawn = "class-balanced draw" if by_class else "draw"
+        how = "the first" if seed is None else f"{drawn} with seed {seed},"
         picked = Picked(self._splits["fit"], order[start : start + n_fit])
         rule = f"fit: {how} {n_fit} of {n}, part {part}"
         return self._with({"fit": picked}, rule, name=f"{self.name}[{n_fit}]")
@@ -417,10 +440,21 @@ class Data:
             New data, which share the inputs.
         """
         changed = {split: Relabelled(self._splits[split], found) for split, found in labels.items()}
-        return self._with(changed, f"labels: {name}", name=name, classes=classes)
+        return self._with(changed, f"labels: {name}", name=name, classes=classes, relabelled=CLASSIFICATION)
+
+    @property
+    def _counted(self) -> int | None:
+        """The number of classes, where it is counted from labels that data of fewer samples may lack."""
+        return self.n_classes if self.task.by_class or self.task.by_position else self._n_classes
 
     def _with(
-        self, changed: Mapping[Split, Any], rule: str, *, name: str | None = None, classes: Sequence[str] | None = None
+        self,
+        changed: Mapping[Split, Any],
+        rule: str,
+        *,
+        name: str | None = None,
+        classes: Sequence[str] | None = None,
+        relabelled: Task | None = None,
     ) -> Data:
         """The same data with other datasets behind some splits; ``rule`` says which."""
         classes = self.classes if classes is None else classes
@@ -428,15 +462,33 @@ class Data:
             *(changed.get(split, self._splits[split]) for split in SPLITS),
             name=self.name if name is None else name,
             classes=classes,
-            n_classes=self.n_classes if classes is None else None,
+            n_classes=self._counted if classes is None else None,
             augment=self.augment,
             split_rule=f"{self.split_rule}; {rule}",
             text=self.text,
             mask=self.mask,
             notes=self.notes,
+            task=self._task if relabelled is None else relabelled,
         )
         found._alike = None if "test" in changed else self
         return found
+
+    def measured_by(self, metric: Any) -> Data:
+        """Give the same data, whose errors another metric gives.
+
+        Args:
+            metric: a function (output, labels) -> (n,), one number for each sample, smaller is better; or a
+                ``modelstitch.Task``, whose error it is.
+
+        Returns:
+            Data that share the samples and all that is known of them.
+
+        Raises:
+            StitchError: if it is no metric.
+        """
+        twin = copy.copy(self)
+        twin._task = twin.task = self.task.measured_by(metric)
+        return twin
 
     def describe(self) -> dict[str, Any]:
         """Say what a record states about the data, as plain values."""
@@ -444,9 +496,10 @@ class Data:
             "name": self.name,
             "fingerprint": self.fingerprint,
             **{split: self.size(split) for split in SPLITS},
-            "classes": self.n_classes,
+            "classes": self.n_classes if self.task.has_classes else None,
             "augment": self.augment.recipe if self.augment is not None else "none",
             "splits": self.split_rule,
+            **({} if self.task in (CLASSIFICATION, NEXT_TOKEN) else {"task": self.task.stated()}),
         }
 
     def __repr__(self) -> str:
@@ -495,13 +548,14 @@ class Data:
         return found
 
     def _check_labels(self, labels: Tensor, split: str) -> None:
-        self._check_range(labels, split)
-        if split == "fit" and labels.ndim == 1 and bool((labels == labels[0]).all()):
-            raise DataError(f"All {len(labels)} fit labels of {self.name} are {int(labels[0])}: expected two classes.")
+        labels = self._read(labels, split)
+        if split == "fit":
+            self.task.check_fit(labels, f"the fit split of {self.name}")
 
-    def _check_range(self, labels: Tensor, split: str, *, whole: bool = True) -> None:
-        check_one_hot(labels, split, self.name)
-        check_range(labels, self._n_classes, f"the {split} split of {self.name}", whole=whole)
+    def _read(self, labels: Tensor, split: str, *, whole: bool = True) -> Tensor:
+        """Labels as the task reads them."""
+        where = f"the {split} split of {self.name}"
+        return self.task.take(labels, where, n_classes=self._n_classes, whole=whole)
 
 
 def check_data(data: Any) -> None:

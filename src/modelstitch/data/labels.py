@@ -1,4 +1,4 @@
-"""Labels as whole numbers: what is taken, and what is refused since it means something else."""
+"""Labels as tensors, and the checks of those that are numbers of classes: what means something else is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENOUGH = 16  # rows that are one-hot together by chance in one of 65,536 cases 
 
 
 def as_labels(found: Any, classes: Sequence[str] | None = None) -> Tensor:
-    """Labels as int64 (n,), or (n, ...) for sequences: bools and whole floats (n,) are taken, (n, 1) is (n,).
+    """Labels as a tensor (n, ...): int64 of bools and whole floats (n,), other floats as they are; (n, 1) is (n,).
 
     Args:
         found: a tensor, an array or numbers; names where there are ``classes``.
@@ -38,16 +38,55 @@ def as_labels(found: Any, classes: Sequence[str] | None = None) -> Tensor:
         ) from error
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.is_complex() or (labels.is_floating_point() and not _whole(labels)):
+    return labels if labels.is_complex() or (labels.is_floating_point() and not _whole(labels)) else labels.long()
+
+
+def check_whole(labels: Tensor) -> Tensor:
+    """Refuse labels that are no whole numbers, and give the others as int64.
+
+    Raises:
+        DataError: with what was found, and how to make labels of it.
+    """
+    if labels.is_floating_point() or labels.is_complex():
         raise DataError(
             f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes; of one-hot labels "
-            "make them with .argmax(1); regression and several labels at once are not measured: make classes of them, "
-            "such as ranges or one label alone. similarity() looks at no labels: any whole numbers do for it."
+            "make them with .argmax(1); where labels are numbers, or several at once, name the task, such as "
+            "Data(..., task='regression'). similarity() looks at no labels: any whole numbers do for it."
         )
     return labels.long()
 
 
-def check_one_hot(labels: Tensor, split: str, name: str) -> None:
+def check_form(output: Tensor, labels: Tensor) -> None:
+    """Refuse an output that has no score for each class and label.
+
+    Raises:
+        DataError: naming both shapes.
+    """
+    if output.ndim != labels.ndim + 1 or output.shape[:-1] != labels.shape:
+        raise DataError(
+            f"The network's output has shape {tuple(output.shape)}, the labels {tuple(labels.shape)}: expected one "
+            "score per class for each label; choose the output that holds the scores with output=."
+        )
+
+
+def check_outputs(labels: Tensor, outputs: int) -> None:
+    """Refuse labels that a network with so many outputs does not know.
+
+    On labels in CPU memory, since a GPU would be waited for.
+
+    Raises:
+        DataError: if a label is below 0 (in sequences IGNORED is allowed) or too large.
+    """
+    low, high = int(labels.min()), int(labels.max())
+    if high >= outputs or low < (0 if labels.ndim == 1 else IGNORED):
+        from_one = " Labels that count from 1 need 1 subtracted." if high == outputs and low > 0 else ""
+        raise DataError(
+            f"A label is {high if high >= outputs else low}, the network has {outputs} outputs: expected labels from 0 "
+            f"to {outputs - 1}; use data with the top network's own classes.{from_one}"
+        )
+
+
+def check_one_hot(labels: Tensor, where: str) -> None:
     """Refuse labels (n, classes) with one 1 in each row: they would be read as sequences of 0 and 1.
 
     Raises:
@@ -57,8 +96,8 @@ def check_one_hot(labels: Tensor, split: str, name: str) -> None:
         return
     if bool(((labels == 0) | (labels == 1)).all()) and bool((labels.sum(1) == 1).all()):
         raise DataError(
-            f"The labels of the {split} split of {name} are one-hot, {tuple(labels.shape)} with one 1 in each row: "
-            "expected the number of the class; give labels.argmax(1)."
+            f"The labels of {where} are one-hot, {tuple(labels.shape)} with one 1 in each row: expected the number of "
+            "the class; give labels.argmax(1), or task='multi-label' where several may hold at once."
         )
 
 

@@ -48,6 +48,12 @@ def _digits(asked: DataRequest) -> Data:
     return load_digits(seed=asked.seed, limit=asked.limit)
 
 
+def _diabetes(asked: DataRequest) -> Data:
+    from .readers.diabetes import load_diabetes
+
+    return load_diabetes(seed=asked.seed, limit=asked.limit)
+
+
 def _parquet(asked: DataRequest) -> Data:
     from .readers.parquet import load_parquet
 
@@ -75,6 +81,7 @@ def _torchvision(asked: DataRequest) -> Data:
 
 READERS = {
     "digits": Reader("digits", _digits, place=False),
+    "diabetes": Reader("diabetes", _diabetes, place=False),
     "parquet": Reader("parquet:DIR", _parquet),
     "folder": Reader("folder:DIR", _folder),
     "text": Reader("text:FILE", _text),
@@ -95,10 +102,11 @@ def load_data(
     """Load data by name.
 
     Args:
-        spec: ``digits``; ``parquet:DIR`` (Hugging Face image layout); ``folder:DIR`` (a sub-folder for each
-            class); ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``, ``svhn``, each with ``:DIR``
-            (default ``data``); ``text:FILE`` (a plain file in chunks) or ``text:FILE.parquet?column=text&label=label``
-            (also .csv, .tsv, .jsonl, or a folder of train and test tables).
+        spec: ``digits``; ``diabetes`` (a number to predict); ``parquet:DIR`` (Hugging Face image layout);
+            ``folder:DIR`` (a sub-folder for each class); ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``,
+            ``svhn``, each with ``:DIR`` (default ``data``); ``text:FILE`` (a plain file in chunks) or
+            ``text:FILE.parquet?column=text&label=label`` (also .csv, .tsv, .jsonl, or a folder of train and test
+            tables).
         seed: draws the validation samples, if the source has no validation split; the test split never depends on it.
         limit: read at most so many samples of the source's train part and of its test part.
         download: let torchvision download a missing set.

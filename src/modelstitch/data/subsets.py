@@ -22,11 +22,11 @@ class Held:
 
     Args:
         inputs: of all samples: tensors or arrays (n, ...), dicts or tuples of such, or a list of tensors.
-        labels: int64 (n,), or (n, t) for sequences.
+        labels: (n, ...), see ``as_labels``.
     """
 
     def __init__(self, inputs: Any, labels: Tensor) -> None:
-        self.inputs, self.labels = inputs, labels.long()
+        self.inputs, self.labels = inputs, as_labels(labels)
 
     def __len__(self) -> int:
         return len(self.labels)

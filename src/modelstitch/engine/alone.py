@@ -16,13 +16,16 @@ from torch import Tensor
 
 from ..data.access import all_labels, fetch, like_masks
 from ..data.data import SPLITS, Batch, Data, Split
+from ..data.tasks.classification import INSTEAD
+from ..data.tasks.next_token import NATS
 from ..errors import DataError, NonFiniteError, StitchError
 from ..network import Network
-from ..stats.chance import chance_error, hardly_better, unlearned
+from ..stats.chance import as_poor, hardly_better, unlearned
 from ..support.progress import Tell, say
+from ..support.words import rough
 from .evaluate import own_outcomes
 from .fit.options import FitSpec
-from .measure import NATS, Outcome
+from .measure import Outcome
 from .senders import NetworkSender
 from .sweep import Sweep
 
@@ -30,8 +33,9 @@ Expected = float | Mapping[str, float]  # a donor's own test error, of all or by
 
 SAMPLE = 1000  # of the fit split
 BATCH = 256
-TOLERANCE = {"points": 1.0, NATS: 0.05}  # of an expected error
+TOLERANCE = {"points": 1.0, NATS: 0.05}  # of an expected error; in other units a hundredth of it
 _SURE = 0.02  # of chance: who errs on less of what it was fitted on sees its samples as it should
+_LEARNT = 0.9  # of the error of one answer for all samples: what a trained network is below on what it was fitted on
 _LOST = 0.75  # of the entropy of a uniform guess, in nats: a trained language model is far below it
 
 
@@ -43,9 +47,9 @@ class Alone:
         name: how reports call it.
         weights: where its weights come from, in words; empty where that is not known.
         view: how it sees a sample, in words.
-        error: on the test split, in percent or nats per token; None where there is none.
+        error: on the test split, in ``unit``; None where there is none.
         fit_error: on ``fit_samples`` of those that it may have been fitted on.
-        unit: "percent" or "nats/token".
+        unit: of an error: "percent", "nats/token", or another task's.
         why: why there is no error.
         cautions: what is to be kept in mind, each a sentence.
         outcome: example by example, on the test split.
@@ -87,8 +91,9 @@ def told(name: str, stated: Mapping[str, Any]) -> str:
         found = f"errs on {error:.1f} % of the test split"
         found += "" if fit is None else f", on {fit:.1f} % of {stated.get('fit_samples', 0):,} fit samples"
     else:
-        found = f"has an error of {error:.3f} {unit} on the test split"
-        found += "" if fit is None else f", {fit:.3f} on {stated.get('fit_samples', 0):,} fit samples"
+        in_words = (lambda value: f"{value:.3f}") if unit == NATS else rough
+        found = f"has an error of {in_words(error)} {unit} on the test split"
+        found += "" if fit is None else f", {in_words(fit)} on {stated.get('fit_samples', 0):,} fit samples"
     weights = f"; weights: {stated['weights']}" if stated.get("weights") else ""
     return f"{name}: {found}; view: {stated.get('view', 'none')}{weights}"
 
@@ -108,7 +113,7 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
     outcome = fit = None
     why = ""
     try:
-        if not network.has_head:
+        if not network.has_head and data.task.needs_head:
             raise DataError("it returns features: no scores of the labels' classes")
         outcome = held.outcome("test", data.batches("test", batch_size))
         with suppress(NonFiniteError):  # the sums name the layer, too
@@ -131,7 +136,7 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
         outcome.error if outcome else None,
         fit.error if fit else None,
         len(fit.ids) if fit else 0,
-        NATS if outcome is not None and outcome.unit == NATS else "percent",
+        data.task.error_unit,
         why,
         tuple(f"caution: {caution}" for caution in cautions),
         outcome,
@@ -157,9 +162,9 @@ def check_expected(found: Iterable[Alone], expected: Expected | None, tolerance:
     """Refuse donors whose own test error is not the expected one.
 
     Args:
-        expected: an error for all donors, or {name: error}; in percent, or nats per token; None expects nothing.
-        tolerance: how far off it may be, 1 point (0.05 nats per token) by default; what the test split is too small to
-            tell is borne beside it.
+        expected: an error for all donors, or {name: error}, in the task's unit; None expects nothing.
+        tolerance: how far off it may be, 1 point (0.05 nats per token, a hundredth in other units) by default; what the
+            test split is too small to tell is borne beside it.
 
     Raises:
         StitchError: with both numbers, or naming an expectation of no donor.
@@ -182,7 +187,8 @@ def check_expected(found: Iterable[Alone], expected: Expected | None, tolerance:
             raise StitchError(
                 f"The donor {name!r} has no error of its own to hold against the expected {value:g}: {alone.why}."
             )
-        allowed = TOLERANCE[alone.outcome.unit] if tolerance is None else tolerance
+        usual = TOLERANCE.get(alone.outcome.unit, 0.01 * value)
+        allowed = usual if tolerance is None else tolerance
         spread = 1.96 * _standard_error(alone.outcome)
         if abs(alone.error - value) > allowed + spread:
             raise StitchError(
@@ -244,10 +250,18 @@ def _fit(network: Network, fit: Outcome | None, data: Data, weights: str) -> lis
             f"has an error of {fit.error:.2f} nats per token on {n:,} samples of the fit split, {most:.2f} "
             f"is a uniform guess"
         )
+    elif fit.unit != "points":
+        same = fit.chance
+        if same is None or not as_poor(fit.error, same, _LEARNT):
+            return []
+        unit = fit.error_unit
+        found = (
+            f"has an error of {rough(fit.error)} {unit} on {n:,} samples of the fit split, one answer for all of "
+            f"them has {rough(same)} {unit}"
+        )
     elif unlearned(fit.error, data.n_classes, n):
         found = (
-            f"errs on {fit.error:.1f} % of {n:,} samples of the fit split, "
-            f"{chance_error(data.n_classes):.1f} % is chance"
+            f"errs on {fit.error:.1f} % of {n:,} samples of the fit split, {level(data, fit) or 0.0:.1f} % is chance"
         )
     else:
         return []
@@ -261,7 +275,7 @@ def _view(network: Network, held: _Examined, fit: Outcome | None, data: Data, we
     """Name a network that is given raw images, unless it was trained on them here or errs on next to none of them."""
     if not held.images or network.has_view or weights.startswith(("random", "trained here")):
         return []
-    if fit is not None and fit.unit != NATS and fit.error <= _SURE * chance_error(data.n_classes):
+    if fit is not None and fit.unit != NATS and fit.error <= _SURE * (level(data, fit) or 0.0):
         return []
     return [
         f"the network {network.name} has no view: it sees images raw, in [0, 1], as the data give them; if it was "
@@ -277,49 +291,22 @@ FEW = {
 
 MATCHED: tuple[Split, ...] = ("fit", "test")  # what a closed form uses: nothing is chosen
 
-_INSTEAD = (
-    "put a fitted linear head on it and trace that, choose the output that holds the scores with output=, or compare "
-    "its layers with similarity(), which needs no labels"
-)
-
-
 _FEATURES = ("last_hidden_state", "pooler_output", "hidden_states", "image_embeds", "text_embeds")
 
 
 def need_scores(top: Network, data: Data) -> None:
-    """Refuse a top whose output is not one score per class for each label.
+    """Refuse a top whose output cannot be held against the labels.
 
     Raises:
         DataError: naming the top, both shapes, and what to use instead.
     """
-    if not top.has_head or top.output_name in _FEATURES:
+    if data.task.needs_head and (not top.has_head or top.output_name in _FEATURES):
         raise DataError(
             f"The top {top.name!r} has no head: it returns features, no scores of the labels' classes (logits), so "
             "that no error can be measured; expected a network with a head, or compare its layers with similarity(), "
             "which needs no labels."
         )
-    labels = next(iter(data.batches("val", 1))).labels
-    shape, each = top.output_shape, tuple(labels.shape[1:])
-    if labels.ndim > 2 or (labels.ndim == 2 and shape[:-1] != each == shape[1:]):
-        raise DataError(
-            f"The top {top.name!r} gives values of shape {shape} for a sample with labels of shape {each}: expected "
-            "the classes last and the positions in one line, (positions, classes) and labels (positions,); end the "
-            "network with .flatten(2).transpose(1, 2), and flatten the labels of a sample."
-        )
-    if labels.ndim == 1 and shape == (1,):
-        raise DataError(
-            f"The top {top.name!r} gives one value for a sample: expected one score for each class; of one logit z of "
-            "two classes make two, torch.cat([torch.zeros_like(z), z], 1), at the end of the network."
-        )
-    if len(top.output_shape) != labels.ndim:
-        held = "one label" if labels.ndim == 1 else f"labels of shape {each}"
-        several = (
-            "" if labels.ndim == 1 else "; labels that hold at once are measured one at a time, as two classes each"
-        )
-        raise DataError(
-            f"The top {top.name!r} gives values of shape {shape} for a sample with {held}: expected one score "
-            f"per class for each label, without which there is no error to fit or to measure; {_INSTEAD}{several}."
-        )
+    data.task.fits(top.name, top.output_shape, next(iter(data.batches("val", 1))).labels)
 
 
 def notes_on(top: Network, own: Outcome, data: Data, splits: Sequence[Split] = SPLITS) -> list[str]:
@@ -337,24 +324,46 @@ def notes_on(top: Network, own: Outcome, data: Data, splits: Sequence[Split] = S
 
 def _chance(top: Network, own: Outcome, data: Data) -> list[str]:
     """A top that does no better than chance: it is untrained, or it gives no class scores."""
-    if own.unit != "points":
+    chance = level(data, own)
+    if chance is None:
         return []
-    if not hardly_better(own.error, chance_error(data.n_classes)):
+    if own.unit != "points":
+        return _as_one_answer(top, own, chance)
+    if not hardly_better(own.error, chance):
         return _constant(top, own, data)
     answers_right = 100.0 - own.error
-    worse = answers_right < 0.5 * (100.0 - chance_error(data.n_classes))
+    worse = answers_right < 0.5 * (100.0 - chance)
     how, order = ("worse", "check that its classes stand in the data's order; ") if worse else ("hardly better", "")
     return [
         f"the top {top.name} alone errs on {own.error:.1f} % of the test examples, {how} than chance for "
         f"{data.n_classes} classes, so that a penalty says nothing: {order}if it gives features instead of class "
-        f"scores, {_INSTEAD}"
+        f"scores, {INSTEAD}"
+    ]
+
+
+def level(data: Data, outcome: Outcome | None) -> float | None:
+    """The error of answers drawn at random, else that of one answer for all samples; None of texts."""
+    if data.task.by_position:
+        return None
+    drawn = data.task.chance(data.n_classes) if data.task.by_class else None
+    return drawn if drawn is not None or outcome is None else outcome.chance
+
+
+def _as_one_answer(top: Network, own: Outcome, same: float) -> list[str]:
+    """A top that does hardly better than one answer that is the same for all samples."""
+    if not as_poor(own.error, same):
+        return []
+    unit = own.error_unit
+    return [
+        f"the top {top.name} alone has an error of {rough(own.error)} {unit} on the test examples, hardly better "
+        f"than one answer that is the same for all of them ({rough(same)} {unit}), so that a penalty says little"
     ]
 
 
 def _constant(top: Network, own: Outcome, data: Data) -> list[str]:
     """A top that does no better than one answer for all: where classes are of unlike size it may be far from chance."""
     labels = all_labels(data.dataset("test"), scan=False)
-    if labels is None or labels.ndim != 1:
+    if labels is None:
         return []
     counts = labels.bincount(minlength=data.n_classes)
     share = 100.0 * int(counts.max()) / len(labels)
@@ -384,9 +393,11 @@ def _missing(data: Data, splits: Sequence[Split]) -> list[str]:
     """Classes of which a split has no sample, as far as its labels are known without reading it."""
     found = []
     lowest = []
+    if not data.task.by_class:
+        return []
     for split in splits:
         labels = all_labels(data.dataset(split), scan=False)
-        if labels is None or labels.ndim != 1:
+        if labels is None:
             continue
         lowest.append(int(labels.min()))
         there = labels.bincount(minlength=data.n_classes) > 0

@@ -71,7 +71,8 @@ def check_entry(networks: Sequence[Network], data: Data, *, second: Data | None 
         seen = _SEEN[data]
         if labels and not seen.labels:
             for split in SPLITS:
-                _check_shift(next(data.batches(split, _VIEWED)), split, data.name)
+                if data.task.by_position:
+                    _check_shift(next(data.batches(split, _VIEWED)), split, data.name)
             seen.labels = True
         check_sizes(networks, data)
         if any(
@@ -104,7 +105,7 @@ def _check_reads(data: Data, split: Split) -> None:
                 "random changes out of the dataset (augment= of ms.Data makes those of the fit split, by a seed), or "
                 "draw them by the sample's index."
             )
-        if known is not None and not torch.equal(known[ids].cpu(), one[2].cpu()):
+        if known is not None and not torch.equal(data.task.take(known[ids].cpu(), split, whole=False), one[2].cpu()):
             raise DataError(
                 f"The {split} split of {data.name} has a list of labels that its samples do not have (among samples "
                 f"{among}): expected "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,16 +12,17 @@ import torch
 from torch import Tensor
 
 from ..data.data import Batch, Split
+from ..data.tasks import Task
 from ..errors import MeasureError, NonFiniteError
 from ..moments.moments import Moments, Sums
 from ..network import OUTPUT, FromLayer, Network
-from ..stats.chance import chance_error
 from ..stitchers import masked_mean, masks, rows
 from .measure import Outcome, Tally
 from .senders import Send, view_of
 from .sweep import Stream, Sweep
 
 Answer = Callable[[Batch], Tensor]  # the output for a batch
+CONSTANT = 256  # samples whose mean answer is the one answer for all
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,21 @@ class _Tallies:
         lost: the streams that are, by id, and why.
     """
 
-    def __init__(self, streams: Sequence[Stream], must: Collection[str] = (), names: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        task: Task,
+        streams: Sequence[Stream],
+        must: Collection[str] = (),
+        names: Collection[str] = (),
+        *,
+        whole: bool = False,
+        constants: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.lost: dict[int, str] = {}
-        self.own, self._must = {name: Tally() for name in names}, must
-        self._of = {id(stream): Tally() for stream in streams}
+        same = constants or {}
+        self.own = {name: Tally(task, whole=whole, constant=same.get(name)) for name in names}
+        self._must = must
+        self._of = {id(stream): Tally(task, whole=whole) for stream in streams}
 
     def donor(self, name: str, output: Tensor, batch: Batch) -> None:
         if name not in self.own:
@@ -176,8 +187,8 @@ class _Tallies:
 class _Truths(_Tallies):
     """Outcomes, and how near stitched activations are to genuine ones."""
 
-    def __init__(self, streams: Sequence[Stream], must: Collection[str], names: Collection[str]) -> None:
-        super().__init__(streams, must, names)
+    def __init__(self, task: Task, streams: Sequence[Stream], must: Collection[str], names: Collection[str]) -> None:
+        super().__init__(task, streams, must, names, whole=True)
         self.lost |= {id(stream): stream.failed for stream in streams if stream.failed}
         shared: dict[Any, _Genuine] = {}
         self._near = {}
@@ -205,7 +216,7 @@ def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send |
     """
     if not streams:
         return []
-    found = _Tallies(streams)
+    found = _Tallies(sweep.data.task, streams)
     read_split(split, sweep, found, streams, send=send, fitting=True)
     return [found.outcome(stream) for stream in streams]
 
@@ -228,17 +239,38 @@ def own_outcomes(
     Raises:
         NonFiniteError: an output holds NaN or infinity.
     """
-    found = _Tallies((), networks, networks)
+    constants = {
+        name: constant_answer(network, sweep)
+        for name, network in networks.items()
+        if isinstance(network, Network) and sweep.data.task.chance(_width(network)) is None
+    }
+    found = _Tallies(sweep.data.task, (), networks, networks, whole=not fitting, constants=constants)
     read_split(split, sweep, found, donors=networks, fitting=fitting, batches=batches)
     source = sweep.data.test_fingerprint if split == "test" else ""
     return {name: tally.outcome(source) for name, tally in found.own.items()}
 
 
 def own_error(sweep: Sweep) -> tuple[float, float]:
-    """The top's own validation error, and that of answers drawn at random, in percent, or nats per token."""
+    """The top's own validation error, and that of answers drawn at random, or of one answer for all samples."""
     top = sweep.top
-    own, classes = own_outcomes({top.name: top}, sweep, "val", fitting=True)[top.name], top.output_shape[-1]
-    return own.error, chance_error(classes) if own.unit == "points" else math.log(classes)
+    own = own_outcomes({top.name: top}, sweep, "val", fitting=True)[top.name]
+    level = sweep.data.task.chance(_width(top)) if own.chance is None else own.chance
+    return own.error, own.error if level is None else level
+
+
+def _width(network: Network) -> int:
+    """How many outputs a network has at each place."""
+    return network.output_shape[-1] if network.output_shape else 1
+
+
+def constant_answer(network: Network, sweep: Sweep) -> Tensor:
+    """The mean of what a network answers to validation samples, (...): one answer for all."""
+    full, total, n = network.full().to(sweep.device), torch.zeros(()), 0
+    with torch.no_grad():
+        for batch in sweep.data.few("val", CONSTANT, sweep.spec.batch_size):
+            output = full(view_of(network, batch, sweep.device)).double().cpu()
+            total, n = total + output.sum(0), n + len(output)
+    return total / n
 
 
 def final(
@@ -262,7 +294,7 @@ def final(
     """
     top, source = sweep.top, sweep.data.test_fingerprint
     donors = {top.name: top, **(others or {})}
-    found = _Truths(streams, [top.name], donors)
+    found = _Truths(sweep.data.task, streams, [top.name], donors)
     read_split("test", sweep, found, streams, donors=donors)
     for stream in streams:
         stream.failed = found.lost.get(id(stream), "")

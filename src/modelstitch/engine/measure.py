@@ -1,24 +1,20 @@
 """What a stitched network is worth: per-example errors, the penalty and its paired interval, agreement.
 
-Classification: an example's error is 0 or 100 and means are percent; differences are points. Sequences (labels
-(n, t), -100 ignored): an example's error is its mean nats per token, weighted by its tokens.
+What an error of one example is, the data's task says: see ``modelstitch.data.tasks``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import DataError, MeasureError, NonFiniteError
+from ..data.tasks import CLASSIFICATION, Task
+from ..data.tasks.task import Counted, Judged, Number
+from ..errors import MeasureError, NonFiniteError
 from ..stats import bootstrap
 from ..support.nonfinite import first_bad
-
-IGNORED = -100
-NATS = "nats/token"
 
 
 @dataclass(frozen=True)
@@ -40,128 +36,136 @@ class Outcome:
     """What one network did on one split, example by example, in the order of the split.
 
     Attributes:
-        errors: float64 (n,), 0 or 100 (classification), or nats per token.
-        weights: float64 (n,), 1, or the number of tokens.
-        losses: float64 (n,), cross-entropy in nats.
-        predictions: int64 (n,), the predicted class, or the number of tokens predicted right.
+        errors: float64 (n,), 0 or 100 (classification), nats per token, or what else the task says.
+        weights: float64 (n,), 1, or what a sample counts, such as its number of tokens.
+        losses: float64 (n,), what the objective ``task`` fits.
+        predictions: int64 (n,), the predicted class, or the number of tokens predicted right; None where answers are
+            no numbers.
         ids: int64 (n,), the samples' ids.
-        unit: "points" or "nats/token".
+        unit: of a difference of errors: "points", "nats/token", or another one.
         tokens: of sequences the predicted token wherever a label counts, sample after sample, int64 (m,); else None.
         labels: the classes, int64 (n,); None of sequences.
         source: which examples these are, equal for two outcomes on the same ones; empty where nobody has to know.
+        error_unit, loss_unit: of an error, and of a loss, by itself.
+        numbers: what is no mean over samples, by name, each with its unit.
+        chance: the error of one answer that is the same for all samples; None where it was not measured.
+        near: up to what difference the task says that errors are near; None where it says nothing.
     """
 
     errors: Tensor
     weights: Tensor
     losses: Tensor
-    predictions: Tensor
+    predictions: Tensor | None
     ids: Tensor
     unit: str = "points"
     tokens: Tensor | None = None
     source: str = ""
     labels: Tensor | None = None
+    error_unit: str = "percent"
+    loss_unit: str = "nats"
+    numbers: dict[str, Number] = field(default_factory=dict)
+    chance: float | None = None
+    near: float | None = None
 
     @property
-    def answers(self) -> Tensor:
-        """What was answered, class by class or token by token."""
+    def answers(self) -> Tensor | None:
+        """What was answered, class by class or token by token; None where answers are no numbers."""
         return self.predictions if self.tokens is None else self.tokens
 
     @property
     def error(self) -> float:
-        """The weighted mean error: percent, or nats per token."""
+        """The weighted mean error, in ``error_unit``."""
         return float((self.errors * self.weights).sum() / self.weights.sum())
 
     @property
     def loss(self) -> float:
-        """The weighted mean cross-entropy in nats."""
+        """The weighted mean loss, in ``loss_unit``."""
         return float((self.losses * self.weights).sum() / self.weights.sum())
 
 
-@dataclass
 class Tally:
-    """Collects an Outcome batch by batch."""
+    """Collect an Outcome batch by batch.
 
-    parts: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = field(default_factory=list)
-    unit: str = "points"
-    tokens: list[Tensor] = field(default_factory=list)
-    labels: list[Tensor] = field(default_factory=list)
+    Args:
+        task: says what an error is.
+        whole: count what is no mean over samples, too.
+        constant: an answer, (...), that is the same for all samples: its error is the level of chance.
+    """
+
+    def __init__(self, task: Task = CLASSIFICATION, *, whole: bool = False, constant: Tensor | None = None) -> None:
+        self.task = task
+        self._parts: list[tuple[Judged, Tensor]] = []
+        self._counted: Counted | None = task.counted() if whole else None
+        self._constant, self._level = constant, (0.0, 0.0)
+        self._whole = whole
 
     def add(self, output: Tensor, labels: Tensor, ids: Tensor, *, where: str = "") -> None:
-        """Add one batch: output (n, classes) and labels (n,), or (n, t, vocabulary) and (n, t).
+        """Add one batch: output and labels as the task takes them.
 
         Raises:
-            NonFiniteError: if the output holds NaN or infinity.
+            NonFiniteError: if the output, or an error, holds NaN or infinity.
             DataError: if the output and the labels do not fit together.
         """
         output = output.detach().float()
-        sample = None if bool(torch.isfinite(output).all()) else first_bad(output, ids)
-        if sample is not None:
+        if not bool(torch.isfinite(output).all()):
             raise NonFiniteError(
-                f"The output{f' of {where}' if where else ''} holds NaN or infinity, first for the sample {sample}: "
-                "expected finite numbers; check the weights, or use float32 instead of half precision."
+                f"The output{f' of {where}' if where else ''} holds NaN or infinity, first for the sample "
+                f"{first_bad(output, ids)}: expected finite numbers; check the weights, or use float32 instead of half "
+                "precision."
             )
-        _check_form(output, labels)
-        check_range(labels, output.shape[-1])
+        self.task.check(output, labels)
         labels = labels.to(output.device)
-        losses = example_losses(output, labels)
-        if labels.ndim == 1:
-            predictions = output.argmax(-1)
-            errors, weights = 100.0 * (predictions != labels), torch.ones_like(losses)
-            self.labels.append(labels.cpu())
-        else:
-            self.unit = NATS
-            used, chosen = (labels != IGNORED).sum(1), output.argmax(-1)
-            predictions = ((chosen == labels) & (labels != IGNORED)).sum(1)
-            self.tokens.append(chosen[labels != IGNORED].cpu())
-            errors, weights = losses, used.to(losses.dtype)
-        self.parts.append(tuple(t.detach().cpu() for t in (errors, weights, losses, predictions, ids)))  # type: ignore[arg-type]
+        found = self.task.judge(output, labels)
+        if not bool(torch.isfinite(found.errors).all() & torch.isfinite(found.losses).all()):
+            raise NonFiniteError(
+                f"The error{f' of {where}' if where else ''} is NaN or infinite for a sample, in the task "
+                f"{self.task.name!r}: expected finite numbers; check the error's function where it divides or takes a "
+                "root."
+            )
+        if self._counted is not None:
+            self._counted.add(output, labels)
+        if self._constant is not None and self._constant.shape == output.shape[1:]:
+            same = self.task.judge(self._constant.to(output).expand_as(output), labels)
+            weights = same.weights.double()
+            total, weight = self._level
+            self._level = total + float((same.errors.double() * weights).sum()), weight + float(weights.sum())
+        self._parts.append((found.kept(), ids.cpu()))
 
     def outcome(self, source: str = "") -> Outcome:
         """All that was added; ``source`` names the examples."""
-        errors, weights, losses, predictions, ids = (torch.cat(column) for column in zip(*self.parts))
-        tokens, labels = (torch.cat(parts) if parts else None for parts in (self.tokens, self.labels))
-        return Outcome(
-            errors.double(), weights.double(), losses.double(), predictions, ids, self.unit, tokens, source, labels
+        columns = {name: _joined([getattr(part, name) for part, _ in self._parts]) for name in Judged.__annotations__}
+        errors, weights, losses = (columns[name] for name in ("errors", "weights", "losses"))
+        assert errors is not None
+        assert weights is not None
+        assert losses is not None
+        task = self.task
+        found = Outcome(
+            errors.double(),
+            weights.double(),
+            losses.double(),
+            columns["answers"],
+            torch.cat([ids for _, ids in self._parts]),
+            task.unit,
+            columns["tokens"],
+            source,
+            columns["labels"],
+            task.error_unit,
+            task.loss_unit,
+            near=task.near,
         )
+        if not float(found.weights.sum()) > 0:
+            raise MeasureError(
+                f"No label counts in the task {task.name!r}: expected one at least that is not left out."
+            )
+        total, weight = self._level
+        found.chance = total / weight if weight else None
+        found.numbers = task.numbers(found.error, self._counted) if self._whole else {}
+        return found
 
 
-def example_losses(output: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of each example in nats, (n,): mean over the tokens that count for sequences; see ``check_range``.
-
-    Raises:
-        DataError: if the output has another form than the labels need.
-    """
-    _check_form(output, labels)
-    flat = F.cross_entropy(output.flatten(0, -2), labels.flatten(), reduction="none", ignore_index=IGNORED)
-    if labels.ndim == 1:
-        return flat
-    used = (labels != IGNORED).sum(1).clamp(min=1)
-    return flat.view(labels.shape).sum(1) / used
-
-
-def check_range(labels: Tensor, outputs: int) -> None:
-    """Refuse labels that a network with so many outputs does not know.
-
-    On labels in CPU memory, since a GPU would be waited for.
-
-    Raises:
-        DataError: if a label is below 0 (in sequences IGNORED is allowed) or too large.
-    """
-    low, high = int(labels.min()), int(labels.max())
-    if high >= outputs or low < (0 if labels.ndim == 1 else IGNORED):
-        from_one = " Labels that count from 1 need 1 subtracted." if high == outputs and low > 0 else ""
-        raise DataError(
-            f"A label is {high if high >= outputs else low}, the network has {outputs} outputs: expected labels from 0 "
-            f"to {outputs - 1}; use data with the top network's own classes.{from_one}"
-        )
-
-
-def _check_form(output: Tensor, labels: Tensor) -> None:
-    if output.ndim != labels.ndim + 1 or output.shape[:-1] != labels.shape:
-        raise DataError(
-            f"The network's output has shape {tuple(output.shape)}, the labels {tuple(labels.shape)}: expected one "
-            "score per class for each label; choose the output that holds the scores with output=."
-        )
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.cat(there) if there else None
 
 
 def penalty(stitched: Outcome, top: Outcome, *, seed: int = 0) -> Estimate:
@@ -187,26 +191,35 @@ def difference(one: Outcome, other: Outcome, *, seed: int = 0) -> Estimate:
     return Estimate(value, low, high, one.unit)
 
 
-def perplexities(stitched: Outcome, top: Outcome) -> dict[str, Estimate]:
-    """exp(nats per token) of a stitch and of its top: among how many equally likely tokens they would choose."""
+def numbers(stitched: Outcome, top: Outcome) -> dict[str, Estimate]:
+    """What is told of a stitch and of its top beside mean errors, by name; the top's begin with ``top_``."""
     return {
-        name: Estimate(float(np.exp(min(outcome.error, 700.0))), unit="tokens")
-        for name, outcome in (("perplexity", stitched), ("top_perplexity", top))
+        f"{side}{name}": Estimate(value, unit=unit)
+        for name in stitched.numbers
+        for side, (value, unit) in (("", stitched.numbers[name]), ("top_", top.numbers[name]))
     }
 
 
 def agreement(one: Outcome, other: Outcome) -> Estimate:
     """The share of examples, or of tokens, in percent, on which two networks predict the same."""
     check_paired(one, other)
-    return Estimate(100.0 * float((one.answers == other.answers).double().mean()), unit="percent")
+    first, second = _answers(one, other)
+    return Estimate(100.0 * float((first == second).double().mean()), unit="percent")
 
 
 def chance_agreement(one: Outcome, other: Outcome) -> Estimate:
     """The agreement, in percent, that the frequencies of two networks' answers would give if they were unrelated."""
     check_paired(one, other)
-    most = int(max(one.answers.max(), other.answers.max())) + 1
-    shares = [torch.bincount(o.answers, minlength=most).double() / len(o.answers) for o in (one, other)]
+    found = _answers(one, other)
+    most = int(max(answers.max() for answers in found)) + 1
+    shares = [torch.bincount(answers, minlength=most).double() / len(answers) for answers in found]
     return Estimate(100.0 * float(shares[0] @ shares[1]), unit="percent")
+
+
+def _answers(one: Outcome, other: Outcome) -> tuple[Tensor, Tensor]:
+    if one.answers is None or other.answers is None:
+        raise MeasureError("Answers agree where they are numbers of classes: expected some, found none.")
+    return one.answers, other.answers
 
 
 def check_paired(one: Outcome, other: Outcome) -> None:

@@ -247,7 +247,7 @@ def load_for(
         SourceError, MissingExtraError, TraceError: as ``load``.
     """
     kind = spec.partition(":")[0]
-    sequences = data.labels("val").ndim > 1
+    sequences = data.task.by_position
     published = weights is None and kind in ("timm", "torchvision")
     classes = data.n_classes if kind in ("timm", "torchvision", "zoo") and not sequences else None
     network = load(

@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 
 from ..engine.controls import CONTROLS
-from ..study.answers import Answers
+from ..study.answers import NATS, Answers
 from ..study.examples import answers_of, unpack
 from ..study.record import Metric, Record, Setting, as_records
 from ..support.heap import uncollected
+from .sentences.units import UnitScale, scale_of
 
 _ENDS = [
     {side: pl.String, f"{side}_layer": pl.String, f"{side}_depth": pl.Float64, f"{side}_index": pl.Int64}
@@ -45,6 +46,7 @@ class Point:
         value, low, high: in ``unit``; low and high equal the value where there is no interval.
         sure: whether there is an interval.
         seeds: how many cells stand behind it.
+        own: how values of its unit are judged and rounded, where the unit alone does not say.
     """
 
     layer: str
@@ -56,6 +58,12 @@ class Point:
     sure: bool
     unit: str
     seeds: int
+    own: UnitScale | None = None
+
+    @property
+    def scale(self) -> UnitScale:
+        """How its value is judged and rounded."""
+        return scale_of(self.unit) if self.own is None else self.own
 
     @classmethod
     def of(
@@ -68,11 +76,12 @@ class Point:
         high: float | None,
         unit: str,
         seeds: int,
+        own: UnitScale | None = None,
     ) -> Point:
         """A place with its interval, or with none where an end is None."""
         if low is None or high is None:
-            return cls(layer, float(depth or 0.0), bottom_layer, value, value, value, False, unit, seeds)
-        return cls(layer, float(depth or 0.0), bottom_layer, value, float(low), float(high), True, unit, seeds)
+            return cls(layer, float(depth or 0.0), bottom_layer, value, value, value, False, unit, seeds, own)
+        return cls(layer, float(depth or 0.0), bottom_layer, value, float(low), float(high), True, unit, seeds, own)
 
 
 def frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
@@ -144,16 +153,16 @@ def examples(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     for at, record in enumerate(kept):
         both, alone, answers = unpack(record), unpack(record, alone=True), answers_of(record)
         n = len(both.deltas)
-        points = both.unit == "points"
+        points, own = both.unit == "points", record.metric("error")
         columns = {
             "at": np.full(n, at, np.uint32),
             "sample": np.arange(n),
             **_answered(answers),
-            "loss": answers.losses if points else alone.deltas,
+            "loss": answers.losses if points else alone.deltas if both.unit == NATS else None,
             "stitched_error": alone.deltas,
             "top_error": alone.deltas - both.deltas,
             "weight": both.weights,
-            "unit": ["percent" if points else both.unit] * n,
+            "unit": [both.unit if own is None else own.unit] * n,
         }
         empty_columns = {name: pl.Series([None] * n, dtype=_EXAMPLE[name]) for name, v in columns.items() if v is None}
         parts.append(pl.DataFrame({**columns, **empty_columns}, schema=_EXAMPLE))
@@ -176,6 +185,38 @@ def _answered(answers: Answers) -> dict[str, Any]:
     for prefix, side in (("", "stitched"), ("bottom_", "bottom"), ("top_", "top")):
         found |= {f"{prefix}right": answers.right[side], f"{prefix}answer": answers.classes[side]}
     return found
+
+
+SCALING = ("near", "chance_error")  # the metrics that say how a penalty is judged
+_NEAR = 0.03  # of the error of one answer for all samples
+
+
+def unit_of(rows: pl.DataFrame) -> str:
+    """The unit of the penalties among rows; points where none is stated."""
+    if "unit" not in rows.columns:
+        return "points"
+    return str(rows.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
+
+
+def scale_in(rows: pl.DataFrame) -> UnitScale:
+    """How the penalties among rows are judged, drawn and rounded.
+
+    Points and nats have levels of their own. Other units are judged by what the task says is near, else by the error of
+    one answer that is the same for all samples.
+    """
+    unit = unit_of(rows)
+    if scale_of(unit).near or "metric" not in rows.columns:
+        return scale_of(unit)
+    values = {name: rows.filter(pl.col("metric") == name)["value"].drop_nulls() for name in SCALING}
+    said, level = values["near"].max(), values["chance_error"].abs().max()
+    near = float(said or 0.0) or _NEAR * float(level or 0.0)  # type: ignore[arg-type]
+    return UnitScale.around(near) if near > 0 else scale_of(unit)
+
+
+def leveled(table: pl.DataFrame) -> pl.DataFrame:
+    """The frame with one level of chance for all rows, so that all panels of a page are judged alike."""
+    level = pl.col("value").filter(pl.col("metric") == "chance_error").max()
+    return table.with_columns(pl.when(pl.col("metric") == "chance_error").then(level).otherwise("value").alias("value"))
 
 
 def measured(table: pl.DataFrame) -> pl.DataFrame:
@@ -251,6 +292,7 @@ class SeamMeans(NamedTuple):
         skipped: by how much of the depth the bottom's layer lies deeper than the top's.
         penalty, low, high, unit: of the stitch; low and high equal the penalty where there is no interval.
         relative_mse: of its activations; None where it is unknown.
+        own: how values of its unit are judged, where the unit alone does not say.
     """
 
     bottom_layer: str
@@ -261,6 +303,12 @@ class SeamMeans(NamedTuple):
     high: float
     unit: str
     relative_mse: float | None
+    own: UnitScale | None = None
+
+    @property
+    def scale(self) -> UnitScale:
+        """How its penalty is judged and rounded."""
+        return scale_of(self.unit) if self.own is None else self.own
 
 
 def seams(rows: pl.DataFrame) -> list[SeamMeans]:
@@ -282,7 +330,8 @@ def seams(rows: pl.DataFrame) -> list[SeamMeans]:
     )
     known = found.drop_nulls("penalty").with_columns(pl.col("unit").fill_null(""))
     order = ("bottom_layer", "top_layer", "skipped", "penalty", "low", "high", "unit", "relative_mse")
-    return [SeamMeans(*row) for row in known.select(order).iter_rows()]
+    scale = scale_in(rows)
+    return [SeamMeans(*row)._replace(own=scale) for row in known.select(order).iter_rows()]
 
 
 def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") -> list[Point]:
@@ -291,6 +340,7 @@ def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") ->
         (pl.col("control") == control) & (pl.col("metric") == metric) & pl.col("value").is_not_null()
     )
     points = []
+    scale = scale_in(rows) if metric == "penalty" else None
     for _, part in chosen.sort("top_depth", "top_index", nulls_last=True).group_by("top_layer", maintain_order=True):
         first, ends = part.row(0, named=True), part.select("low", "high")
         sure = not any(ends.null_count().row(0))
@@ -306,6 +356,7 @@ def curve(rows: pl.DataFrame, control: str = "pair", metric: str = "penalty") ->
                 high,
                 str(first["unit"] or ""),
                 part["cell"].n_unique(),
+                scale,
             )
         )
     return points

@@ -18,10 +18,9 @@ from .figures.marks import marked
 from .figures.pair import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
 from .figures.style import plain
 from .figures.svg import to_svg
-from .frame import frame, has_matrix, measured, pairs, panel, settings
+from .frame import frame, has_matrix, leveled, measured, pairs, panel, scale_in, settings, unit_of
 from .pooled import pooled, ratios, settled
 from .sentences import findings as words
-from .sentences import verdicts
 from .sentences import warnings as doubts
 
 _MEASURES = ("cka", "r2", "cca", "procrustes")
@@ -56,7 +55,7 @@ def page(
     from markupsafe import Markup
 
     records = marked(as_records(records))
-    table = settled(frame(records), records)
+    table = leveled(settled(frame(records), records))
     found = settings(measured(table))
     if not found:
         raise StudyError(
@@ -65,7 +64,7 @@ def page(
         )
     lead, drawn = found[0], Drawings(Markup)
     sections = [_section(table, records, bottom, top, lead, drawn) for bottom, top in pairs(table)]
-    unit = str(table.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
+    unit = unit_of(table)
     return render(
         "page.html",
         title=plain(title),
@@ -73,7 +72,7 @@ def page(
         donors=tables.donors_table(records),
         overview=tables.overview_table((b, t, panel(table, b, t, lead)) for b, t in pairs(table)),
         sections=sections,
-        reading=words.how_to_read(unit),
+        reading=words.how_to_read(unit, scale_in(table), words.task_of(records)),
         over_pairs=_over_pairs(records, lead),
         scatters=_scatters(table, lead, drawn),
         provenance=tables.provenance_table(records, command),
@@ -135,8 +134,7 @@ def _section(
     found = measured(rows)
     if not found.is_empty():
         limits = penalty_limits(table)
-        near = verdicts.near_level(str(found["unit"][0] or ""))
-        figure = penalty_figure(rows, bottom, top, near=near, limits=limits)
+        figure = penalty_figure(rows, bottom, top, limits=limits)
         section["figure"] = drawn.add(figure, f"Penalty against depth, {name}")
     sizes = everything.filter(
         *(pl.col(key).eq_missing(pl.lit(value)) for key, value in lead._asdict().items() if key != "samples")

@@ -11,12 +11,12 @@ import polars as pl
 from ..engine.controls import CONTROLS
 from ..study.pooling import Pooled
 from ..study.record import End, Record, as_records
-from .figures.heatmaps import matrix, unit_of
+from ..support.words import rough
+from .figures.heatmaps import matrix
 from .figures.pair import by_parameters
-from .figures.style import number, plain
-from .frame import Point, curve
+from .figures.style import minus, number, plain
+from .frame import Point, curve, scale_in
 from .sentences import verdicts
-from .sentences.units import scale_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ _EXTRAS: tuple[tuple[str, str, int | None], ...] = (  # column, metric, digits: 
     ("beyond the genuine 99 %, %", "ood_share", 1),
     ("nearer than the genuine 1 %, %", "collapsed_share", 1),
     ("on the second test set", "second_penalty", None),
+    ("R² of the labels", "label_r2", 2),
+    ("the top's", "top_label_r2", 2),
     ("perplexity", "perplexity", 2),
     ("perplexity of the top", "top_perplexity", 2),
 )
@@ -151,9 +153,8 @@ def donors_table(records: Sequence[Mapping[str, Any]]) -> Table:
     body = []
     for name, facts in stated.items():
         unit = {"percent": "%"}.get(facts.unit, facts.unit)
-        digits = 1 if unit == "%" else 3
         errors = [
-            _EMPTY if value is None else TableCell(f"{number(value, digits)} {unit}", below)
+            _EMPTY if value is None else TableCell(f"{_error(value, unit)} {unit}", below)
             for value, below in ((facts.error, ""), (facts.fit_error, f"of {facts.fit_samples:,} samples"))
         ]
         body.append(
@@ -161,6 +162,11 @@ def donors_table(records: Sequence[Mapping[str, Any]]) -> Table:
         )
     head = ("network", "test error", "error on the fit split", "view", "weights")
     return Table("The networks by themselves, before anything is fitted", head, tuple(body))
+
+
+def _error(value: float, unit: str) -> str:
+    known = {"%": 1, "nats/token": 3}.get(unit)
+    return minus(rough(value)) if known is None else number(value, known)
 
 
 def ladder_table(rows: pl.DataFrame, caption: str) -> Table:
@@ -230,7 +236,7 @@ def matrix_table(
     """
     bottoms, tops, values = matrix(rows, metric)
     if digits is None:
-        digits = scale_of(unit_of(rows)).digits if metric == "penalty" else 2
+        digits = scale_in(rows).digits if metric == "penalty" else 2
     body = [
         (
             TableCell(plain(b)),
@@ -307,7 +313,7 @@ def _with_unit(point: Point | None, *, mark: str = "") -> TableCell:
 def _value(point: Point | None, *, digits: int | None = None, mark: str = "") -> TableCell:
     if point is None:
         return _EMPTY
-    digits = scale_of(point.unit).digits if digits is None else digits
+    digits = point.scale.digits if digits is None else digits
     below = f"[{number(point.low, digits)}, {number(point.high, digits)}]" if point.sure else ""
     if point.seeds > 1:
         below = f"{below} n={point.seeds}".strip()

@@ -15,6 +15,17 @@ def hardly_better(error: float, chance: float) -> bool:
     return 100.0 - error <= 1.25 * (100.0 - chance)
 
 
+HARDLY = 0.97
+
+
+def as_poor(error: float, same: float, share: float = HARDLY) -> bool:
+    """Whether an error is no better than a share of that of one answer for all samples, in any unit.
+
+    Errors may be below 0, where they are scores with their sign turned.
+    """
+    return error >= same - (1 - share) * abs(same)
+
+
 def unlearned(error: float, classes: int, n: int) -> bool:
     """Whether a network errs on far more of ``n`` samples than one does that was trained on them.
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..data.data import Data
-from ..engine.alone import MATCHED, need_scores, notes_on
+from ..engine.alone import MATCHED, level, need_scores, notes_on
 from ..engine.entry import check_entry
 from ..engine.evaluate import Answer, own_outcomes
 from ..engine.fit.options import FitSpec
@@ -67,7 +67,7 @@ def measured(
     return Record(
         "",
         {**config, "data": data_config(data)},
-        **kept(beside_top(outcome, own, data.n_classes), outcome, own),
+        **kept(beside_top(outcome, own, level(data, own)), outcome, own),
         history=(),
         notes=(*notes_on(top, own, data, MATCHED), "measured by hand, not by a fit"),
         provenance=provenance(device),

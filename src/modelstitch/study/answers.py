@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
+NATS = "nats/token"
 SIDES = ("stitched", "top", "bottom")
 _HALF = 60_000.0  # losses beyond have no place in 16 bits
 _OFF = 2e-3  # what the mean of losses of 16 bits may be off by, of its size
@@ -189,7 +190,7 @@ def _length(bits: int) -> int:
 def pack(stitched: Floats, top: Floats, weights: Floats, unit: str, test: str = "") -> dict[str, Any]:
     """Errors of the stitched model and of the top alone, (n,) each, as plain JSON values.
 
-    Points are kept as bits (right or wrong), nats as float32; ``test`` is the identity of the test split.
+    Points are kept as bits (right or wrong), all others as float32; ``test`` is the identity of the test split.
     """
     import numpy as np
 

@@ -19,11 +19,11 @@ class Examples:
     """One stitch on the test split, example by example, in the order of the split.
 
     Attributes:
-        deltas: error(stitched) - error(top) of each example, (n,): -100, 0 or 100 points, or nats per token; or
+        deltas: error(stitched) - error(top) of each example, (n,): -100, 0 or 100 points, or in another unit; or
             error(stitched) by itself, where that was asked for.
-        weights: (n,), 1, or the number of tokens.
+        weights: (n,), 1, or what an example counts, such as its number of tokens.
         source: equal for two records that were measured on the same examples.
-        unit: "points", or nats of some kind.
+        unit: of the task: "points", "nats/token", or another one.
         ends: the least and the greatest delta that an example can have; None where there is none.
     """
 

@@ -14,7 +14,7 @@ from ..engine.alone import need_scores
 from ..engine.entry import check_entry
 from ..engine.fit.objectives import Loss, checked, name_of
 from ..engine.sweep import MEMORY, Watch
-from ..errors import ShapeError, StitchError, StudyError
+from ..errors import DataError, ShapeError, StitchError, StudyError
 from ..network import Network, apart, check_networks
 from ..stitchers import Site, family_of, own_codes
 from ..support.device import pick_device
@@ -56,6 +56,7 @@ class Prepared:
             "donors": {network.name: network.fingerprint() for network in self.networks},
             "pairs": [list(pair) for pair in question.ordered_pairs()],
             "data": self.data.fingerprint,
+            **({"task": task} if (task := self.data.describe().get("task")) else {}),
             **({"family codes": codes} if codes else {}),
             **({"other seeds": question.other_seeds} if question.other_seeds else {}),
         }
@@ -71,7 +72,7 @@ class Prepared:
         if len(named) < len(self.networks):
             raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
         check_entry(self.networks, self.data, second=self.second)
-        question = self.question.for_labels(sequences=self.data.labels("val").ndim > 1)
+        question = self.question.for_labels(self.data.task)
         for name in dict.fromkeys(top for _, top in pairs):
             need_scores(named[name], self.data)
         donors = {name: describe_donor(network) for name, network in named.items()}
@@ -138,8 +139,12 @@ def prepared(
         check_networks(network=network)
     for network in others.values():
         check_networks(**{"other seed": network})
+    if (metric := values.pop("metric", None)) is not None:
+        data = data.measured_by(metric)
     if (second := values.get("second")) is not None:
         check_data(second)
+        second = second if metric is None else second.measured_by(metric)
+        _check_same_task(data, second)
         values["second"] = second.fingerprint
     if others:
         values["other_seeds"] = {top: network.name for top, network in others.items()}
@@ -147,10 +152,18 @@ def prepared(
     if "objective" in values:
         values["objective"] = _named(values["objective"], losses)
     question = read(options, values, [network.name for network in networks], losses, seam=seam)
-    question = question.for_labels(sequences=data.labels("val").ndim > 1)
+    question = question.for_labels(data.task)
     networks = [*networks, *(network for network in others.values() if network not in networks)]
     check_entry(networks, data, second=second)  # before random data are taken for another study's
     return Prepared(question, networks, data, second, losses)
+
+
+def _check_same_task(data: Data, second: Data) -> None:
+    if second.task.name != data.task.name:
+        raise DataError(
+            f"The second test set {second.name} is of the task {second.task.name}, the data {data.name} of "
+            f"{data.task.name}: expected one task; give both the same task=."
+        )
 
 
 def _named(goal: Any, losses: dict[str, Loss]) -> Any:
@@ -186,7 +199,8 @@ def describe_donor(network: Network) -> PlannedDonor:
 def data_config(data: Data, second: Data | None = None) -> dict[str, Any]:
     """What a record states about the data, and about a second test set."""
     stated = data.describe()
-    config = {key: stated[key] for key in ("name", "fingerprint", "fit", "val", "test", "classes", "augment", "splits")}
+    keys = ("name", "fingerprint", "fit", "val", "test", "classes", "augment", "splits", "task")
+    config = {key: stated[key] for key in keys if key in stated}
     if second is not None:
         config["second"] = {"name": second.name, "fingerprint": second.fingerprint, "test": second.size("test")}
     return config

@@ -289,18 +289,23 @@ class Question(BaseModel):
         ahead = {name: at for at, name in enumerate(names)}
         return tuple((b, t) for b in names for t in names if (b != t if self.both else ahead[b] < ahead[t]))
 
-    def for_labels(self, *, sequences: bool) -> Self:
+    def for_labels(self, task: Task) -> Self:
         """The question with its controls spelled out: those that the labels can serve, unless others are asked for.
 
         Raises:
-            DataError: a control needs one class for each sample, where labels are sequences.
+            DataError: a control needs one class for each sample, where labels are none.
         """
         found = self.controls
         if found is None:
-            found = tuple(n for n, control in CONTROLS.items() if control.usual and not (sequences and control.classes))
+            found = tuple(
+                n for n, control in CONTROLS.items() if control.usual and (task.by_class or not control.classes)
+            )
         by_class = [name for name in found if CONTROLS[name].classes]
-        if by_class and sequences:
-            raise DataError(f"The {by_class[0]} control needs one class label per sample: leave it out for sequences.")
+        if by_class and not task.by_class:
+            raise DataError(
+                f"The {by_class[0]} control needs one class label per sample: leave it out for "
+                f"{'sequences' if task.by_position else f'the task {task.name}'}."
+            )
         others = [n for n, control in CONTROLS.items() if control.sends == "another seed" and self.other_seeds]
         return self.model_copy(update={"controls": tuple(dict.fromkeys([*found, *others]))})
 
@@ -331,6 +336,7 @@ class Comparison(Question):
 
 if TYPE_CHECKING:
     from ..data.data import Data
+    from ..data.tasks.task import Each, Task
     from ..engine.fit.objectives import OwnLoss
     from ..network import Network
 
@@ -346,6 +352,7 @@ class StitchOptions(FitOptions, total=False):
     samples: int | None
     normalisation: Normalisation
     second: Data | None
+    metric: Each | Task | None
     expected_error: float | Mapping[str, float] | None
     error_tolerance: float | None
 
@@ -364,6 +371,7 @@ class CompareOptions(FitOptions, total=False):
     normalisation: Normalisation
     other_seeds: Mapping[str, Network] | None
     second: Data | None
+    metric: Each | Task | None
     expected_error: float | Mapping[str, float] | None
     error_tolerance: float | None
 
@@ -383,6 +391,13 @@ class MatrixOptions(TypedDict, total=False):
     error_tolerance: float | None
 
 
+BESIDE = {  # keywords that say what data are measured by: records have it from the data
+    "metric": FieldInfo(
+        default=None,
+        description="What the error of a sample is, in place of the task's own: a function (output, labels) -> (n,), "
+        "smaller is better, or a Task.",
+    )
+}
 _FIELDS = {
     "family": "families",
     "objective": "objectives",
@@ -392,6 +407,8 @@ _FIELDS = {
 
 def field_of(keyword: str) -> FieldInfo:
     """The field that a keyword sets; one number of samples is an option of the fit."""
+    if keyword in BESIDE:
+        return BESIDE[keyword]
     name = _FIELDS.get(keyword, keyword)
     return FitSpec.model_fields[name] if name in FitSpec.model_fields else Question.model_fields[name]
 

@@ -22,16 +22,19 @@ from pydantic_core import from_json
 from ..errors import RecordError, StudyError
 from ..support import hashing
 from ..support.reading import json_of
-from .answers import average, check_sizes, numbers, right
+from .answers import NATS, average, check_sizes, numbers, right
 
 VERSION = 2
 READABLE = (1, 2)  # version 1 had no digest
+
+_LEAST = 1e-37  # below which float32 has no digits
 
 _TAIL = re.compile(rb',"digest":"([0-9a-f]{64})"\}\s*\Z')
 _TAIL_SIZE = 128  # bytes in which the tail lies
 _CLOCKED = ("date", "seconds")
 _BITS = 1e-9  # what a mean of bits may be off by, and an interval be narrower than its value
-_NATS = 2e-5  # what a mean of float32 numbers may be off by, of their size
+_NATS = 2e-5  # what a mean of float32 numbers may be off by, of their size and one nat
+_FLOATS = 2e-6  # the same of other errors, of their size alone
 
 
 class Metric(NamedTuple):
@@ -100,7 +103,7 @@ class DonorFacts(NamedTuple):
         error, fit_error: its own, on the test and on the fit split, in the task's unit; None where they were not
             measured.
         fit_samples: of how many samples of the fit split.
-        unit: "percent" or "nats/token".
+        unit: of both errors: "percent", "nats/token", or another task's.
     """
 
     weights: str = ""
@@ -468,7 +471,7 @@ def _told_by_answers(record: Record, values: Mapping[str, float | None]) -> dict
     if kept is None:
         return found
     try:
-        errors, room, below = (_right if kept["unit"] == "points" else _nats)(kept)
+        errors, room, below = (_right if kept["unit"] == "points" else _floats)(kept)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as problem:
         raise RecordError(f"expected the examples to be readable, found {problem!r}") from problem
     if record.correct and kept["unit"] == "points" and record.correct != kept["stitched"]:
@@ -490,14 +493,16 @@ def _right(kept: Mapping[str, Any]) -> tuple[dict[str, float], float, float | No
     return errors, 100 * _BITS, None if below is None else 100.0 * (1 - below / n)
 
 
-def _nats(kept: Mapping[str, Any]) -> tuple[dict[str, float], float, float | None]:
-    """The same of kept nats; a bottom's are not kept."""
+def _floats(kept: Mapping[str, Any]) -> tuple[dict[str, float], float, float | None]:
+    """The same of kept numbers; a bottom's are not kept."""
     n = kept["n"]
-    weights = numbers(kept["weights"], n)
-    errors = {side: average(numbers(kept[side], n), weights) for side in ("stitched", "top")}
+    weights, each = numbers(kept["weights"], n), {side: numbers(kept[side], n) for side in ("stitched", "top")}
+    errors = {side: average(values, weights) for side, values in each.items()}
     if "answers" in kept:
         check_sizes(kept["answers"], n, None)
-    return errors, _NATS * (1 + sum(abs(e) for e in errors.values())), None
+    if kept["unit"] == NATS:
+        return errors, _NATS * (1 + sum(abs(e) for e in errors.values())), None
+    return errors, _FLOATS * sum(average(abs(values), weights) for values in each.values()) + _LEAST, None
 
 
 def _config_of(value: Any) -> tuple[Mapping[str, Any], int]:

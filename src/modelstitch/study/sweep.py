@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ..data.data import SPLITS, Data
-from ..engine.alone import MATCHED, Alone, look, need_scores, notes_on
+from ..data.tasks import Task
+from ..engine.alone import MATCHED, Alone, level, look, need_scores, notes_on
 from ..engine.controls import CONTROLS
 from ..engine.evaluate import Truth, final
 from ..engine.fit.closed import collect, solve
@@ -23,12 +24,11 @@ from ..engine.fit.memory import attempt, chunks, stream_bytes
 from ..engine.fit.normalisation import settle
 from ..engine.fit.objectives import MATCH, Loss, stages
 from ..engine.fit.options import FitSpec
-from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, penalty, perplexities
+from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, numbers, penalty
 from ..engine.senders import NetworkSender, Sender
 from ..engine.sweep import MEMORY, Stream, Sweep, Tick, Watch, derive, open_stream
 from ..errors import NonFiniteError, ShapeError, StudyError
 from ..network import Network
-from ..stats.chance import chance_error
 from ..stitchers import family_of
 from ..support.progress import Tell
 from ..support.provenance import provenance
@@ -254,7 +254,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     )
     begun, state = _taken_up(cells, begun, unfinished)
     (sweep, streams), _ = attempt(lambda s: _fit(cells, s, bench, unfinished, state), begun)
-    alike = below if below is not None and _same_task(below, top) else None
+    alike = below if below is not None and _same_task(below, top, data.task) else None
     others = {} if alike is None or alike.name in bench.own else {alike.name: alike}
     (measured, seen), last = attempt(lambda s: final(streams, s, others), sweep)
     sums = _sums(cells, sweep, bench)
@@ -267,7 +267,7 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     beside = Beside(
         bench.own[top.name],
         None if alike is None else bench.own.get(alike.name),
-        data.n_classes,
+        level(data, bench.looked[top.name].outcome),
         facts(donors),
         {**provenance(bench.device), "seconds": round(seconds, 3)},
     )
@@ -346,9 +346,11 @@ def facts(donors: Sequence[Alone]) -> dict[str, DonorFacts]:
     return {donor.name: DonorFacts(**donor.stated()) for donor in donors}
 
 
-def _same_task(below: Network, top: Network) -> bool:
+def _same_task(below: Network, top: Network, task: Task) -> bool:
     """Whether the bottom network's own output can be held against the top's labels: it has as many classes."""
-    return below.output_shape[-1:] == top.output_shape[-1:]
+    if task.by_class or task.by_position:
+        return below.output_shape[-1:] == top.output_shape[-1:]
+    return below.output_shape == top.output_shape
 
 
 def _again(streams: Sequence[Stream], sweep: Sweep, second: Data | None) -> list[tuple[Outcome, Outcome] | None]:
@@ -377,9 +379,9 @@ def _stream(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:
             f"The family {config['family']!r} is solved in closed form only: expected objective 'match', "
             f"found {objective!r}."
         )
-    layer = config["top"]["layer"]
+    layer, task = config["top"]["layer"], bench.data.task
     later = tuple(
-        dict.fromkeys(n for stage in stages(objective, top, layer, bench.spec, bench.losses) for n in stage.later)
+        dict.fromkeys(n for stage in stages(objective, top, layer, bench.spec, bench.losses, task) for n in stage.later)
     )
     try:
         return open_stream(
@@ -407,18 +409,26 @@ def _work(cells: Sequence[Cell], bench: Bench) -> int:
     return fit + bench.data.size("test") + stages_most * bench.spec.steps
 
 
-def beside_top(outcome: Outcome, own: Outcome, classes: int) -> dict[str, Estimate]:
-    """What a stitched model's answers are worth beside those of its top alone."""
-    points = outcome.unit == "points"
-    unit = "percent" if points else outcome.unit
+def beside_top(outcome: Outcome, own: Outcome, chance: float | None) -> dict[str, Estimate]:
+    """What a stitched model's answers are worth beside those of its top alone, and the level of chance."""
+    unit = outcome.error_unit
+    agreements = (
+        {}
+        if outcome.answers is None or own.answers is None
+        else {
+            "agreement_top": agreement(outcome, own),
+            "agreement_chance": chance_agreement(outcome, own),
+        }
+    )
     return {
         "penalty": penalty(outcome, own),
         "error": Estimate(outcome.error, unit=unit),
         "top_error": Estimate(own.error, unit=unit),
-        "loss": Estimate(outcome.loss, unit="nats" if points else outcome.unit),
-        **({"chance_error": Estimate(chance_error(classes), unit=unit)} if points else perplexities(outcome, own)),
-        "agreement_top": agreement(outcome, own),
-        "agreement_chance": chance_agreement(outcome, own),
+        "loss": Estimate(outcome.loss, unit=outcome.loss_unit),
+        **({} if chance is None else {"chance_error": Estimate(chance, unit=unit)}),
+        **({} if outcome.near is None else {"near": Estimate(outcome.near, unit=outcome.unit)}),
+        **numbers(outcome, own),
+        **agreements,
     }
 
 
@@ -428,12 +438,13 @@ def kept(
     """The parts of a record that hold what was measured: the metrics, and the examples and answers behind them."""
     sides = {"stitched": outcome, "top": own, **({} if below is None else {"bottom": below})}
     labels = None if outcome.labels is None else outcome.labels.numpy()
-    answers = pack_answers(labels, {n: o.predictions.numpy() for n, o in sides.items()}, outcome.losses.numpy())
+    said = {name: o.predictions.numpy() for name, o in sides.items() if o.predictions is not None}
+    answers = {"answers": pack_answers(labels, said, outcome.losses.numpy())} if "stitched" in said else {}
     packed = pack(outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source)
     return {
         "metrics": tuple(Metric(name, e.value, e.low, e.high, e.unit) for name, e in estimates.items()),
         "correct": packed["stitched"] if outcome.unit == "points" else "",
-        "examples": {**packed, "answers": answers},
+        "examples": {**packed, **answers},
     }
 
 
@@ -443,14 +454,14 @@ class Beside:
 
     Attributes:
         own, below: what the top and the bottom do alone; None where the bottom has other classes, or is no network.
-        classes: how many there are to choose from.
+        chance: the error of answers drawn at random, or of one answer for all samples; None of texts.
         donors: what is known of the donors, by name, beside what the cells' names depend on.
         provenance: of each record.
     """
 
     own: Outcome
     below: Outcome | None
-    classes: int
+    chance: float | None
     donors: Mapping[str, DonorFacts]
     provenance: Mapping[str, Any]
 
@@ -490,9 +501,9 @@ def _estimates(
     stream: Stream, outcome: Outcome, truth: Truth, second: tuple[Outcome, Outcome] | None, beside: Beside
 ) -> dict[str, Estimate]:
     """All that was measured, by name."""
-    own, below, unit = beside.own, beside.below, "percent" if outcome.unit == "points" else outcome.unit
+    own, below, unit = beside.own, beside.below, outcome.error_unit
     found = {
-        **beside_top(outcome, own, beside.classes),
+        **beside_top(outcome, own, beside.chance),
         "parameters": Estimate(float(_parameters(stream))),
         "steps": Estimate(float(stream.steps)),
     }
@@ -506,7 +517,13 @@ def _estimates(
         "cka": (truth.cka, ""),
     }
     found |= {name: Estimate(value, unit=of) for name, (value, of) in near.items() if value is not None}
-    if below is not None and len(below.answers) == len(outcome.answers):
+    answers = None if below is None else below.answers
+    if (
+        below is not None
+        and answers is not None
+        and outcome.answers is not None
+        and len(answers) == len(outcome.answers)
+    ):
         found["agreement_bottom"] = agreement(outcome, below)
     if below is not None:
         found["bottom_error"] = Estimate(below.error, unit=unit)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
 def counted(n: int, one: str, many: str = "") -> str:
     """Count in words, "1 cell", "2,000 cells"; ``many`` where an s does not do."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def rough(value: float, digits: int = 4) -> str:
+    """Write a number of an unknown size with so many digits at least: "4983", "49.83", "0.01230"."""
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    return f"{value:.{digits}g}" if not -5 < size < 9 else f"{value:,.{max(0, digits - 1 - size)}f}"
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

@@ -87,7 +87,7 @@ def test_one_that_hangs_is_lost():
         def __init__(self, piece):
             self.piece = piece
 
-    working, idle, hanging = (Silent(piece) for piece in (processes.Task([]), None, processes.Task([])))
+    working, idle, hanging = (Silent(piece) for piece in (processes.Batchwork([]), None, processes.Batchwork([])))
     hanging.piece.heard -= 100
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "answered", lambda crew, seconds: [])

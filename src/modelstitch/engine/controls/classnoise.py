@@ -43,7 +43,7 @@ class ClassNoise:
     norms: ClassVar[dict[str, Norm]] = {}  # no network, no statistics
 
     def __init__(self, top: Network, data: Data, *, noise: float = NOISE, seed: int = 0) -> None:
-        if data.labels("fit").ndim != 1:
+        if not data.task.by_class:
             raise DataError("The class-noise control needs one class label per sample; leave it out for sequences.")
         self.top, self.data, self.noise, self.seed = top, data, noise, seed
 

@@ -17,7 +17,6 @@ from ...data.data import Batch
 from ...errors import FitError, first_line
 from ...support.resume import Unfinished
 from ..evaluate import autocast, outcomes, own_error
-from ..measure import check_range
 from ..senders import Send, open_quick, view_of
 from ..sweep import Stream, Sweep, derive, shuffle
 from .memory import Replay, Samples
@@ -41,7 +40,8 @@ def train(
     """
     earlier = TakenUp(state, streams, sweep)
     sweep.done(earlier.at.stage * sweep.spec.steps)
-    planned = {id(s): stages(s.objective, sweep.top, s.top_layer, sweep.spec, sweep.own) for s in streams}
+    task = sweep.data.task
+    planned = {id(s): stages(s.objective, sweep.top, s.top_layer, sweep.spec, sweep.own, task) for s in streams}
     active = [s for s in streams if planned[id(s)] and not s.failed]
     for stage in range(earlier.at.stage, max((len(planned[id(s)]) for s in active), default=0)):
         pool = torch.cuda.graph_pool_handle() if sweep.device.type == "cuda" else None
@@ -146,7 +146,7 @@ class _Feed:
             values: dict[str, Tensor] = {} if self._genuine is None else self._genuine(inputs)
             if self._whole is not None:
                 values[BELOW] = self._whole(batch)
-        check_range(batch.labels, top.output_shape[-1])
+        self.sweep.data.task.check_range(batch.labels, top.output_shape)
         mask = None if batch.mask is None else batch.mask.to(device)
         wanted = Wanted(values, batch.labels.to(device), mask)
         if self.sweep.shuffled:

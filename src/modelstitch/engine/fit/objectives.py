@@ -1,7 +1,8 @@
 """What a stitcher is fitted to, beyond the closed form.
 
-task        the labels: cross-entropy (Bansal et al. 2021).
-distill     the top's own outputs, or the bottom's: Kullback-Leibler divergence at a temperature (Hinton et al. 2015).
+task        the labels, by the loss of the data's task: of classes cross-entropy (Bansal et al. 2021).
+distill     the top's own outputs, or the bottom's: Kullback-Leibler divergence at a temperature (Hinton et al. 2015);
+            where outputs are no scores of classes relative squared error.
 downstream  the top's own activations after the seam, relative squared error, label-free (cf. Mai et al. 2026,
             Athanasiadis et al. 2025); at all block cuts and the output, at the penultimate cut, or at chosen layers.
 own:...     a user's own function (see ``modelstitch.engine.fit.objectives``).
@@ -18,10 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...data.labels import IGNORED
+from ...data.tasks import CLASSIFICATION, Task
 from ...errors import FitError, StitchError
 from ...network import OUTPUT, Network
 from ...support.user_code import digest
-from ..measure import IGNORED, example_losses
 from .options import FitSpec
 
 Values = dict[str, Tensor]
@@ -76,27 +78,37 @@ class Objective:
 
 
 def stages(
-    text: str, top: Network, top_layer: str, spec: FitSpec, own: Mapping[str, Loss] | None = None
+    text: str,
+    top: Network,
+    top_layer: str,
+    spec: FitSpec,
+    own: Mapping[str, Loss] | None = None,
+    task: Task = CLASSIFICATION,
 ) -> tuple[Objective, ...]:
     """The stages of a written objective: ``"task"``, or ``"downstream+task"`` for two in a row; none for "match".
 
     Args:
         own: the user's own losses by name.
+        task: of the data.
 
     Raises:
         StitchError: if a name is unknown, or a layer to look at lies not behind the seam.
     """
     if text == MATCH:
         return ()
-    return tuple(_objective(name.strip(), top, top_layer, spec, own or {}) for name in text.split("+"))
+    return tuple(_objective(name.strip(), top, top_layer, spec, own or {}, task) for name in text.split("+"))
 
 
-def _objective(name: str, top: Network, top_layer: str, spec: FitSpec, own: Mapping[str, Loss]) -> Objective:
+def _objective(
+    name: str, top: Network, top_layer: str, spec: FitSpec, own: Mapping[str, Loss], task: Task
+) -> Objective:
     if name == "task":
-        return Objective(name, (), False, _task)
+        return Objective(name, (), False, _task(task))
     if name == "distill":
         below = spec.targets == "bottom"
-        return Objective(name, (), not below, _distill(spec.temperature, BELOW if below else OUTPUT), below)
+        return Objective(
+            name, (), not below, _distill(spec.temperature, BELOW if below else OUTPUT, task.scores), below
+        )
     if name == "downstream":
         looked = _looked_at(top, top_layer, spec)
         return Objective(name, tuple(n for n in looked if n != OUTPUT), True, _downstream(looked))
@@ -144,15 +156,11 @@ def _looked_at(top: Network, top_layer: str, spec: FitSpec) -> tuple[str, ...]:
     return found
 
 
-def _task(values: Values, wanted: Wanted) -> Tensor:
-    losses = example_losses(values[OUTPUT].float(), wanted.labels)
-    if wanted.labels.ndim == 1:
-        return losses.mean()
-    tokens = (wanted.labels != IGNORED).sum(1)  # the mean over tokens, as it is measured
-    return (losses * tokens).sum() / tokens.sum().clamp(min=1)
+def _task(task: Task) -> Loss:
+    return lambda values, wanted: task.fitted(values[OUTPUT].float(), wanted.labels)
 
 
-def _distill(temperature: float, target: str) -> Loss:
+def _distill(temperature: float, target: str, scores: int | None) -> Loss:
     def loss(values: Values, wanted: Wanted) -> Tensor:
         if wanted.values[target].shape != values[OUTPUT].shape:
             raise StitchError(
@@ -160,9 +168,11 @@ def _distill(temperature: float, target: str) -> Loss:
                 f"{tuple(wanted.values[target].shape)}, the stitched output "
                 f"{tuple(values[OUTPUT].shape)}: expected the same classes on both sides; use targets='top'."
             )
-        student = F.log_softmax(values[OUTPUT].float() / temperature, -1)
-        teacher = F.log_softmax(wanted.values[target].float() / temperature, -1)
-        apart = F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)
+        if scores is None:
+            return relative_error(values[OUTPUT].float(), wanted.values[target].float())
+        student = F.log_softmax(values[OUTPUT].float() / temperature, scores)
+        teacher = F.log_softmax(wanted.values[target].float() / temperature, scores)
+        apart = F.kl_div(student, teacher, log_target=True, reduction="none").sum(scores)
         if wanted.mask is not None and apart.shape == wanted.mask.shape:
             apart = apart[wanted.mask]
         return temperature**2 * apart.sum() / max(apart.numel(), 1)

@@ -213,9 +213,9 @@ def pace(error: float, own: float, chance: float) -> float:
     measured.
 
     Args:
-        error: of the start on the validation split, in percent, or nats per token.
+        error: of the start on the validation split.
         own: of the top alone there.
-        chance: of answers drawn at random.
+        chance: of answers drawn at random, or of one answer for all samples.
     """
     if chance <= own:
         return 1.0

@@ -51,16 +51,17 @@ def canvas(width: float, height: float) -> tuple[Figure, Any]:
     return fig, fig.add_subplot()
 
 
-def penalty_axis(axes: Any, low: float, high: float, unit: str) -> None:
+def penalty_axis(axes: Any, low: float, high: float, unit: str, scale: UnitScale | None = None) -> None:
     """Make the y axis one of penalties: linear near 0 and logarithmic beyond.
 
     Args:
         axes: of matplotlib.
         low: the lower end.
         high: the upper end.
-        unit: of the penalties: "points" or "nats/token".
+        unit: of the penalties.
+        scale: how its values are drawn; as the unit says by default.
     """
-    scale = scale_of(unit)
+    scale = scale_of(unit) if scale is None else scale
     axes.set_yscale("symlog", linthresh=scale.linear, linscale=1.1, base=10)
     axes.set_ylim(low, high)
     ticks = scale.ticks_within(low, high)

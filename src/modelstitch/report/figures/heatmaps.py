@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from ...errors import StudyError
-from ..frame import matched
-from ..sentences.units import scale_of
+from ..frame import matched, scale_in, unit_of
 from .axes import drawn, heat_map, sheet
 from .style import labels, short
 
@@ -65,7 +64,7 @@ def matrix_figure(
             corner = (left + position * (side + gap)) / width, foot / height
             axes = fig.add_axes((*corner, side / width, side / height))
             heat_map(
-                axes, matrix(rows, metric)[2], scale_of(unit) if metric == "penalty" else None, metric in _DISTANCES
+                axes, matrix(rows, metric)[2], scale_in(rows) if metric == "penalty" else None, metric in _DISTANCES
             )
             names, step = labels(tops), -(-len(tops) // 18)
             axes.set_xticks(range(0, len(tops), step), names[::step], rotation=45, ha="right")
@@ -80,13 +79,6 @@ def matrix_figure(
             axes.set_title(title, loc="left")
             _mark(axes, diagonal, bottoms, tops)
     return fig
-
-
-def unit_of(rows: pl.DataFrame) -> str:
-    """The unit of the penalties among rows; points where none is stated."""
-    if "unit" not in rows.columns:
-        return "points"
-    return str(rows.filter(pl.col("metric") == "penalty")["unit"].drop_nulls().first() or "points")
 
 
 def _mark(axes: Any, diagonal: set[tuple[str, str]], bottoms: list[str], tops: list[str]) -> None:

@@ -13,10 +13,8 @@ import numpy as np
 import polars as pl
 
 from ...errors import StudyError
-from ..frame import Point, curve, matched
-from ..sentences.units import scale_of
+from ..frame import SCALING, Point, curve, matched, scale_in, unit_of
 from .axes import canvas, drawn, penalty_axis
-from .heatmaps import unit_of
 from .style import labels, looks, number, plain, short
 
 if TYPE_CHECKING:
@@ -49,9 +47,9 @@ def penalty_figure(
         fig, axes = canvas(4.9, 3.5)
         fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=0.215)
         low, high = limits or penalty_limits(rows)
-        unit = next(iter(curves.values()))[0].unit
-        penalty_axis(axes, low, high, unit)
-        near = scale_of(unit).near if near is None else near
+        first = next(iter(curves.values()))[0]
+        penalty_axis(axes, low, high, first.unit, first.scale)
+        near = first.scale.near if near is None else near
         axes.axhspan(-near, near, color="#F1F1F1", lw=0, zorder=0)
         axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=1)
         at = side_by_side({p.layer: p.depth for points in curves.values() for p in points})
@@ -67,7 +65,7 @@ def penalty_limits(rows: pl.DataFrame) -> tuple[float, float]:
     """Limits of a penalty axis that hold every value and interval of ``rows``, and 0."""
     kept = rows.filter(pl.col("metric") == "penalty")
     ends = [float(v) for name in ("value", "low", "high") for v in kept[name].drop_nulls().to_list()]
-    linear = scale_of(unit_of(rows)).linear
+    linear = scale_in(rows).linear
     return min([-0.6 * linear, *ends]) * 1.15, max([2 * linear, *ends]) * 1.3
 
 
@@ -77,7 +75,7 @@ def ladder_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
     Raises:
         StudyError: fewer than two families were stitched.
     """
-    own = rows.filter((pl.col("control") == "pair") & (pl.col("metric").is_in(["penalty", "parameters"])))
+    own = rows.filter((pl.col("control") == "pair") & (pl.col("metric").is_in(["penalty", "parameters", *SCALING])))
     families = by_parameters(own)
     if len(families) < 2:
         raise StudyError(f"No ladder for {bottom} -> {top}: expected two families at least, found {len(families)}.")
@@ -97,7 +95,7 @@ def samples_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
     Raises:
         StudyError: fewer than two numbers of examples were tried.
     """
-    own = rows.filter((pl.col("control") == "pair") & (pl.col("metric") == "penalty"))
+    own = rows.filter((pl.col("control") == "pair") & (pl.col("metric").is_in(["penalty", *SCALING])))
     sizes = sorted(own["samples"].drop_nulls().unique().to_list())
     if len(sizes) < 2:
         raise StudyError(
@@ -125,7 +123,7 @@ def _line_a_layer(
     layers = {p.layer: p.depth for points in curves.values() for p in points}
     fig, axes = canvas(4.9, 3.5)
     fig.subplots_adjust(left=0.125, right=0.785, top=0.91, bottom=foot)
-    penalty_axis(axes, *penalty_limits(rows), next((p.unit for points in curves.values() for p in points), "points"))
+    penalty_axis(axes, *penalty_limits(rows), unit_of(rows), scale_in(rows))
     axes.axhline(0, color="#9A9A9A", lw=0.8)
     axes.set_title(title, loc="left")
     ends = []
@@ -160,7 +158,7 @@ def scatter_figure(rows: pl.DataFrame, measure: str, *, most: int = 4000) -> Fig
     with drawn():
         fig, axes = canvas(4.6, 3.7)
         fig.subplots_adjust(left=0.135, right=0.97, top=0.90, bottom=0.14)
-        penalty_axis(axes, *penalty_limits(own), unit=unit_of(own))
+        penalty_axis(axes, *penalty_limits(own), unit=unit_of(own), scale=scale_in(own))
         axes.axhline(0, color="#9A9A9A", lw=0.8)
         colours = [_depth_colour(d if d is not None else 0.0) for d in both["top_depth"].to_list()]
         axes.scatter(x, y, c=colours, s=22, lw=0.4, edgecolors="white")

@@ -79,5 +79,9 @@ def number(value: float, digits: int = 1, *, signed: bool = False) -> str:
         The text.
     """
     rounded = round(value, digits) + 0.0
-    text = f"{rounded:+.{digits}f}" if signed and rounded else f"{rounded:.{digits}f}"
+    return minus(f"{rounded:+.{digits}f}" if signed and rounded else f"{rounded:.{digits}f}")
+
+
+def minus(text: str) -> str:
+    """Write a number's minus sign as prose does."""
     return text.replace("-", "\u2212")

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import polars as pl
 
+from ...study.record import Record
 from ..figures.style import number, plain
 from ..frame import Point, curve, measured, pairs, panel, settings, unmeasured
 from . import verdicts
 from .remark import Remark, RemarkKind, amount, layers, listed
-from .units import scale_of
+from .units import UnitScale, scale_of
 from .warnings import warnings
 
 
-def how_to_read(unit: str = "points") -> list[str]:
-    """What the numbers mean and which levels the sentences use."""
-    near, far = (number(level(unit), 1) for level in (verdicts.near_level, verdicts.far_level))
+def how_to_read(
+    unit: str = "points", scale: UnitScale | None = None, task: Mapping[str, Any] | None = None
+) -> list[str]:
+    """What the numbers mean and which levels the sentences use.
+
+    Args:
+        unit: of penalties.
+        scale: its levels; those of the unit by default.
+        task: what records say of the task, where it is not one of classes or texts.
+    """
+    scale = scale_of(unit) if scale is None else scale
+    near, far = (number(level, scale.digits) for level in (scale.near, scale.far))
     return [
         "A stitched network runs the bottom layers of one frozen network, a small fitted map, and the top "
         "layers of another. Its penalty is its test error minus the error of the top network alone: 0 means "
@@ -24,6 +37,7 @@ def how_to_read(unit: str = "points") -> list[str]:
         "no map. Recalibration: no map, only BatchNorm statistics estimated anew. Class-noise: one random pattern per "
         "true class under as much noise, or three times as much. Shuffled: wrong pairs or labels, the null level.",
         *_of_unit(unit),
+        *_of_task(task, scale),
         f"Near 0 means that the interval lies within {near} {unit} of it, on both sides; better than the top, that it "
         f"lies below 0 and not near it; off, that it begins beyond {near} {unit}; far off, beyond {far} {unit}. Depth "
         "is the share of the network's weighted operations (convolutions, matrix products) at or below a layer: "
@@ -46,6 +60,23 @@ def _of_unit(unit: str) -> list[str]:
         "penalty "
         "of 0.1 nats/token means that the stitch is 1.1 times as perplexed as the top alone; perplexity is exp(error)."
     ]
+
+
+def task_of(records: Sequence[Record]) -> Mapping[str, Any] | None:
+    """What the records say of their task; None of classes and texts."""
+    return next((task for record in records if (task := record.data.get("task"))), None)
+
+
+def _of_task(task: Mapping[str, Any] | None, scale: UnitScale) -> list[str]:
+    if task is None:
+        return []
+    name, says, unit = (plain(str(task.get(key, ""))) for key in ("name", "says", "unit"))
+    what = f"Here the task is {name}, and an error of one sample is {says or 'what the task measures'}, in {unit}."
+    if task.get("better") == "higher" or (task.get("metric") or {}).get("better") == "higher":
+        what += " It is a score, better the higher, with its sign turned: a penalty is what the stitch scores less."
+    near = number(scale.near, scale.digits)
+    why = "as the task says" if "near" in task else ("3 % of the error of one answer that is the same for all samples")
+    return [f"{what} A penalty of {near} {unit} counts as near 0: {why}." if scale.near else what]
 
 
 def findings(rows: pl.DataFrame) -> list[Remark]:
@@ -77,8 +108,8 @@ def _middle(rows: pl.DataFrame, pair: list[Point]) -> Remark:
 
 
 def _near_zero(rows: pl.DataFrame, pair: list[Point]) -> Remark:
-    unit = pair[0].unit
-    level = f"{number(verdicts.near_level(unit), scale_of(unit).digits)} {unit}".strip()
+    unit, scale = pair[0].unit, pair[0].scale
+    level = f"{number(scale.near, scale.digits)} {unit}".strip()
     at = {name: [p for p in pair if verdicts.state(p) == name] for name in ("near", "better", "off", "open")}
     better = f" At {layers(at['better'])} the stitch is better than the top alone." if at["better"] else ""
     base = "" if all(p.sure for p in pair) else " This is judged by values alone, since intervals are missing."
@@ -116,7 +147,7 @@ def _random(rows: pl.DataFrame, pair: list[Point]) -> Remark:
     without = _without(unmeasured(rows, "random"))
     if verdicts.rises(points):
         return _random_rises(last, span, without)
-    far = verdicts.far_level(last.unit)
+    far = last.scale.far
     if last.low > first.high and verdicts.state(last) == "off":
         text = f"The random control ends higher than it begins, though not in order of depth ({span})."
         return Remark("open", text)
@@ -139,7 +170,7 @@ def _random(rows: pl.DataFrame, pair: list[Point]) -> Remark:
 
 
 def _random_rises(last: Point, span: str, without: str) -> Remark:
-    far, text = verdicts.far_level(last.unit), f"The random control rises with depth, {span}"
+    far, text = last.scale.far, f"The random control rises with depth, {span}"
     if last.low > far:
         return Remark("finding", f"{text}: at depth, the stitcher alone cannot do the work{without}.")
     if last.value > far:
@@ -153,9 +184,9 @@ def _identity(rows: pl.DataFrame) -> Remark:
     if not points:
         return Remark("gap", "There is no identity control: it was not asked for, or no layers have equal shapes.")
     near = [p for p in points if verdicts.state(p) in ("near", "better")]
-    between = [p for p in points if p not in near and p.low <= verdicts.far_level(p.unit)]
+    between = [p for p in points if p not in near and p.low <= p.scale.far]
     low, high = min(points, key=lambda p: p.value), max(points, key=lambda p: p.value)
-    ends = dict.fromkeys(number(p.value, scale_of(p.unit).digits, signed=True) for p in (low, high))
+    ends = dict.fromkeys(number(p.value, p.scale.digits, signed=True) for p in (low, high))
     span = f"{' to '.join(ends)} {low.unit}".strip()
     if not near and between:
         text = f"Without a map (identity) the penalty is {span}, not clearly far off at {layers(between)}."

@@ -8,7 +8,6 @@ from typing import Literal
 
 from ..figures.style import number, plain
 from ..frame import Point, SeamMeans
-from .units import scale_of
 
 RemarkKind = Literal["finding", "contrary", "open", "warning", "gap"]
 
@@ -47,7 +46,7 @@ def amount(point: Point, digits: int | None = None, *, bare: bool = False) -> st
     """
     if math.isnan(point.value):
         return "failed"
-    digits = scale_of(point.unit).digits if digits is None else digits
+    digits = point.scale.digits if digits is None else digits
     value, low, high = (
         number(v, digits, signed=not bare or point.unit == "points") for v in (point.value, point.low, point.high)
     )

@@ -1,9 +1,9 @@
-"""How penalties of each unit are judged, drawn and rounded: points of error, and nats per token of language."""
+"""How penalties of each unit are judged, drawn and rounded: points of error, nats per token, and any other unit."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class UnitScale:
 
     Attributes:
         near: up to it a stitch counts as near 0. Bansal et al. call networks of other seeds "close" up to 3 points of
-            error; 0.1 nats per token are 10 % of perplexity.
+            error; 0.1 nats per token are 10 % of perplexity. 0: nothing is judged so.
         far: from it a map counts as far off.
         linear: penalty axes are linear up to it and logarithmic beyond.
         ticks: of penalty axes, from 0 upwards.
@@ -27,26 +27,42 @@ class UnitScale:
 
     def ticks_within(self, low: float, high: float) -> list[float]:
         """The ticks of both signs that lie on an axis."""
-        return [t for t in (*(-t for t in reversed(self.ticks[1:])), *self.ticks) if low <= t <= high]
+        found = [t for t in (*(-t for t in reversed(self.ticks[1:])), *self.ticks) if low <= t <= high]
+        return found if len(found) <= _MOST_TICKS else [t for t in found if t == 0 or _round(abs(t))]
+
+    @classmethod
+    def around(cls, near: float) -> UnitScale:
+        """The scale of a unit in which ``near`` is as much as 3 points are in percent."""
+        size = math.floor(math.log10(near / 0.3))  # points: 1
+        near = round(near, 1 - math.floor(math.log10(near)))  # two digits
+        base = 10.0**size
+        ticks = (0.0, *(step * base * 10.0**power for power in range(-1, 8) for step in (2, 5, 10)))
+        far = round(near * 10 / 3, 1 - math.floor(math.log10(near * 10 / 3)))
+        return cls(near, far, 0.5 * base, ticks, max(0, min(8, 2 - size)))
+
+
+_MOST_TICKS = 13
+
+
+def _round(value: float) -> bool:
+    """Whether a number is a power of ten."""
+    power = math.log10(value)
+    return abs(power - round(power)) < 1e-9
 
 
 _POINTS = UnitScale(3.0, 10.0, 5.0, (0, 2, 5, 10, 20, 50, 100), 1)
-_SCALES = {"points": _POINTS, "nats/token": UnitScale(0.1, 0.5, 0.5, (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20), 2)}
+_NATS = UnitScale(0.1, 0.5, 0.5, (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20), 2)
+_OTHER = replace(_POINTS, near=0.0, far=0.0)
 
 
 def scale_of(unit: str) -> UnitScale:
-    """The scale of a unit; units that are no penalty's are rounded like points."""
-    return _SCALES.get(unit, _POINTS)
-
-
-def judged(unit: str) -> bool:
-    """Whether a unit has levels of its own."""
-    return unit in _SCALES
+    """The scale of a unit; of points of something the same, others are rounded like points and not judged."""
+    return _NATS if unit == "nats/token" else _POINTS if unit.partition(" ")[0] == "points" else _OTHER
 
 
 def tick(value: float) -> str:
     """A tick's label, with a sign where it is not 0."""
-    return (f"{value:+g}" if value else "0").replace("-", "\u2212")
+    return (f"{value:+.12g}" if value else "0").replace("-", "\u2212")
 
 
 def shown(value: float, low: float | None = None, high: float | None = None, *, unit: str) -> str:

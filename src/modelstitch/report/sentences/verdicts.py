@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from ..figures.pair import spearman
 from ..frame import Point, SeamMeans
-from .units import judged, scale_of
 
 EARLY = 0.2  # up to this depth a random bottom often stitches as well (Bansal et al. 2021, figures 2 and 5)
 LATE = 0.8  # from this depth representations are mostly class structure
@@ -23,23 +22,13 @@ SKIPPED = (
 OOD_LEVEL = 2.0  # times the median distance of genuine activations: beyond it foreign, below its inverse collapsed
 
 
-def near_level(unit: str) -> float:
-    """How far from 0 a penalty still counts as near it, in ``unit``; 0 for a unit without a level of its own."""
-    return scale_of(unit).near if judged(unit) else 0.0
-
-
-def far_level(unit: str) -> float:
-    """Penalty from which a map counts as far off, in ``unit``."""
-    return scale_of(unit).far if judged(unit) else 0.0
-
-
 def state(point: Point | SeamMeans) -> str:
     """Say where the interval lies, in one word.
 
     ``near``: within the level on both sides of 0; ``better``: else, wholly below 0; ``off``: wholly above the level;
     ``open``.
     """
-    level = near_level(point.unit)
+    level = point.scale.near
     if -level <= point.low and point.high <= level:
         return "near"
     if point.high < 0:

@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 
 from ...engine.controls import CONTROLS, Control, no_networks
-from ...stats.chance import hardly_better
+from ...stats.chance import as_poor, hardly_better
 from ...study.record import as_records
+from ...support.words import rough
 from ..figures.style import number, plain
 from ..frame import Point, curve, seams
 from . import verdicts
@@ -56,9 +57,18 @@ def _untrained(rows: pl.DataFrame) -> list[Remark]:
         ("bottom", "it has not learned the task, and its penalties are those of an untrained network"),
     ):
         own = curve(rows, metric=f"{side}_error")
-        if own and chance and hardly_better(own[0].value, chance[0].value):
-            error = number(own[0].value, 1)
-            text = f"The {side} alone errs on {error} % of the test examples, hardly better than chance: {says}."
+        if not (own and chance):
+            continue
+        error, level, unit = own[0].value, chance[0].value, own[0].unit
+        if unit == "percent" and hardly_better(error, level):
+            told = number(error, 1)
+            text = f"The {side} alone errs on {told} % of the test examples, hardly better than chance: {says}."
+            remarks.append(Remark("warning", text))
+        elif unit != "percent" and as_poor(error, level):
+            text = (
+                f"The {side} alone has an error of {rough(error)} {unit} on the test examples, hardly better than one "
+                f"answer that is the same for all ({rough(level)} {unit}): {says}."
+            )
             remarks.append(Remark("warning", text))
     return remarks
 

@@ -18,7 +18,7 @@ from ..sweep import Bench, facts, run_sweep
 
 
 @dataclass
-class Task:
+class Batchwork:
     """Cells that are fitted together, for another process.
 
     Attributes:
@@ -39,16 +39,16 @@ class Task:
         return [renamed(group[at], record, bench) if number else record for number, group in enumerate(self.groups)]
 
 
-def tasks(groups: Sequence[list[Cell]], bench: Bench) -> list[Task]:
+def tasks(groups: Sequence[list[Cell]], bench: Bench) -> list[Batchwork]:
     """One for all cells that are fitted together; random networks that two donors share are drawn and fitted once."""
-    found: list[Task] = []
-    first: dict[str, Task] = {}
+    found: list[Batchwork] = []
+    first: dict[str, Batchwork] = {}
     for part in groups:
         same = work_of(part, bench)
         if same in first:
             first[same].groups.append(part)
             continue
-        found.append(Task([part]))
+        found.append(Batchwork([part]))
         if same:
             first[same] = found[-1]
     return found

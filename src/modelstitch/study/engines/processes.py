@@ -29,7 +29,7 @@ from ..plan import Cell, in_company
 from ..record import LOST, Record
 from ..sweep import Bench, left, run_sweep
 from . import Engine, OpenBench
-from .local import Task, check_same, tasks
+from .local import Batchwork, check_same, tasks
 
 SILENT = 1800.0  # seconds without a step, a batch or a record, after which a worker is taken to hang
 
@@ -70,16 +70,16 @@ def engine(open_bench: OpenBench, workers: int, *, silent: float = SILENT) -> En
     return run
 
 
-def _give(worker: Worker, task: Task) -> None:
+def _give(worker: Worker, task: Batchwork) -> None:
     worker.give(task.groups[0])
     worker.piece, task.heard = task, time.monotonic()
 
 
 def _taken(
-    worker: Worker, answer: Record | str | None, crew: list[Worker], todo: list[Task], bench: Bench
+    worker: Worker, answer: Record | str | None, crew: list[Worker], todo: list[Batchwork], bench: Bench
 ) -> list[Record]:
     """The records that a worker's answer makes; a task that is lost is put back, or has records that say so."""
-    task: Task = worker.piece
+    task: Batchwork = worker.piece
     if isinstance(answer, str):  # why it is lost
         crew.remove(worker)
         worker.stop()
@@ -109,14 +109,14 @@ def _answers(crew: Sequence[Worker], silent: float) -> Iterator[tuple[Worker, Re
             yield worker, f"it made no progress for {silent:,.0f} seconds, and was ended"
 
 
-def _again(task: Task, why: str, bench: Bench) -> tuple[list[Task], list[Record]]:
+def _again(task: Batchwork, why: str, bench: Bench) -> tuple[list[Batchwork], list[Record]]:
     """Tasks of single cells in place of one that was lost; or records that say why, where it was one already."""
     rest = [group[task.came :] for group in task.groups]
     unfinished = left(task.groups[0][0], bench)
     if unfinished is not None:
         unfinished.clear()
     if not task.again:
-        return [Task([in_company([cell]) for cell in same], again=True) for same in zip(*rest)], []
+        return [Batchwork([in_company([cell]) for cell in same], again=True) for same in zip(*rest)], []
     return [], [_lost(cell, f"{LOST}{why}, twice", bench) for group in rest for cell in group]
 
 

@@ -22,7 +22,7 @@ from ..plan import Cell
 from ..record import Record
 from ..sweep import Bench, run_sweep
 from . import Engine, OpenBench
-from .local import Task, check_same, tasks
+from .local import Batchwork, check_same, tasks
 
 RETRIES = 3  # of a task whose worker was lost
 _PATIENCE = 10.0  # seconds
@@ -62,7 +62,7 @@ def engine(open_bench: OpenBench, *, device: str = "auto", address: str | None =
     return run
 
 
-def _collect(ray: Any, waiting: dict[Any, Task], bench: Bench, tell: Tell | None) -> Iterator[Record]:
+def _collect(ray: Any, waiting: dict[Any, Batchwork], bench: Bench, tell: Tell | None) -> Iterator[Record]:
     """Every record as soon as its task has it: a sweep that is stopped half-way has lost none."""
     done, total = 0, sum(len(task.groups) for task in waiting.values())
     if tell:

@@ -1,0 +1,59 @@
+"""The diabetes table of scikit-learn: 442 patients, 10 measurements, the disease a year later; inside the package."""
+
+from __future__ import annotations
+
+import gzip
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import Data
+from ..splits import balanced_order
+from ..tasks import REGRESSION
+
+_TEST, _SEED = 142, 20210614  # one fixed test split, whatever the seed
+
+
+def load_diabetes(*, seed: int = 0, limit: int | None = None) -> Data:
+    """Rows of 10 numbers, each of mean 0 and variance 1 over all patients: 250 to fit, 50 for validation, 142 to test.
+
+    The label is one number from 25 to 346, so that the task is regression.
+    """
+    inputs, labels = _read()
+    inputs = ((inputs - inputs.mean(0)) / inputs.std(0, correction=0)).float()
+    order = balanced_order(torch.zeros(len(labels), dtype=torch.int64), _SEED)
+    test, train = order[:_TEST], order[_TEST:]
+    if limit is not None:
+        train, test = train[:limit], test[:limit]
+    drawn = train[balanced_order(torch.zeros(len(train), dtype=torch.int64), seed)]
+    held = max(1, len(train) // 6)
+    return Data(
+        *((inputs[ids], labels[ids]) for ids in (drawn[held:], drawn[:held], test)),
+        name="diabetes",
+        task=REGRESSION,
+        split_rule=f"a fixed test split of {_TEST}, one in six of the rest for validation (seed {seed})",
+    )
+
+
+def _read() -> tuple[Tensor, Tensor]:
+    """Measurements (442, 10) as they were taken, and labels (442,).
+
+    Read off the package's own files: importing scikit-learn takes seconds. Where a later version keeps them elsewhere
+    the package is asked.
+    """
+    found = find_spec("sklearn")
+    for place in (found.submodule_search_locations or []) if found else []:
+        files = [Path(place) / "datasets" / "data" / f"diabetes_{name}.csv.gz" for name in ("data_raw", "target")]
+        if all(path.is_file() for path in files):
+            tables = []
+            for path in files:
+                with gzip.open(path, "rt") as file:
+                    tables.append(torch.from_numpy(np.loadtxt(file, dtype=np.float64)))
+            return tables[0], tables[1].float()
+    from sklearn.datasets import load_diabetes as read
+
+    bunch = read(scaled=False)
+    return torch.tensor(bunch.data), torch.tensor(bunch.target, dtype=torch.float32)

@@ -1,0 +1,32 @@
+"""What labels may mean: one file and one row of ``TASKS`` for each task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import DataError
+from .classification import CLASSIFICATION as CLASSIFICATION
+from .next_token import NEXT_TOKEN as NEXT_TOKEN
+from .regression import REGRESSION as REGRESSION
+from .task import Task as Task
+
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, NEXT_TOKEN, REGRESSION)}
+
+
+def task_of(given: Any) -> Task | None:
+    """Give the task that is meant by a name; a task is itself, None stays.
+
+    Raises:
+        DataError: if there is no such task.
+    """
+    if given is None or isinstance(given, Task):
+        return given
+    if isinstance(given, str) and given in TASKS:
+        return TASKS[given]
+    known = ", ".join(map(repr, TASKS))
+    raise DataError(f"The task {given!r:.60} is unknown: expected {known}, or a modelstitch.Task of your own.")
+
+
+def inferred(ndim: int) -> Task:
+    """Give the task of labels of so many axes, where none is named: a class, or a class for each position."""
+    return NEXT_TOKEN if ndim > 1 else CLASSIFICATION

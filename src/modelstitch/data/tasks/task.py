@@ -1,0 +1,375 @@
+"""A task: what a label is, what a stitcher is fitted to, and what an error of one sample is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from ...errors import DataError, FitError, StitchError, first_line
+from ...support.user_code import contents
+
+Each = Callable[[Tensor, Tensor], Tensor]  # (output, labels) -> one number a sample
+Number = tuple[float, str]  # with its unit
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a batch of outputs is worth, sample by sample.
+
+    Attributes:
+        errors: (n,), smaller is better.
+        weights: (n,), what each counts in a mean.
+        losses: (n,), what is fitted.
+        answers: int64 (n,), what was answered, or how many answers were right; None where answers are no numbers.
+        labels: int64 (n,), the answers that are right, where each sample has one.
+        tokens: int64 (m,), all answers of sequences, one after another.
+    """
+
+    errors: Tensor
+    weights: Tensor
+    losses: Tensor
+    answers: Tensor | None = None
+    labels: Tensor | None = None
+    tokens: Tensor | None = None
+
+    def kept(self) -> Judged:
+        """The same in CPU memory, without gradients."""
+        rest = (self.answers, self.labels, self.tokens)
+        certain = (part.detach().cpu() for part in (self.errors, self.weights, self.losses))
+        return Judged(*certain, *(None if part is None else part.detach().cpu() for part in rest))
+
+
+class Counted(Protocol):
+    """Sums over a whole split, for numbers that are no mean over samples."""
+
+    def add(self, output: Tensor, labels: Tensor) -> None:
+        """Count a batch."""
+        ...
+
+    def numbers(self) -> Mapping[str, Number]:
+        """What the sums give, by name."""
+        ...
+
+
+class Task:
+    """Say what an error of one sample is, and what a stitcher is fitted to.
+
+    Args:
+        name: of the task, in records and on pages.
+        error: (output, labels) -> (n,), one number for each sample of a batch.
+        loss: the same, what the objective ``task`` is fitted to; by default the error.
+        unit: of the error, as it is written behind a number: "degrees", "mm".
+        better: "lower", or "higher" where ``error`` gives a score: then the error is the score with its sign turned.
+        says: what an error of one sample is, in words: "the distance to the label".
+        weight: labels -> (n,), what each sample counts in a mean; all the same by default.
+        near: up to what penalty a stitch counts as near 0; by default 3 % of the error of one answer that is the same
+            for all samples.
+
+    Raises:
+        StitchError: if something is no function, or no text.
+
+    Examples:
+        >>> def distance(output, labels):
+        ...     return (output - labels).norm(dim=1)
+        >>> task = ms.Task("position", distance, unit="mm")
+        >>> task.judge(torch.zeros(2, 3), torch.ones(2, 3)).errors.tolist()
+        [1.7320507764816284, 1.7320507764816284]
+    """
+
+    by_class = False  # one class for each sample
+    by_position = False  # a class for each position of a sequence
+    needs_head = True  # an output that is features is not what labels are held against
+    scores: int | None = None  # the axis of the output that holds scores of classes
+    has_classes = False  # classes, or labels that hold at once, which may have names
+    built_in = False
+
+    def __init__(
+        self,
+        name: str,
+        error: Each | None = None,
+        *,
+        loss: Each | None = None,
+        unit: str = "error",
+        better: Literal["lower", "higher"] = "lower",
+        says: str = "",
+        weight: Callable[[Tensor], Tensor] | None = None,
+        near: float | None = None,
+    ) -> None:
+        for what, text in (("name", name), ("unit", unit), ("says", says)):
+            if not isinstance(text, str) or (not text and what != "says"):
+                raise StitchError(f"A task's {what} is {text!r:.60}: expected words, such as Task('angle', error).")
+        given: dict[str, Any] = {"error": error, "loss": loss, "weight": weight}
+        for what, function in given.items():
+            if function is not None and not callable(function):
+                raise StitchError(
+                    f"The {what} of the task {name!r} is {function!r:.60}: expected a function of (output, labels) "
+                    "that gives one number for each sample."
+                )
+        if better not in ("lower", "higher"):
+            raise StitchError(f"The task {name!r} has better={better!r:.40}: expected 'lower' or 'higher'.")
+        if near is not None and (
+            isinstance(near, bool) or not isinstance(near, int | float) or not 0 < near < math.inf
+        ):
+            raise StitchError(f"The task {name!r} has near={near!r:.40}: expected a number above 0, in its unit.")
+        self.name, self.unit, self.better, self.says, self.near = name, unit, better, says, near
+        self._error, self._loss, self._weight = error, loss, weight
+
+    @property
+    def error_unit(self) -> str:
+        """The unit of an error by itself, where a difference of two has another name."""
+        return self.unit
+
+    @property
+    def loss_unit(self) -> str:
+        """The unit of the loss."""
+        return self.unit if self._loss is None else ""
+
+    def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
+        """Give labels as the task reads them, (n, ...).
+
+        Args:
+            labels: as the data hold them.
+            where: how a message calls them.
+            n_classes: as it was given.
+            whole: these are all labels of a split.
+
+        Raises:
+            DataError: if they are none that the task can take.
+        """
+        return finite(labels, where)
+
+    def check_fit(self, labels: Tensor, where: str) -> None:
+        """Refuse labels of a whole fit split that there is nothing to learn from.
+
+        Raises:
+            DataError: if they are all the same.
+        """
+        if len(labels) > 1 and bool((labels == labels[:1]).all()):
+            raise DataError(
+                f"All {len(labels):,} labels of {where} are the same: expected labels that differ; check label_key=, "
+                "or the table's column."
+            )
+
+    def outputs(self, labels: Iterable[Tensor]) -> int:
+        """Count what a head has to give, from the labels of all splits, piece by piece."""
+        return max(1, next(iter(labels))[0].numel())
+
+    def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
+        """Refuse a network whose output cannot be held against labels.
+
+        Args:
+            name: of the network.
+            shape: of its output for one sample.
+            labels: of one sample, (1, ...).
+
+        Raises:
+            DataError: naming both shapes.
+        """
+
+    def check(self, output: Tensor, labels: Tensor) -> None:
+        """Refuse labels of a batch that an output cannot be held against; on labels in CPU memory.
+
+        Raises:
+            DataError: naming both shapes.
+        """
+        self.check_range(labels, tuple(output.shape[1:]))
+
+    def check_range(self, labels: Tensor, shape: tuple[int, ...]) -> None:
+        """Refuse labels of a batch that a network with outputs of this shape does not know; on labels in CPU memory.
+
+        Raises:
+            DataError: naming the label.
+        """
+
+    def losses(self, output: Tensor, labels: Tensor) -> Tensor:
+        """What is fitted, (n,)."""
+        return self._each(self._loss, "loss", output, labels) if self._loss is not None else self.errors(output, labels)
+
+    def errors(self, output: Tensor, labels: Tensor) -> Tensor:
+        """The errors of samples, (n,); smaller is better."""
+        assert self._error is not None
+        found = self._each(self._error, "error", output, labels)
+        return -found if self.better == "higher" else found
+
+    def weights(self, labels: Tensor) -> Tensor | None:
+        """What each sample counts, (n,); None where all count the same."""
+        if self._weight is None:
+            return None
+        found = self._weight(labels)
+        if not isinstance(found, Tensor) or found.shape != labels.shape[:1] or not bool((found >= 0).all()):
+            raise FitError(
+                f"The weight of the task {self.name!r} must give a number of 0 or more for each of {len(labels)} "
+                f"samples, found {_shape(found)}."
+            )
+        return found
+
+    def judge(self, output: Tensor, labels: Tensor) -> Judged:
+        """Hold a batch of outputs against labels, both on one device."""
+        errors = self.errors(output, labels)
+        weights = self.weights(labels)
+        return Judged(
+            errors,
+            torch.ones_like(errors) if weights is None else weights.to(errors.dtype),
+            errors if self._loss is None else self.losses(output, labels),
+        )
+
+    def fitted(self, output: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch: the mean as it is measured."""
+        losses, weights = self.losses(output, labels), self.weights(labels)
+        if torch.is_grad_enabled() and output.requires_grad and not losses.requires_grad:
+            raise FitError(
+                f"The task {self.name!r} has nothing to fit: its {'error' if self._loss is None else 'loss'} does not "
+                "depend on the output in a way that has a gradient; give Task(..., loss=) a smooth one, or use "
+                "objective='match', 'distill' or 'downstream'."
+            )
+        if weights is None:
+            return losses.mean()
+        return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
+
+    def chance(self, outputs: int) -> float | None:
+        """The error of answers drawn at random; None: that of the same answer for all samples, which is measured."""
+        return None
+
+    def counted(self) -> Counted | None:
+        """Make empty sums for numbers that are no mean over samples; None where the task has none."""
+        return None
+
+    def numbers(self, error: float, counted: Counted | None) -> dict[str, Number]:
+        """What is told of a whole split beside its mean error, by name."""
+        return {} if counted is None else dict(counted.numbers())
+
+    def stated(self) -> dict[str, Any]:
+        """Say what records keep of the task, as plain values; equal for equal tasks."""
+        held = {"error": self._error, "loss": self._loss, "weight": self._weight}
+        own = {what: function for what, function in held.items() if function is not None}
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            **({"better": self.better} if self.better != "lower" else {}),
+            **({"says": self.says} if self.says else {}),
+            **({"near": float(self.near)} if self.near is not None else {}),
+            **({} if self.built_in or not own else {"code": contents(own)}),
+        }
+
+    def measured_by(self, metric: Each | Task) -> Task:
+        """Give the same task with other errors.
+
+        Args:
+            metric: (output, labels) -> (n,), or a task whose error it is.
+        """
+        return Remeasured(self, metric)
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, unit={self.unit!r})"
+
+    def _each(self, function: Each, what: str, output: Tensor, labels: Tensor) -> Tensor:
+        """The result of a user's function, checked."""
+        try:
+            found: Any = function(output, labels)
+        except StitchError:
+            raise
+        except Exception as error:
+            raise FitError(
+                f"The {what} of the task {self.name!r} fails on outputs of shape {tuple(output.shape)} and labels of "
+                f"shape {tuple(labels.shape)} ({type(error).__name__}: {first_line(error)}): expected one number for "
+                "each sample."
+            ) from error
+        if not isinstance(found, Tensor) or found.shape != output.shape[:1] or found.is_complex():
+            raise FitError(
+                f"The {what} of the task {self.name!r} must give one number for each of {len(output)} samples, found "
+                f"{_shape(found)}; reduce over all axes but the first, for example with .flatten(1).mean(1)."
+            )
+        return found if found.is_floating_point() else found.to(output.dtype)
+
+
+class Remeasured(Task):
+    """A task whose errors are given by another metric; labels and loss stay.
+
+    Args:
+        of: the task.
+        metric: what gives the errors.
+    """
+
+    def __init__(self, of: Task, metric: Each | Task) -> None:
+        given = metric if isinstance(metric, Task) else Task(metric_name(metric), metric, unit=metric_name(metric))
+        super().__init__(
+            of.name,
+            given._error or given.errors,
+            loss=of.losses,
+            unit=given.unit,
+            better=given.better if given._error else "lower",
+            says=given.says or f"{given.name}, a metric of the user's own",
+            weight=given._weight,
+            near=given.near,
+        )
+        self.of, self.metric = of, given
+        for name in ("by_class", "by_position", "needs_head", "scores", "has_classes"):
+            setattr(self, name, getattr(of, name))
+
+    @property
+    def loss_unit(self) -> str:
+        return self.of.loss_unit
+
+    def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
+        return self.of.take(labels, where, n_classes=n_classes, whole=whole)
+
+    def check_fit(self, labels: Tensor, where: str) -> None:
+        self.of.check_fit(labels, where)
+
+    def outputs(self, labels: Iterable[Tensor]) -> int:
+        return self.of.outputs(labels)
+
+    def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
+        self.of.fits(name, shape, labels)
+
+    def check(self, output: Tensor, labels: Tensor) -> None:
+        self.of.check(output, labels)
+
+    def check_range(self, labels: Tensor, shape: tuple[int, ...]) -> None:
+        self.of.check_range(labels, shape)
+
+    def fitted(self, output: Tensor, labels: Tensor) -> Tensor:
+        return self.of.fitted(output, labels)
+
+    def stated(self) -> dict[str, Any]:
+        return {**self.of.stated(), "metric": self.metric.stated(), "unit": self.unit, "says": self.says}
+
+
+def metric_name(metric: Any) -> str:
+    """How records call a metric.
+
+    Raises:
+        StitchError: if it is no function.
+    """
+    name = str(getattr(metric, "__name__", type(metric).__name__)).strip("<>")
+    if not callable(metric):
+        raise StitchError(
+            f"The metric {metric!r:.60} is none: expected a function (output, labels) that gives one number for each "
+            "sample, or a Task."
+        )
+    return name
+
+
+def finite(labels: Tensor, where: str) -> Tensor:
+    """Refuse labels that hold NaN or infinity.
+
+    Raises:
+        DataError: with their count and the first of them.
+    """
+    if not labels.is_floating_point() or bool(labels.isfinite().all()):
+        return labels
+    bad = ~labels.isfinite().flatten(1).all(1) if labels.ndim > 1 else ~labels.isfinite()
+    count, first = int(bad.sum()), int(bad.nonzero()[0])
+    raise DataError(
+        f"{count} label{'s' if count > 1 else ''} of {where} {'hold' if count > 1 else 'holds'} NaN or infinity, the "
+        f"first is at place {first}: expected numbers; leave out samples without a label."
+    )
+
+
+def _shape(found: Any) -> str:
+    return f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__

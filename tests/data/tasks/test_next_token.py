@@ -1,0 +1,31 @@
+"""A class for each position, against a plain loop."""
+
+import math
+
+import pytest
+import torch
+
+from modelstitch.data.tasks import NEXT_TOKEN
+from modelstitch.errors import DataError
+
+
+def test_errors_and_weights_are_those_of_a_plain_loop():
+    generator = torch.Generator().manual_seed(0)
+    output = torch.randn(3, 5, 7, generator=generator)
+    labels = torch.randint(0, 7, (3, 5), generator=generator)
+    labels[0, 2:] = labels[1, 4:] = -100
+    found = NEXT_TOKEN.judge(output, labels)
+    logs = output.double().log_softmax(-1)
+    total, n = 0.0, 0
+    for i in range(3):
+        each = [-float(logs[i, t, labels[i, t]]) for t in range(5) if labels[i, t] != -100]
+        assert float(found.errors[i]) == pytest.approx(sum(each) / len(each), abs=1e-5)
+        assert float(found.weights[i]) == len(each)
+        total, n = total + sum(each), n + len(each)
+    assert float(NEXT_TOKEN.fitted(output, labels)) == pytest.approx(total / n, abs=1e-5)
+    assert NEXT_TOKEN.numbers(1.0, None) == {"perplexity": (math.e, "tokens")}
+
+
+def test_maps_are_no_sequences():
+    with pytest.raises(DataError, match="the classes last and the positions in one line"):
+        NEXT_TOKEN.fits("net", (5, 4, 4), torch.zeros(1, 4, 4))
