@@ -138,6 +138,9 @@ class Task:
             n_classes: as it was given.
             whole: these are all labels of a split.
 
+        Returns:
+            The labels, (n, ...).
+
         Raises:
             DataError: if they are none that the task can take.
         """
@@ -145,6 +148,10 @@ class Task:
 
     def check_fit(self, labels: Tensor, where: str) -> None:
         """Refuse labels of a whole fit split that there is nothing to learn from.
+
+        Args:
+            labels: all of the split, (n, ...).
+            where: how a message calls them.
 
         Raises:
             DataError: if they are all the same.
@@ -156,7 +163,14 @@ class Task:
             )
 
     def outputs(self, labels: Iterable[Tensor]) -> int:
-        """Count what a head has to give, from the labels of all splits, piece by piece."""
+        """Count what a head has to give.
+
+        Args:
+            labels: of all splits, piece by piece, (n, ...) each.
+
+        Returns:
+            How many numbers.
+        """
         return max(1, next(iter(labels))[0].numel())
 
     def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
@@ -172,7 +186,11 @@ class Task:
         """
 
     def check(self, output: Tensor, labels: Tensor) -> None:
-        """Refuse labels of a batch that an output cannot be held against; on labels in CPU memory.
+        """Refuse labels of a batch that an output cannot be held against.
+
+        Args:
+            output: of the batch, (n, ...).
+            labels: (n, ...), in CPU memory.
 
         Raises:
             DataError: naming both shapes.
@@ -180,24 +198,54 @@ class Task:
         self.check_range(labels, tuple(output.shape[1:]))
 
     def check_range(self, labels: Tensor, shape: tuple[int, ...]) -> None:
-        """Refuse labels of a batch that a network with outputs of this shape does not know; on labels in CPU memory.
+        """Refuse labels of a batch that a network does not know.
+
+        Args:
+            labels: (n, ...), in CPU memory.
+            shape: of the network's output for one sample.
 
         Raises:
             DataError: naming the label.
         """
 
     def losses(self, output: Tensor, labels: Tensor) -> Tensor:
-        """What is fitted, (n,)."""
+        """Give what is fitted, sample by sample.
+
+        Args:
+            output: of a batch, (n, ...).
+            labels: (n, ...), on the same device.
+
+        Returns:
+            The losses, (n,).
+        """
         return self._each(self._loss, "loss", output, labels) if self._loss is not None else self.errors(output, labels)
 
     def errors(self, output: Tensor, labels: Tensor) -> Tensor:
-        """The errors of samples, (n,); smaller is better."""
+        """Give the errors of samples.
+
+        Args:
+            output: of a batch, (n, ...).
+            labels: (n, ...), on the same device.
+
+        Returns:
+            The errors, (n,); smaller is better.
+        """
         assert self._error is not None
         found = self._each(self._error, "error", output, labels)
         return -found if self.better == "higher" else found
 
     def weights(self, labels: Tensor) -> Tensor | None:
-        """What each sample counts, (n,); None where all count the same."""
+        """Give what each sample counts in a mean.
+
+        Args:
+            labels: (n, ...).
+
+        Returns:
+            Weights (n,); None where all count the same.
+
+        Raises:
+            FitError: if the function gives anything else.
+        """
         if self._weight is None:
             return None
         found = self._weight(labels)
@@ -209,7 +257,18 @@ class Task:
         return found
 
     def judge(self, output: Tensor, labels: Tensor) -> Judged:
-        """Hold a batch of outputs against labels, both on one device."""
+        """Hold a batch of outputs against labels.
+
+        Args:
+            output: of a batch, (n, ...).
+            labels: (n, ...), on the same device.
+
+        Returns:
+            Errors, weights, losses, and answers where they are numbers.
+
+        Raises:
+            FitError: if a function does not give one number for each sample.
+        """
         errors = self.errors(output, labels)
         weights = self.weights(labels)
         return Judged(
@@ -219,7 +278,18 @@ class Task:
         )
 
     def fitted(self, output: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a batch: the mean as it is measured."""
+        """Give the loss of a batch: the mean as it is measured.
+
+        Args:
+            output: of a batch, (n, ...).
+            labels: (n, ...), on the same device.
+
+        Returns:
+            One number with a gradient.
+
+        Raises:
+            FitError: if it has none.
+        """
         losses, weights = self.losses(output, labels), self.weights(labels)
         if torch.is_grad_enabled() and output.requires_grad and not losses.requires_grad:
             raise FitError(
@@ -232,19 +302,42 @@ class Task:
         return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
 
     def chance(self, outputs: int) -> float | None:
-        """The error of answers drawn at random; None: that of the same answer for all samples, which is measured."""
+        """Give the error of answers drawn at random.
+
+        Args:
+            outputs: how many values a network gives at each place.
+
+        Returns:
+            The error; None: that of one answer for all samples stands in for it, which is measured.
+        """
         return None
 
     def counted(self) -> Counted | None:
-        """Make empty sums for numbers that are no mean over samples; None where the task has none."""
+        """Make empty sums for numbers that are no mean over samples.
+
+        Returns:
+            The sums; None where the task has no such numbers.
+        """
         return None
 
     def numbers(self, error: float, counted: Counted | None) -> dict[str, Number]:
-        """What is told of a whole split beside its mean error, by name."""
+        """Give what is told of a whole split beside its mean error.
+
+        Args:
+            error: the mean.
+            counted: the sums of ``counted``, with all batches added.
+
+        Returns:
+            {name: (number, unit)}.
+        """
         return {} if counted is None else dict(counted.numbers())
 
     def stated(self) -> dict[str, Any]:
-        """Say what records keep of the task, as plain values; equal for equal tasks."""
+        """Say what records keep of the task.
+
+        Returns:
+            Plain values, equal for equal tasks.
+        """
         held = {"error": self._error, "loss": self._loss, "weight": self._weight}
         own = {what: function for what, function in held.items() if function is not None}
         return {
@@ -261,6 +354,12 @@ class Task:
 
         Args:
             metric: (output, labels) -> (n,), or a task whose error it is.
+
+        Returns:
+            The task; labels and loss are those of this one.
+
+        Raises:
+            StitchError: if it is no metric.
         """
         return Remeasured(self, metric)
 

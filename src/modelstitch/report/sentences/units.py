@@ -56,7 +56,7 @@ _OTHER = replace(_POINTS, near=0.0, far=0.0)
 
 
 def scale_of(unit: str) -> UnitScale:
-    """The scale of a unit; of points of something the same, others are rounded like points and not judged."""
+    """The scale of a unit: points, also of something, and nats; others are rounded like points, not judged."""
     return _NATS if unit == "nats/token" else _POINTS if unit.partition(" ")[0] == "points" else _OTHER
 
 
