@@ -53,6 +53,12 @@ def test_a_verdict_names_the_place_nearest_to_refuting():
     )
 
 
+def test_a_place_that_refutes_is_named_before_one_that_is_only_near_it():
+    rows = curve("a", (0.3, 5.0, 3.0, 8.0), (0.6, 5.6, 5.1, 6.3), *((0.7 + at / 100, 1.0, 0.0, 2.0) for at in range(3)))
+    sentence = claims.near("a", level=5.0)(Curves(rows, "honest")).sentence
+    assert "the opposite at 1; nearest to refuting: +5.6 [+5.1, +6.3] at at 0.6 (a)." in sentence
+
+
 @pytest.mark.parametrize(
     ("judge", "rows", "word", "says"),
     [

@@ -122,7 +122,7 @@ def counted(places: Sequence[Finding], what: str, beyond: str = "") -> Verdict:
     whole = all(p.true and p.sure for p in places)
     what += f" beyond {beyond}" if beyond and _has_ends(measured) else ""
     opposite = f", the opposite at {against}" if against else ""
-    worst = max(measured, key=lambda p: p.weight).words if measured else ""
+    worst = max(measured, key=lambda p: (p.against, p.weight)).words if measured else ""  # what refutes comes first
     nearest = f"; nearest to refuting: {worst}" if worst else ""
     sentence = f"{what} at {true} of {len(seen)} places{opposite}{_unsure(measured)}{nearest}.{_gaps(places)}"
     return Verdict(_word(true, against, len(seen), whole=whole), sentence, worst)
