@@ -22,6 +22,7 @@ _COMMANDS = {
     "demo": ("demo", "Train small donors on real digits, stitch every block, write a report."),
     "layers": ("layers", "List a model's layers: shape, exact cut or why not."),
     "stitch": ("stitch", "Fit and measure one seam."),
+    "tune": ("tune", "Train a copy of a kept stitch further, with more of it unfrozen."),
     "compare": ("compare", "Stitch two models at all matching layers, with controls, and report."),
     "similarity": ("similarity", "Measure how similar the layers of two models are."),
     "align": ("align", "Map the embeddings of one model into the space of another."),

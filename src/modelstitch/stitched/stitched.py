@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from ..support import hashing, tensors
 from ..support.ambient import in_settled
 from ..support.device import to_device
 from ..support.files import make_folder, write_text
+from ..support.progress import Tell
 from ..support.reading import read_json
 from ..support.shown import visible
 from .measure import measured, of_map
@@ -227,6 +229,65 @@ class Stitched(nn.Module):
         self._measured = of_map(self.stitcher)
         return self.metrics
 
+    @in_settled
+    def tune(
+        self,
+        data: Data,
+        unfreeze: str = "stitcher",
+        *,
+        steps: int = 500,
+        learning_rate: float = 1e-3,
+        batch_size: int = 128,
+        weight_decay: float = 0.0,
+        eval_every: int = 50,
+        patience: int = 5,
+        augment: bool = True,
+        seed: int = 0,
+        tell: Tell | None = None,
+    ) -> Stitched:
+        """Train a copy further on the task, with as much of it unfrozen as you ask for.
+
+        The donors stay as they are. A tuned stitch no longer says what the bottom's representation is good for: with
+        enough of it free, any bottom will do. So its record names what was free, in its objective too, and is never
+        pooled with records of frozen stitches. Tune a control as well, to see what the tuning alone can do. BatchNorm
+        statistics stay those of the stitch.
+
+        Args:
+            data: to fit, choose and measure on.
+            unfreeze: "stitcher"; "after:LAYER", which adds what the top computes behind that layer; or "all".
+            steps: of Adam with a cosine schedule.
+            learning_rate: at the start.
+            batch_size: samples of a step.
+            weight_decay: of all that is trained.
+            eval_every: steps between two looks at the validation split; the best state is kept, the start among them.
+            patience: looks without improvement that are allowed.
+            augment: apply the data's augmentation.
+            seed: of the order of samples.
+            tell: hears of the progress, as in ``modelstitch.stitch``.
+
+        Returns:
+            The tuned model, measured.
+
+        Raises:
+            StitchError: the donors are not there, ``unfreeze`` is unknown, or there is nothing to train.
+            DataError, NetworkError: the data do not fit.
+        """
+        from .tune import tuned
+
+        low, high = self._networks("tune")
+        options = {"steps": steps, "learning_rate": learning_rate, "batch_size": batch_size, "augment": augment}
+        options |= {"weight_decay": weight_decay, "eval_every": eval_every, "patience": patience}
+        model: Stitched
+        model, history = tuned(self, (low, high), data, unfreeze, options, seed, tell)
+        model._measured = of_map(model.stitcher)
+        before = self._config if self.record is None else self.record.config
+        how = {"unfreeze": unfreeze, "tuned": {**options, "seed": seed}}
+        told = f"{before.get('objective') or 'as it was'}, then task ({unfreeze} unfrozen)"
+        record = measured(model, low, high, data, {**before, "objective": told, **how}, model._place)
+        note = f"tuned on the task with {unfreeze} unfrozen: no penalty of frozen networks"
+        model.record = replace(record, history=tuple(history), notes=(*record.notes, note))
+        return model
+
     def extra_repr(self) -> str:
         """Say the seam, the family and, where it was measured, the penalty, before the parts."""
         told = visible(f"{self.seam}, {self._config['family']}")
@@ -292,6 +353,18 @@ class Stitched(nn.Module):
                 f"The map at {self.seam} cannot be folded exactly. Into the bottom: {first} Into the top: {error} "
                 "Keep the map, or cut next to a convolution or linear layer."
             ) from error
+
+    @property
+    def donors(self) -> tuple[str, str]:
+        """The names of the networks below and above."""
+        low, high = self._sides
+        return low.name, high.name
+
+    def _networks(self, what: str) -> tuple[Network, Network]:
+        low, high = (side.network for side in self._sides)
+        if low is None or high is None:
+            raise StitchError(f"To {what} {self.seam} its networks are needed: load it with both of them.")
+        return low, high
 
     @property
     def _mask(self) -> str:
@@ -403,9 +476,7 @@ class Stitched(nn.Module):
         from .export import export
 
         self._metric("penalty")
-        low, high = (side.network for side in self._sides)
-        if low is None or high is None:
-            raise StitchError(f"To export {self.seam} its networks are needed: load it with both of them.")
+        low, high = self._networks("export")
         return export(copy.deepcopy(self), Path(path), (low, high), controls)
 
     @classmethod

@@ -1,0 +1,170 @@
+"""Training a stitch further, the map and as much around it as is asked for: always on a copy."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from ..data.data import Batch, Data
+from ..engine.entry import check_entry
+from ..engine.evaluate import own_outcomes
+from ..engine.fit.objectives import Wanted, stages
+from ..engine.fit.options import FitSpec
+from ..engine.measure import Outcome
+from ..engine.senders import NetworkSender, view_of
+from ..engine.sweep import Sweep
+from ..errors import FitError, NonFiniteError, StitchError, StudyError
+from ..network import OUTPUT, Network
+from ..support.mistakes import sentence
+from ..support.progress import Tell
+
+STITCHER, ALL, AFTER = "stitcher", "all", "after:"
+
+
+def free(stitched: Any, unfreeze: str, top: Network) -> int:
+    """Let gradients reach what is to be trained, and nothing else.
+
+    Args:
+        stitched: a copy, whose numbers are its own.
+        unfreeze: "stitcher", "after:LAYER" (besides, what the top computes behind that layer) or "all".
+        top: the donor above.
+
+    Returns:
+        How many numbers are free.
+
+    Raises:
+        StitchError: there is nothing to train, or ``unfreeze`` is something else.
+        UnknownLayerError, InexactCutError: the top cannot be cut at the layer.
+    """
+    if unfreeze == STITCHER:
+        parts: list[nn.Parameter] = []
+    elif unfreeze == ALL:
+        parts = [*stitched.bottom.parameters(), *stitched.top.parameters()]
+    elif unfreeze.startswith(AFTER):
+        layer = unfreeze.removeprefix(AFTER)
+        behind = {name for name, _ in top.top(top.cut(layer)).named_parameters()}
+        parts = [weight for name, weight in stitched.top.named_parameters() if name in behind]
+    else:
+        raise StitchError(
+            f"unfreeze={unfreeze!r} is unknown: expected 'stitcher', 'after:LAYER' with a layer of {top.name!r}, or "
+            "'all'."
+        )
+    trained = [*stitched.stitcher.parameters(), *parts]
+    for weight in trained:
+        weight.requires_grad_(weight.is_floating_point())
+    count: int = sum(weight.numel() for weight in trained)
+    if not count:
+        raise StitchError(
+            f"There is nothing to train at {stitched.seam}: the map has no parameters of its own; expected another "
+            "family, or unfreeze='after:LAYER' or 'all'."
+        )
+    return count
+
+
+def tuned(
+    stitched: Any,
+    networks: tuple[Network, Network],
+    data: Data,
+    unfreeze: str,
+    options: dict[str, Any],
+    seed: int,
+    tell: Tell | None,
+) -> tuple[Any, list[tuple[int, float, float]]]:
+    """Train a copy on the task; the state with the best validation error is kept, the start among them.
+
+    Args:
+        stitched: the model to start from.
+        networks: its donors.
+        data: to fit and to choose on.
+        unfreeze: as for ``free``.
+        options: fields of ``FitSpec``.
+        seed: of the order of samples and their augmentation.
+        tell: hears of the progress.
+
+    Returns:
+        The copy, and its history: (step, validation error, validation loss).
+
+    Raises:
+        FitError: the loss is not finite before the first step.
+        StitchError: as ``free``, or the data do not fit.
+    """
+    (low, high), spec = networks, _spec(options)
+    check_entry(networks, data)
+    model = copy.deepcopy(stitched)
+    free(model, unfreeze, high)
+    device = model._place
+    sweep = Sweep(NetworkSender(high), high, data.on(device), spec, device, seed=seed)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimiser = torch.optim.Adam(weights, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda at: 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
+    )
+    (objective,) = stages("task", high, model._sides[1].layer, spec)
+
+    def answer(batch: Batch) -> torch.Tensor:
+        found: torch.Tensor = model.through(view_of(low, batch, device), view_of(high, batch, device), batch.mask)
+        return found
+
+    def look() -> Outcome | None:
+        model.eval()
+        try:
+            return own_outcomes({model.seam: answer}, sweep, "val", fitting=True)[model.seam]
+        except NonFiniteError:
+            return None
+
+    begun = look()
+    if begun is None:
+        raise FitError(f"The stitch {model.seam} gives no finite loss before the first step: expected a finite one.")
+    history = [(0, begun.error, begun.loss)]
+    best, kept, stale = (begun.error, begun.loss), copy.deepcopy(model.state_dict()), 0
+    for step, batch in _steps(sweep):
+        mask = None if batch.mask is None else batch.mask.to(device)
+        loss = objective.loss({OUTPUT: answer(batch)}, Wanted({}, batch.labels.to(device), mask))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if not bool(torch.isfinite(loss)):
+            break
+        optimiser.step()
+        schedule.step()
+        if tell:
+            tell(f"tune {model.seam}", step, spec.steps)
+        if step % spec.eval_every and step != spec.steps:
+            continue
+        seen = look()
+        if seen is None:
+            break
+        history.append((step, seen.error, seen.loss))
+        stale += 1
+        if (seen.error, seen.loss) < best:
+            best, kept, stale = (seen.error, seen.loss), copy.deepcopy(model.state_dict()), 0
+        if stale > spec.patience:
+            break
+    model.load_state_dict(kept)
+    for part in (model.bottom, model.top):
+        for weight in part.parameters():
+            weight.requires_grad_(False)
+    return model.eval(), history
+
+
+def _spec(options: dict[str, Any]) -> FitSpec:
+    try:
+        return FitSpec(**options)
+    except ValidationError as error:
+        raise StudyError(sentence(error, lambda _: list(options))) from error
+
+
+def _steps(sweep: Sweep) -> Iterator[tuple[int, Batch]]:
+    """The steps of a fit, pass after pass over the fit split."""
+    step = 0
+    while step < sweep.spec.steps:
+        for batch in sweep.batches("tune", str(step)):
+            step += 1
+            yield step, batch
+            if step == sweep.spec.steps:
+                return

@@ -1,0 +1,24 @@
+"""``modelstitch tune``: a kept stitch is trained further, and stays as it was."""
+
+import pytest
+
+from commands import run
+
+
+@pytest.mark.slow
+def test_a_kept_stitch_is_tuned(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for seed in (0, 1):
+        assert not run(monkeypatch, capsys, "train", "small-resnet?width=4", "--steps", "4", "--seed", str(seed))[0]
+    one, two = sorted(str(path) for path in (tmp_path / "runs" / "donors").iterdir())
+    assert not run(monkeypatch, capsys, "stitch", f"{one}@block2", f"{two}@block2", "--steps", "4", "--out", "s")[0]
+    before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    options = ["--unfreeze", "after:block3", "--steps", "4", "--out", "tuned"]
+    code, out, _ = run(monkeypatch, capsys, "tune", "s", *options)
+    assert not code
+    assert "tuned on the task with after:block3 unfrozen: no penalty of frozen networks" in " ".join(out.split())
+    assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
+    assert (tmp_path / "tuned" / "stitch.json").exists()
+    code, _, err = run(monkeypatch, capsys, "tune", "s", "--unfreeze", "half", "--out", "again")
+    assert code == 2
+    assert "unfreeze='half' is unknown" in " ".join(err.split())
