@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelstitch.errors import MeasureError
+from modelstitch.errors import MeasureError, NonFiniteError
 from modelstitch.measures import MEASURES, Measure, calibrate, find
 from modelstitch.measures.calibrate import against_chance
 
@@ -90,6 +90,27 @@ def test_arrays_lists_and_own_measures():
     own = Measure("mine", MEASURES["rsa"].function, "similarity", "mine", "mine", low=-1.0)
     wanted = calibrate(x, y, "rsa", permutations=9)
     assert calibrate(x, y, own, permutations=9).p == wanted.p
+
+
+def test_a_dict_names_its_layers():
+    x, y = layers(1), layers(2)
+    named = calibrate(dict(zip(["stem", "head"], x)), y, permutations=9)
+    assert named.layers == (("stem", "head"), ("layer 0 of Y", "layer 1 of Y"))
+    assert named.p == pytest.approx(calibrate(x, y, permutations=9).p)
+    broken = x[1].clone()
+    broken[3, 0] = math.nan
+    with pytest.raises(NonFiniteError, match=r"head holds NaN or infinity, first at example 3, feature 0"):
+        calibrate({"stem": x[0], "head": broken}, y, permutations=9)
+
+
+@pytest.mark.parametrize("measure", ["cka_linear_biased", "cka_linear_debiased"])
+def test_layers_wider_than_examples_are_many_give_the_same(measure):
+    x, y = layers(1, widths=(30, 50)), layers(2, widths=(25, 60))
+    found = calibrate(x, y, measure, permutations=5)
+    values, p, thresholds, _ = one_by_one(x, y, measure, 5, 0.05)
+    assert found.values.ravel() == pytest.approx(values[:-1], abs=1e-9)
+    assert found.p.ravel() == pytest.approx(p[:-1])
+    assert found.thresholds.ravel() == pytest.approx(thresholds[:-1], abs=1e-6)
 
 
 def test_of_activations_with_themselves_the_score_is_one():

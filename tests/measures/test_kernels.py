@@ -52,3 +52,7 @@ def test_other_examples_and_orders_are_refused():
         evaluate(x, y, ["cka"], ids=(ids, swapped), names=("A", "B"))
     with pytest.raises(MeasureError, match="X and Y hold different examples: expected the same ids, found 30 and 29"):
         evaluate(x, y, ["cka"], ids=(ids, ids[1:]))
+    words = [f"image {i}" for i in range(30)]
+    assert evaluate(x, y, ["cka"], ids=(words, np.array(words)), shuffles=0)
+    with pytest.raises(MeasureError, match="found 'image 29' in X alone; keep those that both have"):
+        evaluate(x, y, ["cka"], ids=(words, [*words[:-1], "image 30"]))

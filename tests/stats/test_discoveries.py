@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import false_discovery_control
 
 from modelstitch.stats.discoveries import controlled
 
@@ -20,3 +21,9 @@ def test_step_by_step(p, q):
     found = controlled(p)
     assert found.shape == np.shape(p)
     assert found == pytest.approx(np.array(q))
+
+
+def test_they_are_those_of_scipy():
+    p = np.random.default_rng(0).random((5, 7)) ** 2
+    p[2] = p[3]  # ties
+    assert controlled(p).ravel() == pytest.approx(false_discovery_control(p.ravel()))

@@ -3,11 +3,12 @@
 from .calibrate import Calibrated, calibrate
 from .cca import cca_mean, cca_mean_squared, pwcca, svcca
 from .checks import Activations
-from .cka import linear_cka, linear_cka_debiased, minibatch_cka, rbf_cka
+from .cka import linear_cka, linear_cka_debiased, rbf_cka
 from .contract import check
 from .dcor import distance_correlation
 from .evaluate import evaluate, null_level
 from .gulp import gulp
+from .hsic import minibatch_cka
 from .knn import jaccard_knn, mutual_knn, rank_knn
 from .matching import procrustes_permutation, soft_matching
 from .measure import Measure, Null, Result

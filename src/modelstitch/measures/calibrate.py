@@ -10,26 +10,23 @@ grid.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..errors import MeasureError
 from ..stats.bootstrap import Floats
 from ..stats.discoveries import controlled
-from .checks import Activations, pair
-from .cka import BIASED, DEBIASED, require_spread
-from .kernels import KERNELS
+from .checks import Activations
+from .cka import DEBIASED
 from .measure import Measure
-from .registry import MEASURES, find
+from .pairings import Names, rows_of, values_under
+from .registry import find
 
 _TIE = 1e-6  # values closer than this are equal: of products in float32 rounding would decide which is more
-_COLUMNS = 4096  # of one side, that meet in one product
-ValuesUnder = Callable[[Tensor | None], Floats]  # of all pairs, shape (L, M), under a pairing of the rows of y
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,7 @@ class Calibrated:
         best_score: of the best pair, from that threshold.
         permutations: how many were drawn.
         low, high: the ends of the 95 % intervals of the values, shape (L, M); None where they were not asked for.
+        layers: what the L and the M layers are called.
     """
 
     measure: str
@@ -64,11 +62,12 @@ class Calibrated:
     permutations: int
     low: Floats | None = None
     high: Floats | None = None
+    layers: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 def calibrate(
-    x: Activations | Sequence[Activations],
-    y: Activations | Sequence[Activations],
+    x: Activations | Sequence[Activations] | Mapping[str, Activations],
+    y: Activations | Sequence[Activations] | Mapping[str, Activations],
     measure: str | Measure = DEBIASED,
     *,
     permutations: int = 200,
@@ -80,8 +79,8 @@ def calibrate(
     """Measure every layer of x with every layer of y, and hold each value, and the best, against permuted pairings.
 
     Args:
-        x: L layers of one network, (n, p) each; or one.
-        y: M layers of another one for the same examples, (n, q) each; or one.
+        x: L layers of one network, (n, p) each; a list, a dict from names, or one.
+        y: M layers of another one for the same examples, (n, q) each; likewise.
         measure: a name, an alias or a Measure. Linear CKA multiplies features, in float32 where rows are permuted.
         permutations: at most so many, drawn uniformly, the same for all pairs.
         level: of the thresholds.
@@ -114,9 +113,10 @@ def calibrate(
             "Calibration needs at least 1 permutation, a level between 0 and 1, stop of at least 1 and resamples of at "
             f"least 0, found permutations={permutations}, level={level}, stop={stop}, resamples={resamples}."
         )
-    sides = _layers(x, "X"), _layers(y, "Y")
-    n = _examples(*sides, measure)
-    of = _values(*sides, measure)
+    below, above = _layers(x, "X"), _layers(y, "Y")
+    sides, names = (list(below.values()), list(above.values())), (list(below), list(above))
+    of = values_under(*sides, measure, names, rough=True)
+    n = len(sides[0][0])
     sign = 1.0 if measure.kind == "similarity" else -1.0
     generator = torch.Generator().manual_seed(seed)
     values, drawn = of(None), []
@@ -137,7 +137,7 @@ def calibrate(
     scores = _score(likeness, threshold, sign * measure.self_value)
     low = high = None
     if resamples:
-        reach = 1.96 * _half_sampled(sides, measure, values, n, resamples, seed)
+        reach = 1.96 * _half_sampled(sides, names, measure, values, n, resamples, seed)
         low, high = (np.clip(values + side * reach, measure.low, measure.high) for side in (-1, 1))
     shape = values.shape
     row, column = np.unravel_index(int(np.argmax(likeness[:-1])), shape)
@@ -155,6 +155,7 @@ def calibrate(
         len(drawn),
         low,
         high,
+        (tuple(below), tuple(above)),
     )
 
 
@@ -199,114 +200,18 @@ def _best(values: Floats, sign: float) -> float:
     return float(sign * (sign * values).max())
 
 
-def _layers(side: Any, name: str) -> list[Activations]:
-    layers = [side] if hasattr(side, "ndim") else list(side)
+def _layers(side: Any, name: str) -> dict[str, Activations]:
+    """The layers of one side by name; those of a list are counted."""
+    named = isinstance(side, Mapping)
+    layers = [side] if hasattr(side, "ndim") else list(side.values() if named else side)
     if not layers:
         raise MeasureError(f"{name} has no layers: expected at least one matrix (examples, features).")
-    return layers
-
-
-def _examples(x: Sequence[Activations], y: Sequence[Activations], measure: Measure) -> int:
-    """How many examples there are, in every layer, none of which a measure refuses."""
-    for at, layer in enumerate(x):
-        for to, other in enumerate(y):
-            if at == 0 or to == 0:
-                names = f"layer {at} of X", f"layer {to} of Y"
-                pair(layer, other, measure=measure.name, needed=measure.min_examples, names=names)
-    return len(x[0])
-
-
-def _rows(layer: Activations, rows: Tensor) -> Activations:
-    return layer[rows.to(layer.device)] if isinstance(layer, Tensor) else layer[rows.numpy()]
-
-
-def _values(x: Sequence[Activations], y: Sequence[Activations], measure: Measure) -> ValuesUnder:
-    """The values of all pairs under a pairing, with what does not change by it worked out once."""
-    known = measure is MEASURES.get(measure.name)
-    if known and measure.name in (BIASED, DEBIASED):
-        return _Products(x, y, measure)
-    kernel = KERNELS.get(measure.name) if known else None
-    if kernel is None:
-
-        def each(order: Tensor | None) -> Floats:
-            moved = [
-                b if order is None else b[order.to(b.device) if isinstance(b, Tensor) else order.numpy()] for b in y
-            ]
-            return np.array([[measure(a, b) for b in moved] for a in x])
-
-        return each
-    meet = kernel
-    left = [meet.prepare(pair(a, y[0], measure=measure.name, needed=2)[0], f"layer {i} of X") for i, a in enumerate(x)]
-    right = [meet.prepare(pair(x[0], b, measure=measure.name, needed=2)[1], f"layer {i} of Y") for i, b in enumerate(y)]
-
-    def met(order: Tensor | None) -> Floats:
-        moved = right if order is None else [b[order.to(b.device)][:, order.to(b.device)] for b in right]
-        return np.array([[meet.value(a, b, measure.name) for b in moved] for a in left])
-
-    return met
-
-
-class _Products:
-    """Linear CKA of all pairs: one product of all features of one side with all of the other.
-
-    In float64, but in float32 where rows are permuted: four times as fast for values that are only counted.
-    """
-
-    def __init__(self, x: Sequence[Activations], y: Sequence[Activations], measure: Measure) -> None:
-        self.measure, self.n = measure, len(x[0])
-        sides = [
-            [pair(a, y[0], measure=measure.name, needed=measure.min_examples)[0] for a in x],
-            [pair(x[0], b, measure=measure.name, needed=measure.min_examples)[1] for b in y],
-        ]
-        self.wide = [torch.cat(side, 1) for side in sides]
-        self.narrow = [side.float() for side in self.wide]
-        self.blocks = [  # which columns are whose, (columns, layers), 0 or 1
-            torch.eye(len(side), dtype=torch.float64, device=side[0].device).repeat_interleave(
-                torch.tensor([layer.shape[1] for layer in side], device=side[0].device), 0
-            )
-            for side in sides
-        ]
-        self.diagonals = [torch.stack([layer.square().sum(1) for layer in side]) for side in sides]
-        self.own = []
-        for letter, side, diagonals in zip("XY", sides, self.diagonals):
-            squares = torch.stack([_squares(layer) for layer in side])
-            own = self._hsic(squares, (diagonals**2).sum(1), diagonals.sum(1) ** 2)
-            for at, (value, whole) in enumerate(zip(own.tolist(), squares.tolist())):
-                if measure.name == DEBIASED:
-                    require_spread(value, whole, f"layer {at} of {letter}", measure.name)
-            self.own.append(own.sqrt())
-
-    def __call__(self, order: Tensor | None) -> Floats:
-        x, y = self.wide if order is None else self.narrow
-        d, e = self.diagonals
-        if order is not None:
-            order = order.to(y.device)
-            y, e = y[order], e[:, order]
-        left, right = (blocks.to(x.dtype) for blocks in self.blocks)
-        squares = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=x.device)
-        for at in range(0, y.shape[1], _COLUMNS):
-            columns = slice(at, at + _COLUMNS)
-            squares += left.T @ (x.T @ y[:, columns]).square_() @ right[columns]
-        hsic = self._hsic(squares, d @ e.T, torch.outer(d.sum(1), e.sum(1)))
-        low = -1.0 if self.measure.name == DEBIASED else 0.0
-        found: Floats = (hsic / torch.outer(*self.own)).clamp(low, 1.0).cpu().numpy()
-        return found
-
-    def _hsic(self, squares: Tensor, meeting: Tensor, traces: Tensor) -> Tensor:
-        """Song et al. 2012 for centred rows, whose Gram matrices' rows sum to 0; biased: the squares alone."""
-        if self.measure.name == BIASED:
-            return squares
-        n = self.n
-        return squares - meeting * n / (n - 2) + traces / ((n - 1) * (n - 2))
-
-
-def _squares(layer: Tensor) -> Tensor:
-    """||A'A||^2, from the smaller of A'A and AA'."""
-    return (layer.T @ layer if layer.shape[1] <= len(layer) else layer @ layer.T).square().sum()
+    return dict(zip(map(str, side) if named else (f"layer {at} of {name}" for at in range(len(layers))), layers))
 
 
 def _half_sampled(
     sides: tuple[Sequence[Activations], Sequence[Activations]],
+    names: Names,
     measure: Measure,
     values: Floats,
     n: int,
@@ -323,7 +228,7 @@ def _half_sampled(
     generator, found = torch.Generator().manual_seed(seed + 1), []
     for _ in range(resamples):
         rows = torch.randperm(n, generator=generator)[:half].sort().values
-        x, y = ([_rows(layer, rows) for layer in side] for side in sides)
-        found.append(_values(x, y, measure)(None))
+        x, y = ([rows_of(layer, rows) for layer in side] for side in sides)
+        found.append(values_under(x, y, measure, names)(None))
     spread: Floats = np.std(found, axis=0, ddof=1 if resamples > 1 else 0) * math.sqrt(half / (n - half))
     return spread

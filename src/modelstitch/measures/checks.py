@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,18 +40,40 @@ def pair(
             constant columns.
         NonFiniteError: NaN or infinity; the message names the row and the column.
     """
-    a, b = _matrix(x, names[0]), _matrix(y, names[1])
-    if len(a) != len(b):
+    (a,), (b,) = prepared([x], [y], measure=measure, needed=needed, names=([names[0]], [names[1]]))
+    return a, b
+
+
+def prepared(
+    x: Sequence[Activations],
+    y: Sequence[Activations],
+    *,
+    measure: str,
+    needed: int,
+    names: tuple[Sequence[str], Sequence[str]],
+) -> tuple[list[Tensor], list[Tensor]]:
+    """``pair`` of every layer of x with every layer of y, each worked out once, on the device of the first."""
+    sides = [
+        [_matrix(layer, name) for layer, name in zip(*side, strict=True)] for side in ((x, names[0]), (y, names[1]))
+    ]
+    first = sides[0][0]
+    for side, of in zip(sides, names):
+        for layer, name in zip(side, of):
+            if len(layer) != len(first):
+                raise MeasureError(
+                    f"{measure} compares the same examples row by row: expected as many rows in {name} as in "
+                    f"{names[0][0]}, found {len(first)} and {len(layer)}; pass activations of the same examples in the "
+                    "same order."
+                )
+    if len(first) < needed:
         raise MeasureError(
-            f"{measure} compares the same examples row by row: expected as many rows in {names[1]} as in "
-            f"{names[0]}, "
-            f"found {len(a)} and {len(b)}; pass activations of the same examples in the same order."
+            f"{measure} needs at least {needed} examples, found {len(first)}: pass activations of more examples."
         )
-    if len(a) < needed:
-        raise MeasureError(
-            f"{measure} needs at least {needed} examples, found {len(a)}: pass activations of more examples."
-        )
-    return _unit(a, names[0], measure), _unit(b, names[1], measure).to(a.device)
+    left, right = (
+        [_unit(layer, name, measure).to(first.device) for layer, name in zip(side, of)]
+        for side, of in zip(sides, names)
+    )
+    return left, right
 
 
 def scaled(moments: Moments, *, measure: str, needed: int) -> Moments:
@@ -158,6 +181,12 @@ def _unit(matrix: Tensor, name: str, measure: str) -> Tensor:
     matrix = matrix / matrix.abs().max()
     norm: Tensor = torch.linalg.norm(matrix)
     return matrix / norm
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """The cosine between two matrices (n, n)."""
+    found: Tensor = (a * b).sum() / (torch.linalg.norm(a) * torch.linalg.norm(b))
+    return found
 
 
 def constant_message(measure: str, name: str) -> str:

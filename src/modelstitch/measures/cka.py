@@ -7,15 +7,14 @@ Nguyen, Raghu and Kornblith, "Do Wide and Deep Networks Learn the Same Things?",
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import MeasureError
 from ..moments.moments import Known, Moments
-from .checks import Activations, bounded, pair, scaled, slack
+from .checks import Activations, bounded, cosine, pair, scaled, slack
 from .distances import distances
 
 BIASED, DEBIASED, MINIBATCH, RBF = "cka_linear_biased", "cka_linear_debiased", "cka_minibatch", "cka_rbf"
@@ -53,7 +52,10 @@ def linear_cka_debiased(x: Activations, y: Activations) -> float:
             that are all alike to the unbiased estimate (all the same distance apart).
     """
     x, y = pair(x, y, measure=DEBIASED, needed=4)
-    return _ratio([_hsics(x, y)], DEBIASED)
+    (xy, xx, yy), floor = _hsics(x, y)
+    for name, value, biased in (("X", xx, floor[0]), ("Y", yy, floor[1])):
+        require_spread(value, biased, name)
+    return bounded(xy / math.sqrt(xx * yy), -1, 1, DEBIASED, slack=1e-6)
 
 
 def debiased_from_moments(moments: Moments, base_x: Tensor, base_y: Tensor) -> float:
@@ -102,25 +104,7 @@ def _lengths(
 
 def _from_lengths(products: Tensor, met: float, n: float) -> float:
     """Unbiased HSIC from products of features, both sides of norm 1, and the centred products of squared lengths."""
-    return float(products.square().sum()) - (met + 1 / n) * n / (n - 2) + 1 / ((n - 1) * (n - 2))
-
-
-def minibatch_cka(x: Activations, y: Activations, *, batch: int = 128) -> float:
-    """Linear CKA of x (n, p), y (n, q) from averages over minibatches (Nguyen et al. 2021, eq. 2).
-
-    The rows are cut, in order, into minibatches of ``batch``; the last may hold fewer, and is left out below 4. Each
-    counts by its size.
-
-    Raises:
-        MeasureError, NonFiniteError: as ``linear_cka_debiased``; ``batch`` below 4.
-    """
-    if batch < 4:
-        raise MeasureError(f"{MINIBATCH} needs at least 4 examples in a minibatch, found batch={batch}.")
-    x, y = pair(x, y, measure=MINIBATCH, needed=4)
-    cuts = list(range(batch, len(x), batch))
-    parts = [(a, b) for a, b in zip(x.tensor_split(cuts), y.tensor_split(cuts)) if len(a) >= 4]
-    return _ratio([_hsics(a, b) for a, b in parts], MINIBATCH, [len(a) for a, _ in parts])
-
+    return float(unbiased(products.square().sum(), met + 1 / n, 1, n))
 
 def rbf_cka(x: Activations, y: Activations, *, fraction: float = 0.8) -> float:
     """CKA of x (n, p), y (n, q) with kernels exp(-d^2 / (2 s^2)), s = ``fraction`` of the median distance.
@@ -136,7 +120,7 @@ def rbf_cka(x: Activations, y: Activations, *, fraction: float = 0.8) -> float:
         raise MeasureError(f"{RBF} needs a positive fraction of the median distance, found fraction={fraction}.")
     x, y = pair(x, y, measure=RBF, needed=3)
     kx, ky = (rbf_kernel(side, name, fraction) for side, name in ((x, "X"), (y, "Y")))
-    return bounded((kx * ky).sum() / (torch.linalg.norm(kx) * torch.linalg.norm(ky)), 0, 1, RBF)
+    return bounded(cosine(kx, ky), 0, 1, RBF)
 
 
 def overlap(x: Tensor, y: Tensor) -> float:
@@ -147,28 +131,29 @@ def overlap(x: Tensor, y: Tensor) -> float:
     return float(((x @ x.T) * (y @ y.T)).sum())
 
 
-def _hsics(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Unbiased HSIC of (x, y), (x, x), (y, y), and the biased ones of the last two: shapes (3,), (2,)."""
+def _hsics(x: Tensor, y: Tensor) -> tuple[list[float], list[float]]:
+    """Unbiased HSIC of (x, y), (x, x), (y, y), and the biased ones of the last two, all times n (n - 3)."""
     x, y = x - x.mean(0), y - y.mean(0)
-    n = len(x)
-    unbiased, biased = [], []
+    fair, biased = [], []
     for a, b in ((x, y), (x, x), (y, y)):
         # With centred rows the Gram matrices' rows sum to 0, so that without their diagonals the row sums are
         # minus the diagonals: the n x n matrices of the definition are never formed.
         da, db = a.square().sum(1), b.square().sum(1)
-        full, diagonal = overlap(a, b), float(da @ db)
-        value = full - diagonal * n / (n - 2) + float(da.sum() * db.sum()) / ((n - 1) * (n - 2))
-        unbiased.append(value / (n * (n - 3)))
-        biased.append(full / (n * (n - 3)))
-    return torch.tensor(unbiased, dtype=torch.float64), torch.tensor(biased[1:], dtype=torch.float64)
+        biased.append(overlap(a, b))
+        fair.append(unbiased(biased[-1], float(da @ db), float(da.sum() * db.sum()), len(x)))
+    return fair, biased[1:]
 
 
-def _ratio(parts: list[tuple[Tensor, Tensor]], measure: str, weights: Sequence[int] = (1,)) -> float:
-    xy, xx, yy = torch.stack([w * unbiased for (unbiased, _), w in zip(parts, weights)]).sum(0).tolist()
-    floor = torch.stack([w * biased for (_, biased), w in zip(parts, weights)]).sum(0).tolist()
-    for name, value, biased in (("X", xx, floor[0]), ("Y", yy, floor[1])):
-        require_spread(value, biased, name, measure)
-    return bounded(xy / math.sqrt(xx * yy), -1, 1, measure, slack=1e-6)
+def unbiased(squares: Any, meeting: Any, traces: Any, n: float) -> Any:
+    """n (n - 3) times the unbiased HSIC of centred rows (Song et al. 2012), whose Gram matrices' rows sum to 0.
+
+    Args:
+        squares: ||X'Y||^2, the biased one.
+        meeting: the product of the two Gram matrices' diagonals.
+        traces: the product of their sums.
+        n: examples.
+    """
+    return squares - meeting * n / (n - 2) + traces / ((n - 1) * (n - 2))
 
 
 def require_spread(value: float, biased: float, name: str, measure: str = DEBIASED) -> None:

@@ -5,10 +5,9 @@ Szekely, Rizzo and Bakirov, "Measuring and testing dependence by correlation of 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .checks import Activations, bounded, pair
+from .checks import Activations, bounded, cosine, pair
 from .distances import distances
 
 DCOR = "distance_correlation"
@@ -36,6 +35,4 @@ def centred_distances(x: Tensor) -> Tensor:
 
 def root_cosine(a: Tensor, b: Tensor) -> Tensor:
     """The square root of the cosine between two matrices whose product is not negative but for rounding."""
-    cosine = (a * b).sum() / (torch.linalg.norm(a) * torch.linalg.norm(b))
-    root: Tensor = cosine.clamp(min=0).sqrt()
-    return root
+    return cosine(a, b).clamp(min=0).sqrt()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import MeasureError
 from ..support.permutations import derangement
 from .checks import Activations, pair
-from .kernels import KERNELS
 from .measure import Measure, Null, Result
+from .pairings import values_under
 from .registry import MEASURES, find
 
-# Their own definition needs n x n matrices.
-_QUADRATIC = frozenset(KERNELS) - {"cka_linear_biased", "cka_linear_debiased"}
+Ids: TypeAlias = Sequence[Any] | Tensor | NDArray[Any]  # one an example
 
 
 def null_level(measure: str | Measure, x: Activations, y: Activations, *, n: int = 20, seed: int = 0) -> Null:
@@ -33,17 +34,8 @@ def null_level(measure: str | Measure, x: Activations, y: Activations, *, n: int
         raise MeasureError(f"A null level needs at least one shuffle, found n={n}.")
     generator = torch.Generator().manual_seed(seed)
     orders = [derangement(len(y), generator) for _ in range(n)]
-    kernel = KERNELS.get(measure.name)
-    if kernel is not None and measure is MEASURES[measure.name]:
-        a, b = pair(x, y, measure=measure.name, needed=measure.min_examples)
-        if measure.name in _QUADRATIC or max(a.shape[1], b.shape[1]) * 2 > len(a):
-            a, b = kernel.prepare(a, "X"), kernel.prepare(b, "Y")
-            return level([kernel.value(a, b, measure.name, order.to(a.device)) for order in orders])
-    values = []
-    for order in orders:
-        shuffled = y[order.to(y.device)] if isinstance(y, Tensor) else y[order.numpy()]
-        values.append(measure(x, shuffled))
-    return level(values)
+    of = values_under([x], [y], measure, (["X"], ["Y"]))
+    return level([float(of(order)[0, 0]) for order in orders])
 
 
 def level(values: Sequence[float]) -> Null:
@@ -52,27 +44,31 @@ def level(values: Sequence[float]) -> Null:
     return Null(float(found.mean()), float(found.quantile(0.05)), float(found.quantile(0.95)), tuple(values))
 
 
-def same_examples(
-    one: Sequence[int] | Tensor, other: Sequence[int] | Tensor, *, names: tuple[str, str] = ("X", "Y")
-) -> None:
+def same_examples(one: Ids, other: Ids, *, names: tuple[str, str] = ("X", "Y")) -> None:
     """Refuse two sides that hold different examples, or the same in another order.
 
     Raises:
         MeasureError: naming the first row that differs.
     """
-    a, b = torch.as_tensor(one), torch.as_tensor(other)
-    if a.shape != b.shape:
+    a, b = ([part.item() if hasattr(part, "item") else part for part in ids] for ids in (one, other))
+    if len(a) != len(b):
         raise MeasureError(
             f"{names[0]} and {names[1]} hold different examples: expected the same ids, found {len(a)} and {len(b)} "
             f"of them."
         )
-    differs = (a != b).nonzero()
-    if len(differs):
-        row = int(differs[0, 0])
+    row = next((i for i, (own, beside) in enumerate(zip(a, b)) if own != beside), None)
+    if row is None:
+        return
+    alien = next((own for own in a if own not in set(b)), None)
+    if alien is not None:
         raise MeasureError(
-            f"{names[0]} and {names[1]} hold examples in different orders: expected the same id in each row, found "
-            f"{int(a[row])} and {int(b[row])} in row {row}; sort both by id."
+            f"{names[0]} and {names[1]} hold different examples: expected the same ids, found {alien!r} in {names[0]} "
+            "alone; keep those that both have."
         )
+    raise MeasureError(
+        f"{names[0]} and {names[1]} hold examples in different orders: expected the same id in each row, found "
+        f"{a[row]!r} and {b[row]!r} in row {row}; sort both by id."
+    )
 
 
 def evaluate(
@@ -83,20 +79,30 @@ def evaluate(
     shuffles: int = 20,
     seed: int = 0,
     names: tuple[str, str] = ("X", "Y"),
-    ids: tuple[Sequence[int] | Tensor, Sequence[int] | Tensor] | None = None,
+    ids: tuple[Ids, Ids] | None = None,
 ) -> list[Result]:
-    """Every measure of x (n, p), a bottom's activations, and y (n, q), a top's, on the same n examples.
+    """Measure x (n, p), a bottom's activations, and y (n, q), a top's, on the same n examples.
 
     Args:
-        x, y: tensors or arrays; row i of both is the same example.
+        x: a tensor or an array.
+        y: likewise; row i of both is the same example.
         measures: names, aliases or Measures; all by default.
         shuffles: pairings for each null level; 0 leaves it out.
         seed: of the shuffles.
         names: what to call the two sides in messages.
-        ids: the examples' ids of either side; sides of different examples or orders are refused.
+        ids: the examples' ids of either side, numbers or words; sides of different examples or orders are refused.
+
+    Returns:
+        One result a measure: its value beside its null level.
 
     Raises:
         MeasureError, NonFiniteError: at the first measure that has no right value.
+
+    Examples:
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> (found,) = ms.measures.evaluate(x, 3 * x, ["cka"], ids=(range(50), range(50)))
+        >>> found.value > 0.999, found.beyond_null
+        (True, True)
     """
     chosen = [find(measure) for measure in measures]
     if not chosen:

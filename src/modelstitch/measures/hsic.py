@@ -14,12 +14,30 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..support.permutations import derangement
-from .checks import bounded, constant_message
+from .checks import Activations, bounded, constant_message, pair
 from .cka import BIASED, DEBIASED, MINIBATCH, require_spread
 
 # Rows enter with a rough mean taken off. Where what the exact centring leaves is so small a share of the squares, it is
 # the rounding of rows that are all alike.
 _ALL_ALIKE = 1e-10
+
+
+def minibatch_cka(x: Activations, y: Activations, *, batch: int = 128) -> float:
+    """Linear CKA of x (n, p), y (n, q) from averages over minibatches (Nguyen et al. 2021, eq. 2).
+
+    The rows are cut, in order, into minibatches of ``batch``; the last may hold fewer, and is left out below 4. Each
+    counts by its size.
+
+    Raises:
+        MeasureError, NonFiniteError: as ``linear_cka_debiased``; ``batch`` below 4.
+    """
+    if batch < 4:
+        raise MeasureError(f"{MINIBATCH} needs at least 4 examples in a minibatch, found batch={batch}.")
+    x, y = pair(x, y, measure=MINIBATCH, needed=4)
+    sums, cuts = MinibatchSums(["X"], ["Y"]), list(range(batch, len(x), batch))
+    for parts in zip(x.tensor_split(cuts), y.tensor_split(cuts)):
+        sums.update(*((rows @ rows.T)[None] for rows in parts))
+    return sums.cka("X", "Y")
 
 
 class MinibatchSums:
@@ -58,7 +76,7 @@ class MinibatchSums:
             spread = squares - 2 / n * sums.square().sum(1) + (sums.sum(1) / n).square()
             self._alike[at] &= (spread <= _ALL_ALIKE * squares).cpu()
             self._floor[at] += weight * spread.cpu()
-            flat = _u_centred(full).flatten(1)
+            flat = u_centred(full).flatten(1)
             self._own[at] += weight * _squares(flat).cpu()
             sides.append(flat)
         if top is bottom:
@@ -198,7 +216,7 @@ def _squares(many: Tensor) -> Tensor:
     return squares
 
 
-def _u_centred(grams: Tensor) -> Tensor:
+def u_centred(grams: Tensor) -> Tensor:
     """Gram matrices (k, n, n) so centred that their products are the unbiased HSIC (Szekely and Rizzo 2014)."""
     n = grams.shape[-1]
     centred = grams.clone()

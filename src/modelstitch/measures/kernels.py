@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from . import cka, dcor, knn, rsa
-from .checks import bounded
+from .checks import bounded, cosine
+from .hsic import u_centred
 
 # What is compared: made from a side's centred activations of unit norm (n, p), and the side's name for messages.
 Prepare = Callable[[Tensor, str], Tensor]
@@ -37,11 +37,6 @@ class Kernel:
         return bounded(self.meet(a, b), self.low, 1.0, name, slack=1e-6)
 
 
-def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    found: Tensor = (a * b).sum() / (torch.linalg.norm(a) * torch.linalg.norm(b))
-    return found
-
-
 def _gram(x: Tensor, name: str) -> Tensor:
     gram: Tensor = x @ x.T
     return gram
@@ -49,13 +44,9 @@ def _gram(x: Tensor, name: str) -> Tensor:
 
 def _debiased(x: Tensor, name: str) -> Tensor:
     """The Gram matrix U-centred: the products of two such are the unbiased HSIC (Szekely and Rizzo 2014; Song 2012)."""
-    n = len(x)
-    whole = x @ x.T
-    scale = float(whole.square().sum())  # that of the covariance, too, which may be too large to write down
-    gram = whole.fill_diagonal_(0)
-    sums = gram.sum(1)
-    centred = gram - (sums[:, None] + sums) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))
-    centred.fill_diagonal_(0)
+    gram = x @ x.T
+    scale = float(gram.square().sum())  # that of the covariance, too, which may be too large to write down
+    centred = u_centred(gram[None])[0]
     cka.require_spread(float(centred.square().sum()), scale, name)
     return centred
 
@@ -81,11 +72,11 @@ def _rbf(x: Tensor, name: str) -> Tensor:
 
 
 KERNELS: dict[str, Kernel] = {
-    cka.BIASED: Kernel(_gram, _cosine, 0.0),
-    cka.DEBIASED: Kernel(_debiased, _cosine, -1.0),
-    cka.RBF: Kernel(_rbf, _cosine, 0.0),
-    rsa.RSA: Kernel(_ranks, _cosine, -1.0),
-    knn.KNN: Kernel(_membership, lambda a, b: torch.minimum(a, b).sum() / a.sum(), 0.0),
+    cka.BIASED: Kernel(_gram, cosine, 0.0),
+    cka.DEBIASED: Kernel(_debiased, cosine, -1.0),
+    cka.RBF: Kernel(_rbf, cosine, 0.0),
+    rsa.RSA: Kernel(_ranks, cosine, -1.0),
+    knn.KNN: Kernel(_membership, knn.common_share, 0.0),
     knn.JACCARD: Kernel(_membership, knn.jaccard, 0.0),
     knn.RANKS: Kernel(_neighbour_ranks, knn.rank_overlap, 0.0),
     dcor.DCOR: Kernel(_centred_distances, dcor.root_cosine, 0.0),

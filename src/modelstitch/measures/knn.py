@@ -31,7 +31,7 @@ def mutual_knn(x: Activations, y: Activations, *, k: int = NEIGHBOURS) -> float:
     """
     x, y = _sides(x, y, k, KNN)
     a, b = (membership(side, k) for side in (x, y))
-    return bounded(torch.minimum(a, b).sum() / (k * len(x)), 0, 1, KNN)
+    return bounded(common_share(a, b), 0, 1, KNN)
 
 
 def jaccard_knn(x: Activations, y: Activations, *, k: int = NEIGHBOURS) -> float:
@@ -57,6 +57,11 @@ def rank_knn(x: Activations, y: Activations, *, k: int = NEIGHBOURS) -> float:
     """
     a, b = (neighbour_ranks(side, k) for side in _sides(x, y, k, RANKS))
     return bounded(rank_overlap(a, b), 0, 1, RANKS)
+
+
+def common_share(a: Tensor, b: Tensor) -> Tensor:
+    """The share of two memberships (n, n) that they have in common."""
+    return torch.minimum(a, b).sum() / a.sum()
 
 
 def jaccard(a: Tensor, b: Tensor) -> Tensor:

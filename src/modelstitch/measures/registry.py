@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..errors import MeasureError
-from . import cca, cka, dcor, gulp, knn, matching, procrustes, regression, rsa
+from . import cca, cka, dcor, gulp, hsic, knn, matching, procrustes, regression, rsa
 from .measure import AXES, LINEAR, Measure
 
 _KORNBLITH = "Kornblith et al., ICML 2019"
@@ -30,7 +30,7 @@ _ALL = (
     ),
     Measure(
         cka.MINIBATCH,
-        cka.minibatch_cka,
+        hsic.minibatch_cka,
         "similarity",
         "linear CKA from the unbiased HSIC averaged over minibatches of 128 examples, in the order in which they "
         "come, by their sizes",

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..moments.moments import Moments
-from .checks import Activations, bounded, pair, scaled
+from .checks import Activations, bounded, cosine, pair, scaled
 from .cka import overlap
 from .distances import distances, tolerance
 
@@ -32,9 +32,7 @@ def rsa(x: Activations, y: Activations) -> float:
             distances equal.
     """
     x, y = pair(x, y, measure=RSA, needed=4)
-    upper = torch.triu_indices(len(x), len(x), 1)
-    a, b = (_centred_ranks(distances(side, RSA)[upper[0], upper[1]], name) for side, name in ((x, "X"), (y, "Y")))
-    return bounded(a @ b / (torch.linalg.norm(a) * torch.linalg.norm(b)), -1, 1, RSA)
+    return bounded(cosine(rank_matrix(x, "X"), rank_matrix(y, "Y")), -1, 1, RSA)
 
 
 def rsm_difference(x: Activations, y: Activations) -> float:
