@@ -20,7 +20,7 @@ RANKS = [
     {"study"},
     {"report"},
     {"results", "stitched", "layerwise"},
-    {"api"},
+    {"api", "plugins"},
     {"paper"},
     {"cli", "__main__"},
 ]

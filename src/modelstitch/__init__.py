@@ -43,6 +43,7 @@ _ROOMS = (
     "study",
     "report",
     "zoo",
+    "plugins",
     "errors",
 )  # public, too: each has a list of its own
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
         errors as errors,
         measures as measures,
         moments as moments,
+        plugins as plugins,
         report as report,
         stitchers as stitchers,
         study as study,

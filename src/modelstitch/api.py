@@ -12,7 +12,6 @@ from warnings import warn
 from .data.data import Data
 from .engine.alone import introduce, need_scores
 from .engine.fit.options import FitOptions, FitSpec
-from .engine.fit.tensorboard import watching
 from .engine.sweep import MEMORY
 from .errors import FitError, StitchError, StudyError
 from .network import Network, apart, check_networks
@@ -20,6 +19,7 @@ from .notation import Seam, parse
 from .results import Results
 from .stitched.stitched import Stitched
 from .stitchers import FAMILIES, family_of
+from .study.heard import hearing
 from .study.needs import Needs
 from .study.prepared import compared, prepared
 from .study.question import CompareOptions, MatrixOptions, StitchOptions, explained
@@ -27,6 +27,7 @@ from .study.run import plan_run, run
 from .study.store import Store
 from .study.sweep import check_shared, run_sweep
 from .support.ambient import in_settled
+from .support.events import OnEvent
 from .support.memory import available_bytes
 from .support.mistakes import unknown
 from .support.progress import Tell
@@ -43,6 +44,7 @@ def stitch(
     *,
     device: str = "auto",
     tell: Tell | None = None,
+    on_event: OnEvent | None = None,
     tensorboard: str | Path | None = None,
     memory: float | None = None,
     **question: Unpack[StitchOptions],
@@ -57,6 +59,8 @@ def stitch(
         **question: what is asked.
         device: "cpu", "cuda" or "auto".
         tell: a function that is called with progress: (what, done, of how many); see ``modelstitch.progress``.
+        on_event: a function of one ``modelstitch.study.Event`` that hears of progress, of every look at the validation
+            split, and of the finished stitch with its metrics: a hook for W&B, MLflow and others.
         tensorboard: a folder for the curves of the fit (extra ``tensorboard``).
         memory: gigabytes for stitches beside the donors and one batch's way through the top, 2 by default; it sets how
             many stitches run at a time.
@@ -98,10 +102,11 @@ def stitch(
     asked = replace(asked, question=asked.question.model_copy(update={"layers": (cut,)}))
     _, cells = asked.planned()
     check_shared(cells)
-    with watching(tensorboard) as watch:
-        bench = asked.bench(device, memory, watch)
-        introduce(bench.all_donors(cells), tell, asked.question.expected_error, asked.question.error_tolerance)
-        (fitted,) = run_sweep(cells, bench, tell=tell)
+    with hearing(on_event, tensorboard, tell) as heard:
+        bench = asked.bench(device, memory, heard.watch)
+        introduce(bench.all_donors(cells), heard.tell, asked.question.expected_error, asked.question.error_tolerance)
+        (fitted,) = run_sweep(cells, bench, tell=heard.tell)
+        heard.finished(fitted.record)
     stream = fitted.stream
     if stream.failed:
         raise FitError(stream.failed)
@@ -130,6 +135,7 @@ def compare(
     kept: str | Path | None = None,
     device: str = "auto",
     tell: Tell | None = None,
+    on_event: OnEvent | None = None,
     tensorboard: str | Path | None = None,
     memory: float | None = None,
     **question: Unpack[CompareOptions],
@@ -146,6 +152,7 @@ def compare(
         kept: a folder that keeps the sums of closed forms; other families between the same layers then need no pass.
         device: as for ``stitch``.
         tell: as for ``stitch``.
+        on_event: as for ``stitch``; cells that the folder holds already are no events.
         tensorboard: as for ``stitch``.
         memory: as for ``stitch``.
 
@@ -176,14 +183,16 @@ def compare(
     shared = isinstance(out, Store)
     whole = not isinstance(out, Store) or bool(out.part)
     store = None if out is None or not writes() else out if isinstance(out, Store) else Store(out, plain)
-    with watching(tensorboard) as watch, store.begun() if store is not None and not shared else nullcontext():
+    begun = store.begun() if store is not None and not shared else nullcontext()
+    with hearing(on_event, tensorboard, tell) as heard, begun:
         records = run(
             asked,
             store=store,
             whole=whole,
             device=device,
-            tell=tell,
-            watch=watch,
+            tell=heard.tell,
+            watch=heard.watch,
+            finished=heard.finished,
             memory=memory,
             sums=None if kept is None else Path(kept),
             left_out=left_out,

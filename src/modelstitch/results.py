@@ -130,6 +130,41 @@ class Results:
 
         return frame(self.records)
 
+    def to_pandas(self) -> Any:
+        """Give the frame to pandas (extra ``pandas``).
+
+        Raises:
+            MissingExtraError: pandas or pyarrow is missing.
+        """
+        from .report.exchange import to_pandas
+
+        return to_pandas(self.frame)
+
+    def to_xarray(self) -> Any:
+        """Give the numbers as a ``xarray.Dataset`` (extra ``xarray``).
+
+        Of stitches: value, low and high over bottom, bottom_layer, top, top_layer, family, objective, control, seed and
+        metric, and over samples where several numbers are there. Of similarities: value, null level, p and score over
+        the networks, their layers and the measure. NaN where there is none.
+
+        Raises:
+            MissingExtraError: xarray is missing.
+            MeasureError: the array would be too large.
+        """
+        from .report.exchange import SIMILARITIES, STITCHES, to_xarray
+
+        return to_xarray(self.frame, SIMILARITIES if self.similarities else STITCHES)
+
+    def to_datasets(self) -> Any:
+        """Give the frame as a ``datasets.Dataset`` (package datasets), as for a hub of results.
+
+        Raises:
+            MissingExtraError: the package datasets is missing.
+        """
+        from .report.exchange import to_datasets
+
+        return to_datasets(self.frame)
+
     @property
     def failed(self) -> list[str]:
         """One sentence for each stitch without a finite value; the other stitches stand."""

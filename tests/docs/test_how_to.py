@@ -87,3 +87,11 @@ def test_embeddings(run):
     assert value["pair"] > 2 * value["shuffled"]
     assert made["w"].n_samples_seen_ == len(made["old"])
     assert made["gallery"].shape == made["new"].shape
+
+
+@pytest.mark.slow
+def test_the_hook_and_the_tables_of_others(run):
+    found = run("ecosystem.md")
+    (curve,) = found["curves"].values()
+    assert [step for step, _ in curve] == [0, 2, 4]
+    assert found["frame"].shape[0] == found["rows"].num_rows > 0

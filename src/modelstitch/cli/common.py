@@ -150,7 +150,16 @@ dry_run = click.option(
 
 
 def imports(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--import FILE.py: its functions are models import:FUNCTION from then on."""
+    """--import FILE.py: its functions are models import:FUNCTION. --plugin NAME: an entry point is used."""
+    function = click.option(
+        "--plugin",
+        multiple=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_use,
+        metavar="NAME",
+        help="A family, measure or reader that an installed package offers. May be repeated.",
+    )(function)
     return click.option(
         "--import",
         multiple=True,
@@ -185,6 +194,13 @@ def drawn(spec: str, weights: Path | None, random: bool) -> str | Path | None:
     if weights is not None or not random or spec.partition(":")[0] in ("file", "import") or Path(spec).is_dir():
         return weights
     return "random"
+
+
+def _use(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
+    if names:
+        from ..plugins import use
+
+        use(*names)
 
 
 def _import(ctx: click.Context, option: click.Parameter, files: tuple[Path, ...]) -> None:

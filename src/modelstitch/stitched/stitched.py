@@ -479,6 +479,68 @@ class Stitched(nn.Module):
         low, high = self._networks("export")
         return export(copy.deepcopy(self), Path(path), (low, high), controls)
 
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        controls: Sequence[Record] = (),
+        whole: bool = True,
+        private: bool = False,
+        token: str | None = None,
+    ) -> str:
+        """Send the stitch to the Hugging Face hub, with a card made from its record.
+
+        Args:
+            repo: ORG/NAME; it is made if it is not there.
+            controls: records of a comparison, ``results.records``; those of controls at this seam stand on the card.
+            whole: as for ``save``; False sends the donors' names instead of their parts.
+            private: of a new repository.
+            token: instead of the one that you are logged in with.
+
+        Returns:
+            The address.
+
+        Raises:
+            SourceError: the stitch was not measured, or the hub refuses.
+            MissingExtraError: the package huggingface_hub is missing (extra ``hf``).
+        """
+        from .hub import push
+
+        self._metric("penalty")
+        return push(self, repo, controls, whole=whole, private=private, token=token)
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo: str,
+        bottom: Network | None = None,
+        top: Network | None = None,
+        *,
+        view: Any = None,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> Stitched:
+        """Load a stitch from the Hugging Face hub; no code from it is run.
+
+        Args:
+            repo: ORG/NAME, or a local folder.
+            bottom: as for ``load``.
+            top: as for ``load``.
+            view: as for ``load``.
+            revision: a branch, a tag or a commit.
+            token: instead of the one that you are logged in with.
+
+        Returns:
+            The stitched model.
+
+        Raises:
+            SourceError: it cannot be had, or as ``load``.
+            MissingExtraError: the package huggingface_hub is missing (extra ``hf``).
+        """
+        from .hub import pull
+
+        return cls.load(pull(repo, revision, token), bottom, top, view=view)
+
     @classmethod
     @in_settled
     def load(

@@ -7,11 +7,18 @@ are first used, so that ``--help`` is quick.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_PLACES = {"Metric": "record", "Record": "record", "Store": "store", "pool": "pooling"}
+_PLACES = {
+    "Event": "..support.events",
+    "Metric": ".record",
+    "Record": ".record",
+    "Store": ".store",
+    "pool": ".pooling",
+}
 
-__all__ = ["Metric", "Record", "Store", "pool"]
+__all__ = ["Event", "Metric", "Record", "Store", "pool"]
 
 if TYPE_CHECKING:
+    from ..support.events import Event
     from .pooling import pool
     from .record import Metric, Record
     from .store import Store
@@ -19,5 +26,5 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+        return getattr(import_module(_PLACES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..engine.alone import introduce, told
@@ -29,6 +29,7 @@ def run(
     device: str = "auto",
     tell: Tell | None = None,
     watch: Watch | None = None,
+    finished: Callable[[Record], None] | None = None,
     memory: float | None = None,
     engine: Engine = local.run,
     whole: bool = False,
@@ -41,6 +42,7 @@ def run(
     What the donors do alone is looked at, and said to ``tell``, before anything is fitted.
 
     Args:
+        finished: hears of every cell that is run here.
         memory: the budget of a sweep in gigabytes, 2 by default.
         engine: runs the sweeps, this process by default.
         whole: these cells are the whole of the store, or of the part of it that is asked for: it keeps their list, to
@@ -71,7 +73,7 @@ def run(
     expected = question.expected_error
     if missing or expected is not None:  # of donors that are not in the shard, too
         introduce(bench.all_donors(cells if expected is None else every), tell, expected, question.error_tolerance)
-    found = run_cells(cells, bench, store=store, tell=tell, engine=engine)
+    found = run_cells(cells, bench, store=store, tell=tell, engine=engine, finished=finished)
     if not missing:
         _introduce_kept(found, tell)
     if bench.unfinished is not None:
@@ -123,7 +125,13 @@ def _share(cells: list[Cell], shard: Shard | None) -> list[Cell]:
 
 
 def run_cells(
-    cells: Sequence[Cell], bench: Bench, *, store: Store | None, tell: Tell | None = None, engine: Engine = local.run
+    cells: Sequence[Cell],
+    bench: Bench,
+    *,
+    store: Store | None,
+    tell: Tell | None = None,
+    engine: Engine = local.run,
+    finished: Callable[[Record], None] | None = None,
 ) -> list[Record]:
     """The records of all cells: read where finished, else run."""
     if current() is not None and engine is not local.run:
@@ -150,5 +158,7 @@ def run_cells(
     for record in engine(sweeps_of(missing), bench, tell):
         if store is not None:
             store.write(record)
+        if finished is not None:
+            finished(record)
         there[record.cell] = record
     return [there[cell.hash] for cell in cells]

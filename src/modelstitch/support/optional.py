@@ -12,6 +12,9 @@ EXTRA_OF = {
     "timm": "timm",
     "transformers": "hf",
     "open_clip": "openclip",
+    "pyarrow": "pandas",
+    "datasets": "datasets",
+    "huggingface_hub": "hf",
 }
 
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import MissingExtraError
-from ..sweep import Watch
+from ...support.events import Event, OnEvent
 
 
 @contextmanager
-def watching(folder: str | Path | None) -> Iterator[Watch | None]:
-    """A listener that writes every look at the validation split under ``folder``; None where no folder is given.
+def writing(folder: str | Path) -> Iterator[OnEvent]:
+    """A listener that writes every look at the validation split under ``folder``.
 
     Each stitch has tags of its own: "<bottom>@<layer> -> <top>@<layer>/<family> <objective>, seed 0, 1000
     examples/val/error", and the same with val/loss and fit/loss.
@@ -21,9 +21,6 @@ def watching(folder: str | Path | None) -> Iterator[Watch | None]:
     Raises:
         MissingExtraError: if TensorBoard is not installed.
     """
-    if folder is None:
-        yield None
-        return
     try:
         from torch.utils.tensorboard import SummaryWriter
     except (ImportError, RuntimeError) as error:  # RuntimeError: a protobuf that does not fit
@@ -33,8 +30,9 @@ def watching(folder: str | Path | None) -> Iterator[Watch | None]:
         ) from error
     with SummaryWriter(str(folder)) as writer:
 
-        def watch(what: str, step: int, values: dict[str, float]) -> None:
-            for name, value in values.items():
-                writer.add_scalar(f"{what}/{name}", value, step)
+        def hear(event: Event) -> None:
+            if event.kind == "look":
+                for name, value in event.values.items():
+                    writer.add_scalar(f"{event.what}/{name}", value, event.step)
 
-        yield watch
+        yield hear
