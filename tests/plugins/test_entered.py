@@ -69,7 +69,7 @@ def test_nothing_is_there_before_it_is_named(points):
         ("two", "is offered twice, as another_package:Twice"),
         ("nothing", r"cannot be used \(TypeError: a class of ms.stitchers.Stitcher"),
         ("missing", r"cannot be used \(AttributeError"),
-        ("taken", "is called 'digits', which modelstitch.readers has already"),
+        ("taken", "is called 'digits', as one of the readers is already"),
     ],
 )
 def test_what_cannot_be_used_is_refused(points, name, words):

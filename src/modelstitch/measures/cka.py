@@ -106,6 +106,7 @@ def _from_lengths(products: Tensor, met: float, n: float) -> float:
     """Unbiased HSIC from products of features, both sides of norm 1, and the centred products of squared lengths."""
     return float(unbiased(products.square().sum(), met + 1 / n, 1, n))
 
+
 def rbf_cka(x: Activations, y: Activations, *, fraction: float = 0.8) -> float:
     """CKA of x (n, p), y (n, q) with kernels exp(-d^2 / (2 s^2)), s = ``fraction`` of the median distance.
 

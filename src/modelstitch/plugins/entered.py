@@ -41,11 +41,12 @@ class _Entrance:
 
 
 GROUPS = {
-    "modelstitch.families": _Entrance(FAMILIES, _family),
-    "modelstitch.measures": _Entrance(MEASURES, _measure),
-    "modelstitch.readers": _Entrance(READERS, _reader),
+    "families": _Entrance(FAMILIES, _family),
+    "measures": _Entrance(MEASURES, _measure),
+    "readers": _Entrance(READERS, _reader),
 }
-_entered: dict[tuple[str, str], Any] = {}  # (group, key): what a plug-in put there
+_PACKAGE = __name__.partition(".")[0]
+_entered: dict[tuple[str, str], Any] = {}  # (kind, key): what a plug-in put there
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ class Offer:
 
     Attributes:
         name: by which ``use`` takes it.
-        group: one of ``GROUPS``.
+        kind: one of ``GROUPS``.
         package: the distribution, with its version.
         value: the object, as ``module:name``.
     """
 
     name: str
-    group: str
+    kind: str
     package: str
     value: str
 
@@ -71,7 +72,7 @@ def offered() -> list[Offer]:
     Returns:
         One row for each entry point in ``GROUPS``.
     """
-    return [Offer(point.name, point.group, _package(point), point.value) for point in _points()]
+    return [Offer(point.name, _kind(point), _package(point), point.value) for point in _points()]
 
 
 def use(*names: str) -> list[str]:
@@ -103,7 +104,8 @@ def _used(name: str) -> str:
         both = " and ".join(f"{point.value} of {_package(point)}" for point in points)
         raise StitchError(f"The plug-in {name!r} is offered twice, as {both}: expected one; uninstall the other.")
     (point,) = points
-    group = GROUPS[point.group]
+    kind = _kind(point)
+    group = GROUPS[kind]
     try:
         found = point.load()
         key = group.key(found)
@@ -111,17 +113,21 @@ def _used(name: str) -> str:
         raise StitchError(
             f"The plug-in {name!r} of {_package(point)} cannot be used ({type(error).__name__}: {first_line(error)})."
         ) from error
-    if key in group.table and _entered.get((point.group, key)) is not found:
+    if key in group.table and _entered.get((kind, key)) is not found:
         raise StitchError(
-            f"The plug-in {name!r} of {_package(point)} is called {key!r}, which {point.group} has already: expected "
-            "another name."
+            f"The plug-in {name!r} of {_package(point)} is called {key!r}, as one of the {kind} is already: "
+            "expected another name."
         )
-    group.table[key] = _entered[(point.group, key)] = found
+    group.table[key] = _entered[(kind, key)] = found
     return key
 
 
 def _points() -> list[EntryPoint]:
-    return [point for group in GROUPS for point in entry_points(group=group)]
+    return [point for kind in GROUPS for point in entry_points(group=f"{_PACKAGE}.{kind}")]
+
+
+def _kind(point: EntryPoint) -> str:
+    return point.group.rpartition(".")[2]
 
 
 def _package(point: EntryPoint) -> str:
