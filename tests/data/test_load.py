@@ -9,7 +9,11 @@ from modelstitch.errors import DataError
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("digitz", {}, "The data 'digitz' is not known: expected one of digits, diabetes, parquet:DIR"),
+        (
+            "digitz",
+            {},
+            "The data 'digitz' is not known: expected one of digits, digit-traits, diabetes, shapes, parquet:DIR",
+        ),
         ("parquet:", {}, "The data 'parquet:' is not known"),
         ("digits:here", {}, "The data 'digits:here' is not known"),
         ("torchvision:digits", {}, "The data 'torchvision:digits' is not known"),

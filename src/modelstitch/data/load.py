@@ -54,6 +54,18 @@ def _diabetes(asked: DataRequest) -> Data:
     return load_diabetes(seed=asked.seed, limit=asked.limit)
 
 
+def _traits(asked: DataRequest) -> Data:
+    from .readers.digits import load_traits
+
+    return load_traits(seed=asked.seed, limit=asked.limit)
+
+
+def _shapes(asked: DataRequest) -> Data:
+    from .readers.shapes import load_shapes
+
+    return load_shapes(seed=asked.seed, limit=asked.limit)
+
+
 def _parquet(asked: DataRequest) -> Data:
     from .readers.parquet import load_parquet
 
@@ -81,7 +93,9 @@ def _torchvision(asked: DataRequest) -> Data:
 
 READERS = {
     "digits": Reader("digits", _digits, place=False),
+    "digit-traits": Reader("digit-traits", _traits, place=False),
     "diabetes": Reader("diabetes", _diabetes, place=False),
+    "shapes": Reader("shapes", _shapes, place=False),
     "parquet": Reader("parquet:DIR", _parquet),
     "folder": Reader("folder:DIR", _folder),
     "text": Reader("text:FILE", _text),
@@ -102,7 +116,8 @@ def load_data(
     """Load data by name.
 
     Args:
-        spec: ``digits``; ``diabetes`` (a number to predict); ``parquet:DIR`` (Hugging Face image layout);
+        spec: ``digits``; ``digit-traits`` (several labels at once); ``diabetes`` (a number to predict); ``shapes`` (a
+            class for each pixel); ``parquet:DIR`` (Hugging Face image layout);
             ``folder:DIR`` (a sub-folder for each class); ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``,
             ``svhn``, each with ``:DIR`` (default ``data``); ``text:FILE`` (a plain file in chunks) or
             ``text:FILE.parquet?column=text&label=label`` (also .csv, .tsv, .jsonl, or a folder of train and test

@@ -65,7 +65,11 @@ _EXTRAS: tuple[tuple[str, str, int | None], ...] = (  # column, metric, digits: 
     ("nearer than the genuine 1 %, %", "collapsed_share", 1),
     ("on the second test set", "second_penalty", None),
     ("R² of the labels", "label_r2", 2),
-    ("the top's", "top_label_r2", 2),
+    ("R² of the top", "top_label_r2", 2),
+    ("average precision", "average_precision", 3),
+    ("the top's AP", "top_average_precision", 3),
+    ("mIoU, %", "miou", 1),
+    ("the top's mIoU, %", "top_miou", 1),
     ("perplexity", "perplexity", 2),
     ("perplexity of the top", "top_perplexity", 2),
 )

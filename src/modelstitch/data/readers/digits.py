@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ..augment import CropFlip
-from ..data import Data
+from ..data import SPLITS, Data
 from ..splits import hold_out
 from ..subsets import Images
+from ..tasks import MULTI_LABEL
 
 _TEST, _TEST_SEED = 597, 20210614  # one fixed test split, whatever the seed
 
@@ -34,6 +35,30 @@ def load_digits(*, seed: int = 0, limit: int | None = None) -> Data:
         augment=CropFlip(1),
         split_rule=f"class-balanced: a fixed test split of {_TEST}, one in six of the rest for validation "
         f"(seed {seed})",
+    )
+
+
+TRAITS = {  # what may hold of a digit, and for which it does
+    "even": (0, 2, 4, 6, 8),
+    "above four": (5, 6, 7, 8, 9),
+    "prime": (2, 3, 5, 7),
+    "has a loop": (0, 6, 8, 9),
+    "a power of two": (1, 2, 4, 8),
+}
+
+
+def load_traits(*, seed: int = 0, limit: int | None = None) -> Data:
+    """The digits with five labels each that hold or not: even, above four, prime, has a loop, a power of two."""
+    digits = load_digits(seed=seed, limit=limit)
+    table = torch.tensor([[digit in those for those in TRAITS.values()] for digit in range(10)]).long()
+    splits = (digits.dataset(split) for split in SPLITS)
+    return Data(
+        *(Images(split.inputs, table[split.labels]) for split in splits),
+        name="digit-traits",
+        classes=tuple(TRAITS),
+        augment=digits.augment,
+        task=MULTI_LABEL,
+        split_rule=digits.split_rule,
     )
 
 

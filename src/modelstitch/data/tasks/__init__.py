@@ -6,11 +6,13 @@ from typing import Any
 
 from ...errors import DataError
 from .classification import CLASSIFICATION as CLASSIFICATION
+from .dense import DENSE as DENSE
+from .multi_label import MULTI_LABEL as MULTI_LABEL
 from .next_token import NEXT_TOKEN as NEXT_TOKEN
 from .regression import REGRESSION as REGRESSION
 from .task import Task as Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, NEXT_TOKEN, REGRESSION)}
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, NEXT_TOKEN, REGRESSION, MULTI_LABEL, DENSE)}
 
 
 def task_of(given: Any) -> Task | None:
