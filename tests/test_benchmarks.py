@@ -13,6 +13,7 @@ import torch
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALL = {
     "bound": ["--fit", "80", "--val", "20", "--test", "20", "--steps", "2", "--layers", "block3,block3>block6"],
+    "align": ["--rows", "2000", "--width", "32", "--rounds", "1", "--queries", "20"],
     "interval_coverage": ["--runs", "2"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
 }

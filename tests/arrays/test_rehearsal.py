@@ -71,6 +71,14 @@ def test_more_queries_make_a_narrower_interval():
     assert many["high"] - many["low"] < 0.6 * (few["high"] - few["low"])
 
 
+def test_queries_may_be_named_by_their_rows():
+    old, new = models(noise=2.0)
+    found = rehearse(old, new, queries=np.arange(600, 700), k=(1,))
+    assert found.aligners["affine"].n_samples_seen_ == 600
+    wanted = ms.align(old[:600], new[:600], both=True)
+    np.testing.assert_allclose(found.aligners["affine"].coef_, wanted.coef_, rtol=1e-3, atol=1e-4)
+
+
 def test_how_far_it_is_can_be_heard():
     heard = []
     rehearse(
@@ -85,6 +93,8 @@ def test_how_far_it_is_can_be_heard():
     [
         ({"queries": 700}, "700 samples cannot give 700 queries beside a gallery: expected 2 to 698"),
         ({"queries": 1}, "cannot give 1 queries"),
+        ({"queries": [3, 700]}, "are no places of rows: expected whole numbers from 0 to 699"),
+        ({"queries": [0.5, 1]}, "are no places of rows"),
         ({"queries": 100, "pairs": [601]}, "leave 600 pairs: expected 2 to as many to fit to, found 601"),
         ({"queries": 690, "k": (11,)}, "gallery's 10 rows: expected such numbers, found 11"),
         ({"queries": 10, "metric": "cos"}, "metric 'cos' is unknown"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -174,7 +175,6 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises:
             ArrayError: another width, or NaN or infinity.
         """
-        check_is_fitted(self)
         maps = self._solved()["there"]
         # A query of the usual kind is not looked at twice: its checks would take longer than its product.
         if type(X) is np.ndarray and X.ndim == 2 and X.dtype in maps and X.shape[1] == self.n_features_in_:
@@ -197,7 +197,6 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises:
             ArrayError: the way back was not fitted; another width; NaN or infinity.
         """
-        check_is_fitted(self)
         maps = self._solved().get("back")
         if maps is None:
             raise ArrayError(
@@ -389,8 +388,8 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             )
 
     def _solved(self) -> dict[str, dict[Any, RowMap]]:
-        check_is_fitted(self)
-        if not self._maps:
+        if not getattr(self, "_maps", None):
+            check_is_fitted(self)
             self._solve()
         return self._maps
 
@@ -451,8 +450,11 @@ def _add(sums: Moments, old: Vectors, new: Vectors, weights: NDArray[np.float64]
 
 
 def _tensor(block: Array) -> Tensor:
-    """Without a copy where the array is its own; a file that is read in place may not be written to."""
-    return torch.from_numpy(block if block.flags.writeable and block.flags.aligned else np.array(block))
+    """The same memory. Nothing is written to it, so that a file may be read in place, of which torch would warn."""
+    block = np.require(block, requirements="A") if min(block.strides) >= 0 else np.ascontiguousarray(block)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(block)
 
 
 def _not_finite(*sides: Vectors) -> ArrayError:

@@ -16,7 +16,7 @@ from ..support import tables
 if TYPE_CHECKING:
     import polars
 
-_BLOCK = 1 << 26  # bytes of one side of a block: its products take far longer than adding them up
+_BLOCK = 1 << 24  # bytes of one side of a block: memory of that size is used again, larger is mapped anew each time
 _IDS = ("id", "ids", "_id")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArrayError
 from ..stats.bootstrap import interval, means
@@ -58,7 +58,7 @@ def rehearse(
     *,
     family: str | Sequence[str] = "affine",
     pairs: Sequence[int] | None = None,
-    queries: int = 1000,
+    queries: int | ArrayLike = 1000,
     k: Sequence[int] = (1, 10, 100),
     metric: str = "cosine",
     old_ids: Any = None,
@@ -78,7 +78,7 @@ def rehearse(
         new: embeddings of the same samples by the new model, (n, q).
         family: one or several families of maps.
         pairs: numbers of pairs to fit to, drawn from the gallery; all of it by default.
-        queries: samples that are held out.
+        queries: how many samples are held out, or the places of their rows.
         k: numbers of neighbours.
         metric: what is near: "cosine", "dot" or "euclidean".
         old_ids: of the rows of ``old``.
@@ -104,8 +104,7 @@ def rehearse(
     families = [family] if isinstance(family, str) else list(dict.fromkeys(family))
     sizes, ks = sorted(set(pairs or [])), sorted(set(k))
     generator = np.random.default_rng(seed)
-    order = generator.permutation(len(one))
-    asked, kept = _split(order, queries, sizes)
+    asked, kept = _split(generator, len(one), queries, sizes)
     check_search(metric, ks, len(kept))
     world = _World(one, two, asked, kept, ks, metric, seed)
     found = Rehearsal([], {})
@@ -229,23 +228,33 @@ class _World:
         return rows
 
 
-def _split(order: NDArray[np.int64], queries: int, pairs: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _split(
+    generator: np.random.Generator, samples: int, queries: int | ArrayLike, pairs: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places of the queries and, in the order in which they are drawn, of the gallery.
 
     Raises:
-        ArrayError: there are too few samples.
+        ArrayError: there are too few samples, or no such rows.
     """
-    if queries < 2 or queries > len(order) - 2:
+    order = generator.permutation(samples)
+    if isinstance(queries, int):
+        asked, kept = np.sort(order[: max(0, queries)]), order[max(0, queries) :]
+    else:
+        asked = np.unique(np.asarray(queries))
+        if asked.dtype.kind not in "iu" or not len(asked) or asked[0] < 0 or asked[-1] >= samples:
+            raise ArrayError(f"The queries are no places of rows: expected whole numbers from 0 to {samples - 1:,}.")
+        kept = order[~np.isin(order, asked)]
+    if len(asked) < 2 or len(kept) < 2:
         raise ArrayError(
-            f"{len(order):,} samples cannot give {queries:,} queries beside a gallery: expected 2 to "
-            f"{max(2, len(order) - 2):,} queries; ask for fewer."
+            f"{samples:,} samples cannot give {len(asked):,} queries beside a gallery: expected 2 to "
+            f"{max(2, samples - 2):,} queries; ask for fewer."
         )
-    if pairs and (pairs[0] < 2 or pairs[-1] > len(order) - queries):
+    if pairs and (pairs[0] < 2 or pairs[-1] > len(kept)):
         raise ArrayError(
-            f"{len(order):,} samples less {queries:,} queries leave {len(order) - queries:,} pairs: expected 2 to as "
-            f"many to fit to, found {', '.join(f'{n:,}' for n in pairs)}."
+            f"{samples:,} samples less {len(asked):,} queries leave {len(kept):,} pairs: expected 2 to as many to fit "
+            f"to, found {', '.join(f'{n:,}' for n in pairs)}."
         )
-    return np.sort(order[:queries]), order[queries:]
+    return asked, kept
 
 
 def _fitted(
