@@ -41,7 +41,7 @@ def test_affine_is_least_squares():
     np.testing.assert_allclose(w.coef_ @ old[0] + w.intercept_, w.transform(old[:1])[0], rtol=1e-10)
 
 
-@pytest.mark.parametrize("family", ["affine", "low-rank:3", "scaled-orthogonal", "permutation"])
+@pytest.mark.parametrize("family", ["affine", "low-rank:3", "scaled-orthogonal", "permutation", "standard-orthogonal"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_batches_give_what_one_pass_gives(family, dtype, monkeypatch):
     old, new = pairs(q=6, dtype=dtype)
@@ -64,6 +64,13 @@ def test_the_way_back_costs_a_product_and_has_to_be_asked_for():
     assert w.moments_.yy.numel() == 0
     with pytest.raises(ArrayError, match="The way back was not fitted: expected both=True"):
         w.inverse_transform(new)
+
+
+def test_a_family_that_looks_at_the_new_side_alone_gets_its_sums():
+    old, new = pairs(noise=0.5)
+    for family in ("standard-orthogonal", "l-ortho", "orthogonal"):
+        one, two = ms.align(old, new, family), ms.align(old, new, family, both=True)
+        assert np.array_equal(one.transform(old), two.transform(old))
 
 
 def test_a_round_trip_says_what_is_lost_on_the_way():

@@ -16,6 +16,8 @@ WRITTEN = [
     "scaled-permutation",
     "orthogonal",
     "scaled-orthogonal",
+    "l-ortho",
+    "standard-orthogonal",
     "low-rank:1",
     "low-rank:6",
     "affine",
@@ -214,7 +216,7 @@ def test_written_families():
 
 
 REFUSALS = [
-    ("orthogonal", Site(3, 4, "vector"), "needs as many channels below as above: expected 4, found 3"),
+    ("permutation", Site(3, 4, "vector"), "needs as many channels below as above: expected 4, found 3"),
     ("identity", Site(3, 4, "vector"), "use 'affine' or 'low-rank'"),
     ("low-rank:4", Site(3, 5, "vector"), "The rank 4 does not fit 3 -> 5 channels: expected 1 to 3"),
     ("conv:3", Site(3, 4, "tokens"), "needs a map with height and width, a sequence or a volume, found tokens"),

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import ArrayError, NonFiniteError
 from ..moments.moments import Moments
 from ..stitchers.base import Site, Stitcher
-from ..stitchers.families import family_of
+from ..stitchers.families import FAMILIES, family_of
 from ..stitchers.mlp import MLP
 from ..support import tensors
 from ..support.ambient import in_settled
@@ -32,6 +32,8 @@ from .hidden import UNITS, improve
 from .maps import Array, RowMap
 
 _KIND = "an alignment of embeddings"
+# Families that need no products of the new embeddings with themselves, which would cost half a product more.
+_FROM_BELOW = {FAMILIES[name] for name in ("affine", "low-rank", "orthogonal", "scaled-orthogonal", "l-ortho", "mlp")}
 _SUMS = ("mean_x", "mean_y", "xx", "yy", "xy")
 
 
@@ -351,7 +353,8 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         counted_rows = len(old) if weights is None else int((weights > 0).sum())
         before = 0 if fresh else self.n_samples_seen_
         need(self.family, old.width, new.width, before + counted_rows)
-        sums = Moments.empty(old.width, new.width, both=self.both) if fresh else self._moments
+        whole = self.both or family_of(self.family)[0] not in _FROM_BELOW
+        sums = Moments.empty(old.width, new.width, both=whole) if fresh else self._moments
         _add(sums, old, new, weights)
         self._moments, self.n_features_out_, self.n_samples_seen_ = sums, new.width, before + counted_rows
         self._note()

@@ -105,6 +105,7 @@ def similarity(split: str, dry_run: bool, seed: int, device: str, out: Path, **g
     "families",
     multiple=True,
     help="Family of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, "
+    "l-ortho, standard-orthogonal, "
     "low-rank:RANK, affine; affine "
     "by default. May be repeated.",
 )

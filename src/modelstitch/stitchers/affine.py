@@ -85,14 +85,16 @@ def solve_ridge(moments: Moments, ridge: float = RIDGE) -> Tensor:
 def scaled_spectrum(moments: Moments) -> tuple[Tensor, Tensor, Tensor]:
     """Eigenvalues, eigenvectors (columns) of the correlation sums of x, and each channel's 1/std (0: dead)."""
     need_moments(moments)
-    variance = moments.xx.diagonal() / moments.n
-    # A channel is dead where its spread is rounding noise of its own mean.
-    floor = (torch.finfo(moments.xx.dtype).eps * moments.mean_x.abs().clamp(min=1e-12)) ** 2
-    alive = variance > floor
-    scale = torch.where(alive, variance.clamp(min=torch.finfo(variance.dtype).tiny).rsqrt(), 0)
+    scale = inverse_spread(moments.xx.diagonal() / moments.n, moments.mean_x)
     correlation = scale[:, None] * (moments.xx / moments.n) * scale
     values, vectors = torch.linalg.eigh(correlation)
     return values * moments.n, vectors, scale
+
+
+def inverse_spread(variance: Tensor, mean: Tensor) -> Tensor:
+    """1 / std of each channel; 0 where it is dead, since its spread is rounding noise of its own mean."""
+    floor = (torch.finfo(variance.dtype).eps * mean.abs().clamp(min=1e-12)) ** 2
+    return torch.where(variance > floor, variance.clamp(min=torch.finfo(variance.dtype).tiny).rsqrt(), 0)
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from .identity import Identity
 from .lowrank import LowRank
 from .mlp import MLP
 from .normaffine import NormAffineNorm
-from .orthogonal import Orthogonal, Permutation, ScaledOrthogonal, ScaledPermutation
+from .orthogonal import LOrtho, Orthogonal, Permutation, ScaledOrthogonal, ScaledPermutation, StandardOrthogonal
 
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,17})?(e[-+]?[0-9]{1,2})?")
@@ -28,6 +28,8 @@ FAMILIES: dict[str, type[Stitcher]] = {
         ScaledPermutation,
         Orthogonal,
         ScaledOrthogonal,
+        LOrtho,
+        StandardOrthogonal,
         LowRank,
         Affine,
         NormAffineNorm,

@@ -1,4 +1,8 @@
-"""Rotations and permutations of channels, with and without scales: solved by Procrustes and by assignment."""
+"""Rotations and permutations of channels, with and without scales: solved by Procrustes and by assignment.
+
+Between unequal widths a rotation is that of the narrower side padded with zeros: its columns, or its rows, are
+orthonormal.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..moments.moments import Moments
+from .affine import inverse_spread, solve_ridge
 from .base import Site, Stitcher, apply_linear, need_equal, need_moments
 
 
@@ -17,17 +22,12 @@ class _Fixed(Stitcher):
     trainable = False
 
     def __init__(self, site: Site, weight: Tensor | None = None, bias: Tensor | None = None) -> None:
-        need_equal(site, self.family)
         super().__init__(site)
         dtype = torch.get_default_dtype()
         self.weight: Tensor
         self.bias: Tensor
-        self.register_buffer("weight", (torch.eye(site.q) if weight is None else weight).to(dtype))
+        self.register_buffer("weight", (torch.eye(site.q, site.p) if weight is None else weight).to(dtype))
         self.register_buffer("bias", (torch.zeros(site.q) if bias is None else bias).to(dtype))
-
-    @classmethod
-    def check_site(cls, site: Site, **options: Any) -> None:
-        need_equal(site, cls.family)
 
     @classmethod
     def _centred(cls, moments: Moments, site: Site, weight: Tensor) -> Self:
@@ -50,13 +50,13 @@ class Orthogonal(_Fixed):
 
     @classmethod
     def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
-        need_equal(site, cls.family)
-        rotation, _ = _rotation(moments)
-        return cls._centred(moments, site, rotation)
+        need_moments(moments)
+        return cls._centred(moments, site, _nearest(moments.xy.T))
 
     @property
     def parameter_count(self) -> int:
-        return self.site.q * (self.site.q - 1) // 2 + self.site.q
+        wide, narrow = max(self.site.p, self.site.q), min(self.site.p, self.site.q)
+        return wide * narrow - narrow * (narrow + 1) // 2 + self.site.q
 
 
 class ScaledOrthogonal(Orthogonal):
@@ -69,15 +69,51 @@ class ScaledOrthogonal(Orthogonal):
 
     @classmethod
     def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
-        need_equal(site, cls.family)
-        rotation, nuclear = _rotation(moments)
-        spread = moments.xx.diagonal().sum()
-        scale = nuclear / spread if spread > 0 else torch.ones_like(nuclear)
+        need_moments(moments)
+        rotation = _nearest(moments.xy.T)
+        both = (rotation * moments.xy.T).sum()
+        spread = ((rotation @ moments.xx) * rotation).sum()  # of what is left where the top is narrower
+        scale = both / spread if spread > 0 else torch.ones_like(both)
         return cls._centred(moments, site, scale * rotation)
 
     @property
     def parameter_count(self) -> int:
         return super().parameter_count + 1
+
+
+class LOrtho(Orthogonal):
+    """The rotation nearest to the least-squares map (Maiorca et al. 2023)."""
+
+    family = "l-ortho"
+    solved = "ridge regression on moments, then the rotation nearest to its matrix"
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
+        return cls._centred(moments, site, _nearest(solve_ridge(moments)))
+
+
+class StandardOrthogonal(Orthogonal):
+    """The rotation between channels scaled to unit variance on both sides (Maiorca et al. 2023)."""
+
+    family = "standard-orthogonal"
+    invariance = "shifts and scales of the bottom's single channels, and their permutations"
+    invariant = ("permutation", "scale", "channel scales", "shift")
+    solved = "orthogonal Procrustes of standardised channels: SVD of their cross-correlation"
+
+    @classmethod
+    def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
+        need_moments(moments)
+        below, above = (
+            inverse_spread(square.diagonal() / moments.n, mean)
+            for square, mean in ((moments.xx, moments.mean_x), (moments.yy, moments.mean_y))
+        )
+        rotation = _nearest(above[:, None] * moments.xy.T / moments.n * below)
+        spread = torch.where(above > 0, 1 / above, 0)
+        return cls._centred(moments, site, spread[:, None] * rotation * below)
+
+    @property
+    def parameter_count(self) -> int:
+        return super().parameter_count + self.site.p + self.site.q
 
 
 class Permutation(_Fixed):
@@ -87,6 +123,10 @@ class Permutation(_Fixed):
     invariance = "permutations and shifts of the bottom's channels"
     invariant: ClassVar[tuple[str, ...]] = ("permutation", "shift")
     solved = "linear assignment on the cross-covariance"
+
+    @classmethod
+    def check_site(cls, site: Site, **options: Any) -> None:
+        need_equal(site, cls.family)
 
     @classmethod
     def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
@@ -132,7 +172,8 @@ class ScaledPermutation(Permutation):
         return 3 * self.site.q
 
 
-def _rotation(moments: Moments) -> tuple[Tensor, Tensor]:
-    need_moments(moments)
-    u, s, vt = torch.linalg.svd(moments.xy.T)
-    return u @ vt, s.sum()
+def _nearest(matrix: Tensor) -> Tensor:
+    """The matrix of the same shape (q, p) with orthonormal rows or columns that is nearest to this one."""
+    u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
+    found: Tensor = u @ vt
+    return found
