@@ -15,6 +15,7 @@ SMALL = {
     "bound": ["--fit", "80", "--val", "20", "--test", "20", "--steps", "2", "--layers", "block3,block3>block6"],
     "align": ["--rows", "2000", "--width", "32", "--rounds", "1", "--queries", "20"],
     "interval_coverage": ["--runs", "2"],
+    "family": ["--rounds", "1", "--networks", "3", "--examples", "32", "--layers", "2", "--width", "4"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
 }
 

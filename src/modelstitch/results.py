@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .network import Network
+    from .report.family import NetworkFamily
     from .report.front import Front
 
-FIGURES = ("penalty", "matrix", "ladder", "samples")
+FIGURES = ("penalty", "matrix", "ladder", "samples", "family", "separation")
 TABLES = (".parquet", ".csv", ".json")
 DRAWINGS = (".pdf", ".svg", ".png")
 _FEW = 6  # pairs that are named one by one
@@ -276,10 +277,13 @@ class Results:
         """Draw a matplotlib figure.
 
         Args:
-            what: "penalty" (against depth, with controls), "matrix", "ladder", or "samples"; "matrix" by default where
-                only similarities are there, or every top layer met several bottoms; else "penalty".
+            what: "penalty" (against depth, with controls), "matrix", "ladder", "samples", "family" (of three networks
+                or more: tree, heat map and map), or "separation" (of their groups); by default "family" of similarities
+                of several networks, "matrix" where only similarities are there, or every top layer met several bottoms;
+                else "penalty".
             pair: (bottom, top); the first pair by default.
-            metrics: of a matrix, one heat map each; by default penalty, cka and r2, of similarities all measures.
+            metrics: of a matrix, one heat map each; by default penalty, cka and r2, of similarities all measures. Of a
+                family the first one.
             family: of a matrix; all families' mean by default.
 
         Returns:
@@ -295,6 +299,10 @@ class Results:
 
         if what is not None and what not in FIGURES:
             raise StitchError(f"The figure {what!r} is unknown: expected one of {', '.join(map(repr, FIGURES))}.")
+        several = bool(self.similarities) and len(self._networks) > 2 and pair is None
+        if what in ("family", "separation") or (what is None and several):
+            measure = None if not metrics else metrics[0] if metrics[0] == "penalty" else _full_name(metrics[0])
+            return self.family().figure(what or "family", measure=measure)
         bottom, top = self._drawn(pair)
         if self.similarities:
             return self._heat_maps(bottom, top, what or "matrix", metrics)
@@ -311,6 +319,60 @@ class Results:
             rows = rows if family is None else rows.filter(family=family)
             return matrix_figure(rows, bottom, top, metrics or ["penalty", "cka", "r2"])
         return (ladder_figure if what == "ladder" else samples_figure)(rows, bottom, top)
+
+    @property
+    def _networks(self) -> list[str]:
+        """The names of all networks, in the order in which they were given."""
+        return (
+            list(self.spec["weights"]) if self.similarities else list(dict.fromkeys(n for p in self.pairs for n in p))
+        )
+
+    def family(self, groups: Mapping[str, str] | None = None, *, similarities: Results | None = None) -> NetworkFamily:
+        """See three networks or more as one set.
+
+        Args:
+            groups: {network: group}; by default those that ``similarity`` was given, or none.
+            similarities: of penalties: measures of the same networks, side by side with them.
+
+        Returns:
+            N x N x layers by every measure, with tree, map, figures, and how far the groups stand apart.
+
+        Raises:
+            MeasureError: fewer than three networks; groups that do not cover them; similarities of other networks or
+                data.
+            StudyError: there are no values.
+
+        Examples:
+            >>> three = [bottom, top, top.named("other")]
+            >>> m = ms.similarity(three, data=data, measures=["cka"], layers=["block1", "block2"], samples=100)
+            >>> kin = m.family({"bottom": "one", "top": "two", "other": "two"})
+            >>> kin.values["cka_linear_biased"].shape, kin.separation["auc"][0]
+            ((3, 3, 2), 1.0)
+        """
+        from .report.family import family_of, stitched
+
+        tables = [self.frame] if self.similarities else [stitched(self.records)]
+        beside = similarities
+        if beside is not None:
+            self._check_family(beside)
+            tables.append(beside.frame)
+        known = groups or self.spec.get("groups") or (beside.spec.get("groups") if beside is not None else None)
+        return family_of(tables, self._networks, known)
+
+    def _check_family(self, beside: Results) -> None:
+        """Refuse similarities of other networks, or of other data, beside penalties."""
+        if set(beside._networks) != set(self._networks):
+            raise MeasureError(
+                f"The similarities beside a family must be of its networks, {', '.join(self._networks)}, found "
+                f"{', '.join(beside._networks)}: measure them with similarity([a, b, c], data=data)."
+            )
+        mine = {str(record.data.get("fingerprint")) for record in self.records if record.data}
+        other = str((beside.spec.get("data") or {}).get("fingerprint"))
+        if mine and other not in mine:
+            raise MeasureError(
+                f"The similarities beside a family must be of its data ({', '.join(sorted(mine))}), found others "
+                f"({other}): measure them on the same data."
+            )
 
     def _drawn(self, pair: tuple[str, str] | None) -> tuple[str, str]:
         """The pair that is asked for, the first by default."""
@@ -373,7 +435,8 @@ class Results:
             path: where.
             title: its heading.
             command: what made the numbers.
-            similarities: measures of layers that were stitched, too, to stand beside the penalties of the first pair.
+            similarities: measures of layers that were stitched, too, to stand beside the penalties of the first pair;
+                of three networks or more, beside those of the family.
 
         Returns:
             The path.
@@ -407,6 +470,8 @@ class Results:
         from .report.similarity_page import similarity_page
 
         alike = self if similarities is None else similarities
+        if len(alike._networks) > 2:
+            return self._family_page(similarities, title, command)
         bottom, top = alike.pairs[0]
         if alike is not self:
             self._check_alike(alike)
@@ -431,6 +496,21 @@ class Results:
             command=command,
             notes=said,
         )
+
+    def _family_page(self, similarities: Results | None, title: str | None, command: str | None) -> str:
+        from .report.family import marked_family
+        from .report.family_page import family_page
+
+        alike = self if similarities is None else similarities
+        weights = {**self.weights, **alike.weights}
+        said = [
+            *([] if alike is self else [_solved(self.records[0]), *self.cautions, *self.notes]),
+            *alike.spec["about"],
+            *(f"Weights of {name}: {weights[name]}." for name in alike._networks),
+            *alike.notes,
+        ]
+        family = marked_family(self.family(similarities=similarities), weights)
+        return family_page(family, title=title, command=command, notes=said)
 
     def _check_alike(self, similarities: Results) -> None:
         ends = similarities.pairs[0]

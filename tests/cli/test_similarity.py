@@ -85,3 +85,57 @@ def test_a_measure_without_a_value_costs_its_heat_map_alone(command, tmp_path):
     assert text.count("found 9 directions") <= 4  # not once for each pair of layers
     values = pl.read_csv(tmp_path / "similarity.csv")
     assert values.filter(measure="cka_linear_biased")["value"].null_count() == 0
+
+
+THREE = [f"zoo:small-resnet?width={width}&blocks=2" for width in (4, 5, 6)]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    """What three networks in two groups leave in their folder."""
+    out = tmp_path_factory.mktemp("family")
+    options = ["--limit", "120", "--measure", "cka", "--measure", "r2", "--shuffles", "0", "--random-weights"]
+    asked = ["similarity", *THREE, *options, "--groups", "small, small, large", "--out", str(out)]
+    done = CliRunner().invoke(cli, asked, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return out, done.output
+
+
+@pytest.mark.slow
+def test_several_networks_are_one_family(family, tmp_path):
+    out, said = family
+    assert "3 networks, 3 pairs." in said
+    assert "cka_linear_biased, a similarity: the mean over 4 depths" in said
+    assert "tells the groups apart" in said or "does not tell the groups apart" in said
+    assert pl.read_csv(out / "similarity.csv").select("bottom", "top").n_unique() == 6  # R2 both ways
+    page = (out / "report.html").read_text()
+    assert "Which measure tells the groups apart" in page
+    for what in ([], ["--what", "separation"], ["--what", "matrix"]):
+        drawn = tmp_path / "drawn.svg"
+        done = CliRunner().invoke(cli, ["figure", str(out / "similarity.parquet"), *what, "-o", str(drawn)])
+        assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(cli, ["report", str(out / "similarity.parquet"), "--out", str(tmp_path / "again.html")])
+    assert done.exit_code == 0, done.output
+    assert "Which measure tells the groups apart" in (tmp_path / "again.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--groups", "a,b"], "expected one group for each of the 3 networks, in their order"),
+        (["--groups", "a,b,c"], "groups= makes 3 groups of 3 networks"),
+        (["--top-layer", "block1"], "--top-layer is of two networks, found 3"),
+        (["--bottom-weights", "random"], "--bottom-weights is of two networks, found 3"),
+    ],
+)
+def test_what_several_networks_cannot_be_asked(more, words, tmp_path):
+    asked = ["similarity", *THREE, "--limit", "120", "--random-weights", *more, "--out", str(tmp_path)]
+    done = CliRunner().invoke(cli, asked)
+    assert done.exit_code != 0
+    assert words in done.output + str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_networks_says_what_it_holds(tmp_path):
+    done = CliRunner().invoke(cli, ["similarity", str(tmp_path), "--limit", "120"])
+    assert "says of no network what it is: expected donors.toml" in str(done.exception)

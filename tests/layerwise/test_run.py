@@ -527,3 +527,35 @@ def test_a_family_too_large_for_memory_is_told_what_fits(family):
     networks, data = family
     with pytest.raises(MeasureError, match=r"need .* of memory, found 1\.0 kB available: use"):
         ms.similarity(networks, data=data, **ASKED, available=1000)
+
+
+def test_groups_are_kept_and_checked_before_anything_runs(family, tmp_path):
+    networks, data = family
+    asked = {"measures": ["cka"], "layers": ["one"], "shuffles": 0}
+    with pytest.raises(MeasureError, match="groups= does not cover b, c"):
+        ms.similarity(networks, data=data, groups={"a": "x"}, **asked)
+    found = ms.similarity(networks, data=data, groups={"a": "x", "b": "y", "c": "y"}, **asked)
+    kin = ms.open(found.save(tmp_path / "r.parquet")).family()
+    assert kin.groups == {"a": "x", "b": "y", "c": "y"}
+    assert found.family({"a": "y", "b": "y", "c": "x"}).groups["c"] == "x"
+    assert found.figure().axes[0].get_title(loc="left") == "cka_linear_biased, all layers"
+    assert len(found.figure("matrix", pair=("a", "c")).axes) == 1
+
+
+@pytest.mark.slow
+def test_penalties_stand_beside_similarities(family):
+    networks, data = family
+    stitched = ms.compare(networks, data=data, layers=["one", "two"], objective="match", controls=(), steps=1)
+    alike = ms.similarity(networks, data=data, measures=["cka"], layers=["one", "two"], shuffles=0)
+    kin = stitched.family({"a": "x", "b": "y", "c": "y"}, similarities=alike)
+    assert list(kin.measures) == ["penalty", "r2", "cka_linear_biased"]
+    assert kin.separation.filter(layer="all layers").height == 3
+    table = stitched.frame.filter(metric="penalty", bottom="a", top="b", top_layer="one")["value"]
+    back = stitched.frame.filter(metric="penalty", bottom="b", top="a", top_layer="one")["value"]
+    assert kin.values["penalty"][0, 1, 0] == pytest.approx((table[0] + back[0]) / 2)
+    other = ms.similarity([*networks[:2], networks[2].named("d")], data=data, measures=["cka"], layers=["one"])
+    with pytest.raises(MeasureError, match="must be of its networks, a, b, c, found a, b, d"):
+        stitched.family(similarities=other)
+    elsewhere = ms.similarity(networks, data=make_data(60), measures=["cka"], layers=["one"], shuffles=0)
+    with pytest.raises(MeasureError, match="must be of its data"):
+        stitched.family(similarities=elsewhere)

@@ -132,6 +132,16 @@ _READ: dict[str, Callable[..., Any]] = {
 
 def donors(function: Callable[..., Any]) -> Callable[..., Any]:
     """BOTTOM and TOP, the data, and how both are made: what ``common.opened`` takes."""
+    return click.argument("bottom")(click.argument("top")(_options(function)))
+
+
+def several(function: Callable[..., Any]) -> Callable[..., Any]:
+    """NETWORKS, any number of them, the data, and how all are made."""
+    return click.argument("networks", nargs=-1, required=True)(_options(function))
+
+
+def _options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The data, and how networks are made."""
     for option in (
         common.views,
         common.imports,
@@ -140,8 +150,6 @@ def donors(function: Callable[..., Any]) -> Callable[..., Any]:
         common.weights_of("top"),
         common.weights_of("bottom"),
         common.data,
-        click.argument("top"),
-        click.argument("bottom"),
     ):
         function = option(function)
     return function

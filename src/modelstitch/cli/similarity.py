@@ -1,4 +1,4 @@
-"""``modelstitch similarity BOTTOM TOP`` and ``modelstitch matrix BOTTOM TOP``."""
+"""``modelstitch similarity NETWORKS...`` and ``modelstitch matrix BOTTOM TOP``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import common
-from .options import asked, donors
+from .options import asked, donors, several
 
 if TYPE_CHECKING:
+    from ..data.data import Data
     from ..network import Network
 
 
 def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
     """Networks and data, and how layers are held against each other."""
     options: list[Callable[..., Any]] = [
-        donors,
         click.option(
             "--measure",
             "measures",
@@ -57,17 +57,34 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
+@several
 @_shared
+@click.option("--layer", "layers", multiple=True, help="Layer of all networks; all blocks by default. May be repeated.")
+@click.option(
+    "--groups", help="Groups of the networks, one for each in their order: --groups simclr,simclr,supervised."
+)
 @click.option(
     "--split", type=click.Choice(["val", "fit", "test"]), default="val", show_default=True, help="Split to measure on."
 )
 @common.dry_run
 @common.speaks()
 @common.shared(out="runs/similarity")
-def similarity(split: str, dry_run: bool, seed: int, device: str, out: Path, **given: Any) -> None:
-    """Measure how similar every block of BOTTOM is to every block of TOP, each value beside its null level.
+def similarity(
+    networks: tuple[str, ...],
+    layers: tuple[str, ...],
+    groups: str | None,
+    split: str,
+    dry_run: bool,
+    seed: int,
+    device: str,
+    out: Path,
+    **given: Any,
+) -> None:
+    """Measure how similar every block of each of NETWORKS is to every block of the others, beside its null level.
 
-    Prints the tables and writes similarity.csv and report.html to the --out folder.
+    NETWORKS are two, BOTTOM and TOP, or more of them as one family; or one folder that holds several: those that
+    `modelstitch train` made, or that its donors.toml names. Prints the tables and writes similarity.csv,
+    similarity.parquet and report.html to the --out folder.
     """
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
@@ -77,28 +94,93 @@ def similarity(split: str, dry_run: bool, seed: int, device: str, out: Path, **g
     from ..report.summary import similarity_summaries
     from ..support.files import write_text
 
-    lower, upper, data = common.opened(given, scored=False)
-    chosen = {**_chosen(lower, upper, given, DEFAULT), "split": split}
-    needs = plan_similarity(lower, upper, data, **chosen).describe()
+    opened, data, architectures = _opened(networks, given)
+    chosen = _asked(opened, layers, given, DEFAULT) | {"split": split}
+    first, second = opened if len(opened) == 2 else (opened[0], None)
+    needs = plan_similarity(first, second, data, **chosen).describe()
+    kin = _groups(groups, opened, architectures)
     if dry_run:
         common.dry([needs, "Nothing was measured or written."])
         return
     common.remark(needs)
     with common.progress() as tell:
-        found = measure_all(lower, upper, data, **chosen, seed=seed, device=device, tell=tell)
+        found = measure_all(first, second, data, **chosen, groups=kin, seed=seed, device=device, tell=tell)
     frame = found.frame
     common.tables_of(similarity_summaries(frame, found.weights))
-    for said in best_pairs(found.similarities):
+    for said in [*best_pairs(found.similarities), *(found.family().sentences() if kin else [])]:
         common.say(said)
+    common.cautions([f"caution: {said}" for said in found.cautions])
     for note in found.notes:
         common.remark(f"note: {note}")
     write_text(out / "similarity.csv", with_weights(frame, found.weights).write_csv())
+    found.save(out / "similarity.parquet")
     page = found.report(out / "report.html", command=shlex.join(["modelstitch", *sys.argv[1:]]))
     common.say(f"All values, with their null levels, are in {out / 'similarity.csv'}; the report is {page}.")
-    common.answer(found, page, files=[out / "similarity.csv"])
+    common.answer(found, page, files=[out / "similarity.csv", out / "similarity.parquet"])
+
+
+def _opened(names: tuple[str, ...], given: dict[str, Any]) -> tuple[tuple[Any, ...], Data, dict[str, str]]:
+    """The networks, as ``similarity`` takes them, the data, and the architectures of the networks of a folder."""
+    held = _take(given)
+    if len(names) == 2:
+        lower, upper, data = common.opened({**held, "bottom": names[0], "top": names[1]}, scored=False)
+        return (lower, upper), data, {}
+    wrong = [f"--{side}-weights" for side in ("bottom", "top") if held[f"{side}_weights"] is not None]
+    wrong += [f"--{side}-layer" for side in ("bottom", "top") if given[f"{side}_layers"]]
+    if wrong:
+        raise click.UsageError(
+            f"{wrong[0]} is of two networks, found {len(names)}: name networks with their weights in a folder's "
+            "donors.toml, and layers with --layer."
+        )
+    data = common.data_for(held["data_name"], names, held["limit"])
+    if len(names) > 2:
+        made = [common.network(name, None, data, random=held["random_weights"], scored=False) for name in names]
+        return (made,), data, {}
+    from ..paper.given import networks
+
+    found, groups, _ = networks(Path(names[0]), data)
+    return (list(found.values()),), data, {name: kind for kind, own in groups.alike.items() for name in own}
+
+
+def _take(given: dict[str, Any]) -> dict[str, Any]:
+    return {key: given.pop(key) for key in ("data_name", "limit", "bottom_weights", "top_weights", "random_weights")}
+
+
+def _asked(
+    opened: tuple[Any, ...], layers: tuple[str, ...], given: dict[str, Any], measures: Sequence[str]
+) -> dict[str, Any]:
+    if len(opened) == 2:
+        sides = {side: given[side] or layers for side in ("bottom_layers", "top_layers")}
+        return _chosen(*opened, {**given, **sides}, measures)
+    more = {"layers": list(layers)} if layers else {}
+    return {
+        "measures": list(given["measures"] or measures),
+        **more,
+        **{key: given[key] for key in ("view", "shuffles")},
+    }
+
+
+def _groups(text: str | None, opened: tuple[Any, ...], architectures: dict[str, str]) -> dict[str, str] | None:
+    """{network: group} from one word for each network; of a folder the architectures, where they can be told apart."""
+    from ..report.family import check_groups
+
+    names = [network.name for network in (opened[0] if len(opened) == 1 else opened)]
+    if text is None:
+        kinds = [architectures[name] for name in names if name in architectures]
+        apart = len(kinds) == len(names) and 1 < len(set(kinds)) < len(names)
+        return dict(zip(names, kinds)) if apart else None
+    words = [word.strip() for word in text.split(",")]
+    if len(words) != len(names):
+        raise click.BadParameter(
+            f"expected one group for each of the {len(names)} networks, in their order ({', '.join(names)}), found "
+            f"{len(words)}.",
+            param_hint="--groups",
+        )
+    return check_groups(dict(zip(names, words)), names)
 
 
 @click.command()
+@donors
 @_shared
 @click.option(
     "--family",

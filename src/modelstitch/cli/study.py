@@ -146,10 +146,8 @@ def report(folder: Path, out: Path | None, title: str) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--what",
-    type=click.Choice(["penalty", "matrix", "ladder", "samples"]),
-    default="penalty",
-    show_default=True,
-    help="Kind of figure.",
+    type=click.Choice(["penalty", "matrix", "ladder", "samples", "family", "separation"]),
+    help="Kind of figure; penalty by default, of similarities matrix, of three networks or more family.",
 )
 @click.option("--pair", nargs=2, metavar="BOTTOM TOP", help="Pair to draw; the first by default.")
 @click.option(
@@ -160,9 +158,10 @@ def report(folder: Path, out: Path | None, title: str) -> None:
     help="File of the figure: .pdf, .svg or .png.",
 )
 @common.speaks(quiet=False)
-def figure(folder: Path, what: str, pair: tuple[str, str] | None, out: Path) -> None:
+def figure(folder: Path, what: str | None, pair: tuple[str, str] | None, out: Path) -> None:
     """Draw a figure of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
-    drawn = _opened(folder).draw(out, what, pair=pair)
+    found = _opened(folder)
+    drawn = found.draw(out, what or (None if found.similarities else "penalty"), pair=pair)
     common.say(f"The figure is {drawn}.")
     common.result(figure=drawn)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..errors import MeasureError, first_line
 from ..measures import Measure
 from ..measures.calibrate import Chance, against_chance
 from ..network import Network
+from ..report.family import check_groups
 from ..results import Results
 from ..support.ambient import in_settled
 from ..support.device import pick_device
@@ -33,6 +34,7 @@ def similarity(
     data: Data | None = None,
     *,
     pairs: str | Sequence[tuple[str, str]] = "all",
+    groups: Mapping[str, str] | None = None,
     measures: Sequence[str | Measure] = DEFAULT,
     layers: Layers | None = None,
     view: str = "pool",
@@ -53,6 +55,7 @@ def similarity(
         data: the data to take samples from; all networks see the same samples, each through its own view.
         pairs: of a list of networks: "all", every two of them once, and both ways where a measure looks one way; or
             (bottom, top) names.
+        groups: of a list of networks: {network: group}, kept for ``Results.family``, which says what tells them apart.
         measures: names, aliases or Measures; see docs/measures.md.
         layers: (bottom's, top's); the block cuts of both by default. Of a list of networks: names that all have, a list
             for each, or {network: names}. Any layer may be named, exact cut or not; results carry the name under which
@@ -99,6 +102,7 @@ def similarity(
     wanted = chosen_measures(measures)
     meeting = meeting_of(bottom, top, data, layers, pairs)
     assert data is not None
+    kin = check_groups(groups, list(meeting.networks)) if groups is not None else {}
     check_entry(tuple(meeting.networks.values()), data, labels=False)
     if shuffles < 0:
         raise MeasureError(f"The number of shuffles must be 0 or more, found {shuffles}.")
@@ -127,6 +131,7 @@ def similarity(
         (),
         {
             "pairs": [list(pair) for pair in meeting.pairs],
+            **({"groups": {name: kin[name] for name in meeting.networks}} if kin else {}),
             "measures": [m.name for m in wanted],
             "layers": meeting.stated,
             "view": view,

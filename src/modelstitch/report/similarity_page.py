@@ -73,7 +73,7 @@ def similarity_page(
             *(_numbers(shown, metric, name, measured) for metric in _stitched(shown) + measures),
             *_others(table, families[1:], name),
         ],
-        provenance=_provenance(command, notes),
+        provenance=provenance(command, notes),
     )
 
 
@@ -219,7 +219,8 @@ def _reading(bottom: str, top: str, families: Sequence[str], measures: Sequence[
     return found
 
 
-def _provenance(command: str | None, notes: Sequence[str]) -> Table:
+def provenance(command: str | None, notes: Sequence[str]) -> Table:
+    """How the numbers were made."""
     lines = [("modelstitch", VERSION), *(("note", note) for note in notes), ("command", command or "")]
     body = [(TableCell(name), TableCell(plain(text))) for name, text in lines if text]
     return Table("How these numbers were made", ("what", "value"), tuple(body))

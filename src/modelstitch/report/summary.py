@@ -94,7 +94,14 @@ def grid_summaries(frame: pl.DataFrame, by: str, title: Callable[[str], str], di
 
 
 def similarity_summaries(frame: pl.DataFrame, weights: Mapping[str, str]) -> list[Table]:
-    """The similarities of every pair, a table a measure."""
+    """The similarities of two networks, layer by layer, a table a measure; of more networks, network by network."""
+    names = list(weights) if len(weights) > 2 else []
+    if names:
+        from .family import family_of, renamed
+        from .family_page import family_tables
+
+        marks = {name: mark(name, weights[name]) for name in names}
+        return family_tables(family_of([renamed(frame, marks)], list(marks.values())))
     told = " (null level)" if frame["null_mean"].is_not_null().any() else ""
     found: list[Table] = []
     for bottom, top in frame.select("bottom", "top").unique(maintain_order=True).iter_rows():
