@@ -135,6 +135,11 @@ def _opened(names: tuple[str, ...], given: dict[str, Any]) -> tuple[tuple[Any, .
     data = common.data_for(held["data_name"], names, held["limit"])
     if len(names) > 2:
         made = [common.network(name, None, data, random=held["random_weights"], scored=False) for name in names]
+        called = [network.name for network in made]
+        made = [  # of one name they are told apart by their place
+            network if called.count(network.name) == 1 else network.named(f"{network.name} ({at})")
+            for at, network in enumerate(made, 1)
+        ]
         return (made,), data, {}
     from ..paper.given import networks
 
