@@ -16,6 +16,7 @@ SMALL = {
     "align": ["--rows", "2000", "--width", "32", "--rounds", "1", "--queries", "20"],
     "interval_coverage": ["--runs", "2"],
     "family": ["--rounds", "1", "--networks", "3", "--examples", "32", "--layers", "2", "--width", "4"],
+    "seams": ["--fit", "100", "--val", "50", "--test", "50"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
 }
 

@@ -105,7 +105,7 @@ def tuned(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda at: 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
     )
-    (objective,) = stages("task", high, model._sides[1].layer, spec)
+    (objective,) = stages("task", high, model._sides[1].layer, spec, task=sweep.data.task)
 
     def answer(batch: Batch) -> torch.Tensor:
         found: torch.Tensor = model.through(view_of(low, batch, device), view_of(high, batch, device), batch.mask)
