@@ -58,6 +58,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> 
     show_default=True,
     help="Folder for the results.",
 )
+@common.speaks()
 def align(
     old: Path,
     new: Path,
@@ -103,6 +104,7 @@ def align(
     about = [(side.name, f"{len(side):,} x {side.width:,} {side.values.dtype}") for side in (one, two)]
     write_text(out / "report.html", align_page(frame, sentences=said, notes=found.notes, about=about, command=command))
     common.say(f"All values are in {out / 'recall.csv'}; the report is {out / 'report.html'}.")
+    common.result(rows=frame.to_dicts(), notes=found.notes, report=out / "report.html", files=[out / "recall.csv"])
 
 
 def _ids(files: tuple[Path, Path] | None, side: int) -> Any:
