@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
+    from .data.data import Data
     from .network import Network
     from .report.family import NetworkFamily
     from .report.front import Front
+    from .report.sample_page import Pictures
 
-FIGURES = ("penalty", "matrix", "ladder", "samples", "family", "separation")
+FIGURES = ("penalty", "matrix", "ladder", "samples", "family", "separation", "breaks", "classes", "difficulty")
 TABLES = (".parquet", ".csv", ".json")
 DRAWINGS = (".pdf", ".svg", ".png")
 _FEW = 6  # pairs that are named one by one
@@ -228,6 +230,75 @@ class Results:
 
         return examples(self.records)
 
+    def breaks(self, control: str = "pair") -> pl.DataFrame:
+        """Tell of each test sample where it breaks.
+
+        It breaks where the stitched model is wrong and the top alone is right.
+
+        Args:
+            control: of these stitches; "pair" are the stitches of two networks.
+
+        Returns:
+            One row a sample and pair of networks. Columns: bottom, top, sample (its place in the test split), label,
+            top_right; of how many stitches (layers, families, seeds) how many flipped the top's answer from right to
+            wrong (it breaks) or from wrong to right; first_layer and first_depth of the shallowest that did; and the
+            answer that most of these gave.
+
+        Raises:
+            StudyError: no record keeps samples that are right or wrong.
+
+        Examples:
+            >>> r = ms.compare(bottom, top, data, layers=["block1", "block2"], objective="match", controls=())
+            >>> r.breaks().filter(bottom="bottom", top_right=True).height <= data.size("test")
+            True
+        """
+        from .report.samples import breaks
+
+        return breaks(self.records, control)
+
+    def by_class(self, control: str = "pair") -> pl.DataFrame:
+        """Give the penalty of each class by itself, with its interval.
+
+        Args:
+            control: as for ``breaks``.
+
+        Returns:
+            One row a seam, setting and class: networks and layers, the setting, label, examples (of the class), fits,
+            value, low, high (paired over the samples of the class, seeds taken together), unit.
+
+        Raises:
+            StudyError: as ``breaks``, or records keep no labels.
+
+        Examples:
+            >>> r = ms.compare(bottom, top, data, layers="block2", objective="match", controls=(), both=False)
+            >>> r.by_class()["label"].n_unique()
+            10
+        """
+        from .report.samples import by_class
+
+        return by_class(self.records, control)
+
+    def difficulty(self) -> pl.DataFrame:
+        """Tell of each test sample how hard it is for all networks and stitches together.
+
+        Returns:
+            One row a sample: label; of how many networks how many are right on it alone; in how many pairs it breaks
+            at some stitch, and at how many stitches; and trend, the correlation over all models, stitched or not, of
+            being right on it with accuracy on all other samples: below 0, better models do worse on it.
+
+        Raises:
+            StudyError: as ``breaks``, or the stitches were measured on several test splits.
+
+        Examples:
+            >>> r = ms.compare(bottom, top, data, layers="block2", objective="match", controls=())
+            >>> hard = r.difficulty().sort("networks_right", "broken", descending=[False, True])
+            >>> hard["networks"][0]
+            2
+        """
+        from .report.samples import difficulty
+
+        return difficulty(self.records)
+
     def front(
         self,
         *networks: Network,
@@ -278,9 +349,10 @@ class Results:
 
         Args:
             what: "penalty" (against depth, with controls), "matrix", "ladder", "samples", "family" (of three networks
-                or more: tree, heat map and map), or "separation" (of their groups); by default "family" of similarities
-                of several networks, "matrix" where only similarities are there, or every top layer met several bottoms;
-                else "penalty".
+                or more: tree, heat map and map), "separation" (of their groups), "breaks" (test samples lost and gained
+                at each layer), "classes" (penalty of each class at each layer), or "difficulty" (of test samples, over
+                all networks); by default "family" of similarities of several networks, "matrix" where only
+                similarities are there, or every top layer met several bottoms; else "penalty".
             pair: (bottom, top); the first pair by default.
             metrics: of a matrix, one heat map each; by default penalty, cka and r2, of similarities all measures. Of a
                 family the first one.
@@ -312,6 +384,8 @@ class Results:
             raise StudyError(
                 f"There is nothing to draw of {bottom} -> {top}: expected a finished cell with a penalty, found none."
             )
+        if what in ("breaks", "classes", "difficulty"):
+            return self._of_samples(what, bottom, top)
         what = what or ("matrix" if has_matrix(rows) else "penalty")
         if what == "penalty":
             return penalty_figure(panel(table, bottom, top, settings(table)[0]), bottom, top)
@@ -374,6 +448,17 @@ class Results:
                 f"({other}): measure them on the same data."
             )
 
+    def _of_samples(self, what: str, bottom: str, top: str) -> Figure:
+        from .report.figures.samples import breaks_figure, classes_figure, difficulty_figure
+        from .report.samples import by_class, stitches
+
+        if what == "difficulty":
+            return difficulty_figure(stitches(self.records))
+        own = [r for r in self.records if (r.bottom.name, r.top.name) == (bottom, top)]
+        if what == "classes":
+            return classes_figure(by_class(own), bottom, top)
+        return breaks_figure(stitches(own), bottom, top)
+
     def _drawn(self, pair: tuple[str, str] | None) -> tuple[str, str]:
         """The pair that is asked for, the first by default."""
         if not self.pairs:
@@ -428,6 +513,7 @@ class Results:
         title: str | None = None,
         command: str | None = None,
         similarities: Results | None = None,
+        data: Data | None = None,
     ) -> Path:
         """Write the inert HTML page.
 
@@ -437,6 +523,8 @@ class Results:
             command: what made the numbers.
             similarities: measures of layers that were stitched, too, to stand beside the penalties of the first pair;
                 of three networks or more, beside those of the family.
+            data: whose test images stand on the page: those that break first, and those that survive. Without data the
+                page says nothing of how samples look.
 
         Returns:
             The path.
@@ -444,6 +532,7 @@ class Results:
         Raises:
             StudyError: there is nothing to report, or the page cannot be written.
             MeasureError: the similarities are of other networks, or of none of these layers.
+            DataError: the data have another test split than the records.
         """
         from .report.page import page
         from .support.files import write_text
@@ -460,6 +549,7 @@ class Results:
                 command=command,
                 missing=len(self.missing),
                 cautions=self.cautions,
+                shown=None if data is None else _shown_from(data),
             )
         write_text(target, text)
         return target
@@ -574,6 +664,12 @@ class Results:
             drawn = []
         grids = similarity_summaries(self.frame, self.weights) if self.similarities else []
         return as_html([*grids, *penalty_summaries(self.records)], drawn, repr(self))
+
+
+def _shown_from(data: Data) -> Pictures:
+    from .data.pictures import pictures
+
+    return lambda ids, test: pictures(data, ids, test)
 
 
 def _with_families(rows: pl.DataFrame) -> pl.DataFrame:

@@ -34,6 +34,7 @@ _COMMANDS = {
     "report": ("study", "Write the HTML page of a study folder."),
     "gc": ("study", "Remove stale cells from a study folder."),
     "figure": ("study", "Draw a figure of a study folder."),
+    "examples": ("examples", "Tell which test samples break, at which stitch and in which class."),
     "front": ("front", "Lay errors beside costs: which stitches no other one beats in both."),
     "diff": ("study", "Compare the records of two runs."),
     "export": ("study", "Write the records of a study folder as Parquet, CSV or JSON."),

@@ -74,7 +74,7 @@ def compare(
     common.penalty_tables(result.records)
     command = shlex.join(["modelstitch", *sys.argv[1:]])
     path = result.report(
-        out / "report.html", title=" and ".join(dict.fromkeys((lower.name, upper.name))), command=command
+        out / "report.html", title=" and ".join(dict.fromkeys((lower.name, upper.name))), command=command, data=data
     )
     common.say(f"The report is {path}.")
     common.answer(result, path)

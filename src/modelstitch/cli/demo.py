@@ -41,6 +41,8 @@ def demo(seed: int, device: str, out: Path) -> None:
     for line in spoken(result.frame):
         common.say(line)
     command = f"modelstitch demo --seed {seed}"
-    path = result.report(out / "report.html", title="Three small networks on handwritten digits", command=command)
+    path = result.report(
+        out / "report.html", title="Three small networks on handwritten digits", command=command, data=data
+    )
     common.say(f"The report is {path}.")
     common.answer(result, path)

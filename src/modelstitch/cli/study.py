@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..results import FIGURES
 from . import common
 from .options import asked as options_of
 
@@ -146,7 +147,7 @@ def report(folder: Path, out: Path | None, title: str) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--what",
-    type=click.Choice(["penalty", "matrix", "ladder", "samples", "family", "separation"]),
+    type=click.Choice(FIGURES),
     help="Kind of figure; penalty by default, of similarities matrix, of three networks or more family.",
 )
 @click.option("--pair", nargs=2, metavar="BOTTOM TOP", help="Pair to draw; the first by default.")

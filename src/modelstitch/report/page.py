@@ -20,6 +20,7 @@ from .figures.style import plain
 from .figures.svg import to_svg
 from .frame import frame, has_matrix, leveled, measured, pairs, panel, scale_in, settings, unit_of
 from .pooled import pooled, ratios, settled
+from .sample_page import Pictures, sample_section
 from .sentences import findings as words
 from .sentences import warnings as doubts
 
@@ -35,6 +36,7 @@ def page(
     command: str | None = None,
     missing: int = 0,
     cautions: Sequence[str] = (),
+    shown: Pictures | None = None,
 ) -> str:
     """Write the report of a study.
 
@@ -45,6 +47,7 @@ def page(
         command: the command that made the records, shown among their provenance.
         missing: how many cells of the study are not finished.
         cautions: what a reader has to know of all of them.
+        shown: gives images of test samples, where data are at hand.
 
     Returns:
         The whole HTML document.
@@ -75,6 +78,7 @@ def page(
         reading=words.how_to_read(unit, scale_in(table), words.task_of(records)),
         over_pairs=_over_pairs(records, lead),
         scatters=_scatters(table, lead, drawn),
+        samples=sample_section(records, lead, drawn.add, shown),
         provenance=tables.provenance_table(records, command),
         notes=tables.notes_table(records, cautions),
         spec=_spec_text(spec),

@@ -193,6 +193,20 @@ def _side_by_side(rows: pl.DataFrame, caption: str, key: str, values: Sequence[A
     return Table(caption, ("layer", *(f"{v:,}" if isinstance(v, int) else plain(v) for v in values)), tuple(body))
 
 
+def classes_table(rows: pl.DataFrame, caption: str) -> Table:
+    """The rows of ``modelstitch.report.samples.by_class`` of one pair: classes by layers."""
+    layers = rows.sort("top_depth")["top_layer"].unique(maintain_order=True).to_list()
+    body = []
+    for label in sorted(rows["label"].unique().to_list()):
+        mine = {row["top_layer"]: row for row in rows.filter(label=label).iter_rows(named=True)}
+        cells = [
+            TableCell(number(row["value"]), f"[{number(row['low'])}, {number(row['high'])}]") if row else _EMPTY
+            for row in (mine.get(layer) for layer in layers)
+        ]
+        body.append((TableCell(str(label)), TableCell(str(next(iter(mine.values()))["examples"])), *cells))
+    return Table(caption, ("class", "samples", *map(plain, layers)), tuple(body))
+
+
 def pooled_table(table: pl.DataFrame) -> Table:
     """The rows of ``modelstitch.report.pooled.pooled`` in one setting: every seam and control over all pairs."""
     body = []

@@ -1,0 +1,69 @@
+"""``modelstitch examples``: which test samples break at which stitches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import common
+
+_TABLES = {"break": "breaks", "class": "by_class", "difficulty": "difficulty"}
+_MOST = 12
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--by",
+    type=click.Choice(list(_TABLES)),
+    default="break",
+    show_default=True,
+    help="What to tell: where each sample breaks, the penalty of each class, or how hard samples are for all networks.",
+)
+@click.option("--control", default="pair", show_default=True, help="Of these stitches; not with --by difficulty.")
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="File for all rows, as CSV.")
+@common.speaks(quiet=False)
+def examples(folder: Path, by: str, control: str, out: Path | None) -> None:
+    """Tell of each test sample of a study folder, or of an exported Parquet file, where it breaks.
+
+    A sample breaks where the stitched model is wrong and the top alone is right. Needs no torch and no donors.
+    """
+    from ..report.sentences.samples import of_family, of_pair
+    from ..results import open as opened
+    from ..support.files import write_text
+
+    found = opened(folder)
+    if by == "difficulty":
+        rows = found.difficulty()
+        said = of_family(rows)
+        shown = rows.sort("broken", "sample", descending=[True, False])
+    elif by == "class":
+        rows = found.by_class(control)
+        said = []
+        shown = rows.sort("low", descending=True)
+    else:
+        rows = found.breaks(control)
+        shown = rows.filter("top_right").sort("flipped", "first_depth", descending=[True, False])
+        said = []
+        for key, own in rows.group_by("bottom", "top", maintain_order=True):
+            common.say(f"{key[0]} -> {key[1]}")
+            for remark in of_pair(own, None):
+                common.say(f"  {remark.text}")
+    for remark in said:
+        common.say(remark.text)
+    constant = ("family", "objective", "init", "normalisation", "samples", "control", "unit", "top_right")
+    names = [name for name in shown.columns if name not in constant]
+    common.table(names, [[_text(row[name]) for name in names] for row in shown.head(_MOST).iter_rows(named=True)])
+    if shown.height > _MOST and out is None:
+        common.say(f"These are {_MOST} of {rows.height:,} rows: -o FILE.csv has all of them.")
+    if out is not None:
+        write_text(out, rows.write_csv())
+        common.say(f"All rows are in {out}.")
+    common.result(rows=rows.to_dicts(), file=out)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
