@@ -260,7 +260,7 @@ def test_a_mistake_in_a_query_is_one_sentence():
         (lambda: w.inverse_transform(OLD), "have 6 columns: expected 9, as in fit"),
         (lambda: w.score(OLD, NEW[:3]), "found 400 and 3 rows"),
         (lambda: w.partial_fit(OLD, NEW[:, :2]), "have 2 columns: expected 9 as before"),
-        (lambda: Aligner("mlp").partial_fit(OLD, NEW), "An MLP takes steps on the samples themselves"),
+        (lambda: Aligner("mlp").partial_fit(OLD, NEW), "'mlp' looks at samples twice: expected another"),
         (lambda: Aligner().fit(OLD, None), "requires y to be passed"),
     ):
         with pytest.raises(ArrayError, match=words) as found:

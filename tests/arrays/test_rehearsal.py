@@ -117,3 +117,31 @@ def test_rows_of_an_index_are_found_by_their_places():
     old, _ = models(20)
     index = Index(ms.arrays.given.Vectors(old).only(np.array([2, 5, 9])), metric="dot")
     np.testing.assert_array_equal(index.rows(np.array([2, 0, 2])).numpy(), old[[9, 2, 9]])
+
+
+@pytest.mark.parametrize("how", ["random", "k-means", "farthest"])
+def test_anchors_are_chosen_from_the_gallery(how):
+    found = rehearse(*models(), family=("affine", "relative"), pairs=[20, 40], anchors=how, queries=100, k=(10,))
+    rows = values(found.frame)
+    assert rows[GALLERY, "pair", 40]["value"] > 2 * rows[GALLERY, "shuffled", 40]["value"]
+    assert found.aligners["affine"].n_samples_seen_ == 40
+
+
+def test_anchors_may_be_named():
+    old, new = models()
+    ids = [f"s{i}" for i in range(700)]
+    by_place = rehearse(old, new, queries=np.arange(600, 700), anchors=np.arange(5, 65), k=(1,))
+    names = [f"s{i}" for i in range(5, 65)]
+    by_id = rehearse(old, new, queries=np.arange(600, 700), anchors=names, k=(1,), old_ids=ids, new_ids=ids)
+    for found in (by_place, by_id):
+        np.testing.assert_allclose(
+            found.aligners["affine"].coef_, ms.align(old[5:65], new[5:65], both=True).coef_, rtol=1e-6
+        )
+    for wrong, words in (
+        (["s1", "s650"], "1 of 2 anchors are not in the gallery, first s650: expected ids of samples"),
+        (["gone"], "1 of 1 anchors are not in the gallery, first gone"),
+    ):
+        with pytest.raises(ArrayError, match=words):
+            rehearse(old, new, queries=np.arange(600, 700), anchors=wrong, k=(1,), old_ids=ids, new_ids=ids)
+    with pytest.raises(ArrayError, match="2 anchors were given: expected as many pairs at most, found 3"):
+        rehearse(old, new, queries=np.arange(600, 700), anchors=[1, 2], pairs=[3], k=(1,))

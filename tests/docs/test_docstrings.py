@@ -20,6 +20,7 @@ from modelstitch.zoo.nets import build
 LISTED = {name: getattr(ms, name) for name in ms._PLACES}
 IN_ROOMS = {
     "arrays.Aligner": ms.arrays.Aligner,
+    "arrays.anchors": ms.arrays.anchors,
     "arrays.rehearse": ms.arrays.rehearse,
     "moments.Moments": ms.moments.Moments,
     "stitchers.check": ms.stitchers.check,

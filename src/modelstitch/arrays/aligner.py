@@ -29,7 +29,9 @@ from ..support.words import counted
 from .checks import FLOATS, array, need, quick, told, weights_of
 from .given import Vectors, blocks_of, paired, vectors
 from .hidden import UNITS, improve
-from .maps import Array, RowMap
+from .maps import Array, RowMap, unit
+from .relative import FAMILIES as RELATIVES
+from .relative import RELATIVE, WHITENED, relative, turned, whitened
 
 _KIND = "an alignment of embeddings"
 # Families that need no products of the new embeddings with themselves, which would cost half a product more.
@@ -56,7 +58,8 @@ def align(
         old: embeddings of some samples by the old model, (n, p): an array, a tensor, or the path of a ``.npy`` (read in
             place) or Parquet file.
         new: embeddings of the same samples, in the same order, by the new model, (n, q).
-        family: of the map: "affine", "orthogonal", "low-rank:64", "mlp", or another one of ``ms.stitchers``.
+        family: of the map: "affine", "orthogonal", "low-rank:64", "mlp", "relative", "relative-whitened", or another
+            one of ``ms.stitchers``.
         both: fit the way back, too, from the same pass.
         old_ids: of the rows of ``old``; where both sides have ids they must be the same.
         new_ids: of the rows of ``new``.
@@ -112,6 +115,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     n_features_out_: int
     n_samples_seen_: int
     _moments: Moments
+    _lengths: Tensor
     _maps: dict[str, dict[Any, RowMap]]
 
     def __init__(self, family: str = "affine", *, both: bool = False, seed: int = 0) -> None:
@@ -135,9 +139,12 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ArrayError: as ``ms.align``.
         """
         old, new, weights = self._pairs(X, y, sample_weight, fresh=True)
-        self._solve()
-        cls, _ = family_of(self.family)
-        if issubclass(cls, MLP):
+        if self.family != WHITENED:
+            self._solve()
+        if self.family == WHITENED:
+            there, back = whitened(self._moments, old, new, weights)
+            self._keep({"there": there} | ({"back": back} if self.both else {}))
+        elif self._is_mlp():
             self._improve(old, new, weights)
         return self
 
@@ -156,9 +163,9 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises:
             ArrayError: as ``fit``; an MLP is not solved from sums.
         """
-        if issubclass(family_of(self.family)[0], MLP):
+        if self.family == WHITENED or self._is_mlp():
             raise ArrayError(
-                "An MLP takes steps on the samples themselves: expected another family, such as 'affine', for "
+                f"The family {self.family!r} looks at samples twice: expected another, such as 'affine', for "
                 "partial_fit; or give all samples to fit, which reads arrays on the disk in place."
             )
         self._pairs(X, y, sample_weight, fresh=not hasattr(self, "_moments"))
@@ -259,7 +266,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     @property
     def coef_(self) -> Array:
-        """W of the map x -> W x + b, (q, p); of an MLP its affine part."""
+        """W of the map x -> W x + b, (q, p); of an MLP its affine part, of a relative one what acts on directions."""
         return self._solved()["there"][np.dtype(np.float64)].weight
 
     @property
@@ -284,9 +291,10 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         held: dict[str, Tensor] = {f"sums.{name}": getattr(self._moments, name) for name in _SUMS}
+        held["sums.lengths"] = self._lengths
         for way, maps in self._solved().items():
             for name, numbers in maps[np.dtype(np.float64)].arrays().items():
-                held[f"{way}.{name}"] = torch.from_numpy(numbers)
+                held[f"{way}.{name}"] = torch.from_numpy(numbers.copy())
         texts = {"of": _KIND, "version": VERSION, "family": self.family, "both": str(int(self.both))}
         counts = {"seed": str(self.seed), "mass": repr(self._moments.n), "samples": str(self.n_samples_seen_)}
         tensors.save(Path(path), held, texts | counts)
@@ -310,7 +318,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 raise ValueError(f"it holds {texts.get('of') or 'something else'}")
             made = cls(texts["family"], both=texts["both"] == "1", seed=int(texts["seed"]))
             made._moments = Moments(float(texts["mass"]), **{name: held[f"sums.{name}"] for name in _SUMS})
-            made.n_samples_seen_ = int(texts["samples"])
+            made._lengths, made.n_samples_seen_ = held["sums.lengths"], int(texts["samples"])
             made.n_features_out_, made.n_features_in_ = made._moments.xy.T.shape
             made._note()
             made._keep({way: RowMap.of(_under(way, held)) for way in ("there", "back") if f"{way}.weight" in held})
@@ -353,9 +361,11 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         counted_rows = len(old) if weights is None else int((weights > 0).sum())
         before = 0 if fresh else self.n_samples_seen_
         need(self.family, old.width, new.width, before + counted_rows)
-        whole = self.both or family_of(self.family)[0] not in _FROM_BELOW
+        relative_rows = self.family == RELATIVE
+        whole = self.both or self.family in RELATIVES or family_of(self.family)[0] not in _FROM_BELOW
         sums = Moments.empty(old.width, new.width, both=whole) if fresh else self._moments
-        _add(sums, old, new, weights)
+        lengths = _add(sums, old, new, weights, directions=relative_rows)
+        self._lengths = lengths if fresh else self._lengths + lengths
         self._moments, self.n_features_out_, self.n_samples_seen_ = sums, new.width, before + counted_rows
         self._note()
         return old, new, weights
@@ -372,6 +382,9 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return Vectors(validate_data(self, X, reset=reset, dtype=list(FLOATS)), name)
         except ValueError as error:
             raise told(error) from error
+
+    def _is_mlp(self) -> bool:
+        return self.family not in RELATIVES and issubclass(family_of(self.family)[0], MLP)
 
     def _note(self) -> None:
         """What is to be known of the sums."""
@@ -402,17 +415,19 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         moments = self._moments
         if not bool((moments.xx.diagonal() > 0).any()):
             raise ArrayError("No column of the old embeddings ever changes: expected samples that differ.")
-        maps = {"there": self._stitcher(moments)}
-        if self.both:
-            maps["back"] = self._stitcher(_turned(moments))
-        self._keep({way: _row_map(stitcher, self.family) for way, stitcher in maps.items()})
+        ways = {"there": moments} | ({"back": turned(moments)} if self.both else {})
+        if self.family == RELATIVE:
+            lengths = dict(zip(("back", "there"), (self._lengths / moments.n).tolist()))
+            self._keep({way: relative(sums, lengths[way]) for way, sums in ways.items()})
+        else:
+            self._keep({way: _row_map(self._stitcher(sums), self.family) for way, sums in ways.items()})
 
     def _improve(self, old: Vectors, new: Vectors, weights: NDArray[np.float64] | None) -> None:
         """Fit MLPs to the samples themselves."""
         w = None if weights is None else torch.from_numpy(weights).float()
         ways = {"there": (self._moments, old, new)}
         if self.both:
-            ways["back"] = (_turned(self._moments), new, old)
+            ways["back"] = (turned(self._moments), new, old)
         maps = {}
         for way, (moments, x, y) in ways.items():
             stitcher = self._stitcher(moments).float()
@@ -433,11 +448,23 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self._maps = {way: {np.dtype(d): found.to(d) for d in FLOATS} for way, found in maps.items()}
 
 
-def _add(sums: Moments, old: Vectors, new: Vectors, weights: NDArray[np.float64] | None) -> None:
-    """Add all pairs to the sums, in single precision where both sides are: half the time, good to about 1e-6."""
+def _add(sums: Moments, old: Vectors, new: Vectors, weights: NDArray[np.float64] | None, *, directions: bool) -> Tensor:
+    """Add all pairs to the sums, in single precision where both sides are: half the time, good to about 1e-6.
+
+    Args:
+        directions: sum rows of length 1.
+
+    Returns:
+        The sums of the lengths of both sides' rows, (2,); zeros where they are summed as they are.
+    """
+    lengths = torch.zeros(2, dtype=torch.float64)
     for x, y, w in blocks_of(old, new, weights=weights):
         if w is not None and not w.any():
             continue
+        if directions:
+            w_rows = np.ones(len(x)) if w is None else w
+            lengths += torch.tensor([float(w_rows @ np.linalg.norm(side, axis=1)) for side in (x, y)])
+            x, y = unit(x), unit(y)
         single = x.dtype == y.dtype == np.float32
         try:
             sums.update(
@@ -450,6 +477,7 @@ def _add(sums: Moments, old: Vectors, new: Vectors, weights: NDArray[np.float64]
             raise _not_finite(old, new) from error
     if not all(bool(torch.isfinite(getattr(sums, name)).all()) for name in _SUMS):
         raise _not_finite(old, new)
+    return lengths
 
 
 def _tensor(block: Array) -> Tensor:
@@ -486,11 +514,6 @@ def _mapped(maps: dict[Any, RowMap], rows: Vectors) -> Array:
 def _same_length(found: int, wanted: int) -> None:
     if found != wanted:
         raise ArrayError(f"Both arrays must hold the same samples: found {found:,} and {wanted:,} rows.")
-
-
-def _turned(moments: Moments) -> Moments:
-    """The sums of the same pairs, the other way."""
-    return Moments(moments.n, moments.mean_y, moments.mean_x, moments.yy, moments.xx, moments.xy.T.contiguous())
 
 
 def _row_map(stitcher: Stitcher, family: str) -> RowMap:

@@ -14,20 +14,25 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class RowMap:
-    """x -> W x + b, and with a hidden layer + U gelu(V x + c).
+    """x -> W x + b, with a hidden layer + U gelu(V x + c); of directions x is A x + a first, brought to length 1.
 
     Attributes:
         weight: W, shape (q, p).
         bias: b, shape (q,).
         hidden: U (q, h), V (h, p) and c (h,), or nothing.
+        direction: A (p, p) and a (p,), or nothing.
     """
 
     weight: Array
     bias: Array
     hidden: tuple[Array, Array, Array] | None = None
+    direction: tuple[Array, Array] | None = None
 
     def __call__(self, x: Array) -> Array:
         """Rows (n, q) of rows x (n, p); of a single one by a product of matrix and vector, which is quicker."""
+        if self.direction is not None:
+            turn, shift = self.direction
+            x = unit(x @ turn.T + shift)
         if len(x) == 1:
             found: Array = self.weight @ x[0]
             found += self.bias
@@ -44,14 +49,13 @@ class RowMap:
 
     def to(self, dtype: type[np.floating[Any]]) -> RowMap:
         """The same map on rows of another type."""
-        hidden = None if self.hidden is None else tuple(np.ascontiguousarray(part, dtype) for part in self.hidden)
-        weight, bias = (np.ascontiguousarray(part, dtype) for part in (self.weight, self.bias))
-        return RowMap(weight, bias, hidden)  # type: ignore[arg-type]
+        return RowMap.of({name: np.ascontiguousarray(numbers, dtype) for name, numbers in self.arrays().items()})
 
     def arrays(self) -> dict[str, Array]:
         """Its numbers by name."""
         named = {"weight": self.weight, "bias": self.bias}
-        return named if self.hidden is None else named | dict(zip(("up", "down", "shift"), self.hidden))
+        named |= dict(zip(("up", "down", "shift"), self.hidden or ()))
+        return named | dict(zip(("turn", "away"), self.direction or ()))
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> RowMap:
@@ -61,7 +65,15 @@ class RowMap:
             KeyError: one is missing.
         """
         hidden = (arrays["up"], arrays["down"], arrays["shift"]) if "up" in arrays else None
-        return cls(arrays["weight"], arrays["bias"], hidden)
+        direction = (arrays["turn"], arrays["away"]) if "turn" in arrays else None
+        return cls(arrays["weight"], arrays["bias"], hidden, direction)
+
+
+def unit(x: Array) -> Array:
+    """Rows of length 1; a row of zeros stays."""
+    length = np.sqrt(np.einsum("ij,ij->i", x, x))[:, None]
+    found: Array = x / np.where(length > 0, length, 1)
+    return found
 
 
 def gelu(x: Array) -> Array:

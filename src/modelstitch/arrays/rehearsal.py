@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from ..errors import ArrayError
 from ..stats.bootstrap import interval, means
 from ..support.ambient import in_settled
 from .aligner import Aligner
+from .anchors import chosen
 from .given import Vectors, paired, vectors
 from .maps import Array
 from .search import Index, check_search, nearest, shares
@@ -58,6 +59,7 @@ def rehearse(
     *,
     family: str | Sequence[str] = "affine",
     pairs: Sequence[int] | None = None,
+    anchors: str | ArrayLike = "random",
     queries: int | ArrayLike = 1000,
     k: Sequence[int] = (1, 10, 100),
     metric: str = "cosine",
@@ -77,7 +79,9 @@ def rehearse(
         old: embeddings by the old model, (n, p), as for ``ms.align``.
         new: embeddings of the same samples by the new model, (n, q).
         family: one or several families of maps.
-        pairs: numbers of pairs to fit to, drawn from the gallery; all of it by default.
+        pairs: numbers of pairs to fit to, from the gallery; all of it, or all ``anchors``, by default.
+        anchors: how these pairs are chosen, by the old embeddings, as for ``ms.arrays.anchors``: "random", "k-means" or
+            "farthest"; or the samples themselves, by their ids where there are some, else by the places of their rows.
         queries: how many samples are held out, or the places of their rows.
         k: numbers of neighbours.
         metric: what is near: "cosine", "dot" or "euclidean".
@@ -107,21 +111,23 @@ def rehearse(
     asked, kept = _split(generator, len(one), queries, sizes)
     check_search(metric, ks, len(kept))
     world = _World(one, two, asked, kept, ks, metric, seed)
+    pick = _picker(one, kept, anchors, seed)
+    sizes = sizes or [len(pick(None))]
     found = Rehearsal([], {})
     found.rows += world.measured(OLD_ALONE, world.old_queries, Index(world.old_gallery, metric=metric))
     if one.width == two.width:
         found.rows += world.measured(AS_IT_IS, world.new_queries, Index(world.old_gallery, metric=metric))
-    sizes = sizes or [len(kept)]
     for done, (name, size) in enumerate((name, size) for name in families for size in sizes):
         if tell is not None:
             tell("rehearse", done, len(families) * len(sizes))
-        w = _fitted(name, one, two, kept[:size], kept[:size], seed)
+        some = pick(size)
+        w = _fitted(name, one, two, some, some, seed)
         about = {"family": name, "pairs": size}
         found.rows += world.searched(w, about)
         if size == sizes[-1]:
             found.aligners[name] = w
             found.notes += [f"{name}: {note}" for note in w.notes_]
-            some = kept[: min(size, SHUFFLED)]
+            some = some[:SHUFFLED]
             wrong = _fitted(name, one, two, some, np.roll(some, 1), seed)
             found.rows += world.searched(wrong, {**about, "control": "shuffled"})
     if tell is not None:
@@ -255,6 +261,41 @@ def _split(
             f"to, found {', '.join(f'{n:,}' for n in pairs)}."
         )
     return asked, kept
+
+
+def _picker(
+    old: Vectors, kept: NDArray[np.int64], anchors: str | ArrayLike, seed: int
+) -> Callable[[int | None], NDArray[np.int64]]:
+    """How so many pairs of the gallery are chosen; all that may be for None.
+
+    Raises:
+        ArrayError: there is no such way, or no such sample in the gallery.
+    """
+    if isinstance(anchors, str):
+        if anchors == "random":
+            return lambda n: kept if n is None else kept[:n]
+        chosen(old, kept, 1, anchors, seed=seed)
+        return lambda n: kept if n is None else chosen(old, kept, n, anchors, seed=seed)
+    asked = np.asarray(anchors).reshape(-1)
+    places = asked
+    if old.ids is not None:
+        of = {value: at for at, value in enumerate(old.ids.tolist())}
+        places = np.array([of.get(value, -1) for value in asked.tolist()])
+    inside = np.isin(places, kept) if places.dtype.kind in "iu" else np.zeros(len(places), bool)
+    if not len(places) or not inside.all():
+        gone = [str(value) for value in asked[~inside]]
+        raise ArrayError(
+            f"{len(gone):,} of {len(places):,} anchors are not in the gallery, first "
+            f"{gone[0] if gone else 'none'}: expected {'ids' if old.ids is not None else 'places of rows'} of samples "
+            "that are no queries."
+        )
+
+    def first(n: int | None) -> NDArray[np.int64]:
+        if n is not None and n > len(places):
+            raise ArrayError(f"{len(places):,} anchors were given: expected as many pairs at most, found {n:,}.")
+        return places[:n]
+
+    return first
 
 
 def _fitted(

@@ -32,6 +32,13 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> 
     help="Family of the map: affine, orthogonal, low-rank:RANK, mlp, ...; affine by default. May be repeated.",
 )
 @click.option("--pairs", callback=_numbers, metavar="N,N,...", help="Pairs to fit to; all but the queries by default.")
+@click.option(
+    "--anchors",
+    type=click.Choice(["random", "k-means", "farthest"]),
+    default="random",
+    show_default=True,
+    help="How pairs to fit to are chosen, by the old embeddings.",
+)
 @click.option("--queries", type=click.IntRange(2), default=1000, show_default=True, help="Samples held out as queries.")
 @click.option(
     "--k", callback=_numbers, default="1,10,100", show_default=True, metavar="K,K,...", help="Numbers of neighbours."
