@@ -32,7 +32,7 @@ INTENDED = {
     "across_ranks",
     "StitchError",
 }
-ROOMS = {"stitchers", "measures", "moments", "arrays", "study", "report", "zoo", "plugins", "errors"}
+ROOMS = {"tasks", "stitchers", "measures", "moments", "arrays", "study", "report", "zoo", "plugins", "errors"}
 
 
 def test_names_are_the_intended_ones():

@@ -36,6 +36,7 @@ _PLACES = {
     "StitchError": "errors",
 }
 _ROOMS = (
+    "tasks",
     "stitchers",
     "measures",
     "moments",
@@ -46,6 +47,8 @@ _ROOMS = (
     "plugins",
     "errors",
 )  # public, too: each has a list of its own
+
+_WITHIN = {"tasks": "data.tasks"}  # rooms that lie within another
 
 __all__ = ["__version__", *_PLACES, *_ROOMS]
 
@@ -61,6 +64,7 @@ if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
         study as study,
         zoo as zoo,
     )
+    from .data import tasks as tasks
     from .api import compare as compare, matrix as matrix, stitch as stitch
     from .arrays import align as align
     from .data.data import Data as Data
@@ -82,7 +86,7 @@ def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(import_module(f".{_PLACES[name]}", __name__), name)
     if name in _ROOMS:
-        return import_module(f".{name}", __name__)
+        return import_module(f".{_WITHIN.get(name, name)}", __name__)
     if name == "compare_many":  # the former name of compare with a list, for scripts
         return import_module(".api", __name__).compare_many
     raise AttributeError(f"module 'modelstitch' has no attribute {name!r}")

@@ -8,7 +8,7 @@ import pytest
 from synthetic import LAYERS, make_records
 
 from modelstitch.errors import StudyError
-from modelstitch.report.frame import curve, frame, has_matrix, matched, pairs, panel, settings
+from modelstitch.report.frame import curve, frame, has_matrix, leveled, matched, pairs, panel, scale_in, settings
 
 ROOMS = (
     "frame",
@@ -124,3 +124,16 @@ def test_of_layers_at_one_depth_the_one_of_the_same_name_matches():
     ]
     found = matched(pl.DataFrame(rows)).select("bottom_layer", "top_layer").rows()
     assert set(found) == {(name, name) for name, _, _ in layers}
+
+
+def test_what_is_near_in_another_unit_is_told_by_the_rows():
+    def rows(*metrics):
+        return pl.DataFrame(metrics, schema=["metric", "value", "unit"], orient="row")
+
+    penalty, level = ("penalty", 12.0, "mm"), ("chance_error", -60.0, "mm")
+    assert scale_in(rows(penalty)).near == 0
+    assert scale_in(rows(penalty, level)).near == 1.8  # 3 % of its size
+    assert scale_in(rows(penalty, level, ("near", 5.0, "mm"))).near == 5
+    assert scale_in(rows(("penalty", 1.0, "points"), level)).near == 3
+    several = leveled(rows(penalty, level, ("chance_error", -50.0, "mm")))
+    assert several.filter(pl.col("metric") == "chance_error")["value"].to_list() == [-50, -50]

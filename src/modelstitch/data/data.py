@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -96,8 +97,9 @@ class Data:
             default the one key beside the label, or all keys if ``input_ids`` is among them.
         label_key: the key of the label; by default the one with a usual name, such as ``label``.
         notes: sentences to print beside every number on these data.
-        task: what a label is and what an error of one sample is: "classification", "next-token", "regression", or a
-            ``modelstitch.Task``; by default a class, or where labels are (n, t) a class for each position.
+        task: what a label is and what an error of one sample is: "classification", "next-token",
+            "masked-token", "regression", "multi-label", "dense", "embedding" (no labels: splits may be inputs alone),
+            or a ``modelstitch.Task``; by default a class, or where labels are (n, t) a class for each position.
 
     Raises:
         DataError: if a split is empty, two splits have samples in common (as far as ``Subset``s of one dataset show
@@ -521,6 +523,8 @@ class Data:
 
     def _taken(self, given: dict[str, Any], input_key: Keys | None, label_key: str | None) -> dict[str, Any]:
         """The splits as map-style datasets of pairs; the names of the classes where they tell."""
+        if self._task is not None and self._task.of_top:
+            given = {split: _unlabelled(dataset) for split, dataset in given.items()}
         found = {
             split: as_dataset(
                 dataset,
@@ -556,6 +560,11 @@ class Data:
         """Labels as the task reads them."""
         where = f"the {split} split of {self.name}"
         return self.task.take(labels, where, n_classes=self._n_classes, whole=whole)
+
+
+def _unlabelled(given: Any) -> Any:
+    """Inputs alone with a label that nobody looks at; anything else as it is."""
+    return (given, torch.zeros(len(given))) if isinstance(given, Tensor | np.ndarray) else given
 
 
 def check_data(data: Any) -> None:

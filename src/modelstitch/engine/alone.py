@@ -113,6 +113,8 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
     outcome = fit = None
     why = ""
     try:
+        if data.task.of_top and not top:
+            raise DataError("its output is held against the top's alone")
         if not network.has_head and data.task.needs_head:
             raise DataError("it returns features: no scores of the labels' classes")
         outcome = held.outcome("test", data.batches("test", batch_size))

@@ -48,6 +48,10 @@ class Truth:
 class Sink(Protocol):
     """What becomes of the outputs for a batch."""
 
+    def top(self, output: Tensor) -> None:
+        """The top's own output for the batch that comes, where it is read."""
+        ...
+
     def donor(self, name: str, output: Tensor, batch: Batch) -> None:
         """A network's own output."""
         ...
@@ -107,7 +111,8 @@ class _Own:
         top, device = sweep.top, sweep.device
         layers, at = [s.bottom_layer for s in streams], list(dict.fromkeys(s.top_layer for s in streams))
         self._top = top.name
-        self._receive = top.taps(at, output=True).to(device) if top.name in wanted else None
+        asked = top.name in wanted or sweep.data.task.of_top
+        self._receive = top.taps(at, output=True).to(device) if asked else None
         others = {name: net for name, net in wanted.items() if name != top.name}
         given = [
             n for n, net in others.items() if isinstance(net, Network) and send is None and sweep.sender.gives(net)
@@ -124,6 +129,7 @@ class _Own:
         """Give the sink the outputs that are wanted, and return the top's own activations."""
         genuine: dict[str, Tensor] = self._receive(inputs) if self._receive else {}
         if self._receive:
+            sink.top(genuine[OUTPUT])
             sink.donor(self._top, genuine[OUTPUT], batch)
         if self._below is not None:
             sink.donor(self._below, below[OUTPUT], batch)
@@ -160,14 +166,26 @@ class _Tallies:
         self.lost: dict[int, str] = {}
         same = constants or {}
         self.own = {name: Tally(task, whole=whole, constant=same.get(name)) for name in names}
-        self._must = must
+        self._must, self._own_target = must, task.of_top
+        self._target: Tensor | None = None
         self._of = {id(stream): Tally(task, whole=whole) for stream in streams}
+
+    def top(self, output: Tensor) -> None:
+        """What the top gives by itself for the batch that comes."""
+        self._target = output
+
+    def _wanted(self, batch: Batch) -> Tensor:
+        """What outputs for a batch are held against."""
+        if not self._own_target:
+            return batch.labels
+        assert self._target is not None
+        return self._target.detach().float()
 
     def donor(self, name: str, output: Tensor, batch: Batch) -> None:
         if name not in self.own:
             return
         try:
-            self.own[name].add(output, batch.labels, batch.ids, where=name)
+            self.own[name].add(output, self._wanted(batch), batch.ids, where=name)
         except NonFiniteError:
             if name in self._must:
                 raise
@@ -175,7 +193,7 @@ class _Tallies:
 
     def stitch(self, stream: Stream, stitched: Tensor, genuine: Tensor | None, output: Tensor, batch: Batch) -> None:
         try:
-            self._of[id(stream)].add(output, batch.labels, batch.ids, where=f"the stitch {stream}")
+            self._of[id(stream)].add(output, self._wanted(batch), batch.ids, where=f"the stitch {stream}")
         except NonFiniteError as error:
             self.lost[id(stream)] = str(error)
 

@@ -67,9 +67,14 @@ _EXTRAS: tuple[tuple[str, str, int | None], ...] = (  # column, metric, digits: 
     ("R² of the labels", "label_r2", 2),
     ("R² of the top", "top_label_r2", 2),
     ("average precision", "average_precision", 3),
-    ("the top's AP", "top_average_precision", 3),
+    ("average precision of the top", "top_average_precision", 3),
     ("mIoU, %", "miou", 1),
-    ("the top's mIoU, %", "top_miou", 1),
+    ("mIoU of the top, %", "top_miou", 1),
+    ("recall@1, %", "recall@1", 1),
+    ("recall@5, %", "recall@5", 1),
+    ("recall@10, %", "recall@10", 1),
+    ("MRR", "mrr", 3),
+    ("MRR of the top", "top_mrr", 3),
     ("perplexity", "perplexity", 2),
     ("perplexity of the top", "top_perplexity", 2),
 )
@@ -332,10 +337,16 @@ def _value(point: Point | None, *, digits: int | None = None, mark: str = "") ->
     if point is None:
         return _EMPTY
     digits = point.scale.digits if digits is None else digits
+    written = number(point.value, digits) if _known(point) else minus(rough(point.value))
     below = f"[{number(point.low, digits)}, {number(point.high, digits)}]" if point.sure else ""
     if point.seeds > 1:
         below = f"{below} n={point.seeds}".strip()
-    return TableCell(number(point.value, digits), below, mark)
+    return TableCell(written, below, mark)
+
+
+def _known(point: Point) -> bool:
+    """Whether it is known how large values of its unit are."""
+    return bool(point.scale.near) or point.unit.partition(" ")[0] in ("", "percent", "%", "ratio", "tokens")
 
 
 def _ratio(ratio: Pooled | None, reason: str) -> TableCell:

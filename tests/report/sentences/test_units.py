@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelstitch.report.sentences.units import shown
+from modelstitch.report.sentences.units import UnitScale, scale_of, shown, tick
 
 NATS, POINTS = "nats/token", "points"
 CASES = {
@@ -20,3 +20,20 @@ CASES = {
 def test_digits_tell_the_ends_of_an_interval_apart(case):
     (value, low, high, unit), text = CASES[case]
     assert shown(value, low, high, unit=unit) == text
+
+
+def test_other_units_are_judged_around_what_is_near():
+    as_points = UnitScale.around(3.0)
+    assert (as_points.near, as_points.far, as_points.linear, as_points.digits) == (3, 10, 5, 1)
+    squares = UnitScale.around(177.3)
+    assert (squares.near, squares.far, squares.linear, squares.digits) == (180, 590, 300, 0)
+    assert [tick(t) for t in squares.ticks_within(-250, 1000)] == ["−200", "−100", "0", "+100", "+200", "+500", "+1000"]
+    small = UnitScale.around(0.0123)
+    assert (small.near, small.digits) == (0.012, 3)
+    assert small.ticks_within(0, 0.03) == [0, 0.01, 0.02]
+    assert len(small.ticks_within(-3e5, 3e5)) <= 17
+
+
+def test_points_of_something_are_points_and_unknown_units_are_not_judged():
+    assert scale_of("points of pixels") == scale_of("points")
+    assert (scale_of("mm").near, scale_of("mm").far) == (0, 0)

@@ -7,12 +7,17 @@ from typing import Any
 from ...errors import DataError
 from .classification import CLASSIFICATION as CLASSIFICATION
 from .dense import DENSE as DENSE
+from .embedding import EMBEDDING as EMBEDDING
+from .masked_token import MASKED_TOKEN as MASKED_TOKEN
 from .multi_label import MULTI_LABEL as MULTI_LABEL
 from .next_token import NEXT_TOKEN as NEXT_TOKEN
 from .regression import REGRESSION as REGRESSION
+from .retrieval import Retrieval as Retrieval
 from .task import Task as Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, NEXT_TOKEN, REGRESSION, MULTI_LABEL, DENSE)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (CLASSIFICATION, NEXT_TOKEN, MASKED_TOKEN, REGRESSION, MULTI_LABEL, DENSE, EMBEDDING)
+}
 
 
 def task_of(given: Any) -> Task | None:

@@ -24,8 +24,10 @@ class NextToken(Task):
     has_classes = True
     built_in = True
 
-    def __init__(self) -> None:
-        super().__init__("next-token", unit=NATS, says="the mean cross-entropy over the positions that count")
+    def __init__(
+        self, name: str = "next-token", says: str = "the mean cross-entropy over the positions that count"
+    ) -> None:
+        super().__init__(name, unit=NATS, says=says)
 
     @property
     def loss_unit(self) -> str:

@@ -86,6 +86,7 @@ class Task:
     needs_head = True  # an output that is features is not what labels are held against
     scores: int | None = None  # the axis of the output that holds scores of classes
     has_classes = False  # classes, or labels that hold at once, which may have names
+    of_top = False  # what it is held against are not labels, but the outputs of the top by itself
     built_in = False
 
     def __init__(
@@ -407,7 +408,7 @@ class Remeasured(Task):
             near=given.near,
         )
         self.of, self.metric = of, given
-        for name in ("by_class", "by_position", "needs_head", "scores", "has_classes"):
+        for name in ("by_class", "by_position", "needs_head", "scores", "has_classes", "of_top"):
             setattr(self, name, getattr(of, name))
 
     @property

@@ -103,7 +103,7 @@ def _objective(
     name: str, top: Network, top_layer: str, spec: FitSpec, own: Mapping[str, Loss], task: Task
 ) -> Objective:
     if name == "task":
-        return Objective(name, (), False, _task(task))
+        return Objective(name, (), task.of_top, _task(task))
     if name == "distill":
         below = spec.targets == "bottom"
         return Objective(
@@ -157,6 +157,8 @@ def _looked_at(top: Network, top_layer: str, spec: FitSpec) -> tuple[str, ...]:
 
 
 def _task(task: Task) -> Loss:
+    if task.of_top:
+        return lambda values, wanted: task.fitted(values[OUTPUT].float(), wanted.values[OUTPUT].float())
     return lambda values, wanted: task.fitted(values[OUTPUT].float(), wanted.labels)
 
 

@@ -65,12 +65,22 @@ def penalty_axis(axes: Any, low: float, high: float, unit: str, scale: UnitScale
     axes.set_yscale("symlog", linthresh=scale.linear, linscale=1.1, base=10)
     axes.set_ylim(low, high)
     ticks = scale.ticks_within(low, high)
-    axes.set_yticks(ticks, [tick(t) for t in ticks])
+    written = [tick(t) for t in ticks]
+    axes.set_yticks(ticks, written)
+    _make_room(axes, max(map(len, written), default=0))
     axes.minorticks_off()
     axes.tick_params(length=2.5, width=0.6)
     axes.grid(axis="y", color=FAINT, lw=0.45)
     axes.set_axisbelow(True)
     axes.set_ylabel(f"penalty ({unit or 'points'}; log beyond ±{scale.linear:g})")
+
+
+def _make_room(axes: Any, longest: int) -> None:
+    """Move the axes to the right where ticks are longer than those of points."""
+    more = 0.016 * max(0, longest - 4)
+    place = axes.get_position()
+    if more:
+        axes.figure.subplots_adjust(left=place.x0 + more)
 
 
 def heat_map(axes: Any, values: np.ndarray[Any, Any], scale: UnitScale | None, distance: bool = False) -> None:

@@ -33,12 +33,12 @@ class UnitScale:
     @classmethod
     def around(cls, near: float) -> UnitScale:
         """The scale of a unit in which ``near`` is as much as 3 points are in percent."""
-        size = math.floor(math.log10(near / 0.3))  # points: 1
-        near = round(near, 1 - math.floor(math.log10(near)))  # two digits
-        base = 10.0**size
-        ticks = (0.0, *(step * base * 10.0**power for power in range(-1, 8) for step in (2, 5, 10)))
-        far = round(near * 10 / 3, 1 - math.floor(math.log10(near * 10 / 3)))
-        return cls(near, far, 0.5 * base, ticks, max(0, min(8, 2 - size)))
+        size = math.floor(math.log10(near))
+        near, far, linear = (
+            round(share * near, 1 - math.floor(math.log10(share * near))) for share in (1, 10 / 3, 5 / 3)
+        )
+        steps = (float(f"{step}e{power}") for power in range(size - 1, size + 8) for step in (1, 2, 5))
+        return cls(near, far, linear, (0.0, *(step for step in steps if step >= near / 2)), max(0, min(8, 1 - size)))
 
 
 _MOST_TICKS = 13

@@ -1,0 +1,47 @@
+"""Embeddings without labels: the error of a sample is the cosine distance to what the top gives by itself."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...errors import DataError
+from .task import Task
+
+
+class Embedding(Task):
+    """Vectors against the top's own, both (n, ...); the data's labels are not looked at."""
+
+    needs_head = False
+    of_top = True
+    built_in = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "embedding", apart, unit="cosine distance", says="1 - the cosine to what the top gives by itself"
+        )
+
+    @property
+    def loss_unit(self) -> str:
+        return self.unit
+
+    def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
+        return labels
+
+    def check_fit(self, labels: Tensor, where: str) -> None:
+        """No label is looked at."""
+
+    def check(self, output: Tensor, labels: Tensor) -> None:
+        if output.shape != labels.shape:
+            raise DataError(
+                f"An output has shape {tuple(output.shape)}, the top's own {tuple(labels.shape)}: expected vectors of "
+                "one length, whose angle can be measured."
+            )
+
+
+def apart(output: Tensor, own: Tensor) -> Tensor:
+    """The cosine distance of each sample to the top's own, (n,)."""
+    return 1.0 - F.cosine_similarity(output.flatten(1), own.flatten(1), dim=1)
+
+
+EMBEDDING = Embedding()

@@ -1,0 +1,78 @@
+"""Retrieval against a gallery: recall, ranks and losses against plain loops; ids that the gallery lacks."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import modelstitch as ms
+from modelstitch.data.tasks import Retrieval
+from modelstitch.engine.measure import Tally
+from modelstitch.errors import DataError
+
+GALLERY = torch.randn(30, 6, generator=torch.Generator().manual_seed(0))
+IDS = torch.arange(30) // 2 + 100  # two items an id
+
+
+def test_recall_ranks_and_losses_are_those_of_plain_loops():
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(100, 115, (40,), generator=generator)
+    output = GALLERY[(labels - 100) * 2] + 0.8 * torch.randn(40, 6, generator=generator)
+    task = Retrieval(GALLERY, IDS, k=5)
+    tally = Tally(task, whole=True)
+    for ids in torch.arange(40).split(16):
+        tally.add(output[ids], labels[ids], ids)
+    found = tally.outcome()
+    ranks, losses = [], []
+    for query, label in zip(output.double().numpy(), labels.tolist()):
+        cosines = [query @ item / np.linalg.norm(query) / np.linalg.norm(item) for item in GALLERY.double().numpy()]
+        best = max(c for c, i in zip(cosines, IDS.tolist()) if i == label)
+        ranks.append(1 + sum(c >= best for c, i in zip(cosines, IDS.tolist()) if i != label))
+        shares = np.exp(np.array(cosines) / 0.05)
+        losses.append(-np.log(shares[(label == IDS).numpy()].sum() / shares.sum()))
+    assert found.errors.tolist() == [100.0 * (rank > 5) for rank in ranks]
+    assert found.losses.tolist() == pytest.approx(losses, rel=1e-4, abs=1e-5)
+    assert found.numbers["mrr"][0] == pytest.approx(np.mean([1 / rank for rank in ranks]))
+    for k in (1, 5, 10):
+        assert found.numbers[f"recall@{k}"][0] == pytest.approx(100 * np.mean([rank <= k for rank in ranks]))
+    assert found.unit == "points of recall@5"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Retrieval(GALLERY, IDS[:5]), r"The gallery is of shape \(30, 6\) with 5 ids"),
+        (lambda: Retrieval(GALLERY * torch.nan, IDS), "The gallery holds NaN"),
+        (lambda: Retrieval(GALLERY, IDS, k=31), "k is 31: expected a whole number from 1 to 30"),
+        (
+            lambda: ms.Data((GALLERY, IDS), (GALLERY + 1, IDS + 9), (GALLERY + 2, IDS), task=Retrieval(GALLERY, IDS)),
+            "no ids of the gallery .18 of them, the first is 115.: expected one of its 15 ids",
+        ),
+        (lambda: Retrieval(GALLERY, IDS).fits("net", (4,), IDS), "the gallery holds vectors of 6 numbers"),
+    ],
+)
+def test_galleries_and_ids_that_do_not_do(call, words):
+    with pytest.raises(DataError, match=words):
+        call()
+
+
+def test_digits_are_found_by_their_embeddings():
+    digits = ms.load_data("digits")
+
+    def encoder(seed):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 24))
+        return ms.Network(module.eval(), torch.zeros(2, 1, 8, 8), f"encoder{seed}")
+
+    one, two = encoder(0), encoder(1)
+    fit = next(digits.batches("fit", 2000))
+    task = Retrieval(two(fit.inputs), fit.labels)
+    data = ms.Data(*(digits.dataset(split) for split in ("fit", "val", "test")), task=task, name="digits found")
+    s = ms.stitch(one, two, at="2", data=data, objective="match")
+    test = next(digits.batches("test", 2000))
+    near = task.likeness(s.predict(test.inputs)).argmax(1)
+    assert s.metrics["error"] == pytest.approx(100 * float((fit.labels[near] != test.labels).double().mean()))
+    assert s.metrics["top_recall@1"] == pytest.approx(100 - s.metrics["top_error"])
+    assert s.metrics["top_error"] < 20 < s.metrics["chance_error"]
+    assert s.record.data["task"]["items"] == 1000
