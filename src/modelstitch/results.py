@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .report.family import NetworkFamily
     from .report.front import Front
     from .report.sample_page import Pictures
+    from .report.trajectory import Trajectory
 
 FIGURES = ("penalty", "matrix", "ladder", "samples", "family", "separation", "breaks", "classes", "difficulty")
 TABLES = (".parquet", ".csv", ".json")
@@ -298,6 +299,32 @@ class Results:
         from .report.samples import difficulty
 
         return difficulty(self.records)
+
+    def trajectory(
+        self, times: Mapping[str, float] | None = None, *, similarities: Results | None = None
+    ) -> Trajectory:
+        """See bottoms as times of one training: penalty and CKA against time and depth.
+
+        Args:
+            times: {bottom: step or epoch}; by default the steps of checkpoints of this package's own training.
+            similarities: measures of the same networks, one of which is a linear CKA.
+
+        Returns:
+            The trajectory into each top: its ``frame``, ``settled``, ``sentences``, ``figure()`` and ``draw(path)``.
+
+        Raises:
+            StudyError: fewer than two bottoms have a time; a name is no bottom's; there is no CKA among similarities.
+
+        Examples:
+            >>> nets = [bottom.named("early"), bottom.named("late"), top]
+            >>> pairs = [("early", "top"), ("late", "top")]
+            >>> r = ms.compare(nets, data=data, pairs=pairs, layers="block2", objective="match", controls=())
+            >>> r.trajectory({"early": 10, "late": 100})
+            Trajectory(2 times, 1 layers, 1 tops)
+        """
+        from .report.trajectory import trajectory_of
+
+        return trajectory_of(self.records, times, None if similarities is None else similarities.frame)
 
     def front(
         self,

@@ -57,3 +57,25 @@ def test_a_dry_run_trains_nothing(tmp_path):
     assert "1,000,000 steps of 64 samples" in told
     assert "Time: about" in told
     assert not (tmp_path / "none").exists()
+
+
+def test_checkpoints_are_kept_and_named_by_their_step(tmp_path):
+    args = [*TINY, "--steps", "6", "--out", str(tmp_path), "--name", "run", "--checkpoints", "4,2"]
+    told = " ".join(CliRunner().invoke(cli, args, catch_exceptions=False).output.split())
+    folder = tmp_path / "run"
+    assert f"Its checkpoints are {folder}?step=2, {folder}?step=4." in told
+    early, late = (modelstitch.load(f"{folder}?step={step}") for step in (2, 4))
+    assert (early.name, late.name) == ("run-step2", "run-step4")
+    assert ", step 2, sha256" in early.weights
+    assert early.fingerprint != late.fingerprint != modelstitch.load(str(folder)).fingerprint
+    with pytest.raises(modelstitch.StitchError, match=r"no checkpoint of step 3: found \[2, 4\]"):
+        modelstitch.load(f"{folder}?step=3")
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [("2,many", "expected steps such as 10,40,160"), ("9", "outside the recipe's steps 1 to 6")]
+)
+def test_checkpoints_that_cannot_be_are_refused(tmp_path, steps, words):
+    result = CliRunner().invoke(cli, [*TINY, "--steps", "6", "--out", str(tmp_path), "--checkpoints", steps])
+    assert result.exit_code
+    assert words in " ".join(f"{result.output} {result.exception}".split())

@@ -35,6 +35,7 @@ _COMMANDS = {
     "gc": ("study", "Remove stale cells from a study folder."),
     "figure": ("study", "Draw a figure of a study folder."),
     "examples": ("examples", "Tell which test samples break, at which stitch and in which class."),
+    "trajectory": ("trajectory", "Say from when on each layer of a training serves a network."),
     "front": ("front", "Lay errors beside costs: which stitches no other one beats in both."),
     "diff": ("study", "Compare the records of two runs."),
     "export": ("study", "Write the records of a study folder as Parquet, CSV or JSON."),

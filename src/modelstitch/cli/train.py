@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 )
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps; the short recipe's by default.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of the one-cycle schedule.")
+@click.option(
+    "--checkpoints",
+    metavar="STEP,...",
+    help="Keep the weights after these steps, too: FOLDER?step=STEP names such a network.",
+)
 @click.option("--fit-samples", type=click.IntRange(1), help="Train on the first so many samples only.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
 @click.option(
@@ -51,6 +56,7 @@ def train(
     data_name: str,
     steps: int | None,
     learning_rate: float | None,
+    checkpoints: str | None,
     fit_samples: int | None,
     limit: int | None,
     precision: str,
@@ -70,8 +76,9 @@ def train(
 
     data = load_data(data_name, limit=limit)
     base = short_recipe(net, digits=data_name == "digits")
-    changes = {"steps": steps, "lr": learning_rate, "n_fit": fit_samples, "precision": precision}
-    recipe = dataclasses.replace(base, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+    changes: dict[str, Any] = {"steps": steps, "lr": learning_rate, "n_fit": fit_samples, "precision": precision}
+    changes["checkpoints"] = None if checkpoints is None else _steps(checkpoints)
+    recipe = dataclasses.replace(base, **{k: v for k, v in changes.items() if v is not None})
     spec = DonorSpec(net, recipe, seed=seed, labels=labels, name=name)
     if dry_run:
         common.dry(_needs(spec, recipe, data, out))
@@ -89,7 +96,19 @@ def train(
         common.say("It is hardly better than chance: it has not learned; try more --steps or another --learning-rate.")
     common.say(f"validation error {made.card['val_error']:.2f} %, test error {made.card['test_error']:.2f} %")
     common.say(f"The donor is {made.folder}.")
+    if recipe.checkpoints:
+        common.say(f"Its checkpoints are {', '.join(f'{made.folder}?step={step}' for step in recipe.checkpoints)}.")
     common.result(donor=made.folder, card=made.card)
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    """The steps of a list with commas between, each once, in order."""
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise click.BadParameter(
+            f"expected steps such as 10,40,160, found {text!r}.", param_hint="'--checkpoints'"
+        ) from None
 
 
 def _needs(spec: DonorSpec, recipe: Recipe, data: Data, out: Path) -> list[str]:

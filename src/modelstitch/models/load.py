@@ -109,7 +109,7 @@ def load(
     made = _make(request)
     check_options(request)
     meta = meta and _without_memory(made.module)
-    title = name or request.path.rstrip("/").split("/")[-1].partition("?")[0]
+    title = name or request.path.rstrip("/").split("/")[-1].partition("?")[0] + made.suffix
     said = _filled(request, made, title, weights, meta)
     module = made.module if made.finish is None else made.finish()
     example, seen = _as_seen(request, module, _to_meta(made.example) if meta else made.example, made.view, view)
@@ -272,7 +272,7 @@ def load_for(
 
 def is_donor(spec: str) -> bool:
     """Whether a spec names a donor's folder, which holds its weights."""
-    folder = Path(spec.removeprefix("file:"))
+    folder = Path(spec.removeprefix("file:").partition("?")[0])
     return folder.is_dir() and (folder / "card.json").is_file()
 
 
@@ -407,13 +407,18 @@ def _zoo(request: Request) -> Made:
 def _folder(request: Request) -> Made:
     from ..zoo.donors import load_donor
 
-    donor = load_donor(Path(request.path))
+    donor = load_donor(Path(request.path), step=_whole_number("step", request.options, request.spec))
     first = next(p for p in donor.module.parameters() if p.ndim == 4)
     shape = request.input_shape or ((int(first.shape[1]), 8, 8) if first.shape[1] == 1 else (3, 32, 32))
     recipe = donor.card.get("identity", {}).get("recipe", {})
     trained_on = (recipe.get("base") or recipe).get("n_fit")
     return Made(
-        donor.module, torch.zeros(2, *shape), trained_on=trained_on, net=str(donor.card["net"]), origin=donor.origin
+        donor.module,
+        torch.zeros(2, *shape),
+        trained_on=trained_on,
+        net=str(donor.card["net"]),
+        origin=donor.origin,
+        suffix=f"-step{donor.card['step']}" if "step" in donor.card else "",
     )
 
 

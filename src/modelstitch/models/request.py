@@ -54,7 +54,7 @@ class Made:
     was trained on; ``renamed`` gives the tensors of a weights file their names in the module; ``net`` says which
     architecture it is where the request does not. ``origin`` says in words where weights come from that the loader has
     put in itself, and ``drawn`` which of the parameters are random beside them; ``head`` is False where the output are
-    features, no scores of classes.
+    features, no scores of classes. ``suffix`` belongs behind the name: a checkpoint's step.
     """
 
     module: nn.Module
@@ -69,6 +69,7 @@ class Made:
     net: str = ""
     head: bool = True
     origin: str = ""
+    suffix: str = ""
     drawn: str = ""
 
 
