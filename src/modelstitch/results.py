@@ -371,6 +371,7 @@ class Results:
         pair: tuple[str, str] | None = None,
         metrics: Sequence[str] | None = None,
         family: str | None = None,
+        style: str = "screen",
     ) -> Figure:
         """Draw a matplotlib figure.
 
@@ -384,13 +385,26 @@ class Results:
             metrics: of a matrix, one heat map each; by default penalty, cka and r2, of similarities all measures. Of a
                 family the first one.
             family: of a matrix; all families' mean by default.
+            style: "screen", or "paper" for print: small type, thin titles, black axes; ``draw`` embeds its fonts.
 
         Returns:
             A figure of matplotlib, not shown.
 
         Raises:
-            StitchError: there is no such figure, or no such pair.
+            StitchError: there is no such figure, no such pair, or no such style.
         """
+        from .report.figures.style import in_style
+
+        with in_style(style):
+            return self._figure(what, pair, metrics, family)
+
+    def _figure(
+        self,
+        what: str | None,
+        pair: tuple[str, str] | None,
+        metrics: Sequence[str] | None = None,
+        family: str | None = None,
+    ) -> Figure:
         from .report.figures.heatmaps import matrix_figure
         from .report.figures.pair import ladder_figure, penalty_figure, samples_figure
         from .report.frame import has_matrix, measured, panel, settings
@@ -507,13 +521,21 @@ class Results:
         asked = [name if name in known else _full_name(name) for name in measures or known]
         return matrix_figure(table, bottom, top, asked)
 
-    def draw(self, path: str | Path, what: str | None = None, *, pair: tuple[str, str] | None = None) -> Path:
+    def draw(
+        self,
+        path: str | Path,
+        what: str | None = None,
+        *,
+        pair: tuple[str, str] | None = None,
+        style: str = "screen",
+    ) -> Path:
         """Write a figure to a file.
 
         Args:
             path: where; its ending says how: .pdf, .svg or .png.
             what: as for ``figure``.
             pair: as for ``figure``.
+            style: as for ``figure``.
 
         Returns:
             The path.
@@ -522,13 +544,17 @@ class Results:
             StitchError: as ``figure``, or the ending is another one.
             StudyError: the file cannot be written.
         """
+        import matplotlib
+
+        from .report.figures.style import in_style, settings
         from .support.files import make_folder, write_atomic
 
         target = Path(path)
         if target.suffix not in DRAWINGS:
             raise StitchError(f"The figure {target} has no known ending: expected {', '.join(DRAWINGS)}.")
-        drawn, content = self.figure(what, pair=pair), io.BytesIO()
-        drawn.savefig(content, format=target.suffix[1:], bbox_inches="tight", dpi=200)
+        drawn, content = self.figure(what, pair=pair, style=style), io.BytesIO()
+        with in_style(style), matplotlib.rc_context(settings() if style == "paper" else {}):
+            drawn.savefig(content, format=target.suffix[1:], bbox_inches="tight", dpi=300 if style == "paper" else 200)
         make_folder(target.parent)
         write_atomic(target, content.getvalue())
         return target

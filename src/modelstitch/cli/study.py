@@ -158,11 +158,18 @@ def report(folder: Path, out: Path | None, title: str) -> None:
     required=True,
     help="File of the figure: .pdf, .svg or .png.",
 )
+@click.option(
+    "--style",
+    type=click.Choice(["screen", "paper"]),
+    default="screen",
+    show_default=True,
+    help="For a screen, or for print: small type, fonts embedded.",
+)
 @common.speaks(quiet=False)
-def figure(folder: Path, what: str | None, pair: tuple[str, str] | None, out: Path) -> None:
+def figure(folder: Path, what: str | None, pair: tuple[str, str] | None, out: Path, style: str) -> None:
     """Draw a figure of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
     found = _opened(folder)
-    drawn = found.draw(out, what or (None if found.similarities else "penalty"), pair=pair)
+    drawn = found.draw(out, what or (None if found.similarities else "penalty"), pair=pair, style=style)
     common.say(f"The figure is {drawn}.")
     common.result(figure=drawn)
 

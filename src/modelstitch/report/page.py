@@ -11,7 +11,7 @@ import polars as pl
 from ..errors import StudyError
 from ..study.record import Record, Setting, as_records
 from ..study.spec import StudySpec
-from ..support.shown import visible
+from ..support.shown import visible, without_folders
 from . import tables
 from .figures.heatmaps import matrix_figure
 from .figures.marks import marked
@@ -23,6 +23,7 @@ from .pooled import pooled, ratios, settled
 from .sample_page import Pictures, sample_section
 from .sentences import findings as words
 from .sentences import warnings as doubts
+from .sentences.answer import answers, said_once
 
 _MEASURES = ("cka", "r2", "cca", "procrustes")
 _MOST_TABLES = 400  # cells of a matrix that is still written out as a table
@@ -67,11 +68,16 @@ def page(
         )
     lead, drawn = found[0], Drawings(Markup)
     sections = [_section(table, records, bottom, top, lead, drawn) for bottom, top in pairs(table)]
+    shared, rest = said_once([(section["name"], section["warnings"]) for section in sections])
+    for section, own in zip(sections, rest):
+        section["warnings"] = own
     unit = unit_of(table)
     return render(
         "page.html",
         title=plain(title),
-        summary=_summary(table, sections, lead, found, missing),
+        summary=_summary(table, len(shared) + sum(map(len, rest)), len(sections), lead, found, missing),
+        answer=answers([(section["name"], panel(table, *pair, lead)) for section, pair in zip(sections, pairs(table))]),
+        shared=shared,
         donors=tables.donors_table(records),
         overview=tables.overview_table((b, t, panel(table, b, t, lead)) for b, t in pairs(table)),
         sections=sections,
@@ -79,7 +85,7 @@ def page(
         over_pairs=_over_pairs(records, lead),
         scatters=_scatters(table, lead, drawn),
         samples=sample_section(records, lead, drawn.add, shown),
-        provenance=tables.provenance_table(records, command),
+        provenance=tables.provenance_table(records, None if command is None else without_folders(command)),
         notes=tables.notes_table(records, cautions),
         spec=_spec_text(spec),
     )
@@ -181,16 +187,15 @@ def _scatters(table: pl.DataFrame, lead: Setting, drawn: Drawings) -> list[Any]:
 
 
 def _summary(
-    table: pl.DataFrame, sections: Sequence[Mapping[str, Any]], lead: Setting, found: Sequence[Setting], missing: int
+    table: pl.DataFrame, warned: int, n_pairs: int, lead: Setting, found: Sequence[Setting], missing: int
 ) -> str:
     own = table.filter(pl.col("control") == "pair")
     networks = len(set(own["bottom"].to_list()) | set(own["top"].to_list()))
-    warned = sum(len(section["warnings"]) for section in sections)
     others = f"; other settings measured: {len(found) - 1}" if found[1:] else ""
     samples = f", {lead.samples:,} fit examples" if len({setting.samples for setting in found}) > 1 else ""
     counts = {
         "network": networks,
-        "ordered pair": len(sections),
+        "ordered pair": n_pairs,
         "layer": own["top_layer"].n_unique(),
         "cell": table["cell"].n_unique(),
     }
@@ -204,4 +209,4 @@ def _spec_text(spec: StudySpec | Mapping[str, Any] | None) -> str:
         return ""
     values = spec.identity() if isinstance(spec, StudySpec) else dict(spec)
     lines = json.dumps(values, indent=2, ensure_ascii=False, default=str).splitlines()
-    return "\n".join(plain(line) for line in lines)
+    return "\n".join(without_folders(plain(line)) for line in lines)

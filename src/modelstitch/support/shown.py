@@ -10,6 +10,7 @@ import unicodedata
 _UNFIT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
+_ROOTED = re.compile(r"(?:(?<![\w.~/…-])|(?<=:)(?!//))(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":,]+[/\\])+")
 _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 
 
@@ -21,6 +22,11 @@ def visible(text: object) -> str:
 def plain(text: object) -> str:
     """Put a text on one line: a mark stands for what no page can hold."""
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or _TURNING.match(c) else c for c in str(text))
+
+
+def without_folders(text: str) -> str:
+    """A text for others to read: of a path that begins at the root, its last name alone."""
+    return _ROOTED.sub("…/", text)
 
 
 def _written(code: int) -> str:

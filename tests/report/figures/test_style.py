@@ -1,7 +1,9 @@
 """One look for all figures: labels and numbers as prose writes them."""
 
 import pytest
+from synthetic import make_records
 
+import modelstitch as ms
 from modelstitch.report.figures.style import labels, looks, number, short
 
 
@@ -49,3 +51,18 @@ def test_every_curve_has_a_colour_or_a_dash_of_its_own():
     assert "pair" in found
     assert len({(look.colour, look.dash, look.marker) for look in found.values()}) == len(found)
     assert len({look.label for look in found.values()}) == len(found)
+
+
+def test_a_figure_for_print_holds_its_fonts(tmp_path):
+    results = ms.Results(make_records(("a", "b"), controls=("pair",)), {})
+    screen = results.figure()
+    paper = results.figure(style="paper")
+    size = [figure.axes[0].get_xticklabels()[0].get_fontsize() for figure in (screen, paper)]
+    assert size == [8.0, 7.0]
+    pdf = results.draw(tmp_path / "f.pdf", style="paper").read_bytes()
+    assert b"/FontFile2" in pdf  # a whole font, not outlines of type 3
+    svg = results.draw(tmp_path / "f.svg", style="paper").read_text()
+    assert "<text" not in svg
+    assert "STIX" not in svg
+    with pytest.raises(ms.StitchError, match="The style 'print' is unknown: expected one of 'screen', 'paper'"):
+        results.figure(style="print")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..sentences.units import UnitScale, scale_of, tick
-from .style import FAINT, RC, number
+from .style import FAINT, number, settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ def drawn(**more: Any) -> AbstractContextManager[None]:
     """
     import matplotlib
 
-    return matplotlib.rc_context({**RC, **more})
+    return matplotlib.rc_context({**settings(), **more})
 
 
 def sheet(width: float, height: float, **options: Any) -> Figure:

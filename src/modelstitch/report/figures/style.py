@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 from ...engine.controls import CONTROLS, Look
+from ...errors import StitchError
 from ...support.shown import plain as plain
 
 PAIR = Look("this pair", "#0072B2", width=2.2)
@@ -38,6 +42,46 @@ RC = {
     "svg.fonttype": "none",
     "svg.hashsalt": "modelstitch",
 }
+
+
+PAPER = {  # for a column of a printed page: fonts go into the file, as outlines or whole
+    **RC,
+    "font.size": 8.0,
+    "axes.titlesize": 8.0,
+    "axes.titleweight": "normal",
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "legend.fontsize": 7.0,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.fonttype": "path",
+}
+STYLES = {"screen": RC, "paper": PAPER}
+_style: ContextVar[str] = ContextVar("style", default="screen")
+
+
+def settings() -> dict[str, Any]:
+    """Those of matplotlib in the style that is drawn in."""
+    return STYLES[_style.get()]
+
+
+@contextmanager
+def in_style(name: str) -> Iterator[None]:
+    """Draw and save in a style.
+
+    Raises:
+        StitchError: there is none of that name.
+    """
+    if name not in STYLES:
+        raise StitchError(f"The style {name!r} is unknown: expected one of {', '.join(map(repr, STYLES))}.")
+    token = _style.set(name)
+    try:
+        yield
+    finally:
+        _style.reset(token)
 
 
 def short(text: object, most: int = 22) -> str:
