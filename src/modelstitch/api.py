@@ -69,7 +69,7 @@ def stitch(
     "output", and the layers that ``downstream=`` names. A tuple of objectives is fitted one after the other.
 
     Returns:
-        The stitched model, with ``penalty``, ``interval`` (points, or nats per token) and ``metrics``.
+        The stitched model, with ``penalty``, ``interval`` (in the task's unit: points) and ``metrics``.
 
     Raises:
         StitchError: something cannot be used; one sentence says what was expected, what was found and what to try.

@@ -222,10 +222,11 @@ class Results:
 
         Columns: cell, the networks and layers, family, objective, control, seed, sample (its place in the test split);
         label; right and answer of the stitched model, bottom_right, bottom_answer, top_right and top_answer of its
-        donors alone; loss, the stitched model's in nats; stitched_error and top_error (0 or 100 percent, or nats),
-        weight (1, or the number of tokens), unit. Of texts, whose answers are one a token, ``right`` is how many of
-        ``weight`` tokens are right, and label and answers are empty; so is what records of before do not keep, and a
-        bottom that has other classes than the top. Cells that keep no example have no rows.
+        donors alone; loss, the stitched model's in nats; stitched_error and top_error (0 or 100 percent, or in the
+        task's unit), weight (1, or what a sample counts, such as its tokens), unit. Of texts, whose answers are one a
+        token, ``right`` is how many of ``weight`` tokens are right. Label and answers are empty where they are no
+        classes; so is what records of before do not keep, and a bottom that has other classes than the top. Cells that
+        keep no example have no rows.
         """
         from .report.frame import examples
 

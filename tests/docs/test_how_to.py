@@ -70,8 +70,11 @@ def test_a_reader(run, tmp_path):
         ms.load_data("nope:points")
 
 
+@pytest.mark.slow
 def test_a_task(run, tmp_path):
     made = run("task.md")
+    assert made["d"].metrics["top_error"] < 25
+    assert made["d"].record.metric("penalty").unit == "points of objects"
     assert made["s"].record.objective.startswith("own:cautious")
     assert made["s"].record.metric("penalty").unit == "MSE"
     assert made["s"].metrics["top_label_r2"] > 0.25

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from modelstitch.data.load import load_data
-from modelstitch.errors import FitError
+from modelstitch.errors import DataError, FitError
 from modelstitch.zoo.nets import build
 from modelstitch.zoo.train import PAPER, SHORT_CIFAR, SHORT_DIGITS, Recipe, _kernels, error_rate, short_recipe, train
 
@@ -120,3 +120,11 @@ def test_transformers_get_a_recipe_of_their_own():
     assert short_recipe("vit?dim=32", digits=True).optimiser == "adamw"
     assert short_recipe("resnet20", digits=True) == SHORT_DIGITS
     assert short_recipe("resnet20", digits=False) == SHORT_CIFAR
+
+
+def test_other_tasks_than_classes_are_refused():
+    data = load_data("diabetes")
+    with pytest.raises(
+        DataError, match="The data diabetes are of the task regression: expected one class for each sample"
+    ):
+        train(torch.nn.Linear(10, 1), data, Recipe(steps=1))

@@ -206,12 +206,12 @@ class Question(BaseModel):
     )
     expected_error: NotNegative | dict[str, NotNegative] | None = Field(
         default=None,
-        description="Error of the networks alone on the test split, in percent or nats per token, of all or by name; a "
+        description="Error of the networks alone on the test split, in the task's unit (percent), of all or by name; a "
         "network with another error is refused before anything is fitted.",
     )
     error_tolerance: NotNegative | None = Field(
         default=None,
-        description="How far an expected error may be off: 1 point or 0.05 nats per token by default, plus what "
+        description="How far an expected error may be off: 1 point, 0.05 nats per token or 1 % by default, plus what "
         "the size of the test split leaves open.",
     )
 

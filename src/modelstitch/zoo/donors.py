@@ -31,7 +31,7 @@ from ..support.resume import Unfinished
 from .labels import with_labels
 from .nets import build, format_net, parse_net
 from .selfsup import SelfRecipe, train_without_labels
-from .train import Progress, Recipe, error_rate, train
+from .train import Progress, Recipe, error_rate, need_classes, train
 
 _CARD, _WEIGHTS = "card.json", "weights.safetensors"
 _HASHES = "weights"  # on the card: the digest of every weights file
@@ -90,6 +90,7 @@ class DonorSpec:
             "data": data.fingerprint,
             "augment": data.augment.recipe if data.augment is not None else "none",
         }
+        need_classes(data)
         labels = data.labels("fit")
         if data.n_classes != int(labels.max()) + 1:  # else the data say it themselves
             identity["classes"] = data.n_classes

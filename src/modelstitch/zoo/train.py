@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..data.data import Batch, Data
-from ..errors import FitError
+from ..errors import DataError, FitError
 from ..support.ambient import in_settled
 from ..support.device import to_device
 from ..support.fast.cuda_graphs import Recorded, record
@@ -114,7 +114,9 @@ def train(
 
     Raises:
         FitError: if the loss becomes NaN or infinite (the step is named).
+        DataError: if labels are no classes.
     """
+    need_classes(data)
     data = (data if recipe.n_fit is None else data.subset(recipe.n_fit)).on(device)
 
     def prepare(batch: Batch) -> tuple[Any, Tensor]:
@@ -133,6 +135,20 @@ def train(
         return map(prepare, endless(data, recipe.batch_size, seed=seed, augment=recipe.augment, first=first))
 
     return descend([module], loss_of, batches, recipe, device=device, progress=progress, unfinished=unfinished)
+
+
+def need_classes(data: Data) -> None:
+    """Refuse data of another task than one class for each sample.
+
+    Raises:
+        DataError: with what to do instead.
+    """
+    if not data.task.by_class:
+        raise DataError(
+            f"The data {data.name} are of the task {data.task.name}: expected one class for each sample, since "
+            "networks are trained here on classes alone; train it yourself, and give it with --import FILE.py, or "
+            "ms.Network."
+        )
 
 
 def descend(

@@ -38,6 +38,7 @@ def test_a_score_is_an_error_with_its_sign_turned():
     found = judged(ms.Task("sharp", sharpness, unit="dB", better="higher", near=0.5))
     assert found.errors.tolist() == [-1, -4, -7, -10]
     assert (found.error, found.chance, found.near) == (-5.5, -5.5, 0.5)
+    assert (found.unit, found.error_unit, found.numbers) == ("dB", "dB (sign turned)", {"score": (5.5, "dB")})
 
 
 def test_weights_say_what_a_sample_counts():

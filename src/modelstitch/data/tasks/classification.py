@@ -21,6 +21,7 @@ class Classification(Task):
     scores = -1
     has_classes = True
     built_in = True
+    recordable = True
 
     def __init__(self) -> None:
         super().__init__("classification", unit="points", says="0 or 100 %: is the largest score the right one?")

@@ -23,6 +23,7 @@ class NextToken(Task):
     scores = -1
     has_classes = True
     built_in = True
+    recordable = True
 
     def __init__(
         self, name: str = "next-token", says: str = "the mean cross-entropy over the positions that count"

@@ -88,6 +88,7 @@ class Task:
     has_classes = False  # classes, or labels that hold at once, which may have names
     of_top = False  # what it is held against are not labels, but the outputs of the top by itself
     built_in = False
+    recordable = False  # a GPU may record a step of the loss, and replay it: it looks at no value
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class Task:
     @property
     def error_unit(self) -> str:
         """The unit of an error by itself, where a difference of two has another name."""
-        return self.unit
+        return self.unit if self.better == "lower" else f"{self.unit} (sign turned)"
 
     @property
     def loss_unit(self) -> str:
@@ -331,7 +332,8 @@ class Task:
         Returns:
             {name: (number, unit)}.
         """
-        return {} if counted is None else dict(counted.numbers())
+        score = {"score": (-error, self.unit)} if self.better == "higher" else {}
+        return score if counted is None else {**score, **counted.numbers()}
 
     def stated(self) -> dict[str, Any]:
         """Say what records keep of the task.

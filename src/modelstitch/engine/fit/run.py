@@ -66,6 +66,7 @@ class Run:
             and sweep.normalisation == "frozen"
             and not stream.tail.needs_input
             and objective.name not in sweep.own
+            and (objective.name != "task" or sweep.data.task.recordable)
         )
         self._earlier = len(stream.history)
 

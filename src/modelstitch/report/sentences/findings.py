@@ -76,6 +76,7 @@ def _of_task(task: Mapping[str, Any] | None, scale: UnitScale) -> list[str]:
         what += " It is a score, better the higher, with its sign turned: a penalty is what the stitch scores less."
     near = number(scale.near, scale.digits)
     why = "as the task says" if "near" in task else ("3 % of the error of one answer that is the same for all samples")
+    what += " Where samples have no class there is no class-noise control."
     return [f"{what} A penalty of {near} {unit} counts as near 0: {why}." if scale.near else what]
 
 
