@@ -77,7 +77,7 @@ def main() -> None:
     times["pair by pair"].processor *= chosen.rounds
     plan = plan_similarity(networks, data=data, measures=MEASURES, layers=layers, shuffles=0)
     write(
-        "benchmark-family",
+        "family",
         "A family of networks in one pass",
         [
             f"{chosen.networks} ResNet-20s of {chosen.width} filters, {len(layers)} layers each ({', '.join(layers)}), "

@@ -7,8 +7,9 @@ from torch import nn
 
 import modelstitch as ms
 from modelstitch import Network
+from modelstitch.engine import senders
 from modelstitch.engine.controls.classnoise import ClassNoise
-from modelstitch.engine.senders import NetworkSender, open_quick
+from modelstitch.engine.senders import Company, NetworkSender, open_quick
 from modelstitch.errors import NetworkError
 
 LAYERS = ("stem", "block2")
@@ -30,6 +31,24 @@ def test_quick_activations_are_the_plain_ones_in_channels_last_memory(pair, digi
         assert torch.allclose(plain[layer], quick[layer], rtol=1e-4, atol=1e-5)
         assert quick[layer].is_contiguous(memory_format=torch.channels_last)
         assert not quick[layer].requires_grad
+
+
+def test_a_company_has_the_layers_of_all_and_runs_each_once(pair, digits, monkeypatch):
+    company = Company({network.name: network for network in pair})
+    keys = [company.key(network.name, layer) for network in pair for layer in LAYERS]
+    assert company.layer("one@block2") is pair[1].layer("block2")
+    runs = []
+    seen = senders.view_of
+    monkeypatch.setattr(senders, "view_of", lambda network, *rest: runs.append(network.name) or seen(network, *rest))
+    batch = next(iter(digits.batches("val", 8)))
+    found = company.open([*keys, *keys], CPU)(batch)
+    assert runs == ["zero", "one"]
+    for network in pair:
+        quick = open_quick(NetworkSender(network), LAYERS, CPU)(batch)
+        assert all(torch.equal(found[f"{network.name}@{layer}"], quick[layer]) for layer in LAYERS)
+    assert not company.gives(pair[0])
+    with pytest.raises(NotImplementedError):
+        company.whole(CPU)
 
 
 class Net(nn.Module):

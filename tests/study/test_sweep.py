@@ -3,14 +3,15 @@
 import pytest
 import torch
 
+import modelstitch as ms
 from modelstitch import stitch
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.measure import Tally
-from modelstitch.study.plan import plan
+from modelstitch.study.plan import plan, sweeps_of
 from modelstitch.study.prepared import data_config, describe_donor
 from modelstitch.study.question import Question
 from modelstitch.study.record import check
-from modelstitch.study.sweep import Bench, beside_top, chunked, left, run_sweep
+from modelstitch.study.sweep import Bench, beside_top, chunked, left, run_sweep, take_sums
 
 QUESTION = Question(
     layers=("block1", "block2"), objective="match", controls=("random", "class-noise"), fit=FitSpec(samples=200)
@@ -117,3 +118,82 @@ def test_a_closed_form_has_no_history(pair, digits):
     assert record.history in ((), None)
     assert not any(note.startswith("stopped: ") for note in record.notes)
     assert record.metric("steps").value == 0
+
+
+@pytest.fixture
+def family(pair, digits):
+    """Three networks, stitched each into each, and beside themselves."""
+    three = [*pair, ms.Network(Odd().eval(), next(digits.batches("val", 2)).inputs, "odd")]
+    asked = Question(
+        layers=("block1 -> block1", "block1 -> block2", "block2 -> block2"),
+        objective="match",
+        family=("affine", "orthogonal"),
+        controls=("self", "shuffled"),
+        fit=FitSpec(samples=200),
+    )
+    donors = list(map(describe_donor, three))
+    ends = [(a, b) for a in donors for b in donors if a is not b]
+    groups = sweeps_of(plan(ends, asked, data_config(digits)))
+    return groups, Bench({n.name: n for n in three}, digits, asked.fit, torch.device("cpu"))
+
+
+class Odd(torch.nn.Module):
+    """Another width, and half as many positions in its second block."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            self.block1 = torch.nn.Conv2d(1, 16, 3, padding=1)
+            self.block2 = torch.nn.Conv2d(16, 16, 3, stride=2, padding=1)
+            self.head = torch.nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.block1(x))
+        return self.head(torch.relu(self.block2(x)).mean((2, 3)))
+
+
+@pytest.mark.slow
+def test_sums_of_a_family_come_from_one_forward_a_network(family, monkeypatch):
+    groups, bench = family
+    runs = []
+    from modelstitch.engine import senders
+
+    seen = senders.view_of
+    monkeypatch.setattr(senders, "view_of", lambda network, *rest: runs.append(network.name) or seen(network, *rest))
+    heard = []
+    take_sums(groups, bench, lambda *said: heard.append(said))
+    assert {name: runs.count(name) for name in set(runs)} == dict.fromkeys(("zero", "one", "odd"), len(runs) // 3)
+    assert heard[-1][1:] == (200, 200)
+    plain = [group for group in groups if group[0].sweep.kind == "plain"]
+    assert len(plain) == 9  # six ordered pairs, and each network with itself
+    assert len(bench.taken) == sum(
+        len({(c.config["bottom"]["layer"], c.config["top"]["layer"]) for c in g}) for g in plain
+    )
+    together = [fitted for group in groups for fitted in run_sweep(group, bench)]
+    taken, bench.taken = bench.taken, {}
+    alone = [fitted for group in groups for fitted in run_sweep(group, bench)]
+    for group, found, own in zip([g for g in groups for _ in g], together, alone):
+        moments = taken.get((group[0].sweep, own.stream.seam), own.stream.moments)
+        for name in ("mean_x", "mean_y", "xx", "yy", "xy"):
+            wanted = getattr(own.stream.moments, name)
+            off = (getattr(moments, name) - wanted).abs().max()
+            assert float(off) <= 1e-9 * float(wanted.abs().max())
+        assert found.record.metric("penalty").value == own.record.metric("penalty").value
+        assert found.record.metric("r2").value == pytest.approx(own.record.metric("r2").value, rel=1e-6)
+
+
+@pytest.mark.parametrize("why", ["two networks", "memory", "kept sums", "not finite"])
+def test_sums_are_left_to_the_sweeps(family, why, tmp_path, monkeypatch):
+    groups, bench = family
+    if why == "two networks":
+        groups = [g for g in groups if {g[0].sweep.bottom, g[0].sweep.top} <= {"zero", "one"}]
+    if why == "memory":
+        bench.memory = 1000
+    if why == "kept sums":
+        bench.sums = tmp_path
+    if why == "not finite":
+        with torch.no_grad():
+            bench.networks["odd"].module.block1.bias.fill_(float("nan"))
+    take_sums(groups, bench)
+    assert bench.taken == {}

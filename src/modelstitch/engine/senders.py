@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -94,6 +94,54 @@ class NetworkSender:
             with torch.no_grad():
                 result: Tensor = full(view_of(network, batch, device))
             return result
+
+        return send
+
+
+class Company:
+    """Any number of networks as one: its layers are those of all, and each runs once over a batch.
+
+    Args:
+        networks: by name; a layer is called "network@layer".
+    """
+
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        self.networks = dict(networks)
+        self.name = " and ".join(networks) if len(networks) < 3 else f"{len(networks)} networks"
+        self.norms: dict[str, Norm] = {}
+        self._places: dict[str, tuple[str, str]] = {}
+
+    def key(self, network: str, layer: str) -> str:
+        """What a layer is called here."""
+        key = f"{network}@{layer}"
+        self._places[key] = (network, layer)
+        return key
+
+    def layer(self, name: str) -> Layer:
+        """The layer that ``key`` called so."""
+        network, layer = self._places[name]
+        return self.networks[network].layer(layer)
+
+    def gives(self, network: Network) -> bool:
+        """A company's output is no network's."""
+        return False
+
+    def whole(self, device: torch.device) -> Callable[[Batch], Tensor]:
+        """A company has no output."""
+        raise NotImplementedError
+
+    def open(self, layers: Sequence[str], device: torch.device, *, output: bool = False) -> Send:
+        """A function from a batch to {layer: activation}, in the quickest layout."""
+        own: dict[str, dict[str, str]] = {}
+        for key in dict.fromkeys(layers):
+            network, layer = self._places[key]
+            own.setdefault(network, {})[layer] = key
+        opened = [
+            (keys, open_quick(NetworkSender(self.networks[name]), list(keys), device)) for name, keys in own.items()
+        ]
+
+        def send(batch: Batch) -> dict[str, Tensor]:
+            return {keys[layer]: value for keys, each in opened for layer, value in each(batch).items()}
 
         return send
 

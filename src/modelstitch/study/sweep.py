@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,17 @@ from ..data.tasks import Task
 from ..engine.alone import MATCHED, Alone, level, look, need_scores, notes_on
 from ..engine.controls import CONTROLS
 from ..engine.evaluate import Truth, final
-from ..engine.fit.closed import collect, solve
+from ..engine.fit.closed import collect, collect_together, solve
 from ..engine.fit.loop import fits, train
 from ..engine.fit.memory import attempt, chunks, stream_bytes
 from ..engine.fit.normalisation import settle
 from ..engine.fit.objectives import MATCH, Loss, stages
 from ..engine.fit.options import FitSpec
 from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, numbers, penalty
-from ..engine.senders import NetworkSender, Sender
+from ..engine.senders import Company, NetworkSender, Sender
 from ..engine.sweep import MEMORY, Stream, Sweep, Tick, Watch, derive, open_stream
-from ..errors import NonFiniteError, ShapeError, StudyError
+from ..errors import MeasureError, NonFiniteError, ShapeError, StudyError
+from ..moments.moments import Moments
 from ..network import Network
 from ..stitchers import family_of
 from ..support.progress import Tell
@@ -56,6 +58,7 @@ class Bench:
         second: another test set to measure every stitch on.
         unfinished: a folder where sweeps leave their state every minute, and take it up again; None keeps none.
         sums: a folder where the sums of closed forms are left, too, and stay: other families need no pass.
+        taken: sums that were taken for several sweeps at once, by sweep and seam.
     """
 
     networks: dict[str, Network]
@@ -70,6 +73,7 @@ class Bench:
     sums: Path | None = None
     own: dict[str, Outcome] = field(default_factory=dict)
     looked: dict[str, Alone] = field(default_factory=dict)
+    taken: dict[tuple[Shared, tuple[str, str]], Moments] = field(default_factory=dict)
     _drawn: dict[tuple[str, str, int], Network] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -189,6 +193,53 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
             unfinished.clear()
 
 
+def take_sums(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None = None) -> None:
+    """Take the sums of closed forms between three networks or more from one pass, into ``bench.taken``.
+
+    Each network runs once over a batch, not once for each of its pairs. What is not finite, or does not fit, is left to
+    the sweeps, one by one; so it is where sums are to be kept in a file, or processes share the pass.
+    """
+    if bench.sums is not None or current() is not None:
+        return
+    alike: dict[Shared, list[Sequence[Cell]]] = {}
+    for group in groups:
+        shared = group[0].sweep
+        solved = all(cell.config["objective"] == MATCH for cell in group) and shared.normalisation == "frozen"
+        if solved and shared.kind == "plain":
+            alike.setdefault(shared._replace(bottom="", top=""), []).append(group)
+    for parts in alike.values():
+        names = {name for group in parts for name in (group[0].sweep.bottom, group[0].sweep.top)}
+        if len(names) > 2:
+            _take(parts, {name: bench.networks[name] for name in bench.networks if name in names}, bench, tell)
+
+
+def _take(groups: Sequence[Sequence[Cell]], networks: Mapping[str, Network], bench: Bench, tell: Tell | None) -> None:
+    company, streams = Company(networks), {}
+    for group in groups:
+        shared, below, top = group[0].sweep, networks[group[0].sweep.bottom], networks[group[0].sweep.top]
+        for cell in group:
+            stream = _stream(cell, NetworkSender(below), top, bench)
+            keys = company.key(below.name, stream.bottom_layer), company.key(top.name, stream.top_layer)
+            streams[shared, stream.seam] = replace(stream, bottom_layer=keys[0], top_layer=keys[1])
+    ends = {end: company.layer(end).channels for stream in streams.values() for end in stream.seam}
+    if getattr(torch, bench.spec.sums).itemsize * sum(ends.values()) ** 2 > bench.memory:
+        return
+    shared, done = groups[0][0].sweep, 0
+    data = _drawn(bench.data, shared)
+
+    def tick(amount: int) -> None:
+        nonlocal done
+        done += amount
+        if tell:
+            tell(f"sums of {len(streams)} seams, {company.name}", done, data.size("fit"))
+
+    sender: Any = company  # which receives, too
+    sweep = Sweep(sender, sender, data, bench.spec, bench.device, seed=shared.seed, tick=tick)
+    with suppress(NonFiniteError, MeasureError):
+        if collect_together(list(streams.values()), sweep):
+            bench.taken |= {place: stream.moments for place, stream in streams.items() if stream.moments is not None}
+
+
 def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) -> tuple[list[int], list[range]]:
     """What each cell of a sweep holds in bytes, and the runs of cells that the memory budget takes at a time."""
     sizes = [
@@ -306,7 +357,13 @@ def _fit(
     """Fit all cells; a retry with a smaller batch starts anew, the sender's statistics included."""
     sweep = replace(sweep, sender=_sender(cells, sweep, bench))
     streams = [_stream(cell, sweep.sender, sweep.top, bench) for cell in cells]
-    collect(streams, sweep, _sums(cells, sweep, bench))
+    taken = [bench.taken.get((cells[0].sweep, stream.seam)) for stream in streams]
+    if all(moments is not None for moments in taken):
+        for stream, moments in zip(streams, taken):
+            stream.moments = moments
+        sweep.done(sweep.data.size("fit"))
+    else:
+        collect(streams, sweep, _sums(cells, sweep, bench))
     solve(streams, sweep)
     train(streams, sweep, unfinished, state)
     settle(streams, sweep)

@@ -19,7 +19,7 @@ from ...stitchers import Adapter, channels_back, channels_last, masks, rows
 from ...support.nonfinite import first_bad, refuse
 from ...support.ranks import Ranks, current, first, share, together, writes
 from ...support.resume import Unfinished
-from ..senders import NetworkSender, Send, open_quick
+from ..senders import Company, NetworkSender, Send, open_quick
 from ..sweep import Stream, Sweep, derive, pieces, shuffle
 from .normalisation import fitting
 from .objectives import MATCH
@@ -58,6 +58,29 @@ def collect(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished | None = N
         for key in block.keys:
             for stream in asked[key]:
                 stream.moments = None if stream.failed else block.group.pair(*key[0])
+
+
+def collect_together(streams: Sequence[Stream], sweep: Sweep) -> bool:
+    """As ``collect``, of streams between any networks of one ``Company``, which sends and receives.
+
+    Returns:
+        Whether all sums are finite; where they are not, whoever asks for a pair by itself is told of the layer.
+
+    Raises:
+        NonFiniteError: as ``collect``.
+        MeasureError: the sums do not fit.
+    """
+    asked: _Streams = {}
+    for stream in streams:
+        asked.setdefault((stream.seam, None), []).append(stream)
+    blocks = _blocks(asked, sweep, apart=False)
+    if not _over_all(f"the sums of {len(asked)} seams of {sweep.sender.name}", blocks, asked, sweep, None):
+        return False
+    for block in blocks:
+        for key in block.keys:
+            for stream in asked[key]:
+                stream.moments = block.group.pair(*key[0])
+    return not any(stream.failed for stream in streams)
 
 
 def _over_all(what: str, blocks: Sequence[_SumBlock], asked: _Streams, sweep: Sweep, kept: Unfinished | None) -> bool:
@@ -146,7 +169,10 @@ def _pass(
         How many batches there have been then; None where the seams of one block must be told apart.
     """
     send = open_quick(sweep.sender, [seam[0] for seam, _ in asked], sweep.device)
-    receive = open_quick(NetworkSender(sweep.top), [seam[1] for seam, _ in asked], sweep.device)
+    if isinstance(sweep.sender, Company):  # every network runs once, whichever end of a seam it is
+        send = receive = sweep.sender.open([layer for seam, _ in asked for layer in seam], sweep.device)
+    else:
+        receive = open_quick(NetworkSender(sweep.top), [seam[1] for seam, _ in asked], sweep.device)
     seen, at, (rank, size) = 0, 0, share()
     with fitting(sweep.sender.norms, sweep):
         for number, batch in enumerate(sweep.batches("moments", share=(rank, size))):
@@ -174,7 +200,8 @@ def _sum(
     order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
     neighbours = order is not None or bool(sweep.sender.norms)
     for part, some in enumerate([batch] if neighbours else pieces(batch, sweep.device)):
-        below, above = send(some), receive(some)
+        below = send(some)
+        above = below if receive is send else receive(some)
         drawn = derive(sweep.seed, "positions", str(at), str(part))
         if not all(_add(block, below, above, some, order, drawn, asked, sweep) for block in blocks):
             return False
@@ -325,11 +352,13 @@ class Group:
         first: SpreadGrid | None = None
         for key, bottoms in self._ways(bottom, top, whole).items():
             spread = None if key is None else _spread(self.adapters[bottoms[0]], self.kind)
+            one_set = isinstance(bottom, Company) and set(bottoms) == set(self.tops)
+            one_set = one_set and all(self.adapters[b].plain for b in bottoms)
             grid = SpreadGrid(
-                {b: bottom.layer(b).channels for b in bottoms},
-                above,
+                above if one_set else {b: bottom.layer(b).channels for b in bottoms},
+                None if one_set else above,
                 spread=spread,
-                beside=first,
+                beside=None if one_set else first,
                 dtype=dtype,
                 device=device,
             )

@@ -14,7 +14,7 @@ from ...support.progress import Tell
 from ...support.user_code import in_words
 from ..plan import Cell
 from ..record import Record, canonical_json
-from ..sweep import Bench, facts, run_sweep
+from ..sweep import Bench, facts, run_sweep, take_sums
 
 
 @dataclass
@@ -105,6 +105,7 @@ def _same(what: str, name: str, wanted: Any, found: Any) -> None:
 
 def run(groups: Sequence[list[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
     """The records of all groups, in order; random bottoms that two donors have in common are fitted once."""
+    take_sums(groups, bench, tell)
     done: dict[str, list[Record]] = {}
     for group in groups:
         same = work_of(group, bench)
