@@ -267,7 +267,12 @@ class NetworkFamily:
         found = []
         for row in every.iter_rows(named=True):
             most = best.filter(measure=row["measure"]).head(1).to_dicts()
-            told = "tells the groups apart" if row["p"] <= 0.05 else "does not tell the groups apart beyond chance"
+            if row["p"] <= 0.05:
+                told = "tells the groups apart"
+            elif row["auc"] == 1.0:
+                told = "tells the groups apart, as chance may where networks are so few"
+            else:
+                told = "does not tell the groups apart beyond chance"
             at = f"; best at {most[0]['layer']} ({most[0]['auc']:.2f})" if most else ""
             found.append(
                 f"{row['measure']} {told}: two networks of one group are nearer than two of different groups in "
