@@ -386,14 +386,16 @@ def of_layers(run: Run, test: str) -> tuple[list[dict[str, Any]], list[dict[str,
     return found, told
 
 
-def take(run: Run, test: str) -> None:
-    """Run a test to its end, and keep its records with those of the others."""
+def take(run: Run, test: str) -> bool:
+    """Run a test to its end, and keep its records with those of the others; whether there was something to do."""
     path = run.out / f"{test}.json"
-    if not path.exists():
+    todo = not path.exists()
+    if todo:
         start = time.process_time()
         rows, networks = (of_layers if test == "layers" else of_pairs)(run, test)
         seconds = round(time.process_time() - start)
         write_atomic(path, json.dumps({"rows": rows, "networks": networks, "processor seconds": seconds}).encode())
+    return todo
 
 
 def dry(run: Run, tests: Sequence[str]) -> str:
@@ -460,8 +462,8 @@ def main(given: Sequence[str] | None = None) -> None:
         print(dry(run, options.only))
         return
     for test in options.only:
-        take(run, test)
-        keep(run)
+        if take(run, test) or test == options.only[-1]:
+            keep(run)
 
 
 if __name__ == "__main__":

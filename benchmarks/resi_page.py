@@ -284,10 +284,11 @@ that is fitted to labels is little more than a linear probe of the bottom, and o
 Activations with positions are averaged over them for the measures. Both directions of a pair count.
 
 Stitching: an affine map from the bottom's layer to the top's, solved (**match**) or fitted to the labels (**task**) or
-to the top's own later activations (**downstream**). **penalty**: the stitched model's error beyond the top's.
-**penalty both ways**: the larger one of the two directions. **normalised penalty**: from the top's own bottom (0) to
-untrained ones (1); none where these two do not differ beyond their intervals. **agreement**: how often the stitched
-model names the class that the top names."""
+to the top's own later activations (**downstream**). **penalty**: the stitched model's error beyond the top's. It is
+directed: a good bottom under a bad top has a negative one, so that one direction alone says above all which network
+errs less. **penalty both ways**: the larger one of the two directions. **normalised penalty**: from the top's own
+bottom (0) to untrained ones (1); none where these two do not differ beyond their intervals. **agreement**: how often
+the stitched model names the class that the top names."""
 
 BARE = "No similarity of representations: networks told apart by how much their answers differ on the same samples."
 
@@ -331,6 +332,9 @@ def _of_column(found: Table, bare: Table, j: int) -> str:
         f"- **{column.name}**: the best similarity is {leader(others)}, the best of stitching {leader(stitching)}. "
         f"Best places: {where}."
     )
+    if column.name.endswith("rho"):
+        above = sum(found.ends[0, i, j] > 0 for i in order)
+        said += f" Above 0 with their intervals: {above} of {len(order)}."
     if column in bare.columns:
         at = bare.columns.index(column)
         i = int(np.argmax(bare.values[:, at]))

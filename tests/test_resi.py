@@ -152,3 +152,16 @@ def test_a_run_goes_on_and_writes_its_page(resi, pages, tmp_path, monkeypatch, c
 def test_a_dry_run_says_what_it_takes(resi, tmp_path, capsys):
     resi.main([*TINY, "--out", str(tmp_path / "run"), "--dry-run", "--only", "labels"])
     assert re.match(r"8 networks of 3 steps, 56 ordered pairs of networks, 3 stitches each: ", capsys.readouterr().out)
+
+
+def test_the_committed_page_says_what_its_records_say(resi, monkeypatch):
+    monkeypatch.setattr(resi.resi_page, "DRAWS", 1)
+    kept = ROOT / "docs" / "results" / "resi"
+    rows, networks = pl.read_parquet(kept / "pairs.parquet"), pl.read_csv(kept / "networks.csv")
+    groups = dict(networks.select("network", "group").iter_rows())
+    page = (kept.parent / "resi.md").read_text(encoding="utf-8")
+    for columns in (resi.resi_page.FIRST, resi.resi_page.SECOND):
+        found = resi.resi_page.worked_out(rows, groups, columns)
+        for measure, values in zip(found.measures, found.values):
+            said = r" \| ".join("-" if np.isnan(value) else rf"{value:.2f} \[[^|]*\]" for value in values)
+            assert re.search(rf"^\| \**{measure}\** \|.* {said} \|$", page, re.M), measure
