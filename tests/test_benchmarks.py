@@ -66,3 +66,46 @@ def test_calibration_is_measured():
     calibration = importlib.import_module("calibration")
     assert len(calibration.null_draws(2, None)) == 4
     assert calibration.covered("cka_linear_debiased", 20, 1)[:2] == ["cka_linear_debiased", "20"]
+
+
+def test_a_map_in_the_metric_of_the_top_is_nearer_to_its_logits():
+    sensitivity = importlib.import_module("sensitivity")
+    torch.manual_seed(0)
+    tail = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 1),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 4),
+    ).eval()
+    x = torch.randn(60, 3, 4, 4)
+    y = torch.nn.functional.conv2d(x, torch.randn(3, 3, 3, 3), padding=1)  # no map at a position can be right
+    wanted = sensitivity.stacked(tail, y)
+    start = sensitivity.affine(x, y)
+    found = sensitivity.weighted(tail, x, wanted, start)
+    before, after = (
+        float((sensitivity.stacked(tail, sensitivity.mapped(w, x)) - wanted).square().sum()) for w in (start, found)
+    )
+    assert after < 0.9 * before
+    one = torch.nn.functional.conv2d(x, start[:, :-1, None, None], start[:, -1])
+    torch.testing.assert_close(sensitivity.mapped(start, x), one)
+    torch.testing.assert_close(sensitivity.mapped(start.expand(60, -1, -1), x), one)
+
+
+def test_the_tables_of_two_encoders(monkeypatch):
+    pair = importlib.import_module("align_pair")
+    monkeypatch.setattr(pair, "SIZES", (40, 150))
+    monkeypatch.setattr("modelstitch.arrays.hidden.FEWEST_STEPS", 5)
+    monkeypatch.setattr("modelstitch.arrays.hidden.MOST_STEPS", 5)
+    old = torch.randn(200, 6).numpy()
+    made = pair.part(old, old[:, ::-1].copy(), torch.arange(150, 200).numpy(), "one", "two")
+    assert made[0] == "## one -> two"
+    assert "| 150 | 100.0 [100.0, 100.0]" in made[2]
+    assert "| farthest |" in made[-1]
+
+
+def test_penalties_of_few_images_are_written_with_their_intervals():
+    few = importlib.import_module("few_anchors")
+    rows = few.pl.DataFrame({"value": [1.26], "low": [-0.5], "high": [3.0]})
+    assert few.cell(rows) == "+1.3 [-0.5, 3.0]"
+    assert few.cell(rows.clear()) == ""
