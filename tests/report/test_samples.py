@@ -8,7 +8,8 @@ import pytest
 
 import modelstitch as ms
 from modelstitch.errors import StudyError
-from modelstitch.report.samples import breaks, by_class, difficulty
+from modelstitch.report.samples import breaks, by_class, difficulty, seams
+from modelstitch.report.tables import classes_table
 from modelstitch.stats import bootstrap
 from modelstitch.study.answers import pack, pack_answers
 from modelstitch.study.record import Record
@@ -112,3 +113,13 @@ def test_what_is_not_kept_is_said(call, words):
 def _unlabelled():
     whole = record(TOP, "late", 0.9)
     return Record(whole.cell, whole.config, examples={k: v for k, v in whole.examples.items() if k != "answers"})
+
+
+def test_seams_between_unlike_layers_stand_by_themselves():
+    crossed = record(STITCHED["late", 0.9], "late", 0.9)
+    crossed = Record("x", {**crossed.config, "bottom": {"name": "a", "layer": "early"}}, examples=crossed.examples)
+    rows = by_class([*RECORDS, crossed])
+    assert list(seams(rows).values()) == ["early", "middle", "late", "early → late"]
+    table = classes_table(rows, "c")
+    assert table.head == ("class", "samples", "early", "middle", "late", "early → late")
+    assert all(line[4] == line[5] for line in table.rows)

@@ -17,6 +17,8 @@ from .sentences.samples import of_family, of_pair
 # From places in the test split, and the hash of that split, to addresses of images.
 Pictures = Callable[[Sequence[int], str | None], Mapping[int, str]]
 _MOST_CLASSES = 40  # that are drawn side by side
+_MOST_SEAMS = 24  # whose classes are told one by one: a matrix has more
+_MOST_PAIRS = 12  # with figures and tables; of more there are sentences alone
 _TILES = 10  # pictures in a row
 _IMAGE = "data:image/png;base64,"
 
@@ -38,19 +40,26 @@ def sample_section(
     except StudyError:
         return None
     classes = samples.by_class(own) if every["label"].null_count() == 0 else None
-    parts = []
+    parts: list[dict[str, Any]] = []
+    few = every.select("bottom", "top").unique().height <= _MOST_PAIRS
     for key, rows in every.group_by("bottom", "top", maintain_order=True):
         bottom, top = map(str, key)
         stitched = [r for r in own if (r.bottom.name, r.top.name) == (bottom, top)]
         mine = None if classes is None else classes.filter(bottom=bottom, top=top)
         name = f"{plain(bottom)} → {plain(top)}"
+        remarks = of_pair(rows, mine)
+        if not few:
+            parts.append({"name": name, "remarks": remarks, "figures": [], "classes": None, "rows": []})
+            continue
         figures = [(breaks_figure(samples.stitches(stitched), bottom, top), "Samples lost and gained")]
+        if mine is not None and len(samples.seams(mine)) > _MOST_SEAMS:
+            mine = None
         if mine is not None and mine["label"].n_unique() <= _MOST_CLASSES:
             figures.append((classes_figure(mine, bottom, top), "Penalty of each class"))
         parts.append(
             {
                 "name": name,
-                "remarks": of_pair(rows, mine),
+                "remarks": remarks,
                 "figures": [draw(figure, f"{title}, {name}") for figure, title in figures],
                 "classes": None if mine is None else tables.classes_table(mine, f"{name}: penalty of each class"),
                 "rows": [] if shown is None else _pictures(rows, stitched, shown),

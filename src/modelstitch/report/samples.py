@@ -153,6 +153,12 @@ def by_class(records: Iterable[Mapping[str, Any]], control: str = "pair") -> pl.
     return pl.DataFrame(rows, schema=_CLASSES, strict=False)
 
 
+def seams(rows: pl.DataFrame) -> dict[tuple[str, str], str]:
+    """What the seams of one pair are called, from the shallowest top on; {(bottom layer, top layer): name}."""
+    ordered = rows.sort("top_depth").select("bottom_layer", "top_layer").unique(maintain_order=True)
+    return {(b, t): t if b == t else f"{b} → {t}" for b, t in ordered.iter_rows()}
+
+
 def difficulty(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     """One row a test sample, over all networks and stitches: see ``modelstitch.Results.difficulty``."""
     own = same_samples(stitches(records))

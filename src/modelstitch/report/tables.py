@@ -16,6 +16,7 @@ from .figures.heatmaps import matrix
 from .figures.pair import by_parameters
 from .figures.style import minus, number, plain
 from .frame import Point, curve, scale_in
+from .samples import seams
 from .sentences import verdicts
 
 
@@ -200,16 +201,16 @@ def _side_by_side(rows: pl.DataFrame, caption: str, key: str, values: Sequence[A
 
 def classes_table(rows: pl.DataFrame, caption: str) -> Table:
     """The rows of ``modelstitch.report.samples.by_class`` of one pair: classes by layers."""
-    layers = rows.sort("top_depth")["top_layer"].unique(maintain_order=True).to_list()
+    named = seams(rows)
     body = []
     for label in sorted(rows["label"].unique().to_list()):
-        mine = {row["top_layer"]: row for row in rows.filter(label=label).iter_rows(named=True)}
+        mine = {(row["bottom_layer"], row["top_layer"]): row for row in rows.filter(label=label).iter_rows(named=True)}
         cells = [
             TableCell(number(row["value"]), f"[{number(row['low'])}, {number(row['high'])}]") if row else _EMPTY
-            for row in (mine.get(layer) for layer in layers)
+            for row in (mine.get(seam) for seam in named)
         ]
         body.append((TableCell(str(label)), TableCell(str(next(iter(mine.values()))["examples"])), *cells))
-    return Table(caption, ("class", "samples", *map(plain, layers)), tuple(body))
+    return Table(caption, ("class", "samples", *map(plain, named.values())), tuple(body))
 
 
 def pooled_table(table: pl.DataFrame) -> Table:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from ...errors import StudyError
-from ..samples import Stitch, networks_right, same_samples
+from ..samples import Stitch, networks_right, same_samples, seams
 from ..sentences.units import scale_of
 from .axes import canvas, drawn, heat_map, sheet
 from .style import FAINT, labels, short
@@ -80,11 +80,13 @@ def classes_figure(rows: pl.DataFrame, bottom: str, top: str) -> Figure:
         bottom: its name.
         top: its name.
     """
-    layers = rows.sort("top_depth")["top_layer"].unique(maintain_order=True).to_list()
+    named = seams(rows)
+    at, layers = list(named), list(named.values())
     classes = sorted(rows["label"].unique().to_list())
     values = np.full((len(classes), len(layers)), np.nan)
-    for layer, label, value in rows.group_by("top_layer", "label").agg(pl.col("value").mean()).iter_rows():
-        values[classes.index(label), layers.index(layer)] = value
+    means = rows.group_by("bottom_layer", "top_layer", "label").agg(pl.col("value").mean())
+    for bottom_layer, top_layer, label, value in means.iter_rows():
+        values[classes.index(label), at.index((bottom_layer, top_layer))] = value
     width, height = 1.1 + 0.62 * max(len(layers), 4), 0.95 + min(0.26 * len(classes), 7.0)
     with drawn(**{"axes.spines.top": True, "axes.spines.right": True}):
         fig = sheet(width, height)
