@@ -8,10 +8,10 @@ measured on the test split: that is the truth. A rule sees one pass of both netw
 block of the bottom, the block of the top that it likes best; and, of all seams, those that no other one beats in both
 its own score and multiplications.
 
-map residual   R2 of the stitch's own map: how much of the top's activations it explains, on other samples
-CKA            between the two layers, debiased, examples averaged over positions
-probe KL       a linear probe on each layer says the class; the mean divergence of the two probes' answers (KLAS)
-depth          the least difference of the two layers' depths (the rule of SN-Net)
+- map residual: R2 of the stitch's own map, how much of the top's activations on test samples it explains.
+- CKA: between the two layers, debiased, on validation samples averaged over positions.
+- probe KL: a linear probe on each layer says the class; the mean divergence of the two probes' answers (KLAS).
+- depth: the least difference of the two layers' depths (the rule of SN-Net).
 
 ``entries`` is the share of the bottom's blocks where the picked entry errs no more than the best one plus what the
 interval of their difference allows (a penalty within the other's interval); ``front`` the share of the true front's
@@ -149,7 +149,11 @@ def main() -> None:
         found = scores(bottom, top, data, truth, given.fit, given.val)
         parts.append(f"{bottom.name} under {top.name}, {len(truth)} seams, {bottom.name} {_least(truth)}:")
         parts.append(table(("rule", "entries", "front", "kept", "regret, points"), judged(truth, found)))
-    write("seams", "Good seams, found before they are measured", [*parts, (__doc__ or "").split("\n\n", 2)[2]])
+    write(
+        "seams",
+        "Good seams, found before they are measured",
+        [*parts, (__doc__ or "").split("\n\n", 2)[2].replace("``", "`")],
+    )
 
 
 def _least(truth: pl.DataFrame) -> str:
