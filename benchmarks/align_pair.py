@@ -114,7 +114,8 @@ def main() -> None:
         f"CIFAR-10 are the gallery, {chosen.queries:,} test images the queries. What has to be met is the search after "
         "all is embedded anew by the new network: its 10 nearest images by cosine. tiny10-0 and tiny10-1 are two seeds "
         "of a network that errs on 13.5 %, resnet44 errs on 6.9 %; each was held to its error first. Intervals (95 %) "
-        "are over queries."
+        "are over queries. Both networks were trained on the gallery to tell ten classes apart; which of the 5,000 images "
+        "of a class are nearest is hardly shared even by two seeds, as the old model alone shows."
     ]
     for one, two in PAIRS:
         parts += part(kept[one][:rows], kept[two][:rows], queries, one, two)
