@@ -1,5 +1,6 @@
 """Plug-ins: found without being imported, taken by name alone, and never over a row that is there."""
 
+import copy
 import sys
 from importlib.metadata import EntryPoint
 
@@ -7,6 +8,7 @@ import pytest
 
 import modelstitch as ms
 from modelstitch.data.load import Reader
+from modelstitch.data.tasks import TASKS, task_of
 from modelstitch.measures import Measure
 from modelstitch.plugins import entered
 from modelstitch.stitchers import Affine
@@ -22,6 +24,8 @@ SAME = Measure("same", lambda x, y: 1.0, "similarity", "one, always", "")
 ROWS = Reader("rows:FILE", lambda request: None)
 NOTHING = object()
 TAKEN = Reader("digits", lambda request: None)
+MINE = copy.copy(TASKS["regression"])
+MINE.name = "mine"
 
 
 @pytest.fixture
@@ -34,6 +38,7 @@ def points(monkeypatch):
             ("twice", "Twice", "families"),
             ("same", "SAME", "measures"),
             ("rows", "ROWS", "readers"),
+            ("mine", "MINE", "tasks"),
             ("nothing", "NOTHING", "families"),
             ("taken", "TAKEN", "readers"),
             ("missing", "NOWHERE", "measures"),
@@ -43,11 +48,11 @@ def points(monkeypatch):
     ]
     monkeypatch.setattr(entered, "entry_points", lambda group: [point for point in found if point.group == group])
     for group in entered.GROUPS.values():
-        for key in ("twice", "same", "rows"):
+        for key in ("twice", "same", "rows", "mine"):
             monkeypatch.delitem(group.table, key, raising=False)
     yield found
     for group in entered.GROUPS.values():
-        for key in ("twice", "same", "rows"):
+        for key in ("twice", "same", "rows", "mine"):
             group.table.pop(key, None)
 
 
@@ -55,7 +60,8 @@ def test_nothing_is_there_before_it_is_named(points):
     assert {offer.name for offer in ms.plugins.offered()} == {point.name for point in points}
     with pytest.raises(ms.StitchError, match="The family 'twice' is unknown"):
         ms.stitchers.family_of("twice")
-    assert ms.plugins.use("twice", "same", "rows") == ["twice", "same", "rows"]
+    assert ms.plugins.use("twice", "same", "rows", "mine") == ["twice", "same", "rows", "mine"]
+    assert task_of("mine") is MINE
     assert ms.stitchers.family_of("twice")[0] is Twice
     assert ms.measures.find("same") is SAME
     assert ms.plugins.use("twice") == ["twice"]  # again is no mistake
@@ -65,7 +71,7 @@ def test_nothing_is_there_before_it_is_named(points):
     ("name", "words"),
     [
         ("twise", "No installed package offers the plug-in 'twise': did you mean 'twice'"),
-        ("zzz", "offered are missing, nothing, rows"),
+        ("zzz", "offered are mine, missing, nothing, rows"),
         ("two", "is offered twice, as another_package:Twice"),
         ("nothing", r"cannot be used \(TypeError: a class of ms.stitchers.Stitcher"),
         ("missing", r"cannot be used \(AttributeError"),

@@ -158,7 +158,7 @@ def imports(function: Callable[..., Any]) -> Callable[..., Any]:
         is_eager=True,
         callback=_use,
         metavar="NAME",
-        help="A family, measure or reader that an installed package offers. May be repeated.",
+        help="A family, measure, task or reader that an installed package offers. May be repeated.",
     )(function)
     return click.option(
         "--import",

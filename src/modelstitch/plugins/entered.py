@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from ..data.load import READERS, Reader
+from ..data.tasks import TASKS, Task
 from ..errors import StitchError, first_line
 from ..measures import MEASURES, Measure
 from ..stitchers import FAMILIES, Stitcher
@@ -23,6 +24,12 @@ def _family(found: Any) -> str:
 def _measure(found: Any) -> str:
     if not isinstance(found, Measure):
         raise TypeError("a Measure")
+    return found.name
+
+
+def _task(found: Any) -> str:
+    if not isinstance(found, Task):
+        raise TypeError("a modelstitch.Task")
     return found.name
 
 
@@ -43,6 +50,7 @@ class _Entrance:
 GROUPS = {
     "families": _Entrance(FAMILIES, _family),
     "measures": _Entrance(MEASURES, _measure),
+    "tasks": _Entrance(TASKS, _task),
     "readers": _Entrance(READERS, _reader),
 }
 _PACKAGE = __name__.partition(".")[0]
