@@ -406,11 +406,6 @@ class Results:
         metrics: Sequence[str] | None = None,
         family: str | None = None,
     ) -> Figure:
-        from .report.figures.heatmaps import matrix_figure
-        from .report.figures.pair import ladder_figure, penalty_figure, samples_figure
-        from .report.frame import has_matrix, measured, panel, settings
-        from .report.pooled import settled
-
         if what is not None and what not in FIGURES:
             raise StitchError(f"The figure {what!r} is unknown: expected one of {', '.join(map(repr, FIGURES))}.")
         several = bool(self.similarities) and len(self._networks) > 2 and pair is None
@@ -420,14 +415,24 @@ class Results:
         bottom, top = self._drawn(pair)
         if self.similarities:
             return self._heat_maps(bottom, top, what or "matrix", metrics)
+        if what in ("breaks", "classes", "difficulty"):
+            return self._of_samples(what, bottom, top)
+        return self._of_pair(what, bottom, top, metrics, family)
+
+    def _of_pair(
+        self, what: str | None, bottom: str, top: str, metrics: Sequence[str] | None, family: str | None
+    ) -> Figure:
+        from .report.figures.heatmaps import matrix_figure
+        from .report.figures.pair import ladder_figure, penalty_figure, samples_figure
+        from .report.frame import has_matrix, measured, panel, settings
+        from .report.pooled import settled
+
         table = settled(self.frame, self.records)
         rows = panel(table, bottom, top)
         if measured(rows).is_empty():
             raise StudyError(
                 f"There is nothing to draw of {bottom} -> {top}: expected a finished cell with a penalty, found none."
             )
-        if what in ("breaks", "classes", "difficulty"):
-            return self._of_samples(what, bottom, top)
         what = what or ("matrix" if has_matrix(rows) else "penalty")
         if what == "penalty":
             return penalty_figure(panel(table, bottom, top, settings(table)[0]), bottom, top)
