@@ -257,10 +257,16 @@ def own_outcomes(
     Raises:
         NonFiniteError: an output holds NaN or infinity.
     """
+    task = sweep.data.task
+
+    def drawn(network: Network) -> bool:
+        """Whether the level of chance needs no answer of the network's."""
+        return task.chance(_width(network)) is not None or (task.leveled and not fitting)
+
     constants = {
         name: constant_answer(network, sweep)
         for name, network in networks.items()
-        if isinstance(network, Network) and sweep.data.task.chance(_width(network)) is None
+        if isinstance(network, Network) and not drawn(network)
     }
     found = _Tallies(sweep.data.task, (), networks, networks, whole=not fitting, constants=constants)
     read_split(split, sweep, found, donors=networks, fitting=fitting, batches=batches)

@@ -158,7 +158,8 @@ class Tally:
                 f"No label counts in the task {task.name!r}: expected one at least that is not left out."
             )
         total, weight = self._level
-        found.chance = total / weight if weight else None
+        level = None if self._counted is None else self._counted.level()
+        found.chance = level if level is not None else total / weight if weight else None
         found.numbers = task.numbers(found.error, self._counted) if self._whole else {}
         return found
 

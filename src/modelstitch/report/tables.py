@@ -55,16 +55,6 @@ _PROVENANCE: tuple[tuple[str, Callable[[Record], Any]], ...] = (  # a line, and 
 
 
 _EXTRAS: tuple[tuple[str, str, int | None], ...] = (  # column, metric, digits: None as the unit asks
-    ("agrees with top, %", "agreement_top", 1),
-    ("agrees with bottom, %", "agreement_bottom", 1),
-    ("by chance, %", "agreement_chance", 1),
-    ("R²", "r2", 2),
-    ("Relative error", "relative_mse", 2),
-    ("CKA", "cka", 2),
-    ("OOD, ratio", "ood", 2),
-    ("beyond the genuine 99 %, %", "ood_share", 1),
-    ("nearer than the genuine 1 %, %", "collapsed_share", 1),
-    ("on the second test set", "second_penalty", None),
     ("R² of the labels", "label_r2", 2),
     ("R² of the top", "top_label_r2", 2),
     ("average precision", "average_precision", 3),
@@ -76,6 +66,16 @@ _EXTRAS: tuple[tuple[str, str, int | None], ...] = (  # column, metric, digits: 
     ("recall@10, %", "recall@10", 1),
     ("MRR", "mrr", 3),
     ("MRR of the top", "top_mrr", 3),
+    ("agrees with top, %", "agreement_top", 1),
+    ("agrees with bottom, %", "agreement_bottom", 1),
+    ("by chance, %", "agreement_chance", 1),
+    ("R²", "r2", 2),
+    ("Relative error", "relative_mse", 2),
+    ("CKA", "cka", 2),
+    ("OOD, ratio", "ood", 2),
+    ("beyond the genuine 99 %, %", "ood_share", 1),
+    ("nearer than the genuine 1 %, %", "collapsed_share", 1),
+    ("on the second test set", "second_penalty", None),
     ("perplexity", "perplexity", 2),
     ("perplexity of the top", "top_perplexity", 2),
 )

@@ -44,6 +44,7 @@ def test_errors_losses_and_miou_are_those_of_plain_loops():
     assert found.loss == pytest.approx(loss.sum() / n.sum(), rel=1e-6)
     assert float(DENSE.fitted(output, labels)) == pytest.approx(loss.sum() / n.sum(), rel=1e-5)
     assert found.weights.tolist() == n.tolist()
+    assert found.chance == pytest.approx(100 * (1 - labels[labels >= 0].bincount().max() / n.sum()))
     assert found.numbers["miou"][0] == pytest.approx(100 * np.mean(both / either))
 
 

@@ -30,6 +30,8 @@ def test_errors_losses_and_average_precision_are_those_of_plain_loops():
     assert found.losses.tolist() == pytest.approx(losses.tolist(), rel=1e-4)
     wanted = np.mean([average_precision_score(labels[:, i], output[:, i]) for i in range(3)])
     assert found.numbers["average_precision"][0] == pytest.approx(wanted, abs=1e-9)
+    shares = labels.double().mean(0)
+    assert found.chance == pytest.approx(100 * np.mean([min(p, 1 - p) for p in shares.tolist()]))
     assert (found.unit, found.error_unit) == ("points of labels", "% of labels")
 
 

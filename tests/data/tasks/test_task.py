@@ -9,6 +9,7 @@ from modelstitch.data.tasks import TASKS, inferred, task_of
 from modelstitch.data.tasks.task import finite
 from modelstitch.engine.measure import Tally
 from modelstitch.errors import DataError, FitError, NonFiniteError, StitchError
+from modelstitch.study.record import check
 
 OUT, LABELS = torch.arange(12.0).reshape(4, 3), torch.zeros(4, 3)
 
@@ -142,6 +143,19 @@ def test_a_task_of_ones_own_from_a_stitch_to_the_page(positions, tmp_path):
         StitchError, match="class-noise control needs one class label per sample: leave it out for the task position"
     ):
         ms.compare([network], data=data, controls="class-noise")
+
+
+def test_a_record_of_small_errors_cannot_lie(positions):
+    network, splits = positions
+    tiny = ms.Task("tiny", lambda output, labels: 1e-7 * distance(output, labels), unit="m")
+    plain = ms.stitch(network, network, "1", ms.Data(*splits, task=tiny), objective="match").record.plain()
+    check(ms.study.Record.of(plain), named=True)
+    assert ms.study.Record.of(plain).metric("error").value < 1e-6
+    for metric in plain["metrics"]:
+        if metric["metric"] in ("error", "top_error"):
+            metric["value"] *= 1.01
+    with pytest.raises(StitchError, match="the kept answers give"):
+        check(ms.study.Record.of(plain), named=True)
 
 
 def test_another_metric_changes_the_errors_alone(positions):

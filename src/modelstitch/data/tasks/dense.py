@@ -17,6 +17,7 @@ class Dense(Task):
 
     has_classes = True
     scores = 1
+    leveled = True
     built_in = True
 
     def __init__(self) -> None:
@@ -122,6 +123,12 @@ class Confused:
         either = self.counts.sum(0) + self.counts.sum(1) - both
         found = (both / either)[either > 0]
         return {"miou": (100.0 * float(found.mean()), "percent")} if len(found) else {}
+
+    def level(self) -> float | None:
+        """The error of the most frequent class everywhere."""
+        if self.counts is None or not int(self.counts.sum()):
+            return None
+        return 100.0 * (1 - float(self.counts.sum(1).max()) / float(self.counts.sum()))
 
 
 DENSE = Dense()

@@ -16,6 +16,7 @@ class MultiLabel(Task):
     """Scores (n, labels), above 0 where a label holds, against 0 and 1, (n, labels)."""
 
     has_classes = True
+    leveled = True
     built_in = True
 
     def __init__(self) -> None:
@@ -99,6 +100,11 @@ class Ranked:
         scores, held = (torch.cat(parts) for parts in zip(*self.parts))
         found = [average_precision(s, h) for s, h in zip(scores.T, held.T) if bool(h.any())]
         return {"average_precision": (sum(found) / len(found), "")} if found else {}
+
+    def level(self) -> float:
+        """The error of the more frequent answer to each label."""
+        shares = torch.cat([held for _, held in self.parts]).double().mean(0)
+        return 100.0 * float(torch.minimum(shares, 1 - shares).mean())
 
 
 def average_precision(scores: Tensor, held: Tensor) -> float:

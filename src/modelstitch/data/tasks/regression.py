@@ -14,6 +14,7 @@ from .task import Number, Task, finite
 class Regression(Task):
     """Outputs of the labels' shape, (n,), (n, 1) or (n, numbers), against numbers."""
 
+    leveled = True
     built_in = True
 
     def __init__(self) -> None:
@@ -94,6 +95,10 @@ class Explained:
                 "numbers that differ, or no variance is there to explain; measure on more samples."
             )
         return {"label_r2": (float((1 - self.squares / self.spread).mean()), "")}
+
+    def level(self) -> float:
+        """The variance of the labels: the error of their mean."""
+        return float(self.spread.mean()) / max(self.n, 1)
 
 
 REGRESSION = Regression()

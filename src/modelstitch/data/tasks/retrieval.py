@@ -142,3 +142,6 @@ class Places:
         """``recall@1``, ``recall@5``, ``recall@10`` in percent, and ``mrr``, the mean reciprocal rank."""
         shares = {f"recall@{k}": (100.0 * hits / self.n, "percent") for k, hits in self.hits.items()}
         return {**shares, "mrr": (self.inverse / self.n, "")}
+
+    def level(self) -> None:
+        """It is measured by one answer for all."""

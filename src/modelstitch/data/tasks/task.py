@@ -55,6 +55,10 @@ class Counted(Protocol):
         """What the sums give, by name."""
         ...
 
+    def level(self) -> float | None:
+        """The error of the best answer that is the same for all samples; None where the sums do not tell it."""
+        ...
+
 
 class Task:
     """Say what an error of one sample is, and what a stitcher is fitted to.
@@ -88,6 +92,7 @@ class Task:
     has_classes = False  # classes, or labels that hold at once, which may have names
     of_top = False  # what it is held against are not labels, but the outputs of the top by itself
     built_in = False
+    leveled = False  # sums over a split tell the error of the best answer that is the same for all samples
     recordable = False  # a GPU may record a step of the loss, and replay it: it looks at no value
 
     def __init__(
