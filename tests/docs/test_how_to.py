@@ -93,6 +93,23 @@ def test_embeddings(run):
 
 
 @pytest.mark.slow
+def test_a_family_of_networks(tmp_path, monkeypatch):
+    """As the page has it, with two seeds of each kind and a few steps."""
+    monkeypatch.chdir(tmp_path)
+    text = (PAGES / "family-of-networks.md").read_text(encoding="utf-8")
+    for long, short in (("STEPS = 300", "STEPS = 8"), ("range(4)", "range(2)"), ("samples=300", "samples=100")):
+        assert long in text
+        text = text.replace(long, short)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(compile(block, "family-of-networks.md", "exec"), names)
+    assert names["family"].values["r2_bottom_to_top"].shape[:2] == (4, 4)
+    assert set(names["both"].measures) == {"penalty", "r2", *names["family"].measures}
+    assert (tmp_path / "family.svg").stat().st_size > 10_000
+    assert "Which measure tells the groups apart" in (tmp_path / "both.html").read_text()
+
+
+@pytest.mark.slow
 def test_the_hook_and_the_tables_of_others(run):
     found = run("ecosystem.md")
     (curve,) = found["curves"].values()

@@ -535,6 +535,8 @@ def test_groups_are_kept_and_checked_before_anything_runs(family, tmp_path):
     with pytest.raises(MeasureError, match="groups= does not cover b, c"):
         ms.similarity(networks, data=data, groups={"a": "x"}, **asked)
     found = ms.similarity(networks, data=data, groups={"a": "x", "b": "y", "c": "y"}, **asked)
+    turned = ms.similarity(networks[::-1], data=data, groups={"a": "x", "b": "y", "c": "y"}, **asked)
+    assert ms.open(turned.save(tmp_path / "turned.parquet")).family().names == ("c", "b", "a")  # in the order given
     kin = ms.open(found.save(tmp_path / "r.parquet")).family()
     assert kin.groups == {"a": "x", "b": "y", "c": "y"}
     assert found.family({"a": "y", "b": "y", "c": "x"}).groups["c"] == "x"

@@ -7,7 +7,8 @@ under the curve and d'. No torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -208,7 +209,8 @@ class NetworkFamily:
 
         Columns: measure, kind, layer, depth; silhouette (-1 to 1); auc, how often two networks of one group are nearer
         than two of different groups (1 always, 0.5 no better than chance); d_prime, by how many standard deviations;
-        p, how often groups of shuffled names have as high an auc, by the add-one rule; within and between, the mean
+        p, in which share of all ways to name the groups auc is as high (of 999 drawn ones where there are more);
+        within and between, the mean
         distances, and how many pairs.
 
         Raises:
@@ -314,20 +316,40 @@ def _apart(distances: Floats, groups: Sequence[str]) -> dict[str, Any]:
 
     same = (labels[:, None] == labels)[upper]
     within, between = pairs[same], pairs[~same]
-    generator, found = np.random.default_rng(0), auc(labels)
-    drawn = np.array([auc(generator.permutation(labels)) for _ in range(_DRAWS)])
+    found, shuffled = auc(labels), _shuffled(labels)
+    reached = sum(auc(other) >= found - 1e-12 for other in shuffled)
     spread = np.sqrt((within.var(ddof=1) + between.var(ddof=1)) / 2) if min(len(within), len(between)) > 1 else 0.0
     several = len(set(labels)) < len(labels)
     return {
         "silhouette": float(silhouette_score(distances, labels, metric="precomputed")) if several else None,
         "auc": found,
         "d_prime": float((between.mean() - within.mean()) / spread) if spread > 0 else None,
-        "p": float((1 + (drawn >= found - 1e-12).sum()) / (1 + _DRAWS)),
+        "p": (1 + reached) / (1 + len(shuffled)),
         "within": float(within.mean()),
         "between": float(between.mean()),
         "n_within": len(within),
         "n_between": len(between),
     }
+
+
+def _shuffled(labels: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """All other ways to give the labels to networks, or so many drawn ones where there are more."""
+    sizes = np.bincount(labels)
+    ways = math.factorial(len(labels)) // math.prod(math.factorial(int(n)) for n in sizes)
+    if ways > 1 + _DRAWS:
+        generator = np.random.default_rng(0)
+        return [generator.permutation(labels) for _ in range(_DRAWS)]
+
+    def dealt(left: list[int], at: int) -> Iterator[list[int]]:
+        if at == len(labels):
+            yield []
+        for label, n in enumerate(left):
+            if n:
+                less = [m - (i == label) for i, m in enumerate(left)]
+                yield from ([label, *rest] for rest in dealt(less, at + 1))
+
+    own = labels.tolist()
+    return [np.array(way) for way in dealt(sizes.tolist(), 0) if way != own]
 
 
 def family_of(

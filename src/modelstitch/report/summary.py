@@ -95,12 +95,12 @@ def grid_summaries(frame: pl.DataFrame, by: str, title: Callable[[str], str], di
 
 def similarity_summaries(frame: pl.DataFrame, weights: Mapping[str, str]) -> list[Table]:
     """The similarities of two networks, layer by layer, a table a measure; of more networks, network by network."""
-    names = list(weights) if len(weights) > 2 else []
-    if names:
+    names = list(dict.fromkeys(name for pair in frame.select("bottom", "top").iter_rows() for name in pair))
+    if len(names) > 2:
         from .family import family_of, renamed
         from .family_page import family_tables
 
-        marks = {name: mark(name, weights[name]) for name in names}
+        marks = {name: mark(name, weights.get(name, "")) for name in names}
         return family_tables(family_of([renamed(frame, marks)], list(marks.values())))
     told = " (null level)" if frame["null_mean"].is_not_null().any() else ""
     found: list[Table] = []
