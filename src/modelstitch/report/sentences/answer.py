@@ -29,6 +29,7 @@ def answers(panels: Sequence[tuple[str, pl.DataFrame]]) -> list[str]:
         if len(told) == _MOST:
             told.append(f"{len(panels) - _MOST} more pairs are below.")
             break
+        name = f"{name}{_alone(rows)}"
         worst = max(points, key=lambda p: p.value)
         least = f"the largest penalty is {amount(worst)}, at {plain(worst.layer)}"
         near = worst.scale.near
@@ -42,6 +43,15 @@ def answers(panels: Sequence[tuple[str, pl.DataFrame]]) -> list[str]:
             f"layers; {least}."
         )
     return told
+
+
+def _alone(rows: pl.DataFrame) -> str:
+    """The errors of both networks alone, where records keep them."""
+    found = [next(iter(curve(rows, metric=f"{side}_error")), None) for side in ("bottom", "top")]
+    if None in found:
+        return ""
+    errors = [f"{number(p.value, p.scale.digits)} {p.unit}" for p in found if p is not None]
+    return f" (alone they err by {errors[0]} and {errors[1]})"
 
 
 def said_once(remarks: Sequence[tuple[str, Sequence[Remark]]]) -> tuple[list[Remark], list[list[Remark]]]:
