@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from ..errors import StitchError, StudyError
-from ..study.record import End, Record
+from ..study.record import End, Metric, Record
 from ..support.files import make_folder, write_atomic
 from .figures.axes import canvas, drawn
 from .figures.style import FAINT, number, short
@@ -172,7 +172,7 @@ def front_of(records: Sequence[Record], costs: Mapping[Way, Cost], by: str, abou
     """
     if by not in COSTS:
         raise StitchError(f"The cost {by!r} is unknown: expected {', '.join(map(repr, COSTS))}.")
-    found = [_row(*way, cost, records) for way, cost in costs.items()]
+    found = [_row(way, cost, records) for way, cost in costs.items()]
     rows = [row for row in found if row["error"] is not None]
     units = dict.fromkeys(row["unit"] for row in rows)
     if len(units) != 1:
@@ -197,20 +197,13 @@ def _beats(one: Mapping[str, Any], other: Mapping[str, Any], by: str) -> bool:
     return all(a <= b for a, b in zip(here, there)) and here != there
 
 
-def _row(bottom: End, top: End, family: str, objective: str, cost: Cost, records: Sequence[Record]) -> dict[str, Any]:
+def _row(way: Way, cost: Cost, records: Sequence[Record]) -> dict[str, Any]:
     """The row of one stitch, or of a whole network; its error is None where none was measured."""
-    costs = {name: getattr(cost, name) for name in COSTS}
+    bottom, top, family, objective = way
     if not bottom.layer:
-        sides = [("top_error", r) for r in records if r.top.name == top.name]
-        sides += [("bottom_error", r) for r in records if r.bottom.name == bottom.name]
-        found = next((metric for name, record in sides if (metric := record.metric(name)) is not None), None)
-        ends = {"bottom": bottom.name, "bottom_layer": None, "top": top.name, "top_layer": None}
-        error, unit = (None, None) if found is None else (found.value, found.unit)
-        return {**ends, "family": None, "objective": None, "error": error, "unit": unit, **costs}
-    mine = [r for r in records if way_of(r) == (bottom, top, family, objective)]
-    errors, penalties = (
-        [m for r in mine if (m := r.metric(name)) is not None and m.value is not None] for name in ("error", "penalty")
-    )
+        return {**_whole(bottom.name, records), **cost._asdict()}
+    mine = [record for record in records if way_of(record) == way]
+    errors, penalties = (_known(mine, name) for name in ("error", "penalty"))
     lows, highs = ([getattr(m, end) for m in penalties if getattr(m, end) is not None] for end in ("low", "high"))
     return {
         "bottom": bottom.name,
@@ -224,8 +217,22 @@ def _row(bottom: End, top: End, family: str, objective: str, cost: Cost, records
         "low": min(lows, default=None),
         "high": max(highs, default=None),
         "unit": errors[0].unit if errors else None,
-        **costs,
+        **cost._asdict(),
     }
+
+
+def _whole(name: str, records: Sequence[Record]) -> dict[str, Any]:
+    """What a network errs by itself, as a top or else as a bottom."""
+    tops = _known([r for r in records if r.top.name == name], "top_error")
+    found = tops or _known([r for r in records if r.bottom.name == name], "bottom_error")
+    error, unit = (found[0].known, found[0].unit) if found else (None, None)
+    return {"bottom": name, "top": name, "error": error, "unit": unit}
+
+
+def _known(records: Sequence[Record], name: str) -> list[Metric]:
+    """The values of a metric that there are."""
+    found = (record.metric(name) for record in records)
+    return [metric for metric in found if metric is not None and metric.value is not None]
 
 
 def _named(row: Mapping[str, Any]) -> str:
