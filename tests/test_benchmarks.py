@@ -98,7 +98,9 @@ def test_the_tables_of_two_encoders(monkeypatch):
     monkeypatch.setattr("modelstitch.arrays.hidden.FEWEST_STEPS", 5)
     monkeypatch.setattr("modelstitch.arrays.hidden.MOST_STEPS", 5)
     old = torch.randn(200, 6).numpy()
-    made = pair.part(old, old[:, ::-1].copy(), torch.arange(150, 200).numpy(), "one", "two")
+    labels = (old[:, 0] > 0).astype(int)
+    made = pair.part(old, old[:, ::-1].copy(), torch.arange(150, 200).numpy(), labels, "one", "two")
+    assert "| embedded anew |" in made[7]
     assert made[0] == "## one -> two"
     assert "| 150 | 100.0 [100.0, 100.0]" in made[2]
     assert "| farthest |" in made[-1]
