@@ -109,7 +109,7 @@ def part(old: np.ndarray, new: np.ndarray, queries: np.ndarray, labels: np.ndarr
     chosen = {how: few(old, new, how, asked) for how in ("random", "k-means", "farthest")}
     body = [(how, *(values[family] for family in FAMILIES[:-1])) for how, values in chosen.items()]
     made += [
-        f"The same, old gallery mapped, from {FEW} pairs by how they are chosen:",
+        f"Recall@10, %, old gallery mapped, from {FEW} pairs by how they are chosen:",
         table(("", *FAMILIES[:-1]), body),
     ]
     return made
