@@ -16,7 +16,9 @@ PANELS = [(f"{b} to {t}", panel(TABLE, b, t, settings(TABLE)[0])) for b, t in pa
 def test_a_sentence_a_pair_and_no_more_than_four():
     told = answers(PANELS)
     assert len(told) == 5
-    assert told[0].startswith("seed0 to rotation (alone they err by 3.6 percent and 3.1 percent): near 0 (within 3.0 points, with")
+    assert told[0].startswith(
+        "seed0 to rotation (alone they err by 3.6 percent and 3.1 percent): near 0 (within 3.0 points, with"
+    )
     assert "the largest penalty is" in told[0]
     assert told[-1] == f"{len(PANELS) - 4} more pairs are below."
 
