@@ -444,9 +444,7 @@ class Results:
     @property
     def _networks(self) -> list[str]:
         """The names of all networks, in the order in which they were given."""
-        return (
-            list(self.spec["weights"]) if self.similarities else list(dict.fromkeys(n for p in self.pairs for n in p))
-        )
+        return list(dict.fromkeys(name for pair in self.pairs for name in pair))
 
     def family(self, groups: Mapping[str, str] | None = None, *, similarities: Results | None = None) -> NetworkFamily:
         """See three networks or more as one set.
