@@ -155,7 +155,9 @@ def test_a_seam_without_a_member_is_left_out_and_said():
     found, notes = with_members(cells, NETWORKS)
     assert {c.hash for c in cells} - {c.hash for c in found} == {"one two permutation", "two one permutation"}
     (note,) = notes
-    assert note.startswith("permutation is left out for 2 of 4 pairs, the first a@one -> b@two: The family 'permutation'")
+    assert note.startswith(
+        "permutation is left out for 2 of 4 pairs, the first a@one -> b@two: The family 'permutation'"
+    )
     assert with_members(found, NETWORKS) == (found, [])
 
 
