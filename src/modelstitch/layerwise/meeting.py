@@ -147,19 +147,25 @@ def _of_several(
     chosen = {
         net.name: tuple(chosen_layers(net, _layers_of(net, at, names, layers))) for at, net in enumerate(networks)
     }
+    wanted = _wanted(pairs, names)
+    held = {name for pair in wanted for name in pair}
+    return Meeting(
+        {net.name: net for net in networks if net.name in held},
+        {name: own for name, own in chosen.items() if name in held},
+        wanted,
+        isinstance(pairs, str),
+    )
+
+
+def _wanted(pairs: str | Sequence[tuple[str, str]], names: list[str]) -> tuple[tuple[str, str], ...]:
+    """The pairs that were named, each once; every two networks by default."""
     wanted = tuple(combinations(names, 2)) if isinstance(pairs, str) else tuple(tuple(pair) for pair in pairs)
     if (isinstance(pairs, str) and pairs != "all") or not wanted or any(len(pair) != 2 for pair in wanted):
         raise MeasureError(f"{_PAIRS[0].upper()}{_PAIRS[1:]}, found {pairs!r}: leave it out for all.")
     unknown = next((name for pair in wanted for name in pair if name not in names), None)
     if unknown is not None:
         raise MeasureError(f"{_PAIRS[0].upper()}{_PAIRS[1:]} of {', '.join(map(repr, names))}, found {unknown!r}.")
-    held = {name for pair in wanted for name in pair}
-    return Meeting(
-        {net.name: net for net in networks if net.name in held},
-        {name: own for name, own in chosen.items() if name in held},
-        tuple(dict.fromkeys(wanted)),  # type: ignore[arg-type]
-        isinstance(pairs, str),
-    )
+    return tuple(dict.fromkeys(wanted))  # type: ignore[arg-type]
 
 
 def _layers_of(network: Network, at: int, names: list[str], layers: Layers | None) -> Sequence[str] | None:

@@ -306,6 +306,7 @@ class _Planned:
 
     def way(self, measure: Measure) -> str:
         """How a measure is computed."""
+        # Above 15 branches: one table of ways by memory and time, read from the top; parts of it mean nothing alone.
         ours = measure.name if measure is MEASURES.get(measure.name) else ""
         if ours == MINIBATCH_CKA:
             return "minibatch"
