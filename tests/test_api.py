@@ -58,7 +58,10 @@ def test_identity_self_stitch_is_the_network_itself(pair, digits):
     for cut in net.cuts:
         s = stitch(net, net, cut, digits, family="identity", objective="match", device="cpu")
         assert s.penalty == 0
-        assert s.interval == (0, 0)
+        low, high = (
+            s.interval
+        )  # no difference was seen; one in a third of the samples, as often, might have been missed
+        assert -low == high <= 100 * 3 / digits.size("test")
         x = next(iter(digits.batches("test", 7))).inputs
         assert torch.equal(s(x), net(x))
 

@@ -160,12 +160,12 @@ def test_what_is_left_out_is_said(world):
     )
     top = ms.Network(narrowing, torch.randn(2, 1, 8, 8), "narrowing")
     layers = (["1"], ["1", "3"])
-    found = ms.matrix(b, top, data, family=["orthogonal", "affine"], samples=50, layers=layers)
-    assert {(r.family, r.top.layer) for r in found.records} == {("orthogonal", "1"), ("affine", "1"), ("affine", "3")}
+    found = ms.matrix(b, top, data, family=["permutation", "affine"], samples=50, layers=layers)
+    assert {(r.family, r.top.layer) for r in found.records} == {("permutation", "1"), ("affine", "1"), ("affine", "3")}
     (note,) = found.cautions
     assert any(text.startswith("caution: the top narrowing alone errs on ") for text in found.notes)
     assert note.startswith(
-        "orthogonal is left out for 1 of 2 pairs, the first b@1 -> narrowing@3: The family 'orthogonal'"
+        "permutation is left out for 1 of 2 pairs, the first b@1 -> narrowing@3: The family 'permutation'"
     )
     assert "<svg" in found._repr_html_()
     with pytest.raises(ShapeError, match="low-rank:9 joins no pair of the layers, the first is b@1 -> narrowing@3"):
@@ -301,11 +301,11 @@ def test_a_page_takes_only_similarities_of_its_own_layers(world, tmp_path):
 def test_a_family_without_a_pair_takes_no_other_with_it(world):
     a, b, _, data = world
     options = {"samples": 50, "layers": (["0"], ["0"])}
-    found = ms.matrix(a, b, data, family=["affine", "orthogonal"], **options)
+    found = ms.matrix(a, b, data, family=["affine", "permutation"], **options)
     assert {r.family for r in found.records} == {"affine"}
-    assert any("orthogonal is left out for 1 of 1 pairs" in note for note in found.cautions)
-    with pytest.raises(ShapeError, match="orthogonal joins no pair of the layers"):
-        ms.matrix(a, b, data, family=["orthogonal", "permutation"], **options)
+    assert any("permutation is left out for 1 of 1 pairs" in note for note in found.cautions)
+    with pytest.raises(ShapeError, match="permutation joins no pair of the layers"):
+        ms.matrix(a, b, data, family=["permutation", "scaled-permutation"], **options)
 
 
 def test_fewer_examples_than_channels_are_noted(world):
@@ -326,9 +326,9 @@ def test_mistakes(world):
     a, b, _, data = world
     with pytest.raises(
         ShapeError,
-        match="orthogonal joins no pair of the layers, the first is a@0 -> b@0: The family 'orthogonal' needs",
+        match="permutation joins no pair of the layers, the first is a@0 -> b@0: The family 'permutation' needs",
     ):
-        ms.matrix(a, b, data, family="orthogonal", samples=50, layers=(["0"], ["0"]))
+        ms.matrix(a, b, data, family="permutation", samples=50, layers=(["0"], ["0"]))
     with pytest.raises(StitchError, match="The layers must be two lists"):
         ms.matrix(a, b, data, layers=("0", "0"))
     with pytest.raises(StitchError, match="at least one family"):
