@@ -94,7 +94,7 @@ def test_verbose_shows_where_a_mistake_comes_from(monkeypatch, capfd, tmp_path):
 
 
 def test_nobody_reads_what_is_printed(tmp_path):
-    command = [sys.executable, "-m", "modelstitch", "layers", f"{NET}&blocks=40", "--all"]
+    command = [sys.executable, "-m", "modelstitch", "layers", NET, "--all"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         told = process.stderr.read()

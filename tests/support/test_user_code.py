@@ -113,15 +113,12 @@ def test_a_view_that_holds_itself_has_an_end():
 @pytest.mark.slow
 def test_another_process_says_the_same():
     code = "import test_user_code as t\nprint([t.in_words(v) for v in t.DIFFERENT])"
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", code],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=__file__.rpartition("/")[0],
-            env={"PYTHONHASHSEED": seed, "PATH": "", "PYTHONPATH": ":".join(sys.path)},
-        ).stdout
-        for seed in ("1", "2")
-    ]
-    assert runs[0] == runs[1]
+    there = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=__file__.rpartition("/")[0],
+        env={"PYTHONHASHSEED": "1", "PATH": "", "PYTHONPATH": ":".join(sys.path)},  # here it is another one
+    ).stdout
+    assert there.strip() == str([in_words(v) for v in DIFFERENT])
