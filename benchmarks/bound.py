@@ -1,7 +1,8 @@
 """What a whole job multiplies, part by part, beside the least that its question needs.
 
     python benchmarks/bound.py [--bottom NAME] [--top NAME] [--weights FILE FILE] [--import FILE.py] [--data NAME]
-                               [--fit N] [--val N] [--test N] [--steps N] [--layers A,B>C] [--only pair,compare,...]
+                               [--fit N] [--val N] [--test N] [--steps N] [--eval-every N]
+                               [--layers A,B>C] [--only pair,compare,...]
 
 Jobs: ``pair`` is `compare` one way at the given layers without controls, ``compare`` with the default ones, ``matrix``
 all pairs of these layers, ``similarity`` their similarities with the default measures. Multiplications are those of
@@ -151,6 +152,7 @@ def main() -> None:
     for split, size in (("fit", 900), ("val", 100), ("test", 200)):
         parser.add_argument(f"--{split}", type=int, default=size)
     parser.add_argument("--steps", type=int, help="of a fit; the default by default")
+    parser.add_argument("--eval-every", type=int, help="steps between two looks; the default by default")
     parser.add_argument("--layers", default="block3,block6,block9")
     parser.add_argument("--only", default=",".join(JOBS))
     parser.add_argument("--name", default="bound", help="of the page")
@@ -166,7 +168,7 @@ def main() -> None:
     networks = {network.name: network for network in (bottom, top)}
     seams = [(low, high or low) for low, _, high in (part.partition(">") for part in given.layers.split(","))]
     layers = tuple([seam[side] for seam in seams] for side in (0, 1))
-    fit = {} if given.steps is None else {"steps": given.steps}
+    fit = {name: getattr(given, name) for name in ("steps", "eval_every") if getattr(given, name) is not None}
     solved: dict[str, Any] = {"device": "cpu", "samples": given.fit}
     options = {**solved, **fit}
     jobs: dict[str, Callable[[], Any]] = {

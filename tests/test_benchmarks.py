@@ -12,7 +12,7 @@ import torch
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALL = {
-    "bound": ["--fit", "80", "--val", "20", "--test", "20", "--steps", "2", "--layers", "block3,block3>block6"],
+    "bound": ["--fit", "80", "--val", "20", "--test", "20", "--steps", "2", "--only", "pair,similarity"],
     "align": ["--rows", "2000", "--width", "32", "--rounds", "1", "--queries", "20"],
     "interval_coverage": ["--runs", "2"],
     "family": [
