@@ -14,7 +14,8 @@ similarities, which have no tail, it is one pass of both networks, up to the las
 
 Parts: ``alone`` what the networks do by themselves (their errors), ``sums`` of closed forms, ``start`` their solution,
 ``steps`` of the fits, ``looks`` at the validation split, ``test`` the final measurement with its truth checks, and
-``rest``. Shares do not depend on how many samples there are, where all splits and the steps shrink together.
+``rest``. Where all splits and the steps shrink together, shares stay, but for two
+parts that take a fixed number of fit samples: the start, and the look at the networks alone.
 """
 
 from __future__ import annotations
