@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 FIGURES = ("penalty", "matrix", "ladder", "samples", "family", "separation", "breaks", "classes", "difficulty")
 TABLES = (".parquet", ".csv", ".json")
-DRAWINGS = (".pdf", ".svg", ".png")
 _FEW = 6  # pairs that are named one by one
 
 
@@ -550,18 +548,13 @@ class Results:
         """
         import matplotlib
 
+        from .report.figures.axes import drawing, write_figure
         from .report.figures.style import in_style, settings
-        from .support.files import make_folder, write_atomic
 
-        target = Path(path)
-        if target.suffix not in DRAWINGS:
-            raise StitchError(f"The figure {target} has no known ending: expected {', '.join(DRAWINGS)}.")
-        drawn, content = self.figure(what, pair=pair, style=style), io.BytesIO()
+        target = drawing(path)
+        drawn = self.figure(what, pair=pair, style=style)
         with in_style(style), matplotlib.rc_context(settings() if style == "paper" else {}):
-            drawn.savefig(content, format=target.suffix[1:], bbox_inches="tight", dpi=300 if style == "paper" else 200)
-        make_folder(target.parent)
-        write_atomic(target, content.getvalue())
-        return target
+            return write_figure(drawn, target, dpi=300 if style == "paper" else 200)
 
     def report(
         self,

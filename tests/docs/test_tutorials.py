@@ -20,7 +20,6 @@ def test_the_study_runs_in_shards(tmp_path, monkeypatch):
 
 
 def test_notebooks_and_commands_become_pages(monkeypatch):
-    pytest.importorskip("mkdocs")
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     import made
 

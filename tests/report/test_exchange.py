@@ -24,7 +24,6 @@ def test_datasets_has_the_same_rows():
 
 
 def test_xarray_has_every_value_at_its_place():
-    pytest.importorskip("xarray")
     found = RESULTS.to_xarray()
     dims = list(found["value"].dims)
     assert dims == ["bottom", "bottom_layer", "top", "top_layer", "family", "objective", "control", "seed", "metric"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -12,8 +11,7 @@ import polars as pl
 
 from ..errors import StitchError, StudyError
 from ..study.record import End, Metric, Record
-from ..support.files import make_folder, write_atomic
-from .figures.axes import canvas, drawn
+from .figures.axes import canvas, drawing, drawn, write_figure
 from .figures.style import FAINT, number, short
 from .tables import Table, TableCell
 
@@ -25,7 +23,6 @@ COSTS = {
     "parameters": "parameters",
     "milliseconds": "milliseconds a batch",
 }
-DRAWINGS = (".pdf", ".svg", ".png")
 _SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("bottom", "bottom_layer", "top", "top_layer", "family", "objective"), pl.String),
     **dict.fromkeys(("error", "penalty", "low", "high"), pl.Float64),
@@ -139,13 +136,8 @@ class Front:
             StitchError: the ending is another one.
             StudyError: the file cannot be written.
         """
-        target, content = Path(path), io.BytesIO()
-        if target.suffix not in DRAWINGS:
-            raise StitchError(f"The figure {target} has no known ending: expected {', '.join(DRAWINGS)}.")
-        self.figure().savefig(content, format=target.suffix[1:], bbox_inches="tight", dpi=200)
-        make_folder(target.parent)
-        write_atomic(target, content.getvalue())
-        return target
+        target = drawing(path)
+        return write_figure(self.figure(), target)
 
 
 def with_front(found: Front) -> Front:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ..errors import StitchError, StudyError
+from ..errors import StudyError
 from ..study.record import Record
-from ..support.files import make_folder, write_atomic
-from .figures.axes import drawn, heat_map, sheet
+from .figures.axes import drawing, drawn, heat_map, sheet, write_figure
 from .figures.marks import weights_of
 from .figures.style import labels, plain, short
 from .frame import Point, curve, frame, leveled, measured, panel, settings
@@ -25,7 +23,6 @@ from .sentences.units import scale_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWINGS = (".pdf", ".svg", ".png")
 MEASURES = ("cka_linear_debiased", "cka_linear_biased", "cka_minibatch")
 _STEP = re.compile(r", step (\d+)\b")
 _SCHEMA: dict[str, Any] = {
@@ -139,13 +136,8 @@ class Trajectory:
             StitchError: the ending is another one.
             StudyError: the file cannot be written.
         """
-        target, content = Path(path), io.BytesIO()
-        if target.suffix not in DRAWINGS:
-            raise StitchError(f"The figure {target} has no known ending: expected {', '.join(DRAWINGS)}.")
-        self.figure().savefig(content, format=target.suffix[1:], bbox_inches="tight", dpi=200)
-        make_folder(target.parent)
-        write_atomic(target, content.getvalue())
-        return target
+        target = drawing(path)
+        return write_figure(self.figure(), target)
 
 
 def trajectory_of(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import math
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import StitchError
+from ...support.files import make_folder, write_atomic
 from ..sentences.units import UnitScale, scale_of, tick
 from .style import FAINT, number, settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+DRAWINGS = (".pdf", ".svg", ".png")
 
 
 def drawn(**more: Any) -> AbstractContextManager[None]:
@@ -43,6 +50,36 @@ def sheet(width: float, height: float, **options: Any) -> Figure:
     fig = Figure(figsize=(width, height), **options)
     FigureCanvasAgg(fig)
     return fig
+
+
+def write_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
+    """Write a figure to a file.
+
+    Args:
+        figure: of matplotlib.
+        path: where; its ending says how: .pdf, .svg or .png.
+        dpi: of the points of a .png.
+
+    Returns:
+        The path.
+
+    Raises:
+        StitchError: the ending is another one.
+        StudyError: the file cannot be written.
+    """
+    target, content = drawing(path), io.BytesIO()
+    figure.savefig(content, format=target.suffix[1:], bbox_inches="tight", dpi=dpi)
+    make_folder(target.parent)
+    write_atomic(target, content.getvalue())
+    return target
+
+
+def drawing(path: str | Path) -> Path:
+    """The path of a figure, refused before anything is drawn where its ending is another one."""
+    target = Path(path)
+    if target.suffix not in DRAWINGS:
+        raise StitchError(f"The figure {target} has no known ending: expected {', '.join(DRAWINGS)}.")
+    return target
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Any]:
