@@ -18,6 +18,8 @@ WRITTEN = [
     "scaled-orthogonal",
     "l-ortho",
     "standard-orthogonal",
+    "relative",
+    "relative-whitened",
     "low-rank:1",
     "low-rank:6",
     "affine",

@@ -30,8 +30,7 @@ from .checks import FLOATS, array, need, quick, told, weights_of
 from .given import Vectors, blocks_of, paired, vectors
 from .hidden import UNITS, improve
 from .maps import Array, RowMap, unit
-from .relative import FAMILIES as RELATIVES
-from .relative import RELATIVE, WHITENED, relative, turned, whitened
+from .relative import RELATIVE, WHITENED, relative, whitened
 
 _KIND = "an alignment of embeddings"
 # Families that need no products of the new embeddings with themselves, which would cost half a product more.
@@ -362,7 +361,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         before = 0 if fresh else self.n_samples_seen_
         need(self.family, old.width, new.width, before + counted_rows)
         relative_rows = self.family == RELATIVE
-        whole = self.both or self.family in RELATIVES or family_of(self.family)[0] not in _FROM_BELOW
+        whole = self.both or family_of(self.family)[0] not in _FROM_BELOW
         sums = Moments.empty(old.width, new.width, both=whole) if fresh else self._moments
         lengths = _add(sums, old, new, weights, directions=relative_rows)
         self._lengths = lengths if fresh else self._lengths + lengths
@@ -384,7 +383,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise told(error) from error
 
     def _is_mlp(self) -> bool:
-        return self.family not in RELATIVES and issubclass(family_of(self.family)[0], MLP)
+        return issubclass(family_of(self.family)[0], MLP)
 
     def _note(self) -> None:
         """What is to be known of the sums."""
@@ -415,7 +414,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         moments = self._moments
         if not bool((moments.xx.diagonal() > 0).any()):
             raise ArrayError("No column of the old embeddings ever changes: expected samples that differ.")
-        ways = {"there": moments} | ({"back": turned(moments)} if self.both else {})
+        ways = {"there": moments} | ({"back": moments.turned()} if self.both else {})
         if self.family == RELATIVE:
             lengths = dict(zip(("back", "there"), (self._lengths / moments.n).tolist()))
             self._keep({way: relative(sums, lengths[way]) for way, sums in ways.items()})
@@ -427,7 +426,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         w = None if weights is None else torch.from_numpy(weights).float()
         ways = {"there": (self._moments, old, new)}
         if self.both:
-            ways["back"] = (turned(self._moments), new, old)
+            ways["back"] = (self._moments.turned(), new, old)
         maps = {}
         for way, (moments, x, y) in ways.items():
             stitcher = self._stitcher(moments).float()

@@ -15,7 +15,6 @@ from ..stitchers.mlp import MLP
 from ..support.words import counted
 from .given import Vectors, vectors
 from .hidden import FEWEST
-from .relative import FAMILIES as RELATIVES
 
 FLOATS = (np.float32, np.float64)
 
@@ -71,7 +70,7 @@ def need(family: str, p: int, q: int, rows: int) -> None:
     Raises:
         StitchError: saying what is needed.
     """
-    cls, options = family_of("affine" if family in RELATIVES else family)
+    cls, options = family_of(family)
     if not cls.closed and not issubclass(cls, MLP):
         raise ArrayError(
             f"The family {family!r} is fitted through a network: expected one that is solved from sums, such as "

@@ -192,7 +192,7 @@ def _groups(text: str | None, opened: tuple[Any, ...], architectures: dict[str, 
     "families",
     multiple=True,
     help="Family of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, "
-    "l-ortho, standard-orthogonal, "
+    "l-ortho, standard-orthogonal, relative, relative-whitened, "
     "low-rank:RANK, affine; affine "
     "by default. May be repeated.",
 )

@@ -7,6 +7,7 @@ a large offset never meets a large product.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -38,6 +39,7 @@ class Moments:
         yy: sums of centred products of y, (q, q); (0, 0) where they were not asked for.
         xy: sums of centred products of both, (p, q).
         known: for x and for y, what was worked out from that side alone; moments that share a side share it.
+        again: of the same rows, brought another way, where a family of maps asks for a second look at them.
 
     Examples:
         >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
@@ -54,6 +56,7 @@ class Moments:
     yy: Tensor
     xy: Tensor
     known: tuple[Known, Known] = field(default_factory=lambda: ({}, {}), init=False, repr=False, compare=False)
+    again: Moments | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def empty(
@@ -191,6 +194,12 @@ class Moments:
         """
         self.known = (x, y)
         return self
+
+    def beside(self, again: Moments) -> Moments:
+        """The same sums with those of a second look at the rows."""
+        found = copy.copy(self)
+        found.again = again
+        return found
 
     def __add__(self, other: Moments) -> Moments:
         n = self.n + other.n

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from ..data.access import MASK, in_reals, mask_of
 from ..data.data import Data
 from ..errors import FoldError, MeasureError, RecordError, SourceError, StitchError, first_line
+from ..moments.moments import Moments
 from ..network import FromInput, FromLayer, Network
 from ..network.fold import absorb_above, absorb_below
 from ..network.norms import put_statistics
 from ..notation import Seam
 from ..report.sentences.units import shown
-from ..stitchers import Adapter, Affine, Site, Stitcher, adapter_between, family_of, mapped
+from ..stitchers import Adapter, Affine, Bring, Site, Stitcher, adapter_between, family_of, mapped
 from ..study.record import Metric, Record
 from ..support import hashing, tensors
 from ..support.ambient import in_settled
@@ -652,10 +653,16 @@ def rebuild(family: str, low: DonorSide, high: DonorSide, state: dict[str, Tenso
 
 def blank(family: str, site: Site) -> Stitcher:
     """A stitcher of that family for that site, fitted to nothing: any moments give the right shapes."""
-    from ..moments.moments import Moments
-
     cls, options = family_of(family)
-    moments = Moments.empty(site.p, site.q)
+
+    def again(below: Bring, above: Bring) -> Moments:
+        return _any(*(way(torch.zeros(1, width)).shape[1] for way, width in ((below, site.p), (above, site.q))))
+
+    return cls.solve(cls.looked(_any(site.p, site.q), site, again), site, **options).eval()
+
+
+def _any(p: int, q: int) -> Moments:
+    moments = Moments.empty(p, q)
     moments.n = 2
-    moments.xx += torch.eye(site.p)
-    return cls.solve(moments, site, **options).eval()
+    moments.xx += torch.eye(p)
+    return moments

@@ -2,7 +2,7 @@
 
 from .adapters import Adapter, Layout, adapter_between, channels_back, channels_last, masked_mean, masks, rows
 from .affine import Affine
-from .base import Site, Stitcher, mapped
+from .base import Bring, Site, Stitcher, mapped
 from .contract import check
 from .families import FAMILIES, family_of, own_codes
 
@@ -10,6 +10,7 @@ __all__ = [
     "FAMILIES",
     "Adapter",
     "Affine",
+    "Bring",
     "Layout",
     "Site",
     "Stitcher",

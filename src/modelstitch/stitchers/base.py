@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from ..errors import FitError, NonFiniteError, ShapeError
 from ..moments.moments import Moments
+
+Bring: TypeAlias = Callable[[Tensor], Tensor]  # rows (n, c) -> rows (n, d)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,23 @@ class Stitcher(nn.Module):
             ShapeError: if the family has no member for the site.
         """
         raise NotImplementedError  # pragma: no cover - every family has its own
+
+    @classmethod
+    def brought(cls, moments: Moments, site: Site) -> tuple[Bring, Bring] | None:
+        """How the rows of both sides are to be brought before they are summed once more; None: no second look.
+
+        ``solve`` finds the sums of a second look in ``moments.again``.
+
+        Raises:
+            FitError, NonFiniteError: as ``solve``.
+        """
+        return None
+
+    @classmethod
+    def looked(cls, moments: Moments, site: Site, again: Callable[[Bring, Bring], Moments]) -> Moments:
+        """The moments with what ``again`` sums of brought rows, if the family asks for a second look."""
+        ways = cls.brought(moments, site)
+        return moments if ways is None else moments.beside(again(*ways))
 
     @classmethod
     def check_site(cls, site: Site, **options: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -61,7 +60,8 @@ def check(family: str | type[Stitcher], *, seed: int = 0, tolerance: float = 1e-
     for kind in accepted:
         for p, q in case.widths(kind):
             x, y = case.activations(kind, p, q)
-            site, moments = Site(p, q, kind), Moments.of(rows(x, kind), rows(y, kind))
+            site = Site(p, q, kind)
+            moments = case.moments(rows(x, kind), rows(y, kind), site)
             _shapes_and_types(case, site, moments, x, y)
             _left_alone(case, site, moments, x)
             _deterministic(case, site, moments, x)
@@ -91,10 +91,15 @@ class _Case:
         except Exception as error:
             raise self.broken(clause, "a stitcher", f"{type(error).__name__}: {error}") from error
 
+    def moments(self, x: Tensor, y: Tensor, site: Site) -> Moments:
+        """Of rows in memory, with what the family takes from a second look."""
+        return self.cls.looked(Moments.of(x, y), site, lambda below, above: Moments.of(below(x), above(y)))
+
     def accepts(self, kind: str, p: int = _CHANNELS, q: int = _CHANNELS) -> bool:
         x, y = self.activations(kind, p, q)
         try:
-            self.cls.solve(Moments.of(rows(x, kind), rows(y, kind)), Site(p, q, kind), **self.options)
+            site = Site(p, q, kind)
+            self.cls.solve(self.moments(rows(x, kind), rows(y, kind), site), site, **self.options)
         except ShapeError as error:
             if not str(error).strip():
                 raise self.broken("refusals", f"a reason why {kind} is refused", "an empty message") from error
@@ -148,8 +153,12 @@ def _shapes_and_types(case: _Case, site: Site, moments: Moments, x: Tensor, y: T
             raise case.broken(f"type ({site.kind})", dtype, out.dtype)
         if not bool(torch.isfinite(out).all()):
             raise case.broken(f"finite output ({site.kind}, {dtype})", "finite numbers", "NaN or infinity")
-    half = Moments(moments.n, *(getattr(moments, f.name).float() for f in fields(moments) if f.name in _SUMS))
-    case.solve(half, site, "moments in float32")
+    case.solve(_in_float32(moments), site, "moments in float32")
+
+
+def _in_float32(moments: Moments) -> Moments:
+    half = Moments(moments.n, *(getattr(moments, name).float() for name in _SUMS))
+    return half if moments.again is None else half.beside(_in_float32(moments.again))
 
 
 def _left_alone(case: _Case, site: Site, moments: Moments, x: Tensor) -> None:
@@ -214,7 +223,7 @@ def _saves(case: _Case, site: Site, moments: Moments, x: Tensor) -> None:
     state = stitcher.state_dict()
     try:
         save({name: value.contiguous() for name, value in state.items()})
-        others = Moments.of(case.normal(50, site.p), case.normal(50, site.q))
+        others = case.moments(case.normal(50, site.p), case.normal(50, site.q), site)
         other = case.solve(others, site)
         other.load_state_dict(state)
     except StitchError:
@@ -240,7 +249,7 @@ def _awkward(case: _Case, kind: str) -> None:
         "fewer rows than channels": (x[:4], y[:4]),
     }
     for clause, (a, b) in cases.items():
-        stitcher = case.solve(Moments.of(a, b), site, clause)
+        stitcher = case.solve(case.moments(a, b, site), site, clause)
         for name, value in stitcher.state_dict().items():
             if not bool(torch.isfinite(value).all()):
                 raise case.broken(clause, "finite numbers", f"NaN or infinity in {name!r}")
@@ -280,7 +289,9 @@ def _invariant(case: _Case, kind: str, name: str) -> None:
     moved = _MOVES[name](x, case)
     site = Site(_CHANNELS, _CHANNELS, kind)
     with torch.no_grad():
-        found, wanted = (case.solve(Moments.of(side, y), site).double()(shaped(side, kind)) for side in (moved, x))
+        found, wanted = (
+            case.solve(case.moments(side, y, site), site).double()(shaped(side, kind)) for side in (moved, x)
+        )
     away = float((found - wanted).abs().max() / y.std())
     if not away <= case.tolerance:
         raise case.broken(f"invariance to {name}", f"predictions within {case.tolerance:g}", f"{away:.3g} away")

@@ -16,6 +16,7 @@ from .lowrank import LowRank
 from .mlp import MLP
 from .normaffine import NormAffineNorm
 from .orthogonal import LOrtho, Orthogonal, Permutation, ScaledOrthogonal, ScaledPermutation, StandardOrthogonal
+from .relative import Relative, WhitenedRelative
 
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,17})?(e[-+]?[0-9]{1,2})?")
@@ -30,6 +31,8 @@ FAMILIES: dict[str, type[Stitcher]] = {
         ScaledOrthogonal,
         LOrtho,
         StandardOrthogonal,
+        Relative,
+        WhitenedRelative,
         LowRank,
         Affine,
         NormAffineNorm,

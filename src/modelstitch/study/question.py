@@ -171,7 +171,7 @@ class Question(BaseModel):
     families: Annotated[tuple[Annotated[str, AfterValidator(_family)], ...], BeforeValidator(_families)] = Field(
         default=("affine",),
         description="Family of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, "
-        "l-ortho, standard-orthogonal, "
+        "l-ortho, standard-orthogonal, relative, relative-whitened, "
         "low-rank:R, affine, norm-affine-norm, conv:K, mlp:H.",
     )
     objectives: Annotated[tuple[str, ...], BeforeValidator(_objectives)] = Field(

@@ -19,7 +19,7 @@ from ..data.tasks import Task
 from ..engine.alone import MATCHED, Alone, level, look, need_scores, notes_on
 from ..engine.controls import CONTROLS
 from ..engine.evaluate import Truth, final
-from ..engine.fit.closed import collect, collect_together, solve
+from ..engine.fit.closed import collect, collect_together, look_again, solve
 from ..engine.fit.loop import fits, train
 from ..engine.fit.memory import attempt, chunks, stream_bytes
 from ..engine.fit.normalisation import settle
@@ -364,6 +364,7 @@ def _fit(
         sweep.done(sweep.data.size("fit"))
     else:
         collect(streams, sweep, _sums(cells, sweep, bench))
+    look_again(streams, sweep)
     solve(streams, sweep)
     train(streams, sweep, unfinished, state)
     settle(streams, sweep)

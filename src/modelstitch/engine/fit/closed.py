@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +15,7 @@ from ...errors import NonFiniteError, StitchError
 from ...moments.grid import Spread, SpreadGrid, rows_of
 from ...moments.moments import Moments
 from ...network import Layer, Network, positions_of
-from ...stitchers import Adapter, channels_back, channels_last, masks, rows
+from ...stitchers import Adapter, Bring, channels_back, channels_last, masks, rows
 from ...support.nonfinite import first_bad, refuse
 from ...support.ranks import Ranks, current, first, share, together, writes
 from ...support.resume import Unfinished
@@ -81,6 +81,37 @@ def collect_together(streams: Sequence[Stream], sweep: Sweep) -> bool:
             for stream in asked[key]:
                 stream.moments = block.group.pair(*key[0])
     return not any(stream.failed for stream in streams)
+
+
+def look_again(streams: Sequence[Stream], sweep: Sweep) -> None:
+    """Sum the rows of streams whose family asks for a second look, brought in the way that the first one tells.
+
+    Raises:
+        NonFiniteError: as ``collect``.
+    """
+    asking: dict[Any, list[Stream]] = {}
+    for stream in streams:
+        if stream.moments is not None and not stream.failed and stream.init == "closed":
+            asking.setdefault((stream.family, *stream.options.items()), []).append(stream)
+    for alike in asking.values():
+        asked: _Streams = {}
+        for stream in alike:
+            asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
+        blocks = _blocks(asked, sweep, apart=True)
+        for block in list(blocks):
+            first = asked[block.keys[0]][0]
+            assert first.moments is not None
+            block.group.bring = first.family.brought(first.moments, first.site)
+            if block.group.bring is None:
+                blocks.remove(block)
+        if not blocks:
+            continue
+        _over_all(f"a second look for {alike[0].family.family}", blocks, asked, replace(sweep, tick=None), None)
+        for block in blocks:
+            for stream in asked[block.keys[0]]:
+                if not stream.failed:
+                    assert stream.moments is not None
+                    stream.moments = stream.moments.beside(block.group.pair(*stream.seam))
 
 
 def _over_all(what: str, blocks: Sequence[_SumBlock], asked: _Streams, sweep: Sweep, kept: Unfinished | None) -> bool:
@@ -322,11 +353,13 @@ class Group:
         kind: where their channels are.
         tops: the layers.
         adapters: {bottom layer: the step to these positions}.
+        bring: how the rows of both sides are brought before they are summed, where they are not as they come.
     """
 
     kind: str
     tops: list[str]
     adapters: dict[str, Adapter]
+    bring: tuple[Bring, Bring] | None = None
     _parts: list[_GridPart] = field(default_factory=list)
 
     @property
@@ -348,14 +381,15 @@ class Group:
         Raises:
             MeasureError: they do not fit; the message holds both sizes.
         """
-        above = {t: top.layer(t).channels for t in self.tops}
+        ways = self.bring or (None, None)
+        above = {t: _width(top.layer(t), ways[1]) for t in self.tops}
         first: SpreadGrid | None = None
-        for key, bottoms in self._ways(bottom, top, whole).items():
+        for key, bottoms in self._ways(bottom, top, whole and self.bring is None).items():
             spread = None if key is None else _spread(self.adapters[bottoms[0]], self.kind)
             one_set = isinstance(bottom, Company) and set(bottoms) == set(self.tops)
             one_set = one_set and all(self.adapters[b].plain for b in bottoms)
             grid = SpreadGrid(
-                above if one_set else {b: bottom.layer(b).channels for b in bottoms},
+                above if one_set else {b: _width(bottom.layer(b), ways[0]) for b in bottoms},
                 None if one_set else above,
                 spread=spread,
                 beside=None if one_set else first,
@@ -386,6 +420,8 @@ class Group:
     ) -> None:
         """Add a batch of activations; ``mask``: which positions hold a token; ``kept``: only these rows."""
         y = {t: _some(channels_last(above[t], self.kind), kept) for t in self.tops}
+        if self.bring is not None:
+            y = {t: self.bring[1](value) for t, value in y.items()}
         for part in self._parts:
             direct = part.grid.spread is None
             x = {
@@ -394,6 +430,8 @@ class Group:
                 else channels_last(below[b], kind)
                 for b, kind in part.kinds.items()
             }
+            if self.bring is not None:
+                x = {b: self.bring[0](value) for b, value in x.items()}
             part.waiting = x
         n = len(next(iter(y.values())))
         if n == 0:
@@ -443,6 +481,11 @@ def draw(
 
 def _some(x: Tensor, kept: Tensor | None) -> Tensor:
     return x if kept is None else x.reshape(-1, x.shape[-1])[kept.to(x.device)]
+
+
+def _width(layer: Layer, bring: Bring | None) -> int:
+    """Columns of a layer's rows as they are summed."""
+    return layer.channels if bring is None else bring(torch.zeros(1, layer.channels)).shape[-1]
 
 
 def _count(layer: Layer) -> int:
