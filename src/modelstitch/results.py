@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .data.data import Data
+    from .data.shown import Shown
     from .network import Network
     from .report.family import NetworkFamily
     from .report.front import Front
-    from .report.sample_page import Pictures
     from .report.trajectory import Trajectory
 
 FIGURES = ("penalty", "matrix", "ladder", "samples", "family", "separation", "breaks", "classes", "difficulty")
@@ -230,31 +230,41 @@ class Results:
 
         return examples(self.records)
 
-    def breaks(self, control: str = "pair") -> pl.DataFrame:
-        """Tell of each test sample where it breaks.
+    def breaks(self, control: str = "pair", data: Data | None = None) -> pl.DataFrame:
+        """Tell of each test sample, of texts of each token, where it breaks.
 
         It breaks where the stitched model is wrong and the top alone is right.
 
         Args:
             control: of these stitches; "pair" are the stitches of two networks.
+            data: those that were compared on, where they are texts: what breaks is shown.
 
         Returns:
-            One row a sample and pair of networks. Columns: bottom, top, sample (its place in the test split), label,
-            top_right; of how many stitches (layers, families, seeds) how many flipped the top's answer from right to
-            wrong (it breaks) or from wrong to right; first_layer and first_depth of the shallowest that did; and the
-            answer that most of these gave.
+            One row a sample and pair of networks, of texts one a token. Columns: bottom, top, sample (its place in the
+            test split), token (of texts, which of those that count, from 0 on), label, top_right; of how many stitches
+            (layers, families, seeds) how many flipped the top's answer from right to wrong (it breaks) or from wrong to
+            right; first_layer and first_depth of the shallowest that did; and the answer that most of these gave, of
+            texts where they broke. With data also text, of what a stitch flips: the sample with the token in brackets,
+            and what was answered in its place, decoded where the data name their tokenizer.
 
         Raises:
-            StudyError: no record keeps samples that are right or wrong.
+            StudyError: no record keeps samples that are right or wrong, or the samples are no texts.
+            DataError: the data have another test split than the records.
 
         Examples:
             >>> r = ms.compare(bottom, top, data, layers=["block1", "block2"], objective="match", controls=())
             >>> r.breaks().filter(bottom="bottom", top_right=True).height <= data.size("test")
             True
         """
-        from .report.samples import breaks
+        from .report.samples import breaks, with_texts
 
-        return breaks(self.records, control)
+        rows = breaks(self.records, control)
+        return rows if data is None else with_texts(rows, self._shown_from(data))
+
+    def _shown_from(self, data: Data) -> Shown:
+        from .data.shown import Shown
+
+        return Shown(data, {str(r.examples["test"]) for r in self.records if r.examples and r.examples.get("test")})
 
     def by_class(self, control: str = "pair") -> pl.DataFrame:
         """Give the penalty of each class by itself, with its interval.
@@ -282,9 +292,9 @@ class Results:
         """Tell of each test sample how hard it is for all networks and stitches together.
 
         Returns:
-            One row a sample: label; of how many networks how many are right on it alone; in how many pairs it breaks
-            at some stitch, and at how many stitches; and trend, the correlation over all models, stitched or not, of
-            being right on it with accuracy on all other samples: below 0, better models do worse on it.
+            One row a sample, of texts one a token: label; of how many networks how many are right on it alone; in how
+            many pairs it breaks at some stitch, and at how many stitches; and trend, the correlation over all models,
+            stitched or not, of being right on it with accuracy on all others: below 0, better models do worse on it.
 
         Raises:
             StudyError: as ``breaks``, or the stitches were measured on several test splits.
@@ -573,8 +583,8 @@ class Results:
             command: what made the numbers.
             similarities: measures of layers that were stitched, too, to stand beside the penalties of the first pair;
                 of three networks or more, beside those of the family.
-            data: whose test images stand on the page: those that break first, and those that survive. Without data the
-                page says nothing of how samples look.
+            data: whose test images or texts stand on the page: those that break first, and those that survive. Without
+                data the page says nothing of how samples look.
 
         Returns:
             The path.
@@ -599,7 +609,7 @@ class Results:
                 command=command,
                 missing=len(self.missing),
                 cautions=self.cautions,
-                shown=None if data is None else _shown_from(data),
+                shown=None if data is None else self._shown_from(data),
             )
         write_text(target, text)
         return target
@@ -714,12 +724,6 @@ class Results:
             drawn = []
         grids = similarity_summaries(self.frame, self.weights) if self.similarities else []
         return as_html([*grids, *penalty_summaries(self.records)], drawn, repr(self))
-
-
-def _shown_from(data: Data) -> Pictures:
-    from .data.pictures import pictures
-
-    return lambda ids, test: pictures(data, ids, test)
 
 
 def _with_families(rows: pl.DataFrame) -> pl.DataFrame:

@@ -43,3 +43,20 @@ def test_a_control_that_is_not_there_is_refused(folder, monkeypatch, capsys):
     code, _, err = run(monkeypatch, capsys, "examples", str(folder), "--control", "self")
     assert code == 2
     assert "nothing to tell sample by sample of 'self'" in " ".join(err.split())
+
+
+def test_data_show_texts_alone_and_where_they_break(folder, monkeypatch, capsys):
+    for options, words in (
+        (["--data", "digits"], "The test samples are no texts"),
+        (["--data", "digits", "--limit", "100"], "another test split than the records"),
+        (["--data", "digits", "--by", "class"], "use it with --by break"),
+    ):
+        code, _, err = run(monkeypatch, capsys, "examples", str(folder), *options)
+        assert code == 2
+        assert words in " ".join(err.split())
+
+
+def test_the_page_of_a_folder_shows_images_where_data_are_named(folder, monkeypatch, capsys, tmp_path):
+    code, _, _ = run(monkeypatch, capsys, "report", str(folder), "--data", "digits", "--out", str(tmp_path / "p.html"))
+    assert not code
+    assert "<img" in (tmp_path / "p.html").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from modelstitch.errors import StudyError
 from modelstitch.report.samples import breaks, by_class, difficulty, seams
 from modelstitch.report.tables import classes_table
 from modelstitch.stats import bootstrap
-from modelstitch.study.answers import pack, pack_answers
+from modelstitch.study.answers import pack, pack_answers, pack_tokens
 from modelstitch.study.record import Record
 
 LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2])
@@ -96,11 +96,44 @@ def test_the_counts_of_real_stitches_are_their_penalties(pair, digits):
     assert 100 * (lost - gained) / digits.size("test") == pytest.approx(penalties)
 
 
+def test_texts_are_told_token_by_token():
+    rows = breaks([spoken()])
+    assert rows.select("sample", "token", "flipped", "answer").rows() == [
+        (0, 0, 0, None),
+        (0, 1, 1, 5),
+        (2, 0, 0, None),
+        (2, 1, 1, None),  # gained: what is right is not kept
+        (2, 2, 1, 9),
+    ]
+    assert rows["top_right"].to_list() == [True, True, False, False, True]
+    assert rows["label"].null_count() == 5
+    hard = difficulty([spoken()])
+    assert hard["networks_right"].to_list() == [1, 1, 1, 1, 2]
+    assert hard["pairs_broken"].to_list() == [0, 1, 0, 0, 1]
+    with pytest.raises(StudyError, match="is of texts: expected a class for each sample"):
+        by_class([spoken()])
+
+
+def spoken(unit="nats/token", *, tokens=True):
+    """Of texts of 2, 0 and 3 tokens."""
+    hits = {"stitched": [1, 0, 0, 1, 0], "top": [1, 1, 0, 0, 1], "bottom": [0, 0, 1, 1, 1]}
+    hits = {side: np.array(found) > 0 for side, found in hits.items()}
+    counts = {side: np.array([found[:2].sum(), 0, found[2:].sum()]) for side, found in hits.items()}
+    kept = pack(np.ones(3), np.ones(3), np.array([2.0, 0.0, 3.0]), unit)
+    if tokens:
+        kept["answers"] = pack_answers(None, counts, np.ones(3))
+        kept["answers"]["tokens"] = pack_tokens(hits, np.array([4, 5, 6, 7, 9]))
+    return Record("spoken", record(TOP, "late", 0.9).config, examples=kept)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: breaks([]), "nothing to tell sample by sample of 'pair'"),
         (lambda: breaks(RECORDS, "random"), "sample by sample of 'random'"),
+        (lambda: breaks([]), "no record keeps its test samples"),
+        (lambda: breaks([spoken(tokens=False)]), "do not keep which tokens are right"),
+        (lambda: breaks([spoken("MSE", tokens=False)]), "errors in MSE are neither right nor wrong"),
         (lambda: by_class([_unlabelled()]), "keeps no labels"),
         (lambda: difficulty([*RECORDS, record(TOP, "late", 0.9, test="other")]), "one test split"),
     ],

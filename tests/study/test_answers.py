@@ -11,7 +11,17 @@ import torch
 
 import modelstitch as ms
 from modelstitch.errors import MeasureError, RecordError
-from modelstitch.study.answers import SIDES, average, check_sizes, errors, numbers, pack, pack_answers, right
+from modelstitch.study.answers import (
+    SIDES,
+    average,
+    check_sizes,
+    errors,
+    numbers,
+    pack,
+    pack_answers,
+    pack_tokens,
+    right,
+)
 from modelstitch.study.examples import answers_of
 from modelstitch.study.record import Metric, Record, cell_hash
 
@@ -104,6 +114,36 @@ def test_of_texts_the_tokens_that_are_right_are_kept():
     assert rows["answer"].null_count() == 3
     with pytest.raises(RecordError, match="stitched of other than 3 answers"):
         Record.from_json(replace(made, examples={**kept, "answers": {**kept["answers"], "bits": 20}}).to_json())
+
+
+def of_texts(tokens=None, **changes):
+    """Three texts of 2, 0 and 3 tokens that count; the stitched model loses the second and the last."""
+    hits = {"stitched": [1, 0, 0, 1, 0], "top": [1, 1, 0, 0, 1], "bottom": [0, 0, 1, 1, 1]}
+    hits = {side: np.array(found) > 0 for side, found in hits.items()}
+    counts = {side: np.array([found[:2].sum(), 0, found[2:].sum()]) for side, found in hits.items()}
+    nats = np.array([1.0, 2.0, 3.0])
+    kept = pack(nats, nats, np.array([2.0, 0.0, 3.0]), "nats/token")
+    kept["answers"] = pack_answers(None, counts, nats)
+    kept["answers"]["tokens"] = pack_tokens(hits, np.array([7, 300, 9, 8, 65_000])) if tokens is None else tokens
+    kept["answers"]["tokens"] = {**kept["answers"]["tokens"], **changes} if changes else kept["answers"]["tokens"]
+    config = {"bottom": {"name": "a"}, "top": {"name": "b"}, "control": "pair"}
+    return hits, Record(cell_hash(config), config, examples=kept)
+
+
+def test_of_texts_each_token_is_right_or_wrong_and_what_breaks_is_kept():
+    hits, made = of_texts()
+    found = answers_of(Record.from_json(made.to_json()))
+    assert {side: values.tolist() for side, values in found.hits.items()} == {s: v.tolist() for s, v in hits.items()}
+    assert found.said.tolist() == [-1, 300, -1, -1, 65_000]
+
+
+def test_tokens_that_do_not_fit_are_not_believed():
+    for changed in ({"top": base64.b64encode(b"abcd").decode()}, {"tokens": "none"}, {"tokens": 3}):
+        with pytest.raises(RecordError, match=r"tokens of the top other than 5|readable"):
+            Record.from_json(of_texts(**changed)[1].to_json())
+    for changed in ({"stitched": base64.b64encode(b"\xf8").decode()}, {"said": "AAAA"}, {"bits": 99}):
+        with pytest.raises(MeasureError, match=r"cannot be read: found ValueError"):
+            answers_of(of_texts(**changed)[1])
 
 
 def answered(**changes):

@@ -142,6 +142,13 @@ data = click.option(
     help="Data: digits, parquet:DIR, folder:DIR, text:FILE, ...",
 )
 
+shown = click.option(
+    "--data",
+    "data_name",
+    metavar="DATA",
+    help="The data that were compared on, to show what breaks; text as text:FILE?length=32&tokenizer=DIR.",
+)
+
 dry_run = click.option(
     "--dry-run",
     is_flag=True,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from . import common
+from .options import asked as options_of
 
 _TABLES = {"break": "breaks", "class": "by_class", "difficulty": "difficulty"}
 _MOST = 12
@@ -22,18 +23,23 @@ _MOST = 12
     help="What to tell: where each sample breaks, the penalty of each class, or how hard samples are for all networks.",
 )
 @click.option("--control", default="pair", show_default=True, help="Of these stitches; not with --by difficulty.")
+@common.shown
+@options_of("limit")
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="File for all rows, as CSV.")
 @common.speaks(quiet=False)
-def examples(folder: Path, by: str, control: str, out: Path | None) -> None:
+def examples(folder: Path, by: str, control: str, data_name: str | None, limit: int | None, out: Path | None) -> None:
     """Tell of each test sample of a study folder, or of an exported Parquet file, where it breaks.
 
-    A sample breaks where the stitched model is wrong and the top alone is right. Needs no torch and no donors.
+    A sample, or a token of a text, breaks where the stitched model is wrong and the top alone is right. Needs no torch
+    and no donors; the data, where texts are to be shown.
     """
     from ..report.sentences.samples import of_family, of_pair
     from ..results import open as opened
     from ..support.files import write_text
 
     found = opened(folder)
+    if data_name is not None and by != "break":
+        raise click.UsageError("--data shows the texts that break: use it with --by break.")
     if by == "difficulty":
         rows = found.difficulty()
         said = of_family(rows)
@@ -43,8 +49,9 @@ def examples(folder: Path, by: str, control: str, out: Path | None) -> None:
         said = []
         shown = rows.sort("low", descending=True)
     else:
-        rows = found.breaks(control)
-        shown = rows.filter("top_right").sort("flipped", "first_depth", descending=[True, False])
+        data = None if data_name is None else common.data_for(data_name, (), limit)
+        rows = found.breaks(control, data)
+        shown = rows.filter("top_right").sort("flipped", "first_depth", "sample", descending=[True, False, False])
         said = []
         for key, own in rows.group_by("bottom", "top", maintain_order=True):
             common.say(f"{key[0]} -> {key[1]}")
@@ -53,8 +60,9 @@ def examples(folder: Path, by: str, control: str, out: Path | None) -> None:
     for remark in said:
         common.say(remark.text)
     constant = ("family", "objective", "init", "normalisation", "samples", "control", "unit", "top_right")
-    names = [name for name in shown.columns if name not in constant]
-    common.table(names, [[_text(row[name]) for name in names] for row in shown.head(_MOST).iter_rows(named=True)])
+    names = [name for name in shown.columns if name not in constant and shown[name].null_count() < shown.height]
+    body = [[_text(row[name]) for name in names] for row in shown.head(_MOST).iter_rows(named=True)]
+    common.table(names, body, words=("text",))
     if shown.height > _MOST and out is None:
         common.say(f"These are {_MOST} of {rows.height:,} rows: -o FILE.csv has all of them.")
     if out is not None:

@@ -133,12 +133,18 @@ def status(folder: Path, watch: float | None, as_json: bool) -> None:
     help="File of the page; report.html in the folder by default.",
 )
 @click.option("--title", default="Stitching report", show_default=True, help="Heading of the page.")
+@common.shown
+@options_of("limit")
 @common.speaks(quiet=False)
-def report(folder: Path, out: Path | None, title: str) -> None:
-    """Write the HTML page of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
+def report(folder: Path, out: Path | None, title: str, data_name: str | None, limit: int | None) -> None:
+    """Write the HTML page of a study folder, or of an exported Parquet file.
+
+    Needs no torch and no donors; the data, where images or texts are to stand on it.
+    """
     found = _opened(folder)
     place = folder.parent if folder.is_file() else folder
-    page = found.report(out or place / "report.html", title=title)
+    data = None if data_name is None else common.data_for(data_name, (), limit)
+    page = found.report(out or place / "report.html", title=title, data=data)
     common.say(f"The report is {page}.")
     common.result(report=page)
 

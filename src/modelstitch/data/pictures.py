@@ -10,36 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
 from .data import Data
 
 _MOST = 96  # pixels a side: larger ones are reduced
 
 
-def pictures(data: Data, ids: Sequence[int], test: str | None = None) -> dict[int, str]:
+def pictures(data: Data, ids: Sequence[int]) -> dict[int, str]:
     """Give test samples as ``data:`` addresses of PNG images.
 
     Args:
         data: whose samples they are.
         ids: their places in the test split.
-        test: the hash of the test split that they are to be of.
 
     Returns:
         An address a sample; none where samples are no images of 1 or 3 channels.
-
-    Raises:
-        DataError: the data have another test split.
 
     Examples:
         >>> from modelstitch.data.pictures import pictures
         >>> pictures(data, [3])[3][:22]
         'data:image/png;base64,'
     """
-    if test is not None and data.test_fingerprint != test:
-        raise DataError(
-            f"The data {data.name!r} have another test split than the records: expected the one of hash {test[:12]}, "
-            f"found {data.test_fingerprint[:12]}; pass the data that were compared on, or none."
-        )
     if not ids:
         return {}
     inputs = data.chosen("test", torch.tensor(list(ids))).inputs

@@ -44,6 +44,7 @@ class Outcome:
         ids: int64 (n,), the samples' ids.
         unit: of a difference of errors: "points", "nats/token", or another one.
         tokens: of sequences the predicted token wherever a label counts, sample after sample, int64 (m,); else None.
+        hits: of sequences which of these are right, bool (m,); else None.
         labels: the classes, int64 (n,); None of sequences.
         source: which examples these are, equal for two outcomes on the same ones; empty where nobody has to know.
         error_unit, loss_unit: of an error, and of a loss, by itself.
@@ -66,6 +67,7 @@ class Outcome:
     numbers: dict[str, Number] = field(default_factory=dict)
     chance: float | None = None
     near: float | None = None
+    hits: Tensor | None = None
 
     @property
     def answers(self) -> Tensor | None:
@@ -152,6 +154,7 @@ class Tally:
             task.error_unit,
             task.loss_unit,
             near=task.near,
+            hits=columns["hits"],
         )
         if not float(found.weights.sum()) > 0:
             raise MeasureError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -20,10 +20,13 @@ from .figures.style import plain
 from .figures.svg import to_svg
 from .frame import frame, has_matrix, leveled, measured, pairs, panel, scale_in, settings, unit_of
 from .pooled import pooled, ratios, settled
-from .sample_page import Pictures, sample_section
+from .sample_page import sample_section
 from .sentences import findings as words
 from .sentences import warnings as doubts
 from .sentences.answer import answers, said_once
+
+if TYPE_CHECKING:
+    from ..data.shown import Shown
 
 _MEASURES = ("cka", "r2", "cca", "procrustes")
 _MOST_TABLES = 400  # cells of a matrix that is still written out as a table
@@ -37,7 +40,7 @@ def page(
     command: str | None = None,
     missing: int = 0,
     cautions: Sequence[str] = (),
-    shown: Pictures | None = None,
+    shown: Shown | None = None,
 ) -> str:
     """Write the report of a study.
 
@@ -48,7 +51,7 @@ def page(
         command: the command that made the records, shown among their provenance.
         missing: how many cells of the study are not finished.
         cautions: what a reader has to know of all of them.
-        shown: gives images of test samples, where data are at hand.
+        shown: gives images or texts of test samples, where data are at hand.
 
     Returns:
         The whole HTML document.

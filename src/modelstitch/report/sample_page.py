@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from ..errors import StudyError
+from ..study.examples import unpack
 from ..study.record import Record, Setting
 from . import samples, tables
 from .figures.samples import breaks_figure, classes_figure, difficulty_figure
-from .figures.style import plain
+from .figures.style import number, plain
 from .sentences.samples import of_family, of_pair
 
-# From places in the test split, and the hash of that split, to addresses of images.
-Pictures = Callable[[Sequence[int], str | None], Mapping[int, str]]
+if TYPE_CHECKING:
+    from ..data.shown import Shown
+
 _MOST_CLASSES = 40  # that are drawn side by side
 _MOST_SEAMS = 24  # whose classes are told one by one: a matrix has more
 _MOST_PAIRS = 12  # with figures and tables; of more there are sentences alone
 _TILES = 10  # pictures in a row
+_TEXTS = 6
 _IMAGE = "data:image/png;base64,"
 
 
 def sample_section(
-    records: Sequence[Record], lead: Setting, draw: Callable[[Any, str], Any], shown: Pictures | None
+    records: Sequence[Record], lead: Setting, draw: Callable[[Any, str], Any], shown: Shown | None
 ) -> dict[str, Any] | None:
     """What the page says sample by sample; None where no samples of right and wrong answers are kept.
 
@@ -32,26 +36,29 @@ def sample_section(
         records: of the page.
         lead: the setting that it shows.
         draw: makes a drawing of a figure and its title.
-        shown: gives images, where data are at hand.
+        shown: gives images or texts, where data are at hand.
     """
     own = [r for r in records if r.setting == lead and r.control == "pair" and r.examples is not None]
     try:
-        every = samples.breaks(own)
+        pairs = samples.by_pair(samples.stitches(own))
     except StudyError:
         return None
-    classes = samples.by_class(own) if every["label"].null_count() == 0 else None
     parts: list[dict[str, Any]] = []
-    few = every.select("bottom", "top").unique().height <= _MOST_PAIRS
-    for key, rows in every.group_by("bottom", "top", maintain_order=True):
-        bottom, top = map(str, key)
-        stitched = [r for r in own if (r.bottom.name, r.top.name) == (bottom, top)]
-        mine = None if classes is None else classes.filter(bottom=bottom, top=top)
+    few = len(pairs) <= _MOST_PAIRS
+    of_tokens = False
+    for (bottom, top), stitched in pairs.items():
+        rows = samples.breaks_of(stitched)
+        of_tokens = stitched[0].of_tokens
+        mine = None
+        if rows["label"].null_count() == 0:
+            mine = samples.by_class([s.record for s in stitched])
         name = f"{plain(bottom)} → {plain(top)}"
         remarks = of_pair(rows, mine)
         if not few:
             parts.append({"name": name, "remarks": remarks, "figures": [], "classes": None, "rows": []})
             continue
-        figures = [(breaks_figure(samples.stitches(stitched), bottom, top), "Samples lost and gained")]
+        what = "Tokens" if of_tokens else "Samples"
+        figures = [(breaks_figure(stitched, bottom, top), f"{what} lost and gained")]
         if mine is not None and len(samples.seams(mine)) > _MOST_SEAMS:
             mine = None
         if mine is not None and mine["label"].n_unique() <= _MOST_CLASSES:
@@ -62,10 +69,13 @@ def sample_section(
                 "remarks": remarks,
                 "figures": [draw(figure, f"{title}, {name}") for figure, title in figures],
                 "classes": None if mine is None else tables.classes_table(mine, f"{name}: penalty of each class"),
-                "rows": [] if shown is None else _pictures(rows, stitched, shown),
+                "rows": [] if shown is None else _examples(rows, stitched, shown),
             }
         )
-    return {"pairs": parts, "family": _family(own, draw)}
+    about = (
+        shown.about_texts if shown is not None and any(row["texts"] for part in parts for row in part["rows"]) else ""
+    )
+    return {"pairs": parts, "family": _family(own, draw), "of_tokens": of_tokens, "about": about}
 
 
 def _family(own: Sequence[Record], draw: Callable[[Any, str], Any]) -> dict[str, Any]:
@@ -79,28 +89,62 @@ def _family(own: Sequence[Record], draw: Callable[[Any, str], Any]) -> dict[str,
     return {"remarks": of_family(hard), "figure": figure}
 
 
-def _pictures(rows: pl.DataFrame, stitched: Sequence[Record], shown: Pictures) -> list[dict[str, Any]]:
-    """The samples that most stitches lose, those of the shallowest first, and some of each class that all keep."""
+def _examples(rows: pl.DataFrame, stitched: Sequence[samples.Stitch], shown: Shown) -> list[dict[str, Any]]:
+    """What most stitches lose, that of the shallowest first, and what all keep: images, or texts."""
+    if stitched[0].of_tokens:
+        return _tokens(rows, stitched, shown)
     held = rows.filter("top_right")
     lost = held.filter(pl.col("flipped") > 0).sort("flipped", "first_depth", descending=[True, False]).head(_TILES)
     kept = held.filter(pl.col("flipped") == 0)
     kept = kept.sort(pl.int_range(pl.len()).over("label"), "label").head(_TILES)  # one of each class, then another
-    test = next((r.examples["test"] for r in stitched if r.examples and r.examples.get("test")), None)
-    addresses = shown([*lost["sample"].to_list(), *kept["sample"].to_list()], test)
+    addresses = shown.pictures([*lost["sample"].to_list(), *kept["sample"].to_list()])
     found = []
     for title, part in (("Lost by the most stitches", lost), ("Kept by all stitches", kept)):
+        texts = [] if addresses else samples.shown_texts(part, shown)
+        shows = [(row, addresses.get(row["sample"], "")) for row in part.iter_rows(named=True)]
         tiles = [
-            {"address": address, "words": _words(row), "sample": row["sample"]}
-            for row in part.iter_rows(named=True)
-            if (address := addresses.get(row["sample"], "")).startswith(_IMAGE)
+            {"address": address, "words": _words(row, shown), "sample": row["sample"]}
+            for row, address in shows
+            if address.startswith(_IMAGE)
         ]
-        if tiles:
-            found.append({"title": title, "tiles": tiles})
+        lines = [{"text": text, "words": _words(row, shown)} for (row, _), text in zip(shows, texts)]
+        if tiles or lines:
+            found.append({"title": title, "tiles": tiles, "texts": lines[:_TEXTS]})
     return found
 
 
-def _words(row: Mapping[str, Any]) -> str:
+def _tokens(rows: pl.DataFrame, stitched: Sequence[samples.Stitch], shown: Shown) -> list[dict[str, Any]]:
+    """Of each text the token that most stitches lose, the texts that cost most first; and texts that all keep."""
+    cost = np.mean([unpack(s.record).deltas for s in stitched], 0)
+    held = rows.filter("top_right").with_columns(pl.Series("cost", cost).gather(rows.filter("top_right")["sample"]))
+    worst = held.filter(pl.col("flipped") > 0).sort("flipped", "cost", "first_depth", descending=[True, True, False])
+    lost = worst.unique("sample", keep="first", maintain_order=True).head(_TEXTS)
+    whole = held.group_by("sample", maintain_order=True).agg(
+        pl.len().alias("tokens"), pl.col("flipped").max(), pl.lit(None, pl.Int64).alias("token"), pl.col("cost").first()
+    )
+    whole = whole.with_columns(pl.lit(None, pl.Int64).alias("answer"))
+    kept = whole.filter(pl.col("flipped") == 0).sort("tokens", descending=True, maintain_order=True).head(_TEXTS)
+    found = []
+    for title, part in (("Lost by the most stitches", lost), ("Kept by all stitches", kept)):
+        lines = [
+            {"text": text, "words": _cost(row)}
+            for row, text in zip(part.iter_rows(named=True), samples.shown_texts(part, shown))
+        ]
+        if lines:
+            found.append({"title": title, "tiles": [], "texts": lines})
+    return found
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    cost = f"{number(row['cost'], 2, signed=True)} nats a token over the text"
     if not row["flipped"]:
-        return f"{row['label']}"
-    read = "" if row["answer"] is None else f", read as {row['answer']}"
-    return f"{row['label']}{read}; by {row['flipped']} of {row['stitches']}, from {plain(row['first_layer'])}"
+        return f"all {row['tokens']} that the top predicts; {cost}"
+    return f"by {row['flipped']} of {row['stitches']}, from {plain(row['first_layer'])}; {cost}"
+
+
+def _words(row: Mapping[str, Any], shown: Shown) -> str:
+    label = plain(shown.word(row["label"])) if row["label"] is not None else ""
+    if not row["flipped"]:
+        return label
+    read = "" if row["answer"] is None else f", read as {plain(shown.word(row['answer']))}"
+    return f"{label}{read}; by {row['flipped']} of {row['stitches']}, from {plain(row['first_layer'])}"

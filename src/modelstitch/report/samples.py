@@ -1,5 +1,7 @@
 """Sample by sample: which of them break at which stitch, in which class, and how hard they are for all networks.
 
+Of texts it is told token by token, since each is answered by itself.
+
 The profile of difficulty is the idea of Kaplun, Ghosh, Garg, Barak and Nakkiran, "Deconstructing Distributions: A
 Pointwise Framework of Learning", ICLR 2023: a sample is described by how often models of growing accuracy get it right.
 """
@@ -16,17 +18,21 @@ import polars as pl
 
 from ..errors import StudyError
 from ..stats import bootstrap
-from ..study.answers import Answers
+from ..study.answers import NATS, Answers
 from ..study.examples import answers_of, unpack
 from ..study.record import Record, as_records
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..data.passages import Passage
+    from ..data.shown import Shown
+
 _BREAKS: dict[str, Any] = {
     "bottom": pl.String,
     "top": pl.String,
     "sample": pl.Int64,
+    "token": pl.Int64,
     "label": pl.Int64,
     "top_right": pl.Boolean,
     "stitches": pl.Int64,
@@ -46,7 +52,7 @@ _CLASSES: dict[str, Any] = {
     "unit": pl.String,
 }
 _DIFFICULTY: dict[str, Any] = {
-    **dict.fromkeys(("sample", "label", "networks", "networks_right"), pl.Int64),
+    **dict.fromkeys(("sample", "token", "label", "networks", "networks_right"), pl.Int64),
     **dict.fromkeys(("pairs", "pairs_broken", "stitches", "broken"), pl.Int64),
     "trend": pl.Float64,
 }
@@ -54,7 +60,7 @@ _DIFFICULTY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Stitch:
-    """What one record keeps of every test sample."""
+    """What one record keeps of every test sample, or of every token of texts: each is right or wrong."""
 
     record: Record
     answers: Answers
@@ -62,65 +68,135 @@ class Stitch:
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """Whether the stitched model is right, (n,)."""
-        return np.asarray(self.answers.right["stitched"]) > 0
+        found = self._right("stitched")
+        assert found is not None  # every record keeps both
+        return found
 
     @cached_property
     def top_right(self) -> NDArray[np.bool_]:
         """Whether the top alone is right, (n,)."""
-        return np.asarray(self.answers.right["top"]) > 0
+        found = self._right("top")
+        assert found is not None
+        return found
+
+    @cached_property
+    def below_right(self) -> NDArray[np.bool_] | None:
+        """Whether the bottom alone is right, (n,); None where that is not kept."""
+        return self._right("bottom")
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether it is told token by token."""
+        return self.answers.hits is not None
+
+    @cached_property
+    def places(self) -> dict[str, NDArray[np.int64] | list[None]]:
+        """Which sample each row is, and of texts which of its tokens that count, from 0 on."""
+        n = len(self.right)
+        if not self.of_tokens:
+            return {"sample": np.arange(n), "token": [None] * n}
+        sizes = unpack(self.record).weights.astype(np.int64)
+        ends = np.cumsum(sizes)
+        return {
+            "sample": np.repeat(np.arange(len(sizes)), sizes),
+            "token": np.arange(n) - np.repeat(ends - sizes, sizes),
+        }
+
+    @property
+    def said(self) -> NDArray[np.int64] | None:
+        """What the stitched model answered, (n,), -1 where that is not kept."""
+        return self.answers.said if self.of_tokens else self.answers.classes["stitched"]
+
+    def _right(self, side: str) -> NDArray[np.bool_] | None:
+        found = self.answers.right[side] if self.answers.hits is None else self.answers.hits.get(side)
+        return None if found is None else np.asarray(found, dtype=np.bool_)
 
 
 def stitches(records: Iterable[Mapping[str, Any]], control: str = "pair") -> list[Stitch]:
-    """The records of a control whose samples are right or wrong, from the shallowest top on.
+    """The records of a control whose samples or tokens are right or wrong, from the shallowest top on.
 
     Raises:
         StudyError: there is none.
         MeasureError: the answers of one cannot be read.
     """
     kept = [r for r in as_records(records) if r.control == control and r.examples is not None]
-    found = [Stitch(r, answers_of(r)) for r in kept if r.examples and r.examples.get("unit") == "points"]
+    found = [Stitch(r, answers_of(r)) for r in kept if _right_or_wrong(r.examples or {})]
     if not found:
-        why = "samples are right or wrong in classification alone" if kept else "no record keeps its test samples"
         raise StudyError(
             f"There is nothing to tell sample by sample of {control!r}: expected a finished stitch of a task with "
-            f"classes, found none; {why}."
+            f"classes or tokens, found none; {_why_none(kept)}."
         )
     return sorted(found, key=lambda s: (s.record.top.depth or 0.0, s.record.top.layer))
 
 
+def _right_or_wrong(kept: Mapping[str, Any]) -> bool:
+    return kept.get("unit") == "points" or "tokens" in kept.get("answers", {})
+
+
+def _why_none(kept: Sequence[Record]) -> str:
+    if not kept:
+        return "no record keeps its test samples"
+    unit = str((kept[0].examples or {}).get("unit"))
+    if unit == NATS:
+        return "its records do not keep which tokens are right, as those of before: compare again"
+    return f"errors in {unit} are neither right nor wrong: see the errors of each sample in .examples"
+
+
 def breaks(records: Iterable[Mapping[str, Any]], control: str = "pair") -> pl.DataFrame:
-    """One row a test sample and pair of networks: see ``modelstitch.Results.breaks``."""
-    parts = []
-    for (bottom, top), own in _by_pair(stitches(records, control)).items():
-        right, top_right = np.stack([s.right for s in own]), own[0].top_right
-        flipped = right != top_right
-        first = flipped.argmax(0)
-        known = [s.answers.classes["stitched"] for s in own]
-        answers = None if any(a is None for a in known) else np.stack([a for a in known if a is not None])
-        labels = own[0].answers.labels
-        layers = np.array([s.record.top.layer for s in own])
-        depths = np.array([np.nan if s.record.top.depth is None else s.record.top.depth for s in own])
-        any_ = flipped.any(0)
-        n = right.shape[1]
-        parts.append(
-            pl.DataFrame(
-                {
-                    "bottom": [bottom] * n,
-                    "top": [top] * n,
-                    "sample": np.arange(n),
-                    "label": [None] * n if labels is None else labels,
-                    "top_right": top_right,
-                    "stitches": [len(own)] * n,
-                    "flipped": flipped.sum(0),
-                    "first_layer": [str(layers[at]) if broke else None for at, broke in zip(first, any_)],
-                    "first_depth": pl.Series(np.where(any_, depths[first], np.nan)).fill_nan(None),
-                    "answer": [None] * n if answers is None else _most_given(answers, flipped),
-                },
-                schema=_BREAKS,
-                strict=False,
-            )
+    """One row a test sample, or token of texts, and pair of networks: see ``modelstitch.Results.breaks``."""
+    return pl.concat([breaks_of(own) for own in by_pair(stitches(records, control)).values()])
+
+
+def breaks_of(own: Sequence[Stitch]) -> pl.DataFrame:
+    """The rows of ``breaks`` of one pair, from its stitches, the shallowest first."""
+    right, top_right = np.stack([s.right for s in own]), own[0].top_right
+    flipped = right != top_right
+    any_, first = flipped.any(0), flipped.argmax(0)
+    said = [s.said for s in own]
+    known = None if any(a is None for a in said) else np.stack([a for a in said if a is not None])
+    layers = [s.record.top.layer for s in own]
+    depths = np.array([np.nan if s.record.top.depth is None else s.record.top.depth for s in own])
+    labels, n = own[0].answers.labels, right.shape[1]
+    return pl.DataFrame(
+        {
+            "bottom": [own[0].record.bottom.name] * n,
+            "top": [own[0].record.top.name] * n,
+            **own[0].places,
+            "label": [None] * n if labels is None else labels,
+            "top_right": top_right,
+            "stitches": [len(own)] * n,
+            "flipped": flipped.sum(0),
+            "first_layer": [layers[at] if broke else None for at, broke in zip(first, any_)],
+            "first_depth": pl.Series(np.where(any_, depths[first], np.nan)).fill_nan(None),
+            "answer": [None] * n if known is None else _most_given(known, flipped & (known >= 0)),
+        },
+        schema=_BREAKS,
+        strict=False,
+    )
+
+
+def with_texts(rows: pl.DataFrame, shown: Shown) -> pl.DataFrame:
+    """Rows of ``breaks`` with a column ``text``: of those that a stitch flips, the sample with the place marked.
+
+    Raises:
+        StudyError: the samples are no texts.
+    """
+    own = rows.filter(pl.col("flipped") > 0)
+    found = [str(passage) for passage in shown_texts(own, shown)]
+    if own.height and not found:
+        raise StudyError(
+            "The test samples are no texts: expected tokens or words to show, found none; leave the data out, or see "
+            "images on the page of report(data=...)."
         )
-    return pl.concat(parts)
+    texts = pl.Series("text", np.full(rows.height, None, dtype=object).tolist(), dtype=pl.String)
+    return rows.with_columns(texts.scatter((rows["flipped"] > 0).arg_true(), found) if found else texts)
+
+
+def shown_texts(rows: pl.DataFrame, shown: Shown) -> list[Passage]:
+    """The passage of each row of ``breaks``; none where samples are no texts."""
+    places = list(rows.select("sample", "token").iter_rows())
+    answers = [None if token is None else answer for (_, token), answer in zip(places, rows["answer"])]
+    return shown.passages(places, answers)
 
 
 def by_class(records: Iterable[Mapping[str, Any]], control: str = "pair") -> pl.DataFrame:
@@ -132,6 +208,11 @@ def by_class(records: Iterable[Mapping[str, Any]], control: str = "pair") -> pl.
     rows = []
     for (bottom, bottom_layer, top, top_layer, setting), own in groups.items():
         labels = own[0].answers.labels
+        if own[0].of_tokens:
+            raise StudyError(
+                f"The stitch {bottom} -> {top} is of texts: expected a class for each sample, found one for each "
+                "token; breaks() tells token by token."
+            )
         if labels is None:
             raise StudyError(
                 f"The stitch {bottom} -> {top} keeps no labels: expected records that keep answers, which exported "
@@ -160,19 +241,19 @@ def seams(rows: pl.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def difficulty(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    """One row a test sample, over all networks and stitches: see ``modelstitch.Results.difficulty``."""
+    """One row a test sample, or token of texts, over all networks and stitches: see ``Results.difficulty``."""
     own = same_samples(stitches(records))
     alone = networks_right(own)
     right = np.stack([s.right for s in own])
     lost = np.stack([s.top_right & ~s.right for s in own])
-    pairs = _by_pair(own)
+    pairs = by_pair(own)
     broken = np.stack([np.any([s.top_right & ~s.right for s in group], 0) for group in pairs.values()])
     models = np.concatenate([right, *(hits[None] for hits in alone.values())]) if alone else right
     labels = own[0].answers.labels
     n = right.shape[1]
     return pl.DataFrame(
         {
-            "sample": np.arange(n),
+            **own[0].places,
             "label": [None] * n if labels is None else labels,
             "networks": [len(alone)] * n,
             "networks_right": np.sum(list(alone.values()), 0) if alone else [None] * n,
@@ -207,13 +288,13 @@ def networks_right(found: Sequence[Stitch]) -> dict[str, NDArray[np.bool_]]:
     alone: dict[str, Any] = {}
     for s in found:
         alone.setdefault(s.record.top.name, s.top_right)
-        below = s.answers.right["bottom"]
-        if below is not None:
-            alone.setdefault(s.record.bottom.name, np.asarray(below) > 0)
+        if s.below_right is not None:
+            alone.setdefault(s.record.bottom.name, s.below_right)
     return alone
 
 
-def _by_pair(found: Sequence[Stitch]) -> dict[tuple[str, str], list[Stitch]]:
+def by_pair(found: Sequence[Stitch]) -> dict[tuple[str, str], list[Stitch]]:
+    """The stitches of each (bottom, top), in their order."""
     pairs: dict[tuple[str, str], list[Stitch]] = {}
     for s in found:
         pairs.setdefault((s.record.bottom.name, s.record.top.name), []).append(s)
@@ -222,9 +303,10 @@ def _by_pair(found: Sequence[Stitch]) -> dict[tuple[str, str], list[Stitch]]:
 
 def _most_given(answers: Any, where: NDArray[np.bool_]) -> list[int | None]:
     """The answer that most of the marked stitches give to each sample, the least of several; (stitches, n)."""
-    found: list[int | None] = []
-    for given, marked in zip(answers.T, where.T):
-        found.append(int(np.bincount(given[marked]).argmax()) if marked.any() else None)
+    found: list[int | None] = [None] * where.shape[1]
+    for at in np.flatnonzero(where.any(0)):
+        values, counts = np.unique(answers[where[:, at], at], return_counts=True)
+        found[at] = int(values[counts.argmax()])
     return found
 
 

@@ -6,7 +6,8 @@ stitched model was. No torch; numpy is loaded where numbers are unpacked: counti
 With c bits for a class (4 for ten classes, 10 for a thousand), e, t and b the shares that the stitched model, the top
 and the bottom get wrong, a sample takes c (1 + e + t + b) bits and one for whether the bottom is right, beside 2 bytes
 of its loss: 3 bytes at ten classes and small errors, 7 at most at a thousand. Of texts the number of tokens that were
-right is kept: what was answered is a token of a whole vocabulary at every place.
+right is kept, and one bit a token and side for which they are. What was answered is a token of a whole vocabulary at
+every place: it is kept where the stitched model alone is wrong.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
 
 NATS = "nats/token"
 SIDES = ("stitched", "top", "bottom")
@@ -39,12 +41,16 @@ class Answers:
         labels: the classes, (n,); None of texts.
         classes: of each side the class that it answered, (n,); none of texts.
         losses: of the stitched model, in nats, (n,).
+        hits: of texts, of each side which tokens are right, bool (m,), those that count, sample after sample.
+        said: of texts, what the stitched model answered at the tokens that it loses, (m,); -1 at all others.
     """
 
     right: Mapping[str, Ints | None]
     labels: Ints | None
     classes: Mapping[str, Ints | None]
     losses: Floats | None
+    hits: Mapping[str, Bools] | None = None
+    said: Ints | None = None
 
 
 def pack_answers(labels: Ints | None, answers: Mapping[str, Ints], losses: Floats) -> dict[str, Any]:
@@ -66,12 +72,28 @@ def pack_answers(labels: Ints | None, answers: Mapping[str, Ints], losses: Float
     return found
 
 
-def check_sizes(answers: Mapping[str, Any], n: int, right: Mapping[str, int] | None) -> int | None:
+def pack_tokens(hits: Mapping[str, Bools], said: Ints) -> dict[str, Any]:
+    """Which tokens each side got right, and what the stitched model answered where the top alone did, as JSON values.
+
+    Args:
+        hits: of each side, (m,).
+        said: the answers of the stitched model, (m,).
+    """
+    import numpy as np
+
+    lost = said[hits["top"] & ~hits["stitched"]]
+    width = _width(lost)
+    bits = {side: _text(np.packbits(found)) for side, found in hits.items()}
+    return {**bits, "bits": width, "said": _packed(lost, width)}
+
+
+def check_sizes(answers: Mapping[str, Any], n: int, right: Mapping[str, int] | None, tokens: int = 0) -> int | None:
     """Refuse packed answers that hold more or fewer than they must; nothing is unpacked but the bottom's bits.
 
     Args:
         n: how many examples there are.
         right: how many of them the stitched model and the top got right; None of texts.
+        tokens: of texts, how many count.
 
     Returns:
         How many the bottom got right; None where that is not kept.
@@ -98,6 +120,10 @@ def check_sizes(answers: Mapping[str, Any], n: int, right: Mapping[str, int] | N
             continue
         if len(answers[part]) != _length(width * count):
             raise ValueError(f"{part} of other than {count} answers")
+    hits = dict(answers["tokens"]) if right is None and "tokens" in answers else {}
+    for side in hits.keys() & expected.keys():
+        if len(hits[side]) != _length(tokens):
+            raise ValueError(f"tokens of the {side} other than {tokens}")
     return bottom
 
 
@@ -119,12 +145,9 @@ def unpack_answers(kept: Mapping[str, Any]) -> Answers:
         return Answers(right, None, classes, None)
     width = answers["bits"]
     if not points:
-        return Answers(
-            {side: _numbers(answers[side], n, width) if side in answers else None for side in SIDES},
-            None,
-            classes,
-            None,
-        )
+        counts = {side: _numbers(answers[side], n, width) if side in answers else None for side in SIDES}
+        tokens = _tokens(answers["tokens"], numbers(kept["weights"], n), counts) if "tokens" in answers else ()
+        return Answers(counts, None, classes, None, *tokens)
     if "bottom" in answers:
         right["bottom"] = _numbers(answers["bottom_right"], n, 1)
     labels = _numbers(answers["labels"], n, width)
@@ -142,6 +165,21 @@ def unpack_answers(kept: Mapping[str, Any]) -> Answers:
     if len(losses) != n or not np.isfinite(losses).all() or (losses < 0).any():
         raise ValueError(f"losses of other than {n} examples, or one that is none")
     return Answers(right, labels, classes, losses)
+
+
+def _tokens(kept: Mapping[str, Any], weights: Floats, counts: Mapping[str, Any]) -> tuple[dict[str, Bools], Ints]:
+    """Which tokens are right, and what was said at those that are lost; held against the numbers of right ones."""
+    import numpy as np
+
+    sizes = weights.astype(np.int64)
+    m, owner = int(sizes.sum()), np.repeat(np.arange(len(sizes)), sizes)
+    hits = {side: _numbers(kept[side], m, 1) > 0 for side in SIDES if side in kept}
+    for side, found in hits.items():
+        if (np.bincount(owner, found, len(sizes)) != counts[side]).any():
+            raise ValueError(f"tokens of the {side} that its numbers of right ones contradict")
+    said, lost = np.full(m, -1, np.int64), hits["top"] & ~hits["stitched"]
+    said[lost] = _numbers(kept["said"], int(lost.sum()), int(kept["bits"]))
+    return hits, said
 
 
 def told_by(found: Answers) -> list[tuple[str, float, float]]:

@@ -499,7 +499,7 @@ def _floats(kept: Mapping[str, Any]) -> tuple[dict[str, float], float, float | N
     weights, each = numbers(kept["weights"], n), {side: numbers(kept[side], n) for side in ("stitched", "top")}
     errors = {side: average(values, weights) for side, values in each.items()}
     if "answers" in kept:
-        check_sizes(kept["answers"], n, None)
+        check_sizes(kept["answers"], n, None, int(weights.sum()))
     if kept["unit"] == NATS:
         return errors, _NATS * (1 + sum(abs(e) for e in errors.values())), None
     return errors, _FLOATS * sum(average(abs(values), weights) for values in each.values()) + _LEAST, None

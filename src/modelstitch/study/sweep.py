@@ -36,7 +36,7 @@ from ..support.progress import Tell
 from ..support.provenance import provenance
 from ..support.ranks import current
 from ..support.resume import Unfinished
-from .answers import pack, pack_answers
+from .answers import pack, pack_answers, pack_tokens
 from .plan import Cell, Shared
 from .record import DonorFacts, Metric, Record, cell_hash
 
@@ -498,6 +498,9 @@ def kept(
     labels = None if outcome.labels is None else outcome.labels.numpy()
     said = {name: o.predictions.numpy() for name, o in sides.items() if o.predictions is not None}
     answers = {"answers": pack_answers(labels, said, outcome.losses.numpy())} if "stitched" in said else {}
+    if outcome.tokens is not None and answers:
+        hits = {name: o.hits.numpy() for name, o in sides.items() if o.hits is not None}
+        answers["answers"] |= {"tokens": pack_tokens(hits, outcome.tokens.numpy())}
     packed = pack(outcome.errors.numpy(), own.errors.numpy(), outcome.weights.numpy(), outcome.unit, outcome.source)
     return {
         "metrics": tuple(Metric(name, e.value, e.low, e.high, e.unit) for name, e in estimates.items()),

@@ -22,6 +22,9 @@ def test_errors_and_weights_are_those_of_a_plain_loop():
         assert float(found.errors[i]) == pytest.approx(sum(each) / len(each), abs=1e-5)
         assert float(found.weights[i]) == len(each)
         total, n = total + sum(each), n + len(each)
+    places = [(i, t) for i in range(3) for t in range(5) if labels[i, t] != -100]
+    assert found.tokens.tolist() == [int(output[i, t].argmax()) for i, t in places]
+    assert found.hits.tolist() == [int(output[i, t].argmax()) == int(labels[i, t]) for i, t in places]
     assert float(NEXT_TOKEN.fitted(output, labels)) == pytest.approx(total / n, abs=1e-5)
     assert NEXT_TOKEN.numbers(1.0, None) == {"perplexity": (math.e, "tokens")}
 

@@ -93,6 +93,10 @@ class Tokenizer:
         """The ids of each text, without special tokens around it."""
         return [list(ids) for ids in self._inner(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, special tokens by their names."""
+        return str(self._inner.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
     def batch(self, texts: Sequence[str], length: int) -> dict[str, Any]:
         """The inputs of a text tower: ids and masks (n, length), special tokens around each text."""
         found = self._inner(

@@ -78,8 +78,9 @@ class NextToken(Task):
 
     def judge(self, output: Tensor, labels: Tensor) -> Judged:
         losses, chosen, counts = self.losses(output, labels), output.argmax(-1), labels != IGNORED
-        right = ((chosen == labels) & counts).sum(1)
-        return Judged(losses, self.weights(labels).to(losses.dtype), losses, right, tokens=chosen[counts])
+        right = (chosen == labels) & counts
+        weights = self.weights(labels).to(losses.dtype)
+        return Judged(losses, weights, losses, right.sum(1), tokens=chosen[counts], hits=right[counts])
 
     def fitted(self, output: Tensor, labels: Tensor) -> Tensor:
         losses, tokens = self.losses(output, labels), self.weights(labels)

@@ -28,6 +28,7 @@ class Judged:
         answers: int64 (n,), what was answered, or how many answers were right; None where answers are no numbers.
         labels: int64 (n,), the answers that are right, where each sample has one.
         tokens: int64 (m,), all answers of sequences, one after another.
+        hits: bool (m,), which of them are right.
     """
 
     errors: Tensor
@@ -36,10 +37,11 @@ class Judged:
     answers: Tensor | None = None
     labels: Tensor | None = None
     tokens: Tensor | None = None
+    hits: Tensor | None = None
 
     def kept(self) -> Judged:
         """The same in CPU memory, without gradients."""
-        rest = (self.answers, self.labels, self.tokens)
+        rest = (self.answers, self.labels, self.tokens, self.hits)
         certain = (part.detach().cpu() for part in (self.errors, self.weights, self.losses))
         return Judged(*certain, *(None if part is None else part.detach().cpu() for part in rest))
 

@@ -21,7 +21,7 @@ LOST, GAINED, SO_FAR = "#D55E00", "#009E73", "#8A8A8A"
 
 
 def breaks_figure(own: Sequence[Stitch], bottom: str, top: str) -> Figure:
-    """The share of samples that a stitch loses and gains at each layer, and of those lost there or before.
+    """The share of samples, of texts of tokens, that a stitch loses and gains at each layer, and of those lost so far.
 
     Args:
         own: the stitches of one pair, from the shallowest top on.
@@ -54,7 +54,7 @@ def breaks_figure(own: Sequence[Stitch], bottom: str, top: str) -> Figure:
         axes.set_xticks(at, labels(layers), rotation=35, ha="right")
         axes.set_ylim(0, max(1.0, 1.12 * max(so_far + gained)))
         axes.grid(axis="y", color=FAINT, lw=0.45)
-        axes.set_ylabel("test samples (%)")
+        axes.set_ylabel("tokens (%)" if own[0].of_tokens else "test samples (%)")
         axes.set_xlabel("where the top starts")
         axes.set_title(f"{short(bottom, 26)} → {short(top, 26)}", loc="left")
     return fig
@@ -115,6 +115,7 @@ def difficulty_figure(found: Sequence[Stitch]) -> Figure:
         raise StudyError(
             f"A profile of difficulty needs two networks at least, found {len(alone)}: compare several at once."
         )
+    what = "tokens" if own[0].of_tokens else "samples"
     count = np.sum(list(alone.values()), 0)
     groups = _groups(count, len(alone))
     models = np.stack([*(s.right for s in own), *alone.values()])
@@ -132,7 +133,7 @@ def difficulty_figure(found: Sequence[Stitch]) -> Figure:
             axes.scatter(accuracy[: len(own)], share[: len(own)], s=13, color=colour, alpha=0.75, lw=0)
             axes.scatter(accuracy[len(own) :], share[len(own) :], s=42, marker="*", color=colour, lw=0)
             axes.annotate(
-                f"{name}\n({int(where.sum())} samples)",
+                f"{name}\n({int(where.sum()):,} {what})",
                 (ends[1], float(share[np.argmax(accuracy)])),
                 xytext=(8, 0),
                 textcoords="offset points",
@@ -141,9 +142,9 @@ def difficulty_figure(found: Sequence[Stitch]) -> Figure:
                 fontsize=7.5,
             )
         axes.set_ylim(-3, 103)
-        axes.set_xlabel("accuracy on all test samples (%)")
+        axes.set_xlabel(f"accuracy on all test {what} (%)")
         axes.set_ylabel("right in the group (%)")
-        axes.set_title("Samples by how many networks are right on them", loc="left")
+        axes.set_title(f"{what.capitalize()} by how many networks are right on them", loc="left")
     return fig
 
 

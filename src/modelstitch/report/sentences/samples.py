@@ -15,14 +15,14 @@ def of_pair(rows: pl.DataFrame, classes: pl.DataFrame | None) -> list[Remark]:
         rows: of ``modelstitch.report.samples.breaks``, of one pair.
         classes: of ``by_class``, of the same stitches; None where labels are not kept.
     """
-    held = rows.filter("top_right")
+    what, held = _counted(rows), rows.filter("top_right")
     lost = held.filter(pl.col("flipped") > 0)
     gained = rows.filter(~pl.col("top_right") & (pl.col("flipped") > 0))
     if not held.height:
         return []
     stitches = int(rows["stitches"][0])
     share = number(100 * lost.height / held.height)
-    of = f"Of the {held.height:,} test samples that the top gets right"
+    of = f"Of the {held.height:,} {what} that the top gets right"
     if not lost.height:
         said = [Remark("finding", f"{of}, none is lost by any of {stitches} stitches.")]
     else:
@@ -61,6 +61,11 @@ def _worst_class(classes: pl.DataFrame) -> list[Remark]:
     return [Remark("finding", text)]
 
 
+def _counted(rows: pl.DataFrame) -> str:
+    """What each row is."""
+    return "test samples" if rows["token"].null_count() else "tokens of the test samples"
+
+
 def of_family(rows: pl.DataFrame) -> list[Remark]:
     """Sentences on all networks together, from the rows of ``modelstitch.report.samples.difficulty``."""
     networks = rows["networks"][0] or 0
@@ -68,21 +73,21 @@ def of_family(rows: pl.DataFrame) -> list[Remark]:
     if networks < 2 or easy.is_empty():
         return []
     lost = easy.filter(pl.col("pairs_broken") > 0)
-    pairs = int(rows["pairs"][0])
+    pairs, what = int(rows["pairs"][0]), _counted(rows)
     most = lost.filter(pl.col("pairs_broken") > pairs / 2).height
     against = rows.filter(pl.col("trend") < 0).height
     known = rows["trend"].drop_nulls().len()
     return [
         Remark(
             "finding",
-            f"All {networks} networks are right on {easy.height:,} of {rows.height:,} test samples; of these "
+            f"All {networks} networks are right on {easy.height:,} of {rows.height:,} {what}; of these "
             f"{lost.height:,} are lost in some of {pairs} pairs, {most:,} in more than half.",
         ),
         *(
             [
                 Remark(
                     "finding",
-                    f"On {against:,} of {known:,} samples on which models differ, the more accurate ones do worse.",
+                    f"On {against:,} of {known:,} {what} on which models differ, the more accurate ones do worse.",
                 )
             ]
             if known
