@@ -94,9 +94,7 @@ def test_results_are_saved_whole(folder, tmp_path, ending):
         (lambda p, r: ms.open(p / "cells"), "is not a study"),
         (lambda p, r: r.save(p / "x.txt"), "neither .parquet, .csv nor .json"),
         (lambda p, r: ms.Results([], {}).save(p / "x.csv"), "nothing to export"),
-        (lambda p, r: ms.Results([], {}).figure(), "nothing to draw"),
         (lambda p, r: r.figure("pie"), "The figure 'pie' is unknown: expected one of 'penalty'"),
-        (lambda p, r: r.figure(pair=("a", "c")), "The pair a -> c was not stitched: expected one of a -> b, b -> a"),
         (lambda p, r: r.draw(p / "x.gif"), "no known ending: expected .pdf, .svg, .png"),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import MeasureError, StitchError, StudyError
+from .errors import StitchError, StudyError
 from .study.record import Record, as_records
 from .support.shown import visible
 
@@ -402,57 +402,13 @@ class Results:
         Raises:
             StitchError: there is no such figure, no such pair, or no such style.
         """
+        from .report.figures.asked import figure_of
         from .report.figures.style import in_style
 
-        with in_style(style):
-            return self._figure(what, pair, metrics, family)
-
-    def _figure(
-        self,
-        what: str | None,
-        pair: tuple[str, str] | None,
-        metrics: Sequence[str] | None = None,
-        family: str | None = None,
-    ) -> Figure:
         if what is not None and what not in FIGURES:
             raise StitchError(f"The figure {what!r} is unknown: expected one of {', '.join(map(repr, FIGURES))}.")
-        several = bool(self.similarities) and len(self._networks) > 2 and pair is None
-        if what in ("family", "separation") or (what is None and several):
-            measure = None if not metrics else metrics[0] if metrics[0] == "penalty" else _full_name(metrics[0])
-            return self.family().figure(what or "family", measure=measure)
-        bottom, top = self._drawn(pair)
-        if self.similarities:
-            return self._heat_maps(bottom, top, what or "matrix", metrics)
-        if what in ("breaks", "classes", "difficulty"):
-            return self._of_samples(what, bottom, top)
-        return self._of_pair(what, bottom, top, metrics, family)
-
-    def _of_pair(
-        self, what: str | None, bottom: str, top: str, metrics: Sequence[str] | None, family: str | None
-    ) -> Figure:
-        from .report.figures.heatmaps import matrix_figure
-        from .report.figures.pair import ladder_figure, penalty_figure, samples_figure
-        from .report.frame import has_matrix, measured, panel, settings
-        from .report.pooled import settled
-
-        table = settled(self.frame, self.records)
-        rows = panel(table, bottom, top)
-        if measured(rows).is_empty():
-            raise StudyError(
-                f"There is nothing to draw of {bottom} -> {top}: expected a finished cell with a penalty, found none."
-            )
-        what = what or ("matrix" if has_matrix(rows) else "penalty")
-        if what == "penalty":
-            return penalty_figure(panel(table, bottom, top, settings(table)[0]), bottom, top)
-        if what == "matrix":
-            rows = rows if family is None else rows.filter(family=family)
-            return matrix_figure(rows, bottom, top, metrics or ["penalty", "cka", "r2"])
-        return (ladder_figure if what == "ladder" else samples_figure)(rows, bottom, top)
-
-    @property
-    def _networks(self) -> list[str]:
-        """The names of all networks, in the order in which they were given."""
-        return list(dict.fromkeys(name for pair in self.pairs for name in pair))
+        with in_style(style):
+            return figure_of(self, what, pair, metrics, family)
 
     def family(self, groups: Mapping[str, str] | None = None, *, similarities: Results | None = None) -> NetworkFamily:
         """See three networks or more as one set.
@@ -476,62 +432,9 @@ class Results:
             >>> kin.values["cka_linear_biased"].shape, kin.separation["auc"][0]
             ((3, 3, 2), 1.0)
         """
-        from .report.family import family_of, stitched
+        from .report.answer import family_in
 
-        tables = [self.frame] if self.similarities else [stitched(self.records)]
-        beside = similarities
-        if beside is not None:
-            self._check_family(beside)
-            tables.append(beside.frame)
-        known = groups or self.spec.get("groups") or (beside.spec.get("groups") if beside is not None else None)
-        return family_of(tables, self._networks, known)
-
-    def _check_family(self, beside: Results) -> None:
-        """Refuse similarities of other networks, or of other data, beside penalties."""
-        if set(beside._networks) != set(self._networks):
-            raise MeasureError(
-                f"The similarities beside a family must be of its networks, {', '.join(self._networks)}, found "
-                f"{', '.join(beside._networks)}: measure them with similarity([a, b, c], data=data)."
-            )
-        mine = {str(record.data.get("fingerprint")) for record in self.records if record.data}
-        other = str((beside.spec.get("data") or {}).get("fingerprint"))
-        if mine and other not in mine:
-            raise MeasureError(
-                f"The similarities beside a family must be of its data ({', '.join(sorted(mine))}), found others "
-                f"({other}): measure them on the same data."
-            )
-
-    def _of_samples(self, what: str, bottom: str, top: str) -> Figure:
-        from .report.figures.samples import breaks_figure, classes_figure, difficulty_figure
-        from .report.samples import by_class, stitches
-
-        if what == "difficulty":
-            return difficulty_figure(stitches(self.records))
-        own = [r for r in self.records if (r.bottom.name, r.top.name) == (bottom, top)]
-        if what == "classes":
-            return classes_figure(by_class(own), bottom, top)
-        return breaks_figure(stitches(own), bottom, top)
-
-    def _drawn(self, pair: tuple[str, str] | None) -> tuple[str, str]:
-        """The pair that is asked for, the first by default."""
-        if not self.pairs:
-            raise StudyError("There is nothing to draw: expected at least one finished cell of a pair, found none.")
-        bottom, top = pair or self.pairs[0]
-        if (bottom, top) not in self.pairs:
-            known = ", ".join(f"{b} -> {t}" for b, t in self.pairs)
-            raise StitchError(f"The pair {bottom} -> {top} was not stitched: expected one of {known}.")
-        return bottom, top
-
-    def _heat_maps(self, bottom: str, top: str, what: str, measures: Sequence[str] | None) -> Figure:
-        from .report.figures.heatmaps import matrix_figure
-        from .report.similarities import placed
-
-        if what != "matrix":
-            raise StitchError(f"Similarities have no figure {what!r}: expected 'matrix', since nothing was stitched.")
-        table = placed(self.frame.filter(bottom=bottom, top=top))
-        known = table.drop_nulls("value")["metric"].unique(maintain_order=True).to_list()
-        asked = [name if name in known else _full_name(name) for name in measures or known]
-        return matrix_figure(table, bottom, top, asked)
+        return family_in(self, groups, similarities)
 
     def draw(
         self,
@@ -594,87 +497,13 @@ class Results:
             MeasureError: the similarities are of other networks, or of none of these layers.
             DataError: the data have another test split than the records.
         """
-        from .report.page import page
+        from .report.answer_page import page_of
         from .support.files import write_text
 
         target = Path(path)
-        if self.similarities or similarities is not None:
-            text = self._beside(similarities, title, command)
-        else:
-            heading = title or "Stitching report"
-            text = page(
-                self.records,
-                title=heading,
-                spec=self.spec,
-                command=command,
-                missing=len(self.missing),
-                cautions=self.cautions,
-                shown=None if data is None else self._shown_from(data),
-            )
-        write_text(target, text)
+        shown = None if data is None else self._shown_from(data)
+        write_text(target, page_of(self, similarities, title=title, command=command, shown=shown))
         return target
-
-    def _beside(self, similarities: Results | None, title: str | None, command: str | None) -> str:
-        """The page of one pair's layers: similarities, and the stitches where these are beside them."""
-        from .report.figures.marks import mark, marked_frame
-        from .report.similarity_page import similarity_page
-
-        alike = self if similarities is None else similarities
-        if len(alike._networks) > 2:
-            return self._family_page(similarities, title, command)
-        bottom, top = alike.pairs[0]
-        if alike is not self:
-            self._check_alike(alike)
-        weights = {**self.weights, **alike.weights}
-        below, above = (mark(name, weights.get(name, "")) for name in (bottom, top))
-        own = None
-        if alike is not self:
-            rows = self.frame.filter(bottom=bottom, top=top, control="pair")
-            own = marked_frame(_with_families(rows), below, above)
-        said = [
-            *([] if alike is self else [_solved(self.records[0]), *self.cautions, *self.notes]),
-            *alike.spec["about"],
-            *(f"Weights of {name}: {weights[name]}." for name in dict.fromkeys((bottom, top))),
-            *alike.notes,
-        ]
-        return similarity_page(
-            below,
-            above,
-            marked_frame(alike.frame.filter(bottom=bottom, top=top), below, above),
-            own,
-            title=title,
-            command=command,
-            notes=said,
-        )
-
-    def _family_page(self, similarities: Results | None, title: str | None, command: str | None) -> str:
-        from .report.family import marked_family
-        from .report.family_page import family_page
-
-        alike = self if similarities is None else similarities
-        weights = {**self.weights, **alike.weights}
-        said = [
-            *([] if alike is self else [_solved(self.records[0]), *self.cautions, *self.notes]),
-            *alike.spec["about"],
-            *(f"Weights of {name}: {weights[name]}." for name in alike._networks),
-            *alike.notes,
-        ]
-        family = marked_family(self.family(similarities=similarities), weights)
-        return family_page(family, title=title, command=command, notes=said)
-
-    def _check_alike(self, similarities: Results) -> None:
-        ends = similarities.pairs[0]
-        if ends not in self.pairs:
-            raise MeasureError(
-                f"The similarities beside {' -> '.join(self.pairs[0])} must be of these networks in this order, found "
-                f"{' -> '.join(ends)}: measure them with similarity(bottom, top, ...)."
-            )
-        mine = {(r.bottom.layer, r.top.layer) for r in self.records if (r.bottom.name, r.top.name) == ends}
-        if not mine & {(row["bottom_layer"], row["top_layer"]) for row in similarities.similarities}:
-            raise MeasureError(
-                "The similarities are of none of the pairs of layers that were stitched: measure them with the same "
-                "layers."
-            )
 
     def save(self, path: str | Path) -> Path:
         """Write the answer to a file; its ending says how.
@@ -724,36 +553,6 @@ class Results:
             drawn = []
         grids = similarity_summaries(self.frame, self.weights) if self.similarities else []
         return as_html([*grids, *penalty_summaries(self.records)], drawn, repr(self))
-
-
-def _with_families(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of stitches with what is known of their families: what leaves them as good, and how they are solved."""
-    import polars as pl
-
-    from .stitchers import family_of
-
-    known = {text: family_of(text)[0] for text in rows["family"].unique().to_list()}
-    return rows.with_columns(
-        pl.col("family").replace_strict({text: getattr(cls, name) for text, cls in known.items()}).alias(name)
-        for name in ("invariance", "solved")
-    )
-
-
-def _solved(record: Record) -> str:
-    """What the stitches of a record's comparison are solved and measured on."""
-    augmented = record.fit.get("augment") and record.data.get("augment") not in (None, "none", "")
-    how = f"augmented ({record.data['augment']})" if augmented else "not augmented"
-    return (
-        f"Stitches: solved on {record.samples or 0:,} examples of the fit split, {how}; measured on "
-        f"{record.data['test']:,} examples of the test split."
-    )
-
-
-def _full_name(measure: str) -> str:
-    """What a measure that is written short, or not known, is called."""
-    from .measures import find
-
-    return find(measure).name
 
 
 def _pairs(records: Sequence[Record]) -> list[tuple[str, str]]:

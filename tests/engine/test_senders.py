@@ -9,8 +9,8 @@ import modelstitch as ms
 from modelstitch import Network
 from modelstitch.engine import senders
 from modelstitch.engine.controls.classnoise import ClassNoise
-from modelstitch.engine.senders import Company, NetworkSender, open_quick
-from modelstitch.errors import NetworkError
+from modelstitch.engine.senders import Company, NetworkSender, open_quick, open_whole
+from modelstitch.errors import NetworkError, StitchError
 
 LAYERS = ("stem", "block2")
 CPU = torch.device("cpu")
@@ -47,8 +47,8 @@ def test_a_company_has_the_layers_of_all_and_runs_each_once(pair, digits, monkey
         quick = open_quick(NetworkSender(network), LAYERS, CPU)(batch)
         assert all(torch.equal(found[f"{network.name}@{layer}"], quick[layer]) for layer in LAYERS)
     assert not company.gives(pair[0])
-    with pytest.raises(NotImplementedError):
-        company.whole(CPU)
+    with pytest.raises(StitchError, match="zero and one is no network and has no output"):
+        open_whole(company, CPU)
 
 
 class Net(nn.Module):

@@ -47,10 +47,6 @@ class Sender(Protocol):
         """Whether the sender's forward, run to its end, is this network's own."""
         ...
 
-    def whole(self, device: torch.device) -> Callable[[Batch], Tensor]:
-        """A function from a batch to the sender's own output, without gradients."""
-        ...
-
 
 class NetworkSender:
     """The bottom of a network: one forward serves all layers.
@@ -87,16 +83,6 @@ class NetworkSender:
 
         return send
 
-    def whole(self, device: torch.device) -> Callable[[Batch], Tensor]:
-        network, full = self.network, self.network.full().to(device)
-
-        def send(batch: Batch) -> Tensor:
-            with torch.no_grad():
-                result: Tensor = full(view_of(network, batch, device))
-            return result
-
-        return send
-
 
 class Company:
     """Any number of networks as one: its layers are those of all, and each runs once over a batch.
@@ -126,10 +112,6 @@ class Company:
         """A company's output is no network's."""
         return False
 
-    def whole(self, device: torch.device) -> Callable[[Batch], Tensor]:
-        """A company has no output."""
-        raise NotImplementedError
-
     def open(self, layers: Sequence[str], device: torch.device, *, output: bool = False) -> Send:
         """A function from a batch to {layer: activation}, in the quickest layout."""
         own: dict[str, dict[str, str]] = {}
@@ -144,6 +126,27 @@ class Company:
             return {keys[layer]: value for keys, each in opened for layer, value in each(batch).items()}
 
         return send
+
+
+def open_whole(sender: Sender, device: torch.device) -> Callable[[Batch], Tensor]:
+    """A function from a batch to the output of the sender's network, without gradients.
+
+    Raises:
+        StitchError: it is no network.
+    """
+    if not isinstance(sender, NetworkSender):
+        raise StitchError(
+            f"The bottom {sender.name} is no network and has no output to distill from: expected targets='top' beside "
+            f"the {sender.name} controls; leave them out, for example with controls=('self', 'random')."
+        )
+    network, full = sender.network, sender.network.full().to(device)
+
+    def send(batch: Batch) -> Tensor:
+        with torch.no_grad():
+            result: Tensor = full(view_of(network, batch, device))
+        return result
+
+    return send
 
 
 def open_quick(sender: Sender, layers: Sequence[str], device: torch.device) -> Send:

@@ -6,7 +6,7 @@ from torch.utils.data import TensorDataset
 
 from modelstitch import Data
 from modelstitch.engine.controls.classnoise import ClassNoise
-from modelstitch.engine.senders import view_of
+from modelstitch.engine.senders import open_whole, view_of
 from modelstitch.errors import DataError, StitchError
 from modelstitch.stitchers import rows
 
@@ -54,8 +54,8 @@ def test_it_is_no_network(top, digits):
     noise = ClassNoise(top, digits)
     assert not noise.gives(top)
     assert noise.layer("block1") is top.layer("block1")
-    with pytest.raises(StitchError, match="Class noise has no output to distill from: expected targets='top'"):
-        noise.whole(CPU)
+    with pytest.raises(StitchError, match="class-noise is no network and has no output to distill from: expected targ"):
+        open_whole(noise, CPU)
 
 
 def test_sequences_have_no_class(top):

@@ -174,7 +174,7 @@ def test_the_bottom_can_be_distilled_only_where_it_has_the_same_classes(modules,
     bottom = Network(five.eval(), torch.zeros(2, 1, 8, 8), "five")
     with pytest.raises(StitchError, match=r"has shape \(128, 5\), the stitched output \(128, 10\): expected the same"):
         stitch(bottom, pair[1], "block2", digits, objective="distill", targets="bottom", **QUICK)
-    with pytest.raises(StitchError, match="Class noise has no output to distill from"):
+    with pytest.raises(StitchError, match="class-noise is no network and has no output to distill from"):
         compare(
             *pair, digits, layers=["block2"], objective="distill", targets="bottom", controls=("class-noise",), **QUICK
         )

@@ -6,14 +6,14 @@ the genuine activations. If it stitches as well as a network's bottom, the penal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ...data.data import Batch, Data
-from ...errors import DataError, StitchError
+from ...errors import DataError
 from ...network import CHANNEL_AXIS, Layer, Network
 from ...network.norms import Norm
 from ...stitchers import rows
@@ -70,17 +70,6 @@ class ClassNoise:
             return result
 
         return send
-
-    def whole(self, device: torch.device) -> Callable[[Batch], Tensor]:
-        """Class noise is no network.
-
-        Raises:
-            StitchError: always: it has no output of its own.
-        """
-        raise StitchError(
-            "Class noise has no output to distill from: expected targets='top' beside the class-noise controls; leave "
-            "them out, for example with controls=('self', 'random')."
-        )
 
     def _tensors(self, name: str) -> Tensor:
         """One tensor per class; over classes and positions each channel has mean 0 and standard deviation 1."""

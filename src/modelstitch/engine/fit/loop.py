@@ -17,7 +17,7 @@ from ...data.data import Batch
 from ...errors import FitError, first_line
 from ...support.resume import Unfinished
 from ..evaluate import autocast, outcomes, own_error
-from ..senders import Send, open_quick, view_of
+from ..senders import Send, open_quick, open_whole, view_of
 from ..sweep import Stream, Sweep, derive, shuffle
 from .memory import Replay, Samples
 from .normalisation import fitting
@@ -131,7 +131,7 @@ class _Feed:
         later = tuple(dict.fromkeys(name for objective in objectives for name in objective.later))
         genuine = any(objective.genuine for objective in objectives)
         self._genuine = sweep.top.taps(later, output=True).to(device) if genuine else None
-        self._whole = sweep.sender.whole(device) if any(objective.below for objective in objectives) else None
+        self._whole = open_whole(sweep.sender, device) if any(objective.below for objective in objectives) else None
 
     def below(self, batch: Batch) -> dict[str, Tensor]:
         """The bottom's activations."""
