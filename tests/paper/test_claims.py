@@ -20,6 +20,8 @@ from modelstitch.paper.curves import Curves
             curve("a", *LOW, (0.02, 9.0, 8.0, 10.0)),
             "holds in part",
         ),  # an early layer counts
+        (claims.no_dearer("a", "b", by=1.0), curve("a", *LOW) + curve("b", *LOW), "holds in part"),
+        (claims.no_dearer("a", "b", by=1.0), curve("a", *HIGH) + curve("b", *LOW), "not shown"),
         (claims.no_worse("a", "b", by=4.0), curve("a", *LOW) + curve("b", *LOW), "holds"),
         (claims.no_worse("a", "b", by=1.5), curve("a", *LOW) + curve("b", *LOW), "not shown"),
         (claims.no_worse("b", "a", by=5.0), curve("a", *LOW) + curve("b", *HIGH), "contrary"),

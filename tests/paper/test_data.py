@@ -7,7 +7,7 @@ import torch
 
 from modelstitch.errors import DataError
 from modelstitch.paper.data import load, other, without_paths
-from modelstitch.paper.scales import SMALL, SMOKE
+from modelstitch.paper.scales import FASHION, SMALL, SMOKE
 
 
 @pytest.fixture
@@ -35,6 +35,12 @@ def cifar_like():
         (("svhn", (3, 32, 32), 10, 68_257, 26_032), SMALL, "svhn (3 x 32 x 32, 10 classes), not CIFAR-10"),
         (("digits", (1, 8, 8), 10, 1077, 360), SMALL, "digits (1 x 8 x 8, 10 classes), not CIFAR-10"),
         (("digits", (1, 8, 8), 10, 1077, 360), SMOKE, ""),
+        (("mine", (1, 28, 28), 10, 55_000, 10_000), FASHION, ""),
+        (
+            ("mnist-like", (1, 28, 28), 10, 1000, 100),
+            FASHION,
+            "mnist-like (1 x 28 x 28, 10 classes), not Fashion-MNIST",
+        ),
         (("organs", (1, 28, 28), 11, 900, 100), SMOKE, "organs (1 x 28 x 28, 11 classes), not scikit-learn's digits"),
     ],
 )
@@ -54,6 +60,7 @@ def test_pages_print_no_paths(spec, printed):
     ("spec", "scale", "text"),
     [
         ("cifar10", SMALL, r"needs data: expected CIFAR-10 .* --data parquet:DIR"),
+        ("fashion-mnist", FASHION, r"needs data: expected Fashion-MNIST .* given as --data fashion-mnist:DIR"),
         ("parquet:nowhere", SMALL, r"no folder 'nowhere'.*expected CIFAR-10 .* --data cifar10:DIR"),
         ("nothing", SMOKE, "The data 'nothing' is not known"),
     ],

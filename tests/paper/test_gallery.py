@@ -129,6 +129,8 @@ def test_every_claim_of_the_paper_has_its_number():
     assert missing == [  # ours, not the paper's
         ("2b", figure("2b").claims[2].text),
         ("2b", figure("2b").claims[3].text),
+        ("2b-equal", figure("2b-equal").claims[3].text),
+        ("2b-equal", figure("2b-equal").claims[4].text),
         ("2c", figure("2c").claims[2].text),
         ("9", figure("9").claims[1].text),
     ]

@@ -19,6 +19,7 @@ from modelstitch.zoo import donors
 from modelstitch.zoo.donors import DonorSpec, donor, load_donor
 from modelstitch.zoo.selfsup import SelfRecipe
 from modelstitch.zoo.train import Recipe, error_rate
+from modelstitch.zoo.views import GreyViews
 
 RECIPE = Recipe(steps=6, lr=0.05, schedule="one-cycle", batch_size=32, checkpoints=(3,))
 SPEC = DonorSpec("small-resnet?width=8", RECIPE, name="one")
@@ -90,6 +91,13 @@ def test_a_stopped_training_goes_on_and_ends_alike(digits, tmp_path, monkeypatch
     for step in (3, 9):
         assert equal(load_donor(again.folder, step=step).module, load_donor(unstopped.folder, step=step).module)
     assert [p.name for p in (tmp_path / "pieces").iterdir()] == [again.folder.name]
+
+
+def test_views_are_in_the_identity_where_a_recipe_names_them(digits):
+    plain, grey = (SelfRecipe("simclr", RECIPE, views=views) for views in (None, "grey"))
+    before, named = (DonorSpec("small-resnet?width=8", recipe).identity(digits)["recipe"] for recipe in (plain, grey))
+    assert set(before) == {"kind", "method", "base", "temperature", "projection"}  # as before recipes could say
+    assert named == {**before, "views": f"grey: {GreyViews.recipe}"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

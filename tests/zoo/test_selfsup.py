@@ -13,6 +13,7 @@ from modelstitch.zoo.linear import fit_linear
 from modelstitch.zoo.nets import build
 from modelstitch.zoo.selfsup import SIMCLR_DIGITS, SelfRecipe, train_without_labels
 from modelstitch.zoo.train import Recipe, error_rate
+from modelstitch.zoo.views import ColourViews, DigitViews, GreyViews
 
 SHORT = Recipe(steps=40, lr=0.1, schedule="one-cycle", batch_size=100, checkpoints=(20,))
 
@@ -48,6 +49,19 @@ def test_simclr_beats_a_random_body(digits):
     assert error_rate(net, digits, "test") < random
     assert not net.training
     assert isinstance(net.head, torch.nn.Linear)
+
+
+@pytest.mark.parametrize(
+    ("views", "channels", "kind"),
+    [(None, 1, DigitViews), (None, 3, ColourViews), ("grey", 1, GreyViews), ("digits", 3, DigitViews)],
+)
+def test_a_recipe_says_its_views_or_the_channels_do(views, channels, kind):
+    assert isinstance(SelfRecipe("simclr", SHORT, views=views).viewed(channels), kind)
+
+
+def test_unknown_views_are_refused():
+    with pytest.raises(FitError, match="no views 'gray': expected one of digits, colour, grey, or None"):
+        SelfRecipe("simclr", SHORT, views="gray")
 
 
 def test_a_network_without_a_head_is_refused(digits):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from modelstitch.zoo.views import ColourViews, DigitViews, _turn, quarter_turns
+from modelstitch.zoo.views import ColourViews, DigitViews, GreyViews, _turn, quarter_turns
+
+SHAPES = [(DigitViews(), (16, 1, 8, 8)), (ColourViews(), (16, 3, 32, 32)), (GreyViews(), (16, 1, 28, 28))]
 
 
-@pytest.mark.parametrize(("views", "shape"), [(DigitViews(), (16, 1, 8, 8)), (ColourViews(), (16, 3, 32, 32))])
+@pytest.mark.parametrize(("views", "shape"), SHAPES)
 def test_views(views, shape):
     images = torch.rand(shape)
     before = images.clone()
@@ -30,6 +32,15 @@ def test_a_view_is_most_often_nearest_to_an_image_of_its_digit():
     seen = DigitViews()(batch.inputs, torch.Generator().manual_seed(1)).flatten(1)
     nearest = torch.cdist(seen, batch.inputs.flatten(1)).argmin(1)
     assert (batch.labels[nearest] == batch.labels).float().mean() > 0.5  # chance is 0.1
+
+
+def test_grey_views_mirror_half_and_keep_the_ground_dark():
+    images = torch.zeros(400, 1, 12, 12)
+    images[:, :, 2:-2, 1:5] = 1  # left of the middle
+    seen = GreyViews()(images, torch.Generator().manual_seed(0))
+    left, right = seen[..., :6].sum((1, 2, 3)), seen[..., 6:].sum((1, 2, 3))
+    assert 0.3 < (right > left).float().mean() < 0.7
+    assert GreyViews()(torch.zeros(4, 1, 12, 12), torch.Generator()).max() == 0
 
 
 def test_quarter_turns():

@@ -59,9 +59,10 @@ class Call:
 @common.imports
 @click.option(
     "--scale",
-    type=click.Choice(["smoke", "small", "medium", "full"]),
-    help="smoke (the default): digits, minutes; small: CIFAR-10 on a few cores, hours; medium: good networks, two or "
-    "three days; full: the paper's size, a GPU.",
+    type=click.Choice(["smoke", "small", "fashion", "medium", "full"]),
+    help="smoke (the default): digits, minutes; small: CIFAR-10 on a few cores, hours; "
+    "fashion: Fashion-MNIST, where networks without labels are nearly as good, an hour or two; medium: good networks, "
+    "two or three days; full: the paper's size, a GPU.",
 )
 @click.option("--data", "data_name", help="Data: digits for smoke; else parquet:DIR, cifar10:DIR, or folder:DIR.")
 @click.option(
@@ -121,7 +122,8 @@ def paper(
 ) -> None:
     """Run figures of the paper again, and judge its claims by the numbers.
 
-    FIGURE is 2a, 2b, 2b-imagenet, 2c, 3a, 3b, 3c, 4, 5, 6, 7, 8, 9, table1, thought, connectivity, matrix, or all.
+    FIGURE is 2a, 2b, 2b-equal, 2b-imagenet, 2c, 3a, 3b, 3c, 4, 5, 6, 7, 8, 9, table1, thought, connectivity, matrix,
+    or all.
     Networks, finished cells and the last minute of what is under way are kept in --out, so that the same command
     continues; the pages are in --out/pages.
     """

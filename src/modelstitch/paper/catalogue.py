@@ -11,6 +11,7 @@ from .figure import Figure
 FIGURES = {
     "2a": "fig2a",
     "2b": "fig2b",
+    "2b-equal": "fig2b_equal",
     "2b-imagenet": "fig2b:IMAGENET",
     "2c": "fig2c",
     "3a": "fig3a",

@@ -233,6 +233,19 @@ def no_worse(line: str, other: str, *, by: float) -> Judge:
     return at_each(test, Series(line), Series(other), what=what)
 
 
+def no_dearer(line: str, other: str, *, by: float) -> Judge:
+    """One curve's penalty is at most ``by`` points above another's, by the interval of the difference, pair by pair.
+
+    Both have the same tops, or the same bottoms, in the same order.
+    """
+
+    def test(p: Point, more: Point) -> Finding:
+        return at_most(more.low, more.high, by, f"{amount(more)} more at {p.layer}")
+
+    what = f"{line} at most {number(by)} point{'s' * (by != 1)} above {other}, the interval of the difference included,"
+    return lambda curves: counted(compared(curves, test, Series(line), Series(other)), what)
+
+
 def rising(line: str) -> Judge:
     """The penalty rises with depth, in rank and beyond the intervals."""
 

@@ -110,7 +110,7 @@ class Workshop:
         if model.time > 1:
             values["checkpoints"] = tuple(round(share * values["steps"]) for share in CHECKPOINTS)
         base = Recipe(**values)
-        return base if labelled else SelfRecipe(cast(Method, model.method), base)
+        return base if labelled else SelfRecipe(cast(Method, model.method), base, **self.scale.selfsup)
 
     def _spec(self, model: Model) -> DonorSpec:
         return DonorSpec(

@@ -169,6 +169,7 @@ class Figure:
         drawing: how it is drawn, see ``.drawings``.
         notes: what a reader must know of our way to run it.
         paper_range: between which values all curves of the paper lie, where single ones cannot be told.
+        excess: whether a table says what every stitched model errs above the worse of its two networks.
     """
 
     name: str
@@ -180,3 +181,4 @@ class Figure:
     drawing: str = "penalty"
     notes: tuple[str, ...] = ()
     paper_range: tuple[float, float] | None = None
+    excess: bool = False

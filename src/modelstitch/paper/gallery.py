@@ -25,7 +25,7 @@ from . import own, values
 from .catalogue import FIGURES
 from .catalogue import figure as find_figure
 from .claims import amount
-from .curves import ENOUGH, SYMMETRIC, Curves, every_protocol, failed
+from .curves import ENOUGH, SYMMETRIC, Curves, Series, every_protocol, failed
 from .drawings import draw
 from .figure import Claim, Figure, Line, Verdict
 from .matrix import bottoms, table
@@ -233,6 +233,7 @@ def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]
     lines += _so_far(figure, every)
     for name in PROTOCOLS:
         lines += _penalty_tables(figure, every[name], name)
+        lines += _excess_table(figure, every[name], name) if figure.excess else []
     shared = every[next(iter(PROTOCOLS))]
     lines += _probe_tables(figure, shared) + _matrix_tables(figure, shared)
     lines += _networks(records)
@@ -298,6 +299,31 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
     if name == "honest" and any("self, " in row[0] for body in rows.values() for row in body):
         lines += [_SELF, ""]
     return lines
+
+
+def _excess_table(figure: Figure, curves: Curves, name: str) -> list[str]:
+    """What a stitched model errs above the worse of its two networks: the penalty less what their gap explains."""
+    rows: dict[tuple[str, ...], list[list[str]]] = {}
+    for line in figure.lines:
+        series = (Series(line.label, metric) for metric in ("error", "bottom_error", "top_error"))
+        points = sorted(
+            curves.combined(lambda whole, *ends: whole - max(ends), *series).values(), key=lambda p: p.depth
+        )
+        if points:
+            cells = [line.label, str(points[0].seeds), *map(amount, points)]
+            rows.setdefault(tuple(p.layer for p in points), []).append(cells)
+    if not rows:
+        return []
+    lines = [f"## Above the worse of the two networks, {name} protocol", ""]
+    for layers, body in rows.items():
+        lines += [*_table(["curve", "fits", *layers], body), ""]
+    return [
+        *lines,
+        "The error of the stitched model less that of its bottom network or its top network, whichever errs more: the "
+        f"penalty less what the gap of the two explains. Brackets: the lowest and the highest of the fits; no interval "
+        f"below {ENOUGH} fits.",
+        "",
+    ]
 
 
 def _penalty_rows(line: Line, curves: Curves, shown: set[tuple[str, str]]) -> Iterator[tuple[list[Point], str]]:

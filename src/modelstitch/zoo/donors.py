@@ -82,6 +82,10 @@ class DonorSpec:
         plain = recipe.get("base", recipe)
         if plain["optimiser"] == "sgd":  # as recipes were before there was another
             del plain["optimiser"]
+        if isinstance(self.recipe, SelfRecipe) and self.recipe.views is None:  # as recipes were before they could say
+            del recipe["views"]
+        elif isinstance(self.recipe, SelfRecipe):  # in words: other views of the same name make another network
+            recipe["views"] = f"{self.recipe.views}: {self.recipe.viewed(0).recipe}"
         identity = {
             "net": format_net(name, options),
             "recipe": recipe,

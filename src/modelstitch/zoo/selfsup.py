@@ -18,7 +18,7 @@ from .linear import fit_linear
 from .ssl_losses import nt_xent, vicreg
 from .state import Trained
 from .train import Progress, Recipe, descend, endless, place
-from .views import ColourViews, DigitViews, quarter_turns
+from .views import VIEWS, Views, quarter_turns
 
 Method = Literal["simclr", "vicreg", "rotation"]
 
@@ -33,12 +33,23 @@ class SelfRecipe:
         base: the steps, rates and precision; its ``augment`` is not used, the method's own views are.
         temperature: of SimCLR.
         projection: width of the layers between the features and the loss, thrown away afterwards.
+        views: a name of ``views.VIEWS``; None: those for colour images where there are three channels, else those for
+            digits.
     """
 
     method: Method
     base: Recipe
     temperature: float = 0.5
     projection: int = 64
+    views: Literal["digits", "colour", "grey"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.views is not None and self.views not in VIEWS:
+            raise FitError(f"There are no views {self.views!r}: expected one of {', '.join(VIEWS)}, or None.")
+
+    def viewed(self, channels: int) -> Views:
+        """The views of images of so many channels."""
+        return VIEWS[self.views or ("colour" if channels == 3 else "digits")]()
 
 
 SIMCLR_DIGITS = SelfRecipe(
@@ -71,7 +82,7 @@ def train_without_labels(
             f"Training without labels needs a network whose last part is a linear layer named 'head', "
             f"found {type(head).__name__}; use a network of the zoo."
         )
-    views = ColourViews() if next(data.batches("fit", 1)).inputs.shape[1] == 3 else DigitViews()
+    views = recipe.viewed(next(data.batches("fit", 1)).inputs.shape[1])
     base = recipe.base
     data = (data if base.n_fit is None else data.subset(base.n_fit)).on(device)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -119,7 +130,7 @@ def _task(
     body: nn.Module,
     task: nn.Module,
     recipe: SelfRecipe,
-    views: DigitViews | ColourViews,
+    views: Views,
     generator: torch.Generator,
     device: torch.device | str,
 ) -> tuple[Callable[[Batch], tuple[Tensor, ...]], Callable[..., Tensor]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 
 class DigitViews:
@@ -42,15 +43,8 @@ class ColourViews:
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Two calls on the same inputs (n, 3, h, w) give two views of each."""
-        n = len(inputs)
-        draw = _Draw(n, generator, inputs.device)
-        side, ratio = draw(0.2, 1).sqrt(), draw(math.log(3 / 4), math.log(4 / 3)).exp().sqrt()
-        wide, high = (side * ratio).clamp(max=1), (side / ratio).clamp(max=1)
-        left, up = draw(-1, 1) * (1 - wide), draw(-1, 1) * (1 - high)
-        mirror = torch.where(draw(0, 1) < 0.5, -1.0, 1.0)
-        zero = torch.zeros_like(wide)
-        matrix = torch.stack([wide * mirror, zero, left, zero, high, up], 1).view(n, 2, 3)
-        return self._colour(_warp(inputs, matrix), draw)
+        draw = _Draw(len(inputs), generator, inputs.device)
+        return self._colour(_cropped(inputs, draw, 0.2), draw)
 
     def _colour(self, images: Tensor, draw: _Draw) -> Tensor:
         n = len(images)
@@ -59,15 +53,40 @@ class ColourViews:
             return value.view(n, 1, 1, 1)
 
         weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
-        jittered = images * each(draw(0.6, 1.4))
-        mean = jittered.mean((1, 2, 3), keepdim=True)
-        jittered = mean + (jittered - mean) * each(draw(0.6, 1.4))
+        jittered = _jittered(images, draw)
         grey = (jittered * weights).sum(1, keepdim=True)
         colour = (jittered - grey) * each(draw(0.6, 1.4))
         jittered = grey + torch.einsum("nij,njhw->nihw", _turn(draw(-0.1, 0.1) * 2 * math.pi), colour)
         out = torch.where(each(draw(0, 1) < 0.8), jittered, images)
         grey = (out * weights).sum(1, keepdim=True).expand_as(out)
         return torch.where(each(draw(0, 1) < 0.2), grey, out).clamp(0, 1)
+
+
+class GreyViews:
+    """Views for small grey photographs on a dark ground: crop, mirror, brightness and contrast, blur, an erased patch.
+
+    On images (n, channels, h, w) in [0, 1]. What tells such things apart is shape, so crops are larger than those of
+    colour images, whose colours tell much of them.
+    """
+
+    recipe = "random resized crop 0.3-1, flip, brightness and contrast 0.4 (p 0.8), blur (p 0.5), erased patch (p 0.5)"
+
+    def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Two calls on the same inputs (n, c, h, w) give two views of each."""
+        n, _, height, width = inputs.shape
+        draw = _Draw(n, generator, inputs.device)
+
+        def some(share: float, changed: Tensor, images: Tensor) -> Tensor:
+            return torch.where((draw(0, 1) < share).view(n, 1, 1, 1), changed, images)
+
+        out = _cropped(inputs, draw, 0.3)
+        out = some(0.8, _jittered(out, draw), out)
+        out = some(0.5, torch.lerp(out, _blurred(out), draw(0, 1).view(n, 1, 1, 1)), out)
+        return (out * ~_patch(draw, height, width, height // 3)).clamp(0, 1)
+
+
+Views = DigitViews | ColourViews | GreyViews
+VIEWS: dict[str, Callable[[], Views]] = {"digits": DigitViews, "colour": ColourViews, "grey": GreyViews}
 
 
 def quarter_turns(inputs: Tensor, turns: Tensor) -> Tensor:
@@ -95,6 +114,29 @@ class _Draw:
 def _warp(inputs: Tensor, matrix: Tensor) -> Tensor:
     grid = affine_grid(matrix, list(inputs.shape), align_corners=False)
     return grid_sample(inputs, grid, align_corners=False, padding_mode="zeros")
+
+
+def _cropped(inputs: Tensor, draw: _Draw, least: float) -> Tensor:
+    """A random part of each image, from a share ``least`` of its area to all of it, at full size; half are mirrored."""
+    n = len(inputs)
+    side, ratio = draw(least, 1).sqrt(), draw(math.log(3 / 4), math.log(4 / 3)).exp().sqrt()
+    wide, high = (side * ratio).clamp(max=1), (side / ratio).clamp(max=1)
+    left, up = draw(-1, 1) * (1 - wide), draw(-1, 1) * (1 - high)
+    mirror = torch.where(draw(0, 1) < 0.5, -1.0, 1.0)
+    zero = torch.zeros_like(wide)
+    return _warp(inputs, torch.stack([wide * mirror, zero, left, zero, high, up], 1).view(n, 2, 3))
+
+
+def _jittered(images: Tensor, draw: _Draw) -> Tensor:
+    """Brightness, then contrast about the mean, each changed by up to 40 %."""
+    jittered = images * draw(0.6, 1.4).view(-1, 1, 1, 1)
+    mean = jittered.mean((1, 2, 3), keepdim=True)
+    return mean + (jittered - mean) * draw(0.6, 1.4).view(-1, 1, 1, 1)
+
+
+def _blurred(images: Tensor) -> Tensor:
+    """The mean of each pixel and its eight neighbours; of those that there are."""
+    return avg_pool2d(images, 3, 1, 1, count_include_pad=False)
 
 
 def _patch(draw: _Draw, height: int, width: int, side: int) -> Tensor:
