@@ -110,7 +110,7 @@ def test_texts_are_told_token_by_token():
     hard = difficulty([spoken()])
     assert hard["networks_right"].to_list() == [1, 1, 1, 1, 2]
     assert hard["pairs_broken"].to_list() == [0, 1, 0, 0, 1]
-    with pytest.raises(StudyError, match="is of texts: expected a class for each sample"):
+    with pytest.raises(StudyError, match="has no classes: expected one for each sample, found errors in tokens"):
         by_class([spoken()])
 
 
@@ -126,6 +126,18 @@ def spoken(unit="nats/token", *, tokens=True):
     return Record("spoken", record(TOP, "late", 0.9).config, examples=kept)
 
 
+def test_queries_are_found_or_not():
+    found, alone = np.array([0.0, 100, 0, 100]), np.array([0.0, 0, 100, 100])
+    kept = pack(found, alone, np.ones(4), "points of recall@5")
+    made = Record("found", record(TOP, "late", 0.9).config, examples=kept)
+    rows = breaks([made])
+    assert rows["top_right"].to_list() == [True, True, False, False]
+    assert rows["flipped"].to_list() == [0, 1, 1, 0]
+    assert difficulty([made])["networks_right"].to_list() == [1, 1, 0, 0]
+    with pytest.raises(StudyError, match="has no classes: expected one for each sample, found errors in points of rec"):
+        by_class([made])
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -133,7 +145,10 @@ def spoken(unit="nats/token", *, tokens=True):
         (lambda: breaks(RECORDS, "random"), "sample by sample of 'random'"),
         (lambda: breaks([]), "no record keeps its test samples"),
         (lambda: breaks([spoken(tokens=False)]), "do not keep which tokens are right"),
-        (lambda: breaks([spoken("MSE", tokens=False)]), "errors in MSE are neither right nor wrong"),
+        (
+            lambda: breaks([spoken("MSE", tokens=False)]),
+            "nothing says it of errors in MSE: see the error of each sample",
+        ),
         (lambda: by_class([_unlabelled()]), "keeps no labels"),
         (lambda: difficulty([*RECORDS, record(TOP, "late", 0.9, test="other")]), "one test split"),
     ],

@@ -52,3 +52,10 @@ def test_an_interval_of_right_and_wrong_is_no_point_and_holds_its_value(deltas):
     low, high = bootstrap.interval(bootstrap.means([np.array(deltas)], np.ones(len(deltas)), ends=(-100, 100))[:, 0])
     assert low < high
     assert low <= np.mean(deltas) <= high
+
+
+def test_what_is_right_or_wrong_has_ends():
+    assert bootstrap.ends_of("points") == bootstrap.ends_of("points of recall@5") == (-100.0, 100.0)
+    assert bootstrap.ends_of("points", alone=True) == (0.0, 100.0)
+    for unit in ("MSE", "nats/token", "points of labels", "points of pixels"):
+        assert bootstrap.ends_of(unit) is None

@@ -190,8 +190,8 @@ def difference(one: Outcome, other: Outcome, *, seed: int = 0) -> Estimate:
     value = float((deltas * weights).sum() / weights.sum())
     if len(deltas) < 2:
         return Estimate(value, unit=one.unit)
-    ends = (-100.0, 100.0) if one.unit == "points" else None
-    low, high = bootstrap.interval(bootstrap.means([deltas], weights, ends=ends, seed=seed)[:, 0])
+    drawn = bootstrap.means([deltas], weights, ends=bootstrap.ends_of(one.unit), seed=seed)
+    low, high = bootstrap.interval(drawn[:, 0])
     return Estimate(value, low, high, one.unit)
 
 

@@ -143,8 +143,9 @@ def _cost(row: Mapping[str, Any]) -> str:
 
 
 def _words(row: Mapping[str, Any], shown: Shown) -> str:
-    label = plain(shown.word(row["label"])) if row["label"] is not None else ""
+    label = "" if row["label"] is None else plain(shown.word(row["label"]))
     if not row["flipped"]:
         return label
     read = "" if row["answer"] is None else f", read as {plain(shown.word(row['answer']))}"
-    return f"{label}{read}; by {row['flipped']} of {row['stitches']}, from {plain(row['first_layer'])}"
+    named = f"{label}{read}; " if label else ""
+    return f"{named}by {row['flipped']} of {row['stitches']}, from {plain(row['first_layer'])}"

@@ -68,16 +68,12 @@ class Stitch:
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """Whether the stitched model is right, (n,)."""
-        found = self._right("stitched")
-        assert found is not None  # every record keeps both
-        return found
+        return self._errors == 0 if (found := self._right("stitched")) is None else found
 
     @cached_property
     def top_right(self) -> NDArray[np.bool_]:
         """Whether the top alone is right, (n,)."""
-        found = self._right("top")
-        assert found is not None
-        return found
+        return self._errors == unpack(self.record).deltas if (found := self._right("top")) is None else found
 
     @cached_property
     def below_right(self) -> NDArray[np.bool_] | None:
@@ -107,6 +103,10 @@ class Stitch:
         """What the stitched model answered, (n,), -1 where that is not kept."""
         return self.answers.said if self.of_tokens else self.answers.classes["stitched"]
 
+    @cached_property
+    def _errors(self) -> NDArray[np.float64]:
+        return unpack(self.record, alone=True).deltas
+
     def _right(self, side: str) -> NDArray[np.bool_] | None:
         found = self.answers.right[side] if self.answers.hits is None else self.answers.hits.get(side)
         return None if found is None else np.asarray(found, dtype=np.bool_)
@@ -123,14 +123,14 @@ def stitches(records: Iterable[Mapping[str, Any]], control: str = "pair") -> lis
     found = [Stitch(r, answers_of(r)) for r in kept if _right_or_wrong(r.examples or {})]
     if not found:
         raise StudyError(
-            f"There is nothing to tell sample by sample of {control!r}: expected a finished stitch of a task with "
-            f"classes or tokens, found none; {_why_none(kept)}."
+            f"There is nothing to tell sample by sample of {control!r}: expected a finished stitch whose answers are "
+            f"right or wrong, found none; {_why_none(kept)}."
         )
     return sorted(found, key=lambda s: (s.record.top.depth or 0.0, s.record.top.layer))
 
 
 def _right_or_wrong(kept: Mapping[str, Any]) -> bool:
-    return kept.get("unit") == "points" or "tokens" in kept.get("answers", {})
+    return bootstrap.right_or_wrong(str(kept.get("unit"))) or "tokens" in kept.get("answers", {})
 
 
 def _why_none(kept: Sequence[Record]) -> str:
@@ -139,7 +139,7 @@ def _why_none(kept: Sequence[Record]) -> str:
     unit = str((kept[0].examples or {}).get("unit"))
     if unit == NATS:
         return "its records do not keep which tokens are right, as those of before: compare again"
-    return f"errors in {unit} are neither right nor wrong: see the errors of each sample in .examples"
+    return f"nothing says it of errors in {unit}: see the error of each sample in .examples"
 
 
 def breaks(records: Iterable[Mapping[str, Any]], control: str = "pair") -> pl.DataFrame:
@@ -208,10 +208,11 @@ def by_class(records: Iterable[Mapping[str, Any]], control: str = "pair") -> pl.
     rows = []
     for (bottom, bottom_layer, top, top_layer, setting), own in groups.items():
         labels = own[0].answers.labels
-        if own[0].of_tokens:
+        if own[0].of_tokens or unpack(own[0].record).unit != "points":
+            what = "tokens" if own[0].of_tokens else unpack(own[0].record).unit
             raise StudyError(
-                f"The stitch {bottom} -> {top} is of texts: expected a class for each sample, found one for each "
-                "token; breaks() tells token by token."
+                f"The stitch {bottom} -> {top} has no classes: expected one for each sample, found errors in {what}; "
+                "breaks() tells which are right."
             )
         if labels is None:
             raise StudyError(

@@ -54,6 +54,21 @@ def means(
     return found
 
 
+def right_or_wrong(unit: str) -> bool:
+    """Whether errors in a unit are 0 or 100: of classes, and of what is found among the first of a gallery."""
+    return unit == "points" or unit.startswith("points of recall@")
+
+
+def ends_of(unit: str, *, alone: bool = False) -> Ends | None:
+    """The least and the greatest that a sample can add to a difference of errors; None where errors are amounts.
+
+    Args:
+        unit: of the differences.
+        alone: errors by themselves, nothing taken off.
+    """
+    return (0.0 if alone else -100.0, 100.0) if right_or_wrong(unit) else None
+
+
 def interval(replicates: Floats) -> tuple[float, float]:
     """The percentile interval of replicates, shape (resamples,), at ``LEVEL``."""
     low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MeasureError
+from ..stats import bootstrap
 from .answers import Answers, errors, numbers, told_by, unpack_answers
 from .record import Record
 
@@ -71,7 +72,7 @@ def unpack(record: Record, named: Mapping[Any, str] | None = None, *, alone: boo
     except (KeyError, ValueError, TypeError) as error:
         raise MeasureError(f"The examples of the record {cell} cannot be read: found {error}.") from error
     source = _test(record) or (named or {}).get(data, data)
-    ends = (0.0 if alone else -100.0, 100.0) if unit == "points" else None
+    ends = bootstrap.ends_of(unit, alone=alone)
     return Examples(stitched if alone else stitched - top, weights, (source, n, unit), unit, ends)
 
 

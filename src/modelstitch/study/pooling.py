@@ -299,7 +299,7 @@ def _flip_test(found: Examples, seed: int) -> tuple[float, str]:
     values = values[values != 0]
     if not len(values):
         return 1.0, "sign flips over examples, exact: no example differs"
-    if found.unit == "points":
+    if found.ends is not None:
         steps = np.rint(values / 100).astype(int)
         law = np.ones(1)  # of the sum of flipped steps; entry i stands for the sum i - (len - 1) / 2
         for size in np.unique(np.abs(steps)):
