@@ -40,3 +40,22 @@ def test_every_curve_is_named_once_below():
     named = [text.get_text() for legend in drawn.legends for text in legend.get_texts()]
     assert len(named) == len(set(named))
     assert {line.label for line in figure("2b").lines} <= set(named)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "control", "axis"),
+    [("6", "cka_linear_biased", "similarity", "linear CKA (dotted"), ("8", "error", "fine-tune", "test error, %")],
+)
+def test_the_papers_values_stand_in_the_panel_of_ours(name, kind, control, axis):
+    shown = figure(name)
+    rows = [
+        row
+        for probe in shown.probes
+        for row in curve(probe.label, (0.3, 0.5, None, None), (0.9, 0.4, None, None), control=control, metric=kind)
+    ]
+    drawn = draw(shown, [Record.of(row) for row in rows])
+    (at,) = [axes.get_subplotspec() for axes in drawn.axes if axes.get_ylabel().startswith(axis)]
+    there = {h.get_label() for axes in drawn.axes if axes.get_subplotspec() == at for h in axes.lines}
+    named = {p.label for p in shown.probes}
+    assert named <= there
+    assert {f"{p.label}, the paper" for p in shown.probes if p.paper} <= there

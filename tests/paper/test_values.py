@@ -3,7 +3,7 @@
 import pytest
 
 from modelstitch.paper.catalogue import FIGURES, figure
-from modelstitch.paper.values import names, series
+from modelstitch.paper.values import _table, errors, penalties, series
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -14,9 +14,19 @@ def test_every_series_that_a_figure_names_is_there(name):
 
 
 def test_values_are_plausible_and_copies():
-    assert names()
-    for name in names():
+    assert _table()
+    for name in _table():
         assert all(-100 <= value <= 100 for _, value in series(name))
-    series(names()[0]).clear()
-    assert series(names()[0])
+    first = next(iter(_table()))
+    series(first).clear()
+    assert series(first)
     assert series("nothing of the kind") == []
+
+
+def test_a_series_is_of_errors_or_of_penalties():
+    for name in _table():
+        assert bool(errors(name)) != bool(penalties(name))
+    assert [name for name in _table() if errors(name)] == [
+        "stitching, random resnet164 bottom: test error",
+        "fine-tuning, random resnet164 bottom: test error",
+    ]

@@ -103,7 +103,7 @@ def _by_depth(figure: Figure, curves: Curves, shown: Sequence[str], looks: Looks
         if figure.paper_range:
             axes.axhspan(*figure.paper_range, color="#CCCCCC", alpha=0.35, lw=0, label="the paper's pairs, all layers")
         _along_depth(axes, f"{curves.protocol} protocol")
-        known = [y for line in figure.lines if line.label in shown for _, y in values.series(line.paper)]
+        known = [y for line in figure.lines if line.label in shown for _, y in values.penalties(line.paper)]
         low, high = _limits(every)
         return min([low, *known]), max([high, *known])
 
@@ -146,8 +146,8 @@ def _by_family(figure: Figure, curves: Curves, shown: Sequence[str], looks: Look
 def _beside(axes: Any, papers: Mapping[str, str], looks: Looks) -> None:
     """The paper's curves, dashed and with open marks, in the colours of ours."""
     for label, paper in papers.items():
-        if series := values.series(paper):
-            _known(axes, {label: (looks[label], series)}, label=f"{label}, the paper")
+        if series := values.penalties(paper):
+            _known(axes, looks[label], series, _papers(label))
 
 
 def _similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
@@ -160,26 +160,12 @@ def _similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
             _line(axes, curves.points(probe.label, CKA, "similarity"), looks[probe.label], probe.label, band=True)
             null = curves.points(probe.label, f"{CKA} of shuffled pairs", "similarity")
             _line(axes, null, (looks[probe.label][0], ""), ls=":", lw=1)
+            if known := values.series(probe.paper):  # by the index of the layer
+                last = max(at for at, _ in known)
+                _known(axes, looks[probe.label], [(at / last, value) for at, value in known], _papers(probe.label))
         axes.set_ylim(-0.03, 1.03)
         _along_depth(axes, "CKA")
         axes.set_ylabel("linear CKA (dotted: shuffled pairs)")
-
-    return panel
-
-
-def _paper_similarities(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
-    known = {
-        p.label: (looks[p.label], found)
-        for p in figure.probes
-        if p.kind == "similarity" and p.paper and (found := values.series(p.paper))
-    }
-    if not known:
-        return None
-
-    def panel(axes: Any) -> None:
-        _known(axes, known)
-        axes.set_ylim(-0.03, 1.03)
-        _named(axes, "index of the layer", "linear CKA", "the paper's CKA")
 
     return panel
 
@@ -198,20 +184,12 @@ def _errors(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
         for label, points in rows.items():
             _line(axes, points, looks[label], label, [layers.index(p.layer) for p in points], bars=True)
         _in_order(axes, layers, "frozen up to" if figure.name == "8" else "layers kept frozen", "test error", 0.3)
-        _errors_up(axes)
-
-    return panel
-
-
-def _paper_errors(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
-    found = [values.series(name) for name in values.names() if figure.name == "8" and name.endswith(": test error")]
-    if not found:
-        return None
-
-    def panel(axes: Any) -> None:
-        names = ("stitched, random bottom", "fine-tuned, random bottom")
-        _known(axes, {name: (looks[name], series) for name, series in zip(names, found)})
-        _named(axes, "block", "", "the paper's values (ResNet-164)")
+        known = {part.label: found for part in (*figure.lines, *figure.probes) if (found := values.errors(part.paper))}
+        if known:
+            above = axes.twiny()
+            for label, series in known.items():
+                _known(above, looks[label], series, _papers(label))
+            above.set_xlabel("the paper's ResNet-164: block")
         _errors_up(axes)
 
     return panel
@@ -260,9 +238,7 @@ def _matrix(label: str, found: Mapping[str, list[dict[str, Any]]]) -> Panel:
 
 PROBED: list[Callable[[Figure, Curves, Looks], Panel | None]] = [
     _similarities,
-    _paper_similarities,
     _errors,
-    _paper_errors,
     _paths,
 ]
 
@@ -290,12 +266,14 @@ def _line(
         axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
 
 
-def _known(
-    axes: Any, found: Mapping[str, tuple[tuple[str, str], list[tuple[float, float]]]], *, label: str | None = None
-) -> None:
+def _known(axes: Any, look: tuple[str, str], series: Sequence[tuple[float, float]], label: str) -> None:
     """Values of the paper."""
-    for (colour, mark), series in found.values():
-        axes.plot(*zip(*series), "--", color=colour, marker=mark, mfc="white", ms=3.5, lw=1.0, label=label)
+    colour, mark = look
+    axes.plot(*zip(*series), "--", color=colour, marker=mark, mfc="white", ms=3.5, lw=1.0, label=label)
+
+
+def _papers(label: str) -> str:
+    return f"{label}, the paper"
 
 
 def _limits(points: Iterable[Point]) -> Limits:

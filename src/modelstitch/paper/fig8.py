@@ -9,7 +9,9 @@ from .fig2a import STATISTICS
 from .figure import Claim, Figure, Line, Model, Probe, Verdict
 
 TOP, OTHER, RANDOM = Model("deep", seed=0), Model("deep", seed=1), Model("deep", seed=1, change="re-initialised")
-STITCHED = Line("stitched, random bottom", RANDOM, TOP, layers="three")
+STITCHED = Line(
+    "stitched, random bottom", RANDOM, TOP, layers="three", paper="stitching, random resnet164 bottom: test error"
+)
 STITCHED_FRESH = Line(
     "stitched, random bottom, statistics fresh",
     Model("deep", seed=1, change="re-initialised, statistics fresh"),

@@ -9,6 +9,8 @@ from importlib.resources import files
 
 SOURCE = "read off the figures of Bansal, Nakkiran and Barak (2021), arXiv 2106.07682, to about 0.3 points"
 
+_ERROR = ": test error"
+
 
 @cache
 def _table() -> dict[str, list[tuple[float, float]]]:
@@ -24,6 +26,16 @@ def series(name: str) -> list[tuple[float, float]]:
     return list(_table().get(name, []))
 
 
+def errors(name: str) -> list[tuple[float, float]]:
+    """A series of test errors; empty where that series is of something else."""
+    return series(name) if name.endswith(_ERROR) else []
+
+
+def penalties(name: str) -> list[tuple[float, float]]:
+    """A series of penalties; empty where it is of test errors."""
+    return [] if name.endswith(_ERROR) else series(name)
+
+
 @cache
 def _numbers() -> list[tuple[str, str, str]]:
     text = files(__package__).joinpath("numbers.csv").read_text(encoding="utf-8")
@@ -34,8 +46,3 @@ def said(figure: str, claim: str) -> str:
     """The paper's own number for a claim of a figure, "-" where it makes none."""
     found = next((paper for name, start, paper in _numbers() if name == figure and claim.startswith(start)), "-")
     return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", found)
-
-
-def names() -> list[str]:
-    """The names of all series."""
-    return list(_table())
