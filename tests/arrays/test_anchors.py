@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modelstitch.arrays.anchors import anchors, chosen
+from modelstitch.arrays.anchors import anchors, chosen, rows_of
 from modelstitch.arrays.given import vectors
 from modelstitch.errors import ArrayError
 
@@ -39,7 +39,7 @@ def test_equal_rows_are_chosen_once_each():
 def test_some_rows_may_be_left_out():
     among = np.arange(0, 80, 2)
     for how in ("random", "k-means", "farthest"):
-        assert set(chosen(vectors(X, "x"), among, 10, how, seed=0)) <= set(among)
+        assert set(chosen(rows_of(vectors(X, "x")), among, 10, how, seed=0)) <= set(among)
 
 
 def test_too_many_and_unknown_ways_are_refused():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from ..errors import ArrayError
 from .given import Vectors, vectors
 
 HOWS = ("random", "k-means", "farthest")
+RowsAt: TypeAlias = Callable[[NDArray[np.int64]], NDArray[Any]]
 _MOST = 20_000  # rows that k-means and farthest first look at
 
 
@@ -38,11 +40,21 @@ def anchors(x: Any, n: int, how: str = "random", *, seed: int = 0) -> NDArray[np
         True
     """
     rows = vectors(x, "the embeddings")
-    return chosen(rows, np.arange(len(rows)) if rows.at is None else rows.at, n, how, seed=seed)
+    return chosen(rows_of(rows), np.arange(len(rows)) if rows.at is None else rows.at, n, how, seed=seed)
 
 
-def chosen(rows: Vectors, among: NDArray[np.int64], n: int, how: str, *, seed: int) -> NDArray[np.int64]:
-    """Choose among some rows, given by their places.
+def rows_of(rows: Vectors) -> RowsAt:
+    """What ``chosen`` looks at, of embeddings that are there."""
+    return lambda ids: rows.only(ids).all()
+
+
+def chosen(look: RowsAt, among: NDArray[np.int64], n: int, how: str, *, seed: int) -> NDArray[np.int64]:
+    """Choose among some samples, given by their places.
+
+    Args:
+        look: gives the rows (k, width) of samples by their places (k,); "random" looks at none.
+        among: the places.
+        n, how, seed: as of ``anchors``.
 
     Raises:
         ArrayError: as ``anchors``.
@@ -56,7 +68,7 @@ def chosen(rows: Vectors, among: NDArray[np.int64], n: int, how: str, *, seed: i
     if how == "random":
         return order[:n]
     seen = np.sort(order[: max(n, _MOST)])
-    x = rows.only(seen).all()
+    x = look(seen)
     places = _farthest(x, n) if how == "farthest" else _centres(x, n, seed)
     return seen[places]
 

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import ArrayError
 from ..stitchers.base import Site
 from ..stitchers.families import family_of
-from ..stitchers.lowrank import LowRank
 from ..stitchers.mlp import MLP
 from ..support.words import counted
 from .given import Vectors, vectors
@@ -77,11 +76,7 @@ def need(family: str, p: int, q: int, rows: int) -> None:
             "'affine', 'orthogonal' or 'low-rank:64', or 'mlp'."
         )
     cls.check_site(Site(p, q, "vector"), **options)
-    least = 2
-    if issubclass(cls, LowRank):
-        least = options.get("rank", 1) + 1
-    elif issubclass(cls, MLP):
-        least = FEWEST
+    least = FEWEST if issubclass(cls, MLP) else cls.fewest(**options)
     if rows < least:
         raise ArrayError(
             f"{counted(rows, 'sample')} cannot be aligned by the family {family!r}: expected at least {least:,} pairs "

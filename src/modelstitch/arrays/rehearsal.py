@@ -15,7 +15,7 @@ from ..errors import ArrayError
 from ..stats.bootstrap import interval, means
 from ..support.ambient import in_settled
 from .aligner import Aligner
-from .anchors import chosen
+from .anchors import chosen, rows_of
 from .given import Vectors, paired, vectors
 from .maps import Array
 from .search import Index, check_search, nearest, shares
@@ -274,8 +274,8 @@ def _picker(
     if isinstance(anchors, str):
         if anchors == "random":
             return lambda n: kept if n is None else kept[:n]
-        chosen(old, kept, 1, anchors, seed=seed)
-        return lambda n: kept if n is None else chosen(old, kept, n, anchors, seed=seed)
+        chosen(rows_of(old), kept, 1, anchors, seed=seed)
+        return lambda n: kept if n is None else chosen(rows_of(old), kept, n, anchors, seed=seed)
     asked = np.asarray(anchors).reshape(-1)
     places = asked
     if old.ids is not None:

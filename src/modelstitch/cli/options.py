@@ -10,7 +10,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from ..engine.controls import CONTROLS
-from ..engine.fit.options import FitSpec
+from ..engine.fit.options import ANCHORS_BY, FitSpec
 from ..study.question import NONE, default_of, field_of
 from ..study.spec import StudySpec
 from . import common
@@ -20,6 +20,7 @@ FIT = (
     "family",
     "objective",
     *FitSpec.model_fields,
+    "anchors",
     "normalisation",
     "second",
     "expected_error",
@@ -122,8 +123,21 @@ def _errors(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     return found.get("", found or None)
 
 
+def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> str | list[int] | None:
+    """A way, or ids with commas between."""
+    if value is None or value in ANCHORS_BY:
+        return value
+    try:
+        return [int(part) for part in value.split(",")]
+    except ValueError as error:
+        known = ", ".join(ANCHORS_BY)
+        raise click.BadParameter(f"expected one of {known}, or ids such as 3,17,40, found {value!r}.") from error
+
+
 _READ: dict[str, Callable[..., Any]] = {
     "samples": _numbers,
+    "anchors": _numbers,
+    "anchors_by": _chosen,
     "layers": _layers,
     "downstream": _places,
     "expected_error": _errors,

@@ -393,6 +393,31 @@ class Data:
         rule = f"fit: {how} {n_fit} of {n}, part {part}"
         return self._with({"fit": picked}, rule, name=f"{self.name}[{n_fit}]")
 
+    def picked(self, ids: Tensor) -> Data:
+        """Give the same data with some samples to fit on, by their places; val and test stay.
+
+        Args:
+            ids: int64 (n,), places in the fit split, in the order in which they are to come.
+
+        Returns:
+            New data, which share the samples.
+
+        Raises:
+            DataError: if there are none, or one is no place of the split.
+        """
+        n = self.size("fit")
+        if not len(ids) or int(ids.min()) < 0 or int(ids.max()) >= n:
+            raise DataError(
+                f"{len(ids)} places are no choice among the {n} fit samples of {self.name}: expected one or more, each "
+                f"from 0 to {n - 1}."
+            )
+        twin = copy.copy(self)  # its labels are not asked for: few samples may be of one class
+        twin.__dict__.pop("fingerprint", None)
+        twin._fingerprint, twin._alike, twin._n_classes = None, self, self._counted
+        twin._splits = {**self._splits, "fit": Picked(self._splits["fit"], ids)}
+        twin.name, twin.split_rule = f"{self.name}[{len(ids)}]", f"{self.split_rule}; fit: {len(ids)} of {n}, chosen"
+        return twin
+
     def shorter(self, *, val: int | None = None, test: int | None = None) -> Data:
         """Give the same data with only the first samples to choose and to measure on.
 

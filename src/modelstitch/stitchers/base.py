@@ -90,6 +90,11 @@ class Stitcher(nn.Module):
         return moments if ways is None else moments.beside(again(*ways))
 
     @classmethod
+    def fewest(cls, **options: Any) -> int:
+        """How many rows a map of this family takes at least."""
+        return 2
+
+    @classmethod
     def check_site(cls, site: Site, **options: Any) -> None:
         """Refuse a site for which the family has no member; by default there is none such.
 

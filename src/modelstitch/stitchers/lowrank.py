@@ -36,6 +36,10 @@ class LowRank(Stitcher):
         _rank(rank, site)
 
     @classmethod
+    def fewest(cls, *, rank: int = 1, **options: Any) -> int:
+        return rank + 1
+
+    @classmethod
     def solve(
         cls, moments: Moments, site: Site, *, rank: int | None = None, ridge: float = RIDGE, **options: Any
     ) -> Self:

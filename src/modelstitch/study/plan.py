@@ -98,6 +98,7 @@ class Cell:
             config["normalisation"],
             config["fit"]["samples"],
             config["data"].get("budget"),
+            tuple(by) if isinstance(by := config["fit"].get("anchors_by"), list) else by,
         )
 
 
@@ -110,6 +111,7 @@ class Shared(NamedTuple):
         seed, normalisation: as in the cells.
         samples: fit examples drawn; None is all of them.
         budget: the first so many fit examples are drawn from; None is all of them.
+        anchors: how the samples are chosen where they are anchors, or which they are; None where they are none.
     """
 
     kind: str
@@ -119,6 +121,7 @@ class Shared(NamedTuple):
     normalisation: str
     samples: int | None
     budget: int | None
+    anchors: str | tuple[int, ...] | None = None
 
     @property
     def control(self) -> Control | None:

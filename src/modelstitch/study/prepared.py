@@ -5,6 +5,7 @@ Networks, data and functions go by their names, fingerprints and hashes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from ..network import Network, apart, check_networks
 from ..stitchers import Site, family_of, own_codes
 from ..support.device import pick_device
 from ..support.user_code import in_words
+from ..support.words import counted
 from .plan import Cell, Place, PlannedDonor, in_company, plan
 from .question import CompareOptions, Question, read
 from .sweep import Bench
@@ -83,6 +85,7 @@ class Prepared:
             others={top: donors[name] for top, name in question.other_seeds.items() if name in donors},
             codes=dict(own_codes(question.families)),
         )
+        _check_anchors(cells, named)
         return donors, cells
 
     def bench(self, device: str, memory: float | None = None, watch: Watch | None = None) -> Bench:
@@ -233,6 +236,27 @@ def with_members(cells: Sequence[Cell], networks: Mapping[str, Network]) -> tupl
         f"{text} is left out for {len(why)} of {counts[text]} pairs, the first {why[0]}" for text, why in errors.items()
     ]
     return (in_company(found) if errors else list(cells)), notes
+
+
+def _check_anchors(cells: Sequence[Cell], networks: Mapping[str, Network]) -> None:
+    """Refuse fewer anchors than a family takes.
+
+    Raises:
+        DataError: saying how many are needed.
+    """
+    for cell in cells:
+        config = cell.config
+        if cell.sweep.anchors is None:
+            continue
+        cls, options = family_of(config["family"])
+        layer, n = networks[config["top"]["name"]].layer(config["top"]["layer"]), cell.sweep.samples or 0
+        places, least = math.prod(layer.positions), cls.fewest(**options)
+        if n * places < least:
+            raise DataError(
+                f"{counted(n, 'anchor')} cannot be stitched from by the family {config['family']!r} at {layer.name!r}, "
+                f"which takes at least {least} rows, {places:,} of each anchor: expected {-(-least // places):,} at "
+                "least."
+            )
 
 
 def _budget(memory: float | None) -> int:

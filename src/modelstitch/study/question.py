@@ -25,10 +25,11 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from ..engine.controls import CONTROLS
-from ..engine.fit.options import Count, FitOptions, FitSpec, NotNegative
+from ..engine.fit.options import ANCHORS_BY, AnchorsBy, Count, FitOptions, FitSpec, NotNegative
 from ..errors import DataError, StitchError, StudyError
 from ..notation import Seam, parse
 from ..support.mistakes import sentence, unknown
+from ..support.words import counted
 
 Normalisation = Literal["frozen", "recalibrated", "batch"]
 NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
@@ -149,6 +150,10 @@ def _numbers(value: Any) -> Any:
     return () if several == [] else _distinct(several)
 
 
+def _several(value: Any) -> Any:
+    return None if value is None else _numbers(value)
+
+
 class Question(BaseModel):
     """A question about networks. Every field stands here once: its default, its check, and what it means.
 
@@ -189,6 +194,11 @@ class Question(BaseModel):
     )
     samples: Annotated[tuple[Count, ...], BeforeValidator(_numbers)] = Field(
         default=(), description="Several numbers of fit samples, for a curve; one number is an option of the fit."
+    )
+    anchors: Annotated[tuple[Count, ...] | None, BeforeValidator(_several)] = Field(
+        default=None,
+        description="Number of anchors, or several for a curve: so few fit samples, chosen without labels and seen "
+        "without augmentation. They take the place of samples.",
     )
     fit: FitSpec = Field(default=FitSpec(), description="How stitchers are fitted.")
     normalisation: Normalisation = Field(
@@ -260,6 +270,17 @@ class Question(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _anchors_are_chosen(self) -> Self:
+        by = self.fit.anchors_by
+        if self.anchors and (self.samples or self.fit.samples):
+            raise ValueError("either samples or anchors, not both")
+        if isinstance(by, str) and not self.anchors:
+            raise ValueError("a number of anchors beside anchors_by, such as anchors=30")
+        if isinstance(by, tuple) and max(self.anchors or (0,)) > len(by):
+            raise ValueError(f"at most as many anchors as the {len(by):,} ids in anchors_by")
+        return self
+
+    @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         if not self.names:
             return self
@@ -311,14 +332,40 @@ class Question(BaseModel):
         return self.model_copy(update={"controls": tuple(dict.fromkeys([*found, *others]))})
 
     def curve(self, most: int) -> list[Self]:
-        """One question for each number of fit examples; asked-for numbers above ``most`` are one and the same."""
+        """One question for each number of fit examples; asked-for numbers above ``most`` are one and the same.
+
+        Raises:
+            DataError: there are fewer examples than anchors.
+        """
+        if anchors := self._anchored(most):
+            return anchors
         sizes = dict.fromkeys(min(n, most) for n in self.samples)
         fits = [self.fit.model_copy(update={"samples": n}) for n in sizes]
         return [self.model_copy(update={"fit": fit, "samples": ()}) for fit in fits] or [self]
 
+    def _anchored(self, most: int) -> list[Self]:
+        """One question for each number of anchors, fit examples as they are; none where none are asked."""
+        by = self.fit.anchors_by
+        ids = by if isinstance(by, tuple) else ()
+        numbers = self.anchors or ((len(ids),) if ids else ())
+        if numbers and max(numbers) > most:
+            raise DataError(
+                f"{counted(most, 'fit sample')} cannot give {max(numbers):,} anchors: expected 1 to as many; ask for "
+                "fewer."
+            )
+        if ids and max(ids) >= most:
+            raise DataError(
+                f"The anchor {max(ids)} is none of the {most:,} fit samples: expected ids from 0 to {most - 1}."
+            )
+        fits = [
+            self.fit.model_copy(update={"samples": n, "augment": False, "anchors_by": ids[:n] or by or ANCHORS_BY[0]})
+            for n in numbers
+        ]
+        return [self.model_copy(update={"fit": fit, "anchors": None}) for fit in fits]
+
     def identity(self) -> dict[str, Any]:
         """Plain JSON values of all that decides the results."""
-        unused = {name for name in ("other_seeds", "second") if not getattr(self, name)} | (
+        unused = {name for name in ("other_seeds", "second", "anchors") if not getattr(self, name)} | (
             {"both"} if self.both else set()
         )
         return self.model_dump(mode="json", exclude={"expected_error", "error_tolerance", *unused})
@@ -351,6 +398,7 @@ class StitchOptions(FitOptions, total=False):
     objective: str | OwnLoss | tuple[str | OwnLoss, ...]
     seed: int
     samples: int | None
+    anchors: int | None
     normalisation: Normalisation
     second: Data | None
     metric: Each | Task | None
@@ -369,6 +417,7 @@ class CompareOptions(FitOptions, total=False):
     controls: str | Sequence[str] | None
     seeds: Sequence[int]
     samples: int | Sequence[int] | None
+    anchors: int | Sequence[int] | None
     normalisation: Normalisation
     other_seeds: Mapping[str, Network] | None
     second: Data | None
@@ -383,6 +432,8 @@ class MatrixOptions(TypedDict, total=False):
     family: str | Sequence[str]
     seed: int
     samples: int | None
+    anchors: int | None
+    anchors_by: AnchorsBy | Sequence[int] | None
     batch_size: int
     augment: bool
     budget: Literal["top", "all"]
@@ -446,7 +497,7 @@ def read(
     for name, value in values.items():
         if name not in known:
             raise StudyError(unknown(name, known))
-        if value is not None or name not in ("samples", "other_seeds", "second"):
+        if value is not None or name not in ("samples", "anchors", "other_seeds", "second"):
             given[_FIELDS.get(name, name)] = value
     called = {field: name for name, field in _FIELDS.items() if name in known}
     if seam:  # several objectives are stages of one

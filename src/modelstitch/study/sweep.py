@@ -17,6 +17,7 @@ from torch import Tensor
 from ..data.data import SPLITS, Data
 from ..data.tasks import Task
 from ..engine.alone import MATCHED, Alone, level, look, need_scores, notes_on
+from ..engine.anchors import choose
 from ..engine.controls import CONTROLS
 from ..engine.evaluate import Truth, final
 from ..engine.fit.closed import collect, collect_together, look_again, solve
@@ -24,7 +25,7 @@ from ..engine.fit.loop import fits, train
 from ..engine.fit.memory import attempt, chunks, stream_bytes
 from ..engine.fit.normalisation import settle
 from ..engine.fit.objectives import MATCH, Loss, stages
-from ..engine.fit.options import FitSpec
+from ..engine.fit.options import ANCHORS_BY, FitSpec
 from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, numbers, penalty
 from ..engine.senders import Company, NetworkSender, Sender
 from ..engine.sweep import MEMORY, Stream, Sweep, Tick, Watch, derive, open_stream
@@ -36,6 +37,7 @@ from ..support.progress import Tell
 from ..support.provenance import provenance
 from ..support.ranks import current
 from ..support.resume import Unfinished
+from ..support.words import counted
 from .answers import pack, pack_answers, pack_tokens
 from .plan import Cell, Shared
 from .record import DonorFacts, Metric, Record, cell_hash
@@ -75,9 +77,37 @@ class Bench:
     looked: dict[str, Alone] = field(default_factory=dict)
     taken: dict[tuple[Shared, tuple[str, str]], Moments] = field(default_factory=dict)
     _drawn: dict[tuple[str, str, int], Network] = field(default_factory=dict)
+    _chosen: dict[Any, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.data = self.data.on(self.device)
+
+    def drawn(self, shared: Shared) -> Data:
+        """The data with the fit samples that a sweep takes: of those within its budget as many as it asks for."""
+        data = self.data
+        if shared.budget is not None and shared.budget < data.size("fit"):
+            data = data.subset(shared.budget)
+        if shared.samples is None:
+            return data
+        if shared.anchors is not None:
+            return data.picked(self._anchors(data, shared))
+        if shared.samples < data.size("fit"):
+            data = data.subset(shared.samples, seed=derive(shared.seed, "samples"))
+        return data
+
+    def _anchors(self, data: Data, shared: Shared) -> Tensor:
+        assert shared.samples is not None
+        if isinstance(shared.anchors, tuple):
+            return torch.tensor(shared.anchors)
+        key = shared.top, shared.seed, shared.samples, shared.budget, shared.anchors
+        if key not in self._chosen:
+            top, how = self.networks[shared.top], str(shared.anchors)
+            self._chosen[key] = choose(data, top, shared.samples, how, seed=shared.seed, device=self.device)
+        return self._chosen[key]
+
+    def spec_of(self, shared: Shared) -> FitSpec:
+        """How the cells of a sweep are fitted: anchors are seen as they are."""
+        return self.spec if shared.anchors is None else self.spec.model_copy(update={"augment": False})
 
     def alone(self, name: str, *, top: bool) -> Alone:
         """What a donor does alone, looked at once, before it is stitched.
@@ -206,7 +236,8 @@ def take_sums(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None 
         shared = group[0].sweep
         solved = all(cell.config["objective"] == MATCH for cell in group) and shared.normalisation == "frozen"
         if solved and shared.kind == "plain":
-            alike.setdefault(shared._replace(bottom="", top=""), []).append(group)
+            chosen = shared.top if isinstance(shared.anchors, str) and shared.anchors != ANCHORS_BY[0] else ""
+            alike.setdefault(shared._replace(bottom="", top=chosen), []).append(group)
     for parts in alike.values():
         names = {name for group in parts for name in (group[0].sweep.bottom, group[0].sweep.top)}
         if len(names) > 2:
@@ -225,7 +256,7 @@ def _take(groups: Sequence[Sequence[Cell]], networks: Mapping[str, Network], ben
     if getattr(torch, bench.spec.sums).itemsize * sum(ends.values()) ** 2 > bench.memory:
         return
     shared, done = groups[0][0].sweep, 0
-    data = _drawn(bench.data, shared)
+    data = bench.drawn(shared)
 
     def tick(amount: int) -> None:
         nonlocal done
@@ -234,7 +265,7 @@ def _take(groups: Sequence[Sequence[Cell]], networks: Mapping[str, Network], ben
             tell(f"sums of {len(streams)} seams, {company.name}", done, data.size("fit"))
 
     sender: Any = company  # which receives, too
-    sweep = Sweep(sender, sender, data, bench.spec, bench.device, seed=shared.seed, tick=tick)
+    sweep = Sweep(sender, sender, data, bench.spec_of(shared), bench.device, seed=shared.seed, tick=tick)
     with suppress(NonFiniteError, MeasureError):
         if collect_together(list(streams.values()), sweep):
             bench.taken |= {place: stream.moments for place, stream in streams.items() if stream.moments is not None}
@@ -271,7 +302,7 @@ def _sums(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Unfinished | Non
     solved = all(cell.config["objective"] == MATCH for cell in cells) and config["normalisation"] == "frozen"
     if folder is None or not solved or cells[0].sweep.kind != "plain":
         return None
-    fit = {key: config["fit"].get(key) for key in ("samples", "augment", "positions", "sums")}
+    fit = {key: config["fit"].get(key) for key in ("samples", "augment", "anchors_by", "positions", "sums")}
     seams = sorted({(cell.config["bottom"]["layer"], cell.config["top"]["layer"]) for cell in cells})
     ends = [[config[side]["fingerprint"], config[side].get("view", "")] for side in ("bottom", "top")]
     work = {
@@ -288,12 +319,12 @@ def _sums(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Unfinished | Non
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:
     started = time.monotonic()
     shared, top, below = cells[0].sweep, bench.networks[cells[0].sweep.top], bench.below(cells[0])
-    donors, data = bench.donors(cells[0]), _drawn(bench.data, shared)
+    donors, data = bench.donors(cells[0]), bench.drawn(shared)
     begun = Sweep(
         NetworkSender(top),
         top,
         data,
-        bench.spec,
+        bench.spec_of(shared),
         bench.device,
         seed=shared.seed,
         shuffled=shared.control is not None and shared.control.shuffled,
@@ -326,15 +357,6 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
         Fitted(make_record(cell, stream, result, second, beside), stream, _statistics(sweep.sender, stream))
         for cell, stream, result, second in zip(cells, streams, measured, again, strict=True)
     ]
-
-
-def _drawn(data: Data, shared: Shared) -> Data:
-    """The data with the fit samples that a sweep takes: of those within its budget as many as it asks for."""
-    if shared.budget is not None and shared.budget < data.size("fit"):
-        data = data.subset(shared.budget)
-    if shared.samples is not None and shared.samples < data.size("fit"):
-        data = data.subset(shared.samples, seed=derive(shared.seed, "samples"))
-    return data
 
 
 def _taken_up(
@@ -383,17 +405,24 @@ def _sender(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Sender:
 
 
 def _note(
-    cells: Sequence[Cell], streams: Sequence[Stream], bench: Bench, data: Data, donors: Sequence[Alone], used: set[int]
+    cells: Sequence[Cell],
+    streams: Sequence[Stream],
+    bench: Bench,
+    data: Data,
+    donors: Sequence[Alone],
+    sizes: set[int],
 ) -> None:
-    """Note what a reader of the records has to know; ``used`` are the batch sizes of fitting and measuring."""
+    """Note what a reader of the records has to know; ``sizes`` are the batch sizes of fitting and measuring."""
     top, asked = bench.networks[cells[0].sweep.top], cells[0].sweep.samples
-    of_top = {
-        solved: notes_on(top, bench.own[top.name], data, MATCHED if solved else SPLITS) for solved in (True, False)
-    }
+    anchors = cells[0].sweep.anchors
+    used = MATCHED if anchors is None else ("test",)  # no label of an anchor is read
+    of_top = {solved: notes_on(top, bench.own[top.name], data, used if solved else SPLITS) for solved in (True, False)}
     shared = [caution for donor in donors for caution in donor.cautions]
+    if anchors is not None:
+        shared.append(f"{counted(data.size('fit'), 'anchor')}, {'by id' if isinstance(anchors, tuple) else anchors}")
     if asked is not None and asked > (there := data.size("fit")):
         shared.append(f"{there} fit samples instead of {asked}: there are no more")
-    for size in used - {bench.spec.batch_size}:
+    for size in sizes - {bench.spec.batch_size}:
         shared.append(f"batch size {size} instead of {bench.spec.batch_size}: memory ran out")
     for cell, stream in zip(cells, streams, strict=True):
         stream.notes += [*of_top[cell.config["objective"] == MATCH], *shared]

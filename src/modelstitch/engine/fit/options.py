@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from pydantic import (
     BaseModel,
@@ -18,6 +19,8 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
+AnchorsBy = Literal["random", "k-means", "farthest"]
+ANCHORS_BY: tuple[str, ...] = get_args(AnchorsBy)
 
 
 def _places(value: Any) -> Any:
@@ -26,6 +29,18 @@ def _places(value: Any) -> Any:
     if value not in ("all", "penultimate"):
         raise ValueError("'all', 'penultimate' or a list of layers")
     return value
+
+
+def _ways(value: Any) -> Any:
+    if value is None or value in ANCHORS_BY:
+        return value
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(f"{', '.join(map(repr, ANCHORS_BY))}, or ids of fit samples")
+    ids: list[Any] = list(value)
+    whole = all(isinstance(i, Integral) and not isinstance(i, bool) for i in ids) and min(ids, default=-1) >= 0
+    if not whole or len(set(ids)) < len(ids):
+        raise ValueError("ids of fit samples: distinct whole numbers from 0")
+    return tuple(int(i) for i in ids)
 
 
 class FitSpec(BaseModel):
@@ -91,6 +106,11 @@ class FitSpec(BaseModel):
         "before the seam are skipped.",
     )
 
+    anchors_by: Annotated[AnchorsBy | tuple[int, ...] | None, BeforeValidator(_ways)] = Field(
+        default=None,
+        description="How anchors are chosen: random (drawn by the seed), k-means or farthest (spread over what the top "
+        "makes of at most 20,000 fit samples at its last block cut), or the ids of fit samples.",
+    )
     positions: Count | None = Field(
         default=None, description="Positions of each sample that are summed at most, drawn by the seed; all by default."
     )
@@ -101,11 +121,11 @@ class FitSpec(BaseModel):
 
     @model_serializer(mode="wrap")
     def _stated(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As plain values; cells that do not use them are named as before there were the last two options."""
+        """As plain values; cells that do not use them are named as before there were the last three options."""
         return {k: v for k, v in plain(self).items() if k not in _LATER or v != _LATER[k]}
 
 
-_LATER: dict[str, Any] = {"positions": None, "sums": "float64"}
+_LATER: dict[str, Any] = {"anchors_by": None, "positions": None, "sums": "float64"}
 
 
 class FitOptions(TypedDict, total=False):
@@ -128,5 +148,6 @@ class FitOptions(TypedDict, total=False):
     temperature: float
     targets: Literal["top", "bottom"]
     downstream: str | Sequence[str]
+    anchors_by: AnchorsBy | Sequence[int] | None
     positions: int | None
     sums: Literal["float64", "float32"]
