@@ -2,7 +2,7 @@
 
     python benchmarks/bound.py [--bottom NAME] [--top NAME] [--weights FILE FILE] [--import FILE.py] [--data NAME]
                                [--fit N] [--val N] [--test N] [--steps N] [--eval-every N]
-                               [--layers A,B>C] [--only pair,compare,...]
+                               [--layers A,B>C] [--only pair,compare,...] [--mean R,G,B --std R,G,B]
 
 Jobs: ``pair`` is `compare` one way at the given layers without controls, ``compare`` with the default ones, ``matrix``
 all pairs of these layers, ``similarity`` their similarities with the default measures. Multiplications are those of
@@ -35,7 +35,7 @@ from side_by_side import table, write
 from torch.utils.flop_counter import FlopCounterMode
 
 import modelstitch as ms
-from modelstitch.engine.fit import loop
+from modelstitch.engine.fit import looks
 from modelstitch.models.load import load_for, register
 from modelstitch.study import sweep as sweeps
 from modelstitch.support.fast import products
@@ -46,8 +46,7 @@ PLACES = (  # what is counted as which part: an inner one takes its share out of
     (sweeps, "collect", "sums"),
     (sweeps, "solve", "start"),
     (sweeps, "train", "steps"),
-    (loop, "_look", "looks"),
-    (loop, "own_error", "looks"),
+    *((looks.Looking, method, "looks") for method in ("outcomes", "own_error", "choose")),
     (sweeps, "final", "test"),
 )
 JOBS = ("pair", "compare", "matrix", "similarity")
@@ -143,6 +142,10 @@ def bound(records: Any, networks: dict[str, ms.Network], test: int) -> float:
     return test * (tails + sum(bottoms.values()))
 
 
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bottom", default="zoo:resnet20?width=8")
@@ -156,14 +159,17 @@ def main() -> None:
     parser.add_argument("--eval-every", type=int, help="steps between two looks; the default by default")
     parser.add_argument("--layers", default="block3,block6,block9")
     parser.add_argument("--only", default=",".join(JOBS))
+    for name in ("mean", "std"):
+        parser.add_argument(f"--{name}", help="of the view of both networks")
     parser.add_argument("--name", default="bound", help="of the page")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.file is not None:
         register(given.file)
     data = ms.load_data(given.data).shorter(val=given.val, test=given.test)
+    view = ms.Normalise(*(_numbers(given.mean), _numbers(given.std))) if given.mean else None
     bottom, top = (
-        load_for(data, name, weights=weights).named(side)
+        load_for(data, name, weights=weights, view=view).named(side)
         for name, weights, side in zip((given.bottom, given.top), given.weights, ("bottom", "top"))
     )
     networks = {network.name: network for network in (bottom, top)}

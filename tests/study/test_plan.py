@@ -12,7 +12,7 @@ from modelstitch.study.plan import Cell, Place, PlannedDonor, plan, seams, sweep
 from modelstitch.study.question import Question
 from modelstitch.study.sweep import left
 
-DATA = {"name": "digits", "fingerprint": "ff", "fit": 1000}
+DATA = {"name": "digits", "fingerprint": "ff", "fit": 1000, "val": 100}
 
 
 def donor(name, blocks, fingerprint=None, shapes=None):

@@ -227,15 +227,22 @@ class _Truths(_Tallies):
         return self._near[id(stream)].truth()
 
 
-def outcomes(streams: Sequence[Stream], sweep: Sweep, split: Split, send: Send | None = None) -> list[Outcome | None]:
+def outcomes(
+    streams: Sequence[Stream],
+    sweep: Sweep,
+    split: Split,
+    send: Send | None = None,
+    *,
+    batches: Iterable[Batch] | None = None,
+) -> list[Outcome | None]:
     """The outcome of every stream on a split, in the fit's precision; None where an output is not finite.
 
-    Stitchers must be in eval mode. ``send`` may stand in for the sweep's sender.
+    Stitchers must be in eval mode. ``send`` may stand in for the sweep's sender, ``batches`` for the whole split.
     """
     if not streams:
         return []
     found = _Tallies(sweep.data.task, streams)
-    read_split(split, sweep, found, streams, send=send, fitting=True)
+    read_split(split, sweep, found, streams, send=send, fitting=True, batches=batches)
     return [found.outcome(stream) for stream in streams]
 
 
@@ -274,10 +281,13 @@ def own_outcomes(
     return {name: tally.outcome(source) for name, tally in found.own.items()}
 
 
-def own_error(sweep: Sweep) -> tuple[float, float]:
-    """The top's own validation error, and that of answers drawn at random, or of one answer for all samples."""
+def own_error(sweep: Sweep, batches: Iterable[Batch] | None = None) -> tuple[float, float]:
+    """The top's own validation error, and that of answers drawn at random, or of one answer for all samples.
+
+    ``batches`` may stand in for the whole split.
+    """
     top = sweep.top
-    own = own_outcomes({top.name: top}, sweep, "val", fitting=True)[top.name]
+    own = own_outcomes({top.name: top}, sweep, "val", fitting=True, batches=batches)[top.name]
     level = sweep.data.task.chance(_width(top)) if own.chance is None else own.chance
     return own.error, own.error if level is None else level
 

@@ -134,13 +134,14 @@ def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, ben
     once = max(sums.values())
     below_depth, above_depth = max(b.depth for b, _, _ in seams), max(a.depth for _, a, _ in seams)
     stages = [0 if c.config["objective"] == "match" else c.config["objective"].count("+") + 1 for c in cells]
+    looked_at = min(val, spec.look)
     looks, steps = 1 + spec.steps // spec.eval_every, max(stages) * spec.steps
     forward, onward = clock.forward(sender.name), clock.forward(top.name)
     seconds = once * (forward * below_depth + onward * above_depth)
     seconds += sum(n * clock.product(below, above) for (below, above), n in sums.items())
-    seconds += (steps * batch + bool(steps) * val) * forward * below_depth + test * (forward + onward)
+    seconds += (steps * batch + bool(steps) * looked_at) * forward * below_depth + test * (forward + onward)
     for (_, above, cell), stage in zip(seams, stages):
-        fitted = stage * through_tail(spec.steps, batch, spec.eval_every, val, 0)
+        fitted = stage * through_tail(spec.steps, batch, spec.eval_every, looked_at, 0)
         found.forwards[cell.hash] = (1 - above.depth) * (test + fitted)
         seconds += onward * found.forwards[cell.hash]
         if stage and not cell.config["objective"].endswith("task"):
@@ -148,7 +149,7 @@ def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, ben
     found.seconds += seconds + (0.0 if bench.second is None else (test * forward))
     found.steps += sum(stages) * spec.steps
     found.samples["fit"] += once + steps * batch
-    found.samples["val"] += max(stages) * looks * val
+    found.samples["val"] += max(stages) * (looks * looked_at + 2 * (val - looked_at))
     found.samples["test"] += test
 
 

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from ..engine.controls import CONTROLS, Control
+from ..engine.fit.options import FitSpec
 from ..errors import StudyError
 from ..network.layers import matching
 from ..notation import is_pattern, matched, parse
@@ -328,6 +329,12 @@ def _cell(
         "seed": seed,
         "data": data,
         "normalisation": (row.normalisation if row is not None else None) or question.normalisation,
-        "fit": question.fit.model_dump(mode="json"),
+        "fit": _fit(question.fit, objective, data["val"]),
     }
     return Cell(cell_hash(config), config)
+
+
+def _fit(spec: FitSpec, objective: str, val: int) -> dict[str, Any]:
+    """How a cell is fitted, as it is named by: what part of the validation split looks read where they read a part."""
+    stated = {key: value for key, value in spec.model_dump(mode="json").items() if key != "look"}
+    return stated if objective == MATCH or val <= spec.look else {**stated, "look": spec.look}

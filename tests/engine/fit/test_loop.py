@@ -104,6 +104,7 @@ CASES = {
     "controls": {"controls": ("self", "random", "class-noise", "shuffled")},
     "no more patience": {"eval_every": 1, "patience": 1, "learning_rate": 10.0},
     "several passes": {"batch_size": 400},
+    "looks at a part of the split": {"look": 16, "eval_every": 2, "patience": 1, "learning_rate": 0.1},
     "kept activations": {"augment": False, "cache": 0.1, "steps": 25},
     "no room to keep activations": {"augment": False, "cache": 1e-6},
 }

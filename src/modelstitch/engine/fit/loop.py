@@ -16,9 +16,10 @@ from torch import Tensor
 from ...data.data import Batch
 from ...errors import FitError, first_line
 from ...support.resume import Unfinished
-from ..evaluate import autocast, outcomes, own_error
-from ..senders import Send, open_quick, open_whole, view_of
+from ..evaluate import autocast
+from ..senders import open_quick, open_whole, view_of
 from ..sweep import Stream, Sweep, derive, shuffle
+from .looks import Looking
 from .memory import Replay, Samples
 from .normalisation import fitting
 from .objectives import BELOW, Wanted, stages
@@ -67,8 +68,8 @@ def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position
     """One stage from a place in it on; ``note`` hears of every place that is reached."""
     feed, spec = _Feed(runs, sweep), sweep.spec
     if at.step == 0:
-        _look(runs, 0, sweep, feed.looking)
-        _set_rates(runs, sweep)
+        _look(runs, 0, feed.looking)
+        _set_rates(runs, feed.looking)
     else:
         feed.catch_up(at.step)
         sweep.done(at.step)
@@ -83,9 +84,10 @@ def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position
             if run.open:
                 run.step(below[run.stream.bottom_layer], inputs, mask, wanted, at.step)
         if at.step % spec.eval_every == 0 or at.step == spec.steps:
-            _look([run for run in runs if run.open], at.step, sweep, feed.looking)
+            _look([run for run in runs if run.open], at.step, feed.looking)
         note(at)
         sweep.done(1)
+    feed.looking.choose(runs)
     feed.note(runs)
     sweep.done(spec.steps - at.step)
 
@@ -104,11 +106,11 @@ def _steps(sweep: Sweep, at: Position) -> Iterator[tuple[Position, Batch]]:
         began = step
 
 
-def _set_rates(runs: list[Run], sweep: Sweep) -> None:
+def _set_rates(runs: list[Run], looking: Looking) -> None:
     """Adapt the rates of runs that ask for it to what their starts have lost."""
     adapting = [run for run in runs if run.open and run.adapts]
     if adapting:
-        own, chance = own_error(sweep)
+        own, chance = looking.own_error()
         for run in adapting:
             run.set_pace(own, chance)
 
@@ -117,17 +119,18 @@ class _Feed:
     """What the runs of a stage are given of a batch: one bottom forward, and one of the top where it is looked at.
 
     Attributes:
-        looking: the bottom on the validation split.
+        looking: what the runs are looked at on.
     """
 
     def __init__(self, runs: list[Run], sweep: Sweep) -> None:
         device, spec = sweep.device, sweep.spec
         self.sweep, objectives = sweep, [run.objective for run in runs]
-        self.looking = self._send = fresh = open_quick(sweep.sender, [run.stream.bottom_layer for run in runs], device)
+        looking = self._send = fresh = open_quick(sweep.sender, [run.stream.bottom_layer for run in runs], device)
         if sweep.normalisation != "batch":  # statistics that move give other activations every time
-            self.looking = Replay(fresh, sweep.spare)
+            looking = Replay(fresh, sweep.spare)
             if spec.cache and not (spec.augment and sweep.data.augment is not None):
                 self._send = Samples(fresh, sweep.data.size("fit"), int(spec.cache * 1e9))
+        self.looking = Looking(sweep, looking)
         later = tuple(dict.fromkeys(name for objective in objectives for name in objective.later))
         genuine = any(objective.genuine for objective in objectives)
         self._genuine = sweep.top.taps(later, output=True).to(device) if genuine else None
@@ -168,12 +171,9 @@ class _Feed:
                 run.stream.notes.append(said)
 
 
-def _look(runs: list[Run], step: int, sweep: Sweep, send: Send) -> None:
+def _look(runs: list[Run], step: int, looking: Looking) -> None:
     """Measure every open run on the validation split with one shared bottom forward."""
-    for run in runs:
-        run.stitcher.eval()
-    found = outcomes([run.stream for run in runs], sweep, "val", send)
-    for run, outcome in zip(runs, found):
+    for run, outcome in zip(runs, looking.outcomes(runs)):
         if outcome is None and step == 0:
             run.open = False
             run.stream.failed = (
@@ -182,7 +182,6 @@ def _look(runs: list[Run], step: int, sweep: Sweep, send: Send) -> None:
             )
         else:
             run.look(step, outcome)
-        run.stitcher.train()
 
 
 _PLAIN = ("history", "stopped", "steps", "rate", "notes", "failed")

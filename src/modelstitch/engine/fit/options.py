@@ -65,6 +65,11 @@ class FitSpec(BaseModel):
     patience: Count = Field(
         default=5, description="Measurements in a row without improvement that are allowed; at one more the fit stops."
     )
+    look: Count = Field(
+        default=1024,
+        description="Validation samples of a measurement, drawn by the seed; more only where they leave open which "
+        "state to keep. A split of no more is read whole.",
+    )
     init: Literal["closed", "random"] = Field(default="closed", description="Start from the closed form, or at random.")
     whiten: Switch = Field(
         default=True, description="Take steps in coordinates whitened by the moments (affine and conv families)."
@@ -121,11 +126,11 @@ class FitSpec(BaseModel):
 
     @model_serializer(mode="wrap")
     def _stated(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As plain values; cells that do not use them are named as before there were the last three options."""
+        """As plain values; cells that do not use what came later are named as before."""
         return {k: v for k, v in plain(self).items() if k not in _LATER or v != _LATER[k]}
 
 
-_LATER: dict[str, Any] = {"anchors_by": None, "positions": None, "sums": "float64"}
+_LATER: dict[str, Any] = {"anchors_by": None, "positions": None, "sums": "float64", "look": 1024}
 
 
 class FitOptions(TypedDict, total=False):
@@ -138,6 +143,7 @@ class FitOptions(TypedDict, total=False):
     weight_decay: float
     eval_every: int
     patience: int
+    look: int
     init: Literal["closed", "random"]
     whiten: bool
     start_samples: int

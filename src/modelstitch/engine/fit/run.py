@@ -18,10 +18,11 @@ from ..measure import Outcome
 from ..sweep import Stream, Sweep
 from .normalisation import fitting
 from .objectives import Objective, Wanted
+from .rivals import Columns, columns, joined, means, undecided
 from .whiten import Whitened
 
 _LOST = 10.0  # times the best loss and one nat
-_KEPT = ("best", "best_state", "best_step", "stale", "open", "last_loss", "_pace", "_earlier")
+_KEPT = ("best", "best_state", "best_step", "stale", "open", "last_loss", "_pace", "_earlier", "_seen")
 
 
 class Run:
@@ -52,6 +53,8 @@ class Run:
         self.adapts = spec.adapt_rate and isinstance(self.stitcher, Whitened)
         stream.rate = rate
         self.chooses = sweep.normalisation != "batch"
+        self._few = self.chooses and sweep.spec.look < sweep.data.size("val")
+        self._seen: dict[str, Columns] = {}  # of the states of looks at few samples: the "best" and the "last"
         self.best: tuple[float, float] = (math.inf, math.inf)
         self.best_state: list[dict[str, Any]] = []
         self.best_step = 0
@@ -131,9 +134,13 @@ class Run:
             self.sweep.watch(self._title(), step, values)
         if seen < self.best or not self.chooses:
             self.best, self.best_step, self.stale = seen, step, 0
-            self.best_state = [copy.deepcopy(part.state_dict()) for part in self._parts()]
+            self.best_state = self._state()
         else:
             self.stale += 1
+        if self._few:
+            self._seen["last"] = columns(outcome)
+            if self.best_step == step:
+                self._seen = {"best": self._seen["last"]}
         if self.chooses and self.stale > self.sweep.spec.patience:
             self.open = False
             self.stream.stopped = f"no better validation error in {self.stale} looks"
@@ -141,10 +148,32 @@ class Run:
             self.open = False
             self.stream.stopped = "all steps done"
 
+    @property
+    def undecided(self) -> bool:
+        """Whether the samples that were looked at leave open which of the best state and the last one errs less."""
+        return len(self._seen) == 2 and undecided(self._seen["best"], self._seen["last"])
+
+    def swap(self) -> None:
+        """Put the best state where the last one is, and the other way round."""
+        state = self._state()
+        self._put(self.best_state)
+        self.best_state = state
+
+    def compare(self, best: Outcome | None, last: Outcome | None) -> None:
+        """Take note of both states on more samples; one that gives NaN or infinity there is out."""
+        found = {"best": best, "last": last}
+        self._seen = {name: joined(self._seen[name], columns(o)) for name, o in found.items() if o is not None}
+
+    def decide(self) -> None:
+        """Keep the last state if it does better than the best one on all samples that both were looked at on."""
+        if "last" in self._seen and ("best" not in self._seen or means(self._seen["last"]) < means(self._seen["best"])):
+            self.best, self.best_step = means(self._seen["last"]), self.stream.history[-1][0]
+            self.best_state = self._state()
+        self._seen = {}
+
     def close(self) -> None:
         """Put the best state back, and leave an ordinary frozen stitcher behind."""
-        for part, state in zip(self._parts(), self.best_state):
-            part.load_state_dict(state)
+        self._put(self.best_state)
         if isinstance(self.stitcher, Whitened):
             self.stream.stitcher = self.stitcher.plain()
         assert self.stream.stitcher is not None
@@ -184,6 +213,13 @@ class Run:
     def _parts(self) -> list[nn.Module]:
         return [self.stitcher, *self.stream.norms.values()]
 
+    def _state(self) -> list[dict[str, Any]]:
+        return [copy.deepcopy(part.state_dict()) for part in self._parts()]
+
+    def _put(self, states: list[dict[str, Any]]) -> None:
+        for part, state in zip(self._parts(), states):
+            part.load_state_dict(state)
+
     def _say_if_lost(self) -> None:
         """Steps that are finite but far too large should not pass in silence."""
         losses = [loss for _, _, loss in self.stream.history[self._earlier :]]
@@ -195,6 +231,7 @@ class Run:
 
     def _diverged(self, step: int) -> None:
         self.open = False
+        self._seen.pop("last", None)  # the state has moved on since
         self.stream.stopped = f"diverged at step {step}"
         self.stream.notes.append(
             f"{self.objective.name} fitting of {self.stream} diverged at step {step}; the state of step "
