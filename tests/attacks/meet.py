@@ -65,7 +65,7 @@ def main():
     os.chdir(sys.argv[1])
 
     def table(path):
-        frame = read_table(path, "text", "label")
+        frame = read_table(path, ["text", "label"])
         read_labels([(frame["label"], path)])
 
     readers = {

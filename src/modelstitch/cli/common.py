@@ -134,13 +134,28 @@ def shared(*, out: str | None) -> Decorator:
     return decorate
 
 
-data = click.option(
-    "--data",
-    "data_name",
-    default="digits",
-    show_default=True,
-    help="Data: digits, parquet:DIR, folder:DIR, text:FILE, ...",
-)
+_JUDGED = "modelstitch.judged"  # where the context keeps --task and --metric
+
+
+def data(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--data, --task and --metric: the data by name, what labels mean, and what an error is; see ``data_for``."""
+    from ..study.spec import StudySpec
+
+    for name in ("metric", "task"):
+        words = StudySpec.model_fields[name].description
+        function = click.option(f"--{name}", expose_value=False, callback=_judged, metavar="NAME", help=words)(function)
+    return click.option(
+        "--data",
+        "data_name",
+        default="digits",
+        show_default=True,
+        help="Data: digits, parquet:DIR, folder:DIR, masks:DIR, arrays:FILE, text:FILE, ...",
+    )(function)
+
+
+def _judged(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    ctx.meta.setdefault(_JUDGED, {})[str(option.name)] = value
+
 
 shown = click.option(
     "--data",
@@ -293,7 +308,8 @@ def data_for(spec: str, models: Sequence[str], limit: int | None = None) -> Data
     """Data by name; text is read by the tokenizer of the last Hugging Face model named, the top."""
     from ..data.load import load_data
 
-    return load_data(spec, limit=limit, tokenizer=next((m for m in reversed(models) if m.startswith("hf:")), None))
+    tokenizer = next((m for m in reversed(models) if m.startswith("hf:")), None)
+    return load_data(spec, limit=limit, tokenizer=tokenizer, **click.get_current_context().meta.get(_JUDGED, {}))
 
 
 def network(

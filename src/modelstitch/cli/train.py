@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("net")
-@click.option(
-    "--data", "data_name", default="digits", show_default=True, help="Data: digits, parquet:DIR, folder:DIR, ..."
-)
+@common.data
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps; the short recipe's by default.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of the one-cycle schedule.")
 @click.option(
@@ -68,13 +66,12 @@ def train(
     out: Path,
 ) -> None:
     """Train a network of the zoo, for example preact-resnet18?width=16, and keep it in a folder under --out."""
-    from ..data.load import load_data
     from ..stats.chance import chance_error, hardly_better
     from ..support.device import pick_device
     from ..zoo.donors import DonorSpec, donor
     from ..zoo.train import short_recipe
 
-    data = load_data(data_name, limit=limit)
+    data = common.data_for(data_name, (), limit)
     base = short_recipe(net, digits=data_name == "digits")
     changes: dict[str, Any] = {"steps": steps, "lr": learning_rate, "n_fit": fit_samples, "precision": precision}
     changes["checkpoints"] = None if checkpoints is None else _steps(checkpoints)

@@ -58,7 +58,7 @@ def second_data(spec: str, data: Data, *, tokenizer: str | None = None) -> Data:
     """
     kind, _, level = spec.partition(":")
     if kind not in KINDS:
-        return load_data(spec, tokenizer=tokenizer)
+        return load_data(spec, tokenizer=tokenizer).of_task(data.task)
     if not level:
         return corrupted(data, kind)
     try:

@@ -6,13 +6,14 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..network import Network
 from ..support.ambient import in_settled
 from ..support.hashing import Hash
 from ..support.html import table
@@ -25,9 +26,9 @@ from .readers.hub import settle
 from .readers.tokenizer import TextFacts
 from .splits import balanced_order, few
 from .subsets import Picked, Relabelled, placed
-from .tasks import CLASSIFICATION, NEXT_TOKEN, Task, inferred, task_of
+from .tasks import CLASSIFICATION, NEXT_TOKEN, Task, inferred, metric_of, task_of
+from .tasks.task import Split as Split
 
-Split = Literal["fit", "val", "test"]
 SPLITS: tuple[Split, ...] = ("fit", "val", "test")
 
 
@@ -99,6 +100,7 @@ class Data:
         notes: sentences to print beside every number on these data.
         task: what a label is and what an error of one sample is: "classification", "next-token",
             "masked-token", "regression", "multi-label", "dense", "embedding" (no labels: splits may be inputs alone),
+            "retrieval" (the top's own vectors of the fit split are the gallery; "retrieval:5" looks at the first five),
             or a ``modelstitch.Task``; by default a class, or where labels are (n, t) a class for each position.
 
     Raises:
@@ -504,8 +506,8 @@ class Data:
         """Give the same data, whose errors another metric gives.
 
         Args:
-            metric: a function (output, labels) -> (n,), one number for each sample, smaller is better; or a
-                ``modelstitch.Task``, whose error it is.
+            metric: a function (output, labels) -> (n,), one number for each sample, smaller is better; a
+                ``modelstitch.Task``, whose error it is; or the name of a row of ``modelstitch.data.tasks.METRICS``.
 
         Returns:
             Data that share the samples and all that is known of them.
@@ -513,9 +515,64 @@ class Data:
         Raises:
             StitchError: if it is no metric.
         """
+        return self.judged_by(self.task.measured_by(metric_of(metric)))
+
+    def for_top(self, top: Network, device: torch.device) -> Data:
+        """Give the same data with their task as it stands for one top.
+
+        Args:
+            top: the network whose error is measured.
+            device: where to run it.
+
+        Returns:
+            Data that share the samples; these data where nothing of the top belongs to the task.
+        """
+        task = self.task.for_top(top, self, device)
+        return self if task is self.task else self.judged_by(task)
+
+    def judged_by(self, task: Task) -> Data:
+        """Give the same data with a task that reads labels as their own does; nothing is checked.
+
+        Args:
+            task: what judges outputs.
+
+        Returns:
+            Data that share the samples and all that is known of them.
+        """
         twin = copy.copy(self)
-        twin._task = twin.task = self.task.measured_by(metric)
+        twin._task = twin.task = task
         return twin
+
+    def of_task(self, task: str | Task) -> Data:
+        """Give the same samples, their labels read as those of another task.
+
+        Args:
+            task: as for ``Data``.
+
+        Returns:
+            New data, which share the samples; these data where it is their task.
+
+        Raises:
+            DataError: if the task cannot take the labels, or is unknown.
+        """
+        wanted = task_of(task)
+        assert wanted is not None
+        if wanted is self.task:
+            return self
+        return Data(
+            *(self._splits[split] for split in SPLITS),
+            name=self.name,
+            classes=self.classes if wanted.has_classes == self.task.has_classes else None,
+            n_classes=self._n_classes if wanted.has_classes == self.task.has_classes else None,
+            augment=self.augment,
+            split_rule=self.split_rule,
+            text=self.text,
+            mask=self.mask,
+            notes=self.notes,
+            fingerprint=self._fingerprint,
+            test_fingerprint=self._test_fingerprint,
+            task=wanted,
+        )
 
     def describe(self) -> dict[str, Any]:
         """Say what a record states about the data, as plain values."""
@@ -548,7 +605,7 @@ class Data:
 
     def _taken(self, given: dict[str, Any], input_key: Keys | None, label_key: str | None) -> dict[str, Any]:
         """The splits as map-style datasets of pairs; the names of the classes where they tell."""
-        if self._task is not None and self._task.of_top:
+        if self._task is not None and not self._task.needs_labels:
             given = {split: _unlabelled(dataset) for split, dataset in given.items()}
         found = {
             split: as_dataset(

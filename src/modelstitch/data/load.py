@@ -15,6 +15,8 @@ from ..support.reading import told
 from .data import Data
 from .readers.tokenizer import Tokenizer, bare_task
 from .readers.torchvision import SETS, load_torchvision
+from .tasks import Task, task_of
+from .tasks.task import Each
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class DataRequest:
     Attributes:
         kind: what stands before the first colon.
         place: what stands behind it; "" where there is none.
+        task: what labels mean, where it was said; a reader that reads one kind of labels need not look at it.
     """
 
     kind: str
@@ -32,6 +35,7 @@ class DataRequest:
     limit: int | None
     download: bool
     tokenizer: str | Path | Network | None
+    task: Task | None = None
 
 
 class Reader(NamedTuple):
@@ -66,6 +70,18 @@ def _shapes(asked: DataRequest) -> Data:
     return load_shapes(seed=asked.seed, limit=asked.limit)
 
 
+def _arrays(asked: DataRequest) -> Data:
+    from .readers.arrays import load_arrays
+
+    return load_arrays(asked.place, task=asked.task, seed=asked.seed, limit=asked.limit)
+
+
+def _masks(asked: DataRequest) -> Data:
+    from .readers.masks import load_masks
+
+    return load_masks(asked.place, seed=asked.seed, limit=asked.limit)
+
+
 def _parquet(asked: DataRequest) -> Data:
     from .readers.parquet import load_parquet
 
@@ -82,7 +98,9 @@ def _text(asked: DataRequest) -> Data:
     from .readers.text import load_text
 
     reader, length, features = _reader(asked.tokenizer)
-    return load_text(asked.place, reader, length, features=features, seed=asked.seed, limit=asked.limit)
+    return load_text(
+        asked.place, reader, length, features=features, task=asked.task, seed=asked.seed, limit=asked.limit
+    )
 
 
 def _torchvision(asked: DataRequest) -> Data:
@@ -98,6 +116,8 @@ READERS = {
     "shapes": Reader("shapes", _shapes, place=False),
     "parquet": Reader("parquet:DIR", _parquet),
     "folder": Reader("folder:DIR", _folder),
+    "masks": Reader("masks:DIR", _masks),
+    "arrays": Reader("arrays:FILE", _arrays),
     "text": Reader("text:FILE", _text),
     **{name: Reader(f"{name}:DIR", _torchvision, place=False) for name in SETS},
 }
@@ -112,13 +132,17 @@ def load_data(
     limit: int | None = None,
     download: bool = False,
     tokenizer: str | Path | Network | None = None,
+    task: str | Task | None = None,
+    metric: str | Each | Task | None = None,
 ) -> Data:
     """Load data by name.
 
     Args:
         spec: ``digits``; ``digit-traits`` (several labels at once); ``diabetes`` (a number to predict); ``shapes`` (a
             class for each pixel); ``parquet:DIR`` (Hugging Face image layout);
-            ``folder:DIR`` (a sub-folder for each class); ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``,
+            ``folder:DIR`` (a sub-folder for each class); ``masks:DIR`` (images/ and masks/, a class for each pixel);
+            ``arrays:FILE`` (.npz, a folder of .npy files, or a table of numbers: inputs and labels of any task);
+            ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``,
             ``svhn``, each with ``:DIR`` (default ``data``); ``text:FILE`` (a plain file in chunks) or
             ``text:FILE.parquet?column=text&label=label`` (also .csv, .tsv, .jsonl, or a folder of train and test
             tables).
@@ -127,6 +151,9 @@ def load_data(
         download: let torchvision download a missing set.
         tokenizer: for text, the network that will read it (for its tokenizer and length), its name ``hf:FOLDER``, or a
             folder.
+        task: what labels mean, as for ``modelstitch.Data``; by default what the source says.
+        metric: what the error of a sample is, in place of the task's own: a name ("absolute", "top-5", ...), or as for
+            ``Data.measured_by``.
 
     Raises:
         DataError: if the spec is unknown or its content cannot be used.
@@ -148,7 +175,11 @@ def load_data(
     if reader is None or (reader.place and not place) or (reader.written == kind and place):
         known = ", ".join(reader.written for reader in READERS.values())
         raise DataError(f"The data {spec!r} is not known: expected one of {known}.")
-    return reader.read(DataRequest(kind, place, seed, limit, download, tokenizer))
+    wanted = task_of(task)
+    data = reader.read(DataRequest(kind, place, seed, limit, download, tokenizer, wanted))
+    if wanted is not None and data.task.name != wanted.name:
+        data = data.of_task(wanted)
+    return data if metric is None else data.measured_by(metric)
 
 
 def _reader(tokenizer: str | Path | Network | None) -> tuple[str | Path | Tokenizer | None, int | None, bool]:

@@ -18,9 +18,11 @@ def balanced_order(labels: Tensor, seed: int) -> Tensor:
     labels = labels if labels.ndim == 1 else torch.zeros(len(labels), dtype=torch.int64)
     shuffled = torch.randperm(len(labels), generator=generator)
     rank = torch.empty(len(labels), dtype=torch.float64)
-    for label in sorted(set(labels.tolist())):
-        members = shuffled[labels[shuffled] == label]
-        rank[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
+    _, group, counts = torch.unique(labels[shuffled], return_inverse=True, return_counts=True)
+    members = group.argsort(stable=True)  # class after class, each in the drawn order
+    first = counts.cumsum(0) - counts
+    within = torch.arange(len(labels)) - first[group[members]]
+    rank[shuffled[members]] = (within.double() + 0.5) / counts[group[members]]
     return shuffled[torch.argsort(rank[shuffled], stable=True)]
 
 

@@ -108,6 +108,8 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
     Raises:
         DataError, NonFiniteError: of a top whose output cannot be held against the labels.
     """
+    if top:
+        data = data.for_top(network, device)
     seen = data if network.trained_on is None else data.subset(min(network.trained_on, data.size("fit")))
     held = _Examined(network, data, device)
     outcome = fit = None

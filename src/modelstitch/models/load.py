@@ -247,9 +247,9 @@ def load_for(
         SourceError, MissingExtraError, TraceError: as ``load``.
     """
     kind = spec.partition(":")[0]
-    sequences = data.task.by_position
+    counted = not data.task.by_position and data.task.needs_head
     published = weights is None and kind in ("timm", "torchvision")
-    classes = data.n_classes if kind in ("timm", "torchvision", "zoo") and not sequences else None
+    classes = data.n_classes if kind in ("timm", "torchvision", "zoo") and counted else None
     network = load(
         spec,
         weights=weights,

@@ -83,13 +83,14 @@ def check_text(networks: Sequence[Network], data: Data, *, labels: bool = True) 
     """
     check_data(data)
     headless = [network.name for network in networks if not network.has_head]
-    if labels and headless and len(headless) == len(networks):
+    scored = labels and data.task.needs_head
+    if scored and headless and len(headless) == len(networks):
         raise DataError(
             f"The network {headless[-1]!r} has no head: it returns features, no scores of the labels' classes "
             "(logits), so that no error can be measured; expected a network with a head, or compare layers with "
             "similarity(), which needs no labels."
         )
-    if labels and data.text is not None and data.text.task == "features":
+    if scored and data.text is not None and data.text.task == "features":
         raise DataError(
             f"The text {data.name!r} has no labels (task=features): expected some to measure errors on; choose "
             "'?task=' of the text, or compare the networks with similarity()."
@@ -101,7 +102,7 @@ def check_text(networks: Sequence[Network], data: Data, *, labels: bool = True) 
             own = _check_tokenizer(network.name, network.view, known)
             known = known or (f"The network {network.name!r}", own)
             if facts is not None:
-                _check_task(network.name, network.view.task, facts, data.name, labels=labels)
+                _check_task(network.name, network.view.task, facts, data.name, labels=scored)
 
 
 def _check_tokenizer(name: str, view: TokenView, known: tuple[str, Tokenizer] | None) -> Tokenizer:

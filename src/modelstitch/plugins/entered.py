@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from ..data.load import READERS, Reader
-from ..data.tasks import TASKS, Task
+from ..data.tasks import METRICS, TASKS, Task
 from ..errors import StitchError, first_line
 from ..measures import MEASURES, Measure
 from ..stitchers import FAMILIES, Stitcher
@@ -51,6 +51,7 @@ GROUPS = {
     "families": _Entrance(FAMILIES, _family),
     "measures": _Entrance(MEASURES, _measure),
     "tasks": _Entrance(TASKS, _task),
+    "metrics": _Entrance(METRICS, _task),
     "readers": _Entrance(READERS, _reader),
 }
 _PACKAGE = __name__.partition(".")[0]
@@ -90,11 +91,11 @@ def use(*names: str) -> list[str]:
         names: as ``offered`` lists them.
 
     Returns:
-        What they are called from now on: a family, a measure, a kind of data.
+        What they are called from now on: a family, a measure, a task, a metric, a kind of data.
 
     Raises:
-        StitchError: no package offers one of that name, several do, it cannot be imported, it is no family, measure or
-            reader, or its name is taken.
+        StitchError: no package offers one of that name, several do, it cannot be imported, it is no family, measure,
+            task, metric or reader, or its name is taken.
     """
     return [_used(name) for name in names]
 

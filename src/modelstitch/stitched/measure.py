@@ -56,7 +56,7 @@ def measured(
         )
     check_entry((bottom, top), data)
     need_scores(top, data)
-    sweep = Sweep(NetworkSender(top), top, data, FitSpec(batch_size=BATCH // 2), device)
+    sweep = Sweep(NetworkSender(top), top, data.for_top(top, device), FitSpec(batch_size=BATCH // 2), device)
     this = f"the stitch into {top.name}"
     both: dict[str, Network | Answer] = {
         this: lambda batch: stitched.through(view_of(bottom, batch, device), view_of(top, batch, device), batch.mask),

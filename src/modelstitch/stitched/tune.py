@@ -99,7 +99,7 @@ def tuned(
     model = copy.deepcopy(stitched)
     free(model, unfreeze, high)
     device = model._place
-    sweep = Sweep(NetworkSender(high), high, data.on(device), spec, device, seed=seed)
+    sweep = Sweep(NetworkSender(high), high, data.for_top(high, device).on(device), spec, device, seed=seed)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.Adam(weights, lr=spec.learning_rate, weight_decay=spec.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -133,7 +133,7 @@ def _data(spec: StudySpec) -> tuple[Data, Data | None]:
     """The study's data, and the second test set if it has one."""
     models = [str(ref.model) for ref in spec.donors.values() if str(ref.model).startswith("hf:")]
     tokenizer = models[0] if models else None
-    data = load_data(spec.data, limit=spec.limit, tokenizer=tokenizer)
+    data = load_data(spec.data, limit=spec.limit, tokenizer=tokenizer, task=spec.task, metric=spec.metric)
     return data, second_data(spec.second, data, tokenizer=tokenizer) if spec.second else None
 
 

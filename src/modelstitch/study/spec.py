@@ -93,6 +93,16 @@ class StudySpec(Question):
         description="The data: digits, parquet:DIR, folder:DIR, text:FILE, ..."
     )
     donors: dict[str, DonorRef] = Field(description="Name: where the network comes from.")
+    task: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="What labels mean: classification, regression, multi-label, dense, next-token, masked-token, "
+        "embedding (no labels), retrieval or retrieval:K; by default what the data say.",
+    )
+    metric: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="What the error of a sample is, in place of the task's own: absolute, cross-entropy, top-5, "
+        "any-wrong or overlap.",
+    )
     limit: Count | None = Field(default=None, description="Read at most so many samples of each part of the data.")
     engine: Literal["local", "ray"] = Field(default="local", description="Where the cells run.")
 
@@ -129,7 +139,7 @@ class StudySpec(Question):
 
     def identity(self) -> dict[str, Any]:
         """Plain JSON values of all that decides the results: everything but the engine."""
-        unused = {"engine", *(() if self.limit else ("limit",))}
+        unused = {"engine", *(name for name in ("limit", "task", "metric") if getattr(self, name) is None)}
         return {key: value for key, value in super().identity().items() if key not in unused}
 
 

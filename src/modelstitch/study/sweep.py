@@ -84,7 +84,7 @@ class Bench:
 
     def drawn(self, shared: Shared) -> Data:
         """The data with the fit samples that a sweep takes: of those within its budget as many as it asks for."""
-        data = self.data
+        data = self.data.for_top(self.networks[shared.top], self.device)
         if shared.budget is not None and shared.budget < data.size("fit"):
             data = data.subset(shared.budget)
         if shared.samples is None:
@@ -444,7 +444,9 @@ def _again(streams: Sequence[Stream], sweep: Sweep, second: Data | None) -> list
     """What every stitch, and the top alone, do on the second test set; None where there is none."""
     if second is None:
         return [None] * len(streams)
-    (found, own), _ = attempt(lambda s: final(streams, s), replace(sweep, data=second, tick=None))
+    (found, own), _ = attempt(
+        lambda s: final(streams, s), replace(sweep, data=second.judged_by(sweep.data.task), tick=None)
+    )
     return [None if result is None else (result[0], own[sweep.top.name]) for result in found]
 
 

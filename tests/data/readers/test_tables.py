@@ -18,10 +18,10 @@ def test_the_two_columns_of_any_table(tmp_path, suffix):
     path = tmp_path / f"t{suffix}"
     write = {".parquet": FRAME.write_parquet, ".jsonl": FRAME.write_ndjson, ".csv": FRAME.write_csv}
     write[suffix](path) if suffix in write else FRAME.write_csv(path, separator="\t")
-    found = read_table(path, "text", "label")
+    found = read_table(path, ["text", "label"])
     assert found.columns == ["text", "label"]
     assert read_texts(found, "text", path) == FRAME["text"].to_list()
-    assert read_table(path, "text", None).columns == ["text"]
+    assert read_table(path, ["text"]).columns == ["text"]
 
 
 def test_a_column_that_is_not_there(tmp_path):
@@ -29,13 +29,13 @@ def test_a_column_that_is_not_there(tmp_path):
     with pytest.raises(
         DataError, match=r"The table 't.csv' has no column 'txt': found text, label, name; choose with '\?column='"
     ):
-        read_table(tmp_path / "t.csv", "txt", "label")
+        read_table(tmp_path / "t.csv", ["txt", "label"])
 
 
 def test_a_file_that_is_no_table(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"The table '.*t.parquet' cannot be read \(.*\): check the file"):
-        read_table(tmp_path / "t.parquet", "text", None)
+        read_table(tmp_path / "t.parquet", ["text"])
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,36 @@ def decode_all(
     )
 
 
+def numbers_of(sources: Sequence[Source], name: Callable[[int], str]) -> list[_Pixels]:
+    """Decode masks: the numbers in their pixels, (height, width), as they are stored.
+
+    Args:
+        sources, name: as for ``kind_of``.
+
+    Raises:
+        DataError: if masks do not decode, or hold colours (the first is named, all are counted).
+    """
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        arrays = list(pool.map(_stored, sources, chunksize=64))
+    failed = [(i, array) for i, array in enumerate(arrays) if not isinstance(array, np.ndarray)]
+    _refuse(failed, len(arrays), name, "masks do not decode")
+    return [array for array in arrays if isinstance(array, np.ndarray)]
+
+
+def _stored(source: Source) -> _Pixels | Exception:
+    try:
+        with _opened(source) as image:
+            _check_frames(image)
+            if image.mode not in ("1", "L", "P", "I", "I;16"):
+                raise Refused(
+                    f"is a mask of colours (mode {image.mode}): expected one number for each pixel, its class; save it "
+                    "with one channel"
+                )
+            return np.asarray(image).astype(np.int64)
+    except Exception as error:
+        return error
+
+
 def dark(*images: Tensor) -> list[str]:
     """A note where images deeper than 8 bits use a small part of their range, as 12-bit values in 16-bit files do."""
     most = max((float(image.max()) for image in images if image.is_floating_point()), default=1.0)

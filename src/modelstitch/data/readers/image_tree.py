@@ -259,6 +259,11 @@ def _images(base: Path, *, deep: bool = True) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
+def pictures(base: Path) -> list[Path]:
+    """The image files of a folder itself, sorted by name."""
+    return sorted(_images(base, deep=False))
+
+
 def _unread(error: OSError) -> NoReturn:
     raise DataError(
         f"The folder {str(error.filename)!r} cannot be read ({error.strerror}): check that you may read it; none is "

@@ -19,13 +19,12 @@ Labels: TypeAlias = tuple[list[Tensor], list[str] | None]
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
 
 
-def read_table(path: Path, column: str, label: str | None) -> polars.DataFrame:
-    """The two columns of a table.
+def read_table(path: Path, wanted: Sequence[str]) -> polars.DataFrame:
+    """Some columns of a table.
 
     Raises:
         DataError: if the file cannot be read or a column is missing.
     """
-    wanted = [column] if label is None else [column, label]
     try:
         frame = tables.read(path, path.suffix.removeprefix("."))
     except (tables.UnreadableError, OSError) as error:
@@ -73,6 +72,25 @@ def read_labels(columns: Sequence[tuple[polars.Series, Path]], classes: list[str
         classes = sorted({name for values in read for name in values})
     number = {name: i for i, name in enumerate(classes or ())}
     return [_numbered(values, number) for values in read], classes
+
+
+def read_numbers(frame: polars.DataFrame, names: Sequence[str], path: Path) -> Tensor:
+    """Columns of numbers as they stand, (n,), or (n, columns) of several.
+
+    Raises:
+        DataError: one holds something else, or gaps.
+    """
+    import polars
+
+    for name in names:
+        values = frame[name]
+        if values.null_count() or not (values.dtype.is_numeric() or values.dtype == polars.Boolean):
+            raise DataError(
+                f"The column {name!r} of {path.name} holds {values.dtype} with {values.null_count()} gaps: expected "
+                "numbers, as the task needs them."
+            )
+    found = torch.tensor([frame[name].cast(polars.Float64).to_list() for name in names]).T
+    return found[:, 0] if len(names) == 1 else found
 
 
 def _checked(values: polars.Series, path: Path) -> polars.Series:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,10 +14,13 @@ from ...errors import DataError
 from ..data import IGNORED, Data
 from ..splits import hold_out
 from ..subsets import Tokens
-from .tables import SUFFIXES, read_labels, read_table, read_texts
+from ..tasks import Retrieval, Task
+from .query import parted
+from .tables import SUFFIXES, read_labels, read_numbers, read_table, read_texts
 from .tokenizer import LENGTH, TextFacts, Tokenizer
 
 TASKS = ("causal-lm", "masked-lm", "text-classification", "features")
+_OPTIONS = ("column", "label", "gallery", "length", "task", "tokenizer")
 _MASKED = 0.15  # of the tokens, as in BERT
 _FIXED_SEED = 20210614  # the test split and the masked tokens do not move with the caller's seed
 _PARTS = {"fit": ("train", "fit"), "val": ("validation", "valid", "val"), "test": ("test",)}
@@ -30,10 +33,12 @@ class _TokenRows:
     bodies: list[list[int]]
     labels: Tensor | None
     cut: int  # texts that were longer than a sample
+    gallery: list[list[int]] | None = None  # what belongs to each, where there is a column of it
 
     def joined(self, more: _TokenRows) -> _TokenRows:
         both = [part for part in (self.labels, more.labels) if part is not None]
-        return _TokenRows([*self.bodies, *more.bodies], torch.cat(both) if both else None, self.cut + more.cut)
+        beside = None if self.gallery is None or more.gallery is None else [*self.gallery, *more.gallery]
+        return _TokenRows([*self.bodies, *more.bodies], torch.cat(both) if both else None, self.cut + more.cut, beside)
 
 
 _SplitRows: TypeAlias = tuple[dict[str, _TokenRows], list[str] | None]  # of each split, and the names of classes
@@ -45,6 +50,7 @@ def load_text(
     length: int | None,
     *,
     features: bool = False,
+    task: Task | None = None,
     seed: int = 0,
     limit: int | None = None,
 ) -> Data:
@@ -53,7 +59,9 @@ def load_text(
     A plain file is cut into chunks of ``length`` tokens; each row of a table is one sample, cut or padded to it.
     Samples carry ``input_ids`` and ``attention_mask``, int64 (n, length). Labels are the next tokens (n, length), for
     ``task=masked-lm`` the tokens hidden behind the mask token, for ``task=features`` none, else the label column (n,);
-    -100 marks what does not count.
+    -100 marks what does not count. Where the task is one of numbers (regression, multi-label) ``&label=a,b`` are
+    columns of numbers; of retrieval ``&label=`` are ids, or ``&gallery=`` is the column of the texts that belong to
+    those of ``column``, all of which are searched.
 
     A folder holds train*, test* and perhaps val* tables. Elsewhere one sample in five is held out to test (the same
     whatever the seed) and one in ten of the rest for validation. Equal samples stay in one split.
@@ -62,24 +70,26 @@ def load_text(
         tokenizer: a folder or a tokenizer; ``?tokenizer=FOLDER`` in the spec goes before it.
         length: tokens of a sample; ``?length=`` in the spec goes before it.
         features: a text whose spec names no task needs no labels.
+        task: what labels mean, where it was said.
 
     Raises:
         DataError: if the file, a column or an option cannot be used; rows without text are counted.
         SourceError: if there is no tokenizer.
     """
-    path, options = _parse(spec)
-    words = options.pop("tokenizer", None) or tokenizer
+    path, options = parted(spec, _OPTIONS, "text")
+    words = options.get("tokenizer") or tokenizer
     if words is None:
         raise DataError(
             f"The text {path!r} needs a tokenizer: expected '?tokenizer=FOLDER' or load_data(..., tokenizer=network)."
         )
     reader = words if isinstance(words, Tokenizer) else Tokenizer.load(words)
-    size = _number(options.pop("length", None)) or length or LENGTH
-    column, label = options.pop("column", "text"), options.pop("label", None)
-    task = _task(options.pop("task", None), label, features, options)
-    builder = _Builder(reader, size, task)
+    size = _number(options.get("length")) or length or LENGTH
+    columns = _Columns.of(options, task)
+    form = _form(options.get("task"), columns, features, task)
+    builder = _Builder(reader, size, form)
     root = Path(path)
-    parts, classes = (_read_folder if root.is_dir() else _read_file)(root, column, label, builder)
+    parts, classes = (_read_folder if root.is_dir() else _read_file)(root, columns, builder)
+    search = _searched(parts, builder, task)
     sets = {split: builder.samples(rows) for split, rows in parts.items()}
     splits, rule = _split(sets, seed, limit, root.name)
     what = "rows" if root.is_dir() or root.suffix in SUFFIXES else "chunks"
@@ -87,25 +97,88 @@ def load_text(
         *splits,
         name=root.name + (f"[limit {limit}]" if limit is not None else ""),
         classes=classes,
-        n_classes=None if classes is not None or label else max(reader.vocabulary.values()) + 1,
+        n_classes=None if classes or columns.labels or search else max(reader.vocabulary.values()) + 1,
         split_rule=f"{what} of {builder.told(parts.values())}; {rule}",
-        text=TextFacts(reader, task, size),
+        text=TextFacts(reader, form, size),
+        task=search or task,
     )
 
 
-def _task(named: str | None, label: str | None, features: bool, unread: dict[str, Any]) -> str:
-    """The task that is named, or follows from the rest; ``unread`` are options that nobody knows."""
-    if unread:
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns of a table are read.
+
+    Attributes:
+        text: the texts.
+        labels: the labels; several are numbers.
+        gallery: the texts that belong to them, which are searched.
+        numbers: labels are numbers as they stand, no classes.
+    """
+
+    text: str
+    labels: tuple[str, ...]
+    gallery: str | None
+    numbers: bool
+
+    @classmethod
+    def of(cls, options: Mapping[str, str], task: Task | None) -> _Columns:
+        labels = tuple(options["label"].split(",")) if "label" in options else ()
+        numbers = task is not None and not task.by_class and not isinstance(task, Retrieval)
+        gallery = options.get("gallery")
+        if len(labels) > 1 and not numbers:
+            raise DataError(
+                f"The labels {', '.join(labels)} are several: expected one column of classes, or a task of several "
+                "numbers, such as multi-label (task=, on the command line --task)."
+            )
+        if gallery is not None and (labels or not isinstance(task, Retrieval)):
+            raise DataError(
+                f"The column {gallery!r} is a gallery: expected the task retrieval (task=, on the command line --task) "
+                "and no label column, since each text belongs to that of its row."
+            )
+        return cls(options.get("column", "text"), labels, gallery, numbers)
+
+    @property
+    def all(self) -> list[str]:
+        """Their names."""
+        return [self.text, *self.labels, *([self.gallery] if self.gallery else [])]
+
+
+_FORMS = {"next-token": TASKS[0], "masked-token": TASKS[1], "embedding": TASKS[3], "retrieval": TASKS[3]}
+
+
+def _form(named: str | None, columns: _Columns, features: bool, task: Task | None) -> str:
+    """The form of samples that is named, or follows from the task and the columns."""
+    labelled = bool(columns.labels)
+    wanted = None if task is None else _FORMS.get(task.name, TASKS[2])
+    form = named or wanted or (TASKS[2] if labelled else TASKS[3] if features else TASKS[0])
+    if wanted is not None and form != wanted:
         raise DataError(
-            f"The text option {next(iter(unread))!r} is unknown: expected column, label, length, task or tokenizer."
+            f"The task {task.name if task else ''!r} is none of texts of {form!r}: expected '?task={wanted}'."
         )
-    task = named or ("text-classification" if label else "features" if features else "causal-lm")
-    if task not in TASKS or (task == "text-classification") != (label is not None):
+    if isinstance(task, Retrieval) and form == TASKS[3]:
+        if not labelled and columns.gallery is None:
+            raise DataError(
+                "Texts to retrieve need to know what belongs to them: expected '&gallery=' with a column of texts, or "
+                "'&label=' with one of ids."
+            )
+    elif form not in TASKS or (form == TASKS[2]) != labelled:
         raise DataError(
-            f"The task {task!r} with label {label!r} cannot be: expected {TASKS[0]}, {TASKS[1]} or {TASKS[3]} without "
-            f"a label column, or {TASKS[2]} with one."
+            f"The task {form!r} with label {','.join(columns.labels) or None!r} cannot be: expected {TASKS[0]}, "
+            f"{TASKS[1]} or {TASKS[3]} without a label column, or {TASKS[2]} with one."
         )
-    return task
+    return form
+
+
+def _searched(parts: dict[str, _TokenRows], builder: _Builder, task: Task | None) -> Retrieval | None:
+    """Retrieval among the texts of the gallery's column, each once; rows get the ids of theirs."""
+    found: dict[tuple[int, ...], int] = {}
+    if not isinstance(task, Retrieval) or any(rows.gallery is None for rows in parts.values()):
+        return None
+    for split, rows in parts.items():
+        ids = [found.setdefault(tuple(body), len(found)) for body in rows.gallery or ()]
+        parts[split] = replace(rows, labels=torch.tensor(ids))
+    items = builder.samples(_TokenRows([list(body) for body in found], torch.arange(len(found)), 0))
+    return Retrieval.of(items.inputs, items.labels, k=task.k)
 
 
 class _Builder:
@@ -157,8 +230,7 @@ class _Builder:
             ids[i, : len(whole)] = torch.tensor(whole)
             mask[i, : len(whole)] = 1
             inner[i, len(head) : len(head) + len(body)] = True
-        if self.task == "text-classification":
-            assert rows.labels is not None
+        if rows.labels is not None:
             return Tokens(ids, mask, rows.labels)
         if self.task == "masked-lm":
             hidden = _hide(inner)
@@ -227,10 +299,10 @@ def _spread(samples: Tokens, limit: int) -> Tensor:
     return hold_out(samples.labels, min(limit, len(samples)), _FIXED_SEED)[1]
 
 
-def _read_file(path: Path, column: str, label: str | None, builder: _Builder) -> _SplitRows:
+def _read_file(path: Path, columns: _Columns, builder: _Builder) -> _SplitRows:
     if path.suffix in SUFFIXES:
-        return _read_tables([("fit", path)], column, label, builder)
-    if label is not None:
+        return _read_tables([("fit", path)], columns, builder)
+    if columns.labels or columns.gallery:
         raise DataError(f"The plain text {path.name!r} has no label column: expected one of {', '.join(SUFFIXES)}.")
     if path.exists() and not path.is_file():
         raise DataError(f"The text {str(path)!r} is no file: expected one in UTF-8.")
@@ -246,7 +318,7 @@ def _read_file(path: Path, column: str, label: str | None, builder: _Builder) ->
     return {"fit": builder.chunks(text)}, None
 
 
-def _read_folder(root: Path, column: str, label: str | None, builder: _Builder) -> _SplitRows:
+def _read_folder(root: Path, columns: _Columns, builder: _Builder) -> _SplitRows:
     files = {
         split: [p for name in names for p in sorted(root.iterdir()) if p.suffix in SUFFIXES and p.name.startswith(name)]
         for split, names in _PARTS.items()
@@ -256,32 +328,26 @@ def _read_folder(root: Path, column: str, label: str | None, builder: _Builder) 
             f"The folder {str(root)!r} has no train and test tables: expected files such as train.csv and test.csv, "
             f"found {', '.join(sorted(p.name for p in root.iterdir())[:5]) or 'nothing'}."
         )
-    tables = [(split, path) for split, paths in files.items() for path in paths]
-    return _read_tables(tables, column, label, builder)
+    return _read_tables([(split, path) for split, paths in files.items() for path in paths], columns, builder)
 
 
-def _read_tables(tables: Sequence[tuple[str, Path]], column: str, label: str | None, builder: _Builder) -> _SplitRows:
+def _read_tables(tables: Sequence[tuple[str, Path]], columns: _Columns, builder: _Builder) -> _SplitRows:
     """The rows of each split, of the tables that belong to it."""
-    frames = [(split, path, read_table(path, column, label)) for split, path in tables]
-    labels, classes = None, None
-    if label is not None:
-        labels, classes = read_labels([(frame[label], path) for _, path, frame in frames])
+    frames = [(split, path, read_table(path, columns.all)) for split, path in tables]
+    labels: list[Tensor] | None = None
+    classes = None
+    if columns.numbers and columns.labels:
+        labels = [read_numbers(frame, columns.labels, path) for _, path, frame in frames]
+    elif columns.labels:
+        labels, classes = read_labels([(frame[columns.labels[0]], path) for _, path, frame in frames])
     parts: dict[str, _TokenRows] = {}
     for i, (split, path, frame) in enumerate(frames):
-        rows = builder.rows(read_texts(frame, column, path), labels[i] if labels else None, path.name)
+        rows = builder.rows(read_texts(frame, columns.text, path), labels[i] if labels else None, path.name)
+        if columns.gallery:
+            beside = builder.rows(read_texts(frame, columns.gallery, path), None, path.name)
+            rows = replace(rows, gallery=beside.bodies, cut=rows.cut + beside.cut)
         parts[split] = parts[split].joined(rows) if split in parts else rows
     return parts, classes
-
-
-def _parse(spec: str) -> tuple[str, dict[str, Any]]:
-    path, _, query = spec.partition("?")
-    options: dict[str, Any] = {}
-    for item in filter(None, query.split("&")):
-        key, equals, value = item.partition("=")
-        if not equals or not value:
-            raise DataError(f"The text option {item!r} cannot be read: expected 'name=value'.")
-        options[key] = value
-    return path, options
 
 
 def _number(text: str | None) -> int | None:

@@ -9,27 +9,32 @@ from .classification import CLASSIFICATION as CLASSIFICATION
 from .dense import DENSE as DENSE
 from .embedding import EMBEDDING as EMBEDDING
 from .masked_token import MASKED_TOKEN as MASKED_TOKEN
+from .metrics import METRICS as METRICS
+from .metrics import metric_of as metric_of
 from .multi_label import MULTI_LABEL as MULTI_LABEL
 from .next_token import NEXT_TOKEN as NEXT_TOKEN
 from .regression import REGRESSION as REGRESSION
+from .retrieval import RETRIEVAL as RETRIEVAL
 from .retrieval import Retrieval as Retrieval
 from .task import Task as Task
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (CLASSIFICATION, NEXT_TOKEN, MASKED_TOKEN, REGRESSION, MULTI_LABEL, DENSE, EMBEDDING)
+    task.name: task
+    for task in (CLASSIFICATION, NEXT_TOKEN, MASKED_TOKEN, REGRESSION, MULTI_LABEL, DENSE, EMBEDDING, RETRIEVAL)
 }
 
 
 def task_of(given: Any) -> Task | None:
-    """Give the task that is meant by a name; a task is itself, None stays.
+    """Give the task that is meant by a name, with an option behind a colon; a task is itself, None stays.
 
     Raises:
-        DataError: if there is no such task.
+        DataError: if there is no such task, or it takes no such option.
     """
     if given is None or isinstance(given, Task):
         return given
-    if isinstance(given, str) and given in TASKS:
-        return TASKS[given]
+    name, colon, option = given.partition(":") if isinstance(given, str) else (None, "", "")
+    if name in TASKS:
+        return TASKS[name].with_option(option) if colon else TASKS[name]
     known = ", ".join(map(repr, TASKS))
     raise DataError(f"The task {given!r:.60} is unknown: expected {known}, or a modelstitch.Task of your own.")
 

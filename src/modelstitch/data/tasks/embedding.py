@@ -13,6 +13,7 @@ class Embedding(Task):
     """Vectors against the top's own, both (n, ...); the data's labels are not looked at."""
 
     needs_head = False
+    needs_labels = False
     of_top = True
     built_in = True
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import DataError
+from ...support.device import to_device
 from ...support.hashing import Hash
+from ..access import chunks, fetch, hash_samples
+from ..given import Arrays
 from ..labels import check_whole
-from .task import Number, Task
+from .task import Number, Samples, Split, Task
 
+if TYPE_CHECKING:
+    from ...network import Network
+
+_BATCH = 256
+_SPLITS: tuple[Split, ...] = ("fit", "val", "test")
 _TEMPERATURE = 0.05  # of the loss: cosines are divided by it
 
 
@@ -21,8 +29,9 @@ class Retrieval(Task):
     """Embeddings of queries against a gallery; a label is the id of what belongs to the query.
 
     Args:
-        gallery: embeddings (items, width), such as those that the top gives by itself.
-        ids: whole numbers (items,); several items may bear one id, the nearest of them counts.
+        gallery: embeddings (items, width), the same for every top; by default each top has its own: what it gives by
+            itself for the samples of the fit split, by their labels.
+        ids: whole numbers (items,), with a gallery; several items may bear one id, the nearest of them counts.
         k: an error is 100 where none of the first k items bears the query's id.
 
     Raises:
@@ -37,27 +46,92 @@ class Retrieval(Task):
     needs_head = False
     built_in = True
 
-    def __init__(self, gallery: Tensor, ids: Tensor | Sequence[int], *, k: int = 1) -> None:
-        found = torch.as_tensor(ids)
-        if not isinstance(gallery, Tensor) or gallery.ndim != 2 or found.shape != gallery.shape[:1] or not len(found):
-            shape = tuple(gallery.shape) if isinstance(gallery, Tensor) else type(gallery).__name__
-            raise DataError(
-                f"The gallery is of shape {shape} with {len(found) if found.ndim else 0} ids: expected embeddings "
-                "(items, width) and an id for each."
-            )
-        if not bool(gallery.isfinite().all()) or not bool((gallery != 0).any(1).all()):
-            raise DataError(
-                "The gallery holds NaN, infinity or a row of zeros: expected embeddings that have an angle."
-            )
-        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(found):
-            raise DataError(f"k is {k!r}: expected a whole number from 1 to {len(found)}, the items of the gallery.")
+    def __init__(self, gallery: Tensor | None = None, ids: Tensor | Sequence[int] | None = None, *, k: int = 1) -> None:
+        if (gallery is None) != (ids is None):
+            raise DataError("A gallery and the ids of its items belong together: expected both, found one.")
+        found = None if ids is None else torch.as_tensor(ids)
+        if gallery is not None and found is not None:
+            _check_gallery(gallery, found)
+        most = None if found is None else len(found)
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1 or (most is not None and k > most):
+            limit = "above 0" if most is None else f"from 1 to {most}, the items of the gallery"
+            raise DataError(f"k is {k!r}: expected a whole number {limit}.")
+        whose = f"{most:,} items" if most is not None else "what the top itself gives for the gallery"
         super().__init__(
             "retrieval",
             unit=f"points of recall@{k}",
-            says=f"100 where none of the first {k} of {len(found):,} items bears the query's id, by cosine, else 0",
+            says=f"100 where none of the first {k} of {whose} bears the query's id, by cosine, else 0",
         )
-        self.gallery, self.ids, self.k = F.normalize(gallery.detach().float(), dim=1), check_whole(found), k
-        self._known = set(self.ids.tolist())
+        self.k = k
+        self._items: Arrays | None = None
+        self._stood: dict[tuple[str, str], Retrieval] = {}  # for one top and one data
+        self._gallery = None if gallery is None else F.normalize(gallery.detach().float(), dim=1)
+        self._ids = None if found is None else check_whole(found)
+        self._known = set() if self._ids is None else set(self._ids.tolist())
+
+    @classmethod
+    def of(cls, items: Any, ids: Tensor | Sequence[int], *, k: int = 1) -> Retrieval:
+        """Search among items that each top embeds by itself.
+
+        Args:
+            items: raw samples (items, ...) as the data hold them: an array, or a dict of such.
+            ids: whole numbers (items,).
+            k: as for the task.
+
+        Returns:
+            The task.
+
+        Raises:
+            DataError: they are not as many.
+        """
+        task = cls(k=k)
+        task._items = Arrays(items, ids, None, "The gallery")
+        task._known = set(check_whole(task._items.labels).tolist())
+        return task
+
+    def with_option(self, text: str) -> Retrieval:
+        if not text.isdecimal():
+            raise DataError(f"The task retrieval:{text} cannot be read: expected the items to look at, retrieval:5.")
+        return Retrieval(k=int(text))
+
+    def for_top(self, top: Network, data: Samples, device: torch.device) -> Task:
+        if self._gallery is not None:
+            return self
+        key = top.fingerprint(), data.fingerprint
+        if key not in self._stood:
+            self._stood[key] = self._embedded(top, data, device)
+        return self._stood[key]
+
+    def _embedded(self, top: Network, data: Samples, device: torch.device) -> Retrieval:
+        """The task with the gallery as a top itself embeds it."""
+        whole, found, ids = top.full().to(device), [], []
+        with torch.no_grad():
+            for inputs, labels in self._batches(data):
+                found.append(whole(to_device(top.view(inputs), device)).float().cpu())
+                ids.append(labels)
+        task = Retrieval(torch.cat(found), torch.cat(ids), k=self.k)
+        for split in _SPLITS:
+            task.take(data.labels(split), f"the {split} split of {data.name}")
+        return task
+
+    def _batches(self, data: Samples) -> Iterator[tuple[Any, Tensor]]:
+        if self._items is None:
+            yield from ((batch.inputs, batch.labels) for batch in data.batches("fit", _BATCH))
+            return
+        for at in chunks(torch.arange(len(self._items)), _BATCH):
+            yield fetch(self._items, at)
+
+    @property
+    def gallery(self) -> Tensor:
+        """The items, of length 1, (items, width)."""
+        assert self._gallery is not None
+        return self._gallery
+
+    @property
+    def ids(self) -> Tensor:
+        """Of the items, (items,)."""
+        assert self._ids is not None
+        return self._ids
 
     @property
     def error_unit(self) -> str:
@@ -69,6 +143,8 @@ class Retrieval(Task):
 
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
         labels = check_whole(labels)
+        if not self._known and labels.ndim == 1:  # those of the fit split are the gallery's, see for_top
+            return labels
         wrong = [label for label in labels.flatten().tolist() if label not in self._known]
         if wrong or labels.ndim != 1:
             count = f"{'' if whole else 'at least '}{len(wrong)} of them" if wrong else f"shape {tuple(labels.shape)}"
@@ -80,6 +156,13 @@ class Retrieval(Task):
         return labels
 
     def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
+        if self._gallery is None:
+            if len(shape) != 1:
+                raise DataError(
+                    f"The top {name!r} gives values of shape {shape} for a sample: expected one vector, whose angle "
+                    "to others can be measured; pool it at the end of the network, or choose another output=."
+                )
+            return
         if shape != tuple(self.gallery.shape[1:]):
             raise DataError(
                 f"The top {name!r} gives values of shape {shape} for a sample, the gallery holds vectors of "
@@ -118,9 +201,26 @@ class Retrieval(Task):
         return Places(self)
 
     def stated(self) -> dict[str, Any]:
+        stated = {**super().stated(), "k": self.k}
+        if self._gallery is None and self._items is None:
+            return {**stated, "gallery": "the fit split, as the top itself gives it"}
         digest = Hash("gallery")
-        digest.add("items", self.gallery, "ids", self.ids)
-        return {**super().stated(), "gallery": digest.hex(16), "items": len(self.ids), "k": self.k}
+        if self._gallery is not None:
+            digest.add("items", self._gallery, "ids", self.ids)
+        else:
+            hash_samples(self._items, digest)
+        return {**stated, "gallery": digest.hex(16), "items": len(self.ids if self._items is None else self._items)}
+
+
+def _check_gallery(gallery: Tensor, ids: Tensor) -> None:
+    if not isinstance(gallery, Tensor) or gallery.ndim != 2 or ids.shape != gallery.shape[:1] or not len(ids):
+        shape = tuple(gallery.shape) if isinstance(gallery, Tensor) else type(gallery).__name__
+        raise DataError(
+            f"The gallery is of shape {shape} with {len(ids) if ids.ndim else 0} ids: expected embeddings "
+            "(items, width) and an id for each."
+        )
+    if not bool(gallery.isfinite().all()) or not bool((gallery != 0).any(1).all()):
+        raise DataError("The gallery holds NaN, infinity or a row of zeros: expected embeddings that have an angle.")
 
 
 class Places:
@@ -145,3 +245,6 @@ class Places:
 
     def level(self) -> None:
         """It is measured by one answer for all."""
+
+
+RETRIEVAL = Retrieval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -13,8 +13,12 @@ from torch import Tensor
 from ...errors import DataError, FitError, StitchError, first_line
 from ...support.user_code import contents
 
+if TYPE_CHECKING:
+    from ...network import Network
+
 Each = Callable[[Tensor, Tensor], Tensor]  # (output, labels) -> one number a sample
 Number = tuple[float, str]  # with its unit
+Split = Literal["fit", "val", "test"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,25 @@ class Counted(Protocol):
         ...
 
 
+class Samples(Protocol):
+    """What a task may ask of data: see ``modelstitch.Data``."""
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all samples."""
+        ...
+
+    def batches(self, split: Split, batch_size: int) -> Iterable[Any]:
+        """A split in order, in batches with inputs and labels."""
+        ...
+
+    def labels(self, split: Split) -> Tensor:
+        """All labels of a split."""
+        ...
+
+
 class Task:
     """Say what an error of one sample is, and what a stitcher is fitted to.
 
@@ -90,6 +113,7 @@ class Task:
     by_class = False  # one class for each sample
     by_position = False  # a class for each position of a sequence
     needs_head = True  # an output that is features is not what labels are held against
+    needs_labels = True  # data without labels do not do
     scores: int | None = None  # the axis of the output that holds scores of classes
     has_classes = False  # classes, or labels that hold at once, which may have names
     of_top = False  # what it is held against are not labels, but the outputs of the top by itself
@@ -359,6 +383,36 @@ class Task:
             **({} if self.built_in or not own else {"code": contents(own)}),
         }
 
+    def with_option(self, text: str) -> Task:
+        """Give the task that a name with an option means, such as "retrieval:5".
+
+        Args:
+            text: what stands behind the colon.
+
+        Returns:
+            The task.
+
+        Raises:
+            DataError: it takes none, or another.
+        """
+        raise DataError(f"The task {self.name!r} takes no option, found {self.name}:{text}: leave it out.")
+
+    def for_top(self, top: Network, data: Samples, device: torch.device) -> Task:
+        """Give the task as it stands for one top.
+
+        Args:
+            top: the network whose error is measured.
+            data: that are measured on.
+            device: where to run it.
+
+        Returns:
+            The task itself, unless something of the top belongs to it.
+
+        Raises:
+            DataError: the top or the data do not do for it.
+        """
+        return self
+
     def measured_by(self, metric: Each | Task) -> Task:
         """Give the same task with other errors.
 
@@ -417,7 +471,7 @@ class Remeasured(Task):
             near=given.near,
         )
         self.of, self.metric = of, given
-        for name in ("by_class", "by_position", "needs_head", "scores", "has_classes", "of_top"):
+        for name in ("by_class", "by_position", "needs_head", "needs_labels", "scores", "has_classes", "of_top"):
             setattr(self, name, getattr(of, name))
 
     @property
@@ -444,6 +498,10 @@ class Remeasured(Task):
 
     def fitted(self, output: Tensor, labels: Tensor) -> Tensor:
         return self.of.fitted(output, labels)
+
+    def for_top(self, top: Network, data: Samples, device: torch.device) -> Task:
+        own = self.of.for_top(top, data, device)
+        return self if own is self.of else Remeasured(own, self.metric)
 
     def stated(self) -> dict[str, Any]:
         return {**self.of.stated(), "metric": self.metric.stated(), "unit": self.unit, "says": self.says}

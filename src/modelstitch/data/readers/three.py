@@ -1,0 +1,69 @@
+"""Three splits of what a source holds: its own, or held out here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import DataError
+from ..splits import balanced_order
+from ..subsets import Picked
+
+_SEED = 20210614  # the test split does not move with the caller's seed
+
+
+def three(
+    given: Mapping[str, Any], where: str, what: str, *, seed: int, limit: int | None
+) -> tuple[dict[str, Any], str]:
+    """Complete the splits of a source.
+
+    Args:
+        given: its own splits by name, each a map-style dataset; without "test" one sample in five of
+            "fit" is held out, the same whatever the seed, without "val" one in ten of the rest.
+        where: how a message calls the source.
+        what: the source keeps its splits as: "arrays", "folders".
+        seed: draws the validation samples.
+        limit: at most so many samples to fit on (those for validation among them), and to test on.
+
+    Returns:
+        The three splits, and how they were made.
+
+    Raises:
+        DataError: if there are too few samples, or none to fit on.
+    """
+    if "fit" not in given:
+        raise DataError(
+            f"{where} has {what} of {' and '.join(given)} and none to fit on: expected those of train, too."
+        )
+    whole = given["fit"]
+    order, rules = torch.arange(len(whole)), ["the source's own test samples"]
+    if "test" not in given:
+        order, rules = drawn(whole, _SEED), ["a fixed test split of one in five"]
+    elif limit is not None:
+        order = drawn(whole, _SEED)
+    held = 0 if "test" in given else max(1, len(order) // 5)
+    test = given["test"] if "test" in given else Picked(whole, order[:held].sort().values)
+    rest = order[held:] if limit is None else order[held:][:limit]
+    if "val" in given:
+        val = given["val"]
+        rules.append("its own validation samples")
+    else:
+        mixed = rest[drawn(Picked(whole, rest), seed)]
+        kept = max(1, len(mixed) // 10)
+        val, rest = Picked(whole, mixed[:kept].sort().values), mixed[kept:]
+        rules.append(f"one in ten of the rest for validation (seed {seed})")
+    if not len(rest):
+        raise DataError(f"{where} has {len(whole)} samples: expected 3 at least, to fit, choose and test on.")
+    if limit is not None and len(test) > limit:
+        test = Picked(test, drawn(test, _SEED)[:limit])
+    return {"fit": Picked(whole, rest), "val": val, "test": test}, ", ".join(rules)
+
+
+def drawn(samples: Any, seed: int) -> Tensor:
+    """A drawn order; where labels are classes every beginning of it holds them in their share."""
+    labels = getattr(samples, "labels", None)
+    classes = labels is not None and labels.ndim == 1 and not labels.is_floating_point()
+    return balanced_order(labels if classes else torch.zeros(len(samples), dtype=torch.int64), seed)
