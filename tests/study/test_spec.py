@@ -3,6 +3,7 @@
 import pytest
 
 from modelstitch.errors import StudyError
+from modelstitch.study.declared import _data
 from modelstitch.study.spec import load_spec, parse_spec
 
 GOOD = """
@@ -137,3 +138,11 @@ def test_a_file_that_is_no_toml(tmp_path):
 def test_a_misspelt_table_is_named_before_what_it_leaves_missing():
     with pytest.raises(StudyError, match=r"donor is unknown .*did you mean 'donors'"):
         parse_spec({"name": "n", "data": "digits", "donor": BASE["donors"]})
+
+
+def test_a_task_and_a_metric_are_part_of_a_study_where_they_are_named():
+    plain = {"name": "s", "data": "digits", "donors": {"a": "zoo:small-resnet", "b": "zoo:small-resnet"}}
+    assert {"task", "metric"}.isdisjoint(parse_spec(plain).identity())
+    named = parse_spec(plain | {"task": "retrieval:5", "metric": "top-5"})
+    assert (named.identity()["task"], named.identity()["metric"]) == ("retrieval:5", "top-5")
+    assert _data(parse_spec(plain | {"task": "retrieval:5", "limit": 40}))[0].task.k == 5

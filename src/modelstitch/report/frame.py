@@ -201,11 +201,11 @@ def unit_of(rows: pl.DataFrame) -> str:
 def scale_in(rows: pl.DataFrame) -> UnitScale:
     """How the penalties among rows are judged, drawn and rounded.
 
-    Points and nats have levels of their own. Other units are judged by what the task says is near, else by the error of
-    one answer that is the same for all samples.
+    Points and nats have levels of their own. Other units, points of something too, are judged by what the task says is
+    near, else by the error of one answer that is the same for all samples.
     """
     unit = unit_of(rows)
-    if scale_of(unit).near or "metric" not in rows.columns:
+    if unit in ("points", NATS) or "metric" not in rows.columns:
         return scale_of(unit)
     values = {name: rows.filter(pl.col("metric") == name)["value"].drop_nulls() for name in SCALING}
     said, level = values["near"].max(), values["chance_error"].abs().max()

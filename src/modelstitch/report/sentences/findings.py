@@ -47,8 +47,13 @@ def how_to_read(
         "Penalty axes are linear near 0 and logarithmic beyond. Normalised is (pair − self) / (random − self), empty, "
         "with the reason, where random and self do not differ beyond their intervals.",
         "Truth checks: R² and relative error compare stitched activations with genuine ones; OOD is their median "
-        "Mahalanobis distance over that of genuine ones; agreement by chance is what two networks with these class "
-        "frequencies would have if their answers were unrelated.",
+        "Mahalanobis distance over that of genuine ones"
+        + (
+            "; agreement by chance is what two networks with these class frequencies would have if their answers were "
+            "unrelated."
+            if task is None
+            else "."
+        ),
     ]
 
 
