@@ -64,6 +64,7 @@ def three(
 
 def drawn(samples: Any, seed: int) -> Tensor:
     """A drawn order; where labels are classes every beginning of it holds them in their share."""
-    labels = getattr(samples, "labels", None)
-    classes = labels is not None and labels.ndim == 1 and not labels.is_floating_point()
-    return balanced_order(labels if classes else torch.zeros(len(samples), dtype=torch.int64), seed)
+    labels: Tensor | None = getattr(samples, "labels", None)
+    if labels is None or labels.ndim > 1 or labels.is_floating_point():
+        labels = torch.zeros(len(samples), dtype=torch.int64)
+    return balanced_order(labels, seed)
