@@ -141,7 +141,8 @@ class _Source:
         targets = self._targets(labels, len(next(iter(held.values()))), split)
         if isinstance(targets, np.memmap) and targets.ndim > 1:
             return Stored(joined, targets, where)
-        targets = np.array(targets) if isinstance(targets, np.memmap) else targets
+        if isinstance(targets, np.ndarray) and not targets.flags.writeable:  # a file's, or a table's
+            targets = np.array(targets)
         return Arrays(joined, targets, self.classes, where)
 
     def _targets(self, labels: Mapping[str, _Array | None], n: int, split: str) -> Any:
