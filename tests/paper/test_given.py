@@ -190,9 +190,3 @@ def test_a_dry_run_counts_each_stitch_once_and_makes_nothing(named, tmp_path, br
     assert found.exit_code == 0, found.output
     assert "0 of them kept already; nothing is trained" in found.output
     assert not out.exists()
-
-
-def test_so_far_needs_donors():
-    found = CliRunner().invoke(paper, ["2a", "--so-far"])
-    assert found.exit_code == 2
-    assert "--so-far needs --donors" in found.output

@@ -78,6 +78,27 @@ def test_a_killed_run_is_continued(done, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_page_can_be_had_of_the_pairs_that_are_finished(done, tmp_path, monkeypatch):
+    out, records, _ = done
+    shutil.copytree(out, tmp_path / "copy")
+    monkeypatch.setattr(donors, "train", None)
+    two = tiny_job(tmp_path / "copy", dataclasses.replace(TINY, repeats=2))
+    found = run_figure(figure("5"), two, so_far=True)
+    assert {r["cell"] for r in found} == {r["cell"] for r in records}
+    page = gallery.keep(found, figure("5"), tmp_path / "pages").read_text()
+    assert "Of 2 pairs, 1 is measured so far: other seed, honest protocol. The same command does the rest." in page
+    lost = next(r["cell"] for r in records if r["paper"]["line"] == "other seed" and r["config"]["control"] == "pair")
+    (tmp_path / "copy" / "cells" / f"{lost}.json").unlink()  # its pair is not whole
+    found = run_figure(figure("5"), two, so_far=True)
+    assert not [r for r in found if r["paper"]["line"] == "other seed" and r["paper"]["protocol"] == "honest"]
+
+
+def test_nothing_finished_is_said(tmp_path):
+    with pytest.raises(StudyError, match=r"Nothing of figure 5 is finished in .*: expected a curve or a probe"):
+        run_figure(figure("5"), tiny_job(tmp_path / "out"), so_far=True)
+
+
+@pytest.mark.slow
 def test_the_page_is_made_from_the_records_alone(done, tmp_path):
     out, _, page = done
     shutil.copy(out / "pages" / "5.parquet", tmp_path)

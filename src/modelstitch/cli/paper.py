@@ -99,7 +99,7 @@ class Call:
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be trained and fitted, and the processor hours it would take here."
 )
-@click.option("--so-far", is_flag=True, help="Write the pages from what is finished, and run nothing. Needs --donors.")
+@click.option("--so-far", is_flag=True, help="Write the pages from what is finished, and run nothing.")
 @click.option(
     "--redraw",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -136,8 +136,8 @@ def paper(
         return
     files: tuple[Path, ...] = ()
     every = [name for name in FIGURES if checkpoints is not None or name not in OWN_CHECKPOINTS]
-    if donors is not None or so_far:
-        _check_own(donors, scale, data_name, checkpoints)
+    if donors is not None:
+        _check_own(scale, data_name, checkpoints)
         every, files = _own()
     chosen = every if "all" in figures else asked
     call = Call(scale or "smoke", data_name or "", protocols, checkpoints, donors, files, device)
@@ -156,9 +156,7 @@ def _own() -> tuple[list[str], tuple[Path, ...]]:
     return list(FIGURES), tuple(imported_files())
 
 
-def _check_own(donors: Path | None, scale: str | None, data_name: str | None, checkpoints: Path | None) -> None:
-    if donors is None:
-        raise click.UsageError("--so-far needs --donors: other pages are written when their figure is finished.")
+def _check_own(scale: str | None, data_name: str | None, checkpoints: Path | None) -> None:
     if data_name is None:
         raise click.UsageError("--donors needs --data: the data that the networks were trained for, as parquet:DIR.")
     for option, value in (("--scale", scale), ("--checkpoints", checkpoints)):

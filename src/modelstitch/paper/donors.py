@@ -121,6 +121,10 @@ class Workshop:
         """Whether the trained network behind a model lies in the cache."""
         return place_of(self._spec(model), self.own(model), self.cache).is_dir()
 
+    def ready(self, model: Model) -> bool:
+        """Whether nothing need be trained for a model."""
+        return bool(model.file) or self.kept(dataclasses.replace(model, change="", at=None))
+
     def _make(self, model: Model) -> Donor:
         spec = self._spec(model)
         recipe = spec.recipe

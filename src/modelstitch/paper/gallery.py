@@ -264,9 +264,12 @@ def _so_far(figure: Figure, every: Mapping[str, Curves]) -> list[str]:
     lines: list[str] = []
     for line in figure.lines:
         for name, curves in every.items():
-            pairs = {(r.bottom.name, r.top.name) for r in curves.select(line.label)}
-            if name in line.protocols and 0 < len(pairs) < len(line.pairs):
-                told = f"Of {len(line.pairs)} pairs, {len(pairs)} are measured so far: {line.label}, {name} protocol."
+            members = curves.select(line.label)
+            pairs = {(r.bottom.name, r.top.name) for r in members}
+            whole = len(line.pairs) or max((r.tags.get("pairs", 0) for r in members), default=0)
+            if name in line.protocols and 0 < len(pairs) < whole:
+                n = f"{len(pairs)} {'is' if len(pairs) == 1 else 'are'}"
+                told = f"Of {whole} pairs, {n} measured so far: {line.label}, {name} protocol."
                 lines += [f"{told} The same command does the rest.", ""]
     return lines
 

@@ -15,7 +15,7 @@ import torch
 
 from .. import Network, compare
 from ..api import plan_compare
-from ..errors import FitError, SourceError
+from ..errors import FitError, SourceError, StudyError
 from ..notation import Seam
 from ..study import Metric, Record
 from ..support.provenance import provenance
@@ -36,13 +36,20 @@ def run_figure(figure: Figure, job: Job, *, so_far: bool = False) -> list[Record
     What the store holds is not run again.
 
     Args:
-        so_far: give what the store holds of stitches and probes, and run nothing of the rest.
+        so_far: give what the store holds of stitches and probes, and run nothing of the rest. Networks that are not
+            trained yet are not, and a pair counts when its curve is whole.
 
     Raises:
         StitchError: whatever is wrong, in one sentence.
     """
     with job.store.begun(), told(figure.name):
-        return list(_records(figure, job, _held if so_far else measured))
+        found = list(_records(figure, job, _held if so_far else measured))
+    if so_far and not found:
+        raise StudyError(
+            f"Nothing of figure {figure.name} is finished in {job.store.path}: expected a curve or a probe at least; "
+            "run it without --so-far."
+        )
+    return found
 
 
 @contextmanager
@@ -109,26 +116,39 @@ def measured(one: Asked, job: Job) -> list[Record]:
 
 def _held(one: Asked, job: Job) -> list[Record]:
     """The records of one thing asked for that are there."""
+    if not all(map(job.workshop.ready, one.models)):
+        return []
     if isinstance(one.what, Probe):
         kept = job.store.kept(_whole(one.what, one.models, job).cell)
         return [] if kept is None else _unpacked(kept)
     asked = question(one.what, one.models, PROTOCOLS[one.protocol], job)
-    cells = plan_compare(**asked, out=job.store, device=str(job.device), timed=False).held
-    found = [record for cell in cells if (record := job.store.kept(cell)) is not None]
+    needs = plan_compare(**asked, out=job.store, device=str(job.device), timed=False)
+    if needs.forwards and not one.what.pairs:  # all pairs are in one question where they are named
+        return []
+    found = [record for cell in needs.held if (record := job.store.kept(cell)) is not None]
     return sorted(found, key=lambda r: (r.control, r.bottom.name, r.top.name, r.top.depth or 0.0, r.cell))
+
+
+def _pairs(line: Line, figure: Figure, scale: Scale) -> int:
+    """How many pairs stand behind a curve when it is whole."""
+    return len(line.pairs) or scale.pairs(figure.name, (line.bottom.net, line.top.net))
 
 
 def _records(figure: Figure, job: Job, get: Callable[[Asked, Job], list[Record]]) -> Iterable[Record]:
     seen: set[Model] = set()
     for one in asked(figure, job):
         numbers: dict[tuple[str, ...], int] = {}
-        for record in get(one, job):
+        found = get(one, job)
+        for record in found:
             repeat = one.repeat
             if isinstance(one.what, Line) and one.what.pairs:  # a number for every pair, and every top of a control
                 ends = (record.control, record.bottom.name, record.top.name)
                 repeat = numbers.setdefault(ends, sum(known[0] == record.control for known in numbers))
-            yield _tagged(record, figure, job, one.protocol, one.what.label, repeat)
-        yield from _donors(one.models, seen, figure, job, one.repeat)
+            tagged = _tagged(record, figure, job, one.protocol, one.what.label, repeat)
+            whole = isinstance(one.what, Line) and get is _held and _pairs(one.what, figure, job.scale)
+            yield tagged.tagged({**tagged.tags, "pairs": whole}) if whole else tagged
+        if found:
+            yield from _donors(one.models, seen, figure, job, one.repeat)
 
 
 def _donors(models: Sequence[Model], seen: set[Model], figure: Figure, job: Job, repeat: int) -> Iterable[Record]:
