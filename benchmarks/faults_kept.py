@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import torch
@@ -112,7 +113,8 @@ def drawn(tmp: Path) -> Pair:
             cache=tmp, donor=lambda model, seed=seed: SimpleNamespace(card={"identity": {"seed": seed}})
         )
         before = set(tmp.iterdir())
-        Workshop._kept(given, SimpleNamespace(name="a", file=None), module, lambda made=told_not: made)  # type: ignore[arg-type]
+        model: Any = SimpleNamespace(name="a", file=None)
+        Workshop._kept(given, model, module, lambda made=told_not: made)
         files += set(tmp.iterdir()) - before
     return files[0], files[1], read
 

@@ -174,15 +174,7 @@ def _columns(frame: polars.DataFrame, name: str) -> tuple[NDArray[Any], Any]:
     lists = [c for c in others if isinstance(frame[c].dtype, polars.List | polars.Array)]
     numbers = [c for c in others if frame[c].dtype.is_float()]
     if len(lists) == 1:
-        column = frame[lists[0]]
-        widths = column.list.len() if isinstance(column.dtype, polars.List) else column.arr.len()
-        inner = column.explode()
-        if column.null_count() or widths.n_unique() > 1 or not inner.dtype.is_float() or inner.null_count():
-            raise ArrayError(
-                f"{_big(name)} must hold lists of as many floating-point numbers: found {column.dtype} of "
-                f"{widths.min()!r} to {widths.max()!r} in column '{lists[0]}', {inner.null_count()} of them missing."
-            )
-        values = inner.to_numpy().reshape(len(column), -1)
+        values = _lists(frame[lists[0]], name)
     elif numbers and not lists:
         values = frame.select(numbers).to_numpy()
     else:
@@ -191,6 +183,20 @@ def _columns(frame: polars.DataFrame, name: str) -> tuple[NDArray[Any], Any]:
             f"{', '.join(frame.columns)}."
         )
     return values, None if ids is None else frame[ids].to_numpy()
+
+
+def _lists(column: polars.Series, name: str) -> NDArray[Any]:
+    """A column of lists as a matrix; refused where they are of several lengths, or no numbers."""
+    import polars
+
+    widths = column.list.len() if isinstance(column.dtype, polars.List) else column.arr.len()
+    inner = column.explode()
+    if column.null_count() or widths.n_unique() > 1 or not inner.dtype.is_float() or inner.null_count():
+        raise ArrayError(
+            f"{_big(name)} must hold lists of as many floating-point numbers: found {column.dtype} of "
+            f"{widths.min()!r} to {widths.max()!r} in column '{column.name}', {inner.null_count()} of them missing."
+        )
+    return inner.to_numpy().reshape(len(column), -1)
 
 
 def _ids(given: Any, rows: int, name: str) -> NDArray[Any]:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
@@ -620,18 +621,22 @@ class Data:
         for split, dataset in found.items():
             if len(dataset) == 0:
                 raise DataError(f"The {split} split of {self.name} is empty: expected at least one sample.")
-        for one, other in (("fit", "val"), ("fit", "test"), ("val", "test")):
+        self._refuse_shared(given, found)
+        names = settle(found.values())
+        self.classes = names if self.classes is None else self.classes
+        return found
+
+    def _refuse_shared(self, given: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        """Refuse samples that two splits have in common."""
+        for one, other in combinations(found, 2):
             both = shared(given[one], given[other]) or shared(found[one], found[other])
             arrays = [found[split] for split in (one, other) if isinstance(found[split], Arrays)]
             if both or (len(arrays) == 2 and arrays[0].shares(arrays[1])):
                 raise DataError(
                     f"The {one} and the {other} split of {self.name} have {f'{both:,}' if both else 'some'} samples "
-                    f"in common: "
-                    "expected disjoint splits; hold samples out, for example with torch.utils.data.random_split."
+                    "in common: expected disjoint splits; hold samples out, for example with "
+                    "torch.utils.data.random_split."
                 )
-        names = settle(found.values())
-        self.classes = names if self.classes is None else self.classes
-        return found
 
     def _check_labels(self, labels: Tensor, split: str) -> None:
         labels = self._read(labels, split)

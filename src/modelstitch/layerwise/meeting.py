@@ -120,7 +120,8 @@ def meeting_of(
     if pairs != "all":
         raise MeasureError("Two networks are one pair: expected pairs= beside a list of networks; leave it out.")
     _check_two_lists(layers)
-    sides = [chosen_layers(net, None if layers is None else layers[at]) for at, net in enumerate((below, above))]  # type: ignore[index]
+    own: Any = (None, None) if layers is None else layers
+    sides = [chosen_layers(net, asked) for net, asked in zip((below, above), own)]
     chosen = {below.name: tuple(sides[0]), above.name: tuple(sides[1])}
     if below is above:
         chosen = {below.name: tuple(dict.fromkeys([*sides[0], *sides[1]]))}

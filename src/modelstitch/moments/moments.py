@@ -125,12 +125,7 @@ class Moments:
         w = None if weights is None else weights.to(dtype)
         means = [part.mean(0) if w is None else w @ part / w.sum() for part in parts]
         mean_x, mean_y = (means[0][:p], means[0][p:]) if narrow else means
-        for side, mean in (("bottom", mean_x), ("top", mean_y)):
-            if not bool(torch.isfinite(mean).all()):
-                raise NonFiniteError(
-                    f"The {side} activations{f' at {where}' if where else ''} hold NaN or infinity: expected finite "
-                    "numbers; check the network's weights, its input range, or use float32 instead of half precision."
-                )
+        _refuse_nonfinite(mean_x, mean_y, where)
         parts = [part - mean for part, mean in zip(parts, means)]
         if w is not None:
             parts = [part.mul_(w.sqrt()[:, None]) for part in parts]
@@ -292,3 +287,13 @@ class Sums:
             self.cross += inner(self.centred, self._beside.centred)
             self.cross.addr_(self.step, self._beside.step, alpha=scale)
         self.mean = self.mean + self.step * (len(x) / self.n)
+
+
+def _refuse_nonfinite(mean_x: Tensor, mean_y: Tensor, where: str) -> None:
+    """Refuse NaN and infinity, which a mean shows whichever row holds them."""
+    for side, mean in (("bottom", mean_x), ("top", mean_y)):
+        if not bool(torch.isfinite(mean).all()):
+            raise NonFiniteError(
+                f"The {side} activations{f' at {where}' if where else ''} hold NaN or infinity: expected finite "
+                "numbers; check the network's weights, its input range, or use float32 instead of half precision."
+            )

@@ -124,7 +124,7 @@ def matching(bottom: Described, top: Described) -> list[tuple[int, int]]:
 
 def list_layers(trace: Trace, flow: Flow, module: nn.Module) -> Found:
     """All that is to be known of a network's layers."""
-    # One line a fact: in parts it would hand nine tables around.
+    # Above 15 branches, one line a fact: in parts it would hand nine tables around.
     positions = {node: i for i, node in enumerate(trace.graph.nodes)}
     calls: dict[fx.Node, list[LayerCall]] = {}
     for call in sorted(trace.layers, key=lambda call: positions[call.node]):

@@ -176,7 +176,8 @@ class FromLayer(Segment):
 
 def _copy(trace: Trace, begin: CutPoint | None, ends: list[CutPoint]) -> tuple[fx.Graph, dict[str, Any], list[int]]:
     """The nodes between two places as a graph of their own, its weights, and the inputs it reads (by position)."""
-    # In the order of the graph that is made: what enters, the batch's size, all between, what leaves.
+    # Above 15 branches, in the order of the graph that is made: what enters, the batch's size, all between, what
+    # leaves. Apart, each part would take and give back the graph, the copies and the inputs.
     start, graph = begin.node if begin else None, fx.Graph()
     needed = _needed(start, [end.node for end in ends], trace)
     sized = start is not None and any(_is_size(node, trace) for node in needed)

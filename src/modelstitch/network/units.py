@@ -137,7 +137,7 @@ class _Parts:
             outside: nothing inside these units, nor inside other parts that hold none of them.
             pools: nothing but pools.
         """
-        # Four short lists, each of the one before: apart they would hide the order of choice.
+        # Above 15 branches: four short lists, each of the one before, which apart would hide the order of choice.
         held = {above for unit in outside for above in _above(unit)}
         held -= {part for part in held if self._stage(part)}
         calls = ((at, call, call.partition("#")[0]) for at in run for call in values[at].calls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +56,7 @@ def to_xarray(frame: pl.DataFrame, dims: Sequence[str]) -> Any:
     dims = [dim for dim in dims if dim != "samples" or frame["samples"].n_unique() > 1]
     values = {dim: frame[dim].unique(maintain_order=True).drop_nulls().to_list() for dim in dims}
     shape = tuple(len(found) for found in values.values())
-    if int(np.prod(shape)) > _MOST:
-        raise MeasureError(
-            f"An array of {' x '.join(map(str, shape))} is too large: expected {_MOST:,} numbers at most; use frame."
-        )
-    if frame.select(dims).is_duplicated().any():
-        raise MeasureError(f"{', '.join(dims)} do not tell all values apart: expected one value for each; use frame.")
+    _check_array(frame, dims, shape)
     places = tuple(
         frame[dim].replace_strict(found, list(range(len(found))), return_dtype=pl.Int64).to_numpy()
         for dim, found in values.items()
@@ -74,3 +70,13 @@ def to_xarray(frame: pl.DataFrame, dims: Sequence[str]) -> Any:
     rows = frame.select("metric", "unit").unique(maintain_order=True).iter_rows() if "unit" in frame.columns else ()
     units = {f"unit of {metric}": unit or "" for metric, unit in rows}
     return xarray.Dataset(variables, coords=values, attrs=units)
+
+
+def _check_array(frame: pl.DataFrame, dims: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Refuse an array that is too large, or several values for one place of it."""
+    if math.prod(shape) > _MOST:
+        raise MeasureError(
+            f"An array of {' x '.join(map(str, shape))} is too large: expected {_MOST:,} numbers at most; use frame."
+        )
+    if frame.select(dims).is_duplicated().any():
+        raise MeasureError(f"{', '.join(dims)} do not tell all values apart: expected one value for each; use frame.")

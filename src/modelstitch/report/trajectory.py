@@ -155,7 +155,21 @@ def trajectory_of(
     """
     table = leveled(settled(frame(records), records))
     own = table.filter(control="pair")
-    bottoms = own["bottom"].unique(maintain_order=True).to_list()
+    found = _times_of(own["bottom"].unique(maintain_order=True).to_list(), records, times)
+    measure, alike = _alike(similarities)
+    lead, rows = settings(measured(table))[0], []
+    pairs = dict.fromkeys(own.select("bottom", "top").iter_rows())
+    for bottom, top in sorted((p for p in pairs if p[0] in found), key=lambda p: (p[1], found[p[0]])):
+        part = panel(table, bottom, top, lead)
+        error = next((p.value for p in curve(part, metric="bottom_error")), None)
+        for point in curve(part):
+            cka = alike.get((bottom, point.bottom_layer or "", top, point.layer))
+            rows.append((top, found[bottom], bottom, *_told(point), error, cka))
+    return Trajectory(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), measure)
+
+
+def _times_of(bottoms: Sequence[str], records: Sequence[Record], times: Mapping[str, float] | None) -> dict[str, float]:
+    """The times of these bottoms: those given, else the steps that their weights' words tell; two at least."""
     known = {name: float(m[1]) for name, text in weights_of(records).items() if (m := _STEP.search(text))}
     found = known if times is None else {str(name): float(time) for name, time in times.items()}
     strange = [name for name in found if name not in bottoms] if times is not None else []
@@ -168,16 +182,7 @@ def trajectory_of(
             f"A trajectory needs bottoms of two times at least, found {several}: compare checkpoints of a training "
             "with its end, and give times={name: step} where the networks are not of this zoo."
         )
-    measure, alike = _alike(similarities)
-    lead, rows = settings(measured(table))[0], []
-    pairs = dict.fromkeys(own.select("bottom", "top").iter_rows())
-    for bottom, top in sorted((p for p in pairs if p[0] in found), key=lambda p: (p[1], found[p[0]])):
-        part = panel(table, bottom, top, lead)
-        error = next((p.value for p in curve(part, metric="bottom_error")), None)
-        for point in curve(part):
-            cka = alike.get((bottom, point.bottom_layer or "", top, point.layer))
-            rows.append((top, found[bottom], bottom, *_told(point), error, cka))
-    return Trajectory(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), measure)
+    return found
 
 
 def _told(point: Point) -> tuple[Any, ...]:

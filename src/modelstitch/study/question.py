@@ -528,7 +528,8 @@ def explained(options: type) -> Callable[[F], F]:
             for name, hint in hints.items()
         ]
         asked.sort(key=lambda parameter: parameter.name in FitOptions.__annotations__)
-        function.__signature__ = own.replace(parameters=[*shown[:at], *asked, *shown[at:]])  # type: ignore[attr-defined]
+        parameters = [*shown[:at], *asked, *shown[at:]]
+        function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         lines = [
             textwrap.fill(
                 f"{p.name}: {_told(p)}", 120, initial_indent=" " * 8, subsequent_indent=" " * 12, break_on_hyphens=False

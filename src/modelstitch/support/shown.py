@@ -8,7 +8,8 @@ import unicodedata
 # Control characters but for the line's end and the tab, marks that turn the direction of text, line ends of another
 # kind, tags that nobody sees, and halves of surrogate pairs, which no stream can encode.
 _UNFIT = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 _ROOTED = re.compile(r"(?:(?<![\w.~/…-])|(?<=:)(?!//))(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":,]+[/\\])+")
 _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")

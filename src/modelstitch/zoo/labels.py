@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from ..data.data import Data
+from ..data.data import SPLITS, Data
 from ..errors import DataError
 
 _ANIMALS = range(2, 8)  # CIFAR-10: bird, cat, deer, dog, frog, horse
@@ -44,5 +44,5 @@ def _object_animal(data: Data) -> Data:
     if data.n_classes != 10:
         raise DataError(f"'object-animal' labels are for CIFAR-10, found {data.n_classes} classes in {data.name}.")
     objects = torch.tensor([i not in _ANIMALS for i in range(10)])
-    splits = {split: objects[data.labels(split)].long() for split in ("fit", "val", "test")}
-    return data.relabelled(splits, name=f"{data.name} object-animal", classes=["animal", "object"])  # type: ignore[arg-type]
+    splits = {split: objects[data.labels(split)].long() for split in SPLITS}
+    return data.relabelled(splits, name=f"{data.name} object-animal", classes=["animal", "object"])

@@ -99,7 +99,11 @@ class HubRows:
         kinds = []
         for start in range(0, len(self), _CHUNK):
             ids = range(start, min(start + _CHUNK, len(self)))
-            kinds.append(kind_of(self._sources(ids), lambda i, start=start: self._name(start + i), self._asked))  # type: ignore[misc]
+
+            def name(at: int, ids: range = ids) -> str:
+                return self._name(ids[at])
+
+            kinds.append(kind_of(self._sources(ids), name, self._asked))
         return kinds
 
     def _sources(self, ids: Iterable[int]) -> list[Source]:

@@ -105,7 +105,8 @@ def _source(node: fx.Node, below: list[fx.Node], found: dict[fx.Node, Over]) -> 
 def _grid(node: fx.Node, axis: int) -> tuple[int, int] | None:
     """The sizes of the two axes beside the batch and the channels, if both are numbers."""
     found = [size for at, size in enumerate(sizes(node)) if at not in (0, axis)]
-    return (found[0], found[1]) if len(found) == 2 and all(isinstance(s, int) for s in found) else None  # type: ignore[return-value]
+    numbers = [size for size in found if isinstance(size, int)]
+    return (numbers[0], numbers[1]) if len(found) == len(numbers) == 2 else None
 
 
 def _kernel(node: fx.Node) -> int:

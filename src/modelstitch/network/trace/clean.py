@@ -104,7 +104,8 @@ def _rewritable(node: fx.Node, order: dict[fx.Node, int]) -> bool:
 
 
 def _is_constant_copy(node: fx.Node) -> bool:
-    return node.target is aten.detach_.default and node.args[0].target is aten.lift_fresh_copy.default  # type: ignore[union-attr]
+    first: Any = node.args[0] if node.args else None
+    return node.target is aten.detach_.default and first.target is aten.lift_fresh_copy.default
 
 
 def _plain_twin(operation: Any) -> Any:

@@ -394,7 +394,10 @@ def _whole(thing: Any) -> _Spot:
 
 def _named(thing: Any, name: str) -> _Spot:
     """An attribute of a class, or the content of a closure's cell."""
-    read: Callable[[], dict[Any, Any]] = lambda: {name: getattr(thing, name)} if hasattr(thing, name) else {}  # noqa: E731
+
+    def read() -> dict[Any, Any]:
+        return {name: getattr(thing, name)} if hasattr(thing, name) else {}
+
     return _Spot(read, lambda held: setattr(thing, name, held[name]), _or_none)
 
 
