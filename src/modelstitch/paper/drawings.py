@@ -13,7 +13,7 @@ from ..study import Record
 from . import values
 from .cka import CKA
 from .curves import Curves, every_protocol
-from .figure import Figure
+from .figure import Figure, Line, Probe
 from .matrix import bottoms, table
 from .protocols import PROTOCOLS
 
@@ -184,7 +184,8 @@ def _errors(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
         for label, points in rows.items():
             _line(axes, points, looks[label], label, [layers.index(p.layer) for p in points], bars=True)
         _in_order(axes, layers, "frozen up to" if figure.name == "8" else "layers kept frozen", "test error", 0.3)
-        known = {part.label: found for part in (*figure.lines, *figure.probes) if (found := values.errors(part.paper))}
+        parts: list[Line | Probe] = [*figure.lines, *figure.probes]
+        known = {part.label: found for part in parts if (found := values.errors(part.paper))}
         if known:
             above = axes.twiny()
             for label, series in known.items():
