@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from modelstitch.engine.evaluate import Tails
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.senders import NetworkSender, view_of
 from modelstitch.engine.sweep import Sweep, open_stream
+from modelstitch.engine.tails import Tails
 from modelstitch.network import OUTPUT
 from modelstitch.stitchers import Affine
 

@@ -5,13 +5,23 @@ import torch
 
 import modelstitch as ms
 from modelstitch import stitch
+from modelstitch.engine import senders
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.measure import Tally
 from modelstitch.study.plan import plan, sweeps_of
 from modelstitch.study.prepared import data_config, describe_donor
 from modelstitch.study.question import Question
 from modelstitch.study.record import check
-from modelstitch.study.sweep import Bench, beside_top, chunked, left, run_sweep, take_sums
+from modelstitch.study.sweep import (
+    Bench,
+    beside_top,
+    chunked,
+    families,
+    family_bytes,
+    left,
+    run_family,
+    run_sweep,
+)
 
 QUESTION = Question(
     layers=("block1", "block2"), objective="match", controls=("random", "class-noise"), fit=FitSpec(samples=200)
@@ -153,38 +163,38 @@ class Odd(torch.nn.Module):
         return self.head(torch.relu(self.block2(x)).mean((2, 3)))
 
 
-@pytest.mark.slow
-def test_sums_of_a_family_come_from_one_forward_a_network(family, monkeypatch):
-    groups, bench = family
-    runs = []
-    from modelstitch.engine import senders
+def plain(groups):
+    return [group for group in groups if group[0].sweep.kind == "plain"]
 
+
+@pytest.mark.slow
+def test_a_family_runs_each_network_once(family, monkeypatch):
+    groups, bench = family
+    (together, *rest) = families(groups, bench)
+    assert together == plain(groups)
+    assert len(together) == 9  # six ordered pairs, and each network with itself
+    assert [group for (group,) in rest] == [group for group in groups if group not in together]
+    bench.all_donors([cell for group in groups for cell in group])
+    runs, heard = [], []
     seen = senders.view_of
     monkeypatch.setattr(senders, "view_of", lambda network, *rest: runs.append(network.name) or seen(network, *rest))
-    heard = []
-    take_sums(groups, bench, lambda *said: heard.append(said))
+    found = list(run_family(together, bench, tell=lambda *said: heard.append(said)))
     assert {name: runs.count(name) for name in set(runs)} == dict.fromkeys(("zero", "one", "odd"), len(runs) // 3)
-    assert heard[-1][1:] == (200, 200)
-    plain = [group for group in groups if group[0].sweep.kind == "plain"]
-    assert len(plain) == 9  # six ordered pairs, and each network with itself
-    assert len(bench.taken) == sum(
-        len({(c.config["bottom"]["layer"], c.config["top"]["layer"]) for c in g}) for g in plain
-    )
-    together = [fitted for group in groups for fitted in run_sweep(group, bench)]
-    taken, bench.taken = bench.taken, {}
-    alone = [fitted for group in groups for fitted in run_sweep(group, bench)]
-    for group, found, own in zip([g for g in groups for _ in g], together, alone):
-        moments = taken.get((group[0].sweep, own.stream.seam), own.stream.moments)
+    assert heard[-1][1:] == (200 + bench.data.size("test"),) * 2
+    alone = [fitted for group in together for fitted in run_sweep(group, bench)]
+    assert [f.record.cell for f in found] == [f.record.cell for f in alone]
+    for one, other in zip(found, alone):
         for name in ("mean_x", "mean_y", "xx", "yy", "xy"):
-            wanted = getattr(own.stream.moments, name)
-            off = (getattr(moments, name) - wanted).abs().max()
+            wanted = getattr(other.stream.moments, name)
+            off = (getattr(one.stream.moments, name) - wanted).abs().max()
             assert float(off) <= 1e-9 * float(wanted.abs().max())
-        assert found.record.metric("penalty").value == own.record.metric("penalty").value
-        assert found.record.metric("r2").value == pytest.approx(own.record.metric("r2").value, rel=1e-6)
+        values, wanted = ({m.name: m.value for m in f.record.metrics} for f in (one, other))
+        assert values["penalty"] == wanted["penalty"]
+        assert values == pytest.approx(wanted, rel=1e-6, abs=1e-9)
 
 
-@pytest.mark.parametrize("why", ["two networks", "memory", "kept sums", "not finite"])
-def test_sums_are_left_to_the_sweeps(family, why, tmp_path, monkeypatch):
+@pytest.mark.parametrize("why", ["two networks", "memory", "kept sums"])
+def test_what_is_no_family_runs_sweep_by_sweep(family, why, tmp_path):
     groups, bench = family
     if why == "two networks":
         groups = [g for g in groups if {g[0].sweep.bottom, g[0].sweep.top} <= {"zero", "one"}]
@@ -192,8 +202,31 @@ def test_sums_are_left_to_the_sweeps(family, why, tmp_path, monkeypatch):
         bench.memory = 1000
     if why == "kept sums":
         bench.sums = tmp_path
-    if why == "not finite":
-        with torch.no_grad():
-            bench.networks["odd"].module.block1.bias.fill_(float("nan"))
-    take_sums(groups, bench)
-    assert bench.taken == {}
+    assert families(groups, bench) == [[group] for group in groups]
+
+
+def test_a_family_too_large_runs_in_blocks_of_networks(family):
+    groups, bench = family
+    networks = [*bench.networks.values(), *(n.named(f"{n.name} too") for n in bench.networks.values())]
+    bench.networks = {n.name: n for n in networks}
+    ends = [(a, b) for a in map(describe_donor, networks) for b in map(describe_donor, networks) if a is not b]
+    asked = Question(layers=("block1 -> block1",), objective="match", controls=(), fit=FitSpec(samples=200))
+    groups = sweeps_of(plan(ends, asked, data_config(bench.data)))
+    (whole,) = families(groups, bench)
+    bench.memory = family_bytes(whole, bench) - 1
+    parts = families(groups, bench)
+    assert len(parts) > 1
+    assert all(family_bytes(part, bench) <= bench.memory for part in parts)
+    assert sorted(g[0].hash for part in parts for g in part) == sorted(g[0].hash for g in groups)
+
+
+def test_a_family_with_sums_that_are_not_finite_names_the_layer(family):
+    groups, bench = family
+    groups = [g for g in plain(groups) if g[0].sweep.top != "odd"]
+    with torch.no_grad():
+        bench.networks["odd"].module.block1.bias.fill_(float("nan"))
+    found = [fitted.record for fitted in run_family(groups, bench)]
+    failed = [record for record in found if record.failed]
+    assert {record.bottom.name for record in failed} == {"odd"}
+    assert all("odd@block" in record.failed and "NaN" in record.failed for record in failed)
+    assert len(found) == len(failed) + len([c for g in groups for c in g if g[0].sweep.bottom != "odd"])

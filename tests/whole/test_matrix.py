@@ -202,7 +202,8 @@ def test_an_interrupted_pass_goes_on_and_further_families_need_none(world, tmp_p
     def add(self, *given):
         if len(seen) == stop:
             raise KeyboardInterrupt
-        seen.append(len(next(iter(given[1].values()))))
+        if given[3] is not None:  # positions are drawn while maps are solved, not while they are measured
+            seen.append(len(next(iter(given[1].values()))))
         passed(self, *given)
 
     monkeypatch.setattr(Group, "add", add)

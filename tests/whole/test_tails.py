@@ -127,7 +127,7 @@ def test_how_many_rows_run_at_once_does_not_matter(data, monkeypatch):
     networks = [ms.load("zoo:small-resnet?width=4&blocks=2", seed=s, name=f"net{s}") for s in (0, 1)]
     found = []
     for rows in (1, 100, 10**6):
-        monkeypatch.setattr("modelstitch.engine.evaluate.ROWS", rows)
+        monkeypatch.setattr("modelstitch.engine.tails.ROWS", rows)
         found.append(ms.matrix(*networks, data, samples=100).frame)
     for other in found[1:]:
         for metric, near in (("relative_mse", 1e-6), ("loss", 1e-4), ("penalty", 1e-9)):

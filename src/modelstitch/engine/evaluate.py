@@ -1,11 +1,10 @@
-"""Measure many streams on one split: one bottom forward, one top forward, and every tail."""
+"""Read a split once: every network runs once over a batch, and every stitch its map and the rest of its top."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -13,40 +12,51 @@ from torch import Tensor
 
 from ..data.data import Batch, Split
 from ..data.tasks import Task
-from ..errors import MeasureError, NonFiniteError
-from ..moments.moments import Moments, Sums
-from ..network import OUTPUT, FromLayer, Network
-from ..stitchers import masked_mean, masks, rows
+from ..errors import NonFiniteError
+from ..network import OUTPUT, Network
 from .measure import Outcome, Tally
-from .senders import Send, view_of
+from .senders import NetworkSender, Send, view_of
 from .sweep import Stream, Sweep
+from .tails import Rest, Tails
+from .truth import Ends, Truth, Truths, Values
 
 Answer = Callable[[Batch], Tensor]  # the output for a batch
 CONSTANT = 256  # samples whose mean answer is the one answer for all
 
 
 @dataclass(frozen=True)
-class Truth:
-    """How near stitched activations are to genuine ones on held-out samples, by position.
+class Part:
+    """What is read of one sweep.
 
     Attributes:
-        relative_mse: |s - y|^2 / |y - mean y|^2; 0 is equal, 1 is as bad as the mean. None, as the others, where the
-            genuine activations do not vary (one test example of a vector).
-        cka: linear CKA of stitched and genuine activations over positions, 0 to 1.
-        ood: median Mahalanobis distance of stitched samples under the genuine fit moments, over that of genuine ones.
-        ood_share: percent of stitched samples beyond the genuine 99th percentile: rarer than genuine ones.
-        collapsed_share: percent of them nearer to the mean than the genuine 1st percentile.
+        sweep: who sends, and who receives.
+        streams: stitchers must be in eval mode.
+        donors: networks whose own outputs are wanted, by name; with the top's, its activations at the streams' layers
+            are read. Or what gives the output for a batch.
+        send: may stand in for the sweep's sender.
     """
 
-    relative_mse: float | None
-    cka: float | None
-    ood: float | None
-    ood_share: float | None
-    collapsed_share: float | None
+    sweep: Sweep
+    streams: Sequence[Stream] = ()
+    donors: Mapping[str, Network | Answer] = field(default_factory=dict)
+    send: Send | None = None
+
+    def called(self, donor: str) -> str:
+        """The name of a donor's outcome: held against a top's own output it is that top's alone."""
+        own = self.sweep.data.task.of_top and donor != self.sweep.top.name
+        return f"{donor} under {self.sweep.top.name}" if own else donor
 
 
 class Sink(Protocol):
-    """What becomes of the outputs for a batch."""
+    """What becomes of the activations and outputs for a batch."""
+
+    def ends(self, streams: Sequence[Ends]) -> None:
+        """Where the activations of all streams will be, before the first batch."""
+        ...
+
+    def batch(self, values: Values, batch: Batch) -> None:
+        """What all networks give, after all streams."""
+        ...
 
     def top(self, output: Tensor) -> None:
         """The top's own output for the batch that comes, where it is read."""
@@ -67,83 +77,132 @@ class Sink(Protocol):
 
 
 def read_split(
-    split: Split,
-    sweep: Sweep,
-    sink: Sink,
-    streams: Sequence[Stream] = (),
-    *,
-    send: Send | None = None,
-    donors: Mapping[str, Network | Answer] | None = None,
-    fitting: bool = False,
-    batches: Iterable[Batch] | None = None,
+    split: Split, parts: Sequence[Part], sink: Sink, *, fitting: bool = False, batches: Iterable[Batch] | None = None
 ) -> None:
-    """Read a split once: each network runs once over a batch, and every stream the rest of the top.
+    """Read a split once: each network runs once over a batch, and every stream the rest of its top.
 
     Args:
+        parts: of sweeps that see the same samples of the split.
         sink: takes what comes out.
-        streams: stitchers must be in eval mode.
-        send: may stand in for the sweep's sender.
-        donors: networks whose own outputs are wanted, by name; with the top's, its activations at the streams' layers
-            are read. Or what gives the output for a batch.
         fitting: in the fit's precision, streams one by one; else in the donors' own, streams side by side.
         batches: of the split; all of it by default.
     """
-    own = _Own(dict(donors or {}), sweep, streams, send)
-    tails = Tails(streams, sweep, split, together=not fitting)
+    sweep, sources = parts[0].sweep, _Sources()
+    rests = {id(part.sweep.top): Rest(part.sweep.top, sweep.device) for part in parts}
+    ways = [_Way(part, sources, rests[id(part.sweep.top)], split, fitting=fitting) for part in parts]
+    sink.ends([ends for way in ways for ends in way.ends])
     precise = autocast(sweep) if fitting else nullcontext()
     with torch.no_grad():
         for batch in batches or sweep.data.batches(split, 2 * sweep.spec.batch_size):
-            below, inputs = own.below(batch), view_of(sweep.top, batch, sweep.device)
+            values = sources(batch, late=False)
             with precise:
-                genuine = own.answer(batch, below, inputs, sink)
-                for stream, stitched, output in tails(below, inputs, batch.mask, sink.lost):
-                    sink.stitch(stream, stitched, genuine.get(stream.top_layer), output, batch)
+                values |= sources(batch, late=True)
+                heard: set[str] = set()
+                views: dict[int, Any] = {}
+                for way in ways:
+                    way.run(values, batch, sink, heard, views)
+            sink.batch(values, batch)
             if not fitting:
                 sweep.done(len(batch))
 
 
-class _Own:
-    """What networks do by themselves: one forward of the bottom, one of the top, one of each other that is wanted."""
+_Key = tuple[bool, int]  # whether it runs in the precision of a fit, and what it is
+_Open = Callable[[list[str], bool], Send]
 
-    def __init__(
-        self, wanted: dict[str, Network | Answer], sweep: Sweep, streams: Sequence[Stream], send: Send | None
-    ) -> None:
-        top, device = sweep.top, sweep.device
-        layers, at = [s.bottom_layer for s in streams], list(dict.fromkeys(s.top_layer for s in streams))
-        self._top = top.name
-        asked = top.name in wanted or sweep.data.task.of_top
-        self._receive = top.taps(at, output=True).to(device) if asked else None
-        others = {name: net for name, net in wanted.items() if name != top.name}
-        given = [
-            n for n, net in others.items() if isinstance(net, Network) and send is None and sweep.sender.gives(net)
-        ]
-        self._below = given[0] if given else None  # its output comes with the bottom's activations
-        self._send = send or (sweep.sender.open(layers, device, output=bool(given)) if layers else None)
-        self._others = {name: _answer(net, device) for name, net in others.items() if name != self._below}
 
-    def below(self, batch: Batch) -> dict[str, Tensor]:
-        """The bottom's activations."""
-        return self._send(batch) if self._send else {}
+class _Sources:
+    """All that give activations or outputs for a batch: each runs once over it, for whoever wants some of them."""
 
-    def answer(self, batch: Batch, below: dict[str, Tensor], inputs: Any, sink: Sink) -> dict[str, Tensor]:
-        """Give the sink the outputs that are wanted, and return the top's own activations."""
-        genuine: dict[str, Tensor] = self._receive(inputs) if self._receive else {}
-        if self._receive:
+    def __init__(self) -> None:
+        self._asked: dict[_Key, tuple[_Open, list[str], bool]] = {}
+        self._sends: dict[_Key, Send] = {}
+
+    def want(self, key: _Key, opened: _Open, layers: Sequence[str] = (), *, output: bool = False) -> _Key:
+        """Ask for layers, and for the output, of what ``opened`` opens."""
+        _, before, too = self._asked.get(key, (opened, [], False))
+        self._asked[key] = opened, list(dict.fromkeys([*before, *layers])), too or output
+        return key
+
+    def __call__(self, batch: Batch, *, late: bool) -> dict[Hashable, dict[str, Tensor]]:
+        """What they give, by key; ``late`` are those that run in the precision of a fit."""
+        if not self._sends:
+            self._sends = {key: opened(layers, output) for key, (opened, layers, output) in self._asked.items()}
+        return {key: send(batch) for key, send in self._sends.items() if key[0] == late}
+
+
+class _Way:
+    """One part on its way through a split: its bottom's activations, its top's own, its donors' outputs, its tails."""
+
+    def __init__(self, part: Part, sources: _Sources, rest: Rest, split: Split, *, fitting: bool) -> None:
+        sweep, top, device = part.sweep, part.sweep.top, part.sweep.device
+        self._part = part
+        self._below = _below(part, sources) if part.streams else None
+        layers = list(dict.fromkeys(s.top_layer for s in part.streams))
+        self._own: _Key | None = None
+        if top.name in part.donors or sweep.data.task.of_top:
+            self._own = sources.want((fitting, id(top)), _of(top, device), layers, output=True)
+        self._donors = {
+            part.called(name): sources.want((fitting, id(donor)), _of(donor, device), output=True)
+            for name, donor in part.donors.items()
+        }
+        self._tails = Tails(part.streams, sweep, split, together=not fitting, rest=rest)
+        self.ends = (
+            []
+            if self._below is None or self._own is None
+            else [
+                Ends(stream, self._below, self._own, sweep.sender, top) for stream in part.streams if not stream.failed
+            ]
+        )
+
+    def run(self, values: Values, batch: Batch, sink: Sink, heard: set[str], views: dict[int, Any]) -> None:
+        """Give the sink what comes of a batch.
+
+        Args:
+            values: what all networks give for it.
+            heard: donors whose outputs the sink has; these are added.
+            views: the batch as tops see it; this top's is added.
+        """
+        top, genuine = self._part.sweep.top, {} if self._own is None else values[self._own]
+        if self._own is not None:
             sink.top(genuine[OUTPUT])
-            sink.donor(self._top, genuine[OUTPUT], batch)
-        if self._below is not None:
-            sink.donor(self._below, below[OUTPUT], batch)
-        for name, answer in self._others.items():
-            sink.donor(name, answer(batch), batch)
-        return genuine
+        for name, key in self._donors.items():
+            if name not in heard:
+                sink.donor(name, values[key][OUTPUT], batch)
+        heard.update(self._donors)
+        if self._below is None:
+            return
+        if id(top) not in views:
+            views[id(top)] = view_of(top, batch, self._part.sweep.device)
+        below = values[self._below]
+        for stream, stitched, output in self._tails(below, views[id(top)], batch.mask, sink.lost):
+            sink.stitch(stream, stitched, genuine.get(stream.top_layer), output, batch)
 
 
-def _answer(network: Network | Answer, device: torch.device) -> Answer:
-    """A network as what gives its output for a batch."""
-    if not isinstance(network, Network):
-        return network
-    full = network.full().to(device)
-    return lambda batch: full(view_of(network, batch, device))
+def _below(part: Part, sources: _Sources) -> _Key:
+    """Ask for the activations that a part's streams begin with."""
+    sweep, layers, given = part.sweep, [stream.bottom_layer for stream in part.streams], part.send
+    if given is not None:
+        return sources.want((False, id(given)), lambda *_: given)
+    sender = sweep.sender
+    if isinstance(sender, NetworkSender) and sender.gives(sender.network):
+        return sources.want((False, id(sender.network)), _of(sender.network, sweep.device), layers)
+    return sources.want(
+        (False, id(sender)), lambda names, output: sender.open(names, sweep.device, output=output), layers
+    )
+
+
+def _of(donor: Network | Answer, device: torch.device) -> _Open:
+    """How a network is opened, or what gives the output for a batch."""
+
+    def opened(layers: list[str], output: bool) -> Send:
+        if not isinstance(donor, Network):
+            return lambda batch: {OUTPUT: donor(batch)}
+        if layers:
+            return NetworkSender(donor).open(layers, device, output=output)
+        full = donor.full().to(device)
+        return lambda batch: {OUTPUT: full(view_of(donor, batch, device))}
+
+    return opened
 
 
 class _Tallies:
@@ -155,20 +214,29 @@ class _Tallies:
 
     def __init__(
         self,
-        task: Task,
-        streams: Sequence[Stream],
+        parts: Sequence[Part],
         must: Collection[str] = (),
-        names: Collection[str] = (),
         *,
         whole: bool = False,
         constants: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.lost: dict[int, str] = {}
         same = constants or {}
-        self.own = {name: Tally(task, whole=whole, constant=same.get(name)) for name in names}
-        self._must, self._own_target = must, task.of_top
+        tasks: dict[str, Task] = {}
+        for own in (True, False):  # a task may be another for each top: a network is judged by its own where it is one
+            for part in parts:
+                named = [name for name in part.donors if (name == part.sweep.top.name) == own]
+                tasks = {part.called(name): part.sweep.data.task for name in named} | tasks
+        self.own = {name: Tally(task, whole=whole, constant=same.get(name)) for name, task in tasks.items()}
+        self._must, self._own_target = must, parts[0].sweep.data.task.of_top
         self._target: Tensor | None = None
-        self._of = {id(stream): Tally(task, whole=whole) for stream in streams}
+        self._of = {id(s): Tally(part.sweep.data.task, whole=whole) for part in parts for s in part.streams}
+
+    def ends(self, streams: Sequence[Ends]) -> None:
+        """Outputs alone are asked for."""
+
+    def batch(self, values: Values, batch: Batch) -> None:
+        """Outputs alone are asked for."""
 
     def top(self, output: Tensor) -> None:
         """What the top gives by itself for the batch that comes."""
@@ -202,29 +270,25 @@ class _Tallies:
         return None if id(stream) in self.lost else self._of[id(stream)].outcome(source)
 
 
-class _Truths(_Tallies):
+class _Measured(_Tallies):
     """Outcomes, and how near stitched activations are to genuine ones."""
 
-    def __init__(self, task: Task, streams: Sequence[Stream], must: Collection[str], names: Collection[str]) -> None:
-        super().__init__(task, streams, must, names, whole=True)
-        self.lost |= {id(stream): stream.failed for stream in streams if stream.failed}
-        shared: dict[Any, _Genuine] = {}
-        self._near = {}
-        for stream in streams:
-            if id(stream) not in self.lost:
-                key = (stream.top_layer, _moments(stream).yy.data_ptr())
-                if key not in shared:
-                    shared[key] = _Genuine(stream)
-                self._near[id(stream)] = _Near(shared[key])
+    def __init__(self, parts: Sequence[Part]) -> None:
+        super().__init__(parts, {part.sweep.top.name for part in parts}, whole=True)
+        self.lost |= {id(stream): stream.failed for part in parts for stream in part.streams if stream.failed}
+        self.truths: Truths
+
+    def ends(self, streams: Sequence[Ends]) -> None:
+        self.truths = Truths(streams)
+
+    def batch(self, values: Values, batch: Batch) -> None:
+        self.lost = self.truths.add(values, batch) | self.lost
 
     def stitch(self, stream: Stream, stitched: Tensor, genuine: Tensor | None, output: Tensor, batch: Batch) -> None:
         super().stitch(stream, stitched, genuine, output, batch)
         if id(stream) not in self.lost:
             assert genuine is not None
-            self._near[id(stream)].add(stitched, genuine, batch.mask)
-
-    def truth(self, stream: Stream) -> Truth:
-        return self._near[id(stream)].truth()
+            self.truths.stitch(stream, stitched, genuine, batch.mask)
 
 
 def outcomes(
@@ -241,8 +305,9 @@ def outcomes(
     """
     if not streams:
         return []
-    found = _Tallies(sweep.data.task, streams)
-    read_split(split, sweep, found, streams, send=send, fitting=True, batches=batches)
+    part = Part(sweep, streams, send=send)
+    found = _Tallies([part])
+    read_split(split, [part], found, fitting=True, batches=batches)
     return [found.outcome(stream) for stream in streams]
 
 
@@ -270,15 +335,16 @@ def own_outcomes(
         """Whether the level of chance needs no answer of the network's."""
         return task.chance(_width(network)) is not None or (task.leveled and not fitting)
 
+    part = Part(sweep, donors=networks)
     constants = {
-        name: constant_answer(network, sweep)
+        part.called(name): constant_answer(network, sweep)
         for name, network in networks.items()
         if isinstance(network, Network) and not drawn(network)
     }
-    found = _Tallies(sweep.data.task, (), networks, networks, whole=not fitting, constants=constants)
-    read_split(split, sweep, found, donors=networks, fitting=fitting, batches=batches)
+    found = _Tallies([part], list(map(part.called, networks)), whole=not fitting, constants=constants)
+    read_split(split, [part], found, fitting=fitting, batches=batches)
     source = sweep.data.test_fingerprint if split == "test" else ""
-    return {name: tally.outcome(source) for name, tally in found.own.items()}
+    return {name: found.own[part.called(name)].outcome(source) for name in networks}
 
 
 def own_error(sweep: Sweep, batches: Iterable[Batch] | None = None) -> tuple[float, float]:
@@ -307,177 +373,39 @@ def constant_answer(network: Network, sweep: Sweep) -> Tensor:
     return total / n
 
 
-def final(
-    streams: Sequence[Stream],
-    sweep: Sweep,
-    others: Mapping[str, Network] | None = None,
-) -> tuple[list[tuple[Outcome, Truth] | None], dict[str, Outcome]]:
+Measured = tuple[list[tuple[Outcome, Truth] | None], dict[str, Outcome]]
+
+
+def final(parts: Sequence[Part]) -> list[Measured]:
     """The test split, read in one pass: every stream with how near its activations are to genuine ones, and donors.
 
-    Everything runs in the donors' own precision, whatever the fit used.
+    Everything runs in the donors' own precision, whatever the fit used. A stream whose output holds NaN or infinity has
+    failed; a donor that is no top, with such an output, is left out.
 
     Args:
-        others: networks whose own outcomes are wanted too, by name; the top's is always there, under its name.
+        parts: of sweeps that see the same test samples; the tops are among the donors.
 
     Returns:
-        (outcome, truth) of each stream, None where it has failed, and {name: outcome} of the top and the others. A
-        stream whose output holds NaN or infinity has failed; another network with such an output is left out.
+        Of each part (outcome, truth) of each stream, None where it has failed, and {name: outcome} of its donors.
 
     Raises:
-        NonFiniteError: if the top's output holds NaN or infinity.
+        NonFiniteError: if a top's output holds NaN or infinity.
     """
-    top, source = sweep.top, sweep.data.test_fingerprint
-    donors = {top.name: top, **(others or {})}
-    found = _Truths(sweep.data.task, streams, [top.name], donors)
-    read_split("test", sweep, found, streams, donors=donors)
-    for stream in streams:
+    found, source = _Measured(parts), parts[0].sweep.data.test_fingerprint
+    read_split("test", parts, found)
+    for stream in (stream for part in parts for stream in part.streams):
         stream.failed = found.lost.get(id(stream), "")
-    measured = [None if (o := found.outcome(s, source)) is None else (o, found.truth(s)) for s in streams]
-    return measured, {name: tally.outcome(source) for name, tally in found.own.items()}
-
-
-def _side_by_side(top: Network, spare: int) -> int:
-    """How many samples run through a top together."""
-    largest = max((torch.Size(top.layer(name).shape).numel() for name in top.cuts), default=1)
-    return max(1, min(ROWS, min(BYTES, spare) // (4 * largest)))
+    own = {name: tally.outcome(source) for name, tally in found.own.items()}
+    return [
+        (
+            [None if (o := found.outcome(s, source)) is None else (o, found.truths.of(s)) for s in part.streams],
+            {name: own[held] for name in part.donors if (held := part.called(name)) in own},
+        )
+        for part in parts
+    ]
 
 
 def autocast(sweep: Sweep, *, cache: bool = True) -> torch.autocast:
     """bfloat16 where the spec asks for it, else nothing."""
     enabled = sweep.spec.precision == "bfloat16"
     return torch.autocast(sweep.device.type, torch.bfloat16, enabled=enabled, cache_enabled=cache)
-
-
-class _Genuine:
-    """The top's own activations at a layer over the test split: what streams that end there share."""
-
-    def __init__(self, stream: Stream) -> None:
-        moments = _moments(stream)
-        self.kind = stream.site.kind
-        self.mean, self.whitener = moments.mean_y.double(), _whitener(moments)
-        self.offset = -(self.mean @ self.whitener)
-        self.sums = Sums(stream.site.q, self.mean.device)
-        self.distances: list[Tensor] = []
-        self._seen: Tensor | None = None
-        self.rows: Tensor
-
-    def see(self, genuine: Tensor, mask: Tensor | None) -> None:
-        """Take a batch once, whoever comes first with it."""
-        if genuine is self._seen:
-            return
-        self._seen, whole = genuine, genuine.to(self.mean)  # float64, once for all sums
-        self.rows = rows(whole, self.kind, mask)
-        self.sums.add(self.rows)
-        self.distances.append(self.distance(whole, mask))
-
-    def distance(self, activation: Tensor, mask: Tensor | None) -> Tensor:
-        """Root mean squared Mahalanobis distance of each sample's positions, (n,)."""
-        z = torch.addmm(self.offset, rows(activation, self.kind), self.whitener)
-        squares = z.square_().sum(1).view(len(activation), -1)
-        if mask is None or not masks(mask, activation, self.kind):
-            return squares.mean(1).sqrt()
-        return masked_mean(squares[..., None], mask)[:, 0].sqrt()
-
-
-class _Near:
-    """Sums over the test split for one stream, beside those of the top's own activations."""
-
-    def __init__(self, genuine: _Genuine) -> None:
-        self.genuine, self.squares = genuine, 0.0
-        self.sums = Sums(len(genuine.mean), genuine.mean.device, beside=genuine.sums)
-        self.distances: list[Tensor] = []
-
-    def add(self, stitched: Tensor, genuine: Tensor, mask: Tensor | None) -> None:
-        self.genuine.see(genuine, mask)
-        stitched = stitched.to(self.genuine.mean)
-        x = rows(stitched, self.genuine.kind, mask)
-        self.sums.add(x)
-        self.squares += float((x - self.genuine.rows).square_().sum())
-        self.distances.append(self.genuine.distance(stitched, mask))
-
-    def truth(self) -> Truth:
-        yy = self.genuine.sums.own
-        spread = float(yy.diagonal().sum())
-        stitched, genuine = torch.cat(self.distances), torch.cat(self.genuine.distances)
-        norms = float(self.sums.own.norm() * yy.norm())
-        usual = float(genuine.median())
-        return Truth(
-            relative_mse=self.squares / spread if spread > 0 else None,
-            cka=float(self.sums.cross.square().sum()) / norms if norms > 0 else None,
-            ood=float(stitched.median()) / usual if usual > 0 else None,
-            ood_share=_percent(stitched > genuine.quantile(0.99)) if usual > 0 else None,
-            collapsed_share=_percent(stitched < genuine.quantile(0.01)) if usual > 0 else None,
-        )
-
-
-def _percent(which: Tensor) -> float:
-    return 100.0 * float(which.double().mean())
-
-
-def _moments(stream: Stream) -> Moments:
-    if stream.moments is None:
-        raise MeasureError(f"The seam {stream.bottom_layer} -> {stream.top_layer} has no moments.")
-    return stream.moments
-
-
-def _whitener(moments: Moments) -> Tensor:
-    """Columns that turn centred top activations into unit variance; directions without variance are left out."""
-    values, vectors = torch.linalg.eigh(moments.yy.double() / max(moments.n, 1))
-    kept = values > 1e-6 * values.clamp(min=0).mean()
-    whitener: Tensor = vectors[:, kept] / values[kept].sqrt()
-    return whitener
-
-
-ROWS = 4096  # samples of all streams that run through the top together
-BYTES = 64_000_000  # of their largest activation; fewer where the memory budget leaves less
-
-
-class Tails:
-    """All streams of a sweep into one top.
-
-    The top is run from each entered layer to the next; there the streams that enter are put behind those already
-    inside, along the batch dimension. Nothing in a frozen top mixes samples, so that each stream's output is what its
-    own tail would have given. A stream with statistics of its own, and every stream into a top that mixes samples, runs
-    its own tail; so do all that are not to run ``together``.
-    """
-
-    def __init__(self, streams: Sequence[Stream], sweep: Sweep, split: Split, *, together: bool = True) -> None:
-        top, joint = sweep.top, [s for s in streams if together and not s.norms and not s.failed]
-        if len(joint) < 2 or top.mixes(view_of(top, next(sweep.data.batches(split, 8)), sweep.device)):
-            joint = []
-        self._top, order = top, top.cuts.index
-        self._joint = sorted(joint, key=lambda s: order(top.cut(s.top_layer)))
-        self._alone = [s for s in streams if all(s is not other for other in joint)]
-        stops = list(dict.fromkeys(s.top_layer for s in self._joint))
-        pieces = [top.segment(a, b) for a, b in pairwise(stops)] + [top.top(at) for at in stops[-1:]]
-        self._pieces: list[tuple[str, FromLayer]] = [(at, p.to(sweep.device)) for at, p in zip(stops, pieces)]
-        self._rows = _side_by_side(top, sweep.spare) if joint else 0
-
-    def __call__(
-        self, below: dict[str, Tensor], inputs: Any, mask: Tensor | None, lost: Collection[int] = ()
-    ) -> Iterator[tuple[Stream, Tensor, Tensor]]:
-        """(stream, its stitched activation, its output) of every stream whose id is not ``lost``."""
-        for stream in self._alone:
-            if id(stream) not in lost:
-                stitched, values = stream.forward(below[stream.bottom_layer], inputs, mask)
-                yield stream, stitched, values[OUTPUT]
-        going = [stream for stream in self._joint if id(stream) not in lost]
-        at_once = max(1, self._rows // max(1, len(next(iter(below.values()))))) if going else 1
-        for start in range(0, len(going), at_once):
-            yield from self._together(going[start : start + at_once], below, inputs, mask)
-
-    def _together(
-        self, streams: Sequence[Stream], below: dict[str, Tensor], inputs: Any, mask: Tensor | None
-    ) -> Iterator[tuple[Stream, Tensor, Tensor]]:
-        """The same of a few streams, in the order of the top's layers."""
-        stitched = [stream.stitched(below[stream.bottom_layer], mask) for stream in streams]
-        inside: Tensor | None = None
-        for at, piece in self._pieces:
-            new = [x for stream, x in zip(streams, stitched) if stream.top_layer == at]
-            parts = [*([] if inside is None else [inside]), *new]
-            if parts:
-                inside = torch.cat(parts) if len(parts) > 1 else parts[0]
-                times = len(inside) // len(stitched[0])
-                inside = piece(inside, self._top.repeated(inputs, times) if piece.needs_input else None)
-        assert inside is not None
-        yield from zip(streams, stitched, torch.split(inside, len(stitched[0])))

@@ -6,7 +6,6 @@ import copy
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,19 @@ from ..data.tasks import Task
 from ..engine.alone import MATCHED, Alone, level, look, need_scores, notes_on
 from ..engine.anchors import choose
 from ..engine.controls import CONTROLS
-from ..engine.evaluate import Truth, final
+from ..engine.evaluate import Measured, Part, final
 from ..engine.fit.closed import collect, collect_together, look_again, solve
 from ..engine.fit.loop import fits, train
-from ..engine.fit.memory import attempt, chunks, stream_bytes
+from ..engine.fit.memory import attempt, chunks, sample_bytes, stream_bytes
 from ..engine.fit.normalisation import settle
 from ..engine.fit.objectives import MATCH, Loss, stages
 from ..engine.fit.options import ANCHORS_BY, FitSpec
 from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, numbers, penalty
 from ..engine.senders import Company, NetworkSender, Sender
 from ..engine.sweep import MEMORY, Stream, Sweep, Tick, Watch, derive, open_stream
+from ..engine.truth import Truth
 from ..errors import MeasureError, NonFiniteError, ShapeError, StudyError
-from ..moments.moments import Moments
-from ..network import Network
+from ..network import Layer, Network
 from ..stitchers import family_of
 from ..support.progress import Tell
 from ..support.provenance import provenance
@@ -60,7 +59,6 @@ class Bench:
         second: another test set to measure every stitch on.
         unfinished: a folder where sweeps leave their state every minute, and take it up again; None keeps none.
         sums: a folder where the sums of closed forms are left, too, and stay: other families need no pass.
-        taken: sums that were taken for several sweeps at once, by sweep and seam.
     """
 
     networks: dict[str, Network]
@@ -75,7 +73,6 @@ class Bench:
     sums: Path | None = None
     own: dict[str, Outcome] = field(default_factory=dict)
     looked: dict[str, Alone] = field(default_factory=dict)
-    taken: dict[tuple[Shared, tuple[str, str]], Moments] = field(default_factory=dict)
     _drawn: dict[tuple[str, str, int], Network] = field(default_factory=dict)
     _chosen: dict[Any, Tensor] = field(default_factory=dict)
 
@@ -223,52 +220,129 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
             unfinished.clear()
 
 
-def take_sums(groups: Sequence[Sequence[Cell]], bench: Bench, tell: Tell | None = None) -> None:
-    """Take the sums of closed forms between three networks or more from one pass, into ``bench.taken``.
+def families(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[list[Sequence[Cell]]]:
+    """The groups in those that are run together: closed forms between three networks or more, as many as memory takes.
 
-    Each network runs once over a batch, not once for each of its pairs. What is not finite, or does not fit, is left to
-    the sweeps, one by one; so it is where sums are to be kept in a file, or processes share the pass.
+    Each network of such a family runs once over a batch, not once for each of its pairs. All others are run one by one,
+    and all where sums are to be kept in a file, or processes share the pass.
     """
-    if bench.sums is not None or current() is not None:
-        return
     alike: dict[Shared, list[Sequence[Cell]]] = {}
-    for group in groups:
-        shared = group[0].sweep
-        solved = all(cell.config["objective"] == MATCH for cell in group) and shared.normalisation == "frozen"
-        if solved and shared.kind == "plain":
-            chosen = shared.top if isinstance(shared.anchors, str) and shared.anchors != ANCHORS_BY[0] else ""
-            alike.setdefault(shared._replace(bottom="", top=chosen), []).append(group)
-    for parts in alike.values():
-        names = {name for group in parts for name in (group[0].sweep.bottom, group[0].sweep.top)}
-        if len(names) > 2:
-            _take(parts, {name: bench.networks[name] for name in bench.networks if name in names}, bench, tell)
+    if bench.sums is None and current() is None:
+        for group in groups:
+            shared = group[0].sweep
+            if _solved(group):
+                chosen = shared.top if isinstance(shared.anchors, str) and shared.anchors != ANCHORS_BY[0] else ""
+                alike.setdefault(shared._replace(bottom="", top=chosen), []).append(group)
+    found, inside = [], set[int]()
+    for same in alike.values():
+        for family in _fitting(same, bench):
+            if len(_ends(family)) > 2:
+                found.append(family)
+                inside |= {id(group) for group in family}
+    return [*found, *([group] for group in groups if id(group) not in inside)]
 
 
-def _take(groups: Sequence[Sequence[Cell]], networks: Mapping[str, Network], bench: Bench, tell: Tell | None) -> None:
-    company, streams = Company(networks), {}
+def _solved(group: Sequence[Cell]) -> bool:
+    """Whether cells of one sweep are closed forms between donors whose statistics stay as they are."""
+    shared = group[0].sweep
+    return (
+        shared.kind == "plain"
+        and shared.normalisation == "frozen"
+        and all(cell.config["objective"] == MATCH for cell in group)
+    )
+
+
+def _ends(groups: Sequence[Sequence[Cell]]) -> set[str]:
+    """The names of the networks that sweeps are about."""
+    return {name for group in groups for name in (group[0].sweep.bottom, group[0].sweep.top)}
+
+
+def _fitting(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[list[Sequence[Cell]]]:
+    """Sweeps in families that fit the memory budget: all, or those of any two of several blocks of their networks."""
+    names = [name for name in bench.networks if name in _ends(groups)]
+    for blocks in range(1, len(names)):
+        size = -(-len(names) // blocks)
+        block = {name: number // size for number, name in enumerate(names)}
+        parts: dict[tuple[int, int], list[Sequence[Cell]]] = {}
+        for group in groups:
+            a, b = sorted((block[group[0].sweep.bottom], block[group[0].sweep.top]))
+            at = (a, b) if a != b else (a, a + 1) if a + 1 < blocks else (max(0, a - 1), a)
+            parts.setdefault(at, []).append(group)
+        if all(family_bytes(part, bench) <= bench.memory for part in parts.values()):
+            return list(parts.values())
+    return [[group] for group in groups]
+
+
+def family_bytes(groups: Sequence[Sequence[Cell]], bench: Bench) -> int:
+    """What a family holds: its stitches, the sums of all layers, and their activations for a measuring batch."""
+    held, layers = 0, dict[tuple[str, str], Layer]()
+    met: dict[Any, tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]] = {}  # at the same positions
     for group in groups:
-        shared, below, top = group[0].sweep, networks[group[0].sweep.bottom], networks[group[0].sweep.top]
+        ends = [bench.networks[name] for name in (group[0].sweep.bottom, group[0].sweep.top)]
+        held += sum(chunked(group, ends[0], ends[1], bench)[0])
         for cell in group:
-            stream = _stream(cell, NetworkSender(below), top, bench)
-            keys = company.key(below.name, stream.bottom_layer), company.key(top.name, stream.top_layer)
-            streams[shared, stream.seam] = replace(stream, bottom_layer=keys[0], top_layer=keys[1])
-    ends = {end: company.layer(end).channels for stream in streams.values() for end in stream.seam}
-    if getattr(torch, bench.spec.sums).itemsize * sum(ends.values()) ** 2 > bench.memory:
-        return
-    shared, done = groups[0][0].sweep, 0
-    data = bench.drawn(shared)
+            names = [cell.config[side]["layer"] for side in ("bottom", "top")]
+            both = [network.layer(name) for network, name in zip(ends, names)]
+            sides = met.setdefault((both[1].kind, both[1].positions), ({}, {}))
+            for side, network, layer in zip(sides, ends, both):
+                layers[network.name, layer.name] = layer
+                side[network.name, layer.name] = layer.channels
+    wide = sum(sum(below.values()) * sum(above.values()) for below, above in met.values())
+    each = int(getattr(torch, bench.spec.sums).itemsize) + 8  # of the fit's sums, and of the measurement's
+    return held + each * wide + 2 * bench.spec.batch_size * sum(map(sample_bytes, layers.values()))
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def run_family(groups: Sequence[Sequence[Cell]], bench: Bench, *, tell: Tell | None = None) -> Iterator[Fitted]:
+    """Solve and measure closed forms between many networks, each of which runs once over a batch.
+
+    Sums that are not finite, or do not fit, leave all to ``run_sweep``, which names the layer.
+
+    Raises:
+        StitchError: as ``run_sweep``.
+    """
+    started, shared = time.monotonic(), groups[0][0].sweep
+    names = _ends(groups)
+    company = Company({name: bench.networks[name] for name in bench.networks if name in names})
+    fit, done = bench.drawn(shared).size("fit"), 0
 
     def tick(amount: int) -> None:
         nonlocal done
         done += amount
         if tell:
-            tell(f"sums of {len(streams)} seams, {company.name}", done, data.size("fit"))
+            tell(f"{len(groups)} pairs of {company.name}", done, fit + bench.data.size("test"))
 
+    jobs = [_job(group, bench, tick, bench.memory) for group in groups]
+    for job in jobs:
+        job.sweep = replace(job.sweep, sender=NetworkSender(bench.networks[job.cells[0].sweep.bottom]))
+        job.streams = [_stream(cell, job.sweep.sender, job.sweep.top, bench) for cell in job.cells]
+    if not _taken(jobs, company):
+        for group in groups:
+            yield from run_sweep(group, bench, tell=tell)
+        return
+    for job in jobs:
+        look_again(job.streams, job.sweep)
+        solve(job.streams, job.sweep)
+    yield from _measure(jobs, bench, started)
+
+
+def _taken(jobs: Sequence[_Job], company: Company) -> bool:
+    """Give all streams their sums, from one pass; whether these are finite, and fit."""
+    streams = {}
+    for job in jobs:
+        below, top = job.cells[0].sweep.bottom, job.sweep.top.name
+        for stream in job.streams:
+            keys = company.key(below, stream.bottom_layer), company.key(top, stream.top_layer)
+            streams[id(stream)] = replace(stream, bottom_layer=keys[0], top_layer=keys[1])
     sender: Any = company  # which receives, too
-    sweep = Sweep(sender, sender, data, bench.spec_of(shared), bench.device, seed=shared.seed, tick=tick)
-    with suppress(NonFiniteError, MeasureError):
-        if collect_together(list(streams.values()), sweep):
-            bench.taken |= {place: stream.moments for place, stream in streams.items() if stream.moments is not None}
+    try:
+        found = collect_together(list(streams.values()), replace(jobs[0].sweep, sender=sender, top=sender))
+    except (NonFiniteError, MeasureError):
+        return False
+    for stream in (stream for job in jobs for stream in job.streams):
+        stream.moments = streams[id(stream)].moments
+    return found
 
 
 def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) -> tuple[list[int], list[range]]:
@@ -316,8 +390,24 @@ def _sums(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Unfinished | Non
     return Unfinished(folder / f"sums-{cell_hash(work)}", bench.device)
 
 
-def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:
-    started = time.monotonic()
+@dataclass
+class _Job:
+    """Cells of one sweep on their way to records.
+
+    Attributes:
+        sweep: as it is fitted.
+        streams: one for each cell, once they are fitted.
+        below: the network whose own outcome stands beside; None where it has other classes, or there is none.
+    """
+
+    cells: Sequence[Cell]
+    donors: Sequence[Alone]
+    sweep: Sweep
+    below: Network | None
+    streams: list[Stream] = field(default_factory=list)
+
+
+def _job(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> _Job:
     shared, top, below = cells[0].sweep, bench.networks[cells[0].sweep.top], bench.below(cells[0])
     donors, data = bench.donors(cells[0]), bench.drawn(shared)
     begun = Sweep(
@@ -334,29 +424,87 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
         tick=tick,
         watch=bench.watch,
     )
-    begun, state = _taken_up(cells, begun, unfinished)
-    (sweep, streams), _ = attempt(lambda s: _fit(cells, s, bench, unfinished, state), begun)
-    alike = below if below is not None and _same_task(below, top, data.task) else None
-    others = {} if alike is None or alike.name in bench.own else {alike.name: alike}
-    (measured, seen), last = attempt(lambda s: final(streams, s, others), sweep)
-    sums = _sums(cells, sweep, bench)
+    return _Job(cells, donors, begun, below if below is not None and _same_task(below, top, data.task) else None)
+
+
+def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:
+    started = time.monotonic()
+    job = _job(cells, bench, tick, spare)
+    begun, state = _taken_up(cells, job.sweep, unfinished)
+    (job.sweep, job.streams), _ = attempt(lambda s: _fit(cells, s, bench, unfinished, state), begun)
+    sums = _sums(cells, job.sweep, bench)
+    found = _measure([job], bench, started - (unfinished.before if unfinished else 0.0))
     if sums is not None and bench.sums is None:
         sums.clear()
-    bench.own |= seen
-    again = _again(streams, last, bench.second)
-    _note(cells, streams, bench, data, donors, {sweep.spec.batch_size, last.spec.batch_size})
-    seconds = ((unfinished.before if unfinished else 0.0) + time.monotonic() - started) / len(cells)
+    return found
+
+
+def _measure(jobs: Sequence[_Job], bench: Bench, started: float) -> list[Fitted]:
+    """Read the test split once for all jobs, and make their records."""
+    first = jobs[0].sweep
+
+    def parts(smaller: Sweep, second: Data | None = None) -> list[Part]:
+        found = []
+        for job in jobs:
+            sweep = replace(job.sweep, spec=smaller.spec)
+            donors = {sweep.top.name: sweep.top}
+            if second is not None:
+                sweep = replace(sweep, data=second.judged_by(sweep.data.task), tick=None)
+            elif job.below is not None and _beside(job, job.below.name) not in bench.own:
+                donors[job.below.name] = job.below
+            found.append(Part(sweep, job.streams, donors))
+        return found
+
+    measured, last = attempt(lambda s: final(parts(s)), first)
+    for job, (_, seen) in zip(jobs, measured):
+        bench.own |= {_beside(job, name): outcome for name, outcome in seen.items()}
+    again: Sequence[Measured | None] = [None] * len(jobs)
+    if bench.second is not None:
+        again, _ = attempt(lambda s: final(parts(s, bench.second)), last)
+    used = {first.spec.batch_size, last.spec.batch_size}
+    seconds = (time.monotonic() - started) / sum(len(job.cells) for job in jobs)
+    made = {**provenance(bench.device), "seconds": round(seconds, 3)}
+    return [
+        fitted
+        for job, (results, _), other in zip(jobs, measured, again)
+        for fitted in _records(job, bench, results, other, used, made)
+    ]
+
+
+def _beside(job: _Job, name: str) -> str:
+    """What the own outcome of a donor is known by: what is held against a top's own outputs is that top's alone."""
+    return Part(job.sweep).called(name)
+
+
+def _records(
+    job: _Job,
+    bench: Bench,
+    results: Sequence[tuple[Outcome, Truth] | None],
+    other: Measured | None,
+    used: set[int],
+    made: Mapping[str, Any],
+) -> Iterator[Fitted]:
+    """The records of a job.
+
+    Args:
+        results: what its stitches did on the test split.
+        other: what they, and the top, did on a second test set.
+        used: the batch sizes of fitting and measuring.
+        made: the provenance of each record.
+    """
+    top, data = job.sweep.top, job.sweep.data
+    _note(job, bench, used)
     beside = Beside(
         bench.own[top.name],
-        None if alike is None else bench.own.get(alike.name),
+        None if job.below is None else bench.own.get(_beside(job, job.below.name)),
         level(data, bench.looked[top.name].outcome),
-        facts(donors),
-        {**provenance(bench.device), "seconds": round(seconds, 3)},
+        facts(job.donors),
+        made,
     )
-    return [
-        Fitted(make_record(cell, stream, result, second, beside), stream, _statistics(sweep.sender, stream))
-        for cell, stream, result, second in zip(cells, streams, measured, again, strict=True)
-    ]
+    for at, (cell, stream, result) in enumerate(zip(job.cells, job.streams, results, strict=True)):
+        again = None if other is None else other[0][at]
+        second = None if other is None or again is None else (again[0], other[1][top.name])
+        yield Fitted(make_record(cell, stream, result, second, beside), stream, _statistics(job.sweep.sender, stream))
 
 
 def _taken_up(
@@ -379,13 +527,7 @@ def _fit(
     """Fit all cells; a retry with a smaller batch starts anew, the sender's statistics included."""
     sweep = replace(sweep, sender=_sender(cells, sweep, bench))
     streams = [_stream(cell, sweep.sender, sweep.top, bench) for cell in cells]
-    taken = [bench.taken.get((cells[0].sweep, stream.seam)) for stream in streams]
-    if all(moments is not None for moments in taken):
-        for stream, moments in zip(streams, taken):
-            stream.moments = moments
-        sweep.done(sweep.data.size("fit"))
-    else:
-        collect(streams, sweep, _sums(cells, sweep, bench))
+    collect(streams, sweep, _sums(cells, sweep, bench))
     look_again(streams, sweep)
     solve(streams, sweep)
     train(streams, sweep, unfinished, state)
@@ -404,28 +546,21 @@ def _sender(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Sender:
     return NetworkSender(below, own=None if frozen else [cell.config["bottom"]["layer"] for cell in cells])
 
 
-def _note(
-    cells: Sequence[Cell],
-    streams: Sequence[Stream],
-    bench: Bench,
-    data: Data,
-    donors: Sequence[Alone],
-    sizes: set[int],
-) -> None:
+def _note(job: _Job, bench: Bench, sizes: set[int]) -> None:
     """Note what a reader of the records has to know; ``sizes`` are the batch sizes of fitting and measuring."""
-    top, asked = bench.networks[cells[0].sweep.top], cells[0].sweep.samples
-    anchors = cells[0].sweep.anchors
+    top, data, shared = job.sweep.top, job.sweep.data, job.cells[0].sweep
+    asked, anchors = shared.samples, shared.anchors
     used = MATCHED if anchors is None else ("test",)  # no label of an anchor is read
     of_top = {solved: notes_on(top, bench.own[top.name], data, used if solved else SPLITS) for solved in (True, False)}
-    shared = [caution for donor in donors for caution in donor.cautions]
+    notes = [caution for donor in job.donors for caution in donor.cautions]
     if anchors is not None:
-        shared.append(f"{counted(data.size('fit'), 'anchor')}, {'by id' if isinstance(anchors, tuple) else anchors}")
+        notes.append(f"{counted(data.size('fit'), 'anchor')}, {'by id' if isinstance(anchors, tuple) else anchors}")
     if asked is not None and asked > (there := data.size("fit")):
-        shared.append(f"{there} fit samples instead of {asked}: there are no more")
+        notes.append(f"{there} fit samples instead of {asked}: there are no more")
     for size in sizes - {bench.spec.batch_size}:
-        shared.append(f"batch size {size} instead of {bench.spec.batch_size}: memory ran out")
-    for cell, stream in zip(cells, streams, strict=True):
-        stream.notes += [*of_top[cell.config["objective"] == MATCH], *shared]
+        notes.append(f"batch size {size} instead of {bench.spec.batch_size}: memory ran out")
+    for cell, stream in zip(job.cells, job.streams, strict=True):
+        stream.notes += [*of_top[cell.config["objective"] == MATCH], *notes]
 
 
 def facts(donors: Sequence[Alone]) -> dict[str, DonorFacts]:
@@ -438,16 +573,6 @@ def _same_task(below: Network, top: Network, task: Task) -> bool:
     if task.by_class or task.by_position:
         return below.output_shape[-1:] == top.output_shape[-1:]
     return below.output_shape == top.output_shape
-
-
-def _again(streams: Sequence[Stream], sweep: Sweep, second: Data | None) -> list[tuple[Outcome, Outcome] | None]:
-    """What every stitch, and the top alone, do on the second test set; None where there is none."""
-    if second is None:
-        return [None] * len(streams)
-    (found, own), _ = attempt(
-        lambda s: final(streams, s), replace(sweep, data=second.judged_by(sweep.data.task), tick=None)
-    )
-    return [None if result is None else (result[0], own[sweep.top.name]) for result in found]
 
 
 def _statistics(sender: Sender, stream: Stream) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.engine.fit.closed import Group, _blocks, all_positions, collect, draw, solve
+from modelstitch.engine.fit.closed import Group, all_positions, collect, draw, grouped, solve
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.sweep import Sweep, open_stream
@@ -69,7 +69,7 @@ GROUPED = {
 def test_seams_are_summed_together_where_that_takes_fewer_products(name):
     seams, wanted = GROUPED[name]
     streams, sweep = sweep_of(seams)
-    blocks = _blocks({(s.seam, None): [s] for s in streams}, sweep, apart=False)
+    blocks = grouped({(s.seam, None): [s] for s in streams}, sweep.top)
     assert [(tuple(b.group.adapters), tuple(b.group.tops)) for b in blocks] == wanted
     assert sum(len(b.keys) for b in blocks) == len(seams)
 

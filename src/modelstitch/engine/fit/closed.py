@@ -14,7 +14,7 @@ from ...data.data import Batch, Data
 from ...errors import NonFiniteError, StitchError
 from ...moments.grid import Spread, SpreadGrid, rows_of
 from ...moments.moments import Moments
-from ...network import Layer, Network, positions_of
+from ...network import Layer, positions_of
 from ...stitchers import Adapter, Bring, channels_back, channels_last, masks, rows
 from ...support.nonfinite import first_bad, refuse
 from ...support.ranks import Ranks, current, first, share, together, writes
@@ -24,8 +24,8 @@ from ..sweep import Stream, Sweep, derive, pieces, shuffle
 from .normalisation import fitting
 from .objectives import MATCH
 
-_SeamKey = tuple[tuple[str, str], int | None]  # where, and how many samples are enough
-_Streams = dict[_SeamKey, list[Stream]]
+SeamKey = tuple[tuple[str, str], int | None]  # where, and how many samples are enough
+Seams = dict[SeamKey, list[Stream]]
 PER_CHANNEL = 10  # fit samples, where few are enough
 
 
@@ -44,15 +44,15 @@ def collect(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished | None = N
         NonFiniteError: naming the top, the layer and the sample whose activation holds NaN or infinity. Streams over
             such an activation of the bottom have failed.
     """
-    asked: _Streams = {}
+    asked: Seams = {}
     for stream in streams:
         asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
     what = f"the sums of {len(asked)} seams of {sweep.sender.name} -> {sweep.top.name}"
-    blocks = _blocks(asked, sweep, apart=bool(sweep.sender.norms))
+    blocks = grouped(asked, sweep.top, apart=bool(sweep.sender.norms))
     whole = all(block.limit is None for block in blocks)
     if not _over_all(what, blocks, asked, sweep, kept if whole else None):
         # What is not finite takes no seam beside it along.
-        blocks = _blocks(asked, sweep, apart=True)
+        blocks = grouped(asked, sweep.top, apart=True)
         _over_all(what, blocks, asked, sweep, None)
     for block in blocks:
         for key in block.keys:
@@ -70,10 +70,10 @@ def collect_together(streams: Sequence[Stream], sweep: Sweep) -> bool:
         NonFiniteError: as ``collect``.
         MeasureError: the sums do not fit.
     """
-    asked: _Streams = {}
+    asked: Seams = {}
     for stream in streams:
         asked.setdefault((stream.seam, None), []).append(stream)
-    blocks = _blocks(asked, sweep, apart=False)
+    blocks = grouped(asked, sweep.top, one_set=True)
     if not _over_all(f"the sums of {len(asked)} seams of {sweep.sender.name}", blocks, asked, sweep, None):
         return False
     for block in blocks:
@@ -94,10 +94,10 @@ def look_again(streams: Sequence[Stream], sweep: Sweep) -> None:
         if stream.moments is not None and not stream.failed and stream.init == "closed":
             asking.setdefault((stream.family, *stream.options.items()), []).append(stream)
     for alike in asking.values():
-        asked: _Streams = {}
+        asked: Seams = {}
         for stream in alike:
             asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
-        blocks = _blocks(asked, sweep, apart=True)
+        blocks = grouped(asked, sweep.top, apart=True)
         for block in list(blocks):
             first = asked[block.keys[0]][0]
             assert first.moments is not None
@@ -114,7 +114,7 @@ def look_again(streams: Sequence[Stream], sweep: Sweep) -> None:
                     stream.moments = stream.moments.beside(block.group.pair(*stream.seam))
 
 
-def _over_all(what: str, blocks: Sequence[_SumBlock], asked: _Streams, sweep: Sweep, kept: Unfinished | None) -> bool:
+def _over_all(what: str, blocks: Sequence[SumBlock], asked: Seams, sweep: Sweep, kept: Unfinished | None) -> bool:
     """One pass by all processes that share it: the sums of each block over all samples.
 
     Whether they are finite, or the seams told apart.
@@ -139,7 +139,7 @@ def _over_all(what: str, blocks: Sequence[_SumBlock], asked: _Streams, sweep: Sw
     return True
 
 
-def _gather(blocks: Sequence[_SumBlock], asked: _Streams, ranks: Ranks) -> None:
+def _gather(blocks: Sequence[SumBlock], asked: Seams, ranks: Ranks) -> None:
     """Add the sums of all processes; a seam that failed on one of them has failed on all."""
     failed = ranks.meet("the seams that failed", [same[0].failed for same in asked.values()])
     for same, reasons in zip(asked.values(), zip(*failed)):
@@ -152,34 +152,50 @@ def _gather(blocks: Sequence[_SumBlock], asked: _Streams, ranks: Ranks) -> None:
 
 
 @dataclass
-class _SumBlock:
+class SumBlock:
     """Seams whose sums grow together, over the first so many samples."""
 
     group: Group
-    keys: list[_SeamKey]
+    keys: list[SeamKey]
     limit: int | None
 
 
-def _blocks(asked: _Streams, sweep: Sweep, *, apart: bool) -> list[_SumBlock]:
+def grouped(asked: Seams, above: Layered, *, apart: bool = False, one_set: bool = False) -> list[SumBlock]:
     """The seams in blocks: tops with the same positions beside all their bottoms where that takes fewer products.
 
     Args:
+        above: what the layers are on top.
         apart: every seam by itself.
+        one_set: the layers below are those above: one name is one layer.
     """
-    alike: dict[Any, list[_SeamKey]] = {}
+    alike: dict[Any, list[SeamKey]] = {}
     for key in asked:
-        layer = sweep.top.layer(key[0][1])
+        layer = above.layer(key[0][1])
         alike.setdefault((key[1], layer.kind, layer.positions, layer.over, layer.grid), []).append(key)
     found = []
     for (limit, kind, *_), keys in alike.items():
-        for part in [keys] if not apart and _dense(keys, asked) else [[key] for key in keys]:
+        joined = [] if apart else _joined(keys, one_set=one_set)
+        parts = [part for some in joined for part in ([some] if _dense(some, asked) else [[key] for key in some])]
+        for part in parts or [[key] for key in keys]:
             tops = list(dict.fromkeys(seam[1] for seam, _ in part))
             adapters = {key[0][0]: asked[key][0].adapter for key in part}
-            found.append(_SumBlock(Group(kind, tops, adapters), part, limit))
+            found.append(SumBlock(Group(kind, tops, adapters), part, limit))
     return found
 
 
-def _dense(keys: Sequence[_SeamKey], asked: _Streams) -> bool:
+def _joined(keys: Sequence[SeamKey], *, one_set: bool) -> list[list[SeamKey]]:
+    """The seams in sets that have no layer in common."""
+    found: list[tuple[set[Any], list[SeamKey]]] = []
+    for key in keys:
+        ends = set(key[0]) if one_set else set(enumerate(key[0]))
+        touched = [known for known in found if known[0] & ends]
+        found = [known for known in found if not known[0] & ends]
+        layers = ends.union(*(layers for layers, _ in touched))
+        found.append((layers, [*(each for _, same in touched for each in same), key]))
+    return [same for _, same in found]
+
+
+def _dense(keys: Sequence[SeamKey], asked: Seams) -> bool:
     """Whether one product of all bottoms with all tops takes no more than those of the seams one by one."""
     p, q = {}, {}
     alone = 0
@@ -191,9 +207,7 @@ def _dense(keys: Sequence[_SeamKey], asked: _Streams) -> bool:
     return at_once <= alone
 
 
-def _pass(
-    blocks: Sequence[_SumBlock], asked: _Streams, sweep: Sweep, before: int, kept: Unfinished | None
-) -> int | None:
+def _pass(blocks: Sequence[SumBlock], asked: Seams, sweep: Sweep, before: int, kept: Unfinished | None) -> int | None:
     """Let the sums of all blocks grow by this process's batches that come after the first ``before``.
 
     Returns:
@@ -225,7 +239,7 @@ def _pass(
 
 
 def _sum(
-    blocks: Sequence[_SumBlock], batch: Batch, at: int, send: Send, receive: Send, asked: _Streams, sweep: Sweep
+    blocks: Sequence[SumBlock], batch: Batch, at: int, send: Send, receive: Send, asked: Seams, sweep: Sweep
 ) -> bool:
     """Add a batch to the sums of blocks, piece by piece where no sample needs its neighbours; as ``_add``."""
     order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
@@ -240,13 +254,13 @@ def _sum(
 
 
 def _add(
-    block: _SumBlock,
+    block: SumBlock,
     below: dict[str, Tensor],
     above: dict[str, Tensor],
     batch: Batch,
     order: Tensor | None,
     seed: int,
-    asked: _Streams,
+    asked: Seams,
     sweep: Sweep,
 ) -> bool:
     """Add a batch to the sums of a block; False where one of its several seams is not finite."""
@@ -371,7 +385,7 @@ class Group:
         """The sums of one pair of layers."""
         return next(part.grid.pair(b, t) for part in self._parts if b in part.grid.bottom_layers)
 
-    def reserve(self, bottom: Layered, top: Network, *, whole: bool, dtype: torch.dtype, device: torch.device) -> None:
+    def reserve(self, bottom: Layered, top: Layered, *, whole: bool, dtype: torch.dtype, device: torch.device) -> None:
         """Make room for the sums.
 
         Args:
@@ -386,7 +400,7 @@ class Group:
         first: SpreadGrid | None = None
         for key, bottoms in self._ways(bottom, top, whole and self.bring is None).items():
             spread = None if key is None else _spread(self.adapters[bottoms[0]], self.kind)
-            one_set = isinstance(bottom, Company) and set(bottoms) == set(self.tops)
+            one_set = bottom is top and set(bottoms) == set(self.tops)
             one_set = one_set and all(self.adapters[b].plain for b in bottoms)
             grid = SpreadGrid(
                 above if one_set else {b: _width(bottom.layer(b), ways[0]) for b in bottoms},
@@ -399,7 +413,7 @@ class Group:
             first = first or grid
             self._parts.append(_GridPart(grid, {b: bottom.layer(b).kind for b in bottoms}))
 
-    def _ways(self, bottom: Layered, top: Network, whole: bool) -> dict[Any, list[str]]:
+    def _ways(self, bottom: Layered, top: Layered, whole: bool) -> dict[Any, list[str]]:
         """The bottom layers that are multiplied at the same positions.
 
         Their own where those are fewer, else (None) the top's.

@@ -22,7 +22,8 @@ T = TypeVar("T")
 def stream_bytes(below: Layer, above: Layer, batch_size: int, *, solved: bool = False) -> int:
     """What each stream of a sweep holds, in bytes: activations of a measuring batch, moments, its map.
 
-    One that is ``solved``, not fitted, holds its share of the sums and its map, and sums while it is measured.
+    One that is ``solved``, not fitted, holds its share of the sums and its map, and sums and a form while it is
+    measured.
 
     What one forward and backward through the top takes comes once on top, whatever the number of streams: they pass it
     one after another.
@@ -32,7 +33,7 @@ def stream_bytes(below: Layer, above: Layer, batch_size: int, *, solved: bool = 
     """
     p, q = below.channels, above.channels
     if solved:
-        return 8 * (p * q + 2 * q * q) + 4 * (p + 1) * q
+        return 8 * (2 * p * q + 2 * q * q + p * p) + 4 * (p + 1) * q
     activations = 2 * batch_size * 4 * (_numel(below.shape) + 2 * _numel(above.shape))
     return activations + 8 * (2 * p * p + 2 * q * q + p * q) + 6 * 4 * (p + 1) * q
 
@@ -131,6 +132,11 @@ class Samples:
                 f"cache={self._budget / 1e9:.3g}: none were kept"
             )
         return values
+
+
+def sample_bytes(layer: Layer) -> int:
+    """What a layer's activation takes for a sample."""
+    return 4 * _numel(layer.shape)
 
 
 def _numel(shape: tuple[int, ...]) -> int:

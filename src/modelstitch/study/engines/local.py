@@ -14,7 +14,7 @@ from ...support.progress import Tell
 from ...support.user_code import in_words
 from ..plan import Cell
 from ..record import Record, canonical_json
-from ..sweep import Bench, facts, run_sweep, take_sums
+from ..sweep import Bench, facts, families, run_family, run_sweep
 
 
 @dataclass
@@ -104,10 +104,16 @@ def _same(what: str, name: str, wanted: Any, found: Any) -> None:
 
 
 def run(groups: Sequence[list[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
-    """The records of all groups, in order; random bottoms that two donors have in common are fitted once."""
-    take_sums(groups, bench, tell)
+    """The records of all groups, families of closed forms first.
+
+    Random bottoms that two donors have in common are fitted once.
+    """
     done: dict[str, list[Record]] = {}
-    for group in groups:
+    for family in families(groups, bench):
+        if len(family) > 1:
+            yield from (fitted.record for fitted in run_family(family, bench, tell=tell))
+            continue
+        (group,) = family
         same = work_of(group, bench)
         if same in done:
             found = (renamed(cell, record, bench) for cell, record in zip(group, done[same]))
