@@ -77,7 +77,8 @@ def test_layers_are_measured_beside_bare_passes_over_the_same_batches():
 
 def test_calibration_is_measured():
     calibration = importlib.import_module("calibration")
-    assert len(calibration.null_draws(2, None)) == 4
+    assert len(calibration.null_draws("rsa", 2, None)) == 6
+    assert [row[0] for row in calibration.family_draws(1)] == ["one pair of layers", "best of a grid"]
     assert calibration.covered("cka_linear_debiased", 20, 1)[:2] == ["cka_linear_debiased", "20"]
 
 
