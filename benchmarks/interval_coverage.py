@@ -19,8 +19,12 @@ import platform
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.stats import false_discovery_control
 
+from modelstitch.data.tasks import DENSE, MULTI_LABEL, REGRESSION, Retrieval, Task
+from modelstitch.engine.measure import Outcome, Tally
+from modelstitch.engine.measure import numbers as of_a_split
 from modelstitch.stats.bootstrap import RESAMPLES, interval, means
 from modelstitch.study.answers import pack
 from modelstitch.study.pooling import _mix, p_of_none, paired_test, pool
@@ -30,6 +34,8 @@ PAIRS, SPREADS = (1, 2, 3, 5, 10), (0.0, 1.0, 2.0, 3.0)  # points, the standard 
 NETWORKS = (3, 4, 6, 10)
 RARE = ((0.0, 0.0), (0.1, 0.0), (0.3, 0.0), (0.5, 0.1), (0.5, 0.5), (1.0, 0.0), (1.0, 0.5), (2.0, 0.0), (2.0, 1.0))
 SIZES = (150, 600, 5000)
+WHOLE, WHOLE_SIZES = ("R squared", "average precision", "mIoU", "MRR"), (50, 150, 600)
+TRUTH = 100_000  # examples, in pieces, that stand for all there are
 TESTED, LAYERS = (1, 2, 5, 6, 10), 10
 
 
@@ -45,6 +51,11 @@ def main() -> None:
     print("\n| pairs | tests with p < 0.05 |\n|--:|--:|")
     for pairs in TESTED:
         print(f"| {pairs} | {100 * falsely(pairs, runs):.1f} % |")
+    print("\n| number |" + "".join(f" {n:,} examples | penalty |" for n in WHOLE_SIZES))
+    print("|---|" + "--:|--:|" * len(WHOLE_SIZES))
+    for what in WHOLE:
+        found = [share for n in WHOLE_SIZES for share in whole(what, n, runs)]
+        print(f"| {what} |" + "".join(f" {100 * share:.0f} % |" for share in found))
     single, corrected = layered(runs)
     print(
         f"\nTen layers, no penalty: some p < 0.05 in {100 * single:.0f} %, some q < 0.05 in {100 * corrected:.0f} %.\n"
@@ -61,6 +72,56 @@ def main() -> None:
     error = 100 * math.sqrt(0.25 / runs)
     print(f"\n{runs} runs a number, so that each is good to {error:.0f} points at most (one standard error).")
     print(f"{datetime.date.today():%d %B %Y}, {platform.machine()}, numpy {np.__version__}.")
+
+
+def seen(what: str, n: int, draw: torch.Generator) -> tuple[Outcome, Outcome]:
+    """What a stitch and its top do on n examples: the top is near the labels, the stitch less so, on the same ones."""
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(n, *shape, generator=draw)
+
+    if what == "R squared":
+        task: Task = REGRESSION
+        labels = noise(2)
+        top = labels + 0.5 * noise(2)
+        stitch = top + 0.4 * noise(2)
+    elif what == "average precision":
+        task, hidden = MULTI_LABEL, noise(4)
+        labels = (hidden > torch.tensor([0.0, 0.5, 1.0, 1.5])).long()
+        top = hidden + 0.7 * noise(4)
+        stitch = top + 0.5 * noise(4)
+    elif what == "mIoU":
+        task, classes = DENSE, torch.tensor([0.6, 0.25, 0.1, 0.05])
+        common = torch.multinomial(classes, n, replacement=True, generator=draw)  # samples are of one class mostly
+        labels = torch.multinomial(classes, 36 * n, replacement=True, generator=draw).view(n, 6, 6)
+        labels = torch.where(torch.rand(n, 6, 6, generator=draw) < 0.5, common[:, None, None], labels)
+        top = 1.5 * torch.nn.functional.one_hot(labels, 4).permute(0, 3, 1, 2) + noise(4, 6, 6)
+        stitch = top + 0.7 * noise(4, 6, 6)
+    else:
+        gallery = torch.randn(40, 8, generator=torch.Generator().manual_seed(1))
+        task, labels = Retrieval(gallery, torch.arange(40)), torch.randint(40, (n,), generator=draw)
+        top = gallery[labels] + 0.8 * noise(8)
+        stitch = top + 0.5 * noise(8)
+    tallies = [Tally(task, whole=True) for _ in range(2)]
+    for tally, output in zip(tallies, (stitch, top)):
+        tally.add(output, labels, torch.arange(n))
+    return tallies[0].outcome(), tallies[1].outcome()
+
+
+def whole(what: str, n: int, runs: int) -> tuple[float, float]:
+    """How often the interval of a number that is no mean over examples holds what it is over all, and its penalty's."""
+    draw = torch.Generator().manual_seed(11)
+    stitch, top = seen(what, TRUTH if what != "mIoU" else TRUTH // 5, draw)
+    name = list(stitch.numbers)[-1]
+    truth = stitch.numbers[name][0], top.numbers[name][0] - stitch.numbers[name][0]
+    hits = np.zeros(2)
+    for _ in range(runs):
+        found = of_a_split(*seen(what, n, draw))
+        for i, one in enumerate((found[name], found[f"{name}_penalty"])):
+            assert one.low is not None
+            assert one.high is not None
+            hits[i] += one.low <= truth[i] <= one.high
+    return float(hits[0] / runs), float(hits[1] / runs)
 
 
 def rare(lost: float, gained: float, n: int, runs: int) -> tuple[float, float]:

@@ -59,3 +59,17 @@ def test_what_is_right_or_wrong_has_ends():
     assert bootstrap.ends_of("points", alone=True) == (0.0, 100.0)
     for unit in ("MSE", "nats/token", "points of labels", "points of pixels"):
         assert bootstrap.ends_of(unit) is None
+
+
+def test_draws_are_of_all_samples_and_come_again():
+    found = np.concatenate(list(bootstrap.draws(3000, resamples=1500)))  # in several pieces
+    assert found.shape == (1500, 3000)
+    assert (found.sum(1) == 3000).all()
+    assert found.var() == pytest.approx(1, abs=0.01)
+    again = next(bootstrap.draws(3000, resamples=1500))
+    assert (again == found[: len(again)]).all()
+    assert (next(bootstrap.draws(3000, seed=1)) != again).any()
+
+
+def test_what_is_not_defined_is_left_out_of_an_interval():
+    assert bootstrap.interval(np.array([np.nan, 1.0, 1.0])) == (1.0, 1.0)

@@ -6,15 +6,20 @@ What an error of one example is, the data's task says: see ``modelstitch.data.ta
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.tasks import CLASSIFICATION, Task
-from ..data.tasks.task import Counted, Judged, Number
+from ..data.tasks.counted import Counted, Resampled
+from ..data.tasks.task import Judged, Number
 from ..errors import MeasureError, NonFiniteError
 from ..stats import bootstrap
 from ..support.nonfinite import first_bad
+
+_READ, _FEWEST = 400_000_000, 400  # numbers that are read for an interval of what is no mean, and its fewest draws
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Outcome:
         numbers: what is no mean over samples, by name, each with its unit.
         chance: the error of one answer that is the same for all samples; None where it was not measured.
         near: up to what difference the task says that errors are near; None where it says nothing.
+        counted: what gives the numbers, in the order of the samples; None where the task has none.
     """
 
     errors: Tensor
@@ -68,6 +74,19 @@ class Outcome:
     chance: float | None = None
     near: float | None = None
     hits: Tensor | None = None
+    counted: Counted | None = None
+
+    @cached_property
+    def replicates(self) -> dict[str, bootstrap.Floats]:
+        """The numbers of samples drawn again, (draws,), by name: equal draws for outcomes on the same samples."""
+        if not isinstance(self.counted, Resampled):
+            return {}
+        n, each = self.counted.size
+        if n < 2:
+            return {}
+        resamples = max(_FEWEST, min(bootstrap.RESAMPLES, _READ // (n * each)))
+        drawn = [self.counted.drawn(counts) for counts in bootstrap.draws(n, resamples=resamples)]
+        return {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
 
     @property
     def answers(self) -> Tensor | None:
@@ -155,6 +174,7 @@ class Tally:
             task.loss_unit,
             near=task.near,
             hits=columns["hits"],
+            counted=self._counted,
         )
         if not float(found.weights.sum()) > 0:
             raise MeasureError(
@@ -196,12 +216,26 @@ def difference(one: Outcome, other: Outcome, *, seed: int = 0) -> Estimate:
 
 
 def numbers(stitched: Outcome, top: Outcome) -> dict[str, Estimate]:
-    """What is told of a stitch and of its top beside mean errors, by name; the top's begin with ``top_``."""
-    return {
-        f"{side}{name}": Estimate(value, unit=unit)
-        for name in stitched.numbers
-        for side, (value, unit) in (("", stitched.numbers[name]), ("top_", top.numbers[name]))
-    }
+    """What is told of a stitch and of its top beside mean errors, by name.
+
+    The top's begin with ``top_``. Where samples can be drawn again there are intervals, and a penalty, by how much the
+    top's number is larger, paired by sample.
+    """
+    found = {}
+    for name, (value, unit) in stitched.numbers.items():
+        other, drawn = top.numbers[name][0], [side.replicates.get(name) for side in (stitched, top)]
+        for side, number, own in (("", value, drawn[0]), ("top_", other, drawn[1])):
+            found[f"{side}{name}"] = _with_interval(number, own, unit)
+        if drawn[0] is not None and drawn[1] is not None:
+            points = "points" if unit == "percent" else unit
+            found[f"{name}_penalty"] = _with_interval(other - value, drawn[1] - drawn[0], points)
+    return found
+
+
+def _with_interval(value: float, replicates: bootstrap.Floats | None, unit: str) -> Estimate:
+    if replicates is None or not np.isfinite(replicates).any():
+        return Estimate(value, unit=unit)
+    return Estimate(value, *bootstrap.interval(replicates), unit)
 
 
 def agreement(one: Outcome, other: Outcome) -> Estimate:

@@ -5,7 +5,7 @@ No torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,19 @@ def means(
     return found
 
 
+def draws(n: int, *, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[Floats]:
+    """How often each of n samples is drawn, (some, n), some draws at a time; the same for equal n and seed.
+
+    For what is no mean over samples; means are drawn by ``means``, which is faster.
+    """
+    generator = np.random.default_rng([seed, 3])
+    step = max(1, 2_000_000 // n)
+    for start in range(0, resamples, step):
+        some = min(step, resamples - start)
+        at = generator.integers(0, n, (some, n)) + n * np.arange(some)[:, None]
+        yield np.bincount(at.ravel(), minlength=some * n).reshape(some, n).astype(np.float64)
+
+
 def right_or_wrong(unit: str) -> bool:
     """Whether errors in a unit are 0 or 100: of classes, and of what is found among the first of a gallery."""
     return unit == "points" or unit.startswith("points of recall@")
@@ -70,6 +83,6 @@ def ends_of(unit: str, *, alone: bool = False) -> Ends | None:
 
 
 def interval(replicates: Floats) -> tuple[float, float]:
-    """The percentile interval of replicates, shape (resamples,), at ``LEVEL``."""
-    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    """The percentile interval of replicates, shape (resamples,), at ``LEVEL``; those that are NaN are left out."""
+    low, high = np.nanquantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

@@ -36,9 +36,10 @@ def test_errors_losses_and_average_precision_are_those_of_plain_loops():
 
 
 def test_average_precision_by_hand():
-    assert average_precision(torch.tensor([3.0, 2, 1]), torch.tensor([True, False, True])) == pytest.approx(
-        (1 + 2 / 3) / 2
-    )
+    scores, held = np.array([3.0, 2, 1]), np.array([True, False, True])
+    counts = np.array([[1.0, 1, 1], [0, 2, 1], [1, 0, 3], [0, 3, 0]])
+    wanted = [(1 + 2 / 3) / 2, 1 / 3, 1, np.nan]
+    assert average_precision(scores, held, counts) == pytest.approx(wanted, nan_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
+from types import MappingProxyType
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import DataError
 from ..labels import IGNORED, check_range, check_whole
-from .task import Number, Task
+from .counted import Drawn, Resampled, stacked
+from .task import Task
 
 
 class Dense(Task):
@@ -102,33 +107,48 @@ def entropy(output: Tensor, labels: Tensor) -> Tensor:
     return each.flatten(1).sum(1) / pixels(labels).clamp(min=1)
 
 
-class Confused:
-    """How often each class was answered for each class, (classes, classes): its size does not grow with the data."""
+class Confused(Resampled):
+    """How many pixels each sample has of each class, and how many are answered so: a few numbers a map, no pixel."""
+
+    units: Mapping[str, str] = MappingProxyType({"miou": "percent"})
 
     def __init__(self) -> None:
-        self.counts: Tensor | None = None
+        self.parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, output: Tensor, labels: Tensor) -> None:
-        """Count a batch."""
-        classes, used = output.shape[1], labels != IGNORED
-        pairs = labels[used] * classes + output.argmax(1)[used]
-        counts = pairs.bincount(minlength=classes**2).view(classes, classes).cpu()
-        self.counts = counts if self.counts is None else self.counts + counts
+        """Count the pixels of a batch: of each class, answered so, and both; int32 (n, classes) each."""
+        n, classes, used = len(labels), output.shape[1], labels != IGNORED
+        answers, sample = output.argmax(1), torch.arange(len(labels), device=labels.device)
+        sample = sample.view(-1, *[1] * (labels.ndim - 1)).expand_as(labels)
 
-    def numbers(self) -> Mapping[str, Number]:
+        def counted(where: Tensor, of: Tensor) -> Tensor:
+            found = (sample[where] * classes + of[where]).bincount(minlength=n * classes)
+            return found.view(n, classes).int().cpu()
+
+        self.parts.append((counted(used, labels), counted(used, answers), counted(used & (answers == labels), labels)))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        n = sum(len(there) for there, _, _ in self.parts)
+        return n, 2 * self.parts[0][0].shape[1] if n else 0
+
+    @cached_property
+    def _table(self) -> Drawn:
+        """Intersections and unions, (n, 2 classes)."""
+        there, answered, both = (stacked(list(part)) for part in zip(*self.parts))
+        return np.concatenate([both, there + answered - both], 1)
+
+    def drawn(self, counts: Drawn) -> dict[str, Drawn]:
         """``miou``: intersection over union, the mean over classes that are there or were answered, in percent."""
-        if self.counts is None:
-            return {}
-        both = self.counts.diagonal().double()
-        either = self.counts.sum(0) + self.counts.sum(1) - both
-        found = (both / either)[either > 0]
-        return {"miou": (100.0 * float(found.mean()), "percent")} if len(found) else {}
+        both, either = np.split(counts @ self._table, 2, 1)
+        shares = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return {"miou": 100.0 * shares.sum(1) / (either > 0).sum(1)}
 
     def level(self) -> float | None:
         """The error of the most frequent class everywhere."""
-        if self.counts is None or not int(self.counts.sum()):
-            return None
-        return 100.0 * (1 - float(self.counts.sum(1).max()) / float(self.counts.sum()))
+        there = stacked([part for part, _, _ in self.parts]).sum(0) if self.parts else np.zeros(1)
+        return 100.0 * (1 - float(there.max()) / float(there.sum())) if there.sum() else None
 
 
 DENSE = Dense()

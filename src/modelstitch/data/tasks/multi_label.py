@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import DataError
-from .task import Number, Task
+from .counted import Drawn, Resampled, stacked
+from .task import Task
+
+Bools = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 class MultiLabel(Task):
@@ -85,8 +90,10 @@ def entropy(output: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(output, labels.to(output.dtype), reduction="none").mean(1)
 
 
-class Ranked:
+class Ranked(Resampled):
     """All scores, for the average precision of each label: two numbers for each label of a sample are kept."""
+
+    units: Mapping[str, str] = MappingProxyType({"average_precision": ""})
 
     def __init__(self) -> None:
         self.parts: list[tuple[Tensor, Tensor]] = []
@@ -95,11 +102,18 @@ class Ranked:
         """Keep a batch."""
         self.parts.append((output.detach().cpu(), labels.cpu() > 0))
 
-    def numbers(self) -> Mapping[str, Number]:
+    @property
+    def size(self) -> tuple[int, int]:
+        n = sum(len(scores) for scores, _ in self.parts)
+        return n, 4 * self.parts[0][0].shape[1] if n else 0
+
+    def drawn(self, counts: Drawn) -> dict[str, Drawn]:
         """``average_precision``: the mean over labels, those that hold for no sample left out."""
-        scores, held = (torch.cat(parts) for parts in zip(*self.parts))
-        found = [average_precision(s, h) for s, h in zip(scores.T, held.T) if bool(h.any())]
-        return {"average_precision": (sum(found) / len(found), "")} if found else {}
+        scores, held = (stacked(list(parts)) for parts in zip(*self.parts))
+        each = np.stack([average_precision(s, h > 0, counts) for s, h in zip(scores.T, held.T)])
+        known = np.isfinite(each)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return {"average_precision": np.where(known, each, 0.0).sum(0) / known.sum(0)}
 
     def level(self) -> float:
         """The error of the more frequent answer to each label."""
@@ -107,21 +121,26 @@ class Ranked:
         return 100.0 * float(torch.minimum(shares, 1 - shares).mean())
 
 
-def average_precision(scores: Tensor, held: Tensor) -> float:
+def average_precision(scores: Drawn, held: Bools, counts: Drawn) -> Drawn:
     """The precision at each sample that a label holds for, in the order of scores, averaged; ties are one place.
 
     Args:
         scores: (n,).
-        held: bool (n,), where the label holds.
+        held: (n,), where the label holds.
+        counts: how often each sample is there, (draws, n).
+
+    Returns:
+        A value for each draw, (draws,); NaN where the label holds for no sample that is there.
     """
-    order = scores.argsort(descending=True)
-    ranked, right = scores[order], held[order].double().cumsum(0)
-    last = torch.ones(len(ranked), dtype=torch.bool)
-    last[:-1] = ranked[1:] != ranked[:-1]  # of equal scores the last place
-    places = torch.arange(1, len(ranked) + 1, dtype=torch.float64)[last]
-    hits = right[last]
-    gained = torch.diff(hits, prepend=torch.zeros(1, dtype=torch.float64))
-    return float((gained * hits / places).sum() / hits[-1])
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.append(ranked[1:] != ranked[:-1], True)  # of equal scores the last place
+    there = counts[:, order]
+    places, right = there.cumsum(1)[:, last], (there * held[order]).cumsum(1)[:, last]
+    gained = np.diff(right, axis=1, prepend=0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Drawn = (gained * right / np.maximum(places, 1.0)).sum(1) / right[:, -1]
+    return found
 
 
 MULTI_LABEL = MultiLabel()

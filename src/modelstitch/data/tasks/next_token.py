@@ -11,7 +11,8 @@ from torch import Tensor
 from ...errors import DataError
 from ..labels import IGNORED, check_form, check_one_hot, check_outputs, check_range, check_whole
 from .classification import refusal
-from .task import Counted, Judged, Number, Task
+from .counted import Counted
+from .task import Judged, Number, Task
 
 NATS = "nats/token"
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import DataError
+from .counted import Drawn, Resampled, stacked
 from .task import Number, Task, finite
 
 
@@ -65,23 +69,36 @@ def squared(output: Tensor, labels: Tensor) -> Tensor:
     return (output.reshape(labels.shape) - labels).square().reshape(len(labels), -1).mean(1)
 
 
-class Explained:
-    """Sums for R squared, the share of the labels' variance that is explained, the mean over their numbers."""
+class Explained(Resampled):
+    """R squared, the share of the labels' variance that is explained, the mean over their numbers."""
+
+    units: Mapping[str, str] = MappingProxyType({"label_r2": ""})
 
     def __init__(self) -> None:
-        self.n = 0
-        self.squares = self.mean = self.spread = torch.zeros(())
+        self._parts: list[tuple[Tensor, Tensor]] = []
 
     def add(self, output: Tensor, labels: Tensor) -> None:
-        """Count a batch; means are merged as Chan, Golub and LeVeque do."""
+        """Keep the squared errors and the labels of a batch."""
         found, wanted = (part.detach().cpu().double().reshape(len(labels), -1) for part in (output, labels))
-        n, mean = len(wanted), wanted.mean(0)
-        apart = mean - self.mean
-        total = self.n + n
-        self.spread = self.spread + (wanted - mean).square().sum(0) + apart.square() * (self.n * n / total)
-        self.mean = self.mean + apart * (n / total)
-        self.squares = self.squares + (found - wanted).square().sum(0)
-        self.n = total
+        self._parts.append(((found - wanted).square(), wanted))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        n = sum(len(part) for part, _ in self._parts)
+        return n, 3 * self._parts[0][0].shape[1] if n else 0
+
+    @cached_property
+    def _table(self) -> Drawn:
+        """Squared errors, labels less their mean, and their squares, (n, 3 numbers)."""
+        squares, labels = (stacked(list(parts)) for parts in zip(*self._parts))
+        apart = labels - labels.mean(0)
+        return np.concatenate([squares, apart, apart**2], 1)
+
+    def drawn(self, counts: Drawn) -> dict[str, Drawn]:
+        n, (squares, means, spread) = counts.sum(1, keepdims=True), np.split(counts @ self._table, 3, 1)
+        left = spread - means**2 / n
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return {"label_r2": np.where(left > 0, 1 - squares / left, np.nan).mean(1)}
 
     def numbers(self) -> Mapping[str, Number]:
         """``label_r2``.
@@ -89,16 +106,17 @@ class Explained:
         Raises:
             DataError: if a number is the same in all labels.
         """
-        if not bool((self.spread > 0).all()):
+        labels = torch.cat([part for _, part in self._parts]) if self._parts else torch.zeros(0, 1)
+        if not len(labels) or bool((labels == labels[:1]).all(0).any()):
             raise DataError(
-                f"The {self.n:,} labels that are measured on are all {float(self.mean.flatten()[0]):g}: expected "
+                f"The {len(labels):,} labels that are measured on are all {float(labels[:1].sum()):g}: expected "
                 "numbers that differ, or no variance is there to explain; measure on more samples."
             )
-        return {"label_r2": (float((1 - self.squares / self.spread).mean()), "")}
+        return super().numbers()
 
     def level(self) -> float:
         """The variance of the labels: the error of their mean."""
-        return float(self.spread.mean()) / max(self.n, 1)
+        return float(stacked([part for _, part in self._parts]).var(0).mean())
 
 
 REGRESSION = Regression()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +15,8 @@ from ...support.hashing import Hash
 from ..access import chunks, fetch, hash_samples
 from ..given import Arrays
 from ..labels import check_whole
-from .task import Number, Samples, Split, Task
+from .counted import Drawn, Resampled, stacked
+from .task import Samples, Split, Task
 
 if TYPE_CHECKING:
     from ...network import Network
@@ -223,25 +224,27 @@ def _check_gallery(gallery: Tensor, ids: Tensor) -> None:
         raise DataError("The gallery holds NaN, infinity or a row of zeros: expected embeddings that have an angle.")
 
 
-class Places:
-    """Sums of recall and of reciprocal ranks."""
+class Places(Resampled):
+    """The ranks of what belongs to each query, for recall and reciprocal ranks."""
 
     def __init__(self, task: Retrieval) -> None:
-        self._task, self.n, self.inverse = task, 0, 0.0
-        self.hits = {k: 0 for k in (1, 5, 10) if k <= len(task.ids)}
+        self._task, self._ranks = task, [torch.zeros(0)]
+        self._ks = [k for k in (1, 5, 10) if k <= len(task.ids)]
+        self.units = {**{f"recall@{k}": "percent" for k in self._ks}, "mrr": ""}
 
     def add(self, output: Tensor, labels: Tensor) -> None:
-        """Count a batch."""
-        ranks = self._task.ranks(output, labels)
-        self.n += len(ranks)
-        self.inverse += float((1.0 / ranks.double()).sum())
-        for k in self.hits:
-            self.hits[k] += int((ranks <= k).sum())
+        """Keep the ranks of a batch."""
+        self._ranks.append(self._task.ranks(output, labels).cpu())
 
-    def numbers(self) -> Mapping[str, Number]:
+    @property
+    def size(self) -> tuple[int, int]:
+        return sum(map(len, self._ranks)), len(self.units)
+
+    def drawn(self, counts: Drawn) -> dict[str, Drawn]:
         """``recall@1``, ``recall@5``, ``recall@10`` in percent, and ``mrr``, the mean reciprocal rank."""
-        shares = {f"recall@{k}": (100.0 * hits / self.n, "percent") for k, hits in self.hits.items()}
-        return {**shares, "mrr": (self.inverse / self.n, "")}
+        ranks, n = stacked(self._ranks), counts.sum(1)
+        shares = {f"recall@{k}": 100.0 * (counts @ (ranks <= k)) / n for k in self._ks}
+        return {**shares, "mrr": counts @ (1.0 / ranks) / n}
 
     def level(self) -> None:
         """It is measured by one answer for all."""

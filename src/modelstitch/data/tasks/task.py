@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...errors import DataError, FitError, StitchError, first_line
 from ...support.user_code import contents
+from .counted import Counted
 
 if TYPE_CHECKING:
     from ...network import Network
@@ -48,22 +49,6 @@ class Judged:
         rest = (self.answers, self.labels, self.tokens, self.hits)
         certain = (part.detach().cpu() for part in (self.errors, self.weights, self.losses))
         return Judged(*certain, *(None if part is None else part.detach().cpu() for part in rest))
-
-
-class Counted(Protocol):
-    """Sums over a whole split, for numbers that are no mean over samples."""
-
-    def add(self, output: Tensor, labels: Tensor) -> None:
-        """Count a batch."""
-        ...
-
-    def numbers(self) -> Mapping[str, Number]:
-        """What the sums give, by name."""
-        ...
-
-    def level(self) -> float | None:
-        """The error of the best answer that is the same for all samples; None where the sums do not tell it."""
-        ...
 
 
 class Samples(Protocol):
