@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..data.tasks import CLASSIFICATION, Task
-from ..data.tasks.counted import Counted, Resampled
-from ..data.tasks.task import Judged, Number
+from ..data.tasks.counted import Counted, Number, Resampled
+from ..data.tasks.task import Judged
 from ..errors import MeasureError, NonFiniteError
 from ..stats import bootstrap
 from ..support.nonfinite import first_bad

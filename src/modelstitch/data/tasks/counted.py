@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .task import Number
-
+Number = tuple[float, str]  # with its unit
 Drawn = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from ...errors import DataError
 from ..labels import IGNORED, check_form, check_one_hot, check_outputs, check_range, check_whole
 from .classification import refusal
-from .counted import Counted
-from .task import Judged, Number, Task
+from .counted import Counted, Number
+from .task import Judged, Task
 
 NATS = "nats/token"
 

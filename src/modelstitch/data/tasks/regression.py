@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from .counted import Drawn, Resampled, stacked
-from .task import Number, Task, finite
+from .counted import Drawn, Number, Resampled, stacked
+from .task import Task, finite
 
 
 class Regression(Task):

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from ...errors import DataError, FitError, StitchError, first_line
 from ...support.user_code import contents
-from .counted import Counted
+from .counted import Counted, Number
 
 if TYPE_CHECKING:
     from ...network import Network
 
 Each = Callable[[Tensor, Tensor], Tensor]  # (output, labels) -> one number a sample
-Number = tuple[float, str]  # with its unit
 Split = Literal["fit", "val", "test"]
 
 
