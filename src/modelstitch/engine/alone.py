@@ -108,13 +108,14 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
     Raises:
         DataError, NonFiniteError: of a top whose output cannot be held against the labels.
     """
-    if top:
-        data = data.for_top(network, device)
+    data, lacking = _judged(network, data, device, top=top)
     seen = data if network.trained_on is None else data.subset(min(network.trained_on, data.size("fit")))
     held = _Examined(network, data, device)
     outcome = fit = None
     why = ""
     try:
+        if lacking is not None:
+            raise lacking
         if data.task.of_top and not top:
             raise DataError("its output is held against the top's alone")
         if not network.has_head and data.task.needs_head:
@@ -145,6 +146,16 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
         tuple(f"caution: {caution}" for caution in cautions),
         outcome,
     )
+
+
+def _judged(network: Network, data: Data, device: torch.device, *, top: bool) -> tuple[Data, DataError | None]:
+    """The data with their task as it stands for a network, and why it stands for none; a top must have one."""
+    try:
+        return data.for_top(network, device), None
+    except DataError as error:
+        if top:
+            raise
+        return data, error
 
 
 def introduce(

@@ -32,6 +32,14 @@ class Embedding(Task):
     def check_fit(self, labels: Tensor, where: str) -> None:
         """No label is looked at."""
 
+    def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
+        if len(shape) == 2:
+            raise DataError(
+                f"The top {name!r} gives values of shape {shape} for a sample, a vector for each position, padding "
+                "among them: expected one vector; pool them at the end of the network (of hf: models ?pool=mean), or "
+                "choose another output=."
+            )
+
     def check(self, output: Tensor, labels: Tensor) -> None:
         if output.shape != labels.shape:
             raise DataError(

@@ -105,6 +105,7 @@ class Retrieval(Task):
 
     def _embedded(self, top: Network, data: Samples, device: torch.device) -> Retrieval:
         """The task with the gallery as a top itself embeds it."""
+        self.fits(top.name, top.output_shape, torch.zeros(1))
         whole, found, ids = top.full().to(device), [], []
         with torch.no_grad():
             for inputs, labels in self._batches(data):
@@ -161,7 +162,8 @@ class Retrieval(Task):
             if len(shape) != 1:
                 raise DataError(
                     f"The top {name!r} gives values of shape {shape} for a sample: expected one vector, whose angle "
-                    "to others can be measured; pool it at the end of the network, or choose another output=."
+                    "to others can be measured; pool it at the end of the network (of hf: models ?pool=mean), or "
+                    "choose another output=."
                 )
             return
         if shape != tuple(self.gallery.shape[1:]):

@@ -18,6 +18,7 @@ from ...support.downloads import hub_folder, is_hub_id
 from ...support.optional import need
 from ...support.reading import read_json
 from ...views import Published, from_processor, published
+from ..pooled import POOLS, pooled
 from ..request import RANDOM_ONES, Made, Request
 from ..token_view import TokenView
 from ..weights import budget, read_weights, widest
@@ -52,8 +53,9 @@ def make(request: Request) -> Made:
 
     The task is read from the config's architecture where it is not given.
 
-    ``task=features`` is the network without its head, whose hidden states (or ``output=``) similarities compare. Images
-    are seen through the folder's own image processor; without one the network has no view.
+    ``task=features`` is the network without its head, whose hidden states (or ``output=``) similarities compare; with
+    ``pool=mean``, ``pool=max`` or ``pool=first`` a text's one vector, over its tokens without padding, as sentence
+    encoders give it. Images are seen through the folder's own image processor; without one the network has no view.
 
     Raises:
         SourceError: if the folder holds no config or no weights, the task is unknown, the model needs code of its own,
@@ -117,6 +119,14 @@ def _text(request: Request, folder: Path, config: Any, module: Any, task: str) -
         )
     ids = torch.ones(2, length, dtype=torch.int64)
     names = ("input_ids", "attention_mask")
+    pool = request.options.pop("pool", None)
+    if pool is not None:
+        if pool not in POOLS or task != "features":
+            raise SourceError(
+                f"The option pool={pool} of {request.spec!r} cannot be: expected {', '.join(POOLS)}, of a network "
+                "without its head, ?task=features."
+            )
+        module = pooled(module, pool)
     view = TokenView(names, task, Tokenizer.load(folder) if holds_tokenizer(folder) else None, length)
     example = dict(zip(names, (ids, torch.ones_like(ids))))
     return Made(
