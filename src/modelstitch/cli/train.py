@@ -89,9 +89,10 @@ def train(
             device=pick_device(device),
             progress=lambda done, loss: tell(f"train {name or f'{net}, seed {seed}'}", done, recipe.steps),
         )
-    if hardly_better(made.card["val_error"], chance_error(data.n_classes)):
+    unit = "%" if data.task.by_class else data.task.error_unit
+    if data.task.by_class and hardly_better(made.card["val_error"], chance_error(data.n_classes)):
         common.say("It is hardly better than chance: it has not learned; try more --steps or another --learning-rate.")
-    common.say(f"validation error {made.card['val_error']:.2f} %, test error {made.card['test_error']:.2f} %")
+    common.say(f"validation error {made.card['val_error']:.2f} {unit}, test error {made.card['test_error']:.2f} {unit}")
     common.say(f"The donor is {made.folder}.")
     if recipe.checkpoints:
         common.say(f"Its checkpoints are {', '.join(f'{made.folder}?step={step}' for step in recipe.checkpoints)}.")

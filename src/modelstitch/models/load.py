@@ -408,8 +408,9 @@ def _folder(request: Request) -> Made:
     from ..zoo.donors import load_donor
 
     donor = load_donor(Path(request.path), step=_whole_number("step", request.options, request.spec))
-    first = next(p for p in donor.module.parameters() if p.ndim == 4)
-    shape = request.input_shape or ((int(first.shape[1]), 8, 8) if first.shape[1] == 1 else (3, 32, 32))
+    first = next(p for p in donor.module.parameters() if p.ndim == 4 or p.ndim == 2)
+    usual = (8, 8) if first.shape[1] == 1 else (32, 32)
+    shape = request.input_shape or (int(first.shape[1]), *(usual if first.ndim == 4 else ()))
     recipe = donor.card.get("identity", {}).get("recipe", {})
     trained_on = (recipe.get("base") or recipe).get("n_fit")
     return Made(

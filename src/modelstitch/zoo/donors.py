@@ -31,7 +31,7 @@ from ..support.resume import Unfinished
 from .labels import with_labels
 from .nets import build, format_net, parse_net
 from .selfsup import SelfRecipe, train_without_labels
-from .train import Progress, Recipe, error_rate, need_classes, train
+from .train import Progress, Recipe, error_rate, need_classes, need_labels, train
 
 _CARD, _WEIGHTS = "card.json", "weights.safetensors"
 _HASHES = "weights"  # on the card: the digest of every weights file
@@ -94,12 +94,16 @@ class DonorSpec:
             "data": data.fingerprint,
             "augment": data.augment.recipe if data.augment is not None else "none",
         }
-        need_classes(data)
+        need_labels(data)
+        if isinstance(self.recipe, SelfRecipe) or self.labels != "true":
+            need_classes(data)
+        if not data.task.by_class:
+            found = {**identity, "classes": data.n_classes, "task": data.task.stated()}
+            return dict(json.loads(json.dumps(found)))
         labels = data.labels("fit")
         if data.n_classes != int(labels.max()) + 1:  # else the data say it themselves
             identity["classes"] = data.n_classes
-        found: dict[str, Any] = json.loads(json.dumps(identity))
-        return found
+        return dict(json.loads(json.dumps(identity)))
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,11 @@ SHORT_DIGITS = Recipe(steps=240, lr=0.2, schedule="one-cycle", weight_decay=5e-4
 
 def short_recipe(net: str, *, digits: bool) -> Recipe:
     """The recipe for a few minutes: SGD at a one-cycle schedule, AdamW for transformers, which SGD hardly trains."""
-    base = SHORT_DIGITS if digits else SHORT_CIFAR
-    if net.partition("?")[0].removeprefix("zoo:") == "vit":
+    base, name = SHORT_DIGITS if digits else SHORT_CIFAR, net.partition("?")[0].removeprefix("zoo:")
+    if name == "vit":
         return replace(base, optimiser="adamw", lr=2e-3, weight_decay=0.05)
+    if name in ("mlp", "fcn"):
+        return replace(SHORT_DIGITS, optimiser="adamw", lr=0.02 if name == "mlp" else 5e-3, weight_decay=0.01)
     return base
 
 
@@ -113,17 +115,20 @@ def train(
         unfinished: where a stopped run of the same training left its state, and this one leaves its own.
 
     Raises:
-        FitError: if the loss becomes NaN or infinite (the step is named).
-        DataError: if labels are no classes.
+        FitError: if the loss becomes NaN or infinite (the step is named), or outputs do not fit the labels.
+        DataError: if the data have no labels to train on.
     """
-    need_classes(data)
+    need_labels(data)
     data = (data if recipe.n_fit is None else data.subset(recipe.n_fit)).on(device)
 
     def prepare(batch: Batch) -> tuple[Any, Tensor]:
         return place(batch.inputs, device, recipe.channels_last), batch.labels.to(device)
 
+    task = data.task
+
     def loss_of(inputs: Any, labels: Tensor) -> Tensor:
-        return cross_entropy(module(inputs).float(), labels)
+        output = module(inputs).float()
+        return cross_entropy(output, labels) if task.by_class else task.fitted(output, labels)
 
     frozen_modules = [module.get_submodule(name) for name in frozen]
     module.to(device)
@@ -134,7 +139,22 @@ def train(
     def batches(first: int) -> Iterator[tuple[Any, Tensor]]:
         return map(prepare, endless(data, recipe.batch_size, seed=seed, augment=recipe.augment, first=first))
 
-    return descend([module], loss_of, batches, recipe, device=device, progress=progress, unfinished=unfinished)
+    how: dict[str, Any] = {"device": device, "progress": progress, "unfinished": unfinished}
+    return descend([module], loss_of, batches, recipe, recordable=task.recordable, **how)
+
+
+def need_labels(data: Data) -> None:
+    """Refuse data that have nothing to train on here: no labels, or texts.
+
+    Raises:
+        DataError: with what to do instead.
+    """
+    if data.text is not None or not data.task.needs_head:
+        what = "are texts" if data.text is not None else f"are of the task {data.task.name}, without labels to learn"
+        raise DataError(
+            f"The data {data.name} {what}: expected images or vectors with labels; train it yourself, and give it with "
+            "--import FILE.py, or ms.Network."
+        )
 
 
 def need_classes(data: Data) -> None:
@@ -161,6 +181,7 @@ def descend(
     progress: Progress | None = None,
     unfinished: Unfinished | None = None,
     generator: torch.Generator | None = None,
+    recordable: bool = True,
 ) -> Trained:
     """The loop: steps on ``loss_of(*batch)`` over ``modules``; checkpoints are of the first one.
 
@@ -170,6 +191,7 @@ def descend(
             replayed.
         unfinished: where the state is kept, and taken up again.
         generator: what else the batches draw from; its state is kept, too.
+        recordable: the loss looks at no value, so that a GPU may record it.
     """
     for module in modules if recipe.channels_last else ():
         module.to(memory_format=torch.channels_last)
@@ -177,7 +199,7 @@ def descend(
     trained = Trained()
     first = take_up(unfinished, modules, optimiser, generator, trained)
     coming = batches(first)
-    step_of = _Steps(loss_of, modules, optimiser, recipe, device)
+    step_of = _Steps(loss_of, modules, optimiser, recipe, device, recordable=recordable)
     for step in range(first, recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(step)
@@ -212,11 +234,13 @@ class _Steps:
         optimiser: torch.optim.Optimizer,
         recipe: Recipe,
         device: torch.device | str,
+        *,
+        recordable: bool,
     ) -> None:
+        self._begun = not recordable
         self._loss_of, self._modules, self._optimiser = loss_of, modules, optimiser
         self._recipe, self._device = recipe, device
         self._recorded: Recorded | None = None
-        self._begun = False
 
     def __call__(self, batch: Sequence[Any]) -> Tensor:
         """Take a step on a batch, and return its loss."""
@@ -247,10 +271,12 @@ def error_rate(
     device: torch.device | str = "cpu",
     view: Callable[[Any], Any] | None = None,
 ) -> float:
-    """The share of wrong predictions on a split, in percent; the module is used in eval mode and float32.
+    """The mean error on a split in the task's unit, of classes the share of wrong answers in percent.
+
+    The module is used in eval mode and float32.
 
     Args:
-        module: classes stand in its output's second dimension.
+        module: its output fits the labels.
         data: of raw samples.
         split: of these.
         device: where the module is.
@@ -258,13 +284,16 @@ def error_rate(
     """
     was_training = module.training
     module.eval()
-    wrong = 0
+    total = counted = 0.0
     with torch.no_grad():
         for batch in data.batches(split, 512):
-            found = module(place(batch.inputs if view is None else view(batch.inputs), device, False)).argmax(1).cpu()
-            wrong += int((found != batch.labels).sum())
+            output = module(place(batch.inputs if view is None else view(batch.inputs), device, False)).float().cpu()
+            data.task.check(output, batch.labels)
+            judged = data.task.judge(output, batch.labels)
+            total += float((judged.errors.double() * judged.weights.double()).sum())
+            counted += float(judged.weights.double().sum())
     module.train(was_training)
-    return 100 * wrong / data.size(split)
+    return total / counted
 
 
 def endless(data: Data, batch_size: int, *, seed: int, augment: bool, first: int = 0) -> Iterator[Batch]:

@@ -15,6 +15,7 @@ from ...support.memory import available_bytes, readable
 from .chains import myrtle, vgg
 from .cifar_resnet import resnet, resnet164
 from .preact import preact_resnet18
+from .simple import fcn, mlp
 from .small import small_resnet
 from .vit import vit
 
@@ -31,6 +32,8 @@ NETS: dict[str, Callable[..., nn.Module]] = {
     "vgg11": lambda width=64, classes=10, in_channels=3: vgg(11, width, classes, in_channels),
     "vgg16": lambda width=64, classes=10, in_channels=3: vgg(16, width, classes, in_channels),
     "vit": vit,
+    "mlp": mlp,
+    "fcn": fcn,
 }
 
 
