@@ -59,3 +59,14 @@ def test_the_papers_values_stand_in_the_panel_of_ours(name, kind, control, axis)
     named = {p.label for p in shown.probes}
     assert named <= there
     assert {f"{p.label}, the paper" for p in shown.probes if p.paper} <= there
+
+
+def test_curves_under_other_tops_have_panels_of_their_own_where_a_figure_asks_for_it():
+    shown = figure("2b-equal")
+    drawn = draw(shown, records("2b-equal", ("honest",)))
+    titles = [axes.get_title(loc="left") for axes in drawn.axes]
+    assert titles == ["honest protocol, as bottoms", "honest protocol, as tops"]
+    bottoms, tops = ({h.get_label() for h in axes.lines} for axes in drawn.axes)
+    assert {"SimCLR bottom", "brief bottom", "other seed"} <= bottoms
+    assert {"SimCLR top", "VICReg top", "brief top"} <= tops
+    assert not {line.label for line in shown.lines} & bottoms & tops

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rows import curve
 
 from modelstitch.paper import gallery, values
 from modelstitch.paper.catalogue import FIGURES, figure
+from modelstitch.paper.curves import Curves
 from modelstitch.paper.gallery import keep, verdicts, write_index, write_page
 from modelstitch.paper.provenance import scale_words, took
 from modelstitch.study.parquet import records_from_parquet
@@ -110,6 +112,20 @@ SAID = [
 @pytest.mark.parametrize(("page", "words"), SAID)
 def test_pages_tell_ours_from_the_papers_and_one_measurement_from_two(page, words):
     assert words in (GALLERY / f"{page}.md").read_text()
+
+
+def test_a_penalty_is_told_less_the_gap_of_the_two_networks():
+    figured = {"error": 14.0, "bottom_error": 12.0, "top_error": 9.0, "penalty": 5.0}
+    rows = [{**row, "metrics": []} for row in curve("SimCLR bottom", (0.3, 5.0, 4.0, 6.0)) for _ in range(2)]
+    for repeat, row in enumerate(rows):
+        row["paper"] = {**row["paper"], "repeat": repeat}
+        row["metrics"] = [
+            {"metric": name, "value": value + repeat * (name == "error"), "unit": "percent"}
+            for name, value in figured.items()
+        ]
+    lines = gallery._excess_table(figure("2b-equal"), Curves(rows, "honest"), "honest")
+    assert lines[0] == "## Above the worse of the two networks, honest protocol"
+    assert "| SimCLR bottom | 2 | +2.5 [+2.0, +3.0] |" in lines
 
 
 def test_what_is_measured_once_is_judged_once():

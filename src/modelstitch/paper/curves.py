@@ -107,14 +107,18 @@ class Curves:
             layer: _difference(mine, theirs, one.metric) for layer, (mine, theirs) in self._matched(one, other).items()
         }
 
-    def combined(self, rule: Callable[..., float], *series: Series) -> dict[str, Point]:
-        """layer -> a function of the curves' values there, worked out for each repeat: its mean and range."""
+    def combined(self, rule: Callable[..., float], *series: Series, unit: str = "") -> dict[str, Point]:
+        """layer -> a function of the curves' values there, worked out for each repeat: its mean and range.
+
+        Args:
+            unit: of the function; by default that of the first curve.
+        """
         found = {}
         for layer, members in self._matched(*series).items():
             values = [[_metric(r, s.metric) for r in records] for s, records in zip(series, members)]
             if all(m is not None for column in values for m in column):
                 numbers = [rule(*(m.known for m in row if m is not None)) for row in zip(*values)]
-                found[layer] = _ranged(members[0], numbers, values[0][0].unit if values[0][0] else "")
+                found[layer] = _ranged(members[0], numbers, unit or (values[0][0].unit if values[0][0] else ""))
         return found
 
     def _matched(self, *series: Series) -> dict[str, list[list[Record]]]:

@@ -36,9 +36,22 @@ def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] 
         every: the curves of the records, where they are at hand.
     """
     every = every or every_protocol(records, PROTOCOLS)
-    names = dict.fromkeys([*(line.label for line in figure.lines), *(p.label for p in figure.probes)])
-    looks = {name: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, name in enumerate(names)}
-    panels = [panel for name in PROTOCOLS if (panel := _stitched(figure, every[name], looks)) is not None]
+    groups = _groups(figure)
+    probed = [p.label for p in figure.probes]
+    counted = (
+        [*groups, probed] if len(groups) > 1 else [[*groups[0], *probed]]
+    )  # what is looked at apart may look alike
+    looks = {
+        name: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)])
+        for names in counted
+        for i, name in enumerate(dict.fromkeys(names))
+    }
+    panels = [
+        panel
+        for name in PROTOCOLS
+        for labels in groups
+        if (panel := _stitched(figure, every[name], labels, looks)) is not None
+    ]
     shared = every[next(iter(PROTOCOLS))]
     panels += [panel for kind in PROBED if (panel := kind(figure, shared, looks)) is not None]
     panels += _matrices(figure, shared)
@@ -74,8 +87,18 @@ def _on_one_scale(penalties: Mapping[Any, Limits]) -> None:
         penalty_axis(axes, min(-3.0, low) * 1.15, max(10.0, high) * 1.3, "points")
 
 
-def _stitched(figure: Figure, curves: Curves, looks: Looks) -> Panel | None:
-    shown = [label for label in dict.fromkeys(line.label for line in figure.lines) if curves.points(label)]
+def _groups(figure: Figure) -> list[list[str]]:
+    """The labels of the curves of each panel: "both ways" sets those under the first curve's kind of top apart."""
+    labels = list(dict.fromkeys(line.label for line in figure.lines))
+    if figure.drawing != "both ways":
+        return [labels]
+    first = replace(figure.lines[0].top, seed=0)
+    under = [line.label for line in figure.lines if replace(line.top, seed=0) == first]
+    return [under, [label for label in labels if label not in under]]
+
+
+def _stitched(figure: Figure, curves: Curves, labels: Sequence[str], looks: Looks) -> Panel | None:
+    shown = [label for label in labels if curves.points(label)]
     if not shown or not curves.ran or figure.drawing == "matrix":
         return None
     kind = {"bars": _bars, "families": _by_family}.get(figure.drawing, _by_depth)
@@ -102,7 +125,8 @@ def _by_depth(figure: Figure, curves: Curves, shown: Sequence[str], looks: Looks
         _beside(axes, {line.label: line.paper for line in figure.lines if line.label in shown}, looks)
         if figure.paper_range:
             axes.axhspan(*figure.paper_range, color="#CCCCCC", alpha=0.35, lw=0, label="the paper's pairs, all layers")
-        _along_depth(axes, f"{curves.protocol} protocol")
+        tops_of = {"both ways": ", as bottoms" if len(tops) == 1 else ", as tops"}
+        _along_depth(axes, f"{curves.protocol} protocol{tops_of.get(figure.drawing, '')}")
         known = [y for line in figure.lines if line.label in shown for _, y in values.penalties(line.paper)]
         low, high = _limits(every)
         return min([low, *known]), max([high, *known])

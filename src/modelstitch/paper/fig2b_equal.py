@@ -63,7 +63,7 @@ FIGURE = Figure(
     ),
     (SIMCLR, VICREG, BRIEF_BOTTOM, SEEDS, RANDOM, SIMCLR_TOP, VICREG_TOP, BRIEF_TOP),
     (LIKE_SIMCLR, LIKE_VICREG, LIKE_BRIEF, LIKE_SEED),
-    drawing="penalty and cka",
+    drawing="both ways",
     notes=(
         STATISTICS,
         "Without labels means: a body trained by SimCLR or VICReg, under a linear head fitted to its frozen features "

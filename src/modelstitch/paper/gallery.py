@@ -307,10 +307,11 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
 def _excess_table(figure: Figure, curves: Curves, name: str) -> list[str]:
     """What a stitched model errs above the worse of its two networks: the penalty less what their gap explains."""
     rows: dict[tuple[str, ...], list[list[str]]] = {}
-    for line in figure.lines:
+    for line in (line for line in figure.lines if not line.bottom.change):  # a random bottom explains everything
         series = (Series(line.label, metric) for metric in ("error", "bottom_error", "top_error"))
         points = sorted(
-            curves.combined(lambda whole, *ends: whole - max(ends), *series).values(), key=lambda p: p.depth
+            curves.combined(lambda whole, *ends: whole - max(ends), *series, unit="points").values(),
+            key=lambda p: p.depth,
         )
         if points:
             cells = [line.label, str(points[0].seeds), *map(amount, points)]

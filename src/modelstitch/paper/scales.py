@@ -121,7 +121,7 @@ SMOKE = Scale(
     special={
         "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "steps": 240},
         "vicreg": {"lr": 0.02},
-        "brief": {"steps": 40},
+        "brief": {"steps": 100},
     },
     amounts=AS_IN_THE_PAPER,
     repeats=1,
@@ -341,7 +341,7 @@ FASHION = Scale(
     special={
         "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "schedule": "one-cycle"},
         "vicreg": {"lr": 0.05},
-        "brief": {"steps": 350},
+        "brief": {"steps": 280},
     },
     amounts={"much": 0.1, "some": 0.04, "little": 0.02},
     repeats=2,
