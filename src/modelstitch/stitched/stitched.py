@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from ..data.access import MASK, in_reals, mask_of
 from ..data.data import Data
+from ..engine.entry import check_entry
+from ..engine.joined import Joined
 from ..errors import FoldError, MeasureError, RecordError, SourceError, StitchError, first_line
 from ..moments.moments import Moments
 from ..network import FromInput, FromLayer, Network
@@ -23,7 +25,7 @@ from ..network.fold import absorb_above, absorb_below
 from ..network.norms import put_statistics
 from ..notation import Seam
 from ..report.sentences.units import shown
-from ..stitchers import Adapter, Affine, Bring, Site, Stitcher, adapter_between, family_of, mapped
+from ..stitchers import Adapter, Affine, Bring, Site, Stitcher, adapter_between, family_of
 from ..study.record import Metric, Record
 from ..support import hashing, tensors
 from ..support.ambient import in_settled
@@ -38,7 +40,7 @@ from .sides import NAMES, DonorSide, FoundSide, found, keep, views_of
 _OWN = re.compile(rf"(stitcher|statistics|{'|'.join(NAMES)})(-[0-9a-f]{{12}})?\.safetensors")
 
 
-class Stitched(nn.Module):
+class Stitched(Joined):
     """Join the bottom of one network, a map, and the top of another.
 
     ``modelstitch.stitch`` makes a stitched model with a fitted map.
@@ -105,10 +107,10 @@ class Stitched(nn.Module):
         measured_map: str | None,
     ) -> None:
         self._sides = low.side, high.side
-        self.bottom, self.top = low.cut(FromInput), high.cut(FromLayer)
-        self.adapter = Adapter(low.side.layout, high.side.layout)
+        adapter = Adapter(low.side.layout, high.side.layout)
         self._measured = measured_map or of_map(stitcher)
-        self.stitcher = stitcher.to(self._place)  # it may have been fitted elsewhere than where the donors lie
+        self.joined(low.cut(FromInput), adapter, stitcher, high.cut(FromLayer))
+        self.stitcher = stitcher.to(self.place)  # it may have been fitted elsewhere than where the donors lie
         self._statistics = dict(statistics)
         for which, part, side in (("bottom", self.bottom, low), ("top", self.top, high)):
             if side.part is None:  # else they are in the part
@@ -140,7 +142,7 @@ class Stitched(nn.Module):
             SourceError: a donor's view was code that the folder it was loaded from does not hold.
             DataError, NetworkError: the samples do not fit a view or a donor.
         """
-        inputs, place = in_reals(raw), self._place
+        inputs, place = in_reals(raw), self.place
         below, above = (to_device(side.view(inputs), place) for side in self._sides)
         with torch.no_grad():
             return self.through(below, above, mask_of(inputs, self._mask))
@@ -156,23 +158,6 @@ class Stitched(nn.Module):
             The top's output, (n, ...).
         """
         return self.through(x, x if x_top is None else x_top, mask_of(x, self._mask))
-
-    def through(self, x: Any, x_top: Any, mask: Tensor | None) -> Tensor:
-        """Do as ``forward``, both inputs and the mask given.
-
-        Args:
-            x: the bottom's input.
-            x_top: the top's input.
-            mask: bool (n, positions), where a padded sequence holds something; None without padding.
-
-        Returns:
-            The top's output, (n, ...).
-        """
-        activation = self.adapter(self.bottom(x), mask)
-        above = (t.dtype for t in (*self.top.parameters(), *self.top.buffers()) if t.is_floating_point())
-        stitched = mapped(self.stitcher, activation, next(above, activation.dtype))
-        result: Tensor = self.top(stitched, x_top if self.top.needs_input else None)
-        return result
 
     @property
     def penalty(self) -> float:
@@ -226,7 +211,7 @@ class Stitched(nn.Module):
         """
         low, high = self._sides
         config = dict(self._config if self.record is None else self.record.config)
-        self.record = measured(self, low.network, high.network, data, config, self._place)
+        self.record = measured(self, low.network, high.network, data, config, self.place)
         self._measured = of_map(self.stitcher)
         return self.metrics
 
@@ -273,20 +258,20 @@ class Stitched(nn.Module):
             StitchError: the donors are not there, ``unfreeze`` is unknown, or there is nothing to train.
             DataError, NetworkError: the data do not fit.
         """
-        from .tune import tuned
+        from ..engine.fit.tune import spec_of, told_of, tuned
 
         low, high = self._networks("tune")
         options = {"steps": steps, "learning_rate": learning_rate, "batch_size": batch_size, "augment": augment}
         options |= {"weight_decay": weight_decay, "eval_every": eval_every, "patience": patience}
-        model: Stitched
-        model, history = tuned(self, (low, high), data, unfreeze, options, seed, tell)
+        spec = spec_of(options)
+        check_entry((low, high), data)
+        model, history = tuned(self, (low, high), data, unfreeze, spec, seed=seed, name=self.seam, tell=tell)
         model._measured = of_map(model.stitcher)
         before = self._config if self.record is None else self.record.config
         how = {"unfreeze": unfreeze, "tuned": {**options, "seed": seed}}
         told = f"{before.get('objective') or 'as it was'}, then task ({unfreeze} unfrozen)"
-        record = measured(model, low, high, data, {**before, "objective": told, **how}, model._place)
-        note = f"tuned on the task with {unfreeze} unfrozen: no penalty of frozen networks"
-        model.record = replace(record, history=tuple(history), notes=(*record.notes, note))
+        record = measured(model, low, high, data, {**before, "objective": told, **how}, model.place)
+        model.record = replace(record, history=tuple(history), notes=(*record.notes, told_of(unfreeze)))
         return model
 
     def extra_repr(self) -> str:
@@ -322,7 +307,7 @@ class Stitched(nn.Module):
         weight, bias = self._affine()
         twin = copy.copy(self)
         twin._modules = dict(self._modules)  # the donors' parts are shared, the map is not
-        twin.stitcher = Affine(self._site, weight, bias).to(self._place).eval()
+        twin.stitcher = Affine(self._site, weight, bias).to(self.place).eval()
         twin._config = {**self._config, "family": "affine"}
         twin._measured = of_map(twin.stitcher) if of_map(self.stitcher) == self._measured else "changed"
         return twin
@@ -371,12 +356,6 @@ class Stitched(nn.Module):
     def _mask(self) -> str:
         """The key of the data's mask."""
         return str(self._config.get("mask", MASK))
-
-    @property
-    def _place(self) -> torch.device:
-        """Where the donors lie."""
-        parts = (t for part in (self.top, self.bottom) for t in (*part.parameters(), *part.buffers()))
-        return next((t.device for t in parts), torch.device("cpu"))
 
     @property
     def _site(self) -> Site:

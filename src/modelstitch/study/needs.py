@@ -146,8 +146,11 @@ def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, ben
         seconds += onward * found.forwards[cell.hash]
         if stage and not cell.config["objective"].endswith("task"):
             seconds += stage * spec.steps * batch * onward  # genuine activations or outputs to come near to
+    again = [cell for cell in cells if "unfreeze" in cell.config]  # each is trained by itself, through both networks
+    tuning = len(again) * (through_tail(spec.steps, batch, spec.eval_every, val, 0) + test)
+    seconds += tuning * (forward + onward)
     found.seconds += seconds + (0.0 if bench.second is None else (test * forward))
-    found.steps += sum(stages) * spec.steps
+    found.steps += (sum(stages) + len(again)) * spec.steps
     found.samples["fit"] += once + steps * batch
     found.samples["val"] += max(stages) * (looks * looked_at + 2 * (val - looked_at))
     found.samples["test"] += test

@@ -322,6 +322,7 @@ def _cell(
             **({"view": top.view} if top.view else {}),
         },
         "family": family,
+        **({} if question.unfreeze is None else {"unfreeze": question.unfreeze}),
         **({"family_code": grid.codes[family]} if family in grid.codes else {}),
         "objective": objective,
         "init": question.fit.init if objective != MATCH else "closed",

@@ -77,6 +77,8 @@ class Prepared:
         question = self.question.for_labels(self.data.task)
         for name in dict.fromkeys(top for _, top in pairs):
             need_scores(named[name], self.data)
+            if question.unfreeze is not None and question.unfreeze.startswith("after:"):
+                named[name].cut(question.unfreeze.removeprefix("after:"))  # refuses a layer that is none
         donors = {name: describe_donor(network) for name, network in named.items()}
         cells = plan(
             [(donors[b], donors[t]) for b, t in pairs],

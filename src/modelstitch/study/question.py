@@ -137,6 +137,12 @@ def _controls(value: Any) -> Any:
     return _distinct(several) if several else ()
 
 
+def _unfrozen(value: str) -> str:
+    if value not in ("stitcher", "all") and not (value.startswith("after:") and len(value) > len("after:")):
+        raise ValueError("'stitcher', 'after:LAYER' with a layer of the top, or 'all'")
+    return value
+
+
 def _seeds(value: Any) -> Any:
     several = _listed(value)
     whole = isinstance(several, list) and all(isinstance(s, Integral) and not isinstance(s, bool) for s in several)
@@ -205,6 +211,12 @@ class Question(BaseModel):
         default="frozen",
         description="What BatchNorm does in the stitched model: the donors' statistics (frozen), re-estimated through "
         "the stitched path on a copy (recalibrated), or overwritten while fitting, as the paper's code did (batch).",
+    )
+    unfreeze: Annotated[str, AfterValidator(_unfrozen)] | None = Field(
+        default=None,
+        description="Train every stitch further on the task, on a copy, with more of it free: the stitcher, "
+        "after:LAYER (what the top computes behind it, too) or all. Such a penalty is none of frozen networks: "
+        "it stands apart, beside controls that are tuned alike (self, random, other-seed).",
     )
     other_seeds: dict[str, str] = Field(
         default={}, description="For a top, a network of its kind from another seed: the control 'other-seed'."
@@ -281,6 +293,18 @@ class Question(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _tuned_as_it_stands(self) -> Self:
+        if self.unfreeze is None:
+            return self
+        if self.normalisation != "frozen":
+            raise ValueError("normalisation 'frozen' beside unfreeze, since a tuned stitch keeps its statistics")
+        wrong = [name for name in self.controls or () if not CONTROLS[name].tuned]
+        if wrong:
+            known = ", ".join(name for name, control in CONTROLS.items() if control.tuned)
+            raise ValueError(f"controls that can be tuned ({known}) beside unfreeze, not {wrong[0]!r}")
+        return self
+
+    @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         if not self.names:
             return self
@@ -320,7 +344,9 @@ class Question(BaseModel):
         found = self.controls
         if found is None:
             found = tuple(
-                n for n, control in CONTROLS.items() if control.usual and (task.by_class or not control.classes)
+                n
+                for n, control in CONTROLS.items()
+                if control.usual and (task.by_class or not control.classes) and (self.unfreeze is None or control.tuned)
             )
         by_class = [name for name in found if CONTROLS[name].classes]
         if by_class and not task.by_class:
@@ -365,7 +391,7 @@ class Question(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """Plain JSON values of all that decides the results."""
-        unused = {name for name in ("other_seeds", "second", "anchors") if not getattr(self, name)} | (
+        unused = {name for name in ("other_seeds", "second", "anchors", "unfreeze") if not getattr(self, name)} | (
             {"both"} if self.both else set()
         )
         return self.model_dump(mode="json", exclude={"expected_error", "error_tolerance", *unused})
@@ -419,6 +445,7 @@ class CompareOptions(FitOptions, total=False):
     samples: int | Sequence[int] | None
     anchors: int | Sequence[int] | None
     normalisation: Normalisation
+    unfreeze: str | None
     other_seeds: Mapping[str, Network] | None
     second: Data | None
     metric: Each | Task | None

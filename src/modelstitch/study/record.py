@@ -175,8 +175,9 @@ class Record(Mapping[str, Any]):
 
     @property
     def objective(self) -> str | None:
-        """What the stitcher was fitted to."""
-        return self.config.get("objective")
+        """What the stitcher was fitted to, and what was free where it was trained further."""
+        plain, free = self.config.get("objective"), self.config.get("unfreeze")
+        return plain if free is None or "tuned" in self.config else f"{plain}, then task ({free} unfrozen)"
 
     @property
     def seed(self) -> int | None:
@@ -204,7 +205,7 @@ class Record(Mapping[str, Any]):
         """How the stitcher was fitted."""
         config = self.config
         return Setting(
-            config.get("family"), config.get("objective"), config.get("init"), config.get("normalisation"), self.samples
+            config.get("family"), self.objective, config.get("init"), config.get("normalisation"), self.samples
         )
 
     @property

@@ -40,6 +40,7 @@ from ..support.words import counted
 from .answers import pack, pack_answers, pack_tokens
 from .plan import Cell, Shared
 from .record import DonorFacts, Metric, Record, cell_hash
+from .unfrozen import tuned_results
 
 
 @dataclass
@@ -248,7 +249,7 @@ def _solved(group: Sequence[Cell]) -> bool:
     return (
         shared.kind == "plain"
         and shared.normalisation == "frozen"
-        and all(cell.config["objective"] == MATCH for cell in group)
+        and all(cell.config["objective"] == MATCH and "unfreeze" not in cell.config for cell in group)
     )
 
 
@@ -493,6 +494,7 @@ def _records(
         made: the provenance of each record.
     """
     top, data = job.sweep.top, job.sweep.data
+    results = tuned_results(job.cells, job.streams, results, job.sweep, bench.below(job.cells[0]))
     _note(job, bench, used)
     beside = Beside(
         bench.own[top.name],

@@ -75,6 +75,11 @@ class Control:
         return self.sends != "bottom"
 
     @property
+    def tuned(self) -> bool:
+        """Whether it can be trained further as a pair is: a network sends, with its own samples and labels."""
+        return self.fitted and self.sender is None and not self.shuffled
+
+    @property
     def apart(self) -> bool:
         """Whether its cells share neither bottom nor samples with those of a pair."""
         return bool(self.draw or self.sender or self.shuffled)

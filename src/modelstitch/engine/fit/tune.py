@@ -5,35 +5,44 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
 from torch import nn
 
-from ..data.data import Batch, Data
-from ..engine.entry import check_entry
-from ..engine.evaluate import own_outcomes
-from ..engine.fit.objectives import Wanted, stages
-from ..engine.fit.options import FitSpec
-from ..engine.measure import Outcome
-from ..engine.senders import NetworkSender, view_of
-from ..engine.sweep import Sweep
-from ..errors import FitError, NonFiniteError, StitchError, StudyError
-from ..network import OUTPUT, Network
-from ..support.mistakes import sentence
-from ..support.progress import Tell
+from ...data.data import Batch, Data
+from ...errors import FitError, NonFiniteError, StitchError, StudyError
+from ...network import OUTPUT, Network
+from ...support.mistakes import sentence
+from ...support.progress import Tell
+from ..evaluate import own_outcomes
+from ..joined import Joined
+from ..measure import Outcome
+from ..senders import NetworkSender, view_of
+from ..sweep import Sweep
+from .objectives import Wanted, stages
+from .options import FitSpec
 
 STITCHER, ALL, AFTER = "stitcher", "all", "after:"
+RATE = 1e-3  # of all that is free, where nothing else is said
+
+Model = TypeVar("Model", bound=Joined)
 
 
-def free(stitched: Any, unfreeze: str, top: Network) -> int:
+def told_of(unfreeze: str) -> str:
+    """What a record says of a tuned stitch."""
+    return f"caution: tuned on the task with {unfreeze} unfrozen: no penalty of frozen networks"
+
+
+def free(stitched: Joined, unfreeze: str, top: Network, name: str) -> int:
     """Let gradients reach what is to be trained, and nothing else.
 
     Args:
         stitched: a copy, whose numbers are its own.
         unfreeze: "stitcher", "after:LAYER" (besides, what the top computes behind that layer) or "all".
         top: the donor above.
+        name: how a message calls the stitch.
 
     Returns:
         How many numbers are free.
@@ -61,21 +70,23 @@ def free(stitched: Any, unfreeze: str, top: Network) -> int:
     count: int = sum(weight.numel() for weight in trained)
     if not count:
         raise StitchError(
-            f"There is nothing to train at {stitched.seam}: the map has no parameters of its own; expected another "
+            f"There is nothing to train at {name}: the map has no parameters of its own; expected another "
             "family, or unfreeze='after:LAYER' or 'all'."
         )
     return count
 
 
 def tuned(
-    stitched: Any,
+    stitched: Model,
     networks: tuple[Network, Network],
     data: Data,
     unfreeze: str,
-    options: dict[str, Any],
+    spec: FitSpec,
+    *,
     seed: int,
-    tell: Tell | None,
-) -> tuple[Any, list[tuple[int, float, float]]]:
+    name: str,
+    tell: Tell | None = None,
+) -> tuple[Model, list[tuple[int, float, float]]]:
     """Train a copy on the task; the state with the best validation error is kept, the start among them.
 
     Args:
@@ -83,8 +94,9 @@ def tuned(
         networks: its donors.
         data: to fit and to choose on.
         unfreeze: as for ``free``.
-        options: fields of ``FitSpec``.
+        spec: steps, rate and the like.
         seed: of the order of samples and their augmentation.
+        name: how messages call it.
         tell: hears of the progress.
 
     Returns:
@@ -94,18 +106,18 @@ def tuned(
         FitError: the loss is not finite before the first step.
         StitchError: as ``free``, or the data do not fit.
     """
-    (low, high), spec = networks, _spec(options)
-    check_entry(networks, data)
+    low, high = networks
     model = copy.deepcopy(stitched)
-    free(model, unfreeze, high)
-    device = model._place
+    free(model, unfreeze, high, name)
+    device = model.place
     sweep = Sweep(NetworkSender(high), high, data.for_top(high, device).on(device), spec, device, seed=seed)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.Adam(weights, lr=spec.learning_rate, weight_decay=spec.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda at: 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
     )
-    (objective,) = stages("task", high, model._sides[1].layer, spec, task=sweep.data.task)
+    (objective,) = stages("task", high, high.cuts[0], spec, task=sweep.data.task)
+    whole = high.full().to(device) if objective.genuine else None
 
     def answer(batch: Batch) -> torch.Tensor:
         found: torch.Tensor = model.through(view_of(low, batch, device), view_of(high, batch, device), batch.mask)
@@ -114,18 +126,22 @@ def tuned(
     def look() -> Outcome | None:
         model.eval()
         try:
-            return own_outcomes({model.seam: answer}, sweep, "val", fitting=True)[model.seam]
+            return own_outcomes({name: answer}, sweep, "val", fitting=True)[name]
         except NonFiniteError:
             return None
 
     begun = look()
     if begun is None:
-        raise FitError(f"The stitch {model.seam} gives no finite loss before the first step: expected a finite one.")
+        raise FitError(f"The stitch {name} gives no finite loss before the first step: expected a finite one.")
     history = [(0, begun.error, begun.loss)]
     best, kept, stale = (begun.error, begun.loss), copy.deepcopy(model.state_dict()), 0
     for step, batch in _steps(sweep):
         mask = None if batch.mask is None else batch.mask.to(device)
-        loss = objective.loss({OUTPUT: answer(batch)}, Wanted({}, batch.labels.to(device), mask))
+        genuine = {}
+        if whole is not None:
+            with torch.no_grad():
+                genuine = {OUTPUT: whole(view_of(high, batch, device))}
+        loss = objective.loss({OUTPUT: answer(batch)}, Wanted(genuine, batch.labels.to(device), mask))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if not bool(torch.isfinite(loss)):
@@ -133,7 +149,7 @@ def tuned(
         optimiser.step()
         schedule.step()
         if tell:
-            tell(f"tune {model.seam}", step, spec.steps)
+            tell(f"tune {name}", step, spec.steps)
         if step % spec.eval_every and step != spec.steps:
             continue
         seen = look()
@@ -152,7 +168,12 @@ def tuned(
     return model.eval(), history
 
 
-def _spec(options: dict[str, Any]) -> FitSpec:
+def spec_of(options: dict[str, Any]) -> FitSpec:
+    """Read how a stitch is tuned.
+
+    Raises:
+        StudyError: an option is unknown or wrong.
+    """
     try:
         return FitSpec(**options)
     except ValidationError as error:

@@ -50,7 +50,7 @@ def test_the_record_says_so_and_stands_apart(stitched, digits, tmp_path):
     config = tuned.record.config
     assert config["objective"] == "match, then task (all unfrozen)"
     assert (config["unfreeze"], config["tuned"]["steps"]) == ("all", 8)
-    assert "tuned on the task with all unfrozen: no penalty of frozen networks" in tuned.record.notes
+    assert "caution: tuned on the task with all unfrozen: no penalty of frozen networks" in tuned.record.notes
     assert tuned.penalty == tuned.metrics["error"] - tuned.metrics["top_error"]
     both = Results([stitched.record, tuned.record], {})
     assert len(both.pooled.filter(control="pair")) == 2  # never one row
