@@ -1,6 +1,7 @@
 """A question's cells, counted beforehand and then run."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ import torch
 from modelstitch.errors import StudyError
 from modelstitch.study.prepared import compared
 from modelstitch.study.run import plan_run, run
+from modelstitch.study.store import Store
+from modelstitch.support.progress import Teller
 
 ASKED = {"layers": "block1", "objective": "match", "controls": "none", "samples": 100}
 
@@ -18,6 +21,22 @@ def test_a_plan_counts_what_a_run_makes(pair, digits):
     assert needs.cells == 2
     assert needs.kept == 0
     assert [(r.bottom.name, r.top.name) for r in run(asked, device="cpu")] == [("zero", "one"), ("one", "zero")]
+
+
+def test_what_is_to_be_run_is_said_first(pair, digits, tmp_path):
+    asked, said = compared(*pair, digits, {**ASKED}), []
+    run(asked, device="cpu", tell=Teller(lambda *told: None, said.append), store=Store(tmp_path / "s", {}))
+    first, *rest = said
+    assert re.fullmatch(
+        r"To run: 2 cells in 2 sweeps: 0 steps at most; samples that are read: [\d,]+ of fit, 0 of val, "
+        r"[\d,]+ of test; memory up to [\d.]+ [kMG]?B; about \d+ seconds here\.",
+        first,
+    )
+    assert rest
+    assert not [line for line in rest if line.startswith("To run")]
+    again = []
+    run(asked, device="cpu", tell=Teller(lambda *told: None, again.append), store=Store(tmp_path / "s", {}))
+    assert not [line for line in again if line.startswith("To run")]  # nothing is left to do
 
 
 @pytest.mark.slow

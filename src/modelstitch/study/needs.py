@@ -64,24 +64,39 @@ class Needs:
 
     def sentences(self) -> list[str]:
         """For a reader, one line each."""
-        missing = self.cells - self.kept
         told = [
-            f"{counted(self.cells, 'cell')}: {self.kept:,} kept already, {missing:,} to run. Nothing was fitted or "
-            f"written."
+            f"{counted(self.cells, 'cell')}: {self.kept:,} kept already, {self.cells - self.kept:,} to run. Nothing "
+            "was fitted or written."
         ]
-        if not missing:
+        if self.kept == self.cells:
             return told
-        parts = "" if self.parts == self.sweeps else f", in {counted(self.parts, 'part')} as memory asks"
-        passes = ", ".join(f"{n:,} of {split}" for split, n in self.samples.items())
         return [
             *told,
-            f"{counted(self.sweeps, 'sweep')}{parts}: {counted(self.steps, 'step')} at most; samples that are read: "
-            f"{passes}.",
-            f"Memory: up to {readable(self.memory)} for the stitches of one part, beside {readable(self.donors)} of "
-            "donors' weights and one batch's way through a top.",
+            f"{self._passes}.",
+            f"Memory: {self._memory} for the stitches of one part, beside {readable(self.donors)} of donors' weights "
+            "and one batch's way through a top.",
             f"Time: about {duration(self.seconds)} here, estimated from measured batches: opening networks and solving "
             "maps is not counted, and fits that stop early take less.",
         ]
+
+    def line(self) -> str:
+        """The same in one line, before the work begins."""
+        kept = f" ({self.kept:,} kept already)" if self.kept else ""
+        time = f"; about {duration(self.seconds)} here" if self.seconds else ""
+        return (
+            f"To run: {counted(self.cells - self.kept, 'cell')}{kept} in {self._passes}; memory {self._memory}{time}."
+        )
+
+    @property
+    def _passes(self) -> str:
+        parts = "" if self.parts == self.sweeps else f", in {counted(self.parts, 'part')} as memory asks"
+        read = ", ".join(f"{n:,} of {split}" for split, n in self.samples.items())
+        steps = counted(self.steps, "step")
+        return f"{counted(self.sweeps, 'sweep')}{parts}: {steps} at most; samples that are read: {read}"
+
+    @property
+    def _memory(self) -> str:
+        return f"up to {readable(self.memory)}"
 
 
 def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *, timed: bool = True) -> Needs:

@@ -336,6 +336,10 @@ def _cell(
 
 
 def _fit(spec: FitSpec, objective: str, val: int) -> dict[str, Any]:
-    """How a cell is fitted, as it is named by: what part of the validation split looks read where they read a part."""
-    stated = {key: value for key, value in spec.model_dump(mode="json").items() if key != "look"}
-    return stated if objective == MATCH or val <= spec.look else {**stated, "look": spec.look}
+    """How a cell is fitted, as it is named by: options of looks where they may change what is kept, and no others."""
+    stated = {key: value for key, value in spec.model_dump(mode="json").items() if key not in ("look", "stop_early")}
+    if objective != MATCH and spec.look < val:
+        stated["look"] = spec.look
+    if objective != MATCH and spec.stop_early and spec.steps > 2 * spec.eval_every:  # with three looks after the start
+        stated["stop_early"] = True
+    return stated

@@ -9,7 +9,8 @@ from ..engine.alone import introduce, told
 from ..engine.sweep import Watch
 from ..errors import StudyError
 from ..network import Network
-from ..support.progress import Tell, say
+from ..support.memory import out_of_memory
+from ..support.progress import Tell, hears, say
 from ..support.ranks import current, first, writes
 from ..support.resume import tidy
 from .engines import Engine, local
@@ -70,6 +71,8 @@ def run(
     missing = first(
         "whether cells are missing", lambda: any(store is None or not store.has(cell.hash) for cell in cells)
     )
+    if missing:
+        _announce(cells, bench, store, tell)
     expected = question.expected_error
     if missing or expected is not None:  # of donors that are not in the shard, too
         introduce(bench.all_donors(cells if expected is None else every), tell, expected, question.error_tolerance)
@@ -80,6 +83,20 @@ def run(
         tidy(bench.unfinished)
     _check_frozen(asked.networks, donors)
     return found
+
+
+def _announce(cells: Sequence[Cell], bench: Bench, store: Store | None, tell: Tell | None) -> None:
+    """Say what is to be run, and about how long it takes, to a listener that hears sentences."""
+    if not hears(tell):
+        return
+    kept = [] if store is None else [cell.hash for cell in cells if store.has(cell.hash)]
+    try:
+        needs = needs_of(cells, bench, kept)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        needs = needs_of(cells, bench, kept, timed=False)  # the run halves its batches
+    say(tell, needs.line())
 
 
 def _introduce_kept(records: Sequence[Record], tell: Tell | None) -> None:

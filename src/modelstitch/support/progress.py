@@ -31,8 +31,13 @@ class Teller:
         self.bar(what, done, total)
 
 
+def hears(tell: Tell | None) -> bool:
+    """Whether a listener hears more than numbers; a plain function does not."""
+    return getattr(tell, "speak", None) is not None
+
+
 def say(tell: Tell | None, line: str) -> None:
-    """Say a sentence to a listener that hears more than numbers; a plain function does not."""
+    """Say a sentence to a listener that hears more than numbers."""
     speak = getattr(tell, "speak", None)
     if speak is not None:
         speak(line)

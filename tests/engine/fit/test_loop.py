@@ -80,6 +80,46 @@ def test_patience_ends_a_fit_that_gets_no_better(pair, digits):
     assert sum(ticks) >= 40  # what is not done counts as done
 
 
+def test_a_fit_ends_where_the_steps_left_would_gain_too_little(pair, digits):
+    options = {"learning_rate": 1e-6, "adapt_rate": False, "steps": 40, "eval_every": 2, "patience": 40}
+    for early in (True, False):
+        streams, _, _, ticks = fitted(pair, digits, **options, stop_early=early)
+        for stream in streams:
+            last, *_ = stream.history[-1]
+            assert (last < 40) is early
+            said = f"done after {last} steps: those left would gain less than ten thousand samples tell"
+            assert stream.stopped == (said if early else "all steps done")
+        assert sum(ticks) >= 40
+
+
+def test_a_fit_that_still_gains_goes_on(pair, digits):
+    streams, *_ = fitted(pair, digits, init="random", learning_rate=0.05, steps=12, eval_every=2)
+    for stream in streams:
+        assert stream.history[-1][0] >= 8
+        assert stream.history[-1][1] < stream.history[1][1]
+
+
+def test_the_bottom_runs_no_further_than_open_streams_need(pair, digits, monkeypatch):
+    asked, open_ = [], loop.open_quick
+    monkeypatch.setattr(
+        loop, "open_quick", lambda sender, layers, device: (asked.append(layers), open_(sender, layers, device))[1]
+    )
+    look = Run.look
+
+    def closing(self, step, outcome):
+        look(self, step, outcome)
+        self.open = self.open and not (step == 4 and self.stream.bottom_layer == "block3")
+
+    monkeypatch.setattr(Run, "look", closing)
+    found = compare(
+        *pair, digits, layers=["block1", "block3"], controls=(), both=False, steps=8, eval_every=4, device="cpu"
+    )
+    assert asked == [["block1", "block3"], ["block1"]]
+    monkeypatch.undo()
+    alone = compare(*pair, digits, layers=["block1"], controls=(), both=False, steps=8, eval_every=4, device="cpu")
+    assert alone.records[0].history == found.records[0].history
+
+
 @pytest.mark.slow
 def test_two_fits_are_equal(pair, digits):
     one, other = (fitted(pair, digits)[0] for _ in range(2))
@@ -104,6 +144,13 @@ CASES = {
     "controls": {"controls": ("self", "random", "class-noise", "shuffled")},
     "no more patience": {"eval_every": 1, "patience": 1, "learning_rate": 10.0},
     "several passes": {"batch_size": 400},
+    "fits that end early": {
+        "steps": 24,
+        "eval_every": 2,
+        "learning_rate": 1e-6,
+        "patience": 20,
+        "family": ("mlp", "affine"),
+    },
     "looks at a part of the split": {"look": 16, "eval_every": 2, "patience": 1, "learning_rate": 0.1},
     "kept activations": {"augment": False, "cache": 0.1, "steps": 25},
     "no room to keep activations": {"augment": False, "cache": 1e-6},

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modelstitch.engine.fit.rivals import joined, means, undecided
+from modelstitch.engine.fit.rivals import hope, joined, means, undecided
 
 
 def seen(wrong, of=1000, loss=1.0, weights=None):
@@ -59,3 +59,21 @@ def test_equal_states_are_seldom_told_apart():
 def test_means_are_over_all_samples():
     found = joined(seen([0, 1], of=10, loss=1.0), seen([0], of=30, loss=3.0))
     assert means(found) == (7.5, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("best", "before", "last", "share", "worth"),
+    [
+        (200, 400, 200, 1.0, True),  # it gained 20 points, and as much rate is left
+        (200, 210, 200, 0.5, True),  # one point, of which half may come
+        (200, 210, 200, 0.16, False),
+        (2000, 2100, 2000, 0.16, False),
+        (2000, 2000, 2000, 1.0, False),  # no answer changed
+        (1000, 2100, 2000, 0.16, False),  # it will not come near the best state
+        (2000, 2500, 2000, 0.0, False),
+    ],
+)
+def test_steps_are_taken_where_they_may_gain_what_ten_thousand_samples_tell(best, before, last, share, worth):
+    of = 1000 if best < 1000 else 10_000
+    best, before, last = (seen(list(range(n)), of=of) for n in (best, before, last))
+    assert (hope(best, before, last, share) > 1.0) is worth

@@ -78,6 +78,7 @@ def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position
     for place, batch in _steps(sweep, at):
         if not moving and not any(run.open for run in runs):
             break
+        feed.narrow(runs)
         at, below = place, feed.below(batch)
         inputs, mask, wanted = feed.above(batch)
         for run in runs:
@@ -125,7 +126,8 @@ class _Feed:
     def __init__(self, runs: list[Run], sweep: Sweep) -> None:
         device, spec = sweep.device, sweep.spec
         self.sweep, objectives = sweep, [run.objective for run in runs]
-        looking = self._send = fresh = open_quick(sweep.sender, [run.stream.bottom_layer for run in runs], device)
+        self._layers = _bottom_layers(runs)
+        looking = self._send = fresh = open_quick(sweep.sender, self._layers, device)
         if sweep.normalisation != "batch":  # statistics that move give other activations every time
             looking = Replay(fresh, sweep.spare)
             if spec.cache and not (spec.augment and sweep.data.augment is not None):
@@ -135,6 +137,12 @@ class _Feed:
         genuine = any(objective.genuine for objective in objectives)
         self._genuine = sweep.top.taps(later, output=True).to(device) if genuine else None
         self._whole = open_whole(sweep.sender, device) if any(objective.below for objective in objectives) else None
+
+    def narrow(self, runs: list[Run]) -> None:
+        """Run the bottom no further than runs that are open need; not where it is to move on, or is kept."""
+        needed = _bottom_layers([run for run in runs if run.open])
+        if needed and needed != self._layers and not self.sweep.sender.norms and not isinstance(self._send, Samples):
+            self._layers, self._send = needed, open_quick(self.sweep.sender, needed, self.sweep.device)
 
     def below(self, batch: Batch) -> dict[str, Tensor]:
         """The bottom's activations."""
@@ -169,6 +177,10 @@ class _Feed:
         for run in runs:
             if said and said not in run.stream.notes:
                 run.stream.notes.append(said)
+
+
+def _bottom_layers(runs: list[Run]) -> list[str]:
+    return list(dict.fromkeys(run.stream.bottom_layer for run in runs))
 
 
 def _look(runs: list[Run], step: int, looking: Looking) -> None:

@@ -65,6 +65,11 @@ class FitSpec(BaseModel):
     patience: Count = Field(
         default=5, description="Measurements in a row without improvement that are allowed; at one more the fit stops."
     )
+    stop_early: Switch = Field(
+        default=True,
+        description="End a fit where the steps left, at the rate left to them, would gain less than ten thousand "
+        "samples can tell, as the last two measurements say.",
+    )
     look: Count = Field(
         default=1024,
         description="Validation samples of a measurement, drawn by the seed; more only where they leave open which "
@@ -130,7 +135,7 @@ class FitSpec(BaseModel):
         return {k: v for k, v in plain(self).items() if k not in _LATER or v != _LATER[k]}
 
 
-_LATER: dict[str, Any] = {"anchors_by": None, "positions": None, "sums": "float64", "look": 1024}
+_LATER: dict[str, Any] = {"anchors_by": None, "positions": None, "sums": "float64", "look": 1024, "stop_early": True}
 
 
 class FitOptions(TypedDict, total=False):
@@ -143,6 +148,7 @@ class FitOptions(TypedDict, total=False):
     weight_decay: float
     eval_every: int
     patience: int
+    stop_early: bool
     look: int
     init: Literal["closed", "random"]
     whiten: bool

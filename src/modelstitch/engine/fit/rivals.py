@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ..measure import Outcome
 
+ONE_SIDED = 1.64  # standard errors to the end of a one-sided interval of 95 %
+FINE = 100.0  # the root of ten thousand samples
 CLEAR = 2.58  # standard errors: of two states that are alike, one pair in a hundred is told apart at a look
 ALIKE = 300  # where none of so many samples tells two states apart, one in a hundred may at most (the rule of three)
 Columns = dict[str, Tensor]  # errors, losses and weights of the samples that were looked at, float64 (n,)
@@ -32,15 +34,36 @@ def means(seen: Columns) -> tuple[float, float]:
 
 
 def undecided(one: Columns, other: Columns) -> bool:
-    """Whether more samples may tell two states apart: their errors differ, and by no more than chance may do.
+    """Whether more samples may tell two states apart: their errors differ, and by no more than chance may do."""
+    if not bool((one["errors"] != other["errors"]).any()):
+        return len(one["errors"]) < ALIKE
+    mean, error = difference(one, other)
+    return abs(mean) <= CLEAR * error
 
-    What one sample less errs on counts with the other sign, too, so that two or three samples decide nothing.
+
+def hope(best: Columns, before: Columns, last: Columns, share: float) -> float:
+    """What the steps that are left may gain over the best state, in units of what ten thousand samples tell of a mean.
+
+    A fit has gained something since ``before``, and is left ``share`` of the rate that it had since: it may gain as
+    large a share again. The gain, and how far the last state is behind the best one, are both taken at the end of their
+    intervals that speaks for going on.
+    """
+    weights = last["weights"] / last["weights"].mean()
+    spread = float((last["errors"] * weights).std())
+    gain, gain_error = difference(before, last)
+    behind, behind_error = difference(last, best)
+    most = share * (gain + ONE_SIDED * gain_error) - max(0.0, behind - ONE_SIDED * behind_error)
+    return max(0.0, most) / max(spread / FINE, 1e-300)
+
+
+def difference(one: Columns, other: Columns) -> tuple[float, float]:
+    """How much more one state errs than another on the same samples, and the standard error of that.
+
+    One sample of either sign is added, so that two or three samples tell nothing (Bonett and Price 2012).
     """
     weights = one["weights"] / one["weights"].mean()
     apart = (one["errors"] - other["errors"]) * weights
-    if not bool(apart.any()):
-        return len(apart) < ALIKE
-    n, most = len(apart) + 2, float(apart.abs().max())  # and one sample of either sign: Bonett and Price (2012)
+    n, most = len(apart) + 2, float(apart.abs().max())
     mean = float(apart.sum()) / n
     variance = (float(apart.square().sum()) + 2 * most**2) / n - mean**2
-    return abs(mean) <= CLEAR * math.sqrt(variance / n)
+    return mean, math.sqrt(max(variance, 0.0) / n)

@@ -18,11 +18,11 @@ from ..measure import Outcome
 from ..sweep import Stream, Sweep
 from .normalisation import fitting
 from .objectives import Objective, Wanted
-from .rivals import Columns, columns, joined, means, undecided
+from .rivals import Columns, columns, hope, joined, means, undecided
 from .whiten import Whitened
 
 _LOST = 10.0  # times the best loss and one nat
-_KEPT = ("best", "best_state", "best_step", "stale", "open", "last_loss", "_pace", "_earlier", "_seen")
+_KEPT = ("best", "best_state", "best_step", "stale", "open", "last_loss", "_pace", "_earlier", "_seen", "_recent")
 
 
 class Run:
@@ -48,13 +48,13 @@ class Run:
         )
         self._pace = 1.0
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser, lambda at: self._pace * 0.5 * (1 + math.cos(math.pi * min(1.0, at / spec.steps)))
+            self.optimiser, lambda at: self._pace * cosine(at / spec.steps)
         )
         self.adapts = spec.adapt_rate and isinstance(self.stitcher, Whitened)
         stream.rate = rate
         self.chooses = sweep.normalisation != "batch"
-        self._few = self.chooses and sweep.spec.look < sweep.data.size("val")
-        self._seen: dict[str, Columns] = {}  # of the states of looks at few samples: the "best" and the "last"
+        self._seen: dict[str, Columns] = {}  # the "best" and the "last" state on the samples of a look
+        self._recent: list[tuple[int, Columns]] = []  # the last three looks, and after how many steps
         self.best: tuple[float, float] = (math.inf, math.inf)
         self.best_state: list[dict[str, Any]] = []
         self.best_step = 0
@@ -137,16 +137,30 @@ class Run:
             self.best_state = self._state()
         else:
             self.stale += 1
-        if self._few:
+        if self.chooses:
             self._seen["last"] = columns(outcome)
             if self.best_step == step:
                 self._seen = {"best": self._seen["last"]}
+            self._recent = [*self._recent[-2:], (step, columns(outcome))]
         if self.chooses and self.stale > self.sweep.spec.patience:
             self.open = False
             self.stream.stopped = f"no better validation error in {self.stale} looks"
         elif step == self.sweep.spec.steps:
             self.open = False
             self.stream.stopped = "all steps done"
+        elif self._done:
+            self.open = False
+            self.stream.stopped = f"done after {step} steps: those left would gain less than ten thousand samples tell"
+
+    @property
+    def _done(self) -> bool:
+        """Whether the steps that are left, at the rate that is left to them, are not worth taking."""
+        if not (self.sweep.spec.stop_early and self.chooses and len(self._recent) == 3):
+            return False
+        (since, before), _, (now, last) = self._recent
+        left, had = (cosine_left(at / self.sweep.spec.steps) for at in (now, since))
+        share = left / (had - left)
+        return hope(self._seen["best"], before, last, share) <= 1.0
 
     @property
     def undecided(self) -> bool:
@@ -237,6 +251,16 @@ class Run:
             f"{self.objective.name} fitting of {self.stream} diverged at step {step}; the state of step "
             f"{self.best_step} is kept; try a smaller learning_rate"
         )
+
+
+def cosine(share: float) -> float:
+    """What is left of the rate after this share of the steps."""
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def cosine_left(share: float) -> float:
+    """The rate over all steps that come after this share of them: the integral of ``cosine``."""
+    return 0.5 * (1 - share - math.sin(math.pi * share) / math.pi)
 
 
 LEAST = 0.25  # of the rate
