@@ -347,13 +347,14 @@ def own_outcomes(
     return {name: found.own[part.called(name)].outcome(source) for name in networks}
 
 
-def own_error(sweep: Sweep, batches: Iterable[Batch] | None = None) -> tuple[float, float]:
+def own_error(sweep: Sweep, own: Outcome | None = None) -> tuple[float, float]:
     """The top's own validation error, and that of answers drawn at random, or of one answer for all samples.
 
-    ``batches`` may stand in for the whole split.
+    ``own`` is what the top does, on all of the split by default.
     """
     top = sweep.top
-    own = own_outcomes({top.name: top}, sweep, "val", fitting=True, batches=batches)[top.name]
+    if own is None:
+        own = own_outcomes({top.name: top}, sweep, "val", fitting=True)[top.name]
     level = sweep.data.task.chance(_width(top)) if own.chance is None else own.chance
     return own.error, own.error if level is None else level
 

@@ -48,6 +48,8 @@ class Sweep:
         own: the user's own losses by name.
         tick: hears how many more units of work are done.
         watch: hears of every look at the validation split.
+        enough: of a control, the penalty beyond which it has said what it is for, and the share of its penalty that the
+            steps left may then still gain; None where a fit is always to end as well as it can.
     """
 
     sender: Sender
@@ -62,6 +64,7 @@ class Sweep:
     own: Mapping[str, Loss] = field(default_factory=dict)
     tick: Tick | None = None
     watch: Watch | None = None
+    enough: tuple[float, float] | None = None
 
     def done(self, amount: int) -> None:
         """Tell of work done."""

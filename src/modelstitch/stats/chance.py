@@ -10,6 +10,9 @@ def chance_error(n_classes: int) -> float:
     return 100.0 * (1.0 - 1.0 / n_classes)
 
 
+FAR = {"points": 10.0, "nats/token": 0.5}  # from this penalty a map counts as far off, by unit; others are not judged
+
+
 def hardly_better(error: float, chance: float) -> bool:
     """Whether a network with that error, in percent, is right at most a quarter more often than chance is."""
     return 100.0 - error <= 1.25 * (100.0 - chance)

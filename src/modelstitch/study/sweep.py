@@ -31,6 +31,7 @@ from ..engine.sweep import MEMORY, Stream, Sweep, Tick, Watch, derive, open_stre
 from ..engine.truth import Truth
 from ..errors import MeasureError, NonFiniteError, ShapeError, StudyError
 from ..network import Layer, Network
+from ..stats.chance import FAR
 from ..stitchers import family_of
 from ..support.progress import Tell
 from ..support.provenance import provenance
@@ -424,6 +425,7 @@ def _job(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> _Job:
         own=bench.losses,
         tick=tick,
         watch=bench.watch,
+        enough=_enough(shared, data.task),
     )
     return _Job(cells, donors, begun, below if below is not None and _same_task(below, top, data.task) else None)
 
@@ -507,6 +509,12 @@ def _records(
         again = None if other is None else other[0][at]
         second = None if other is None or again is None else (again[0], other[1][top.name])
         yield Fitted(make_record(cell, stream, result, second, beside), stream, _statistics(job.sweep.sender, stream))
+
+
+def _enough(shared: Shared, task: Task) -> tuple[float, float] | None:
+    """When a control has said what it is for, as ``Sweep`` has it."""
+    far, control = FAR.get(task.unit.partition(" ")[0]), shared.control
+    return None if control is None or control.settled is None or far is None else (far, control.settled)
 
 
 def _taken_up(

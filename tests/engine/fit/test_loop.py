@@ -92,6 +92,24 @@ def test_a_fit_ends_where_the_steps_left_would_gain_too_little(pair, digits):
         assert sum(ticks) >= 40
 
 
+def test_a_control_ends_where_its_looks_say_what_it_is_for(pair, digits):
+    options = {"layers": ["block3"], "both": False, "steps": 40, "eval_every": 4, "batch_size": 50, "device": "cpu"}
+    early, whole = (
+        {
+            r.control: r
+            for r in compare(*pair, digits, controls=("shuffled", "class-noise"), stop_early=stop, **options).records
+        }
+        for stop in (True, False)
+    )
+    for record in (early["shuffled"], whole["shuffled"]):
+        assert next(m.low for m in record.metrics if m.name == "penalty") > 10.0
+    (said,) = [note for note in early["shuffled"].notes if note.startswith("stopped: ")]
+    last, *_ = early["shuffled"].history[-1]
+    assert said == f"stopped: decided after {last} steps: its penalty stays beyond 10, and is at most what is said"
+    assert last < 40
+    assert "decided" not in " ".join([*early["pair"].notes, *whole["shuffled"].notes])
+
+
 def test_a_fit_that_still_gains_goes_on(pair, digits):
     streams, *_ = fitted(pair, digits, init="random", learning_rate=0.05, steps=12, eval_every=2)
     for stream in streams:
@@ -151,6 +169,7 @@ CASES = {
         "patience": 20,
         "family": ("mlp", "affine"),
     },
+    "controls that are decided": {"controls": ("random", "class-noise", "shuffled"), "steps": 12, "eval_every": 2},
     "looks at a part of the split": {"look": 16, "eval_every": 2, "patience": 1, "learning_rate": 0.1},
     "kept activations": {"augment": False, "cache": 0.1, "steps": 25},
     "no room to keep activations": {"augment": False, "cache": 1e-6},

@@ -49,6 +49,8 @@ class Control:
         what: what sends, as part of a sentence.
         because: why a low penalty is no evidence where the control is as good; "" for controls that are judged
             otherwise.
+        settled: where it is far off, what it is for is said: its fit may end as soon as looks show that it will be, and
+            that the steps left gain no larger a share than this of its penalty. None: it always takes all its steps.
         unseen: ("early" or "late", what a low penalty there may be worth where the control was not measured).
     """
 
@@ -68,6 +70,7 @@ class Control:
     what: str = ""
     because: str = ""
     unseen: tuple[Literal["early", "late"], str] | None = None
+    settled: float | None = None
 
     @property
     def of_the_top(self) -> bool:
@@ -122,6 +125,7 @@ CONTROLS = {
         what="an untrained bottom",
         because="an untrained bottom stitches as well",
         unseen=("early", "may be had by an untrained bottom too: there is no random control to tell"),
+        settled=0.1,
     ),
     "identity": Control(
         "whether a map is needed: none is used",
@@ -148,6 +152,7 @@ CONTROLS = {
         what="class-noise",
         because="class-noise stitches as well, so the number says only that classes are separable",
         unseen=("late", "may be class structure alone: there is no class-noise control to tell"),
+        settled=1.0,
     ),
     "class-noise-strong": Control(
         "the same with three times the noise",
@@ -159,11 +164,13 @@ CONTROLS = {
         note="noise over signal: 3",
         what="class-noise with three times the noise",
         because="class-noise with three times the noise stitches as well: classes are separable, no more is said",
+        settled=1.0,
     ),
     "shuffled": Control(
         "the null level: wrong pairs, or wrong labels",
         Look("shuffled", "#A07800", (0, (3, 1.5, 1, 1.5)), "v"),
         shuffled=True,
+        settled=1.0,
     ),
 }
 

@@ -8,6 +8,7 @@ its last one are compared on twice as many samples, and again, until their diffe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from ...data.access import all_labels, chunks
 from ...data.data import Batch
 from ...data.splits import balanced_order
-from ..evaluate import outcomes, own_error
+from ..evaluate import outcomes, own_error, own_outcomes
 from ..measure import Outcome
 from ..senders import Send
 from ..sweep import Sweep, derive
@@ -28,20 +29,31 @@ class Looking:
     Args:
         sweep: of the stage.
         send: the bottom on the validation split.
+
+    Attributes:
+        decides: whether a look may say all that a fit is for.
     """
 
     def __init__(self, sweep: Sweep, send: Send) -> None:
         self._sweep, self._send = sweep, send
         self._size, self._few = sweep.data.size("val"), sweep.spec.look
+        self.decides = sweep.enough is not None
         self._order = _order(sweep) if self._few < self._size else None
 
     def outcomes(self, runs: Sequence[Run]) -> list[Outcome | None]:
         """What every run's stitch does on the samples of a look; None where it gives NaN or infinity."""
         return self._outcomes(runs, 0, self._few)
 
+    @cached_property
+    def own(self) -> Outcome:
+        """What the top does alone on them."""
+        top = self._sweep.top
+        some = self._batches(0, self._few)
+        return own_outcomes({top.name: top}, self._sweep, "val", fitting=True, batches=some)[top.name]
+
     def own_error(self) -> tuple[float, float]:
         """As ``evaluate.own_error``, on these samples."""
-        return own_error(self._sweep, self._batches(0, self._few))
+        return own_error(self._sweep, self.own)
 
     def choose(self, runs: Sequence[Run]) -> None:
         """Keep the better one of the best state and the last of each run, where a part of the split was looked at.

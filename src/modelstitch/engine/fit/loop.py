@@ -194,6 +194,8 @@ def _look(runs: list[Run], step: int, looking: Looking) -> None:
             )
         else:
             run.look(step, outcome)
+            if looking.decides:
+                run.end_if_decided(looking.own)
 
 
 _PLAIN = ("history", "stopped", "steps", "rate", "notes", "failed")

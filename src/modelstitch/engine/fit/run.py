@@ -18,7 +18,7 @@ from ..measure import Outcome
 from ..sweep import Stream, Sweep
 from .normalisation import fitting
 from .objectives import Objective, Wanted
-from .rivals import Columns, columns, hope, joined, means, undecided
+from .rivals import Columns, columns, hope, joined, least, means, undecided
 from .whiten import Whitened
 
 _LOST = 10.0  # times the best loss and one nat
@@ -155,12 +155,39 @@ class Run:
     @property
     def _done(self) -> bool:
         """Whether the steps that are left, at the rate that is left to them, are not worth taking."""
-        if not (self.sweep.spec.stop_early and self.chooses and len(self._recent) == 3):
+        if not (self._may_end and len(self._recent) == 3):
             return False
         (since, before), _, (now, last) = self._recent
+        return hope(self._seen["best"], before, last, self._share(since, now)) <= 1.0
+
+    @property
+    def _may_end(self) -> bool:
+        """Whether looks may end the fit before its steps are done; cells of fits that they may have another name."""
+        spec = self.sweep.spec
+        return self.chooses and spec.stop_early and spec.steps > 2 * spec.eval_every
+
+    def _share(self, since: int, now: int) -> float:
+        """The rate that is left now over what there was of it since an earlier step."""
         left, had = (cosine_left(at / self.sweep.spec.steps) for at in (now, since))
-        share = left / (had - left)
-        return hope(self._seen["best"], before, last, share) <= 1.0
+        return left / (had - left)
+
+    def end_if_decided(self, own: Outcome) -> None:
+        """End the fit of a control whose looks say already what the control is for, however it goes on.
+
+        Args:
+            own: what the top does alone on the samples of a look.
+        """
+        if self.sweep.enough is None or not self._may_end or not self.open or len(self._recent) < 2:
+            return
+        (far, open_), spec = self.sweep.enough, self.sweep.spec
+        (since, before), (now, last) = self._recent[-2:]
+        looks = 1 + math.ceil(spec.steps / spec.eval_every)
+        worse, most = least(columns(own), before, last, self._share(since, now), looks)
+        if worse > far and most <= open_ * worse:
+            self.open = False
+            self.stream.stopped = (
+                f"decided after {now} steps: its penalty stays beyond {far:g}, and is at most what is said"
+            )
 
     @property
     def undecided(self) -> bool:

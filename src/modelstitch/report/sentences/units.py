@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from ...stats.chance import FAR
+
 
 @dataclass(frozen=True)
 class UnitScale:
@@ -50,8 +52,8 @@ def _round(value: float) -> bool:
     return abs(power - round(power)) < 1e-9
 
 
-_POINTS = UnitScale(3.0, 10.0, 5.0, (0, 2, 5, 10, 20, 50, 100), 1)
-_NATS = UnitScale(0.1, 0.5, 0.5, (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20), 2)
+_POINTS = UnitScale(3.0, FAR["points"], 5.0, (0, 2, 5, 10, 20, 50, 100), 1)
+_NATS = UnitScale(0.1, FAR["nats/token"], 0.5, (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20), 2)
 _OTHER = replace(_POINTS, near=0.0, far=0.0)
 
 
