@@ -142,6 +142,16 @@ def bound(records: Any, networks: dict[str, ms.Network], test: int) -> float:
     return test * (tails + sum(bottoms.values()))
 
 
+def _end(record: Any) -> tuple[str, ...]:
+    """Control, seam, steps taken, why no more, and the penalty with its interval."""
+    why = next(note.removeprefix("stopped: ") for note in record.notes if note.startswith("stopped: "))
+    penalty = next(metric for metric in record.metrics if metric.name == "penalty")
+    interval = "" if penalty.low is None else f" [{penalty.low:+.2f}, {penalty.high:+.2f}]"
+    seam = f"{record.bottom.layer} → {record.top.layer}"
+    said = why.partition(" after ")[0] if " after " in why else why
+    return record.control, seam, str(record.history[-1][0]), said, f"{penalty.value:+.2f}{interval}"
+
+
 def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
@@ -184,7 +194,7 @@ def main() -> None:
         "matrix": lambda: ms.matrix(bottom, top, data, layers=layers, **solved),
         "similarity": lambda: ms.similarity(bottom, top, data, layers=layers, device="cpu"),
     }
-    rows, clocks = [], []
+    rows, clocks, ends = [], [], []
     for name in given.only.split(","):
         meter, found = metered(jobs[name])
         least = (
@@ -192,6 +202,7 @@ def main() -> None:
             if found.records
             else data.size("val") * sum(cost(n.taps(at), n.batch_of(2)) for n, at in zip((bottom, top), layers))
         )
+        ends += [(name, *_end(record)) for record in found.records if record.history]
         total = meter.products.total()
         cells = str(len(found.records)) if found.records else "–"
         shares = [f"{meter.products[part] / least:.2f}" for part in PARTS]
@@ -208,6 +219,8 @@ def main() -> None:
             table(("job", "cells", "bound", "all", "all / bound", *PARTS), rows),
             "Processor seconds of the same runs, the counter's own among them:",
             table(("job", "all", *PARTS), clocks),
+            "How each fit ended, and its penalty in points:",
+            table(("job", "control", "seam", "steps", "why", "penalty"), ends),
             (__doc__ or "").split("\n\n", 2)[2].replace("``", "`"),
         ],
     )

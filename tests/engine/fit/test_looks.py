@@ -105,6 +105,7 @@ def test_the_last_state_is_held_against_the_best_one_on_the_whole_split(pair, di
         "learning_rate": 0.05,
         "adapt_rate": False,
         "patience": 9,
+        "stop_early": False,
     }
     kept = []
     for seed in (0, 1):
