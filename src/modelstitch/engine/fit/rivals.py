@@ -14,27 +14,27 @@ ONE_SIDED = 1.64  # standard errors to the end of a one-sided interval of 95 %
 FINE = 100.0  # the root of ten thousand samples
 CLEAR = 2.58  # standard errors: of two states that are alike, one pair in a hundred is told apart at a look
 ALIKE = 300  # where none of so many samples tells two states apart, one in a hundred may at most (the rule of three)
-Columns = dict[str, Tensor]  # errors, losses and weights of the samples that were looked at, float64 (n,)
+Looked = dict[str, Tensor]  # errors, losses and weights of the samples that were looked at, float64 (n,)
 
 
-def columns(outcome: Outcome) -> Columns:
+def columns(outcome: Outcome) -> Looked:
     """What is kept of a look to compare another state with."""
     return {name: getattr(outcome, name) for name in ("errors", "losses", "weights")}
 
 
-def joined(some: Columns, more: Columns) -> Columns:
+def joined(some: Looked, more: Looked) -> Looked:
     """The same of all samples."""
     return {name: torch.cat([column, more[name]]) for name, column in some.items()}
 
 
-def means(seen: Columns) -> tuple[float, float]:
+def means(seen: Looked) -> tuple[float, float]:
     """(error, loss), in the order in which states are preferred."""
     weights = seen["weights"]
     error, loss = (float((seen[name] * weights).sum() / weights.sum()) for name in ("errors", "losses"))
     return error, loss
 
 
-def undecided(one: Columns, other: Columns) -> bool:
+def undecided(one: Looked, other: Looked) -> bool:
     """Whether more samples may tell two states apart: their errors differ, and by no more than chance may do."""
     if not bool((one["errors"] != other["errors"]).any()):
         return len(one["errors"]) < ALIKE
@@ -42,7 +42,7 @@ def undecided(one: Columns, other: Columns) -> bool:
     return abs(mean) <= CLEAR * error
 
 
-def hope(best: Columns, before: Columns, last: Columns, share: float) -> float:
+def hope(best: Looked, before: Looked, last: Looked, share: float) -> float:
     """What the steps that are left may gain over the best state, in units of what ten thousand samples tell of a mean.
 
     A fit has gained something since ``before``, and is left ``share`` of the rate that it had since: it may gain as
@@ -57,7 +57,7 @@ def hope(best: Columns, before: Columns, last: Columns, share: float) -> float:
     return max(0.0, most) / max(spread / FINE, 1e-300)
 
 
-def least(own: Columns, before: Columns, last: Columns, share: float, looks: int) -> tuple[float, float]:
+def least(own: Looked, before: Looked, last: Looked, share: float, looks: int) -> tuple[float, float]:
     """(the least by which a fit will end worse than the top alone, the most that the steps left may gain).
 
     The gain to come is bounded as in ``hope``. Both bounds hold at all of so many looks together with 97.5 % each: the
@@ -71,7 +71,7 @@ def least(own: Columns, before: Columns, last: Columns, share: float, looks: int
     return worse - far * error - most, most
 
 
-def difference(one: Columns, other: Columns) -> tuple[float, float]:
+def difference(one: Looked, other: Looked) -> tuple[float, float]:
     """How much more one state errs than another on the same samples, and the standard error of that.
 
     One sample of either sign is added, so that two or three samples tell nothing (Bonett and Price 2012).

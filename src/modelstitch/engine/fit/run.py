@@ -18,7 +18,7 @@ from ..measure import Outcome
 from ..sweep import Stream, Sweep
 from .normalisation import fitting
 from .objectives import Objective, Wanted
-from .rivals import Columns, columns, hope, joined, least, means, undecided
+from .rivals import Looked, columns, hope, joined, least, means, undecided
 from .whiten import Whitened
 
 _LOST = 10.0  # times the best loss and one nat
@@ -53,8 +53,8 @@ class Run:
         self.adapts = spec.adapt_rate and isinstance(self.stitcher, Whitened)
         stream.rate = rate
         self.chooses = sweep.normalisation != "batch"
-        self._seen: dict[str, Columns] = {}  # the "best" and the "last" state on the samples of a look
-        self._recent: list[tuple[int, Columns]] = []  # the last three looks, and after how many steps
+        self._seen: dict[str, Looked] = {}  # the "best" and the "last" state on the samples of a look
+        self._recent: list[tuple[int, Looked]] = []  # the last three looks, and after how many steps
         self.best: tuple[float, float] = (math.inf, math.inf)
         self.best_state: list[dict[str, Any]] = []
         self.best_step = 0
