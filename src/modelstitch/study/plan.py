@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from ..engine.controls import CONTROLS, Control
-from ..engine.fit.options import FitSpec
+from ..engine.fit.options import OF_LOOKS, FitSpec
 from ..errors import StudyError
 from ..network.layers import matching
 from ..notation import is_pattern, matched, parse
@@ -337,7 +337,7 @@ def _cell(
 
 def _fit(spec: FitSpec, objective: str, val: int) -> dict[str, Any]:
     """How a cell is fitted, as it is named by: options of looks where they may change what is kept, and no others."""
-    stated = {key: value for key, value in spec.model_dump(mode="json").items() if key not in ("look", "stop_early")}
+    stated = {key: value for key, value in spec.model_dump(mode="json").items() if key not in OF_LOOKS}
     if objective != MATCH and spec.look < val:
         stated["look"] = spec.look
     if objective != MATCH and spec.stop_early and spec.steps > 2 * spec.eval_every:  # with three looks after the start

@@ -24,7 +24,7 @@ from ..engine.fit.loop import fits, train
 from ..engine.fit.memory import attempt, chunks, sample_bytes, stream_bytes
 from ..engine.fit.normalisation import settle
 from ..engine.fit.objectives import MATCH, Loss, stages
-from ..engine.fit.options import ANCHORS_BY, FitSpec
+from ..engine.fit.options import ANCHORS_BY, OF_LOOKS, FitSpec
 from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, numbers, penalty
 from ..engine.senders import Company, NetworkSender, Sender
 from ..engine.sweep import MEMORY, Stream, Sweep, Tick, Watch, derive, open_stream
@@ -365,7 +365,8 @@ def left(cell: Cell, bench: Bench) -> Unfinished | None:
     """Where the sweep of a cell leaves its state; which of its cells that is of, the state itself says."""
     if bench.unfinished is None:
         return None
-    shared: dict[str, Any] = {key: cell.config[key] for key in ("data", "normalisation", "fit", "seed")}
+    shared: dict[str, Any] = {key: cell.config[key] for key in ("data", "normalisation", "seed")}
+    shared["fit"] = {key: value for key, value in cell.config["fit"].items() if key not in OF_LOOKS}
     ends = {side: cell.config[side]["fingerprint"] for side in ("bottom", "top")}
     work = {**shared, **ends, "sweep": str(cell.sweep), "company": cell.company}
     return Unfinished(bench.unfinished / cell_hash(work), bench.device)

@@ -138,6 +138,9 @@ class FitSpec(BaseModel):
 _LATER: dict[str, Any] = {"anchors_by": None, "positions": None, "sums": "float64", "look": 1024, "stop_early": True}
 
 
+OF_LOOKS = ("look", "stop_early")  # cells are named by them where looks may change what is kept
+
+
 class FitOptions(TypedDict, total=False):
     """The options of a fit as keywords, for editors and type checkers; ``FitSpec`` says what they are."""
 
