@@ -22,6 +22,8 @@ SMALL = {
         "3",
         "--examples",
         "32",
+        "--test",
+        "16",
         "--layers",
         "2",
         "--width",

@@ -27,14 +27,23 @@ def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, se
         beside = lengths.beside(values)
         grid.update({key: beside[key] for key in left}, {key: beside[key] for key in right})
 
-    def value(measure: Measure, b: LayerKey, t: LayerKey, shuffle: int | None) -> float:
+    held: dict[tuple[LayerKey, LayerKey], tuple[Moments, Moments]] = {}  # what one measure works out serves the next
+
+    def sums(b: LayerKey, t: LayerKey, shuffle: int | None) -> tuple[Moments, Moments]:
+        """Those of a pair with the rows' lengths, and without."""
         ends = block.turned(b, t)
         moments = grid.pair(*ends) if shuffle is None else grid.null(*ends, shuffle)
         moments = moments if ends == (b, t) else moments.turned()
+        return moments, lengths.left_out(moments)
+
+    def value(measure: Measure, b: LayerKey, t: LayerKey, shuffle: int | None) -> float:
+        if shuffle is None and (b, t) not in held:
+            held[b, t] = sums(b, t, None)
+        moments, plain = held[b, t] if shuffle is None else sums(b, t, shuffle)
         if measure is MEASURES.get(DEBIASED):
             return debiased_from_moments(moments, lengths.bases[b], lengths.bases[t])
         assert measure.from_moments is not None
-        return measure.from_moments(lengths.left_out(moments))
+        return measure.from_moments(plain)
 
     with alone_if_small(max(block.layers.values())):
         return measured(step.measures, rows.meeting, block, value, shuffles)

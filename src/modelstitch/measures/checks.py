@@ -85,14 +85,19 @@ def scaled(moments: Moments, *, measure: str, needed: int) -> Moments:
     """
     if moments.n < needed:
         raise MeasureError(f"{measure} needs at least {needed} examples, found {moments.n}: add more to the moments.")
+    known: Moments | None = moments.joint.get("unit")
+    if known is not None:
+        return known
     xy = moments.xy.to(torch.float64)
     if not bool(torch.isfinite(xy).all()):
         raise NonFiniteError(f"{measure} met NaN or infinity in the moments of both sides: collect them again.")
     ends = ("bottom", moments.mean_x, moments.xx), ("top", moments.mean_y, moments.yy)
     (a, mean_x, xx), (b, mean_y, yy) = (
-        _unit_side(*end, moments.n, measure, known) for end, known in zip(ends, moments.known)
+        _unit_side(*end, moments.n, measure, side) for end, side in zip(ends, moments.known)
     )
-    return Moments(moments.n, mean_x, mean_y, xx, yy, xy / (a * b)).sharing(*moments.known)
+    found = Moments(moments.n, mean_x, mean_y, xx, yy, xy / (a * b)).sharing(*moments.known)
+    moments.joint["unit"] = found
+    return found
 
 
 def _unit_side(

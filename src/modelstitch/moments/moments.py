@@ -39,6 +39,7 @@ class Moments:
         yy: sums of centred products of y, (q, q); (0, 0) where they were not asked for.
         xy: sums of centred products of both, (p, q).
         known: for x and for y, what was worked out from that side alone; moments that share a side share it.
+        joint: what was worked out from both.
         again: of the same rows, brought another way, where a family of maps asks for a second look at them.
 
     Examples:
@@ -56,6 +57,7 @@ class Moments:
     yy: Tensor
     xy: Tensor
     known: tuple[Known, Known] = field(default_factory=lambda: ({}, {}), init=False, repr=False, compare=False)
+    joint: Known = field(default_factory=dict, init=False, repr=False, compare=False)
     again: Moments | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
@@ -170,7 +172,7 @@ class Moments:
         self.xy.add_(part.xy).addr_(dx, dy, alpha=scale)
         if both:
             self.yy.add_(part.yy).addr_(dy, dy, alpha=scale)
-        self.known = ({}, {})
+        self.known, self.joint = ({}, {}), {}
 
     def turned(self) -> Moments:
         """The same with the sides exchanged."""
