@@ -19,7 +19,11 @@ StitchError
     └── RecordError       something kept that cannot be believed, and why
 """
 
+import re
+
 from .support.shown import visible
+
+_NEXT = re.compile(r"\.\s+(?=[A-Z])")  # where advice begins that is not ours
 
 
 class StitchError(Exception):
@@ -94,6 +98,7 @@ class RecordError(StudyError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, at most 300 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else "no message"
+    """The first sentence of an error's text, at most 300 characters; of the file system its own word."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return _NEXT.split(lines[0], maxsplit=1)[0][:300] if lines else "no message"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import StitchError, StudyError
 from .study.record import Record, as_records
+from .support.near import among
 from .support.shown import visible
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def open(path: str | Path) -> Results:
         >>> ms.open("runs/ab").frame.equals(made.frame)
         True
     """
-    place = Path(path)
+    from .support.files import as_path
+
+    place = as_path(path, "answer to open")
     if place.is_dir():
         from .study.store import Store
 
@@ -406,7 +409,7 @@ class Results:
         from .report.figures.style import in_style
 
         if what is not None and what not in FIGURES:
-            raise StitchError(f"The figure {what!r} is unknown: expected one of {', '.join(map(repr, FIGURES))}.")
+            raise StitchError(f"The figure {what!r} is unknown: {among(str(what), FIGURES, quoted=True)}")
         with in_style(style):
             return figure_of(self, what, pair, metrics, family)
 
@@ -498,9 +501,9 @@ class Results:
             DataError: the data have another test split than the records.
         """
         from .report.answer_page import page_of
-        from .support.files import write_text
+        from .support.files import as_path, write_text
 
-        target = Path(path)
+        target = as_path(path, "page")
         shown = None if data is None else self._shown_from(data)
         write_text(target, page_of(self, similarities, title=title, command=command, shown=shown))
         return target
@@ -517,10 +520,10 @@ class Results:
         from .report import similarities
         from .report.figures.marks import with_weights
         from .study.parquet import records_to_parquet
-        from .support.files import write_text
+        from .support.files import as_path, write_text
         from .support.hashing import sealed
 
-        target = Path(path)
+        target = as_path(path, "file of the answer")
         if target.suffix not in TABLES:
             raise StudyError(f"The target {target} is neither .parquet, .csv nor .json: choose one of the three.")
         if not self.records and not self.similarities:

@@ -260,7 +260,7 @@ def test_own_modules_without_memory_where_their_code_allows_it(own: Path, name: 
         ("import:chains", "No imported function is called 'chains': did you mean 'chain'"),
         ("import:chain", r"returns a module alone: expected \(module, example\), or the shape of one sample"),
         ("import:number", r"The function 'number' returns int: expected a module, .* see .*mine.py"),
-        ("import:fails", r"The function 'fails' fails \(FileNotFoundError: weights.pt\)"),
+        ("import:fails", r"The function 'fails' fails \(FileNotFoundError: weights.pt, mine.py:\d+\): mend it"),
     ],
 )
 def test_own_functions_that_are_refused(own: Path, spec: str, text: str) -> None:

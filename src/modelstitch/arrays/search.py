@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ArrayError
+from ..support.near import among
 from .given import Vectors
 from .maps import Array
 
@@ -116,7 +117,7 @@ def check_search(metric: str, ks: Sequence[int], gallery: int) -> None:
         ArrayError: an unknown metric, or a k that is no number from 1 to the gallery's size.
     """
     if metric not in METRICS:
-        raise ArrayError(f"The metric {metric!r} is unknown: expected one of {', '.join(METRICS)}.")
+        raise ArrayError(f"The metric {metric!r} is unknown: {among(str(metric), METRICS)}")
     if not ks or min(ks) < 1 or max(ks) > gallery:
         raise ArrayError(
             f"Neighbours are counted from 1 to the gallery's {gallery:,} rows: expected such numbers, found "

@@ -85,11 +85,11 @@ def align(
     from ..arrays import query_time, rehearse
     from ..arrays.given import paired, vectors
     from ..report.align_page import align_page, align_tables, summary
-    from ..support.files import make_folder, write_text
+    from ..support.files import write_text
 
     one, two = vectors(old, "the old embeddings", _ids(ids, 0)), vectors(new, "the new embeddings", _ids(ids, 1))
     paired(one, two)
-    make_folder(out)
+    common.kept_in(out)
     with common.progress() as tell:
         found = rehearse(one, two, family=families or ("affine",), pairs=pairs, seed=seed, tell=tell, **asked)
     frame = found.frame

@@ -113,6 +113,14 @@ def _said() -> set[str]:
     return said
 
 
+def kept_in(out: Path | None) -> None:
+    """Try the folder for results before the work, so that no work is lost where it cannot be written."""
+    if out is not None:
+        from ..support.files import probe
+
+        probe(out)
+
+
 def shared(*, out: str | None) -> Decorator:
     """--seed, --device and --out."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import click
+
+from ..support.near import did_you_mean, near
 
 _SAID = {  # in other tools: here
     "batch": "batch-size",
@@ -37,7 +38,7 @@ _SAID = {  # in other tools: here
 def command_hint(word: str, known: Sequence[str]) -> str:
     """The nearest commands, or where all of them are listed."""
     close = _near(word, known)
-    return f"did you mean {' or '.join(map(repr, close))}?" if close else "see modelstitch --help."
+    return did_you_mean(close) or "see modelstitch --help."
 
 
 def option_hint(word: str, options: Sequence[click.Parameter]) -> str:
@@ -54,4 +55,4 @@ def option_hint(word: str, options: Sequence[click.Parameter]) -> str:
 
 def _near(word: str, known: Sequence[str]) -> list[str]:
     begun = [name for name in known if len(word) > 2 and name.startswith(word)]
-    return begun or difflib.get_close_matches(word, known, n=2, cutoff=0.6)
+    return begun or near(word, known, count=2, alike=0.6)

@@ -102,6 +102,7 @@ def similarity(
     if dry_run:
         common.dry([needs, "Nothing was measured or written."])
         return
+    common.kept_in(out)
     common.remark(needs)
     with common.progress() as tell:
         found = measure_all(first, second, data, **chosen, groups=kin, seed=seed, device=device, tell=tell)
@@ -250,6 +251,7 @@ def matrix(
         needs = plan_compare(lower, upper, data, layers=seams, **more, **asked)
         common.dry([passes, *needs.sentences()], needs)
         return
+    common.kept_in(out)
     common.remark(passes)
     with common.progress() as tell:
         errors: dict[str, Any] = {"expected_error": expected_error, "error_tolerance": error_tolerance}

@@ -39,6 +39,7 @@ def stitch(second: str | None, out: Path | None, dry_run: bool, **question: Any)
     if dry_run:
         _told_only(lower, upper, (below, above), data, {**question, "second": common.second_of(second, data)})
         return
+    common.kept_in(out)
     with common.progress() as tell:
         result = fit_stitch(
             lower, upper, (below, above), data, second=common.second_of(second, data), tell=tell, **question

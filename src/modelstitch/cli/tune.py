@@ -47,6 +47,7 @@ def tune(folder: Path, data_name: str, limit: int | None, out: Path, **options: 
     from ..stitched.stitched import Stitched
 
     stitched = Stitched.load(folder)
+    common.kept_in(out)
     with common.progress() as tell:
         tuned = stitched.tune(common.data_for(data_name, stitched.donors, limit), tell=tell, **options)
     tuned.save(out)

@@ -661,7 +661,8 @@ def check_data(data: Any) -> None:
         DataError: with what was given.
     """
     if not hasattr(data, "batches"):
+        shown = repr(data)[:80] if data is None or isinstance(data, str | int | float) else type(data).__name__
         raise DataError(
-            f"The data are no modelstitch.Data: expected, for example, modelstitch.load_data('digits'), found "
-            f"{data!r:.80}."
+            f"The data are no modelstitch.Data: expected, for example, modelstitch.load_data('digits'), or datasets "
+            f"of yours in modelstitch.Data(fit, val, test), found {shown}."
         )

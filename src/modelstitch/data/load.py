@@ -11,6 +11,7 @@ from ..errors import DataError
 from ..network import Network
 from ..support.ambient import in_settled
 from ..support.downloads import hub_folder, is_hub_id
+from ..support.near import did_you_mean, near
 from ..support.reading import told
 from .data import Data
 from .readers.tokenizer import Tokenizer, bare_task
@@ -126,7 +127,7 @@ READERS = {
 @told(DataError)
 @in_settled
 def load_data(
-    spec: str,
+    spec: str | Path,
     *,
     seed: int = 0,
     limit: int | None = None,
@@ -167,19 +168,36 @@ def load_data(
         >>> digits.size("test"), digits.sample_shape
         (597, (1, 8, 8))
     """
-    if limit is not None and limit < 1:
-        raise DataError(f"limit must be 1 or more, found {limit}.")
+    spec = str(spec)
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        raise DataError(f"limit must be 1 or more, found {limit!r:.60}.")
     family, _, rest = spec.partition(":")
     kind, _, place = rest.partition(":") if family == "torchvision" else (family, "", rest)
     reader = READERS.get(kind) if family != "torchvision" or kind in SETS else None
     if reader is None or (reader.place and not place) or (reader.written == kind and place):
-        known = ", ".join(reader.written for reader in READERS.values())
-        raise DataError(f"The data {spec!r} is not known: expected one of {known}.")
+        raise DataError(f"The data {spec!r} is not known: {_meant(spec, kind, place)}")
     wanted = task_of(task)
     data = reader.read(DataRequest(kind, place, seed, limit, download, tokenizer, wanted))
     if wanted is not None and data.task.name != wanted.name:
         data = data.of_task(wanted)
     return data if metric is None else data.measured_by(metric)
+
+
+def _meant(spec: str, kind: str, place: str) -> str:
+    """What is expected, and what may be meant by data of no known name."""
+    path = Path(spec)
+    if kind in READERS and not place:
+        return f"expected {READERS[kind].written!r}, with what is read behind the colon."
+    if kind in READERS and READERS[kind].written == kind:
+        return f"expected {kind!r} alone."
+    if path.is_dir():
+        likely = [f"folder:{spec}", f"parquet:{spec}"]
+    elif path.is_file():
+        likely = [f"{'arrays' if path.suffix in ('.npz', '.npy', '.csv') else 'text'}:{spec}"]
+    else:
+        likely = [READERS[name].written for name in near(kind, READERS)]
+    known = f"expected one of {', '.join(reader.written for reader in READERS.values())}"
+    return f"{known}; {did_you_mean(likely)}" if likely else f"{known}."
 
 
 def _reader(tokenizer: str | Path | Network | None) -> tuple[str | Path | Tokenizer | None, int | None, bool]:

@@ -18,6 +18,7 @@ from ..moments.grid import MomentsGrid
 from ..network import Layer, Network
 from ..support.ambient import in_settled
 from ..support.memory import available_bytes, readable, require
+from ..support.near import among
 from .meeting import LayerKey, Layers, Meeting, meeting_of
 
 VIEWS = {"pool": "mean over positions", "flatten": "all positions and channels as features"}
@@ -177,7 +178,7 @@ def plan_similarity(
 def check_view(view: str) -> None:
     """Refuse a view that is unknown."""
     if view not in VIEWS:
-        raise MeasureError(f"The view {view!r} is unknown: expected one of {', '.join(VIEWS)}.")
+        raise MeasureError(f"The view {view!r} is unknown: {among(str(view), VIEWS)}")
 
 
 def plan_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..errors import MeasureError
+from ..support.near import among
 from . import cca, cka, dcor, gulp, hsic, knn, matching, procrustes, regression, rsa
 from .measure import AXES, LINEAR, Measure
 
@@ -236,8 +237,6 @@ def find(measure: str | Measure) -> Measure:
         return measure
     name = ALIASES.get(measure, measure)
     if name not in MEASURES:
-        raise MeasureError(
-            f"There is no measure {measure!r}: expected one of {', '.join([*MEASURES, *ALIASES])}, or a "
-            "Measure of your own."
-        )
+        known = [*MEASURES, *ALIASES]
+        raise MeasureError(f"There is no measure {measure!r}: {among(measure, known, ', or a Measure of your own')}")
     return MEASURES[name]

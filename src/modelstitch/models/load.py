@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -22,7 +23,9 @@ from ..errors import SourceError
 from ..network import Network
 from ..network.network import LoadRecipe, fingerprint
 from ..support.ambient import in_settled
+from ..support.near import among, did_you_mean, near
 from ..support.reading import told
+from ..support.user_code import raised
 from ..views import as_view, normalising
 from .request import Made, Request, check_options, closest
 from .typed import typed
@@ -37,6 +40,7 @@ _LOADERS = {
 }
 RANDOM = "random"  # weights that are drawn, instead of a file
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # what files of weights are called
 KINDS = ("zoo", "file", *_LOADERS, "import")
 _NO_FILE = (
     "nothing has been registered; name your file with --import FILE.py, in Python with modelstitch.register('FILE.py')."
@@ -52,7 +56,7 @@ _traced: weakref.WeakValueDictionary[tuple[Any, ...], Network] = (
 @told(SourceError)
 @in_settled
 def load(
-    spec: str,
+    spec: str | Path,
     *,
     weights: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
@@ -74,7 +78,7 @@ def load(
     Args:
         spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME?tag=...``, ``hf:FOLDER?task=...`` or
             ``hf:ORG/NAME``, ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after ``register``), or a donor folder
-            (``file:DIR`` or its path).
+            (``file:DIR``, or its path).
         weights: a .safetensors, .pt or .pth file, or the .index.json of several; or "random".
         input_shape: the shape of one sample, for networks that take any (zoo, import); (tokens,) for text.
         name: the network's name in seams and reports.
@@ -102,6 +106,7 @@ def load(
         >>> small.weights
         'random, seed 1'
     """
+    spec = str(spec)
     names = tuple(class_names) if class_names is not None else None
     asked: dict[str, Any] = {"classes": classes, "size": size, "dtype": dtype}
     asked |= {"input_shape": input_shape, "class_names": names}
@@ -180,7 +185,7 @@ def load_again(recipe: Any) -> Network:
         raise SourceError(f"{str(recipe)[:80]} names no network: expected the arguments of load().")
     given = dict(recipe)
     if "dtype" in given and given["dtype"] not in DTYPES:
-        raise SourceError(f"The type {given['dtype']!r} is unknown: expected one of {', '.join(DTYPES)}.")
+        raise SourceError(f"The type {given['dtype']!r} is unknown: {among(str(given['dtype']), DTYPES)}")
     if given["spec"].startswith("import:"):
         raise SourceError(f"{given['spec']!r} is a function of somebody's own: no code is run that a file names.")
     if "dtype" in given:
@@ -280,7 +285,8 @@ def register(source: str | Path | Callable[..., Any]) -> list[str]:
     """Make your own functions available as models ``import:FUNCTION``.
 
     Args:
-        source: a Python file, which is run and whose public functions are registered, or one function. A function takes
+        source: a Python file, which is run and whose public functions are registered, or one function. A file finds the
+            modules that lie beside it, as a script does. A function takes
             no arguments and returns a module, (module, example), or (module, example, view). A function of the same
             name is replaced.
 
@@ -309,10 +315,13 @@ def register(source: str | Path | Callable[..., Any]) -> list[str]:
     if found is None or found.loader is None or not file.is_file():
         raise SourceError(f"{file} cannot be imported: expected a Python file.")
     module: ModuleType = importlib.util.module_from_spec(found)
+    folder = str(file.parent.resolve())
+    if folder not in sys.path:  # as a script finds the modules beside it, but behind what is installed
+        sys.path.append(folder)
     try:
         found.loader.exec_module(module)
     except Exception as error:  # whatever the user's own code raises
-        raise SourceError(f"{file} cannot be imported ({type(error).__name__}: {error}).") from error
+        raise SourceError(f"{file} cannot be imported ({raised(error)}): mend it.") from error
     own = {
         name: value
         for name, value in vars(module).items()
@@ -334,9 +343,7 @@ def _parse(spec: str, weights: str | Path | None, asked: Request) -> Request:
     if not spec.startswith("file:") and is_donor(spec):
         kind, rest = "file", spec
     elif not colon or kind not in KINDS:
-        raise SourceError(
-            f"The model {spec!r} is unknown: expected {', '.join(f'{k}:...' for k in KINDS)}, or a donor folder."
-        )
+        raise SourceError(f"The model {spec!r} is unknown: {_meant(spec, kind if colon else '')}")
     path, _, query = rest.partition("?")
     options = _options(query, spec)
     said: dict[str, Any] = {"size": _whole_number("size", options, spec)}
@@ -354,6 +361,24 @@ def _parse(spec: str, weights: str | Path | None, asked: Request) -> Request:
     return replace(asked, spec=f"{kind}:{rest}", path=path, weights=file, random=random, options=options, **said)
 
 
+def _meant(spec: str, kind: str) -> str:
+    """What may be meant by a name that says of no library where it is from."""
+    path = Path(spec.partition("?")[0])
+    if spec in _imported:
+        return f"write 'import:{spec}' for the function of your file."
+    if path.suffix == ".py" or kind.endswith(".py"):
+        return "expected a function in that file that returns the module; name both, --import FILE.py import:FUNCTION."
+    if path.suffix in WEIGHTS:
+        return (
+            "expected what the weights belong to, import:FUNCTION of your own file or a name such as timm:NAME; give "
+            "the file as weights=, on the command line --bottom-weights or --top-weights."
+        )
+    known = f"expected {', '.join(f'{k}:...' for k in KINDS)}, or a donor folder."
+    if path.is_dir():
+        return f"the folder holds no card.json, as `modelstitch train` writes it; {known}"
+    return did_you_mean(f"{found}:{spec.partition(':')[2]}" for found in near(kind, KINDS)) or known
+
+
 def _options(query: str, spec: str) -> dict[str, str]:
     items = [item.partition("=") for item in query.split("&") if item]
     unread = next((key for key, equals, _ in items if not equals), None)
@@ -367,7 +392,7 @@ def _dtype(options: dict[str, Any], spec: str) -> torch.dtype | None:
     if text is None:
         return None
     if text not in DTYPES:
-        raise SourceError(f"The option dtype={text} of {spec!r} is unknown: expected one of {', '.join(DTYPES)}.")
+        raise SourceError(f"The option dtype={text} of {spec!r} is unknown: {among(text, DTYPES)}")
     found: torch.dtype = getattr(torch, text)
     return found
 
@@ -458,7 +483,7 @@ def _call(request: Request) -> Any:
         with torch.device("cpu"):
             return function()
     except Exception as error:  # whatever the user's own code raises
-        raise SourceError(f"The function {request.path!r} fails ({type(error).__name__}: {error}).") from error
+        raise SourceError(f"The function {request.path!r} fails ({raised(error)}): mend it.") from error
 
 
 def _without_memory(module: nn.Module) -> bool:

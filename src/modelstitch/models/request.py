@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SourceError
+from ..support.near import hint
 
 StateDict = dict[str, Tensor]
 RANDOM_ONES = 'ask for random weights with weights="random" (--random-weights)'  # the end of a sentence
@@ -85,5 +85,4 @@ def check_options(request: Request) -> None:
 
 def closest(name: str, known: Iterable[str]) -> str:
     """The close names as the end of a sentence."""
-    found = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(repr(n) for n in found)}?" if found else "check the name."
+    return hint(name, known, "check the name.")

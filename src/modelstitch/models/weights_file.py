@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import SourceError
+from ..errors import SourceError, first_line
 from ..support import hashing
 
 KEY = "?key="
@@ -222,10 +222,8 @@ def _unreadable(path: Path, error: BaseException) -> SourceError:
             f"The weights {path.name!r} cannot be read: found {other}; expected a .safetensors file, or tensors by "
             "name in a file of torch.save; save them again so."
         )
-    lines = str(error).strip().splitlines()
     return SourceError(
-        f"The weights {path.name!r} cannot be read ({type(error).__name__}: "
-        f"{lines[0][:200] if lines else 'no message'}): "
+        f"The weights {path.name!r} cannot be read ({type(error).__name__}: {first_line(error)}): "
         "expected a whole .safetensors file or a file of torch.save; it may be cut short, fetch it again."
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from ..notation import Seam, matched
 from ..support import hashing
 from ..support.ambient import in_settled
 from ..support.html import table
+from ..support.near import hint, some
 from ..support.user_code import in_words
 from ..views import as_view, in_short
 from .cuts import find_flow
@@ -229,9 +229,10 @@ class Network:
         """
         if name in self._alias:
             return self.layers[self._alias[name]]
-        close = difflib.get_close_matches(name, self._alias, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else "see Network.layers."
-        raise UnknownLayerError(f"The network {self.name!r} has no layer {name!r}: {hint}")
+        where = f"see Network.layers, or `modelstitch layers` (it has {some(self.layers)})."
+        raise UnknownLayerError(
+            f"The network {self.name!r} has no layer {name!r}: {hint(name, self._alias, where, alike=0.4)}"
+        )
 
     def seams(self, top: Network) -> list[Seam]:
         """List the seams of matching block cuts into another network: what ``compare`` stitches.

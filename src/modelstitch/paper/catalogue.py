@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 
 from ..errors import StudyError
+from ..support.near import hint
 from .figure import Figure
 
 FIGURES = {
@@ -43,9 +43,7 @@ def figure(name: str) -> Figure:
     if name in NOT_RUN:
         raise StudyError(NOT_RUN[name])
     if name not in FIGURES:
-        close = difflib.get_close_matches(name.lower().removeprefix("fig"), FIGURES, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"expected one of {', '.join(FIGURES)}."
-        raise StudyError(f"There is no figure {name!r}: {hint}")
+        raise StudyError(f"There is no figure {name!r}: {hint(name.lower().removeprefix('fig'), FIGURES, count=2)}")
     module, _, attribute = FIGURES[name].partition(":")
     found: Figure = getattr(import_module(f".{module}", __package__), attribute or "FIGURE")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -13,6 +12,7 @@ from ..data.tasks import METRICS, TASKS, Task
 from ..errors import StitchError, first_line
 from ..measures import MEASURES, Measure
 from ..stitchers import FAMILIES, Stitcher
+from ..support.near import hint
 
 
 def _family(found: Any) -> str:
@@ -104,11 +104,8 @@ def _used(name: str) -> str:
     points = [point for point in _points() if point.name == name]
     if not points:
         known = sorted({point.name for point in _points()})
-        close = difflib.get_close_matches(name, known, n=2)
-        hint = (
-            f"did you mean {' or '.join(map(repr, close))}?" if close else f"offered are {', '.join(known) or 'none'}."
-        )
-        raise StitchError(f"No installed package offers the plug-in {name!r}: {hint}")
+        offered = hint(name, known, f"offered are {', '.join(known) or 'none'}.", count=2, alike=0.6)
+        raise StitchError(f"No installed package offers the plug-in {name!r}: {offered}")
     if len(points) > 1:
         both = " and ".join(f"{point.value} of {_package(point)}" for point in points)
         raise StitchError(f"The plug-in {name!r} is offered twice, as {both}: expected one; uninstall the other.")

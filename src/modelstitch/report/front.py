@@ -11,6 +11,7 @@ import polars as pl
 
 from ..errors import StitchError, StudyError
 from ..study.record import End, Metric, Record
+from ..support.near import among
 from .figures.axes import canvas, drawing, drawn, write_figure
 from .figures.style import FAINT, number, short
 from .tables import Table, TableCell
@@ -163,7 +164,7 @@ def front_of(records: Sequence[Record], costs: Mapping[Way, Cost], by: str, abou
         StudyError: the errors have several units, or there are none.
     """
     if by not in COSTS:
-        raise StitchError(f"The cost {by!r} is unknown: expected {', '.join(map(repr, COSTS))}.")
+        raise StitchError(f"The cost {by!r} is unknown: {among(str(by), COSTS, lead='expected ', quoted=True)}")
     found = [_row(way, cost, records) for way, cost in costs.items()]
     rows = [row for row in found if row["error"] is not None]
     units = dict.fromkeys(row["unit"] for row in rows)

@@ -30,7 +30,7 @@ from ..study.record import Metric, Record
 from ..support import hashing, tensors
 from ..support.ambient import in_settled
 from ..support.device import to_device
-from ..support.files import make_folder, write_text
+from ..support.files import as_path, make_folder, write_text
 from ..support.progress import Tell
 from ..support.reading import read_json
 from ..support.shown import visible
@@ -397,7 +397,7 @@ class Stitched(Joined):
                 has to be given to ``load``.
             StudyError: the disk is full, or the folder cannot be written to.
         """
-        folder, (low, high) = Path(folder), self._sides
+        folder, (low, high) = as_path(folder, "stitch"), self._sides
         kept = {
             which: keep(side, part, whole=whole)
             for which, side, part in (("bottom", low, self.bottom), ("top", high, self.top))
@@ -544,7 +544,7 @@ class Stitched(Joined):
             SourceError: if the folder holds no stitch, one of its files changed since it was written, a donor is
                 another one than the map was fitted for, or cannot be had.
         """
-        folder, given = Path(folder), {"bottom": bottom, "top": top}
+        folder, given = as_path(folder, "stitch"), {"bottom": bottom, "top": top}
         try:
             config = hashing.unsealed(read_json(folder / "stitch.json"))
             files = config["files"]

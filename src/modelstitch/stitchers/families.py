@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import StitchError
+from ..support.near import among
 from ..support.user_code import digest
 from .affine import Affine
 from .base import Stitcher
@@ -58,10 +59,8 @@ def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
         )
     name, _, option = text.partition(":")
     if name not in FAMILIES:
-        raise StitchError(
-            f"The family {name!r} is unknown: expected one of {', '.join(FAMILIES)}; a family of your own is entered "
-            f"by ms.stitchers.FAMILIES[{name!r}] = its class."
-        )
+        own = f"; a family of your own is entered by ms.stitchers.FAMILIES[{name!r}] = its class"
+        raise StitchError(f"The family {name!r} is unknown: {among(name, FAMILIES, own)}")
     cls = FAMILIES[name]
     if not option:
         return cls, {}

@@ -12,6 +12,7 @@ import polars as pl
 from ..errors import RecordError, StudyError
 from ..support import hashing, tables
 from ..support.files import make_folder, write_atomic
+from ..support.near import some
 from ..support.reading import json_of
 from .record import Record, as_records, canonical_json, check
 
@@ -84,7 +85,7 @@ def records_of(table: pl.DataFrame, path: str | Path) -> list[Record]:
     if missing:
         raise StudyError(
             f"{path} is not a table of records: expected the columns {', '.join(_SCHEMA)}, "
-            f"found none named {', '.join(missing)}; export the study again."
+            f"found none named {', '.join(missing)}; it has {some(table.columns)}; export the study again."
         )
     foreign = [name for name in table.columns if name not in (*_SCHEMA, _TABLE)]
     if foreign:

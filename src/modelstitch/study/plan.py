@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -13,6 +12,7 @@ from ..engine.fit.options import OF_LOOKS, FitSpec
 from ..errors import StudyError
 from ..network.layers import matching
 from ..notation import is_pattern, matched, parse
+from ..support.near import hint, some
 from .question import MATCH, Question
 from .record import cell_hash
 
@@ -66,9 +66,11 @@ class PlannedDonor:
         for place in (*self.blocks, *self.cuts):
             if place.layer == listed:
                 return place
-        close = difflib.get_close_matches(layer, self.known, n=2, cutoff=0.4)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see `modelstitch layers`."
-        raise StudyError(f"The donor {self.name!r} has no exact cut {layer!r}: {hint}")
+        cuts = dict.fromkeys(place.layer for place in (*self.blocks, *self.cuts))
+        where = f"see `modelstitch layers` (it has {some(cuts)})."
+        raise StudyError(
+            f"The donor {self.name!r} has no exact cut {layer!r}: {hint(layer, self.known, where, count=2, alike=0.4)}"
+        )
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import RecordError, StudyError
 from ..support.fields import differing
-from ..support.files import clean, create, is_left_behind, make_folder, probe, set_aside, temporary, write_atomic
+from ..support.files import (
+    as_path,
+    clean,
+    create,
+    is_left_behind,
+    make_folder,
+    probe,
+    set_aside,
+    temporary,
+    write_atomic,
+)
 from ..support.hashing import SEAL, of_json, sealed, unsealed
 from ..support.heap import uncollected
 from ..support.reading import read_json
@@ -107,7 +117,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path, spec: StudySpec | Mapping[str, Any] | None = None) -> None:
-        self.path = Path(path)
+        self.path = as_path(path, "study")
         self._cells = self.path / "cells"
         self.part = ""
         self._creator = False

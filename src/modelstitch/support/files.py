@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import StudyError
 
@@ -156,6 +157,21 @@ def probe(folder: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             trial.unlink(missing_ok=True)
+
+
+def as_path(given: Any, what: str) -> Path:
+    """A path as it was given.
+
+    Args:
+        what: what it is the path of, for the sentence.
+
+    Raises:
+        StudyError: it is none.
+    """
+    if not isinstance(given, str | Path) or not str(given):
+        found = repr(given) if given in (None, "") else type(given).__name__
+        raise StudyError(f"The {what} has no path: expected text or a pathlib.Path, found {found}.")
+    return Path(given)
 
 
 def make_folder(folder: Path) -> None:

@@ -5,11 +5,13 @@ The first mistake, what was expected, what was found, how many more.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
+
+from .near import did_you_mean
+from .near import near as alike
 
 _MOST = 20  # looking for a near name takes its time
 
@@ -64,12 +66,12 @@ def unknown(name: str, known: Collection[str]) -> str:
 def hint(name: str, place: tuple[int | str, ...], known: Callable[[tuple[int | str, ...]], Collection[str]]) -> str:
     """The nearest name, or all of them."""
     close = near(place, known)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known(place))}."
+    return did_you_mean(close) or f"known are {', '.join(known(place))}."
 
 
 def near(place: tuple[int | str, ...], known: Callable[[tuple[int | str, ...]], Collection[str]]) -> list[str]:
     """The name that may be meant at a place, if one is near."""
-    return difflib.get_close_matches(str(place[-1]), known(place), n=1)
+    return alike(str(place[-1]), known(place), count=1, alike=0.6)
 
 
 def _shortened(value: Any) -> str:

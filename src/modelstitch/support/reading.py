@@ -90,17 +90,23 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def told(kind: type[StitchError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """What the file system says of a name, as an error of ours: for readers whose first argument is that name."""
+    """What is no name, and what the file system says of one, as an error of ours: for readers whose first it is."""
 
     def decorate(reader: Callable[P, T]) -> Callable[P, T]:
         @wraps(reader)
         def read(*args: P.args, **kwargs: P.kwargs) -> T:
+            given = next(iter((*args, *kwargs.values())), "")
+            if not isinstance(given, str | Path):
+                raise kind(
+                    f"{reader.__name__} takes a name first: expected text or a path, found "
+                    f"{'None' if given is None else type(given).__name__}."
+                )
             try:
                 return reader(*args, **kwargs)
             except (OSError, ValueError) as error:
                 if isinstance(error, ValueError) and "null byte" not in str(error):
                     raise
-                name = str(next(iter((*args, *kwargs.values())), ""))
+                name = str(given)
                 raise kind(
                     f"{name[:200]!r} cannot be read ({getattr(error, 'strerror', None) or first_line(error)}): "
                     f"check the name, and that you may read it."

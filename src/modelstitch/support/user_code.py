@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import random
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
+from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..errors import first_line
 from . import hashing
 
 _PACKAGE = __package__.partition(".")[0]
+_OWN = str(Path(__file__).parents[1])
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+def raised(error: Exception) -> str:
+    """What a user's own code raised, and the last line of it that ran, for a sentence."""
+    found = f"{type(error).__name__}: {first_line(error)}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    own = [frame for frame in own if not _installed(frame.filename)]
+    return f"{found}, {Path(own[-1].filename).name}:{own[-1].lineno}" if own else found
+
+
+def _installed(file: str) -> bool:
+    """Whether a file is this package's, a library's or the interpreter's."""
+    return file.startswith((_OWN, *_LIBRARIES))
 
 
 def digest(own: FunctionType | type) -> str:

@@ -357,7 +357,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
             raise hashing.DamagedError(f"it does not name its {_HASHES}")
         return card
     except FileNotFoundError as error:
-        raise SourceError(f"{folder} holds no donor ({error}): expected {_CARD} and {_WEIGHTS}.") from error
+        raise SourceError(f"{folder} holds no donor ({first_line(error)}): expected {_CARD} and {_WEIGHTS}.") from error
     except (OSError, ValueError) as error:
         raise DamagedDonorError(f"The card of {folder} is damaged ({error}): delete the folder.") from error
 

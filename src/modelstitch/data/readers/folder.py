@@ -15,6 +15,7 @@ from ..data import Data
 from ..splits import balanced_order, hold_out
 from .decode import ImageKind, ImageOptions, dark, decode_all, kind_of
 from .image_tree import read_tree
+from .query import need_folder
 
 _LOOKED = 32  # deep images that are decoded at the start
 _SEED = 20210614  # neither the test split nor the order of the fit split moves with the caller's seed
@@ -67,8 +68,7 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     """
     folder, asked = ImageOptions.parse(spec)
     root = Path(folder)
-    if not root.is_dir():
-        raise DataError(f"There is no folder {folder!r}: expected one with a sub-folder for each class.")
+    need_folder(root, "with a sub-folder for each class")
     tree = read_tree(root)
     train, labels = _listed(*tree.parts["fit"].listed(tree.classes))
     pick = torch.arange(len(train))

@@ -16,6 +16,7 @@ from ..subsets import Images
 from ..tasks import DENSE
 from .decode import ImageKind, ImageOptions, decode_all, kind_of, numbers_of
 from .image_tree import NAMES, pictures
+from .query import need_folder
 from .three import three
 
 _VOID = 255  # what masks of 8 bits mark pixels with that count for nothing
@@ -34,8 +35,7 @@ def load_masks(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     """
     folder, asked = ImageOptions.parse(spec)
     root = Path(folder)
-    if not root.is_dir():
-        raise DataError(f"There is no folder {folder!r}: expected one with images/ and masks/.")
+    need_folder(root, "with images/ and masks/")
     if asked.size is not None:
         raise DataError("Masks are not resized: expected no '?size='; resize images and masks together beforehand.")
     places = {split: place for split in SPLITS if (place := _place(root, split)) is not None}

@@ -17,6 +17,7 @@ from ..data import Data
 from ..splits import hold_out
 from ..subsets import Images, Picked, Several
 from .decode import ImageKind, ImageOptions, dark, decode_all, kind_of
+from .query import need_folder
 from .tables import read_labels
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def load_parquet(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
     """
     folder, asked = ImageOptions.parse(spec)
     root = Path(folder)
-    if not root.is_dir():
-        raise DataError(f"There is no folder {folder!r}: expected one with train-*.parquet and test-*.parquet.")
+    need_folder(root, "with train-*.parquet and test-*.parquet")
     if not any(root.glob("*.parquet")) and (root / "data").is_dir():  # how the hub's repositories lay them out
         root = root / "data"
     files, notes = _splits(root, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ...errors import DataError
 
@@ -31,3 +32,16 @@ def parted(spec: str, known: Sequence[str], what: str) -> tuple[str, dict[str, s
             raise DataError(f"The {what} option {key!r} is unknown: expected {', '.join(known[:-1])} or {known[-1]}.")
         found[key] = value
     return place, found
+
+
+def need_folder(place: str | Path, expected: str) -> None:
+    """Refuse a path that is no folder.
+
+    Raises:
+        DataError: it is a file, or nothing is there.
+    """
+    if Path(place).is_dir():
+        return
+    if Path(place).exists():
+        raise DataError(f"{str(place)!r} is a file: expected a folder, {expected}; name the folder that it lies in.")
+    raise DataError(f"There is no folder {str(place)!r}: expected one {expected}.")

@@ -77,6 +77,9 @@ def load_text(
         SourceError: if there is no tokenizer.
     """
     path, options = parted(spec, _OPTIONS, "text")
+    root = Path(path)
+    if not root.exists():
+        raise DataError(f"There is no text {path!r}: expected a file, or a folder of train and test tables.")
     words = options.get("tokenizer") or tokenizer
     if words is None:
         raise DataError(
@@ -87,7 +90,6 @@ def load_text(
     columns = _Columns.of(options, task)
     form = _form(options.get("task"), columns, features, task)
     builder = _Builder(reader, size, form)
-    root = Path(path)
     parts, classes = (_read_folder if root.is_dir() else _read_file)(root, columns, builder)
     search = _searched(parts, builder, task)
     sets = {split: builder.samples(rows) for split, rows in parts.items()}

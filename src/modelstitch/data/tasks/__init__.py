@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import DataError
+from ...support.near import among
 from .classification import CLASSIFICATION as CLASSIFICATION
 from .dense import DENSE as DENSE
 from .embedding import EMBEDDING as EMBEDDING
@@ -35,8 +36,8 @@ def task_of(given: Any) -> Task | None:
     name, colon, option = given.partition(":") if isinstance(given, str) else (None, "", "")
     if name in TASKS:
         return TASKS[name].with_option(option) if colon else TASKS[name]
-    known = ", ".join(map(repr, TASKS))
-    raise DataError(f"The task {given!r:.60} is unknown: expected {known}, or a modelstitch.Task of your own.")
+    known = among(str(name), TASKS, ", or a modelstitch.Task of your own", lead="expected ", quoted=True)
+    raise DataError(f"The task {given!r:.60} is unknown: {known}")
 
 
 def inferred(ndim: int) -> Task:

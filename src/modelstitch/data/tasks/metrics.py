@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import DataError
+from ...support.near import hint
 from ..labels import IGNORED
 from .task import Each, Task
 
@@ -73,9 +72,7 @@ def metric_of(given: Each | Task | str) -> Each | Task:
         return given
     if given in METRICS:
         return METRICS[given]
-    close = difflib.get_close_matches(given, METRICS, n=2)
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"expected one of {', '.join(METRICS)}."
-    raise DataError(f"The metric {given!r:.60} is unknown: {hint}")
+    raise DataError(f"The metric {given!r:.60} is unknown: {hint(given, METRICS, count=2, alike=0.6)}")
 
 
 def _need_classes(name: str, output: Tensor, labels: Tensor) -> None:

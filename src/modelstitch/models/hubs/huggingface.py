@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...data.readers.tokenizer import LENGTH, Tokenizer, holds_tokenizer, is_bare
 from ...errors import DataError, NetworkError, SourceError, first_line
 from ...support.downloads import hub_folder, is_hub_id
+from ...support.near import among
 from ...support.optional import need
 from ...support.reading import read_json
 from ...views import Published, from_processor, published
@@ -67,7 +68,7 @@ def make(request: Request) -> Made:
     transformers: Any = need("transformers")
     task = request.options.pop("task", None) or _task(plain, request.spec)
     if task not in TASKS:
-        raise SourceError(f"The task {task!r} is unknown: expected one of {', '.join(TASKS)}.")
+        raise SourceError(f"The task {task!r} is unknown: {among(task, TASKS)}")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         module, drawn = _module(_class(transformers, plain, task), folder, config, request)

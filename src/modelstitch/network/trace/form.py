@@ -41,7 +41,7 @@ class InputForm:
         if not tensors:
             raise NetworkError(
                 "The example holds no tensor: expected a tensor, a tuple or a dict of tensors, found "
-                f"{type(example).__name__}."
+                f"{type(example).__name__}; of an array make one with torch.as_tensor, of a shape with torch.zeros."
             )
         where = next((i for i in tensors if data is None or paths[i] == str(data)), None)
         if where is None:

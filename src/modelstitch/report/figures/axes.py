@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import StitchError
-from ...support.files import make_folder, write_atomic
+from ...support.files import as_path, make_folder, write_atomic
 from ..sentences.units import UnitScale, scale_of, tick
 from .style import FAINT, number, settings
 
@@ -76,7 +76,7 @@ def write_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
 
 def drawing(path: str | Path) -> Path:
     """The path of a figure, refused before anything is drawn where its ending is another one."""
-    target = Path(path)
+    target = as_path(path, "figure")
     if target.suffix not in DRAWINGS:
         raise StitchError(f"The figure {target} has no known ending: expected {', '.join(DRAWINGS)}.")
     return target

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...engine.controls import CONTROLS, Look
 from ...errors import StitchError
+from ...support.near import among
 from ...support.shown import plain as plain
 
 PAIR = Look("this pair", "#0072B2", width=2.2)
@@ -76,7 +77,7 @@ def in_style(name: str) -> Iterator[None]:
         StitchError: there is none of that name.
     """
     if name not in STYLES:
-        raise StitchError(f"The style {name!r} is unknown: expected one of {', '.join(map(repr, STYLES))}.")
+        raise StitchError(f"The style {name!r} is unknown: {among(str(name), STYLES, quoted=True)}")
     token = _style.set(name)
     try:
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from torch import nn
 
 from ...errors import SourceError
 from ...support.memory import available_bytes, readable
+from ...support.near import hint
 from .chains import myrtle, vgg
 from .cifar_resnet import resnet, resnet164
 from .preact import preact_resnet18
@@ -114,5 +114,4 @@ def _check_size(name: str, options: Mapping[str, int]) -> None:
 
 
 def _offer(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(map(repr, close))}?" if close else f"expected one of {', '.join(known)}."
+    return hint(name, known, alike=0.4)
