@@ -79,7 +79,7 @@ def load_text(
     path, options = parted(spec, _OPTIONS, "text")
     root = Path(path)
     if not root.exists():
-        raise DataError(f"There is no text {path!r}: expected a file, or a folder of train and test tables.")
+        raise DataError(f"The text {path!r} cannot be read: No such file or directory; expected one of text or tables.")
     words = options.get("tokenizer") or tokenizer
     if words is None:
         raise DataError(
