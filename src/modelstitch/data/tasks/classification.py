@@ -14,14 +14,35 @@ from ..labels import check_form, check_one_hot, check_outputs, check_range, chec
 from .task import Judged, Task
 
 
-class Classification(Task):
-    """Scores (n, classes) against the numbers of classes, (n,)."""
+class ClassTask(Task):
+    """Scores of classes, last in the output, against the numbers of classes."""
 
-    by_class = True
     scores = -1
     has_classes = True
     built_in = True
     recordable = True
+
+    def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
+        labels = check_whole(labels)
+        check_one_hot(labels, where)
+        check_range(labels, n_classes, where, whole=whole)
+        return labels
+
+    def outputs(self, labels: Iterable[Tensor]) -> int:
+        return max(int(found.max()) for found in labels) + 1
+
+    def check(self, output: Tensor, labels: Tensor) -> None:
+        check_form(output, labels)
+        self.check_range(labels, tuple(output.shape[1:]))
+
+    def check_range(self, labels: Tensor, shape: tuple[int, ...]) -> None:
+        check_outputs(labels, shape[-1])
+
+
+class Classification(ClassTask):
+    """Scores (n, classes) against the numbers of classes, (n,)."""
+
+    by_class = True
 
     def __init__(self) -> None:
         super().__init__("classification", unit="points", says="0 or 100 %: is the largest score the right one?")
@@ -34,19 +55,10 @@ class Classification(Task):
     def loss_unit(self) -> str:
         return "nats"
 
-    def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
-        labels = check_whole(labels)
-        check_one_hot(labels, where)
-        check_range(labels, n_classes, where, whole=whole)
-        return labels
-
     def check_fit(self, labels: Tensor, where: str) -> None:
         if bool((labels == labels[0]).all()):
             name = where.removeprefix("the fit split of ")
             raise DataError(f"All {len(labels)} fit labels of {name} are {int(labels[0])}: expected two classes.")
-
-    def outputs(self, labels: Iterable[Tensor]) -> int:
-        return max(int(found.max()) for found in labels) + 1
 
     def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
         if shape == (1,):
@@ -57,13 +69,6 @@ class Classification(Task):
             )
         if len(shape) != 1:
             raise DataError(refusal(name, shape, "one label"))
-
-    def check(self, output: Tensor, labels: Tensor) -> None:
-        check_form(output, labels)
-        self.check_range(labels, tuple(output.shape[1:]))
-
-    def check_range(self, labels: Tensor, shape: tuple[int, ...]) -> None:
-        check_outputs(labels, shape[-1])
 
     def losses(self, output: Tensor, labels: Tensor) -> Tensor:
         check_form(output, labels)

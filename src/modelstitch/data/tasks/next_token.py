@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import DataError
-from ..labels import IGNORED, check_form, check_one_hot, check_outputs, check_range, check_whole
-from .classification import refusal
+from ..labels import IGNORED, check_form
+from .classification import ClassTask, refusal
 from .counted import Counted, Number
-from .task import Judged, Task
+from .task import Judged
 
 NATS = "nats/token"
 
 
-class NextToken(Task):
+class NextToken(ClassTask):
     """Scores (n, positions, classes) against classes (n, positions), -100 where none counts."""
 
     by_position = True
-    scores = -1
-    has_classes = True
-    built_in = True
-    recordable = True
 
     def __init__(
         self, name: str = "next-token", says: str = "the mean cross-entropy over the positions that count"
@@ -35,17 +30,8 @@ class NextToken(Task):
     def loss_unit(self) -> str:
         return NATS
 
-    def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
-        labels = check_whole(labels)
-        check_one_hot(labels, where)
-        check_range(labels, n_classes, where, whole=whole)
-        return labels
-
     def check_fit(self, labels: Tensor, where: str) -> None:
         """Text of one token over and over is text."""
-
-    def outputs(self, labels: Iterable[Tensor]) -> int:
-        return max(int(found.max()) for found in labels) + 1
 
     def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
         each = tuple(labels.shape[1:])
@@ -58,13 +44,6 @@ class NextToken(Task):
         if len(shape) != labels.ndim:
             more = "; labels that hold at once are measured one at a time, as two classes each"
             raise DataError(refusal(name, shape, f"labels of shape {each}", more))
-
-    def check(self, output: Tensor, labels: Tensor) -> None:
-        check_form(output, labels)
-        self.check_range(labels, tuple(output.shape[1:]))
-
-    def check_range(self, labels: Tensor, shape: tuple[int, ...]) -> None:
-        check_outputs(labels, shape[-1])
 
     def losses(self, output: Tensor, labels: Tensor) -> Tensor:
         check_form(output, labels)
