@@ -580,7 +580,12 @@ def facts(donors: Sequence[Alone]) -> dict[str, DonorFacts]:
 
 
 def _same_task(below: Network, top: Network, task: Task) -> bool:
-    """Whether the bottom network's own output can be held against the top's labels: it has as many classes."""
+    """Whether the bottom network's own output can be held against the top's labels: it has as many classes.
+
+    In embeddings without labels it cannot: what the top gives by itself lies in the top's own space.
+    """
+    if task.of_top:
+        return False
     if task.by_class or task.by_position:
         return below.output_shape[-1:] == top.output_shape[-1:]
     return below.output_shape == top.output_shape

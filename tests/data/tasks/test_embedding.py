@@ -20,6 +20,7 @@ def test_distances_are_those_of_a_plain_loop():
         product, sizes = sum(x * y for x, y in zip(a, b)), [math.sqrt(sum(x * x for x in v)) for v in (a, b)]
         slow.append(1 - product / sizes[0] / sizes[1])
     assert apart(one, other).tolist() == pytest.approx(slow, abs=1e-6)
+    assert apart(one, one).tolist() == [0.0] * 20
     with pytest.raises(DataError, match=r"An output has shape \(2, 3\), the top's own \(2, 4\)"):
         EMBEDDING.check(torch.zeros(2, 3), torch.zeros(2, 4))
 
@@ -38,12 +39,14 @@ def test_encoders_are_stitched_without_a_label(tmp_path):
     s = ms.stitch(one, two, at="3", data=data, steps=4, eval_every=2)
     own, got = two(x[250:]), s.predict(x[250:])
     assert s.metrics["error"] == pytest.approx(float(apart(got, own).mean()), abs=1e-6)
-    assert s.metrics["top_error"] == pytest.approx(0, abs=1e-6)
+    assert s.metrics["top_error"] == 0
+    assert "bottom_error" not in s.metrics  # the bottom's own output does not lie in the top's space
     assert s.record.metric("penalty").unit == "cosine distance"
     constant = two(x[200:250]).mean(0).expand_as(own)
     assert s.metrics["chance_error"] == pytest.approx(float(apart(constant, own).mean()), abs=1e-5)
     r = ms.compare(one, two, data=data, layers="3", objective="match", both=False, controls=("random", "shuffled"))
     page = r.report(tmp_path / "r.html").read_text(encoding="utf-8")
     assert "an error of one sample is 1 - the cosine to what the top gives by itself, in cosine distance." in page
+    assert "has not learned the task" not in page
     penalty = dict(r.frame.filter(metric="penalty").select("control", "value").iter_rows())
     assert penalty["pair"] < penalty["shuffled"]
