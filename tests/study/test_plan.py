@@ -205,7 +205,7 @@ def test_a_pool_is_matched_with_a_pool():
 def test_a_donor_without_cuts_and_an_unknown_cut_are_refused():
     with pytest.raises(StudyError, match="'empty' has no exact block cut"):
         seams(donor("empty", []), A, "matching")
-    with pytest.raises(StudyError, match=r"'a' has no exact cut '9': see `modelstitch layers` \(it has '1', '2', '3'\)\."):
+    with pytest.raises(StudyError, match=r"no exact cut '9': see `modelstitch layers` \(it has '1', '2', '3'\)\."):
         seams(A, B, ("9",))
     with pytest.raises(StudyError, match=r"'a' has no exact cut '33': did you mean '3'\?"):
         seams(A, B, ("33",))

@@ -392,7 +392,7 @@ def _check_numbers(module: nn.Module, state: State, path: Path) -> None:
         n = _not_finite(tensor, mask=name not in parameters) if tensor.is_floating_point() else 0
         if n:
             raise SourceError(
-                f"The weights {path.name!r} cannot be used: {n} of the {tensor.numel():,} numbers of {name} are "
+                f"The weights {path.name!r} cannot be used: {n:,} of the {tensor.numel():,} numbers of {name} are "
                 "NaN or infinite: expected finite ones; take a checkpoint from before that."
             )
     ties: dict[int, str] = {}
