@@ -251,7 +251,6 @@ class NetworkFamily:
         measure, layer = self._named(measure, layer)
         places, stress = self.map(measure, layer)
         return family_figure(
-            self.distances(measure, layer),
             self._values(measure, layer),
             self.tree(measure, layer),
             places,

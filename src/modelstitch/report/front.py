@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +11,7 @@ import polars as pl
 from ..errors import StitchError, StudyError
 from ..study.record import End, Metric, Record
 from ..support.near import among
-from .figures.axes import canvas, drawing, drawn, write_figure
+from .figures.axes import Drawable, canvas, drawn
 from .figures.style import FAINT, number, short
 from .tables import Table, TableCell
 
@@ -52,7 +51,7 @@ class Cost(NamedTuple):
 Way = tuple[End, End, str, str]  # bottom, top, family, objective; a whole network has layers, family, objective empty
 
 
-class Front:
+class Front(Drawable):
     """Hold what stitches and whole networks err and cost.
 
     Attributes:
@@ -123,22 +122,6 @@ class Front:
             axes.margins(x=0.12, y=0.12)
             axes.set_title("squares: whole networks; dots: stitches; line: the front", loc="left")
         return fig
-
-    def draw(self, path: str | Path) -> Path:
-        """Write the figure to a file.
-
-        Args:
-            path: where; its ending says how: .pdf, .svg or .png.
-
-        Returns:
-            The path.
-
-        Raises:
-            StitchError: the ending is another one.
-            StudyError: the file cannot be written.
-        """
-        target = drawing(path)
-        return write_figure(self.figure(), target)
 
 
 def with_front(found: Front) -> Front:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import polars as pl
 
 from ..errors import StudyError
 from ..study.record import Record
-from .figures.axes import drawing, drawn, heat_map, sheet, write_figure
+from .figures.axes import Drawable, drawn, heat_map, sheet
 from .figures.marks import weights_of
 from .figures.style import labels, plain, short
 from .frame import Point, curve, frame, leveled, measured, panel, settings
@@ -36,7 +35,7 @@ _SCHEMA: dict[str, Any] = {
 }
 
 
-class Trajectory:
+class Trajectory(Drawable):
     """Hold how the layers of a training come to serve a top.
 
     Attributes:
@@ -122,22 +121,6 @@ class Trajectory:
                     said = f"penalty ({unit})" if name == "penalty" else "CKA"
                     axes.set_title(f"{said}, into {short(top, 20)}", loc="left")
         return fig
-
-    def draw(self, path: str | Path) -> Path:
-        """Write the figure to a file.
-
-        Args:
-            path: where; its ending says how: .pdf, .svg or .png.
-
-        Returns:
-            The path.
-
-        Raises:
-            StitchError: the ending is another one.
-            StudyError: the file cannot be written.
-        """
-        target = drawing(path)
-        return write_figure(self.figure(), target)
 
 
 def trajectory_of(

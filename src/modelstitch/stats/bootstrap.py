@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Ends = tuple[float, float]
+Bounds = tuple[float, float]
 LEVEL = 0.95
 RESAMPLES = 2000
 
@@ -20,7 +20,7 @@ def means(
     columns: Sequence[Floats],
     weights: Floats,
     *,
-    ends: Ends | None = None,
+    ends: Bounds | None = None,
     seed: int = 0,
     source: int = 0,
     resamples: int = RESAMPLES,
@@ -72,7 +72,7 @@ def right_or_wrong(unit: str) -> bool:
     return unit == "points" or unit.startswith("points of recall@")
 
 
-def ends_of(unit: str, *, alone: bool = False) -> Ends | None:
+def ends_of(unit: str, *, alone: bool = False) -> Bounds | None:
     """The least and the greatest that a sample can add to a difference of errors; None where errors are amounts.
 
     Args:

@@ -10,7 +10,7 @@ def test_rows_stand_in_the_order_of_the_tree_and_groups_have_colours():
     d = np.array([[0, 4, 1, 4.0], [4, 0, 4, 1], [1, 4, 0, 4], [4, 1, 4, 0]])
     tree = np.array([[0, 2, 1, 2], [1, 3, 1, 2], [4, 5, 4, 4.0]])
     places = pl.DataFrame({"network": list("abcd"), "group": ["x", "y", "x", "y"], "x": [0.0, 4, 0, 4], "y": [0.0] * 4})
-    figure = family_figure(d, d, tree, places, 0.1, title="t", distance=True)
+    figure = family_figure(d, tree, places, 0.1, title="t", distance=True)
     _, heat, mapped = figure.axes
     assert [text.get_text() for text in heat.get_yticklabels()] == ["a", "c", "b", "d"]
     colours = [text.get_color() for text in heat.get_yticklabels()]
@@ -23,7 +23,7 @@ def test_networks_without_groups_have_no_legend():
     d = 1.0 - np.eye(3)
     places = pl.DataFrame({"network": list("abc"), "x": [0.0, 1, 2], "y": [0.0, 1, 0]})
     places = places.with_columns(group=pl.lit(None, dtype=pl.String))
-    figure = family_figure(d, 1 - d, np.array([[0, 1, 1, 2], [2, 3, 1, 3.0]]), places, 0.0, title="t", distance=False)
+    figure = family_figure(1 - d, np.array([[0, 1, 1, 2], [2, 3, 1, 3.0]]), places, 0.0, title="t", distance=False)
     assert figure.axes[2].get_legend() is None
 
 

@@ -25,7 +25,7 @@ from .three import three
 OPTIONS = ("inputs", "labels")
 _INPUTS = ("inputs", "x", "X")
 _LABELS = ("labels", "y", "Y", "targets", "target", "masks")
-_Array = NDArray[Any]
+_AnyArray = NDArray[Any]
 
 
 def load_arrays(spec: str, *, task: Task | None = None, seed: int = 0, limit: int | None = None) -> Data:
@@ -51,7 +51,7 @@ def load_arrays(spec: str, *, task: Task | None = None, seed: int = 0, limit: in
     path = Path(place)
     table = path.suffix in SUFFIXES
     found = _table(path) if table else _folder(path) if path.is_dir() else _archive(path)
-    source = _Source(path.name, found, options, table, task)
+    source = _NamedArrays(path.name, found, options, table, task)
     splits, rule = source.splits(seed, limit)
     return Data(
         *(splits[split] for split in SPLITS),
@@ -65,7 +65,7 @@ def load_arrays(spec: str, *, task: Task | None = None, seed: int = 0, limit: in
 class Stored:
     """Inputs and labels of more than one axis on disk, read batch by batch: memory does not grow with the data."""
 
-    def __init__(self, inputs: Any, labels: _Array, where: str) -> None:
+    def __init__(self, inputs: Any, labels: _AnyArray, where: str) -> None:
         self.inputs = Arrays(inputs, torch.zeros(_length(inputs)), None, where)
         if len(labels) != len(self.inputs):
             raise DataError(
@@ -89,11 +89,11 @@ def _length(inputs: Any) -> int:
     return len(next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs)
 
 
-class _Source:
+class _NamedArrays:
     """The arrays of a place by name, and which of them are inputs and labels."""
 
     def __init__(
-        self, name: str, arrays: Mapping[str, _Array], options: Mapping[str, str], table: bool, task: Task | None
+        self, name: str, arrays: Mapping[str, _AnyArray], options: Mapping[str, str], table: bool, task: Task | None
     ) -> None:
         self.name, self._arrays, self._table, self._task = name, arrays, table, task
         self._labels = options["labels"].split(",") if "labels" in options else self._usual(_LABELS)
@@ -145,7 +145,7 @@ class _Source:
             targets = np.array(targets)
         return Arrays(joined, targets, self.classes, where)
 
-    def _targets(self, labels: Mapping[str, _Array | None], n: int, split: str) -> Any:
+    def _targets(self, labels: Mapping[str, _AnyArray | None], n: int, split: str) -> Any:
         given = {name: value for name, value in labels.items() if value is not None}
         if not given:
             return torch.zeros(n)
@@ -156,7 +156,7 @@ class _Source:
         kept = {name: _numbers(name, value, self.name) for name, value in given.items()}
         return _joined(kept, self.name) if len(kept) > 1 else next(iter(kept.values()))
 
-    def _numbered(self, names: _Array) -> Any:
+    def _numbered(self, names: _AnyArray) -> Any:
         """Labels that are names; the classes are all names of all splits."""
         if self.classes is None:
             whole = [self._named(self._labels[0], split) for split in ("", *SPLITS)]
@@ -178,7 +178,7 @@ class _Source:
             f"{str(others[row])!r} in label_ids; sort both by id and keep the ids that both have."
         )
 
-    def _named(self, name: str, split: str) -> _Array | None:
+    def _named(self, name: str, split: str) -> _AnyArray | None:
         """An array of a split: train_inputs or inputs_train."""
         words = NAMES[split] if split else ("",)
         keys = [key for word in words for key in ((f"{word}_{name}", f"{name}_{word}") if word else (name,))]
@@ -201,7 +201,7 @@ class _Source:
         )
 
 
-def _archive(path: Path) -> dict[str, _Array]:
+def _archive(path: Path) -> dict[str, _AnyArray]:
     """The arrays of a .npz file, in memory."""
     if path.suffix != ".npz":
         raise DataError(
@@ -225,7 +225,7 @@ def _archive(path: Path) -> dict[str, _Array]:
         ) from error
 
 
-def _folder(path: Path) -> dict[str, _Array]:
+def _folder(path: Path) -> dict[str, _AnyArray]:
     """The .npy files of a folder, each left on disk."""
     found = {}
     for file in sorted(path.glob("*.npy")):
@@ -243,7 +243,7 @@ def _folder(path: Path) -> dict[str, _Array]:
     return found
 
 
-def _table(path: Path) -> dict[str, _Array]:
+def _table(path: Path) -> dict[str, _AnyArray]:
     """The columns of a table; a column of lists is an array of two axes."""
     import polars
 
@@ -271,7 +271,7 @@ def _table(path: Path) -> dict[str, _Array]:
     return found
 
 
-def _numbers(name: str, array: _Array, where: str) -> _Array:
+def _numbers(name: str, array: _AnyArray, where: str) -> _AnyArray:
     """An array of numbers that counts samples.
 
     Raises:
@@ -286,7 +286,7 @@ def _numbers(name: str, array: _Array, where: str) -> _Array:
     return array
 
 
-def _joined(columns: Mapping[str, _Array], where: str) -> _Array:
+def _joined(columns: Mapping[str, _AnyArray], where: str) -> _AnyArray:
     """Columns side by side, (n, columns); one that has two axes stays."""
     values = list(columns.values())
     if len(values) == 1 and values[0].ndim > 1:

@@ -16,7 +16,7 @@ from ..access import chunks, fetch, hash_samples
 from ..given import Arrays
 from ..labels import check_whole
 from .counted import Drawn, Resampled, stacked
-from .task import Samples, Split, Task
+from .task import HasSplits, Split, Task
 
 if TYPE_CHECKING:
     from ...network import Network
@@ -95,7 +95,7 @@ class Retrieval(Task):
             raise DataError(f"The task retrieval:{text} cannot be read: expected the items to look at, retrieval:5.")
         return Retrieval(k=int(text))
 
-    def for_top(self, top: Network, data: Samples, device: torch.device) -> Task:
+    def for_top(self, top: Network, data: HasSplits, device: torch.device) -> Task:
         if self._gallery is not None:
             return self
         key = top.fingerprint(), data.fingerprint
@@ -103,7 +103,7 @@ class Retrieval(Task):
             self._stood[key] = self._embedded(top, data, device)
         return self._stood[key]
 
-    def _embedded(self, top: Network, data: Samples, device: torch.device) -> Retrieval:
+    def _embedded(self, top: Network, data: HasSplits, device: torch.device) -> Retrieval:
         """The task with the gallery as a top itself embeds it."""
         self.fits(top.name, top.output_shape, torch.zeros(1))
         whole, found, ids = top.full().to(device), [], []
@@ -116,7 +116,7 @@ class Retrieval(Task):
             task.take(data.labels(split), f"the {split} split of {data.name}")
         return task
 
-    def _batches(self, data: Samples) -> Iterator[tuple[Any, Tensor]]:
+    def _batches(self, data: HasSplits) -> Iterator[tuple[Any, Tensor]]:
         if self._items is None:
             yield from ((batch.inputs, batch.labels) for batch in data.batches("fit", _BATCH))
             return

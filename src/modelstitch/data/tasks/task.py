@@ -50,7 +50,7 @@ class Judged:
         return Judged(*certain, *(None if part is None else part.detach().cpu() for part in rest))
 
 
-class Samples(Protocol):
+class HasSplits(Protocol):
     """What a task may ask of data: see ``modelstitch.Data``."""
 
     name: str
@@ -381,7 +381,7 @@ class Task:
         """
         raise DataError(f"The task {self.name!r} takes no option, found {self.name}:{text}: leave it out.")
 
-    def for_top(self, top: Network, data: Samples, device: torch.device) -> Task:
+    def for_top(self, top: Network, data: HasSplits, device: torch.device) -> Task:
         """Give the task as it stands for one top.
 
         Args:
@@ -483,7 +483,7 @@ class Remeasured(Task):
     def fitted(self, output: Tensor, labels: Tensor) -> Tensor:
         return self.of.fitted(output, labels)
 
-    def for_top(self, top: Network, data: Samples, device: torch.device) -> Task:
+    def for_top(self, top: Network, data: HasSplits, device: torch.device) -> Task:
         own = self.of.for_top(top, data, device)
         return self if own is self.of else Remeasured(own, self.metric)
 

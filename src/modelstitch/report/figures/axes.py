@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,30 @@ def write_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
     make_folder(target.parent)
     write_atomic(target, content.getvalue())
     return target
+
+
+class Drawable(ABC):
+    """An answer that has one figure."""
+
+    @abstractmethod
+    def figure(self) -> Figure:
+        """Draw it."""
+
+    def draw(self, path: str | Path) -> Path:
+        """Write the figure to a file.
+
+        Args:
+            path: where; its ending says how: .pdf, .svg or .png.
+
+        Returns:
+            The path.
+
+        Raises:
+            StitchError: the ending is another one.
+            StudyError: the file cannot be written.
+        """
+        target = drawing(path)
+        return write_figure(self.figure(), target)
 
 
 def drawing(path: str | Path) -> Path:

@@ -22,7 +22,6 @@ _ALL = "all layers"
 
 
 def family_figure(
-    distances: Floats,
     values: Floats,
     tree: Floats,
     places: pl.DataFrame,
@@ -34,7 +33,6 @@ def family_figure(
     """Draw the values between networks in the order of their tree, the tree above, and beside them a map.
 
     Args:
-        distances: (N, N), for the tree's scale.
         values: (N, N), as measured.
         tree: a linkage, (N - 1, 4).
         places: network, group, x, y.
