@@ -8,7 +8,8 @@ import torch
 
 from modelstitch.errors import StudyError
 from modelstitch.study.prepared import compared
-from modelstitch.study.run import plan_run, run
+from modelstitch.study.record import equal_results
+from modelstitch.study.run import plan_run, run, run_cells
 from modelstitch.study.store import Store
 from modelstitch.support.progress import Teller
 
@@ -37,6 +38,33 @@ def test_what_is_to_be_run_is_said_first(pair, digits, tmp_path):
     again = []
     run(asked, device="cpu", tell=Teller(lambda *told: None, again.append), store=Store(tmp_path / "s", {}))
     assert not [line for line in again if line.startswith("To run")]  # nothing is left to do
+
+
+def test_donors_are_looked_at_on_a_part_of_a_large_test_split_and_told_on_all_of_it(pair, digits, monkeypatch):
+    asked = compared(*pair, digits, {**ASKED, "controls": ["self", "random"]})
+    whole = run(asked, device="cpu")
+    monkeypatch.setattr("modelstitch.engine.alone.FIRST", 100)
+    said = []
+    part = run(asked, device="cpu", tell=Teller(lambda *told: None, said.append))
+    assert all(equal_results(one, other) for one, other in zip(whole, part, strict=True))
+    assert [record.donors for record in whole] == [record.donors for record in part]
+    assert sum(" % of 100 samples of the test split, on " in line for line in said) == 2
+    said.clear()
+    error = whole[0].donors["zero"].error
+    expecting = compared(*pair, digits, {**ASKED, "expected_error": {"zero": error}})
+    run(expecting, device="cpu", tell=Teller(lambda *told: None, said.append))
+    assert sum(" % of the test split, on " in line for line in said) == 2  # what is expected is held against all
+
+
+def test_an_error_of_one_donor_alone_is_read_where_no_stitch_did(pair, digits, monkeypatch):
+    """A share of the cells may hold controls alone, in which the bottom's own weights take no part."""
+    asked = compared(*pair, digits, {**ASKED, "controls": ["random"]})
+    monkeypatch.setattr("modelstitch.engine.alone.FIRST", 100)
+    whole = run(asked, device="cpu")
+    cells = [cell for cell in asked.planned()[1] if cell.config["control"] == "random"]
+    found = run_cells(cells, asked.bench("cpu", None), store=None)
+    kept = {record.cell: record for record in whole}
+    assert [record.donors for record in found] == [kept[record.cell].donors for record in found]
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ from .sweep import Sweep
 Expected = float | Mapping[str, float]  # a donor's own test error, of all or by name
 
 SAMPLE = 1000  # of the fit split
+FIRST = 2000  # of the test split, before anything is fitted: all are read where stitches are measured
 BATCH = 256
 TOLERANCE = {"points": 1.0, NATS: 0.05}  # of an expected error; in other units a hundredth of it
 _SURE = 0.02  # of chance: who errs on less of what it was fitted on sees its samples as it should
@@ -53,6 +54,7 @@ class Alone:
         why: why there is no error.
         cautions: what is to be kept in mind, each a sentence.
         outcome: example by example, on the test split.
+        part: of how many samples of the test split that is, where it is not all.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Alone:
     why: str
     cautions: tuple[str, ...]
     outcome: Outcome | None
+    part: int = 0
 
     def stated(self) -> dict[str, Any]:
         """What a record says of the donor, outside its configuration: no cell's name depends on it."""
@@ -79,31 +82,35 @@ class Alone:
 
     def told(self) -> str:
         """One line: "one: errs on 3.4 % of the test split, on 0.2 % of 1,000 fit samples; view: ...; weights: ..."."""
-        return told(self.name, {**self.stated(), "why": self.why})
+        return told(self.name, {**self.stated(), "why": self.why, "part": self.part})
 
 
 def told(name: str, stated: Mapping[str, Any]) -> str:
     """A donor's line, from what a record states of it."""
     error, fit, unit = stated.get("error"), stated.get("fit_error"), stated.get("unit", "percent")
+    where = f"{part:,} samples of the test split" if (part := stated.get("part")) else "the test split"
     if error is None:
         found = f"has no error of its own ({stated.get('why') or 'its output is not held against the labels'})"
     elif unit == "percent":
-        found = f"errs on {error:.1f} % of the test split"
+        found = f"errs on {error:.1f} % of {where}"
         found += "" if fit is None else f", on {fit:.1f} % of {stated.get('fit_samples', 0):,} fit samples"
     else:
         in_words = (lambda value: f"{value:.3f}") if unit == NATS else rough
-        found = f"has an error of {in_words(error)} {unit} on the test split"
+        found = f"has an error of {in_words(error)} {unit} on {where}"
         found += "" if fit is None else f", {in_words(fit)} on {stated.get('fit_samples', 0):,} fit samples"
     weights = f"; weights: {stated['weights']}" if stated.get("weights") else ""
     return f"{name}: {found}; view: {stated.get('view', 'none')}{weights}"
 
 
-def look(network: Network, data: Data, device: torch.device, *, top: bool, batch_size: int = BATCH) -> Alone:
+def look(
+    network: Network, data: Data, device: torch.device, *, top: bool, batch_size: int = BATCH, few: bool = False
+) -> Alone:
     """What a network does alone on the test split, and on a sample of what it may have been fitted on.
 
     Args:
         data: its test split is read once, in order.
         top: its error is what penalties are held against: there must be one.
+        few: read no more than ``FIRST`` samples of the test split.
 
     Raises:
         DataError, NonFiniteError: of a top whose output cannot be held against the labels.
@@ -112,7 +119,7 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
     seen = data if network.trained_on is None else data.subset(min(network.trained_on, data.size("fit")))
     held = _Examined(network, data, device)
     outcome = fit = None
-    why = ""
+    part, why = 0, ""
     try:
         if lacking is not None:
             raise lacking
@@ -120,7 +127,9 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
             raise DataError("its output is held against the top's alone")
         if not network.has_head and data.task.needs_head:
             raise DataError("it returns features: no scores of the labels' classes")
-        outcome = held.outcome("test", data.batches("test", batch_size))
+        part = FIRST if few and data.size("test") > FIRST else 0
+        test = data.few("test", part, batch_size) if part else data.batches("test", batch_size)
+        outcome = held.outcome("test", test)
         with suppress(NonFiniteError):  # the sums name the layer, too
             fit = held.outcome("fit", seen.few("fit", SAMPLE, batch_size))
     except (DataError, NonFiniteError) as error:
@@ -145,6 +154,7 @@ def look(network: Network, data: Data, device: torch.device, *, top: bool, batch
         why,
         tuple(f"caution: {caution}" for caution in cautions),
         outcome,
+        part if outcome else 0,
     )
 
 

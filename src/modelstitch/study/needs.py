@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..data.data import Data
-from ..engine.alone import SAMPLE
+from ..engine.alone import FIRST, SAMPLE
 from ..engine.controls.random import CALIBRATION
 from ..engine.fit.closed import PER_CHANNEL
 from ..engine.fit.options import FitSpec
@@ -127,8 +127,8 @@ def _add_donors(found: Needs, cells: Sequence[Cell], bench: Bench, clock: _Clock
     drawn = {(*cell.sweep[:2], cell.sweep.seed) for cell in cells if (c := cell.sweep.control) is not None and c.draw}
     for name in sorted(names):
         found.donors += sum(p.numel() * p.element_size() for p in bench.networks[name].module.parameters())
-        found.samples["test"] += test
-        found.seconds += clock.forward(name) * (test + min(SAMPLE, fit))
+        found.samples["test"] += min(FIRST, test)
+        found.seconds += clock.forward(name) * (min(FIRST, test) + min(SAMPLE, fit))
     for _, name, _ in drawn:
         found.seconds += clock.forward(name) * min(CALIBRATION, fit)
     found.samples["fit"] += len(names) * min(SAMPLE, fit) + len(drawn) * min(CALIBRATION, fit)

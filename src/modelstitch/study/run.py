@@ -74,6 +74,7 @@ def run(
     if missing:
         _announce(cells, bench, store, tell)
     expected = question.expected_error
+    bench.few = expected is None
     if missing or expected is not None:  # of donors that are not in the shard, too
         introduce(bench.all_donors(cells if expected is None else every), tell, expected, question.error_tolerance)
     found = run_cells(cells, bench, store=store, tell=tell, engine=engine, finished=finished)

@@ -18,7 +18,7 @@ from ..data.tasks import Task
 from ..engine.alone import MATCHED, Alone, level, look, need_scores, notes_on
 from ..engine.anchors import choose
 from ..engine.controls import CONTROLS
-from ..engine.evaluate import Measured, Part, final
+from ..engine.evaluate import Measured, Part, final, own_outcomes
 from ..engine.fit.closed import collect, collect_together, look_again, solve
 from ..engine.fit.loop import fits, train
 from ..engine.fit.memory import attempt, chunks, sample_bytes, stream_bytes
@@ -75,6 +75,7 @@ class Bench:
     sums: Path | None = None
     own: dict[str, Outcome] = field(default_factory=dict)
     looked: dict[str, Alone] = field(default_factory=dict)
+    few: bool = True
     _drawn: dict[tuple[str, str, int], Network] = field(default_factory=dict)
     _chosen: dict[Any, Tensor] = field(default_factory=dict)
 
@@ -120,12 +121,29 @@ class Bench:
                 need_scores(network, self.data)
             begun = Sweep(NetworkSender(network), network, self.data, self.spec, self.device)
             found, _ = attempt(
-                lambda s: look(network, s.data, s.device, top=top, batch_size=2 * s.spec.batch_size), begun
+                lambda s: look(network, s.data, s.device, top=top, batch_size=2 * s.spec.batch_size, few=self.few),
+                begun,
             )
             self.looked[name] = found
-            if found.outcome is not None:
+            if found.outcome is not None and not found.part:
                 self.own.setdefault(name, found.outcome)
         return self.looked[name]
+
+    def known(self, donor: Alone) -> Alone:
+        """A donor with its error on the whole test split: as it was read beside the stitches, or else read now."""
+        if not donor.part:
+            return donor
+        if donor.name not in self.own:
+            network = self.networks[donor.name]
+            begun = Sweep(NetworkSender(network), network, self.data, self.spec, self.device)
+            try:
+                found, _ = attempt(lambda s: own_outcomes({donor.name: network}, s, "test"), begun)
+            except NonFiniteError as error:
+                return replace(
+                    donor, error=None, fit_error=None, fit_samples=0, why=str(error).partition(":")[0], part=0
+                )
+            self.own |= found
+        return replace(donor, error=self.own[donor.name].error, part=0)
 
     def donors(self, cell: Cell) -> list[Alone]:
         """What the two donors of a cell do alone; class noise has no bottom, and a donor may be both."""
@@ -503,7 +521,7 @@ def _records(
         bench.own[top.name],
         None if job.below is None else bench.own.get(_beside(job, job.below.name)),
         level(data, bench.looked[top.name].outcome),
-        facts(job.donors),
+        facts([bench.known(donor) for donor in job.donors]),
         made,
     )
     for at, (cell, stream, result) in enumerate(zip(job.cells, job.streams, results, strict=True)):
