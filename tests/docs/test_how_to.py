@@ -10,6 +10,7 @@ from modelstitch.data.load import READERS
 from modelstitch.engine.controls import CONTROLS
 from modelstitch.measures import MEASURES
 from modelstitch.stitchers import FAMILIES
+from pages import blocks, run_commands, run_python
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 TABLES = {"control": CONTROLS, "family": FAMILIES, "measure": MEASURES, "reader": READERS}
@@ -115,3 +116,25 @@ def test_the_hook_and_the_tables_of_others(run):
     (curve,) = found["curves"].values()
     assert [step for step, _ in curve] == [0, 2, 4]
     assert found["frame"].shape[0] == found["rows"].num_rows > 0
+
+
+@pytest.mark.slow
+def test_own_data_of_each_task_from_the_shell(tmp_path, monkeypatch):
+    page = "docs/how-to/own-tasks.md"
+    make, again = blocks(page, "python")
+    run_python(make, tmp_path, monkeypatch)
+    told = [
+        " ".join(said.split()) for part in blocks(page, "bash") for said in run_commands(part, tmp_path, monkeypatch)
+    ]
+    for unit in (
+        "penalty in MSE",
+        "│ MAE",
+        "penalty in points of pixels",
+        "│ points of samples",
+        "penalty in cosine distance",
+        "│ points of recall@5",
+    ):
+        assert any(unit in said for said in told), unit
+    assert run_python(again, tmp_path, monkeypatch).rstrip().endswith("MAE")
+    for folder in ("reg", "seg", "vectors"):
+        assert "an error of one sample is" in (tmp_path / "runs" / folder / "report.html").read_text()

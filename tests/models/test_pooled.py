@@ -56,6 +56,18 @@ def test_sentence_encoders_are_stitched_on_texts(folders, table, query, task, un
     assert s.metrics["top_error"] <= s.metrics["error"]
 
 
+def test_an_encoder_that_was_saved_without_a_pooler(folders, tmp_path):
+    import transformers
+
+    texts.tokenizer(tmp_path, around=True)
+    inner = texts.small("bert", 3).bert
+    bare = transformers.BertModel(inner.config, add_pooling_layer=False)
+    bare.load_state_dict({name: value for name, value in inner.state_dict().items() if "pooler" not in name})
+    bare.save_pretrained(tmp_path)
+    net = ms.load(f"hf:{tmp_path}?task=features&pool=mean&size=12")
+    assert "random" not in net.weights
+
+
 def test_what_cannot_be_pooled(folders, table):
     with pytest.raises(SourceError, match=r"The option pool=median of .* cannot be: expected mean, max, first"):
         ms.load(f"hf:{folders[0]}?task=features&pool=median", weights="random")

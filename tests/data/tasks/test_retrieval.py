@@ -76,3 +76,25 @@ def test_digits_are_found_by_their_embeddings():
     assert s.metrics["top_recall@1"] == pytest.approx(100 - s.metrics["top_error"])
     assert s.metrics["top_error"] < 20 < s.metrics["chance_error"]
     assert s.record.data["task"]["items"] == 1000
+
+
+def test_without_a_gallery_each_top_searches_what_it_gives_for_the_fit_split():
+    digits = ms.load_data("digits", task="retrieval", limit=200)
+    net = ms.Network(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)).eval(), torch.zeros(2, 1, 8, 8), "net")
+    task = digits.for_top(net, torch.device("cpu")).task
+    fit = next(digits.batches("fit", 200))
+    torch.testing.assert_close(task.gallery, nn.functional.normalize(net(fit.inputs)), rtol=1e-5, atol=1e-6)
+    assert task.ids.tolist() == fit.labels.tolist()
+    assert digits.for_top(net, torch.device("cpu")).task is task
+    assert digits.task.stated()["gallery"] == "the fit split, as the top itself gives it"
+    x = torch.randn(30, 1, 8, 8)
+    lacking = ms.Data(
+        (x, [0] * 15 + [1] * 15), (x + 1, [0] * 30), (x + 2, [0] * 29 + [5]), task="retrieval", name="few"
+    )
+    with pytest.raises(
+        DataError, match=r"labels of the test split of few are no ids of the gallery .1 of them, the first"
+    ):
+        lacking.for_top(net, torch.device("cpu"))
+    wide = ms.Network(nn.Conv2d(1, 2, 3).eval(), torch.zeros(2, 1, 8, 8), "wide")
+    with pytest.raises(DataError, match=r"'wide' gives values of shape .2, 6, 6. for a sample: expected one vector"):
+        digits.for_top(wide, torch.device("cpu"))

@@ -137,7 +137,7 @@ class Retrieval(Task):
 
     @property
     def error_unit(self) -> str:
-        return f"% missed at {self.k}"
+        return "% of queries"
 
     @property
     def loss_unit(self) -> str:

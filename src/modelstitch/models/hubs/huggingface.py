@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -167,7 +168,7 @@ def _module(auto: Any, folder: Path, config: Any, request: Request) -> tuple[nn.
         return fresh, ""
     other = classes != config.num_labels
     module, lacking = _loaded(auto, folder, config, request, other=other)
-    if lacking and auto is need("transformers").AutoModel and all(key.startswith("pooler.") for key in lacking):
+    if lacking and _pools(auto) and all(key.startswith("pooler.") for key in lacking):
         module, lacking = _loaded(  # trained under a head that reads no pooler
             auto, folder, config, request, other=other, add_pooling_layer=False
         )
@@ -180,6 +181,11 @@ def _module(auto: Any, folder: Path, config: Any, request: Request) -> tuple[nn.
         )
     loaded: nn.Module = module
     return loaded, f"head of {config.num_labels} classes" if lacking else ""
+
+
+def _pools(auto: Any) -> bool:
+    """Whether a network without a head may be made without its pooler."""
+    return auto is need("transformers").AutoModel or "add_pooling_layer" in inspect.signature(auto).parameters
 
 
 def _loaded(
