@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from modelstitch.errors import StudyError
+from modelstitch.errors import StitchError, StudyError
 from modelstitch.study.spec import load_spec
 from modelstitch.support import reading
-from modelstitch.support.reading import UnfitError, json_of, read_json, read_toml
+from modelstitch.support.reading import UnfitError, json_of, read_json, read_toml, told
 
 TOML = {
     "nested brackets": ("seeds = " + "[" * 20_000 + "]" * 20_000, "brackets nested more than 64 deep"),
@@ -100,3 +100,13 @@ def test_toml_is_read_here_alone():
     package = Path(reading.__file__).parents[1]
     found = {str(p.relative_to(package)) for p in package.rglob("*.py") if "import tomllib" in p.read_text()}
     assert found == {"support/reading.py"}
+
+
+def test_the_name_is_the_first_parameter_wherever_it_stands_among_keywords():
+    @told(StitchError)
+    def reader(spec, *, classes=None):
+        return spec, classes
+
+    assert reader(classes=3, spec="a") == ("a", 3)
+    with pytest.raises(StitchError, match="reader takes a name first: expected text or a path, found int"):
+        reader(classes=3, spec=4)

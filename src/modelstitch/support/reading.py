@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
@@ -93,9 +94,11 @@ def told(kind: type[StitchError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """What is no name, and what the file system says of one, as an error of ours: for readers whose first it is."""
 
     def decorate(reader: Callable[P, T]) -> Callable[P, T]:
+        first = next(iter(inspect.signature(reader).parameters))
+
         @wraps(reader)
         def read(*args: P.args, **kwargs: P.kwargs) -> T:
-            given = next(iter((*args, *kwargs.values())), "")
+            given = args[0] if args else kwargs.get(first, "")
             if not isinstance(given, str | Path):
                 raise kind(
                     f"{reader.__name__} takes a name first: expected text or a path, found "
