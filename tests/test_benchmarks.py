@@ -84,30 +84,6 @@ def test_calibration_is_measured():
     assert calibration.covered("cka_linear_debiased", 20, 1)[:2] == ["cka_linear_debiased", "20"]
 
 
-def test_a_map_in_the_metric_of_the_top_is_nearer_to_its_logits():
-    sensitivity = importlib.import_module("sensitivity")
-    torch.manual_seed(0)
-    tail = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 1),
-        torch.nn.ReLU(),
-        torch.nn.AdaptiveAvgPool2d(1),
-        torch.nn.Flatten(),
-        torch.nn.Linear(8, 4),
-    ).eval()
-    x = torch.randn(60, 3, 4, 4)
-    y = torch.nn.functional.conv2d(x, torch.randn(3, 3, 3, 3), padding=1)  # no map at a position can be right
-    wanted = sensitivity.stacked(tail, y)
-    start = sensitivity.affine(x, y)
-    found = sensitivity.weighted(tail, x, wanted, start)
-    before, after = (
-        float((sensitivity.stacked(tail, sensitivity.mapped(w, x)) - wanted).square().sum()) for w in (start, found)
-    )
-    assert after < 0.9 * before
-    one = torch.nn.functional.conv2d(x, start[:, :-1, None, None], start[:, -1])
-    torch.testing.assert_close(sensitivity.mapped(start, x), one)
-    torch.testing.assert_close(sensitivity.mapped(start.expand(60, -1, -1), x), one)
-
-
 def test_the_tables_of_two_encoders(monkeypatch):
     pair = importlib.import_module("align_pair")
     monkeypatch.setattr(pair, "SIZES", (40, 150))

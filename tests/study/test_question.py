@@ -94,8 +94,8 @@ def test_one_value_or_several_as_in_python():
         ({"controls": ["noise"]}, "expected self, other-seed"),
         ({"controls": 3}, "expected self, other-seed"),
         ({"objective": ["match+task"]}, "expected no 'match' among several stages: it is solved"),
-        ({"objective": ["luck"]}, "expected match, task"),
-        ({"objective": [[]]}, "expected match, task"),
+        ({"objective": ["luck"]}, "expected match, sensitivity, task"),
+        ({"objective": [[]]}, "expected match, sensitivity, task"),
         ({"family": "os.system('x')"}, "expected a family such as 'affine'"),
         ({"family": []}, "expected a list with at least one entry"),
         (

@@ -235,7 +235,7 @@ def settings(table: pl.DataFrame) -> list[Setting]:
     keys = list(Setting._fields)
     rows = table.filter(pl.col("control") == "pair").select(keys).unique()
     found = [Setting(*row) for row in rows.iter_rows()]
-    order = {"task": 0, "distill": 1, "downstream": 2, "match": 3}
+    order = {"task": 0, "distill": 1, "downstream": 2, "sensitivity": 3, "match": 4}
     return sorted(
         found,
         key=lambda s: (

@@ -17,7 +17,7 @@ from ..data.data import Data
 from ..engine.alone import FIRST, SAMPLE
 from ..engine.controls.random import CALIBRATION
 from ..engine.fit.closed import PER_CHANNEL
-from ..engine.fit.options import FitSpec
+from ..engine.fit.options import MATCH, SOLVED, FitSpec
 from ..engine.senders import NetworkSender, open_quick
 from ..moments.moments import Moments
 from ..network import Layer, Network
@@ -144,11 +144,11 @@ def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, ben
     sums: dict[tuple[Layer, Layer], int] = {}
     for below, above, cell in seams:
         few = min(fit, max(spec.start_samples, PER_CHANNEL * max(below.channels, above.channels)))
-        enough = fit if cell.config["objective"] == "match" else few
+        enough = fit if cell.config["objective"] == MATCH else few
         sums[below, above] = max(enough, sums.get((below, above), 0))
     once = max(sums.values())
     below_depth, above_depth = max(b.depth for b, _, _ in seams), max(a.depth for _, a, _ in seams)
-    stages = [0 if c.config["objective"] == "match" else c.config["objective"].count("+") + 1 for c in cells]
+    stages = [0 if c.config["objective"] in SOLVED else c.config["objective"].count("+") + 1 for c in cells]
     looked_at = min(val, spec.look)
     looks, steps = 1 + spec.steps // spec.eval_every, max(stages) * spec.steps
     forward, onward = clock.forward(sender.name), clock.forward(top.name)

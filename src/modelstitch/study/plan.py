@@ -8,12 +8,12 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from ..engine.controls import CONTROLS, Control
-from ..engine.fit.options import OF_LOOKS, FitSpec
+from ..engine.fit.options import MATCH, OF_LOOKS, SOLVED, FitSpec
 from ..errors import StudyError
 from ..network.layers import matching
 from ..notation import is_pattern, matched, parse
 from ..support.near import hint, some
-from .question import MATCH, Question
+from .question import Question
 from .record import cell_hash
 
 PLAIN = "plain"
@@ -327,7 +327,7 @@ def _cell(
         **({} if question.unfreeze is None else {"unfreeze": question.unfreeze}),
         **({"family_code": grid.codes[family]} if family in grid.codes else {}),
         "objective": objective,
-        "init": question.fit.init if objective != MATCH else "closed",
+        "init": "closed" if objective in SOLVED else question.fit.init,
         "control": control,
         "seed": seed,
         "data": data,
@@ -340,8 +340,8 @@ def _cell(
 def _fit(spec: FitSpec, objective: str, val: int) -> dict[str, Any]:
     """How a cell is fitted, as it is named by: options of looks where they may change what is kept, and no others."""
     stated = {key: value for key, value in spec.model_dump(mode="json").items() if key not in OF_LOOKS}
-    if objective != MATCH and spec.look < val:
+    if objective not in SOLVED and spec.look < val:
         stated["look"] = spec.look
-    if objective != MATCH and spec.stop_early and spec.steps > 2 * spec.eval_every:  # with three looks after the start
+    if objective not in SOLVED and spec.stop_early and spec.steps > 2 * spec.eval_every:  # with three looks after the start
         stated["stop_early"] = True
     return stated

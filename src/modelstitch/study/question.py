@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from ..engine.controls import CONTROLS
-from ..engine.fit.options import ANCHORS_BY, AnchorsBy, Count, FitOptions, FitSpec, NotNegative
+from ..engine.fit.options import ANCHORS_BY, SOLVED, AnchorsBy, Count, FitOptions, FitSpec, NotNegative
 from ..errors import DataError, StitchError, StudyError
 from ..notation import Seam, parse
 from ..support.mistakes import sentence, unknown
@@ -33,9 +33,8 @@ from ..support.words import counted
 
 Normalisation = Literal["frozen", "recalibrated", "batch"]
 NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
-MATCH = "match"  # solved, not fitted
 STAGES = ("task", "distill", "downstream")  # fitted; also one after the other, "downstream+task"
-OBJECTIVES = (MATCH, *STAGES)
+OBJECTIVES = (*SOLVED, *STAGES)
 NONE = "none"  # of the controls
 
 _FAMILY = re.compile(r"[a-z][a-z0-9-]*(:[A-Za-z0-9._-]+)?")
@@ -120,10 +119,12 @@ def _stages(value: Any, own: Iterable[str]) -> str:
     if not names or any(name not in (*OBJECTIVES, *own) for name in names):
         known = f"{', '.join(OBJECTIVES)}, or several of the last three in a row, such as 'downstream+task'"
         raise ValueError(known)
-    if len(names) > 1 and MATCH in names:
-        raise ValueError(
-            "no 'match' among several stages: it is solved, not fitted, and every fitted one starts from it"
-        )
+    for name in SOLVED:
+        if len(names) > 1 and name in names:
+            raise ValueError(
+                f"no {name!r} among several stages: it is solved, not fitted, and every fitted one starts from a "
+                "closed form"
+            )
     return "+".join(names)
 
 
@@ -187,7 +188,8 @@ class Question(BaseModel):
     )
     objectives: Annotated[tuple[str, ...], BeforeValidator(_objectives)] = Field(
         default=("task",),
-        description="What the stitcher is fitted to: match (closed form), task, distill, downstream, or stages of the "
+        description="What the stitcher is fitted to: match (closed form), sensitivity (that in the metric of the "
+        "top's output), task, distill, downstream, or stages of the "
         "last three, such as downstream+task.",
     )
     controls: Annotated[tuple[str, ...] | None, BeforeValidator(_controls)] = Field(

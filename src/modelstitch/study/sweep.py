@@ -23,8 +23,9 @@ from ..engine.fit.closed import collect, collect_together, look_again, solve
 from ..engine.fit.loop import fits, train
 from ..engine.fit.memory import attempt, chunks, sample_bytes, stream_bytes
 from ..engine.fit.normalisation import settle
-from ..engine.fit.objectives import MATCH, Loss, stages
-from ..engine.fit.options import ANCHORS_BY, OF_LOOKS, FitSpec
+from ..engine.fit.objectives import Loss, stages
+from ..engine.fit.options import ANCHORS_BY, MATCH, OF_LOOKS, SOLVED, FitSpec
+from ..engine.fit.sensitivity import weigh
 from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, numbers, penalty
 from ..engine.senders import Company, NetworkSender, Sender
 from ..engine.sweep import MEMORY, Stream, Sweep, Tick, Watch, derive, open_stream
@@ -559,6 +560,7 @@ def _fit(
     collect(streams, sweep, _sums(cells, sweep, bench))
     look_again(streams, sweep)
     solve(streams, sweep)
+    weigh(streams, sweep)
     train(streams, sweep, unfinished, state)
     settle(streams, sweep)
     return sweep, streams
@@ -589,7 +591,7 @@ def _note(job: _Job, bench: Bench, sizes: set[int]) -> None:
     for size in sizes - {bench.spec.batch_size}:
         notes.append(f"batch size {size} instead of {bench.spec.batch_size}: memory ran out")
     for cell, stream in zip(job.cells, job.streams, strict=True):
-        stream.notes += [*of_top[cell.config["objective"] == MATCH], *notes]
+        stream.notes += [*of_top[cell.config["objective"] in SOLVED], *notes]
 
 
 def facts(donors: Sequence[Alone]) -> dict[str, DonorFacts]:
@@ -622,7 +624,7 @@ def _stream(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:
     config = cell.config
     family, options = family_of(config["family"])
     objective = config["objective"]
-    if objective != "match" and not family.trainable:
+    if objective != MATCH and not family.trainable:
         raise StudyError(
             f"The family {config['family']!r} is solved in closed form only: expected objective 'match', "
             f"found {objective!r}."
@@ -653,7 +655,7 @@ def _stream(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:
 def _work(cells: Sequence[Cell], bench: Bench) -> int:
     whole = bench.data.size("fit")
     fit = min(cells[0].sweep.samples or whole, cells[0].sweep.budget or whole, whole)
-    stages_most = max(0 if c.config["objective"] == "match" else c.config["objective"].count("+") + 1 for c in cells)
+    stages_most = max(0 if c.config["objective"] in SOLVED else c.config["objective"].count("+") + 1 for c in cells)
     return fit + bench.data.size("test") + stages_most * bench.spec.steps
 
 

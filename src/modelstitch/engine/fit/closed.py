@@ -22,7 +22,7 @@ from ...support.resume import Unfinished
 from ..senders import Company, NetworkSender, Send, open_quick
 from ..sweep import Stream, Sweep, derive, pieces, shuffle
 from .normalisation import fitting
-from .objectives import MATCH
+from .options import MATCH
 
 SeamKey = tuple[tuple[str, str], int | None]  # where, and how many samples are enough
 Seams = dict[SeamKey, list[Stream]]

@@ -1,4 +1,4 @@
-"""What a stitcher is fitted to, beyond the closed form.
+"""What a stitcher is fitted to, beyond the closed forms, ``match`` and ``sensitivity``.
 
 task        the labels, by the loss of the data's task: of classes cross-entropy (Bansal et al. 2021).
 distill     the top's own outputs, or the bottom's: Kullback-Leibler divergence at a temperature (Hinton et al. 2015);
@@ -24,11 +24,10 @@ from ...data.tasks import CLASSIFICATION, Task
 from ...errors import FitError, StitchError
 from ...network import OUTPUT, Network
 from ...support.user_code import digest
-from .options import FitSpec
+from .options import SOLVED, FitSpec
 
 Values = dict[str, Tensor]
 
-MATCH = "match"
 BELOW = ".output of the bottom"
 
 
@@ -85,7 +84,7 @@ def stages(
     own: Mapping[str, Loss] | None = None,
     task: Task = CLASSIFICATION,
 ) -> tuple[Objective, ...]:
-    """The stages of a written objective: ``"task"``, or ``"downstream+task"`` for two in a row; none for "match".
+    """The stages of a written objective: ``"task"``, or ``"downstream+task"`` for two; none of what is solved.
 
     Args:
         own: the user's own losses by name.
@@ -94,7 +93,7 @@ def stages(
     Raises:
         StitchError: if a name is unknown, or a layer to look at lies not behind the seam.
     """
-    if text == MATCH:
+    if text in SOLVED:
         return ()
     return tuple(_objective(name.strip(), top, top_layer, spec, own or {}, task) for name in text.split("+"))
 
@@ -115,13 +114,14 @@ def _objective(
     if name in own:
         looked = _looked_at(top, top_layer, spec)
         return Objective(name, tuple(n for n in looked if n != OUTPUT), True, own[name])
-    if name == MATCH:
+    if name in SOLVED:
         raise StitchError(
-            "The objective 'match' is solved, not fitted, and every fitted one starts from it: leave it out of the "
-            "stages."
+            f"The objective {name!r} is solved, not fitted, and every fitted one starts from a closed form: leave it "
+            "out of the stages."
         )
     raise StitchError(
-        f"The objective {name!r} is unknown: expected match, task, distill, downstream, or downstream+task."
+        f"The objective {name!r} is unknown: expected match, sensitivity, task, distill, downstream, or "
+        "downstream+task."
     )
 
 

@@ -19,6 +19,8 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
+MATCH, SENSITIVITY = "match", "sensitivity"
+SOLVED = (MATCH, SENSITIVITY)  # objectives that take no steps
 AnchorsBy = Literal["random", "k-means", "farthest"]
 ANCHORS_BY: tuple[str, ...] = get_args(AnchorsBy)
 
