@@ -340,8 +340,10 @@ def _cell(
 def _fit(spec: FitSpec, objective: str, val: int) -> dict[str, Any]:
     """How a cell is fitted, as it is named by: options of looks where they may change what is kept, and no others."""
     stated = {key: value for key, value in spec.model_dump(mode="json").items() if key not in OF_LOOKS}
-    if objective not in SOLVED and spec.look < val:
+    if objective in SOLVED:
+        return stated
+    if spec.look < val:
         stated["look"] = spec.look
-    if objective not in SOLVED and spec.stop_early and spec.steps > 2 * spec.eval_every:  # with three looks after the start
+    if spec.stop_early and spec.steps > 2 * spec.eval_every:  # with three looks after the start
         stated["stop_early"] = True
     return stated
