@@ -175,7 +175,7 @@ def of_case(case: Case, summary: list[tuple[str, ...]]) -> list[str]:
     frame = pl.concat([r.frame, levels.frame.filter(pl.col("control") != "pair")]).filter(pl.col("metric") == "penalty")
     pair = f"{case.bottom.name} -> {case.top.name}"
     parts = [f"## {pair}", f"{case.said} Penalty in {case.unit}."]
-    for layer in case.layers:
+    for layer in (case.top.layer(name).name for name in case.layers):
         here, body = frame.filter(top_layer=layer), []
         for control in ("pair", *CONTROLS):
             for n in numbers if control == "pair" else numbers[-1:]:

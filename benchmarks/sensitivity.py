@@ -27,7 +27,7 @@ def rows_of(bottom: ms.Network, top: ms.Network, data: ms.Data, layers: list[str
     r = ms.compare(bottom, top, data=data, family=AFFINE, objective=affine, **asked)
     turned = ms.compare(bottom, top, data=data, family=ROTATION, objective=MATCH, **asked)
     rows = []
-    for layer in layers:
+    for layer in (top.layer(name).name for name in layers):
         for n in ANCHORS:
             here = [one for one in r.records if one.samples == n and one["config"]["top"]["layer"] == layer]
             found = {one["config"]["objective"]: one for one in here}
