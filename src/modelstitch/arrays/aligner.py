@@ -187,7 +187,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         # A query of the usual kind is not looked at twice: its checks would take longer than its product.
         if type(X) is np.ndarray and X.ndim == 2 and X.dtype in maps and X.shape[1] == self.n_features_in_:
             found = maps[X.dtype](X)
-            if math.isfinite(found.sum()) and not hasattr(self, "feature_names_in_"):
+            if math.isfinite(np.vdot(found, found)) and not hasattr(self, "feature_names_in_"):
                 return found
         return _mapped(maps, self._checked(X, reset=False, name="the old embeddings"))
 
@@ -212,7 +212,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             )
         if type(X) is np.ndarray and X.ndim == 2 and X.dtype in maps and X.shape[1] == self.n_features_out_:
             found = maps[X.dtype](X)
-            if math.isfinite(found.sum()):
+            if math.isfinite(np.vdot(found, found)):
                 return found
         rows = array(X, "the new embeddings")
         if rows.width != self.n_features_out_:
