@@ -69,6 +69,10 @@ FIGURE = Figure(
         "Without labels means: a body trained by SimCLR or VICReg, under a linear head fitted to its frozen features "
         "(logistic regression to convergence; its penalty is chosen on validation data). 'Brief' is a network with "
         "labels that was trained for so few steps that it errs about as often; the table of networks has the errors.",
+        "Behind the last block come a mean over positions and the linear head alone: an affine map there can do what "
+        "any linear head can, so a fit that has converged on all samples costs no more than the bottom's own head errs "
+        "above the top. What the table of excess shows above 0 at that place is what a fit of so few steps and samples "
+        "falls short; it is no property of the networks.",
     ),
     excess=True,
 )
