@@ -154,7 +154,7 @@ TYPED = {
     f"{SEAM} --device gpu": "The device 'gpu' cannot be used: expected 'cpu', 'cuda' or 'auto'",
     "stitch import:mlp@1 import:mlp@1 --family low-rank:x": "expected a whole number (rank) after the colon, found 'x'",
     # layers and networks
-    "stitch import:mlp@5 import:mlp@1": "has no layer '5': see Network.layers, or `modelstitch layers` (it has '0', '1'",
+    "stitch import:mlp@5 import:mlp@1": "has no layer '5': see Network.layers, or `modelstitch layers` (it has '0'",
     "stitch import:mlp import:mlp@1": "names no layer: expected MODEL@LAYER",
     f"{PAIR} --layers 7": "has no exact cut '7': see `modelstitch layers` (it has '1'",
     "layers import:mlpp": "No imported function is called 'mlpp': did you mean 'mlp'",
