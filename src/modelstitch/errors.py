@@ -16,7 +16,7 @@ StitchError
 ├── MeasureError          a number that cannot be computed from what was given
 ├── ContractError         a stitcher family breaks a clause of the contract
 └── StudyError            a study's spec, folder or records
-    └── RecordError       something kept that cannot be believed, and why
+└── RecordError       something kept that cannot be believed, and why
 """
 
 import re

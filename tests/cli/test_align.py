@@ -62,3 +62,13 @@ def test_numbers_are_read_with_commas(files):
     done = CliRunner().invoke(cli, ["align", "a.npy", "b.npy", "--pairs", "ten"])
     assert done.exit_code == 2
     assert "expected whole numbers such as 10,100,1000, found 'ten'" in done.output
+
+
+def test_a_dry_run_says_what_it_takes_and_writes_nothing(files):
+    done = align(files, "--pairs", "30,200", "--family", "affine", "--family", "mlp", "--dry-run")
+    assert done.exit_code == 0
+    assert "300 samples of 8 and 8 numbers: 50 held out as queries" in done.output
+    assert "4 maps to fit, and 2 maps to shuffled pairs" in done.output
+    assert not (files / "out").exists()
+    with pytest.raises(StitchError, match="did you mean 'affine'"):
+        align(files, "--family", "afine", "--dry-run")

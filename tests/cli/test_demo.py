@@ -34,3 +34,13 @@ def test_it_says_what_it_found_and_a_second_run_does_nothing_anew(quick, monkeyp
     assert not code
     assert {p.name: p.stat().st_mtime_ns for p in (out / "study" / "cells").iterdir()} == cells
     assert "seed A: test error" in again
+
+
+@pytest.mark.slow
+def test_a_dry_run_trains_and_writes_nothing(quick, monkeypatch, capsys, tmp_path):
+    out = tmp_path / "out"
+    code, told, _ = run(monkeypatch, capsys, "demo", "--out", str(out), "--device", "cpu", "--dry-run")
+    assert code == 0
+    assert "Three networks to train, 9 steps together" in told
+    assert "Nothing was fitted or written" in told
+    assert not out.exists()

@@ -73,4 +73,4 @@ def test_quiet_leaves_results_alone():
 def test_every_command_speaks_as_it_is_asked_to(name):
     flags = {flag for option in cli.get_command(None, name).params for flag in option.opts}
     assert "--verbose" in flags
-    assert ("--json" in flags) == (name != "paper")
+    assert "--json" in flags

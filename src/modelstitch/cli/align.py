@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import common
+
+if TYPE_CHECKING:
+    from ..arrays.given import Vectors
 
 
 def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -65,6 +69,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> 
     show_default=True,
     help="Folder for the results.",
 )
+@common.dry_run
 @common.speaks()
 def align(
     old: Path,
@@ -72,6 +77,7 @@ def align(
     families: tuple[str, ...],
     pairs: tuple[int, ...] | None,
     ids: tuple[Path, Path] | None,
+    dry_run: bool,
     seed: int,
     out: Path,
     **asked: Any,
@@ -89,6 +95,9 @@ def align(
 
     one, two = vectors(old, "the old embeddings", _ids(ids, 0)), vectors(new, "the new embeddings", _ids(ids, 1))
     paired(one, two)
+    if dry_run:
+        common.dry(_needs(one, two, families or ("affine",), pairs, asked["queries"], out))
+        return
     common.kept_in(out)
     with common.progress() as tell:
         found = rehearse(one, two, family=families or ("affine",), pairs=pairs, seed=seed, tell=tell, **asked)
@@ -112,6 +121,26 @@ def align(
     write_text(out / "report.html", align_page(frame, sentences=said, notes=found.notes, about=about, command=command))
     common.say(f"All values are in {out / 'recall.csv'}; the report is {out / 'report.html'}.")
     common.result(rows=frame.to_dicts(), notes=found.notes, report=out / "report.html", files=[out / "recall.csv"])
+
+
+def _needs(
+    one: Vectors, two: Vectors, families: Sequence[str], pairs: Sequence[int] | None, queries: int, out: Path
+) -> list[str]:
+    """What the rehearsal would take: nothing is fitted or written."""
+    from ..stitchers.families import family_of
+    from ..support.memory import readable
+    from ..support.words import counted
+
+    for family in families:
+        family_of(family)
+    fits = len(families) * max(1, len(set(pairs or ())))
+    return [
+        f"{len(one):,} samples of {one.width:,} and {two.width:,} numbers: {queries:,} held out as queries, the others "
+        f"are the gallery.",
+        f"{counted(fits, 'map')} to fit, and {counted(len(families), 'map')} to shuffled pairs.",
+        f"Memory: about {readable(8 * (one.width + two.width) ** 2)} for the sums of a fit; rows are read in blocks.",
+        f"The results would be in {out}. Nothing was fitted or written.",
+    ]
 
 
 def _ids(files: tuple[Path, Path] | None, side: int) -> Any:

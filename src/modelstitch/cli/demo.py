@@ -11,30 +11,28 @@ from . import common
 
 
 @click.command()
+@common.dry_run
 @common.speaks()
 @common.shared(out="runs/demo")
-def demo(seed: int, device: str, out: Path) -> None:
+def demo(dry_run: bool, seed: int, device: str, out: Path) -> None:
     """Train three small donors on digits, stitch every block in both directions with controls, write the report.
 
     Everything is kept in --out: the same command again does only what is missing.
     """
-    from ..api import compare
+    from ..api import compare, plan_compare
     from ..report.sentences.findings import spoken
-    from ..zoo.demo import FIT, PAIRS, make_donors
+    from ..zoo.demo import FIT, PAIRS, make_donors, untrained
 
+    asked = {**FIT, "pairs": PAIRS, "controls": [name for name, control in CONTROLS.items() if control.demo]}
+    if dry_run:
+        data, networks, steps = untrained(seed)
+        needs = plan_compare(networks, data=data, seeds=(seed,), device=device, **asked)
+        trained = f"Three networks to train, {steps:,} steps together, unless {out} keeps them."
+        common.dry([trained, *needs.sentences()], needs)
+        return
     with common.progress() as tell:
         data, donors, networks = make_donors(out, seed=seed, tell=tell)
-        result = compare(
-            networks,
-            data=data,
-            pairs=PAIRS,
-            controls=[name for name, control in CONTROLS.items() if control.demo],
-            seeds=(seed,),
-            out=out / "study",
-            device=device,
-            tell=tell,
-            **FIT,
-        )
+        result = compare(networks, data=data, seeds=(seed,), out=out / "study", device=device, tell=tell, **asked)
     for network, made in zip(networks, donors):
         common.say(f"{network.name}: test error {made.card['test_error']:.1f} %")
     common.penalty_tables(result.records)

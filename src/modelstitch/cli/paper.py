@@ -105,7 +105,7 @@ class Call:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Draw and judge again what is in this gallery folder; train nothing.",
 )
-@common.speaks(as_json=False)
+@common.speaks()
 def paper(
     figures: tuple[str, ...],
     scale: str | None,
@@ -169,11 +169,15 @@ def _redrawn(chosen: Sequence[str], folder: Path, those_there: bool) -> None:
     from ..paper.gallery import write_index, write_page
     from ..paper.shared import complete
 
+    written: list[Path] = []
     for shown in map(find, chosen):
         if not those_there or (folder / f"{shown.name}.parquet").is_file():
             complete(shown, folder)
-            common.say(f"Written: {write_page(shown, folder)}")
-    common.say(f"Written: {write_index(folder)}")
+            written.append(write_page(shown, folder))
+            common.say(f"Written: {written[-1]}")
+    written.append(write_index(folder))
+    common.say(f"Written: {written[-1]}")
+    common.result(files=written)
 
 
 def _told_only(names: Sequence[str], call: Call, out: Path) -> None:
@@ -185,7 +189,7 @@ def _told_only(names: Sequence[str], call: Call, out: Path) -> None:
     with tempfile.TemporaryDirectory() as none:
         job = call.opened(out if out.exists() else Path(none))
         figures = [job.figure(name) for name in names]
-        common.say("\n".join(estimate(figures, job).sentences() if job.groups is None else estimate_own(figures, job)))
+        common.dry(estimate(figures, job).sentences() if job.groups is None else estimate_own(figures, job))
 
 
 def _run(names: Sequence[str], call: Call, out: Path, workers: int, *, so_far: bool) -> None:
@@ -210,5 +214,9 @@ def _run(names: Sequence[str], call: Call, out: Path, workers: int, *, so_far: b
                 yield summary(shown, records, keep(records, shown, pages))
 
         every = alone() if workers == 1 or so_far else together(figures, job, partial(call.opened, out), pages, workers)
+        found = []
         for lines in every:
-            common.say("\n".join([*lines, f"  {write_index(pages)}"]))
+            index = write_index(pages)
+            common.say("\n".join([*lines, f"  {index}"]))
+            found.append(lines)
+    common.result(figures=[shown.name for shown in figures], summaries=found, pages=pages)

@@ -10,7 +10,8 @@ from ..data.load import load_data
 from ..network import Network
 from ..support.progress import Tell
 from .donors import Donor, DonorSpec, donor
-from .selfsup import SIMCLR_DIGITS
+from .nets import build
+from .selfsup import SIMCLR_DIGITS, SelfRecipe
 from .train import SHORT_DIGITS
 
 NET = "small-resnet?width=24&blocks=4"
@@ -31,9 +32,8 @@ def make_donors(out: Path, *, seed: int, tell: Tell | None = None) -> tuple[Data
     data = load_data("digits")
     donors = []
     for spec in donor_specs(seed):
-        steps = spec.recipe.base.steps if spec.recipe is SIMCLR_DIGITS else SHORT_DIGITS.steps
 
-        def heard(done: int, loss: float, name: str = spec.name, total: int = steps) -> None:
+        def heard(done: int, loss: float, name: str = spec.name, total: int = _steps(spec)) -> None:
             if tell:
                 tell(f"train {name}", done, total)
 
@@ -42,6 +42,20 @@ def make_donors(out: Path, *, seed: int, tell: Tell | None = None) -> tuple[Data
     first = Network(donors[0].module, example, donors[0].name, weights=donors[0].weights)
     # One architecture: traced once, and used again with the other weights.
     return data, donors, [first, *(first.replaced(d.module, d.name, weights=d.weights) for d in donors[1:])]
+
+
+def untrained(seed: int) -> tuple[Data, list[Network], int]:
+    """The data, the networks as they are before they are trained, and the steps of training: to say what is needed."""
+    data, specs = load_data("digits"), donor_specs(seed)
+    example = next(data.batches("val", 2)).inputs
+    nets = [build(f"{spec.net}&in_channels=1&classes=10", seed=spec.seed) for spec in specs]
+    first = Network(nets[0], example, specs[0].name)
+    networks = [first, *(first.replaced(net, spec.name) for net, spec in zip(nets[1:], specs[1:]))]
+    return data, networks, sum(map(_steps, specs))
+
+
+def _steps(spec: DonorSpec) -> int:
+    return spec.recipe.base.steps if isinstance(spec.recipe, SelfRecipe) else spec.recipe.steps
 
 
 PAIRS = (("seed A", "seed B"), ("seed B", "seed A"), ("SimCLR", "seed A"), ("seed A", "SimCLR"))
