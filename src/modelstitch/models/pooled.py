@@ -22,15 +22,15 @@ def pooled(module: nn.Module, how: str) -> nn.Module:
     """
     kind: Any = type(module)
 
-    class Pooled(kind):  # type: ignore[misc]
+    class OneVector(kind):  # type: ignore[misc]
         """The network with its states pooled."""
 
         def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
             states = super().forward(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
             return over_tokens(states, attention_mask, how)
 
-    Pooled.__name__ = kind.__name__
-    module.__class__ = Pooled
+    OneVector.__name__ = kind.__name__
+    module.__class__ = OneVector
     return module
 
 

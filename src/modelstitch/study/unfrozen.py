@@ -16,16 +16,15 @@ from ..network import Network
 from .plan import Cell
 
 _NONE = Truth(None, None, None, None, None)  # a tuned top has moved away from what is genuine
-Result = tuple[Outcome, Truth]
 
 
 def tuned_results(
     cells: Sequence[Cell],
     streams: Sequence[Stream],
-    results: Sequence[Result | None],
+    results: Sequence[tuple[Outcome, Truth] | None],
     sweep: Sweep,
     below: Network | None,
-) -> list[Result | None]:
+) -> list[tuple[Outcome, Truth] | None]:
     """What the stitches do on the test split, those that are to be tuned after it.
 
     Args:
@@ -46,7 +45,7 @@ def tuned_results(
     return found
 
 
-def _tuned(stream: Stream, unfreeze: str, sweep: Sweep, below: Network) -> Result | None:
+def _tuned(stream: Stream, unfreeze: str, sweep: Sweep, below: Network) -> tuple[Outcome, Truth] | None:
     top, name = sweep.top, f"the stitch {stream}"
     assert stream.stitcher is not None
     parts = below.bottom(stream.bottom_layer), stream.adapter, stream.stitcher, top.top(stream.top_layer)

@@ -27,7 +27,7 @@ from .options import FitSpec
 STITCHER, ALL, AFTER = "stitcher", "all", "after:"
 RATE = 1e-3  # of all that is free, where nothing else is said
 
-Model = TypeVar("Model", bound=Joined)
+M = TypeVar("M", bound=Joined)
 
 
 def told_of(unfreeze: str) -> str:
@@ -77,7 +77,7 @@ def free(stitched: Joined, unfreeze: str, top: Network, name: str) -> int:
 
 
 def tuned(
-    stitched: Model,
+    stitched: M,
     networks: tuple[Network, Network],
     data: Data,
     unfreeze: str,
@@ -86,7 +86,7 @@ def tuned(
     seed: int,
     name: str,
     tell: Tell | None = None,
-) -> tuple[Model, list[tuple[int, float, float]]]:
+) -> tuple[M, list[tuple[int, float, float]]]:
     """Train a copy on the task; the state with the best validation error is kept, the start among them.
 
     Args:
