@@ -31,6 +31,7 @@ SMALL = {
         "--shuffles",
         "2",
     ],
+    "family_reference": ["--fit", "80", "--test", "40", "--every", "5"],
     "seams": ["--fit", "100", "--val", "50", "--test", "50"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
 }
