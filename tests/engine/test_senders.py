@@ -9,7 +9,7 @@ import modelstitch as ms
 from modelstitch import Network
 from modelstitch.engine import senders
 from modelstitch.engine.controls.classnoise import ClassNoise
-from modelstitch.engine.senders import Company, NetworkSender, open_quick, open_whole
+from modelstitch.engine.senders import Company, NetworkSender, open_quick, open_whole, view_of
 from modelstitch.errors import NetworkError, StitchError
 
 LAYERS = ("stem", "block2")
@@ -131,3 +131,17 @@ def test_a_view_that_loses_a_sample_later_is_refused_there(digits):
     found = network(False, 8, view=lambda x: x if len(x) <= 2 else x[1:])
     with pytest.raises(NetworkError, match=r"returned \d+ samples for \d+"):
         ms.stitch(found, found, "conv", digits, objective="match")
+
+
+def test_a_view_that_fails_names_the_network_and_the_samples(pair, digits):
+    def view(x):
+        raise ValueError("no camera")
+
+    network = Network(pair[0].module, next(digits.batches("val", 2)).inputs, "viewed")
+    network.view = view
+    batch = next(digits.batches("test", 4))
+    first, last = int(batch.ids[0]), int(batch.ids[-1])
+    with pytest.raises(
+        StitchError, match=rf"'viewed' fails on the samples {first} to {last} \(ValueError: no camera\): expected"
+    ):
+        view_of(network, batch, torch.device("cpu"))

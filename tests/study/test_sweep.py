@@ -21,6 +21,7 @@ from modelstitch.study.sweep import (
     left,
     run_family,
     run_sweep,
+    unmeasured,
 )
 
 QUESTION = Question(
@@ -230,3 +231,18 @@ def test_a_family_with_sums_that_are_not_finite_names_the_layer(family):
     assert {record.bottom.name for record in failed} == {"odd"}
     assert all("odd@block" in record.failed and "NaN" in record.failed for record in failed)
     assert len(found) == len(failed) + len([c for g in groups for c in g if g[0].sweep.bottom != "odd"])
+
+
+def test_of_three_networks_one_may_fail(family):
+    groups, bench = family
+    cells = [cell for group in plain(groups) for cell in group]
+    with torch.no_grad():
+        bench.networks["odd"].module.head.bias.fill_(float("nan"))
+    assert {donor.name for donor in bench.all_donors(cells)} == {"zero", "one", "odd"}
+    failed = [cell for cell in cells if bench.fails(cell)]
+    assert failed == [cell for cell in cells if cell.config["top"]["name"] == "odd"]
+    record = unmeasured(failed[0], bench.fails(failed[0]), bench)
+    assert record.failed.startswith("The output of odd holds NaN or infinity, first for the sample ")
+    two = [cell for cell in cells if {cell.config[side]["name"] for side in ("bottom", "top")} == {"zero", "odd"}]
+    with pytest.raises(ms.StitchError, match="The output of odd holds NaN"):
+        Bench(bench.networks, bench.data, bench.spec, bench.device).all_donors(two)

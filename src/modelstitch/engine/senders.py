@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ..data.access import of_images
 from ..data.data import Batch, Data
-from ..errors import NetworkError, StitchError
+from ..errors import NetworkError, StitchError, first_line
 from ..network import FromInput, Layer, Network
 from ..network.norms import Norm, own_statistics
 from ..network.passes import quick
 from ..support.device import to_device
+from ..support.memory import out_of_memory
 
 Send = Callable[[Batch], dict[str, Tensor]]
 
@@ -176,8 +177,21 @@ def _channels_last(values: dict[str, Tensor], names: Sequence[str]) -> dict[str,
 
 
 def view_of(network: Network, batch: Batch, device: torch.device) -> Any:
-    """A batch's raw inputs as this network wants them, on the device."""
-    seen = network.view(batch.inputs)
+    """A batch's raw inputs as this network wants them, on the device.
+
+    Raises:
+        NetworkError: naming the network and the samples, if its view fails on them.
+    """
+    try:
+        seen = network.view(batch.inputs)
+    except Exception as error:  # a view of the user's own may raise anything
+        if isinstance(error, StitchError) or out_of_memory(error):
+            raise
+        raise NetworkError(
+            f"The view of {network.name!r} fails on the samples {int(batch.ids[0])} to {int(batch.ids[-1])} "
+            f"({type(error).__name__}: {first_line(error)}): expected inputs of the network for every sample of the "
+            "data; check its view=, and these samples."
+        ) from error
     check_view(network, seen, len(batch))
     return to_device(seen, device)
 

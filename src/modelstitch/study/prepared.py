@@ -72,7 +72,11 @@ class Prepared:
         """
         named, pairs = self.named, self.question.ordered_pairs()
         if len(named) < len(self.networks):
-            raise StudyError("Two donors have the same name: expected distinct names; give each Network a name=.")
+            names = [network.name for network in self.networks]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise StudyError(
+                f"Two donors have the same name {twice!r}: expected distinct names; give each Network a name=."
+            )
         check_entry(self.networks, self.data, second=self.second)
         question = self.question.for_labels(self.data.task)
         for name in dict.fromkeys(top for _, top in pairs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from .prepared import Prepared, with_members
 from .record import Record
 from .shard import Shard
 from .store import Store
-from .sweep import Bench, check_shared, left
+from .sweep import Bench, check_shared, left, unmeasured
 
 
 def run(
@@ -173,7 +174,9 @@ def run_cells(
             unfinished = left(cell, bench) if cell.sweep not in begun else None
             if unfinished is not None:
                 unfinished.clear()
-    for record in engine(sweeps_of(missing), bench, tell):
+    able = [cell for cell in missing if not bench.fails(cell)]
+    failed = (unmeasured(cell, bench.fails(cell), bench) for cell in missing if bench.fails(cell))
+    for record in itertools.chain(failed, engine(sweeps_of(able), bench, tell)):
         if store is not None:
             store.write(record)
         if finished is not None:

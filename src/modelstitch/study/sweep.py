@@ -30,7 +30,7 @@ from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, num
 from ..engine.senders import Company, NetworkSender, Sender
 from ..engine.sweep import MEMORY, Stream, Sweep, Tick, Watch, derive, open_stream
 from ..engine.truth import Truth
-from ..errors import MeasureError, NonFiniteError, ShapeError, StudyError
+from ..errors import MeasureError, NetworkError, NonFiniteError, ShapeError, StudyError
 from ..network import Layer, Network
 from ..stats.chance import FAR
 from ..stitchers import family_of
@@ -62,6 +62,7 @@ class Bench:
         second: another test set to measure every stitch on.
         unfinished: a folder where sweeps leave their state every minute, and take it up again; None keeps none.
         sums: a folder where the sums of closed forms are left, too, and stay: other families need no pass.
+        failing: bottoms and tops that were looked at and gave no numbers, and why.
     """
 
     networks: dict[str, Network]
@@ -77,6 +78,7 @@ class Bench:
     own: dict[str, Outcome] = field(default_factory=dict)
     looked: dict[str, Alone] = field(default_factory=dict)
     few: bool = True
+    failing: dict[tuple[str, str], str] = field(default_factory=dict)
     _drawn: dict[tuple[str, str, int], Network] = field(default_factory=dict)
     _chosen: dict[Any, Tensor] = field(default_factory=dict)
 
@@ -155,12 +157,29 @@ class Bench:
     def all_donors(self, cells: Sequence[Cell]) -> list[Alone]:
         """What all donors of the cells do alone, bottoms first.
 
+        Of three networks or more one may fail: it is named in ``failing``, and the others stand.
+
         Raises:
-            DataError, NonFiniteError: as ``alone``.
+            DataError, NetworkError, NonFiniteError: as ``alone``.
         """
         tops = dict.fromkeys(cell.config["top"]["name"] for cell in cells)
-        bottoms = [cell.config["bottom"]["name"] for cell in cells if not _no_network(cell)]
-        return [self.alone(name, top=name in tops) for name in dict.fromkeys([*bottoms, *tops])]
+        bottoms = dict.fromkeys(cell.config["bottom"]["name"] for cell in cells if not _no_network(cell))
+        found, names = [], dict.fromkeys([*bottoms, *tops])
+        for name in names:
+            for side in ("top", "bottom") if name in tops else ("bottom",):  # a bottom needs no output
+                try:
+                    found.append(self.alone(name, top=side == "top"))
+                    break
+                except (NetworkError, NonFiniteError) as error:
+                    self.failing[side, name] = str(error)
+                    if len(names) < 3 or all(("top", top) in self.failing for top in tops):
+                        raise
+        return found
+
+    def fails(self, cell: Cell) -> str:
+        """Why a cell is not run: what was found of its donors; empty where all is well."""
+        ends = ((side, cell.config[side]["name"]) for side in ("bottom", "top"))
+        return next((self.failing[end] for end in ends if end in self.failing), "")
 
     def below(self, cell: Cell) -> Network | None:
         """The network that sends in a cell; None where none does. Of those that are drawn the last one is kept."""
@@ -410,6 +429,11 @@ def _sums(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Unfinished | Non
         "batch size": sweep.spec.batch_size,
     }
     return Unfinished(folder / f"sums-{cell_hash(work)}", bench.device)
+
+
+def unmeasured(cell: Cell, why: str, bench: Bench) -> Record:
+    """The record of a cell for which there is nothing to measure."""
+    return Record(cell.hash, copy.deepcopy(cell.config), notes=(f"failed: {why}",), provenance=provenance(bench.device))
 
 
 @dataclass

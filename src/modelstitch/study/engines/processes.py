@@ -10,7 +10,6 @@ answer.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -24,10 +23,9 @@ from ...errors import FitError
 from ...support.crew import LostError, Worker, answered, portable
 from ...support.memory import out_of_memory
 from ...support.progress import Tell
-from ...support.provenance import provenance
 from ..plan import Cell, in_company
 from ..record import LOST, Record
-from ..sweep import Bench, left, run_sweep
+from ..sweep import Bench, left, run_sweep, unmeasured
 from . import Engine, OpenBench
 from .local import Batchwork, check_same, tasks
 
@@ -117,11 +115,7 @@ def _again(task: Batchwork, why: str, bench: Bench) -> tuple[list[Batchwork], li
         unfinished.clear()
     if not task.again:
         return [Batchwork([in_company([cell]) for cell in same], again=True) for same in zip(*rest)], []
-    return [], [_lost(cell, f"{LOST}{why}, twice", bench) for group in rest for cell in group]
-
-
-def _lost(cell: Cell, why: str, bench: Bench) -> Record:
-    return Record(cell.hash, copy.deepcopy(cell.config), notes=(f"failed: {why}",), provenance=provenance(bench.device))
+    return [], [unmeasured(cell, f"{LOST}{why}, twice", bench) for group in rest for cell in group]
 
 
 _ALIVE = True  # a sign of life
