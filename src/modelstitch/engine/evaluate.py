@@ -18,14 +18,14 @@ from .measure import Outcome, Tally
 from .senders import NetworkSender, Send, view_of
 from .sweep import Stream, Sweep
 from .tails import Rest, Tails
-from .truth import Ends, Truth, Truths, Values
+from .truth import ByOwner, Ends, Truth, Truths
 
 Answer = Callable[[Batch], Tensor]  # the output for a batch
 CONSTANT = 256  # samples whose mean answer is the one answer for all
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitPart:
     """What is read of one sweep.
 
     Attributes:
@@ -54,7 +54,7 @@ class Sink(Protocol):
         """Where the activations of all streams will be, before the first batch."""
         ...
 
-    def batch(self, values: Values, batch: Batch) -> None:
+    def batch(self, values: ByOwner, batch: Batch) -> None:
         """What all networks give, after all streams."""
         ...
 
@@ -77,7 +77,12 @@ class Sink(Protocol):
 
 
 def read_split(
-    split: Split, parts: Sequence[Part], sink: Sink, *, fitting: bool = False, batches: Iterable[Batch] | None = None
+    split: Split,
+    parts: Sequence[SplitPart],
+    sink: Sink,
+    *,
+    fitting: bool = False,
+    batches: Iterable[Batch] | None = None,
 ) -> None:
     """Read a split once: each network runs once over a batch, and every stream the rest of its top.
 
@@ -89,7 +94,7 @@ def read_split(
     """
     sweep, sources = parts[0].sweep, _Sources()
     rests = {id(part.sweep.top): Rest(part.sweep.top, sweep.device) for part in parts}
-    ways = [_Way(part, sources, rests[id(part.sweep.top)], split, fitting=fitting) for part in parts]
+    ways = [_Route(part, sources, rests[id(part.sweep.top)], split, fitting=fitting) for part in parts]
     sink.ends([ends for way in ways for ends in way.ends])
     precise = autocast(sweep) if fitting else nullcontext()
     with torch.no_grad():
@@ -106,18 +111,18 @@ def read_split(
                 sweep.done(len(batch))
 
 
-_Key = tuple[bool, int]  # whether it runs in the precision of a fit, and what it is
-_Open = Callable[[list[str], bool], Send]
+_BottomKey = tuple[bool, int]  # whether it runs in the precision of a fit, and what it is
+_Opener = Callable[[list[str], bool], Send]
 
 
 class _Sources:
     """All that give activations or outputs for a batch: each runs once over it, for whoever wants some of them."""
 
     def __init__(self) -> None:
-        self._asked: dict[_Key, tuple[_Open, list[str], bool]] = {}
-        self._sends: dict[_Key, Send] = {}
+        self._asked: dict[_BottomKey, tuple[_Opener, list[str], bool]] = {}
+        self._sends: dict[_BottomKey, Send] = {}
 
-    def want(self, key: _Key, opened: _Open, layers: Sequence[str] = (), *, output: bool = False) -> _Key:
+    def want(self, key: _BottomKey, opened: _Opener, layers: Sequence[str] = (), *, output: bool = False) -> _BottomKey:
         """Ask for layers, and for the output, of what ``opened`` opens."""
         _, before, too = self._asked.get(key, (opened, [], False))
         self._asked[key] = opened, list(dict.fromkeys([*before, *layers])), too or output
@@ -130,15 +135,15 @@ class _Sources:
         return {key: send(batch) for key, send in self._sends.items() if key[0] == late}
 
 
-class _Way:
+class _Route:
     """One part on its way through a split: its bottom's activations, its top's own, its donors' outputs, its tails."""
 
-    def __init__(self, part: Part, sources: _Sources, rest: Rest, split: Split, *, fitting: bool) -> None:
+    def __init__(self, part: SplitPart, sources: _Sources, rest: Rest, split: Split, *, fitting: bool) -> None:
         sweep, top, device = part.sweep, part.sweep.top, part.sweep.device
         self._part = part
         self._below = _below(part, sources) if part.streams else None
         layers = list(dict.fromkeys(s.top_layer for s in part.streams))
-        self._own: _Key | None = None
+        self._own: _BottomKey | None = None
         if top.name in part.donors or sweep.data.task.of_top:
             self._own = sources.want((fitting, id(top)), _of(top, device), layers, output=True)
         self._donors = {
@@ -154,7 +159,7 @@ class _Way:
             ]
         )
 
-    def run(self, values: Values, batch: Batch, sink: Sink, heard: set[str], views: dict[int, Any]) -> None:
+    def run(self, values: ByOwner, batch: Batch, sink: Sink, heard: set[str], views: dict[int, Any]) -> None:
         """Give the sink what comes of a batch.
 
         Args:
@@ -178,7 +183,7 @@ class _Way:
             sink.stitch(stream, stitched, genuine.get(stream.top_layer), output, batch)
 
 
-def _below(part: Part, sources: _Sources) -> _Key:
+def _below(part: SplitPart, sources: _Sources) -> _BottomKey:
     """Ask for the activations that a part's streams begin with."""
     sweep, layers, given = part.sweep, [stream.bottom_layer for stream in part.streams], part.send
     if given is not None:
@@ -191,7 +196,7 @@ def _below(part: Part, sources: _Sources) -> _Key:
     )
 
 
-def _of(donor: Network | Answer, device: torch.device) -> _Open:
+def _of(donor: Network | Answer, device: torch.device) -> _Opener:
     """How a network is opened, or what gives the output for a batch."""
 
     def opened(layers: list[str], output: bool) -> Send:
@@ -214,7 +219,7 @@ class _Tallies:
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[SplitPart],
         must: Collection[str] = (),
         *,
         whole: bool = False,
@@ -235,7 +240,7 @@ class _Tallies:
     def ends(self, streams: Sequence[Ends]) -> None:
         """Outputs alone are asked for."""
 
-    def batch(self, values: Values, batch: Batch) -> None:
+    def batch(self, values: ByOwner, batch: Batch) -> None:
         """Outputs alone are asked for."""
 
     def top(self, output: Tensor) -> None:
@@ -270,10 +275,10 @@ class _Tallies:
         return None if id(stream) in self.lost else self._of[id(stream)].outcome(source)
 
 
-class _Measured(_Tallies):
+class _Tallied(_Tallies):
     """Outcomes, and how near stitched activations are to genuine ones."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[SplitPart]) -> None:
         super().__init__(parts, {part.sweep.top.name for part in parts}, whole=True)
         self.lost |= {id(stream): stream.failed for part in parts for stream in part.streams if stream.failed}
         self.truths: Truths
@@ -281,7 +286,7 @@ class _Measured(_Tallies):
     def ends(self, streams: Sequence[Ends]) -> None:
         self.truths = Truths(streams)
 
-    def batch(self, values: Values, batch: Batch) -> None:
+    def batch(self, values: ByOwner, batch: Batch) -> None:
         self.lost = self.truths.add(values, batch) | self.lost
 
     def stitch(self, stream: Stream, stitched: Tensor, genuine: Tensor | None, output: Tensor, batch: Batch) -> None:
@@ -305,7 +310,7 @@ def outcomes(
     """
     if not streams:
         return []
-    part = Part(sweep, streams, send=send)
+    part = SplitPart(sweep, streams, send=send)
     found = _Tallies([part])
     read_split(split, [part], found, fitting=True, batches=batches)
     return [found.outcome(stream) for stream in streams]
@@ -335,7 +340,7 @@ def own_outcomes(
         """Whether the level of chance needs no answer of the network's."""
         return task.chance(_width(network)) is not None or (task.leveled and not fitting)
 
-    part = Part(sweep, donors=networks)
+    part = SplitPart(sweep, donors=networks)
     constants = {
         part.called(name): constant_answer(network, sweep)
         for name, network in networks.items()
@@ -374,10 +379,10 @@ def constant_answer(network: Network, sweep: Sweep) -> Tensor:
     return total / n
 
 
-Measured = tuple[list[tuple[Outcome, Truth] | None], dict[str, Outcome]]
+SweepResult = tuple[list[tuple[Outcome, Truth] | None], dict[str, Outcome]]
 
 
-def final(parts: Sequence[Part]) -> list[Measured]:
+def final(parts: Sequence[SplitPart]) -> list[SweepResult]:
     """The test split, read in one pass: every stream with how near its activations are to genuine ones, and donors.
 
     Everything runs in the donors' own precision, whatever the fit used. A stream whose output holds NaN or infinity has
@@ -392,7 +397,7 @@ def final(parts: Sequence[Part]) -> list[Measured]:
     Raises:
         NonFiniteError: if a top's output holds NaN or infinity.
     """
-    found, source = _Measured(parts), parts[0].sweep.data.test_fingerprint
+    found, source = _Tallied(parts), parts[0].sweep.data.test_fingerprint
     read_split("test", parts, found)
     for stream in (stream for part in parts for stream in part.streams):
         stream.failed = found.lost.get(id(stream), "")

@@ -19,11 +19,11 @@ from ..moments.moments import Moments, Sums
 from ..network import Layer, Network, positions_of
 from ..stitchers import Adapter, Stitcher, adapter_between, channels_last, masked_mean, masks, rows
 from ..support.nonfinite import refuse
-from .fit.closed import Seams, grouped
+from .fit.closed import SeamStreams, grouped
 from .senders import Sender
 from .sweep import Stream
 
-Values = Mapping[Hashable, Mapping[str, Tensor]]  # {who: {layer: activation}} of one batch
+ByOwner = Mapping[Hashable, Mapping[str, Tensor]]  # {who: {layer: activation}} of one batch
 _ROUNDING = 64 * torch.finfo(torch.float64).eps  # below this share, a difference of sums is rounding alone
 _CACHED = 1_000_000  # bytes of rows that are squared at once
 _SQUARES = 16_000_000  # bytes of their squares
@@ -74,9 +74,9 @@ class Truths:
 
     def __init__(self, streams: Sequence[Ends]) -> None:
         self._near: dict[int, _Near | _Summed] = {}
-        self._layers = _Layers()
+        self._layers = _Together()
         self._distances: dict[Hashable, _Distances] = {}
-        self._seams: Seams = {}
+        self._seams: SeamStreams = {}
         genuine: dict[Hashable, _Genuine] = {}
         usual: dict[Hashable, _Usual] = {}
         for ends in streams:
@@ -120,7 +120,7 @@ class Truths:
             self._distances[key] = _Distances(layer, adapter, kind, base)
         return self._distances[key]
 
-    def add(self, values: Values, batch: Batch) -> dict[int, str]:
+    def add(self, values: ByOwner, batch: Batch) -> dict[int, str]:
         """Count a batch of activations.
 
         Returns:
@@ -158,7 +158,7 @@ def _affine(stream: Stream) -> tuple[Tensor, Tensor] | None:
     return stream.stitcher.affine_form() if full and isinstance(stream.stitcher, Stitcher) else None
 
 
-class _Layers:
+class _Together:
     """Layers of several networks as those of one."""
 
     def __init__(self) -> None:
@@ -177,7 +177,7 @@ class _Layers:
         """The layer that is called so."""
         return self._layers[name]
 
-    def read(self, values: Values, batch: Batch) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def read(self, values: ByOwner, batch: Batch) -> tuple[dict[str, Tensor], dict[str, str]]:
         """{layer: activation}, zeros where it is not finite; and for these layers, what is wrong."""
         found, bad = {}, {}
         for name, (who, layer, network) in self._at.items():

@@ -18,7 +18,7 @@ from ..data.tasks import Task
 from ..engine.alone import MATCHED, Alone, level, look, need_scores, notes_on
 from ..engine.anchors import choose
 from ..engine.controls import CONTROLS
-from ..engine.evaluate import Measured, Part, final, own_outcomes
+from ..engine.evaluate import SplitPart, SweepResult, final, own_outcomes
 from ..engine.fit.closed import collect, collect_together, look_again, solve
 from ..engine.fit.loop import fits, train
 from ..engine.fit.memory import attempt, chunks, sample_bytes, stream_bytes
@@ -367,7 +367,7 @@ def run_family(groups: Sequence[Sequence[Cell]], bench: Bench, *, tell: Tell | N
     yield from _measure(jobs, bench, started)
 
 
-def _taken(jobs: Sequence[_Job], company: Company) -> bool:
+def _taken(jobs: Sequence[_SweepJob], company: Company) -> bool:
     """Give all streams their sums, from one pass; whether these are finite, and fit."""
     streams = {}
     for job in jobs:
@@ -437,7 +437,7 @@ def unmeasured(cell: Cell, why: str, bench: Bench) -> Record:
 
 
 @dataclass
-class _Job:
+class _SweepJob:
     """Cells of one sweep on their way to records.
 
     Attributes:
@@ -453,7 +453,7 @@ class _Job:
     streams: list[Stream] = field(default_factory=list)
 
 
-def _job(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> _Job:
+def _job(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> _SweepJob:
     shared, top, below = cells[0].sweep, bench.networks[cells[0].sweep.top], bench.below(cells[0])
     donors, data = bench.donors(cells[0]), bench.drawn(shared)
     begun = Sweep(
@@ -471,7 +471,7 @@ def _job(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> _Job:
         watch=bench.watch,
         enough=_enough(shared, data.task),
     )
-    return _Job(cells, donors, begun, below if below is not None and _same_task(below, top, data.task) else None)
+    return _SweepJob(cells, donors, begun, below if below is not None and _same_task(below, top, data.task) else None)
 
 
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:
@@ -486,11 +486,11 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     return found
 
 
-def _measure(jobs: Sequence[_Job], bench: Bench, started: float) -> list[Fitted]:
+def _measure(jobs: Sequence[_SweepJob], bench: Bench, started: float) -> list[Fitted]:
     """Read the test split once for all jobs, and make their records."""
     first = jobs[0].sweep
 
-    def parts(smaller: Sweep, second: Data | None = None) -> list[Part]:
+    def parts(smaller: Sweep, second: Data | None = None) -> list[SplitPart]:
         found = []
         for job in jobs:
             sweep = replace(job.sweep, spec=smaller.spec)
@@ -499,13 +499,13 @@ def _measure(jobs: Sequence[_Job], bench: Bench, started: float) -> list[Fitted]
                 sweep = replace(sweep, data=second.judged_by(sweep.data.task), tick=None)
             elif job.below is not None and _beside(job, job.below.name) not in bench.own:
                 donors[job.below.name] = job.below
-            found.append(Part(sweep, job.streams, donors))
+            found.append(SplitPart(sweep, job.streams, donors))
         return found
 
     measured, last = attempt(lambda s: final(parts(s)), first)
     for job, (_, seen) in zip(jobs, measured):
         bench.own |= {_beside(job, name): outcome for name, outcome in seen.items()}
-    again: Sequence[Measured | None] = [None] * len(jobs)
+    again: Sequence[SweepResult | None] = [None] * len(jobs)
     if bench.second is not None:
         again, _ = attempt(lambda s: final(parts(s, bench.second)), last)
     used = {first.spec.batch_size, last.spec.batch_size}
@@ -518,16 +518,16 @@ def _measure(jobs: Sequence[_Job], bench: Bench, started: float) -> list[Fitted]
     ]
 
 
-def _beside(job: _Job, name: str) -> str:
+def _beside(job: _SweepJob, name: str) -> str:
     """What the own outcome of a donor is known by: what is held against a top's own outputs is that top's alone."""
-    return Part(job.sweep).called(name)
+    return SplitPart(job.sweep).called(name)
 
 
 def _records(
-    job: _Job,
+    job: _SweepJob,
     bench: Bench,
     results: Sequence[tuple[Outcome, Truth] | None],
-    other: Measured | None,
+    other: SweepResult | None,
     used: set[int],
     made: Mapping[str, Any],
 ) -> Iterator[Fitted]:
@@ -601,7 +601,7 @@ def _sender(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Sender:
     return NetworkSender(below, own=None if frozen else [cell.config["bottom"]["layer"] for cell in cells])
 
 
-def _note(job: _Job, bench: Bench, sizes: set[int]) -> None:
+def _note(job: _SweepJob, bench: Bench, sizes: set[int]) -> None:
     """Note what a reader of the records has to know; ``sizes`` are the batch sizes of fitting and measuring."""
     top, data, shared = job.sweep.top, job.sweep.data, job.cells[0].sweep
     asked, anchors = shared.samples, shared.anchors

@@ -25,7 +25,7 @@ from .normalisation import fitting
 from .options import MATCH
 
 SeamKey = tuple[tuple[str, str], int | None]  # where, and how many samples are enough
-Seams = dict[SeamKey, list[Stream]]
+SeamStreams = dict[SeamKey, list[Stream]]
 PER_CHANNEL = 10  # fit samples, where few are enough
 
 
@@ -44,7 +44,7 @@ def collect(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished | None = N
         NonFiniteError: naming the top, the layer and the sample whose activation holds NaN or infinity. Streams over
             such an activation of the bottom have failed.
     """
-    asked: Seams = {}
+    asked: SeamStreams = {}
     for stream in streams:
         asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
     what = f"the sums of {len(asked)} seams of {sweep.sender.name} -> {sweep.top.name}"
@@ -70,7 +70,7 @@ def collect_together(streams: Sequence[Stream], sweep: Sweep) -> bool:
         NonFiniteError: as ``collect``.
         MeasureError: the sums do not fit.
     """
-    asked: Seams = {}
+    asked: SeamStreams = {}
     for stream in streams:
         asked.setdefault((stream.seam, None), []).append(stream)
     blocks = grouped(asked, sweep.top, one_set=True)
@@ -94,7 +94,7 @@ def look_again(streams: Sequence[Stream], sweep: Sweep) -> None:
         if stream.moments is not None and not stream.failed and stream.init == "closed":
             asking.setdefault((stream.family, *stream.options.items()), []).append(stream)
     for alike in asking.values():
-        asked: Seams = {}
+        asked: SeamStreams = {}
         for stream in alike:
             asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
         blocks = grouped(asked, sweep.top, apart=True)
@@ -114,7 +114,7 @@ def look_again(streams: Sequence[Stream], sweep: Sweep) -> None:
                     stream.moments = stream.moments.beside(block.group.pair(*stream.seam))
 
 
-def _over_all(what: str, blocks: Sequence[SumBlock], asked: Seams, sweep: Sweep, kept: Unfinished | None) -> bool:
+def _over_all(what: str, blocks: Sequence[SumBlock], asked: SeamStreams, sweep: Sweep, kept: Unfinished | None) -> bool:
     """One pass by all processes that share it: the sums of each block over all samples.
 
     Whether they are finite, or the seams told apart.
@@ -139,7 +139,7 @@ def _over_all(what: str, blocks: Sequence[SumBlock], asked: Seams, sweep: Sweep,
     return True
 
 
-def _gather(blocks: Sequence[SumBlock], asked: Seams, ranks: Ranks) -> None:
+def _gather(blocks: Sequence[SumBlock], asked: SeamStreams, ranks: Ranks) -> None:
     """Add the sums of all processes; a seam that failed on one of them has failed on all."""
     failed = ranks.meet("the seams that failed", [same[0].failed for same in asked.values()])
     for same, reasons in zip(asked.values(), zip(*failed)):
@@ -153,14 +153,14 @@ def _gather(blocks: Sequence[SumBlock], asked: Seams, ranks: Ranks) -> None:
 
 @dataclass
 class SumBlock:
-    """Seams whose sums grow together, over the first so many samples."""
+    """SeamStreams whose sums grow together, over the first so many samples."""
 
     group: Group
     keys: list[SeamKey]
     limit: int | None
 
 
-def grouped(asked: Seams, above: Layered, *, apart: bool = False, one_set: bool = False) -> list[SumBlock]:
+def grouped(asked: SeamStreams, above: Layered, *, apart: bool = False, one_set: bool = False) -> list[SumBlock]:
     """The seams in blocks: tops with the same positions beside all their bottoms where that takes fewer products.
 
     Args:
@@ -195,7 +195,7 @@ def _joined(keys: Sequence[SeamKey], *, one_set: bool) -> list[list[SeamKey]]:
     return [same for _, same in found]
 
 
-def _dense(keys: Sequence[SeamKey], asked: Seams) -> bool:
+def _dense(keys: Sequence[SeamKey], asked: SeamStreams) -> bool:
     """Whether one product of all bottoms with all tops takes no more than those of the seams one by one."""
     p, q = {}, {}
     alone = 0
@@ -207,7 +207,9 @@ def _dense(keys: Sequence[SeamKey], asked: Seams) -> bool:
     return at_once <= alone
 
 
-def _pass(blocks: Sequence[SumBlock], asked: Seams, sweep: Sweep, before: int, kept: Unfinished | None) -> int | None:
+def _pass(
+    blocks: Sequence[SumBlock], asked: SeamStreams, sweep: Sweep, before: int, kept: Unfinished | None
+) -> int | None:
     """Let the sums of all blocks grow by this process's batches that come after the first ``before``.
 
     Returns:
@@ -239,7 +241,7 @@ def _pass(blocks: Sequence[SumBlock], asked: Seams, sweep: Sweep, before: int, k
 
 
 def _sum(
-    blocks: Sequence[SumBlock], batch: Batch, at: int, send: Send, receive: Send, asked: Seams, sweep: Sweep
+    blocks: Sequence[SumBlock], batch: Batch, at: int, send: Send, receive: Send, asked: SeamStreams, sweep: Sweep
 ) -> bool:
     """Add a batch to the sums of blocks, piece by piece where no sample needs its neighbours; as ``_add``."""
     order = shuffle(len(batch), batch, sweep.seed) if sweep.shuffled else None
@@ -260,7 +262,7 @@ def _add(
     batch: Batch,
     order: Tensor | None,
     seed: int,
-    asked: Seams,
+    asked: SeamStreams,
     sweep: Sweep,
 ) -> bool:
     """Add a batch to the sums of a block; False where one of its several seams is not finite."""

@@ -34,7 +34,7 @@ PIECE = 20_000_000  # sensitivities that are worked out at once
 
 
 @dataclass
-class _Seen:
+class _SeenBatch:
     """A batch of fit samples: activations below, what the rest of the top reads beside them, and its own output."""
 
     below: dict[str, Tensor]
@@ -58,7 +58,7 @@ def weigh(streams: Sequence[Stream], sweep: Sweep) -> None:
         _Newton(stream, seen, sweep).go()
 
 
-def _looked_at(streams: Sequence[Stream], sweep: Sweep) -> Iterator[_Seen]:
+def _looked_at(streams: Sequence[Stream], sweep: Sweep) -> Iterator[_SeenBatch]:
     send = open_quick(sweep.sender, [stream.bottom_layer for stream in streams], sweep.device)
     own = open_whole(NetworkSender(sweep.top), sweep.device)
     left, size, seen = sweep.spec.start_samples, 0, 0
@@ -72,13 +72,13 @@ def _looked_at(streams: Sequence[Stream], sweep: Sweep) -> Iterator[_Seen]:
         mask = None if batch.mask is None else batch.mask.to(sweep.device)
         held = (torch.arange(seen, seen + len(batch)) % HOLD == HOLD - 1).to(sweep.device)
         seen += len(batch)
-        yield _Seen(below, view_of(sweep.top, batch, sweep.device), mask, wanted, held)
+        yield _SeenBatch(below, view_of(sweep.top, batch, sweep.device), mask, wanted, held)
 
 
 class _Newton:
     """Gauss-Newton steps of one stream."""
 
-    def __init__(self, stream: Stream, seen: Sequence[_Seen], sweep: Sweep) -> None:
+    def __init__(self, stream: Stream, seen: Sequence[_SeenBatch], sweep: Sweep) -> None:
         assert stream.stitcher is not None
         self.stream, self.stitcher = stream, stream.stitcher
         self.names = [name for name, _ in self.stitcher.named_parameters()]
@@ -134,10 +134,10 @@ class _Newton:
                 total += float(away[part.held].sum() if self.held else away.sum())
         return total / (self.held or self.samples)
 
-    def _mapped(self, part: _Seen) -> Tensor:
+    def _mapped(self, part: _SeenBatch) -> Tensor:
         return self.stream.stitched(part.below[self.stream.bottom_layer], part.mask)
 
-    def _residual(self, part: _Seen, stitched: Tensor) -> Tensor:
+    def _residual(self, part: _SeenBatch, stitched: Tensor) -> Tensor:
         """The top's own output less the stitched one in the directions looked at, (n, looks)."""
         tail = self.stream.tail
         found: Tensor = tail(stitched, part.inputs if tail.needs_input else None)[OUTPUT]
