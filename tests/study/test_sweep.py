@@ -8,6 +8,7 @@ from modelstitch import stitch
 from modelstitch.engine import senders
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.measure import Tally
+from modelstitch.study.needs import needs_of
 from modelstitch.study.plan import plan, sweeps_of
 from modelstitch.study.prepared import data_config, describe_donor
 from modelstitch.study.question import Question
@@ -246,3 +247,13 @@ def test_of_three_networks_one_may_fail(family):
     two = [cell for cell in cells if {cell.config[side]["name"] for side in ("bottom", "top")} == {"zero", "odd"}]
     with pytest.raises(ms.StitchError, match="The output of odd holds NaN"):
         Bench(bench.networks, bench.data, bench.spec, bench.device).all_donors(two)
+
+
+def test_a_plan_counts_the_networks_of_a_family_once(family):
+    groups, bench = family
+    together = plain(groups)
+    cells = [cell for group in together for cell in group]
+    looked = needs_of(cells[:1], bench, timed=False).samples["test"] - bench.data.size("test")  # of two donors
+    found = needs_of(cells, bench, timed=False)
+    assert found.samples["test"] == looked // 2 * 3 + bench.data.size("test")
+    assert found.memory == family_bytes(together, bench)

@@ -24,7 +24,7 @@ from ..network import Layer, Network
 from ..support.memory import readable
 from ..support.words import counted, duration
 from .plan import Cell, sweeps_of
-from .sweep import Bench, chunked
+from .sweep import Bench, chunked, families, family_bytes
 
 
 @dataclass
@@ -108,15 +108,21 @@ def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *,
     held = frozenset(cell.hash for cell in cells if cell.hash in kept)
     found, clock = Needs(len(cells), len(cells) - len(missing), held=held), _Clock(bench, timed)
     _add_donors(found, missing, bench, clock)
-    for group in sweeps_of(missing):
-        top = bench.networks[group[0].sweep.top]
-        sender = bench.networks.get(group[0].sweep.bottom, top)  # class noise is drawn from the top's activations
-        sizes, parts = chunked(group, sender, top, bench)
-        found.sweeps += 1
-        found.parts += len(parts)
-        for part in parts:
-            found.memory = max(found.memory, sum(sizes[i] for i in part))
-            _add(found, [group[i] for i in part], sender, top, bench, clock)
+    for family in families(sweeps_of(missing), bench):
+        together = len(family) > 1
+        if together:
+            found.memory = max(found.memory, family_bytes(family, bench))
+            _add_forwards(found, family, bench, clock)
+        for group in family:
+            top = bench.networks[group[0].sweep.top]
+            sender = bench.networks.get(group[0].sweep.bottom, top)  # class noise is drawn from the top's activations
+            sizes, parts = chunked(group, sender, top, bench)
+            parts = [range(len(group))] if together else parts
+            found.sweeps += 1
+            found.parts += len(parts)
+            for part in parts:
+                found.memory = max(found.memory, 0 if together else sum(sizes[i] for i in part))
+                _add(found, [group[i] for i in part], sender, top, bench, clock, together=together)
     return found
 
 
@@ -134,8 +140,30 @@ def _add_donors(found: Needs, cells: Sequence[Cell], bench: Bench, clock: _Clock
     found.samples["fit"] += len(names) * min(SAMPLE, fit) + len(drawn) * min(CALIBRATION, fit)
 
 
-def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, bench: Bench, clock: _Clock) -> None:
-    """What cells take that are fitted side by side: one bottom forward, and a tail each."""
+def _add_forwards(found: Needs, family: Sequence[Sequence[Cell]], bench: Bench, clock: _Clock) -> None:
+    """What the networks of a family take, each of which runs once over what all are solved from, and measured on."""
+    shared, whole, test = family[0][0].sweep, bench.data.size("fit"), bench.data.size("test")
+    fit = min(shared.samples or whole, shared.budget or whole, whole)
+    names = sorted({name for group in family for name in (group[0].sweep.bottom, group[0].sweep.top)})
+    found.seconds += sum(clock.forward(name) * (fit + test) for name in names)
+    found.samples["fit"] += fit
+    found.samples["test"] += test
+
+
+def _add(
+    found: Needs,
+    cells: Sequence[Cell],
+    sender: Network,
+    top: Network,
+    bench: Bench,
+    clock: _Clock,
+    *,
+    together: bool = False,
+) -> None:
+    """What cells take that are fitted side by side: a tail each, and one forward of both networks.
+
+    ``together``: the networks run with those of other sweeps, and are counted there.
+    """
     spec, data, shared = bench.spec, bench.data, cells[0].sweep
     val, test, whole = data.size("val"), data.size("test"), data.size("fit")
     fit = min(shared.samples or whole, shared.budget or whole, whole)
@@ -152,9 +180,9 @@ def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, ben
     looked_at = min(val, spec.look)
     looks, steps = 1 + spec.steps // spec.eval_every, max(stages) * spec.steps
     forward, onward = clock.forward(sender.name), clock.forward(top.name)
-    seconds = once * (forward * below_depth + onward * above_depth)
+    seconds = 0.0 if together else once * (forward * below_depth + onward * above_depth) + test * (forward + onward)
     seconds += sum(n * clock.product(below, above) for (below, above), n in sums.items())
-    seconds += (steps * batch + bool(steps) * looked_at) * forward * below_depth + test * (forward + onward)
+    seconds += (steps * batch + bool(steps) * looked_at) * forward * below_depth
     for (_, above, cell), stage in zip(seams, stages):
         fitted = stage * through_tail(spec.steps, batch, spec.eval_every, looked_at, 0)
         found.forwards[cell.hash] = (1 - above.depth) * (test + fitted)
@@ -166,9 +194,9 @@ def _add(found: Needs, cells: Sequence[Cell], sender: Network, top: Network, ben
     seconds += tuning * (forward + onward)
     found.seconds += seconds + (0.0 if bench.second is None else (test * forward))
     found.steps += (sum(stages) + len(again)) * spec.steps
-    found.samples["fit"] += once + steps * batch
+    found.samples["fit"] += steps * batch + (0 if together else once)
     found.samples["val"] += max(stages) * (looks * looked_at + 2 * (val - looked_at))
-    found.samples["test"] += test
+    found.samples["test"] += 0 if together else test
 
 
 class _Clock:
