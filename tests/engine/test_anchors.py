@@ -57,6 +57,7 @@ def test_a_curve_over_anchors_comes_from_one_question_with_all_controls(pair, di
     assert found.select("low", "high").null_count().sum_horizontal().item() == 0
     assert {"5 anchors, random", "30 anchors, random"} <= set(r.notes)
     assert not any("no sample" in note for note in r.notes)  # of a class: its labels are not read
+    assert {record.objective for record in r.records} == {"match, anchors random"}
 
 
 def test_anchors_by_id_are_those_samples_as_they_are(pair, digits):
@@ -70,6 +71,8 @@ def test_anchors_by_id_are_those_samples_as_they_are(pair, digits):
     assert s.record.fit["anchors_by"] == ids
     shorter = ms.compare(*pair, digits, anchors=[2, 4], anchors_by=ids, **QUICK)
     assert {tuple(record.fit["anchors_by"]) for record in shorter.records} == {(7, 3), (7, 3, 400, 11)}
+    # One curve never mixes ways of choosing: each is a setting of its own.
+    assert {record.setting.objective for record in shorter.records} == {"match, anchors by id"}
 
 
 def test_a_pair_and_its_controls_have_the_same_anchors(pair, digits, monkeypatch):

@@ -175,8 +175,9 @@ class Record(Mapping[str, Any]):
 
     @property
     def objective(self) -> str | None:
-        """What the stitcher was fitted to, and what was free where it was trained further."""
-        plain, free = self.config.get("objective"), self.config.get("unfreeze")
+        """What the stitcher was fitted to, by which anchors, and what was free where it was trained further."""
+        asked, by, free = self.config.get("objective"), self.fit.get("anchors_by"), self.config.get("unfreeze")
+        plain = asked if by is None else f"{asked}, anchors {by if isinstance(by, str) else 'by id'}"
         return plain if free is None or "tuned" in self.config else f"{plain}, then task ({free} unfrozen)"
 
     @property
