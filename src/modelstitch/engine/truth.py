@@ -25,6 +25,7 @@ from .sweep import Stream
 
 ByOwner = Mapping[Hashable, Mapping[str, Tensor]]  # {who: {layer: activation}} of one batch
 _ROUNDING = 64 * torch.finfo(torch.float64).eps  # below this share, a difference of sums is rounding alone
+_ABREAST = 8  # forms in a product, always as many: its last bit must not depend on how many stitches share a layer
 _CACHED = 1_000_000  # bytes of rows that are squared at once
 _SQUARES = 16_000_000  # bytes of their squares
 
@@ -208,7 +209,7 @@ class _Distances:
         self._slopes: list[Tensor] = []
         self._levels: list[Tensor] = []
         self._found: list[Tensor] = []
-        self._forms: tuple[Tensor, Tensor, Tensor] | None = None
+        self._forms: list[tuple[Tensor, ...]] | None = None
 
     def add_form(self, factor: Tensor, offset: Tensor) -> int:
         """Ask for the distances |factor x + offset|, factor (k, p); returns their number."""
@@ -221,7 +222,11 @@ class _Distances:
     def add(self, activation: Tensor, mask: Tensor | None) -> None:
         """Count a batch."""
         if self._forms is None:
-            self._forms = torch.stack(self._squares, 1), torch.stack(self._slopes, 1), torch.stack(self._levels)
+            forms = [self._squares, self._slopes, self._levels]
+            empty = [torch.zeros_like(parts[0]) for parts in forms]
+            forms = [parts + [none] * (-len(parts) % _ABREAST) for parts, none in zip(forms, empty)]
+            squares, slopes, levels = (torch.stack(parts, -1).split(_ABREAST, -1) for parts in forms)
+            self._forms = [tuple(part.contiguous() for part in some) for some in zip(squares, slopes, levels)]
             self._squares, self._slopes, self._levels = [], [], []
         x = self._adapter(activation, mask)
         shares = None
@@ -239,10 +244,10 @@ class _Distances:
     def _of(self, x: Tensor, shares: Tensor | None) -> Tensor:
         """(n, forms) of positions x (n, positions, p), each of which counts its share."""
         assert self._forms is not None
-        squares, slopes, levels = self._forms
         weighed = x / x.shape[1] if shares is None else x * shares[..., None]
-        second = torch.matmul(x.transpose(1, 2), weighed).flatten(1)
-        return torch.addmm(levels + weighed.sum(1) @ slopes, second, squares).clamp_(min=0).sqrt_()
+        second, first = torch.matmul(x.transpose(1, 2), weighed).flatten(1), weighed.sum(1)
+        found = [torch.addmm(level + first @ slopes, second, squares) for squares, slopes, level in self._forms]
+        return torch.cat(found, 1).clamp_(min=0).sqrt_()
 
     def of(self, number: int) -> Tensor:
         """All distances of one form, (n,)."""

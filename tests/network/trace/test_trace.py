@@ -352,26 +352,3 @@ def test_a_version_that_asks_in_another_way_is_left_alone(library):
 def test_the_installed_library_is_asked_where_we_think():
     utils = importlib.import_module("transformers.masking_utils")
     assert callable(getattr(utils, _ASKED))
-
-
-class _Written(nn.Module):
-    """A value that is written into after its layer: never, always, or only where it is traced."""
-
-    def __init__(self, how):
-        super().__init__()
-        self.first, self.last, self.how = nn.Linear(4, 4), nn.Linear(4, 3), how
-
-    def forward(self, x):
-        y = self.first(x)
-        if self.how == "always" or (self.how == "traced" and torch.compiler.is_exporting()):
-            y.relu_()
-        else:
-            y = y.relu()
-        return self.last(y)
-
-
-@pytest.mark.parametrize("how", ["never", "always", "traced"])
-def test_a_layer_is_what_it_was_when_it_ended_whatever_is_written_into_it_later(how):
-    module = _Written(how)
-    x = torch.randn(5, 4)
-    assert torch.equal(Network(module, torch.randn(2, 4)).bottom("first")(x), module.first(x))

@@ -1,9 +1,9 @@
 """One ``torch.export`` trace of a module: a functional graph with a symbolic batch, and the value of every layer.
 
-Layers are found with forward hooks on a copy that shares the caller's tensors. Each hook returns the module's first
-tensor as an additional output of the traced function, or a clone of it where a run on the example writes into it later;
-the clone's argument, after functionalisation, is the value at that moment. This names tuple outputs, Identity and
-repeated calls rightly, and does not depend on how a tracer keeps module boundaries.
+Layers are found with forward hooks on a copy that shares the caller's tensors. Each hook returns a clone of the
+module's first tensor as an additional output of the traced function; the clone's argument, after functionalisation,
+is the value at that moment, whatever is done to it in place later. This names tuple outputs, Identity and repeated
+calls rightly, and does not depend on how a tracer keeps module boundaries.
 """
 
 from __future__ import annotations
@@ -156,13 +156,10 @@ def trace(
             fixed_sizes() as fixed,
         ):
             warnings.simplefilter("ignore")
-            if not any(tensor.is_meta for tensor in tensors):
-                traced.look([tensor.clone() for tensor in tensors])  # refuses types that the tracer would take
+            if _of_another_type(twin, data):
+                traced([tensor.clone() for tensor in tensors])  # the tracer takes types that a matrix product refuses
             with torch.compiler.set_stance("force_eager"):
                 program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
-                if traced.record.written:  # a forward that takes another way where it is traced
-                    traced.record.kept.clear()
-                    program = torch.export.export(traced, (tensors,), strict=False, dynamic_shapes=(dynamic,))
             ranges = dict(program.range_constraints)
             program = functional(program)
     except NetworkError:
@@ -174,6 +171,11 @@ def trace(
         low, high = ranges[found.batch].lower, ranges[found.batch].upper
         found.sizes = int(low), int(high) if high < sys.maxsize else None  # torch has an infinity of its own
     return found
+
+
+def _of_another_type(module: nn.Module, data: Tensor) -> bool:
+    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    return data.is_floating_point() and bool(kinds) and data.dtype not in kinds
 
 
 def _read(
@@ -247,15 +249,14 @@ def _taken_out(program: torch.export.ExportedProgram, traced: _Traced) -> tuple[
         for value, spec in zip(output.args[0], program.graph_signature.output_specs, strict=True)
         if spec.kind is OutputKind.USER_OUTPUT
     ]
-    chosen, *given = values
-    record = traced.record
+    chosen, *clones = values
     layers = [
         LayerCall(call, node, kind, container)
-        for (call, kind, container), value in zip(record.calls, given, strict=True)
-        if isinstance(node := _uncloned(value) if record.cloned(call) else value, fx.Node)
+        for (call, kind, container), clone in zip(traced.record.calls, clones, strict=True)
+        if (node := _first_argument(clone)) is not None
     ]
     graph.erase_node(output)
-    for clone in dict.fromkeys(value for (call, *_), value in zip(record.calls, given) if record.cloned(call)):
+    for clone in dict.fromkeys(clones):
         if isinstance(clone, fx.Node) and not clone.users and clone is not chosen:
             graph.erase_node(clone)
     return chosen, layers
@@ -266,32 +267,12 @@ class _HookRecord:
 
     def __init__(self) -> None:
         self.output_name = ""
-        self.kept: set[str] = set()  # calls whose values nothing writes into later, as a run has shown
-        self.seen: list[tuple[str, Tensor, int, Tensor]] | None = None  # during that run: values, and what they were
         self.clear()
 
     def clear(self) -> None:
         self.calls: list[tuple[str, str, bool]] = []
         self.values: list[Tensor] = []
-        self.versions: list[int] = []
         self.counts: dict[str, int] = {}
-        self.written = False  # whether a value of ``kept`` was written into all the same
-
-    def cloned(self, call: str) -> bool:
-        return call not in self.kept
-
-    def add(self, name: str, module: nn.Module, value: Tensor) -> None:
-        self.counts[name] = count = self.counts.get(name, 0) + 1
-        call = name if count == 1 else f"{name}#{count}"
-        if self.seen is not None:
-            self.seen.append((call, value, value._version, value.clone()))
-            return
-        self.calls.append((call, kind_of(module), next(module.children(), None) is not None))
-        self.values.append(value.clone() if self.cloned(call) else value)
-        self.versions.append(self.values[-1]._version)
-
-    def end(self) -> None:
-        self.written = any(value._version != then for value, then in zip(self.values, self.versions))
 
 
 class _Traced(nn.Module):
@@ -312,26 +293,20 @@ class _Traced(nn.Module):
 
         def record(module: nn.Module, args: Any, result: Any) -> None:
             value = first_tensor(result)
-            if value is not None:
-                found.add(name, module, value)
+            if value is None:
+                return
+            found.counts[name] = count = found.counts.get(name, 0) + 1
+            call = name if count == 1 else f"{name}#{count}"
+            container = next(module.children(), None) is not None
+            found.calls.append((call, kind_of(module), container))
+            found.values.append(value.clone())
 
         return record
-
-    def look(self, tensors: list[Tensor]) -> None:
-        """Find the values that nothing writes into, by a run: to trace a clone takes as long as to trace a layer."""
-        seen: list[tuple[str, Tensor, int, Tensor]] = []
-        self.record.seen = seen
-        try:
-            self(tensors)
-        finally:
-            self.record.seen = None
-        self.record.kept = {call for call, value, then, was in seen if value._version == then and _same(value, was)}
 
     def forward(self, tensors: list[Tensor]) -> Any:
         self.record.clear()
         args, kwargs = self.form.rebuild(tensors)
         result = self.net(*args, **kwargs)
-        self.record.end()
         self.record.output_name, chosen = choose_output(result, self.output)
         return (chosen, *self.record.values)
 
@@ -374,15 +349,10 @@ def _quiet() -> Iterator[None]:
     sys.stderr.write(said.getvalue())  # of a forward that writes there; not where the trace fails
 
 
-def _uncloned(clone: Any) -> Any:
+def _first_argument(clone: Any) -> Any:
     if isinstance(clone, fx.Node) and clone.op == "call_function" and clone.target is torch.ops.aten.clone.default:
         return clone.args[0]
     return clone if isinstance(clone, fx.Node) else None
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers, NaN included."""
-    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _strip(target: str) -> str:
