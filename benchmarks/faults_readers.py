@@ -264,7 +264,7 @@ def table(tmp: Path, *, form: str) -> tuple[list[bytes], Read]:
             continue
         whole.append(file.read_bytes())
     tables._trial = Forks().trial
-    return whole, taken(file, lambda path: read_table(path, "text", "label"))
+    return whole, taken(file, lambda path: read_table(path, ["text", "label"]))
 
 
 def fuzz(

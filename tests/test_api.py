@@ -294,7 +294,7 @@ def test_more_samples_than_there_are_are_noted(pair, digits):
         (
             lambda a, b, d: stitch(a, b, "block1", d, objective="luck"),
             StitchError,
-            "The option 'objective' is wrong: expected match, task",
+            "The option 'objective' is wrong: expected match, sensitivity, task",
         ),
         (
             lambda a, b, d: stitch(a, b, "block1", d, family="orthogonal"),
@@ -357,7 +357,8 @@ def test_more_samples_than_there_are_are_noted(pair, digits):
         (
             lambda a, b, d: stitch(a, b, "block1", "digits"),
             DataError,
-            "expected, for example, modelstitch.load_data('digits'), found 'digits'",
+            "expected, for example, modelstitch.load_data('digits'), or datasets of yours in "
+            "modelstitch.Data(fit, val, test), found 'digits'",
         ),
         (lambda a, b, d: compare(a, b, None), DataError, "no modelstitch.Data"),
         (lambda a, b, d: stitch(a, b, "block1", d, steps=0), StitchError, "'steps' is wrong"),

@@ -313,7 +313,7 @@ def test_onnx_export_writes_a_file_that_runs_elsewhere(tmp_path, kind):
 
 
 def test_a_map_fitted_elsewhere_comes_to_its_donors(monkeypatch, pair):
-    monkeypatch.setattr(Stitched, "_place", torch.device("meta"))  # stands in for another device than that of the fit
+    monkeypatch.setattr(Stitched, "place", torch.device("meta"))  # stands in for another device than that of the fit
     bottom, top = pair
     site = Site(bottom.layer("block2").channels, top.layer("block2").channels, "map")
     s = Stitched(bottom, top, "block2", "block2", Affine(site), family="affine")

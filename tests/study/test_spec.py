@@ -76,7 +76,7 @@ def test_a_spec_does_not_change():
         ({"donors": {"a": {"weigths": "w", "model": "zoo:x"}}}, "did you mean 'weights'?"),
         (
             {"objectives": ["labels"]},
-            "objectives: expected match, task, distill, downstream, or several of the last three",
+            "objectives: expected match, sensitivity, task, distill, downstream, or several of the last three",
         ),
         ({"objectives": []}, "objectives: expected a list with at least one entry, found []."),
         ({"seeds": [1, 1]}, "seeds: expected distinct whole numbers from 0 in a list, such as [0, 1], found [1, 1]."),

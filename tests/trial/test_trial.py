@@ -132,7 +132,8 @@ def world(tmp_path_factory):
 
 
 def everything(root: Path) -> dict[str, tuple[int, int]]:
-    return {str(p.relative_to(root)): (p.stat().st_mtime_ns, p.stat().st_size) for p in root.rglob("*") if p.is_file()}
+    files = [path for path in root.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    return {str(path.relative_to(root)): (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
 
 
 SEAM = "stitch import:mlp@1 import:mlp@1 --objective match --limit 100"

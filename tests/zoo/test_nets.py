@@ -19,14 +19,18 @@ CASES = {
     "vgg11?width=4": (3, 32, [*[f"block{i}" for i in range(1, 9)], "pool", "head"]),
     "vgg16?width=4": (3, 32, [*[f"block{i}" for i in range(1, 14)], "pool", "head"]),
     "vit?dim=24&depth=2": (3, 32, None),
+    "fcn?width=4": (1, 8, ["stem", "block1", "block2", "block3", "head"]),
+    "mlp?width=4": (5, None, ["layer1", "layer2", "layer3", "head"]),
 }
+OTHERS = {"fcn": (7, 8, 8)}  # what comes out for a sample, where it is not one score a class
 
 
 @pytest.mark.parametrize("spec", CASES)
 def test_shapes_and_names(spec):
     channels, side, names = CASES[spec]
-    net = build(spec, classes=7).eval()
-    assert net(torch.rand(2, channels, side, side)).shape == (2, 7)
+    net = build(spec, classes=7, in_channels=channels).eval()
+    example = torch.rand(2, channels) if side is None else torch.rand(2, channels, side, side)
+    assert net(example).shape == (2, *OTHERS.get(parse_net(spec)[0], (7,)))
     if names is not None:
         assert [name for name, _ in net.named_children()] == names
 

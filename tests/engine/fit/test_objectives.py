@@ -148,7 +148,7 @@ def test_another_code_is_another_loss():
             "must take (stitched, genuine, labels), found <lambda>(s, y): take all three",
         ),
         ({"objective": len}, "expected a name such as 'task', a function"),
-        ({"objective": ()}, "The option 'objective' is wrong: expected match, task"),
+        ({"objective": ()}, "The option 'objective' is wrong: expected match, sensitivity, task"),
         (
             {"objective": "downstream", "downstream": ["block1"]},
             "None of the layers block1 lies behind 'block2' in 'one'",

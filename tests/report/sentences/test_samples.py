@@ -11,6 +11,7 @@ ROWS = pl.DataFrame(
         "flipped": [0, 1, 2, 2, 1, 0],
         "stitches": [2] * 6,
         "first_layer": [None, "late", "early", "early", "late", None],
+        "token": pl.Series([None] * 6, dtype=pl.Int64),
     }
 )
 SURE = {"bottom_layer": "x", "top_layer": ["x", "x"], "label": [0, 1], "examples": [50, 50], "value": [2.0, 30.0]}
@@ -29,6 +30,11 @@ SURE = {"bottom_layer": "x", "top_layer": ["x", "x"], "label": [0, 1], "examples
             ],
         ),
         (ROWS.head(1), None, ["Of the 1 test samples that the top gets right, none is lost by any of 2 stitches."]),
+        (
+            ROWS.head(1).with_columns(token=pl.lit(3)),
+            None,
+            ["Of the 1 tokens of the test samples that the top gets right, none is lost by any of 2 stitches."],
+        ),
         (ROWS.filter(~pl.col("top_right")), None, []),
         (
             ROWS.head(1),
@@ -47,9 +53,9 @@ def test_one_pair(rows, classes, words):
 def test_a_family():
     rows = pl.DataFrame(
         {"networks": [3] * 4, "networks_right": [3, 3, 3, 1], "pairs": [6] * 4, "pairs_broken": [0, 1, 4, 2]}
-    ).with_columns(trend=pl.Series([None, 0.5, -0.2, 0.1]))
+    ).with_columns(trend=pl.Series([None, 0.5, -0.2, 0.1]), token=pl.lit(None))
     assert [remark.text for remark in of_family(rows)] == [
         "All 3 networks are right on 3 of 4 test samples; of these 2 are lost in some of 6 pairs, 1 in more than half.",
-        "On 1 of 3 samples on which models differ, the more accurate ones do worse.",
+        "On 1 of 3 test samples on which models differ, the more accurate ones do worse.",
     ]
     assert of_family(rows.with_columns(networks=pl.lit(1))) == []
