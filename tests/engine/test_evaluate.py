@@ -5,8 +5,13 @@ import pytest
 import torch
 
 from modelstitch import stitch
-from modelstitch.engine.senders import view_of
-from modelstitch.stitchers import rows
+from modelstitch.engine.evaluate import SplitPart, final
+from modelstitch.engine.fit.closed import collect, solve
+from modelstitch.engine.fit.options import FitSpec
+from modelstitch.engine.senders import NetworkSender, view_of
+from modelstitch.engine.sweep import Sweep, open_stream
+from modelstitch.stitchers import Affine, rows
+from modelstitch.support.resume import Unfinished
 
 CPU = torch.device("cpu")
 
@@ -53,3 +58,57 @@ def test_genuine_activations_are_not_foreign(pair, digits):
     assert found["ood_share"] == pytest.approx(1.0, abs=1.0)  # one percent lie beyond the 99th percentile
     assert found["relative_mse"] == pytest.approx(0.0, abs=1e-9)
     assert found["agreement_top"] == 100
+
+
+class Lost(torch.nn.Module):
+    """A map that is not affine, and gives no finite number."""
+
+    def forward(self, x):
+        return x * float("nan")
+
+
+def test_a_stream_that_was_lost_before_a_kill_stays_lost(pair, digits, tmp_path, monkeypatch):
+    below, top = pair
+    monkeypatch.setattr(Unfinished, "due", True)
+
+    def part():
+        sweep = Sweep(NetworkSender(below), top, digits, FitSpec(samples=200), CPU)
+        streams = [
+            open_stream(
+                name,
+                sweep.sender,
+                top,
+                "block2",
+                "block2",
+                family=Affine,
+                options={},
+                objective="match",
+                init="closed",
+                later=(),
+                device=CPU,
+            )
+            for name in ("whole", "broken")
+        ]
+        collect(streams, sweep)
+        solve(streams, sweep)
+        streams[1].stitcher = Lost()
+        return SplitPart(sweep, streams, {top.name: top, below.name: below})
+
+    class Stopping(Unfinished):
+        def write(self, state):
+            super().write(state)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        final([part()], Stopping(tmp_path / "state"))
+    left = part()
+    left.streams[1].stitcher.forward = lambda x: pytest.fail("a lost stream was run")
+    ((results, own),) = final([left], Unfinished(tmp_path / "state"))
+    ((wanted, whole),) = final([part()])
+    assert results[1] is wanted[1] is None
+    assert "the stitch block2 -> block2 holds NaN" in left.streams[1].failed
+    for found, straight in ((results[0][0], wanted[0][0]), *((own[name], whole[name]) for name in own)):
+        assert torch.equal(found.ids, straight.ids)
+        assert torch.equal(found.errors, straight.errors)
+        assert torch.equal(found.losses, straight.losses)
+    assert results[0][1] == wanted[0][1]

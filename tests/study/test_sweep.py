@@ -1,5 +1,7 @@
 """The bench that sweeps share: donors looked at once, drawn networks kept, cells cut to the memory there is."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -13,6 +15,8 @@ from modelstitch.study.plan import plan, sweeps_of
 from modelstitch.study.prepared import data_config, describe_donor
 from modelstitch.study.question import Question
 from modelstitch.study.record import check
+from modelstitch.study.run import run_cells
+from modelstitch.study.store import Store
 from modelstitch.study.sweep import (
     Bench,
     beside_top,
@@ -24,6 +28,7 @@ from modelstitch.study.sweep import (
     run_sweep,
     unmeasured,
 )
+from modelstitch.support.resume import Unfinished
 
 QUESTION = Question(
     layers=("block1", "block2"), objective="match", controls=("random", "class-noise"), fit=FitSpec(samples=200)
@@ -257,3 +262,130 @@ def test_a_plan_counts_the_networks_of_a_family_once(family):
     found = needs_of(cells, bench, timed=False)
     assert found.samples["test"] == looked // 2 * 3 + bench.data.size("test")
     assert found.memory == family_bytes(together, bench)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def stoppable(family, tmp_path, monkeypatch):
+    """Run a family that leaves its state after every batch; say what came of it, and how often networks ran."""
+    networks, digits = family[1].networks, family[1].data
+    asked = Question(
+        layers=("block1 -> block1", "block1 -> block2"),
+        objective="match",
+        family=("affine", "conv:3"),
+        controls=(),
+        fit=FitSpec(samples=96, batch_size=32),
+    )
+    donors = list(map(describe_donor, networks.values()))
+    groups = sweeps_of(plan([(a, b) for at, b in enumerate(donors) for a in donors[:at]], asked, data_config(digits)))
+    seen, write = senders.view_of, Unfinished.write
+    monkeypatch.setattr(Unfinished, "due", True)
+
+    def bench():
+        made = Bench(networks, digits, asked.fit, torch.device("cpu"), second=digits)
+        made.all_donors([cell for group in groups for cell in group])
+        made.unfinished = tmp_path / "unfinished"
+        return made
+
+    def run(work, *, writes=None):
+        runs, written = [], []
+
+        def view_of(network, *rest):
+            runs.append(network.name)
+            return seen(network, *rest)
+
+        def writing(self, state):
+            write(self, state)
+            written.append(self.path.name)
+            if len(written) == writes:
+                raise Killed
+
+        monkeypatch.setattr(senders, "view_of", view_of)
+        monkeypatch.setattr(Unfinished, "write", writing)
+        try:
+            found = [replace(record, provenance={}) for record in work()]
+        except Killed:
+            found = None
+        return found, len(runs), written
+
+    def family_run(*, kept=True, writes=None, some=groups):
+        on = bench()
+        on.unfinished = on.unfinished if kept else None
+        return run(lambda: (fitted.record for fitted in run_family(some, on)), writes=writes)
+
+    family_run.groups, family_run.bench, family_run.work = groups, bench, run
+    family_run.folder = tmp_path / "unfinished"
+    return family_run
+
+
+def test_a_family_that_was_killed_goes_on_where_it_was(stoppable):
+    """In its sums, in the measurement, and on the second test set; to the last bit."""
+    whole, all_runs, none = stoppable(kept=False)
+    assert none == []
+    straight, runs, written = stoppable()
+    assert (straight, runs) == (whole, all_runs)
+    assert not list(stoppable.folder.glob("*"))
+    kinds = [name.rpartition("-")[2] for name in written]
+    sums, test, second = (kinds.count(kind) for kind in ("sums", "test", "second"))
+    assert sums >= 3
+    assert test == second >= 3
+    last = all_runs
+    for at in (2, sums + 2, sums + test + 1):
+        killed, *_ = stoppable(writes=at)
+        assert killed is None
+        found, runs, _ = stoppable()
+        assert found == whole
+        assert runs < last
+        last = runs
+        assert not list(stoppable.folder.glob("*"))
+
+
+def test_the_state_of_other_cells_or_batches_is_not_taken(stoppable):
+    groups = stoppable.groups
+    assert stoppable(writes=6)[0] is None
+    (left,) = stoppable.folder.glob("*-test")
+    fewer, _, _ = stoppable(some=groups[:-1])
+    assert left.exists()  # it is of other work
+    assert fewer == stoppable(kept=False, some=groups[:-1])[0]
+    state = Unfinished(left).read()
+    Unfinished(left).write(state | {"asked": state["asked"] | {"batch size": 8}})
+    assert stoppable()[0] == stoppable(kept=False)[0]
+
+
+def test_a_family_that_was_killed_among_its_records_is_not_measured_again(stoppable, tmp_path):
+    cells, store, heard = [cell for group in stoppable.groups for cell in group], Store(tmp_path, {}), []
+
+    def killed(record):
+        heard.append(record.cell)
+        if len(heard) == 3:
+            raise Killed
+
+    assert stoppable.work(lambda: run_cells(cells, stoppable.bench(), store=store, finished=killed))[0] is None
+    assert sum(store.has(cell.hash) for cell in cells) == 3
+    later = []
+    found, runs, written = stoppable.work(
+        lambda: run_cells(cells, stoppable.bench(), store=store, finished=lambda record: later.append(record.cell))
+    )
+    whole, all_runs, _ = stoppable(kept=False)
+    assert found == whole
+    assert runs < all_runs / 4  # the networks are looked at, and read no split
+    assert written == []
+    assert sorted([*heard, *later]) == sorted(cell.hash for cell in cells)
+    assert not stoppable.folder.exists() or not list(stoppable.folder.iterdir())
+
+
+def test_the_state_of_a_family_goes_where_all_its_records_are_there(stoppable, tmp_path):
+    cells, store, count = [cell for group in stoppable.groups for cell in group], Store(tmp_path, {}), []
+
+    def killed(record):
+        count.append(record)
+        if len(count) == len(cells):
+            raise Killed
+
+    assert stoppable.work(lambda: run_cells(cells, stoppable.bench(), store=store, finished=killed))[0] is None
+    assert len(list(stoppable.folder.iterdir())) == 3
+    run_cells(cells, stoppable.bench(), store=store)
+    assert not stoppable.folder.exists()

@@ -14,6 +14,7 @@ from ..data.data import Batch, Split
 from ..data.tasks import Task
 from ..errors import NonFiniteError
 from ..network import OUTPUT, Network
+from ..support.resume import Unfinished
 from .measure import Outcome, Tally
 from .senders import NetworkSender, Send, view_of
 from .sweep import Stream, Sweep
@@ -50,8 +51,8 @@ class SplitPart:
 class Sink(Protocol):
     """What becomes of the activations and outputs for a batch."""
 
-    def ends(self, streams: Sequence[Ends]) -> None:
-        """Where the activations of all streams will be, before the first batch."""
+    def ends(self, streams: Sequence[Ends]) -> int:
+        """Where the activations of all streams will be, before the first batch; how many batches it has had already."""
         ...
 
     def batch(self, values: ByOwner, batch: Batch) -> None:
@@ -95,18 +96,19 @@ def read_split(
     sweep, sources = parts[0].sweep, _Sources()
     rests = {id(part.sweep.top): Rest(part.sweep.top, sweep.device) for part in parts}
     ways = [_Route(part, sources, rests[id(part.sweep.top)], split, fitting=fitting) for part in parts]
-    sink.ends([ends for way in ways for ends in way.ends])
+    before = sink.ends([ends for way in ways for ends in way.ends])
     precise = autocast(sweep) if fitting else nullcontext()
     with torch.no_grad():
-        for batch in batches or sweep.data.batches(split, 2 * sweep.spec.batch_size):
-            values = sources(batch, late=False)
-            with precise:
-                values |= sources(batch, late=True)
-                heard: set[str] = set()
-                views: dict[int, Any] = {}
-                for way in ways:
-                    way.run(values, batch, sink, heard, views)
-            sink.batch(values, batch)
+        for number, batch in enumerate(batches or sweep.data.batches(split, 2 * sweep.spec.batch_size)):
+            if number >= before:
+                values = sources(batch, late=False)
+                with precise:
+                    values |= sources(batch, late=True)
+                    heard: set[str] = set()
+                    views: dict[int, Any] = {}
+                    for way in ways:
+                        way.run(values, batch, sink, heard, views)
+                sink.batch(values, batch)
             if not fitting:
                 sweep.done(len(batch))
 
@@ -237,8 +239,9 @@ class _Tallies:
         self._target: Tensor | None = None
         self._of = {id(s): Tally(part.sweep.data.task, whole=whole) for part in parts for s in part.streams}
 
-    def ends(self, streams: Sequence[Ends]) -> None:
+    def ends(self, streams: Sequence[Ends]) -> int:
         """Outputs alone are asked for."""
+        return 0
 
     def batch(self, values: ByOwner, batch: Batch) -> None:
         """Outputs alone are asked for."""
@@ -276,18 +279,68 @@ class _Tallies:
 
 
 class _Tallied(_Tallies):
-    """Outcomes, and how near stitched activations are to genuine ones."""
+    """Outcomes, and how near stitched activations are to genuine ones.
 
-    def __init__(self, parts: Sequence[SplitPart]) -> None:
+    Args:
+        kept: where all of it is left as it grows, and taken up again; nowhere where a task counts in a way of its own.
+    """
+
+    def __init__(self, parts: Sequence[SplitPart], kept: Unfinished | None = None) -> None:
         super().__init__(parts, {part.sweep.top.name for part in parts}, whole=True)
+        self._streams = [stream for part in parts for stream in part.streams]
+        lasting = all(tally.lasting for tally in (*self.own.values(), *self._of.values()))
+        self._kept, self._batches, self._written = kept if lasting else None, 0, 0
+        self._asked = {
+            "batch size": parts[0].sweep.spec.batch_size,
+            "streams": [stream.key for stream in self._streams],
+            "donors": list(self.own),
+        }
         self.lost |= {id(stream): stream.failed for part in parts for stream in part.streams if stream.failed}
         self.truths: Truths
 
-    def ends(self, streams: Sequence[Ends]) -> None:
+    def ends(self, streams: Sequence[Ends]) -> int:
         self.truths = Truths(streams)
+        state = None if self._kept is None else self._kept.read()
+        if self._kept is not None and state is not None:
+            if state["asked"] == self._asked:
+                self.take_up(state)
+            else:
+                self._kept.before = 0.0  # of other streams, or in other batches: begun anew
+        return self._batches
 
     def batch(self, values: ByOwner, batch: Batch) -> None:
         self.lost = self.truths.add(values, batch) | self.lost
+        self._batches += 1
+        if self._kept is not None and self._kept.due:
+            self.leave()
+
+    def leave(self) -> None:
+        """Write down what is not written yet."""
+        if self._kept is not None and self._batches > self._written:
+            self._kept.write(self.state())
+            self._written = self._batches
+
+    def state(self) -> dict[str, Any]:
+        """What was counted so far, streams in the order in which they were given."""
+        return {
+            "asked": self._asked,
+            "batches": self._batches,
+            "lost": [self.lost.get(id(stream)) for stream in self._streams],
+            "own": {name: tally.state() for name, tally in self.own.items()},
+            "stitches": [self._of[id(stream)].state() for stream in self._streams],
+            "truths": self.truths.state(),
+        }
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self._batches = self._written = state["batches"]
+        self.lost = {id(stream): why for stream, why in zip(self._streams, state["lost"]) if why is not None}
+        self.own = {name: tally for name, tally in self.own.items() if name in state["own"]}
+        for name, tally in self.own.items():
+            tally.take_up(state["own"][name])
+        for stream, held in zip(self._streams, state["stitches"]):
+            self._of[id(stream)].take_up(held)
+        self.truths.take_up(state["truths"])
 
     def stitch(self, stream: Stream, stitched: Tensor, genuine: Tensor | None, output: Tensor, batch: Batch) -> None:
         super().stitch(stream, stitched, genuine, output, batch)
@@ -382,7 +435,7 @@ def constant_answer(network: Network, sweep: Sweep) -> Tensor:
 SweepResult = tuple[list[tuple[Outcome, Truth] | None], dict[str, Outcome]]
 
 
-def final(parts: Sequence[SplitPart]) -> list[SweepResult]:
+def final(parts: Sequence[SplitPart], kept: Unfinished | None = None) -> list[SweepResult]:
     """The test split, read in one pass: every stream with how near its activations are to genuine ones, and donors.
 
     Everything runs in the donors' own precision, whatever the fit used. A stream whose output holds NaN or infinity has
@@ -390,6 +443,7 @@ def final(parts: Sequence[SplitPart]) -> list[SweepResult]:
 
     Args:
         parts: of sweeps that see the same test samples; the tops are among the donors.
+        kept: where the state is left while it grows, and at the end; a state of the same parts is taken up again.
 
     Returns:
         Of each part (outcome, truth) of each stream, None where it has failed, and {name: outcome} of its donors.
@@ -397,8 +451,9 @@ def final(parts: Sequence[SplitPart]) -> list[SweepResult]:
     Raises:
         NonFiniteError: if a top's output holds NaN or infinity.
     """
-    found, source = _Tallied(parts), parts[0].sweep.data.test_fingerprint
+    found, source = _Tallied(parts, kept), parts[0].sweep.data.test_fingerprint
     read_split("test", parts, found)
+    found.leave()
     for stream in (stream for part in parts for stream in part.streams):
         stream.failed = found.lost.get(id(stream), "")
     own = {name: tally.outcome(source) for name, tally in found.own.items()}

@@ -5,15 +5,17 @@ What an error of one example is, the data's task says: see ``modelstitch.data.ta
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.tasks import CLASSIFICATION, Task
-from ..data.tasks.counted import Counted, Number, Resampled
+from ..data.tasks.counted import ByBatch, Counted, Number, Resampled
 from ..data.tasks.task import Judged
 from ..errors import MeasureError, NonFiniteError
 from ..stats import bootstrap
@@ -152,9 +154,34 @@ class Tally:
             self._level = total + float((same.errors.double() * weights).sum()), weight + float(weights.sum())
         self._parts.append((found.kept(), ids.cpu()))
 
+    @property
+    def lasting(self) -> bool:
+        """Whether ``state`` is all that there is: a task may count in a way of its own."""
+        return self._counted is None or isinstance(self._counted, ByBatch)
+
+    def state(self) -> dict[str, Any]:
+        """What was added so far."""
+        return {
+            "columns": self._columns() if self._parts else None,
+            "ids": torch.cat([ids for _, ids in self._parts]) if self._parts else None,
+            "counted": self._counted.state() if isinstance(self._counted, ByBatch) else None,
+            "level": list(self._level),
+        }
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self._parts = [] if state["ids"] is None else [(Judged(**state["columns"]), state["ids"])]
+        if isinstance(self._counted, ByBatch):
+            self._counted.take_up(state["counted"])
+        total, weight = state["level"]
+        self._level = total, weight
+
+    def _columns(self) -> dict[str, Any]:
+        return {name: _joined([getattr(part, name) for part, _ in self._parts]) for name in Judged.__annotations__}
+
     def outcome(self, source: str = "") -> Outcome:
         """All that was added; ``source`` names the examples."""
-        columns = {name: _joined([getattr(part, name) for part, _ in self._parts]) for name in Judged.__annotations__}
+        columns = self._columns()
         errors, weights, losses = (columns[name] for name in ("errors", "weights", "losses"))
         assert errors is not None
         assert weights is not None

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..data.data import Batch
 from ..errors import MeasureError, NonFiniteError
+from ..moments.grid import SpreadGrid
 from ..moments.moments import Moments, Sums
 from ..network import Layer, Network, positions_of
 from ..stitchers import Adapter, Stitcher, adapter_between, channels_last, masked_mean, masks, rows
@@ -78,15 +80,15 @@ class Truths:
         self._layers = _Together()
         self._distances: dict[Hashable, _Distances] = {}
         self._seams: SeamStreams = {}
-        genuine: dict[Hashable, _Genuine] = {}
+        self._genuine: dict[Hashable, _Genuine] = {}
         usual: dict[Hashable, _Usual] = {}
         for ends in streams:
             stream, form = ends.stream, _affine(ends.stream)
             key = (ends.above, stream.top_layer, _moments(stream).yy.data_ptr())
             if form is None:
-                if key not in genuine:
-                    genuine[key] = _Genuine(stream)
-                self._near[id(stream)] = _Near(genuine[key])
+                if key not in self._genuine:
+                    self._genuine[key] = _Genuine(stream)
+                self._near[id(stream)] = _Near(self._genuine[key])
                 continue
             above = self._layers.name(ends.above, stream.top_layer, ends.top)
             if key not in usual:
@@ -144,6 +146,24 @@ class Truths:
         near = self._near[id(stream)]
         if isinstance(near, _Near):
             near.add(stitched, genuine, mask)
+
+    def state(self) -> list[Any]:
+        """What was counted so far."""
+        return [part.state() for part in self._counting()]
+
+    def take_up(self, state: Sequence[Any]) -> None:
+        """Go on from what ``state`` gave, of the same streams in the same order."""
+        for part, held in zip(self._counting(), state, strict=True):
+            part.take_up(held)
+
+    def _counting(self) -> list[SpreadGrid | _Distances | _Genuine | _Near]:
+        """All that grows with each batch."""
+        return [
+            *(grid for block in self._blocks for grid in block.group.grids),
+            *self._distances.values(),
+            *self._genuine.values(),
+            *(near for near in self._near.values() if isinstance(near, _Near)),
+        ]
 
     def of(self, stream: Stream) -> Truth:
         """What was found of a stream."""
@@ -249,6 +269,14 @@ class _Distances:
         found = [torch.addmm(level + first @ slopes, second, squares) for squares, slopes, level in self._forms]
         return torch.cat(found, 1).clamp_(min=0).sqrt_()
 
+    def state(self) -> list[Tensor]:
+        """What was counted so far."""
+        return _whole(self._found)
+
+    def take_up(self, state: Sequence[Tensor]) -> None:
+        """Go on from what ``state`` gave."""
+        self._found = [found.to(self._base.device) for found in state]
+
     def of(self, number: int) -> Tensor:
         """All distances of one form, (n,)."""
         return torch.cat([found[:, number] for found in self._found])
@@ -324,6 +352,15 @@ class _Genuine:
             return squares.mean(1).sqrt()
         return masked_mean(squares[..., None], mask)[:, 0].sqrt()
 
+    def state(self) -> dict[str, Any]:
+        """What was counted so far."""
+        return {"sums": self.sums.state(), "distances": _whole(self.distances)}
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self.sums.take_up(state["sums"])
+        self.distances = [found.to(self.mean.device) for found in state["distances"]]
+
 
 class _Near:
     """Sums over the test split for one stream, beside those of the top's own activations."""
@@ -341,6 +378,16 @@ class _Near:
         self.squares += float((x - self.genuine.rows).square_().sum())
         self.distances.append(self.genuine.distance(stitched, mask))
 
+    def state(self) -> dict[str, Any]:
+        """What was counted so far, but for what streams share."""
+        return {"sums": self.sums.state(), "squares": self.squares, "distances": _whole(self.distances)}
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self.sums.take_up(state["sums"])
+        self.squares = state["squares"]
+        self.distances = [found.to(self.genuine.mean.device) for found in state["distances"]]
+
     def truth(self) -> Truth:
         yy = self.genuine.sums.own
         return _truth(
@@ -351,6 +398,11 @@ class _Near:
             torch.cat(self.distances),
             torch.cat(self.genuine.distances),
         )
+
+
+def _whole(parts: Sequence[Tensor]) -> list[Tensor]:
+    """The same rows in one tensor; none where there are none."""
+    return [torch.cat(list(parts))] if parts else []
 
 
 def _truth(squares: float, spread: float, common: float, norms: float, stitched: Tensor, genuine: Tensor) -> Truth:

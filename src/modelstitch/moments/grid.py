@@ -292,6 +292,16 @@ class MomentsGrid:
             named |= {f"{key}.{i}": value for i, value in enumerate(sums.values())}
         return named
 
+    def state(self) -> dict[str, Any]:
+        """What was counted so far."""
+        return {"n": self.n, **self.tensors()}
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self.n = state["n"]
+        for name, target in self.tensors().items():
+            target.copy_(state[name])
+
     def _shift(self, rows: int, mean_x: Tensor, mean_y: Tensor) -> None:
         """Count ``rows`` more, of these means, whose centred sums have been added."""
         n = self.n + rows

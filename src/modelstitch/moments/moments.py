@@ -8,6 +8,7 @@ a large offset never meets a large product.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -289,6 +290,15 @@ class Sums:
             self.cross += inner(self.centred, self._beside.centred)
             self.cross.addr_(self.step, self._beside.step, alpha=scale)
         self.mean = self.mean + self.step * (len(x) / self.n)
+
+    def state(self) -> dict[str, Any]:
+        """What was counted so far."""
+        return {"n": self.n, "mean": self.mean, "own": self.own, "cross": self.cross}
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self.n = state["n"]
+        self.mean, self.own, self.cross = (state[name].to(self.own) for name in ("mean", "own", "cross"))
 
 
 def _refuse_nonfinite(mean_x: Tensor, mean_y: Tensor, where: str) -> None:

@@ -168,18 +168,27 @@ def run_cells(
 
     there = first("the finished cells", kept)
     missing = [cell for cell in cells if cell.hash not in there]
-    begun = {cell.sweep for cell in missing}
-    if bench.unfinished is not None and bench.unfinished.is_dir():
-        for cell in cells:  # a run may have been stopped between its last record and the end of its state
-            unfinished = left(cell, bench) if cell.sweep not in begun else None
-            if unfinished is not None:
-                unfinished.clear()
+    states = bench.unfinished is not None and bench.unfinished.is_dir()
+    bench.asked = cells if missing or states else ()
+    if states:
+        _clear_finished(cells, missing, bench)
     able = [cell for cell in missing if not bench.fails(cell)]
     failed = (unmeasured(cell, bench.fails(cell), bench) for cell in missing if bench.fails(cell))
     for record in itertools.chain(failed, engine(sweeps_of(able), bench, tell)):
+        if record.cell in there:
+            continue  # of a family that was stopped among its records
         if store is not None:
             store.write(record)
         if finished is not None:
             finished(record)
         there[record.cell] = record
     return [there[cell.hash] for cell in cells]
+
+
+def _clear_finished(cells: Sequence[Cell], missing: Sequence[Cell], bench: Bench) -> None:
+    """Clear what sweeps left of which all is recorded: a run may have been stopped before it did."""
+    begun = {cell.sweep for cell in missing}
+    for cell in cells:
+        unfinished = left(cell, bench) if cell.sweep not in begun else None
+        if unfinished is not None:
+            unfinished.clear()

@@ -37,10 +37,10 @@ from ..stitchers import family_of
 from ..support.progress import Tell
 from ..support.provenance import provenance
 from ..support.ranks import current
-from ..support.resume import Unfinished
+from ..support.resume import Pieces, Unfinished
 from ..support.words import counted
 from .answers import pack, pack_answers, pack_tokens
-from .plan import Cell, Shared
+from .plan import Cell, Shared, sweeps_of
 from .record import DonorFacts, Metric, Record, cell_hash
 from .unfrozen import tuned_results
 
@@ -62,6 +62,7 @@ class Bench:
         second: another test set to measure every stitch on.
         unfinished: a folder where sweeps leave their state every minute, and take it up again; None keeps none.
         sums: a folder where the sums of closed forms are left, too, and stay: other families need no pass.
+        asked: all cells, also those that are recorded: families are made of these, so that a later run makes the same.
         failing: bottoms and tops that were looked at and gave no numbers, and why.
     """
 
@@ -75,6 +76,7 @@ class Bench:
     losses: Mapping[str, Loss] = field(default_factory=dict)
     unfinished: Path | None = None
     sums: Path | None = None
+    asked: Sequence[Cell] = ()
     own: dict[str, Outcome] = field(default_factory=dict)
     looked: dict[str, Alone] = field(default_factory=dict)
     few: bool = True
@@ -265,21 +267,42 @@ def families(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[list[Sequen
 
     Each network of such a family runs once over a batch, not once for each of its pairs. All others are run one by one,
     and all where sums are to be kept in a file, or processes share the pass.
+
+    A family that was measured when it was stopped comes whole, recorded cells included: its state is of all of them.
     """
-    alike: dict[Shared, list[Sequence[Cell]]] = {}
-    if bench.sums is None and current() is None:
-        for group in groups:
-            shared = group[0].sweep
-            if _solved(group):
-                chosen = shared.top if isinstance(shared.anchors, str) and shared.anchors != ANCHORS_BY[0] else ""
-                alike.setdefault(shared._replace(bottom="", top=chosen), []).append(group)
-    found, inside = [], set[int]()
-    for same in alike.values():
+    wanted = {cell.hash for group in groups for cell in group}
+    asked = sweeps_of(cell for cell in bench.asked if not bench.fails(cell)) if bench.asked else groups
+    found, inside = [], set[str]()
+    for same in _alike(asked) if bench.sums is None and current() is None else []:
         for family in _fitting(same, bench):
-            if len(_ends(family)) > 2:
-                found.append(family)
-                inside |= {id(group) for group in family}
-    return [*found, *([group] for group in groups if id(group) not in inside)]
+            part = _to_run(family, wanted, bench)
+            if len(_ends(part)) > 2:
+                found.append(part)
+                inside |= {cell.hash for group in part for cell in group}
+    return [*found, *([group] for group in groups if group[0].hash not in inside)]
+
+
+def _alike(groups: Sequence[Sequence[Cell]]) -> list[list[Sequence[Cell]]]:
+    """Closed forms that differ in nothing but their networks and seams, whose sums see the same samples."""
+    found: dict[Shared, list[Sequence[Cell]]] = {}
+    for group in groups:
+        shared = group[0].sweep
+        if _solved(group):
+            chosen = shared.top if isinstance(shared.anchors, str) and shared.anchors != ANCHORS_BY[0] else ""
+            found.setdefault(shared._replace(bottom="", top=chosen), []).append(group)
+    return list(found.values())
+
+
+def _to_run(family: Sequence[Sequence[Cell]], wanted: set[str], bench: Bench) -> list[Sequence[Cell]]:
+    """The cells of a family that are wanted, or all where its measurement was begun; if none is, its state goes."""
+    part: list[Sequence[Cell]] = [some for group in family if (some := [cell for cell in group if cell.hash in wanted])]
+    pieces = left_together(family, bench)
+    if pieces is None:
+        return part
+    begun = {name for name in _PIECES if pieces.piece(name).path.exists()}
+    if not part:
+        pieces.clear()  # it was stopped between its last record and the end of its state
+    return list(family) if part and "test" in begun else part
 
 
 def _solved(group: Sequence[Cell]) -> bool:
@@ -357,17 +380,21 @@ def run_family(groups: Sequence[Sequence[Cell]], bench: Bench, *, tell: Tell | N
     for job in jobs:
         job.sweep = replace(job.sweep, sender=NetworkSender(bench.networks[job.cells[0].sweep.bottom]))
         job.streams = [_stream(cell, job.sweep.sender, job.sweep.top, bench) for cell in job.cells]
-    if not _taken(jobs, company):
+    pieces = left_together(groups, bench)
+    sums = None if pieces is None else pieces.piece("sums")
+    if _taken(jobs, company, sums):
+        for job in jobs:
+            look_again(job.streams, job.sweep)
+            solve(job.streams, job.sweep)
+        yield from _measure(jobs, bench, started, pieces)
+    else:
         for group in groups:
             yield from run_sweep(group, bench, tell=tell)
-        return
-    for job in jobs:
-        look_again(job.streams, job.sweep)
-        solve(job.streams, job.sweep)
-    yield from _measure(jobs, bench, started)
+    if pieces is not None:
+        pieces.clear()  # all records are on their way to the disk, or there
 
 
-def _taken(jobs: Sequence[_SweepJob], company: Company) -> bool:
+def _taken(jobs: Sequence[_SweepJob], company: Company, sums: Unfinished | None) -> bool:
     """Give all streams their sums, from one pass; whether these are finite, and fit."""
     streams = {}
     for job in jobs:
@@ -377,7 +404,7 @@ def _taken(jobs: Sequence[_SweepJob], company: Company) -> bool:
             streams[id(stream)] = replace(stream, bottom_layer=keys[0], top_layer=keys[1])
     sender: Any = company  # which receives, too
     try:
-        found = collect_together(list(streams.values()), replace(jobs[0].sweep, sender=sender, top=sender))
+        found = collect_together(list(streams.values()), replace(jobs[0].sweep, sender=sender, top=sender), sums)
     except (NonFiniteError, MeasureError):
         return False
     for stream in (stream for job in jobs for stream in job.streams):
@@ -408,6 +435,17 @@ def left(cell: Cell, bench: Bench) -> Unfinished | None:
     ends = {side: cell.config[side]["fingerprint"] for side in ("bottom", "top")}
     work = {**shared, **ends, "sweep": str(cell.sweep), "company": cell.company}
     return Unfinished(bench.unfinished / cell_hash(work), bench.device)
+
+
+_PIECES = ("sums", "test", "second")
+
+
+def left_together(groups: Sequence[Sequence[Cell]], bench: Bench) -> Pieces | None:
+    """Where a family leaves its sums, and what it has measured so far: named by its cells, in their order."""
+    if bench.unfinished is None:
+        return None
+    work = {"family": [cell.hash for group in groups for cell in group]}
+    return Pieces(bench.unfinished, f"family-{cell_hash(work)}", bench.device)
 
 
 def _sums(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Unfinished | None:
@@ -486,9 +524,12 @@ def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinish
     return found
 
 
-def _measure(jobs: Sequence[_SweepJob], bench: Bench, started: float) -> list[Fitted]:
-    """Read the test split once for all jobs, and make their records."""
+def _measure(jobs: Sequence[_SweepJob], bench: Bench, started: float, pieces: Pieces | None = None) -> list[Fitted]:
+    """Read the test split once for all jobs, and make their records; the state is left among the ``pieces``."""
     first = jobs[0].sweep
+
+    def kept(name: str) -> Unfinished | None:
+        return None if pieces is None else pieces.piece(name)
 
     def parts(smaller: Sweep, second: Data | None = None) -> list[SplitPart]:
         found = []
@@ -497,19 +538,20 @@ def _measure(jobs: Sequence[_SweepJob], bench: Bench, started: float) -> list[Fi
             donors = {sweep.top.name: sweep.top}
             if second is not None:
                 sweep = replace(sweep, data=second.judged_by(sweep.data.task), tick=None)
-            elif job.below is not None and _beside(job, job.below.name) not in bench.own:
+            elif job.below is not None and (pieces is not None or _beside(job, job.below.name) not in bench.own):
                 donors[job.below.name] = job.below
             found.append(SplitPart(sweep, job.streams, donors))
         return found
 
-    measured, last = attempt(lambda s: final(parts(s)), first)
+    measured, last = attempt(lambda s: final(parts(s), kept("test")), first)
     for job, (_, seen) in zip(jobs, measured):
         bench.own |= {_beside(job, name): outcome for name, outcome in seen.items()}
     again: Sequence[SweepResult | None] = [None] * len(jobs)
     if bench.second is not None:
-        again, _ = attempt(lambda s: final(parts(s, bench.second)), last)
+        again, _ = attempt(lambda s: final(parts(s, bench.second), kept("second")), last)
     used = {first.spec.batch_size, last.spec.batch_size}
-    seconds = (time.monotonic() - started) / sum(len(job.cells) for job in jobs)
+    before = 0.0 if pieces is None else pieces.before
+    seconds = (time.monotonic() - started + before) / sum(len(job.cells) for job in jobs)
     made = {**provenance(bench.device), "seconds": round(seconds, 3)}
     return [
         fitted

@@ -29,7 +29,7 @@ def made(name):
 
 def counted(task, output, labels):
     found = task.counted()
-    for some in torch.arange(len(labels)).split(4):
+    for some in torch.arange(len(labels)).split(4) if len(labels) else ():
         found.add(output[some], labels[some])
     return found
 
@@ -48,6 +48,20 @@ def test_a_sample_that_is_drawn_twice_counts_as_two(name):
         for key, (value, unit) in again.items():
             assert found[key][at] == pytest.approx(value, abs=1e-9)
             assert unit == whole.units[key]
+
+
+@pytest.mark.parametrize("name", ["regression", "multi-label", "dense", "retrieval"])
+@pytest.mark.parametrize("before", [0, 4, N])
+def test_counts_go_on_from_their_state(name, before):
+    task, output, labels = made(name)
+    first, second = counted(task, output[:before], labels[:before]), task.counted()
+    second.take_up(first.state())
+    for some in torch.arange(before, N).split(4) if before < N else ():
+        second.add(output[some], labels[some])
+    whole = counted(task, output, labels)
+    assert second.size == whole.size
+    assert second.numbers() == whole.numbers()
+    assert second.level() == whole.level()
 
 
 def test_what_is_not_defined_for_some_samples_is_no_number():

@@ -15,6 +15,7 @@ from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.moments.moments import Moments
 from modelstitch.stitchers import Affine, Layout, adapter_between, rows
+from modelstitch.support.resume import Unfinished
 
 
 class Net(nn.Module):
@@ -181,6 +182,15 @@ def test_a_broken_layer_of_the_top_is_named(pair, digits, value):
     streams, sweep = made((pair[0], top), digits, SEAMS[2:])
     with pytest.raises(NonFiniteError, match="The activations of broken@block3 hold NaN or infinity"):
         collect(streams, sweep)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_sums_are_left_unless_their_seam_has_failed(tmp_path, bad):
+    """Else another run would take those of the batches before for those of all."""
+    streams, sweep = sweep_of([("two", "two")], bad)
+    collect(streams, sweep, Unfinished(tmp_path / "sums"))
+    assert bool(streams[0].failed) is bad
+    assert (tmp_path / "sums").exists() is not bad
 
 
 def test_positions_are_drawn_anew_of_each_example():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 Number = tuple[float, str]  # with its unit
@@ -69,6 +70,25 @@ class Resampled(ABC):
         n = self.size[0]
         found = self.drawn(np.ones((1, n))) if n else {}
         return {name: (float(value[0]), self.units[name]) for name, value in found.items() if np.isfinite(value[0])}
+
+
+class ByBatch(Resampled):
+    """Counts that are nothing but numbers of each sample, batch by batch.
+
+    Attributes:
+        parts: of each batch, (n, ...) each.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[Tensor, ...]] = []
+
+    def state(self) -> list[Tensor]:
+        """What was counted so far."""
+        return [torch.cat(column) for column in zip(*self.parts)]
+
+    def take_up(self, state: list[Tensor]) -> None:
+        """Go on from what ``state`` gave."""
+        self.parts = [tuple(state)] if state else []
 
 
 def stacked(parts: list[Tensor]) -> Drawn:

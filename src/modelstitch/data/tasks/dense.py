@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import DataError
 from ..labels import IGNORED, check_range, check_whole
-from .counted import Drawn, Resampled, stacked
+from .counted import ByBatch, Drawn, stacked
 from .task import Task
 
 
@@ -107,13 +107,10 @@ def entropy(output: Tensor, labels: Tensor) -> Tensor:
     return each.flatten(1).sum(1) / pixels(labels).clamp(min=1)
 
 
-class Confused(Resampled):
+class Confused(ByBatch):
     """How many pixels each sample has of each class, and how many are answered so: a few numbers a map, no pixel."""
 
     units: Mapping[str, str] = MappingProxyType({"miou": "percent"})
-
-    def __init__(self) -> None:
-        self.parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, output: Tensor, labels: Tensor) -> None:
         """Count the pixels of a batch: of each class, answered so, and both; int32 (n, classes) each."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import DataError
-from .counted import Drawn, Resampled, stacked
+from .counted import ByBatch, Drawn, stacked
 from .task import Task
 
 Bools = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
@@ -90,13 +90,10 @@ def entropy(output: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(output, labels.to(output.dtype), reduction="none").mean(1)
 
 
-class Ranked(Resampled):
+class Ranked(ByBatch):
     """All scores, for the average precision of each label: two numbers for each label of a sample are kept."""
 
     units: Mapping[str, str] = MappingProxyType({"average_precision": ""})
-
-    def __init__(self) -> None:
-        self.parts: list[tuple[Tensor, Tensor]] = []
 
     def add(self, output: Tensor, labels: Tensor) -> None:
         """Keep a batch."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from .counted import Drawn, Number, Resampled, stacked
+from .counted import ByBatch, Drawn, Number, stacked
 from .task import Task, finite
 
 
@@ -69,28 +69,25 @@ def squared(output: Tensor, labels: Tensor) -> Tensor:
     return (output.reshape(labels.shape) - labels).square().reshape(len(labels), -1).mean(1)
 
 
-class Explained(Resampled):
+class Explained(ByBatch):
     """R squared, the share of the labels' variance that is explained, the mean over their numbers."""
 
     units: Mapping[str, str] = MappingProxyType({"label_r2": ""})
 
-    def __init__(self) -> None:
-        self._parts: list[tuple[Tensor, Tensor]] = []
-
     def add(self, output: Tensor, labels: Tensor) -> None:
         """Keep the squared errors and the labels of a batch."""
         found, wanted = (part.detach().cpu().double().reshape(len(labels), -1) for part in (output, labels))
-        self._parts.append(((found - wanted).square(), wanted))
+        self.parts.append(((found - wanted).square(), wanted))
 
     @property
     def size(self) -> tuple[int, int]:
-        n = sum(len(part) for part, _ in self._parts)
-        return n, 3 * self._parts[0][0].shape[1] if n else 0
+        n = sum(len(part) for part, _ in self.parts)
+        return n, 3 * self.parts[0][0].shape[1] if n else 0
 
     @cached_property
     def _table(self) -> Drawn:
         """Squared errors, labels less their mean, and their squares, (n, 3 numbers)."""
-        squares, labels = (stacked(list(parts)) for parts in zip(*self._parts))
+        squares, labels = (stacked(list(parts)) for parts in zip(*self.parts))
         apart = labels - labels.mean(0)
         return np.concatenate([squares, apart, apart**2], 1)
 
@@ -106,7 +103,7 @@ class Explained(Resampled):
         Raises:
             DataError: if a number is the same in all labels.
         """
-        labels = torch.cat([part for _, part in self._parts]) if self._parts else torch.zeros(0, 1)
+        labels = torch.cat([part for _, part in self.parts]) if self.parts else torch.zeros(0, 1)
         if not len(labels) or bool((labels == labels[:1]).all(0).any()):
             raise DataError(
                 f"The {len(labels):,} labels that are measured on are all {float(labels[:1].sum()):g}: expected "
@@ -116,7 +113,7 @@ class Explained(Resampled):
 
     def level(self) -> float:
         """The variance of the labels: the error of their mean."""
-        return float(stacked([part for _, part in self._parts]).var(0).mean())
+        return float(stacked([part for _, part in self.parts]).var(0).mean())
 
 
 REGRESSION = Regression()

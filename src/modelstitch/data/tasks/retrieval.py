@@ -15,7 +15,7 @@ from ...support.hashing import Hash
 from ..access import chunks, fetch, hash_samples
 from ..given import Arrays
 from ..labels import check_whole
-from .counted import Drawn, Resampled, stacked
+from .counted import ByBatch, Drawn, stacked
 from .task import HasSplits, Split, Task
 
 if TYPE_CHECKING:
@@ -226,25 +226,26 @@ def _check_gallery(gallery: Tensor, ids: Tensor) -> None:
         raise DataError("The gallery holds NaN, infinity or a row of zeros: expected embeddings that have an angle.")
 
 
-class Places(Resampled):
+class Places(ByBatch):
     """The ranks of what belongs to each query, for recall and reciprocal ranks."""
 
     def __init__(self, task: Retrieval) -> None:
-        self._task, self._ranks = task, [torch.zeros(0)]
+        super().__init__()
+        self._task = task
         self._ks = [k for k in (1, 5, 10) if k <= len(task.ids)]
         self.units = {**{f"recall@{k}": "percent" for k in self._ks}, "mrr": ""}
 
     def add(self, output: Tensor, labels: Tensor) -> None:
         """Keep the ranks of a batch."""
-        self._ranks.append(self._task.ranks(output, labels).cpu())
+        self.parts.append((self._task.ranks(output, labels).cpu(),))
 
     @property
     def size(self) -> tuple[int, int]:
-        return sum(map(len, self._ranks)), len(self.units)
+        return sum(len(ranks) for (ranks,) in self.parts), len(self.units)
 
     def drawn(self, counts: Drawn) -> dict[str, Drawn]:
         """``recall@1``, ``recall@5``, ``recall@10`` in percent, and ``mrr``, the mean reciprocal rank."""
-        ranks, n = stacked(self._ranks), counts.sum(1)
+        ranks, n = stacked([ranks for (ranks,) in self.parts]), counts.sum(1)
         shares = {f"recall@{k}": 100.0 * (counts @ (ranks <= k)) / n for k in self._ks}
         return {**shares, "mrr": counts @ (1.0 / ranks) / n}
 

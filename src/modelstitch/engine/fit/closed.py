@@ -60,7 +60,7 @@ def collect(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished | None = N
                 stream.moments = None if stream.failed else block.group.pair(*key[0])
 
 
-def collect_together(streams: Sequence[Stream], sweep: Sweep) -> bool:
+def collect_together(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished | None = None) -> bool:
     """As ``collect``, of streams between any networks of one ``Company``, which sends and receives.
 
     Returns:
@@ -74,7 +74,7 @@ def collect_together(streams: Sequence[Stream], sweep: Sweep) -> bool:
     for stream in streams:
         asked.setdefault((stream.seam, None), []).append(stream)
     blocks = grouped(asked, sweep.top, one_set=True)
-    if not _over_all(f"the sums of {len(asked)} seams of {sweep.sender.name}", blocks, asked, sweep, None):
+    if not _over_all(f"the sums of {len(asked)} seams of {sweep.sender.name}", blocks, asked, sweep, kept):
         return False
     for block in blocks:
         for key in block.keys:
@@ -135,7 +135,7 @@ def _over_all(what: str, blocks: Sequence[SumBlock], asked: SeamStreams, sweep: 
     if last is None:
         return False
     if kept is not None and writes() and last > before:
-        kept.write(_state(groups, last))
+        _keep(kept, blocks, asked, last)
     return True
 
 
@@ -235,7 +235,7 @@ def _pass(
                 sweep.done(-seen)
                 return None
             if kept is not None and kept.due:
-                kept.write(_state([block.group for block in blocks], at))
+                _keep(kept, blocks, asked, at)
     sweep.done(sweep.data.size("fit") - seen)
     return at
 
@@ -293,14 +293,14 @@ def _restored(kept: Unfinished | None, groups: Sequence[Group]) -> int:
     if state is None:
         return 0
     for grid, held in zip((grid for group in groups for grid in group.grids), state["grids"], strict=True):
-        grid.n = held.pop("n")
-        for name, target in grid.tensors().items():
-            target.copy_(held[name])
+        grid.take_up(held)
     return int(state["batches"])
 
 
-def _state(groups: Sequence[Group], batches: int) -> dict[str, Any]:
-    return {"batches": batches, "grids": [{"n": grid.n, **grid.tensors()} for group in groups for grid in group.grids]}
+def _keep(kept: Unfinished, blocks: Sequence[SumBlock], asked: SeamStreams, batches: int) -> None:
+    """Leave the sums of so many batches; not where a seam has failed, whose sums are of fewer."""
+    if not any(asked[block.keys[0]][0].failed for block in blocks):
+        kept.write({"batches": batches, "grids": [grid.state() for block in blocks for grid in block.group.grids]})
 
 
 def _fail(streams: list[Stream], name: str, activations: dict[str, Tensor], ids: Tensor, error: NonFiniteError) -> None:
