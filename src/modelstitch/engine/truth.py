@@ -245,7 +245,7 @@ class _Distances:
             forms = [self._squares, self._slopes, self._levels]
             empty = [torch.zeros_like(parts[0]) for parts in forms]
             forms = [parts + [none] * (-len(parts) % _ABREAST) for parts, none in zip(forms, empty)]
-            squares, slopes, levels = (torch.stack(parts, -1).split(_ABREAST, -1) for parts in forms)
+            squares, slopes, levels = (torch.split(torch.stack(parts, -1), _ABREAST, -1) for parts in forms)
             self._forms = [tuple(part.contiguous() for part in some) for some in zip(squares, slopes, levels)]
             self._squares, self._slopes, self._levels = [], [], []
         x = self._adapter(activation, mask)
