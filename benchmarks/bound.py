@@ -37,17 +37,18 @@ from torch.utils.flop_counter import FlopCounterMode
 import modelstitch as ms
 from modelstitch.engine.fit import looks
 from modelstitch.models.load import load_for, register
+from modelstitch.study import bench, job
 from modelstitch.study import sweep as sweeps
 from modelstitch.support.fast import products
 
 PARTS = ("alone", "sums", "start", "steps", "looks", "test", "rest")
 PLACES = (  # what is counted as which part: an inner one takes its share out of the outer one's
-    (sweeps.Bench, "alone", "alone"),
+    (bench.Bench, "alone", "alone"),
     (sweeps, "collect", "sums"),
     (sweeps, "solve", "start"),
     (sweeps, "train", "steps"),
     *((looks.Looking, method, "looks") for method in ("outcomes", "own_error", "choose")),
-    (sweeps, "final", "test"),
+    (job, "final", "test"),
 )
 JOBS = ("pair", "compare", "matrix", "similarity")
 

@@ -27,6 +27,7 @@ from torch import nn
 
 import modelstitch as ms
 from modelstitch.errors import StudyError
+from modelstitch.study.bench import Bench
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import local, processes
 from modelstitch.study.prepared import Prepared
@@ -35,7 +36,6 @@ from modelstitch.study.record import Record, equal_results
 from modelstitch.study.run import run
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import Store
-from modelstitch.study.sweep import Bench
 from modelstitch.support import crew
 
 CROWD = 2_000  # cells

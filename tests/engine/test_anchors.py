@@ -76,10 +76,10 @@ def test_anchors_by_id_are_those_samples_as_they_are(pair, digits):
 
 
 def test_a_pair_and_its_controls_have_the_same_anchors(pair, digits, monkeypatch):
-    from modelstitch.study import sweep
+    from modelstitch.study import bench
 
     asked = []
-    monkeypatch.setattr(sweep, "choose", lambda *a, **k: asked.append(a[1].name) or choose(*a, **k))
+    monkeypatch.setattr(bench, "choose", lambda *a, **k: asked.append(a[1].name) or choose(*a, **k))
     ms.compare(*pair, digits, anchors=[10], anchors_by="farthest", **QUICK)
     assert asked == [pair[1].name]
 

@@ -16,9 +16,9 @@ from ..engine.senders import NetworkSender, view_of
 from ..engine.sweep import Sweep
 from ..errors import StitchError
 from ..network import Network
+from ..study.measured import beside_top, kept
 from ..study.prepared import data_config
 from ..study.record import Record
-from ..study.sweep import beside_top, kept
 from ..support import hashing
 from ..support.provenance import provenance
 

@@ -16,6 +16,7 @@ from ..support.ambient import in_settled
 from ..support.device import pick_device
 from ..support.progress import Tell
 from ..views import Normalise
+from .bench import Bench
 from .engines import Engine, local
 from .needs import Needs
 from .prepared import Prepared
@@ -23,7 +24,6 @@ from .run import plan_run, run
 from .shard import Shard
 from .spec import StudySpec
 from .store import Store
-from .sweep import Bench
 
 if TYPE_CHECKING:
     from .record import Record

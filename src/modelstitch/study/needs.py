@@ -23,8 +23,10 @@ from ..moments.moments import Moments
 from ..network import Layer, Network
 from ..support.memory import readable
 from ..support.words import counted, duration
+from .bench import Bench
+from .family import families, family_bytes
 from .plan import Cell, sweeps_of
-from .sweep import Bench, chunked, families, family_bytes
+from .sweep import chunked
 
 
 @dataclass

@@ -21,9 +21,9 @@ from ..stitchers import Site, family_of, own_codes
 from ..support.device import pick_device
 from ..support.user_code import in_words
 from ..support.words import counted
+from .bench import Bench
 from .plan import Cell, Place, PlannedDonor, in_company, plan
 from .question import CompareOptions, Question, read
-from .sweep import Bench
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,17 @@ from ..support.memory import out_of_memory
 from ..support.progress import Tell, hears, say
 from ..support.ranks import current, first, writes
 from ..support.resume import tidy
+from .bench import Bench
 from .engines import Engine, local
+from .measured import unmeasured
 from .needs import Needs, needs_of
 from .plan import Cell, PlannedDonor, in_company, sweeps_of
 from .prepared import Prepared, with_members
 from .record import Record
 from .shard import Shard
+from .states import left
 from .store import Store
-from .sweep import Bench, check_shared, left, unmeasured
+from .sweep import check_shared
 
 
 def run(

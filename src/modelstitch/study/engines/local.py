@@ -12,9 +12,12 @@ from typing import Any
 from ...errors import StudyError
 from ...support.progress import Tell
 from ...support.user_code import in_words
+from ..bench import Bench
+from ..family import families, run_family
+from ..measured import facts
 from ..plan import Cell
 from ..record import Record, canonical_json
-from ..sweep import Bench, facts, families, run_family, run_sweep
+from ..sweep import run_sweep
 
 
 @dataclass

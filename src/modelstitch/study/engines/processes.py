@@ -23,9 +23,12 @@ from ...errors import FitError
 from ...support.crew import LostError, Worker, answered, portable
 from ...support.memory import out_of_memory
 from ...support.progress import Tell
+from ..bench import Bench
+from ..measured import unmeasured
 from ..plan import Cell, in_company
 from ..record import LOST, Record
-from ..sweep import Bench, left, run_sweep, unmeasured
+from ..states import left
+from ..sweep import run_sweep
 from . import Engine, OpenBench
 from .local import Batchwork, check_same, tasks
 

@@ -18,9 +18,10 @@ from typing import Any
 from ...errors import StudyError
 from ...support.optional import need
 from ...support.progress import Tell
+from ..bench import Bench
 from ..plan import Cell
 from ..record import Record
-from ..sweep import Bench, run_sweep
+from ..sweep import run_sweep
 from . import Engine, OpenBench
 from .local import Batchwork, check_same, tasks
 
