@@ -185,15 +185,28 @@ def test_no_room_has_the_name_of_a_public_function():
     assert not rooms & set(modelstitch._PLACES)
 
 
-def heavy(path):
-    """What of the large libraries a file imports as soon as it is imported itself."""
+LARGE = {"scipy", "sklearn", "matplotlib", "pandas", "torchvision"}
+
+
+def at_once(path):
+    """Dotted names of all that a file imports as soon as it is imported itself; of ours with their rooms."""
+    package = module_of(path) if path.name == "__init__.py" else module_of(path)[:-1]
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-        yield from {name.split(".")[0] for name in names} & {"scipy", "sklearn", "matplotlib", "pandas", "torchvision"}
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module
+        elif isinstance(node, ast.ImportFrom):
+            base = (*package[: len(package) - (node.level - 1)], *(node.module.split(".") if node.module else ()))
+            for found in [base, *((*base, alias.name) for alias in node.names)]:
+                yield from ("/".join(("", *found[:n])) for n in range(1, len(found) + 1) if found[:n] in MODULES)
 
 
 def test_large_libraries_are_imported_where_they_are_used():
-    """Nobody waits for scipy or scikit-learn before they are needed."""
-    found = {str(path.relative_to(SOURCE)) for path in FILES if any(heavy(path))}
-    assert found == {"arrays/aligner.py", "paper/matching.py"}  # an estimator of scikit-learn; a client
+    """Nobody waits for scipy or scikit-learn before they are needed, nor for a file of ours that needs them."""
+    leads = {"/".join(("", *module)): set(at_once(path)) for module, path in MODULES.items()}
+    waits = {module for module, names in leads.items() if {name.split(".")[0] for name in names} & LARGE}
+    assert waits == {"/arrays/aligner", "/paper/matching"}  # an estimator of scikit-learn; a client
+    while more := {module for module, names in leads.items() if names & waits} - waits:  # and who imports those
+        waits |= more
+    assert {module for module in waits if not module.startswith("/paper/")} == {"/arrays/aligner", "/arrays/rehearsal"}

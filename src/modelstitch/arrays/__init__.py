@@ -1,7 +1,30 @@
-"""Embeddings without their networks: an old model's, brought into the space of a new one."""
+"""Embeddings without their networks: an old model's, brought into the space of a new one.
 
-from .aligner import Aligner, align
+The estimator is loaded when it is first used, so that who only chooses anchors does not wait for scikit-learn.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .anchors import anchors
-from .rehearsal import QueryTime, Rehearsal, query_time, rehearse
+
+_PLACES = {
+    "Aligner": ".aligner",
+    "QueryTime": ".rehearsal",
+    "Rehearsal": ".rehearsal",
+    "align": ".aligner",
+    "query_time": ".rehearsal",
+    "rehearse": ".rehearsal",
+}
 
 __all__ = ["Aligner", "QueryTime", "Rehearsal", "align", "anchors", "query_time", "rehearse"]
+
+if TYPE_CHECKING:
+    from .aligner import Aligner, align
+    from .rehearsal import QueryTime, Rehearsal, query_time, rehearse
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
