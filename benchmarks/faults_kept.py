@@ -25,8 +25,8 @@ from modelstitch.moments.moments import Moments
 from modelstitch.paper.donors import Workshop
 from modelstitch.report.similarities import SCHEMA, write_parquet
 from modelstitch.stitchers import Affine, Site
+from modelstitch.study.canonical import canonical_json
 from modelstitch.study.parquet import records_from_parquet, records_to_parquet
-from modelstitch.study.record import canonical_json
 from modelstitch.study.store import Store
 from modelstitch.support import hashing, tables
 from modelstitch.support.files import SetAside

@@ -11,7 +11,9 @@ from torch import nn
 
 import modelstitch as ms
 from modelstitch.study.answers import pack
-from modelstitch.study.record import Metric, Record, cell_hash
+from modelstitch.study.canonical import cell_hash
+from modelstitch.study.parts import Metric
+from modelstitch.study.record import Record
 from modelstitch.zoo.donors import DonorSpec, donor
 from modelstitch.zoo.train import Recipe
 

@@ -32,7 +32,7 @@ from side_by_side import hardware, table
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.study.record import cell_hash
+from modelstitch.study.canonical import cell_hash
 from modelstitch.study.status import status_of
 from modelstitch.study.store import Store
 from modelstitch.support import hashing

@@ -165,6 +165,7 @@ def test_the_torch_free_rooms_know_only_the_torch_free_half_of_a_study():
                         ("spec",),
                         ("canonical",),
                         ("parquet",),
+                        ("parts",),
                         ("record",),
                         ("answers",),
                         ("examples",),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from modelstitch.study.answers import pack
-from modelstitch.study.record import cell_hash
+from modelstitch.study.canonical import cell_hash
 
 LAYERS = ("stem", "stage1.0", "stage2.0", "stage3.0", "pool", "fc_in")
 CONTROLS = ("pair", "self", "random", "identity", "class-noise", "shuffled")

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from modelstitch.errors import StitchError, StudyError
 from modelstitch.report.front import Cost, front_of, way_of, with_front
-from modelstitch.study.record import End, Record
+from modelstitch.study.parts import End
+from modelstitch.study.record import Record
 
 
 def record(layer, error, *, control="pair", unit="percent", seed=0):

@@ -22,8 +22,10 @@ from modelstitch.study.answers import (
     pack_tokens,
     right,
 )
+from modelstitch.study.canonical import cell_hash
 from modelstitch.study.examples import answers_of
-from modelstitch.study.record import Metric, Record, cell_hash
+from modelstitch.study.parts import Metric
+from modelstitch.study.record import Record
 
 
 def drawn(n=101, classes=10, seed=0, wrong=0.3):

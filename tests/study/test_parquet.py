@@ -4,8 +4,9 @@ import polars as pl
 import pytest
 
 from modelstitch.errors import StudyError
+from modelstitch.study.canonical import cell_hash
 from modelstitch.study.parquet import read_table, records_from_parquet, records_of, records_to_parquet
-from modelstitch.study.record import Record, cell_hash
+from modelstitch.study.record import Record
 
 
 def record(seed, **more):

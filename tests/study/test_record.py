@@ -1,7 +1,6 @@
 """A record on the disk: what is written comes back, and no changed byte is believed."""
 
 import base64
-import hashlib
 import json
 import random
 from pathlib import Path
@@ -11,8 +10,10 @@ import pytest
 
 from modelstitch.errors import RecordError, StudyError
 from modelstitch.study.answers import pack
+from modelstitch.study.canonical import canonical_json, cell_hash
 from modelstitch.study.parquet import records_from_parquet
-from modelstitch.study.record import DonorFacts, Metric, Record, canonical_json, cell_hash
+from modelstitch.study.parts import DonorFacts, Metric
+from modelstitch.study.record import Record
 from modelstitch.support.hashing import of
 
 KEPT = sorted(Path(__file__).parents[2].joinpath("docs/results").rglob("*.parquet"))
@@ -298,38 +299,3 @@ def test_parts_of_another_kind_are_refused_also_under_a_digest_of_their_own(wher
     for read in (Record.from_json, *([Record.glance] if where[0] == "provenance" else [])):
         with pytest.raises(RecordError, match="expected"):
             read(digested(plain), record.cell)
-
-
-def test_equal_values_have_one_text():
-    assert canonical_json({"b": [1, None], "a": {"d": True, "c": "ü"}}) == '{"a":{"c":"ü","d":true},"b":[1,null]}'
-    assert canonical_json({"a": (1, 2)}) == canonical_json({"a": [1, 2]})
-    assert canonical_json({"b": 1, "a": 2}, indent=1) == '{\n "a": 2,\n "b": 1\n}'
-
-
-def test_a_cell_is_named_by_its_configuration():
-    config = {"family": "affine", "seed": 0}
-    assert cell_hash(config) == hashlib.sha256(b'{"family":"affine","seed":0}').hexdigest()[:16]
-    assert cell_hash(dict(reversed(config.items()))) == cell_hash(config)
-    assert cell_hash({**config, "seed": 1}) != cell_hash(config)
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        (
-            {"metrics": [{"metric": "loss", "value": 1.0}, {"metric": "penalty", "value": float("nan")}]},
-            "The record, metrics, metric 'penalty', value is nan: expected a finite number or null",
-        ),
-        ({"a": {"b": float("inf")}}, "The record, a, b is inf"),
-        ({"a": {1, 2}}, "The record cannot be written as JSON: expected plain values, found Object of type set"),
-        ({"a": "\ud800"}, "cannot be written as JSON"),
-    ],
-)
-def test_what_json_cannot_hold_is_named(value, words):
-    with pytest.raises(StudyError, match=words):
-        canonical_json(value)
-
-
-def test_the_whole_is_called_as_asked():
-    with pytest.raises(StudyError, match="The config, rate is nan"):
-        cell_hash({"rate": float("nan")})

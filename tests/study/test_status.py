@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from modelstitch.study.record import cell_hash
+from modelstitch.study.canonical import cell_hash
 from modelstitch.study.status import status_of
 from modelstitch.study.store import Store
 from modelstitch.support.hashing import of

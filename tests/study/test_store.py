@@ -19,8 +19,9 @@ import pytest
 
 from modelstitch.errors import RecordError, StudyError
 from modelstitch.study import store as store_module
+from modelstitch.study.canonical import canonical_json, cell_hash
 from modelstitch.study.parquet import records_from_parquet, records_to_parquet
-from modelstitch.study.record import Record, canonical_json, cell_hash, equal_results
+from modelstitch.study.record import Record, equal_results
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import Store, _name_of, present, working
 from modelstitch.support.files import SetAside, clean, create

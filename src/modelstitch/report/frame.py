@@ -12,7 +12,8 @@ import polars as pl
 from ..engine.controls import CONTROLS
 from ..study.answers import NATS, Answers
 from ..study.examples import answers_of, unpack
-from ..study.record import Metric, Record, Setting, as_records
+from ..study.parts import Metric, Setting
+from ..study.record import Record, as_records
 from ..support.heap import uncollected
 from .sentences.units import UnitScale, scale_of
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ..errors import StudyError
-from ..study.record import Record, Setting, as_records
+from ..study.parts import Setting
+from ..study.record import Record, as_records
 from ..study.spec import StudySpec
 from ..support.shown import visible, without_folders
 from . import tables

@@ -9,8 +9,9 @@ import polars as pl
 
 from ..errors import MeasureError
 from ..stats.discoveries import controlled
+from ..study.parts import Setting
 from ..study.pooling import Pooled, normalised, p_of_none, pool
-from ..study.record import Record, Setting, as_records
+from ..study.record import Record, as_records
 
 Ratio = tuple[Pooled | None, str]
 

@@ -10,7 +10,8 @@ import polars as pl
 
 from ..errors import StudyError
 from ..study.examples import unpack
-from ..study.record import Record, Setting
+from ..study.parts import Setting
+from ..study.record import Record
 from . import samples, tables
 from .figures.samples import breaks_figure, classes_figure, difficulty_figure
 from .figures.style import number, plain

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import StudyError
-from ..study.record import canonical_json
+from ..study.canonical import canonical_json
 from ..support import hashing
 from ..support.files import make_folder, write_atomic
 from ..support.reading import json_of

@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from ..engine.controls import CONTROLS
+from ..study.parts import End
 from ..study.pooling import Pooled
-from ..study.record import End, Record, as_records
+from ..study.record import Record, as_records
 from ..support.words import rough
 from .figures.heatmaps import matrix
 from .figures.pair import by_parameters

@@ -16,7 +16,8 @@ from ..errors import StudyError
 from ..network import Network
 from ..report.front import Cost, Way, way_of
 from ..stitchers import Site
-from ..study.record import End, Record
+from ..study.parts import End
+from ..study.record import Record
 from ..support.device import pick_device, to_device
 from .stitched import Stitched, blank
 

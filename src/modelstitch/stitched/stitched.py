@@ -26,7 +26,8 @@ from ..network.norms import put_statistics
 from ..notation import Seam
 from ..report.sentences.units import shown
 from ..stitchers import Adapter, Affine, Bring, Site, Stitcher, adapter_between, family_of
-from ..study.record import Metric, Record
+from ..study.parts import Metric
+from ..study.record import Record
 from ..support import hashing, tensors
 from ..support.ambient import in_settled
 from ..support.device import to_device

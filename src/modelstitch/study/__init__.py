@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 _PLACES = {
     "Event": "..support.events",
-    "Metric": ".record",
+    "Metric": ".parts",
     "Record": ".record",
     "Store": ".store",
     "pool": ".pooling",
@@ -19,8 +19,9 @@ __all__ = ["Event", "Metric", "Record", "Store", "pool"]
 
 if TYPE_CHECKING:
     from ..support.events import Event
+    from .parts import Metric
     from .pooling import pool
-    from .record import Metric, Record
+    from .record import Record
     from .store import Store
 
 

@@ -17,8 +17,9 @@ from ..errors import NonFiniteError
 from ..support.provenance import provenance
 from .answers import pack, pack_answers, pack_tokens
 from .bench import Bench
+from .parts import DonorFacts, Metric
 from .plan import Cell
-from .record import DonorFacts, Metric, Record
+from .record import Record
 
 
 @dataclass(frozen=True)

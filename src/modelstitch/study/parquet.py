@@ -14,7 +14,8 @@ from ..support import hashing, tables
 from ..support.files import make_folder, write_atomic
 from ..support.near import some
 from ..support.reading import json_of
-from .record import Record, as_records, canonical_json, check
+from .canonical import canonical_json
+from .record import Record, as_records, check
 
 _JSON = ("config", "metrics", "notes", "provenance")
 _PLAIN = ("cell", "correct")

@@ -13,8 +13,8 @@ from ..errors import StudyError
 from ..network.layers import matching
 from ..notation import is_pattern, matched, parse
 from ..support.near import hint, some
+from .canonical import cell_hash
 from .question import Question
-from .record import cell_hash
 
 PLAIN = "plain"
 

@@ -8,113 +8,42 @@ agree with the answers that were kept, example by example.
 from __future__ import annotations
 
 import copy
-import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic_core import from_json
 
-from ..errors import RecordError, StudyError
+from ..errors import RecordError
 from ..support import hashing
 from ..support.reading import json_of
-from .answers import NATS, average, check_sizes, numbers, right
+from .canonical import canonical_json, cell_hash
+from .parts import (
+    DonorFacts,
+    End,
+    Metric,
+    Setting,
+    end_of,
+    entry_of,
+    examples_of,
+    facts_of,
+    metrics_of,
+    part_of,
+    part_or_none,
+    provenance_of,
+    short,
+)
+from .told import BITS, told_by_answers
 
 VERSION = 2
 READABLE = (1, 2)  # version 1 had no digest
 
-_LEAST = 1e-37  # below which float32 has no digits
-
+LOST = "lost: "  # begins the reason of a failure that is none of the cell's numbers
 _TAIL = re.compile(rb',"digest":"([0-9a-f]{64})"\}\s*\Z')
 _TAIL_SIZE = 128  # bytes in which the tail lies
 _CLOCKED = ("date", "seconds")
-_BITS = 1e-9  # what a mean of bits may be off by, and an interval be narrower than its value
-_NATS = 2e-5  # what a mean of float32 numbers may be off by, of their size and one nat
-_FLOATS = 2e-6  # the same of other errors, of their size alone
-
-
-class Metric(NamedTuple):
-    """One number with its interval.
-
-    Attributes:
-        value: None where it is undefined.
-        low, high: the ends of its 95 % interval; both None where there is none.
-    """
-
-    name: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-
-    @property
-    def known(self) -> float:
-        """The value; NaN where it is undefined."""
-        return math.nan if self.value is None else self.value
-
-    def plain(self) -> dict[str, Any]:
-        """As it stands in a file."""
-        return {"metric": self.name, "value": self.value, "low": self.low, "high": self.high, "unit": self.unit}
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """One side of a seam: a network and where it is cut.
-
-    Attributes:
-        name, fingerprint: of the network.
-        layer: where it is cut; empty for a network as a whole.
-        depth: the share of its weighted operations below; None for class noise and whole networks.
-        index: of the cut among the network's exact cuts.
-        view: how it sees a sample; empty where as the data give it.
-    """
-
-    name: str
-    fingerprint: str = ""
-    layer: str = ""
-    depth: float | None = None
-    index: int | None = None
-    view: str = ""
-
-
-class Setting(NamedTuple):
-    """How a set of stitchers was fitted; curves of two settings are never mixed."""
-
-    family: str | None
-    objective: str | None
-    init: str | None
-    normalisation: str | None
-    samples: int | None = None
-
-    def __str__(self) -> str:
-        return ", ".join(part for part in (self.family, self.objective) if part)
-
-
-class DonorFacts(NamedTuple):
-    """What is known of a donor beside its name and fingerprint.
-
-    Attributes:
-        weights: where they come from.
-        view: how the network sees a sample, in words.
-        error, fit_error: its own, on the test and on the fit split, in the task's unit; None where they were not
-            measured.
-        fit_samples: of how many samples of the fit split.
-        unit: of both errors: "percent", "nats/token", or another task's.
-    """
-
-    weights: str = ""
-    view: str = ""
-    error: float | None = None
-    fit_error: float | None = None
-    fit_samples: int = 0
-    unit: str = "percent"
-
-
-LOST = "lost: "  # begins the reason of a failure that is none of the cell's numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,12 +85,12 @@ class Record(Mapping[str, Any]):
     @cached_property
     def bottom(self) -> End:
         """The side below the seam."""
-        return _end(self.config["bottom"])
+        return end_of(self.config["bottom"])
 
     @cached_property
     def top(self) -> End:
         """The side above the seam."""
-        return _end(self.config["top"])
+        return end_of(self.config["top"])
 
     @property
     def control(self) -> str:
@@ -253,19 +182,19 @@ class Record(Mapping[str, Any]):
         if isinstance(value, Record):
             return value
         config, version = _config_of(value)
-        donors = _optional(value, "donors", Mapping)
-        history, results = (_optional(value, key, list | tuple) for key in ("history", "results"))
+        donors = part_or_none(value, "donors", Mapping)
+        history, results = (part_or_none(value, key, list | tuple) for key in ("history", "results"))
         return cls(
-            cell=_optional(value, "cell", str) or "",
+            cell=part_or_none(value, "cell", str) or "",
             config=config,
-            metrics=_metrics(_optional(value, "metrics", list | tuple) or ()),
-            notes=tuple(str(note) for note in _optional(value, "notes", list | tuple) or ()),
-            provenance=_made(_optional(value, "provenance", Mapping) or {}),
-            history=None if history is None else tuple(_entry(entry) for entry in history),
-            correct=_optional(value, "correct", str),
-            examples=_on_a_split(_optional(value, "examples", Mapping)),
-            donors=None if donors is None else {str(name): _facts(name, facts) for name, facts in donors.items()},
-            paper=_optional(value, "paper", Mapping),
+            metrics=metrics_of(part_or_none(value, "metrics", list | tuple) or ()),
+            notes=tuple(str(note) for note in part_or_none(value, "notes", list | tuple) or ()),
+            provenance=provenance_of(part_or_none(value, "provenance", Mapping) or {}),
+            history=None if history is None else tuple(entry_of(entry) for entry in history),
+            correct=part_or_none(value, "correct", str),
+            examples=examples_of(part_or_none(value, "examples", Mapping)),
+            donors=None if donors is None else {str(name): facts_of(name, facts) for name, facts in donors.items()},
+            paper=part_or_none(value, "paper", Mapping),
             results=None if results is None else tuple(results),
             version=version,
         )
@@ -370,7 +299,26 @@ class Record(Mapping[str, Any]):
 
 
 _PARTS = frozenset(f.name for f in fields(Record))
+
+
 _ALWAYS = ("version", "cell", "config", "metrics", "provenance")
+
+
+def _config_of(value: Any) -> tuple[Mapping[str, Any], int]:
+    """The configuration and the version of a record in plain values; what is no record is refused."""
+    if not isinstance(value, Mapping):
+        raise RecordError(f"expected a JSON object, found {type(value).__name__}")
+    version = value.get("version", VERSION)
+    if version not in READABLE or isinstance(version, bool):
+        raise RecordError(f"expected a record of version {VERSION}, found version {short(version)}")
+    unknown = sorted(str(key) for key in value.keys() - _PARTS)
+    if unknown:
+        raise RecordError(f"expected the parts of a record, found {short(unknown[0])} besides")
+    config = part_of(value, "config", Mapping)
+    for side in ("bottom", "top"):
+        if not isinstance(config.get(side), Mapping) or not isinstance(config[side].get("name"), str):
+            raise RecordError(f"expected config.{side} with a name, found {short(config.get(side))}")
+    return config, version
 
 
 def _parsed(text: bytes) -> tuple[bytes, Any, bool]:
@@ -405,17 +353,17 @@ def check(record: Record, *, named: bool = False) -> None:
     """
     if not named and record.cell != cell_name(record):
         raise RecordError(
-            f"expected the cell {cell_name(record)}, which its configuration makes, found {_short(record.cell)}"
+            f"expected the cell {cell_name(record)}, which its configuration makes, found {short(record.cell)}"
         )
     values = {}
     for name, value, low, high, _ in record.metrics:
         values[name] = value
         if low is None or high is None or value is None:
             continue
-        room = _BITS * (1 + abs(value))
+        room = BITS * (1 + abs(value))
         if not low - room <= value <= high + room:
             raise RecordError(f"expected the {name} {value:g} within its interval, found [{low:g}, {high:g}]")
-    for name, told in _told_by_answers(record, values).items():
+    for name, told in told_by_answers(values, record.examples, record.correct).items():
         found = values.get(name)
         if found is not None and abs(found - told.value) > told.room:
             raise RecordError(f"expected the {name} {told.value:g} that {told.source}, found {found:g}")
@@ -457,173 +405,6 @@ def _timeless(record: Record) -> dict[str, Any]:
     return replace(record, provenance=made, metrics=metrics, version=VERSION).plain()
 
 
-class _Told(NamedTuple):
-    value: float
-    room: float
-    source: str
-
-
-def _told_by_answers(record: Record, values: Mapping[str, float | None]) -> dict[str, _Told]:
-    """What penalty and errors must be, from the answers that the record keeps, and from each other."""
-    found: dict[str, _Told] = {}
-    error, top = values.get("error"), values.get("top_error")
-    if error is not None and top is not None:
-        found["penalty"] = _Told(error - top, _NATS * (1 + abs(error) + abs(top)), "the errors give")
-    kept = record.examples
-    if kept is None:
-        return found
-    try:
-        errors, room, below = (_right if kept["unit"] == "points" else _floats)(kept)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as problem:
-        raise RecordError(f"expected the examples to be readable, found {problem!r}") from problem
-    if record.correct and kept["unit"] == "points" and record.correct != kept["stitched"]:
-        raise RecordError("expected the same right answers in correct and in examples, found others")
-    says = "the kept answers give"
-    found["penalty"] = _Told(errors["stitched"] - errors["top"], 2 * room, says)
-    found |= {"error": _Told(errors["stitched"], room, says), "top_error": _Told(errors["top"], room, says)}
-    if below is not None:
-        found["bottom_error"] = _Told(below, room, says)
-    return found
-
-
-def _right(kept: Mapping[str, Any]) -> tuple[dict[str, float], float, float | None]:
-    """The errors that kept bits give, how far off they may be, and the bottom's where its answers are kept."""
-    n = kept["n"]
-    counts = {side: right(kept[side], n) for side in ("stitched", "top")}
-    below = check_sizes(kept["answers"], n, counts) if "answers" in kept else None
-    errors = {side: 100.0 * (1 - count / n) for side, count in counts.items()}
-    return errors, 100 * _BITS, None if below is None else 100.0 * (1 - below / n)
-
-
-def _floats(kept: Mapping[str, Any]) -> tuple[dict[str, float], float, float | None]:
-    """The same of kept numbers; a bottom's are not kept."""
-    n = kept["n"]
-    weights, each = numbers(kept["weights"], n), {side: numbers(kept[side], n) for side in ("stitched", "top")}
-    errors = {side: average(values, weights) for side, values in each.items()}
-    if "answers" in kept:
-        check_sizes(kept["answers"], n, None, int(weights.sum()))
-    if kept["unit"] == NATS:
-        return errors, _NATS * (1 + sum(abs(e) for e in errors.values())), None
-    return errors, _FLOATS * sum(average(abs(values), weights) for values in each.values()) + _LEAST, None
-
-
-def _config_of(value: Any) -> tuple[Mapping[str, Any], int]:
-    """The configuration and the version of a record in plain values; what is no record is refused."""
-    if not isinstance(value, Mapping):
-        raise RecordError(f"expected a JSON object, found {type(value).__name__}")
-    version = value.get("version", VERSION)
-    if version not in READABLE or isinstance(version, bool):
-        raise RecordError(f"expected a record of version {VERSION}, found version {_short(version)}")
-    unknown = sorted(str(key) for key in value.keys() - _PARTS)
-    if unknown:
-        raise RecordError(f"expected the parts of a record, found {_short(unknown[0])} besides")
-    config = _kind(value, "config", Mapping)
-    for side in ("bottom", "top"):
-        if not isinstance(config.get(side), Mapping) or not isinstance(config[side].get("name"), str):
-            raise RecordError(f"expected config.{side} with a name, found {_short(config.get(side))}")
-    return config, version
-
-
-def _end(value: Mapping[str, Any]) -> End:
-    return End(
-        value["name"],
-        value.get("fingerprint") or "",
-        value.get("layer") or "",
-        value.get("depth"),
-        value.get("index"),
-        value.get("view") or "",
-    )
-
-
-def _metrics(values: Any) -> tuple[Metric, ...]:
-    found: dict[str, Metric] = {}
-    finite = math.isfinite
-    for value in values:
-        if not isinstance(value, dict) or not isinstance(value.get("metric"), str):
-            raise RecordError(f"expected metrics with a name, found {_short(value)}")
-        try:
-            metric = _metric(_METRIC(value))
-        except KeyError:  # a hand-made one leaves out what it does not have
-            metric = _metric(value.get(key) for key in _METRIC_KEYS)
-        name, mean, low, high, unit = metric
-        # Nearly all are floats without an interval: they need no second look.
-        if not (type(mean) is float and finite(mean) and low is high is None and type(unit) is str):
-            _check_metric(metric)
-        if name in found:
-            raise RecordError(f"expected the metric {name!r} once, found it twice")
-        found[name] = metric if unit else metric._replace(unit="")
-    return tuple(found.values())
-
-
-def _check_metric(metric: Metric) -> None:
-    name, mean, low, high, unit = metric
-    for value in (mean, low, high):
-        if value is not None and not _is_number(value):
-            raise RecordError(
-                f"expected the metric {name!r}, value to be a finite number or null, found {_short(value)}"
-            )
-    if (low is None) != (high is None):
-        raise RecordError(f"expected both ends of the interval of {name!r}, or none, found {low} and {high}")
-    if unit is not None and not isinstance(unit, str):
-        raise RecordError(f"expected the unit of {name!r} in words, found {_short(unit)}")
-
-
-_METRIC_KEYS = ("metric", "value", "low", "high", "unit")
-_METRIC, _metric = itemgetter(*_METRIC_KEYS), Metric._make
-
-
-def _entry(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise RecordError(f"expected a history of [step, value] each, found {_short(value)}")
-    return tuple(value)
-
-
-def _made(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
-    seconds = provenance.get("seconds")
-    if seconds is not None and not _is_number(seconds):
-        raise RecordError(f"expected provenance.seconds to be a finite number or null, found {_short(seconds)}")
-    return provenance
-
-
-def _on_a_split(examples: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if examples is not None and not isinstance(examples.get("test", ""), str):
-        raise RecordError(f"expected examples.test to name a test split, found {_short(examples['test'])}")
-    return examples
-
-
-_NUMBERS = (float, int)
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a finite number."""
-    return isinstance(value, _NUMBERS) and value is not True and value is not False and math.isfinite(value)
-
-
-def _facts(name: Any, value: Any) -> DonorFacts:
-    if isinstance(value, DonorFacts):
-        return value
-    if not isinstance(value, Mapping) or value.keys() - set(DonorFacts._fields):
-        raise RecordError(f"expected {', '.join(DonorFacts._fields)} of the donor {name!r}, found {_short(value)}")
-    return DonorFacts(**value)
-
-
-def _kind(value: Mapping[str, Any], key: str, kind: Any) -> Any:
-    found = value.get(key)
-    if not isinstance(found, kind):
-        name = getattr(kind, "__name__", "list").lower()
-        raise RecordError(f"expected {key!r} as {name}, found {type(found).__name__}")
-    return found
-
-
-def _optional(value: Mapping[str, Any], key: str, kind: Any) -> Any:
-    return None if value.get(key) is None else _kind(value, key, kind)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def as_records(values: Iterable[Mapping[str, Any]]) -> list[Record]:
     """Records of records or of plain values that make some.
 
@@ -635,56 +416,6 @@ def as_records(values: Iterable[Mapping[str, Any]]) -> list[Record]:
         try:
             found.append(Record.of(value))
         except RecordError as error:
-            cell = value.get("cell", "without a name") if isinstance(value, Mapping) else _short(value)
+            cell = value.get("cell", "without a name") if isinstance(value, Mapping) else short(value)
             raise RecordError(f"The record {cell} cannot be read: {error}.") from error
     return found
-
-
-def canonical_json(value: Any, *, what: str = "record", indent: int | None = None) -> str:
-    """Write ``value`` as the one JSON text that stands for it.
-
-    Args:
-        value: mappings with string keys, sequences, strings, numbers, booleans, None.
-        what: how an error calls the whole value.
-        indent: spaces per level for a file that people read; the order of keys stays the same.
-
-    Raises:
-        StudyError: NaN or infinity (the metric is named), or a value that JSON cannot hold.
-    """
-    separators = (",", ":") if indent is None else None
-    try:
-        text = json.dumps(
-            value, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=indent, separators=separators
-        )
-        text.encode()  # half a surrogate pair in a name cannot be stored
-        return text
-    except (TypeError, ValueError) as error:
-        for place, leaf in _leaves(value, what):
-            if isinstance(leaf, float) and not math.isfinite(leaf):
-                raise StudyError(
-                    f"The {place} is {leaf}: expected a finite number or null; "
-                    "find out where the number was lost before it is stored."
-                ) from error
-        raise StudyError(f"The {what} cannot be written as JSON: expected plain values, found {error}.") from error
-
-
-def cell_hash(config: Mapping[str, Any]) -> str:
-    """Name of a cell: the first 16 hex digits of the SHA-256 of its config's canonical JSON.
-
-    Raises:
-        StudyError: as ``canonical_json``.
-    """
-    return hashing.of(canonical_json(dict(config), what="config"), digits=16)
-
-
-def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Every scalar with the words for its place: ``metric 'penalty', value``, not ``metrics[3]``."""
-    if isinstance(value, Mapping):
-        head = f"{place}, metric {value['metric']!r}" if "metric" in value else place
-        for key, part in value.items():
-            yield from _leaves(part, f"{head}, {key}")
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _leaves(part, place)
-    else:
-        yield place, value

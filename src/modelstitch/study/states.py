@@ -9,8 +9,8 @@ from ..engine.fit.options import MATCH, OF_LOOKS
 from ..engine.sweep import Sweep
 from ..support.resume import Pieces, Unfinished
 from .bench import Bench
+from .canonical import cell_hash
 from .plan import Cell
-from .record import cell_hash
 
 
 def left(cell: Cell, bench: Bench) -> Unfinished | None:

@@ -39,7 +39,8 @@ from ..support.files import (
 from ..support.hashing import SEAL, of_json, sealed, unsealed
 from ..support.heap import uncollected
 from ..support.reading import read_json
-from .record import Record, canonical_json
+from .canonical import canonical_json
+from .record import Record
 
 if TYPE_CHECKING:
     from .spec import StudySpec

@@ -11,7 +11,8 @@ from synthetic import make_records
 import modelstitch as ms
 from modelstitch.report.figures.marks import mark, marked, with_weights
 from modelstitch.report.page import page
-from modelstitch.study.record import DonorFacts, as_records
+from modelstitch.study.parts import DonorFacts
+from modelstitch.study.record import as_records
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from synthetic import make_records
 
 from commands import run
 from modelstitch.report.sentences.differences import differences
-from modelstitch.study.record import cell_hash
+from modelstitch.study.canonical import cell_hash
 from modelstitch.study.store import Store
 
 

@@ -13,10 +13,11 @@ from ...errors import StudyError
 from ...support.progress import Tell
 from ...support.user_code import in_words
 from ..bench import Bench
+from ..canonical import canonical_json
 from ..family import families, run_family
 from ..measured import facts
 from ..plan import Cell
-from ..record import Record, canonical_json
+from ..record import Record
 from ..sweep import run_sweep
 
 
