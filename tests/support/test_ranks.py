@@ -23,8 +23,9 @@ from torch.utils.data import TensorDataset
 
 import modelstitch as ms
 from modelstitch.errors import DataError, StitchError, StudyError
-from modelstitch.moments.grid import MomentsGrid, NullGrid
+from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.moments import Moments
+from modelstitch.moments.null import NullGrid
 from pages import blocks
 
 SUMS = ("mean_x", "mean_y", "xx", "yy", "xy")

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..data.data import Batch
 from ..errors import MeasureError, NonFiniteError
-from ..moments.grid import SpreadGrid
 from ..moments.moments import Moments, Sums
+from ..moments.spread import SpreadGrid
 from ..network import Layer, Network, positions_of
 from ..stitchers import Adapter, Stitcher, adapter_between, channels_last, masked_mean, masks, rows
 from ..support.nonfinite import refuse

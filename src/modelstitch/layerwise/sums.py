@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..measures import MEASURES, Measure
 from ..measures.cka import DEBIASED, debiased_from_moments
-from ..moments.grid import NullGrid
 from ..moments.moments import Moments
+from ..moments.null import NullGrid
 from ..support.threads import alone_if_small
 from .attempt import LayerPair, measured
 from .meeting import LayerKey

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import MeasureError, NonFiniteError
+from ..errors import MeasureError
 from ..support import tensors
-from ..support.fast.products import inner, stacked
+from ..support.fast.products import inner
 from ..support.memory import require
-from ..support.permutations import derangement
 from ..support.ranks import Ranks
 from ..support.reading import json_of
 from .moments import Known, Moments
+from .side import Side, rows_of
 
 _KIND = "moments of all pairs"
 _WAY_OUT = "choose fewer layers, sums in float32, or average the positions of wide layers first"
@@ -124,7 +122,7 @@ class MomentsGrid:
 
         Raises:
             MeasureError: a layer is missing or unknown, of another width, or has another number of rows.
-            NonFiniteError: NaN or infinity; the message names the layer and the row within the batch.
+            : NaN or infinity; the message names the layer and the row within the batch.
         """
         self.take(bottom, top)
         self.settle()
@@ -313,300 +311,5 @@ class MomentsGrid:
         self.n, self._known = n, ({}, {})
 
 
-def rows_of(values: Mapping[str, Tensor]) -> int:
-    """How many rows a batch holds, judged by its first layer."""
-    first = next(iter(values.values()), None)
-    return first.shape[:-1].numel() if isinstance(first, Tensor) else 0
-
-
 def _shape(grid: MomentsGrid) -> str:
     return f"{grid.bottom_layers} with {grid.top_layers} in {str(grid.dtype).removeprefix('torch.')}"
-
-
-class Side:
-    """One side of a grid of moments.
-
-    Attributes:
-        name: ``bottom`` or ``top``.
-        layers: {layer: channels}.
-        slices: {layer: its columns}.
-        waiting: the rows taken since the last ``close``.
-        base: what is taken off these rows, shape (channels,).
-        left: the mean that is left of them, shape (channels,), once they are closed.
-    """
-
-    def __init__(self, name: str, layers: Mapping[str, int], dtype: torch.dtype, device: torch.device) -> None:
-        ends = list(accumulate(layers.values()))
-        self.name, self.layers, self.dtype, self.device = name, dict(layers), dtype, device
-        self.slices = {layer: slice(end - width, end) for (layer, width), end in zip(layers.items(), ends)}
-        self.waiting = 0
-        self.base = self.left = self._sums = torch.zeros(ends[-1], dtype=dtype, device=device)
-        self._room: dict[torch.dtype, Tensor] = {}
-
-    def centre(
-        self, given: Mapping[str, Tensor], rows: int, mean: Tensor | None, weights: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The layers side by side, shape (rows, channels), less the base; the sum of what is left.
-
-        The rest of the mean is small, and is taken off the sums of products: so the rows are touched but once.
-
-        Args:
-            given: {layer: rows}, as (..., channels).
-            mean: known so far, from which the base is made; None takes that of the first rows.
-            weights: shape (rows,), of each row in the sum.
-
-        Raises:
-            MeasureError: a layer is missing or unknown, of another width, or has another number of rows.
-            NonFiniteError: NaN or infinity; the message names the layer and the row.
-        """
-        self._check(given, rows)
-        parts = [given[name].detach().to(self.device).reshape(rows, width) for name, width in self.layers.items()]
-        if self.waiting == 0:
-            if mean is None:
-                mean = torch.cat([part.mean(0, dtype=torch.float64) for part in parts]) if rows else self.base
-            self.base, self._sums = mean.to(self.dtype, copy=True), torch.zeros_like(self.left)
-        if len({part.dtype for part in parts}) > 1:
-            parts = [part.to(self.dtype) for part in parts]
-        joined = self._rooms(rows, self.dtype)
-        together = parts[0] if len(parts) == 1 else torch.cat(parts, 1, out=self._rooms(rows, parts[0].dtype))
-        torch.sub(together, self.base, out=joined)
-        found = joined.sum(0) if weights is None else torch.mv(joined.T, weights.to(joined))
-        if not bool(torch.isfinite(found).all()):
-            raise self._not_finite(given)
-        return joined, found
-
-    def add(self, found: Tensor, rows: int) -> None:
-        """Count rows whose sum is ``found``."""
-        self._sums += found
-        self.waiting += rows
-
-    def close(self) -> Tensor:
-        """Wait for no more rows: the mean of those that waited, shape (channels,), float64.
-
-        Again the same if called again.
-        """
-        if self.waiting:
-            self.left, self.waiting = self._sums / self.waiting, 0
-        return self.base.to(torch.float64) + self.left.to(torch.float64)
-
-    def _rooms(self, rows: int, dtype: torch.dtype) -> Tensor:
-        """Memory for rows, kept from batch to batch: fresh memory costs as much as the arithmetic."""
-        room = self._room.get(dtype)
-        if room is None or len(room) < rows:
-            room = self._room[dtype] = torch.empty(rows, len(self.base), dtype=dtype, device=self.device)
-        return room[:rows]
-
-    def _check(self, given: Mapping[str, Tensor], rows: int) -> None:
-        if set(given) != set(self.layers):
-            raise MeasureError(
-                f"A batch must hold every {self.name} layer of the grid: expected {', '.join(self.layers)}, found "
-                f"{', '.join(given) or 'none'}."
-            )
-        for name, width in self.layers.items():
-            if not isinstance(given[name], Tensor):
-                raise MeasureError(
-                    f"The {self.name} layer {name} must come as a tensor, found {type(given[name]).__name__}: "
-                    "try torch.as_tensor."
-                )
-            shape = tuple(given[name].shape)
-            if shape[-1:] != (width,) or given[name].numel() != rows * width:
-                raise MeasureError(
-                    f"The {self.name} layer {name} must come as rows of {width} channels, as many as the others: "
-                    f"expected shape ({rows}, {width}), found {shape}."
-                )
-
-    def _not_finite(self, given: Mapping[str, Tensor]) -> Exception:
-        for name in self.layers:
-            bad = (~torch.isfinite(given[name].reshape(-1, given[name].shape[-1]))).any(1).nonzero()
-            if len(bad):
-                return NonFiniteError(
-                    f"The {self.name} activations at {name} hold NaN or infinity, first in row {int(bad[0])} of the "
-                    "batch: expected finite numbers; check the network's weights and inputs, or use float32 "
-                    "instead of half precision."
-                )
-        return NonFiniteError(
-            f"The sum of the {self.name} activations overflows: rescale them, or use sums in float64."
-        )
-
-
-class Spread:
-    """A fixed linear step from P positions to Q, the same for every channel; the weights of each target sum to 1.
-
-    Args:
-        matrix: shape (Q, P).
-        grids: (height, width) of the source and of the target, where positions lie on grids: a step that treats both
-            axes apart is applied axis by axis.
-    """
-
-    def __init__(self, matrix: Tensor, grids: tuple[tuple[int, int], tuple[int, int]] | None = None) -> None:
-        self.target, self.source = matrix.shape
-        self.matrix = matrix.to(torch.float64)
-        self._weights = self.matrix.sum(0)
-        axes = _axes(self.matrix, *grids) if grids else None
-        self._back = [a.T for a in axes] if axes else [self.matrix.T]
-        self._twice = [a.T @ a for a in axes] if axes else [self.matrix.T @ self.matrix]
-
-    def weigh(self, examples: int) -> Tensor:
-        """The weight of each row of so many examples in the sum of the enlarged: shape (examples P,)."""
-        if len(self._weights) != examples * self.source:
-            self._weights = self.matrix.sum(0).repeat(examples)
-        return self._weights
-
-    def back(self, y: Tensor) -> Tensor:
-        """U'y: rows (n Q, channels) to rows (n P, channels)."""
-        return _apply(self._back, y)
-
-    def twice(self, x: Tensor) -> Tensor:
-        """U'Ux: rows (n P, channels) to rows of the same shape."""
-        return _apply(self._twice, x)
-
-
-class SpreadGrid(MomentsGrid):
-    """A grid whose bottom rows come at P positions of each example, and whose top rows at Q.
-
-    Args:
-        spread: the adapter between them.
-        beside: a grid with the same top layers that takes and settles the same batch just before: it keeps the sums of
-            the top for both.
-        **room: as for ``MomentsGrid``.
-    """
-
-    def __init__(
-        self,
-        bottom_layers: Mapping[str, int],
-        top_layers: Mapping[str, int] | None,
-        *,
-        spread: Spread | None,
-        beside: SpreadGrid | None = None,
-        **room: Any,
-    ) -> None:
-        super().__init__(bottom_layers, top_layers, **room)
-        self.spread, self._beside = spread, beside
-        self._rows: Tensor
-        if beside is not None:
-            self._above, self.yy = beside._above, beside.yy
-            self._own = [(self._below, self.xx)]
-
-    def take(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
-        """Add a part of a batch: rows (n P, channels) of every bottom layer and (n Q, channels) of every top layer.
-
-        Raises:
-            MeasureError, NonFiniteError: as ``MomentsGrid.update``.
-        """
-        spread, rows = self.spread, rows_of(bottom)
-        times, weights = rows, None
-        if self.one_set:
-            self._rows, of_rows = self._below.centre(bottom, rows, self.mean_x if self.n else None)
-            self._below.add(of_rows, rows)
-            if rows:
-                self._cross(self._rows, self._rows)
-            return
-        if spread is not None:
-            if rows % spread.source:
-                raise MeasureError(
-                    f"The rows of the bottom must be whole examples of {spread.source} positions, found {rows} rows."
-                )
-            times = rows // spread.source * spread.target
-            weights = spread.weigh(rows // spread.source)
-        x, of_x = self._below.centre(bottom, rows, self.mean_x if self.n else None, weights)
-        if self._beside is None:
-            y, of_y = self._above.centre(top, times, self.mean_y if self.n else None)
-            self._above.add(of_y, times)
-            self._rows = y
-        y = (self._beside or self)._rows
-        self._below.add(of_x, times)
-        if rows == 0:
-            return
-        self._squares(self._below, self.xx, x, None if spread is None else spread.twice(x))
-        if self._beside is None:
-            self._squares(self._above, self.yy, y)
-        self._cross(x, y if spread is None else spread.back(y))
-
-
-def _apply(steps: list[Tensor], rows: Tensor) -> Tensor:
-    channels = rows.shape[1]
-    if len(steps) == 1:
-        step = steps[0].to(rows)
-        return stacked(step, rows.view(-1, step.shape[1], channels)).view(-1, channels)
-    down, across = (step.to(rows) for step in steps)
-    width = across.shape[1]
-    found = stacked(down, rows.view(-1, down.shape[1], width * channels))
-    return stacked(across, found.view(-1, width, channels)).view(-1, channels)
-
-
-def _axes(matrix: Tensor, source: tuple[int, int], target: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
-    """The steps along the height and along the width, if the whole is their product."""
-    if (source[0] * source[1], target[0] * target[1]) != (matrix.shape[1], matrix.shape[0]):
-        return None
-    parts = matrix.view(*target, *source)
-    down, across = parts[:, 0].sum(2), parts[0].sum(1)
-    return (down, across) if torch.allclose(torch.kron(down, across), matrix, atol=1e-6) else None
-
-
-class NullGrid(MomentsGrid):
-    """A grid that also keeps the cross sums of ``shuffles`` random pairings.
-
-    The sums of one side do not depend on the pairing, so that only X'Y is kept once more for each shuffle. Rows are
-    shuffled within a batch, and a shuffle's sums leave out what batches' means have in common, which would be paired
-    rightly.
-    """
-
-    def __init__(
-        self,
-        bottom_layers: Mapping[str, int],
-        top_layers: Mapping[str, int] | None,
-        *,
-        shuffles: int,
-        seed: int = 0,
-        **room: Any,
-    ) -> None:
-        """Reserve the sums of no rows.
-
-        Args:
-            shuffles: how many pairings; 0 is a plain grid.
-            seed: of the pairings.
-            **room: as for ``MomentsGrid``.
-
-        Raises:
-            MeasureError: as ``MomentsGrid``.
-        """
-        self.shuffles = shuffles
-        super().__init__(bottom_layers, top_layers, **room)
-        self.shuffled = self.xy.new_zeros((shuffles, *self.xy.shape))
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def needed(self) -> int:
-        p, q = sum(self.bottom_layers.values()), sum(self.top_layers.values())
-        return super().needed() + self.shuffles * self.dtype.itemsize * p * q
-
-    def null(self, bottom_layer: str, top_layer: str, shuffle: int) -> Moments:
-        """The moments of one pair of layers under one shuffled pairing."""
-        moments = self.pair(bottom_layer, top_layer)
-        i, j = self._below.slices[bottom_layer], self._above.slices[top_layer]
-        return replace(moments, xy=self.shuffled[shuffle, i, j]).sharing(*moments.known)
-
-    def merge(self, other: MomentsGrid) -> None:
-        """Add another pass over the same layers, with as many shuffles, in place.
-
-        Raises:
-            MeasureError: other layers, widths, dtype, or another number of shuffles.
-        """
-        found = other.shuffles if isinstance(other, NullGrid) else 0
-        if found != self.shuffles:
-            raise MeasureError(
-                f"A null level of {self.shuffles} shuffles cannot take up one of {found}: use as many in both."
-            )
-        super().merge(other)
-        if isinstance(other, NullGrid):
-            self.shuffled += other.shuffled.to(self.shuffled.device)
-
-    def _added(self) -> list[Tensor]:
-        return [*super()._added(), self.shuffled]
-
-    def _cross(self, x: Tensor, y: Tensor) -> None:
-        super()._cross(x, y)
-        common = torch.outer(x.sum(0), y.sum(0)) / len(
-            x
-        )  # what the means of these rows have in common would be paired rightly
-        for sums in self.shuffled:
-            sums += inner(x, y[derangement(len(y), self._generator).to(y.device)]) - common

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ...data.data import Batch, Data
 from ...errors import NonFiniteError, StitchError
-from ...moments.grid import Spread, SpreadGrid, rows_of
 from ...moments.moments import Moments
+from ...moments.side import rows_of
+from ...moments.spread import Spread, SpreadGrid
 from ...network import Layer, positions_of
 from ...stitchers import Adapter, Bring, channels_back, channels_last, masks, rows
 from ...support.nonfinite import first_bad, refuse
