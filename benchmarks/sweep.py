@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import modelstitch as ms
-from modelstitch.data.data import Batch
+from modelstitch.data.batch import Batch
 from modelstitch.data.subsets import Images
 from modelstitch.engine.fit import loop
 from modelstitch.engine.fit.closed import collect, solve

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from modelstitch.data.access import shared
 from modelstitch.data.corrupt import corrupted
-from modelstitch.data.data import Batch, Data
+from modelstitch.data.data import Data
 from modelstitch.data.splits import few
 from modelstitch.data.subsets import Images
 from modelstitch.errors import DataError
@@ -348,20 +348,6 @@ def test_images_stay_where_a_device_has_no_room(monkeypatch):
     monkeypatch.setattr("modelstitch.data.subsets._free", lambda device: 100)
     data = small()
     assert data.on("meta") is data
-
-
-@pytest.mark.parametrize("named", [False, True])
-def test_a_batch_in_pieces(named):
-    batch = next(small().batches("fit", 12))
-    if named:
-        batch = Batch(batch.ids, {"x": batch.inputs, "half": batch.inputs / 2}, batch.labels)
-    pieces = list(batch.pieces(5))
-    assert [len(piece) for piece in pieces] == [5, 5, 2]
-    assert torch.equal(torch.cat([piece.ids for piece in pieces]), batch.ids)
-    assert torch.equal(torch.cat([piece.labels for piece in pieces]), batch.labels)
-    parts = [piece.inputs["half"] if named else piece.inputs for piece in pieces]
-    assert torch.equal(torch.cat(parts), batch.inputs["half"] if named else batch.inputs)
-    assert list(batch.pieces(12)) == [batch]
 
 
 def test_a_notebook_shows_the_splits():

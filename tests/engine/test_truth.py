@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modelstitch.data.data import Batch
+from modelstitch.data.batch import Batch
 from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.sweep import open_stream
 from modelstitch.engine.truth import Ends, Truths

@@ -52,7 +52,7 @@ def compare(
     """
     from ..api import compare as run_compare
     from ..api import plan_compare
-    from ..network.network import alike
+    from ..network.pair import alike
 
     random = question["random_weights"]
     lower, upper, data = common.opened(question, tags=("first", "second"))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from itertools import combinations
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,8 +16,9 @@ from ..network import Network
 from ..support.ambient import in_settled
 from ..support.hashing import Hash
 from ..support.html import table
-from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples, mask_of, shared, some_of
-from .given import Arrays, as_dataset
+from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples
+from .batch import Augment, Batch
+from .given import splits_of
 from .labels import IGNORED as IGNORED
 from .labels import MOST_CLASSES
 from .pairs import Keys
@@ -31,49 +30,6 @@ from .tasks import CLASSIFICATION, NEXT_TOKEN, Task, inferred, metric_of, task_o
 from .tasks.task import Split as Split
 
 SPLITS: tuple[Split, ...] = ("fit", "val", "test")
-
-
-class Augment(Protocol):
-    """A random change of raw inputs (n, ...), drawn from the given generator; ``recipe`` says it in words."""
-
-    recipe: str
-
-    def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One batch, in sample order.
-
-    Attributes:
-        ids: int64 (n,), the position of each sample in its split.
-        inputs: raw inputs, a tensor (n, ...) (images: float32 in [0, 1]), or a dict or a tuple of tensors; images of
-            several sizes are a list of tensors (channels, height, width).
-        labels: as the task reads them: int64 (n,) of classes, (n, t) of sequences, else (n, ...).
-        mask_key: which of the inputs says where padded sequences hold tokens.
-    """
-
-    ids: Tensor
-    inputs: Any
-    labels: Tensor
-    mask_key: str = MASK
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def pieces(self, size: int) -> Iterator[Batch]:
-        """Cut the batch, in order, into batches of at most ``size``; it stays whole where it is no larger."""
-        if len(self) <= size:
-            yield self
-            return
-        for start in range(0, len(self), size):
-            some = slice(start, start + size)
-            yield Batch(self.ids[some], some_of(self.inputs, some), self.labels[some], self.mask_key)
-
-    @property
-    def mask(self) -> Tensor | None:
-        """bool (n, t): where padded sequences hold tokens; None if nothing is padded."""
-        return mask_of(self.inputs, self.mask_key)
 
 
 class Data:
@@ -144,7 +100,16 @@ class Data:
         self.classes = tuple(classes) if classes is not None else None
         self.augment = augment
         self.split_rule = split_rule
-        self._splits = self._taken({"fit": fit, "val": val, "test": test}, input_key, label_key)
+        self._splits = splits_of(
+            {"fit": fit, "val": val, "test": test},
+            name,
+            input_key=input_key,
+            label_key=label_key,
+            classes=self.classes,
+            labelled=self._task is None or self._task.needs_labels,
+        )
+        names = settle(self._splits.values())
+        self.classes = names if self.classes is None else self.classes
         self._fingerprint, self._test_fingerprint = fingerprint, test_fingerprint
         self._alike: Data | None = None  # other data with this very test split: it is read once for both
         self._n_classes = len(self.classes) if self.classes is not None else n_classes
@@ -604,40 +569,6 @@ class Data:
         lines = [f"{', '.join(known)}. Splits: {self.split_rule}.", *self.notes]
         return table(self.name, ("split", "samples", "use"), rows, lines)
 
-    def _taken(self, given: dict[str, Any], input_key: Keys | None, label_key: str | None) -> dict[str, Any]:
-        """The splits as map-style datasets of pairs; the names of the classes where they tell."""
-        if self._task is not None and not self._task.needs_labels:
-            given = {split: _unlabelled(dataset) for split, dataset in given.items()}
-        found = {
-            split: as_dataset(
-                dataset,
-                f"The {split} split of {self.name}",
-                input_key=input_key,
-                label_key=label_key,
-                classes=self.classes,
-            )
-            for split, dataset in given.items()
-        }
-        for split, dataset in found.items():
-            if len(dataset) == 0:
-                raise DataError(f"The {split} split of {self.name} is empty: expected at least one sample.")
-        self._refuse_shared(given, found)
-        names = settle(found.values())
-        self.classes = names if self.classes is None else self.classes
-        return found
-
-    def _refuse_shared(self, given: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        """Refuse samples that two splits have in common."""
-        for one, other in combinations(found, 2):
-            both = shared(given[one], given[other]) or shared(found[one], found[other])
-            arrays = [found[split] for split in (one, other) if isinstance(found[split], Arrays)]
-            if both or (len(arrays) == 2 and arrays[0].shares(arrays[1])):
-                raise DataError(
-                    f"The {one} and the {other} split of {self.name} have {f'{both:,}' if both else 'some'} samples "
-                    "in common: expected disjoint splits; hold samples out, for example with "
-                    "torch.utils.data.random_split."
-                )
-
     def _check_labels(self, labels: Tensor, split: str) -> None:
         labels = self._read(labels, split)
         if split == "fit":
@@ -647,11 +578,6 @@ class Data:
         """Labels as the task reads them."""
         where = f"the {split} split of {self.name}"
         return self.task.take(labels, where, n_classes=self._n_classes, whole=whole)
-
-
-def _unlabelled(given: Any) -> Any:
-    """Inputs alone with a label that nobody looks at; anything else as it is."""
-    return (given, torch.zeros(len(given))) if isinstance(given, Tensor | np.ndarray) else given
 
 
 def check_data(data: Any) -> None:

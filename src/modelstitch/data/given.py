@@ -6,6 +6,7 @@ Arrays, dicts of columns, samples that are dicts, loaders.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from torch.utils.data import (
 
 from ..errors import DataError, first_line
 from ..support.device import parts
+from .access import shared
 from .labels import as_labels
 from .pairs import Keys, keys_of, pair_of
 from .readers.hub import HubRows, is_hub_set
@@ -99,6 +101,53 @@ def as_dataset(
     if input_key is not None or label_key is not None:
         return Keyed(given, input_key, label_key)
     return given
+
+
+def splits_of(
+    given: dict[str, Any],
+    name: str,
+    *,
+    input_key: Keys | None,
+    label_key: str | None,
+    classes: Sequence[str] | None,
+    labelled: bool,
+) -> dict[str, Any]:
+    """What is given as the splits of data, as map-style datasets of pairs that share no sample.
+
+    Args:
+        given: the splits by name.
+        name: of the data, in messages.
+        input_key, label_key, classes: as for ``as_dataset``.
+        labelled: False where no label is looked at: inputs may come alone.
+
+    Raises:
+        DataError: a split is empty or no dataset, or two have samples in common.
+    """
+    if not labelled:
+        given = {split: _unlabelled(dataset) for split, dataset in given.items()}
+    found = {
+        split: as_dataset(
+            dataset, f"The {split} split of {name}", input_key=input_key, label_key=label_key, classes=classes
+        )
+        for split, dataset in given.items()
+    }
+    for split, dataset in found.items():
+        if len(dataset) == 0:
+            raise DataError(f"The {split} split of {name} is empty: expected at least one sample.")
+    for one, other in combinations(found, 2):
+        both = shared(given[one], given[other]) or shared(found[one], found[other])
+        arrays = [found[split] for split in (one, other) if isinstance(found[split], Arrays)]
+        if both or (len(arrays) == 2 and arrays[0].shares(arrays[1])):
+            raise DataError(
+                f"The {one} and the {other} split of {name} have {f'{both:,}' if both else 'some'} samples in common: "
+                "expected disjoint splits; hold samples out, for example with torch.utils.data.random_split."
+            )
+    return found
+
+
+def _unlabelled(given: Any) -> Any:
+    """Inputs alone with a label that nobody looks at; anything else as it is."""
+    return (given, torch.zeros(len(given))) if isinstance(given, Tensor | np.ndarray) else given
 
 
 def _refuse_others(given: Any, where: str) -> None:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..data.access import all_labels, fetch, like_masks
-from ..data.data import SPLITS, Batch, Data, Split
+from ..data.batch import Batch
+from ..data.data import SPLITS, Data, Split
 from ..data.tasks.classification import INSTEAD
 from ..data.tasks.next_token import NATS
 from ..errors import DataError, NonFiniteError, StitchError

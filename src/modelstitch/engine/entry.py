@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..data.access import all_labels, chunks, hash_parts
 from ..data.augment import CropFlip
-from ..data.data import SPLITS, Batch, Data, Split
+from ..data.batch import Batch
+from ..data.data import SPLITS, Data, Split
 from ..data.labels import IGNORED
 from ..data.readers.folder import Files
 from ..data.subsets import Images, Picked, Relabelled, Several, Tokens

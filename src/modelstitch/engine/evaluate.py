@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..data.data import Batch, Split
+from ..data.batch import Batch
+from ..data.data import Split
 from ..data.tasks import Task
 from ..errors import NonFiniteError
 from ..network import OUTPUT, Network

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..data.access import of_images
-from ..data.data import Batch, Data
+from ..data.batch import Batch
+from ..data.data import Data
 from ..errors import NetworkError, StitchError, first_line
 from ..network import FromInput, Layer, Network
 from ..network.norms import Norm, own_statistics

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data.data import Batch, Data
+from ..data.batch import Batch
+from ..data.data import Data
 from ..moments.moments import Moments
 from ..network import FromLayer, Network
 from ..network.norms import Norm, own_statistics

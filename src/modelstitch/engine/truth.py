@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.data import Batch
+from ..data.batch import Batch
 from ..errors import MeasureError, NonFiniteError
 from ..moments.moments import Moments, Sums
 from ..moments.spread import SpreadGrid

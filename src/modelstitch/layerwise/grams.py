@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..data.data import Batch
+from ..data.batch import Batch
 from ..measures import Measure
 from ..measures.cka import DEBIASED
 from ..measures.hsic import FullSums, MinibatchSums

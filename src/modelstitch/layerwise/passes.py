@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.data import Batch
+from ..data.batch import Batch
 from ..engine.senders import view_of
 from ..errors import MeasureError
 from ..network import CHANNEL_AXIS, Network

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.data import Batch, Data, Split
+from ..data.batch import Batch
+from ..data.data import Data, Split
 from ..engine.entry import check_entry
 from ..errors import MeasureError, first_line
 from ..measures import Measure

@@ -21,7 +21,8 @@ from torch.utils import _pytree as pytree
 from ..data.data import Data
 from ..errors import SourceError
 from ..network import Network
-from ..network.network import LoadRecipe, fingerprint
+from ..network.network import LoadRecipe
+from ..network.weights import fingerprint
 from ..support.ambient import in_settled
 from ..support.near import among, did_you_mean, near
 from ..support.reading import told

@@ -2,8 +2,10 @@
 
 from .layers import Layer, positions_of
 from .layout.arrange import CHANNEL_AXIS
-from .network import OUTPUT, Network, apart, check_networks, fingerprint
+from .network import OUTPUT, Network
+from .pair import apart, check_networks
 from .segment import FromInput, FromLayer, Segment
+from .weights import fingerprint
 
 __all__ = [
     "CHANNEL_AXIS",

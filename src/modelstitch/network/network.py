@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InexactCutError, NetworkError, StitchError, UnknownLayerError
+from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from ..notation import Seam, matched
 from ..support import hashing
 from ..support.ambient import in_settled
 from ..support.html import table
 from ..support.near import hint, some
-from ..support.user_code import in_words
 from ..views import as_view, in_short
 from .cuts import find_flow
 from .layers import Layer, list_layers, matching
@@ -30,6 +29,7 @@ from .trace.owner import owners_kept
 from .trace.purity import agrees, batch_of, check_any_batch, check_each_alone, check_trace, run_twice, telling
 from .trace.trace import example_leaves, trace
 from .trace.twin import unwrapped
+from .weights import fingerprint, origin_of
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Network:
         self.layers: dict[str, Layer] = found.layers
         self._nodes, self._arranged, self._blocks = found.nodes, found.arranged, found.blocks
         self._alias = {alias: layer.name for layer in self.layers.values() for alias in layer.aliases}
-        self._origin = _origin(module, weights)
+        self._origin = origin_of(module, weights)
 
     def _trace_held_against(
         self, module: nn.Module, form: InputForm, leaves: list[Tensor], outside: list[Tensor]
@@ -538,7 +538,7 @@ class Network:
         if same is not None:
             twin = copy.copy(self)
             twin.module, twin.name, twin._trace = module, name or self.name, same
-            twin._origin, twin.recipe = _origin(module, weights), None
+            twin._origin, twin.recipe = origin_of(module, weights), None
             twin.__dict__.pop("_full", None)
             if agrees(twin.full(), module, twin._trace.form, telling(self._example), output, twin.name):
                 return twin
@@ -586,63 +586,6 @@ class Network:
             return layer.name
         near = f"; the nearest exact cuts are {' and '.join(repr(n) for n in layer.nearest)}" if layer.nearest else ""
         raise InexactCutError(f"The layer {name!r} of {self.name!r} is not an exact cut: {layer.why}{near}.")
-
-
-def apart(bottom: Network, top: Network) -> tuple[Network, Network]:
-    """Two networks with distinct names; the same network twice, with one view, is called by one name.
-
-    Raises:
-        NetworkError: if one is no Network.
-        StitchError: if two different networks have one name.
-    """
-    check_networks(bottom=bottom, top=top)
-    if bottom is not top and bottom.name == top.name:
-        if alike(bottom, top):
-            return bottom, bottom
-        raise StitchError(f"Both networks are called {bottom.name!r}: expected distinct names; pass name= to Network.")
-    return bottom, top
-
-
-def alike(one: Network, other: Network) -> bool:
-    """Whether two networks are the same but for their names.
-
-    In weights, in how they see a sample, in what they were trained on.
-    """
-    sight = in_words(one.view) == in_words(other.view) and one.trained_on == other.trained_on
-    return sight and one.fingerprint() == other.fingerprint()
-
-
-def check_networks(**sides: Any) -> None:
-    """Refuse what is no Network, a bare module above all.
-
-    Raises:
-        NetworkError: naming the side and what was found.
-    """
-    for side, network in sides.items():
-        if not isinstance(network, Network):
-            raise NetworkError(
-                f"The {side} must be a modelstitch Network, found {type(network).__name__}: make one with "
-                "Network(module, example, name)."
-            )
-
-
-def fingerprint(module: nn.Module) -> str:
-    """Hash over a module's parameters and buffers, in order of name: hex, 16 digits."""
-    digest = hashing.Hash()
-    tensors = [
-        *module.named_parameters(remove_duplicate=False),
-        *module.named_buffers(remove_duplicate=False),
-    ]
-    for name, tensor in sorted(tensors, key=lambda item: item[0]):
-        digest.add(f"{name}{tuple(tensor.shape)}{tensor.dtype}")
-        if tensor.device.type != "meta":
-            digest.add(tensor)
-    return digest.hex(16)
-
-
-def _origin(module: nn.Module, weights: str | None) -> tuple[str, str] | None:
-    """Where weights come from, and the hash that they had then."""
-    return None if weights is None else (weights, fingerprint(module))
 
 
 def _unchanged(inputs: Any) -> Any:

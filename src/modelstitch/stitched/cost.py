@@ -19,7 +19,8 @@ from ..stitchers import Site
 from ..study.parts import End
 from ..study.record import Record
 from ..support.device import pick_device, to_device
-from .stitched import Stitched, blank
+from .blank import blank
+from .stitched import Stitched
 
 K = TypeVar("K")
 WARM_UP = 3  # runs before the clock counts

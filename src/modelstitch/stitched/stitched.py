@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,26 +17,24 @@ from ..data.data import Data
 from ..engine.entry import check_entry
 from ..engine.joined import Joined
 from ..errors import FoldError, MeasureError, RecordError, SourceError, StitchError, first_line
-from ..moments.moments import Moments
 from ..network import FromInput, FromLayer, Network
 from ..network.fold import absorb_above, absorb_below
 from ..network.norms import put_statistics
 from ..notation import Seam
 from ..report.sentences.units import shown
-from ..stitchers import Adapter, Affine, Bring, Site, Stitcher, adapter_between, family_of
+from ..stitchers import Adapter, Affine, Site, Stitcher, adapter_between
 from ..study.parts import Metric
 from ..study.record import Record
-from ..support import hashing, tensors
 from ..support.ambient import in_settled
 from ..support.device import to_device
-from ..support.files import as_path, make_folder, write_text
+from ..support.files import as_path
 from ..support.progress import Tell
-from ..support.reading import read_json
 from ..support.shown import visible
+from .blank import rebuild
+from .folded import Folded
+from .folder import described_in, part_in, write
 from .measure import measured, of_map
 from .sides import NAMES, DonorSide, FoundSide, found, keep, views_of
-
-_OWN = re.compile(rf"(stitcher|statistics|{'|'.join(NAMES)})(-[0-9a-f]{{12}})?\.safetensors")
 
 
 class Stitched(Joined):
@@ -409,29 +405,13 @@ class Stitched(Joined):
         for which, one in kept.items():
             if one.tensors is not None:
                 parts[which] = (one.tensors, dict(one.texts or {}))
-        make_folder(folder)
-        before = _files(folder)
-        files: dict[str, list[str]] = {}
-        for part, (values, texts) in parts.items():
-            beside = {"of": part, **texts}
-            digest = hashing.of_tensors(values, beside)
-            name = f"{part}.safetensors"
-            if (folder / name).exists() and before.get(part, [name, ""])[1] != digest:
-                name = f"{part}-{digest[:12]}.safetensors"
-            tensors.save(folder / name, values, beside)
-            files[part] = [name, digest]
         described = {
             **self._config,
             **{which: one.said for which, one in kept.items()},
             "record": None if self.record is None else self.record.plain(),
             "map": self._measured,
-            "files": files,
         }
-        write_text(folder / "stitch.json", json.dumps(hashing.sealed(described), indent=2, sort_keys=True) + "\n")
-        written = {name for name, _ in files.values()}
-        for old in folder.glob("*.safetensors"):
-            if _OWN.fullmatch(old.name) and old.name not in written:  # of another stitch
-                old.unlink(missing_ok=True)
+        write(folder, parts, described)
 
     def export(self, path: str | Path, *, controls: Sequence[Record] = ()) -> Path:
         """Write the model as one file that runs without modelstitch, and a card beside it.
@@ -547,14 +527,14 @@ class Stitched(Joined):
         """
         folder, given = as_path(folder, "stitch"), {"bottom": bottom, "top": top}
         try:
-            config = hashing.unsealed(read_json(folder / "stitch.json"))
+            config = described_in(folder)
             files = config["files"]
-            state, _ = _part(folder, files, "stitcher")
-            statistics = _part(folder, files, "statistics")[0] if "statistics" in files else {}
+            state, _ = part_in(folder, files, "stitcher")
+            statistics = part_in(folder, files, "statistics")[0] if "statistics" in files else {}
             record = None if config["record"] is None else Record.of(config["record"])
             views = views_of(view, config, given)
             low, high = (
-                found(config[side], side, given[side], views[side], partial(_part, folder, files, side))
+                found(config[side], side, given[side], views[side], partial(part_in, folder, files, side))
                 for side in NAMES
             )
             stitcher = rebuild(config["family"], low.side, high.side, state)
@@ -571,78 +551,9 @@ class Stitched(Joined):
         return model
 
 
-def _files(folder: Path) -> dict[str, list[str]]:
-    """The files of the stitch that a folder holds, by part; nothing where it holds none that can be read."""
-    try:
-        found = hashing.unsealed(read_json(folder / "stitch.json"))
-    except (OSError, ValueError):
-        return {}
-    files: dict[str, list[str]] = found.get("files", {})
-    return files
-
-
-def _part(folder: Path, files: dict[str, list[str]], part: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and texts of one part of a saved stitch, those that its description was written with."""
-    name, digest = files[part]
-    if not isinstance(name, str) or name != Path(name).name:
-        raise hashing.DamagedError(f"{name!r} is no name of a file in it")
-    values, texts = tensors.load(folder / name)
-    if texts.get("of") != part or hashing.of_tensors(values, texts) != digest:
-        raise hashing.DamagedError(f"{name} is of another stitch")
-    return values, texts
-
-
 def _of_side(which: str, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The statistics of one side, by their names there."""
     for key in statistics:
         if key.partition(".")[0] not in NAMES:
             raise SourceError(f"The statistics {key!r} name no side: expected 'bottom.' or 'top.' before the module.")
     return {key.partition(".")[2]: value for key, value in statistics.items() if key.partition(".")[0] == which}
-
-
-class Folded(nn.Module):
-    """A stitched model without a map: the map lives in a layer beside the cut.
-
-    Attributes:
-        into: the layers that took it in, e.g. ("bottom: stem.0",); empty for the identity.
-    """
-
-    def __init__(
-        self, bottom: nn.Module, adapter: nn.Module, top: FromLayer, into: tuple[str, ...], mask: str = MASK
-    ) -> None:
-        super().__init__()
-        self._mask = mask
-        self.bottom, self.adapter, self.top, self.into = bottom, adapter, top, into
-        self.eval()
-
-    def forward(self, x: Any, x_top: Any = None) -> Tensor:
-        """As ``Stitched.forward``."""
-        other = x if x_top is None else x_top
-        result: Tensor = self.top(
-            self.adapter(self.bottom(x), mask_of(x, self._mask)), other if self.top.needs_input else None
-        )
-        return result
-
-
-def rebuild(family: str, low: DonorSide, high: DonorSide, state: dict[str, Tensor]) -> Stitcher:
-    """A stitcher of that family with that state."""
-    stitcher = blank(family, Site(low.channels, high.channels, high.layout.kind))
-    stitcher.load_state_dict(state, assign=True)  # in the type that it has now
-    return stitcher
-
-
-def blank(family: str, site: Site) -> Stitcher:
-    """A stitcher of that family for that site, fitted to nothing: any moments give the right shapes."""
-    cls, options = family_of(family)
-
-    def again(below: Bring, above: Bring) -> Moments:
-        return _any(*(way(torch.zeros(1, width)).shape[1] for way, width in ((below, site.p), (above, site.q))))
-
-    return cls.solve(cls.looked(_any(site.p, site.q), site, again), site, **options).eval()
-
-
-def _any(p: int, q: int) -> Moments:
-    moments = Moments.empty(p, q)
-    moments.n = 2
-    moments.xx += torch.eye(p)
-    return moments

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..data.data import Data
 from ..errors import FitError, SourceError, first_line
-from ..network.network import fingerprint
+from ..network.weights import fingerprint
 from ..support import hashing, tensors
 from ..support.fields import differing
 from ..support.files import clean, set_aside, write_folder

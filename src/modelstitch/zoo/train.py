@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..data.data import Batch, Data
+from ..data.batch import Batch
+from ..data.data import Data
 from ..errors import DataError, FitError
 from ..support.ambient import in_settled
 from ..support.device import to_device

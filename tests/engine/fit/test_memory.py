@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from conftest import Small
 from modelstitch import Network, StitchError, compare
-from modelstitch.data.data import Batch
+from modelstitch.data.batch import Batch
 from modelstitch.engine.fit.memory import Samples, chunks, stream_bytes
 
 LAYERS = ["stem", "block1", "pool", "block2", "block3"]

@@ -30,7 +30,7 @@ def test_timm(caches: Path) -> None:
     assert same(made("timm:test_resnet", classes=10).module, other.module)  # the head by its seed
     assert made("timm:test_resnet?classes=0").drawn == ""
     net = ms.load("timm:test_resnet", size=32)
-    assert net.weights == f"timm test_resnet.r160_in1k, sha256 {ms.network.network.fingerprint(net.module)}"
+    assert net.weights == f"timm test_resnet.r160_in1k, sha256 {ms.network.fingerprint(net.module)}"
 
 
 def timm_folder(tmp_path: Path) -> tuple[Path, nn.Module]:

@@ -12,7 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...data.data import Batch, Data
+from ...data.batch import Batch
+from ...data.data import Data
 from ...errors import DataError
 from ...network import CHANNEL_AXIS, Layer, Network
 from ...network.norms import Norm

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ...data.data import Batch, Data
+from ...data.batch import Batch
+from ...data.data import Data
 from ...errors import NonFiniteError, StitchError
 from ...moments.moments import Moments
 from ...moments.side import rows_of

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...data.access import all_labels, chunks
-from ...data.data import Batch
+from ...data.batch import Batch
 from ...data.splits import balanced_order
 from ..evaluate import outcomes, own_error, own_outcomes
 from ..measure import Outcome

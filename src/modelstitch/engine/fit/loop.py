@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...data.data import Batch
+from ...data.batch import Batch
 from ...errors import FitError, first_line
 from ...support.resume import Unfinished
 from ..evaluate import autocast

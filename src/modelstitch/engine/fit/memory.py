@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ...data.data import Batch
+from ...data.batch import Batch
 from ...errors import FitError
 from ...network import Layer
 from ...support.memory import out_of_memory

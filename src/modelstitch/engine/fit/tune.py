@@ -11,7 +11,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from ...data.data import Batch, Data
+from ...data.batch import Batch
+from ...data.data import Data
 from ...errors import FitError, NonFiniteError, StitchError, StudyError
 from ...network import OUTPUT, Network
 from ...support.mistakes import sentence
