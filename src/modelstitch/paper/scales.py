@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import StudyError
@@ -315,50 +315,25 @@ FULL = Scale(
     ran="CIFAR-10 at the paper's size (ResNet-18 with 64 filters, trained for 12,000 steps, the paper 64,000), two "
     "pairs a curve; meant for one GPU",
 )
-FASHION = Scale(
+# SMALL with a channel less: networks, layers and amounts are the same. SGD at 0.3 diverges in runs this short: the
+# network has no norm before its head. Fits see all samples as they are, not cropped, as the linear heads of the
+# networks without labels did: at the last layer a map can equal such a head, but not where crops must be known, too.
+# They take all their steps: the last ones, at the lowest rates, are those that gain there.
+FASHION = replace(
+    SMALL,
     name="fashion",
     data="fashion-mnist",
-    nets=SMALL.nets,
-    # SGD at 0.3 diverges in runs this short: the network has no norm before its head.
-    training={
-        "steps": 600,
-        "lr": 0.1,
-        "schedule": "one-cycle",
-        "weight_decay": 5e-4,
-        "precision": "bfloat16",
-        "channels_last": True,
-    },
-    unlabelled={
-        "steps": 800,
-        "lr": 0.2,
-        "schedule": "one-cycle",
-        "weight_decay": 5e-4,
-        "batch_size": 128,
-        "precision": "bfloat16",
-        "channels_last": True,
-    },
+    training={**SMALL.training, "steps": 600, "lr": 0.1, "precision": "bfloat16"},
+    unlabelled={**SMALL.unlabelled, "steps": 800, "lr": 0.2, "precision": "bfloat16"},
     selfsup={"views": "grey", "temperature": 0.2},
-    special={
-        "vit": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 0.05, "schedule": "one-cycle"},
-        "vicreg": {"lr": 0.05},
-        "brief": {"steps": 280},
-    },
-    amounts={"much": 0.1, "some": 0.04, "little": 0.02},
-    repeats=2,
-    more_repeats={"2b-equal": 3},
+    special={**SMALL.special, "vicreg": {"lr": 0.05}, "brief": {"steps": 280}},
     fit={
-        "honest": {"steps": 200, "eval_every": 50, "samples": 10_000, "precision": "bfloat16"},
-        "paper": {"steps": 200, "eval_every": 200, "adapt_rate": False},
+        **SMALL.fit,
+        "honest": {"steps": 300, "eval_every": 100, "stop_early": False, "augment": False, "precision": "bfloat16"},
     },
-    middle="block4",
-    three=("block2", "block4", "block7"),
-    three_deep=("block2", "block5", "block8"),
-    most_cuts=6,
-    kernels=(1, 3, 5),
-    samples=500,
-    measured_on={"val": 1000, "test": 5000},
+    measured_on={"test": 5000},
     ran="Fashion-MNIST, ResNet-18 with 8 filters (the paper has 64) trained for 600 steps with labels and 800 without, "
-    "three pairs a curve in figure 2B beside networks of equal error, two of all others",
+    "two pairs a curve",
 )
 OWN = Scale(
     name="own",
