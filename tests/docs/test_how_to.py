@@ -10,7 +10,7 @@ from modelstitch.data.load import READERS
 from modelstitch.engine.controls import CONTROLS
 from modelstitch.measures import MEASURES
 from modelstitch.stitchers import FAMILIES
-from pages import blocks, run_commands, run_python
+from pages import run_commands, run_python, text
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 TABLES = {"control": CONTROLS, "family": FAMILIES, "measure": MEASURES, "reader": READERS}
@@ -119,22 +119,28 @@ def test_the_hook_and_the_tables_of_others(run):
 
 
 @pytest.mark.slow
-def test_own_data_of_each_task_from_the_shell(tmp_path, monkeypatch):
-    page = "docs/how-to/own-tasks.md"
-    make, again = blocks(page, "python")
-    run_python(make, tmp_path, monkeypatch)
-    told = [
-        " ".join(said.split()) for part in blocks(page, "bash") for said in run_commands(part, tmp_path, monkeypatch)
-    ]
-    for unit in (
-        "penalty in MSE",
-        "│ MAE",
-        "penalty in points of pixels",
-        "│ points of samples",
-        "penalty in cosine distance",
-        "│ points of recall@5",
-    ):
-        assert any(unit in said for said in told), unit
-    assert run_python(again, tmp_path, monkeypatch).rstrip().endswith("MAE")
-    for folder in ("reg", "seg", "vectors"):
+@pytest.mark.parametrize(
+    ("section", "units", "folder"),
+    [
+        ("Classes", ["│ points"], None),
+        ("Numbers", ["penalty in MSE", "│ MAE"], "reg"),
+        ("Several labels at once", ["│ points of samples"], None),
+        ("A class for each pixel", ["penalty in points of pixels"], "seg"),
+        ("The next token, the hidden token", ["gpt0@transformer.h.0 -> gpt1", "bert0@bert.encoder.layer.0"], None),
+        ("Embeddings, with labels and without", ["penalty in cosine distance", "│ points of recall@5"], "vectors"),
+    ],
+    ids=["classification", "regression", "multi-label", "dense", "tokens", "embedding and retrieval"],
+)
+def test_an_example_of_each_task_from_the_shell(section, units, folder, tmp_path, monkeypatch):
+    part = text("docs/how-to/own-tasks.md").split(f"\n## {section}\n")[1].split("\n## ")[0]
+    said = ""
+    for language, code in re.findall(r"```(python|bash)\n(.*?)```", part, flags=re.S):
+        if language == "python":
+            said += run_python(code, tmp_path, monkeypatch)
+        else:
+            said += "\n".join(run_commands(code, tmp_path, monkeypatch))
+    said = " ".join(said.split())
+    for unit in units:
+        assert unit in said, unit
+    if folder:
         assert "an error of one sample is" in (tmp_path / "runs" / folder / "report.html").read_text()

@@ -38,6 +38,10 @@ BATCH = 256
 TOLERANCE = {"points": 1.0, NATS: 0.05}  # of an expected error; in other units a hundredth of it
 _SURE = 0.02  # of chance: who errs on less of what it was fitted on sees its samples as it should
 _LEARNT = 0.9  # of the error of one answer for all samples: what a trained network is below on what it was fitted on
+_ELSEWHERE = (
+    "the gallery may lie in another network's space; stitch into the network that embedded it, or leave it out, so "
+    "that each top embeds its own"
+)
 _LOST = 0.75  # of the entropy of a uniform guess, in nats: a trained language model is far below it
 
 
@@ -124,8 +128,8 @@ def look(
     try:
         if lacking is not None:
             raise lacking
-        if data.task.of_top and not top:
-            raise DataError("its output is held against the top's alone")
+        if data.task.foreign and not top:
+            raise DataError("what it gives is not in the space of what is searched or matched")
         if not network.has_head and data.task.needs_head:
             raise DataError("it returns features: no scores of the labels' classes")
         part = FIRST if few and data.size("test") > FIRST else 0
@@ -291,9 +295,12 @@ def _fit(network: Network, fit: Outcome | None, data: Data, weights: str) -> lis
         )
     else:
         return []
+    if data.task.foreign:
+        return [f"the network {network.name} {found}: {_ELSEWHERE}"]
+    order = ", and the order of the classes" if data.task.has_classes else ""
     return [
         f"the network {network.name} {found}: a trained network errs on far fewer of the samples that it was fitted "
-        "on; check its view (how raw samples are prepared), its weights, and the order of the classes"
+        f"on; check its view (how raw samples are prepared), its weights{order}"
     ]
 
 
@@ -354,7 +361,7 @@ def _chance(top: Network, own: Outcome, data: Data) -> list[str]:
     if chance is None:
         return []
     if own.unit != "points":
-        return _as_one_answer(top, own, chance)
+        return _as_one_answer(top, own, chance, foreign=data.task.foreign)
     if not hardly_better(own.error, chance):
         return _constant(top, own, data)
     answers_right = 100.0 - own.error
@@ -375,7 +382,7 @@ def level(data: Data, outcome: Outcome | None) -> float | None:
     return drawn if drawn is not None or outcome is None else outcome.chance
 
 
-def _as_one_answer(top: Network, own: Outcome, same: float) -> list[str]:
+def _as_one_answer(top: Network, own: Outcome, same: float, *, foreign: bool) -> list[str]:
     """A top that does hardly better than one answer that is the same for all samples."""
     if not as_poor(own.error, same):
         return []
@@ -383,6 +390,7 @@ def _as_one_answer(top: Network, own: Outcome, same: float) -> list[str]:
     return [
         f"the top {top.name} alone has an error of {rough(own.error)} {unit} on the test examples, hardly better "
         f"than one answer that is the same for all of them ({rough(same)} {unit}), so that a penalty says little"
+        f"{f': {_ELSEWHERE}' if foreign else ''}"
     ]
 
 

@@ -43,6 +43,16 @@ class SplitPart:
     donors: Mapping[str, Network | Answer] = field(default_factory=dict)
     send: Send | None = None
 
+    def tasks(self) -> dict[str, Task]:
+        """What judges the donors' own outputs: a task may be another for each network."""
+        data, top, device = self.sweep.data, self.sweep.top, self.sweep.device
+        return {
+            self.called(name): data.task.for_top(donor, data, device)
+            if isinstance(donor, Network) and donor is not top
+            else data.task
+            for name, donor in self.donors.items()
+        }
+
     def called(self, donor: str) -> str:
         """The name of a donor's outcome: held against a top's own output it is that top's alone."""
         own = self.sweep.data.task.of_top and donor != self.sweep.top.name
@@ -231,10 +241,8 @@ class _Tallies:
         self.lost: dict[int, str] = {}
         same = constants or {}
         tasks: dict[str, Task] = {}
-        for own in (True, False):  # a task may be another for each top: a network is judged by its own where it is one
-            for part in parts:
-                named = [name for name in part.donors if (name == part.sweep.top.name) == own]
-                tasks = {part.called(name): part.sweep.data.task for name in named} | tasks
+        for part in parts:
+            tasks |= {name: task for name, task in part.tasks().items() if name not in tasks}
         self.own = {name: Tally(task, whole=whole, constant=same.get(name)) for name, task in tasks.items()}
         self._must, self._own_target = must, parts[0].sweep.data.task.of_top
         self._target: Tensor | None = None

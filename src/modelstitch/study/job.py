@@ -222,9 +222,9 @@ def _enough(shared: Shared, task: Task) -> tuple[float, float] | None:
 def _same_task(below: Network, top: Network, task: Task) -> bool:
     """Whether the bottom network's own output can be held against the top's labels: it has as many classes.
 
-    In embeddings without labels it cannot: what the top gives by itself lies in the top's own space.
+    In embeddings without labels, and in a given gallery, it cannot: those lie in another network's space.
     """
-    if task.of_top:
+    if task.foreign:
         return False
     if task.by_class or task.by_position:
         return below.output_shape[-1:] == top.output_shape[-1:]

@@ -98,3 +98,45 @@ def test_without_a_gallery_each_top_searches_what_it_gives_for_the_fit_split():
     wide = ms.Network(nn.Conv2d(1, 2, 3).eval(), torch.zeros(2, 1, 8, 8), "wide")
     with pytest.raises(DataError, match=r"'wide' gives values of shape .2, 6, 6. for a sample: expected one vector"):
         digits.for_top(wide, torch.device("cpu"))
+
+
+def encoders():
+    made = []
+    for seed in (0, 1):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 24))
+        made.append(ms.Network(module.eval(), torch.zeros(2, 1, 8, 8), f"encoder{seed}", view=ms.Normalise(0.0, 1.0)))
+    return made
+
+
+def test_a_bottom_is_not_held_against_a_gallery_of_the_tops_space(tmp_path):
+    digits, (one, two) = ms.load_data("digits"), encoders()
+    fit = next(digits.batches("fit", 2000))
+    data = digits.of_task(Retrieval(two(fit.inputs), fit.labels))
+    r = ms.compare(one, two, data=data, layers="2", objective="match", controls=("self",), both=False)
+    assert "bottom_error" not in r.frame["metric"].to_list()
+    assert r.donors["encoder0"]["error"] is None
+    assert not [note for note in r.notes if note.startswith("caution")]
+    page = r.report(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "has not learned" not in page
+    other = ms.compare(two, one, data=data, layers="2", objective="match", controls=(), both=False)
+    (told,) = [note for note in other.notes if "samples of the fit split" in note]
+    assert told.endswith(
+        "the gallery may lie in another network's space; stitch into the network that embedded it, or leave it out, so "
+        "that each top embeds its own"
+    )
+
+
+@pytest.mark.parametrize("n", [100, 2500], ids=["looked at whole", "looked at in part"])
+def test_a_bottom_is_held_against_what_it_gives_itself_where_no_gallery_is_given(n):
+    """Test samples beyond those looked at beforehand are read beside the stitches: by its own gallery, too."""
+    generator, (one, two) = torch.Generator().manual_seed(0), encoders()
+    x, ids = torch.rand(n, 1, 8, 8, generator=generator), torch.arange(n) % 10
+    fit = 0.9 * x[:60] + 0.1 * torch.rand(60, 1, 8, 8, generator=generator)
+    data = ms.Data((fit, ids[:60]), (fit[:20] + 1, ids[:20]), (x, ids), task="retrieval", name="points")
+    r = ms.compare(one, two, data=data, layers="2", objective="match", controls=(), both=False)
+    query, items = (nn.functional.normalize(one(one.view(part))) for part in (x, fit))
+    wrong = 100 * float((ids[:60][(query @ items.T).argmax(1)] != ids).double().mean())
+    assert r.donors["encoder0"]["error"] == pytest.approx(wrong)
+    assert r.frame.filter(metric="bottom_error")["value"].to_list() == pytest.approx([wrong])

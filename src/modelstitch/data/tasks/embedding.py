@@ -15,6 +15,7 @@ class Embedding(Task):
     needs_head = False
     needs_labels = False
     of_top = True
+    foreign = True
     built_in = True
 
     def __init__(self) -> None:

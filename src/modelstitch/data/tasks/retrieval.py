@@ -69,6 +69,8 @@ class Retrieval(Task):
         self._gallery = None if gallery is None else F.normalize(gallery.detach().float(), dim=1)
         self._ids = None if found is None else check_whole(found)
         self._known = set() if self._ids is None else set(self._ids.tolist())
+        self._from: tuple[Retrieval, HasSplits] | None = None  # what it was for no top, and its data
+        self.foreign = gallery is not None
 
     @classmethod
     def of(cls, items: Any, ids: Tensor | Sequence[int], *, k: int = 1) -> Retrieval:
@@ -96,6 +98,9 @@ class Retrieval(Task):
         return Retrieval(k=int(text))
 
     def for_top(self, top: Network, data: HasSplits, device: torch.device) -> Task:
+        if self._from is not None:
+            task, whole = self._from
+            return task.for_top(top, whole, device)
         if self._gallery is not None:
             return self
         key = top.fingerprint(), data.fingerprint
@@ -112,6 +117,7 @@ class Retrieval(Task):
                 found.append(whole(to_device(top.view(inputs), device)).float().cpu())
                 ids.append(labels)
         task = Retrieval(torch.cat(found), torch.cat(ids), k=self.k)
+        task._from, task.foreign = (self, data), False  # each network has its own
         for split in _SPLITS:
             task.take(data.labels(split), f"the {split} split of {data.name}")
         return task

@@ -101,6 +101,7 @@ class Task:
     scores: int | None = None  # the axis of the output that holds scores of classes
     has_classes = False  # classes, or labels that hold at once, which may have names
     of_top = False  # what it is held against are not labels, but the outputs of the top by itself
+    foreign = False  # what it is held against lies in one network's space: the others' own outputs say nothing there
     built_in = False
     leveled = False  # sums over a split tell the error of the best answer that is the same for all samples
     recordable = False  # a GPU may record a step of the loss, and replay it: it looks at no value
@@ -455,7 +456,16 @@ class Remeasured(Task):
             near=given.near,
         )
         self.of, self.metric = of, given
-        for name in ("by_class", "by_position", "needs_head", "needs_labels", "scores", "has_classes", "of_top"):
+        for name in (
+            "by_class",
+            "by_position",
+            "needs_head",
+            "needs_labels",
+            "scores",
+            "has_classes",
+            "of_top",
+            "foreign",
+        ):
             setattr(self, name, getattr(of, name))
 
     @property
