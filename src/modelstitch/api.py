@@ -133,6 +133,7 @@ def compare(
     *,
     out: str | Path | Store | None = None,
     kept: str | Path | None = None,
+    activations: str | Path | None = None,
     device: str = "auto",
     tell: Tell | None = None,
     on_event: OnEvent | None = None,
@@ -150,6 +151,9 @@ def compare(
         out: a folder that keeps finished cells, so that the same call again does only what is missing; or a
             ``modelstitch.study.Store``, whose cells any number of comparisons share.
         kept: a folder that keeps the sums of closed forms; other families between the same layers then need no pass.
+        activations: a folder that keeps what the networks give at these layers, in shards with ids: each sample runs
+            once, in however many parts the memory budget takes the stitches, and a run that was stopped goes on. The
+            data must not be augmented.
         device: as for ``stitch``.
         tell: as for ``stitch``.
         on_event: as for ``stitch``; cells that the folder holds already are no events.
@@ -195,6 +199,7 @@ def compare(
             finished=heard.finished,
             memory=memory,
             sums=None if kept is None else Path(kept),
+            activations=activations,
             left_out=left_out,
         )
     return Results(records, plain, cautions=left_out)
@@ -253,6 +258,7 @@ def matrix(
     layers: tuple[Sequence[str], Sequence[str]] | None = None,
     out: str | Path | None = None,
     kept: str | Path | None = None,
+    activations: str | Path | None = None,
     device: str = "auto",
     tell: Tell | None = None,
     memory: float | None = None,
@@ -273,6 +279,7 @@ def matrix(
         out: as for ``compare``.
         kept: a folder that keeps the sums: an interrupted call goes on from them, and a call for other families needs
             no pass.
+        activations: as for ``compare``.
         device: as for ``compare``.
         tell: as for ``compare``.
         memory: gigabytes for sums and maps; half of what is free by default.
@@ -297,7 +304,8 @@ def matrix(
     if memory is None:
         memory = max(MEMORY, (available_bytes() or 0) / 2) / 1e9
     asked |= {"layers": [(b, t) for b in bottoms for t in tops], "objective": "match", "controls": (), "both": False}
-    found = compare(lower, upper, data, out=out, kept=kept, device=device, tell=tell, memory=memory, **asked)
+    machine: dict[str, Any] = {"device": device, "tell": tell, "memory": memory}
+    found = compare(lower, upper, data, out=out, kept=kept, activations=activations, **machine, **asked)
     used, widest = found.records[0].samples or 0, max(lower.layer(name).channels for name in bottoms)
     if used <= widest:
         found.cautions.append(

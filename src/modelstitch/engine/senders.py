@@ -12,11 +12,12 @@ from ..data.access import of_images
 from ..data.batch import Batch
 from ..data.data import Data
 from ..errors import NetworkError, StitchError, first_line
-from ..network import FromInput, Layer, Network
+from ..network import OUTPUT, FromInput, Layer, Network
 from ..network.norms import Norm, own_statistics
 from ..network.passes import quick
 from ..support.device import to_device
 from ..support.memory import out_of_memory
+from .activations import Shelved
 
 Send = Callable[[Batch], dict[str, Tensor]]
 
@@ -76,6 +77,8 @@ class NetworkSender:
 
     def open(self, layers: Sequence[str], device: torch.device, *, output: bool = False) -> Send:
         network = self.network
+        if self._taps is None and isinstance(network, Shelved):
+            return _from_shelf(network, [*layers, *([OUTPUT] if output else [])], device)
         taps = (self._taps or network.taps(list(dict.fromkeys(layers)), output=output)).to(device)
 
         def send(batch: Batch) -> dict[str, Tensor]:
@@ -163,6 +166,8 @@ def open_quick(sender: Sender, layers: Sequence[str], device: torch.device) -> S
         maps = [name for name in layers if sender.layer(name).kind == "map"] if device.type == "cpu" else []
         return (lambda batch: _channels_last(send(batch), maps)) if maps else send
     network = sender.network
+    if isinstance(network, Shelved):
+        return sender.open(layers, device)  # what is kept serves the measurement, too
     taps = quick(network, list(dict.fromkeys(layers)), device)
 
     def send_quick(batch: Batch) -> dict[str, Tensor]:
@@ -171,6 +176,17 @@ def open_quick(sender: Sender, layers: Sequence[str], device: torch.device) -> S
         return result
 
     return send_quick
+
+
+def _from_shelf(network: Shelved, names: Sequence[str], device: torch.device) -> Send:
+    """What a network gives, from where its activations are kept."""
+    given = network.shelf.open(names, device)
+
+    def send(batch: Batch) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return given(view_of(network, batch, device), batch.ids)
+
+    return send
 
 
 def _channels_last(values: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:

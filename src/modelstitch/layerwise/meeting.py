@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..data.data import Data
+from ..engine.activations import keeping
 from ..errors import MeasureError, StitchError
 from ..network import Layer, Network, apart, check_networks
 
@@ -93,6 +95,13 @@ class Meeting:
             tuple(pair for pair in self.pairs if name not in pair),
             self.both,
         )
+
+    def keeping(self, folder: str | Path) -> Meeting:
+        """The same of networks whose activations are kept in a folder."""
+        kept: dict[str, Network] = {
+            name: keeping(network, folder, self.layers[name]) for name, network in self.networks.items()
+        }
+        return replace(self, networks=kept)
 
     def in_words(self) -> str:
         """The networks, for a line of progress."""

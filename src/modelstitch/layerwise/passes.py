@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..data.batch import Batch
-from ..engine.senders import view_of
+from ..engine.activations import Shelved
+from ..engine.senders import NetworkSender, view_of
 from ..errors import MeasureError
 from ..network import CHANNEL_AXIS, Network
 from ..network.passes import quick
@@ -83,15 +84,27 @@ class Rows:
     def _pass(self, network: Network, keys: Sequence[LayerKey], take: TakeRows, apart: bool) -> Pass:
         running: list[Batch] = []
         of = {self.places[key][1].name: key for key in keys}
-        module = quick(
-            network, list(of), self.device, lambda name, value: take(value, of[name], running[0]), apart=apart
-        )
+
+        def taken(name: str, value: Tensor) -> Any:
+            return take(value, of[name], running[0])
+
+        if isinstance(network, Shelved):
+            send = NetworkSender(network).open(list(of), self.device)
+
+            def forward(batch: Batch) -> dict[str, Any]:
+                return {name: taken(name, value) for name, value in send(batch).items()}
+        else:
+            module = quick(network, list(of), self.device, taken, apart=apart)
+
+            def forward(batch: Batch) -> dict[str, Any]:
+                found: dict[str, Any] = module(view_of(network, batch, self.device))
+                return found
 
         def run(batch: Batch) -> dict[LayerKey, Any]:
             running[:] = [batch]
             try:
                 with torch.no_grad():
-                    found: dict[str, Any] = module(view_of(network, batch, self.device))
+                    found = forward(batch)
             except Exception as error:
                 if out_of_memory(error):
                     raise

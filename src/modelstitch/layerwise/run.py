@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def similarity(
     seed: int = 0,
     device: str = "auto",
     available: int | None = None,
+    activations: str | Path | None = None,
     tell: Tell | None = None,
 ) -> Results:
     """Measure how alike every chosen layer of two or more networks is, each value beside its null level.
@@ -69,6 +71,8 @@ def similarity(
         seed: seed of the order of samples, which decides the minibatches, and of the pairings.
         device: "cpu", "cuda" or "auto".
         available: bytes of memory that may be used; by default what is free.
+        activations: a folder that keeps what the networks give at these layers, in shards with ids: each sample runs
+            once, in however many blocks the memory takes the layers, and a run that was stopped goes on.
         tell: a function that is called with progress: (what, done, of how many); see ``modelstitch.progress``.
 
     ``plan_similarity`` says beforehand what this takes. Every network runs once over a batch, however many it is
@@ -111,6 +115,8 @@ def similarity(
         raise MeasureError(f"A batch of {batch_size} has nothing to be shuffled with: use 2 or more, or shuffles=0.")
     where = pick_device(device)
     resident = data.on(where)
+    if activations is not None:
+        meeting = meeting.keeping(activations)
     cautions: list[str] = []
 
     def batches(size: int) -> Iterator[Batch]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..data.data import Data, check_data
+from ..engine.activations import keeping
 from ..engine.alone import need_scores
 from ..engine.entry import check_entry
 from ..engine.fit.objectives import Loss, checked, name_of
@@ -93,6 +95,27 @@ class Prepared:
         )
         _check_anchors(cells, named)
         return donors, cells
+
+    def keeping(self, folder: str | Path, cells: Sequence[Cell]) -> Prepared:
+        """The same, of networks whose activations at the cells' layers are kept in a folder.
+
+        Raises:
+            StudyError: samples are augmented, so that none comes twice.
+        """
+        if self.question.fit.augment and self.data.augment is not None:
+            raise StudyError(
+                f"Activations of {self.data.name} cannot be kept, since its fit samples are augmented anew each time: "
+                "expected the same samples at every read; ask with augment=False, or leave activations= out."
+            )
+        layers: dict[str, dict[str, None]] = {}
+        for cell in cells:
+            for side in ("bottom", "top"):
+                layers.setdefault(cell.config[side]["name"], {})[cell.config[side]["layer"]] = None
+        kept = [
+            keeping(network, folder, layers[network.name]) if network.name in layers else network
+            for network in self.networks
+        ]
+        return replace(self, networks=kept)
 
     def bench(self, device: str, memory: float | None = None, watch: Watch | None = None) -> Bench:
         """What the cells work on; ``memory`` is the budget of a sweep in gigabytes, 2 by default.

@@ -40,6 +40,7 @@ def run(
     whole: bool = False,
     shard: Shard | None = None,
     sums: Path | None = None,
+    activations: str | Path | None = None,
     left_out: list[str] | None = None,
 ) -> list[Record]:
     """Plan all cells of a question, run the missing ones, and return every record in the plan's order.
@@ -54,6 +55,7 @@ def run(
             say what is missing.
         shard: run and return these cells alone, and look at their donors.
         sums: a folder where sums stay, see ``Bench``.
+        activations: a folder where what the networks give stays, see ``Prepared.keeping``.
         left_out: is told of seams that a family has no member for.
 
     Raises:
@@ -70,6 +72,8 @@ def run(
     if store is not None and whole:
         store.plan([cell.hash for cell in cells])
     every, cells = cells, _share(cells, shard)
+    if activations is not None:
+        asked = asked.keeping(activations, every)
     bench = asked.bench(device, memory, watch)
     bench.unfinished, bench.sums = None if store is None else store.path / "unfinished", sums
     missing = first(
