@@ -81,6 +81,23 @@ def test_a_tree_is_counted_whole(house, tmp_path, capsys):
     assert counts["complex_functions"] == {"near.py:f": 16}
 
 
+def test_a_function_of_many_branches_says_why(house):
+    """Above 15 it is split, or a comment in it that begins with these words gives the reason."""
+    silent = []
+    for where in house.complex_functions(ROOT / "src"):
+        path, _, name = where.rpartition(":")
+        text = (ROOT / "src" / "modelstitch" / path).read_text(encoding="utf-8")
+        body = text.partition(f"def {name}(")[2].partition("\ndef ")[0]
+        if "# Above 15 branches" not in body:
+            silent.append(where)
+    assert silent == []
+
+
+def test_no_file_is_longer_than_a_reader_takes_in(house):
+    long = [path.name for path in house.files_of(ROOT / "src") if len(path.read_text().splitlines()) > 600]
+    assert long == []
+
+
 @pytest.mark.slow
 def test_a_walk_reaches_the_first_step_and_the_first_record(house):
     found = house.walk(ROOT / "src", ("compare",))["compare"]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import common
 from .options import asked as options_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..data.data import Data
+    from ..results import Results
 
 _TABLES = {"break": "breaks", "class": "by_class", "difficulty": "difficulty"}
 _MOST = 12
@@ -33,7 +40,6 @@ def examples(folder: Path, by: str, control: str, data_name: str | None, limit: 
     A sample, or a token of a text, breaks where the stitched model is wrong and the top alone is right. Needs no torch
     and no donors; the data, where texts are to be shown.
     """
-    from ..report.sentences.samples import of_family, of_pair
     from ..results import open as opened
     from ..support.files import write_text
 
@@ -41,24 +47,12 @@ def examples(folder: Path, by: str, control: str, data_name: str | None, limit: 
     if data_name is not None and by != "break":
         raise click.UsageError("--data shows the texts that break: use it with --by break.")
     if by == "difficulty":
-        rows = found.difficulty()
-        said = of_family(rows)
-        shown = rows.sort("broken", "sample", descending=[True, False])
+        rows, shown = _by_difficulty(found)
     elif by == "class":
         rows = found.by_class(control)
-        said = []
         shown = rows.sort("low", descending=True)
     else:
-        data = None if data_name is None else common.data_for(data_name, (), limit)
-        rows = found.breaks(control, data)
-        shown = rows.filter("top_right").sort("flipped", "first_depth", "sample", descending=[True, False, False])
-        said = []
-        for key, own in rows.group_by("bottom", "top", maintain_order=True):
-            common.say(f"{key[0]} -> {key[1]}")
-            for remark in of_pair(own, None):
-                common.say(f"  {remark.text}")
-    for remark in said:
-        common.say(remark.text)
+        rows, shown = _by_break(found, control, None if data_name is None else common.data_for(data_name, (), limit))
     constant = ("family", "objective", "init", "normalisation", "samples", "control", "unit", "top_right")
     names = [name for name in shown.columns if name not in constant and shown[name].null_count() < shown.height]
     body = [[_text(row[name]) for name in names] for row in shown.head(_MOST).iter_rows(named=True)]
@@ -69,6 +63,29 @@ def examples(folder: Path, by: str, control: str, data_name: str | None, limit: 
         write_text(out, rows.write_csv())
         common.say(f"All rows are in {out}.")
     common.result(rows=rows.to_dicts(), file=out)
+
+
+def _by_difficulty(found: Results) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """How hard samples are for all networks, said beforehand: all rows, and those to show first."""
+    from ..report.sentences.samples import of_family
+
+    rows = found.difficulty()
+    for remark in of_family(rows):
+        common.say(remark.text)
+    return rows, rows.sort("broken", "sample", descending=[True, False])
+
+
+def _by_break(found: Results, control: str, data: Data | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Where samples break that the top gets right, each pair said beforehand."""
+    from ..report.sentences.samples import of_pair
+
+    rows = found.breaks(control, data)
+    for (bottom, top), own in rows.group_by("bottom", "top", maintain_order=True):
+        common.say(f"{bottom} -> {top}")
+        for remark in of_pair(own, None):
+            common.say(f"  {remark.text}")
+    order = ["flipped", "first_depth", "sample"]
+    return rows, rows.filter("top_right").sort(order, descending=[True, False, False])
 
 
 def _text(value: object) -> str:

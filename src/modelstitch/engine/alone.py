@@ -17,6 +17,7 @@ from torch import Tensor
 from ..data.access import all_labels, fetch, like_masks
 from ..data.batch import Batch
 from ..data.data import SPLITS, Data, Split
+from ..data.tasks import Task
 from ..data.tasks.classification import INSTEAD
 from ..data.tasks.next_token import NATS
 from ..errors import DataError, NonFiniteError, StitchError
@@ -124,15 +125,9 @@ def look(
     seen = data if network.trained_on is None else data.subset(min(network.trained_on, data.size("fit")))
     held = _Examined(network, data, device)
     outcome = fit = None
-    part, why = 0, ""
+    part, why = FIRST if few and data.size("test") > FIRST else 0, ""
     try:
-        if lacking is not None:
-            raise lacking
-        if data.task.foreign and not top:
-            raise DataError("what it gives is not in the space of what is searched or matched")
-        if not network.has_head and data.task.needs_head:
-            raise DataError("it returns features: no scores of the labels' classes")
-        part = FIRST if few and data.size("test") > FIRST else 0
+        _need_answer(network, data.task, lacking, top=top)
         test = data.few("test", part, batch_size) if part else data.batches("test", batch_size)
         outcome = held.outcome("test", test)
         with suppress(NonFiniteError):  # the sums name the layer, too
@@ -161,6 +156,16 @@ def look(
         outcome,
         part if outcome else 0,
     )
+
+
+def _need_answer(network: Network, task: Task, lacking: DataError | None, *, top: bool) -> None:
+    """Refuse a network whose own output cannot be held against the labels."""
+    if lacking is not None:
+        raise lacking
+    if task.foreign and not top:
+        raise DataError("what it gives is not in the space of what is searched or matched")
+    if not network.has_head and task.needs_head:
+        raise DataError("it returns features: no scores of the labels' classes")
 
 
 def _judged(network: Network, data: Data, device: torch.device, *, top: bool) -> tuple[Data, DataError | None]:

@@ -44,39 +44,40 @@ def sample_section(
         pairs = samples.by_pair(samples.stitches(own))
     except StudyError:
         return None
-    parts: list[dict[str, Any]] = []
     few = len(pairs) <= _MOST_PAIRS
-    of_tokens = False
-    for (bottom, top), stitched in pairs.items():
-        rows = samples.breaks_of(stitched)
-        of_tokens = stitched[0].of_tokens
-        mine = None
-        if rows["label"].null_count() == 0:
-            mine = samples.by_class([s.record for s in stitched])
-        name = f"{plain(bottom)} → {plain(top)}"
-        remarks = of_pair(rows, mine)
-        if not few:
-            parts.append({"name": name, "remarks": remarks, "figures": [], "classes": None, "rows": []})
-            continue
-        what = "Tokens" if of_tokens else "Samples"
-        figures = [(breaks_figure(stitched, bottom, top), f"{what} lost and gained")]
-        if mine is not None and len(samples.seams(mine)) > _MOST_SEAMS:
-            mine = None
-        if mine is not None and mine["label"].n_unique() <= _MOST_CLASSES:
-            figures.append((classes_figure(mine, bottom, top), "Penalty of each class"))
-        parts.append(
-            {
-                "name": name,
-                "remarks": remarks,
-                "figures": [draw(figure, f"{title}, {name}") for figure, title in figures],
-                "classes": None if mine is None else tables.classes_table(mine, f"{name}: penalty of each class"),
-                "rows": [] if shown is None else _examples(rows, stitched, shown),
-            }
-        )
-    about = (
-        shown.about_texts if shown is not None and any(row["texts"] for part in parts for row in part["rows"]) else ""
-    )
+    parts = [_pair_part(*ends, stitched, draw, shown, whole=few) for ends, stitched in pairs.items()]
+    texts = shown is not None and any(row["texts"] for part in parts for row in part["rows"])
+    of_tokens = any(stitched[0].of_tokens for stitched in pairs.values())
+    about = shown.about_texts if shown is not None and texts else ""
     return {"pairs": parts, "family": _family(own, draw), "of_tokens": of_tokens, "about": about}
+
+
+def _pair_part(
+    bottom: str,
+    top: str,
+    stitched: list[samples.Stitch],
+    draw: Callable[[Any, str], Any],
+    shown: Shown | None,
+    *,
+    whole: bool,
+) -> dict[str, Any]:
+    """What the page says of one pair; its sentences alone where not the ``whole`` is asked for."""
+    rows = samples.breaks_of(stitched)
+    mine = samples.by_class([s.record for s in stitched]) if rows["label"].null_count() == 0 else None
+    name = f"{plain(bottom)} → {plain(top)}"
+    said: dict[str, Any] = {"name": name, "remarks": of_pair(rows, mine), "figures": [], "classes": None, "rows": []}
+    if not whole:
+        return said
+    what = "Tokens" if stitched[0].of_tokens else "Samples"
+    figures = [(breaks_figure(stitched, bottom, top), f"{what} lost and gained")]
+    if mine is not None and len(samples.seams(mine)) <= _MOST_SEAMS:
+        if mine["label"].n_unique() <= _MOST_CLASSES:
+            figures.append((classes_figure(mine, bottom, top), "Penalty of each class"))
+        said["classes"] = tables.classes_table(mine, f"{name}: penalty of each class")
+    said["figures"] = [draw(figure, f"{title}, {name}") for figure, title in figures]
+    if shown is not None:
+        said["rows"] = _examples(rows, stitched, shown)
+    return said
 
 
 def _family(own: Sequence[Record], draw: Callable[[Any, str], Any]) -> dict[str, Any]:

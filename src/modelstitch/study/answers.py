@@ -120,10 +120,11 @@ def check_sizes(answers: Mapping[str, Any], n: int, right: Mapping[str, int] | N
             continue
         if len(answers[part]) != _length(width * count):
             raise ValueError(f"{part} of other than {count} answers")
-    hits = dict(answers["tokens"]) if right is None and "tokens" in answers else {}
-    for side in hits.keys() & expected.keys():
-        if len(hits[side]) != _length(tokens):
-            raise ValueError(f"tokens of the {side} other than {tokens}")
+    if right is None:
+        hits = dict(answers.get("tokens", {}))
+        for side in hits.keys() & expected.keys():
+            if len(hits[side]) != _length(tokens):
+                raise ValueError(f"tokens of the {side} other than {tokens}")
     return bottom
 
 
@@ -133,8 +134,6 @@ def unpack_answers(kept: Mapping[str, Any]) -> Answers:
     Raises:
         KeyError, TypeError, ValueError: naming the part that cannot be read.
     """
-    import numpy as np
-
     n, points = int(kept["n"]), kept["unit"] == "points"
     right: dict[str, Any] = dict.fromkeys(SIDES)
     classes: dict[str, Any] = dict.fromkeys(SIDES)
@@ -160,11 +159,18 @@ def unpack_answers(kept: Mapping[str, Any]) -> Answers:
         if bool((found == labels)[wrong].any()):
             raise ValueError(f"the label as a wrong answer of the {side}")
         classes[side] = found
-    content = base64.b64decode(answers["losses"], validate=True)
+    return Answers(right, labels, classes, _losses(answers["losses"], n))
+
+
+def _losses(packed: str, n: int) -> Any:
+    """The losses of as many examples."""
+    import numpy as np
+
+    content = base64.b64decode(packed, validate=True)
     losses = np.frombuffer(content, "<f2" if len(content) == 2 * n else "<f4").astype(np.float64)
     if len(losses) != n or not np.isfinite(losses).all() or (losses < 0).any():
         raise ValueError(f"losses of other than {n} examples, or one that is none")
-    return Answers(right, labels, classes, losses)
+    return losses
 
 
 def _tokens(kept: Mapping[str, Any], weights: Floats, counts: Mapping[str, Any]) -> tuple[dict[str, Bools], Ints]:

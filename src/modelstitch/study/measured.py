@@ -133,25 +133,11 @@ def _estimates(
         "parameters": Estimate(float(_parameters(stream))),
         "steps": Estimate(float(stream.steps)),
     }
-    near = {
-        "rate": (stream.rate, ""),
-        "relative_mse": (truth.relative_mse, ""),
-        "r2": (None if truth.relative_mse is None else 1.0 - truth.relative_mse, ""),
-        "ood": (truth.ood, "ratio"),
-        "ood_share": (truth.ood_share, "percent"),
-        "collapsed_share": (truth.collapsed_share, "percent"),
-        "cka": (truth.cka, ""),
-    }
-    found |= {name: Estimate(value, unit=of) for name, (value, of) in near.items() if value is not None}
-    answers = None if below is None else below.answers
-    if (
-        below is not None
-        and answers is not None
-        and outcome.answers is not None
-        and len(answers) == len(outcome.answers)
-    ):
-        found["agreement_bottom"] = agreement(outcome, below)
+    found |= _near(stream, truth)
     if below is not None:
+        mine, others = outcome.answers, below.answers
+        if mine is not None and others is not None and len(mine) == len(others):
+            found["agreement_bottom"] = agreement(outcome, below)
         found["bottom_error"] = Estimate(below.error, unit=unit)
     if second is not None:
         found["second_penalty"] = penalty(*second)
@@ -160,6 +146,20 @@ def _estimates(
         if not all(v is None or math.isfinite(v) for v in (e.value, e.low, e.high)):
             raise NonFiniteError(f"The metric {name} at {stream.bottom_layer} -> {stream.top_layer} is not finite.")
     return found
+
+
+def _near(stream: Stream, truth: Truth) -> dict[str, Estimate]:
+    """How near stitched activations come to genuine ones, as far as it was measured."""
+    found = {
+        "rate": (stream.rate, ""),
+        "relative_mse": (truth.relative_mse, ""),
+        "r2": (None if truth.relative_mse is None else 1.0 - truth.relative_mse, ""),
+        "ood": (truth.ood, "ratio"),
+        "ood_share": (truth.ood_share, "percent"),
+        "collapsed_share": (truth.collapsed_share, "percent"),
+        "cka": (truth.cka, ""),
+    }
+    return {name: Estimate(value, unit=of) for name, (value, of) in found.items() if value is not None}
 
 
 def _notes(cell: Cell, stream: Stream, outcome: Outcome, *, near: bool) -> tuple[str, ...]:

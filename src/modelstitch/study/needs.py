@@ -171,19 +171,14 @@ def _add(
     fit = min(shared.samples or whole, shared.budget or whole, whole)
     batch = min(spec.batch_size, fit)
     seams = [(sender.layer(c.config["bottom"]["layer"]), top.layer(c.config["top"]["layer"]), c) for c in cells]
-    sums: dict[tuple[Layer, Layer], int] = {}
-    for below, above, cell in seams:
-        few = min(fit, max(spec.start_samples, PER_CHANNEL * max(below.channels, above.channels)))
-        enough = fit if cell.config["objective"] == MATCH else few
-        sums[below, above] = max(enough, sums.get((below, above), 0))
+    sums = _summed(seams, fit, spec)
     once = max(sums.values())
     below_depth, above_depth = max(b.depth for b, _, _ in seams), max(a.depth for _, a, _ in seams)
-    stages = [0 if c.config["objective"] in SOLVED else c.config["objective"].count("+") + 1 for c in cells]
+    stages = [_stages(cell) for cell in cells]
     looked_at = min(val, spec.look)
     looks, steps = 1 + spec.steps // spec.eval_every, max(stages) * spec.steps
     forward, onward = clock.forward(sender.name), clock.forward(top.name)
-    seconds = 0.0 if together else once * (forward * below_depth + onward * above_depth) + test * (forward + onward)
-    seconds += sum(n * clock.product(below, above) for (below, above), n in sums.items())
+    seconds = sum(n * clock.product(below, above) for (below, above), n in sums.items())
     seconds += (steps * batch + bool(steps) * looked_at) * forward * below_depth
     for (_, above, cell), stage in zip(seams, stages):
         fitted = stage * through_tail(spec.steps, batch, spec.eval_every, looked_at, 0)
@@ -196,9 +191,28 @@ def _add(
     seconds += tuning * (forward + onward)
     found.seconds += seconds + (0.0 if bench.second is None else (test * forward))
     found.steps += (sum(stages) + len(again)) * spec.steps
-    found.samples["fit"] += steps * batch + (0 if together else once)
+    found.samples["fit"] += steps * batch
     found.samples["val"] += max(stages) * (looks * looked_at + 2 * (val - looked_at))
-    found.samples["test"] += 0 if together else test
+    if not together:
+        found.seconds += once * (forward * below_depth + onward * above_depth) + test * (forward + onward)
+        found.samples["fit"] += once
+        found.samples["test"] += test
+
+
+def _summed(seams: Sequence[tuple[Layer, Layer, Cell]], fit: int, spec: FitSpec) -> dict[tuple[Layer, Layer], int]:
+    """Of how many samples the sums of each seam are taken: all for a closed form, some for a start."""
+    found: dict[tuple[Layer, Layer], int] = {}
+    for below, above, cell in seams:
+        few = min(fit, max(spec.start_samples, PER_CHANNEL * max(below.channels, above.channels)))
+        enough = fit if cell.config["objective"] == MATCH else few
+        found[below, above] = max(enough, found.get((below, above), 0))
+    return found
+
+
+def _stages(cell: Cell) -> int:
+    """How many fits follow one upon the other in a cell."""
+    objective = cell.config["objective"]
+    return 0 if objective in SOLVED else objective.count("+") + 1
 
 
 class _Clock:

@@ -337,19 +337,18 @@ class Question(BaseModel):
         ahead = {name: at for at, name in enumerate(names)}
         return tuple((b, t) for b in names for t in names if (b != t if self.both else ahead[b] < ahead[t]))
 
+    def _usual(self, task: Task) -> tuple[str, ...]:
+        """The controls that nobody has to ask for: those that the labels and the training can serve."""
+        able = {n: c for n, c in CONTROLS.items() if c.usual and (task.by_class or not c.classes)}
+        return tuple(n for n, control in able.items() if self.unfreeze is None or control.tuned)
+
     def for_labels(self, task: Task) -> Self:
         """The question with its controls spelled out: those that the labels can serve, unless others are asked for.
 
         Raises:
             DataError: a control needs one class for each sample, where labels are none.
         """
-        found = self.controls
-        if found is None:
-            found = tuple(
-                n
-                for n, control in CONTROLS.items()
-                if control.usual and (task.by_class or not control.classes) and (self.unfreeze is None or control.tuned)
-            )
+        found = self._usual(task) if self.controls is None else self.controls
         by_class = [name for name in found if CONTROLS[name].classes]
         if by_class and not task.by_class:
             raise DataError(

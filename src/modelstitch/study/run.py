@@ -76,9 +76,7 @@ def run(
         asked = asked.keeping(activations, every)
     bench = asked.bench(device, memory, watch)
     bench.unfinished, bench.sums = None if store is None else store.path / "unfinished", sums
-    missing = first(
-        "whether cells are missing", lambda: any(store is None or not store.has(cell.hash) for cell in cells)
-    )
+    missing = first("whether cells are missing", lambda: _some_missing(cells, store))
     if missing:
         _announce(cells, bench, store, tell)
     expected = question.expected_error
@@ -92,6 +90,10 @@ def run(
         tidy(bench.unfinished)
     _check_frozen(asked.networks, donors)
     return found
+
+
+def _some_missing(cells: Sequence[Cell], store: Store | None) -> bool:
+    return store is None or not all(store.has(cell.hash) for cell in cells)
 
 
 def _announce(cells: Sequence[Cell], bench: Bench, store: Store | None, tell: Tell | None) -> None:
@@ -160,20 +162,8 @@ def run_cells(
     finished: Callable[[Record], None] | None = None,
 ) -> list[Record]:
     """The records of all cells: read where finished, else run."""
-    if current() is not None and engine is not local.run:
-        raise StudyError(
-            "Processes that share a pass need no engine beside: expected engine='local' and one worker in each; run "
-            "it so."
-        )
-
-    def kept() -> dict[str, Record]:
-        if store is None:
-            return {}
-        return {
-            cell.hash: record for cell in cells if (record := store.kept(cell.hash)) is not None and not record.lost
-        }
-
-    there = first("the finished cells", kept)
+    _check_alone(engine)
+    there = first("the finished cells", lambda: _kept(cells, store))
     missing = [cell for cell in cells if cell.hash not in there]
     states = bench.unfinished is not None and bench.unfinished.is_dir()
     bench.asked = cells if missing or states else ()
@@ -182,14 +172,35 @@ def run_cells(
     able = [cell for cell in missing if not bench.fails(cell)]
     failed = (unmeasured(cell, bench.fails(cell), bench) for cell in missing if bench.fails(cell))
     for record in itertools.chain(failed, engine(sweeps_of(able), bench, tell)):
-        if record.cell in there:
-            continue  # of a family that was stopped among its records
-        if store is not None:
-            store.write(record)
-        if finished is not None:
-            finished(record)
-        there[record.cell] = record
+        if record.cell not in there:  # else of a family that was stopped among its records
+            _taken(record, store, finished)
+            there[record.cell] = record
     return [there[cell.hash] for cell in cells]
+
+
+def _check_alone(engine: Engine) -> None:
+    """Refuse an engine of several processes in one of several that share a pass."""
+    if current() is not None and engine is not local.run:
+        raise StudyError(
+            "Processes that share a pass need no engine beside: expected engine='local' and one worker in each; run "
+            "it so."
+        )
+
+
+def _kept(cells: Sequence[Cell], store: Store | None) -> dict[str, Record]:
+    """The records of finished cells, by their names; one that was lost is none."""
+    if store is None:
+        return {}
+    found = ((cell.hash, store.kept(cell.hash)) for cell in cells)
+    return {name: record for name, record in found if record is not None and not record.lost}
+
+
+def _taken(record: Record, store: Store | None, finished: Callable[[Record], None] | None) -> None:
+    """Write a new record, and tell who waits for it."""
+    if store is not None:
+        store.write(record)
+    if finished is not None:
+        finished(record)
 
 
 def _clear_finished(cells: Sequence[Cell], missing: Sequence[Cell], bench: Bench) -> None:

@@ -124,6 +124,12 @@ class _NamedArrays:
             raise self._missing("ids of the gallery", ("gallery_ids",))
         return Retrieval.of(self._arrays["gallery"], torch.as_tensor(self._arrays["gallery_ids"]), k=task.k)
 
+    def _need_all(self, split: str, arrays: Mapping[str, Any]) -> None:
+        """Refuse a split of which one of the arrays is missing."""
+        for name, value in arrays.items():
+            if value is None:
+                raise self._missing(f"array {name!r} {f'of the {split} split' if split else ''}".strip(), (name,))
+
     def _part(self, split: str) -> Arrays | Stored | None:
         """The samples of one split ("" of all); None where there are no arrays of it."""
         where = f"The {split} split of {self.name}" if split else self.name
@@ -133,9 +139,7 @@ class _NamedArrays:
                 return None
             raise self._missing("inputs", tuple(self._inputs))
         labels = {name: self._named(name, split) for name in self._labels}
-        for name, value in {**inputs, **labels}.items():
-            if value is None:
-                raise self._missing(f"array {name!r} {f'of the {split} split' if split else ''}".strip(), (name,))
+        self._need_all(split, {**inputs, **labels})
         held = {name: _numbers(name, value, self.name) for name, value in inputs.items() if value is not None}
         joined = _joined(held, self.name) if self._table else held if len(held) > 1 else next(iter(held.values()))
         targets = self._targets(labels, len(next(iter(held.values()))), split)

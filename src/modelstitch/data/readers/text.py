@@ -80,12 +80,7 @@ def load_text(
     root = Path(path)
     if not root.exists():
         raise DataError(f"The text {path!r} cannot be read: No such file or directory; expected one of text or tables.")
-    words = options.get("tokenizer") or tokenizer
-    if words is None:
-        raise DataError(
-            f"The text {path!r} needs a tokenizer: expected '?tokenizer=FOLDER' or load_data(..., tokenizer=network)."
-        )
-    reader = words if isinstance(words, Tokenizer) else Tokenizer.load(words)
+    reader = _tokenizer(path, options.get("tokenizer") or tokenizer)
     size = _number(options.get("length")) or length or LENGTH
     columns = _Columns.of(options, task)
     form = _form(options.get("task"), columns, features, task)
@@ -148,15 +143,22 @@ class _Columns:
 _FORMS = {"next-token": TASKS[0], "masked-token": TASKS[1], "embedding": TASKS[3], "retrieval": TASKS[3]}
 
 
+def _tokenizer(path: str, words: str | Path | Tokenizer | None) -> Tokenizer:
+    """The tokenizer that is given, or that a folder holds."""
+    if words is None:
+        raise DataError(
+            f"The text {path!r} needs a tokenizer: expected '?tokenizer=FOLDER' or load_data(..., tokenizer=network)."
+        )
+    return words if isinstance(words, Tokenizer) else Tokenizer.load(words)
+
+
 def _form(named: str | None, columns: _Columns, features: bool, task: Task | None) -> str:
     """The form of samples that is named, or follows from the task and the columns."""
     labelled = bool(columns.labels)
     wanted = None if task is None else _FORMS.get(task.name, TASKS[2])
     form = named or wanted or (TASKS[2] if labelled else TASKS[3] if features else TASKS[0])
-    if wanted is not None and form != wanted:
-        raise DataError(
-            f"The task {task.name if task else ''!r} is none of texts of {form!r}: expected '?task={wanted}'."
-        )
+    if task is not None and form != wanted:
+        raise DataError(f"The task {task.name!r} is none of texts of {form!r}: expected '?task={wanted}'.")
     if isinstance(task, Retrieval) and form == TASKS[3]:
         if not labelled and columns.gallery is None:
             raise DataError(

@@ -54,9 +54,7 @@ class Retrieval(Task):
         if gallery is not None and found is not None:
             _check_gallery(gallery, found)
         most = None if found is None else len(found)
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1 or (most is not None and k > most):
-            limit = "above 0" if most is None else f"from 1 to {most}, the items of the gallery"
-            raise DataError(f"k is {k!r}: expected a whole number {limit}.")
+        _check_k(k, most)
         whose = f"{most:,} items" if most is not None else "what the top itself gives for the gallery"
         super().__init__(
             "retrieval",
@@ -219,6 +217,13 @@ class Retrieval(Task):
         else:
             hash_samples(self._items, digest)
         return {**stated, "gallery": digest.hex(16), "items": len(self.ids if self._items is None else self._items)}
+
+
+def _check_k(k: Any, most: int | None) -> None:
+    """Refuse what is no number of items to look at; ``most`` is how many there are, where it is known."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1 or (most is not None and k > most):
+        limit = "above 0" if most is None else f"from 1 to {most}, the items of the gallery"
+        raise DataError(f"k is {k!r}: expected a whole number {limit}.")
 
 
 def _check_gallery(gallery: Tensor, ids: Tensor) -> None:

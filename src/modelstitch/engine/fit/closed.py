@@ -217,11 +217,7 @@ def _pass(
     Returns:
         How many batches there have been then; None where the seams of one block must be told apart.
     """
-    send = open_quick(sweep.sender, [seam[0] for seam, _ in asked], sweep.device)
-    if isinstance(sweep.sender, Company):  # every network runs once, whichever end of a seam it is
-        send = receive = sweep.sender.open([layer for seam, _ in asked for layer in seam], sweep.device)
-    else:
-        receive = open_quick(NetworkSender(sweep.top), [seam[1] for seam, _ in asked], sweep.device)
+    send, receive = _opened([seam for seam, _ in asked], sweep)
     seen, at, (rank, size) = 0, 0, share()
     with fitting(sweep.sender.norms, sweep):
         for number, batch in enumerate(sweep.batches("moments", share=(rank, size))):
@@ -240,6 +236,15 @@ def _pass(
                 _keep(kept, blocks, asked, at)
     sweep.done(sweep.data.size("fit") - seen)
     return at
+
+
+def _opened(seams: Sequence[tuple[str, str]], sweep: Sweep) -> tuple[Send, Send]:
+    """What gives the activations of both ends of the seams for a batch."""
+    if isinstance(sweep.sender, Company):  # every network runs once, whichever end of a seam it is
+        send = sweep.sender.open([layer for seam in seams for layer in seam], sweep.device)
+        return send, send
+    below, above = ([seam[side] for seam in seams] for side in (0, 1))
+    return open_quick(sweep.sender, below, sweep.device), open_quick(NetworkSender(sweep.top), above, sweep.device)
 
 
 def _sum(

@@ -124,6 +124,13 @@ def tuned(
         found: torch.Tensor = model.through(view_of(low, batch, device), view_of(high, batch, device), batch.mask)
         return found
 
+    def wanted(batch: Batch) -> Wanted:
+        genuine = {}
+        if whole is not None:
+            with torch.no_grad():
+                genuine = {OUTPUT: whole(view_of(high, batch, device))}
+        return Wanted(genuine, batch.labels.to(device), None if batch.mask is None else batch.mask.to(device))
+
     def look() -> Outcome | None:
         model.eval()
         try:
@@ -135,14 +142,9 @@ def tuned(
     if begun is None:
         raise FitError(f"The stitch {name} gives no finite loss before the first step: expected a finite one.")
     history = [(0, begun.error, begun.loss)]
-    best, kept, stale = (begun.error, begun.loss), copy.deepcopy(model.state_dict()), 0
+    best = _Best(model, (begun.error, begun.loss))
     for step, batch in _steps(sweep):
-        mask = None if batch.mask is None else batch.mask.to(device)
-        genuine = {}
-        if whole is not None:
-            with torch.no_grad():
-                genuine = {OUTPUT: whole(view_of(high, batch, device))}
-        loss = objective.loss({OUTPUT: answer(batch)}, Wanted(genuine, batch.labels.to(device), mask))
+        loss = objective.loss({OUTPUT: answer(batch)}, wanted(batch))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if not bool(torch.isfinite(loss)):
@@ -157,16 +159,28 @@ def tuned(
         if seen is None:
             break
         history.append((step, seen.error, seen.loss))
-        stale += 1
-        if (seen.error, seen.loss) < best:
-            best, kept, stale = (seen.error, seen.loss), copy.deepcopy(model.state_dict()), 0
-        if stale > spec.patience:
+        if best.stale_after((seen.error, seen.loss)) > spec.patience:
             break
-    model.load_state_dict(kept)
+    model.load_state_dict(best.state)
     for part in (model.bottom, model.top):
         for weight in part.parameters():
             weight.requires_grad_(False)
     return model.eval(), history
+
+
+class _Best:
+    """The best state of a model so far: that of the smallest (error, loss)."""
+
+    def __init__(self, model: Joined, seen: tuple[float, float]) -> None:
+        self._model, self._seen, self._stale = model, seen, 0
+        self.state = copy.deepcopy(model.state_dict())
+
+    def stale_after(self, seen: tuple[float, float]) -> int:
+        """Keep the model as it is now if it is better; how many looks have brought nothing since the best."""
+        self._stale += 1
+        if seen < self._seen:
+            self._seen, self._stale, self.state = seen, 0, copy.deepcopy(self._model.state_dict())
+        return self._stale
 
 
 def spec_of(options: dict[str, Any]) -> FitSpec:
