@@ -8,6 +8,7 @@ from PIL import Image
 
 from commands import run
 from modelstitch import cli
+from modelstitch.study.store import Store
 
 NET = "zoo:small-resnet?width=4"
 ONE_SEAM = ["stitch", f"{NET}@block1", f"{NET}@block1", "--steps", "1"]
@@ -94,7 +95,8 @@ def test_verbose_shows_where_a_mistake_comes_from(monkeypatch, capfd, tmp_path):
 
 
 def test_nobody_reads_what_is_printed(tmp_path):
-    command = [sys.executable, "-m", "modelstitch", "layers", NET, "--all"]
+    Store(tmp_path, {"name": "s"})
+    command = [sys.executable, "-m", "modelstitch", "status", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         told = process.stderr.read()

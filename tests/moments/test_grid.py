@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from itertools import product
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 from modelstitch.errors import MeasureError, NonFiniteError, StudyError
 from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.moments import Moments
+from others import told
 
 BOTTOM, TOP = {"stem": 3, "layer1.0": 5, "layer2": 4}, {"blocks.0": 6, "head": 2}
 PAIRS = list(product(BOTTOM, TOP))
@@ -208,9 +207,8 @@ print(once, feed(180), grid.n)
 
 
 @pytest.mark.slow
-def test_ten_times_the_data_take_no_more_memory():
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    once, tenfold, n = map(int, done.stdout.split())
+def test_ten_times_the_data_take_no_more_memory(tmp_path):
+    once, tenfold, n = map(int, told(MEMORY, folder=tmp_path).split())
     assert n == 200 * 256
     # The peak in kilobytes. The 180 further batches hold 370 MB.
     assert tenfold - once < 20_000

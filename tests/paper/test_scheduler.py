@@ -1,12 +1,6 @@
 """Several processes at one job make what one makes; what goes wrong in one of them is told."""
 
-import contextlib
-import os
-import subprocess
-import sys
-import time
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +12,7 @@ from modelstitch.paper.pieces import pieces
 from modelstitch.paper.run import run_figure
 from modelstitch.paper.scheduler import _next, together
 from modelstitch.study.parquet import records_from_parquet
+from others import quick_workers
 
 PLAN = SimpleNamespace(scale=TINY, protocols=("honest", "paper"))
 
@@ -34,7 +29,8 @@ def test_curves_over_one_top_wait_for_each_other():
 
 
 @pytest.mark.slow
-def test_two_processes_make_what_one_makes(tmp_path):
+def test_two_processes_make_what_one_makes(tmp_path, monkeypatch):
+    quick_workers(monkeypatch)
     shown, told = figure("4"), []
     one, two = tmp_path / "one", tmp_path / "two"
     expected = run_figure(shown, tiny_job(one, protocols=("honest",)))
@@ -61,35 +57,7 @@ def test_two_processes_make_what_one_makes(tmp_path):
         ),
     ],
 )
-def test_what_goes_wrong_in_one_of_them_is_told(tmp_path, opens, kind, words):
+def test_what_goes_wrong_in_one_of_them_is_told(tmp_path, monkeypatch, opens, kind, words):
+    quick_workers(monkeypatch)
     with pytest.raises(kind, match=words):
         list(together([figure("4")], tiny_job(tmp_path), opens, tmp_path / "pages", 1))
-
-
-@pytest.mark.slow
-def test_a_process_whose_parent_is_killed_ends(tmp_path):
-    code = (
-        "from functools import partial\nfrom pathlib import Path\nfrom tiny import sleeping_job, tiny_job\n"
-        "from modelstitch.paper.catalogue import figure\nfrom modelstitch.paper.scheduler import together\n"
-        f"out = Path({str(tmp_path)!r})\n"
-        "if __name__ == '__main__':\n"
-        "    list(together([figure('4')], tiny_job(out / 'job'), partial(sleeping_job, out / 'pid'), out / 'pages', "
-        "1))\n"
-    )
-    (tmp_path / "parent.py").write_text(code, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], env=environment)
-    pid = int(_soon(lambda: (tmp_path / "pid").read_text()))
-    parent.kill()
-    parent.wait()
-    _soon(lambda: not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
-
-
-def _soon(ask):
-    """The answer, as soon as there is one."""
-    for _ in range(600):
-        with contextlib.suppress(OSError):
-            if answer := ask():
-                return answer
-        time.sleep(0.1)
-    raise AssertionError("nothing in a minute")

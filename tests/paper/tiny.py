@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import time
 from pathlib import Path
 
 from modelstitch.data.load import load_data
@@ -47,9 +46,3 @@ def lost_job():
 def killed_job():
     """A process that something kills."""
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def sleeping_job(told: Path):
-    """A process that says who it is, and then does nothing for long."""
-    told.write_text(str(os.getpid()), encoding="utf-8")
-    time.sleep(600)

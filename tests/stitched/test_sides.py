@@ -7,9 +7,6 @@ import copy
 import json
 import os
 import pickle
-import signal
-import subprocess
-import sys
 import time
 from functools import cache
 
@@ -21,6 +18,7 @@ from modelstitch import Network, Normalise, Stitched, load, register
 from modelstitch.errors import NetworkError, SourceError, StitchError
 from modelstitch.stitchers import Affine, Site, family_of
 from modelstitch.support import hashing
+from others import Other, soon, told
 
 SMALL = "zoo:small-resnet?width=6"
 
@@ -118,7 +116,7 @@ def test_another_process_predicts_the_same_bits(tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        subprocess.run([sys.executable, "-c", code, *cases], cwd=tmp_path, check=True)
+        told(code, *cases, folder=tmp_path)
         found = torch.load(tmp_path / "y.pt")
         for name, s in cases.items():
             assert torch.equal(found[name], s.predict(images())), name
@@ -315,12 +313,10 @@ def test_a_kill_leaves_the_old_stitch_or_the_new(tmp_path):
         "    old.save('s')\n"
     )
     for pause in (0.0, 0.031):
-        child = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-        assert child.stdout.readline() == "go\n"
+        child = Other(code, folder=tmp_path, said=tmp_path / f"said {pause}")
+        soon(lambda child=child: child.said.read_text() == "go\n")
         time.sleep(pause)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
+        child.kill()
         found = Stitched.load(tmp_path / "s").predict(images())
         assert any(torch.equal(found, outcome) for outcome in outcomes)
     new.save(tmp_path / "s")

@@ -5,11 +5,9 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,6 +23,7 @@ from modelstitch.study.record import Record, equal_results
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import Store, _name_of, present, working
 from modelstitch.support.files import SetAside, clean, create
+from others import Other, soon
 
 SPEC = {"name": "tiny", "fit": {"steps": 10, "batch_size": 8}, "seeds": [0]}
 
@@ -260,13 +259,10 @@ def test_kill_9_leaves_only_whole_records(tmp_path):
     )
     for attempt in range(3):
         folder = tmp_path / str(attempt)
-        child = subprocess.Popen([sys.executable, "-c", code, str(folder), str(Path(__file__).parent)])
+        child = Other(code, folder, Path(__file__).parent, folder=tmp_path, said=tmp_path / f"said {attempt}")
         cells = folder / "cells"
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and not (cells.is_dir() and len(list(cells.glob("*.json"))) > 3):
-            time.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        soon(lambda cells=cells: len(list(cells.glob("*.json"))) > 3)
+        child.kill()
         records = Store(folder, SPEC).records()
         assert len(records) > 3
         assert records == sorted((make_record(r.seed) for r in records), key=lambda r: r["cell"])

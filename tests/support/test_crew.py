@@ -1,6 +1,5 @@
 """Processes that work for this one: what they say comes through, their end is told, and none outlives its parent."""
 
-import contextlib
 import os
 import pickle
 import signal
@@ -13,6 +12,7 @@ import pytest
 
 from modelstitch.errors import DataError
 from modelstitch.support.crew import LostError, Worker, answered, portable
+from others import soon
 
 
 class Odd(Exception):
@@ -84,18 +84,8 @@ if __name__ == "__main__":
 def test_one_whose_parent_is_killed_ends_at_once(tmp_path, later):
     (tmp_path / "parent.py").write_text(PARENT)
     parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", tmp_path / "pid"])
-    pid = int(_soon(lambda: (tmp_path / "pid").read_text()))
+    pid = int(soon(lambda: (tmp_path / "pid").read_text()))
     time.sleep(later)
     parent.kill()
     parent.wait()
-    _soon(lambda: not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
-
-
-def _soon(ask):
-    """The answer, as soon as there is one."""
-    for _ in range(1000):
-        with contextlib.suppress(OSError):
-            if answer := ask():
-                return answer
-        time.sleep(0.02)
-    raise AssertionError("nothing in 20 seconds")
+    soon(lambda: not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")

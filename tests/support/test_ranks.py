@@ -26,6 +26,7 @@ from modelstitch.errors import DataError, StitchError, StudyError
 from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.moments import Moments
 from modelstitch.moments.null import NullGrid
+from others import CONTEXT
 from pages import blocks
 
 SUMS = ("mean_x", "mean_y", "xx", "yy", "xy")
@@ -272,7 +273,7 @@ def host(folder):
 def scenes(tmp_path_factory):
     """{scene: what the two processes found}."""
     folder = tmp_path_factory.mktemp("ranks")
-    process = multiprocessing.get_context("spawn").Process(target=host, args=(str(folder),))
+    process = CONTEXT.Process(target=host, args=(str(folder),))
     process.start()
     process.join()
     found = {"folder": folder}

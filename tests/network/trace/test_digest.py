@@ -1,14 +1,12 @@
 """A network's name is by what it computes: equal weights under another function are another network."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
 
 from modelstitch import Network
 from modelstitch.zoo.nets import build
+from others import told
 
 EXAMPLE = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 
@@ -79,8 +77,8 @@ for net in {NETS}:
 
 
 @pytest.mark.slow
-def test_another_process_and_another_batch_give_the_same_name():
-    others = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True).stdout.split()
+def test_another_process_and_another_batch_give_the_same_name(tmp_path):
+    others = told(CODE, folder=tmp_path).split()
     mine = [Network(build(net, seed=0).eval(), torch.zeros(5, 3, 32, 32), "n").fingerprint() for net in NETS]
     assert mine == others
 

@@ -17,6 +17,7 @@ from modelstitch.study.engines import processes
 from modelstitch.study.record import equal_results
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.status import status_of
+from others import quick_workers
 
 NET = "zoo:small-resnet?width=4"
 STUDY = {
@@ -66,6 +67,7 @@ def test_what_is_lost_costs_itself_and_is_done_by_the_next_run(tmp_path, monkeyp
     marks.mkdir()
     spec = parse_spec({**STUDY, "layers": ["block1", "block2", "block3"], "controls": "none"})
     with monkeypatch.context() as patch:
+        quick_workers(patch)
         patch.setattr(declared, "open_bench", partial(deadly_bench, marks))
         records, _ = run_study(spec, tmp_path / "out", device="cpu", workers=2)
     assert {record.top.layer: record.failed for record in records} == {
@@ -101,6 +103,7 @@ def refusing_bench():
 
 @pytest.mark.slow
 def test_a_mistake_in_one_of_them_is_told_as_it_is(tmp_path, monkeypatch):
+    quick_workers(monkeypatch)
     monkeypatch.setattr(declared, "partial", lambda *args, **kwargs: refusing_bench)
     with pytest.raises(DataError, match=r"^The data are gone.$"):
         run_study(parse_spec({**STUDY, "controls": "none"}), tmp_path / "out", device="cpu", workers=2)
