@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from modelstitch.data.batch import Batch
+from modelstitch.engine import truth
 from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.sweep import open_stream
 from modelstitch.engine.truth import Ends, Truths
@@ -75,11 +76,13 @@ class Other(torch.nn.Module):
 
 
 @pytest.mark.parametrize("seam", SEAMS.values(), ids=SEAMS)
-@pytest.mark.parametrize("known", [True, False], ids=["from sums", "map by map"])
-def test_truth_is_that_of_a_slow_loop(networks, seam, known):
+@pytest.mark.parametrize("how", ["from sums", "map by map", "from sums of wide layers"])
+def test_truth_is_that_of_a_slow_loop(networks, seam, how, monkeypatch):
     stream, below, above = made(networks, seam)
     affine = stream.stitcher
-    if not known:
+    if how == "from sums of wide layers":  # whose forms are apart, or applied as they are
+        monkeypatch.setattr(truth, "_APART", 1)
+    if how == "map by map":
         stream.stitcher = Other(affine)
     truths = Truths([Ends(stream, "low", "high", NetworkSender(networks[0]), networks[1])])
     stitched, genuine = [], []

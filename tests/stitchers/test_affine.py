@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from modelstitch.support.fast import roots
 from stitchers.closed_forms import affine, centred, predict, sides, solve
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -24,6 +25,14 @@ def test_affine_is_least_squares(text, p, q):
 def test_affine_on_fewer_rows_than_channels_is_the_shortest_solution():
     x, y = sides(30, 3, n=12)
     np.testing.assert_allclose(predict(solve("affine:0", x, y), x), y, atol=1e-8)
+
+
+@pytest.mark.parametrize("text", ["affine", "affine:0.1"])
+def test_few_rows_of_a_wide_layer_are_solved_from_a_root_of_their_sums_alike(text, monkeypatch):
+    x, y = sides(600, 3, n=100)
+    found = predict(solve(text, x, y), x)
+    monkeypatch.setattr(roots, "WIDE", 10_000)
+    np.testing.assert_allclose(found, predict(solve(text, x, y), x), atol=1e-7)
 
 
 def test_ridge_is_ridge_on_unit_variance_channels():

@@ -7,6 +7,7 @@ activations one by one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from ..moments.moments import Moments, Sums
 from ..moments.spread import SpreadGrid
 from ..network import Layer, Network, positions_of
 from ..stitchers import Adapter, Stitcher, adapter_between, channels_last, masked_mean, masks, rows
+from ..support.fast.roots import root, spectrum
 from ..support.nonfinite import refuse
 from .fit.closed import SeamStreams, grouped
 from .senders import Sender
@@ -28,6 +30,7 @@ from .sweep import Stream
 ByOwner = Mapping[Hashable, Mapping[str, Tensor]]  # {who: {layer: activation}} of one batch
 _ROUNDING = 64 * torch.finfo(torch.float64).eps  # below this share, a difference of sums is rounding alone
 _ABREAST = 8  # forms in a product, always as many: its last bit must not depend on how many stitches share a layer
+_APART = 1024  # columns from which forms are too large to lie side by side: each is a product of its own
 _CACHED = 1_000_000  # bytes of rows that are squared at once
 _SQUARES = 16_000_000  # bytes of their squares
 
@@ -211,6 +214,9 @@ class _Together:
         return found, bad
 
 
+_Squared = tuple[Tensor, Tensor, Tensor]  # a form's square (p p,), its slope (p,), its level
+
+
 class _Distances:
     """Root mean squared distances of samples' positions under quadratic forms of one activation.
 
@@ -225,29 +231,36 @@ class _Distances:
 
     def __init__(self, layer: str, adapter: Adapter, kind: str, base: Tensor) -> None:
         self.layer, self._adapter, self._kind, self._base = layer, adapter, kind, base
-        self._squares: list[Tensor] = []
-        self._slopes: list[Tensor] = []
-        self._levels: list[Tensor] = []
+        target = adapter.target
+        self._places = max(1, math.prod(positions_of(target.kind, target.shape)))
+        self._abreast = 1 if len(base) >= _APART else _ABREAST
+        self._squared: list[_Squared] = []
+        self._plain: list[tuple[Tensor, Tensor]] = []  # (factor, offset) of forms that are applied as they are
+        self._order: list[tuple[bool, int]] = []
         self._found: list[Tensor] = []
         self._forms: list[tuple[Tensor, ...]] | None = None
 
     def add_form(self, factor: Tensor, offset: Tensor) -> int:
-        """Ask for the distances |factor x + offset|, factor (k, p); returns their number."""
+        """Ask for the distances |factor x + offset|, factor (k, p); returns their number.
+
+        A form of few rows is applied to each position, which takes less than its square on the moments of all.
+        """
         offset = offset + factor @ self._base
-        self._squares.append((factor.T @ factor).flatten())
-        self._slopes.append(2 * (factor.T @ offset))
-        self._levels.append(offset @ offset)
-        return len(self._levels) - 1
+        plain = len(self._base) >= _APART and len(factor) * self._places <= len(self._base)
+        self._order.append((plain, len(self._plain if plain else self._squared)))
+        if plain:
+            self._plain.append((factor.T.contiguous(), offset))
+        else:
+            self._squared.append(
+                ((factor.T @ factor).flatten(), 2 * (factor.T @ offset), offset @ offset),
+            )
+        return len(self._order) - 1
 
     def add(self, activation: Tensor, mask: Tensor | None) -> None:
         """Count a batch."""
         if self._forms is None:
-            forms = [self._squares, self._slopes, self._levels]
-            empty = [torch.zeros_like(parts[0]) for parts in forms]
-            forms = [parts + [none] * (-len(parts) % _ABREAST) for parts, none in zip(forms, empty)]
-            squares, slopes, levels = (torch.split(torch.stack(parts, -1), _ABREAST, -1) for parts in forms)
-            self._forms = [tuple(part.contiguous() for part in some) for some in zip(squares, slopes, levels)]
-            self._squares, self._slopes, self._levels = [], [], []
+            self._forms = self._abreast_of(self._squared)
+            self._squared = []
         x = self._adapter(activation, mask)
         shares = None
         if mask is not None and masks(mask, x, self._kind):
@@ -261,13 +274,34 @@ class _Distances:
             part = last[some].reshape(len(last[some]), -1, p).to(self._base, copy=True)
             self._found.append(self._of(part.sub_(self._base), None if shares is None else shares[some]))
 
+    def _abreast_of(self, forms: list[_Squared]) -> list[tuple[Tensor, ...]]:
+        """The forms side by side, as many as are multiplied at once; those that are lacking are zero."""
+        if self._abreast == 1:
+            return [tuple(part[..., None] for part in form) for form in forms]
+        if not forms:
+            return []
+        empty = tuple(torch.zeros_like(part) for part in forms[0])
+        forms = forms + [empty] * (-len(forms) % self._abreast)  # type: ignore[list-item]
+        sides = (torch.split(torch.stack(parts, -1), self._abreast, -1) for parts in zip(*forms))
+        return [tuple(part.contiguous() for part in some) for some in zip(*sides)]
+
     def _of(self, x: Tensor, shares: Tensor | None) -> Tensor:
         """(n, forms) of positions x (n, positions, p), each of which counts its share."""
         assert self._forms is not None
-        weighed = x / x.shape[1] if shares is None else x * shares[..., None]
-        second, first = torch.matmul(x.transpose(1, 2), weighed).flatten(1), weighed.sum(1)
-        found = [torch.addmm(level + first @ slopes, second, squares) for squares, slopes, level in self._forms]
-        return torch.cat(found, 1).clamp_(min=0).sqrt_()
+        squared, plain = x.new_zeros(len(x), 0), [self._seen(x, shares, *form) for form in self._plain]
+        if self._forms:
+            weighed = x / x.shape[1] if shares is None else x * shares[..., None]
+            second, first = torch.matmul(x.transpose(1, 2), weighed).flatten(1), weighed.sum(1)
+            found = [torch.addmm(level + first @ slopes, second, squares) for squares, slopes, level in self._forms]
+            squared = torch.cat(found, 1)
+        columns = [plain[at] if is_plain else squared[:, at] for is_plain, at in self._order]
+        return torch.stack(columns, 1).clamp_(min=0).sqrt_()
+
+    @staticmethod
+    def _seen(x: Tensor, shares: Tensor | None, factor: Tensor, offset: Tensor) -> Tensor:
+        """The mean square of one form over the positions, (n,)."""
+        squares = (x.flatten(0, 1) @ factor).add_(offset).square_().sum(1).view(x.shape[:2])
+        return squares.mean(1) if shares is None else (squares * shares).sum(1)
 
     def state(self) -> list[Tensor]:
         """What was counted so far."""
@@ -306,7 +340,7 @@ class _Summed:
     def truth(self, sums: Moments) -> Truth:
         """From the sums of the two layers over the split."""
         weight, cross = self.weight, self.weight @ sums.xy
-        own = weight @ sums.xx @ weight.T
+        own = _turned(sums, weight)
         spread = float(sums.yy.diagonal().sum())
         shift = weight @ sums.mean_x + self.bias - sums.mean_y
         both = float(own.diagonal().sum()) + spread
@@ -427,9 +461,21 @@ def _moments(stream: Stream) -> Moments:
     return stream.moments
 
 
+def _turned(sums: Moments, weight: Tensor) -> Tensor:
+    """W X'X W', of few rows as it is seen from them: its trace and its norm are the same, and it is small."""
+    known = sums.known[0]
+    if "root" not in known:
+        known["root"] = root(sums.xx, sums.n)
+    half = known["root"]
+    if half is None:
+        return weight @ sums.xx @ weight.T
+    seen: Tensor = weight @ half
+    return seen.T @ seen
+
+
 def _whitener(moments: Moments) -> Tensor:
     """Columns that turn centred top activations into unit variance; directions without variance are left out."""
-    values, vectors = torch.linalg.eigh(moments.yy.double() / max(moments.n, 1))
-    kept = values > 1e-6 * values.clamp(min=0).mean()
+    values, vectors = spectrum(moments.yy.double() / max(moments.n, 1), moments.n)
+    kept = values > 1e-6 * values.clamp(min=0).sum() / len(moments.yy)
     whitener: Tensor = vectors[:, kept] / values[kept].sqrt()
     return whitener

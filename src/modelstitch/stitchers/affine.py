@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import FitError
 from ..moments.moments import Moments
+from ..support.fast.roots import spectrum
 from .base import Site, Stitcher, apply_linear, need_moments
 
 RIDGE = 1e-6  # relative to the mean eigenvalue: enough to tame collinear channels, far below any effect on the fit
@@ -74,20 +75,28 @@ def solve_ridge(moments: Moments, ridge: float = RIDGE) -> Tensor:
     """
     if not (math.isfinite(ridge) and ridge >= 0):
         raise FitError(f"The ridge strength {ridge} cannot be used: expected 0 or a positive number.")
-    values, vectors, scale = scaled_spectrum(moments)
+    known = moments.known[0]  # of the bottom's layer, whatever the top's
+    if "spectrum" not in known:
+        known["spectrum"] = scaled_spectrum(moments, few=True)
+    values, vectors, scale = known["spectrum"]
     kept = values > CUTOFF * values.max().clamp(min=torch.finfo(values.dtype).tiny)
-    inverse = torch.where(kept, 1 / (values + ridge * _mean(values)), 0)
+    mean = values.clamp(min=0).sum() / len(scale)
+    inverse = torch.where(kept, 1 / (values + ridge * mean), 0)
     projected = vectors.T @ (scale[:, None] * moments.xy)
     solution: Tensor = scale[:, None] * (vectors @ (inverse[:, None] * projected))
     return solution.T
 
 
-def scaled_spectrum(moments: Moments) -> tuple[Tensor, Tensor, Tensor]:
-    """Eigenvalues, eigenvectors (columns) of the correlation sums of x, and each channel's 1/std (0: dead)."""
+def scaled_spectrum(moments: Moments, *, few: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues, eigenvectors (columns) of the correlation sums of x, and each channel's 1/std (0: dead).
+
+    Args:
+        few: of sums of few rows, only what is not zero.
+    """
     need_moments(moments)
     scale = inverse_spread(moments.xx.diagonal() / moments.n, moments.mean_x)
     correlation = scale[:, None] * (moments.xx / moments.n) * scale
-    values, vectors = torch.linalg.eigh(correlation)
+    values, vectors = spectrum(correlation, moments.n) if few else torch.linalg.eigh(correlation)
     return values * moments.n, vectors, scale
 
 
@@ -95,7 +104,3 @@ def inverse_spread(variance: Tensor, mean: Tensor) -> Tensor:
     """1 / std of each channel; 0 where it is dead, since its spread is rounding noise of its own mean."""
     floor = (torch.finfo(variance.dtype).eps * mean.abs().clamp(min=1e-12)) ** 2
     return torch.where(variance > floor, variance.clamp(min=torch.finfo(variance.dtype).tiny).rsqrt(), 0)
-
-
-def _mean(values: Tensor) -> Tensor:
-    return values.clamp(min=0).mean()

@@ -22,7 +22,7 @@ from .bench import Bench
 from .job import Fitted, SweepJob, job_of, measure, open_cell
 from .plan import Cell, Shared, sweeps_of
 from .states import PIECES, left_together
-from .sweep import chunked, run_sweep
+from .sweep import cell_bytes, run_sweep
 
 
 def families(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[list[Sequence[Cell]]]:
@@ -105,7 +105,7 @@ def family_bytes(groups: Sequence[Sequence[Cell]], bench: Bench) -> int:
     met: dict[Any, tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]] = {}  # at the same positions
     for group in groups:
         ends = [bench.networks[name] for name in (group[0].sweep.bottom, group[0].sweep.top)]
-        held += sum(chunked(group, ends[0], ends[1], bench)[0])
+        held += sum(cell_bytes(group, ends[0], ends[1], bench))
         for cell in group:
             names = [cell.config[side]["layer"] for side in ("bottom", "top")]
             both = [network.layer(name) for network, name in zip(ends, names)]

@@ -118,12 +118,11 @@ def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *,
         for group in family:
             top = bench.networks[group[0].sweep.top]
             sender = bench.networks.get(group[0].sweep.bottom, top)  # class noise is drawn from the top's activations
-            sizes, parts = chunked(group, sender, top, bench)
-            parts = [range(len(group))] if together else parts
+            parts = [(0, list(range(len(group))))] if together else chunked(group, sender, top, bench)
             found.sweeps += 1
             found.parts += len(parts)
-            for part in parts:
-                found.memory = max(found.memory, 0 if together else sum(sizes[i] for i in part))
+            for size, part in parts:
+                found.memory = max(found.memory, size)
                 _add(found, [group[i] for i in part], sender, top, bench, clock, together=together)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ import torch
 
 from ..engine.fit.closed import collect, look_again, solve
 from ..engine.fit.loop import fits, train
-from ..engine.fit.memory import attempt, chunks, stream_bytes
+from ..engine.fit.memory import attempt, chunks, solved_bytes, stream_bytes, tiles
 from ..engine.fit.normalisation import settle
 from ..engine.fit.options import MATCH, SOLVED
 from ..engine.fit.sensitivity import weigh
@@ -61,7 +62,7 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
         StitchError: whatever is wrong with a seam, the data or the networks, in one sentence.
     """
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
-    sizes, parts = chunked(cells, below or top, top, bench)
+    parts = chunked(cells, below or top, top, bench)
     done, total = 0, _work(cells, bench) * len(parts)
 
     def tick(amount: int) -> None:
@@ -70,8 +71,8 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
         if tell:
             tell(f"{cells[0].sweep.kind if below is None else below.name} -> {top.name}", min(done, total), total)
 
-    for part in parts:
-        spare = max(0, bench.memory - sum(sizes[i] for i in part))
+    for size, part in parts:
+        spare = max(0, bench.memory - size)
         unfinished = left(cells[0], bench)
         yield from _chunk([cells[i] for i in part], bench, tick, spare, unfinished)
         if unfinished is not None:
@@ -85,9 +86,23 @@ def _work(cells: Sequence[Cell], bench: Bench) -> int:
     return fit + bench.data.size("test") + stages_most * bench.spec.steps
 
 
-def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) -> tuple[list[int], list[range]]:
-    """What each cell of a sweep holds in bytes, and the runs of cells that the memory budget takes at a time."""
-    sizes = [
+def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) -> list[tuple[int, list[int]]]:
+    """The numbers of the cells of a sweep that the memory budget takes at a time, each part with the bytes it holds.
+
+    Closed forms come in blocks of bottom layers by top layers, whose sums they share; fits in runs of neighbours.
+    """
+    seams = [(sender.layer(cell.config["bottom"]["layer"]), top.layer(cell.config["top"]["layer"])) for cell in cells]
+    if all(cell.config["objective"] == MATCH for cell in cells):
+        rows = bench.data.size("fit") * max(math.prod(above.positions) for _, above in seams)
+        blocks = tiles(seams, rows, bench.memory)
+        return [(solved_bytes([seams[i] for i in some], rows), some) for some in blocks]
+    sizes = cell_bytes(cells, sender, top, bench)
+    return [(sum(sizes[i] for i in run), list(run)) for run in chunks(sizes, bench.memory)]
+
+
+def cell_bytes(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) -> list[int]:
+    """What each cell of a sweep holds in bytes."""
+    return [
         stream_bytes(
             sender.layer(c.config["bottom"]["layer"]),
             top.layer(c.config["top"]["layer"]),
@@ -96,7 +111,6 @@ def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) 
         )
         for c in cells
     ]
-    return sizes, chunks(sizes, bench.memory)
 
 
 def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:

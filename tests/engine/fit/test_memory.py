@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from conftest import Small
 from modelstitch import Network, StitchError, compare
 from modelstitch.data.batch import Batch
-from modelstitch.engine.fit.memory import Samples, chunks, stream_bytes
+from modelstitch.engine.fit.memory import Samples, chunks, solved_bytes, stream_bytes, tiles
 
 LAYERS = ["stem", "block1", "pool", "block2", "block3"]
 QUICK = {"controls": (), "both": False, "steps": 3, "eval_every": 3, "batch_size": 100, "device": "cpu"}
@@ -82,6 +82,34 @@ def _side_by_side(networks):
 def test_streams_are_cut_into_chunks_that_fit():
     assert [list(part) for part in chunks([3, 3, 3, 9, 1], 6)] == [[0, 1], [2], [3], [4]]
     assert [list(part) for part in chunks([3, 3], None)] == [[0, 1]]
+
+
+class Wide:
+    def __init__(self, name, channels=2048):
+        self.name, self.channels = name, channels
+
+
+def grid(n, families=1):
+    return [(Wide(f"b{b}"), Wide(f"t{t}")) for b in range(n) for t in range(n) for _ in range(families)]
+
+
+def test_closed_forms_come_in_blocks_of_layers_by_layers():
+    seams = grid(4)
+    assert tiles(seams, 10**6, 10**12) == [list(range(16))]
+    budget = solved_bytes([seams[i] for i in (0, 1, 4, 5)], 10**6)
+    assert tiles(seams, 10**6, budget) == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    assert tiles(seams, 10**6, 1) == [[i] for i in range(16)]
+    assert tiles(grid(1, families=2), 10**6, 1) == [[0], [1]]
+    diagonal = [seams[i] for i in (0, 5, 10, 15)]
+    assert tiles(diagonal, 10**6, solved_bytes(diagonal[:2], 10**6)) == [[0, 1], [2, 3]]
+
+
+def test_layers_that_meet_in_a_block_share_their_sums_and_few_rows_take_less():
+    p = 2048
+    one = 8 * p * p * (4 + 4 + 2 + 1) + 4 * (p + 1) * p
+    assert solved_bytes(grid(1), 10**6) == one
+    assert solved_bytes(grid(4), 10**6) < 0.6 * 16 * one
+    assert solved_bytes(grid(4), 100) < 0.8 * solved_bytes(grid(4), 10**6)
 
 
 @pytest.mark.slow

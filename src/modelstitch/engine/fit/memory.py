@@ -11,6 +11,7 @@ from torch import Tensor
 from ...data.batch import Batch
 from ...errors import FitError
 from ...network import Layer
+from ...support.fast.roots import few
 from ...support.memory import out_of_memory
 from ..senders import Send
 from ..sweep import Sweep
@@ -47,6 +48,60 @@ def chunks(sizes: Sequence[int], budget: int | None) -> list[range]:
             start, total = i, 0
         total += size
     return [*found, range(start, len(sizes))] if sizes else []
+
+
+def solved_bytes(seams: Sequence[tuple[Layer, Layer]], rows: int) -> int:
+    """What closed forms at these seams hold together, in bytes, while they are solved and measured.
+
+    Each layer has its sums of the fit and of the measurement, and its spectrum or whitener; each seam has its products
+    in both, its map and the form that tells how rare its activations are. Of few rows spectra and forms are narrow.
+    """
+    below = {layer.name: layer.channels for layer, _ in seams}
+    above = {layer.name: layer.channels for _, layer in seams}
+    each = sum(n * (2 * n + 2 * _rank(n, rows)) for n in [*below.values(), *above.values()])
+    crossed = sum(2 * b.channels * t.channels for b, t in {(b.name, t.name): (b, t) for b, t in seams}.values())
+    maps = sum(8 * _rank(t.channels, rows) * b.channels + 4 * (b.channels + 1) * t.channels for b, t in seams)
+    return 8 * (each + crossed) + maps
+
+
+def _rank(columns: int, rows: int) -> int:
+    return min(columns, rows) if few(rows, columns) else columns
+
+
+def tiles(seams: Sequence[tuple[Layer, Layer]], rows: int, budget: int) -> list[list[int]]:
+    """Closed forms in blocks of so many bottom layers by as many top layers as the budget takes.
+
+    Layers that meet in one block share their sums and what follows from one side alone. A single seam may exceed it.
+
+    Args:
+        seams: (bottom layer, top layer) of each.
+        rows: that are summed.
+        budget: bytes.
+
+    Returns:
+        The numbers of the seams in each block.
+    """
+    sides = [{name: at for at, name in enumerate(dict.fromkeys(s[i].name for s in seams))} for i in (0, 1)]
+    longest = max(map(len, sides))
+    for parts in range(1, longest + 1):
+        edge = -(-longest // parts)
+        found: dict[tuple[int, int], list[int]] = {}
+        for at, (below, above) in enumerate(seams):
+            found.setdefault((sides[0][below.name] // edge, sides[1][above.name] // edge), []).append(at)
+        if all(solved_bytes([seams[i] for i in some], rows) <= budget for some in found.values()):
+            break
+    else:  # layer by layer: several families at one seam may be taken apart
+        found = {
+            (at, i): some
+            for at, same in enumerate(found.values())
+            for i, some in enumerate(_runs(same, seams, rows, budget))
+        }
+    return [found[key] for key in sorted(found)]
+
+
+def _runs(same: list[int], seams: Sequence[tuple[Layer, Layer]], rows: int, budget: int) -> list[list[int]]:
+    sizes = [solved_bytes([seams[i]], rows) for i in same]
+    return [[same[i] for i in run] for run in chunks(sizes, budget)]
 
 
 def attempt(work: Callable[[Sweep], T], sweep: Sweep) -> tuple[T, Sweep]:
