@@ -10,7 +10,7 @@ from rows import curve
 from modelstitch.paper import gallery, values
 from modelstitch.paper.catalogue import FIGURES, figure
 from modelstitch.paper.curves import Curves
-from modelstitch.paper.gallery import keep, verdicts, write_index, write_page
+from modelstitch.paper.gallery import keep, write_page
 from modelstitch.paper.provenance import scale_words, took
 from modelstitch.study.parquet import records_from_parquet
 from modelstitch.study.record import Record
@@ -69,13 +69,6 @@ def test_a_page_says_that_its_data_are_not_the_scales_own():
 
 
 @pytest.mark.slow
-def test_the_index_follows_from_all_records(tmp_path):
-    for path in (GALLERY / "smoke").glob("*.parquet"):
-        shutil.copy(path, tmp_path)
-    assert write_index(tmp_path).read_text() == (GALLERY / "smoke" / "README.md").read_text()
-
-
-@pytest.mark.slow
 def test_a_fit_that_failed_is_named_on_the_page(tmp_path):
     records = records_from_parquet(GALLERY / "smoke" / "5.parquet")
     at, lost = next((i, r) for i, r in enumerate(records) if r.control == "pair" and r.top.layer == "block1")
@@ -126,11 +119,6 @@ def test_a_penalty_is_told_less_the_gap_of_the_two_networks():
     lines = gallery._excess_table(figure("2b-equal"), Curves(rows, "honest"), "honest")
     assert lines[0] == "## Above the worse of the two networks, honest protocol"
     assert "| SimCLR bottom | 2 | +2.5 [+2.0, +3.0] |" in lines
-
-
-def test_what_is_measured_once_is_judged_once():
-    records = records_from_parquet(GALLERY / "smoke" / "5.parquet")
-    assert [name for _, name, _ in verdicts(figure("5"), records)] == ["honest", "paper", "one measurement"]
 
 
 def test_every_claim_of_the_paper_has_its_number():

@@ -103,7 +103,7 @@ class Call:
 @click.option(
     "--redraw",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Draw and judge again what is in this gallery folder; train nothing.",
+    help="Draw and judge again what is in this gallery folder, or in all galleries in it; train nothing.",
 )
 @common.speaks()
 def paper(
@@ -166,17 +166,25 @@ def _check_own(scale: str | None, data_name: str | None, checkpoints: Path | Non
 
 def _redrawn(chosen: Sequence[str], folder: Path, those_there: bool) -> None:
     from ..paper.catalogue import figure as find
-    from ..paper.gallery import write_index, write_page
+    from ..paper.gallery import write_page
+    from ..paper.index import galleries, write_index, write_overview
     from ..paper.shared import complete
 
     written: list[Path] = []
-    for shown in map(find, chosen):
-        if not those_there or (folder / f"{shown.name}.parquet").is_file():
-            complete(shown, folder)
-            written.append(write_page(shown, folder))
-            common.say(f"Written: {written[-1]}")
-    written.append(write_index(folder))
-    common.say(f"Written: {written[-1]}")
+
+    def wrote(path: Path) -> None:
+        written.append(path)
+        common.say(f"Written: {path}")
+
+    several = galleries(folder) if those_there else []
+    for place in several or [folder]:
+        for shown in map(find, chosen):
+            if not those_there or (place / f"{shown.name}.parquet").is_file():
+                complete(shown, place)
+                wrote(write_page(shown, place))
+        wrote(write_index(place))
+    if several:
+        wrote(write_overview(folder))
     common.result(files=written)
 
 
@@ -195,7 +203,8 @@ def _told_only(names: Sequence[str], call: Call, out: Path) -> None:
 def _run(names: Sequence[str], call: Call, out: Path, workers: int, *, so_far: bool) -> None:
     from functools import partial
 
-    from ..paper.gallery import keep, summary, write_index
+    from ..paper.gallery import keep, summary
+    from ..paper.index import write_index
     from ..paper.run import run_figure
     from ..paper.scheduler import together
 

@@ -1,8 +1,7 @@
-"""The gallery: for every figure its records, drawing and page, and one page over all. Nothing on them is typed by hand.
+"""The gallery: for every figure its records, drawing and page. Nothing on them is typed by hand.
 
     DIR/<figure>.parquet    the records: all that is needed to draw and judge again
     DIR/<figure>.svg, .md   made from them
-    DIR/README.md           every verdict
 
 Torch-free: ``modelstitch paper all --redraw DIR`` needs no training and no data.
 """
@@ -17,32 +16,20 @@ from typing import Any
 
 import modelstitch as ms
 
-from ..errors import StudyError
 from ..report import Point, number, plain, to_svg
 from ..study import Record
 from ..support.files import make_folder, write_text
-from . import own, values
-from .catalogue import FIGURES
-from .catalogue import figure as find_figure
 from .claims import amount
 from .curves import ENOUGH, SYMMETRIC, Curves, Series, every_protocol, failed
 from .drawings import draw
-from .figure import Claim, Figure, Line, Verdict
+from .figure import Figure, Line
+from .judged import ONCE, as_run, judged, records_of, verdicts
 from .matrix import bottoms, table
 from .protocols import PROTOCOLS
-from .provenance import fit_words, how_made, scale_words, took
+from .provenance import how_made
 
 _MERGED = " One pair measured in both directions is one fit."
 LOST = 5.0  # points: class-noise that costs more was not told apart by its map
-ONCE = "one measurement"  # for both protocols
-_COUNTED = (
-    "A claim is asked at places, a layer of a curve. Said by the interval at all of them it **holds**, at half of "
-    "them or more it **holds in part**; where intervals say the opposite at half of them or more it is **contrary**; "
-    "else it is **not shown**: intervals are too wide. What has no interval holds in part at most; the range of "
-    "several fits is one from six fits on. The number is that of the place nearest to refuting the claim. "
-    "Intervals over two pairs hold the mean in fewer than 95 of 100 cases where pairs differ by points: "
-    "docs/results/intervals.md has how many."
-)
 _PENALTIES = (
     "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several fits, pairs of "
     "networks are drawn first (both directions of one pair together), then fits. Fits: how many stand behind each "
@@ -74,92 +61,14 @@ def write_page(figure: Figure, folder: Path) -> Path:
     Raises:
         StudyError: if its records are not there.
     """
-    records = _read(figure, folder)
-    figure = _shown(figure, records)
+    records = records_of(figure, folder)
+    figure = as_run(figure, records)
     every = every_protocol(records, PROTOCOLS)
     drawn = to_svg(draw(figure, records, every), title=figure.title)
     write_text(folder / f"{figure.name}.svg", drawn)
     page = folder / f"{figure.name}.md"
     write_text(page, "\n".join(_page(figure, records, every)) + "\n")
     return page
-
-
-def write_index(folder: Path) -> Path:
-    """Write the page over all figures whose records are there; it names those that are not."""
-    done = [name for name in FIGURES if (folder / f"{name}.parquet").is_file()]
-    if not done:
-        raise StudyError(
-            f"There are no records in {folder}: expected files such as 2a.parquet; run `modelstitch paper` first."
-        )
-    rows: list[list[str]] = []
-    parted: list[str] = []
-    words: list[str] = []
-    whole: list[Record] = []
-    for name in done:  # in the catalogue's order
-        records = _read(find_figure(name), folder)
-        shown, every = _shown(find_figure(name), records), every_protocol(records, PROTOCOLS)
-        whole += records
-        words += [line for line in scale_words(records) if line not in words]
-        for claim in shown.claims:
-            found = {p: v for p in PROTOCOLS if (v := _verdict(claim, every, p)) is not None}
-            rows.append(_index_row(name, claim, found, _once(claim, every)))
-            parted += _parted(name, claim, found)
-    lines = ["# The paper's figures, run again", "", *words, ""]
-    lines += [*_table(["figure", "claim", *PROTOCOLS, "our number", "the paper's"], rows), "", _COUNTED]
-    lines += _missing(done, whole)
-    if parted:
-        lines += ["", "## Where the two protocols part", "", *parted]
-    lines += ["", "## The protocols", "", *_protocols(whole)]
-    lines += [
-        "",
-        "## What it took",
-        "",
-        took(whole),
-        "",
-        "Every verdict and number is worked out from the records beside this page: `modelstitch paper all --redraw "
-        f"DIR`. The paper's numbers are {values.SOURCE}, or its own words.",
-        "",
-    ]
-    path = folder / "README.md"
-    write_text(path, "\n".join(lines))
-    return path
-
-
-def _missing(done: Sequence[str], records: Sequence[Record]) -> list[str]:
-    names = [name for name in FIGURES if name not in done]
-    return ["", f"Not run at this scale: {', '.join(names)}."] if names and not records[0].tags.get("own") else []
-
-
-def _protocols(records: Sequence[Record]) -> list[str]:
-    """Both protocols in words, with the fits that the records had."""
-    found = {p.name: fit_words(records, p.name) for p in PROTOCOLS.values()}
-    return [f"- {p.name}: {p.words}{f' Here: {found[p.name]}.' * bool(found[p.name])}" for p in PROTOCOLS.values()]
-
-
-def _index_row(name: str, claim: Claim, found: Mapping[str, Verdict], once: Verdict | None) -> list[str]:
-    """A claim with its verdicts, our number and the paper's."""
-    cells = [f"**{found[p].word}**" if p in found else "-" for p in PROTOCOLS]
-    if once is not None:  # a table cannot join two cells
-        cells = [f"**{once.word}** ({ONCE})", "(the same)"]
-    judged = [*([once] if once else []), *found.values()]
-    number = next((verdict.number for verdict in judged if verdict.number), "-")
-    return [f"[{name}]({name}.md)", claim.text, *cells, number, values.said(name, claim.text)]
-
-
-def _parted(name: str, claim: Claim, found: Mapping[str, Verdict]) -> list[str]:
-    """Both sentences of a claim on which the protocols give two words."""
-    if len({verdict.word for verdict in found.values()}) < 2:
-        return []
-    told = [f"  - {p}: **{verdict.word}**. {plain(verdict.sentence)}" for p, verdict in found.items()]
-    return [f"- [{name}]({name}.md): {claim.text}", *told]
-
-
-def verdicts(figure: Figure, records: Sequence[Record]) -> Iterable[tuple[str, str, Verdict]]:
-    """(claim, protocol, verdict) of all claims; what is measured once for both protocols stands under ``ONCE``."""
-    every = every_protocol(records, PROTOCOLS)
-    for claim in figure.claims:
-        for name, found in _judged(claim, every):
-            yield claim.text, name, found
 
 
 def summary(figure: Figure, records: Sequence[Record], page: Path) -> list[str]:
@@ -169,42 +78,6 @@ def summary(figure: Figure, records: Sequence[Record], page: Path) -> list[str]:
         for claim, protocol, verdict in verdicts(figure, records)
     ]
     return [f"Figure {figure.name}: {figure.title}", *told, f"  {page}"]
-
-
-def _judged(claim: Claim, every: Mapping[str, Curves]) -> list[tuple[str, Verdict]]:
-    once = _once(claim, every)
-    if once is not None:
-        return [(ONCE, once)]
-    return [(name, found) for name in PROTOCOLS if (found := _verdict(claim, every, name)) is not None]
-
-
-def _verdict(claim: Claim, every: Mapping[str, Curves], name: str) -> Verdict | None:
-    return claim.judge(every[name]) if name in claim.protocols and every[name].ran else None
-
-
-def _once(claim: Claim, every: Mapping[str, Curves]) -> Verdict | None:
-    """The verdict of a claim that probes alone decide: the same under every protocol, and without any stitch."""
-    found = [v for name in PROTOCOLS if (v := _verdict(claim, every, name)) is not None]
-    if len(claim.protocols) < 2 or not found or found[0].word == "not measured":
-        return None
-    alone = claim.judge(every[""])
-    return alone if all(v == alone for v in found) else None
-
-
-def _shown(figure: Figure, records: Sequence[Record]) -> Figure:
-    """The figure as its records have it: on networks that were given it is another one."""
-    groups = records[0].tags.get("own")
-    return figure if groups is None else own.figure(figure.name, own.Groups(**groups))
-
-
-def _read(figure: Figure, folder: Path) -> list[Record]:
-    path = folder / f"{figure.name}.parquet"
-    if not path.is_file():
-        raise StudyError(
-            f"There are no records of figure {figure.name} in {folder}: expected {path.name}; run it with "
-            f"`modelstitch paper {figure.name} --scale smoke`."
-        )
-    return ms.open(path).records
 
 
 def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]) -> list[str]:
@@ -222,11 +95,11 @@ def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]
     lines += ["## Verdicts", ""]
     for claim in figure.claims:
         lines += [f"**{claim.text}** Refuted by {claim.refuted_by}.", ""]
-        judged = _judged(claim, every)
-        for name, found in judged:
+        found_by = judged(claim, every)
+        for name, found in found_by:
             how = name if name == ONCE else f"{name} protocol"
             lines.append(f"- {how}: **{found.word}**. {plain(found.sentence)}")
-        lines += [f"- {name} protocol: not run." for name in claim.protocols if not judged]
+        lines += [f"- {name} protocol: not run." for name in claim.protocols if not found_by]
         lines.append("")
     for note in figure.notes:
         lines += [note, ""]
@@ -245,7 +118,7 @@ _ORDER = ("holds", "holds in part", "not shown", "contrary", "not measured")
 
 def _opening(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]) -> str:
     """The page in one sentence: how many claims got which word, under the first protocol that judged them."""
-    words = [judged[0][1].word for claim in figure.claims if (judged := _judged(claim, every))]
+    words = [found[0][1].word for claim in figure.claims if (found := judged(claim, every))]
     counts = [_said(words.count(word), word) for word in _ORDER if word in words]
     told = " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts) or "none was judged"
     where = "networks that were given" if records[0].tags.get("own") else f"scale `{records[0].tags['scale']}`"
@@ -291,7 +164,7 @@ def _penalty_tables(figure: Figure, curves: Curves, name: str) -> list[str]:
         return []
     lines = [f"## Penalties, {name} protocol", "", PROTOCOLS[name].words, ""]
     for layers, body in rows.items():
-        lines += [*_table(["curve", "fits", *layers], body), ""]
+        lines += [*table_lines(["curve", "fits", *layers], body), ""]
     lines += [_PENALTIES, ""]
     if lost := _lost(figure, curves):
         lines += [
@@ -320,7 +193,7 @@ def _excess_table(figure: Figure, curves: Curves, name: str) -> list[str]:
         return []
     lines = [f"## Above the worse of the two networks, {name} protocol", ""]
     for layers, body in rows.items():
-        lines += [*_table(["curve", "fits", *layers], body), ""]
+        lines += [*table_lines(["curve", "fits", *layers], body), ""]
     return [
         *lines,
         "The error of the stitched model less that of its bottom network or its top network, whichever errs more: the "
@@ -398,7 +271,7 @@ def _probe_table(kind: str, metric: str, labels: Sequence[str], curves: Curves) 
         return []
     lines = [f"## {plain(metric)}, by {kind}", ""]
     for layers, body in rows.items():
-        lines += [*_table(["", "fits", *layers], body), ""]
+        lines += [*table_lines(["", "fits", *layers], body), ""]
     if ranges:
         told = f"Brackets: the lowest and the highest of the fits; no interval below {ENOUGH} fits."
         lines += [told + _MERGED * (kind in SYMMETRIC), ""]
@@ -421,7 +294,7 @@ def _matrix_tables(figure: Figure, curves: Curves) -> list[str]:
             continue
         cells = {(top, cell["bottom"]): cell for top, column in found.items() for cell in column}
         body = [[bottom, *(_cell(cells.get((top, bottom))) for top in found)] for bottom in bottoms(found)]
-        lines += [f"## Penalty, {label}", "", *_table(["bottom up to", *(f"top from {t}" for t in found)], body)]
+        lines += [f"## Penalty, {label}", "", *table_lines(["bottom up to", *(f"top from {t}" for t in found)], body)]
         lines += ["", "Brackets: the 95 % interval of the fit; of several fits the lowest and the highest end.", ""]
     return lines
 
@@ -447,10 +320,11 @@ def _networks(records: Sequence[Record]) -> list[str]:
         digest = [given.rpartition("sha256 ")[2].partition(",")[0]] if given else []
         rows.append([name, f"`{record.provenance['net']}`", f"{found['parameters']:,.0f}", error, *digest])
     head = ["network", "architecture", "parameters", "test error, %", *["sha256"] * (len(rows[0]) > 4)]
-    return ["## The networks", "", *_table(head, rows), ""]
+    return ["## The networks", "", *table_lines(head, rows), ""]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table in Markdown."""
     return [_row(head), "|---" * len(head) + "|", *map(_row, rows)]
 
 
@@ -458,4 +332,4 @@ def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(plain(c).replace("|", "/") for c in cells) + " |"
 
 
-__all__ = ["keep", "summary", "verdicts", "write_index", "write_page"]
+__all__ = ["keep", "summary", "table_lines", "write_page"]

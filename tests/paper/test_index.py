@@ -1,0 +1,56 @@
+"""The pages over all figures: of one gallery, and of all."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from modelstitch.errors import StudyError
+from modelstitch.paper.index import galleries, write_index, write_overview
+
+GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
+
+
+@pytest.mark.slow
+def test_the_index_follows_from_all_records(tmp_path):
+    for path in (GALLERY / "smoke").glob("*.parquet"):
+        shutil.copy(path, tmp_path)
+    assert write_index(tmp_path).read_text() == (GALLERY / "smoke" / "README.md").read_text()
+
+
+def rows(page):
+    """The cells of a page's table, without its head."""
+    found = [line[2:-2].split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    return found[1:]
+
+
+@pytest.mark.parametrize("place", [p.name for p in galleries(GALLERY) if p.name != "smoke"])
+def test_the_overview_says_what_each_gallery_says(place):
+    overview = (GALLERY / "README.md").read_text()
+    measured = 0
+    for link, _, honest, paper, number, _ in rows((GALLERY / place / "README.md").read_text()):
+        name = re.match(r"\[(.*)\]", link).group(1)
+        told = f"| [{place}]({place}/{name}.md) | {honest} | {paper} | {number} |"
+        if number != "-":
+            assert told in overview
+            measured += 1
+    assert measured
+
+
+def test_a_claim_stands_once_for_each_gallery_that_measured_it(tmp_path):
+    for place in ("small", "full", "notes"):
+        (tmp_path / place).mkdir()
+    for place in ("small", "full"):
+        shutil.copy(GALLERY / "full" / "4.parquet", tmp_path / place)
+    shutil.copy(GALLERY / "small" / "7.parquet", tmp_path / "small")
+    assert [p.name for p in galleries(tmp_path)] == ["full", "small"]
+    found = rows(write_overview(tmp_path).read_text())
+    assert [row[0] for row in found] == ["4", "", "7", "7", "7"]
+    assert [row[3] for row in found] == ["[full](full/4.md)", "[small](small/4.md)", "-", "-", "-"]
+    assert found[2][4] == "**not measured**"
+
+
+def test_a_folder_without_galleries_is_refused(tmp_path):
+    with pytest.raises(StudyError, match=r"There is no gallery in .*: expected folders with files such as 2a\.parquet"):
+        write_overview(tmp_path)
