@@ -34,7 +34,7 @@ from .sweep import Sweep
 Expected = float | Mapping[str, float]  # a donor's own test error, of all or by name
 
 SAMPLE = 1000  # of the fit split
-FIRST = 2000  # of the test split, before anything is fitted: all are read where stitches are measured
+FIRST = 1000  # of the test split, before anything is fitted: all are read where stitches are measured
 BATCH = 256
 TOLERANCE = {"points": 1.0, NATS: 0.05}  # of an expected error; in other units a hundredth of it
 _SURE = 0.02  # of chance: who errs on less of what it was fitted on sees its samples as it should

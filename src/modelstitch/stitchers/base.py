@@ -43,6 +43,7 @@ class Stitcher(nn.Module):
             channels, positive), "channel scales" (positive), "permutation", "orthogonal", "linear" (invertible).
         solved: how, in words.
         trainable: whether gradient steps stay inside the family.
+        solves: whether ``solve`` reads the moments.
         closed: whether ``solve`` gives the best member; else only a start, from which it is to be fitted.
         option, option_is: what the number after the colon of a written family is called, and its type.
     """
@@ -52,6 +53,7 @@ class Stitcher(nn.Module):
     invariant: ClassVar[tuple[str, ...]] = ()
     solved: ClassVar[str] = ""
     trainable: ClassVar[bool] = True
+    solves: ClassVar[bool] = True
     closed: ClassVar[bool] = True
     normalised: ClassVar[bool] = False  # its parameters live in normalised coordinates and bear larger steps
     option: ClassVar[str] = ""

@@ -18,6 +18,7 @@ class Identity(Stitcher):
     invariance = "none"
     solved = "nothing to solve"
     trainable = False
+    solves = False
 
     def __init__(self, site: Site) -> None:
         need_equal(site, self.family)

@@ -16,11 +16,12 @@ import torch
 from ..data.data import Data
 from ..engine.alone import FIRST, SAMPLE
 from ..engine.controls.random import CALIBRATION
-from ..engine.fit.closed import PER_CHANNEL
-from ..engine.fit.options import MATCH, SOLVED, FitSpec
+from ..engine.fit.closed import PER_CHANNEL, takes_all
+from ..engine.fit.options import SOLVED, FitSpec
 from ..engine.senders import NetworkSender, open_quick
 from ..moments.moments import Moments
 from ..network import Layer, Network
+from ..stitchers import family_of
 from ..support.memory import readable
 from ..support.words import counted, duration
 from .bench import Bench
@@ -203,7 +204,7 @@ def _summed(seams: Sequence[tuple[Layer, Layer, Cell]], fit: int, spec: FitSpec)
     found: dict[tuple[Layer, Layer], int] = {}
     for below, above, cell in seams:
         few = min(fit, max(spec.start_samples, PER_CHANNEL * max(below.channels, above.channels)))
-        enough = fit if cell.config["objective"] == MATCH else few
+        enough = fit if takes_all(cell.config["objective"], family_of(cell.config["family"])[0]) else few
         found[below, above] = max(enough, found.get((below, above), 0))
     return found
 

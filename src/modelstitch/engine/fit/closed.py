@@ -17,7 +17,7 @@ from ...moments.moments import Moments
 from ...moments.side import rows_of
 from ...moments.spread import Spread, SpreadGrid
 from ...network import Layer, positions_of
-from ...stitchers import Adapter, Bring, channels_back, channels_last, masks, rows
+from ...stitchers import Adapter, Bring, Stitcher, channels_back, channels_last, masks, rows
 from ...support.nonfinite import first_bad, refuse
 from ...support.ranks import Ranks, current, first, share, together, writes
 from ...support.resume import Unfinished
@@ -36,8 +36,8 @@ def collect(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished | None = N
 
     Both networks see the same augmented samples. In a shuffled sweep each bottom activation is paired with another
     sample's top activation. A stitcher that is fitted afterwards takes no more than its start and its coordinates from
-    the moments: the first ``start_samples`` of the pass are enough for it. How many it takes depends on nothing but
-    itself.
+    the moments: the first ``start_samples`` of the pass are enough for it, and for no map at all. How many it takes
+    depends on nothing but itself.
 
     Args:
         kept: where sums over the whole split are left as they grow, and stay.
@@ -46,12 +46,10 @@ def collect(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished | None = N
         NonFiniteError: naming the top, the layer and the sample whose activation holds NaN or infinity. Streams over
             such an activation of the bottom have failed.
     """
-    asked: SeamStreams = {}
-    for stream in streams:
-        asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
+    asked = _asked(streams, sweep)
     what = f"the sums of {len(asked)} seams of {sweep.sender.name} -> {sweep.top.name}"
     blocks = grouped(asked, sweep.top, apart=bool(sweep.sender.norms))
-    whole = all(block.limit is None for block in blocks)
+    whole = any(block.limit is None for block in blocks)
     if not _over_all(what, blocks, asked, sweep, kept if whole else None):
         # What is not finite takes no seam beside it along.
         blocks = grouped(asked, sweep.top, apart=True)
@@ -72,9 +70,7 @@ def collect_together(streams: Sequence[Stream], sweep: Sweep, kept: Unfinished |
         NonFiniteError: as ``collect``.
         MeasureError: the sums do not fit.
     """
-    asked: SeamStreams = {}
-    for stream in streams:
-        asked.setdefault((stream.seam, None), []).append(stream)
+    asked = _asked(streams, sweep)
     blocks = grouped(asked, sweep.top, one_set=True)
     if not _over_all(f"the sums of {len(asked)} seams of {sweep.sender.name}", blocks, asked, sweep, kept):
         return False
@@ -96,9 +92,7 @@ def look_again(streams: Sequence[Stream], sweep: Sweep) -> None:
         if stream.moments is not None and not stream.failed and stream.init == "closed":
             asking.setdefault((stream.family, *stream.options.items()), []).append(stream)
     for alike in asking.values():
-        asked: SeamStreams = {}
-        for stream in alike:
-            asked.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
+        asked = _asked(alike, sweep)
         blocks = grouped(asked, sweep.top, apart=True)
         for block in list(blocks):
             first = asked[block.keys[0]][0]
@@ -320,9 +314,22 @@ def _fail(streams: list[Stream], name: str, activations: dict[str, Tensor], ids:
         stream.failed = str(error)
 
 
+def _asked(streams: Sequence[Stream], sweep: Sweep) -> SeamStreams:
+    """The streams by seam, and by how many samples they take."""
+    found: SeamStreams = {}
+    for stream in streams:
+        found.setdefault((stream.seam, _enough(stream, sweep)), []).append(stream)
+    return found
+
+
+def takes_all(objective: str, family: type[Stitcher]) -> bool:
+    """Whether a map is solved from all fit samples; few are enough for a start, and where nothing is solved."""
+    return objective == MATCH and family.solves
+
+
 def _enough(stream: Stream, sweep: Sweep) -> int | None:
     """How many fit samples a stream's moments need; None is all of them."""
-    if stream.objective == MATCH:
+    if takes_all(stream.objective, stream.family):
         return None
     widest = max(stream.site.p, stream.site.q)
     if isinstance(sweep.sender, NetworkSender) and sweep.sender.norms:

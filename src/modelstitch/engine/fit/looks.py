@@ -2,7 +2,8 @@
 
 A split of at most ``look`` samples is read whole. Of a larger one a look reads so many, drawn once by the seed: states
 are compared on the same samples, so that what is hard for both counts for neither. When a fit ends, its best state and
-its last one are compared on twice as many samples, and again, until their difference is clear or all are read.
+its last one are compared on twice as many samples, and again, until the wrong choice would cost next to nothing on the
+mean, or all are read.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..measure import Outcome
 
-ONE_SIDED = 1.64  # standard errors to the end of a one-sided interval of 95 %
+CHANCE = 0.05  # that looks end a fit too soon, all of them together
 FINE = 100.0  # the root of ten thousand samples
-CLEAR = 2.58  # standard errors: of two states that are alike, one pair in a hundred is told apart at a look
+COST = 0.25  # of what ten thousand samples tell: what the wrong choice of two states may cost on the mean
+NORMAL = NormalDist()
 ALIKE = 300  # where none of so many samples tells two states apart, one in a hundred may at most (the rule of three)
 Looked = dict[str, Tensor]  # errors, losses and weights of the samples that were looked at, float64 (n,)
 
@@ -35,26 +36,36 @@ def means(seen: Looked) -> tuple[float, float]:
 
 
 def undecided(one: Looked, other: Looked) -> bool:
-    """Whether more samples may tell two states apart: their errors differ, and by no more than chance may do."""
+    """Whether more samples are worth reading to tell two states apart.
+
+    They are where taking the one that errs less here would cost more than a quarter of what ten thousand samples tell:
+    the chance that it is the wrong one, times by how much (the expected opportunity cost of Chick and Inoue 2001).
+    """
     if not bool((one["errors"] != other["errors"]).any()):
         return len(one["errors"]) < ALIKE
     mean, error = difference(one, other)
-    return abs(mean) <= CLEAR * error
+    z = abs(mean) / error
+    return error * (NORMAL.pdf(z) - z * NORMAL.cdf(-z)) > COST * max(_unit(one), _unit(other))
 
 
-def hope(best: Looked, before: Looked, last: Looked, share: float) -> float:
+def hope(best: Looked, before: Looked, last: Looked, share: float, looks: int) -> float:
     """What the steps that are left may gain over the best state, in units of what ten thousand samples tell of a mean.
 
     A fit has gained something since ``before``, and is left ``share`` of the rate that it had since: it may gain as
     large a share again. The gain, and how far the last state is behind the best one, are both taken at the end of their
-    intervals that speaks for going on.
+    intervals that speaks for going on, which hold at all of so many ``looks`` together: one lucky look ends no fit.
     """
-    weights = last["weights"] / last["weights"].mean()
-    spread = float((last["errors"] * weights).std())
+    far = NORMAL.inv_cdf(1 - CHANCE / looks)
     gain, gain_error = difference(before, last)
     behind, behind_error = difference(last, best)
-    most = share * (gain + ONE_SIDED * gain_error) - max(0.0, behind - ONE_SIDED * behind_error)
-    return max(0.0, most) / max(spread / FINE, 1e-300)
+    most = share * (gain + far * gain_error) - max(0.0, behind - far * behind_error)
+    return max(0.0, most) / _unit(last)
+
+
+def _unit(seen: Looked) -> float:
+    """What ten thousand samples tell of a mean: its standard error."""
+    weights = seen["weights"] / seen["weights"].mean()
+    return max(float((seen["errors"] * weights).std()) / FINE, 1e-300)
 
 
 def least(own: Looked, before: Looked, last: Looked, share: float, looks: int) -> tuple[float, float]:
@@ -64,7 +75,7 @@ def least(own: Looked, before: Looked, last: Looked, share: float, looks: int) -
     chance of an error is spent evenly over them (a union bound; of Lan and DeMets 1983 the plainest), so that stopping
     at the first look that decides is no advantage.
     """
-    far = NormalDist().inv_cdf(1 - 0.025 / looks)
+    far = NORMAL.inv_cdf(1 - 0.025 / looks)
     gain, gain_error = difference(before, last)
     worse, error = difference(last, own)
     most = max(0.0, share * (gain + far * gain_error))

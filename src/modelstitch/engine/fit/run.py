@@ -158,13 +158,18 @@ class Run:
         if not (self._may_end and len(self._recent) == 3):
             return False
         (since, before), _, (now, last) = self._recent
-        return hope(self._seen["best"], before, last, self._share(since, now)) <= 1.0
+        return hope(self._seen["best"], before, last, self._share(since, now), self._looks) <= 1.0
 
     @property
     def _may_end(self) -> bool:
         """Whether looks may end the fit before its steps are done; cells of fits that they may have another name."""
         spec = self.sweep.spec
         return self.chooses and spec.stop_early and spec.steps > 2 * spec.eval_every
+
+    @property
+    def _looks(self) -> int:
+        """How often a fit is looked at that takes all its steps."""
+        return 1 + math.ceil(self.sweep.spec.steps / self.sweep.spec.eval_every)
 
     def _share(self, since: int, now: int) -> float:
         """The rate that is left now over what there was of it since an earlier step."""
@@ -179,10 +184,9 @@ class Run:
         """
         if self.sweep.enough is None or not self._may_end or not self.open or len(self._recent) < 2:
             return
-        (far, open_), spec = self.sweep.enough, self.sweep.spec
+        far, open_ = self.sweep.enough
         (since, before), (now, last) = self._recent[-2:]
-        looks = 1 + math.ceil(spec.steps / spec.eval_every)
-        worse, most = least(columns(own), before, last, self._share(since, now), looks)
+        worse, most = least(columns(own), before, last, self._share(since, now), self._looks)
         if worse > far and most <= open_ * worse:
             self.open = False
             self.stream.stopped = (
