@@ -28,6 +28,7 @@ from .study.store import Store
 from .study.sweep import check_shared, run_sweep
 from .support.ambient import in_settled
 from .support.events import OnEvent
+from .support.kinds import as_found, fits, kinds
 from .support.memory import available_bytes
 from .support.mistakes import unknown
 from .support.progress import Tell
@@ -35,6 +36,7 @@ from .support.ranks import writes
 
 
 @explained(StitchOptions)
+@kinds("bottom", "top", "at", "data", "device")
 @in_settled
 def stitch(
     bottom: Network,
@@ -125,6 +127,7 @@ def stitch(
 
 
 @explained(CompareOptions)
+@kinds("bottom", "top", "data", "out", "device")
 @in_settled
 def compare(
     bottom: Network | Sequence[Network],
@@ -213,6 +216,7 @@ def compare_many(networks: Sequence[Network], pairs: Sequence[tuple[str, str]], 
 
 
 @explained(CompareOptions)
+@kinds("bottom", "top", "data", "out", "device")
 @in_settled
 def plan_compare(
     bottom: Network | Sequence[Network],
@@ -249,6 +253,7 @@ def plan_compare(
 
 
 @explained(MatrixOptions)
+@kinds("bottom", "top", "data", "layers", "out", "device")
 @in_settled
 def matrix(
     bottom: Network,
@@ -332,6 +337,10 @@ def _closed(question: Mapping[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise StitchError(unknown(name, known))
     family = question.get("family", "affine")
+    if not isinstance(family, str) and not fits(family, Sequence[str]):
+        raise StitchError(
+            f"The family of a matrix is wrong: expected text or a list of texts, found {as_found(family)}."
+        )
     families = (family,) if isinstance(family, str) else tuple(family)
     for text in families:
         if not family_of(text)[0].closed:
@@ -348,7 +357,7 @@ def _both_sides(
     bottom: Network, top: Network, layers: tuple[Sequence[str], Sequence[str]] | None
 ) -> tuple[list[str], list[str]]:
     """The exact cuts of a matrix, in the order of the networks."""
-    if layers is not None and (len(layers) != 2 or any(isinstance(side, str) for side in layers)):
+    if layers is not None and not fits(layers, tuple[Sequence[str], Sequence[str]]):
         raise StitchError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
     found = []
     for side, network in enumerate((bottom, top)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import StitchError, StudyError
 from .study.record import Record, as_records
+from .support.kinds import kinds
 from .support.near import among
 from .support.shown import visible
 
@@ -233,6 +234,7 @@ class Results:
 
         return examples(self.records)
 
+    @kinds()
     def breaks(self, control: str = "pair", data: Data | None = None) -> pl.DataFrame:
         """Tell of each test sample, of texts of each token, where it breaks.
 
@@ -269,6 +271,7 @@ class Results:
 
         return Shown(data, {str(r.examples["test"]) for r in self.records if r.examples and r.examples.get("test")})
 
+    @kinds()
     def by_class(self, control: str = "pair") -> pl.DataFrame:
         """Give the penalty of each class by itself, with its interval.
 
@@ -312,6 +315,7 @@ class Results:
 
         return difficulty(self.records)
 
+    @kinds()
     def trajectory(
         self, times: Mapping[str, float] | None = None, *, similarities: Results | None = None
     ) -> Trajectory:
@@ -338,6 +342,7 @@ class Results:
 
         return trajectory_of(self.records, times, None if similarities is None else similarities.frame)
 
+    @kinds("networks", "device")
     def front(
         self,
         *networks: Network,
@@ -376,6 +381,7 @@ class Results:
         costs = costs_of(self.records, networks, batch_size=batch_size, rounds=rounds, device=device)
         return front_of(self.records, costs, by, f"batches of {batch_size}, median of {rounds}, on {device}")
 
+    @kinds()
     def figure(
         self,
         what: str | None = None,
@@ -413,6 +419,7 @@ class Results:
         with in_style(style):
             return figure_of(self, what, pair, metrics, family)
 
+    @kinds()
     def family(self, groups: Mapping[str, str] | None = None, *, similarities: Results | None = None) -> NetworkFamily:
         """See three networks or more as one set.
 
@@ -439,6 +446,7 @@ class Results:
 
         return family_in(self, groups, similarities)
 
+    @kinds("path")
     def draw(
         self,
         path: str | Path,
@@ -472,6 +480,7 @@ class Results:
         with in_style(style), matplotlib.rc_context(settings() if style == "paper" else {}):
             return write_figure(drawn, target, dpi=300 if style == "paper" else 200)
 
+    @kinds("path")
     def report(
         self,
         path: str | Path,

@@ -63,7 +63,7 @@ def test_studies_without_them_are_what_they_were(tmp_path):
 )
 def test_other_seeds_that_cannot_be(tmp_path, line, message):
     (tmp_path / "study.toml").write_text(line + "\n" + TEXT)
-    with pytest.raises(StudyError, match=message):
+    with pytest.raises(StudyError, match=f"study.toml: expected {message}"):  # of no one field
         load_spec(tmp_path / "study.toml")
 
 

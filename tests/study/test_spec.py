@@ -3,7 +3,7 @@
 import pytest
 
 from modelstitch.errors import StudyError
-from modelstitch.study.declared import _data
+from modelstitch.study.declared import data_of
 from modelstitch.study.spec import load_spec, parse_spec
 
 GOOD = """
@@ -145,4 +145,4 @@ def test_a_task_and_a_metric_are_part_of_a_study_where_they_are_named():
     assert {"task", "metric"}.isdisjoint(parse_spec(plain).identity())
     named = parse_spec(plain | {"task": "retrieval:5", "metric": "top-5"})
     assert (named.identity()["task"], named.identity()["metric"]) == ("retrieval:5", "top-5")
-    assert _data(parse_spec(plain | {"task": "retrieval:5", "limit": 40}))[0].task.k == 5
+    assert data_of(parse_spec(plain | {"task": "retrieval:5", "limit": 40}))[0].task.k == 5

@@ -128,6 +128,6 @@ def test_what_cannot_be_used_gets_another_name_and_is_told(tmp_path):
     for n in (1, 2):
         (tmp_path / "file").write_text(str(n))
         with pytest.warns(SetAside, match=f"The file is damaged; it is set aside as file.aside-{n}, and its work"):
-            aside = set_aside(tmp_path / "file", "The file is damaged")
+            aside = set_aside(tmp_path / "file", "The file is damaged" + "." * (n - 1))
         assert aside.read_text() == str(n)
         assert aside.name.startswith("file.aside-")

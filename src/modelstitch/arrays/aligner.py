@@ -24,6 +24,7 @@ from ..stitchers.families import FAMILIES, family_of
 from ..stitchers.mlp import MLP
 from ..support import tensors
 from ..support.ambient import in_settled
+from ..support.kinds import kinds
 from ..support.version import VERSION
 from ..support.words import counted
 from .checks import FLOATS, array, need, quick, told, weights_of
@@ -38,6 +39,7 @@ _FROM_BELOW = {FAMILIES[name] for name in ("affine", "low-rank", "orthogonal", "
 _SUMS = ("mean_x", "mean_y", "xx", "yy", "xy")
 
 
+@kinds("family")
 def align(
     old: Any,
     new: Any,

@@ -11,6 +11,7 @@ from ..errors import ArrayError
 from ..stitchers.base import Site
 from ..stitchers.families import family_of
 from ..stitchers.mlp import MLP
+from ..support.kinds import as_found
 from ..support.words import counted
 from .given import Vectors, vectors
 from .hidden import FEWEST
@@ -51,11 +52,14 @@ def weights_of(given: ArrayLike | None, rows: int) -> NDArray[np.float64] | None
     """Weights of the rows.
 
     Raises:
-        ArrayError: they are of another length, negative, not finite, or all 0.
+        ArrayError: they are no numbers, of another length, negative, not finite, or all 0.
     """
     if given is None:
         return None
-    found = np.asarray(given, dtype=np.float64)
+    try:
+        found = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArrayError(f"The weights must be numbers of zero or more: found {as_found(given)}.") from error
     if found.shape != (rows,):
         raise ArrayError(f"The weights must be a number for each of {rows:,} rows: found shape {found.shape}.")
     if not (np.isfinite(found).all() and (found >= 0).all() and found.any()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArrayError, first_line
 from ..support import tables
+from ..support.kinds import as_found
 
 if TYPE_CHECKING:
     import polars
@@ -200,6 +201,8 @@ def _lists(column: polars.Series, name: str) -> NDArray[Any]:
 
 
 def _ids(given: Any, rows: int, name: str) -> NDArray[Any]:
+    if not isinstance(given, Iterable):
+        raise ArrayError(f"{_big(name)} have no ids: expected a list of one for each row, found {as_found(given)}.")
     ids = np.asarray(given if isinstance(given, np.ndarray) else list(given))
     if ids.shape != (rows,):
         raise ArrayError(f"{_big(name)} have {rows:,} rows: expected as many ids, found {len(ids):,}.")

@@ -16,6 +16,7 @@ from ..errors import StitchError
 from ..notation import end
 from ..support import progress as bars
 from ..support.shown import visible
+from ..support.words import counted
 from .say import document, manner
 from .say import remark as remark
 from .say import say as say
@@ -99,6 +100,19 @@ def answer(found: Results, page: Path | None = None, **more: Any) -> None:
     if manner().as_json:
         said = {"notes": found.notes, "cautions": found.cautions, "failed": found.failed, "missing": found.missing}
         result(pairs=found.pairs, rows=found.frame.to_dicts(), **said, report=page, **more)
+
+
+def found_in(place: Path) -> Results:
+    """The answer that a folder or a file keeps; what a reader of its numbers needs to know is said."""
+    from ..results import open as open_results
+
+    found = open_results(place)
+    for caution in found.cautions:
+        say(f"caution: {caution}", err=True)
+    if found.missing:
+        cells = counted(len(found.missing), "cell is", "cells are")
+        say(f"caution: {cells} missing in {place}: the study has not ended, and this shows a part of it.", err=True)
+    return found
 
 
 def dry(sentences: Sequence[str], needs: Needs | None = None) -> None:

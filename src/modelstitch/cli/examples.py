@@ -40,10 +40,9 @@ def examples(folder: Path, by: str, control: str, data_name: str | None, limit: 
     A sample, or a token of a text, breaks where the stitched model is wrong and the top alone is right. Needs no torch
     and no donors; the data, where texts are to be shown.
     """
-    from ..results import open as opened
     from ..support.files import write_text
 
-    found = opened(folder)
+    found = common.found_in(folder)
     if data_name is not None and by != "break":
         raise click.UsageError("--data shows the texts that break: use it with --by break.")
     if by == "difficulty":

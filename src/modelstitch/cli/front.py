@@ -46,11 +46,10 @@ def front(
     the whole networks, and the stitches that no other model beats in both error and cost.
     """
     from ..report.front import with_front
-    from ..results import open as open_results
 
     data = common.data_for(data_name, models)
     networks = [common.network(model, None, data) for model in models]
-    found = open_results(folder).front(*networks, by=by, batch_size=batch_size, rounds=rounds, device=device)
+    found = common.found_in(folder).front(*networks, by=by, batch_size=batch_size, rounds=rounds, device=device)
     common.tables_of([found.table if everything else with_front(found).table])
     if out is not None:
         common.say(f"The figure is {found.draw(out)}.")

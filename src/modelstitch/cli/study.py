@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ..results import FIGURES
 from . import common
 from .options import asked as options_of
-
-if TYPE_CHECKING:
-    from ..results import Results
 
 
 @click.command()
@@ -60,7 +56,7 @@ def run(
 ) -> None:
     """Run a study declared in a TOML file. Run it again, and it does only what is missing."""
     from ..results import Results
-    from ..study.declared import plan_study, run_study
+    from ..study.declared import data_of, plan_study, run_study
     from ..study.shard import Shard
     from ..study.spec import load_spec
     from ..study.store import Store
@@ -92,7 +88,8 @@ def run(
         common.answer(Results(records, plain), shard=str(shard), out=out)
         return
     found = Results(records, plain)
-    path = found.report(out / "report.html", title=str(plain["name"]))
+    data, _ = data_of(spec)  # once more, for the samples on the page: a run may read them in other processes
+    path = found.report(out / "report.html", title=str(plain["name"]), data=data)
     common.say(f"The report is {path}.")
     common.answer(found, path)
 
@@ -141,7 +138,7 @@ def report(folder: Path, out: Path | None, title: str, data_name: str | None, li
 
     Needs no torch and no donors; the data, where images or texts are to stand on it.
     """
-    found = _opened(folder)
+    found = common.found_in(folder)
     place = folder.parent if folder.is_file() else folder
     data = None if data_name is None else common.data_for(data_name, (), limit)
     page = found.report(out or place / "report.html", title=title, data=data)
@@ -174,10 +171,10 @@ def report(folder: Path, out: Path | None, title: str, data_name: str | None, li
 @common.speaks(quiet=False)
 def figure(folder: Path, what: str | None, pair: tuple[str, str] | None, out: Path, style: str) -> None:
     """Draw a figure of a study folder, or of an exported Parquet file. Needs no torch and no donors."""
-    found = _opened(folder)
+    found = common.found_in(folder)
     drawn = found.draw(out, what or (None if found.similarities else "penalty"), pair=pair, style=style)
     common.say(f"The figure is {drawn}.")
-    common.result(figure=drawn)
+    common.result(figure=drawn, missing=found.missing)
 
 
 @click.command()
@@ -188,7 +185,7 @@ def export(folder: Path, target: Path) -> None:
     """Write a study's records: TARGET.parquet or TARGET.json (whole records) or TARGET.csv (the tidy frame)."""
     from ..support import hashing
 
-    written = _opened(folder).save(target)
+    written = common.found_in(folder).save(target)
     digest = hashing.of_file(written)
     told = "" if target.suffix == ".parquet" else f" (sha256 {digest})"
     common.say(f"The records are in {written}{told}.")
@@ -210,7 +207,7 @@ def diff(one: Path, other: Path, out: Path | None) -> None:
     from ..support.fields import differing
     from ..support.files import write_text
 
-    first, second = _opened(one), _opened(other)
+    first, second = common.found_in(one), common.found_in(other)
     asked = {} if one.is_file() or other.is_file() else differing(first.spec, second.spec)
     for key, (was, now) in asked.items():
         common.say(f"{key}: {was} in {one}, {now} in {other}")
@@ -263,13 +260,3 @@ def gc(folder: Path, dry_run: bool) -> None:
 
 
 _MOST_ROWS = 40
-
-
-def _opened(place: Path) -> Results:
-    """The results of a folder or a file, their cautions said."""
-    from ..results import open as open_results
-
-    found = open_results(place)
-    for caution in found.cautions:
-        common.say(f"caution: {caution}", err=True)
-    return found

@@ -24,9 +24,7 @@ from . import common
 @common.speaks(quiet=False)
 def trajectory(folder: Path, times: tuple[str, ...], out: Path | None) -> None:
     """Say from when on each layer of a training serves each top of a study folder. Needs no torch and no donors."""
-    from ..results import open as opened
-
-    found = opened(folder)
+    found = common.found_in(folder)
     own = found.trajectory(_times(times) if times else None)
     for sentence in own.sentences:
         common.say(sentence)

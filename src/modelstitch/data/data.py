@@ -16,6 +16,7 @@ from ..network import Network
 from ..support.ambient import in_settled
 from ..support.hashing import Hash
 from ..support.html import table
+from ..support.kinds import kinds
 from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples
 from .batch import Augment, Batch
 from .given import splits_of
@@ -71,6 +72,7 @@ class Data:
         (20, 2, (4,))
     """
 
+    @kinds("task", "input_key", "classes")
     @in_settled
     def __init__(
         self,
@@ -202,7 +204,7 @@ class Data:
 
     def dataset(self, split: Split) -> Any:
         """Give the map-style dataset behind a split."""
-        if split not in self._splits:
+        if not isinstance(split, str) or split not in self._splits:
             raise DataError(f"There is no split {split!r}: expected 'fit', 'val' or 'test'.")
         return self._splits[split]
 
@@ -216,6 +218,7 @@ class Data:
         assert labels is not None
         return self._read(labels, split)
 
+    @kinds("split")
     def batches(
         self,
         split: Split,
@@ -256,6 +259,7 @@ class Data:
             raise DataError(f"Only the fit split is augmented, found augment=True on {split!r}.")
         return self._pass(dataset, split, batch_size, seed, augment, limit, drop_last, share)
 
+    @kinds("split")
     @in_settled
     def few(self, split: Split, n: int, batch_size: int = 256) -> Iterator[Batch]:
         """Iterate over a few samples that represent a split, the same ones in every run.
@@ -327,6 +331,7 @@ class Data:
             if ours:
                 yield batch
 
+    @kinds()
     @in_settled
     def subset(self, n_fit: int, *, seed: int | None = None, part: int = 0) -> Data:
         """Give the same data with fewer samples to fit on; val and test stay.
@@ -386,6 +391,7 @@ class Data:
         twin.name, twin.split_rule = f"{self.name}[{len(ids)}]", f"{self.split_rule}; fit: {len(ids)} of {n}, chosen"
         return twin
 
+    @kinds()
     def shorter(self, *, val: int | None = None, test: int | None = None) -> Data:
         """Give the same data with only the first samples to choose and to measure on.
 
@@ -509,6 +515,7 @@ class Data:
         twin._task = twin.task = task
         return twin
 
+    @kinds()
     def of_task(self, task: str | Task) -> Data:
         """Give the same samples, their labels read as those of another task.
 

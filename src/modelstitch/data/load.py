@@ -11,6 +11,7 @@ from ..errors import DataError
 from ..network import Network
 from ..support.ambient import in_settled
 from ..support.downloads import hub_folder, is_hub_id
+from ..support.kinds import kinds
 from ..support.near import did_you_mean, near
 from ..support.reading import told
 from .data import Data
@@ -125,6 +126,7 @@ READERS = {
 
 
 @told(DataError)
+@kinds("spec", "limit", "task", "metric")
 @in_settled
 def load_data(
     spec: str | Path,

@@ -12,6 +12,7 @@ from ..data.data import Data
 from ..engine.activations import keeping
 from ..errors import MeasureError, StitchError
 from ..network import Layer, Network, apart, check_networks
+from ..support.kinds import fits
 
 LayerKey: TypeAlias = str  # a layer of one of the networks, "network@layer"
 Layers: TypeAlias = Sequence[str] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
@@ -187,9 +188,9 @@ def _layers_of(network: Network, at: int, names: list[str], layers: Layers | Non
             unknown = next(name for name in layers if name not in names)
             raise MeasureError(f"layers= names no network {unknown!r}: expected names of {', '.join(names)}.")
         return layers.get(network.name)
-    if not isinstance(layers, str) and all(isinstance(name, str) for name in layers):
+    if fits(layers, Sequence[str]):
         return layers  # type: ignore[return-value]
-    if isinstance(layers, str) or len(layers) != len(names) or any(isinstance(one, str) for one in layers):
+    if not fits(layers, Sequence[Sequence[str]]) or len(layers) != len(names):
         raise MeasureError(
             "The layers must be names that all networks have, a list for each network, or {network: names}, found "
             f"{layers!r}."
@@ -198,9 +199,7 @@ def _layers_of(network: Network, at: int, names: list[str], layers: Layers | Non
 
 
 def _check_two_lists(layers: Any) -> None:
-    if layers is not None and (
-        isinstance(layers, str | Mapping) or len(layers) != 2 or any(s is None or isinstance(s, str) for s in layers)
-    ):
+    if layers is not None and not fits(layers, tuple[Sequence[str], Sequence[str]]):
         raise MeasureError(f"The layers must be two lists, the bottom's and the top's, found {layers!r}.")
 
 

@@ -17,6 +17,7 @@ from ..measures.kernels import KERNELS
 from ..moments.grid import MomentsGrid
 from ..network import Layer, Network
 from ..support.ambient import in_settled
+from ..support.kinds import kinds
 from ..support.memory import available_bytes, readable, require
 from ..support.near import among
 from .meeting import LayerKey, Layers, Meeting, meeting_of
@@ -146,6 +147,7 @@ class Plan:
         return f"{family}{self.examples:,} examples. " + "; ".join(step.describe() for step in self.steps) + together
 
 
+@kinds("bottom", "top", "data", "pairs", "layers")
 @in_settled
 def plan_similarity(
     bottom: Network | Sequence[Network],
@@ -153,7 +155,7 @@ def plan_similarity(
     data: Data | None = None,
     *,
     pairs: str | Sequence[tuple[str, str]] = "all",
-    measures: Sequence[str | Measure] = DEFAULT,
+    measures: str | Measure | Sequence[str | Measure] = DEFAULT,
     layers: Layers | None = None,
     view: str = "pool",
     split: Split = "val",

@@ -19,6 +19,7 @@ from ..report.family import check_groups
 from ..results import Results
 from ..support.ambient import in_settled
 from ..support.device import pick_device
+from ..support.kinds import kinds
 from ..support.progress import Tell
 from . import grams, kept, sums
 from .attempt import LayerPair
@@ -29,6 +30,7 @@ from .plan import DEFAULT, VIEWS, Plan, check_view, chosen_measures, plan_of
 _WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
 
 
+@kinds("bottom", "top", "data", "pairs", "layers", "device")
 @in_settled
 def similarity(
     bottom: Network | Sequence[Network],
@@ -37,7 +39,7 @@ def similarity(
     *,
     pairs: str | Sequence[tuple[str, str]] = "all",
     groups: Mapping[str, str] | None = None,
-    measures: Sequence[str | Measure] = DEFAULT,
+    measures: str | Measure | Sequence[str | Measure] = DEFAULT,
     layers: Layers | None = None,
     view: str = "pool",
     split: Split = "val",

@@ -24,6 +24,7 @@ from ..network import Network
 from ..network.network import LoadRecipe
 from ..network.weights import fingerprint
 from ..support.ambient import in_settled
+from ..support.kinds import kinds
 from ..support.near import among, did_you_mean, near
 from ..support.reading import told
 from ..support.user_code import raised
@@ -55,6 +56,7 @@ _traced: weakref.WeakValueDictionary[tuple[Any, ...], Network] = (
 
 
 @told(SourceError)
+@kinds("spec")
 @in_settled
 def load(
     spec: str | Path,
@@ -108,9 +110,12 @@ def load(
         'random, seed 1'
     """
     spec = str(spec)
-    names = tuple(class_names) if class_names is not None else None
+    for what, number in (("classes", classes), ("size", size)):
+        if number is not None and number < 0:
+            raise SourceError(f"The option {what!r} is wrong: expected 0 or more, found {number}.")
+    names, shape = (tuple(given) if given is not None else None for given in (class_names, input_shape))
     asked: dict[str, Any] = {"classes": classes, "size": size, "dtype": dtype}
-    asked |= {"input_shape": input_shape, "class_names": names}
+    asked |= {"input_shape": shape, "class_names": names}
     request = _parse(spec, weights, Request(spec, spec, seed=seed, meta=meta, **asked))
     made = _make(request)
     check_options(request)
@@ -282,6 +287,7 @@ def is_donor(spec: str) -> bool:
     return folder.is_dir() and (folder / "card.json").is_file()
 
 
+@kinds()
 def register(source: str | Path | Callable[..., Any]) -> list[str]:
     """Make your own functions available as models ``import:FUNCTION``.
 

@@ -16,6 +16,7 @@ from ..notation import Seam, matched
 from ..support import hashing
 from ..support.ambient import in_settled
 from ..support.html import table
+from ..support.kinds import kinds
 from ..support.near import hint, some
 from ..views import as_view, in_short
 from .cuts import find_flow
@@ -79,6 +80,7 @@ class Network:
         (3,)
     """
 
+    @kinds("module")
     @in_settled
     def __init__(
         self,
@@ -211,6 +213,7 @@ class Network:
         """The shape of the output for one sample."""
         return tuple(int(n) for n in self._trace.output.meta["val"].shape[1:])
 
+    @kinds()
     def layer(self, name: str) -> Layer:
         """Find a layer by its name or an alias.
 
@@ -234,6 +237,7 @@ class Network:
             f"The network {self.name!r} has no layer {name!r}: {hint(name, self._alias, where, alike=0.4)}"
         )
 
+    @kinds()
     def seams(self, top: Network) -> list[Seam]:
         """List the seams of matching block cuts into another network: what ``compare`` stitches.
 
@@ -253,6 +257,7 @@ class Network:
         pairs = matching(below, above) if below else []
         return [Seam(self.name, below[at][0], top.name, above[here][0]) for at, here in pairs]
 
+    @kinds()
     def bottom(self, layer: str) -> FromInput:
         """Take the part from the input to an exact cut.
 
@@ -274,6 +279,7 @@ class Network:
         name = self.cut(layer)
         return FromInput(self._trace, self.name, {name: self._point(name)}, single=True)
 
+    @kinds()
     def top(self, layer: str) -> FromLayer:
         """Take the part from an exact cut to the output; nothing below the cut is computed.
 
@@ -296,6 +302,7 @@ class Network:
         name = self.cut(layer)
         return FromLayer(self._trace, self._point(name), {OUTPUT: self._end}, single=True)
 
+    @kinds()
     def onward(self, layer: str, layers: Sequence[str] = ()) -> FromLayer:
         """Take the part from an exact cut on, with later layers beside the output.
 
@@ -315,6 +322,7 @@ class Network:
         stops[OUTPUT] = self._end
         return FromLayer(self._trace, self._point(name), stops, single=False)
 
+    @kinds()
     def taps(self, layers: Sequence[str], *, output: bool = False, edit: Edit | None = None) -> FromInput:
         """Read the activations of any layers, exact or not, in one forward.
 
@@ -341,6 +349,7 @@ class Network:
             raise NetworkError("taps() needs at least one layer.")
         return FromInput(self._trace, self.name, stops, single=False, edit=edit)
 
+    @kinds()
     def segment(self, start: str, stop: str) -> FromLayer:
         """Take the part between two exact cuts.
 
@@ -462,6 +471,7 @@ class Network:
         """
         return self._rebatched(inputs, lambda leaf: leaf.repeat(times, *[1] * (leaf.ndim - 1)))
 
+    @kinds()
     def batch_of(self, size: int) -> Any:
         """Make a batch of so many samples of the example, those over again where it has fewer.
 
@@ -503,6 +513,7 @@ class Network:
         )
         return kwargs or args
 
+    @kinds()
     def named(self, name: str) -> Network:
         """Give the same network under another name.
 
@@ -515,6 +526,7 @@ class Network:
         twin.__dict__.pop("_full", None)  # which says the old name in errors
         return twin
 
+    @kinds()
     @in_settled
     def replaced(self, module: nn.Module, name: str | None = None, *, weights: str | None = None) -> Network:
         """Give the same architecture with another module's weights.
@@ -553,6 +565,7 @@ class Network:
             weights=weights,
         )
 
+    @kinds()
     def matched(self, names: Iterable[str]) -> list[str]:
         """Spell out patterns of layers.
 

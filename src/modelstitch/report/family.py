@@ -19,6 +19,7 @@ import polars as pl
 from ..errors import MeasureError, StudyError
 from ..stats.bootstrap import Floats
 from ..study.record import Record
+from ..support.kinds import kinds
 from .figures.marks import mark
 from .frame import frame, measured, pairs, panel, settings
 from .pooled import settled
@@ -93,6 +94,7 @@ class NetworkFamily:
     values: Mapping[str, Floats]
     groups: Mapping[str, str] = field(default_factory=dict)
 
+    @kinds()
     def matrix(self, measure: str | None = None, layer: str | None = None) -> pl.DataFrame:
         """One measure between every two networks, as a table.
 
@@ -113,6 +115,7 @@ class NetworkFamily:
         }
         return pl.DataFrame({"network": self.names, **kin, **columns})
 
+    @kinds()
     def distances(self, measure: str | None = None, layer: str | None = None) -> Floats:
         """The distances (N, N) that trees, maps and groups are made from.
 
@@ -138,6 +141,7 @@ class NetworkFamily:
             )
         return found
 
+    @kinds()
     def tree(self, measure: str | None = None, layer: str | None = None) -> Floats:
         """The dendrogram: average linkage, leaves in the best order, as ``scipy.cluster.hierarchy`` has it.
 
@@ -158,6 +162,7 @@ class NetworkFamily:
         found: Floats = linkage(condensed, "average", optimal_ordering=True)
         return found
 
+    @kinds()
     def order(self, measure: str | None = None, layer: str | None = None) -> list[str]:
         """The networks in the order of the tree's leaves.
 
@@ -175,6 +180,7 @@ class NetworkFamily:
 
         return [self.names[at] for at in leaves_list(self.tree(measure, layer))]
 
+    @kinds()
     def map(self, measure: str | None = None, layer: str | None = None, *, seed: int = 0) -> tuple[pl.DataFrame, float]:
         """Places in the plane that are as far apart as the networks are, and how badly that succeeds.
 
@@ -192,6 +198,8 @@ class NetworkFamily:
         from sklearn.manifold import smacof
 
         wanted = self.distances(measure, layer)
+        if not 0 <= seed < 2**32:
+            raise MeasureError(f"The seed of a map is wrong: expected 0 to {2**32 - 1}, found {seed}.")
         places, _ = smacof(wanted, n_components=2, n_init=8, random_state=seed, normalized_stress=False)
         places = places - places.mean(0)
         _, _, turn = np.linalg.svd(places, full_matrices=False)  # the long way lies across
@@ -228,6 +236,7 @@ class NetworkFamily:
                     rows.append({"measure": measure, "kind": kind, "layer": layer, "depth": depth, **told})
         return pl.DataFrame(rows, SCHEMA)
 
+    @kinds()
     def figure(self, what: str = "family", *, measure: str | None = None, layer: str | None = None) -> Figure:
         """Draw a matplotlib figure.
 

@@ -96,8 +96,11 @@ def costs_of(
         The cost of each.
 
     Raises:
-        StudyError: a donor is missing, or another one than was stitched.
+        StudyError: a donor is missing, or another one than was stitched; or a number is below 1.
     """
+    for name, number in (("batch_size", batch_size), ("rounds", rounds)):
+        if number < 1:
+            raise StudyError(f"The option {name!r} is wrong: expected 1 or more, found {number}.")
     place, known = pick_device(device), {network.fingerprint(): network for network in networks}
     ways = dict.fromkeys(way for record in records if (way := way_of(record)) is not None)
     ends = {end.name: end for way in ways for end in way[:2]}

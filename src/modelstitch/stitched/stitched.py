@@ -28,6 +28,7 @@ from ..study.record import Record
 from ..support.ambient import in_settled
 from ..support.device import to_device
 from ..support.files import as_path
+from ..support.kinds import kinds
 from ..support.progress import Tell
 from ..support.shown import visible
 from .blank import rebuild
@@ -192,6 +193,7 @@ class Stitched(Joined):
                 "with .measure(data)."
             )
 
+    @kinds("data")
     @in_settled
     def measure(self, data: Data) -> dict[str, float]:
         """Measure the model as it stands on the test split.
@@ -212,6 +214,7 @@ class Stitched(Joined):
         self._measured = of_map(self.stitcher)
         return self.metrics
 
+    @kinds("data")
     @in_settled
     def tune(
         self,
@@ -378,6 +381,7 @@ class Stitched(Joined):
             "This stitched model has no record: expected one that was measured; measure it with .measure(data)."
         )
 
+    @kinds("folder")
     def save(self, folder: str | Path, *, whole: bool = False) -> None:
         """Write all that ``load`` needs: the map, what was measured, and the donors.
 
@@ -413,6 +417,7 @@ class Stitched(Joined):
         }
         write(folder, parts, described)
 
+    @kinds()
     def export(self, path: str | Path, *, controls: Sequence[Record] = ()) -> Path:
         """Write the model as one file that runs without modelstitch, and a card beside it.
 
@@ -440,6 +445,7 @@ class Stitched(Joined):
         low, high = self._networks("export")
         return export(copy.deepcopy(self), Path(path), (low, high), controls)
 
+    @kinds()
     def push_to_hub(
         self,
         repo: str,
@@ -471,6 +477,7 @@ class Stitched(Joined):
         return push(self, repo, controls, whole=whole, private=private, token=token)
 
     @classmethod
+    @kinds()
     def from_hub(
         cls,
         repo: str,
@@ -503,6 +510,7 @@ class Stitched(Joined):
         return cls.load(pull(repo, revision, token), bottom, top, view=view)
 
     @classmethod
+    @kinds("folder", "view")
     @in_settled
     def load(
         cls, folder: str | Path, bottom: Network | None = None, top: Network | None = None, *, view: Any = None

@@ -14,6 +14,7 @@ from ..models.load import imported_files, load_for, register
 from ..network import Network
 from ..support.ambient import in_settled
 from ..support.device import pick_device
+from ..support.kinds import kinds
 from ..support.progress import Tell
 from ..views import Normalise
 from .bench import Bench
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .record import Record
 
 
+@kinds("device")
 @in_settled
 def run_study(
     spec: StudySpec,
@@ -66,6 +68,7 @@ def run_study(
     return records, store.spec
 
 
+@kinds("device")
 @in_settled
 def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto", shard: Shard | None = None) -> Needs:
     """What ``run_study`` with these arguments will take; nothing is fitted, and nothing written.
@@ -79,7 +82,7 @@ def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto", shard:
 
 def _asked(spec: StudySpec) -> Prepared:
     """What a study is of: the donors that its pairs need, its data, and a second test set if it has one."""
-    data, second = _data(spec)
+    data, second = data_of(spec)
     pairs = spec.ordered_pairs()
     others = [other for top, other in spec.other_seeds.items() if any(top == above for _, above in pairs)]
     names = dict.fromkeys([*(name for pair in pairs for name in pair), *others])
@@ -97,7 +100,7 @@ def open_bench(spec: StudySpec, *, device: str, folder: str, files: tuple[Path, 
         os.chdir(folder)
     for file in files:
         register(file)
-    data, second = _data(spec)
+    data, second = data_of(spec)
     return Bench(_LazyDonors(spec, data), data, spec.fit, pick_device(device), second=second)
 
 
@@ -129,8 +132,12 @@ def _engine(spec: StudySpec, device: str, address: str | None, workers: int) -> 
     return processes.engine(opened, workers)
 
 
-def _data(spec: StudySpec) -> tuple[Data, Data | None]:
-    """The study's data, and the second test set if it has one."""
+def data_of(spec: StudySpec) -> tuple[Data, Data | None]:
+    """The study's data, and the second test set if it has one.
+
+    Raises:
+        DataError: they cannot be read.
+    """
     models = [str(ref.model) for ref in spec.donors.values() if str(ref.model).startswith("hf:")]
     tokenizer = models[0] if models else None
     data = load_data(spec.data, limit=spec.limit, tokenizer=tokenizer, task=spec.task, metric=spec.metric)

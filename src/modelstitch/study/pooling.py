@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..errors import MeasureError
 from ..stats import bootstrap
 from ..stats.bootstrap import RESAMPLES
+from ..support.kinds import kinds
 from .examples import Examples, unpack_together
 from .record import Record, as_records
 
@@ -97,6 +98,7 @@ def pool(
     return _pool([_cluster(r) for r in cells], unpack_together(cells, alone=alone), seed, resamples)
 
 
+@kinds()
 def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     """Test whether two penalties differ, example by example.
 

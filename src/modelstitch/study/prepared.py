@@ -21,6 +21,7 @@ from ..errors import DataError, ShapeError, StitchError, StudyError
 from ..network import Network, apart, check_networks
 from ..stitchers import Site, family_of, own_codes
 from ..support.device import pick_device
+from ..support.kinds import as_found
 from ..support.user_code import in_words
 from ..support.words import counted
 from .bench import Bench
@@ -166,11 +167,9 @@ def prepared(
     """
     check_data(data)
     assert data is not None
-    others: dict[str, Network] = dict(values.get("other_seeds") or {})
+    others = _other_seeds(values.get("other_seeds"))
     for network in networks:
         check_networks(network=network)
-    for network in others.values():
-        check_networks(**{"other seed": network})
     if (metric := values.pop("metric", None)) is not None:
         data = data.measured_by(metric)
     if (second := values.get("second")) is not None:
@@ -188,6 +187,15 @@ def prepared(
     networks = [*networks, *(network for network in others.values() if network not in networks)]
     check_entry(networks, data, second=second)  # before random data are taken for another study's
     return Prepared(question, networks, data, second, losses)
+
+
+def _other_seeds(given: Any) -> dict[str, Network]:
+    """The networks of the control other-seed, by their top."""
+    if given is not None and not isinstance(given, Mapping):
+        raise StudyError(f"other_seeds is a dict {{top: network}}: found {as_found(given)}.")
+    for network in (given or {}).values():
+        check_networks(**{"other seed": network})
+    return dict(given or {})
 
 
 def _check_same_task(data: Data, second: Data) -> None:

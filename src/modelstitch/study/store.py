@@ -38,6 +38,7 @@ from ..support.files import (
 )
 from ..support.hashing import SEAL, of_json, sealed, unsealed
 from ..support.heap import uncollected
+from ..support.kinds import kinds
 from ..support.reading import read_json
 from .canonical import canonical_json
 from .record import Record
@@ -117,6 +118,7 @@ class Store:
             and no spec was given, cannot be written to, or is full.
     """
 
+    @kinds("path")
     def __init__(self, path: str | Path, spec: StudySpec | Mapping[str, Any] | None = None) -> None:
         self.path = as_path(path, "study")
         self._cells = self.path / "cells"

@@ -9,16 +9,19 @@ import torch
 from torch import Tensor
 
 from ..errors import StudyError, first_line
+from .kinds import as_found
 
 
-def pick_device(device: str) -> torch.device:
+def pick_device(device: str | torch.device) -> torch.device:
     """The device of that name; "auto" is CUDA where there is one, else the CPU.
 
     Raises:
         StudyError: if the device is unknown or not there.
     """
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not isinstance(device, str | torch.device):
+        raise StudyError(f"The device is none: expected 'cpu', 'cuda' or 'auto', found {as_found(device)}.")
     try:
         found = torch.device(device)
         torch.empty(1, device=found)

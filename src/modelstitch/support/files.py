@@ -124,7 +124,7 @@ def set_aside(path: Path, why: str) -> Path:
 
     Args:
         path: what was found.
-        why: a sentence without a full stop: what was expected, and what was found.
+        why: a sentence, whose full stop is left out: what was expected, and what was found.
 
     Returns:
         Where it is now.
@@ -140,7 +140,9 @@ def set_aside(path: Path, why: str) -> Path:
             path.rename(aside)
         except FileNotFoundError:  # another process has met it, too
             return aside
-    warnings.warn(f"{why}; it is set aside as {aside.name}, and its work is done again.", SetAside, stacklevel=2)
+    warnings.warn(
+        f"{why.removesuffix('.')}; it is set aside as {aside.name}, and its work is done again.", SetAside, stacklevel=2
+    )
     return aside
 
 

@@ -44,7 +44,7 @@ def sentence(
     expected = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     found = f", found {_shortened(first['input'])}" if place else ""  # of the whole the sentence says it itself
     if where:
-        return f"{where}: {place or 'spec'}: expected {expected}{found}{more}."
+        return f"{where}: {f'{place}: ' if place else ''}expected {expected}{found}{more}."
     return (
         f"The option {place!r} is wrong: expected {expected}{found}."
         if place

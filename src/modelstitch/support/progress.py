@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING
 
+from .kinds import kinds
 from .shown import visible
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def say(tell: Tell | None, line: str) -> None:
         speak(line)
 
 
+@kinds()
 @contextmanager
 def progress(console: Console | None = None) -> Iterator[Teller]:
     """Show how far work is: pass what it yields as ``tell=``.

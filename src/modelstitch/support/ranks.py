@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..errors import StitchError, first_line
+from .kinds import kinds
 from .memory import out_of_memory
 
 T = TypeVar("T")
@@ -180,6 +181,7 @@ def _gone(size: int, seconds: float) -> StitchError:
     )
 
 
+@kinds()
 @contextmanager
 def across_ranks(*, seconds: float = PATIENCE) -> Iterator[Ranks]:
     """Share the passes that closed forms take over the fit data among all processes of torch.distributed's group.
