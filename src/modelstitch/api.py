@@ -336,12 +336,7 @@ def _closed(question: Mapping[str, Any]) -> dict[str, Any]:
             )
         if name not in known:
             raise StitchError(unknown(name, known))
-    family = question.get("family", "affine")
-    if not isinstance(family, str) and not fits(family, Sequence[str]):
-        raise StitchError(
-            f"The family of a matrix is wrong: expected text or a list of texts, found {as_found(family)}."
-        )
-    families = (family,) if isinstance(family, str) else tuple(family)
+    families = _families(question.get("family", "affine"))
     for text in families:
         if not family_of(text)[0].closed:
             closed = ", ".join(name for name, cls in FAMILIES.items() if cls.closed)
@@ -351,6 +346,13 @@ def _closed(question: Mapping[str, Any]) -> dict[str, Any]:
             )
     seeds = (question["seed"],) if "seed" in question else (0,)
     return {name: value for name, value in question.items() if name != "seed"} | {"family": families, "seeds": seeds}
+
+
+def _families(given: Any) -> tuple[str, ...]:
+    """One family, or several."""
+    if not fits(given, str | Sequence[str]):
+        raise StitchError(f"A matrix has no such family: expected text or a list of texts, found {as_found(given)}.")
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _both_sides(

@@ -259,7 +259,6 @@ class Data:
             raise DataError(f"Only the fit split is augmented, found augment=True on {split!r}.")
         return self._pass(dataset, split, batch_size, seed, augment, limit, drop_last, share)
 
-    @kinds("split")
     @in_settled
     def few(self, split: Split, n: int, batch_size: int = 256) -> Iterator[Batch]:
         """Iterate over a few samples that represent a split, the same ones in every run.

@@ -110,9 +110,7 @@ def load(
         'random, seed 1'
     """
     spec = str(spec)
-    for what, number in (("classes", classes), ("size", size)):
-        if number is not None and number < 0:
-            raise SourceError(f"The option {what!r} is wrong: expected 0 or more, found {number}.")
+    _check_not_below_0(classes=classes, size=size)
     names, shape = (tuple(given) if given is not None else None for given in (class_names, input_shape))
     asked: dict[str, Any] = {"classes": classes, "size": size, "dtype": dtype}
     asked |= {"input_shape": shape, "class_names": names}
@@ -136,6 +134,12 @@ def load(
         plain = _plain(request, weights, asked | {"name": name, "seed": seed})
         network.recipe = LoadRecipe(plain, network.view if view is None else None)
     return network
+
+
+def _check_not_below_0(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 0:
+            raise SourceError(f"The option {name!r} is wrong: expected 0 or more, found {number}.")
 
 
 def _filled(request: Request, made: Made, title: str, weights: str | Path | None, meta: bool) -> str | None:

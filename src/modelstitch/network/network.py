@@ -257,7 +257,6 @@ class Network:
         pairs = matching(below, above) if below else []
         return [Seam(self.name, below[at][0], top.name, above[here][0]) for at, here in pairs]
 
-    @kinds()
     def bottom(self, layer: str) -> FromInput:
         """Take the part from the input to an exact cut.
 
@@ -279,7 +278,6 @@ class Network:
         name = self.cut(layer)
         return FromInput(self._trace, self.name, {name: self._point(name)}, single=True)
 
-    @kinds()
     def top(self, layer: str) -> FromLayer:
         """Take the part from an exact cut to the output; nothing below the cut is computed.
 
@@ -349,7 +347,6 @@ class Network:
             raise NetworkError("taps() needs at least one layer.")
         return FromInput(self._trace, self.name, stops, single=False, edit=edit)
 
-    @kinds()
     def segment(self, start: str, stop: str) -> FromLayer:
         """Take the part between two exact cuts.
 
@@ -471,7 +468,6 @@ class Network:
         """
         return self._rebatched(inputs, lambda leaf: leaf.repeat(times, *[1] * (leaf.ndim - 1)))
 
-    @kinds()
     def batch_of(self, size: int) -> Any:
         """Make a batch of so many samples of the example, those over again where it has fewer.
 
@@ -565,7 +561,6 @@ class Network:
             weights=weights,
         )
 
-    @kinds()
     def matched(self, names: Iterable[str]) -> list[str]:
         """Spell out patterns of layers.
 

@@ -85,19 +85,31 @@ def fits(value: Any, hint: Any) -> bool:
         return fits(value, parts[0])
     if kind is Literal:
         return any(type(value) is type(part) and value == part for part in parts)
-    if kind is not None:
-        return _holds(value, kind, parts)
-    if hint is Any or hint in (None, NoneType):
-        return hint is Any or value is None
-    if hint is bool:
-        return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")  # numpy's own, too
-    if hint in (int, float):
-        return isinstance(value, Integral if hint is int else Real) and not fits(value, bool)
-    if hint is Path:
-        return isinstance(value, os.PathLike)
+    return _holds(value, kind, parts) if kind is not None else _is(value, hint)
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Whether it is one thing of that kind."""
+    if (right := _PLAIN.get(hint)) is not None:
+        return right(value)
     if isinstance(hint, _Named):
         return any(hint.__name__ == cls.__name__ for cls in type(value).__mro__)
     return not isinstance(hint, type) or getattr(hint, "_is_protocol", False) or isinstance(value, hint)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")  # numpy's own, too
+
+
+_PLAIN: dict[Any, Callable[[Any], bool]] = {
+    Any: lambda value: True,
+    None: lambda value: value is None,
+    NoneType: lambda value: value is None,
+    bool: _is_bool,
+    int: lambda value: isinstance(value, Integral) and not _is_bool(value),
+    float: lambda value: isinstance(value, Real) and not _is_bool(value),
+    Path: lambda value: isinstance(value, os.PathLike),
+}
 
 
 def _holds(value: Any, kind: Any, parts: tuple[Any, ...]) -> bool:
@@ -105,15 +117,17 @@ def _holds(value: Any, kind: Any, parts: tuple[Any, ...]) -> bool:
     if not isinstance(kind, type) or getattr(kind, "_is_protocol", False):
         return True
     if issubclass(kind, Mapping):
-        return isinstance(value, Mapping) and all(
-            fits(part, hint) for item in value.items() for part, hint in zip(item, parts)
-        )
+        return isinstance(value, Mapping) and all(map(_is_item, value.items(), [parts] * len(value)))
     if kind is tuple and ... not in parts:
         return isinstance(value, list | tuple) and len(value) == len(parts) and all(map(fits, value, parts))
     if issubclass(kind, Iterable):
         several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set)
         return several and (not isinstance(value, list | tuple) or all(fits(part, parts[0]) for part in value))
     return callable(value) if issubclass(kind, Callable) else isinstance(value, kind)  # type: ignore[arg-type]
+
+
+def _is_item(item: tuple[Any, Any], parts: tuple[Any, ...]) -> bool:
+    return all(map(fits, item, parts))
 
 
 def in_words(hint: Any) -> str:
