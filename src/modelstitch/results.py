@@ -350,6 +350,7 @@ class Results:
         batch_size: int = 1,
         rounds: int = 15,
         device: str = "cpu",
+        exported: str | None = None,
     ) -> Front:
         """Lay errors beside costs, and find the stitches that no other one beats in both.
 
@@ -358,28 +359,35 @@ class Results:
 
         Args:
             *networks: the donors of all stitches.
-            by: the cost: "multiplications" (of one sample), "parameters" or "milliseconds" (of one batch).
+            by: the cost: "multiplications" (of one sample), "parameters", "milliseconds" (of one batch) or
+                "exported_milliseconds".
             batch_size: samples of a timed call.
             rounds: timed calls of each model; their median counts.
             device: where they run: "cpu", "cuda" or "auto".
+            exported: time every model as a file, too, as ``Stitched.export`` writes it: "onnx" (in onnxruntime) or
+                "pt2" (an exported programme in torch), on the processor.
 
         Returns:
             The front: its ``frame``, ``table``, ``figure()`` and ``draw(path)``.
 
         Raises:
             StudyError: a donor is missing, or another one than was stitched; or nothing was measured.
-            StitchError: there is no such cost.
+            StitchError: there is no such cost, or a model cannot be exported.
+            MissingExtraError: a package for files is missing (extra ``onnx``).
 
         Examples:
             >>> made = ms.compare(bottom, top, data, layers="block2", objective="match", controls=())
             >>> made.front(bottom, top).frame["bottom_layer"].drop_nulls().to_list()
             ['block2', 'block2']
         """
-        from .report.front import front_of
+        from .report.front import check_cost, front_of
         from .stitched.cost import costs_of
 
-        costs = costs_of(self.records, networks, batch_size=batch_size, rounds=rounds, device=device)
-        return front_of(self.records, costs, by, f"batches of {batch_size}, median of {rounds}, on {device}")
+        check_cost(by, exported=exported is not None)
+        how: dict[str, Any] = {"batch_size": batch_size, "rounds": rounds, "device": device, "exported": exported}
+        costs = costs_of(self.records, networks, **how)
+        told = f"batches of {batch_size}, median of {rounds}, on {device}"
+        return front_of(self.records, costs, by, told if exported is None else f"{told}; files: {exported}")
 
     @kinds()
     def figure(

@@ -1,7 +1,7 @@
 """The front: which rows no other one beats, and how they are shown."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelstitch.errors import StitchError, StudyError
@@ -44,6 +44,7 @@ def test_what_no_other_beats(errors, costs, wanted):
     assert sorted(rows["bottom_layer"].to_list(), key=str) == sorted(wanted, key=str)
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_every_row_is_on_the_front_or_beaten_by_one_that_is(points):
     rows = found([float(e) for e, _ in points], [float(c) for _, c in points]).frame.to_dicts()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from modelstitch import Network, compare
-from modelstitch.errors import StudyError
+from modelstitch.errors import StitchError, StudyError
 from modelstitch.stitched.cost import Runnable, measure_costs, parameters_of
 
 BATCH = 3
@@ -31,6 +31,25 @@ def test_a_stitch_costs_its_bottom_its_map_and_its_top(pair, digits):
     whole = rows.filter(rows["bottom_layer"].is_null())
     assert set(whole["bottom"]) == {network.name for network in pair}
     assert one["multiplications"] > 0
+
+
+@pytest.mark.slow
+def test_files_are_timed_beside_their_models(pair, digits):
+    found = compare(*pair, digits, layers=["block2"], objective="match", controls=(), both=False, device="cpu")
+    rows = found.front(*pair, rounds=1, exported="pt2", by="exported_milliseconds")
+    assert (rows.frame["exported_milliseconds"] > 0).all()
+    assert "milliseconds a batch, exported" in rows.table.head
+    assert rows.about.endswith("files: pt2")
+
+
+def test_files_run_on_the_processor_in_two_forms(pair, digits):
+    found = compare(*pair, digits, layers=["block2"], objective="match", controls=(), both=False, device="cpu")
+    with pytest.raises(
+        StitchError, match="exported='tflite' on cpu is no way to time a file: expected 'onnx' or 'pt2'"
+    ):
+        found.front(*pair, exported="tflite")
+    with pytest.raises(StitchError, match="'exported_milliseconds' needs files that are timed: give exported='onnx'"):
+        found.front(*pair, by="exported_milliseconds")
 
 
 def test_other_networks_are_refused(pair, digits):

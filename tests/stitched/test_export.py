@@ -31,6 +31,9 @@ def test_a_programme_runs_without_its_makers_and_has_a_card(stitched, pair, digi
     card = json.loads(card_path(path).read_text())
     assert card["seam"] == stitched.seam
     assert card["sha256"] == hashing.of_file(path)
+    assert card["cost"]["parameters"] == sum(p.numel() for p in stitched.parameters())
+    assert card["cost"]["exported_milliseconds"] > 0
+    assert card["cost"]["engine"].startswith(f"torch {torch.__version__}, threads: ")
     assert card["penalty"] == {"value": stitched.penalty, "interval": list(stitched.interval), "unit": "points"}
     wanted = {r.control: r.metric("penalty").value for r in beside.records if r.top.name == pair[1].name}
     assert {name: one["value"] for name, one in card["controls"].items()} == {

@@ -61,14 +61,8 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> 
     metavar="OLD_IDS NEW_IDS",
     help="Ids of the rows, as .npy files; a Parquet file brings its own in a column 'id'.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of random numbers.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="runs/align",
-    show_default=True,
-    help="Folder for the results.",
-)
+@common.seed
+@common.folder("runs/align")
 @common.dry_run
 @common.speaks()
 def align(

@@ -135,23 +135,31 @@ def kept_in(out: Path | None) -> None:
         probe(out)
 
 
+seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of random numbers.")
+
+
+def device(default: str = "auto") -> Decorator:
+    """--device."""
+    return click.option("--device", default=default, show_default=True, help="Device: cpu, cuda or auto.")
+
+
+def folder(out: str | None = None, words: str = "Folder for the results.", *, required: bool = False) -> Decorator:
+    """--out: a folder."""
+    kind = click.Path(path_type=Path, file_okay=False)
+    return click.option("--out", type=kind, default=out, show_default=out is not None, required=required, help=words)
+
+
+def figure(*, required: bool = False) -> Decorator:
+    """-o, --out: a file of a figure."""
+    kind, words = click.Path(path_type=Path, dir_okay=False), "File of the figure: .pdf, .svg or .png."
+    return click.option("-o", "--out", type=kind, required=required, help=words)
+
+
 def shared(*, out: str | None) -> Decorator:
     """--seed, --device and --out."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        function = click.option(
-            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of random numbers."
-        )(function)
-        function = click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda or auto.")(
-            function
-        )
-        return click.option(
-            "--out",
-            type=click.Path(path_type=Path, file_okay=False),
-            default=out,
-            show_default=out is not None,
-            help="Folder for the results.",
-        )(function)
+        return folder(out)(device()(seed(function)))
 
     return decorate
 
@@ -306,6 +314,25 @@ def _view(side: str) -> Any:
             dashed = prefix.replace("_", "-")
             raise click.UsageError(f"--{dashed}mean and --{dashed}std belong together: expected both, found one.")
     return None
+
+
+def all_opened(names: Sequence[str], given: dict[str, Any], *, scored: bool = True) -> tuple[tuple[Network, ...], Data]:
+    """The networks and the data that ``options.several`` name."""
+    if len(names) == 2:
+        lower, upper, data = opened({**given, "bottom": names[0], "top": names[1]}, scored=scored)
+        return (lower, upper), data
+    wrong = [f"--{side}-weights" for side in ("bottom", "top") if given[f"{side}_weights"] is not None]
+    if wrong:
+        raise click.UsageError(
+            f"{wrong[0]} is of two networks, found {len(names)}: name networks with their weights in a folder's "
+            "donors.toml."
+        )
+    data = data_for(given["data_name"], names, given["limit"])
+    made = [network(name, None, data, random=given["random_weights"], scored=scored) for name in names]
+    called = [one.name for one in made]
+    return tuple(  # of one name they are told apart by their place
+        one if called.count(one.name) == 1 else one.named(f"{one.name} ({at})") for at, one in enumerate(made, 1)
+    ), data
 
 
 def opened(

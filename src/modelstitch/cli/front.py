@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import common
+from .options import several
+
+if TYPE_CHECKING:
+    from ..network import Network
+    from ..results import Results
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
-@click.argument("models", nargs=-1, required=True)
-@common.data
+@several
 @click.option(
     "--by",
-    type=click.Choice(["multiplications", "parameters", "milliseconds"]),
+    type=click.Choice(["multiplications", "parameters", "milliseconds", "exported_milliseconds"]),
     default="multiplications",
     show_default=True,
     help="Cost that the front is about.",
@@ -24,33 +30,68 @@ from . import common
     "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Samples of a call that is timed."
 )
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True, help="Timed calls of each model.")
-@click.option("--device", default="cpu", show_default=True, help="Device: cpu, cuda or auto.")
+@click.option(
+    "--exported",
+    type=click.Choice(["onnx", "pt2"]),
+    help="Time every model as a file, too: in onnxruntime, or as an exported programme in torch.",
+)
+@common.device("cpu")
 @click.option("--all", "everything", is_flag=True, help="List the stitches that are not on the front, too.")
-@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Figure: .pdf, .svg or .png.")
+@common.figure()
+@common.dry_run
 @common.speaks(quiet=False)
-@common.imports
 def front(
     folder: Path,
-    models: tuple[str, ...],
-    data_name: str,
+    networks: tuple[str, ...],
+    everything: bool,
+    out: Path | None,
+    dry_run: bool,
     by: str,
     batch_size: int,
     rounds: int,
+    exported: str | None,
     device: str,
-    everything: bool,
-    out: Path | None,
+    **given: Any,
 ) -> None:
     """Lay the error of every stitch of a study beside what it costs to run.
 
-    MODELS are the networks that were stitched, by name or donor folder; they are counted and timed here. Printed are
-    the whole networks, and the stitches that no other model beats in both error and cost.
+    NETWORKS are those that were stitched, by name or donor folder, with the weights that they had; they are counted and
+    timed here. Printed are the whole networks, and the stitches that no other model beats in both error and cost.
     """
     from ..report.front import with_front
 
-    data = common.data_for(data_name, models)
-    networks = [common.network(model, None, data) for model in models]
-    found = common.found_in(folder).front(*networks, by=by, batch_size=batch_size, rounds=rounds, device=device)
+    results = common.found_in(folder)
+    models, _ = common.all_opened(networks, given)
+    if dry_run:
+        common.dry(_needs(results, models, batch_size, rounds, exported, out))
+        return
+    how: dict[str, Any] = {"batch_size": batch_size, "rounds": rounds, "exported": exported, "device": device}
+    found = results.front(*models, by=by, **how)
     common.tables_of([found.table if everything else with_front(found).table])
     if out is not None:
         common.say(f"The figure is {found.draw(out)}.")
     common.result(rows=found.frame.to_dicts(), figure=out)
+
+
+def _needs(
+    results: Results, models: Sequence[Network], batch_size: int, rounds: int, exported: str | None, out: Path | None
+) -> list[str]:
+    """What the front would take: nothing is timed or written."""
+    import time
+
+    from ..stitched.cost import WARM_UP, donors_of, ways_of
+    from ..support.words import counted, duration
+
+    donors_of(results.records, models)
+    ways, calls, begun = ways_of(results.records), 1 + WARM_UP + rounds, time.perf_counter()
+    for model in models:
+        model.full()(model.batch_of(batch_size))
+    each = (time.perf_counter() - begun) / len(models)
+    every = len(ways) + len(models)
+    files = f", and {every} files ({exported}) to write, which takes seconds each" if exported else ""
+    return [
+        f"{counted(len(ways), 'stitch', 'stitches')} and {counted(len(models), 'whole network')}, {calls} calls of "
+        f"each with {counted(batch_size, 'sample')}{files}.",
+        f"Time: about {duration(each * calls * every)} for the calls, from one call of each network here.",
+        f"{f'The figure would be {out}. ' if out else ''}Nothing was timed, exported or written.",
+    ]

@@ -42,10 +42,10 @@ def asked(*keywords: str) -> Decorator:
     return decorate
 
 
-def option(keyword: str) -> Decorator:
-    """The option of one keyword."""
+def option(keyword: str, instead: Any = None) -> Decorator:
+    """The option of one keyword, with its own default or one that stands instead."""
     field = StudySpec.model_fields[keyword] if keyword == "limit" else field_of(keyword)
-    default = field.default if keyword == "limit" else default_of(keyword)
+    default = field.default if keyword == "limit" else default_of(keyword) if instead is None else instead
     dashed = keyword.replace("_", "-")
     kind = _type(field.annotation, field.metadata)
     name = _NAMES.get(keyword, f"--{dashed}/--no-{dashed}" if kind is click.BOOL else f"--{dashed}")

@@ -83,12 +83,8 @@ class Call:
     help="Folder with trained networks of your own, for figures 2a, 4, 5, connectivity and matrix: "
     "donors.toml, or networks that `modelstitch train` made. Nothing is trained. Needs --data.",
 )
-@click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda or auto.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the results; runs/paper-SCALE by default.",
-)
+@common.device()
+@common.folder(words="Folder for the results; runs/paper-SCALE by default.")
 @click.option(
     "--workers",
     type=click.IntRange(1),

@@ -123,25 +123,13 @@ def similarity(
 def _opened(names: tuple[str, ...], given: dict[str, Any]) -> tuple[tuple[Any, ...], Data, dict[str, str]]:
     """The networks, as ``similarity`` takes them, the data, and the architectures of the networks of a folder."""
     held = _take(given)
-    if len(names) == 2:
-        lower, upper, data = common.opened({**held, "bottom": names[0], "top": names[1]}, scored=False)
-        return (lower, upper), data, {}
-    wrong = [f"--{side}-weights" for side in ("bottom", "top") if held[f"{side}_weights"] is not None]
-    wrong += [f"--{side}-layer" for side in ("bottom", "top") if given[f"{side}_layers"]]
-    if wrong:
-        raise click.UsageError(
-            f"{wrong[0]} is of two networks, found {len(names)}: name networks with their weights in a folder's "
-            "donors.toml, and layers with --layer."
-        )
+    layers = [f"--{side}-layer" for side in ("bottom", "top") if given[f"{side}_layers"]]
+    if layers and len(names) != 2:
+        raise click.UsageError(f"{layers[0]} is of two networks, found {len(names)}: name layers with --layer.")
+    if len(names) > 1:
+        made, data = common.all_opened(names, held, scored=False)
+        return (made if len(names) == 2 else (list(made),)), data, {}
     data = common.data_for(held["data_name"], names, held["limit"])
-    if len(names) > 2:
-        made = [common.network(name, None, data, random=held["random_weights"], scored=False) for name in names]
-        called = [network.name for network in made]
-        made = [  # of one name they are told apart by their place
-            network if called.count(network.name) == 1 else network.named(f"{network.name} ({at})")
-            for at, network in enumerate(made, 1)
-        ]
-        return (made,), data, {}
     from ..paper.given import networks
 
     found, groups, _ = networks(Path(names[0]), data)

@@ -13,14 +13,8 @@ from .options import asked as options_of
 
 @click.command()
 @click.argument("spec_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda or auto.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="runs/study",
-    show_default=True,
-    help="Folder for the results.",
-)
+@common.device()
+@common.folder("runs/study")
 @click.option("--engine", type=click.Choice(["local", "ray"]), help="Where sweeps run; by default what the study says.")
 @click.option(
     "--address",
@@ -154,13 +148,7 @@ def report(folder: Path, out: Path | None, title: str, data_name: str | None, li
     help="Kind of figure; penalty by default, of similarities matrix, of three networks or more family.",
 )
 @click.option("--pair", nargs=2, metavar="BOTTOM TOP", help="Pair to draw; the first by default.")
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="File of the figure: .pdf, .svg or .png.",
-)
+@common.figure(required=True)
 @click.option(
     "--style",
     type=click.Choice(["screen", "paper"]),

@@ -18,9 +18,7 @@ from . import common
     metavar="NAME=STEP",
     help="When a network was in its training; by default checkpoints of this package's own training tell.",
 )
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="File of the figure: .pdf, .svg or .png."
-)
+@common.figure()
 @common.speaks(quiet=False)
 def trajectory(folder: Path, times: tuple[str, ...], out: Path | None) -> None:
     """Say from when on each layer of a training serves each top of a study folder. Needs no torch and no donors."""

@@ -23,6 +23,7 @@ COSTS = {
     "multiplications": "multiplications a sample",
     "parameters": "parameters",
     "milliseconds": "milliseconds a batch",
+    "exported_milliseconds": "milliseconds a batch, exported",
 }
 _SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("bottom", "bottom_layer", "top", "top_layer", "family", "objective"), pl.String),
@@ -30,7 +31,7 @@ _SCHEMA: dict[str, Any] = {
     "unit": pl.String,
     "multiplications": pl.Float64,
     "parameters": pl.Int64,
-    "milliseconds": pl.Float64,
+    **dict.fromkeys(("milliseconds", "exported_milliseconds"), pl.Float64),
     "front": pl.Boolean,
 }
 
@@ -42,11 +43,13 @@ class Cost(NamedTuple):
         multiplications: of one sample, in convolutions, matrix products and attention.
         parameters: numbers that are learned, each once.
         milliseconds: of one batch, the median of several.
+        exported_milliseconds: the same of the model as a file, in the engine that runs it; None where there is none.
     """
 
     multiplications: float
     parameters: int
     milliseconds: float
+    exported_milliseconds: float | None = None
 
 
 Way = tuple[End, End, str, str]  # bottom, top, family, objective; a whole network has layers, family, objective empty
@@ -58,8 +61,8 @@ class Front(Drawable):
     Attributes:
         frame: one row a stitch (the mean over its seeds) or whole network, whose layers are empty: bottom,
             bottom_layer, top, top_layer, family, objective, error, penalty, low and high (the widest interval of any
-            seed), unit, multiplications (of one sample), parameters, milliseconds (of one batch), front (whether no
-            other row has both less error and less cost, one of them at least).
+            seed), unit, multiplications (of one sample), parameters, milliseconds and exported_milliseconds (of one
+            batch), front (whether no other row has both less error and less cost, one of them at least).
         by: the cost that ``front`` is about.
         about: how the costs were measured, in one sentence.
     """
@@ -74,6 +77,7 @@ class Front(Drawable):
     @property
     def table(self) -> Table:
         """The rows as texts, from cheap to dear, those of the front marked."""
+        times = [name for name in ("milliseconds", "exported_milliseconds") if self.frame[name].null_count() == 0]
         rows = [
             (
                 TableCell(_named(row)),
@@ -82,12 +86,18 @@ class Front(Drawable):
                 _penalty(row),
                 TableCell(f"{row['multiplications']:,.0f}"),
                 TableCell(f"{row['parameters']:,}"),
-                TableCell(number(row["milliseconds"], 2)),
+                *(TableCell(number(row[name], 2)) for name in times),
             )
             for row in self.frame.sort(self.by, "error").iter_rows(named=True)
         ]
         unit = self.frame["unit"][0]
-        head = ("model", "", f"error, {unit}", "penalty", *COSTS.values())
+        head = (
+            "model",
+            "",
+            f"error, {unit}",
+            "penalty",
+            *(COSTS[name] for name in ("multiplications", "parameters", *times)),
+        )
         return Table(self.about, head, tuple(rows))
 
     def figure(self) -> Figure:
@@ -137,18 +147,18 @@ def front_of(records: Sequence[Record], costs: Mapping[Way, Cost], by: str, abou
     Args:
         records: of stitches; controls among them are left out.
         costs: as ``modelstitch.stitched.cost.costs_of`` gives them.
-        by: the cost that the front is about: "multiplications", "parameters" or "milliseconds".
+        by: the cost that the front is about: "multiplications", "parameters", "milliseconds" or
+            "exported_milliseconds".
         about: how the costs were measured.
 
     Returns:
         The front.
 
     Raises:
-        StitchError: there is no such cost.
+        StitchError: there is no such cost, or it was not measured.
         StudyError: the errors have several units, or there are none.
     """
-    if by not in COSTS:
-        raise StitchError(f"The cost {by!r} is unknown: {among(str(by), COSTS, lead='expected ', quoted=True)}")
+    check_cost(by, exported=all(cost.exported_milliseconds is not None for cost in costs.values()))
     found = [_row(way, cost, records) for way, cost in costs.items()]
     rows = [row for row in found if row["error"] is not None]
     units = dict.fromkeys(row["unit"] for row in rows)
@@ -159,6 +169,20 @@ def front_of(records: Sequence[Record], costs: Mapping[Way, Cost], by: str, abou
     for row in rows:
         row["front"] = not any(_beats(other, row, by) for other in rows)
     return Front(pl.DataFrame(rows, schema=_SCHEMA), by, about)
+
+
+def check_cost(by: str, *, exported: bool) -> None:
+    """Refuse a cost that is unknown, or that nobody measures.
+
+    Raises:
+        StitchError: naming what there is.
+    """
+    if by not in COSTS:
+        raise StitchError(f"The cost {by!r} is unknown: {among(str(by), COSTS, lead='expected ', quoted=True)}")
+    if by == "exported_milliseconds" and not exported:
+        raise StitchError(
+            f"The cost {by!r} needs files that are timed: give exported='onnx' or 'pt2' (--exported in a shell)."
+        )
 
 
 def way_of(record: Record) -> Way | None:

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from ..errors import StitchError, first_line
 from ..network import Network
 from ..study.record import Record
 from ..support import hashing
-from ..support.files import make_folder, write_atomic
-from ..support.optional import need
+from ..support.files import write_atomic
 from ..support.provenance import provenance
+from .cost import Runnable, inputs_of, measure_costs
+from .exported import engine_of, running, write_program
 
-ENDINGS = (".onnx", ".pt2")
+_ROUNDS = 15  # timed calls of a file
 
 
 def export(stitched: Any, path: Path, networks: tuple[Network, Network], controls: Sequence[Record]) -> Path:
     """Write the file and its card: see ``Stitched.export``."""
-    if path.suffix not in ENDINGS:
-        raise StitchError(f"The file {path} has no known ending: expected {' or '.join(ENDINGS)}.")
-    low, high = networks
-    inputs: tuple[Any, ...] = (low.batch_of(2),)
-    if stitched.top.needs_input or high.sample_shape != low.sample_shape:
-        inputs = (*inputs, high.batch_of(2))
-    if path.suffix == ".onnx":
-        need("onnxscript")
-    try:
-        program = torch.export.export(stitched.cpu(), inputs, dynamic_shapes=_free_batch(inputs), strict=False)
-        content = _onnx(program) if path.suffix == ".onnx" else _saved(program)
-    except Exception as error:  # torch raises many kinds, its own among them
-        raise StitchError(
-            f"{stitched.seam} cannot be exported to {path.suffix} ({type(error).__name__}: {first_line(error)}): "
-            f"expected operations that torch exports; try {' or '.join(e for e in ENDINGS if e != path.suffix)}, or "
-            "keep it with .save(folder, whole=True)."
-        ) from error
-    make_folder(path.parent)
-    write_atomic(path, content)
-    card = card_of(stitched, controls) | {"file": path.name, "sha256": hashing.of_file(path)}
+    model = stitched.cpu()
+    write_program(model, inputs_of(model, networks, 2), path, model.seam)
+    card = card_of(model, controls) | {"cost": _cost(model, path, networks)}
+    card |= {"file": path.name, "sha256": hashing.of_file(path)}
     write_atomic(card_path(path), (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
     return path
+
+
+def _cost(model: Any, path: Path, networks: tuple[Network, Network]) -> dict[str, Any]:
+    """What one sample costs here, in the file and before."""
+    inputs = inputs_of(model, networks, 1)
+    one = Runnable(model, partial(model, *inputs), running(path, inputs))
+    found = measure_costs({path: one}, 1, _ROUNDS, torch.device("cpu"))[path]
+    threads = torch.get_num_threads()
+    return {
+        **found._asdict(),
+        "batch": 1,
+        "engine": f"{engine_of(path)}, threads: {threads}",
+        "bytes": path.stat().st_size,
+    }
 
 
 def card_path(path: Path) -> Path:
@@ -99,30 +94,3 @@ def _number(record: Record, name: str) -> dict[str, Any] | None:
         return None
     interval = None if metric.low is None else [metric.low, metric.high]
     return {"value": metric.value, "interval": interval, "unit": metric.unit}
-
-
-def _free_batch(inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """The first dimension of what has two samples may be any."""
-    free = {0: torch.export.Dim.AUTO}
-    return dict(
-        zip(
-            ("x", "x_top"),
-            pytree.tree_map(lambda leaf: free if isinstance(leaf, Tensor) and len(leaf) == 2 else None, inputs),
-        )
-    )
-
-
-def _saved(program: torch.export.ExportedProgram) -> bytes:
-    content = io.BytesIO()
-    torch.export.save(program, content)
-    return content.getvalue()
-
-
-def _onnx(program: torch.export.ExportedProgram) -> bytes:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = torch.onnx.export(program, (), dynamo=True, verbose=False)
-    assert made is not None
-    content = io.BytesIO()
-    need("onnx").save(made.model_proto, content)
-    return content.getvalue()

@@ -260,7 +260,7 @@ class Stitched(Joined):
         """
         from ..engine.fit.tune import spec_of, told_of, tuned
 
-        low, high = self._networks("tune")
+        low, high = self.networks("tune")
         options = {"steps": steps, "learning_rate": learning_rate, "batch_size": batch_size, "augment": augment}
         options |= {"weight_decay": weight_decay, "eval_every": eval_every, "patience": patience}
         spec = spec_of(options)
@@ -346,7 +346,18 @@ class Stitched(Joined):
         low, high = self._sides
         return low.name, high.name
 
-    def _networks(self, what: str) -> tuple[Network, Network]:
+    def networks(self, what: str) -> tuple[Network, Network]:
+        """Give the networks below and above.
+
+        Args:
+            what: they are needed for, as a message says it: "tune".
+
+        Returns:
+            Both donors.
+
+        Raises:
+            StitchError: they are not there, since the model was loaded without them.
+        """
         low, high = (side.network for side in self._sides)
         if low is None or high is None:
             raise StitchError(f"To {what} {self.seam} its networks are needed: load it with both of them.")
@@ -442,7 +453,7 @@ class Stitched(Joined):
         from .export import export
 
         self._metric("penalty")
-        low, high = self._networks("export")
+        low, high = self.networks("export")
         return export(copy.deepcopy(self), Path(path), (low, high), controls)
 
     @kinds()

@@ -15,6 +15,9 @@ EXTRA_OF = {
     "pyarrow": "pandas",
     "datasets": "datasets",
     "huggingface_hub": "hf",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "onnxruntime": "onnx",
 }
 
 
