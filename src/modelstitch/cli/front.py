@@ -79,7 +79,8 @@ def _needs(
     """What the front would take: nothing is timed or written."""
     import time
 
-    from ..stitched.cost import WARM_UP, donors_of, ways_of
+    from ..stitched.cost import donors_of, ways_of
+    from ..stitched.timing import WARM_UP
     from ..support.words import counted, duration
 
     donors_of(results.records, models)

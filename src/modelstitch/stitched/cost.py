@@ -1,19 +1,15 @@
-"""What networks and stitched models cost to run: multiplications, parameters and the time of a batch."""
+"""What every stitch of a study costs to run, and every whole network beside them."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import StitchError, StudyError
 from ..network import Network
@@ -23,78 +19,11 @@ from ..study.parts import End
 from ..study.record import Record
 from ..support.device import pick_device, to_device
 from .blank import blank
-from .exported import Run, running, write_program
+from .exported import FileCall, inputs_of, running, write_program
 from .stitched import Stitched
+from .timing import Runnable, measure_costs
 
-K = TypeVar("K")
-WARM_UP = 3  # runs before the clock counts
 _KINDS = ("onnx", "pt2")
-
-
-class Runnable(NamedTuple):
-    """A model, and how it, and its file where it has one, are called on a batch of the size that is timed."""
-
-    model: nn.Module
-    call: Callable[[], Any]
-    file: Run | None = None
-
-
-def measure_costs(models: Mapping[K, Runnable], batch_size: int, rounds: int, device: torch.device) -> dict[K, Cost]:
-    """Count and time models.
-
-    In each round every model runs once, so that what else the machine does meanwhile meets all of them.
-
-    Args:
-        models: each with its call.
-        batch_size: samples of a call.
-        rounds: times that each is run.
-        device: whose work is waited for.
-
-    Returns:
-        The cost of each.
-    """
-    seconds: dict[K, list[float]] = {key: [] for key in models}
-    in_file: dict[K, list[float]] = {key: [] for key in models}
-    counted: dict[K, float] = {}
-    with torch.inference_mode():
-        for key, (_, call, _) in models.items():
-            with FlopCounterMode(display=False) as counter:
-                call()
-            counted[key] = counter.get_total_flops() / 2 / batch_size  # it counts a multiplication and its sum as two
-        for turn in range(WARM_UP + rounds):
-            for key, (_, call, file) in models.items():
-                for spent, run in ((seconds[key], call), (in_file[key], file)):
-                    if run is not None:
-                        took = _timed(run, device)
-                        spent += [took] if turn >= WARM_UP else []
-    return {
-        key: Cost(
-            counted[key],
-            parameters_of(one.model),
-            1000 * statistics.median(seconds[key]),
-            1000 * statistics.median(in_file[key]) if in_file[key] else None,
-        )
-        for key, one in models.items()
-    }
-
-
-def _timed(call: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of one call."""
-    _wait(device)
-    begun = time.perf_counter()
-    call()
-    _wait(device)
-    return time.perf_counter() - begun
-
-
-def parameters_of(model: nn.Module) -> int:
-    """The learned numbers of a model, each once."""
-    return sum(p.numel() for p in model.parameters())
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def costs_of(
@@ -170,7 +99,7 @@ class _Called(nn.Module):
 
 def _filed(
     model: nn.Module, two: tuple[Any, ...], inputs: tuple[Any, ...], folder: str, kind: str | None, name: str
-) -> Run | None:
+) -> FileCall | None:
     """A call of the model's file on these inputs; None where no file is asked for."""
     if kind is None:
         return None
@@ -200,14 +129,6 @@ def donors_of(records: Sequence[Record], networks: Sequence[Network]) -> dict[st
                 f"fingerprint {end.fingerprint}, called {name}, found {found}."
             )
     return known
-
-
-def inputs_of(stitched: Stitched, networks: tuple[Network, Network], n: int) -> tuple[Any, ...]:
-    """What a stitched model is called with for n samples: the bottom's input, and the top's where it differs."""
-    low, high = networks
-    if stitched.top.needs_input or high.sample_shape != low.sample_shape:
-        return low.batch_of(n), high.batch_of(n)
-    return (low.batch_of(n),)
 
 
 def _unfitted(bottom: Network, bottom_layer: str, top: Network, top_layer: str, family: str) -> Stitched:

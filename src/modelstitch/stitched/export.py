@@ -15,8 +15,8 @@ from ..study.record import Record
 from ..support import hashing
 from ..support.files import write_atomic
 from ..support.provenance import provenance
-from .cost import Runnable, inputs_of, measure_costs
-from .exported import engine_of, running, write_program
+from .exported import engine_of, inputs_of, running, write_program
+from .timing import Runnable, measure_costs
 
 _ROUNDS = 15  # timed calls of a file
 

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from ..engine.joined import Joined
 from ..errors import StitchError, first_line
+from ..network import Network
 from ..support.files import make_folder, write_atomic
 from ..support.optional import need
 
 ENDINGS = (".onnx", ".pt2")
 _NEAR = 1e-3  # of the largest output: how far another engine may be off
 
-Run = Callable[[], Any]
+FileCall = Callable[[], Any]
 
 
 def write_program(model: nn.Module, inputs: tuple[Any, ...], path: Path, name: str) -> None:
@@ -63,7 +65,7 @@ def write_program(model: nn.Module, inputs: tuple[Any, ...], path: Path, name: s
         )
 
 
-def running(path: Path, inputs: tuple[Any, ...]) -> Run:
+def running(path: Path, inputs: tuple[Any, ...]) -> FileCall:
     """Open a file and give a call that runs it on these inputs, on as many threads as torch has.
 
     Args:
@@ -83,6 +85,14 @@ def running(path: Path, inputs: tuple[Any, ...]) -> Run:
     leaves = [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
     fed = {put.name: leaf.numpy() for put, leaf in zip(session.get_inputs(), leaves, strict=True)}
     return lambda: session.run(None, fed)[0]
+
+
+def inputs_of(stitched: Joined, networks: tuple[Network, Network], n: int) -> tuple[Any, ...]:
+    """What a stitched model is called with for n samples: the bottom's input, and the top's where it differs."""
+    low, high = networks
+    if stitched.top.needs_input or high.sample_shape != low.sample_shape:
+        return low.batch_of(n), high.batch_of(n)
+    return (low.batch_of(n),)
 
 
 def engine_of(path: Path) -> str:
