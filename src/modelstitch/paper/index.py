@@ -37,7 +37,7 @@ _ORDER = ("full", "medium", "fashion", "small", "own")  # of galleries, the most
 _RECIPES = "smoke"  # a gallery that shows that the recipes run, and little more
 
 
-class Judged(NamedTuple):
+class JudgedClaim(NamedTuple):
     """A claim of a figure in one gallery: its verdicts by protocol, and the one that stands for both, if one does."""
 
     figure: str
@@ -137,16 +137,16 @@ def _done(folder: Path) -> list[str]:
     return [name for name in FIGURES if (folder / f"{name}.parquet").is_file()]
 
 
-def _claims(name: str, records: Sequence[Record]) -> Iterator[Judged]:
+def _claims(name: str, records: Sequence[Record]) -> Iterator[JudgedClaim]:
     every = every_protocol(records, PROTOCOLS)
     for claim in as_run(find_figure(name), records).claims:
         found = {p: v for p in PROTOCOLS if (v := verdict(claim, every, p)) is not None}
-        yield Judged(name, claim, found, judged_once(claim, every))
+        yield JudgedClaim(name, claim, found, judged_once(claim, every))
 
 
 def _rows(places: Sequence[Path]) -> Iterator[list[str]]:
     """The table over galleries: a claim's first row names it."""
-    found: dict[tuple[str, str], list[tuple[Path, Judged]]] = {}
+    found: dict[tuple[str, str], list[tuple[Path, JudgedClaim]]] = {}
     for place in places:
         for name in _done(place):
             for one in _claims(name, records_of(find_figure(name), place)):
@@ -178,7 +178,7 @@ def _protocols(records: Sequence[Record]) -> list[str]:
     return [f"- {p.name}: {p.words}{f' Here: {found[p.name]}.' * bool(found[p.name])}" for p in PROTOCOLS.values()]
 
 
-def _parted(one: Judged) -> list[str]:
+def _parted(one: JudgedClaim) -> list[str]:
     """Both sentences of a claim on which the protocols give two words."""
     if len({found.word for found in one.found.values()}) < 2:
         return []
