@@ -1,10 +1,13 @@
 """The estimator against slow references, scikit-learn's own checks, and what it refuses."""
 
+import importlib
 import pickle
 
 import numpy as np
 import pytest
+import sklearn
 import torch
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -266,6 +269,42 @@ def test_a_mistake_in_a_query_is_one_sentence():
         with pytest.raises(ArrayError, match=words) as found:
             call()
         assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("asked", ["pandas", "polars"])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_container_is_given_where_one_is_asked_for(asked, rows):
+    frames = importlib.import_module(asked)
+    w = ms.align(OLD, NEW)
+    plain = w.transform(OLD[:rows])
+    assert type(plain) is np.ndarray
+    one = clone(w).fit(OLD, NEW).set_output(transform=asked).transform(OLD[:rows])
+    with sklearn.config_context(transform_output=asked):
+        two = w.transform(OLD[:rows])
+    for frame in (one, two):
+        assert isinstance(frame, frames.DataFrame)
+        assert list(frame.columns) == [f"aligner{i}" for i in range(9)]
+        assert np.array_equal(frame.to_numpy(), plain)
+    assert type(w.transform(OLD[:rows])) is np.ndarray
+
+
+def test_a_plain_query_meets_no_check_of_scikit_learn(monkeypatch):
+    w = ms.align(OLD, NEW)
+    wanted = w.transform(OLD[:2])[:1]
+    monkeypatch.setattr("modelstitch.arrays.aligner.validate_data", None)
+    np.testing.assert_allclose(w.transform(OLD[:1]), wanted, rtol=1e-12)
+    with pytest.raises(TypeError):
+        w.transform(OLD[:1].tolist())
+
+
+def test_a_part_that_is_refused_leaves_the_map_as_it_was():
+    w = ms.align(OLD, NEW)
+    before = w.transform(OLD)
+    with pytest.raises(ArrayError, match="hold NaN in row 17"):
+        w.partial_fit(*spoilt("old", np.nan))
+    assert w.n_samples_seen_ == 400
+    assert np.array_equal(w.transform(OLD), before)
+    np.testing.assert_allclose(w.partial_fit(OLD, NEW).transform(OLD), before, rtol=1e-9)
 
 
 def test_what_to_know_of_a_fit_is_said():

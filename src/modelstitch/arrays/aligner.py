@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
 
-from ..errors import ArrayError, NonFiniteError
+from ..errors import ArrayError
 from ..moments.moments import Moments
-from ..stitchers.base import Site, Stitcher
-from ..stitchers.families import FAMILIES, family_of
-from ..stitchers.mlp import MLP
 from ..support import tensors
 from ..support.ambient import in_settled
 from ..support.kinds import kinds
 from ..support.version import VERSION
-from ..support.words import counted
 from .checks import FLOATS, array, need, quick, told, weights_of
-from .given import Vectors, blocks_of, paired, vectors
-from .hidden import UNITS, improve
-from .maps import Array, RowMap, unit
-from .relative import RELATIVE, WHITENED, relative, whitened
+from .given import Vectors, paired, vectors
+from .maps import Array, RowMap
+from .solve import BACK, THERE, Pairs, looks_twice, needs_both, of_directions, solved
+from .sums import PairSums, not_finite
 
 _KIND = "an alignment of embeddings"
-# Families that need no products of the new embeddings with themselves, which would cost half a product more.
-_FROM_BELOW = {FAMILIES[name] for name in ("affine", "low-rank", "orthogonal", "scaled-orthogonal", "l-ortho", "mlp")}
-_SUMS = ("mean_x", "mean_y", "xx", "yy", "xy")
+_Made = TypeVar("_Made", bound=type)
 
 
 @kinds("family")
@@ -87,6 +79,28 @@ def align(
     return Aligner(family, both=both, seed=seed).fit(one, two, sample_weight=weights)
 
 
+def _plain_first(cls: _Made) -> _Made:
+    """Let plain rows go by scikit-learn's wrapper of ``transform`` where no container of its output is asked for.
+
+    The wrapper takes as long as the product of a vector with a small matrix.
+    """
+    contained = cls.transform  # type: ignore[attr-defined]
+
+    @wraps(contained)
+    def transform(self: Any, X: Any) -> Any:
+        held = vars(self)
+        named = "feature_names_in_" in held or "_sklearn_output_config" in held
+        if type(X) is np.ndarray and not named and get_config()["transform_output"] == "default":
+            found = _straight(self._solved()[THERE], X, self.n_features_in_)
+            if found is not None:
+                return found
+        return contained(self, X)
+
+    cls.transform = transform  # type: ignore[attr-defined]
+    return cls
+
+
+@_plain_first
 class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A map from old embeddings to new ones, as a scikit-learn estimator.
 
@@ -115,8 +129,8 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     n_features_out_: int
     n_samples_seen_: int
-    _moments: Moments
-    _lengths: Tensor
+    notes_: list[str]
+    _seen: PairSums
     _maps: dict[str, dict[Any, RowMap]]
 
     def __init__(self, family: str = "affine", *, both: bool = False, seed: int = 0) -> None:
@@ -139,14 +153,8 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises:
             ArrayError: as ``ms.align``.
         """
-        old, new, weights = self._pairs(X, y, sample_weight, fresh=True)
-        if self.family != WHITENED:
-            self._solve()
-        if self.family == WHITENED:
-            there, back = whitened(self._moments, old, new, weights)
-            self._keep({"there": there} | ({"back": back} if self.both else {}))
-        elif self._is_mlp():
-            self._improve(old, new, weights)
+        rows = self._take(X, y, sample_weight, fresh=True)
+        self._keep(solved(self._seen, self.family, both=self.both, seed=self.seed, rows=rows))
         return self
 
     @in_settled
@@ -164,12 +172,12 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises:
             ArrayError: as ``fit``; an MLP is not solved from sums.
         """
-        if self.family == WHITENED or self._is_mlp():
+        if looks_twice(self.family):
             raise ArrayError(
                 f"The family {self.family!r} looks at samples twice: expected another, such as 'affine', for "
                 "partial_fit; or give all samples to fit, which reads arrays on the disk in place."
             )
-        self._pairs(X, y, sample_weight, fresh=not hasattr(self, "_moments"))
+        self._take(X, y, sample_weight, fresh=not hasattr(self, "_seen"))
         self._maps = {}
         return self
 
@@ -185,13 +193,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises:
             ArrayError: another width, or NaN or infinity.
         """
-        maps = self._solved()["there"]
-        # A query of the usual kind is not looked at twice: its checks would take longer than its product.
-        if type(X) is np.ndarray and X.ndim == 2 and X.dtype in maps and X.shape[1] == self.n_features_in_:
-            found = maps[X.dtype](X)
-            if math.isfinite(np.vdot(found, found)) and not hasattr(self, "feature_names_in_"):
-                return found
-        return _mapped(maps, self._checked(X, reset=False, name="the old embeddings"))
+        return _mapped(self._solved()[THERE], self._checked(X, reset=False, name="the old embeddings"))
 
     def inverse_transform(self, X: Any) -> Array:
         """Map new embeddings back into the space of the old model.
@@ -207,15 +209,14 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises:
             ArrayError: the way back was not fitted; another width; NaN or infinity.
         """
-        maps = self._solved().get("back")
+        maps = self._solved().get(BACK)
         if maps is None:
             raise ArrayError(
                 "The way back was not fitted: expected both=True when fitting; or fit an aligner from new to old."
             )
-        if type(X) is np.ndarray and X.ndim == 2 and X.dtype in maps and X.shape[1] == self.n_features_out_:
-            found = maps[X.dtype](X)
-            if math.isfinite(np.vdot(found, found)):
-                return found
+        found = _straight(maps, X, self.n_features_out_)
+        if found is not None:
+            return found
         rows = array(X, "the new embeddings")
         if rows.width != self.n_features_out_:
             raise ArrayError(
@@ -268,18 +269,18 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     @property
     def coef_(self) -> Array:
         """W of the map x -> W x + b, (q, p); of an MLP its affine part, of a relative one what acts on directions."""
-        return self._solved()["there"][np.dtype(np.float64)].weight
+        return self._solved()[THERE][np.dtype(np.float64)].weight
 
     @property
     def intercept_(self) -> Array:
         """b of the map x -> W x + b, (q,)."""
-        return self._solved()["there"][np.dtype(np.float64)].bias
+        return self._solved()[THERE][np.dtype(np.float64)].bias
 
     @property
     def moments_(self) -> Moments:
         """The sums of all pairs seen."""
         check_is_fitted(self)
-        return self._moments
+        return self._seen.moments
 
     def save(self, path: str | Path) -> None:
         """Write the map and its sums as safetensors with a digest, whole or not at all.
@@ -291,13 +292,12 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             StudyError: the disk is full, or the folder cannot be written to.
         """
         check_is_fitted(self)
-        held: dict[str, Tensor] = {f"sums.{name}": getattr(self._moments, name) for name in _SUMS}
-        held["sums.lengths"] = self._lengths
+        held = {f"sums.{name}": numbers for name, numbers in self._seen.tensors().items()}
         for way, maps in self._solved().items():
             for name, numbers in maps[np.dtype(np.float64)].arrays().items():
                 held[f"{way}.{name}"] = torch.from_numpy(numbers.copy())
         texts = {"of": _KIND, "version": VERSION, "family": self.family, "both": str(int(self.both))}
-        counts = {"seed": str(self.seed), "mass": repr(self._moments.n), "samples": str(self.n_samples_seen_)}
+        counts = {"seed": str(self.seed), "mass": repr(self._seen.moments.n), "samples": str(self._seen.samples)}
         tensors.save(Path(path), held, texts | counts)
 
     @classmethod
@@ -318,11 +318,10 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             if texts.get("of") != _KIND:
                 raise ValueError(f"it holds {texts.get('of') or 'something else'}")
             made = cls(texts["family"], both=texts["both"] == "1", seed=int(texts["seed"]))
-            made._moments = Moments(float(texts["mass"]), **{name: held[f"sums.{name}"] for name in _SUMS})
-            made._lengths, made.n_samples_seen_ = held["sums.lengths"], int(texts["samples"])
-            made.n_features_out_, made.n_features_in_ = made._moments.xy.T.shape
-            made._note()
-            made._keep({way: RowMap.of(_under(way, held)) for way in ("there", "back") if f"{way}.weight" in held})
+            made._hold(PairSums.of(_under("sums", held), float(texts["mass"]), int(texts["samples"])))
+            made.n_features_in_ = len(made._seen.moments.mean_x)
+            ways = [way for way in (THERE, BACK) if f"{way}.weight" in held]
+            made._keep({way: RowMap.of({k: v.numpy() for k, v in _under(way, held).items()}) for way in ways})
             return made
         except (OSError, ValueError, KeyError) as error:
             raise ArrayError(
@@ -335,7 +334,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self.n_features_out_
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_moments")
+        return hasattr(self, "_seen")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -344,9 +343,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _pairs(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None, *, fresh: bool
-    ) -> tuple[Vectors, Vectors, NDArray[np.float64] | None]:
+    def _take(self, X: Any, y: Any, sample_weight: ArrayLike | None, *, fresh: bool) -> Pairs:
         """Check pairs of rows and add them to the sums, which a ``fresh`` call begins anew."""
         if y is None:
             raise ArrayError(
@@ -359,17 +356,18 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ArrayError(f"{new.name} have {new.width} columns: expected {self.n_features_out_} as before.")
         paired(old, new)
         weights = weights_of(sample_weight, len(old))
-        counted_rows = len(old) if weights is None else int((weights > 0).sum())
-        before = 0 if fresh else self.n_samples_seen_
-        need(self.family, old.width, new.width, before + counted_rows)
-        relative_rows = self.family == RELATIVE
-        whole = self.both or family_of(self.family)[0] not in _FROM_BELOW
-        sums = Moments.empty(old.width, new.width, both=whole) if fresh else self._moments
-        lengths = _add(sums, old, new, weights, directions=relative_rows)
-        self._lengths = lengths if fresh else self._lengths + lengths
-        self._moments, self.n_features_out_, self.n_samples_seen_ = sums, new.width, before + counted_rows
-        self._note()
-        return old, new, weights
+        before = 0 if fresh else self._seen.samples
+        need(self.family, old.width, new.width, before + (len(old) if weights is None else int((weights > 0).sum())))
+        whole = self.both or needs_both(self.family)
+        seen = PairSums.empty(old.width, new.width, both=whole) if fresh else self._seen
+        seen.add(old, new, weights, directions=of_directions(self.family))
+        self._hold(seen)
+        return Pairs(old, new, weights)
+
+    def _hold(self, seen: PairSums) -> None:
+        """Keep sums, and what they say of themselves."""
+        self._seen, self.n_samples_seen_, self.notes_ = seen, seen.samples, seen.notes()
+        self.n_features_out_ = len(seen.moments.mean_y)
 
     def _checked(self, X: Any, *, reset: bool, name: str) -> Vectors:
         """Rows of the old side, their names and width held against those of the fit."""
@@ -384,121 +382,28 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         except ValueError as error:
             raise told(error) from error
 
-    def _is_mlp(self) -> bool:
-        return issubclass(family_of(self.family)[0], MLP)
-
-    def _note(self) -> None:
-        """What is to be known of the sums."""
-        moments, seen = self._moments, self.n_samples_seen_
-        self.notes_: list[str] = []
-        for side, sums, mean in (("old", moments.xx, moments.mean_x), ("new", moments.yy, moments.mean_y)):
-            if sums.numel():
-                still = int((sums.diagonal() <= moments.n * (1e-6 * mean) ** 2).sum())
-                if still:
-                    self.notes_.append(
-                        f"{counted(still, 'column')} of {len(mean)} of the {side} embeddings never change."
-                    )
-        if seen <= len(moments.mean_x):
-            self.notes_.append(
-                f"{seen:,} pairs span fewer directions than the {len(moments.mean_x):,} columns of the old embeddings: "
-                "what lies outside them is mapped to the mean."
-            )
-
     def _solved(self) -> dict[str, dict[Any, RowMap]]:
-        if not getattr(self, "_maps", None):
+        found: dict[str, dict[Any, RowMap]] | None = vars(self).get("_maps")
+        if not found:
             check_is_fitted(self)
             self._solve()
-        return self._maps
+        return found or self._maps
 
     @in_settled
     def _solve(self) -> None:
-        """The maps of the sums, one for each way."""
-        moments = self._moments
-        if not bool((moments.xx.diagonal() > 0).any()):
-            raise ArrayError("No column of the old embeddings ever changes: expected samples that differ.")
-        ways = {"there": moments} | ({"back": moments.turned()} if self.both else {})
-        if self.family == RELATIVE:
-            lengths = dict(zip(("back", "there"), (self._lengths / moments.n).tolist()))
-            self._keep({way: relative(sums, lengths[way]) for way, sums in ways.items()})
-        else:
-            self._keep({way: _row_map(self._stitcher(sums), self.family) for way, sums in ways.items()})
-
-    def _improve(self, old: Vectors, new: Vectors, weights: NDArray[np.float64] | None) -> None:
-        """Fit MLPs to the samples themselves."""
-        w = None if weights is None else torch.from_numpy(weights).float()
-        ways = {"there": (self._moments, old, new)}
-        if self.both:
-            ways["back"] = (self._moments.turned(), new, old)
-        maps = {}
-        for way, (moments, x, y) in ways.items():
-            stitcher = self._stitcher(moments).float()
-            assert isinstance(stitcher, MLP)
-            maps[way] = _row_map(improve(stitcher, x, y, w, seed=self.seed), self.family)
-        self._keep(maps)
-
-    def _stitcher(self, moments: Moments) -> Stitcher:
-        cls, options = family_of(self.family)
-        if issubclass(cls, MLP):
-            options = {"hidden": min(UNITS, 2 * max(moments.xy.shape)), **options, "seed": self.seed}
-        rows, scale = self.n_samples_seen_, self.n_samples_seen_ / moments.n
-        sums = (moments.mean_x, moments.mean_y, *(scale * square for square in (moments.xx, moments.yy, moments.xy)))
-        with _double():
-            return cls.solve(Moments(rows, *sums), Site(len(moments.mean_x), len(moments.mean_y), "vector"), **options)
+        self._keep(solved(self._seen, self.family, both=self.both, seed=self.seed))
 
     def _keep(self, maps: dict[str, RowMap]) -> None:
         self._maps = {way: {np.dtype(d): found.to(d) for d in FLOATS} for way, found in maps.items()}
 
 
-def _add(sums: Moments, old: Vectors, new: Vectors, weights: NDArray[np.float64] | None, *, directions: bool) -> Tensor:
-    """Add all pairs to the sums, in single precision where both sides are: half the time, good to about 1e-6.
-
-    Args:
-        directions: sum rows of length 1.
-
-    Returns:
-        The sums of the lengths of both sides' rows, (2,); zeros where they are summed as they are.
-    """
-    lengths = torch.zeros(2, dtype=torch.float64)
-    for x, y, w in blocks_of(old, new, weights=weights):
-        if w is not None and not w.any():
-            continue
-        if directions:
-            w_rows = np.ones(len(x)) if w is None else w
-            lengths += torch.tensor([float(w_rows @ np.linalg.norm(side, axis=1)) for side in (x, y)])
-            x, y = unit(x), unit(y)
-        single = x.dtype == y.dtype == np.float32
-        try:
-            sums.update(
-                _tensor(x),
-                _tensor(y),
-                weights=None if w is None else torch.from_numpy(w),
-                dtype=torch.float32 if single else torch.float64,
-            )
-        except NonFiniteError as error:
-            raise _not_finite(old, new) from error
-    if not all(bool(torch.isfinite(getattr(sums, name)).all()) for name in _SUMS):
-        raise _not_finite(old, new)
-    return lengths
-
-
-def _tensor(block: Array) -> Tensor:
-    """The same memory. Nothing is written to it, so that a file may be read in place, of which torch would warn."""
-    block = np.require(block, requirements="A") if min(block.strides) >= 0 else np.ascontiguousarray(block)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(block)
-
-
-def _not_finite(*sides: Vectors) -> ArrayError:
-    for side in sides:
-        place = side.first_not_finite()
-        if place is not None:
-            value = side.values[place]
-            return ArrayError(
-                f"{side.name[:1].upper()}{side.name[1:]} hold {'NaN' if np.isnan(value) else 'inf'} in row "
-                f"{place[0]:,}, column {place[1]:,}: expected finite numbers; leave such rows out of both arrays."
-            )
-    return ArrayError("The embeddings are so large that their sums are inf: expected smaller numbers; rescale them.")
+def _straight(maps: dict[Any, RowMap], X: Any, width: int) -> Array | None:
+    """Rows of the usual kind, not looked at before: the checks of a query would take longer than its product."""
+    if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == width and X.dtype in maps:
+        found = maps[X.dtype](X)
+        if math.isfinite(np.vdot(found, found)):
+            return found
+    return None
 
 
 def _mapped(maps: dict[Any, RowMap], rows: Vectors) -> Array:
@@ -508,7 +413,7 @@ def _mapped(maps: dict[Any, RowMap], rows: Vectors) -> Array:
     found = [maps[part.dtype](part) for part in map(rows.block, rows.slices())]
     whole: Array = found[0] if len(found) == 1 else np.concatenate(found)
     if not np.isfinite(whole).all():
-        raise _not_finite(rows)
+        raise not_finite(rows)
     return whole
 
 
@@ -517,30 +422,5 @@ def _same_length(found: int, wanted: int) -> None:
         raise ArrayError(f"Both arrays must hold the same samples: found {found:,} and {wanted:,} rows.")
 
 
-def _row_map(stitcher: Stitcher, family: str) -> RowMap:
-    if isinstance(stitcher, MLP):
-        up, down, shift = (part.detach().double().numpy() for part in (stitcher.up, stitcher.down, stitcher.shift))
-        weight, bias = stitcher.affine.affine_form()
-        return RowMap(weight.numpy(), bias.numpy(), (up, down, shift))
-    affine = stitcher.affine_form()
-    if affine is None:
-        raise ArrayError(
-            f"The family {family!r} has no affine form: expected one that is x -> W x + b on a row, or 'mlp'."
-        )
-    w, b = (part.detach().cpu().numpy() for part in affine)
-    return RowMap(w, b)
-
-
-def _under(way: str, held: dict[str, Tensor]) -> dict[str, Array]:
-    return {name.partition(".")[2]: value.numpy() for name, value in held.items() if name.startswith(f"{way}.")}
-
-
-@contextmanager
-def _double() -> Iterator[None]:
-    """Maps are kept in double precision here: rows of that type are none of a network."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+def _under(way: str, held: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.partition(".")[2]: value for name, value in held.items() if name.startswith(f"{way}.")}
