@@ -94,8 +94,11 @@ def test_a_function_of_many_branches_says_why(house):
 
 
 def test_no_file_is_longer_than_a_reader_takes_in(house):
-    long = [path.name for path in house.files_of(ROOT / "src") if len(path.read_text().splitlines()) > 600]
-    assert long == []
+    """Docstrings apart, of which the public face of a room has many."""
+    code = {
+        path.name: house.lines_of(path.read_text(encoding="utf-8"))["code"] for path in house.files_of(ROOT / "src")
+    }
+    assert {name: lines for name, lines in code.items() if lines > 450} == {}
 
 
 @pytest.mark.slow

@@ -79,6 +79,11 @@ class Results:
         missing: cells that were asked for and are not finished.
         cautions: sentences that a reader of the numbers needs to know.
         similarities: one row for each measure and pair of layers; empty for stitches.
+
+    Examples:
+        >>> penalties = r.frame.filter(r.frame["metric"] == "penalty")
+        >>> len(penalties) == len(r.records)
+        True
     """
 
     def __init__(
@@ -139,8 +144,15 @@ class Results:
     def to_pandas(self) -> Any:
         """Give the frame to pandas (extra ``pandas``).
 
+        Returns:
+            A ``pandas.DataFrame``, one value a row.
+
         Raises:
             MissingExtraError: pandas or pyarrow is missing.
+
+        Examples:
+            >>> len(r.to_pandas()) == len(r.frame)
+            True
         """
         from .report.exchange import to_pandas
 
@@ -153,9 +165,16 @@ class Results:
         metric, and over samples where several numbers are there. Of similarities: value, null level, p and score over
         the networks, their layers and the measure. NaN where there is none.
 
+        Returns:
+            The dataset.
+
         Raises:
             MissingExtraError: xarray is missing.
             MeasureError: the array would be too large.
+
+        Examples:
+            >>> "value" in r.to_xarray()
+            True
         """
         from .report.exchange import SIMILARITIES, STITCHES, to_xarray
 
@@ -164,8 +183,15 @@ class Results:
     def to_datasets(self) -> Any:
         """Give the frame as a ``datasets.Dataset`` (package datasets), as for a hub of results.
 
+        Returns:
+            The set, one value a row.
+
         Raises:
             MissingExtraError: the package datasets is missing.
+
+        Examples:
+            >>> r.to_datasets().num_rows == len(r.frame)
+            True
         """
         from .report.exchange import to_datasets
 
@@ -418,6 +444,10 @@ class Results:
 
         Raises:
             StitchError: there is no such figure, no such pair, or no such style.
+
+        Examples:
+            >>> r.figure("penalty").axes[0].get_ylabel() != ""
+            True
         """
         from .report.figures.asked import figure_of
         from .report.figures.style import in_style
@@ -477,6 +507,10 @@ class Results:
         Raises:
             StitchError: as ``figure``, or the ending is another one.
             StudyError: the file cannot be written.
+
+        Examples:
+            >>> r.draw("penalty.svg", "penalty").name
+            'penalty.svg'
         """
         import matplotlib
 
@@ -516,6 +550,10 @@ class Results:
             StudyError: there is nothing to report, or the page cannot be written.
             MeasureError: the similarities are of other networks, or of none of these layers.
             DataError: the data have another test split than the records.
+
+        Examples:
+            >>> r.report("page.html").name
+            'page.html'
         """
         from .report.answer_page import page_of
         from .support.files import as_path, write_text
@@ -531,8 +569,18 @@ class Results:
         ``.parquet`` and ``.json`` hold it whole (the first is read back by ``modelstitch.open``), ``.csv`` the tidy
         frame.
 
+        Args:
+            path: the file.
+
+        Returns:
+            The path.
+
         Raises:
             StudyError: there are none, the ending is another one, or the file cannot be written.
+
+        Examples:
+            >>> ms.open(r.save("answer.parquet")).frame.equals(r.frame)
+            True
         """
         from .report import similarities
         from .report.figures.marks import with_weights

@@ -28,7 +28,7 @@ from .solve import BACK, THERE, Pairs, looks_twice, needs_both, of_directions, s
 from .sums import PairSums, not_finite
 
 _KIND = "an alignment of embeddings"
-_Made = TypeVar("_Made", bound=type)
+_Class = TypeVar("_Class", bound=type)
 
 
 @kinds("family")
@@ -79,7 +79,7 @@ def align(
     return Aligner(family, both=both, seed=seed).fit(one, two, sample_weight=weights)
 
 
-def _plain_first(cls: _Made) -> _Made:
+def _plain_first(cls: _Class) -> _Class:
     """Let plain rows go by scikit-learn's wrapper of ``transform`` where no container of its output is asked for.
 
     The wrapper takes as long as the product of a vector with a small matrix.

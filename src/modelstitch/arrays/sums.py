@@ -67,8 +67,7 @@ class PairSums:
             if w is not None and not w.any():
                 continue
             if directions:
-                w_rows = np.ones(len(x)) if w is None else w
-                lengths += torch.tensor([float(w_rows @ np.linalg.norm(side, axis=1)) for side in (x, y)])
+                lengths += _lengths(x, y, w)
                 x, y = unit(x), unit(y)
             single = x.dtype == y.dtype == np.float32
             left, right = _tensor(x), _tensor(y)
@@ -83,10 +82,7 @@ class PairSums:
                 )
             except NonFiniteError as error:
                 raise not_finite(old, new) from error
-        found = self.moments
-        for part in (raw.moments(), others):
-            if part is not None and part.n:
-                found = found + part if found.n else part
+        found = _together(self.moments, raw.moments(), others)
         if not all(bool(torch.isfinite(getattr(found, name)).all()) for name in _NAMES):
             raise not_finite(old, new)
         self.moments, self.lengths = found, self.lengths + lengths
@@ -181,3 +177,18 @@ def _tensor(block: Array) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(block)
+
+
+def _lengths(x: Array, y: Array, weights: NDArray[np.float64] | None) -> Tensor:
+    """The summed lengths of the rows of both sides."""
+    each = np.ones(len(x)) if weights is None else weights
+    return torch.tensor([float(each @ np.linalg.norm(side, axis=1)) for side in (x, y)])
+
+
+def _together(*parts: Moments | None) -> Moments:
+    """The sums of all parts; the first is there, and may be empty."""
+    found, *others = (part for part in parts if part is not None)
+    for part in others:
+        if part.n:
+            found = found + part if found.n else part
+    return found

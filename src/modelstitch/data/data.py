@@ -199,20 +199,55 @@ class Data:
         return tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else None
 
     def size(self, split: Split) -> int:
-        """Count the samples of a split."""
+        """Count the samples of a split.
+
+        Args:
+            split: "fit", "val" or "test".
+
+        Returns:
+            How many there are.
+
+        Examples:
+            >>> data.size("test") > 0
+            True
+        """
         return len(self.dataset(split))
 
     def dataset(self, split: Split) -> Any:
-        """Give the map-style dataset behind a split."""
+        """Give the map-style dataset behind a split.
+
+        Args:
+            split: "fit", "val" or "test".
+
+        Returns:
+            The dataset, of pairs of input and label.
+
+        Raises:
+            DataError: there is no such split.
+
+        Examples:
+            >>> len(data.dataset("val")) == data.size("val")
+            True
+        """
         if not isinstance(split, str) or split not in self._splits:
             raise DataError(f"There is no split {split!r}: expected 'fit', 'val' or 'test'.")
         return self._splits[split]
 
     @in_settled
     def labels(self, split: Split) -> Tensor:
-        """Give all labels of a split as the task reads them, int64 (n,) of classes.
+        """Give all labels of a split as the task reads them.
 
         A dataset that does not know them is read once.
+
+        Args:
+            split: "fit", "val" or "test".
+
+        Returns:
+            int64 (n,) of classes, (n, t) of sequences, else (n, ...).
+
+        Examples:
+            >>> data.labels("val").shape[0] == data.size("val")
+            True
         """
         labels = all_labels(self.dataset(split), scan=True)
         assert labels is not None
@@ -270,6 +305,10 @@ class Data:
 
         Returns:
             Batches, whose samples are chosen as ``modelstitch.data.splits.few`` does.
+
+        Examples:
+            >>> sum(len(batch) for batch in data.few("test", 20))
+            20
         """
         dataset = self.dataset(split)
         ordered = self.task.by_class or self.task.by_position
@@ -376,6 +415,10 @@ class Data:
 
         Raises:
             DataError: if there are none, or one is no place of the split.
+
+        Examples:
+            >>> data.picked(torch.tensor([7, 3])).size("fit")
+            2
         """
         n = self.size("fit")
         if not len(ids) or int(ids.min()) < 0 or int(ids.max()) >= n:
@@ -403,6 +446,10 @@ class Data:
 
         Raises:
             DataError: if a size is below 1.
+
+        Examples:
+            >>> data.shorter(test=50).size("test")
+            50
         """
         sizes: dict[Split, int | None] = {"val": val, "test": test}
         if any(n is not None and n < 1 for n in sizes.values()):
@@ -418,6 +465,16 @@ class Data:
 
         What is drawn and delivered stays the same; where nothing is gained (a CPU, files, text) it is this object
         itself.
+
+        Args:
+            device: where the networks run.
+
+        Returns:
+            The data, of which images lie there.
+
+        Examples:
+            >>> data.on("cpu") is data
+            True
         """
         where = torch.empty(0, device=device).device  # with its number, where there are several
         splits = {split: placed(dataset, where) for split, dataset in self._splits.items()}
@@ -438,6 +495,11 @@ class Data:
 
         Returns:
             New data, which share the inputs.
+
+        Examples:
+            >>> odd = {split: data.labels(split) % 2 for split in ("fit", "val", "test")}
+            >>> data.relabelled(odd, name="odd", classes=["even", "odd"]).n_classes
+            2
         """
         changed = {split: Relabelled(self._splits[split], found) for split, found in labels.items()}
         return self._with(changed, f"labels: {name}", name=name, classes=classes, relabelled=CLASSIFICATION)
@@ -485,6 +547,11 @@ class Data:
 
         Raises:
             StitchError: if it is no metric.
+
+        Examples:
+            >>> halves = data.measured_by(lambda output, labels: (output.argmax(1) != labels).float() / 2)
+            >>> halves.size("test") == data.size("test")
+            True
         """
         return self.judged_by(self.task.measured_by(metric_of(metric)))
 
@@ -497,6 +564,10 @@ class Data:
 
         Returns:
             Data that share the samples; these data where nothing of the top belongs to the task.
+
+        Examples:
+            >>> data.for_top(top, torch.device("cpu")) is data
+            True
         """
         task = self.task.for_top(top, self, device)
         return self if task is self.task else self.judged_by(task)
@@ -509,6 +580,10 @@ class Data:
 
         Returns:
             Data that share the samples and all that is known of them.
+
+        Examples:
+            >>> data.judged_by(data.task).task is data.task
+            True
         """
         twin = copy.copy(self)
         twin._task = twin.task = task
@@ -526,6 +601,10 @@ class Data:
 
         Raises:
             DataError: if the task cannot take the labels, or is unknown.
+
+        Examples:
+            >>> data.of_task("classification") is data
+            True
         """
         wanted = task_of(task)
         assert wanted is not None
@@ -547,7 +626,15 @@ class Data:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Say what a record states about the data, as plain values."""
+        """Say what a record states about the data, as plain values.
+
+        Returns:
+            Plain values by name.
+
+        Examples:
+            >>> data.describe()["classes"]
+            10
+        """
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,

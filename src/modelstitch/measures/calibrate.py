@@ -76,7 +76,7 @@ def calibrate(
     resamples: int = 0,
     seed: int = 0,
 ) -> Calibrated:
-    """Measure every layer of x with every layer of y, and hold each value, and the best, against permuted pairings.
+    """Measure every layer of x with every layer of y, each value against permuted pairings.
 
     Args:
         x: L layers of one network, (n, p) each; a list, a dict from names, or one.
@@ -95,17 +95,17 @@ def calibrate(
     Raises:
         MeasureError, NonFiniteError: as the measure; layers of different numbers of examples; a setting out of range.
 
-    Note:
-        An interval is the value plus and minus 1.96 standard deviations of the measure on random halves of the
-        examples, drawn without replacement (the delete-half jackknife, Shao and Wu 1989). A bootstrap would take
-        examples twice, which measures of neighbours or kernels read as likeness.
-
     Examples:
         >>> generator = torch.Generator().manual_seed(0)
         >>> x = [torch.randn(100, 8, generator=generator) for _ in range(2)]
         >>> found = ms.measures.calibrate(x, [x[1] @ torch.randn(8, 5, generator=generator)])
-        >>> found.best, round(found.best_p, 3), found.p[0, 0] > 0.05
+        >>> found.best, round(found.best_p, 3), bool(found.p[0, 0] > 0.05)
         ((1, 0), 0.005, True)
+
+    Note:
+        An interval is the value plus and minus 1.96 standard deviations of the measure on random halves of the
+        examples, drawn without replacement (the delete-half jackknife, Shao and Wu 1989). A bootstrap would take
+        examples twice, which measures of neighbours or kernels read as likeness.
     """
     measure = find(measure)
     if permutations < 1 or not 0 < level < 1 or (stop is not None and stop < 1) or resamples < 0:

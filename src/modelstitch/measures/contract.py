@@ -30,6 +30,14 @@ def check(measure: str | Measure, *, seed: int = 0, tolerance: float = 1e-6) -> 
     Raises:
         MeasureError: at the first clause broken; the message says which, what was expected and what was
             found.
+
+    Examples:
+        >>> ms.measures.check("cka_linear_debiased")
+        >>> always = ms.measures.Measure("always", lambda x, y: 0.5, "similarity", "0.5", "none")
+        >>> ms.measures.check(always)
+        Traceback (most recent call last):
+        ...
+        modelstitch.errors.MeasureError: ...
     """
     from .registry import find
 

@@ -23,13 +23,25 @@ _ALL_ALIKE = 1e-10
 
 
 def minibatch_cka(x: Activations, y: Activations, *, batch: int = 128) -> float:
-    """Linear CKA of x (n, p), y (n, q) from averages over minibatches (Nguyen et al. 2021, eq. 2).
+    """Compute linear CKA from averages over minibatches (Nguyen et al. 2021, eq. 2).
 
     The rows are cut, in order, into minibatches of ``batch``; the last may hold fewer, and is left out below 4. Each
     counts by its size.
 
+    Args:
+        x: activations of one side, a tensor or an array (n, p).
+        y: of the other side for the same n examples, (n, q).
+        batch: examples in a minibatch, 4 or more.
+
+    Returns:
+        The similarity, at most 1.
+
     Raises:
         MeasureError, NonFiniteError: as ``linear_cka_debiased``; ``batch`` below 4.
+
+    Examples:
+        >>> round(ms.measures.minibatch_cka(x, y, batch=20), 3)
+        0.558
     """
     if batch < 4:
         raise MeasureError(f"{MINIBATCH} needs at least 4 examples in a minibatch, found batch={batch}.")

@@ -23,26 +23,48 @@ _COPIES = 4096  # features of one side in an assignment, above which the transpo
 
 
 def soft_matching(x: Activations, y: Activations) -> float:
-    """The mean correlation of the features of x (n, p) and y (n, q) under their best transport, in [-1, 1].
+    """Average the correlation of the features of both sides under their best transport.
 
     Every feature of x gives 1/p in all, every feature of y takes 1/q, so that widths may differ; with p = q it is the
     best one-to-one pairing. Features that never vary correlate with nothing: 0.
 
+    Args:
+        x: activations of one side, a tensor or an array (n, p).
+        y: of the other side for the same n examples, (n, q).
+
+    Returns:
+        The mean correlation, -1 to 1.
+
     Raises:
-        MeasureError, NonFiniteError: see ``modelstitch.measures.checks.pair``; n < 3.
+        MeasureError, NonFiniteError: unpaired rows, a side that never varies, NaN or infinity; n < 3.
+
+    Examples:
+        >>> round(ms.measures.soft_matching(x, y), 3)
+        0.375
     """
     x, y = pair(x, y, measure=SOFT, needed=3)
     return bounded(_transport(_correlations(x, y)), -1, 1, SOFT)
 
 
 def procrustes_permutation(x: Activations, y: Activations) -> float:
-    """2 - 2 s, s the largest sum of matched entries of X'Y, one to one: in [0, 4].
+    """Compute 2 - 2 s, s the largest sum of matched entries of X'Y, one to one.
 
     Both sides are centred and scaled to norm 1: it is the least ||XP - Y||^2 over permutations P. The narrower side is
     filled up with columns of zeros.
 
+    Args:
+        x: activations of one side, a tensor or an array (n, p).
+        y: of the other side for the same n examples, (n, q).
+
+    Returns:
+        The distance, 0 to 4.
+
     Raises:
-        MeasureError, NonFiniteError: see ``modelstitch.measures.checks.pair``; n < 3.
+        MeasureError, NonFiniteError: unpaired rows, a side that never varies, NaN or infinity; n < 3.
+
+    Examples:
+        >>> round(ms.measures.procrustes_permutation(x, y), 3)
+        1.091
     """
     x, y = pair(x, y, measure=PERMUTATION, needed=3)
     return bounded(2 - 2 * _assigned((x.T @ y).cpu().numpy()), 0, 4, PERMUTATION)

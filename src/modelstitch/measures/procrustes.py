@@ -24,10 +24,21 @@ SIMILARITY, DISTANCE, ANGLE = "procrustes_similarity", "procrustes_distance", "p
 
 
 def procrustes_similarity(x: Activations, y: Activations) -> float:
-    """The cosine s in [0, 1] between x (n, p), turned as well as possible, and y (n, q).
+    """Compute the cosine between x, turned as well as possible, and y.
+
+    Args:
+        x: activations of one side, a tensor or an array (n, p).
+        y: of the other side for the same n examples, (n, q).
+
+    Returns:
+        The cosine s, 0 to 1.
 
     Raises:
-        MeasureError, NonFiniteError: see ``pair``; n < 3.
+        MeasureError, NonFiniteError: unpaired rows, a side that never varies, NaN or infinity; n < 3.
+
+    Examples:
+        >>> round(ms.measures.procrustes_similarity(x, y), 3)
+        0.669
     """
     return _cosine(*pair(x, y, measure=SIMILARITY, needed=3), SIMILARITY)
 
@@ -38,7 +49,22 @@ def procrustes_similarity_from_moments(moments: Moments) -> float:
 
 
 def procrustes_distance(x: Activations, y: Activations) -> float:
-    """2 - 2 s, in [0, 2]: the squared distance left after the best rotation; raises as the similarity."""
+    """Compute 2 - 2 s: the squared distance that is left after the best rotation.
+
+    Args:
+        x: activations of one side, a tensor or an array (n, p).
+        y: of the other side for the same n examples, (n, q).
+
+    Returns:
+        The distance, 0 to 2.
+
+    Raises:
+        MeasureError, NonFiniteError: as ``procrustes_similarity``.
+
+    Examples:
+        >>> round(ms.measures.procrustes_distance(x, y), 3)
+        0.663
+    """
     return 2 - 2 * _cosine(*pair(x, y, measure=DISTANCE, needed=3), DISTANCE)
 
 
@@ -48,7 +74,22 @@ def procrustes_distance_from_moments(moments: Moments) -> float:
 
 
 def procrustes_angle(x: Activations, y: Activations) -> float:
-    """arccos s in radians, in [0, pi/2]: obeys the triangle inequality; raises as the similarity."""
+    """Compute arccos s, which obeys the triangle inequality.
+
+    Args:
+        x: activations of one side, a tensor or an array (n, p).
+        y: of the other side for the same n examples, (n, q).
+
+    Returns:
+        The angle in radians, 0 to pi/2.
+
+    Raises:
+        MeasureError, NonFiniteError: as ``procrustes_similarity``.
+
+    Examples:
+        >>> round(ms.measures.procrustes_angle(x, y), 3)
+        0.838
+    """
     return math.acos(_cosine(*pair(x, y, measure=ANGLE, needed=3), ANGLE))
 
 

@@ -228,10 +228,20 @@ ALIASES = {
 
 
 def find(measure: str | Measure) -> Measure:
-    """A measure by its name or alias; a Measure is returned as it is.
+    """Find a measure by its name or alias; a Measure is returned as it is.
+
+    Args:
+        measure: the name, such as "cka_linear_debiased", or an alias, such as "cka".
+
+    Returns:
+        The measure.
 
     Raises:
         MeasureError: no measure of that name; the message lists all.
+
+    Examples:
+        >>> ms.measures.find("cka").name
+        'cka_linear_biased'
     """
     if isinstance(measure, Measure):
         return measure

@@ -1,4 +1,6 @@
 """The sums of one pass: all that closed forms and most measures need to know of activations."""
 
-from .grid import MomentsGrid as MomentsGrid
-from .moments import Moments as Moments
+from .grid import MomentsGrid
+from .moments import Moments
+
+__all__ = ["Moments", "MomentsGrid"]

@@ -27,16 +27,32 @@ _WAY_OUT = "choose fewer layers, sums in float32, or average the positions of wi
 
 
 class MomentsGrid:
-    """Centred second moments of every bottom layer with every top layer, over the same rows.
+    """Sum the centred second moments of every bottom layer with every top layer, over the same rows.
 
     Rows are examples, or positions where all layers have the same ones. Batches merge by the pairwise update
     of Chan, Golub and LeVeque (1983); memory does not grow with the number of rows.
+
+    Args:
+        bottom_layers: {layer: channels} of the bottom network.
+        top_layers: {layer: channels} of the top network; None: one set, each layer with each of the bottom's.
+        dtype: torch.float64, or torch.float32: half the memory, about twice as fast, sums good to about 1e-6.
+        device: where the sums are kept; batches are brought there.
+        available: bytes that may be used; by default what the machine has free (main memory, not a GPU's).
 
     Attributes:
         bottom_layers, top_layers: {layer: channels}, in the order given.
         one_set: both sides are the same rows: every layer meets every other one, and itself, in one product.
         n: the rows seen; a resumed pass skips as many.
         dtype: of the sums, and of a pair's moments. Means are kept in float64.
+
+    Raises:
+        MeasureError: no layers, a width below 1, another dtype, or sums that do not fit; the message holds both sizes.
+
+    Examples:
+        >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+        >>> grid.update({"a": x}, {"b": y})
+        >>> grid.n, grid.pair("a", "b").xy.shape
+        (60, torch.Size([4, 3]))
     """
 
     def __init__(
@@ -48,21 +64,6 @@ class MomentsGrid:
         device: torch.device | str = "cpu",
         available: int | None = None,
     ) -> None:
-        """Reserve the sums of no rows.
-
-        Args:
-            bottom_layers: {layer: channels} of the bottom network.
-            top_layers: {layer: channels} of the top network; None: one set, each layer with each of the bottom's.
-            dtype: torch.float64, or torch.float32: half the memory, about twice as fast, sums good to about
-                1e-6.
-            device: where the sums are kept; batches are brought there.
-            available: bytes that may be used; by default what the machine has free (main memory, not a
-                GPU's).
-
-        Raises:
-            MeasureError: no layers, a width below 1, another dtype, or sums that do not fit; the message
-                holds both sizes.
-        """
         if dtype not in (torch.float64, torch.float32):
             raise MeasureError(f"Sums are kept in float64 or float32, found {dtype}: choose one of the two.")
         one_set = top_layers is None
@@ -101,7 +102,22 @@ class MomentsGrid:
     def bytes_needed(
         bottom_layers: Mapping[str, int], top_layers: Mapping[str, int] | None, dtype: torch.dtype = torch.float64
     ) -> int:
-        """The bytes that the sums of these layers take, whatever the number of rows; a batch comes on top."""
+        """Count the bytes that the sums of these layers take, whatever the number of rows.
+
+        A batch comes on top.
+
+        Args:
+            bottom_layers: {layer: channels}.
+            top_layers: {layer: channels}; None: one set.
+            dtype: of the sums.
+
+        Returns:
+            The bytes.
+
+        Examples:
+            >>> ms.moments.MomentsGrid.bytes_needed({"a": 4}, None)
+            160
+        """
         p = sum(bottom_layers.values())
         if top_layers is None:
             return dtype.itemsize * p**2 + 8 * p
@@ -110,30 +126,60 @@ class MomentsGrid:
         return dtype.itemsize * (p * q + squares) + 8 * (p + q)
 
     def needed(self) -> int:
-        """The bytes that these sums take."""
+        """Count the bytes that these sums take.
+
+        Returns:
+            The bytes.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> grid.needed()
+            352
+        """
         return self.bytes_needed(self.bottom_layers, None if self.one_set else self.top_layers, self.dtype)
 
     def update(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
-        """Add a batch: {layer: rows (n, channels)} of every layer, in place; rows may come as (..., channels).
-
-        Of one set, ``bottom`` holds every layer, and ``top`` is not looked at.
+        """Add a batch, in place.
 
         Nothing is added if it raises.
 
+        Args:
+            bottom: {layer: rows (n, channels)} of every layer; rows may come as (..., channels).
+            top: the same; of one set it is not looked at.
+
         Raises:
             MeasureError: a layer is missing or unknown, of another width, or has another number of rows.
-            : NaN or infinity; the message names the layer and the row within the batch.
+            NonFiniteError: NaN or infinity; the message names the layer and the row within the batch.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> grid.n
+            60
         """
         self.take(bottom, top)
         self.settle()
 
     def take(self, bottom: Mapping[str, Tensor], top: Mapping[str, Tensor]) -> None:
-        """Add a part of a batch, whose rows count once ``settle`` is called (whoever reads the sums calls it).
+        """Add a part of a batch, whose rows count once ``settle`` is called.
 
-        Arguments and errors as ``update``.
+        Whoever reads the sums calls it. Small parts stay in the cache while they are multiplied. A part that raises
+        leaves the earlier ones added, so that the grid is of no more use.
 
-        Small parts stay in the cache while they are multiplied. A part that raises leaves the earlier ones added, so
-        that the grid is of no more use.
+        Args:
+            bottom: as for ``update``.
+            top: as for ``update``.
+
+        Raises:
+            MeasureError, NonFiniteError: as ``update``.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.take({"a": x}, {"b": y})
+            >>> grid.settle()
+            >>> grid.n
+            60
         """
         rows = rows_of(bottom)
         x, of_x = self._below.centre(bottom, rows, self.mean_x if self.n else None)
@@ -150,7 +196,13 @@ class MomentsGrid:
             self._cross(x, y)
 
     def settle(self) -> None:
-        """Count the rows taken, and move the sums to the mean of all."""
+        """Count the rows taken, and move the sums to the mean of all.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> grid.settle()  # ``update`` has
+        """
         rows = self._below.waiting
         if rows:
             mean_x, mean_y = self._below.close(), self._above.close()
@@ -177,8 +229,18 @@ class MomentsGrid:
     def merge(self, other: MomentsGrid) -> None:
         """Add another pass over the same layers, in place; ``a + b`` makes a new one.
 
+        Args:
+            other: the sums of other rows.
+
         Raises:
             MeasureError: other layers, widths or dtype.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> grid.merge(grid + grid)
+            >>> grid.n
+            180
         """
         same = (self.bottom_layers, self.top_layers, self.dtype, self.one_set)
         if same != (other.bottom_layers, other.top_layers, other.dtype, other.one_set):
@@ -204,7 +266,11 @@ class MomentsGrid:
         return total
 
     def gather(self, ranks: Ranks) -> None:
-        """Count the rows of all processes, each of which gives its own, in place; equal on all."""
+        """Count the rows of all processes, each of which gives its own, in place; equal on all.
+
+        Args:
+            ranks: the processes.
+        """
         self.settle()
         n = ranks.count(self.n)
         if n == 0:
@@ -221,10 +287,25 @@ class MomentsGrid:
         return [self.xy, *(value for _, sums in self._own for value in sums.values())]
 
     def pair(self, bottom_layer: str, top_layer: str) -> Moments:
-        """The moments of one pair of layers; they share memory with the grid, so do not change them in place.
+        """Give the moments of one pair of layers.
+
+        They share memory with the grid, so do not change them in place.
+
+        Args:
+            bottom_layer: its name.
+            top_layer: its name.
+
+        Returns:
+            The moments.
 
         Raises:
             MeasureError: no such layer in the grid.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> grid.pair("a", "b").n
+            60
         """
         for side, layers, name in (("bottom", self.bottom_layers, bottom_layer), ("top", self.top_layers, top_layer)):
             if name not in layers:
@@ -240,8 +321,18 @@ class MomentsGrid:
     def save(self, path: str | Path) -> None:
         """Write the sums as safetensors with a digest, whole or not at all; ``load`` goes on from there.
 
+        Args:
+            path: the file.
+
         Raises:
             StudyError: the disk is full, or the folder cannot be written to.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> grid.save("sums.safetensors")
+            >>> ms.moments.MomentsGrid.load("sums.safetensors").n
+            60
         """
         self.settle()
         layers = {"bottom": self.bottom_layers, **({} if self.one_set else {"top": self.top_layers})}
@@ -252,9 +343,23 @@ class MomentsGrid:
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> MomentsGrid:
         """Read what ``save`` wrote.
 
+        Args:
+            path: the file.
+            device: where the sums are to lie.
+
+        Returns:
+            The grid.
+
         Raises:
             MeasureError: the file is missing, is not a grid of moments, or changed since it was written; a grid that
                 keeps more than these sums was asked for.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> grid.save("sums.safetensors")
+            >>> torch.equal(ms.moments.MomentsGrid.load("sums.safetensors").xy, grid.xy)
+            True
         """
         if cls is not MomentsGrid:
             raise MeasureError(
@@ -282,7 +387,17 @@ class MomentsGrid:
         return grid
 
     def tensors(self) -> dict[str, Tensor]:
-        """All sums by name, as they are kept; beside them only the number of rows."""
+        """Give all sums by name, as they are kept; beside them only the number of rows.
+
+        Returns:
+            The tensors.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> sorted(grid.tensors())
+            ['mean_x', 'mean_y', 'xx.0', 'xy', 'yy.0']
+        """
         if self.one_set:
             return {"mean_x": self.mean_x, "xy": self.xy}
         named = {"mean_x": self.mean_x, "mean_y": self.mean_y, "xy": self.xy}
@@ -291,11 +406,33 @@ class MomentsGrid:
         return named
 
     def state(self) -> dict[str, Any]:
-        """What was counted so far."""
+        """Give what was counted so far.
+
+        Returns:
+            The sums and the number of rows.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> grid.state()["n"]
+            60
+        """
         return {"n": self.n, **self.tensors()}
 
     def take_up(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state`` gave."""
+        """Go on from what ``state`` gave.
+
+        Args:
+            state: of a grid over the same layers.
+
+        Examples:
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> again = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> again.take_up(grid.state())
+            >>> again.n
+            60
+        """
         self.n = state["n"]
         for name, target in self.tensors().items():
             target.copy_(state[name])

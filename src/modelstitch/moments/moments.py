@@ -28,7 +28,7 @@ _SUMS, _KIND = ("mean_x", "mean_y", "xx", "yy", "xy"), "moments of one pair"
 
 @dataclass
 class Moments:
-    """Centred second moments of paired rows x (n, p) and y (n, q).
+    """Hold the centred second moments of paired rows x (n, p) and y (n, q).
 
     Batches merge by the pairwise update of Chan, Golub and LeVeque (1983): ``a + b``, or ``update``.
 
@@ -82,6 +82,10 @@ class Moments:
 
         Returns:
             Moments with n = 0, to be updated.
+
+        Examples:
+            >>> ms.moments.Moments.empty(4, 3).n
+            0
         """
 
         def zeros(*shape: int) -> Tensor:
@@ -116,6 +120,11 @@ class Moments:
         Raises:
             MeasureError: if they are no matrices of as many rows.
             NonFiniteError: if a row holds NaN or infinity.
+
+        Examples:
+            >>> moments = ms.moments.Moments.of(x, y)
+            >>> torch.allclose(moments.mean_x, x.double().mean(0))
+            True
         """
         if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
             raise MeasureError(
@@ -159,6 +168,12 @@ class Moments:
 
         Raises:
             MeasureError, NonFiniteError: as ``of``.
+
+        Examples:
+            >>> moments = ms.moments.Moments.of(x, y)
+            >>> moments.update(x, y)
+            >>> moments.n
+            120
         """
         both = bool(self.yy.numel())
         part = Moments.of(x, y, dtype=dtype or self.xx.dtype, where=where, weights=weights, both=both)
@@ -176,7 +191,16 @@ class Moments:
         self.known, self.joint = ({}, {}), {}
 
     def turned(self) -> Moments:
-        """The same with the sides exchanged."""
+        """Give the same with the sides exchanged.
+
+        Returns:
+            Moments that share these sums.
+
+        Examples:
+            >>> moments = ms.moments.Moments.of(x, y)
+            >>> moments.turned().xy.shape
+            torch.Size([3, 4])
+        """
         sides = self.mean_y, self.mean_x, self.yy, self.xx, self.xy.T
         return Moments(self.n, *sides).sharing(*self.known[::-1])
 
@@ -189,12 +213,29 @@ class Moments:
 
         Returns:
             These moments.
+
+        Examples:
+            >>> moments = ms.moments.Moments.of(x, y)
+            >>> moments.sharing({}, {}) is moments
+            True
         """
         self.known = (x, y)
         return self
 
     def beside(self, again: Moments) -> Moments:
-        """The same sums with those of a second look at the rows."""
+        """Give the same sums with those of a second look at the rows.
+
+        Args:
+            again: of the same rows, brought another way.
+
+        Returns:
+            Moments that share these sums.
+
+        Examples:
+            >>> moments = ms.moments.Moments.of(x, y)
+            >>> moments.beside(moments).again is moments
+            True
+        """
         found = copy.copy(self)
         found.again = again
         return found
@@ -215,7 +256,14 @@ class Moments:
         )
 
     def over(self, ranks: Ranks) -> Moments:
-        """The moments of the rows of all processes, each of which gives its own; equal on all."""
+        """Give the moments of the rows of all processes, each of which gives its own.
+
+        Args:
+            ranks: the processes.
+
+        Returns:
+            The moments, equal on all.
+        """
         n = ranks.count(int(self.n))
         if n == 0:
             return self
@@ -232,8 +280,17 @@ class Moments:
     def save(self, path: str | Path) -> None:
         """Write the sums as safetensors with a digest, whole or not at all.
 
+        Args:
+            path: the file.
+
         Raises:
             StudyError: the disk is full, or the folder cannot be written to.
+
+        Examples:
+            >>> moments = ms.moments.Moments.of(x, y)
+            >>> moments.save("sums.safetensors")
+            >>> ms.moments.Moments.load("sums.safetensors").n
+            60
         """
         tensors.save(Path(path), {k: getattr(self, k) for k in _SUMS}, {"of": _KIND, "n": str(self.n)})
 
@@ -241,8 +298,20 @@ class Moments:
     def load(cls, path: str | Path) -> Moments:
         """Read sums written by ``save``.
 
+        Args:
+            path: the file.
+
+        Returns:
+            The moments.
+
         Raises:
             MeasureError: the file is missing, holds something else, or changed since it was written.
+
+        Examples:
+            >>> moments = ms.moments.Moments.of(x, y)
+            >>> moments.save("sums.safetensors")
+            >>> torch.equal(ms.moments.Moments.load("sums.safetensors").xy, moments.xy)
+            True
         """
         try:
             sums, texts = tensors.load(Path(path))

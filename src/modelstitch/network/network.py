@@ -249,6 +249,10 @@ class Network:
 
         Returns:
             Seams, in the order of the top's blocks.
+
+        Examples:
+            >>> [str(seam) for seam in bottom.seams(top)][:1]
+            ['bottom@stem -> top@stem']
         """
         below, above = (
             [(name, network.layer(name).kind, round(network.layer(name).depth, 6)) for name in network.blocks]
@@ -314,6 +318,10 @@ class Network:
         Raises:
             UnknownLayerError: as ``layer``.
             InexactCutError: as ``cut``.
+
+        Examples:
+            >>> sorted(net.onward("0", ["1"])(torch.ones(2, 3)))
+            ['.output', '1']
         """
         name = self.cut(layer)
         stops = {later: self._point(self.cut(later)) for later in layers}
@@ -382,7 +390,15 @@ class Network:
         return FromInput(self._trace, self.name, {OUTPUT: self._end}, single=True)
 
     def full(self) -> FromInput:
-        """Make the whole traced network, input to chosen output, as a fresh module."""
+        """Make the whole traced network, input to chosen output, as a fresh module.
+
+        Returns:
+            A module of the network's inputs.
+
+        Examples:
+            >>> torch.equal(net.full()(torch.ones(2, 4)), net(torch.ones(2, 4)))
+            True
+        """
         return FromInput(self._trace, self.name, {OUTPUT: self._end}, single=True)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -411,6 +427,10 @@ class Network:
 
         Raises:
             NetworkError: if the inputs have another structure than the example.
+
+        Examples:
+            >>> net.data_input(torch.ones(2, 4)).shape
+            torch.Size([2, 4])
         """
         return self._trace.form.carrying(inputs)
 
@@ -419,6 +439,13 @@ class Network:
 
         Parameters and buffers count with names, shapes, types and bytes. So another activation, another number inside
         ``forward`` or another ``output`` makes another network. The device does not count.
+
+        Returns:
+            The hash.
+
+        Examples:
+            >>> bottom.fingerprint() == top.fingerprint(), len(bottom.fingerprint())
+            (False, 16)
         """
         return hashing.of(f"{fingerprint(self.module)} {self._computed}", digits=16)
 
@@ -434,8 +461,14 @@ class Network:
         A size that ``forward`` reads as a number, such as that of a pooling window, is the example's in the trace. Many
         networks take any size; so it is tried, on the samples given.
 
+        Args:
+            inputs: a batch of samples, as the network is called.
+
         Raises:
             NetworkError: with both sizes.
+
+        Examples:
+            >>> net.check_sample(torch.ones(3, 4))
         """
         example = self._example
         if not (isinstance(example, Tensor) and isinstance(inputs, Tensor)) or inputs.shape[1:] == example.shape[1:]:
@@ -465,6 +498,10 @@ class Network:
 
         Returns:
             The same structure; inputs without a batch (positions, a mask for all) stand once.
+
+        Examples:
+            >>> [part.shape for part in net.repeated(torch.ones(2, 4), 3)]
+            [torch.Size([6, 4])]
         """
         return self._rebatched(inputs, lambda leaf: leaf.repeat(times, *[1] * (leaf.ndim - 1)))
 
@@ -476,6 +513,10 @@ class Network:
 
         Returns:
             Inputs as the network is called with.
+
+        Examples:
+            >>> net.batch_of(5).shape
+            torch.Size([5, 4])
         """
         made = self._rebatched(self._example, lambda leaf: leaf[torch.arange(size, device=leaf.device) % len(leaf)])
         return made[0] if isinstance(self._example, Tensor) else made
@@ -486,6 +527,16 @@ class Network:
 
         Batch statistics are such a thing. Differences beyond the rounding of another batch size count: a hundredth of
         the largest value.
+
+        Args:
+            inputs: of one batch, as the network is called.
+
+        Returns:
+            Whether it does.
+
+        Examples:
+            >>> net.mixes(torch.ones(4, 4))
+            False
         """
         data = self.data_input(inputs)
         n = len(data) // 2
@@ -512,6 +563,12 @@ class Network:
     @kinds()
     def named(self, name: str) -> Network:
         """Give the same network under another name.
+
+        Args:
+            name: the new name.
+
+        Returns:
+            A network that shares all else.
 
         Examples:
             >>> net.named("other").name
@@ -540,6 +597,11 @@ class Network:
 
         Raises:
             TraceError: as at construction.
+
+        Examples:
+            >>> other = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+            >>> net.replaced(other, "other").cuts == net.cuts
+            True
         """
         data, output = self._options
         same = self._trace.rebound(module) if type(module) is type(self.module) else None
@@ -572,6 +634,10 @@ class Network:
 
         Raises:
             UnknownLayerError: a pattern fits none.
+
+        Examples:
+            >>> bottom.matched(["block*"])
+            ['block1', 'block2', 'block3']
         """
         found = (one for name in names for one in matched(name, self._blocks, self._alias, self.name))
         return list(dict.fromkeys(found))
@@ -588,6 +654,10 @@ class Network:
         Raises:
             UnknownLayerError: with the closest names.
             InexactCutError: with what bypasses the layer and the nearest exact cuts.
+
+        Examples:
+            >>> net.cut("0")
+            '0'
         """
         layer = self.layer(name)
         if layer.exact:

@@ -37,7 +37,7 @@ _SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Point:
-    """One place of a curve: the mean over seeds, with the widest interval that any of them has.
+    """Hold one place of a curve: the mean over seeds with its widest interval.
 
     Where ``modelstitch.report.pooled.settled`` went over the frame, all of them have the hierarchical one.
 
@@ -46,8 +46,13 @@ class Point:
         bottom_layer: where the bottom ends.
         value, low, high: in ``unit``; low and high equal the value where there is no interval.
         sure: whether there is an interval.
+        unit: of the three.
         seeds: how many cells stand behind it.
         own: how values of its unit are judged and rounded, where the unit alone does not say.
+
+    Examples:
+        >>> ms.report.Point.of("block2", 0.5, None, 1.0, None, None, "points", 1).sure
+        False
     """
 
     layer: str
@@ -79,7 +84,26 @@ class Point:
         seeds: int,
         own: UnitScale | None = None,
     ) -> Point:
-        """A place with its interval, or with none where an end is None."""
+        """Make a place with its interval, or with none where an end is None.
+
+        Args:
+            layer: where the top starts.
+            depth: of it; NaN where it is unknown.
+            bottom_layer: where the bottom ends.
+            value: the mean.
+            low: the lower end of the interval.
+            high: the upper end.
+            unit: of all three.
+            seeds: how many cells stand behind it.
+            own: how values of its unit are judged and rounded.
+
+        Returns:
+            The place.
+
+        Examples:
+            >>> ms.report.Point.of("block2", 0.5, None, 1.0, 0.5, 2.0, "points", 3).sure
+            True
+        """
         if low is None or high is None:
             return cls(layer, float(depth or 0.0), bottom_layer, value, value, value, False, unit, seeds, own)
         return cls(layer, float(depth or 0.0), bottom_layer, value, float(low), float(high), True, unit, seeds, own)

@@ -65,6 +65,11 @@ class Front(Drawable):
             batch), front (whether no other row has both less error and less cost, one of them at least).
         by: the cost that ``front`` is about.
         about: how the costs were measured, in one sentence.
+
+    Examples:
+        >>> front = r.front(bottom, top)
+        >>> front.by
+        'multiplications'
     """
 
     def __init__(self, frame: pl.DataFrame, by: str, about: str) -> None:
@@ -105,6 +110,11 @@ class Front(Drawable):
 
         Returns:
             A figure of matplotlib, not shown.
+
+        Examples:
+            >>> front = r.front(bottom, top)
+            >>> front.figure().axes[0].get_xlabel() != ""
+            True
         """
         rows = self.frame.sort(self.by, "error")
         whole, best = pl.col("bottom_layer").is_null(), rows.filter("front")

@@ -139,6 +139,10 @@ class Stitched(Joined):
         Raises:
             SourceError: a donor's view was code that the folder it was loaded from does not hold.
             DataError, NetworkError: the samples do not fit a view or a donor.
+
+        Examples:
+            >>> s.predict(next(data.batches("test", 5)).inputs).shape
+            torch.Size([5, 10])
         """
         inputs, place = in_reals(raw), self.place
         below, above = (to_device(side.view(inputs), place) for side in self._sides)
@@ -154,6 +158,10 @@ class Stitched(Joined):
 
         Returns:
             The top's output, (n, ...).
+
+        Examples:
+            >>> s(next(data.batches("test", 5)).inputs).shape
+            torch.Size([5, 10])
         """
         return self.through(x, x if x_top is None else x_top, mask_of(x, self._mask))
 
@@ -186,6 +194,9 @@ class Stitched(Joined):
 
         Raises:
             MeasureError: if the map was changed since it was measured.
+
+        Examples:
+            >>> s.check_measured()
         """
         if self.record is not None and of_map(self.stitcher) != self._measured:
             raise MeasureError(
@@ -201,12 +212,19 @@ class Stitched(Joined):
         That is error, penalty and agreement, as ``modelstitch.stitch`` measures them. ``record``, ``penalty``,
         ``interval`` and ``metrics`` are those of this measurement from then on.
 
+        Args:
+            data: whose test split is read.
+
         Returns:
             ``metrics``.
 
         Raises:
             DataError, NetworkError: if the data do not fit the networks.
             StitchError: if the model was pickled, or loaded without its donors.
+
+        Examples:
+            >>> s.measure(data)["penalty"] == s.penalty
+            True
         """
         low, high = self._sides
         config = dict(self._config if self.record is None else self.record.config)
@@ -257,6 +275,11 @@ class Stitched(Joined):
         Raises:
             StitchError: the donors are not there, ``unfreeze`` is unknown, or there is nothing to train.
             DataError, NetworkError: the data do not fit.
+
+        Examples:
+            >>> tuned = s.tune(data, steps=2, eval_every=2)
+            >>> tuned.record.objective
+            'match, then task (stitcher unfrozen)'
         """
         from ..engine.fit.tune import spec_of, told_of, tuned
 
@@ -275,7 +298,15 @@ class Stitched(Joined):
         return model
 
     def extra_repr(self) -> str:
-        """Say the seam, the family and, where it was measured, the penalty, before the parts."""
+        """Say the seam, the family and, where it was measured, the penalty, before the parts.
+
+        Returns:
+            The words.
+
+        Examples:
+            >>> s.extra_repr().split(",")[0]
+            'bottom@block2 -> top@block2'
+        """
         told = visible(f"{self.seam}, {self._config['family']}")
         if self.record is None:
             return told
@@ -301,8 +332,16 @@ class Stitched(Joined):
     def collapsed(self) -> Stitched:
         """Write the map as one affine map, as norm-affine-norm is at eval; the model computes the same.
 
+        Returns:
+            A model that shares the donors' parts.
+
         Raises:
             FoldError: if the map is not affine, or mixes positions.
+
+        Examples:
+            >>> images = next(data.batches("test", 5)).inputs
+            >>> torch.allclose(s.collapsed()(images), s(images), atol=1e-4)
+            True
         """
         weight, bias = self._affine()
         twin = copy.copy(self)
@@ -320,8 +359,16 @@ class Stitched(Joined):
         (a frozen BatchNorm may stand between), else into all convolutions and linear layers that read the activation
         in the top, also through average pooling. A map with a bias cannot enter a convolution that pads with zeros.
 
+        Returns:
+            The model without a map; ``into`` names the layers that took it in.
+
         Raises:
             FoldError: naming the seam and the operations, on both sides, that stand in the way.
+
+        Examples:
+            >>> late = ms.stitch(bottom, top, "block3", data, objective="match")
+            >>> late.fold().into
+            ('top: head',)
         """
         weight, bias = self._affine()
         if self._config["family"] == "identity":
@@ -408,6 +455,11 @@ class Stitched(Joined):
             NetworkError: ``whole`` is asked for, and a donor computes with what cannot be kept; without it such a donor
                 has to be given to ``load``.
             StudyError: the disk is full, or the folder cannot be written to.
+
+        Examples:
+            >>> s.save("stitch")
+            >>> ms.Stitched.load("stitch", bottom, top).penalty == s.penalty
+            True
         """
         folder, (low, high) = as_path(folder, "stitch"), self._sides
         kept = {
@@ -449,6 +501,10 @@ class Stitched(Joined):
             StitchError: the ending is another one, the donors are not there, or torch cannot export an operation.
             MissingExtraError: the package for ``.onnx`` is missing.
             StudyError: the file cannot be written.
+
+        Examples:
+            >>> s.export("stitch.pt2").name
+            'stitch.pt2'
         """
         from .export import export
 
@@ -543,6 +599,11 @@ class Stitched(Joined):
         Raises:
             SourceError: if the folder holds no stitch, one of its files changed since it was written, a donor is
                 another one than the map was fitted for, or cannot be had.
+
+        Examples:
+            >>> s.save("stitch")
+            >>> ms.Stitched.load("stitch").donors  # its networks lie in the folder
+            ('bottom', 'top')
         """
         folder, given = as_path(folder, "stitch"), {"bottom": bottom, "top": top}
         try:

@@ -21,9 +21,17 @@ KINDS = tuple(CHANNEL_AXIS)
 
 
 class Layout(NamedTuple):
-    """Kind and shape of one sample's activation, and what its positions lie on, with its aspect.
+    """Say how one sample's activation lies.
 
-    As of a ``Layer``.
+    Attributes:
+        kind: "map", "sequence", "grid", "tokens", "vector", "volume" or "lattice".
+        shape: of one sample, as the kind orders its axes.
+        over: what the positions lie on: "image" or "line".
+        grid: (height, width) of the positions, where it is known.
+
+    Examples:
+        >>> ms.stitchers.Layout("map", (64, 8, 8)).over
+        'image'
     """
 
     kind: str
@@ -33,10 +41,22 @@ class Layout(NamedTuple):
 
 
 def rows(x: Tensor, kind: str, mask: Tensor | None = None) -> Tensor:
-    """All positions of a batch as rows: (n, channels); of padded sequences only those that hold a token.
+    """Give all positions of a batch as rows.
 
     Shapes in: map (b, c, h, w), sequence (b, c, t), grid (b, h, w, c), tokens (b, t, c), vector (b, c), volume (b, c,
-    d, h, w), lattice (b, d, h, w, c); mask bool (b, t).
+    d, h, w), lattice (b, d, h, w, c).
+
+    Args:
+        x: the activation of a batch.
+        kind: how it lies.
+        mask: bool (b, t): of padded sequences the positions that hold a token; others give no row.
+
+    Returns:
+        Rows (n, channels).
+
+    Examples:
+        >>> ms.stitchers.rows(torch.zeros(2, 5, 4, 4), "map").shape
+        torch.Size([32, 5])
     """
     last = channels_last(x, kind)
     if mask is not None and masks(mask, x, kind):
@@ -45,25 +65,63 @@ def rows(x: Tensor, kind: str, mask: Tensor | None = None) -> Tensor:
 
 
 def channels_last(x: Tensor, kind: str) -> Tensor:
-    """A batch (b, ..., c), as a view."""
+    """View a batch with its channels last.
+
+    Args:
+        x: the activation of a batch.
+        kind: how it lies.
+
+    Returns:
+        A view (b, ..., channels).
+
+    Examples:
+        >>> ms.stitchers.channels_last(torch.zeros(2, 5, 4, 4), "map").shape
+        torch.Size([2, 4, 4, 5])
+    """
     return x.movedim(CHANNEL_AXIS[kind], -1)
 
 
 def channels_back(x: Tensor, kind: str) -> Tensor:
-    """A batch (b, ..., c) in the kind's own order, as a view."""
+    """View a batch (b, ..., channels) in the kind's own order.
+
+    Args:
+        x: with its channels last.
+        kind: how it is to lie.
+
+    Returns:
+        A view.
+
+    Examples:
+        >>> ms.stitchers.channels_back(torch.zeros(2, 4, 4, 5), "map").shape
+        torch.Size([2, 5, 4, 4])
+    """
     return x.movedim(-1, CHANNEL_AXIS[kind])
 
 
 def masks(mask: Tensor, x: Tensor, kind: str) -> bool:
-    """Whether a mask (b, t) is about the positions of an activation: tokens or a sequence, as many as the mask has.
+    """Tell whether a mask is about the positions of an activation.
 
-    Tokens of another number (latents, pooled ones) are not those of the text, and none of them is padding.
+    It is where they are tokens or a sequence, as many as the mask has. Tokens of another number (latents, pooled ones)
+    are not those of the text, and none of them is padding.
+
+    Args:
+        mask: bool (b, t).
+        x: the activation.
+        kind: how it lies.
+
+    Returns:
+        Whether it is.
+
+    Examples:
+        >>> mask = torch.ones(2, 7, dtype=torch.bool)
+        >>> ms.stitchers.masks(mask, torch.zeros(2, 7, 5), "tokens")
+        True
     """
     return kind in ("tokens", "sequence") and channels_last(x, kind).shape[:2] == mask.shape
 
 
 class Adapter(nn.Module):
-    """Brings an activation of one shape to the positions of another; channels stay.
+    """Bring an activation of one shape to the positions of another; channels stay.
 
     Args:
         source: layout of the bottom's activation, e.g. Layout("map", (64, 8, 8)).
@@ -71,6 +129,11 @@ class Adapter(nn.Module):
 
     Raises:
         ShapeError: if no parameter-free step joins the two.
+
+    Examples:
+        >>> adapter = ms.stitchers.Adapter(ms.stitchers.Layout("map", (5, 8, 8)), ms.stitchers.Layout("map", (9, 4, 4)))
+        >>> adapter(torch.zeros(2, 5, 8, 8)).shape
+        torch.Size([2, 5, 4, 4])
     """
 
     def __init__(self, source: Layout, target: Layout) -> None:
@@ -95,7 +158,16 @@ class Adapter(nn.Module):
             _meet(source, self.grid_in, target, self.grid_out)
 
     def describe(self) -> str:
-        """What the adapter does, in words; "none" if nothing."""
+        """Say what the adapter does, in words; "none" if nothing.
+
+        Returns:
+            The words.
+
+        Examples:
+            >>> low, high = ms.stitchers.Layout("map", (5, 8, 8)), ms.stitchers.Layout("vector", (9,))
+            >>> ms.stitchers.Adapter(low, high).describe()
+            'mean over the positions of map (5, 8, 8)'
+        """
         if self.plain:
             return "none"
         steps = []
@@ -116,9 +188,16 @@ class Adapter(nn.Module):
         return ", ".join(steps) or "none"
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(b, positions of the source, c in the source's layout) -> the same channels in the target's layout.
+        """Bring a batch of activations to the positions of the target.
 
-        A mean over the tokens of padded sequences leaves out what ``mask``, bool (b, t), does not mark.
+        A mean over the tokens of padded sequences leaves out what the mask does not mark.
+
+        Args:
+            x: (b, ...) as the source lies.
+            mask: bool (b, t): where padded sequences hold tokens.
+
+        Returns:
+            (b, ...) as the target lies, with the same channels.
         """
         if self.plain:
             return x
@@ -161,17 +240,41 @@ class Adapter(nn.Module):
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean of x (b, t, c) over the tokens that mask (b, t) marks: (b, c)."""
+    """Average over the tokens that a mask marks.
+
+    Args:
+        x: tokens (b, t, channels).
+        mask: bool (b, t).
+
+    Returns:
+        The mean, (b, channels).
+
+    Examples:
+        >>> tokens = torch.tensor([[[1.0], [3.0], [9.0]]])
+        >>> ms.stitchers.masked_mean(tokens, torch.tensor([[True, True, False]])).item()
+        2.0
+    """
     marked = mask.to(x.device)[..., None]
     total = torch.where(marked, x, 0).sum(1)  # where, not a product: what padding holds may be NaN
     return total / marked.sum(1).clamp(min=1)
 
 
 def adapter_between(bottom: Layer, top: Layer) -> Adapter:
-    """The adapter from a bottom's layer to a top's layer.
+    """Make the adapter from a bottom's layer to a top's layer.
+
+    Args:
+        bottom: the layer below.
+        top: the layer above.
+
+    Returns:
+        The adapter.
 
     Raises:
         ShapeError: if the two shapes cannot meet; both layers are named.
+
+    Examples:
+        >>> ms.stitchers.adapter_between(bottom.layer("block1"), top.layer("block1")).describe()
+        'none'
     """
     try:
         return Adapter(*(Layout(layer.kind, layer.shape, layer.over, layer.grid) for layer in (bottom, top)))

@@ -18,7 +18,19 @@ CUTOFF = 1e-10
 
 
 class Affine(Stitcher):
-    """y = W x + b, with W (q, p) and b (q,)."""
+    """Map by y = W x + b, with W (q, p) and b (q,).
+
+    Args:
+        site: channels on both sides, and how the activation lies.
+        weight: W, shape (q, p); zeros by default.
+        bias: b, shape (q,); zeros by default.
+
+    Examples:
+        >>> site = ms.stitchers.Site(2, 1, "vector")
+        >>> map_ = ms.stitchers.Affine(site, torch.tensor([[1.0, 2.0]]), torch.tensor([0.5]))
+        >>> map_(torch.tensor([[1.0, 1.0]])).item()
+        3.5
+    """
 
     family = "affine"
     invariance = "invertible linear maps and shifts of the bottom's channels"
@@ -38,7 +50,13 @@ class Affine(Stitcher):
         """Minimise the mean squared error over the rows.
 
         Args:
+            moments: centred sums over rows (n, p) of the bottom and (n, q) of the top.
+            site: channels on both sides, and how the activation lies.
             ridge: strength, relative to the mean eigenvalue of the channels' correlations.
+            **options: none but those.
+
+        Returns:
+            The stitcher.
 
         Raises:
             FitError, NonFiniteError: as ``Stitcher.solve``; FitError also for a negative ridge.

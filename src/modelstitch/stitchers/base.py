@@ -18,11 +18,15 @@ Bring: TypeAlias = Callable[[Tensor], Tensor]  # rows (n, c) -> rows (n, d)
 
 @dataclass(frozen=True)
 class Site:
-    """Where a stitcher stands.
+    """Say where a stitcher stands.
 
     Attributes:
         p, q: channels that come in and go out.
         kind: layout of the activation: "map", "sequence", "grid", "tokens", "vector", "volume" or "lattice".
+
+    Examples:
+        >>> ms.stitchers.Site(64, 128, "map").q
+        128
     """
 
     p: int
@@ -31,10 +35,13 @@ class Site:
 
 
 class Stitcher(nn.Module):
-    """A map from p to q channels, the same at every position.
+    """Map p to q channels, the same way at every position.
 
     A family overrides ``solve`` (from moments, no data) and ``forward``. Families whose members cannot be
     reached by gradient steps without leaving the family set ``trainable = False``.
+
+    Args:
+        site: channels on both sides, and how the activation lies.
 
     Attributes:
         family: the name, as users write it.
@@ -46,6 +53,13 @@ class Stitcher(nn.Module):
         solves: whether ``solve`` reads the moments.
         closed: whether ``solve`` gives the best member; else only a start, from which it is to be fitted.
         option, option_is: what the number after the colon of a written family is called, and its type.
+
+    Examples:
+        >>> family, options = ms.stitchers.family_of("low-rank:2")
+        >>> moments = ms.moments.Moments.of(x, y)
+        >>> map_ = family.solve(moments, ms.stitchers.Site(4, 3, "vector"), **options)
+        >>> map_(torch.as_tensor(x)).shape, map_.parameter_count
+        (torch.Size([60, 3]), 17)
     """
 
     family: ClassVar[str] = ""
@@ -65,63 +79,156 @@ class Stitcher(nn.Module):
 
     @classmethod
     def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
-        """The least-squares member of the family, from centred moments of rows (n, p) and (n, q).
+        """Find the least-squares member of the family.
+
+        Args:
+            moments: centred sums over rows (n, p) of the bottom and (n, q) of the top.
+            site: channels on both sides, and how the activation lies.
+            **options: of the family, as written after the colon.
+
+        Returns:
+            The stitcher.
 
         Raises:
             FitError: if there are fewer than two rows.
             NonFiniteError: if the moments hold NaN or infinity.
             ShapeError: if the family has no member for the site.
+
+        Examples:
+            >>> family, _ = ms.stitchers.family_of("affine")
+            >>> site = ms.stitchers.Site(4, 3, "vector")
+            >>> family.solve(ms.moments.Moments.of(x, y), site).weight.shape
+            torch.Size([3, 4])
         """
         raise NotImplementedError  # pragma: no cover - every family has its own
 
     @classmethod
     def brought(cls, moments: Moments, site: Site) -> tuple[Bring, Bring] | None:
-        """How the rows of both sides are to be brought before they are summed once more; None: no second look.
+        """Say how the rows of both sides are brought before they are summed once more.
 
         ``solve`` finds the sums of a second look in ``moments.again``.
 
+        Args:
+            moments: centred sums over rows (n, p) of the bottom and (n, q) of the top.
+            site: channels on both sides, and how the activation lies.
+
+        Returns:
+            One function (n, c) -> (n, d) a side; None where the family needs no second look.
+
         Raises:
             FitError, NonFiniteError: as ``solve``.
+
+        Examples:
+            >>> family, _ = ms.stitchers.family_of("affine")
+            >>> site = ms.stitchers.Site(4, 3, "vector")
+            >>> family.brought(ms.moments.Moments.of(x, y), site) is None
+            True
         """
         return None
 
     @classmethod
     def looked(cls, moments: Moments, site: Site, again: Callable[[Bring, Bring], Moments]) -> Moments:
-        """The moments with what ``again`` sums of brought rows, if the family asks for a second look."""
+        """Give the moments with a second look, if the family asks for one.
+
+        Args:
+            moments: centred sums over rows (n, p) of the bottom and (n, q) of the top.
+            site: channels on both sides, and how the activation lies.
+            again: sums the rows that two functions bring.
+
+        Returns:
+            The moments, with what was summed again in ``moments.again``.
+
+        Examples:
+            >>> family, _ = ms.stitchers.family_of("affine")
+            >>> site = ms.stitchers.Site(4, 3, "vector")
+            >>> moments = ms.moments.Moments.of(x, y)
+            >>> family.looked(moments, site, lambda below, above: moments) is moments  # it needs no second look
+            True
+        """
         ways = cls.brought(moments, site)
         return moments if ways is None else moments.beside(again(*ways))
 
     @classmethod
     def fewest(cls, **options: Any) -> int:
-        """How many rows a map of this family takes at least."""
+        """Say how many rows a map of this family takes at least.
+
+        Returns:
+            The number of rows.
+
+        Examples:
+            >>> family, _ = ms.stitchers.family_of("affine")
+            >>> site = ms.stitchers.Site(4, 3, "vector")
+            >>> family.fewest()
+            2
+        """
         return 2
 
     @classmethod
     def check_site(cls, site: Site, **options: Any) -> None:
         """Refuse a site for which the family has no member; by default there is none such.
 
+        Args:
+            site: channels on both sides, and how the activation lies.
+            **options: of the family.
+
         Raises:
             ShapeError: saying what the site would need.
+
+        Examples:
+            >>> family, _ = ms.stitchers.family_of("affine")
+            >>> site = ms.stitchers.Site(4, 3, "vector")
+            >>> family.check_site(site)  # orthogonal maps would ask for more
         """
 
     @classmethod
     def random(cls, site: Site, generator: torch.Generator, **options: Any) -> Self:
-        """A random start, by the default initialisation of the family's layers.
+        """Draw a random start, by the default initialisation of the family's layers.
+
+        Args:
+            site: channels on both sides, and how the activation lies.
+            generator: that it is drawn from.
+            **options: of the family.
+
+        Returns:
+            The stitcher.
 
         Raises:
             ShapeError: if the family has no random start.
+
+        Examples:
+            >>> family, _ = ms.stitchers.family_of("affine")
+            >>> site = ms.stitchers.Site(4, 3, "vector")
+            >>> family.random(site, torch.Generator().manual_seed(0)).bias.shape
+            torch.Size([3])
         """
         raise ShapeError(f"The family {cls.family!r} has no random start: use init='closed'.")
 
     @classmethod
     def invariances(cls, **options: Any) -> tuple[str, ...]:
-        """What of ``invariant`` holds under these options."""
+        """Say what of ``invariant`` holds under these options.
+
+        Returns:
+            The names that hold.
+
+        Examples:
+            >>> family, _ = ms.stitchers.family_of("affine")
+            >>> site = ms.stitchers.Site(4, 3, "vector")
+            >>> family.invariances()
+            ('linear', 'shift')
+        """
         return cls.invariant
 
     def affine_form(self) -> tuple[Tensor, Tensor] | None:
-        """W (q, p) and b (q,) in double precision where the map, at eval, is x -> W x + b at every position.
+        """Give the affine map of the channels that this map is at eval, where it is one.
 
-        Else None.
+        Returns:
+            W (q, p) and b (q,) of x -> W x + b at every position, in double precision; None where it is no such map.
+
+        Examples:
+            >>> family, _ = ms.stitchers.family_of("affine")
+            >>> site = ms.stitchers.Site(4, 3, "vector")
+            >>> [part.shape for part in family(site).affine_form()]
+            [torch.Size([3, 4]), torch.Size([3])]
         """
         return None
 
@@ -131,7 +238,17 @@ class Stitcher(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def describe(self) -> dict[str, Any]:
-        """Family, parameters, invariance, and how it is solved."""
+        """Say the family, its parameters, its invariance, and how it is solved.
+
+        Returns:
+            Plain values by name.
+
+        Examples:
+            >>> family, _ = ms.stitchers.family_of("affine")
+            >>> site = ms.stitchers.Site(4, 3, "vector")
+            >>> family(site).describe()["parameters"]
+            15
+        """
         return {
             "family": self.family,
             "parameters": self.parameter_count,
@@ -141,9 +258,22 @@ class Stitcher(nn.Module):
 
 
 def mapped(stitcher: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """The stitcher's output in the type that the top expects.
+    """Give the output of a stitcher in the type that the top expects.
 
     Networks in another type meet the map in the map's own.
+
+    Args:
+        stitcher: the map.
+        x: an activation (b, ...).
+        dtype: of the top.
+
+    Returns:
+        The activation for the top.
+
+    Examples:
+        >>> map_ = ms.stitchers.Affine(ms.stitchers.Site(4, 3, "vector"))
+        >>> ms.stitchers.mapped(map_, torch.ones(2, 4), torch.float64).dtype
+        torch.float64
     """
     own = next((t.dtype for t in (*stitcher.parameters(), *stitcher.buffers()) if t.is_floating_point()), x.dtype)
     y: Tensor = stitcher(x if x.dtype == own else x.to(own))

@@ -45,6 +45,9 @@ def check(family: str | type[Stitcher], *, seed: int = 0, tolerance: float = 1e-
 
     Raises:
         ContractError: at the first clause broken; the message names it, what was expected and what was found.
+
+    Examples:
+        >>> ms.stitchers.check("orthogonal")
     """
     if isinstance(family, str):
         family, options = family_of(family)

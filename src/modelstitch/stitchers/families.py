@@ -47,10 +47,20 @@ _BUILT_IN = frozenset(FAMILIES.values())
 
 
 def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
-    """The class and options of a written family: ``"affine"``, ``"affine:0.01"``, ``"low-rank:16"``, ``"conv:3"``.
+    """Read a written family: ``"affine"``, ``"affine:0.01"``, ``"low-rank:16"``, ``"conv:3"``.
+
+    Args:
+        text: the name, and behind a colon its option.
+
+    Returns:
+        The class, and its options by name.
 
     Raises:
         StitchError: if the family is unknown, or the number after the colon is none.
+
+    Examples:
+        >>> ms.stitchers.family_of("conv:3")
+        (<class 'modelstitch.stitchers.conv.Conv'>, {'kernel': 3})
     """
     if not isinstance(text, str):
         raise StitchError(
@@ -76,10 +86,20 @@ def family_of(text: str) -> tuple[type[Stitcher], dict[str, Any]]:
 
 
 def own_codes(families: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """(written family, hash of its code) of those that a user has entered; the package's own are not among them.
+    """Hash the code of those families that a user has entered.
+
+    Args:
+        families: as they are written.
+
+    Returns:
+        (written family, hash) of each; the package's own are not among them.
 
     Raises:
         StitchError: as ``family_of``.
+
+    Examples:
+        >>> ms.stitchers.own_codes(["affine", "conv:3"])
+        ()
     """
     classes = {text: family_of(text)[0] for text in families}
     return tuple((text, digest(cls)) for text, cls in classes.items() if cls not in _BUILT_IN)

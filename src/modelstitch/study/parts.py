@@ -12,11 +12,17 @@ from ..errors import RecordError
 
 
 class Metric(NamedTuple):
-    """One number with its interval.
+    """Hold one number with its interval.
 
     Attributes:
+        name: such as "penalty".
         value: None where it is undefined.
         low, high: the ends of its 95 % interval; both None where there is none.
+        unit: of all three; empty for a plain number.
+
+    Examples:
+        >>> ms.study.Metric("penalty", 1.5, 1.0, 2.0, "points").known
+        1.5
     """
 
     name: str
@@ -31,7 +37,15 @@ class Metric(NamedTuple):
         return math.nan if self.value is None else self.value
 
     def plain(self) -> dict[str, Any]:
-        """As it stands in a file."""
+        """Give the metric as it stands in a file.
+
+        Returns:
+            Plain values by name.
+
+        Examples:
+            >>> ms.study.Metric("cka", 0.5).plain()["value"]
+            0.5
+        """
         return {"metric": self.name, "value": self.value, "low": self.low, "high": self.high, "unit": self.unit}
 
 

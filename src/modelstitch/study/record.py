@@ -48,7 +48,7 @@ _CLOCKED = ("date", "seconds")
 
 @dataclass(frozen=True, eq=False)
 class Record(Mapping[str, Any]):
-    """What is kept of one finished cell.
+    """Hold what is kept of one finished cell.
 
     It also reads as the mapping that its file holds: ``record["metrics"]`` is a copy of that part.
 
@@ -65,6 +65,11 @@ class Record(Mapping[str, Any]):
         paper: which curve of which figure it belongs to.
         results: of a probe of the paper, one mapping a place that it looked at.
         version: of the form.
+
+    Examples:
+        >>> record = r.records[0]
+        >>> record.metric("penalty").unit, str(record.setting)
+        ('points', 'affine, match')
     """
 
     cell: str
@@ -167,17 +172,38 @@ class Record(Mapping[str, Any]):
         return next((note for note in self.notes if note.startswith("failed: ")), "").removeprefix("failed: ")
 
     def metric(self, name: str) -> Metric | None:
-        """The metric of that name; None where it was not measured."""
+        """Give the metric of that name.
+
+        Args:
+            name: such as "penalty" or "cka".
+
+        Returns:
+            The metric; None where it was not measured.
+
+        Examples:
+            >>> r.records[0].metric("unheard") is None
+            True
+        """
         return next((metric for metric in self.metrics if metric.name == name), None)
 
     # The one way in, and the one way out.
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Record:
-        """The record that plain values make, ``config`` at least; a record is given back as it is.
+        """Make a record of plain values; a record is given back as it is.
+
+        Args:
+            value: the parts by name, ``config`` at least.
+
+        Returns:
+            The record.
 
         Raises:
             RecordError: naming the part that is missing, unknown or of the wrong kind.
+
+        Examples:
+            >>> ms.study.Record.of(r.records[0].plain()) == r.records[0]
+            True
         """
         if isinstance(value, Record):
             return value
@@ -207,34 +233,63 @@ class Record(Mapping[str, Any]):
             config: all that decides what was fitted and measured, plain values.
             **parts: the record's other attributes.
 
+        Returns:
+            The record.
+
         Raises:
             StudyError: the configuration holds what JSON cannot.
+
+        Examples:
+            >>> one = r.records[0]
+            >>> ms.study.Record.named(one.config).cell == one.cell
+            True
         """
         record = cls("", config, **parts)
         return replace(record, cell=cell_name(record))
 
     @classmethod
     def from_json(cls, text: bytes, cell: str | None = None) -> Record:
-        """The record that a file holds.
+        """Read the record that a file holds.
 
         Args:
             text: the file.
             cell: the cell that the file is kept for.
 
+        Returns:
+            The record.
+
         Raises:
             RecordError: why the file is not to be believed.
+
+        Examples:
+            >>> one = r.records[0]
+            >>> ms.study.Record.from_json(one.to_json(), one.cell).cell == one.cell
+            True
         """
         return cls._read(*_parsed(text), cell)
 
     @classmethod
     def glance(cls, text: bytes, cell: str) -> Record:
-        """What a file says of its cell beside numbers: ends, control, notes, what it took; for who counts many.
+        """Read what a file says of its cell beside numbers, for who counts many.
 
-        A changed bit is found: the digest is held against the content, and the cell's name against the configuration.
-        What the digest vouches for is not held against itself again. A file without a digest is read whole.
+        These are ends, control, notes and what it took. A changed bit is found: the digest is held against the content,
+        and the cell's name against the configuration. What the digest vouches for is not held against itself again. A
+        file without a digest is read whole.
+
+        Args:
+            text: the file.
+            cell: the cell that the file is kept for.
+
+        Returns:
+            A record without metrics.
 
         Raises:
             RecordError: why the file is not to be believed.
+
+        Examples:
+            >>> one = r.records[0]
+            >>> ms.study.Record.glance(one.to_json(), one.cell).top.name == one.top.name
+            True
         """
         body, plain, sealed = _parsed(text)
         if not sealed or not isinstance(plain, dict) or not _named_by(body, plain) or plain["cell"] != cell:
@@ -253,16 +308,31 @@ class Record(Mapping[str, Any]):
         return record
 
     def to_json(self) -> bytes:
-        """As it stands in a file, digest included.
+        """Write the record as it stands in a file, digest included.
+
+        Returns:
+            The bytes of the file.
 
         Raises:
             StudyError: a number is not finite (it is named), or a value cannot be kept.
+
+        Examples:
+            >>> r.records[0].to_json()[-2:]
+            b'"}'
         """
         body = canonical_json({**self.plain(), "version": VERSION}).encode()[:-1]
         return body + b',"digest":"' + hashing.of(body).encode() + b'"}'
 
     def plain(self) -> dict[str, Any]:
-        """As plain values; parts that there are none of are left out."""
+        """Give plain values; parts that there are none of are left out.
+
+        Returns:
+            The parts by name.
+
+        Examples:
+            >>> "config" in r.records[0].plain()
+            True
+        """
         found: dict[str, Any] = {"version": self.version, "cell": self.cell, "config": self.config}
         found |= {
             "metrics": [m.plain() for m in self.metrics],
@@ -279,7 +349,18 @@ class Record(Mapping[str, Any]):
         return copy.deepcopy(found)
 
     def tagged(self, paper: Mapping[str, Any]) -> Record:
-        """The same record as part of a figure's curve."""
+        """Give the same record as part of a figure's curve.
+
+        Args:
+            paper: which curve of which figure.
+
+        Returns:
+            A new record.
+
+        Examples:
+            >>> r.records[0].tagged({"figure": "2a"}).tags["figure"]
+            '2a'
+        """
         return replace(self, paper=dict(paper))
 
     # As a mapping.

@@ -100,7 +100,7 @@ def _counted(cells: Sequence[str]) -> str:
 
 
 class Store:
-    """The folder of one study.
+    """Keep the cells of one study in a folder.
 
     Args:
         path: the folder.
@@ -116,6 +116,12 @@ class Store:
     Raises:
         StudyError: the folder holds another study (the differing key and both values are named), holds none
             and no spec was given, cannot be written to, or is full.
+
+    Examples:
+        >>> store = ms.study.Store("cells", {"name": "mine"})
+        >>> store.write(r.records[0])
+        >>> store.read(r.records[0].cell).top.name
+        'top'
     """
 
     @kinds("path")
@@ -145,10 +151,21 @@ class Store:
 
     @classmethod
     def beheld(cls, path: str | Path, spec: StudySpec | Mapping[str, Any]) -> Store | None:
-        """The folder of this study as it lies there, nothing made or moved; None where there is none yet.
+        """Open the folder of this study as it lies there, nothing made or moved.
+
+        Args:
+            path: the folder.
+            spec: what the study is.
+
+        Returns:
+            The store; None where there is no folder yet.
 
         Raises:
             StudyError: the folder holds another study, or cells of unknown origin.
+
+        Examples:
+            >>> ms.study.Store.beheld("nowhere", {"name": "mine"}) is None
+            True
         """
         found = cls.__new__(cls)
         found.path, found._cells = Path(path), Path(path) / "cells"
@@ -162,7 +179,19 @@ class Store:
         return found
 
     def believed(self, cells: Iterable[str]) -> set[str]:
-        """Which of these cells are kept, in a file that can be believed; the others are run."""
+        """Find which of these cells are kept in a file that can be believed; the others are run.
+
+        Args:
+            cells: their hashes.
+
+        Returns:
+            Those that are.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.believed(["0" * 16])
+            set()
+        """
         found = set()
         for cell in cells:
             with contextlib.suppress(FileNotFoundError, RecordError):
@@ -172,11 +201,14 @@ class Store:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Around a run.
+        """Stand around a run.
 
         One that fails before it has a cell, a donor or the state of a fit leaves the folder to any study.
 
         Only the process that made ``study.json`` takes it away, and none while another one is at work.
+
+        Yields:
+            Nothing.
         """
         try:
             with working(self.path / "running") as self._mine:
@@ -192,16 +224,39 @@ class Store:
             raise
 
     def for_part(self, part: str) -> Store:
-        """The same store, asked for one part of its study by name.
+        """Give the same store, asked for one part of its study.
 
         A plan of it is that part's, and leaves the others as they are.
+
+        Args:
+            part: its name.
+
+        Returns:
+            The store of that part.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.for_part("one").planned() is None
+            True
         """
         found = copy.copy(self)
         found.part = part
         return found
 
     def plan(self, cells: Sequence[str]) -> None:
-        """Write down which cells the study, or the part of it, is to have; what no plan names is stale from then on."""
+        """Write down which cells the study, or the part of it, is to have.
+
+        What no plan names is stale from then on.
+
+        Args:
+            cells: their hashes.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.plan([record.cell for record in r.records])
+            >>> store.missing() == len(r.records)
+            True
+        """
         if not self.part:
             self._plan(self.path / "planned.json", cells)
             return
@@ -220,10 +275,18 @@ class Store:
         write_atomic(path, text)
 
     def planned(self) -> list[str] | None:
-        """The cells that the study is to have; None where no plan was written down.
+        """Read which cells the study is to have.
+
+        Returns:
+            Their hashes; None where no plan was written down.
 
         Raises:
             StudyError: the plan cannot be believed.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.planned() is None
+            True
         """
         found = [cells for path in self._plans() if (cells := self._planned(path)) is not None]
         return list(dict.fromkeys(cell for cells in found for cell in cells)) if found else None
@@ -260,15 +323,39 @@ class Store:
         return of_json({key: value for key, value in self.spec.items() if key != "about"})
 
     def has(self, cell: str) -> bool:
-        """Whether there is a file for the cell of that hash."""
+        """Tell whether there is a file for a cell.
+
+        Args:
+            cell: its hash.
+
+        Returns:
+            Whether there is.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.has("0" * 16)
+            False
+        """
         return self._file(cell).is_file()
 
     def read(self, cell: str) -> Record:
-        """The record of one finished cell.
+        """Read the record of one finished cell.
+
+        Args:
+            cell: its hash.
+
+        Returns:
+            The record.
 
         Raises:
             StudyError: the cell is not finished.
             RecordError: its file cannot be believed, and why.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.write(r.records[0])
+            >>> store.read(r.records[0].cell).metric("penalty") == r.records[0].metric("penalty")
+            True
         """
         path = self._file(cell)
         try:
@@ -281,9 +368,20 @@ class Store:
             raise RecordError(f"{path} is not believed: {error}; {_AGAIN}.") from error
 
     def kept(self, cell: str) -> Record | None:
-        """The record of a cell, None where it is to be run.
+        """Read the record of a cell, if it is to be believed.
 
         A file that cannot be believed is set aside, with a warning.
+
+        Args:
+            cell: its hash.
+
+        Returns:
+            The record; None where the cell is to be run.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.kept("0" * 16) is None
+            True
         """
         try:
             return self._read(cell)
@@ -318,9 +416,18 @@ class Store:
     def write(self, record: Mapping[str, Any]) -> None:
         """Keep the record of a finished cell, whole or not at all.
 
+        Args:
+            record: of the cell.
+
         Raises:
             StudyError: the record is incomplete, holds NaN (the metric is named), or cannot be written; or another
                 study has taken the folder.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.write(r.records[0])
+            >>> store.has(r.records[0].cell)
+            True
         """
         try:
             whole = Record.of(record)
@@ -333,22 +440,43 @@ class Store:
                 os.utime(self._mine)  # on another machine its age says whether the process lives
 
     def look(self) -> Holdings[Record]:
-        """What the folder holds: the cells of its plan, and what else lies there.
+        """Look at what the folder holds: the cells of its plan, and what else lies there.
+
+        Returns:
+            The records, and what else there is.
 
         Raises:
             StudyError: the plan cannot be believed, or the folder has none and holds cells of several networks under
                 one name.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.write(r.records[0])
+            >>> len(store.look().records)
+            1
         """
         with uncollected():
             return self._survey(Record.from_json, lambda record: record)
 
     def glance(self, keep: Callable[[Record], T]) -> Holdings[T]:
-        """As ``look``, with what ``keep`` makes of what ``Record.glance`` gives of each.
+        """Look as ``look`` does, and keep of each record a part.
 
         The rest is let go at once.
 
+        Args:
+            keep: makes the part of what ``Record.glance`` gives.
+
+        Returns:
+            The parts, and what else there is.
+
         Raises:
             StudyError: as ``look``.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.write(r.records[0])
+            >>> list(store.glance(lambda record: record.top.name).records)
+            ['top']
         """
         return self._survey(Record.glance, keep)
 
@@ -377,11 +505,19 @@ class Store:
         )
 
     def records(self) -> list[Record]:
-        """All finished cells of the study, in the order of their hashes.
+        """Read all finished cells of the study, in the order of their hashes.
+
+        Returns:
+            The records.
 
         Raises:
             RecordError: a file cannot be believed; it is named, and why.
             StudyError: as ``look``.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.records()
+            []
         """
         found = self.look()
         for cell in found.damaged:
@@ -389,14 +525,33 @@ class Store:
         return found.records
 
     def missing(self) -> int:
-        """How many planned cells are not finished; 0 where no plan was written down."""
+        """Count the planned cells that are not finished.
+
+        Returns:
+            How many; 0 where no plan was written down.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.missing()
+            0
+        """
         return len(self.glance(lambda record: None).missing)
 
     def stale(self) -> list[Path]:
-        """The files of cells that the plan does not name, and those that were set aside.
+        """Find the files of cells that the plan does not name, and those that were set aside.
+
+        Returns:
+            Their paths.
 
         Raises:
             StudyError: the study has no plan.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.plan([])
+            >>> store.write(r.records[0])
+            >>> len(store.stale())
+            1
         """
         planned = self.planned()
         if planned is None:
@@ -406,10 +561,20 @@ class Store:
         return [*(self._file(cell) for cell in sorted(self._files() - set(planned))), *self.set_aside()]
 
     def remove_stale(self) -> list[str]:
-        """Remove what ``stale`` names, and say the names.
+        """Remove what ``stale`` names.
+
+        Returns:
+            The names of the files.
 
         Raises:
             StudyError: the study has no plan, or a process is at work in the folder.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.plan([])
+            >>> store.write(r.records[0])
+            >>> len(store.remove_stale()), store.stale()
+            (1, [])
         """
         gone = self.stale()
         if present(self.path / "running"):
@@ -421,7 +586,16 @@ class Store:
         return [path.name for path in gone]
 
     def set_aside(self) -> list[Path]:
-        """Files that could not be believed and were set aside."""
+        """Find the files that could not be believed and were set aside.
+
+        Returns:
+            Their paths.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> store.set_aside()
+            []
+        """
         return sorted(p for folder in (self.path, self._cells) if folder.is_dir() for p in folder.glob("*.aside-*"))
 
     def _files(self) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened.
+    """Say that something happened.
 
     Attributes:
         kind: "progress" (a piece of work went on), "look" (a fit was measured on the validation split), or "cell" (a
@@ -19,6 +19,10 @@ class Event:
         total: of how many; None where that is not known.
         values: numbers by name: "val/error", "val/loss", "fit/loss" of a look; of a cell its metrics, such as
             "penalty", and "penalty/low" and "penalty/high".
+
+    Examples:
+        >>> ms.study.Event("look", "block2", step=40, values={"val/error": 3.0}).values["val/error"]
+        3.0
     """
 
     kind: Literal["progress", "look", "cell"]

@@ -193,6 +193,9 @@ def across_ranks(*, seconds: float = PATIENCE) -> Iterator[Ranks]:
     Args:
         seconds: how long a process waits for the others before it gives up.
 
+    Yields:
+        The processes that share.
+
     Raises:
         StitchError: there is no group; or (inside) another process failed, has gone, gave no word in time, or was asked
             something else.

@@ -21,7 +21,18 @@ def visible(text: object) -> str:
 
 
 def plain(text: object) -> str:
-    """Put a text on one line: a mark stands for what no page can hold."""
+    r"""Put a text on one line: a mark stands for what no page can hold.
+
+    Args:
+        text: of any origin.
+
+    Returns:
+        The line.
+
+    Examples:
+        >>> ms.report.plain("one\ntwo")
+        'one�two'
+    """
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or _TURNING.match(c) else c for c in str(text))
 
 

@@ -87,7 +87,15 @@ class Normalise:
         return (images - mean) / std
 
     def describe(self) -> dict[str, Any]:
-        """What a record states about the view."""
+        """Say what a record states about the view.
+
+        Returns:
+            Plain values by name.
+
+        Examples:
+            >>> ms.Normalise([0.5], [0.25]).describe()["mean"]
+            [0.5]
+        """
         return {
             "view": "normalise",
             "mean": list(self.mean),

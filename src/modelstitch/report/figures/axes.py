@@ -28,6 +28,13 @@ def drawn(**more: Any) -> AbstractContextManager[None]:
 
     Args:
         **more: settings of matplotlib besides.
+
+    Returns:
+        A context.
+
+    Examples:
+        >>> with ms.report.drawn():
+        ...     figure = ms.report.sheet(4, 3)
     """
     import matplotlib
 
@@ -44,6 +51,10 @@ def sheet(width: float, height: float, **options: Any) -> Figure:
 
     Returns:
         The figure, which no global list of figures holds.
+
+    Examples:
+        >>> ms.report.sheet(4, 3).get_size_inches().tolist()
+        [4.0, 3.0]
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -122,6 +133,10 @@ def penalty_axis(axes: Any, low: float, high: float, unit: str, scale: UnitScale
         high: the upper end.
         unit: of the penalties.
         scale: how its values are drawn; as the unit says by default.
+
+    Examples:
+        >>> axes = ms.report.sheet(4, 3).subplots()
+        >>> ms.report.penalty_axis(axes, -1.0, 60.0, "points")
     """
     scale = scale_of(unit) if scale is None else scale
     axes.set_yscale("symlog", linthresh=scale.linear, linscale=1.1, base=10)
@@ -153,6 +168,11 @@ def heat_map(axes: Any, values: np.ndarray[Any, Any], scale: UnitScale | None, d
         values: (rows, columns), the first row on top.
         scale: the penalty's; None for a measure, whose bright cells are the layers more alike.
         distance: of a measure: small ones are bright.
+
+    Examples:
+        >>> import numpy as np
+        >>> axes = ms.report.sheet(4, 3).subplots()
+        >>> ms.report.heat_map(axes, np.eye(3), None)
     """
     from matplotlib.colors import Normalize, SymLogNorm
 

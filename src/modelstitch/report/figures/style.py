@@ -94,6 +94,10 @@ def short(text: object, most: int = 22) -> str:
 
     Returns:
         Plain text.
+
+    Examples:
+        >>> ms.report.short("encoder.layers.11.attention", most=12)
+        'encode…ntion'
     """
     whole = plain(text)
     if len(whole) <= most:
@@ -122,6 +126,10 @@ def number(value: float, digits: int = 1, *, signed: bool = False) -> str:
 
     Returns:
         The text.
+
+    Examples:
+        >>> ms.report.number(-0.04), ms.report.number(1.26, signed=True)
+        ('0.0', '+1.3')
     """
     rounded = round(value, digits) + 0.0
     return minus(f"{rounded:+.{digits}f}" if signed and rounded else f"{rounded:.{digits}f}")

@@ -29,6 +29,11 @@ def to_svg(fig: Figure, *, title: str = "", prefix: str | None = None) -> str:
 
     Returns:
         The element, which scales with its container. Text stays text and is escaped.
+
+    Examples:
+        >>> svg = ms.report.to_svg(ms.report.sheet(4, 3), title="nothing")
+        >>> "<svg" in svg, "nothing" in svg
+        (True, True)
     """
     import matplotlib
 

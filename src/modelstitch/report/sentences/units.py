@@ -58,7 +58,20 @@ _OTHER = replace(_POINTS, near=0.0, far=0.0)
 
 
 def scale_of(unit: str) -> UnitScale:
-    """The scale of a unit: points, also of something, and nats; others are rounded like points, not judged."""
+    """Find how values of a unit are judged and rounded.
+
+    Points, also of something, and nats are; others are rounded like points, not judged.
+
+    Args:
+        unit: such as "points".
+
+    Returns:
+        The scale.
+
+    Examples:
+        >>> ms.report.scale_of("points") == ms.report.scale_of("points of recall@1")
+        True
+    """
     return _NATS if unit == "nats/token" else _POINTS if unit.partition(" ")[0] == "points" else _OTHER
 
 

@@ -42,7 +42,20 @@ def low(point: Point | SeamMeans) -> bool:
 
 
 def rises(points: Sequence[Point]) -> bool:
-    """Whether a curve rises with depth: in rank, and from first to last beyond both intervals."""
+    """Tell whether a curve rises with depth: in rank, and from first to last beyond both intervals.
+
+    Args:
+        points: of one curve.
+
+    Returns:
+        Whether it does.
+
+    Examples:
+        >>> point = lambda n: ms.report.Point.of(f"block{n}", n / 3, None, n, n - 0.5, n + 0.5, "points", 1)
+        >>> points = [point(1.0), point(2.0), point(3.0)]
+        >>> ms.report.rises(points)
+        True
+    """
     if len(points) < 2 or points[-1].low <= points[0].high:
         return False
     return spearman([p.depth for p in points], [p.value for p in points]) >= RISING
@@ -61,5 +74,18 @@ def normalised(pair: Point, self_: Point, random: Point) -> float | None:
 
 
 def middle(points: Sequence[Point]) -> list[Point]:
-    """The points strictly between the early and the late layers."""
+    """Give the points strictly between the early and the late layers.
+
+    Args:
+        points: of one curve.
+
+    Returns:
+        Those between.
+
+    Examples:
+        >>> point = lambda n: ms.report.Point.of(f"block{n}", n / 3, None, n, n - 0.5, n + 0.5, "points", 1)
+        >>> points = [point(1.0), point(2.0), point(3.0)]
+        >>> [point.layer for point in ms.report.middle(points)]
+        ['block1.0', 'block2.0']
+    """
     return [p for p in points if EARLY < p.depth < LATE]
