@@ -1,7 +1,11 @@
 """docs/how-to: the code of each page runs, and what it adds works at every door."""
 
 import re
+import sys
+import types
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -111,11 +115,77 @@ def test_a_family_of_networks(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_hook_and_the_tables_of_others(run):
+def test_the_hook_and_the_tables_of_others(run, monkeypatch):
     found = run("ecosystem.md")
     (curve,) = found["curves"].values()
     assert [step for step, _ in curve] == [0, 2, 4]
     assert found["frame"].shape[0] == found["rows"].num_rows > 0
+    wandb, mlflow = trackers(found, monkeypatch)
+    (name,) = found["curves"]
+    assert [run.name for run in wandb.runs] == [name]  # one run a stitch
+    assert [sorted(row)[-1] for row in wandb.runs[0].rows] == ["val/loss"] * 3 + ["top_error"]
+    assert wandb.runs[0].rows[-1]["penalty"] == found["r"].frame.filter(metric="penalty")["value"][0]
+    assert wandb.runs[0].finished
+    assert mlflow.uri == "sqlite:///mlflow.db"
+    assert {step for key, step in mlflow.logged if key.endswith("_val_error")} == {0, 2, 4}
+    assert sum(key.endswith(("_penalty", "_penalty_low")) for key, _ in mlflow.logged) == 2
+
+
+class Wandb(types.ModuleType):
+    """What the page calls of wandb, no more."""
+
+    def __init__(self):
+        super().__init__("wandb")
+        self.runs = []
+
+    def init(self, *, project, name, reinit):
+        assert (project, reinit) == ("stitching", "create_new")
+        made = SimpleNamespace(name=name, rows=[], finished=False)
+        made.log = made.rows.append
+        made.finish = lambda: vars(made).update(finished=True)
+        self.runs.append(made)
+        return made
+
+
+class Mlflow(types.ModuleType):
+    """What the page calls of mlflow: a name has few characters, and is no folder of another one."""
+
+    def __init__(self):
+        super().__init__("mlflow")
+        self.logged, self.inside, self.uri = [], False, ""
+
+    def set_tracking_uri(self, uri):
+        self.uri = uri
+
+    @contextmanager
+    def start_run(self):
+        self.inside = True
+        yield
+        self.inside = False
+
+    def log_metric(self, key, value, step):
+        assert self.inside
+        assert isinstance(value, float)
+        assert re.fullmatch(r"[\w. :/-]{1,250}", key)
+        assert not any(key.startswith(f"{other}/") or other.startswith(f"{key}/") for other, _ in self.logged)
+        self.logged.append((key, step))
+
+
+def trackers(found, monkeypatch):
+    """The page's lines for both trackers, run as they stand, on a question of the page's size."""
+    modules = {"wandb": Wandb(), "mlflow": Mlflow()}
+    asked = {"layers": "block1", "steps": 4, "eval_every": 2, "controls": (), "both": False}
+    shell = SimpleNamespace(compare=lambda a, b, **more: ms.compare(a, b, **more, **asked))
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+        (code,) = re.findall(
+            rf"```text\n((?:import re\n)?import {name}\n.*?)```", text("docs/how-to/ecosystem.md"), re.S
+        )
+        names = {"ms": shell, "a": found["a"], "b": found["b"], "data": found["data"]}
+        exec(compile(code, f"{name} of ecosystem.md", "exec"), names)
+        if name == "wandb":
+            shell.compare(found["a"], found["b"], data=found["data"], on_event=names["log"])
+    return modules["wandb"], modules["mlflow"]
 
 
 @pytest.mark.slow

@@ -23,6 +23,9 @@ def test_a_fit_is_heard_from_its_first_look_to_its_penalty(pair, digits):
     looks = [event for event in events if event.kind == "look"]
     assert [event.step for event in looks] == [0, 1, 2]
     assert {"val/error", "val/loss", "fit/loss"} == looks[-1].values.keys()
+    assert {event.what for event in events if event.kind != "progress"} == {
+        looks[0].what
+    }  # one name from first to last
     (cell,) = (event for event in events if event.kind == "cell")
     assert cell.what == "zero@block2 -> one@block2/affine task, seed 0"
     assert (cell.values["penalty"], cell.values["penalty/low"]) == (s.penalty, s.interval[0])

@@ -23,7 +23,7 @@ from .fit.options import FitSpec
 from .senders import Sender
 
 Tick = Callable[[int], None]
-Watch = Callable[[str, int, dict[str, float]], None]  # seam, step, {"val/error": ..., ...}
+Watch = Callable[[Any, int, dict[str, float]], None]  # the stream's key, step, {"val/error": ..., ...}
 
 MEMORY = 2_000_000_000  # bytes
 PIECE = (

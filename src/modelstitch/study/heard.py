@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..engine.fit.tensorboard import writing
 from ..engine.sweep import Watch
@@ -76,7 +77,13 @@ def event_of(record: Record) -> Event:
     for metric in record.metrics:
         ends = {"": metric.value, "/low": metric.low, "/high": metric.high}
         values |= {f"{metric.name}{end}": value for end, value in ends.items() if value is not None}
-    seam = f"{record.bottom.name}@{record.bottom.layer} -> {record.top.name}@{record.top.layer}"
-    control = "" if record.control == "pair" else f"{record.control}, "
-    what = f"{seam}/{control}{record.family} {record.objective}, seed {record.config['seed']}"
-    return Event("cell", what, values=values)
+    return Event("cell", title_of(record.config), values=values)
+
+
+def title_of(config: Mapping[str, Any]) -> str:
+    """A cell as events call it, from its first look to its penalty."""
+    bottom, top, samples = config["bottom"], config["top"], config["fit"].get("samples")
+    control = "" if config["control"] == "pair" else f"{config['control']}, "
+    how = f"{control}{config['family']} {config['objective']}, seed {config['seed']}"
+    few = "" if samples is None else f", {samples} examples"
+    return f"{bottom['name']}@{bottom['layer']} -> {top['name']}@{top['layer']}/{how}{few}"

@@ -18,7 +18,7 @@ from ..engine.fit.objectives import stages
 from ..engine.fit.options import MATCH, SOLVED
 from ..engine.measure import Outcome
 from ..engine.senders import NetworkSender, Sender
-from ..engine.sweep import Stream, Sweep, Tick, open_stream
+from ..engine.sweep import Stream, Sweep, Tick, Watch, open_stream
 from ..engine.truth import Truth
 from ..errors import ShapeError, StudyError
 from ..network import Network
@@ -28,6 +28,7 @@ from ..support.provenance import provenance
 from ..support.resume import Pieces, Unfinished
 from ..support.words import counted
 from .bench import Bench
+from .heard import title_of
 from .measured import Beside, facts, make_record
 from .plan import Cell, Shared
 from .record import Record
@@ -79,10 +80,16 @@ def job_of(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> Sweep
         spare=spare,
         own=bench.losses,
         tick=tick,
-        watch=bench.watch,
+        watch=_watching(cells, bench),
         enough=_enough(shared, data.task),
     )
     return SweepJob(cells, donors, begun, below if below is not None and _same_task(below, top, data.task) else None)
+
+
+def _watching(cells: Sequence[Cell], bench: Bench) -> Watch | None:
+    """The listener of looks, who knows stitches by the names that their events have."""
+    hear, titles = bench.watch, {cell.hash: title_of(cell.config) for cell in cells}
+    return None if hear is None else lambda cell, step, values: hear(titles[cell], step, values)
 
 
 def open_cell(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:

@@ -131,7 +131,7 @@ class Run:
             values = {"val/error": seen[0], "val/loss": seen[1]}
             if step:
                 values["fit/loss"] = self.last_loss
-            self.sweep.watch(self._title(), step, values)
+            self.sweep.watch(self.stream.key, step, values)
         if seen < self.best or not self.chooses:
             self.best, self.best_step, self.stale = seen, step, 0
             self.best_state = self._state()
@@ -247,13 +247,6 @@ class Run:
         self.stitcher.train()
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
-
-    def _title(self) -> str:
-        """The stitch as a log calls it: another name for every one in a comparison."""
-        sweep, stream = self.sweep, self.stream
-        seam = f"{sweep.sender.name}@{stream.bottom_layer} -> {sweep.top.name}@{stream.top_layer}"
-        how = f"{stream.family.family} {self.objective.name}{' shuffled' if sweep.shuffled else ''}"
-        return f"{seam}/{how}, seed {sweep.seed}, {sweep.data.size('fit')} examples"
 
     def _parts(self) -> list[nn.Module]:
         return [self.stitcher, *self.stream.norms.values()]

@@ -14,8 +14,8 @@ from ...support.events import Event, OnEvent
 def writing(folder: str | Path) -> Iterator[OnEvent]:
     """A listener that writes every look at the validation split under ``folder``.
 
-    Each stitch has tags of its own: "<bottom>@<layer> -> <top>@<layer>/<family> <objective>, seed 0, 1000
-    examples/val/error", and the same with val/loss and fit/loss.
+    Each stitch has tags of its own: "<bottom>@<layer> -> <top>@<layer>/<family> <objective>, seed
+    0/val/error", and the same with val/loss and fit/loss.
     The files are whole when the context ends, also after an error.
 
     Raises:
