@@ -27,6 +27,9 @@ if sys.platform == "linux":
     CONTEXT.set_forkserver_preload(_LOADED)
 
 
+COMMAND = "import sys\nfrom modelstitch.cli import main\nsys.argv[0] = 'modelstitch'\nmain()"  # with words behind it
+
+
 class Ended(SimpleNamespace):
     """How a process ended: its exit code (negative where a signal ended it), and all that it said."""
 
@@ -69,6 +72,9 @@ def soon(ask: Callable[[], object], seconds: float = 60.0) -> object:
 
 
 def _run(code: str, words: list[str], folder: str, said: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)  # as in this process
     os.chdir(folder)
     with open(said, "wb", buffering=0) as file:
         os.dup2(file.fileno(), 1)

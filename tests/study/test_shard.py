@@ -1,12 +1,8 @@
 """Shards share one folder, never harm each other, and give the records of one process."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
-import torch
 
 from modelstitch.errors import StudyError
 from modelstitch.study.declared import plan_study, run_study
@@ -15,6 +11,7 @@ from modelstitch.study.shard import Shard
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.status import status_of
 from modelstitch.study.store import Store
+from others import COMMAND, Other
 
 NET = "zoo:small-resnet?width=4"
 STUDY = {
@@ -59,29 +56,12 @@ def test_every_cell_has_one_shard(of):
 @pytest.mark.slow
 def test_two_processes_at_once_give_the_records_of_one(tmp_path):
     (tmp_path / "study.toml").write_text(TOML)
-    command = [
-        sys.executable,
-        "-m",
-        "modelstitch",
-        "run",
-        "study.toml",
-        "--device",
-        "cpu",
-        "--out",
-        "shards",
-        "--shard",
-    ]
-    env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    both = [
-        subprocess.Popen(
-            [*command, f"{i}/2"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for i in range(2)
-    ]
+    words = ("run", "study.toml", "--device", "cpu", "--out", "shards", "--shard")
+    both = [Other(COMMAND, *words, f"{i}/2", folder=tmp_path, said=tmp_path / f"said {i}") for i in range(2)]
     whole, _ = run_study(parse_spec(STUDY), tmp_path / "whole", device="cpu")
-    told = [process.communicate(timeout=120)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
-    assert "Shard 0/2: " in told[0]
+    ended = [other.ended() for other in both]
+    assert [one.code for one in ended] == [0, 0], ended
+    assert "Shard 0/2: " in ended[0].said
     assert not (tmp_path / "shards" / "report.html").exists()
     found = {record.cell: record for record in Store(tmp_path / "shards").records()}
     assert set(found) == {record.cell for record in whole}

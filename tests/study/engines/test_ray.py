@@ -68,22 +68,13 @@ def test_a_mistake_over_there_is_told_as_it_is(cluster):
     assert type(caught.value).__module__ == "modelstitch.errors"
 
 
-def test_a_task_that_kills_its_workers_is_given_up(cluster, monkeypatch):
-    monkeypatch.setattr(engine_on_ray, "RETRIES", 0)
-    run = engine_on_ray.engine(partial(os._exit, 1), device="cpu")
-    with pytest.raises(
-        StudyError, match=r"The sweep a -> b was lost on the cluster \(WorkerCrashedError\): finished cells are kept"
-    ):
-        list(run([[cell()]], SimpleNamespace(unfinished=None), None))
-
-
 def test_a_gpu_that_the_cluster_lacks(cluster):
     run = engine_on_ray.engine(partial(os._exit, 1), device="cuda")
     with pytest.raises(StudyError, match="The device 'cuda' is not on the Ray cluster: expected a GPU on a node"):
         list(run([[cell()]], SimpleNamespace(unfinished=None), None))
 
 
-def test_a_sweep_that_stops_half_way_has_lost_no_record(cluster, tmp_path):
+def test_a_task_that_kills_its_worker_is_given_up_and_has_lost_no_record(cluster, tmp_path):
     """The first chunk of a sweep comes back while the second one is fitted, and stays when that one fails."""
 
     # Within the test, so that it goes to the worker whole: by its name, the worker would import this file, and cannot.
@@ -97,7 +88,10 @@ def test_a_sweep_that_stops_half_way_has_lost_no_record(cluster, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_on_ray, "_task", half)
         patch.setattr(engine_on_ray, "RETRIES", 0)
-        with pytest.raises(StudyError, match="WorkerCrashedError"):
+        with pytest.raises(
+            StudyError,
+            match=r"The sweep a -> b was lost on the cluster \(WorkerCrashedError\): finished cells are kept",
+        ):
             kept.extend(run([[cell(), cell()]], SimpleNamespace(unfinished=tmp_path / "unfinished"), None))
     assert kept == [{"cell": "first"}]
 
