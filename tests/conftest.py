@@ -6,6 +6,7 @@ import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test looks for a network
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 torch.backends.cudnn.allow_tf32 = False  # on a GPU: references are exact to the sixth digit
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other are slower than one
 
+os.fsync = lambda handle: None  # what a loss of power leaves, no test can see; each would wait for the disk
 
 gc.disable()  # while the tests are collected, which makes millions of objects that stay: a quarter of that time
 

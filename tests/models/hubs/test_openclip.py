@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import open_clip
 import pytest
 from safetensors.torch import save_file
 
@@ -19,6 +18,8 @@ SMALL_CLIP = {
 
 
 def test_open_clip(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import open_clip  # it takes long, and every process collects this file
+
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "small-clip", SMALL_CLIP)
     stated = open_clip.pretrained._pcfg(hf_hub="org/small-clip/")
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "small-clip", {"mine": stated})
