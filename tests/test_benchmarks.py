@@ -33,6 +33,10 @@ SMALL = {
     ],
     "family_reference": ["--fit", "80", "--test", "40", "--every", "5"],
     "seams": ["--fit", "100", "--val", "50", "--test", "50"],
+    "large": [
+        *("--layers", "3", "--width", "64", "--hidden", "96", "--heads", "4", "--vocabulary", "80"),
+        *("--fit", "40", "--test", "6", "--memory", "0.001", "--threads", "1"),
+    ],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
 }
 
