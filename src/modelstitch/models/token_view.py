@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from ..data.data import Data, check_data
 from ..data.readers.tokenizer import TextFacts, Tokenizer
 from ..errors import DataError
-
-if TYPE_CHECKING:
-    from ..network import Network
+from ..network import Network
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,41 @@ class TokenView:
             "length": self.length,
             "tokenizer": self.tokenizer.fingerprint if self.tokenizer is not None else None,
         }
+
+
+def resized(network: Network, length: int) -> Network:
+    """The same module traced with texts of another length.
+
+    Args:
+        network: whose samples are sequences of ids.
+        length: tokens.
+
+    Raises:
+        TraceError: the module takes no such text, or computes something else for it.
+    """
+    before = network.sample_shape[0]
+
+    def other(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or leaf.ndim < 2 or leaf.shape[1] != before:
+            return leaf
+        return leaf[:, torch.arange(length, device=leaf.device) % before]
+
+    view = network.view if network.has_view else None
+    if isinstance(view, TokenView):
+        view = replace(view, length=length)
+    example, (data, output) = network.example
+    found = Network(
+        network.module,
+        pytree.tree_map(other, example),
+        network.name,
+        data=data,
+        output=output,
+        view=view,
+        trained_on=network.trained_on,
+        weights=network.weights,
+    )
+    found.has_head = network.has_head
+    return found
 
 
 def check_text(networks: Sequence[Network], data: Data, *, labels: bool = True) -> None:

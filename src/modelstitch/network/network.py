@@ -416,6 +416,11 @@ class Network:
         """The shape of one sample of the input that carries it, as in the example."""
         return tuple(int(n) for n in self._trace.data.meta["val"].shape[1:])
 
+    @property
+    def example(self) -> tuple[Any, tuple[str | int | None, str | int | None]]:
+        """The batch that it was traced with, and the ``data`` and ``output`` that were asked for."""
+        return self._example, self._options
+
     def data_input(self, inputs: Any) -> Any:
         """Find, among a call's inputs, the one that carries the sample.
 

@@ -34,6 +34,8 @@ from ..support.shown import visible
 from .blank import rebuild
 from .folded import Folded
 from .folder import described_in, part_in, write
+from .generate import generate
+from .lengths import cut, fitted
 from .measure import measured, of_map
 from .sides import NAMES, DonorSide, FoundSide, found, keep, views_of
 
@@ -131,7 +133,8 @@ class Stitched(Joined):
 
         Args:
             raw: a batch: images (n, channels, height, width), uint8 or in [0, 1], a list of images of several sizes, or
-                the inputs of a dataset of texts.
+                the inputs of a dataset of texts. Texts may have any length that both networks take: they are padded
+                under their mask to one that is traced, and the output is cut to theirs.
 
         Returns:
             Scores (n, classes), or whatever the top gives.
@@ -144,10 +147,43 @@ class Stitched(Joined):
             >>> s.predict(next(data.batches("test", 5)).inputs).shape
             torch.Size([5, 10])
         """
-        inputs, place = in_reals(raw), self.place
+        model, inputs, tokens = fitted(self, [side.network for side in self._sides], in_reals(raw))
+        if model is not self:
+            return cut(model.predict(inputs), tokens)
+        place = self.place
         below, above = (to_device(side.view(inputs), place) for side in self._sides)
         with torch.no_grad():
-            return self.through(below, above, mask_of(inputs, self._mask))
+            return cut(self.through(below, above, mask_of(inputs, self._mask)), tokens)
+
+    @in_settled
+    def generate(
+        self,
+        prompt: str | Sequence[str] | Tensor,
+        tokens: int = 20,
+        *,
+        stop: int | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[str] | Tensor:
+        """Write texts on with stitched causal language models, token by token.
+
+        The whole prefix is computed again for every token: the donors keep no keys and values of it. Networks are
+        traced once more where the text grows longer than their example.
+
+        Args:
+            prompt: a text, several, or ids of shape (texts, tokens). Texts are read by the top's tokenizer.
+            tokens: how many are written at most.
+            stop: the id that ends a text; by default the end that the top's own generation_config names.
+            temperature: 0 takes the likeliest token each time; above 0 tokens are drawn from scores divided by it.
+            seed: of what is drawn.
+
+        Returns:
+            The texts, prompts included; for ids the ids (texts, prompt and new tokens).
+
+        Raises:
+            StitchError: a donor is no causal language model, has no room for the text, or is not there.
+        """
+        return generate(self, prompt, tokens, stop=stop, temperature=temperature, seed=seed)
 
     def forward(self, x: Any, x_top: Any = None) -> Tensor:
         """Give the top's output for what the donors' views give.
@@ -392,6 +428,20 @@ class Stitched(Joined):
         """The names of the networks below and above."""
         low, high = self._sides
         return low.name, high.name
+
+    def between(self, bottom: Network, top: Network) -> Stitched:
+        """The same map between other traces of the same networks.
+
+        Args:
+            bottom: the network below.
+            top: the network above.
+
+        Returns:
+            A stitched model without a record.
+        """
+        low, high = (side.layer for side in self._sides)
+        family, mask = str(self._config["family"]), self._mask
+        return Stitched(bottom, top, low, high, self.stitcher, family=family, statistics=self._statistics, mask=mask)
 
     def networks(self, what: str) -> tuple[Network, Network]:
         """Give the networks below and above.
