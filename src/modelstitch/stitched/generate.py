@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,16 +13,13 @@ from ..data.readers.tokenizer import Tokenizer
 from ..errors import StitchError
 from ..models.token_view import TokenView
 from ..network import Network
-from .lengths import IDS, fitted, reads_tokens
-
-if TYPE_CHECKING:
-    from .stitched import Stitched
+from .lengths import IDS, Stitching, fitted, reads_tokens
 
 _SAME, _SAME_IN_HALF = 1e-4, 0.03  # of the largest score, by which scores may differ that later tokens must not change
 
 
 def generate(
-    model: Stitched,
+    model: Stitching,
     prompt: str | Sequence[str] | Tensor,
     tokens: int,
     *,
@@ -62,7 +59,7 @@ def generate(
 
 
 def _written(
-    model: Stitched,
+    model: Stitching,
     ids: Tensor,
     lengths: Tensor,
     tokens: int,
@@ -117,13 +114,13 @@ def _rows(prompt: Any, tokenizer: Tokenizer | None, top: Network) -> tuple[Tenso
     return rows, lengths
 
 
-def _inputs(model: Stitched, ids: Tensor, mask: Tensor) -> Any:
+def _inputs(model: Stitching, ids: Tensor, mask: Tensor) -> Any:
     """Ids and their mask as both donors' views read them."""
     plain = all(isinstance(network.batch_of(1), Tensor) for network in model.networks("write with"))
     return ids if plain else {IDS: ids, MASK: mask}
 
 
-def _check_causal(model: Stitched, ids: Tensor, lengths: Tensor) -> None:
+def _check_causal(model: Stitching, ids: Tensor, lengths: Tensor) -> None:
     """Refuse a model whose score of a token changes with a later one."""
     row, n = ids[:1], int(lengths[0])
     other = row.clone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -16,14 +16,29 @@ from ..errors import StitchError, TraceError
 from ..models.token_view import TokenView, resized
 from ..network import Network
 
-if TYPE_CHECKING:
-    from .stitched import Stitched
-
 IDS = "input_ids"
 _known: WeakKeyDictionary[Network, dict[int, Network]] = WeakKeyDictionary()
 
 
-def fitted(model: Stitched, networks: Sequence[Network | None], inputs: Any) -> tuple[Stitched, Any, int]:
+class Stitching(Protocol):
+    """What is asked of a stitched model here."""
+
+    seam: str
+
+    def predict(self, raw: Any) -> Tensor:
+        """The output for raw samples."""
+        ...
+
+    def networks(self, what: str) -> tuple[Network, Network]:
+        """Both donors."""
+        ...
+
+    def between(self, bottom: Network, top: Network) -> Stitching:
+        """The same map between other traces."""
+        ...
+
+
+def fitted(model: Stitching, networks: Sequence[Network | None], inputs: Any) -> tuple[Stitching, Any, int]:
     """A model for texts of this length, the texts as it reads them, and how many tokens of its output are theirs.
 
     Padding fills up to the length of the trace, or to twice that, four times, and so on, where both donors read a mask
