@@ -1,8 +1,9 @@
 """What a whole job multiplies, part by part, beside the least that its question needs.
 
-    python benchmarks/bound.py [--bottom NAME] [--top NAME] [--weights FILE FILE] [--import FILE.py] [--data NAME]
-                               [--fit N] [--val N] [--test N] [--steps N] [--eval-every N]
+    python benchmarks/bound.py [count | converged] [--bottom NAME] [--top NAME] [--weights FILE FILE] [--import FILE.py]
+                               [--data NAME] [--fit N] [--val N] [--test N] [--steps N] [--eval-every N]
                                [--layers A,B>C] [--only pair,compare,...] [--mean R,G,B --std R,G,B]
+                               [--name PAGE] [--out DIR]
 
 Jobs: ``pair`` is `compare` one way at the given layers without controls, ``compare`` with the default ones, ``matrix``
 all pairs of these layers, ``similarity`` their similarities with the default measures. Multiplications are those of
@@ -16,6 +17,9 @@ Parts: ``alone`` what the networks do by themselves (their errors), ``sums`` of 
 ``steps`` of the fits, ``looks`` at the validation split, ``test`` the final measurement with its truth checks, and
 ``rest``. Where all splits and the steps shrink together, shares stay, but for two
 parts that take a fixed number of fit samples: the start, and the look at the networks alone.
+
+``converged`` holds the fits of ``pair`` against four times as many steps, all of them taken, every look on the whole
+validation split, from the closed form and from a random start. What is in ``--out`` already is not run again.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
@@ -36,8 +40,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import modelstitch as ms
 from modelstitch.engine.fit import looks
+from modelstitch.engine.fit.options import FitSpec
 from modelstitch.models.load import load_for, register
-from modelstitch.study import bench, job
+from modelstitch.study import bench, family, job
 from modelstitch.study import sweep as sweeps
 from modelstitch.support.fast import products
 
@@ -45,7 +50,8 @@ PARTS = ("alone", "sums", "start", "steps", "looks", "test", "rest")
 PLACES = (  # what is counted as which part: an inner one takes its share out of the outer one's
     (bench.Bench, "alone", "alone"),
     (sweeps, "collect", "sums"),
-    (sweeps, "solve", "start"),
+    (family, "collect_together", "sums"),
+    *((room, "solve", "start") for room in (sweeps, family)),
     (sweeps, "train", "steps"),
     *((looks.Looking, method, "looks") for method in ("outcomes", "own_error", "choose")),
     (job, "final", "test"),
@@ -146,11 +152,47 @@ def bound(records: Any, networks: dict[str, ms.Network], test: int) -> float:
 def _end(record: Any) -> tuple[str, ...]:
     """Control, seam, steps taken, why no more, and the penalty with its interval."""
     why = next(note.removeprefix("stopped: ") for note in record.notes if note.startswith("stopped: "))
-    penalty = next(metric for metric in record.metrics if metric.name == "penalty")
-    interval = "" if penalty.low is None else f" [{penalty.low:+.2f}, {penalty.high:+.2f}]"
     seam = f"{record.bottom.layer} → {record.top.layer}"
     said = why.partition(" after ")[0] if " after " in why else why
-    return record.control, seam, str(record.history[-1][0]), said, f"{penalty.value:+.2f}{interval}"
+    return record.control, seam, str(record.history[-1][0]), said, _told(_penalty(record))
+
+
+LONGER = 4
+RUNS: dict[str, dict[str, Any]] = {  # how fits are run that are held against each other
+    "default": {},
+    "closed": {"init": "closed"},
+    "random": {"init": "random"},
+}
+
+
+def converged(pair: tuple[Any, Any, Any], seams: Sequence[tuple[str, str]], out: Path | None, **fit: Any) -> str:
+    """The table of default fits beside longer runs from two starts; finished fits in ``out`` are read."""
+    usual = {name: FitSpec.model_fields[name].default for name in ("steps", "eval_every")} | fit
+    longer = {name: LONGER * usual[name] for name in ("steps", "eval_every")}
+    longer |= {"stop_early": False, "look": pair[2].size("val"), "patience": longer["steps"]}
+    found: dict[str, dict[tuple[str, str], Any]] = {}
+    for name, how in RUNS.items():
+        options = {**fit, **({} if name == "default" else longer), **how, "device": "cpu", "controls": ()}
+        kept = None if out is None else out / name
+        records = ms.compare(*pair, layers=list(seams), both=False, out=kept, **options).records
+        found[name] = {(r.bottom.layer, r.top.layer): r for r in records}
+    rows = []
+    for seam, record in found["default"].items():
+        chosen, *long = (_penalty(found[name][seam]) for name in RUNS)
+        best = min(metric.value for metric in long)
+        inside = chosen.low is not None and chosen.low <= best <= chosen.high
+        ends = [f"{metric.value:+.2f}" for metric in long]
+        rows.append((*_end(record)[1:3], _told(chosen), *ends, "yes" if inside else "no"))
+    return table(("seam", "steps", "penalty", "4x, closed form", "4x, random start", "better of the two inside"), rows)
+
+
+def _penalty(record: Any) -> Any:
+    return next(metric for metric in record.metrics if metric.name == "penalty")
+
+
+def _told(metric: Any) -> str:
+    interval = "" if metric.low is None else f" [{metric.low:+.2f}, {metric.high:+.2f}]"
+    return f"{metric.value:+.2f}{interval}"
 
 
 def _numbers(text: str) -> list[float]:
@@ -159,6 +201,7 @@ def _numbers(text: str) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", nargs="?", default="count", choices=("count", "converged"))
     parser.add_argument("--bottom", default="zoo:resnet20?width=8")
     parser.add_argument("--top", default="zoo:resnet20?width=8")
     parser.add_argument("--weights", nargs=2, default=(None, None))
@@ -172,7 +215,8 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(JOBS))
     for name in ("mean", "std"):
         parser.add_argument(f"--{name}", help="of the view of both networks")
-    parser.add_argument("--name", default="bound", help="of the page")
+    parser.add_argument("--name", help="of the page; bound, or converged, by default")
+    parser.add_argument("--out", type=Path, help="folder of the fits of converged: what it holds is not run again")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.file is not None:
@@ -195,6 +239,13 @@ def main() -> None:
         "matrix": lambda: ms.matrix(bottom, top, data, layers=layers, **solved),
         "similarity": lambda: ms.similarity(bottom, top, data, layers=layers, device="cpu"),
     }
+    sizes = " / ".join(f"{n:,}" for n in (given.fit, data.size("val"), data.size("test")))
+    told = f"{given.bottom} under {given.top} at {given.layers}; {given.data}, {sizes} samples to fit, choose, test on."
+    about = (__doc__ or "").split("\n\n", 2)[2].replace("``", "`")
+    if given.mode == "converged":
+        beside = converged((bottom, top, data), seams, given.out, samples=given.fit, **fit)
+        write(given.name or "converged", "Default fits beside long ones", [told, beside, about.split("\n\n")[-1]])
+        return
     rows, clocks, ends = [], [], []
     for name in given.only.split(","):
         meter, found = metered(jobs[name])
@@ -209,10 +260,8 @@ def main() -> None:
         shares = [f"{meter.products[part] / least:.2f}" for part in PARTS]
         rows.append((name, cells, f"{least / 1e9:,.1f}", f"{total / 1e9:,.1f}", f"{total / least:.2f}", *shares))
         clocks.append((name, f"{sum(meter.seconds.values()):.1f}", *(f"{meter.seconds[p]:.1f}" for p in PARTS)))
-    sizes = " / ".join(f"{n:,}" for n in (given.fit, data.size("val"), data.size("test")))
-    told = f"{given.bottom} under {given.top} at {given.layers}; {given.data}, {sizes} samples to fit, choose, test on."
     write(
-        given.name,
+        given.name or "bound",
         "The whole job, counted",
         [
             told,
@@ -222,7 +271,7 @@ def main() -> None:
             table(("job", "all", *PARTS), clocks),
             "How each fit ended, and its penalty in points:",
             table(("job", "control", "seam", "steps", "why", "penalty"), ends),
-            (__doc__ or "").split("\n\n", 2)[2].replace("``", "`"),
+            about,
         ],
     )
 

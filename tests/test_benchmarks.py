@@ -60,6 +60,17 @@ def test_a_benchmark_runs_to_its_end(name, monkeypatch, capsys):
     assert capsys.readouterr().out.strip()
 
 
+def test_default_fits_are_held_against_long_ones(monkeypatch, capsys, tmp_path):
+    small = ["--fit", "80", "--val", "20", "--test", "20", "--steps", "2", "--layers", "block9", "--out", str(tmp_path)]
+    for _ in range(2):  # what is there is not run again
+        monkeypatch.setattr(sys, "argv", ["bound.py", "converged", *small])
+        runpy.run_path(str(BENCHMARKS / "bound.py"), run_name="__main__")
+        (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| block9")]
+        assert len(row.split("|")) == 8
+    kept = {p.parent.parent.name: p for p in tmp_path.glob("*/cells/*")}
+    assert sorted(kept) == ["closed", "default", "random"]
+
+
 def test_a_stitch_is_timed_beside_its_layers(monkeypatch, capsys):
     forward = importlib.import_module("stitched_forward")
     monkeypatch.setattr(forward, "CASES", [("resnet20?width=4", ("block3",))])
