@@ -74,7 +74,7 @@ class Rival:
         assert (best, last) == ("best", "last")
         self.read.append(self.seen)
 
-    def decide(self):
+    def decide(self, size):
         self.decided = True
 
 

@@ -2,8 +2,8 @@
 
 A split of at most ``look`` samples is read whole. Of a larger one a look reads so many, drawn once by the seed: states
 are compared on the same samples, so that what is hard for both counts for neither. When a fit ends, its best state and
-its last one are compared on twice as many samples, and again, until the wrong choice would cost next to nothing on the
-mean, or all are read.
+its last one are compared: the last one is kept, unless the other leads by more than luck gives the best of several
+looks. Where that is not clear both are read on, twice as many samples each time.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Looking:
                 run.compare(*found)
             read = more
         for run in runs:
-            run.decide()
+            run.decide(self._size)
 
     def _outcomes(self, runs: Sequence[Run], start: int, stop: int) -> list[Outcome | None]:
         for run in runs:

@@ -12,8 +12,9 @@ from ..measure import Outcome
 
 CHANCE = 0.05  # that looks end a fit too soon, all of them together
 FINE = 100.0  # the root of ten thousand samples
-COST = 0.25  # of what ten thousand samples tell: what the wrong choice of two states may cost on the mean
 NORMAL = NormalDist()
+LUCK = 1.64  # standard errors that the best of several looks leads by without being better
+CLEAR = 2.58  # standard errors that it leads by where it is
 ALIKE = 300  # where none of so many samples tells two states apart, one in a hundred may at most (the rule of three)
 Looked = dict[str, Tensor]  # errors, losses and weights of the samples that were looked at, float64 (n,)
 
@@ -35,17 +36,24 @@ def means(seen: Looked) -> tuple[float, float]:
     return error, loss
 
 
-def undecided(one: Looked, other: Looked) -> bool:
-    """Whether more samples are worth reading to tell two states apart.
+def undecided(best: Looked, last: Looked) -> bool:
+    """Whether more samples are worth reading to tell whether an earlier state is better than the last one.
 
-    They are where taking the one that errs less here would cost more than a quarter of what ten thousand samples tell:
-    the chance that it is the wrong one, times by how much (the expected opportunity cost of Chick and Inoue 2001).
+    It is not, where its lead is no more than luck gives the best of several looks: as the rate falls to nothing, states
+    stand still, and the last one is kept.
     """
-    if not bool((one["errors"] != other["errors"]).any()):
-        return len(one["errors"]) < ALIKE
-    mean, error = difference(one, other)
-    z = abs(mean) / error
-    return error * (NORMAL.pdf(z) - z * NORMAL.cdf(-z)) > COST * max(_unit(one), _unit(other))
+    if not bool((best["errors"] != last["errors"]).any()):
+        return len(best["errors"]) < ALIKE
+    lead, error = difference(last, best)
+    return LUCK * error < lead <= CLEAR * error
+
+
+def leads(best: Looked, last: Looked, *, whole: bool) -> bool:
+    """Whether an earlier state is kept: by more than luck, or by all samples that there are."""
+    if whole:
+        return means(best) <= means(last)
+    lead, error = difference(last, best)
+    return lead > LUCK * error
 
 
 def hope(best: Looked, before: Looked, last: Looked, share: float, looks: int) -> float:

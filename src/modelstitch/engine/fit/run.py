@@ -18,7 +18,7 @@ from ..measure import Outcome
 from ..sweep import Stream, Sweep
 from .normalisation import fitting
 from .objectives import Objective, Wanted
-from .rivals import Looked, columns, hope, joined, least, means, undecided
+from .rivals import Looked, columns, hope, joined, leads, least, means, undecided
 from .whiten import Whitened
 
 _LOST = 10.0  # times the best loss and one nat
@@ -209,10 +209,11 @@ class Run:
         found = {"best": best, "last": last}
         self._seen = {name: joined(self._seen[name], columns(o)) for name, o in found.items() if o is not None}
 
-    def decide(self) -> None:
-        """Keep the last state if it does better than the best one on all samples that both were looked at on."""
-        if "last" in self._seen and ("best" not in self._seen or means(self._seen["last"]) < means(self._seen["best"])):
-            self.best, self.best_step = means(self._seen["last"]), self.stream.history[-1][0]
+    def decide(self, size: int) -> None:
+        """Keep the last state unless the best one leads on the samples that both were looked at on, of ``size``."""
+        last, best = (self._seen.get(name) for name in ("last", "best"))
+        if last is not None and (best is None or not leads(best, last, whole=len(last["errors"]) == size)):
+            self.best, self.best_step = means(last), self.stream.history[-1][0]
             self.best_state = self._state()
         self._seen = {}
 
