@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -45,6 +46,35 @@ def test_a_mistake_is_one_sentence(monkeypatch, capfd, tmp_path, args, words):
     assert code == 2
     assert words in err
     assert "Traceback" not in err
+
+
+X = np.random.default_rng(0).normal(size=(60, 1, 8, 8)).astype("float32")
+Y = X[:, 0, 0, 0].copy()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "task", "words"),
+    [
+        ({"y": np.where(Y > 1, np.nan, Y)}, "regression", "hold NaN or infinity, the first is at place"),
+        ({"y": np.ones(60)}, "regression", "are 1 (the label): expected numbers that differ"),
+        ({"y": Y}, "multi-label", "are not 0 and 1 for each label of a sample"),
+        ({"y": Y}, "retrieval", "expected integers, ids; number them"),
+        ({"y": np.arange(60)}, "retrieval", "put what belongs to every query into the fit split, which is the gallery"),
+        ({"y": np.arange(60) % 3}, "retrieval:900", "items: expected 900 at least, as many as are looked at (k)"),
+        ({"y": Y[:20]}, "regression", "has 60 inputs and 20 labels: expected one label for each input"),
+        ({"y": Y, "ids": np.arange(60), "label_ids": np.arange(60)[::-1]}, "regression", "are in different orders"),
+        ({"y": Y.astype("complex64")}, "regression", "holds complex64: expected numbers"),
+        ({"y": np.array(["a", "b"] * 30)}, "regression", "holds <U1: expected numbers"),
+    ],
+    ids=["NaN", "constant", "several", "no ids", "not in the gallery", "k", "fewer", "order", "complex", "texts"],
+)
+def test_arrays_that_a_task_cannot_take(monkeypatch, capfd, tmp_path, arrays, task, words):
+    monkeypatch.chdir(tmp_path)
+    np.savez("own.npz", x=X, **arrays)
+    args = ["stitch", f"{NET}@block1", f"{NET}@block1", "--data", "arrays:own.npz", "--task", task]
+    code, _, err = run(monkeypatch, capfd, *args, "--objective", "match")
+    assert code == 2
+    assert words in " ".join(err.split())
 
 
 def test_data_of_one_class(monkeypatch, capfd, tmp_path, one_class):

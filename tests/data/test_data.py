@@ -316,7 +316,7 @@ def test_refusals(make, message):
     [
         ([torch.zeros(2)] * 3, "expected pairs"),
         ([(torch.zeros(i + 1), i) for i in range(3)], "Samples 0 to 2 cannot be stacked .* resize or pad"),
-        ([(torch.zeros(1), 0.5)] * 3, "labels are of type torch.float64: expected integers"),
+        ([(torch.zeros(1), 0.5)] * 3, "labels of the fit split of data are of type torch.float64: expected integers"),
         (
             [(torch.zeros(1), i) for i in range(3)],
             "At least 1 label of the fit split .* the first is 2: expected 0 to 1",

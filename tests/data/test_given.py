@@ -177,6 +177,23 @@ TOLD = {  # a fit split, and what is said of it
         r"is a table \(Frame\): expected inputs and labels; give \(table",
     ),
     "labels that are objects": ((X[:60], np.array([None] * 60)), r"A label is None: expected whole numbers"),
+    "labels that are lists of unlike length": (
+        (X[:60], [[0], [1, 2]] * 30),
+        r"A label is \[0\]: expected whole numbers",
+    ),
+    "labels of which one lacks": ((X[:60], [None, 1] * 30), r"A label is None: expected whole numbers"),
+    "fewer labels, listed": (
+        (X[:60], [0.5, 1] * 20),
+        r"has 60 inputs and 40 labels: expected one label for each input",
+    ),
+    "labels that are a dict": (
+        (X[:60], {"y": Y[:60]}),
+        r"has labels of type dict: expected an array, or a list of num",
+    ),
+    "inputs that are dates": (
+        (np.zeros(60, "datetime64[s]"), Y[:60]),
+        r"The fit split of data has inputs that make no tensor .*: expected numbers of one shape for all samples",
+    ),
     "a path": ("photos/train", r"fit split of data is 'photos/train': expected samples; .*load_data\('folder:...'\)"),
     "endless": (Endless(), r"of type Endless: expected a map-style .*list\(dataset\).*streaming=True"),
     "a loader of that": (DataLoader(Endless()), r"of type Endless: expected a map-style dataset"),
@@ -206,7 +223,10 @@ TOLD = {  # a fit split, and what is said of it
         (X[:60], torch.nn.functional.one_hot(Y[:60]).float()),
         r"of one-hot labels make them with .argmax\(1\)",
     ),
-    "half labels": ((X[:60], Y[:60] / 2), r"labels are of type torch.float32: expected integers"),
+    "half labels": (
+        (X[:60], Y[:60] / 2),
+        r"labels of the fit split of data are of type torch.float32: expected integers",
+    ),
     "an id": (
         (X[:60], Y[:60] + 2**40),
         r"first is 1099511627\d+: expected the number of a class, below 4,194,304; number the",

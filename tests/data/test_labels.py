@@ -39,15 +39,23 @@ def test_names_are_numbered_by_the_classes():
     ("found", "words"),
     [
         (["dog", "cat"], "A label is 'dog': expected whole numbers, .* give their names as classes="),
-        (torch.tensor([0.5, 1.0]), "The labels are of type torch.float32: expected integers"),
-        (torch.tensor([float("nan")]), "expected integers"),
+        (
+            torch.tensor([0.5, 1.0]),
+            "The labels of x are of type torch.float32: expected integers, the numbers of the cl",
+        ),
+        (torch.tensor([0.0, float("nan")]), "1 label of x holds NaN or infinity, the first is at place 1"),
+        (
+            torch.tensor([[1.0, 2.0], [0.5, float("inf")]]),
+            "1 label of x holds NaN or infinity, the first is at place 1",
+        ),
+        (np.ones(3, np.longdouble), r"labels are of type float\d+: expected a type of numbers that torch knows"),
         (torch.eye(3), r"of one-hot labels make them with .argmax\(1\)"),
         (torch.tensor([1j]), "of type torch.complex64"),
     ],
 )
 def test_what_means_something_else_is_refused(found, words):
     with pytest.raises(DataError, match=words):
-        check_whole(as_labels(found))
+        check_whole(as_labels(found), "x")
 
 
 def test_one_hot_rows_are_no_sequences():

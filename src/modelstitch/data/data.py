@@ -666,6 +666,8 @@ class Data:
         labels = self._read(labels, split)
         if split == "fit":
             self.task.check_fit(labels, f"the fit split of {self.name}")
+        if split == "test":
+            self.task.check_test(labels, f"the test split of {self.name}")
 
     def _read(self, labels: Tensor, split: str, *, whole: bool = True) -> Tensor:
         """Labels as the task reads them."""

@@ -161,6 +161,11 @@ def _refuse_others(given: Any, where: str) -> None:
             f"{where} is a table ({type(given).__name__}): expected inputs and labels; give "
             "(table[inputs].to_numpy(), table[label].to_numpy()), with the names of the columns."
         )
+    if isinstance(given, tuple) and len(given) == 2 and _is_column(given[0]) and not _is_column(given[1]):
+        raise DataError(
+            f"{where} has labels of type {type(given[1]).__name__}: expected an array, or a list of numbers, one label "
+            "for each input."
+        )
     if isinstance(given, tuple) and given and all(_is_column(part) for part in given):
         raise DataError(
             f"{where} is a tuple of {len(given)} arrays: expected two, (inputs, labels); several inputs are a dict, "
@@ -226,6 +231,7 @@ def _is_arrays(given: Any) -> bool:
     listed = isinstance(labels, list) and all(isinstance(v, int | np.integer | str) for v in labels)
     inner = inputs.values() if isinstance(inputs, Mapping) else [inputs]
     whole = all(_is_column(part) or isinstance(part, list) for part in inner)
+    listed |= isinstance(labels, list) and all(map(_is_column, inner))  # of whatever: no sample is an array alone
     return isinstance(given, tuple) and (listed or _is_column(labels)) and whole
 
 
@@ -244,7 +250,7 @@ def _plain(value: Any) -> Any:
 
 def _columns(inputs: Any, where: str) -> Any:
     if isinstance(inputs, Mapping):
-        return {key: _column(value, f"{key!r} of {where}") for key, value in inputs.items()}
+        return {key: _column(value, f"{where}, in its {key!r},") for key, value in inputs.items()}
     if isinstance(inputs, tuple):
         return tuple(_column(value, where) for value in inputs)
     return _column(inputs, where)
@@ -259,7 +265,8 @@ def _column(value: Any, where: str) -> Tensor | np.ndarray[Any, Any]:
             torch.from_numpy(np.zeros(1, value.dtype))  # whether torch knows the type
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"The inputs {where} make no tensor ({first_line(error)}): expected numbers of one shape for all samples."
+            f"{where} has inputs that make no tensor ({first_line(error)}): expected numbers of one shape for all "
+            "samples."
         ) from error
     return value  # type: ignore[no-any-return]
 

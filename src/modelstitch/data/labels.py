@@ -32,28 +32,58 @@ def as_labels(found: Any, classes: Sequence[str] | None = None) -> Tensor:
     except (TypeError, ValueError, RuntimeError) as error:  # names of classes, above all
         values = found.tolist() if hasattr(found, "tolist") else found
         first = values[0] if isinstance(values, list | tuple) and values else values
+        if getattr(getattr(found, "dtype", None), "kind", "O") in "fciu":
+            raise DataError(
+                f"The labels are of type {found.dtype}: expected a type of numbers that torch knows, such as float32."
+            ) from error
         raise DataError(
-            f"A label is {first!r:.80}: expected whole numbers, those of the classes; number the classes and give "
-            "their names as classes=."
+            f"A label is {first!r:.80}: expected whole numbers, of classes or ids, or numbers where the task takes "
+            "them; number the classes and give their names as classes=."
         ) from error
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     return labels if labels.is_complex() or (labels.is_floating_point() and not _whole(labels)) else labels.long()
 
 
-def check_whole(labels: Tensor) -> Tensor:
+_CLASSES = (
+    "the numbers of the classes; of one-hot labels make them with .argmax(1), and where labels are numbers, or several "
+    "at once, name the task, such as Data(..., task='regression'); similarity() looks at no labels, any whole numbers "
+    "do for it"
+)
+IDS = "ids; number them, for example with torch.unique(labels, return_inverse=True)"
+
+
+def check_whole(labels: Tensor, where: str, what: str = _CLASSES) -> Tensor:
     """Refuse labels that are no whole numbers, and give the others as int64.
+
+    Args:
+        labels: (n, ...).
+        where: how a message calls them.
+        what: they are to be, and how to make them so.
 
     Raises:
         DataError: with what was found, and how to make labels of it.
     """
     if labels.is_floating_point() or labels.is_complex():
-        raise DataError(
-            f"The labels are of type {labels.dtype}: expected integers, the numbers of the classes; of one-hot labels "
-            "make them with .argmax(1); where labels are numbers, or several at once, name the task, such as "
-            "Data(..., task='regression'). similarity() looks at no labels: any whole numbers do for it."
-        )
+        finite(labels, where)
+        raise DataError(f"The labels of {where} are of type {labels.dtype}: expected integers, {what}.")
     return labels.long()
+
+
+def finite(labels: Tensor, where: str) -> Tensor:
+    """Refuse labels that hold NaN or infinity.
+
+    Raises:
+        DataError: with their count and the first of them.
+    """
+    if not labels.is_floating_point() or bool(labels.isfinite().all()):
+        return labels
+    bad = ~labels.isfinite().flatten(1).all(1) if labels.ndim > 1 else ~labels.isfinite()
+    count, first = int(bad.sum()), int(bad.nonzero()[0])
+    raise DataError(
+        f"{count} label{'s' if count > 1 else ''} of {where} {'hold' if count > 1 else 'holds'} NaN or infinity, the "
+        f"first is at place {first}: expected numbers; leave out samples without a label."
+    )
 
 
 def check_form(output: Tensor, labels: Tensor) -> None:

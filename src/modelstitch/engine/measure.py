@@ -133,8 +133,8 @@ class Tally:
         if not bool(torch.isfinite(output).all()):
             raise NonFiniteError(
                 f"The output{f' of {where}' if where else ''} holds NaN or infinity, first for the sample "
-                f"{first_bad(output, ids)}: expected finite numbers; check the weights, or use float32 instead of half "
-                "precision."
+                f"{first_bad(output, ids)}: expected finite numbers; check the weights and inputs, or use float32 "
+                "instead of half precision."
             )
         self.task.check(output, labels)
         labels = labels.to(output.device)

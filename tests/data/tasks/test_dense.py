@@ -63,7 +63,9 @@ def test_what_is_kept_of_a_map_is_a_few_numbers():
         (lambda: DENSE.take(torch.zeros(3).long(), "x"), r"The labels of x are no maps, \(3,\)"),
         (lambda: DENSE.take(torch.full((1, 2, 2), 0.5), "x"), "expected integers"),
         (lambda: DENSE.take(torch.full((1, 2, 2), -1), "x"), "out of range, the first is -1"),
+        (lambda: DENSE.take(torch.full((1, 2, 2), torch.nan), "x"), "1 label of x holds NaN or infinity"),
         (lambda: DENSE.check_fit(torch.ones(2, 3, 3), "x"), "All pixels of x are of class 1"),
+        (lambda: DENSE.check_fit(torch.full((2, 3, 3), -100), "x"), "No pixel of x counts: expected two classes"),
         (lambda: DENSE.fits("net", (4, 3, 3), torch.zeros(1, 6, 6)), r"a map of shape \(6, 6\): expected scores"),
         (
             lambda: DENSE.check(torch.zeros(1, 4, 2, 2), torch.full((1, 2, 2), 255)),

@@ -23,6 +23,8 @@ def test_distances_are_those_of_a_plain_loop():
     assert apart(one, one).tolist() == [0.0] * 20
     with pytest.raises(DataError, match=r"An output has shape \(2, 3\), the top's own \(2, 4\)"):
         EMBEDDING.check(torch.zeros(2, 3), torch.zeros(2, 4))
+    with pytest.raises(DataError, match="gives one number for a sample: expected a vector of two numbers or more"):
+        EMBEDDING.fits("net", (1,), torch.zeros(1))
 
 
 def encoder(seed, x):

@@ -63,6 +63,10 @@ NAN[3] = torch.nan
             r"shape \(3,\) for a sample with labels of shape \(2,\)",
         ),
         (lambda: REGRESSION.check(torch.zeros(2, 3), torch.zeros(2)), r"values of shape \(3,\)"),
+        (
+            lambda: ms.Data((X[:20], X[:20]), (X[20:30], X[20:30]), (X[30:], X[30:] * 0 + 1), task="regression"),
+            r"All 30 labels of the test split of data are 1 \(number 0 of the label\): expected numbers that differ",
+        ),
         (lambda: Explained().numbers(), "labels that are measured on are all 0"),
     ],
 )

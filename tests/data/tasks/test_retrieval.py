@@ -41,7 +41,28 @@ def test_recall_ranks_and_losses_are_those_of_plain_loops():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: Retrieval(GALLERY, IDS[:5]), r"The gallery is of shape \(30, 6\) with 5 ids"),
+        (
+            lambda: Retrieval(GALLERY, IDS[:5]),
+            r"The gallery is of shape \(30, 6\) with ids of shape \(5,\): expected em",
+        ),
+        (lambda: Retrieval(GALLERY.numpy()[:, 0], IDS), r"The gallery is of shape \(30,\) with ids of shape \(30,\)"),
+        (lambda: Retrieval([["a"]], [1]), r"The gallery is of type list \(.*\): expected embeddings, numbers"),
+        (lambda: Retrieval(GALLERY, ["x"] * 30), "A label is 'x': expected whole numbers, of classes or ids"),
+        (
+            lambda: Retrieval(GALLERY, IDS / 7),
+            "labels of the gallery are of type torch.float32: expected integers, ids",
+        ),
+        (lambda: Retrieval.of(GALLERY[:0], []), "The gallery has 0 items: expected 1 at least"),
+        (
+            lambda: Retrieval.of(GALLERY, IDS, k=31),
+            r"The gallery has 30 items: expected 31 at least, .* looked at \(k\)",
+        ),
+        (
+            lambda: ms.Data(
+                (GALLERY, IDS), (GALLERY + 1, IDS), (GALLERY + 2, IDS[:, None].expand(-1, 2)), task="retrieval"
+            ),
+            r"labels of the test split of data are of shape \(30, 2\): expected one id for each query",
+        ),
         (lambda: Retrieval(GALLERY * torch.nan, IDS), "The gallery holds NaN"),
         (lambda: Retrieval(GALLERY, IDS, k=31), "k is 31: expected a whole number from 1 to 30"),
         (
@@ -95,6 +116,15 @@ def test_without_a_gallery_each_top_searches_what_it_gives_for_the_fit_split():
         DataError, match=r"labels of the test split of few are no ids of the gallery .1 of them, the first"
     ):
         lacking.for_top(net, torch.device("cpu"))
+    with pytest.raises(DataError, match="put what belongs to every query into the fit split, which is the gallery"):
+        lacking.for_top(net, torch.device("cpu"))
+    with pytest.raises(DataError, match="split of digits, which is the gallery, has 167 items: expected 900 at least"):
+        digits.of_task("retrieval:900").for_top(net, torch.device("cpu"))
+    one = ms.Network(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)).eval(), torch.zeros(2, 1, 8, 8), "one")
+    with pytest.raises(
+        DataError, match=r"'one' gives values of shape .1,. for a sample: expected one vector of two num"
+    ):
+        digits.for_top(one, torch.device("cpu"))
     wide = ms.Network(nn.Conv2d(1, 2, 3).eval(), torch.zeros(2, 1, 8, 8), "wide")
     with pytest.raises(DataError, match=r"'wide' gives values of shape .2, 6, 6. for a sample: expected one vector"):
         digits.for_top(wide, torch.device("cpu"))

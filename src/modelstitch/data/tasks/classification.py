@@ -23,7 +23,7 @@ class ClassTask(Task):
     recordable = True
 
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
-        labels = check_whole(labels)
+        labels = check_whole(labels, where)
         check_one_hot(labels, where)
         check_range(labels, n_classes, where, whole=whole)
         return labels

@@ -44,7 +44,7 @@ class Dense(Task):
         return "nats"
 
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
-        labels = check_whole(labels.long() if bool((labels == labels.round()).all()) else labels)
+        labels = check_whole(labels.long() if bool((labels == labels.round()).all()) else labels, where)
         if labels.ndim == 4 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.ndim < 3:
@@ -56,10 +56,10 @@ class Dense(Task):
         return labels
 
     def check_fit(self, labels: Tensor, where: str) -> None:
-        if bool((labels == labels.flatten()[0]).all()):
-            raise DataError(
-                f"All pixels of {where} are of class {int(labels.flatten()[0])}: expected two classes; check the masks."
-            )
+        used = labels[labels != IGNORED]
+        if not len(used) or bool((used == used[0]).all()):
+            found = f"All pixels of {where} are of class {int(used[0])}" if len(used) else f"No pixel of {where} counts"
+            raise DataError(f"{found}: expected two classes; check the masks.")
 
     def outputs(self, labels: Iterable[Tensor]) -> int:
         return max(int(found.max()) for found in labels) + 1

@@ -41,6 +41,12 @@ class Embedding(Task):
                 "choose another output=."
             )
 
+        if shape == (1,):
+            raise DataError(
+                f"The top {name!r} gives one number for a sample: expected a vector of two numbers or more, whose "
+                "angle can be measured; choose another output=."
+            )
+
     def check(self, output: Tensor, labels: Tensor) -> None:
         if output.shape != labels.shape:
             raise DataError(

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
+from ..labels import finite
 from .counted import ByBatch, Drawn, Number, stacked
-from .task import Task, finite
+from .task import Task
 
 
 class Regression(Task):
@@ -36,16 +37,11 @@ class Regression(Task):
         return finite(labels.float(), where)
 
     def check_fit(self, labels: Tensor, where: str) -> None:
-        flat = labels.reshape(len(labels), -1)
-        still = (flat == flat[:1]).all(0)
-        if len(labels) > 1 and bool(still.any()):
-            at = int(still.nonzero()[0])
-            which = f"number {at} of the " if flat.shape[1] > 1 else "the "
-            raise DataError(
-                f"All {len(labels):,} fit labels of {where.removeprefix('the fit split of ')} are "
-                f"{float(flat[0, at]) + 0.0:g} ({which}label): expected numbers that differ, or "
-                "nothing is there to predict; leave out what is constant."
-            )
+        split = where.removeprefix("the fit split of ")
+        _vary(labels, f"fit labels of {split}", "nothing is there to predict; leave out what is constant")
+
+    def check_test(self, labels: Tensor, where: str) -> None:
+        _vary(labels, f"labels of {where}", "no variance is there to explain; measure on other samples")
 
     def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
         each = tuple(labels.shape[1:])
@@ -62,6 +58,19 @@ class Regression(Task):
 
     def counted(self) -> Explained:
         return Explained()
+
+
+def _vary(labels: Tensor, what: str, without: str) -> None:
+    """Refuse labels of which a number is the same for all samples."""
+    flat = labels.reshape(len(labels), -1)
+    still = (flat == flat[:1]).all(0)
+    if len(labels) > 1 and bool(still.any()):
+        at = int(still.nonzero()[0])
+        which = f"number {at} of the " if flat.shape[1] > 1 else "the "
+        raise DataError(
+            f"All {len(labels):,} {what} are {float(flat[0, at]) + 0.0:g} ({which}label): expected numbers that "
+            f"differ, or {without}."
+        )
 
 
 def squared(output: Tensor, labels: Tensor) -> Tensor:

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import DataError
+from ...errors import DataError, first_line
 from ...support.device import to_device
 from ...support.hashing import Hash
 from ..access import chunks, fetch, hash_samples
 from ..given import Arrays
-from ..labels import check_whole
+from ..labels import IDS, as_labels, check_whole
 from .counted import ByBatch, Drawn, stacked
 from .task import HasSplits, Split, Task
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH = 256
 _SPLITS: tuple[Split, ...] = ("fit", "val", "test")
+_GALLERY = "the gallery"
 _TEMPERATURE = 0.05  # of the loss: cosines are divided by it
 
 
@@ -50,9 +51,9 @@ class Retrieval(Task):
     def __init__(self, gallery: Tensor | None = None, ids: Tensor | Sequence[int] | None = None, *, k: int = 1) -> None:
         if (gallery is None) != (ids is None):
             raise DataError("A gallery and the ids of its items belong together: expected both, found one.")
-        found = None if ids is None else torch.as_tensor(ids)
+        found = None if ids is None else as_labels(ids)
         if gallery is not None and found is not None:
-            _check_gallery(gallery, found)
+            gallery = _checked(gallery, found)
         most = None if found is None else len(found)
         _check_k(k, most)
         whose = f"{most:,} items" if most is not None else "what the top itself gives for the gallery"
@@ -65,7 +66,7 @@ class Retrieval(Task):
         self._items: Arrays | None = None
         self._stood: dict[tuple[str, str], Retrieval] = {}  # for one top and one data
         self._gallery = None if gallery is None else F.normalize(gallery.detach().float(), dim=1)
-        self._ids = None if found is None else check_whole(found)
+        self._ids = None if found is None else check_whole(found, _GALLERY, IDS)
         self._known = set() if self._ids is None else set(self._ids.tolist())
         self._from: tuple[Retrieval, HasSplits] | None = None  # what it was for no top, and its data
         self.foreign = gallery is not None
@@ -87,7 +88,12 @@ class Retrieval(Task):
         """
         task = cls(k=k)
         task._items = Arrays(items, ids, None, "The gallery")
-        task._known = set(check_whole(task._items.labels).tolist())
+        task._known = set(check_whole(task._items.labels, _GALLERY, IDS).tolist())
+        if not task._known or k > len(task._items):
+            raise DataError(
+                f"The gallery has {len(task._items):,} items: expected {max(1, k):,} at least, as many as are looked "
+                "at (k)."
+            )
         return task
 
     def with_option(self, text: str) -> Retrieval:
@@ -114,6 +120,12 @@ class Retrieval(Task):
             for inputs, labels in self._batches(data):
                 found.append(whole(to_device(top.view(inputs), device)).float().cpu())
                 ids.append(labels)
+        items = sum(map(len, ids))
+        if self.k > items:
+            raise DataError(
+                f"The fit split of {data.name}, which is the gallery, has {items:,} items: expected {self.k:,} at "
+                "least, as many as are looked at (k)."
+            )
         task = Retrieval(torch.cat(found), torch.cat(ids), k=self.k)
         task._from, task.foreign = (self, data), False  # each network has its own
         for split in _SPLITS:
@@ -148,26 +160,29 @@ class Retrieval(Task):
         return "nats"
 
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
-        labels = check_whole(labels)
-        if not self._known and labels.ndim == 1:  # those of the fit split are the gallery's, see for_top
-            return labels
-        wrong = [label for label in labels.flatten().tolist() if label not in self._known]
-        if wrong or labels.ndim != 1:
-            count = f"{'' if whole else 'at least '}{len(wrong)} of them" if wrong else f"shape {tuple(labels.shape)}"
-            first = f", the first is {wrong[0]}" if wrong else ""
+        labels = check_whole(labels, where, IDS)
+        if labels.ndim != 1:
             raise DataError(
-                f"The labels of {where} are no ids of the gallery ({count}{first}): expected one of its "
-                f"{len(self._known):,} ids for each query; put what belongs to every query into the gallery."
+                f"The labels of {where} are of shape {tuple(labels.shape)}: expected one id for each query, (n,); "
+                "where several items belong to a query give them one id."
+            )
+        wrong = [label for label in labels.tolist() if label not in self._known] if self._known else []
+        if wrong:  # without ids those of the fit split are the gallery's, see for_top
+            count = f"{'' if whole else 'at least '}{len(wrong):,} of them"
+            place = "the gallery" if self._from is None else "the fit split, which is the gallery"
+            raise DataError(
+                f"The labels of {where} are no ids of the gallery ({count}, the first is {wrong[0]}): expected one of "
+                f"its {len(self._known):,} ids for each query; put what belongs to every query into {place}."
             )
         return labels
 
     def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
         if self._gallery is None:
-            if len(shape) != 1:
+            if len(shape) != 1 or shape[0] < 2:
                 raise DataError(
-                    f"The top {name!r} gives values of shape {shape} for a sample: expected one vector, whose angle "
-                    "to others can be measured; pool it at the end of the network (of hf: models ?pool=mean), or "
-                    "choose another output=."
+                    f"The top {name!r} gives values of shape {shape} for a sample: expected one vector of two numbers "
+                    "or more, whose angle to others can be measured; pool it at the end of the network (of hf: models "
+                    "?pool=mean), or choose another output=."
                 )
             return
         if shape != tuple(self.gallery.shape[1:]):
@@ -226,15 +241,23 @@ def _check_k(k: Any, most: int | None) -> None:
         raise DataError(f"k is {k!r}: expected a whole number {limit}.")
 
 
-def _check_gallery(gallery: Tensor, ids: Tensor) -> None:
-    if not isinstance(gallery, Tensor) or gallery.ndim != 2 or ids.shape != gallery.shape[:1] or not len(ids):
-        shape = tuple(gallery.shape) if isinstance(gallery, Tensor) else type(gallery).__name__
+def _checked(given: Any, ids: Tensor) -> Tensor:
+    """A gallery as a tensor (items, width), of items that have an angle and an id each."""
+    try:
+        gallery = torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"The gallery is of shape {shape} with {len(ids) if ids.ndim else 0} ids: expected embeddings "
+            f"The gallery is of type {type(given).__name__} ({first_line(error)}): expected embeddings, numbers "
+            "(items, width)."
+        ) from error
+    if gallery.ndim != 2 or ids.shape != gallery.shape[:1] or not len(ids):
+        raise DataError(
+            f"The gallery is of shape {tuple(gallery.shape)} with ids of shape {tuple(ids.shape)}: expected embeddings "
             "(items, width) and an id for each."
         )
     if not bool(gallery.isfinite().all()) or not bool((gallery != 0).any(1).all()):
         raise DataError("The gallery holds NaN, infinity or a row of zeros: expected embeddings that have an angle.")
+    return gallery
 
 
 class Places(ByBatch):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...errors import DataError, FitError, StitchError, first_line
 from ...support.user_code import contents
+from ..labels import finite
 from .counted import Counted, Number
 
 if TYPE_CHECKING:
@@ -179,6 +180,17 @@ class Task:
                 f"All {len(labels):,} labels of {where} are the same: expected labels that differ; check label_key=, "
                 "or the table's column."
             )
+
+    def check_test(self, labels: Tensor, where: str) -> None:
+        """Refuse labels of a whole test split that nothing can be measured on.
+
+        Args:
+            labels: all of the split, (n, ...).
+            where: how a message calls them.
+
+        Raises:
+            DataError: if no error of them says anything.
+        """
 
     def outputs(self, labels: Iterable[Tensor]) -> int:
         """Count what a head has to give.
@@ -478,6 +490,9 @@ class Remeasured(Task):
     def check_fit(self, labels: Tensor, where: str) -> None:
         self.of.check_fit(labels, where)
 
+    def check_test(self, labels: Tensor, where: str) -> None:
+        self.of.check_test(labels, where)
+
     def outputs(self, labels: Iterable[Tensor]) -> int:
         return self.of.outputs(labels)
 
@@ -514,22 +529,6 @@ def metric_name(metric: Any) -> str:
             "sample, or a Task."
         )
     return name
-
-
-def finite(labels: Tensor, where: str) -> Tensor:
-    """Refuse labels that hold NaN or infinity.
-
-    Raises:
-        DataError: with their count and the first of them.
-    """
-    if not labels.is_floating_point() or bool(labels.isfinite().all()):
-        return labels
-    bad = ~labels.isfinite().flatten(1).all(1) if labels.ndim > 1 else ~labels.isfinite()
-    count, first = int(bad.sum()), int(bad.nonzero()[0])
-    raise DataError(
-        f"{count} label{'s' if count > 1 else ''} of {where} {'hold' if count > 1 else 'holds'} NaN or infinity, the "
-        f"first is at place {first}: expected numbers; leave out samples without a label."
-    )
 
 
 def _shape(found: Any) -> str:
