@@ -51,6 +51,13 @@ def test_a_claim_stands_once_for_each_gallery_that_measured_it(tmp_path):
     assert found[2][4] == "**not measured**"
 
 
+def test_a_gallery_is_no_folder_of_galleries(tmp_path):
+    (tmp_path / "earlier").mkdir()
+    for place in (tmp_path, tmp_path / "earlier"):
+        shutil.copy(GALLERY / "full" / "4.parquet", place)
+    assert galleries(tmp_path) == []
+
+
 def test_a_folder_without_galleries_is_refused(tmp_path):
     with pytest.raises(StudyError, match=r"There is no gallery in .*: expected folders with files such as 2a\.parquet"):
         write_overview(tmp_path)

@@ -10,6 +10,7 @@ from tiny import TINY, tiny_job
 from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.curves import Curves
+from modelstitch.paper.judged import verdicts
 from modelstitch.paper.run import run_figure
 from modelstitch.support.resume import Unfinished
 
@@ -39,7 +40,7 @@ def test_a_probe_leaves_its_places_and_the_page_shows_them(out, name, kind, plac
         found = curves.select(probe.label, kind)
         assert len(found) == places
         assert all(any(m["metric"] == metric for m in r["metrics"]) for r in found)
-    words = {claim: verdict.word for claim, _, verdict in gallery.verdicts(shown, records)}
+    words = {claim: verdict.word for claim, _, verdict in verdicts(shown, records)}
     assert "not measured" not in words.values(), words
     page = gallery.keep(records, shown, out / "pages").read_text()
     assert shown.probes[0].label in page

@@ -13,6 +13,7 @@ from modelstitch.errors import SourceError, StudyError
 from modelstitch.paper import gallery
 from modelstitch.paper.catalogue import FIGURES, figure
 from modelstitch.paper.figure import Model
+from modelstitch.paper.index import write_index
 from modelstitch.paper.run import run_figure
 from modelstitch.study import Store
 from modelstitch.study import run as study_run
@@ -108,7 +109,7 @@ def test_the_page_is_made_from_the_records_alone(done, tmp_path):
     text = page.read_text()
     assert "modelstitch paper 5 --scale tiny" in text
     assert "honest protocol: **" in text
-    index = gallery.write_index(tmp_path).read_text()
+    index = write_index(tmp_path).read_text()
     assert f"Not run at this scale: {', '.join(n for n in FIGURES if n != '5')}." in index
 
 
@@ -135,7 +136,7 @@ def test_the_page_names_data_that_are_not_the_scales_own(done, tmp_path):
     text = gallery.keep(foreign, figure("5"), tmp_path).read_text()
     assert "modelstitch paper 5 --scale smoke --data parquet:DIR" in text
     assert "on other data than its own: organs" in text
-    assert "on other data than its own: organs" in gallery.write_index(tmp_path).read_text()
+    assert "on other data than its own: organs" in write_index(tmp_path).read_text()
 
 
 def test_another_scale_may_not_use_the_folder(done):
@@ -148,7 +149,7 @@ def test_a_gallery_without_records_is_refused(tmp_path):
     with pytest.raises(StudyError, match=r"no records of figure 5 .* expected 5.parquet"):
         gallery.write_page(figure("5"), tmp_path)
     with pytest.raises(StudyError, match="There are no records"):
-        gallery.write_index(tmp_path)
+        write_index(tmp_path)
 
 
 def test_a_run_that_fails_before_any_work_leaves_its_folder_to_others(tmp_path):

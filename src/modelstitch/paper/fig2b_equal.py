@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cka import LOW, disagree
 from .claims import all_of, below, near, no_dearer
-from .fig2a import RANDOM, STATISTICS
+from .fig2a import RANDOM, RANDOM_FRESH, STATISTICS
 from .fig2b import SIMCLR, TOP, VICREG
 from .fig6 import LIKE as LIKE_SIMCLR
 from .fig6 import LIKE_SEED, SEEDS
@@ -61,7 +61,7 @@ FIGURE = Figure(
             ),
         ),
     ),
-    (SIMCLR, VICREG, BRIEF_BOTTOM, SEEDS, RANDOM, SIMCLR_TOP, VICREG_TOP, BRIEF_TOP),
+    (SIMCLR, VICREG, BRIEF_BOTTOM, SEEDS, RANDOM, RANDOM_FRESH, SIMCLR_TOP, VICREG_TOP, BRIEF_TOP),
     (LIKE_SIMCLR, LIKE_VICREG, LIKE_BRIEF, LIKE_SEED),
     drawing="both ways",
     notes=(

@@ -123,8 +123,8 @@ def write_overview(folder: Path) -> Path:
 
 
 def galleries(folder: Path) -> list[Path]:
-    """The galleries in a folder, the most telling first."""
-    found = [place for place in folder.iterdir() if place.is_dir() and _done(place)]
+    """The galleries in a folder, the most telling first; none where the folder is one itself."""
+    found = [place for place in folder.iterdir() if place.is_dir() and _done(place) and not _done(folder)]
     return sorted(found, key=lambda place: (_rank(place.name), place.name))
 
 

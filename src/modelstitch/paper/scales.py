@@ -329,7 +329,14 @@ FASHION = replace(
     special={**SMALL.special, "vicreg": {"lr": 0.05}, "brief": {"steps": 280}},
     fit={
         **SMALL.fit,
-        "honest": {"steps": 300, "eval_every": 100, "stop_early": False, "augment": False, "precision": "bfloat16"},
+        "honest": {
+            "steps": 300,
+            "eval_every": 100,
+            "learning_rate": 0.03,
+            "stop_early": False,
+            "augment": False,
+            "precision": "bfloat16",
+        },
     },
     measured_on={"test": 5000},
     ran="Fashion-MNIST, ResNet-18 with 8 filters (the paper has 64) trained for 600 steps with labels and 800 without, "
