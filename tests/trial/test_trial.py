@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+import transformers
 from PIL import Image
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 
 import modelstitch as ms
@@ -62,6 +64,21 @@ def pictures(folder, classes, n=12):
         (folder / c).mkdir(parents=True)
         for i in range(n):
             Image.new("L", (8, 8), 9 * i).save(folder / c / f"{i}.png")
+
+
+def language_models(root):
+    """A tiny Llama with its tokenizer, one of another tongue, and one whose tokenizer was not saved."""
+    words = ["a", "b", "c", "d", "e", "f", "g"]
+    (root / "words.txt").write_text(" ".join(words[i * i % 7] for i in range(2000)))
+    for name, known in {"llama": words, "tongue": words[:3], "mute": None}.items():
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+        config = transformers.LlamaConfig(**sizes, vocab_size=9, max_position_embeddings=64)
+        transformers.LlamaForCausalLM(config).save_pretrained(root / name)
+        if known is not None:
+            inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(["?", *known])}, unk_token="?"))
+            inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+            transformers.PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="?").save_pretrained(root / name)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +136,7 @@ def world(tmp_path_factory):
         np.save(root / f"{name}.npy", np.random.default_rng(0).normal(size=shape))
     (root / "fake.npy").write_text("hello")
     np.save(root / "gap.npy", np.where(np.arange(300).reshape(50, 6) == 7, np.nan, 1.0))
+    language_models(root)
     before, here = os.getcwd(), dict(registered._imported)
     os.chdir(root)
     ms.register("nets.py")
@@ -251,6 +269,19 @@ TYPED = {
     # the rest
     "train smal-resnet": "did you mean 'small-resnet'",
     "train small-resnet --name a/b": "cannot be a folder's",
+    "train timm:resnet18": "no net of the zoo, and only those are trained here: expected one of small-resnet",
+    "train mlp --steps 2": "cannot be trained on digits, whose samples are (1, 8, 8) and whose task is classification",
+    "train fcn --steps 2": "cannot be trained on digits, whose samples are (1, 8, 8) and whose task is classification",
+    "layers llama": "the folder holds a model of Hugging Face's kind: write 'hf:llama'",
+    # language models
+    "stitch llama@model.layers.0 llama@model.layers.0 --data text:rows.parquet": "write 'hf:llama'",
+    "stitch hf:llama@model.layers.0 hf:llama@model.layers.0": "reads text, the data hold samples of (1, 8, 8)",
+    "stitch hf:llama@model.layers.0 hf:tongue@model.layers.0 --data text:words.txt": "have different tokenizers",
+    "stitch hf:llama@model.layers.0 hf:mute@model.layers.0 --data text:words.txt": "holds no tokenizer",
+    "stitch hf:llama@model.layer.0 hf:llama@model.layers.0 --data text:words.txt": "has no layer 'model.layer.0'",
+    "stitch hf:llama@model.layers.0 hf:llama@model.layers.0 --data text:notes.txt": "gives 0 samples",
+    "stitch hf:llama?size=x@model.layers.0 hf:llama@model.layers.0 --data text:words.txt": "a number of 1 or more",
+    "stitch hf:llama@model.layers.0 hf:llama@model.layers.0 --data text:rows.parquet?column=txet": "no column 'txet'",
     "tune photos --out t": "holds no stitch: expected stitch.json",
     "similarity import:mlp import:mlp --measure ckaa --limit 100": "or a Measure of your own; did you mean",
     "paper 99": "There is no figure '99'",
@@ -372,10 +403,11 @@ def test_what_is_called_wrongly(world, call, words):
     ("typed", "made"),
     [
         (f"{SEAM} --data folder:link", None),
+        ("stitch hf:llama@model.layers.0 hf:llama@model.layers.0 --data text:words.txt --limit 3 --steps 2", None),
         (f"{SEAM} --out dir\u00e9/a", "dir\u00e9/a/stitch.json"),
         ("export runs/a new/place.csv", "new/place.csv"),
     ],
-    ids=["a link", "another alphabet", "a folder that is not there yet"],
+    ids=["a link", "three samples", "another alphabet", "a folder that is not there yet"],
 )
 def test_what_looks_wrong_and_is_right(monkeypatch, capfd, world, typed, made):
     if not Path("link").exists():

@@ -358,6 +358,10 @@ def data_for(spec: str, models: Sequence[str], limit: int | None = None) -> Data
     from ..data.load import load_data
 
     tokenizer = next((m for m in reversed(models) if m.startswith("hf:")), None)
+    if tokenizer is None and spec.startswith("text:"):
+        folder = next((m for m in models if (Path(m) / "config.json").is_file()), None)
+        if folder is not None:  # it would be told that text needs a tokenizer, which the folder holds
+            raise StitchError(f"The folder {folder!r} holds a model of Hugging Face's kind: write 'hf:{folder}'.")
     return load_data(spec, limit=limit, tokenizer=tokenizer, **click.get_current_context().meta.get(_JUDGED, {}))
 
 

@@ -385,6 +385,8 @@ def _meant(spec: str, kind: str) -> str:
             "the file as weights=, on the command line --bottom-weights or --top-weights."
         )
     known = f"expected {', '.join(f'{k}:...' for k in KINDS)}, or a donor folder."
+    if (path / "config.json").is_file():
+        return f"the folder holds a model of Hugging Face's kind: write 'hf:{spec}'."
     if path.is_dir():
         return f"the folder holds no card.json, as `modelstitch train` writes it; {known}"
     return did_you_mean(f"{found}:{spec.partition(':')[2]}" for found in near(kind, KINDS)) or known

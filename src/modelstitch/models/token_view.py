@@ -46,6 +46,11 @@ class TokenView:
         missing = [name for name in self.names if name not in found]
         if missing:
             raise DataError(f"The network reads {', '.join(self.names)}: found {', '.join(found)} in the data.")
+        if isinstance(read := found[self.names[0]], Tensor) and (read.is_floating_point() or read.ndim != 2):
+            raise DataError(
+                f"The network reads text, the data hold samples of {tuple(read.shape[1:])} of "
+                f"{str(read.dtype).removeprefix('torch.')}: expected tokens; choose data such as text:FILE."
+            )
         tokens = found[self.names[0]].shape[1]
         if self.length is not None and tokens != self.length:
             raise DataError(

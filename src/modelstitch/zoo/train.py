@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from ..data.batch import Batch
 from ..data.data import Data
-from ..errors import DataError, FitError
+from ..errors import DataError, FitError, StitchError, first_line
 from ..support.ambient import in_settled
 from ..support.device import to_device
 from ..support.fast.cuda_graphs import Recorded, record
@@ -133,6 +133,7 @@ def train(
 
     frozen_modules = [module.get_submodule(name) for name in frozen]
     module.to(device)
+    _check_takes(module.eval(), data, lambda batch: loss_of(*prepare(batch)))
     module.train()
     for part in frozen_modules:
         part.eval().requires_grad_(False)
@@ -142,6 +143,20 @@ def train(
 
     how: dict[str, Any] = {"device": device, "progress": progress, "unfinished": unfinished}
     return descend([module], loss_of, batches, recipe, recordable=task.recordable, **how)
+
+
+def _check_takes(module: nn.Module, data: Data, loss_of: Callable[[Batch], Tensor]) -> None:
+    """Refuse a network that cannot take the samples, or whose answers have no loss, before the first step."""
+    try:
+        with torch.no_grad():
+            loss_of(next(data.batches("fit", 2)))
+    except StitchError:
+        raise
+    except Exception as error:  # whatever a module says of an input that it cannot take
+        raise FitError(
+            f"This network cannot be trained on {data.name}, whose samples are {data.sample_shape} and whose task is "
+            f"{data.task.name} ({type(error).__name__}: {first_line(error)}): choose a network for such samples."
+        ) from error
 
 
 def need_labels(data: Data) -> None:

@@ -73,7 +73,8 @@ def hope(best: Looked, before: Looked, last: Looked, share: float, looks: int) -
 def _unit(seen: Looked) -> float:
     """What ten thousand samples tell of a mean: its standard error."""
     weights = seen["weights"] / seen["weights"].mean()
-    return max(float((seen["errors"] * weights).std()) / FINE, 1e-300)
+    errors = seen["errors"] * weights
+    return max(float(errors.std()) / FINE if len(errors) > 1 else 0.0, 1e-300)  # one sample tells of no spread
 
 
 def least(own: Looked, before: Looked, last: Looked, share: float, looks: int) -> tuple[float, float]:

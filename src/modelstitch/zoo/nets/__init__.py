@@ -65,6 +65,12 @@ def format_net(name: str, options: Mapping[str, int]) -> str:
 
 def check_net(name: str, options: Mapping[str, Any]) -> None:
     """Refuse a net or an option that the zoo does not have."""
+    library = name.partition(":")[0]
+    if library in ("timm", "torchvision", "hf", "openclip", "import", "file"):
+        raise SourceError(
+            f"{name!r} is no net of the zoo, and only those are trained here: expected one of {', '.join(NETS)}; train "
+            f"yours with its own library, then name it in compare as it is, its weights with --bottom-weights."
+        )
     if name not in NETS:
         raise SourceError(f"The zoo has no net {name!r}: {_offer(name, list(NETS))}")
     known = list(inspect.signature(NETS[name]).parameters)
