@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modelstitch.data.tasks import NEXT_TOKEN, REGRESSION
+from modelstitch.data.tasks import NEXT_TOKEN, REGRESSION, Task
 from modelstitch.engine.measure import Outcome, Tally, agreement, chance_agreement, numbers, penalty
 from modelstitch.errors import DataError, MeasureError, NonFiniteError
 
@@ -155,6 +155,45 @@ def test_intervals_of_numbers_hold_what_they_are_of():
         for at, name in enumerate(("top_label_r2", "label_r2_penalty")):
             held[at] += found[name].low <= truth[at] <= found[name].high
     assert (held >= 31).all()
+
+
+def scored(task, output, labels):
+    tally = Tally(task, whole=True)
+    tally.add(output, labels, torch.arange(len(labels)))
+    return tally.outcome()
+
+
+def test_what_follows_from_the_mean_error_has_its_interval():
+    """Perplexity of sequences of unlike length, and a score that is better the higher it is."""
+    g = torch.Generator().manual_seed(0)
+    labels = torch.randint(5, (120, 6), generator=g)
+    labels[torch.arange(120), torch.randint(1, 6, (120,), generator=g)] = -100
+    output = torch.randn(120, 6, 5, generator=g)
+    one = scored(NEXT_TOKEN, output, labels)
+    found = numbers(one, scored(NEXT_TOKEN, output * 0, labels))
+    assert found["top_perplexity"].value == pytest.approx(5)
+    assert (found["top_perplexity"].low, found["top_perplexity"].high) == pytest.approx((5, 5))
+    rows = torch.randint(120, (4000, 120), generator=g)
+    errors, weights = one.errors[rows], one.weights[rows]
+    slow = np.exp(((errors * weights).sum(1) / weights.sum(1)).numpy())
+    perplexity = found["perplexity"]
+    assert (perplexity.low, perplexity.high) == pytest.approx(np.quantile(slow, [0.025, 0.975]), rel=0.02)
+    assert perplexity.low < perplexity.value < perplexity.high
+    assert perplexity.value == pytest.approx(np.exp(one.error))
+    nearness = Task("near", lambda output, labels: -(output - labels).abs(), unit="mm", better="higher")
+    near = scored(nearness, output[:, 0, 0], output[:, 0, 1])
+    score = numbers(near, near)["score"]
+    assert score.low < score.value < score.high
+    assert score.value == pytest.approx(-near.error)
+    alone = scored(nearness, output[:1, 0, 0], output[:1, 0, 1])
+    assert numbers(alone, alone)["score"].low is None
+
+
+def test_shares_that_are_scores_stay_between_their_ends():
+    task = Task("right", lambda output, labels: 100.0 * (output == labels), unit="points", better="higher")
+    found = scored(task, torch.ones(200), torch.ones(200))
+    score = numbers(found, found)["score"]
+    assert 97 < score.low < score.value == score.high == 100
 
 
 def test_a_users_own_counts_have_numbers_without_intervals():

@@ -1,8 +1,10 @@
 """Stitches of a comparison that are trained further: they stand apart, and donors stay."""
 
 import pytest
+import torch
 
 import modelstitch as ms
+from modelstitch.engine.fit.tune import tuned
 from modelstitch.errors import StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
 
@@ -41,7 +43,34 @@ def test_it_is_what_tune_does(pair, digits):
     own = s.tune(digits.subset(150, seed=None), "after:block3", steps=6, eval_every=3, augment=False)
     assert record.metric("top_error").value == own.metrics["top_error"]
     assert record.history[0][0] == own.record.history[0][0] == 0
-    assert record.metric("relative_mse") is None
+
+
+@pytest.mark.parametrize("unfreeze", ["stitcher", "all"])
+def test_what_is_tuned_is_held_against_the_top_as_it_was_given(unfreeze, pair, digits, monkeypatch):
+    made = []
+
+    def seen(*args, **options):
+        made.append(tuned(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr("modelstitch.study.unfrozen.tuned", seen)
+    (record,) = asked(pair, digits, unfreeze, controls=()).records
+    ((model, _),) = made
+    squares, genuine = 0.0, []
+    with torch.no_grad():
+        for batch in digits.batches("test", 64):
+            y = pair[1].bottom("block2")(batch.inputs).double()
+            squares += float((model.stitcher(model.bottom(batch.inputs)).double() - y).square().sum())
+            genuine.append(y)
+    y = torch.cat(genuine)
+    relative_mse = squares / float((y - y.mean((0, 2, 3), keepdim=True)).square().sum())
+    assert record.metric("relative_mse").value == pytest.approx(relative_mse, rel=1e-4)
+    assert record.metric("r2").value == pytest.approx(1 - relative_mse, abs=1e-4)
+    assert 0 <= record.metric("cka").value <= 1
+    assert record.metric("ood").value > 0
+    assert not any("do not vary" in note for note in record.notes)
+    frozen = asked(pair, digits, None, controls=()).records[0]
+    assert relative_mse > frozen.metric("relative_mse").value  # least squares are the least at the seam
 
 
 @pytest.mark.parametrize(

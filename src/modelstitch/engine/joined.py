@@ -42,9 +42,16 @@ class Joined(nn.Module):
         Returns:
             The top's output, (n, ...).
         """
+        return self.onward(self.at_seam(x, mask), x_top)
+
+    def at_seam(self, x: Any, mask: Tensor | None) -> Tensor:
+        """Give the stitched activation, as the top takes it, of the bottom's input."""
         activation = self.adapter(self.bottom(x), mask)
         above = (t.dtype for t in (*self.top.parameters(), *self.top.buffers()) if t.is_floating_point())
-        stitched = mapped(self.stitcher, activation, next(above, activation.dtype))
+        return mapped(self.stitcher, activation, next(above, activation.dtype))
+
+    def onward(self, stitched: Tensor, x_top: Any) -> Tensor:
+        """Give the top's output of a stitched activation."""
         result: Tensor = self.top(stitched, x_top if self.top.needs_input else None)
         return result
 

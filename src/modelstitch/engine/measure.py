@@ -59,6 +59,7 @@ class Outcome:
         chance: the error of one answer that is the same for all samples; None where it was not measured.
         near: up to what difference the task says that errors are near; None where it says nothing.
         counted: what gives the numbers, in the order of the samples; None where the task has none.
+        bounds: of numbers that follow from the mean error alone, the ends of their intervals, by name.
     """
 
     errors: Tensor
@@ -77,6 +78,7 @@ class Outcome:
     near: float | None = None
     hits: Tensor | None = None
     counted: Counted | None = None
+    bounds: dict[str, bootstrap.Bounds] = field(default_factory=dict)
 
     @cached_property
     def replicates(self) -> dict[str, bootstrap.Floats]:
@@ -210,8 +212,21 @@ class Tally:
         total, weight = self._level
         level = None if self._counted is None else self._counted.level()
         found.chance = level if level is not None else total / weight if weight else None
-        found.numbers = task.numbers(found.error, self._counted) if self._whole else {}
+        if self._whole:
+            found.numbers, found.bounds = task.numbers(found.error, self._counted), _bounds(task, found)
         return found
+
+
+def _bounds(task: Task, found: Outcome) -> dict[str, bootstrap.Bounds]:
+    """The ends of the mean error's interval, as what follows from it alone."""
+    if len(found.errors) < 2 or not task.of_error(found.error):
+        return {}
+    ends = bootstrap.ends_of(found.unit, alone=True)
+    if ends is not None and task.better == "higher":
+        ends = -ends[1], -ends[0]
+    drawn = bootstrap.means([found.errors.numpy()], found.weights.numpy(), ends=ends)[:, 0]
+    low, high = map(task.of_error, bootstrap.interval(drawn))
+    return {name: (min(low[name][0], high[name][0]), max(low[name][0], high[name][0])) for name in low}
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:
@@ -245,14 +260,15 @@ def difference(one: Outcome, other: Outcome, *, seed: int = 0) -> Estimate:
 def numbers(stitched: Outcome, top: Outcome) -> dict[str, Estimate]:
     """What is told of a stitch and of its top beside mean errors, by name.
 
-    The top's begin with ``top_``. Where samples can be drawn again there are intervals, and a penalty, by how much the
-    top's number is larger, paired by sample.
+    The top's begin with ``top_``. What follows from the mean error alone has its interval. Where samples can be drawn
+    again there are intervals, too, and a penalty, by how much the top's number is larger, paired by sample.
     """
     found = {}
     for name, (value, unit) in stitched.numbers.items():
         other, drawn = top.numbers[name][0], [side.replicates.get(name) for side in (stitched, top)]
-        for side, number, own in (("", value, drawn[0]), ("top_", other, drawn[1])):
-            found[f"{side}{name}"] = _with_interval(number, own, unit)
+        for side, whose, number, own in (("", stitched, value, drawn[0]), ("top_", top, other, drawn[1])):
+            bounds = whose.bounds.get(name)
+            found[f"{side}{name}"] = Estimate(number, *bounds, unit) if bounds else _with_interval(number, own, unit)
         if drawn[0] is not None and drawn[1] is not None:
             points = "points" if unit == "percent" else unit
             found[f"{name}_penalty"] = _with_interval(other - value, drawn[1] - drawn[0], points)

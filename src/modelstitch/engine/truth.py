@@ -176,6 +176,25 @@ class Truths:
         return near.truth(next(b.group.pair(*near.seam) for b in self._blocks if (near.seam, None) in b.keys))
 
 
+class TruthOfOne:
+    """The truth of one stream, given batch by batch: of its stitch as it is, or of a copy that was trained further.
+
+    Args:
+        stream: with moments, which say what is rare.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._near = _Near(_Genuine(stream))
+
+    def add(self, stitched: Tensor, genuine: Tensor, mask: Tensor | None) -> None:
+        """Count a batch of activations that the top takes, beside those of the top as it was given."""
+        self._near.add(stitched, genuine, mask)
+
+    def of(self) -> Truth:
+        """What was found."""
+        return self._near.truth()
+
+
 def _affine(stream: Stream) -> tuple[Tensor, Tensor] | None:
     """W (q, p) and b (q,) of a stream whose map is affine, computed in full precision; else None."""
     full = stream.dtype in (torch.float32, torch.float64)

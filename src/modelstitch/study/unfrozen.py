@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
+from ..data.batch import Batch
 from ..engine.evaluate import own_outcomes
 from ..engine.fit.tune import RATE, told_of, tuned
 from ..engine.joined import Joined
 from ..engine.measure import Outcome
 from ..engine.senders import view_of
 from ..engine.sweep import Stream, Sweep
-from ..engine.truth import Truth
+from ..engine.truth import Truth, TruthOfOne
 from ..errors import FitError, NonFiniteError
 from ..network import Network
 from .plan import Cell
-
-_NONE = Truth(None, None, None, None, None)  # a tuned top has moved away from what is genuine
 
 
 def tuned_results(
@@ -52,19 +53,19 @@ def _tuned(stream: Stream, unfreeze: str, sweep: Sweep, below: Network) -> tuple
     model = Joined().joined(*parts).to(sweep.device)
     spec = sweep.spec.model_copy(update={"learning_rate": RATE})
     stream.notes.append(told_of(unfreeze))
+    genuine, truth = top.bottom(stream.top_layer).to(sweep.device), TruthOfOne(stream)
+
+    def answer(batch: Batch) -> Tensor:
+        above = view_of(top, batch, sweep.device)
+        stitched = made.at_seam(view_of(below, batch, sweep.device), batch.mask)
+        truth.add(stitched, genuine(above), batch.mask)
+        return made.onward(stitched, above)
+
     try:
         made, history = tuned(model, (below, top), sweep.data, unfreeze, spec, seed=sweep.seed, name=name)
-        outcome = own_outcomes(
-            {
-                name: lambda batch: made.through(
-                    view_of(below, batch, sweep.device), view_of(top, batch, sweep.device), batch.mask
-                )
-            },
-            sweep,
-            "test",
-        )[name]
+        outcome = own_outcomes({name: answer}, sweep, "test")[name]
     except (FitError, NonFiniteError) as error:
         stream.failed = str(error)
         return None
     stream.history += history
-    return outcome, _NONE
+    return outcome, truth.of()

@@ -27,6 +27,7 @@ def test_errors_and_weights_are_those_of_a_plain_loop():
     assert found.hits.tolist() == [int(output[i, t].argmax()) == int(labels[i, t]) for i, t in places]
     assert float(NEXT_TOKEN.fitted(output, labels)) == pytest.approx(total / n, abs=1e-5)
     assert NEXT_TOKEN.numbers(1.0, None) == {"perplexity": (math.e, "tokens")}
+    assert NEXT_TOKEN.of_error(1e4)["perplexity"][0] == math.exp(700)
 
 
 def test_maps_are_no_sequences():

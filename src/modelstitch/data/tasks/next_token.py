@@ -10,7 +10,7 @@ from torch import Tensor
 from ...errors import DataError
 from ..labels import IGNORED, check_form
 from .classification import ClassTask, refusal
-from .counted import Counted, Number
+from .counted import Number
 from .task import Judged
 
 NATS = "nats/token"
@@ -69,7 +69,7 @@ class NextToken(ClassTask):
     def chance(self, outputs: int) -> float:
         return math.log(outputs)
 
-    def numbers(self, error: float, counted: Counted | None) -> dict[str, Number]:
+    def of_error(self, error: float) -> dict[str, Number]:
         """Perplexity, exp(nats per token): among how many equally likely tokens it would choose."""
         return {"perplexity": (math.exp(min(error, 700.0)), "tokens")}
 

@@ -360,8 +360,19 @@ class Task:
         Returns:
             {name: (number, unit)}.
         """
-        score = {"score": (-error, self.unit)} if self.better == "higher" else {}
-        return score if counted is None else {**score, **counted.numbers()}
+        alone = self.of_error(error)
+        return alone if counted is None else {**alone, **counted.numbers()}
+
+    def of_error(self, error: float) -> dict[str, Number]:
+        """Give what follows from the mean error of a split alone, whose interval it then shares.
+
+        Args:
+            error: the mean, or an end of its interval; each number must rise with it throughout, or fall.
+
+        Returns:
+            {name: (number, unit)}.
+        """
+        return {"score": (-error, self.unit)} if self.better == "higher" else {}
 
     def stated(self) -> dict[str, Any]:
         """Say what records keep of the task.
