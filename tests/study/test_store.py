@@ -20,8 +20,9 @@ from modelstitch.study import store as store_module
 from modelstitch.study.canonical import canonical_json, cell_hash
 from modelstitch.study.parquet import records_from_parquet, records_to_parquet
 from modelstitch.study.record import Record, equal_results
+from modelstitch.study.running import present
 from modelstitch.study.spec import parse_spec
-from modelstitch.study.store import Store, _name_of, present, working
+from modelstitch.study.store import Store, _name_of
 from modelstitch.support.files import SetAside, clean, create
 from others import Other, soon
 
@@ -536,34 +537,3 @@ def test_a_cell_written_anew_while_its_file_was_set_aside_stays(tmp_path, monkey
     with pytest.warns(SetAside):
         assert store.kept(make_record()["cell"]) == make_record()
     assert [p.name for p in (tmp_path / "cells").iterdir()] == [path.name]
-
-
-def test_a_process_is_there_for_as_long_as_it_works(tmp_path):
-    folder = tmp_path / "running"
-    assert present(folder) == []
-    with working(folder) as one:
-        assert present(folder) == [one.name]
-        with working(folder) as two:
-            assert present(folder) == sorted([one.name, two.name])
-        assert present(folder) == [one.name]
-    assert not folder.exists()
-
-
-def test_also_after_an_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), working(tmp_path / "running"):
-        1 / 0  # noqa: B018
-    assert present(tmp_path / "running") == []
-
-
-def test_one_that_was_killed_counts_no_longer(tmp_path):
-    folder = tmp_path / "running"
-    code = (
-        f"from pathlib import Path; from modelstitch.study.store import working; w = "
-        f"working(Path({str(folder)!r})); w.__enter__(); import os; os.kill(os.getpid(), 9)"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, timeout=60
-    )
-    assert ended.returncode < 0
-    assert list(folder.iterdir())
-    assert present(folder) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelstitch.support.words import counted, duration, some
+from modelstitch.support.words import counted, duration, first_of
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def test_durations(seconds, wanted):
 
 
 def test_some_of_many():
-    assert some("abc") == "a, b, c"
-    assert some("abcdef") == "a, b, c, d, e, ..."
-    assert some([]) == ""
+    assert first_of("abc") == "a, b, c"
+    assert first_of("abcdef") == "a, b, c, d and 2 more"
+    assert first_of("abcdef", 2, "; ") == "a; b and 4 more"
+    assert first_of([]) == ""

@@ -80,13 +80,7 @@ class NetworkSender:
         if self._taps is None and isinstance(network, Shelved):
             return _from_shelf(network, [*layers, *([OUTPUT] if output else [])], device)
         taps = (self._taps or network.taps(list(dict.fromkeys(layers)), output=output)).to(device)
-
-        def send(batch: Batch) -> dict[str, Tensor]:
-            with torch.no_grad():
-                result: dict[str, Tensor] = taps(view_of(network, batch, device))
-            return result
-
-        return send
+        return _through(taps, network, device)
 
 
 class Company:
@@ -144,12 +138,16 @@ def open_whole(sender: Sender, device: torch.device) -> Callable[[Batch], Tensor
             f"The bottom {sender.name} is no network and has no output to distill from: expected targets='top' beside "
             f"the {sender.name} controls; leave them out, for example with controls=('self', 'random')."
         )
-    network, full = sender.network, sender.network.full().to(device)
+    network = sender.network
+    return _through(network.full().to(device), network, device)
 
-    def send(batch: Batch) -> Tensor:
+
+def _through(part: Callable[[Any], Any], network: Network, device: torch.device) -> Callable[[Batch], Any]:
+    """What a part of a network gives for a batch, without gradients."""
+
+    def send(batch: Batch) -> Any:
         with torch.no_grad():
-            result: Tensor = full(view_of(network, batch, device))
-        return result
+            return part(view_of(network, batch, device))
 
     return send
 
@@ -168,14 +166,7 @@ def open_quick(sender: Sender, layers: Sequence[str], device: torch.device) -> S
     network = sender.network
     if isinstance(network, Shelved):
         return sender.open(layers, device)  # what is kept serves the measurement, too
-    taps = quick(network, list(dict.fromkeys(layers)), device)
-
-    def send_quick(batch: Batch) -> dict[str, Tensor]:
-        with torch.no_grad():
-            result: dict[str, Tensor] = taps(view_of(network, batch, device))
-        return result
-
-    return send_quick
+    return _through(quick(network, list(dict.fromkeys(layers)), device), network, device)
 
 
 def _from_shelf(network: Shelved, names: Sequence[str], device: torch.device) -> Send:

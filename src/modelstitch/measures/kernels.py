@@ -51,33 +51,17 @@ def _debiased(x: Tensor, name: str) -> Tensor:
     return centred
 
 
-def _ranks(x: Tensor, name: str) -> Tensor:
-    return rsa.rank_matrix(x, name)
-
-
 def _membership(x: Tensor, name: str) -> Tensor:
     return knn.membership(x, knn.NEIGHBOURS)
-
-
-def _neighbour_ranks(x: Tensor, name: str) -> Tensor:
-    return knn.neighbour_ranks(x, knn.NEIGHBOURS)
-
-
-def _centred_distances(x: Tensor, name: str) -> Tensor:
-    return dcor.centred_distances(x)
-
-
-def _rbf(x: Tensor, name: str) -> Tensor:
-    return cka.rbf_kernel(x, name)
 
 
 KERNELS: dict[str, Kernel] = {
     cka.BIASED: Kernel(_gram, cosine, 0.0),
     cka.DEBIASED: Kernel(_debiased, cosine, -1.0),
-    cka.RBF: Kernel(_rbf, cosine, 0.0),
-    rsa.RSA: Kernel(_ranks, cosine, -1.0),
+    cka.RBF: Kernel(cka.rbf_kernel, cosine, 0.0),
+    rsa.RSA: Kernel(rsa.rank_matrix, cosine, -1.0),
     knn.KNN: Kernel(_membership, knn.common_share, 0.0),
     knn.JACCARD: Kernel(_membership, knn.jaccard, 0.0),
-    knn.RANKS: Kernel(_neighbour_ranks, knn.rank_overlap, 0.0),
-    dcor.DCOR: Kernel(_centred_distances, dcor.root_cosine, 0.0),
+    knn.RANKS: Kernel(lambda x, name: knn.neighbour_ranks(x, knn.NEIGHBOURS), knn.rank_overlap, 0.0),
+    dcor.DCOR: Kernel(lambda x, name: dcor.centred_distances(x), dcor.root_cosine, 0.0),
 }

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SourceError
+from ..support.words import first_of
 from .weights_file import KEY, chosen, parts_of, read
 
 # under what a checkpoint keeps the weights; averages where there is nothing else, or they are asked for
@@ -480,7 +481,7 @@ def _mismatch(module: nn.Module, state: State) -> str:
     both = [(key, tensor.shape, found[key].shape) for key, tensor in State(own).tensors.items() if key in found]
     shapes = [f"{key} (expected {tuple(a)}, found {tuple(b)})" for key, a, b in both if a != b]
     parts = {"missing": missing, "unexpected": [key for key in state if key not in own], "wrong shape": shapes}
-    said = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in parts.items() if names)
+    said = "; ".join(f"{len(names)} {what}: {first_of(names)}" for what, names in parts.items() if names)
     return said or _refusal(module, state)
 
 
@@ -492,7 +493,3 @@ def _refusal(module: nn.Module, state: State) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
         return f"its own loading fails ({type(error).__name__}: {' '.join(lines[:2])[:240]})"
     return ""
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

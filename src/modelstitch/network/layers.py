@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from ..support.words import first_of
 from .cuts import Flow
 from .graph import operation
 from .layout.arrange import CHANNEL_AXIS, LOST, Arranged, arranged
@@ -237,9 +238,8 @@ def _why(node: fx.Node, trace: Trace, flow: Flow, title: dict[fx.Node, str]) -> 
         )
     if flow.exact(node):
         return ""
-    around = [_describe(source, trace, title) for source in flow.around(node)]
-    shown = ", ".join(dict.fromkeys(around[:4])) + (f" and {len(around) - 4} more" if len(around) > 4 else "")
-    return f"bypassed by {shown}"
+    around = dict.fromkeys(_describe(source, trace, title) for source in flow.around(node))
+    return f"bypassed by {first_of(list(around))}"
 
 
 def _describe(source: fx.Node | None, trace: Trace, title: dict[fx.Node, str]) -> str:

@@ -387,7 +387,7 @@ class Network:
 
     @cached_property
     def _full(self) -> FromInput:
-        return FromInput(self._trace, self.name, {OUTPUT: self._end}, single=True)
+        return self.full()
 
     def full(self) -> FromInput:
         """Make the whole traced network, input to chosen output, as a fresh module.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Literal
 
 from .. import report
@@ -116,7 +117,7 @@ def counted(places: Sequence[Finding], what: str, beyond: str = "") -> Verdict:
     """
     seen = [p for p in places if p.gap != "not measured"]
     if not seen:
-        return unmeasured(*map(_words_of, places))
+        return unmeasured(*map(attrgetter("words"), places))
     measured = [p for p in seen if not p.gap]
     true, against = sum(p.true for p in seen), sum(p.against for p in seen)
     whole = all(p.true and p.sure for p in places)
@@ -137,10 +138,6 @@ def _word(true: int, against: int, seen: int, *, whole: bool) -> Word:
     if 2 * true >= seen:
         return "holds" if whole else "holds in part"
     return "contrary" if 2 * against >= seen else "not shown"
-
-
-def _words_of(place: Finding) -> str:
-    return place.words
 
 
 def _has_ends(measured: Sequence[Finding]) -> bool:

@@ -12,7 +12,7 @@ from ..engine.controls import CONTROLS
 from ..study.parts import End
 from ..study.pooling import Pooled
 from ..study.record import Record, as_records
-from ..support.words import rough
+from ..support.words import first_of, rough
 from .figures.heatmaps import matrix
 from .figures.pair import by_parameters
 from .figures.style import minus, number, plain
@@ -325,8 +325,7 @@ def _listed(values: Any) -> str:
 
 def _distinct(values: Iterable[Any], most: int = 12) -> str:
     found = sorted({plain(v) for v in values if v not in (None, "", {})}, key=lambda t: (len(t), t))
-    rest = f" and {len(found) - most} more" if len(found) > most else ""
-    return "; ".join(found[:most]) + rest
+    return first_of(found, most, "; ")
 
 
 def _layer(point: Point) -> TableCell:

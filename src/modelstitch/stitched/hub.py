@@ -60,7 +60,7 @@ def pull(repo: str, revision: str | None, token: str | None) -> Path:
 
 def card_text(card: Mapping[str, Any]) -> str:
     """The card as Markdown: what was stitched, what it costs, beside which controls, and what a reader must know."""
-    unit = _unit(card)
+    unit = str((card["penalty"] or {}).get("unit", "points"))
     rows = [("penalty", card["penalty"]), ("error", card["error"]), ("error of the top alone", card["top_error"])]
     rows += [(f"penalty of the control {name}", found) for name, found in card["controls"].items()]
     lines = [
@@ -75,7 +75,7 @@ def card_text(card: Mapping[str, Any]) -> str:
         "",
         f"| on the test split of {_text(card['data']['name'])} | value | 95 % interval |",
         "|---|---:|---:|",
-        *(f"| {_text(name)}, {unit} | {_value(found)} | {_interval(found)} |" for name, found in rows if found),
+        *(f"| {_text(name)}, {unit} | {found['value']:.2f} | {_interval(found)} |" for name, found in rows if found),
         "",
         f"The map: {_text(card['family'])}, fitted to {_text(card['objective'])}. A penalty is the error of the "
         "stitched model minus that of the top alone; it means something beside its controls only.",
@@ -99,14 +99,6 @@ def card_text(card: Mapping[str, Any]) -> str:
         "```",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _unit(card: Mapping[str, Any]) -> str:
-    return str((card["penalty"] or {}).get("unit", "points"))
-
-
-def _value(found: Mapping[str, Any]) -> str:
-    return f"{found['value']:.2f}"
 
 
 def _interval(found: Mapping[str, Any]) -> str:

@@ -180,11 +180,8 @@ def in_company(cells: Iterable[Cell]) -> list[Cell]:
 
     The states of a share are its own.
     """
-    return [replace(c, company=_company(part)) for part in sweeps_of(cells) for c in part]
-
-
-def _company(cells: Sequence[Cell]) -> str:
-    return cell_hash({"cells": [cell.hash for cell in cells]})
+    names = [(cell_hash({"cells": [cell.hash for cell in part]}), part) for part in sweeps_of(cells)]
+    return [replace(cell, company=company) for company, part in names for cell in part]
 
 
 def seams(bottom: PlannedDonor, top: PlannedDonor, layers: str | Sequence[str]) -> list[tuple[Place, Place]]:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from ..support.words import counted, duration
 from .record import Record
-from .store import Store, present
+from .running import present
+from .store import Store
 
 FRESH = 300.0  # seconds; a fit under way writes its state once a minute
 

@@ -14,89 +14,41 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import RecordError, StudyError
-from ..support.fields import differing
 from ..support.files import (
     as_path,
     clean,
     create,
-    is_left_behind,
     make_folder,
     probe,
     set_aside,
-    temporary,
     write_atomic,
 )
-from ..support.hashing import SEAL, of_json, sealed, unsealed
+from ..support.hashing import of_json
 from ..support.heap import uncollected
 from ..support.kinds import kinds
-from ..support.reading import read_json
 from .canonical import canonical_json
+from .holdings import Holdings
+from .identity import identity_of, read_sealed, refuse_another, with_seal
 from .record import Record
+from .running import present, working
 
 if TYPE_CHECKING:
     from .spec import StudySpec
 
-_FIRST = ("scale", "protocol", "data")  # what a study is first of all
 _AGAIN = "the next run sets it aside and runs the cell again"
 
-_VERSION = "kept as"  # no key of a spec
 _NAME = re.compile(r"[0-9a-f]{16}")
 
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Holdings(Generic[T]):
-    """What the folder of a study holds.
-
-    Attributes:
-        spec: what the study is.
-        records: its finished cells, in the order of their hashes; or what was kept of each.
-        damaged: {cell: why its file cannot be believed}.
-        missing: planned cells that are not finished; the damaged ones are among them.
-        stale: cells that the plan does not name: of replaced donors, data or versions.
-        planned: whether the study has a plan; without one all cells belong to it.
-        undigested: cells that were written before records had a digest.
-    """
-
-    spec: dict[str, Any]
-    records: list[T]
-    damaged: dict[str, str]
-    missing: list[str]
-    stale: list[str]
-    planned: bool
-    undigested: list[str]
-
-    @property
-    def cautions(self) -> list[str]:
-        """What a reader of the records has to know, one sentence each."""
-        told = [f"The cell {cell} is left out: {why}; {_AGAIN}." for cell, why in self.damaged.items()]
-        if self.stale:
-            told.append(
-                f"{_counted(self.stale)} left out: the plan does not name them, since they are of donors, data or "
-                "options that were replaced; `modelstitch gc` removes them."
-            )
-        if self.undigested:
-            told.append(
-                f"{_counted(self.undigested)} without digest: written by an earlier version, changes in them show only "
-                "where they contradict each other."
-            )
-        return told
-
-
-def _counted(cells: Sequence[str]) -> str:
-    return f"{len(cells):,} cell{' is' if len(cells) == 1 else 's are'}"
 
 
 class Store:
@@ -141,7 +93,7 @@ class Store:
                 )
             self.spec: dict[str, Any] = saved
             return
-        self.spec = _plain(spec)
+        self.spec = identity_of(spec)
         self._refuse_others()
         for folder in (self.path, self._cells):
             probe(folder)
@@ -170,7 +122,7 @@ class Store:
         found = cls.__new__(cls)
         found.path, found._cells = Path(path), Path(path) / "cells"
         found._creator, found._mine, found._seen, found.part = False, None, None, ""
-        found.spec = _plain(spec)
+        found.spec = identity_of(spec)
         with contextlib.suppress(RecordError):  # a run sets it aside
             saved = found._saved()
             if saved is None and not found._files():
@@ -268,7 +220,7 @@ class Store:
         self._plan(folder / f"{_name_of(self.part)}.json", cells)
 
     def _plan(self, path: Path, cells: Sequence[str]) -> None:
-        text = canonical_json(_kept({"cells": list(cells), "study": self._identity()})).encode()
+        text = canonical_json(with_seal({"cells": list(cells), "study": self._identity()})).encode()
         with contextlib.suppress(OSError):
             if path.read_bytes() == text:
                 return
@@ -303,7 +255,7 @@ class Store:
     def _planned(self, path: Path) -> list[str] | None:
         """The cells of one file of the plan; None where it has just gone."""
         try:
-            found = _read_json(path)
+            found = read_sealed(path)
         except FileNotFoundError:
             return None
         cells = found.get("cells")
@@ -616,7 +568,7 @@ class Store:
     def _saved(self) -> dict[str, Any] | None:
         """The spec in study.json; None where there is none."""
         try:
-            return _read_json(self.path / "study.json")
+            return read_sealed(self.path / "study.json")
         except FileNotFoundError:
             return None
 
@@ -630,7 +582,7 @@ class Store:
             _put_aside(self.path / "study.json", str(error))
             return  # the cells are known by what they are, whatever the file said
         if saved is not None:
-            _compare(saved, self.spec, self.path)
+            refuse_another(saved, self.spec, self.path)
         elif self._files():
             raise StudyError(
                 f"{self.path} holds cells but no study.json: expected an empty folder or a study, "
@@ -643,7 +595,7 @@ class Store:
         with contextlib.suppress(OSError):
             if self._seen is not None and target.read_bytes() == self._seen:
                 return
-        text = (canonical_json(_kept(self.spec), what="spec", indent=2) + "\n").encode()
+        text = (canonical_json(with_seal(self.spec), what="spec", indent=2) + "\n").encode()
         if create(target, text):
             self._creator, self._seen = True, text
             return
@@ -651,7 +603,7 @@ class Store:
         if saved is None:
             self._claim()  # its creator has just taken it away
             return
-        _compare(saved, self.spec, self.path)
+        refuse_another(saved, self.spec, self.path)
         self._seen = target.read_bytes()
 
     def _refuse_mixed(self, record: Record, known: dict[str, str]) -> None:
@@ -667,13 +619,6 @@ def _name_of(part: str) -> str:
     return of_json(part)[:16]
 
 
-def _plain(spec: StudySpec | Mapping[str, Any]) -> dict[str, Any]:
-    """A spec as plain JSON values."""
-    plain = dict(spec) if isinstance(spec, Mapping) else spec.identity()
-    found: dict[str, Any] = json.loads(canonical_json(plain, what="spec"))
-    return found
-
-
 def _put_aside(path: Path, why: str) -> Path | None:
     """Set a file aside; None where another run has just done so."""
     try:
@@ -682,85 +627,3 @@ def _put_aside(path: Path, why: str) -> Path | None:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
-
-
-def _kept(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values with a digest, and with a mark that they have one: where its name alone is changed, that shows."""
-    return sealed({**values, _VERSION: 2})
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a file of ours, its seal taken off.
-
-    Raises:
-        FileNotFoundError: there is none.
-        RecordError: it cannot be believed.
-    """
-    try:
-        value = read_json(path)
-        if isinstance(value, dict):
-            if SEAL not in value and _VERSION not in value:  # of an earlier version: they had neither
-                return value
-            return {key: part for key, part in unsealed(value).items() if key != _VERSION}
-        found = type(value).__name__
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(path) from error
-    except (OSError, ValueError) as error:
-        found = str(error)
-    raise RecordError(
-        f"{path} cannot be believed: expected a JSON object as it was written, found {found}; run the study again."
-    )
-
-
-def _compare(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
-    """Refuse another study; what is only told (``about``) decides nothing, and stands for its hash."""
-    old, new = ({k: v for k, v in spec.items() if k != "about"} for spec in (saved, asked))
-    different = differing(old, new, _FIRST)
-    if not different:
-        return
-    named = [key for key in different if key in _FIRST] or list(different)[:1]
-    rest = [key for key in different if key not in named]
-    more = f" (and {len(rest)} more: {', '.join(rest[:5])})" if rest else ""
-
-    def words(side: int, spec: dict[str, Any]) -> str:
-        told = spec.get("about") or {}
-        return ", ".join(f"{key} = {_named(different[key][side], told.get(key))}" for key in named)
-
-    drawn = (
-        " Where the data are the same they may be random: samples that a dataset draws anew at every read have "
-        "another hash each time."
-    )
-    raise StudyError(
-        f"{path} was made by another study: expected {words(0, saved)}, found {words(1, asked)}{more}; choose another "
-        f"folder, or set the old value again.{drawn if 'data' in different else ''}"
-    )
-
-
-def _named(value: str, name: str | None) -> str:
-    return f"{name} ({value})" if name else value
-
-
-@contextmanager
-def working(folder: Path) -> Iterator[Path]:
-    """Keep a file of this process in ``folder`` meanwhile; one that is killed leaves it, and counts no longer."""
-    make_folder(folder)
-    mine = temporary(folder, "running")
-    try:
-        write_atomic(mine, b"")
-        yield mine
-    finally:
-        with contextlib.suppress(OSError):
-            mine.unlink(missing_ok=True)
-            folder.rmdir()  # stays where another one is at work
-
-
-def present(folder: Path) -> list[str]:
-    """Names of the files of processes that are at work."""
-    if not folder.is_dir():
-        return []
-    found = []
-    for path in sorted(folder.glob(".tmp-*.running")):
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
-            if not is_left_behind(path):
-                found.append(path.name)
-    return found

@@ -19,9 +19,10 @@ def rough(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}" if not -5 < size < 9 else f"{value:,.{max(0, digits - 1 - size)}f}"
 
 
-def some(names: Sequence[str], most: int = 5) -> str:
-    """Name the first few: "a, b, c, d, e, ..."."""
-    return ", ".join([*names[:most], *["..."] * (len(names) > most)])
+def first_of(names: Sequence[str], most: int = 4, between: str = ", ") -> str:
+    """Name the first few: "a, b, c, d and 2 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
 
 
 def duration(seconds: float) -> str:

@@ -28,6 +28,7 @@ from ..support.fields import differing
 from ..support.files import clean, set_aside, write_folder
 from ..support.reading import read_json
 from ..support.resume import Unfinished
+from ..support.words import first_of
 from .labels import with_labels
 from .nets import build, format_net, parse_net
 from .selfsup import SelfRecipe, train_without_labels
@@ -394,5 +395,4 @@ def _otherwise(card: dict[str, Any], wanted: dict[str, Any], folder: Path) -> st
     if found == wanted:
         return ""
     fields = [f"{key} (expected {old}, found {new})" for key, (old, new) in differing(wanted, found).items()]
-    more = f" and {len(fields) - 4} more" if fields[4:] else ""
-    return f"The donor {folder.name} in the cache was made otherwise: {', '.join(fields[:4])}{more}"
+    return f"The donor {folder.name} in the cache was made otherwise: {first_of(fields)}"

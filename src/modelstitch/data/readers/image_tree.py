@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ...errors import DataError
-from ...support.words import some
+from ...support.words import first_of
 
 _PICTURE = re.compile(r"\.(png|jpe?g|jfif|webp|bmp|gif|tiff?|p[pgbn]m|jp2|avif)$", re.IGNORECASE)
 NAMES = {
@@ -106,13 +106,14 @@ def _checked_classes(parts: Mapping[str, Part], said: list[str]) -> list[str]:
         if unknown:
             raise DataError(
                 f"The class {unknown[0]!r} of the folder {str(part.base)!r} is not in the training folder "
-                f"{base.name!r}: expected one of its {len(classes)} classes ({some(classes)}); rename it, or move it "
-                "away."
+                f"{base.name!r}: expected one of its {len(classes)} classes ({first_of(classes)}); rename it, or move "
+                "it away."
             )
         absent = [name for name in classes if name not in part.files]
         if absent:
             said.append(
-                f"{part.base.name}/ ({split}) has no images of {len(absent)} of {len(classes)} classes ({some(absent)})"
+                f"{part.base.name}/ ({split}) has no images of {len(absent)} of {len(classes)} classes "
+                f"({first_of(absent)})"
             )
     return classes
 
@@ -198,7 +199,7 @@ def _by_class(base: Path, folders: Sequence[Path], split: str, said: list[str]) 
     files = {path.name: sorted(_images(path)) for path in folders}
     empty = [name for name, found in files.items() if not found]
     if empty:
-        said.append(f"{len(empty)} sub-folder(s) of {base.name}/ without images were passed over ({some(empty)})")
+        said.append(f"{len(empty)} sub-folder(s) of {base.name}/ without images were passed over ({first_of(empty)})")
     loose = sum(1 for _ in _images(base, deep=False))
     if loose:
         said.append(f"{loose} image(s) beside the class folders of {base.name}/ were passed over")

@@ -19,6 +19,7 @@ from ...support.downloads import hub_folder, is_hub_id
 from ...support.near import among
 from ...support.optional import need
 from ...support.reading import read_json
+from ...support.words import first_of
 from ...views import Published, from_processor, published
 from ..pooled import POOLS, pooled
 from ..request import RANDOM_ONES, Made, Request
@@ -174,9 +175,8 @@ def _module(auto: Any, folder: Path, config: Any, request: Request) -> tuple[nn.
         )
     inner = f"{module.base_model_prefix}."
     if lacking and (not other or any(key.startswith(inner) for key in lacking)):
-        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
         raise SourceError(
-            f"The weights of {request.spec!r} leave {len(lacking)} parameters random ({', '.join(lacking[:3])}{more}): "
+            f"The weights of {request.spec!r} leave {len(lacking)} parameters random ({first_of(lacking, 3)}): "
             "expected all of them; choose the task that they were trained for with ?task=."
         )
     loaded: nn.Module = module

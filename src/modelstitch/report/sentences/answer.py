@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from ...support.words import first_of
 from ..figures.style import number, plain
 from ..frame import curve
 from . import verdicts
@@ -74,5 +75,4 @@ def said_once(remarks: Sequence[tuple[str, Sequence[Remark]]]) -> tuple[list[Rem
 def _names(names: Sequence[str], every: int) -> str:
     if len(names) == every:
         return f"Of all {every} pairs"
-    more = f" and {len(names) - _MOST_NAMES} more" if names[_MOST_NAMES:] else ""
-    return f"Of {', '.join(names[:_MOST_NAMES])}{more}"
+    return f"Of {first_of(names, _MOST_NAMES)}"

@@ -1,0 +1,39 @@
+"""A folder is of one study: its file is sealed, and another study is told how it differs."""
+
+import json
+
+import pytest
+
+from modelstitch.errors import RecordError, StudyError
+from modelstitch.study.identity import identity_of, read_sealed, refuse_another, with_seal
+
+
+def test_what_is_sealed_is_read_without_its_seal(tmp_path):
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(with_seal({"name": "mine", "data": 3})))
+    assert read_sealed(path) == {"name": "mine", "data": 3}
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"kept as": 2}', '{"name": "other", "kept as": 2, "digest": "0"}'])
+def test_what_is_not_as_it_was_written_is_named(tmp_path, text):
+    path = tmp_path / "study.json"
+    path.write_text(text)
+    with pytest.raises(RecordError, match=r"study.json cannot be believed: expected a JSON object as it was written"):
+        read_sealed(path)
+
+
+def test_no_file_is_no_damage(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_sealed(tmp_path / "study.json")
+
+
+def test_another_study_is_told_what_differs_and_what_it_is_called(tmp_path):
+    one = {"data": "00ff", "steps": 3, "about": {"data": "digits"}}
+    refuse_another(one, {**one, "about": {}}, tmp_path)
+    said = r'expected data = digits \("00ff"\), found data = "11ee" \(and 1 more: steps\)'
+    with pytest.raises(StudyError, match=said):
+        refuse_another(one, {"data": "11ee", "steps": 4}, tmp_path)
+
+
+def test_a_mapping_is_its_own_identity():
+    assert identity_of({"seams": ("a", "b")}) == {"seams": ["a", "b"]}
