@@ -37,6 +37,7 @@ from .folder import described_in, part_in, write
 from .generate import generate
 from .lengths import cut, fitted
 from .measure import measured, of_map
+from .round_trip import composed
 from .sides import NAMES, DonorSide, FoundSide, found, keep, views_of
 
 
@@ -240,13 +241,47 @@ class Stitched(Joined):
                 "with .measure(data)."
             )
 
+    @in_settled
+    def round_trip(self, back: Stitched) -> Stitched:
+        """Follow this map by the one back: the bottom meets its own layer again by way of the other network.
+
+        The two maps and the round trip together say how much of each layer the other one holds: each tells, once
+        measured, the variance that it explains (``r2``) and what the top makes of it (``error``, ``loss``).
+
+        Args:
+            back: from this model's top to its bottom, between the same layers.
+
+        Returns:
+            The bottom stitched into itself, not measured yet.
+
+        Raises:
+            StitchError: the maps do not lead there and back, are not affine, or a network is not there.
+
+        Examples:
+            >>> asked = {"data": data, "objective": "match"}
+            >>> there, back = ms.stitch(bottom, top, "block2", **asked), ms.stitch(top, bottom, "block2", **asked)
+            >>> again = there.round_trip(back)
+            >>> again.seam, sorted(again.measure(data).keys() & {"r2", "loss"})
+            ('bottom@block2 -> bottom@block2', ['loss', 'r2'])
+        """
+        low, _ = self.networks("go back to")
+        ways = [[side.config() for side in model._sides] for model in (self, back)]
+        (here, far), (near, home) = ([(d["fingerprint"], d["layer"]) for d in way] for way in ways)
+        if here != home or far != near:
+            raise StitchError(
+                f"The map {back.seam} does not lead back from {self.seam}: expected the same two layers of the same "
+                "networks the other way round."
+            )
+        layer, stitcher = self._sides[0].layer, composed(self.stitcher, back.stitcher)  # type: ignore[arg-type]
+        return Stitched(low, low, layer, layer, stitcher, family="affine", mask=self._mask)
+
     @kinds("data")
     @in_settled
     def measure(self, data: Data) -> dict[str, float]:
         """Measure the model as it stands on the test split.
 
-        That is error, penalty and agreement, as ``modelstitch.stitch`` measures them. ``record``, ``penalty``,
-        ``interval`` and ``metrics`` are those of this measurement from then on.
+        That is error, penalty, agreement and the variance explained, as ``modelstitch.stitch`` measures them.
+        ``record``, ``penalty``, ``interval`` and ``metrics`` are those of this measurement from then on.
 
         Args:
             data: whose test split is read.
@@ -264,7 +299,7 @@ class Stitched(Joined):
         """
         low, high = self._sides
         config = dict(self._config if self.record is None else self.record.config)
-        self.record = measured(self, low.network, high.network, data, config, self.place)
+        self.record = measured(self, low.network, high.network, data, config, self.place, layer=high.layer)
         self._measured = of_map(self.stitcher)
         return self.metrics
 
