@@ -38,7 +38,7 @@ def of_map(stitcher: nn.Module) -> str:
     return digest.hex(16)
 
 
-class _Explained:
+class _Variance:
     """How much of a top's own activation the stitched one explains, from sums over all positions.
 
     Args:
@@ -116,7 +116,7 @@ def measured(
         this: lambda batch: stitched.through(view_of(bottom, batch, device), view_of(top, batch, device), batch.mask),
         top.name: top,
     }
-    near = None if layer is None else _Explained(stitched, top, layer, device)
+    near = None if layer is None else _Variance(stitched, top, layer, device)
     if near is not None:
         both[this] = near.watching(both[this])
     found = own_outcomes(both, sweep, "test")
