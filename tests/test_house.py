@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from others import told
+
 ROOT = Path(__file__).parents[1]
 TEXT = '''"""A page.
 
@@ -102,7 +104,12 @@ def test_no_file_is_longer_than_a_reader_takes_in(house):
 
 
 @pytest.mark.slow
-def test_a_walk_reaches_the_first_step_and_the_first_record(house):
+def test_a_walk_reaches_the_first_step_and_the_first_record(house, tmp_path, monkeypatch):
+    paths = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "golden")]
+    prepared = f"import sys\nsys.path[:0] = {paths!r}\n"
+    monkeypatch.setattr(
+        house, "_within", lambda src, code: told(prepared + code, folder=tmp_path).strip().splitlines()[-1]
+    )
     found = house.walk(ROOT / "src", ("compare",))["compare"]
     assert "api.py:compare" in found["step"]["frames"][:3]
     assert "api.py:compare" in found["record"]["frames"][:3]

@@ -1,6 +1,6 @@
 """Meet every hostile file in this folder's ``case``s, under an audit hook, and print what came of each as JSON lines.
 
-Run as a script in a process of its own: ``meet.py FOLDER``. An audit hook cannot be taken off again.
+Run in a process of its own, with the folder as its argument: an audit hook cannot be taken off again.
 """
 
 import json

@@ -185,7 +185,8 @@ def test_the_numbers_are_those_of_the_norm(name, over):
         x = x.contiguous(memory_format=torch.channels_last)
     part = Network(module, x).taps([], output=True)
     assert scale_norms(part.body.graph) == 1
-    assert write_in_place(part.body.graph) == 1 if over else True
+    if over:
+        assert write_in_place(part.body.graph) == 1
     part.body.recompile()
     with torch.no_grad():
         found, expected = part(x)[OUTPUT], module(x)

@@ -155,7 +155,7 @@ def test_a_failed_call_leaves_the_surroundings_as_they_were():
     network = ms.Network(MODULES[0], EXAMPLE, "one")
     with torch.autocast("cpu"), torch.no_grad(), np.errstate(all="raise"):
         before = state()
-        with pytest.raises(ms.StitchError):
+        with pytest.raises(ms.StitchError, match="has no layer 'nowhere'"):
             ms.stitch(network, network, at="nowhere", data=ms.load_data("digits", limit=60))
         assert state() == before
 
