@@ -41,6 +41,8 @@ def test_fits_are_said_as_records_say_them():
     assert fit_words(records, "honest") == f"{words}; {words}, less where the start is near the top's own error"
     assert fit_words(records, "paper") == "3 steps of 64 samples at rate 0.01"
     assert fit_words([records[3]], "honest") == ""
+    plain = [record("e", "honest", fit={**FIT, "augment": False})]
+    assert fit_words(plain, "honest") == f"{words}, on samples that are not augmented"
 
 
 def test_what_figures_share_counts_once():

@@ -71,8 +71,9 @@ FIGURE = Figure(
         "labels that was trained for so few steps that it errs about as often; the table of networks has the errors.",
         "Behind the last block come a mean over positions and the linear head alone: an affine map there can do what "
         "any linear head can, so a fit that has converged on all samples costs no more than the bottom's own head errs "
-        "above the top. What the table of excess shows above 0 at that place is what a fit of so few steps and samples "
-        "falls short; it is no property of the networks.",
+        "above the top. What the table of excess shows above 0 at that place is what a fit of so few steps "
+        "falls short; it is no property of the networks. Brief's own head is one that its few steps left unfinished: "
+        "there the map mends it, and has nothing to mend behind a body without labels.",
     ),
     excess=True,
 )

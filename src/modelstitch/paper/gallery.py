@@ -133,17 +133,20 @@ def _said(n: int, word: str) -> str:
 
 
 def _so_far(figure: Figure, every: Mapping[str, Curves]) -> list[str]:
-    """Curves of which some pairs are still to be measured, a sentence each."""
-    lines: list[str] = []
+    """Curves of which some pairs are still to be measured, a sentence for all that are as far."""
+    found: dict[tuple[int, int, str], list[str]] = {}
     for line in figure.lines:
         for name, curves in every.items():
             members = curves.select(line.label)
             pairs = {(r.bottom.name, r.top.name) for r in members}
             whole = len(line.pairs) or max((r.tags.get("pairs", 0) for r in members), default=0)
             if name in line.protocols and 0 < len(pairs) < whole:
-                n = f"{len(pairs)} {'is' if len(pairs) == 1 else 'are'}"
-                told = f"Of {whole} pairs, {n} measured so far: {line.label}, {name} protocol."
-                lines += [f"{told} The same command does the rest.", ""]
+                found.setdefault((whole, len(pairs), name), []).append(line.label)
+    lines: list[str] = []
+    for (whole, there, name), labels in found.items():
+        n = f"{there} {'is' if there == 1 else 'are'}"
+        told = f"Of {whole} pairs, {n} measured so far: {', '.join(labels)}, {name} protocol."
+        lines += [f"{told} The same command does the rest.", ""]
     return lines
 
 

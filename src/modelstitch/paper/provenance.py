@@ -80,7 +80,8 @@ def fit_words(records: Sequence[Record], protocol: str) -> str:
         fit = record.fit
         if record.tags["protocol"] == protocol and fit and record.objective not in (None, "none", "match"):
             text = f"{fit['steps']:,} steps of {fit['batch_size']} samples at rate {fit['learning_rate']:g}"
-            told[text + (", less where the start is near the top's own error" if fit.get("adapt_rate") else "")] = None
+            text += ", less where the start is near the top's own error" if fit.get("adapt_rate") else ""
+            told[text if fit.get("augment", True) else f"{text}, on samples that are not augmented"] = None
     return "; ".join(told)
 
 
