@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
-from few_anchors import OWN, cell, network
+from few_anchors import OWN, network
 from side_by_side import table, write
 
 import modelstitch as ms
@@ -21,6 +22,14 @@ ANCHORS = [30, 100]
 AFFINE, ROTATION = "affine", "orthogonal"
 
 
+def told(found: Any) -> str:
+    """A number, or a record's penalty, with its interval; nothing for None."""
+    if found is None:
+        return ""
+    one = found.metric("penalty") if hasattr(found, "metric") else found
+    return f"{one.value:+.1f} [{one.low:.1f}, {one.high:.1f}]"
+
+
 def rows_of(bottom: ms.Network, top: ms.Network, data: ms.Data, layers: list[str]) -> list[tuple[str, ...]]:
     asked = {"layers": layers, "anchors": ANCHORS, "both": False, "controls": (), "device": "cpu"}
     affine = [MATCH, SENSITIVITY] if bottom.name in DEEP else [MATCH, SENSITIVITY, "distill"]
@@ -29,16 +38,18 @@ def rows_of(bottom: ms.Network, top: ms.Network, data: ms.Data, layers: list[str
     rows = []
     for layer in (top.layer(name).name for name in layers):
         for n in ANCHORS:
-            here = [one for one in r.records if one.samples == n and one["config"]["top"]["layer"] == layer]
-            found = {one["config"]["objective"]: one for one in here}
+            found, rotation = (
+                {
+                    one["config"]["objective"]: one
+                    for one in side.records
+                    if one.samples == n and one["config"]["top"]["layer"] == layer
+                }
+                for side in (r, turned)
+            )
             gap = ms.paired_test(found[SENSITIVITY], found[MATCH]).difference
-            text = f"{gap.value:+.1f} [{gap.low:.1f}, {gap.high:.1f}]"
-            cells = [
-                cell(side.frame.filter(metric="penalty", top_layer=layer, samples=n, objective=goal))
-                for side, goal in ((r, MATCH), (turned, MATCH), (r, SENSITIVITY), (r, "distill"))
-            ]
-            won = f"**{text}**" if gap.high < 0 else text
-            rows.append((f"{bottom.name} -> {top.name}, {layer}", f"{n:,}", *cells[:3], won, cells[3]))
+            cells = [told(found[MATCH]), told(rotation[MATCH]), told(found[SENSITIVITY])]
+            won = f"**{told(gap)}**" if gap.high < 0 else told(gap)
+            rows.append((f"{bottom.name} -> {top.name}, {layer}", f"{n:,}", *cells, won, told(found.get("distill"))))
     return rows
 
 
@@ -47,17 +58,20 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--networks", type=Path, required=True)
     parser.add_argument("--test", type=int, default=600)
+    parser.add_argument("--only", choices=["plain", "residual"], help="seams of one kind alone, on a page of their own")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     ms.register(OWN / "networks.py")
     data = ms.load_data(f"parquet:{chosen.data}", limit=chosen.test)
     rows = []
     for names, layers in SEAMS:
+        if chosen.only is not None and (chosen.only == "residual") != (names == DEEP):
+            continue
         rows += rows_of(*(network(name, chosen.networks) for name in names), data, layers)
         print(*rows, sep="\n", flush=True)
     won = sum("**" in row[5] for row in rows)
     write(
-        "sensitivity",
+        f"sensitivity-{chosen.only}" if chosen.only else "sensitivity",
         "Least squares at the seam, and in the metric of what the top uses",
         [
             "Affine maps and a rotation from few anchors, drawn by seed 0, without labels. *Least squares* "

@@ -30,9 +30,9 @@ class Times:
     processor: list[float]
 
 
-def side_by_side(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Times]:
-    """Run every call once to warm up, then all of them in turn, ``rounds`` times."""
-    for call in calls.values():
+def side_by_side(calls: dict[str, Callable[[], Any]], rounds: int, *, warm: bool = True) -> dict[str, Times]:
+    """Run every call once to warm up, unless that was done, then all of them in turn, ``rounds`` times."""
+    for call in calls.values() if warm else ():
         call()
     found = {name: Times([], []) for name in calls}
     for _ in range(rounds):

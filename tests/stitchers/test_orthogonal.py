@@ -9,6 +9,7 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 from scipy.optimize import linear_sum_assignment
 
+import modelstitch as ms
 from stitchers.closed_forms import centred, mse, predict, sides, solve
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -83,6 +84,8 @@ def test_l_ortho_is_the_rotation_nearest_to_least_squares(p, q):
     a, b = centred(x, y)
     u, _, vt = np.linalg.svd(np.linalg.lstsq(a, b, rcond=None)[0], full_matrices=False)
     np.testing.assert_allclose(predict(solve("l-ortho", x, y), x), a @ u @ vt + y.mean(0), atol=1e-4)
+    w = ms.align(x, y, "l-ortho:0")  # without the ridge
+    np.testing.assert_allclose(w.transform(x), a @ u @ vt + y.mean(0), atol=1e-9)
 
 
 @pytest.mark.parametrize(("p", "q"), WIDTHS)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..moments.moments import Moments
-from .affine import inverse_spread, solve_ridge
+from .affine import RIDGE, inverse_spread, solve_ridge
 from .base import Site, Stitcher, apply_linear, need_equal, need_moments
 
 
@@ -85,11 +85,26 @@ class LOrtho(Orthogonal):
     """The rotation nearest to the least-squares map (Maiorca et al. 2023)."""
 
     family = "l-ortho"
+    option, option_is = "ridge", float
     solved = "ridge regression on moments, then the rotation nearest to its matrix"
 
     @classmethod
-    def solve(cls, moments: Moments, site: Site, **options: Any) -> Self:
-        return cls._centred(moments, site, _nearest(solve_ridge(moments)))
+    def solve(cls, moments: Moments, site: Site, *, ridge: float = RIDGE, **options: Any) -> Self:
+        """Solve the rotation.
+
+        Args:
+            moments: centred sums over rows.
+            site: channels on both sides.
+            ridge: strength of the least squares, as of ``Affine.solve``.
+            **options: none but those.
+
+        Returns:
+            The stitcher.
+
+        Raises:
+            FitError, NonFiniteError: as ``Affine.solve``.
+        """
+        return cls._centred(moments, site, _nearest(solve_ridge(moments, ridge)))
 
 
 class StandardOrthogonal(Orthogonal):
