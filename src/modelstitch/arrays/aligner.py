@@ -152,6 +152,11 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Raises:
             ArrayError: as ``ms.align``.
+
+        Examples:
+            >>> w = ms.arrays.Aligner().fit(x, y)
+            >>> w.transform(x).shape
+            (60, 3)
         """
         rows = self._take(X, y, sample_weight, fresh=True)
         self._keep(solved(self._seen, self.family, both=self.both, seed=self.seed, rows=rows))
@@ -171,6 +176,11 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Raises:
             ArrayError: as ``fit``; an MLP is not solved from sums.
+
+        Examples:
+            >>> w = ms.arrays.Aligner().partial_fit(x[:30], y[:30])
+            >>> w.partial_fit(x[30:], y[30:]).n_samples_seen_
+            60
         """
         if looks_twice(self.family):
             raise ArrayError(
@@ -192,6 +202,11 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Raises:
             ArrayError: another width, or NaN or infinity.
+
+        Examples:
+            >>> w = ms.align(x, y)
+            >>> w.transform(x[:1]).shape
+            (1, 3)
         """
         return _mapped(self._solved()[THERE], self._checked(X, reset=False, name="the old embeddings"))
 
@@ -208,6 +223,11 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Raises:
             ArrayError: the way back was not fitted; another width; NaN or infinity.
+
+        Examples:
+            >>> w = ms.align(x, y, both=True)
+            >>> w.inverse_transform(y).shape
+            (60, 4)
         """
         maps = self._solved().get(BACK)
         if maps is None:
@@ -237,6 +257,11 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Raises:
             ArrayError: as ``transform``; the new embeddings do not vary.
+
+        Examples:
+            >>> w = ms.align(x, y)
+            >>> 0 < w.score(x, y) < 1
+            True
         """
         found = self.transform(X)
         wanted = array(y, "the new embeddings", column=True)
@@ -261,6 +286,11 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Raises:
             ArrayError: as ``inverse_transform``.
+
+        Examples:
+            >>> w = ms.align(x, y, both=True)
+            >>> w.round_trip(x) < 1
+            True
         """
         there = self.inverse_transform(self.transform(X))
         rows = array(X, "the old embeddings").all().astype(np.float64)
@@ -290,6 +320,12 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Raises:
             StudyError: the disk is full, or the folder cannot be written to.
+
+        Examples:
+            >>> w = ms.align(x, y)
+            >>> w.save("map.safetensors")
+            >>> bool((ms.arrays.Aligner.load("map.safetensors").transform(x) == w.transform(x)).all())
+            True
         """
         check_is_fitted(self)
         held = {f"sums.{name}": numbers for name, numbers in self._seen.tensors().items()}
@@ -312,6 +348,12 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Raises:
             ArrayError: the file is missing, holds something else, or changed since it was written.
+
+        Examples:
+            >>> w = ms.align(x, y)
+            >>> w.save("map.safetensors")
+            >>> ms.arrays.Aligner.load("map.safetensors").family
+            'affine'
         """
         try:
             held, texts = tensors.load(Path(path))

@@ -163,6 +163,11 @@ def query_time(w: Aligner, rows: Array, *, rounds: int = 300) -> QueryTime:
 
     Returns:
         Both times.
+
+    Examples:
+        >>> w = ms.align(x, y)
+        >>> ms.arrays.query_time(w, x.numpy(), rounds=3).microseconds > 0
+        True
     """
     weight = np.ascontiguousarray(w.coef_, dtype=rows.dtype)
     whole, bare = [], []

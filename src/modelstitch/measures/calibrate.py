@@ -45,7 +45,8 @@ class Calibrated:
         best_threshold: what the best pair of a grid must exceed.
         best_score: of the best pair, from that threshold.
         permutations: how many were drawn.
-        low, high: the ends of the 95 % intervals of the values, shape (L, M); None where they were not asked for.
+        low: the lower ends of the 95 % intervals of the values, shape (L, M); None where they were not asked for.
+        high: the upper ends.
         layers: what the L and the M layers are called.
     """
 

@@ -28,10 +28,12 @@ class Measure:
         kind: whether more means more alike ("similarity") or less ("distance").
         formula: in words.
         source: the paper.
-        low, high: the range.
+        low: the lower end of the range.
+        high: its upper end.
         self_value: the value of activations with themselves.
-        invariant_x, invariant_y: what may be done to x, or to y, without a change: "orthogonal", "isotropic scaling",
-            "invertible linear", "translation", "permutation" (of features).
+        invariant_x: what may be done to x without a change: "orthogonal", "isotropic scaling", "invertible linear",
+            "translation", "permutation" (of features).
+        invariant_y: the same of y.
         direction: where exchanging the sides changes the value, which way it looks; empty for a symmetric
             measure.
         from_moments: the same number from the sums over examples alone, where that is possible.
@@ -85,7 +87,8 @@ class Null:
 
     Attributes:
         mean: of all values.
-        low, high: the quantiles of 5 % and 95 %.
+        low: the quantile of 5 %.
+        high: the quantile of 95 %.
         values: shuffle by shuffle.
 
     Examples:
@@ -109,7 +112,9 @@ class Result:
     Attributes:
         name: of the measure.
         value: of the right pairing.
-        null_mean, null_low, null_high: the mean under shuffled pairing, and the quantiles of 5 % and 95 %.
+        null_mean: the mean under shuffled pairing.
+        null_high: the quantile of 95 % there.
+        null_low: the quantile of 5 %.
         kind: whether more means more alike ("similarity") or less ("distance").
 
     Examples:

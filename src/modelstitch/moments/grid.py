@@ -40,7 +40,8 @@ class MomentsGrid:
         available: bytes that may be used; by default what the machine has free (main memory, not a GPU's).
 
     Attributes:
-        bottom_layers, top_layers: {layer: channels}, in the order given.
+        bottom_layers: {layer: channels}, in the order given.
+        top_layers: the same of the other side.
         one_set: both sides are the same rows: every layer meets every other one, and itself, in one product.
         n: the rows seen; a resumed pass skips as many.
         dtype: of the sums, and of a pair's moments. Means are kept in float64.

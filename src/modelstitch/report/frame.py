@@ -42,9 +42,12 @@ class Point:
     Where ``modelstitch.report.pooled.settled`` went over the frame, all of them have the hierarchical one.
 
     Attributes:
-        layer, depth: where the top starts (depth: share of weighted operations).
+        layer: where the top starts.
+        depth: of it, as a share of weighted operations.
         bottom_layer: where the bottom ends.
-        value, low, high: in ``unit``; low and high equal the value where there is no interval.
+        value: the mean.
+        low: the lower end of the interval; the value where there is none.
+        high: the upper end; the value where there is none.
         sure: whether there is an interval.
         unit: of the three.
         seeds: how many cells stand behind it.

@@ -243,7 +243,7 @@ class Stitched(Joined):
 
     @in_settled
     def round_trip(self, back: Stitched) -> Stitched:
-        """Follow this map by the one back: the bottom meets its own layer again by way of the other network.
+        """Follow this map by the one back, by way of the other network to the bottom's own layer.
 
         The two maps and the round trip together say how much of each layer the other one holds: each tells, once
         measured, the variance that it explains (``r2``) and what the top makes of it (``error``, ``loss``).
@@ -465,7 +465,7 @@ class Stitched(Joined):
         return low.name, high.name
 
     def between(self, bottom: Network, top: Network) -> Stitched:
-        """The same map between other traces of the same networks.
+        """Put the same map between other traces of the same networks.
 
         Args:
             bottom: the network below.
@@ -473,6 +473,10 @@ class Stitched(Joined):
 
         Returns:
             A stitched model without a record.
+
+        Examples:
+            >>> s.between(bottom, top).record is None
+            True
         """
         low, high = (side.layer for side in self._sides)
         family, mask = str(self._config["family"]), self._mask
@@ -489,6 +493,10 @@ class Stitched(Joined):
 
         Raises:
             StitchError: they are not there, since the model was loaded without them.
+
+        Examples:
+            >>> [network.name for network in s.networks("look at")]
+            ['bottom', 'top']
         """
         low, high = (side.network for side in self._sides)
         if low is None or high is None:

@@ -21,7 +21,8 @@ class Site:
     """Say where a stitcher stands.
 
     Attributes:
-        p, q: channels that come in and go out.
+        p: channels that come in.
+        q: channels that go out.
         kind: layout of the activation: "map", "sequence", "grid", "tokens", "vector", "volume" or "lattice".
 
     Examples:
@@ -52,7 +53,8 @@ class Stitcher(nn.Module):
         trainable: whether gradient steps stay inside the family.
         solves: whether ``solve`` reads the moments.
         closed: whether ``solve`` gives the best member; else only a start, from which it is to be fitted.
-        option, option_is: what the number after the colon of a written family is called, and its type.
+        option: what the number after the colon of a written family is called.
+        option_is: its type.
 
     Examples:
         >>> family, options = ms.stitchers.family_of("low-rank:2")

@@ -17,7 +17,8 @@ class Metric(NamedTuple):
     Attributes:
         name: such as "penalty".
         value: None where it is undefined.
-        low, high: the ends of its 95 % interval; both None where there is none.
+        low: the lower end of its 95 % interval; None where there is none.
+        high: the upper end.
         unit: of all three; empty for a plain number.
 
     Examples:

@@ -162,6 +162,11 @@ class Task:
 
         Raises:
             DataError: if they are none that the task can take.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs(), unit="degrees")
+            >>> task.take(torch.tensor([4.0, 9.0]), "my labels").tolist()
+            [4.0, 9.0]
         """
         return finite(labels, where)
 
@@ -174,6 +179,10 @@ class Task:
 
         Raises:
             DataError: if they are all the same.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs(), unit="degrees")
+            >>> task.check_fit(torch.tensor([4.0, 9.0]), "my labels")
         """
         if len(labels) > 1 and bool((labels == labels[:1]).all()):
             raise DataError(
@@ -190,6 +199,10 @@ class Task:
 
         Raises:
             DataError: if no error of them says anything.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs(), unit="degrees")
+            >>> task.check_test(torch.tensor([4.0, 9.0]), "my labels")
         """
 
     def outputs(self, labels: Iterable[Tensor]) -> int:
@@ -247,6 +260,11 @@ class Task:
 
         Returns:
             The losses, (n,).
+
+        Examples:
+            >>> output, labels = torch.tensor([[2.0, 0.0], [0.0, 3.0]]), torch.tensor([0, 0])
+            >>> [round(loss, 2) for loss in data.task.losses(output, labels).tolist()]
+            [0.13, 3.05]
         """
         return self._each(self._loss, "loss", output, labels) if self._loss is not None else self.errors(output, labels)
 
@@ -259,6 +277,11 @@ class Task:
 
         Returns:
             The errors, (n,); smaller is better.
+
+        Examples:
+            >>> output, labels = torch.tensor([[2.0, 0.0], [0.0, 3.0]]), torch.tensor([0, 0])
+            >>> data.task.errors(output, labels).tolist()
+            [0.0, 100.0]
         """
         assert self._error is not None
         found = self._each(self._error, "error", output, labels)
@@ -275,6 +298,11 @@ class Task:
 
         Raises:
             FitError: if the function gives anything else.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs(), unit="degrees")
+            >>> task.weights(torch.zeros(2)) is None  # all count the same
+            True
         """
         if self._weight is None:
             return None
@@ -298,6 +326,11 @@ class Task:
 
         Raises:
             FitError: if a function does not give one number for each sample.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs(), unit="degrees")
+            >>> task.judge(torch.tensor([5.0, 9.0]), torch.tensor([4.0, 9.0])).errors.tolist()
+            [1.0, 0.0]
         """
         errors = self.errors(output, labels)
         weights = self.weights(labels)
@@ -319,6 +352,11 @@ class Task:
 
         Raises:
             FitError: if it has none.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs(), unit="degrees")
+            >>> task.fitted(torch.tensor([5.0, 9.0]), torch.tensor([4.0, 9.0])).item()
+            0.5
         """
         losses, weights = self.losses(output, labels), self.weights(labels)
         if torch.is_grad_enabled() and output.requires_grad and not losses.requires_grad:
@@ -339,6 +377,10 @@ class Task:
 
         Returns:
             The error; None: that of one answer for all samples stands in for it, which is measured.
+
+        Examples:
+            >>> data.task.chance(10)
+            90.0
         """
         return None
 
@@ -347,6 +389,11 @@ class Task:
 
         Returns:
             The sums; None where the task has no such numbers.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs(), unit="degrees")
+            >>> task.counted() is None  # its numbers are means over samples
+            True
         """
         return None
 
@@ -371,6 +418,11 @@ class Task:
 
         Returns:
             {name: (number, unit)}.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs(), unit="degrees")
+            >>> task.of_error(5.0)
+            {}
         """
         return {"score": (-error, self.unit)} if self.better == "higher" else {}
 
@@ -379,6 +431,11 @@ class Task:
 
         Returns:
             Plain values, equal for equal tasks.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs(), unit="degrees")
+            >>> task.stated()["name"]
+            'angle'
         """
         held = {"error": self._error, "loss": self._loss, "weight": self._weight}
         own = {what: function for what, function in held.items() if function is not None}
@@ -402,6 +459,10 @@ class Task:
 
         Raises:
             DataError: it takes none, or another.
+
+        Examples:
+            >>> ms.tasks.RETRIEVAL.with_option("5").unit
+            'points of recall@5'
         """
         raise DataError(f"The task {self.name!r} takes no option, found {self.name}:{text}: leave it out.")
 
@@ -418,6 +479,10 @@ class Task:
 
         Raises:
             DataError: the top or the data do not do for it.
+
+        Examples:
+            >>> data.task.for_top(top, data, torch.device("cpu")) is data.task
+            True
         """
         return self
 
@@ -432,6 +497,10 @@ class Task:
 
         Raises:
             StitchError: if it is no metric.
+
+        Examples:
+            >>> data.task.measured_by(lambda output, labels: (output.argmax(1) != labels).float()).name
+            'classification'
         """
         return Remeasured(self, metric)
 
