@@ -10,7 +10,7 @@ from modelstitch.report.family import NetworkFamily
 
 NAMES = "stitch compare matrix similarity align paired_test load register load_data progress across_ranks"
 METHODS = {
-    ms.Network: "__init__ layer seams onward taps named replaced",
+    ms.Network: "__init__ seams onward taps named replaced",
     ms.Data: "__init__ batches subset shorter of_task",
     ms.Results: "breaks by_class trajectory front figure family draw report",
     ms.Stitched: "load from_hub save export push_to_hub tune measure",

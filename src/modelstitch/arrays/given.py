@@ -100,6 +100,8 @@ def vectors(given: Any, name: str, ids: Any = None) -> Vectors:
         ids = own if ids is None else ids
     else:
         values = _from_memory(given, name)
+    if values.dtype == object:
+        raise ArrayError(f"{_big(name)} must be a matrix of numbers, a row for each sample: found {as_found(given)}.")
     if values.ndim != 2 or 0 in values.shape:
         raise ArrayError(
             f"{_big(name)} must be a matrix, a row for each sample: found shape {values.shape}; reshape or reload it."

@@ -213,7 +213,6 @@ class Network:
         """The shape of the output for one sample."""
         return tuple(int(n) for n in self._trace.output.meta["val"].shape[1:])
 
-    @kinds()
     def layer(self, name: str) -> Layer:
         """Find a layer by its name or an alias.
 
@@ -230,11 +229,11 @@ class Network:
             >>> net.layer("1").exact
             True
         """
-        if name in self._alias:
+        if isinstance(name, str) and name in self._alias:
             return self.layers[self._alias[name]]
         where = f"see Network.layers, or `modelstitch layers` (it has {some(self.layers)})."
         raise UnknownLayerError(
-            f"The network {self.name!r} has no layer {name!r}: {hint(name, self._alias, where, alike=0.4)}"
+            f"The network {self.name!r} has no layer {name!r}: {hint(str(name), self._alias, where, alike=0.4)}"
         )
 
     @kinds()

@@ -50,16 +50,17 @@ def sheet(width: float, height: float, **options: Any) -> Figure:
         **options: of matplotlib's ``Figure``.
 
     Returns:
-        The figure, which no global list of figures holds.
+        The figure, which no global list of figures holds, and which a notebook shows.
 
     Examples:
         >>> ms.report.sheet(4, 3).get_size_inches().tolist()
         [4.0, 3.0]
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    fig = Figure(figsize=(width, height), **options)
+    from .sheet import Sheet
+
+    fig = Sheet(figsize=(width, height), **options)
     FigureCanvasAgg(fig)
     return fig
 
