@@ -5,12 +5,14 @@ The notebooks with their outputs become tutorials, and the help of each command 
 
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from modelstitch.cli import cli
 
@@ -21,6 +23,22 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, f"tutorials/{path.stem}.md", content=tutorial(path)))
     files.append(File.generated(config, "reference/commands.md", content=commands()))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Mark figures of two panels, which are too small on a telephone."""
+
+    def marked(image: re.Match[str]) -> str:
+        place = Path(config.docs_dir, page.file.src_uri).parent / image[1]
+        return f"{image[0]}{{ .wide }}" if place.is_file() and is_wide(place.read_text(encoding="utf-8")) else image[0]
+
+    return re.sub(r"!\[[^\]]*\]\(([^)]+\.svg)\)(?!\{)", marked, markdown)
+
+
+def is_wide(svg: str) -> bool:
+    """Whether a drawing is half as wide again as it is high, or more."""
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    return box is not None and float(box[1]) >= 1.5 * float(box[2])
 
 
 def tutorial(path: Path) -> str:
