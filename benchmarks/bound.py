@@ -2,6 +2,7 @@
 
     python benchmarks/bound.py [count | converged] [--bottom NAME] [--top NAME] [--weights FILE FILE] [--import FILE.py]
                                [--data NAME] [--fit N] [--val N] [--test N] [--steps N] [--eval-every N]
+                               [--look N] [--start-samples N]
                                [--layers A,B>C] [--only pair,compare,...] [--mean R,G,B --std R,G,B]
                                [--name PAGE] [--out DIR]
 
@@ -15,8 +16,8 @@ similarities, which have no tail, it is one pass of both networks, up to the las
 
 Parts: ``alone`` what the networks do by themselves (their errors), ``sums`` of closed forms, ``start`` their solution,
 ``steps`` of the fits, ``looks`` at the validation split, ``test`` the final measurement with its truth checks, and
-``rest``. Where all splits and the steps shrink together, shares stay, but for two
-parts that take a fixed number of fit samples: the start, and the look at the networks alone.
+``rest``. Where all splits, the steps, looks and starts shrink together, shares stay, but for the look at the networks
+alone, which takes a fixed number of samples.
 
 ``converged`` holds the fits of ``pair`` against four times as many steps, all of them taken, every look on the whole
 validation split, from the closed form and from a random start. What is in ``--out`` already is not run again.
@@ -56,6 +57,7 @@ PLACES = (  # what is counted as which part: an inner one takes its share out of
     *((looks.Looking, method, "looks") for method in ("outcomes", "own_error", "choose")),
     (job, "final", "test"),
 )
+OF_FITS = ("steps", "eval_every", "look", "start_samples")
 JOBS = ("pair", "compare", "matrix", "similarity")
 
 
@@ -211,6 +213,8 @@ def main() -> None:
         parser.add_argument(f"--{split}", type=int, default=size)
     parser.add_argument("--steps", type=int, help="of a fit; the default by default")
     parser.add_argument("--eval-every", type=int, help="steps between two looks; the default by default")
+    parser.add_argument("--look", type=int, help="validation samples of a look; the default by default")
+    parser.add_argument("--start-samples", type=int, help="of a start; the default by default")
     parser.add_argument("--layers", default="block3,block6,block9")
     parser.add_argument("--only", default=",".join(JOBS))
     for name in ("mean", "std"):
@@ -230,7 +234,7 @@ def main() -> None:
     networks = {network.name: network for network in (bottom, top)}
     seams = [(low, high or low) for low, _, high in (part.partition(">") for part in given.layers.split(","))]
     layers = tuple([seam[side] for seam in seams] for side in (0, 1))
-    fit = {name: getattr(given, name) for name in ("steps", "eval_every") if getattr(given, name) is not None}
+    fit = {name: getattr(given, name) for name in OF_FITS if getattr(given, name) is not None}
     solved: dict[str, Any] = {"device": "cpu", "samples": given.fit}
     options = {**solved, **fit}
     jobs: dict[str, Callable[[], Any]] = {

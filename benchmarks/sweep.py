@@ -5,7 +5,7 @@
 Every piece (ours, the long runs, the recipe at each measured seam) is kept in --work as JSON; the same command again
 measures what is missing. All figures are processor seconds of one thread, so that other work on the machine does not
 stretch them, on a GPU (--device cuda) seconds of the clock, its work waited for; samples lie in memory, so that
-decoding does not count; looks at the validation split are not counted.
+decoding does not count; looks at the validation split are counted, on both sides, where the page says so.
 
 converged   the validation error at which long runs settle, the lower of two starts: ours from the closed form, and
             norm-affine-norm from random, each with four times our default steps at the full rate; the mean over the
@@ -34,7 +34,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from sweep_page import CAP, LOOK, MARGIN, SCHEDULE, page, settled
+from sweep_page import CAP, LOOK, MARGIN, SCHEDULE, is_looked_at, page, settled
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -62,14 +62,14 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_heap()
     bench = Bench(options)
-    named = {key: str(getattr(options, key)) for key in ("bottom", "top", "samples", "val", "device", "other")}
+    named = {key: str(getattr(options, key)) for key in ("bottom", "top", "samples", "val", "device", "other", "steps")}
     bench.stamp(**named)
     long = {
-        start: bench.piece(f"long-{start}", lambda start=start: bench.ours(4 * FitSpec().steps, start, **LONG))
+        start: bench.piece(f"long-{start}", lambda start=start: bench.ours(4 * options.steps, start, **LONG))
         for start in ("closed", "random")
     }
     goal = {seam: min(settled(run["history"][seam]) for run in long.values()) + MARGIN for seam in bench.seams}
-    most, repeats = {"steps": FitSpec().steps}, range(options.repeats)
+    most, repeats = {"steps": options.steps}, range(options.repeats)
     fits: dict[str, dict[str, Any]] = {"ours": {}, **{f"other{j}": fit for j, fit in enumerate(options.other)}}
     # The first run of each looks often, to see the crossing; the others are there for their seconds.
     runs = [
@@ -157,7 +157,8 @@ class Bench:
         A stream that has reached its ``goal`` is closed.
         """
         family = "affine" if start == "closed" else "norm-affine-norm"
-        spec = FitSpec(steps=steps, eval_every=look, patience=10**6, augment=False, **fit)
+        whole = {"stop_early": False, "look": self.data.size("val"), **fit}  # looks are there to see the crossing
+        spec = FitSpec(steps=steps, eval_every=look, patience=10**6, augment=False, **whole)
         sweep = Sweep(NetworkSender(self.below), self.above, self.data, spec, self.device)
         streams = [self.stream(sweep, seam, family, "closed" if start == "closed" else "random") for seam in self.seams]
         begun = self.clock()
@@ -175,6 +176,7 @@ class Bench:
             "moments": summed - begun,
             "solve": solved - summed,
             "steps": ended - solved - looking.seconds,
+            "looks": looking.seconds,
             "of": steps,
             "history": {s.top_layer: [(step, error) for step, error, _ in s.history] for s in streams},
         }
@@ -211,7 +213,7 @@ class Bench:
         generator, history, step = torch.Generator().manual_seed(0), [], 0
         while step < CAP:
             for at in torch.randperm(len(fit[0]), generator=generator).split(BATCH):
-                if step % (LOOK if step < FitSpec().steps else 4 * LOOK) == 0:
+                if is_looked_at(step):
                     history.append((step, error(stitcher, top, *val)))
                     if history[-1][1] <= goal:
                         return {"history": history}
@@ -226,7 +228,10 @@ class Bench:
         return torch.cat([bottom(b.inputs) for b in batches]), labels
 
     def step_seconds(self, seam: str, *, half: bool = False) -> dict[str, float]:
-        """Processor seconds of the two parts of one step of the recipe; ``half``: under autocast to bfloat16."""
+        """Processor seconds of the two parts of one step of the recipe, and of a look at kept activations.
+
+        ``half``: steps are taken under autocast to bfloat16.
+        """
         parts = self.below.bottom(self.beneath[seam]), self.above.top(seam)
         bottom, top = (part.to(self.device) for part in parts)
         layer = self.above.layer(seam)
@@ -245,7 +250,12 @@ class Bench:
                 update(stitcher, top, below, batch.labels.to(self.device), optimiser, schedule)
             found["bottom"].append(middle - started)
             found["tail"].append(self.clock() - middle)
-        return {name: statistics.median(values[1:]) for name, values in found.items()}
+        val = self.kept("val", seam)
+        started = self.clock()
+        error(stitcher, top, *val)
+        return {name: statistics.median(values[1:]) for name, values in found.items()} | {
+            "look": self.clock() - started
+        }
 
     def operations(self) -> dict[str, float]:
         """One shared step beside the bare passes that it must do: one bottom forward, each tail forward and backward.
@@ -377,6 +387,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--val", type=int, default=2000)
     parser.add_argument("--seams", default="block4,block6")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=FitSpec().steps, help="of ours; long runs take four times as many")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--other",

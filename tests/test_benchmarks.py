@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import json
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+import modelstitch as ms
+from modelstitch.zoo.donors import DonorSpec, donor
+from modelstitch.zoo.train import Recipe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALL = {
@@ -69,6 +74,23 @@ def test_default_fits_are_held_against_long_ones(monkeypatch, capsys, tmp_path):
         assert len(row.split("|")) == 8
     kept = {p.parent.parent.name: p for p in tmp_path.glob("*/cells/*")}
     assert sorted(kept) == ["closed", "default", "random"]
+
+
+def test_a_sweep_is_held_against_the_papers_recipe_looks_counted(monkeypatch, capsys, tmp_path):
+    data, work = ms.load_data("digits"), tmp_path / "work"
+    recipe = Recipe(steps=20, lr=0.2, schedule="one-cycle", batch_size=64)
+    for seed in (0, 1):
+        donor(DonorSpec("small-resnet?width=4&blocks=2", recipe, seed=seed), data, tmp_path / "donors")
+    one, two = sorted(path.parent for path in (tmp_path / "donors").glob("*/card.json"))
+    monkeypatch.setattr(importlib.import_module("sweep_page"), "CAP", 40)
+    small = ["--samples", "384", "--val", "60", "--seams", "block2", "--repeats", "1", "--steps", "4"]
+    given = ["--bottom", str(one), "--top", str(two), "--data", "digits", "--work", str(work), *small]
+    monkeypatch.setattr(sys, "argv", ["sweep.py", *given])
+    runpy.run_path(str(BENCHMARKS / "sweep.py"), run_name="__main__")
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "every look at the validation split" in line]
+    assert float(said.partition("**")[2].partition(" times")[0]) > 0
+    ours = json.loads((work / "ours-closing-0.json").read_text())
+    assert ours["looks"] > 0
 
 
 def test_a_stitch_is_timed_beside_its_layers(monkeypatch, capsys):
