@@ -29,8 +29,10 @@ def test_measures_that_refuse_late_do_not_cost_the_stitches(tmp_path, monkeypatc
 
     monkeypatch.setattr("modelstitch.layerwise.similarity", refuse)
     arguments = ["matrix", *["zoo:small-resnet?width=4&blocks=2"] * 2, "--limit", "100", "--measure", "cka"]
+    arguments += ["--no-augment", "--activations", str(tmp_path / "kept")]
     done = CliRunner().invoke(cli, [*arguments, "--out", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
+    assert list((tmp_path / "kept").rglob("*.safetensors"))
     assert "No measures: A layer is not finite." in done.output
     said = [line for line in done.output.splitlines() if line.startswith("caution: ")]
     assert any(line.startswith("caution: the top small-resnet") for line in said)

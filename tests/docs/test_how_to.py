@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import modelstitch as ms
 from modelstitch.data.load import READERS
@@ -112,6 +113,19 @@ def test_a_family_of_networks(tmp_path, monkeypatch):
     assert set(names["both"].measures) == {"penalty", "r2", *names["family"].measures}
     assert (tmp_path / "family.svg").stat().st_size > 10_000
     assert "Which measure tells the groups apart" in (tmp_path / "both.html").read_text()
+
+
+@pytest.mark.slow
+def test_large_models(run, tmp_path):
+    made = run("large-models.md")
+    assert made["bottom"].dtype == torch.bfloat16
+    assert made["bottom"].weights.endswith("bfloat16")
+    assert made["alike"].frame.height == 2 * 9
+    assert made["stitches"].frame.filter(metric="penalty").height == 9
+    assert len(list((tmp_path / "activations").iterdir())) == 2
+    assert made["again"].seam == "llama-0@model.layers.1 -> llama-0@model.layers.1"
+    (written,) = made["there"].generate("the cat sees", 5)
+    assert written.startswith("the cat sees ")
 
 
 @pytest.mark.slow

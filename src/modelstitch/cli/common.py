@@ -194,6 +194,13 @@ shown = click.option(
     help="The data that were compared on, to show what breaks; text as text:FILE?length=32&tokenizer=DIR.",
 )
 
+activations = click.option(
+    "--activations",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder that keeps what the networks give, in shards: each sample runs once, and a command that was stopped "
+    "goes on.",
+)
+
 dry_run = click.option(
     "--dry-run",
     is_flag=True,

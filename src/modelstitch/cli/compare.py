@@ -29,6 +29,7 @@ from .options import FIT, GRID, asked, donors, machine
 @common.weights_of("other-seed")
 @asked(*FIT)
 @machine
+@common.activations
 @common.dry_run
 @common.speaks()
 @common.shared(out="runs/compare")
@@ -43,6 +44,7 @@ def compare(
     out: Path,
     memory: float | None,
     tensorboard: str | None,
+    activations: Path | None,
     **question: Any,
 ) -> None:
     """Stitch two models at all matching layers, in both directions, with controls, and write the report.
@@ -69,7 +71,16 @@ def compare(
         return
     with common.progress() as tell:
         result = run_compare(
-            lower, upper, data, out=out, device=device, memory=memory, tensorboard=tensorboard, tell=tell, **question
+            lower,
+            upper,
+            data,
+            out=out,
+            activations=activations,
+            device=device,
+            memory=memory,
+            tensorboard=tensorboard,
+            tell=tell,
+            **question,
         )
     common.penalty_tables(result.records)
     command = shlex.join(["modelstitch", *sys.argv[1:]])

@@ -66,6 +66,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--split", type=click.Choice(["val", "fit", "test"]), default="val", show_default=True, help="Split to measure on."
 )
+@common.activations
 @common.dry_run
 @common.speaks()
 @common.shared(out="runs/similarity")
@@ -78,6 +79,7 @@ def similarity(
     seed: int,
     device: str,
     out: Path,
+    activations: Path | None,
     **given: Any,
 ) -> None:
     """Measure how similar every block of each of NETWORKS is to every block of the others, beside its null level.
@@ -105,7 +107,8 @@ def similarity(
     common.kept_in(out)
     common.remark(needs)
     with common.progress() as tell:
-        found = measure_all(first, second, data, **chosen, groups=kin, seed=seed, device=device, tell=tell)
+        machine: dict[str, Any] = {"seed": seed, "device": device, "tell": tell, "activations": activations}
+        found = measure_all(first, second, data, **chosen, groups=kin, **machine)
     frame = found.frame
     common.tables_of(similarity_summaries(frame, found.weights))
     for said in [*best_pairs(found.similarities), *(found.family().sentences() if kin else [])]:
@@ -195,6 +198,7 @@ def _groups(text: str | None, opened: tuple[Any, ...], architectures: dict[str, 
     help="Precision of the sums; float32 needs half the memory and less time.",
 )
 @asked("expected_error", "error_tolerance")
+@common.activations
 @common.dry_run
 @common.speaks()
 @common.shared(out="runs/matrix")
@@ -210,6 +214,7 @@ def matrix(
     seed: int,
     device: str,
     out: Path,
+    activations: Path | None,
     **given: Any,
 ) -> None:
     """Stitch every block of BOTTOM to every block of TOP in closed form, and measure similarity, too.
@@ -243,12 +248,11 @@ def matrix(
     common.remark(passes)
     with common.progress() as tell:
         errors: dict[str, Any] = {"expected_error": expected_error, "error_tolerance": error_tolerance}
-        found = stitch_all(
-            lower, upper, data, layers=layers, seed=seed, tell=tell, kept=out / "sums", **errors, **asked
-        )
+        kept: dict[str, Any] = {"seed": seed, "activations": activations}
+        found = stitch_all(lower, upper, data, layers=layers, tell=tell, kept=out / "sums", **kept, **errors, **asked)
         alike = None
         try:
-            alike = measure_all(lower, upper, data, **alike_by, seed=seed, device=device, tell=tell)
+            alike = measure_all(lower, upper, data, **alike_by, **kept, device=device, tell=tell)
         except StitchError as error:  # the stitches stand without
             refused = f"No measures: {error}"
     penalties = found.frame.filter(metric="penalty")

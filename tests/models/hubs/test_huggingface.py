@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import modelstitch as ms
+import texts
 from hub_caches import COMMIT, lay, made, same, small_bert
 from modelstitch.errors import SourceError
 
@@ -59,3 +60,66 @@ def test_folders_without_weights(caches: Path) -> None:
 def test_a_configuration_that_cannot_be_had(caches: Path) -> None:
     with pytest.raises(SourceError, match="The configuration of Hugging Face org/none cannot be had"):
         made("hf:org/none", weights="random")
+
+
+def small_llama(folder: Path, dtype: torch.dtype) -> Path:
+    texts.tokenizer(folder)
+    texts.small("llama", 0, width=64).to(dtype).save_pretrained(folder)
+    return folder
+
+
+def mapped_from(tensor: torch.Tensor) -> str:
+    """The file that a tensor's memory is mapped from; empty where it is the process's own."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        place, *_, name = line.split(maxsplit=5)
+        start, end = (int(part, 16) for part in place.split("-"))
+        if start <= tensor.data_ptr() < end:
+            return name if name.startswith("/") else ""
+    return ""
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_keep_their_type_and_are_mapped_from_the_file(tmp_path: Path, dtype: torch.dtype) -> None:
+    folder = small_llama(tmp_path, dtype)
+    before = (folder / "model.safetensors").read_bytes()
+    one, other = (ms.load(f"hf:{folder}?size=6", name=name) for name in ("one", "other"))
+    assert one.dtype == other.dtype == dtype
+    assert one.weights.endswith(str(dtype).removeprefix("torch."))
+    for network in (one, other):
+        held = [p for p in network.module.parameters() if p.numel() > 1000]
+        assert held
+        if Path("/proc/self/maps").exists():
+            assert all(mapped_from(p).endswith("model.safetensors") for p in held)
+    parts = [dict(network.bottom("model.layers.0").named_parameters()) for network in (one, other)]
+    names = {p.data_ptr() for p in one.module.parameters()}
+    assert all(p.data_ptr() in names for p in parts[0].values())  # a part has no weights of its own
+    with torch.no_grad():
+        next(one.module.parameters()).zero_()  # what is written is that network's own
+    assert float(next(other.module.parameters()).detach().float().abs().sum()) > 0
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_a_type_that_is_asked_for_gives_the_same_within_the_rounding_of_half_precision(tmp_path: Path) -> None:
+    folder = small_llama(tmp_path, torch.bfloat16)
+    half, full = ms.load(f"hf:{folder}?size=6"), ms.load(f"hf:{folder}?size=6&dtype=float32")
+    assert (half.dtype, full.dtype) == (torch.bfloat16, torch.float32)
+    assert "bfloat16" in repr(half)
+    assert "bfloat16" not in repr(full)
+    assert all(torch.equal(a.float(), b) for a, b in zip(half.module.parameters(), full.module.parameters()))
+    ids = torch.randint(5, 20, (40, 6), generator=torch.Generator().manual_seed(0))
+    taps = [network.taps(["model.layers.1"], output=False) for network in (half, full)]
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with torch.no_grad():
+        a, b = (part(inputs)["model.layers.1"].double() for part in taps)
+    eps = 2.0**-8  # of a rounding to bfloat16
+    assert float((a - b).norm() / b.norm()) < 8 * eps
+    sample = [({"input_ids": row}, int(row[0]) % 2) for row in ids]
+    data = ms.Data(sample[:30], sample[30:35], sample[35:], name="rows")
+    asked = {"layers": (["model.layers.1"], ["model.layers.0"]), "split": "fit", "shuffles": 0}
+    found = ms.similarity(half, half.named("again"), data, measures=["cka_linear_biased"], **asked)
+    with torch.no_grad():
+        both = half.taps(["model.layers.1", "model.layers.0"])({k: v[:30] for k, v in inputs.items()})
+    x, y = (both[name].double().mean(1) for name in ("model.layers.1", "model.layers.0"))
+    x, y = x - x.mean(0), y - y.mean(0)
+    cka = (x.T @ y).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm())
+    assert found.frame["value"][0] == pytest.approx(float(cka), abs=1e-6)  # sums are not of half precision
