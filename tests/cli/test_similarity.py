@@ -121,6 +121,7 @@ def test_several_networks_are_one_family(family, tmp_path):
     assert "Which measure tells the groups apart" in (tmp_path / "again.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -60,6 +60,7 @@ def test_mistakes_are_one_sentence(monkeypatch, capsys, ends, options, words):
 SMALL = "zoo:small-resnet?width=4&blocks=2&in_channels=1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "task", "metric", "words"),
     [

@@ -121,6 +121,7 @@ def test_of_activations_with_themselves_the_score_is_one():
     assert found.best_p == 1 / 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("measure", ["cka_linear_biased", "cka_linear_debiased", "procrustes_distance"])
 def test_pairings_that_are_equal_but_for_rounding_count(measure, seed):

@@ -38,6 +38,7 @@ def test_the_overview_says_what_each_gallery_says(place):
     assert measured
 
 
+@pytest.mark.slow
 def test_a_claim_stands_once_for_each_gallery_that_measured_it(tmp_path):
     for place in ("small", "full", "notes"):
         (tmp_path / place).mkdir()

@@ -139,6 +139,7 @@ def test_the_page_names_data_that_are_not_the_scales_own(done, tmp_path):
     assert "on other data than its own: organs" in write_index(tmp_path).read_text()
 
 
+@pytest.mark.slow
 def test_another_scale_may_not_use_the_folder(done):
     out, _, _ = done
     with pytest.raises(StudyError, match="made by another study: expected scale"):

@@ -155,7 +155,7 @@ class Killed(BaseException):
 @pytest.fixture
 def stoppable(family, tmp_path, monkeypatch):
     """Run a family that leaves its state after every batch; say what came of it, and how often networks ran."""
-    networks, digits = family[1].networks, family[1].data
+    networks, digits = family[1].networks, ms.load_data("digits", limit=240)
     asked = Question(
         layers=("block1 -> block1", "block1 -> block2"),
         objective="match",
@@ -205,6 +205,7 @@ def stoppable(family, tmp_path, monkeypatch):
     return family_run
 
 
+@pytest.mark.slow
 def test_a_family_that_was_killed_goes_on_where_it_was(stoppable):
     """In its sums, in the measurement, and on the second test set; to the last bit."""
     whole, all_runs, none = stoppable(kept=False)
@@ -227,6 +228,7 @@ def test_a_family_that_was_killed_goes_on_where_it_was(stoppable):
         assert not list(stoppable.folder.glob("*"))
 
 
+@pytest.mark.slow
 def test_the_state_of_other_cells_or_batches_is_not_taken(stoppable):
     groups = stoppable.groups
     assert stoppable(writes=6)[0] is None
@@ -239,6 +241,7 @@ def test_the_state_of_other_cells_or_batches_is_not_taken(stoppable):
     assert stoppable()[0] == stoppable(kept=False)[0]
 
 
+@pytest.mark.slow
 def test_a_family_that_was_killed_among_its_records_is_not_measured_again(stoppable, tmp_path):
     cells, store, heard = [cell for group in stoppable.groups for cell in group], Store(tmp_path, {}), []
 

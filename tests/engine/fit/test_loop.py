@@ -92,6 +92,7 @@ def test_a_fit_ends_where_the_steps_left_would_gain_too_little(pair, digits):
         assert sum(ticks) >= 40
 
 
+@pytest.mark.slow
 def test_a_control_ends_where_its_looks_say_what_it_is_for(pair, digits):
     options = {"layers": ["block3"], "both": False, "steps": 40, "eval_every": 4, "batch_size": 50, "device": "cpu"}
     early, whole = (
