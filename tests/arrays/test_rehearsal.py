@@ -106,6 +106,52 @@ def test_a_rehearsal_that_cannot_be_made_is_refused(options, words):
         rehearse(*models(), **options)
 
 
+@pytest.mark.parametrize(
+    ("family", "pairs", "words"),
+    [
+        ("afine", None, "family 'afine' is unknown"),
+        ("low-rank:13", None, "rank 13 does not fit 12 -> 12"),
+        ("mlp", [10, 500], "10 samples cannot be aligned by the family 'mlp': expected at least 20"),
+    ],
+)
+def test_a_family_that_cannot_be_fitted_is_refused_before_anything_is_searched(family, pairs, words, monkeypatch):
+    monkeypatch.setattr("modelstitch.arrays.rehearsal.nearest", None)
+    with pytest.raises(ms.StitchError, match=words):
+        rehearse(*models(), family=("affine", family), pairs=pairs, queries=100, k=(1,))
+
+
+@pytest.mark.parametrize("side", ["old", "new"])
+@pytest.mark.parametrize("row", [3, 650])  # of the gallery, and a query, which no fit sees
+def test_a_row_that_is_not_finite_is_named_wherever_it_lies(side, row):
+    old, new = models()
+    (old if side == "old" else new)[row, 2] = np.nan
+    with pytest.raises(ArrayError, match=f"The {side} embeddings hold NaN in row {row}, column 2"):
+        rehearse(old, new, queries=np.arange(600, 700), k=(1,))
+
+
+def test_rows_that_are_all_the_same_have_no_neighbours():
+    old, new = models()
+    with pytest.raises(ArrayError, match="The new embeddings are the same in every row: expected samples that differ"):
+        rehearse(old, np.ones_like(new), queries=100, k=(1,))
+
+
+def test_none_found_of_few_queries_is_no_certainty():
+    old, _ = models(300)
+    found = rehearse(old, np.random.default_rng(1).normal(size=(300, 12)), queries=50, k=(1,))
+    row = values(found.frame, "recall@1")[GALLERY, "shuffled", 250]
+    assert (row["value"], row["low"]) == (0, 0)
+    assert 2 < row["high"] < 10  # three of a hundred might be found, and none of fifty be seen
+
+
+def test_ids_of_one_side_alone_are_said():
+    old, new = models()
+    found = rehearse(old, new, queries=100, k=(1,), old_ids=range(700))
+    said = "The old embeddings have ids and the new embeddings have none: that their rows are in one order"
+    assert [note for note in found.notes if said in note] == [found.notes[0]]
+    assert ms.align(old, new, new_ids=range(700)).notes_[-1].startswith("The new embeddings have ids and the old")
+    assert ms.align(old, new, old_ids=range(700), new_ids=range(700)).notes_ == []
+
+
 def test_a_query_is_timed_beside_its_bare_product():
     old, new = models()
     found = query_time(ms.align(old, new), old, rounds=20)

@@ -22,7 +22,7 @@ from ..support.ambient import in_settled
 from ..support.kinds import kinds
 from ..support.version import VERSION
 from .checks import FLOATS, array, need, quick, told, weights_of
-from .given import Vectors, paired, vectors
+from .given import Vectors, paired, uncompared, vectors
 from .maps import Array, RowMap
 from .solve import BACK, THERE, Pairs, looks_twice, needs_both, of_directions, solved
 from .sums import PairSums, not_finite
@@ -404,6 +404,7 @@ class Aligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         seen = PairSums.empty(old.width, new.width, both=whole) if fresh else self._seen
         seen.add(old, new, weights, directions=of_directions(self.family))
         self._hold(seen)
+        self.notes_ += uncompared(old, new)
         return Pairs(old, new, weights)
 
     def _hold(self, seen: PairSums) -> None:

@@ -56,11 +56,7 @@ class Vectors:
             yield slice(start, min(start + step, len(self)))
 
     def block(self, place: slice) -> NDArray[Any]:
-        """Some rows in memory, float32 or float64: half precision and whole numbers are widened.
-
-        Raises:
-            ArrayError: one of them is not finite.
-        """
+        """Some rows in memory, float32 or float64: half precision and whole numbers are widened."""
         found = self.values[place] if self.at is None else self.values[self.at[place]]
         return np.asarray(found, dtype=_wide(found.dtype))
 
@@ -76,6 +72,11 @@ class Vectors:
                 row = place.start + int(bad[0, 0])
                 return (row if self.at is None else int(self.at[row])), int(bad[0, 1])
         return None
+
+    def varies(self) -> bool:
+        """Whether any column has two values."""
+        first = self.block(slice(0, 1))
+        return any(bool((self.block(place) != first).any()) for place in self.slices())
 
 
 def vectors(given: Any, name: str, ids: Any = None) -> Vectors:
@@ -107,9 +108,10 @@ def vectors(given: Any, name: str, ids: Any = None) -> Vectors:
             f"{_big(name)} must be a matrix, a row for each sample: found shape {values.shape}; reshape or reload it."
         )
     if not np.issubdtype(values.dtype, np.floating):
+        whole = "; if they are scaled whole numbers, turn them back into float32 first"
         raise ArrayError(
-            f"{_big(name)} must hold floating-point numbers: found {values.dtype}; if they are scaled whole numbers, "
-            "turn them back into float32 first."
+            f"{_big(name)} must hold floating-point numbers: found {values.dtype}"
+            f"{whole if np.issubdtype(values.dtype, np.integer) else ''}."
         )
     return Vectors(values, name, ids=None if ids is None else _ids(ids, len(values), name))
 
@@ -135,6 +137,16 @@ def paired(old: Vectors, new: Vectors) -> None:
             f"The rows of both arrays are {how}: row {row} is '{old.ids[row]}' in {old.name} and "
             f"'{new.ids[row]}' in {new.name}; sort both by id and keep the ids that both have."
         )
+
+
+def uncompared(old: Vectors, new: Vectors) -> list[str]:
+    """What is to be known where one side alone has ids, in a sentence."""
+    if (old.ids is None) == (new.ids is None):
+        return []
+    known, other = (new, old) if old.ids is None else (old, new)
+    return [
+        f"{_big(known.name)} have ids and {other.name} have none: that their rows are in one order was not checked."
+    ]
 
 
 def _from_memory(given: Any, name: str) -> NDArray[Any]:

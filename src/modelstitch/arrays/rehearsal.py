@@ -16,9 +16,11 @@ from ..stats.bootstrap import interval, means
 from ..support.ambient import in_settled
 from .aligner import Aligner
 from .anchors import chosen, rows_of
-from .given import Vectors, paired, vectors
+from .checks import need
+from .given import Vectors, paired, uncompared, vectors
 from .maps import Array
 from .search import Index, check_search, nearest, shares
+from .sums import not_finite
 
 if TYPE_CHECKING:
     import polars as pl
@@ -110,10 +112,13 @@ def rehearse(
     generator = np.random.default_rng(seed)
     asked, kept = _split(generator, len(one), queries, sizes)
     check_search(metric, ks, len(kept))
-    world = _World(one, two, asked, kept, ks, metric, seed)
     pick = _picker(one, kept, anchors, seed)
     sizes = sizes or [len(pick(None))]
-    found = Rehearsal([], {})
+    for name in families:  # before anything is searched
+        need(name, one.width, two.width, sizes[0])
+    _check_numbers(one, two)
+    world = _World(one, two, asked, kept, ks, metric, seed)
+    found = Rehearsal([], {}, uncompared(one, two))
     found.rows += world.measured(OLD_ALONE, world.old_queries, Index(world.old_gallery, metric=metric))
     if one.width == two.width:
         found.rows += world.measured(AS_IT_IS, world.new_queries, Index(world.old_gallery, metric=metric))
@@ -126,7 +131,7 @@ def rehearse(
         found.rows += world.searched(w, about)
         if size == sizes[-1]:
             found.aligners[name] = w
-            found.notes += [f"{name}: {note}" for note in w.notes_]
+            found.notes += [f"{name}: {note}" for note in w.notes_ if note not in found.notes]
             some = some[:SHUFFLED]
             wrong = _fitted(name, one, two, some, np.roll(some, 1), seed)
             found.rows += world.searched(wrong, {**about, "control": "shuffled"})
@@ -213,12 +218,12 @@ class _World:
         """The rows of one way of searching."""
         found, ranks = nearest(queries, index, max(self.ks), self.truth[:, 0])
         columns = [*shares(found, self.truth, self.ks), 1 / ranks]
-        draws = means(columns, np.ones(len(queries)), seed=self.seed)
+        draws = [self._drawn(column) for column in columns]
         n = len(index.vectors)
         names = [(f"recall@{k}", "%", 100 * k / n) for k in self.ks]
         names.append(("mrr", "", float((1 / np.arange(1, n + 1)).mean())))
         rows = []
-        for (name, unit, chance), column, draw in zip(names, columns, draws.T):
+        for (name, unit, chance), column, draw in zip(names, columns, draws):
             low, high = interval(draw)
             rows.append(
                 {
@@ -237,6 +242,27 @@ class _World:
                 }
             )
         return rows
+
+    def _drawn(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Means of a column under other queries; where all were found or none, one more might have been otherwise."""
+        ends = (0.0, 100.0) if np.isin(column, (0.0, 100.0)).all() else None
+        return means([column], np.ones(len(column)), ends=ends, seed=self.seed)[:, 0]
+
+
+def _check_numbers(old: Vectors, new: Vectors) -> None:
+    """Refuse rows among which nothing is near: queries are seen by no fit.
+
+    Raises:
+        ArrayError: NaN, infinity, or rows that are all the same.
+    """
+    for side in (old, new):
+        if side.first_not_finite() is not None:
+            raise not_finite(side)
+        if not side.varies():
+            raise ArrayError(
+                f"{side.name[:1].upper()}{side.name[1:]} are the same in every row: expected samples that differ, of "
+                "which some are nearer than others."
+            )
 
 
 def _split(

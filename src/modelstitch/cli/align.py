@@ -145,6 +145,8 @@ def _ids(files: tuple[Path, Path] | None, side: int) -> Any:
 
     if files is None:
         return None
+    if files[side].suffix != ".npy":
+        raise ArrayError(f"The ids {files[side]} cannot be read: expected a .npy file, as numpy.save writes it.")
     try:
         found = np.load(files[side], allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
