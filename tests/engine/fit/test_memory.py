@@ -4,11 +4,12 @@ import weakref
 
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from conftest import Small
-from modelstitch import Network, StitchError, compare
+from modelstitch import Data, Network, StitchError, compare, stitch
 from modelstitch.data.batch import Batch
 from modelstitch.engine.fit.memory import Samples, chunks, solved_bytes, stream_bytes, tiles
 
@@ -158,3 +159,35 @@ def test_a_cache_that_is_too_small_says_so(networks, digits):
         notes = compare(*networks, digits, cache=cache, **options).records[0]["notes"]
         found = [n for n in notes if "more than cache=1e-06: none were kept" in n]
         assert len(found) == noted, notes
+
+
+class Maps(torch.utils.data.Dataset):
+    """Images and a class for each of their pixels, made when they are read."""
+
+    def __init__(self, shift, n):
+        self.images, self.shift, self.n = torch.randn(64, 1, 16, 16), shift, n
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        x = self.images[i % 64] + (self.shift + i) / 10_000
+        return x, (x[0] > 0).long()
+
+
+@pytest.mark.slow
+def test_maps_of_classes_are_streamed():
+    """Twice the data take a few numbers a sample more: those of its errors and of the pixels of each class."""
+    nets = []
+    for seed in (0, 1):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+        nets.append(Network(module.eval(), torch.zeros(2, 1, 16, 16), f"net{seed}"))
+    peaks, sizes = [], (1040, 2080)  # two of the largest batches, and four
+    for n in sizes:
+        data = Data(Maps(0, n), Maps(3000, 40), Maps(6000, n), task="dense", name="maps")
+        with Live() as live:
+            stitch(*nets, "1", data, objective="match", batch_size=32, device="cpu")
+        peaks.append(live.peak)
+    assert (peaks[1] - peaks[0]) / (sizes[1] - sizes[0]) < 200  # bytes; an image and its map take 3,072
