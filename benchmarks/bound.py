@@ -2,7 +2,7 @@
 
     python benchmarks/bound.py [count | converged] [--bottom NAME] [--top NAME] [--weights FILE FILE] [--import FILE.py]
                                [--data NAME] [--fit N] [--val N] [--test N] [--steps N] [--eval-every N]
-                               [--look N] [--start-samples N]
+                               [--look N] [--start-samples N] [--objective NAME]
                                [--layers A,B>C] [--only pair,compare,...] [--mean R,G,B --std R,G,B]
                                [--name PAGE] [--out DIR]
 
@@ -20,7 +20,8 @@ Parts: ``alone`` what the networks do by themselves (their errors), ``sums`` of 
 alone, which takes a fixed number of samples.
 
 ``converged`` holds the fits of ``pair`` against four times as many steps, all of them taken, every look on the whole
-validation split, from the closed form and from a random start. What is in ``--out`` already is not run again.
+validation split, from the closed form and, of the paper's family, from a random start. What is in ``--out`` already is
+not run again.
 """
 
 from __future__ import annotations
@@ -53,11 +54,12 @@ PLACES = (  # what is counted as which part: an inner one takes its share out of
     (sweeps, "collect", "sums"),
     (family, "collect_together", "sums"),
     *((room, "solve", "start") for room in (sweeps, family)),
+    (sweeps, "weigh", "start"),
     (sweeps, "train", "steps"),
     *((looks.Looking, method, "looks") for method in ("outcomes", "own_error", "choose")),
     (job, "final", "test"),
 )
-OF_FITS = ("steps", "eval_every", "look", "start_samples")
+OF_FITS = ("steps", "eval_every", "look", "start_samples", "objective")
 JOBS = ("pair", "compare", "matrix", "similarity")
 
 
@@ -153,17 +155,19 @@ def bound(records: Any, networks: dict[str, ms.Network], test: int) -> float:
 
 def _end(record: Any) -> tuple[str, ...]:
     """Control, seam, steps taken, why no more, and the penalty with its interval."""
-    why = next(note.removeprefix("stopped: ") for note in record.notes if note.startswith("stopped: "))
+    steps = str(record.history[-1][0]) if record.history else "0"
+    stopped = (note.removeprefix("stopped: ") for note in record.notes if note.startswith("stopped: "))
+    why = next(stopped, record.config["objective"])
     seam = f"{record.bottom.layer} → {record.top.layer}"
     said = why.partition(" after ")[0] if " after " in why else why
-    return record.control, seam, str(record.history[-1][0]), said, _told(_penalty(record))
+    return record.control, seam, steps, said, _told(_penalty(record))
 
 
 LONGER = 4
 RUNS: dict[str, dict[str, Any]] = {  # how fits are run that are held against each other
     "default": {},
     "closed": {"init": "closed"},
-    "random": {"init": "random"},
+    "random": {"init": "random", "family": "norm-affine-norm"},  # an affine map from random is not there by then
 }
 
 
@@ -185,7 +189,9 @@ def converged(pair: tuple[Any, Any, Any], seams: Sequence[tuple[str, str]], out:
         inside = chosen.low is not None and chosen.low <= best <= chosen.high
         ends = [f"{metric.value:+.2f}" for metric in long]
         rows.append((*_end(record)[1:3], _told(chosen), *ends, "yes" if inside else "no"))
-    return table(("seam", "steps", "penalty", "4x, closed form", "4x, random start", "better of the two inside"), rows)
+    return table(
+        ("seam", "steps", "penalty", "4x, closed form", "4x, paper's, from random", "better of the two inside"), rows
+    )
 
 
 def _penalty(record: Any) -> Any:
@@ -213,6 +219,7 @@ def main() -> None:
         parser.add_argument(f"--{split}", type=int, default=size)
     parser.add_argument("--steps", type=int, help="of a fit; the default by default")
     parser.add_argument("--eval-every", type=int, help="steps between two looks; the default by default")
+    parser.add_argument("--objective", help="of pair and compare; task by default")
     parser.add_argument("--look", type=int, help="validation samples of a look; the default by default")
     parser.add_argument("--start-samples", type=int, help="of a start; the default by default")
     parser.add_argument("--layers", default="block3,block6,block9")
@@ -258,7 +265,7 @@ def main() -> None:
             if found.records
             else data.size("val") * sum(cost(n.taps(at), n.batch_of(2)) for n, at in zip((bottom, top), layers))
         )
-        ends += [(name, *_end(record)) for record in found.records if record.history]
+        ends += [(name, *_end(record)) for record in found.records]
         total = meter.products.total()
         cells = str(len(found.records)) if found.records else "–"
         shares = [f"{meter.products[part] / least:.2f}" for part in PARTS]
