@@ -83,6 +83,7 @@ def test_a_tree_is_counted_whole(house, tmp_path, capsys):
     assert counts["complex_functions"] == {"near.py:f": 16}
 
 
+@pytest.mark.slow
 def test_a_function_of_many_branches_says_why(house):
     """Above 15 it is split, or a comment in it that begins with these words gives the reason."""
     silent = []
@@ -95,6 +96,7 @@ def test_a_function_of_many_branches_says_why(house):
     assert silent == []
 
 
+@pytest.mark.slow
 def test_no_file_is_longer_than_a_reader_takes_in(house):
     """Docstrings apart, of which the public face of a room has many."""
     code = {

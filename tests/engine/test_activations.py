@@ -155,6 +155,7 @@ ms.similarity(a, b, data(), split="fit", batch_size=5, measures=["r2"], shuffles
 """
 
 
+@pytest.mark.slow
 def test_a_killed_pass_goes_on_where_it_was(tmp_path, forwards):
     script = KILLED.format(tests=os.path.dirname(__file__), folder=str(tmp_path))
     path = {"PYTHONPATH": str(Path(ms.__file__).parents[1])}

@@ -41,6 +41,7 @@ def table(tmp_path):
     return tmp_path / "pairs.csv"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "task", "unit"),
     [("", "embedding", "cosine distance"), ("?column=query&gallery=text", "retrieval:5", "points of recall@5")],

@@ -20,6 +20,7 @@ def made(pair, digits):
     return ms.compare(*pair, digits, layers=["block1", "block2"], objective="match", controls=())
 
 
+@pytest.mark.slow
 def test_images_stand_on_the_page_only_where_data_are_at_hand(made, digits, tmp_path):
     bare = made.report(tmp_path / "bare.html").read_text(encoding="utf-8")
     full = made.report(tmp_path / "full.html", data=digits).read_text(encoding="utf-8")

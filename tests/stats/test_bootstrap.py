@@ -27,6 +27,14 @@ def test_columns_are_drawn_together_and_weighted():
     assert not np.array_equal(both, bootstrap.means([one, one + 2], weights, source=1))
 
 
+def test_an_end_that_is_drawn_counts_as_a_sample():
+    wrong = np.full(8, 100.0)
+    drawn = bootstrap.means([wrong], np.ones(8), ends=(0.0, 100.0))[:, 0]
+    assert drawn.max() == 100.0
+    assert drawn.min() < 90.0  # the other end is drawn, too
+    assert bootstrap.means([wrong], np.ones(8))[:, 0].min() == 100.0
+
+
 def test_the_frame_and_the_pooled_table_give_one_fit_one_interval():
     data = ms.load_data("digits", limit=300)
     networks = [ms.load("zoo:small-resnet?width=4&blocks=2", seed=s, name=f"net{s}") for s in (0, 1)]

@@ -62,6 +62,7 @@ def test_sums_of_one_look_are_refused(family):
         cls.solve(Moments.of(*sides(3, 3)), Site(3, 3, "vector"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["block1", "block2"])  # maps of two sizes
 def test_through_networks_it_is_solved_from_the_rows_of_both(pair, digits, layer, tmp_path):
     few = digits.subset(30, seed=0)

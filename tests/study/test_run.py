@@ -40,6 +40,7 @@ def test_what_is_to_be_run_is_said_first(pair, digits, tmp_path):
     assert not [line for line in again if line.startswith("To run")]  # nothing is left to do
 
 
+@pytest.mark.slow
 def test_donors_are_looked_at_on_a_part_of_a_large_test_split_and_told_on_all_of_it(pair, digits, monkeypatch):
     asked = compared(*pair, digits, {**ASKED, "controls": ["self", "random"]})
     whole = run(asked, device="cpu")

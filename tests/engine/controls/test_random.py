@@ -45,6 +45,15 @@ class Stubborn(nn.Linear):
             self.made = True
 
 
+def test_what_no_step_has_moved_from_a_fresh_start_is_no_trace_of_training():
+    trained = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
+    assert still_trained(trained, reinitialise(trained, 1)) == []  # its scale is 1 and its shift 0, as ever
+    nn.init.constant_(trained[1].weight, 2.0)
+    kept = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
+    nn.init.constant_(kept[1].weight, 2.0)
+    assert still_trained(trained, kept) == ["1.weight"]
+
+
 def test_a_network_drawn_from_the_same_seed_is_drawn_anew():
     torch.manual_seed(5)
     module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))

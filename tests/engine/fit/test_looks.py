@@ -42,6 +42,7 @@ def test_a_split_of_no_more_is_read_whole(pair, digits, look):
     assert looking(pair, data, look)._batches(0, look) is None
 
 
+@pytest.mark.slow
 def test_a_small_split_gives_the_numbers_of_a_whole_look_and_the_names_of_cells(pair, digits):
     data = digits.shorter(val=60)
     one, other = (compare(*pair, data, layers=["block2"], controls=(), **FIT, look=look) for look in (60, 1024))

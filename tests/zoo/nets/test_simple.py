@@ -25,6 +25,7 @@ def test_shapes_and_cuts(net, inputs, outputs, cuts):
     assert set(cuts) <= set(ms.Network(module, torch.zeros(2, *inputs[1:])).cuts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("net", "data", "limit"),
     [
