@@ -223,6 +223,8 @@ def _layer_axis(axes: Any, points: Sequence[Point], top: str, at: Mapping[str, f
     room = 0.04 * max(x[-1] - x[0], 0.1)
     axes.set_xlim(x[0] - room, x[-1] + room)
     axes.set_xlabel(f"layer of {short(top, 30)}, placed by depth")
+    reach = 0.0125 * len(texts[0]) - 0.004  # of the first slanted label to the left of the axes, in widths of the sheet
+    axes.figure.subplots_adjust(left=max(axes.get_position().x0, reach))
 
 
 def _direct_legend(axes: Any, curves: dict[str, list[Point]]) -> None:
