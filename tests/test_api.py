@@ -20,6 +20,7 @@ from modelstitch import (
     stitch,
 )
 from modelstitch.api import plan_compare
+from modelstitch.data.load import load_data
 from modelstitch.errors import DataError, InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
 from modelstitch.study import Store
@@ -148,9 +149,10 @@ def test_networks_and_data_made_in_inference_mode_are_stitched():
 
 
 @pytest.mark.slow
-def test_compare_visits_every_block_both_ways_with_controls(pair, digits, tmp_path):
+def test_compare_visits_every_block_both_ways_with_controls(pair, tmp_path):
     bottom, top = pair
-    result = compare(bottom, top, digits, out=tmp_path / "c", **{**QUICK, "steps": 4, "eval_every": 4})
+    data = load_data("digits", limit=200)
+    result = compare(bottom, top, data, out=tmp_path / "c", **{**QUICK, "steps": 4, "eval_every": 4})
     frame = result.frame
     penalties = frame.filter(metric="penalty")
     for one, other in ((bottom, top), (top, bottom)):
