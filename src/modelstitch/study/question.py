@@ -558,16 +558,18 @@ def explained(options: type) -> Callable[[F], F]:
         asked.sort(key=lambda parameter: parameter.name in FitOptions.__annotations__)
         parameters = [*shown[:at], *asked, *shown[at:]]
         function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        lines = [
-            textwrap.fill(
-                f"{p.name}: {_told(p)}", 120, initial_indent=" " * 8, subsequent_indent=" " * 12, break_on_hyphens=False
-            )
-            for p in asked
-        ]
-        function.__doc__ = re.sub(r" {8}\*\*question:[^\n]*", lambda _: "\n".join(lines), function.__doc__ or "")
+        function.__doc__ = re.sub(
+            r"(?m)^( *)\*\*question:.*$", lambda at: _keywords(asked, at[1]), function.__doc__ or ""
+        )
         return function
 
     return decorate
+
+
+def _keywords(asked: list[inspect.Parameter], indent: str) -> str:
+    """A line for each keyword; from Python 3.13 on docstrings are kept without the indent of their code."""
+    deeper = {"initial_indent": indent, "subsequent_indent": f"{indent}    "}
+    return "\n".join(textwrap.fill(f"{p.name}: {_told(p)}", 120, break_on_hyphens=False, **deeper) for p in asked)
 
 
 def _told(parameter: inspect.Parameter) -> str:
