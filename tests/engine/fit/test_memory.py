@@ -2,6 +2,7 @@
 
 import weakref
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -165,14 +166,15 @@ class Maps(torch.utils.data.Dataset):
     """Images and a class for each of their pixels, made when they are read."""
 
     def __init__(self, shift, n):
-        self.images, self.shift, self.n = torch.randn(64, 1, 16, 16), shift, n
+        images = np.random.default_rng(shift).normal(size=(64, 1, 16, 16)).astype("float32")
+        self.images, self.shift, self.n = images, shift, n
 
     def __len__(self):
         return self.n
 
     def __getitem__(self, i):
-        x = self.images[i % 64] + (self.shift + i) / 10_000
-        return x, (x[0] > 0).long()
+        x = self.images[i % 64] + np.float32(i / 10_000)
+        return x, (x[0] > 0).astype("int64")
 
 
 @pytest.mark.slow
