@@ -88,7 +88,7 @@ def shown(value: float, low: float | None = None, high: float | None = None, *, 
     spread = high - low if low is not None and high is not None else 0.0
     size = spread or abs(value)
     digits = scale_of(unit).digits
-    if size > 5e-7:  # of less, no digit that is shown would tell anything
+    if max(abs(end) for end in (value, low, high) if end is not None) >= 5e-7:  # else all shown digits are 0
         digits = min(max(digits, 1 - math.floor(math.log10(2 * size))), 6)  # a tenth of it or less
     interval = "" if low is None or high is None else f" [{_signed(low, digits)}, {_signed(high, digits)}]"
     return f"{_signed(value, digits)}{interval}"
