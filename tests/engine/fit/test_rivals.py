@@ -32,19 +32,22 @@ def seen(wrong, of=1000, loss=1.0, weights=None):
 )
 def test_an_earlier_state_is_kept_where_it_leads_by_more_than_luck(best, last, open_, leading):
     best, last = seen(list(best)), seen(list(last))
-    assert undecided(best, last) is open_
-    assert leads(best, last, whole=False) is leading
+    assert undecided(best, last, still=True) is open_
+    assert leads(best, last, still=True) is leading
 
 
-def test_all_samples_decide_to_the_last_one():
-    assert leads(seen(range(100)), seen(range(101)), whole=True)
-    assert not leads(seen(range(101)), seen(range(100)), whole=True)
-    assert not leads(seen(range(100), loss=1.0), seen(range(100), loss=0.9), whole=True)
+def test_where_the_rate_is_high_the_better_of_two_is_kept():
+    assert leads(seen(range(100)), seen(range(101)), still=False)
+    assert not leads(seen(range(101)), seen(range(100)), still=False)
+    assert not leads(seen(range(100), loss=1.0), seen(range(100), loss=0.9), still=False)
+    for last in (range(102), range(98)):  # two samples either way tell nothing
+        assert undecided(seen(range(100)), seen(last), still=False)
+    assert not undecided(seen(range(100)), seen(range(200)), still=False)
 
 
 def test_no_difference_on_a_few_samples_says_little():
-    assert undecided(seen([], of=100), seen([], of=100))
-    assert not undecided(seen([], of=300), seen([], of=300))
+    assert undecided(seen([], of=100), seen([], of=100), still=True)
+    assert not undecided(seen([], of=300), seen([], of=300), still=True)
 
 
 def test_samples_count_as_the_task_weighs_them():
@@ -53,8 +56,8 @@ def test_samples_count_as_the_task_weighs_them():
     light[:40], heavy[:40] = 0.05, 20.0
     for marks, leading in ((weights, True), (heavy, True), (light, False)):  # 20 of those samples against 8 others
         best, last = (seen(some, weights=marks) for some in (list(range(500, 508)), list(range(20))))
-        assert leads(best, last, whole=False) is leading
-    assert not undecided(seen([], weights=heavy), seen(list(range(40)), weights=heavy))
+        assert leads(best, last, still=True) is leading
+    assert not undecided(seen([], weights=heavy), seen(list(range(40)), weights=heavy), still=True)
 
 
 @pytest.mark.parametrize(("apart", "most"), [(0.0, 0.08), (4.0, 1.0)])
@@ -65,7 +68,7 @@ def test_an_earlier_state_of_the_same_worth_is_seldom_kept(apart, most):
     for _ in range(400):
         draws = torch.rand(2, 1000, generator=generator)
         best, last = seen(draws[0] < 0.1), seen(draws[1] < 0.1 + apart / 100)
-        kept += leads(best, last, whole=False)
+        kept += leads(best, last, still=True)
     assert kept / 400 <= most
     assert apart == 0.0 or kept / 400 > 0.8
 

@@ -36,21 +36,22 @@ def means(seen: Looked) -> tuple[float, float]:
     return error, loss
 
 
-def undecided(best: Looked, last: Looked) -> bool:
+def undecided(best: Looked, last: Looked, *, still: bool) -> bool:
     """Whether more samples are worth reading to tell whether an earlier state is better than the last one.
 
-    It is not, where its lead is no more than luck gives the best of several looks: as the rate falls to nothing, states
-    stand still, and the last one is kept.
+    Args:
+        still: the rate has fallen so far that states stand still: a lead that is no more than luck gives the best of
+            several looks is none.
     """
     if not bool((best["errors"] != last["errors"]).any()):
         return len(best["errors"]) < ALIKE
     lead, error = difference(last, best)
-    return LUCK * error < lead <= CLEAR * error
+    return (LUCK * error if still else -CLEAR * error) < lead <= CLEAR * error
 
 
-def leads(best: Looked, last: Looked, *, whole: bool) -> bool:
-    """Whether an earlier state is kept: by more than luck, or by all samples that there are."""
-    if whole:
+def leads(best: Looked, last: Looked, *, still: bool) -> bool:
+    """Whether an earlier state is kept: it does as well, or where states stand still, better by more than luck."""
+    if not still:
         return means(best) <= means(last)
     lead, error = difference(last, best)
     return lead > LUCK * error

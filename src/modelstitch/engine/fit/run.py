@@ -194,9 +194,15 @@ class Run:
             )
 
     @property
+    def _still(self) -> bool:
+        """Whether the last state was reached at a rate near nothing, and not by losing patience."""
+        spec = self.sweep.spec
+        return self.stale <= spec.patience and cosine(self.stream.history[-1][0] / spec.steps) <= STILL
+
+    @property
     def undecided(self) -> bool:
         """Whether the samples that were looked at leave open which of the best state and the last one errs less."""
-        return len(self._seen) == 2 and undecided(self._seen["best"], self._seen["last"])
+        return len(self._seen) == 2 and undecided(self._seen["best"], self._seen["last"], still=self._still)
 
     def swap(self) -> None:
         """Put the best state where the last one is, and the other way round."""
@@ -212,7 +218,9 @@ class Run:
     def decide(self, size: int) -> None:
         """Keep the last state unless the best one leads on the samples that both were looked at on, of ``size``."""
         last, best = (self._seen.get(name) for name in ("last", "best"))
-        if last is not None and (best is None or not leads(best, last, whole=len(last["errors"]) == size)):
+        if last is not None and (
+            best is None or not leads(best, last, still=self._still and len(last["errors"]) < size)
+        ):
             self.best, self.best_step = means(last), self.stream.history[-1][0]
             self.best_state = self._state()
         self._seen = {}
@@ -289,6 +297,7 @@ def cosine_left(share: float) -> float:
 
 
 LEAST = 0.25  # of the rate
+STILL = 0.25  # of the rate: below, states stand still
 FAR = 0.5  # of what the top knows: a start that has lost so much takes the full rate
 
 
