@@ -33,7 +33,7 @@ def test_a_state_comes_back_with_the_seconds_it_took(tmp_path, monkeypatch):
 def test_long_writes_are_rarer(tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(unfinished.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(unfinished, "write_atomic", lambda path, data: clock.__setitem__(0, clock[0] + 10))
+    monkeypatch.setattr(unfinished, "write_with", lambda path, data: clock.__setitem__(0, clock[0] + 10))
     work = Unfinished(tmp_path / "file")
     work.write({})
     clock[0] += 199
@@ -73,7 +73,7 @@ def test_a_state_under_another_name_is_of_other_work(tmp_path):
 
 
 def test_a_folder_that_another_run_cleared_is_made_again(tmp_path, monkeypatch):
-    write, calls = unfinished.write_atomic, []
+    write, calls = unfinished.write_with, []
 
     def cleared(path, data):
         calls.append(path)
@@ -81,7 +81,7 @@ def test_a_folder_that_another_run_cleared_is_made_again(tmp_path, monkeypatch):
             path.parent.rmdir()
         write(path, data)
 
-    monkeypatch.setattr(unfinished, "write_atomic", cleared)
+    monkeypatch.setattr(unfinished, "write_with", cleared)
     Unfinished(tmp_path / "unfinished" / "file").write({"step": 3})
     assert Unfinished(tmp_path / "unfinished" / "file").read() == {"step": 3}
 

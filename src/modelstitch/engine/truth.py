@@ -116,7 +116,7 @@ class Truths:
         weight, bias = form
         distances = self._distances_of(seam[0], stream.adapter, _moments(stream).mean_x.double())
         number = distances.add_form(usual.whitener.T @ weight, usual.whitener.T @ (bias - usual.mean))
-        return _Summed(seam, weight, bias, distances, number, usual)
+        return _Summed(seam, stream, distances, number, usual)
 
     def _distances_of(self, layer: str, adapter: Adapter, base: Tensor) -> _Distances:
         """The distances of one layer's activations at the positions that an adapter brings them to."""
@@ -350,18 +350,20 @@ class _Summed:
     """A stream with an affine map."""
 
     seam: tuple[str, str]
-    weight: Tensor
-    bias: Tensor
+    stream: Stream  # whose map is taken in double precision when it is needed: all at once would be as large again
     distances: _Distances
     number: int
     usual: _Usual
 
     def truth(self, sums: Moments) -> Truth:
         """From the sums of the two layers over the split."""
-        weight, cross = self.weight, self.weight @ sums.xy
+        form = _affine(self.stream)
+        assert form is not None
+        weight, bias = form
+        cross = weight @ sums.xy
         own = _turned(sums, weight)
         spread = float(sums.yy.diagonal().sum())
-        shift = weight @ sums.mean_x + self.bias - sums.mean_y
+        shift = weight @ sums.mean_x + bias - sums.mean_y
         both = float(own.diagonal().sum()) + spread
         squares = both - 2 * float(cross.diagonal().sum()) + float(sums.n * shift.square().sum())
         usual = self.usual

@@ -74,7 +74,10 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
     for size, part in parts:
         spare = max(0, bench.memory - size)
         unfinished = left(cells[0], bench)
-        yield from _chunk([cells[i] for i in part], bench, tick, spare, unfinished)
+        for fitted in _chunk([cells[i] for i in part], bench, tick, spare, unfinished):
+            if len(parts) > 1:
+                fitted.stream.moments = None  # which would keep the sums of this part while the next ones are made
+            yield fitted
         if unfinished is not None:
             unfinished.clear()
 

@@ -6,13 +6,13 @@ import contextlib
 import io
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from ..errors import StudyError
 from . import hashing
-from .files import make_folder, set_aside, write_atomic
+from .files import make_folder, set_aside, write_with
 from .version import VERSION
 
 EVERY = 60.0  # seconds
@@ -84,27 +84,52 @@ class Unfinished:
             StudyError: if the disk is full or the folder cannot be written to.
         """
         start = time.monotonic()
+        held = {"stamp": self._stamp, "seconds": self.seconds, "state": state}
+
+        def put(target: Path) -> None:
+            with open(target, "wb") as file:
+                file.write(_digest(b"") + b"\n")  # room for the digest, which is known at the end
+                content = _Hashed(file)
+                torch.save(held, content)
+                file.seek(0)
+                file.write(content.digest())
+
         try:
-            content = io.BytesIO()
-            torch.save({"stamp": self._stamp, "seconds": self.seconds, "state": state}, content)
-            whole = _digest(content.getbuffer()) + b"\n" + content.getbuffer()
+            make_folder(self.path.parent)
+            write_with(self.path, put)
         except MemoryError:
             self._last = time.monotonic()
             return
-        try:
-            make_folder(self.path.parent)
-            write_atomic(self.path, whole)
         except StudyError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             make_folder(self.path.parent)  # another run has just cleared what it had finished, and the folder
-            write_atomic(self.path, whole)
+            write_with(self.path, put)
         self._last = time.monotonic()
         self._took = self._last - start
 
     def clear(self) -> None:
         """The work is done, and its result kept elsewhere."""
         self.path.unlink(missing_ok=True)
+
+
+class _Hashed:
+    """A file that is written piece by piece, and hashed as it goes: nothing large is held beside it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._hash = file, hashing.Hash()
+
+    def write(self, part: bytes | memoryview) -> int:
+        """Add some bytes."""
+        self._hash.add(bytes(part))
+        return self._file.write(part)
+
+    def flush(self) -> None:
+        """What torch asks of a file."""
+
+    def digest(self) -> bytes:
+        """Of all that was written."""
+        return self._hash.hex().encode()
 
 
 class Pieces:
