@@ -6,7 +6,7 @@ import contextlib
 import io
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 
@@ -90,7 +90,7 @@ class Unfinished:
             with open(target, "wb") as file:
                 file.write(_digest(b"") + b"\n")  # room for the digest, which is known at the end
                 content = _Hashed(file)
-                torch.save(held, content)
+                torch.save(held, cast(IO[bytes], content))
                 file.seek(0)
                 file.write(content.digest())
 
