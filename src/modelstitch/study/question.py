@@ -568,8 +568,8 @@ def explained(options: type) -> Callable[[F], F]:
 
 def _keywords(asked: list[inspect.Parameter], indent: str) -> str:
     """A line for each keyword; from Python 3.13 on docstrings are kept without the indent of their code."""
-    deeper = {"initial_indent": indent, "subsequent_indent": f"{indent}    "}
-    return "\n".join(textwrap.fill(f"{p.name}: {_told(p)}", 120, break_on_hyphens=False, **deeper) for p in asked)
+    lines = textwrap.TextWrapper(120, initial_indent=indent, subsequent_indent=f"{indent}    ", break_on_hyphens=False)
+    return "\n".join(lines.fill(f"{p.name}: {_told(p)}") for p in asked)
 
 
 def _told(parameter: inspect.Parameter) -> str:
