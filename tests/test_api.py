@@ -86,7 +86,7 @@ def test_a_map_that_was_changed_by_hand_does_not_keep_its_numbers(pair, digits, 
     assert repr(s).splitlines()[1].strip().startswith("zero@block2 -> one@block2, affine, penalty +")
     again = s.measure(digits)
     assert (s.penalty, s.interval) == (before, interval)
-    assert again == {name: metrics[name] for name in again}
+    assert again == pytest.approx({name: metrics[name] for name in again}, rel=1e-6)
     assert s.double().penalty == before  # the same map in a wider type
     s.float()
     with torch.no_grad():

@@ -76,7 +76,8 @@ def met(tmp_path_factory):
         "HF_HUB_OFFLINE": "1",
         "TMPDIR": str(folder / "temporary"),
     }
-    begin = f"import os, tempfile\nos.environ |= {env!r}\ntempfile.tempdir = None\n"
+    begin = f"import os, sys, tempfile\nos.environ |= {env!r}\n"
+    begin += "tempfile.tempdir, sys.dont_write_bytecode = None, True\n"
     code = begin + (HERE / "meet.py").read_text(encoding="utf-8")
     lines = told(code, folder, folder=folder).splitlines()
     return {line["case"]: line for line in (json.loads(line) for line in lines if line.startswith("{"))}, folder

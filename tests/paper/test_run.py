@@ -87,7 +87,8 @@ def test_a_page_can_be_had_of_the_pairs_that_are_finished(done, tmp_path, monkey
     found = run_figure(figure("5"), two, so_far=True)
     assert {r["cell"] for r in found} == {r["cell"] for r in records}
     page = gallery.keep(found, figure("5"), tmp_path / "pages").read_text()
-    assert "Of 2 pairs, 1 is measured so far: other seed, honest protocol. The same command does the rest." in page
+    so_far = "Of 2 pairs, 1 is measured so far: other seed, random bottom, random bottom, statistics fresh, honest"
+    assert f"{so_far} protocol. The same command does the rest." in page
     lost = next(r["cell"] for r in records if r["paper"]["line"] == "other seed" and r["config"]["control"] == "pair")
     (tmp_path / "copy" / "cells" / f"{lost}.json").unlink()  # its pair is not whole
     found = run_figure(figure("5"), two, so_far=True)

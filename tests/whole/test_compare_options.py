@@ -154,7 +154,7 @@ def test_the_log_holds_a_curve_for_every_fit(everything):
     tag = "zero@block2 -> one@block2/affine task, seed 1, 400 examples/val/error"
     assert tag in tags
     assert [event.step for event in events.Scalars(tag)] == [0, 4]
-    assert "zero@block2 -> one@block2/affine task shuffled, seed 0, 60 examples/fit/loss" in tags
+    assert "zero@block2 -> one@block2/shuffled, affine task, seed 0, 60 examples/fit/loss" in tags
 
 
 def test_the_stitcher_sees_what_the_top_was_trained_on(modules, pair, digits):

@@ -90,7 +90,12 @@ class Unfinished:
             with open(target, "wb") as file:
                 file.write(_digest(b"") + b"\n")  # room for the digest, which is known at the end
                 content = _Hashed(file)
-                torch.save(held, cast(IO[bytes], content))
+                try:
+                    torch.save(held, cast(IO[bytes], content))
+                except RuntimeError:
+                    if content.failed is not None:  # torch goes on after it, and then speaks of a wrong position
+                        raise content.failed from None
+                    raise
                 file.seek(0)
                 file.write(content.digest())
 
@@ -118,11 +123,16 @@ class _Hashed:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._hash = file, hashing.Hash()
+        self.failed: OSError | None = None
 
     def write(self, part: bytes | memoryview) -> int:
         """Add some bytes."""
         self._hash.add(bytes(part))
-        return self._file.write(part)
+        try:
+            return self._file.write(part)
+        except OSError as error:
+            self.failed = error
+            raise
 
     def flush(self) -> None:
         """What torch asks of a file."""
