@@ -219,7 +219,7 @@ def main() -> None:
         parser.add_argument(f"--{split}", type=int, default=size)
     parser.add_argument("--steps", type=int, help="of a fit; the default by default")
     parser.add_argument("--eval-every", type=int, help="steps between two looks; the default by default")
-    parser.add_argument("--objective", help="of pair and compare; task by default")
+    parser.add_argument("--objective", choices=("task", "distill"), help="of pair and compare; task by default")
     parser.add_argument("--look", type=int, help="validation samples of a look; the default by default")
     parser.add_argument("--start-samples", type=int, help="of a start; the default by default")
     parser.add_argument("--layers", default="block3,block6,block9")

@@ -171,9 +171,10 @@ def query_time(w: Aligner, rows: Array, *, rounds: int = 300) -> QueryTime:
 
     Examples:
         >>> w = ms.align(x, y)
-        >>> ms.arrays.query_time(w, x.numpy(), rounds=3).microseconds > 0
+        >>> ms.arrays.query_time(w, x, rounds=3).microseconds > 0
         True
     """
+    rows = np.asarray(rows)
     weight = np.ascontiguousarray(w.coef_, dtype=rows.dtype)
     whole, bare = [], []
     for i in range(rounds):
