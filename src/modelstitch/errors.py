@@ -1,5 +1,6 @@
 """Every error a user can meet, one sentence each: what, expected, found, what to try.
 
+```text
 StitchError
 ├── NetworkError          a network and its layers
 │   ├── TraceError        the network cannot be traced
@@ -16,7 +17,8 @@ StitchError
 ├── MeasureError          a number that cannot be computed from what was given
 ├── ContractError         a stitcher family breaks a clause of the contract
 └── StudyError            a study's spec, folder or records
-└── RecordError       something kept that cannot be believed, and why
+    └── RecordError       something kept that cannot be believed, and why
+```
 """
 
 import re
