@@ -1,5 +1,8 @@
 """The latest state of a piece of work: written whole, read back, cleared; what cannot be read is not there."""
 
+import errno
+import io
+
 import pytest
 import torch
 
@@ -28,6 +31,22 @@ def test_a_state_comes_back_with_the_seconds_it_took(tmp_path, monkeypatch):
     again.clear()
     again.clear()
     assert again.read() is None
+
+
+def test_a_disk_that_fills_up_half_way_is_said_as_such(tmp_path, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, part):
+            if self.tell() > 500:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(part)
+
+    work = Unfinished(tmp_path / "file")
+    work.write({"tensor": torch.zeros(1)})
+    monkeypatch.setattr(unfinished, "open", lambda *how: Full(), raising=False)
+    with pytest.raises(StudyError, match=r"has space, found No space left on device; free some space"):
+        work.write({"tensor": torch.zeros(1000)})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert torch.equal(Unfinished(tmp_path / "file").read()["tensor"], torch.zeros(1))
 
 
 def test_long_writes_are_rarer(tmp_path, monkeypatch):
