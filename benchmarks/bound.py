@@ -45,7 +45,7 @@ from modelstitch.engine.fit import looks
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.models.load import load_for, register
 from modelstitch.study import bench, family, job
-from modelstitch.study import sweep as sweeps
+from modelstitch.study.sweeps import sweep as sweeps
 from modelstitch.support.fast import products
 
 PARTS = ("alone", "sums", "start", "steps", "looks", "test", "rest")

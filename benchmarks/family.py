@@ -20,7 +20,7 @@ from torch.utils.data import TensorDataset
 
 import modelstitch as ms
 from modelstitch.layerwise import plan_similarity
-from modelstitch.study import family as families
+from modelstitch.study.sweeps import family as families
 from modelstitch.support.memory import keep_heap
 from modelstitch.zoo.nets import build
 

@@ -26,9 +26,9 @@ from safetensors import SafetensorError
 import modelstitch as ms
 from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.moments import Moments
+from modelstitch.records.record import equal_results
 from modelstitch.results import Results
 from modelstitch.stitchers import Affine, Site
-from modelstitch.study.record import equal_results
 from modelstitch.study.store import Store
 from modelstitch.support import hashing, tensors
 from modelstitch.support.resume import Unfinished

@@ -23,13 +23,13 @@ import modelstitch as ms
 from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.moments import Moments
 from modelstitch.paper.donors import Workshop
+from modelstitch.records.parquet import records_from_parquet, records_to_parquet
 from modelstitch.report.similarities import SCHEMA, write_parquet
 from modelstitch.stitchers import Affine, Site
-from modelstitch.study.canonical import canonical_json
-from modelstitch.study.parquet import records_from_parquet, records_to_parquet
 from modelstitch.study.store import Store
 from modelstitch.support import hashing, tables
 from modelstitch.support.files import SetAside
+from modelstitch.support.hashing import canonical_json
 from modelstitch.support.resume import Unfinished
 from modelstitch.zoo.donors import load_donor
 

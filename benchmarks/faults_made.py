@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.study.answers import pack
-from modelstitch.study.canonical import cell_hash
-from modelstitch.study.parts import Metric
-from modelstitch.study.record import Record
+from modelstitch.records.answers import pack
+from modelstitch.records.parts import Metric
+from modelstitch.records.record import Record
+from modelstitch.support.hashing import cell_hash
 from modelstitch.zoo.donors import DonorSpec, donor
 from modelstitch.zoo.train import Recipe
 

@@ -27,15 +27,15 @@ from torch import nn
 
 import modelstitch as ms
 from modelstitch.errors import StudyError
-from modelstitch.study.bench import Bench
+from modelstitch.records.record import Record, equal_results
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import local, processes
 from modelstitch.study.prepared import Prepared
 from modelstitch.study.question import Question
-from modelstitch.study.record import Record, equal_results
 from modelstitch.study.run import run
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import Store
+from modelstitch.study.sweeps.bench import Bench
 from modelstitch.support import crew
 
 CROWD = 2_000  # cells

@@ -154,7 +154,7 @@ def better(r: ms.Results, where: dict[str, object], digits: int) -> list[str]:
 
     found = []
     for family in RELATIVES:
-        gap = ms.paired_test(record(family), record(AFFINE)).difference
+        gap = ms.stats.paired_test(record(family), record(AFFINE)).difference
         text = f"{gap.value:+.{digits}f} [{gap.low:.{digits}f}, {gap.high:.{digits}f}]"
         found.append(f"**{text}**" if gap.high < 0 else text)
     return found
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1250, help="images of each part of CIFAR-10")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    ms.register(OWN / "networks.py")
+    ms.models.register(OWN / "networks.py")
     parts: list[str] = []
     summary: list[tuple[str, ...]] = []
     for case in (*images(chosen.data, chosen.networks, chosen.limit), *digits(), *texts()):

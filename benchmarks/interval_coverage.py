@@ -25,9 +25,9 @@ from scipy.stats import false_discovery_control
 from modelstitch.data.tasks import DENSE, MULTI_LABEL, REGRESSION, Retrieval, Task
 from modelstitch.engine.measure import Outcome, Tally
 from modelstitch.engine.measure import numbers as of_a_split
+from modelstitch.records.answers import pack
 from modelstitch.stats.bootstrap import RESAMPLES, interval, means
-from modelstitch.study.answers import pack
-from modelstitch.study.pooling import _mix, p_of_none, paired_test, pool
+from modelstitch.stats.pooling import _mix, p_of_none, paired_test, pool
 
 EXAMPLES, ERROR, PENALTY = 5000, 0.2, 0.03  # as many as the scale `small` of the paper's figures measures on
 PAIRS, SPREADS = (1, 2, 3, 5, 10), (0.0, 1.0, 2.0, 3.0)  # points, the standard deviation between pairs

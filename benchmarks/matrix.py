@@ -14,8 +14,8 @@ from side_by_side import head, ratios, side_by_side, table, write
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
+from modelstitch.records.record import Record
 from modelstitch.stitched.stitched import Stitched
-from modelstitch.study.record import Record
 from modelstitch.zoo.nets import build
 
 

@@ -32,10 +32,10 @@ from side_by_side import hardware, table
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.study.canonical import cell_hash
 from modelstitch.study.status import status_of
 from modelstitch.study.store import Store
 from modelstitch.support import hashing
+from modelstitch.support.hashing import cell_hash
 
 OPEN = "import sys, modelstitch as ms; print(len(ms.open(sys.argv[1]).frame))"
 A_SEED = 12  # cells: two directions, two layers, the pair and its two controls

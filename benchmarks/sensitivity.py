@@ -46,7 +46,7 @@ def rows_of(bottom: ms.Network, top: ms.Network, data: ms.Data, layers: list[str
                 }
                 for side in (r, turned)
             )
-            gap = ms.paired_test(found[SENSITIVITY], found[MATCH]).difference
+            gap = ms.stats.paired_test(found[SENSITIVITY], found[MATCH]).difference
             cells = [told(found[MATCH]), told(rotation[MATCH]), told(found[SENSITIVITY])]
             mark = "**" if gap.high < 0 else "*" if gap.low > 0 else ""
             won = f"{mark}{told(gap)}{mark}"
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["plain", "residual"], help="seams of one kind alone, on a page of their own")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    ms.register(OWN / "networks.py")
+    ms.models.register(OWN / "networks.py")
     data = ms.load_data(f"parquet:{chosen.data}", limit=chosen.test)
     rows = []
     for names, layers in SEAMS:

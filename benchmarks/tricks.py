@@ -25,11 +25,11 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
-import records
 import torch
 from side_by_side import hardware, table
 
 import modelstitch as ms
+import records
 from modelstitch.report import frame
 from modelstitch.study import store
 from modelstitch.support.fast import products

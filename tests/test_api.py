@@ -15,7 +15,6 @@ from modelstitch import (
     StitchError,
     compare,
     matrix,
-    paired_test,
     similarity,
     stitch,
 )
@@ -23,8 +22,9 @@ from modelstitch.api import plan_compare
 from modelstitch.data.load import load_data
 from modelstitch.errors import DataError, InexactCutError, StudyError, UnknownLayerError
 from modelstitch.network import fingerprint
+from modelstitch.records.record import equal_results
+from modelstitch.stats import paired_test
 from modelstitch.study import Store
-from modelstitch.study.record import equal_results
 
 QUICK = {"steps": 16, "eval_every": 8, "device": "cpu"}
 

@@ -8,7 +8,7 @@ import pytest
 import modelstitch as ms
 from modelstitch.report.family import NetworkFamily
 
-NAMES = "stitch compare matrix similarity align paired_test load register load_data progress across_ranks"
+NAMES = "stitch compare matrix similarity align load load_data progress across_ranks"
 METHODS = {
     ms.Network: "__init__ seams onward taps named replaced",
     ms.Data: "__init__ batches subset shorter of_task",
@@ -17,7 +17,9 @@ METHODS = {
     NetworkFamily: "matrix distances tree order map figure",
 }
 DOORS = {name: getattr(ms, name) for name in NAMES.split()} | {
-    f"{cls.__name__}.{name}": getattr(cls, name) for cls, names in METHODS.items() for name in names.split()
+    "paired_test": ms.stats.paired_test,
+    "register": ms.models.register,
+    **{f"{cls.__name__}.{name}": getattr(cls, name) for cls, names in METHODS.items() for name in names.split()},
 }
 KINDS = r"str|int|float|bool|None|Path|Tell|OnEvent|Results|Network|Data|Sequence\[str\]|tuple\[str, str\]"
 DECIDED = re.compile(KINDS)

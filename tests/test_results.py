@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 def agreeing(records):
     """Records whose metrics are those of their answers."""
     for record in records:
-        found = ms.paired_test(record, record).difference  # reads the examples
+        found = ms.stats.paired_test(record, record).difference  # reads the examples
         assert found.value == 0
         answers = ms.Results([record], {}).examples
         error, top = float(answers["stitched_error"].mean()), float(answers["top_error"].mean())

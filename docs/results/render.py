@@ -9,11 +9,11 @@ reads ``cifar10-pair.parquet`` (records) and ``cifar10-pair.txt`` (title, then t
 import sys
 from pathlib import Path
 
+from modelstitch.records.parquet import records_from_parquet
 from modelstitch.report.figures.pair import penalty_figure
 from modelstitch.report.figures.svg import to_svg
 from modelstitch.report.frame import frame, pairs, panel
 from modelstitch.report.sentences.findings import spoken
-from modelstitch.study.parquet import records_from_parquet
 
 
 def main(stem: Path) -> None:

@@ -14,7 +14,6 @@ _PLACES = {
     # networks and data
     "Network": "network",
     "load": "models.load",
-    "register": "models.load",
     "Normalise": "views",
     "Data": "data.data",
     "load_data": "data.load",
@@ -25,7 +24,6 @@ _PLACES = {
     "matrix": "api",
     "similarity": "layerwise",
     "align": "arrays",
-    "paired_test": "study.pooling",
     # answers
     "Results": "results",
     "Stitched": "stitched.stitched",
@@ -41,6 +39,8 @@ _ROOMS = (
     "measures",
     "moments",
     "arrays",
+    "models",
+    "stats",
     "study",
     "report",
     "zoo",
@@ -57,9 +57,11 @@ if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
         arrays as arrays,
         errors as errors,
         measures as measures,
+        models as models,
         moments as moments,
         plugins as plugins,
         report as report,
+        stats as stats,
         stitchers as stitchers,
         study as study,
         zoo as zoo,
@@ -72,11 +74,10 @@ if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
     from .data.tasks.task import Task as Task
     from .errors import StitchError as StitchError
     from .layerwise import similarity as similarity
-    from .models.load import load as load, register as register
+    from .models.load import load as load
     from .network import Network as Network
     from .results import Results as Results, open as open
     from .stitched.stitched import Stitched as Stitched
-    from .study.pooling import paired_test as paired_test
     from .support.progress import progress as progress
     from .support.ranks import across_ranks as across_ranks
     from .views import Normalise as Normalise

@@ -25,7 +25,7 @@ from .study.prepared import compared, prepared
 from .study.question import CompareOptions, MatrixOptions, StitchOptions, explained
 from .study.run import plan_run, run
 from .study.store import Store
-from .study.sweep import check_shared, run_sweep
+from .study.sweeps.sweep import check_shared, run_sweep
 from .support.ambient import in_settled
 from .support.events import OnEvent
 from .support.kinds import as_found, fits, kinds

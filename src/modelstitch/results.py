@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import StitchError, StudyError
-from .study.record import Record, as_records
+from .records.record import Record, as_records
 from .support.kinds import kinds
 from .support.near import among
 from .support.shown import visible
@@ -59,8 +59,8 @@ def open(path: str | Path) -> Results:
         raise StudyError(
             f"{place} is no study: expected a folder with study.json, or a .parquet file that was exported from one."
         )
+    from .records.parquet import read_table, records_of
     from .report.similarities import from_table, is_similarities
-    from .study.parquet import read_table, records_of
 
     table = read_table(place)
     if is_similarities(table):
@@ -74,7 +74,7 @@ class Results:
     """Hold the answer to a question: records of stitches, or similarities of layers.
 
     Attributes:
-        records: one ``modelstitch.study.record.Record`` for each stitch and control; empty for similarities.
+        records: one ``modelstitch.records.record.Record`` for each stitch and control; empty for similarities.
         spec: what was asked.
         missing: cells that were asked for and are not finished.
         cautions: sentences that a reader of the numbers needs to know.
@@ -582,9 +582,9 @@ class Results:
             >>> ms.open(r.save("answer.parquet")).frame.equals(r.frame)
             True
         """
+        from .records.parquet import records_to_parquet
         from .report import similarities
         from .report.figures.marks import with_weights
-        from .study.parquet import records_to_parquet
         from .support.files import as_path, write_text
         from .support.hashing import sealed
 

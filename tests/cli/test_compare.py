@@ -6,8 +6,8 @@ from safetensors.torch import save_file
 import modelstitch as ms
 from commands import run
 from modelstitch.cli.common import penalty_tables
-from modelstitch.study.parts import Metric
-from modelstitch.study.record import Record
+from modelstitch.records.parts import Metric
+from modelstitch.records.record import Record
 from modelstitch.study.store import Store
 from modelstitch.zoo.nets import build
 

@@ -76,7 +76,7 @@ def test_anchors_by_id_are_those_samples_as_they_are(pair, digits):
 
 
 def test_a_pair_and_its_controls_have_the_same_anchors(pair, digits, monkeypatch):
-    from modelstitch.study import bench
+    from modelstitch.study.sweeps import bench
 
     asked = []
     monkeypatch.setattr(bench, "choose", lambda *a, **k: asked.append(a[1].name) or choose(*a, **k))

@@ -14,7 +14,7 @@ import modelstitch
 PACKAGE = Path(modelstitch.__file__).parent
 FILES = sorted((PACKAGE / "paper").rglob("*.py"))
 OPEN = ("paper", "zoo", "support", "errors", "notation", "api")  # rooms and doors as a whole
-ROOMS = ("modelstitch", "modelstitch.report", "modelstitch.study")  # what they list as public
+ROOMS = ("modelstitch", "modelstitch.report", "modelstitch.stats", "modelstitch.study")  # what they list as public
 
 
 def imported(path: Path) -> set[str]:

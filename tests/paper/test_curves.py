@@ -6,7 +6,7 @@ from rows import ALIKE, LOW, curve, lost, record
 
 from modelstitch.paper import cka as likeness
 from modelstitch.paper.curves import Curves, failed
-from modelstitch.study.answers import pack
+from modelstitch.records.answers import pack
 
 
 def test_one_pair_keeps_its_own_interval():

@@ -5,7 +5,7 @@ from rows import curve
 
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.drawings import draw
-from modelstitch.study.record import Record
+from modelstitch.records.record import Record
 
 
 def records(name, protocols=("honest", "paper")):

@@ -6,7 +6,7 @@ from rows import errors, record
 
 from modelstitch.paper import fig8
 from modelstitch.paper.curves import Curves
-from modelstitch.study.answers import pack
+from modelstitch.records.answers import pack
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from modelstitch.paper.catalogue import FIGURES, figure
 from modelstitch.paper.curves import Curves
 from modelstitch.paper.gallery import keep, write_page
 from modelstitch.paper.provenance import scale_words, took
-from modelstitch.study.parquet import records_from_parquet
-from modelstitch.study.record import Record
+from modelstitch.records.parquet import records_from_parquet
+from modelstitch.records.record import Record
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
 RECORDS = sorted(GALLERY.glob("*/*.parquet"))

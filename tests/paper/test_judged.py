@@ -7,7 +7,7 @@ import pytest
 from modelstitch.errors import StudyError
 from modelstitch.paper.catalogue import figure
 from modelstitch.paper.judged import as_run, records_of, verdicts
-from modelstitch.study.parquet import records_from_parquet
+from modelstitch.records.parquet import records_from_parquet
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
 

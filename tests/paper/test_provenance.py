@@ -3,7 +3,7 @@
 import pytest
 
 from modelstitch.paper.provenance import fit_words, hours, took
-from modelstitch.study.record import Record
+from modelstitch.records.record import Record
 
 
 def record(cell, protocol, *, seconds=None, fit=None, objective="task", **made):

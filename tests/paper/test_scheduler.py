@@ -11,7 +11,7 @@ from modelstitch.paper.catalogue import figure
 from modelstitch.paper.pieces import pieces
 from modelstitch.paper.run import run_figure
 from modelstitch.paper.scheduler import _next, together
-from modelstitch.study.parquet import records_from_parquet
+from modelstitch.records.parquet import records_from_parquet
 from others import quick_workers
 
 PLAN = SimpleNamespace(scale=TINY, protocols=("honest", "paper"))

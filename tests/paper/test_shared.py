@@ -11,8 +11,8 @@ from modelstitch.paper.catalogue import figure
 from modelstitch.paper.fig6 import LIKE_SEED
 from modelstitch.paper.figure import Figure, Line, Model, Probe
 from modelstitch.paper.shared import complete, completed
-from modelstitch.study.parquet import records_from_parquet, records_to_parquet
-from modelstitch.study.record import Record
+from modelstitch.records.parquet import records_from_parquet, records_to_parquet
+from modelstitch.records.record import Record
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper" / "smoke"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from modelstitch.study.answers import pack
-from modelstitch.study.canonical import cell_hash
+from modelstitch.records.answers import pack
+from modelstitch.support.hashing import cell_hash
 
 LAYERS = ("stem", "stage1.0", "stage2.0", "stage3.0", "pool", "fc_in")
 CONTROLS = ("pair", "self", "random", "identity", "class-noise", "shuffled")

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelstitch.errors import StitchError, StudyError
+from modelstitch.records.parts import End
+from modelstitch.records.record import Record
 from modelstitch.report.front import Cost, front_of, way_of, with_front
-from modelstitch.study.parts import End
-from modelstitch.study.record import Record
 
 
 def record(layer, error, *, control="pair", unit="percent", seed=0):

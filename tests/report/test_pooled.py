@@ -12,7 +12,7 @@ from modelstitch.report.pooled import pooled, ratios, settled
 from modelstitch.report.sentences.findings import findings
 from modelstitch.report.sentences.warnings import warnings
 from modelstitch.report.tables import penalty_table, pooled_table, samples_table
-from modelstitch.study.pooling import pool
+from modelstitch.stats.pooling import pool
 
 SEEDS = (0, 1, 2)
 

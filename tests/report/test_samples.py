@@ -8,11 +8,11 @@ import pytest
 
 import modelstitch as ms
 from modelstitch.errors import StudyError
+from modelstitch.records.answers import pack, pack_answers, pack_tokens
+from modelstitch.records.record import Record
 from modelstitch.report.samples import breaks, by_class, difficulty, seams
 from modelstitch.report.tables import classes_table
 from modelstitch.stats import bootstrap
-from modelstitch.study.answers import pack, pack_answers, pack_tokens
-from modelstitch.study.record import Record
 
 LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2])
 TOP = np.array([0, 0, 1, 1, 1, 1, 2, 0])  # wrong on samples 2 and 7

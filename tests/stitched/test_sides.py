@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from modelstitch import Network, Normalise, Stitched, load, register
+from modelstitch import Network, Normalise, Stitched, load
 from modelstitch.errors import NetworkError, SourceError, StitchError
+from modelstitch.models.load import register
 from modelstitch.stitchers import Affine, Site, family_of
 from modelstitch.support import hashing
 from others import Other, soon, told

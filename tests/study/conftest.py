@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from modelstitch.engine.fit.options import FitSpec
-from modelstitch.study.bench import Bench
 from modelstitch.study.plan import plan
 from modelstitch.study.prepared import data_config, describe_donor
 from modelstitch.study.question import Question
+from modelstitch.study.sweeps.bench import Bench
 
 QUESTION = Question(
     layers=("block1", "block2"), objective="match", controls=("random", "class-noise"), fit=FitSpec(samples=200)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from modelstitch.errors import StudyError
+from modelstitch.records.record import equal_results
 from modelstitch.study.prepared import compared
-from modelstitch.study.record import equal_results
 from modelstitch.study.run import plan_run, run, run_cells
 from modelstitch.study.store import Store
 from modelstitch.support.progress import Teller

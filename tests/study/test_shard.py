@@ -5,8 +5,8 @@ import json
 import pytest
 
 from modelstitch.errors import StudyError
+from modelstitch.records.record import equal_results
 from modelstitch.study.declared import plan_study, run_study
-from modelstitch.study.record import equal_results
 from modelstitch.study.shard import Shard
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.status import status_of

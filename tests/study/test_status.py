@@ -5,10 +5,9 @@ import os
 import subprocess
 import sys
 
-from modelstitch.study.canonical import cell_hash
 from modelstitch.study.status import status_of
 from modelstitch.study.store import Store
-from modelstitch.support.hashing import of
+from modelstitch.support.hashing import cell_hash, of
 
 
 def files(folder, cells):

@@ -16,14 +16,14 @@ import polars as pl
 import pytest
 
 from modelstitch.errors import RecordError, StudyError
+from modelstitch.records.parquet import records_from_parquet, records_to_parquet
+from modelstitch.records.record import Record, equal_results
 from modelstitch.study import store as store_module
-from modelstitch.study.canonical import canonical_json, cell_hash
-from modelstitch.study.parquet import records_from_parquet, records_to_parquet
-from modelstitch.study.record import Record, equal_results
 from modelstitch.study.running import present
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import Store, _name_of
 from modelstitch.support.files import SetAside, clean, create
+from modelstitch.support.hashing import canonical_json, cell_hash
 from others import Other, soon
 
 SPEC = {"name": "tiny", "fit": {"steps": 10, "batch_size": 8}, "seeds": [0]}

@@ -139,7 +139,7 @@ def world(tmp_path_factory):
     language_models(root)
     before, here = os.getcwd(), dict(registered._imported)
     os.chdir(root)
-    ms.register("nets.py")
+    ms.models.register("nets.py")
     data = ms.load_data("digits", limit=100)
     nets = [ms.load("import:mlp", weights=name, name=name[5:]) for name in ("good.pt", "good.safetensors")]
     ms.compare(*nets, data=data, objective="match", controls=(), both=False, out="runs/a")

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from conftest import fit_small
-from modelstitch import Data, Network, StitchError, compare, paired_test, stitch
+from modelstitch import Data, Network, StitchError, compare, stitch
+from modelstitch.stats import paired_test
+from modelstitch.stats.examples import unpack
 from modelstitch.study.engines import local
-from modelstitch.study.examples import unpack
 
 pytestmark = pytest.mark.slow
 

@@ -24,10 +24,10 @@ from .say import say as say
 if TYPE_CHECKING:
     from ..data.data import Data
     from ..network import Network
+    from ..records.record import Record
     from ..report.tables import Table
     from ..results import Results
     from ..study.needs import Needs
-    from ..study.record import Record
     from ..support.progress import Teller
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -469,8 +469,8 @@ def tables_of(found: Iterable[Table]) -> None:
 
 def penalty_tables(records: Sequence[Mapping[str, Any]]) -> None:
     """Print the penalties of every pair by layer, the controls beside them."""
+    from ..records.record import as_records
     from ..report.summary import penalty_summaries
-    from ..study.record import as_records
 
     found = as_records(records)
     failures(found)

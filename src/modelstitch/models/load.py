@@ -44,9 +44,7 @@ RANDOM = "random"  # weights that are drawn, instead of a file
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # what files of weights are called
 KINDS = ("zoo", "file", *_LOADERS, "import")
-_NO_FILE = (
-    "nothing has been registered; name your file with --import FILE.py, in Python with modelstitch.register('FILE.py')."
-)
+_NO_FILE = "nothing is registered; name your file with --import FILE.py, in Python with ms.models.register('FILE.py')."
 
 _imported: dict[str, Callable[..., Any]] = {}
 _files: dict[Path, None] = {}  # where they came from, in order
@@ -80,8 +78,8 @@ def load(
 
     Args:
         spec: ``zoo:NET?width=16``, ``timm:NAME``, ``torchvision:NAME?tag=...``, ``hf:FOLDER?task=...`` or
-            ``hf:ORG/NAME``, ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after ``register``), or a donor folder
-            (``file:DIR``, or its path).
+            ``hf:ORG/NAME``, ``openclip:NAME?tag=...``, ``import:FUNCTION`` (after ``models.register``), or a donor
+            folder (``file:DIR``, or its path).
         weights: a .safetensors, .pt or .pth file, or the .index.json of several; or "random".
         input_shape: the shape of one sample, for networks that take any (zoo, import); (tokens,) for text.
         name: the network's name in seams and reports.
@@ -310,7 +308,7 @@ def register(source: str | Path | Callable[..., Any]) -> list[str]:
     Examples:
         >>> def tiny():
         ...     return nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2)), torch.zeros(2, 8)
-        >>> ms.register(tiny)
+        >>> ms.models.register(tiny)
         ['tiny']
         >>> ms.load("import:tiny").cuts
         ['0', '1']

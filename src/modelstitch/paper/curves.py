@@ -13,7 +13,8 @@ import numpy as np
 import modelstitch as ms
 
 from ..report import CONTROLS, Point
-from ..study import Metric, Record, pool
+from ..stats import pool
+from ..study import Metric, Record
 
 ENOUGH = 6  # fits whose range holds the middle of all fits in 95 of 100 cases: 1 - 2 / 2^n
 SYMMETRIC = ("similarity", "path")  # probes that say the same of two networks in either order
@@ -43,7 +44,7 @@ class Curves:
 
     What is a mean over test examples (a penalty, an error) has an interval where records keep their examples. With one
     fit behind a place test examples are drawn anew, paired; with more it is that of
-    ``modelstitch.study.pooling.pool``: pairs of networks are drawn first (both directions of one pair together),
+    ``modelstitch.stats.pooling.pool``: pairs of networks are drawn first (both directions of one pair together),
     then fits, then examples. All else gets the range from the lowest to the highest fit, which is no interval
     below ``ENOUGH`` fits, and one fit has none: the ``SYMMETRIC`` probes of one pair in both directions are one fit
     measured twice.
@@ -195,7 +196,7 @@ def _no_mean(point: Point) -> Point:
 
 def _difference(mine: Sequence[Record], theirs: Sequence[Record], metric: str) -> Point:
     if metric == "penalty" and all(r.examples is not None for r in (*mine, *theirs)):
-        found = ms.paired_test(list(mine), list(theirs)).difference
+        found = ms.stats.paired_test(list(mine), list(theirs)).difference
         if found.low is not None:
             return _placed(mine, found.seeds, found.value, found.low, found.high, found.unit)
     values = [(_metric(a, metric), _metric(b, metric)) for a, b in zip(mine, theirs)]

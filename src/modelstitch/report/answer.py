@@ -11,7 +11,7 @@ from .family import family_of, stitched
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..study.record import Record
+    from ..records.record import Record
     from .family import NetworkFamily
 
 

@@ -16,7 +16,7 @@ from .similarity_page import similarity_page
 
 if TYPE_CHECKING:
     from ..data.shown import Shown
-    from ..study.record import Record
+    from ..records.record import Record
 
 
 def page_of(

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from ..errors import MeasureError, StudyError
+from ..records.record import Record
 from ..stats.bootstrap import Floats
-from ..study.record import Record
 from ..support.kinds import kinds
 from .figures.marks import mark
 from .frame import frame, measured, pairs, panel, settings

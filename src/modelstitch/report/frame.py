@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from ..engine.controls import CONTROLS
-from ..study.answers import NATS, Answers
-from ..study.examples import answers_of, unpack
-from ..study.parts import Metric, Setting
-from ..study.record import Record, as_records
+from ..records.answers import NATS, Answers
+from ..records.parts import Metric, Setting
+from ..records.record import Record, as_records
+from ..stats.examples import answers_of, unpack
 from ..support.heap import uncollected
 from .sentences.units import UnitScale, scale_of
 

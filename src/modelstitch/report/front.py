@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from ..errors import StitchError, StudyError
-from ..study.parts import End, Metric
-from ..study.record import Record
+from ..records.parts import End, Metric
+from ..records.record import Record
 from ..support.near import among
 from .figures.axes import Drawable, canvas, drawn
 from .figures.style import FAINT, number, short

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ..errors import StudyError
-from ..study.parts import Setting
-from ..study.record import Record, as_records
+from ..records.parts import Setting
+from ..records.record import Record, as_records
 from ..study.spec import StudySpec
 from ..support.shown import visible, without_folders
 from . import tables

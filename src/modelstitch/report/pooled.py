@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ..errors import MeasureError
+from ..records.parts import Setting
+from ..records.record import Record, as_records
 from ..stats.discoveries import controlled
-from ..study.parts import Setting
-from ..study.pooling import Pooled, normalised, p_of_none, pool
-from ..study.record import Record, as_records
+from ..stats.pooling import Pooled, normalised, p_of_none, pool
 
 Ratio = tuple[Pooled | None, str]
 

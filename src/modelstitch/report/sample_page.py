@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from ..errors import StudyError
-from ..study.examples import unpack
-from ..study.parts import Setting
-from ..study.record import Record
+from ..records.parts import Setting
+from ..records.record import Record
+from ..stats.examples import unpack
 from . import samples, tables
 from .figures.samples import breaks_figure, classes_figure, difficulty_figure
 from .figures.style import number, plain

@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 
 from ..errors import StudyError
+from ..records.answers import NATS, Answers
+from ..records.record import Record, as_records
 from ..stats import bootstrap
-from ..study.answers import NATS, Answers
-from ..study.examples import answers_of, unpack
-from ..study.record import Record, as_records
+from ..stats.examples import answers_of, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

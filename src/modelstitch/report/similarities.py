@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from ..errors import StudyError
-from ..study.canonical import canonical_json
 from ..support import hashing
 from ..support.files import make_folder, write_atomic
+from ..support.hashing import canonical_json
 from ..support.reading import json_of
 
 CHANCE = ("p", "q", "score", "p_grid", "score_grid")  # beside shuffled pairings, see ``measures.calibrate.Chance``

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ..engine.controls import CONTROLS
-from ..study.pooling import pool
-from ..study.record import Record, as_records
+from ..records.record import Record, as_records
+from ..stats.pooling import pool
 from .figures.marks import mark, marked
 from .sentences.units import shown
 from .tables import Table, TableCell

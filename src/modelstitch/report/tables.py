@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 
 from ..engine.controls import CONTROLS
-from ..study.parts import End
-from ..study.pooling import Pooled
-from ..study.record import Record, as_records
+from ..records.parts import End
+from ..records.record import Record, as_records
+from ..stats.pooling import Pooled
 from ..support.words import first_of, rough
 from .figures.heatmaps import matrix
 from .figures.pair import by_parameters

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from ..errors import StudyError
-from ..study.record import Record
+from ..records.record import Record
 from .figures.axes import Drawable, drawn, heat_map, sheet
 from .figures.marks import weights_of
 from .figures.style import labels, plain, short

@@ -13,10 +13,10 @@ from torch import nn
 
 from ..errors import StitchError, StudyError
 from ..network import Network
+from ..records.parts import End
+from ..records.record import Record
 from ..report.front import Cost, Way, way_of
 from ..stitchers import Site
-from ..study.parts import End
-from ..study.record import Record
 from ..support.device import pick_device, to_device
 from .blank import blank
 from .exported import FileCall, inputs_of, running, write_program

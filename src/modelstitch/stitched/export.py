@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..network import Network
-from ..study.record import Record
+from ..records.record import Record
 from ..support import hashing
 from ..support.files import write_atomic
 from ..support.provenance import provenance

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SourceError, first_line
-from ..study.record import Record
+from ..records.record import Record
 from ..support.files import write_text
 from ..support.optional import need
 from ..support.shown import plain

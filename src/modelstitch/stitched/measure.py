@@ -20,10 +20,10 @@ from ..engine.sweep import Sweep
 from ..errors import StitchError
 from ..moments.moments import Moments
 from ..network import Network
+from ..records.record import Record
 from ..stitchers import rows
-from ..study.measured import beside_top, kept
 from ..study.prepared import data_config
-from ..study.record import Record
+from ..study.sweeps.measured import beside_top, kept
 from ..support import hashing
 from ..support.provenance import provenance
 

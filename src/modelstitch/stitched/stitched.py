@@ -21,10 +21,10 @@ from ..network import FromInput, FromLayer, Network
 from ..network.fold import absorb_above, absorb_below
 from ..network.norms import put_statistics
 from ..notation import Seam
+from ..records.parts import Metric
+from ..records.record import Record
 from ..report.sentences.units import shown
 from ..stitchers import Adapter, Affine, Site, Stitcher, adapter_between
-from ..study.parts import Metric
-from ..study.record import Record
 from ..support.ambient import in_settled
 from ..support.device import to_device
 from ..support.files import as_path

@@ -1,7 +1,7 @@
 """A declared study: its spec, its plan of cells, the engine that runs them, and the store that keeps them.
 
-The names below are public: what a reader of records works with. None of them imports torch. They are loaded when they
-are first used, so that ``--help`` is quick.
+The names below are public: what a reader of a study's folder works with. None of them imports torch. They are loaded
+when they are first used, so that ``--help`` is quick.
 """
 
 from importlib import import_module
@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 _PLACES = {
     "Event": "..support.events",
-    "Metric": ".parts",
-    "Record": ".record",
+    "Metric": "..records.parts",
+    "Record": "..records.record",
     "Store": ".store",
-    "pool": ".pooling",
 }
 
-__all__ = ["Event", "Metric", "Record", "Store", "pool"]
+__all__ = ["Event", "Metric", "Record", "Store"]
 
 if TYPE_CHECKING:
+    from ..records.parts import Metric
+    from ..records.record import Record
     from ..support.events import Event
-    from .parts import Metric
-    from .pooling import pool
-    from .record import Record
     from .store import Store
 
 

@@ -17,7 +17,6 @@ from ..support.device import pick_device
 from ..support.kinds import kinds
 from ..support.progress import Tell
 from ..views import Normalise
-from .bench import Bench
 from .engines import Engine, local
 from .needs import Needs
 from .prepared import Prepared
@@ -25,9 +24,10 @@ from .run import plan_run, run
 from .shard import Shard
 from .spec import StudySpec
 from .store import Store
+from .sweeps.bench import Bench
 
 if TYPE_CHECKING:
-    from .record import Record
+    from ..records.record import Record
 
 
 @kinds("device")

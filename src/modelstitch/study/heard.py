@@ -10,9 +10,9 @@ from typing import Any
 
 from ..engine.fit.tensorboard import writing
 from ..engine.sweep import Watch
+from ..records.record import Record
 from ..support.events import Event, OnEvent
 from ..support.progress import Tell, Teller
-from .record import Record
 
 
 @dataclass(frozen=True)

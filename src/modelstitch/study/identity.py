@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecordError, StudyError
 from ..support.fields import differing
-from ..support.hashing import SEAL, sealed, unsealed
+from ..support.hashing import SEAL, canonical_json, sealed, unsealed
 from ..support.reading import read_json
-from .canonical import canonical_json
 
 if TYPE_CHECKING:
     from .spec import StudySpec

@@ -24,10 +24,10 @@ from ..network import Layer, Network
 from ..stitchers import family_of
 from ..support.memory import readable
 from ..support.words import counted, duration
-from .bench import Bench
-from .family import families, family_bytes
 from .plan import Cell, sweeps_of
-from .sweep import chunked
+from .sweeps.bench import Bench
+from .sweeps.family import families, family_bytes
+from .sweeps.sweep import chunked
 
 
 @dataclass

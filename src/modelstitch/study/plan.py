@@ -12,8 +12,8 @@ from ..engine.fit.options import MATCH, OF_LOOKS, SOLVED, FitSpec
 from ..errors import StudyError
 from ..network.layers import matching
 from ..notation import is_pattern, matched, parse
+from ..support.hashing import cell_hash
 from ..support.near import hint, some
-from .canonical import cell_hash
 from .question import Question
 
 PLAIN = "plain"

@@ -24,9 +24,9 @@ from ..support.device import pick_device
 from ..support.kinds import as_found
 from ..support.user_code import in_words
 from ..support.words import counted
-from .bench import Bench
 from .plan import Cell, Place, PlannedDonor, in_company, plan
 from .question import CompareOptions, Question, read
+from .sweeps.bench import Bench
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,21 @@ from ..engine.alone import introduce, told
 from ..engine.sweep import Watch
 from ..errors import StudyError
 from ..network import Network
+from ..records.record import Record
 from ..support.memory import out_of_memory
 from ..support.progress import Tell, hears, say
 from ..support.ranks import current, first, writes
 from ..support.resume import tidy
-from .bench import Bench
 from .engines import Engine, local
-from .measured import unmeasured
 from .needs import Needs, needs_of
 from .plan import Cell, PlannedDonor, in_company, sweeps_of
 from .prepared import Prepared, with_members
-from .record import Record
 from .shard import Shard
-from .states import left
 from .store import Store
-from .sweep import check_shared
+from .sweeps.bench import Bench
+from .sweeps.measured import unmeasured
+from .sweeps.states import left
+from .sweeps.sweep import check_shared
 
 
 def run(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..records.record import Record
 from ..support.words import counted, duration
-from .record import Record
 from .running import present
 from .store import Store
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import RecordError, StudyError
+from ..records.record import Record
 from ..support.files import (
     as_path,
     clean,
@@ -31,13 +32,11 @@ from ..support.files import (
     set_aside,
     write_atomic,
 )
-from ..support.hashing import of_json
+from ..support.hashing import canonical_json, of_json
 from ..support.heap import uncollected
 from ..support.kinds import kinds
-from .canonical import canonical_json
 from .holdings import Holdings
 from .identity import identity_of, read_sealed, refuse_another, with_seal
-from .record import Record
 from .running import present, working
 
 if TYPE_CHECKING:

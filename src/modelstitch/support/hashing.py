@@ -1,12 +1,18 @@
-"""What a value is, as SHA-256 in hex: one hasher for all that is kept, and seals that say when something changed."""
+"""What a value is, as SHA-256 in hex: one hasher for all that is kept, and seals that say when something changed.
+
+Of plain values the hash is that of the one JSON text that stands for them. No torch before a tensor comes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..errors import StudyError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,6 +78,56 @@ def of_json(value: Any) -> str:
     """The hash of plain values: equal for equal JSON, whatever the order of keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return of(text.encode("utf-8", "surrogatepass"))
+
+
+def canonical_json(value: Any, *, what: str = "record", indent: int | None = None) -> str:
+    """Write ``value`` as the one JSON text that stands for it.
+
+    Args:
+        value: mappings with string keys, sequences, strings, numbers, booleans, None.
+        what: how an error calls the whole value.
+        indent: spaces per level for a file that people read; the order of keys stays the same.
+
+    Raises:
+        StudyError: NaN or infinity (the metric is named), or a value that JSON cannot hold.
+    """
+    separators = (",", ":") if indent is None else None
+    try:
+        text = json.dumps(
+            value, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=indent, separators=separators
+        )
+        text.encode()  # half a surrogate pair in a name cannot be stored
+        return text
+    except (TypeError, ValueError) as error:
+        for place, leaf in _leaves(value, what):
+            if isinstance(leaf, float) and not math.isfinite(leaf):
+                raise StudyError(
+                    f"The {place} is {leaf}: expected a finite number or null; "
+                    "find out where the number was lost before it is stored."
+                ) from error
+        raise StudyError(f"The {what} cannot be written as JSON: expected plain values, found {error}.") from error
+
+
+def cell_hash(config: Mapping[str, Any]) -> str:
+    """Name of a cell: the first 16 hex digits of the SHA-256 of its config's canonical JSON.
+
+    Raises:
+        StudyError: as ``canonical_json``.
+    """
+    return of(canonical_json(dict(config), what="config"), digits=16)
+
+
+def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Every scalar with the words for its place: ``metric 'penalty', value``, not ``metrics[3]``."""
+    if isinstance(value, Mapping):
+        head = f"{place}, metric {value['metric']!r}" if "metric" in value else place
+        for key, part in value.items():
+            yield from _leaves(part, f"{head}, {key}")
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part, place)
+    else:
+        yield place, value
 
 
 def of_tensors(tensors: Mapping[str, Tensor], beside: Mapping[str, str] | None = None) -> str:

@@ -9,7 +9,7 @@ from modelstitch.data.tasks import TASKS, inferred, task_of
 from modelstitch.data.tasks.task import finite
 from modelstitch.engine.measure import Tally
 from modelstitch.errors import DataError, FitError, NonFiniteError, StitchError
-from modelstitch.study.record import check
+from modelstitch.records.record import check
 
 OUT, LABELS = torch.arange(12.0).reshape(4, 3), torch.zeros(4, 3)
 

@@ -14,8 +14,8 @@ from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.errors import FitError
 from modelstitch.network import fingerprint
+from modelstitch.records.record import equal_results
 from modelstitch.stitchers import Affine
-from modelstitch.study.record import equal_results
 from modelstitch.study.store import Store
 from modelstitch.support.files import SetAside
 from modelstitch.support.resume import Unfinished

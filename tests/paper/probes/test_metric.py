@@ -7,7 +7,7 @@ from torch import nn
 from modelstitch import Network
 from modelstitch.errors import StitchError
 from modelstitch.paper.probes.metric import metric, place
-from modelstitch.study.record import Record
+from modelstitch.records.record import Record
 
 END = {"name": "a", "layer": "l"}
 

@@ -9,10 +9,10 @@ import pytest
 from synthetic import make_records
 
 import modelstitch as ms
+from modelstitch.records.parts import DonorFacts
+from modelstitch.records.record import as_records
 from modelstitch.report.figures.marks import mark, marked, with_weights
 from modelstitch.report.page import page
-from modelstitch.study.parts import DonorFacts
-from modelstitch.study.record import as_records
 
 
 @pytest.mark.parametrize(

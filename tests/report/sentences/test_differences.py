@@ -6,8 +6,8 @@ from synthetic import make_records
 
 from commands import run
 from modelstitch.report.sentences.differences import differences
-from modelstitch.study.canonical import cell_hash
 from modelstitch.study.store import Store
+from modelstitch.support.hashing import cell_hash
 
 
 def test_every_place_has_a_state():

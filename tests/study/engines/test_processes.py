@@ -11,10 +11,10 @@ from functools import partial
 import pytest
 
 from modelstitch.errors import DataError
+from modelstitch.records.record import equal_results
 from modelstitch.study import declared
 from modelstitch.study.declared import open_bench, run_study
 from modelstitch.study.engines import processes
-from modelstitch.study.record import equal_results
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.status import status_of
 from others import quick_workers

@@ -13,9 +13,9 @@ import pytest
 from cells import cell
 from modelstitch.data.load import load_data
 from modelstitch.errors import StudyError
+from modelstitch.records.record import equal_results
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines import ray as engine_on_ray
-from modelstitch.study.record import equal_results
 from modelstitch.study.spec import parse_spec
 
 pytestmark = pytest.mark.slow

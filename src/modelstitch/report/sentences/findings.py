@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from ...study.record import Record
+from ...records.record import Record
 from ..figures.style import number, plain
 from ..frame import Point, curve, measured, pairs, panel, settings, unmeasured
 from . import verdicts

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from ...engine.controls import CONTROLS, Control, no_networks
+from ...records.record import as_records
 from ...stats.chance import as_poor, hardly_better
-from ...study.record import as_records
 from ...support.words import rough
 from ..figures.style import number, plain
 from ..frame import Point, curve, seams

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from ...records.record import Record
 from ...support.progress import Tell
-from ..bench import Bench
 from ..plan import Cell
-from ..record import Record
+from ..sweeps.bench import Bench
 
 OpenBench = Callable[[], Bench]  # travels to another process, and opens donors and data there by their names
 Engine = Callable[[Sequence[list[Cell]], Bench, Tell | None], Iterator[Record]]  # each as soon as it is there

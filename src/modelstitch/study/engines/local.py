@@ -10,15 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import StudyError
+from ...records.record import Record
+from ...support.hashing import canonical_json
 from ...support.progress import Tell
 from ...support.user_code import in_words
-from ..bench import Bench
-from ..canonical import canonical_json
-from ..family import families, run_family
-from ..measured import facts
 from ..plan import Cell
-from ..record import Record
-from ..sweep import run_sweep
+from ..sweeps.bench import Bench
+from ..sweeps.family import families, run_family
+from ..sweeps.measured import facts
+from ..sweeps.sweep import run_sweep
 
 
 @dataclass

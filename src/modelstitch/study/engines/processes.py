@@ -20,15 +20,15 @@ from typing import Any
 import torch
 
 from ...errors import FitError
+from ...records.record import LOST, Record
 from ...support.crew import LostError, Worker, answered, portable
 from ...support.memory import out_of_memory
 from ...support.progress import Tell
-from ..bench import Bench
-from ..measured import unmeasured
 from ..plan import Cell, in_company
-from ..record import LOST, Record
-from ..states import left
-from ..sweep import run_sweep
+from ..sweeps.bench import Bench
+from ..sweeps.measured import unmeasured
+from ..sweeps.states import left
+from ..sweeps.sweep import run_sweep
 from . import Engine, OpenBench
 from .local import Batchwork, check_same, tasks
 

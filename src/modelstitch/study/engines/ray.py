@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import StudyError
+from ...records.record import Record
 from ...support.optional import need
 from ...support.progress import Tell
-from ..bench import Bench
 from ..plan import Cell
-from ..record import Record
-from ..sweep import run_sweep
+from ..sweeps.bench import Bench
+from ..sweeps.sweep import run_sweep
 from . import Engine, OpenBench
 from .local import Batchwork, check_same, tasks
 

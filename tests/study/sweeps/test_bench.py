@@ -14,7 +14,7 @@ def test_what_sends_in_a_cell(cells, bench, pair):
 def test_donors_are_looked_at_once(cells, bench, pair, monkeypatch):
     found = bench.donors(cells["pair"][0])
     assert len(found) == 2
-    monkeypatch.setattr("modelstitch.study.bench.look", lambda *_, **__: pytest.fail("looked again"))
+    monkeypatch.setattr("modelstitch.study.sweeps.bench.look", lambda *_, **__: pytest.fail("looked again"))
     assert bench.donors(cells["pair"][1]) == found
     assert bench.donors(cells["class-noise"][0]) == found[1:]  # class noise has no bottom
     assert set(bench.looked) == {"zero", "one"}

@@ -10,19 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.data import Data
-from ..engine.alone import Alone, look, need_scores
-from ..engine.anchors import choose
-from ..engine.evaluate import own_outcomes
-from ..engine.fit.memory import attempt
-from ..engine.fit.objectives import Loss
-from ..engine.fit.options import FitSpec
-from ..engine.measure import Outcome
-from ..engine.senders import NetworkSender
-from ..engine.sweep import MEMORY, Sweep, Watch, derive
-from ..errors import NetworkError, NonFiniteError
-from ..network import Network
-from .plan import Cell, Shared
+from ...data.data import Data
+from ...engine.alone import Alone, look, need_scores
+from ...engine.anchors import choose
+from ...engine.evaluate import own_outcomes
+from ...engine.fit.memory import attempt
+from ...engine.fit.objectives import Loss
+from ...engine.fit.options import FitSpec
+from ...engine.measure import Outcome
+from ...engine.senders import NetworkSender
+from ...engine.sweep import MEMORY, Sweep, Watch, derive
+from ...errors import NetworkError, NonFiniteError
+from ...network import Network
+from ..plan import Cell, Shared
 
 
 @dataclass

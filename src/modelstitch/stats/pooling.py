@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MeasureError
-from ..stats import bootstrap
-from ..stats.bootstrap import RESAMPLES
+from ..records.record import Record, as_records
 from ..support.kinds import kinds
+from . import bootstrap
+from .bootstrap import RESAMPLES
 from .examples import Examples, unpack_together
-from .record import Record, as_records
 
 if TYPE_CHECKING:
-    from .answers import Floats
+    from ..records.answers import Floats
 
 FLIPS = 9999
 Cluster = frozenset[str]  # the names of the two networks of a pair
@@ -90,7 +90,7 @@ def pool(
 
     Examples:
         >>> r = ms.compare(bottom, top, data=data, layers="block2", objective="match", controls=())
-        >>> pooled = ms.study.pool(r.records)
+        >>> pooled = ms.stats.pool(r.records)
         >>> pooled.pairs, pooled.seeds, pooled.unit, pooled.low <= pooled.value <= pooled.high
         (1, 2, 'points', True)
     """
@@ -122,7 +122,7 @@ def paired_test(one: Any, other: Any, *, seed: int = 0) -> PairedTest:
     Examples:
         >>> asked = dict(at="block2", data=data, objective="match")
         >>> one, other = (ms.stitch(bottom, top, family=f, **asked) for f in ("affine", "identity"))
-        >>> ms.paired_test(one, other).how
+        >>> ms.stats.paired_test(one, other).how
         'sign flips over examples, exact'
     """
     first, second = _records(one), _records(other)

@@ -18,8 +18,8 @@ from pydantic_core import from_json
 
 from ..errors import RecordError
 from ..support import hashing
+from ..support.hashing import canonical_json, cell_hash
 from ..support.reading import json_of
-from .canonical import canonical_json, cell_hash
 from .parts import (
     DonorFacts,
     End,
@@ -60,7 +60,7 @@ class Record(Mapping[str, Any]):
         provenance: versions, device, date and seconds.
         history: of the fit, [step, value] each.
         correct: which examples the stitched model got right, as base64 of packed bits.
-        examples: what both did, example by example, and what they answered: see ``modelstitch.study.answers``.
+        examples: what both did, example by example, and what they answered: see ``modelstitch.records.answers``.
         donors: {name of a donor: what else is known of it}.
         paper: which curve of which figure it belongs to.
         results: of a probe of the paper, one mapping a place that it looked at.

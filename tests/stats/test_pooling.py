@@ -8,10 +8,10 @@ import pytest
 from scipy.stats import binomtest
 
 from modelstitch.errors import MeasureError
-from modelstitch.study.answers import pack
-from modelstitch.study.examples import unpack
-from modelstitch.study.pooling import normalised, paired_test, pool
-from modelstitch.study.record import Record
+from modelstitch.records.answers import pack
+from modelstitch.records.record import Record
+from modelstitch.stats.examples import unpack
+from modelstitch.stats.pooling import normalised, paired_test, pool
 
 
 def record(stitched, top, bottom="a", upper="b", unit="points", weights=None, data="d", test=""):

@@ -1,6 +1,6 @@
 """A state lies under a name of its work."""
 
-from modelstitch.study.states import left
+from modelstitch.study.sweeps.states import left
 
 
 def test_a_state_is_left_under_a_name_of_its_work(cells, bench, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from modelstitch.errors import RecordError
-from modelstitch.study.parts import DonorFacts, End, Metric, Setting, end_of, facts_of, metrics_of, part_of, short
+from modelstitch.records.parts import DonorFacts, End, Metric, Setting, end_of, facts_of, metrics_of, part_of, short
 
 
 def test_a_side_may_leave_out_what_it_does_not_have():

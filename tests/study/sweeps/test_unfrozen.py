@@ -53,7 +53,7 @@ def test_what_is_tuned_is_held_against_the_top_as_it_was_given(unfreeze, pair, d
         made.append(tuned(*args, **options))
         return made[-1]
 
-    monkeypatch.setattr("modelstitch.study.unfrozen.tuned", seen)
+    monkeypatch.setattr("modelstitch.study.sweeps.unfrozen.tuned", seen)
     (record,) = asked(pair, digits, unfreeze, controls=()).records
     ((model, _),) = made
     squares, genuine = 0.0, []

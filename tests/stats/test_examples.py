@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from modelstitch.errors import MeasureError
-from modelstitch.study.answers import pack
-from modelstitch.study.examples import unpack, unpack_together
-from modelstitch.study.record import Record
+from modelstitch.records.answers import pack
+from modelstitch.records.record import Record
+from modelstitch.stats.examples import unpack, unpack_together
 
 STITCHED, TOP = np.array([0.0, 100, 100]), np.array([0.0, 0, 100])
 

@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 
-from ..engine.fit.closed import collect_together, look_again, solve
-from ..engine.fit.memory import sample_bytes
-from ..engine.fit.options import ANCHORS_BY, MATCH
-from ..engine.senders import Company, NetworkSender
-from ..errors import MeasureError, NonFiniteError
-from ..network import Layer
-from ..support.progress import Tell
-from ..support.ranks import current
-from ..support.resume import Unfinished
+from ...engine.fit.closed import collect_together, look_again, solve
+from ...engine.fit.memory import sample_bytes
+from ...engine.fit.options import ANCHORS_BY, MATCH
+from ...engine.senders import Company, NetworkSender
+from ...errors import MeasureError, NonFiniteError
+from ...network import Layer
+from ...support.progress import Tell
+from ...support.ranks import current
+from ...support.resume import Unfinished
+from ..plan import Cell, Shared, sweeps_of
 from .bench import Bench
 from .job import Fitted, SweepJob, job_of, measure, open_cell
-from .plan import Cell, Shared, sweeps_of
 from .states import PIECES, left_together
 from .sweep import cell_bytes, run_sweep
 

@@ -8,16 +8,16 @@ import torch
 import modelstitch as ms
 from modelstitch.engine import senders
 from modelstitch.engine.fit.options import FitSpec
-from modelstitch.study.bench import Bench
-from modelstitch.study.family import families, family_bytes, run_family
-from modelstitch.study.measured import unmeasured
 from modelstitch.study.needs import needs_of
 from modelstitch.study.plan import plan, sweeps_of
 from modelstitch.study.prepared import data_config, describe_donor
 from modelstitch.study.question import Question
 from modelstitch.study.run import run_cells
 from modelstitch.study.store import Store
-from modelstitch.study.sweep import run_sweep
+from modelstitch.study.sweeps.bench import Bench
+from modelstitch.study.sweeps.family import families, family_bytes, run_family
+from modelstitch.study.sweeps.measured import unmeasured
+from modelstitch.study.sweeps.sweep import run_sweep
 from modelstitch.support.resume import Unfinished
 
 

@@ -1,6 +1,6 @@
 """Cells of one sweep: cut to the memory there is, fitted and measured together."""
 
-from modelstitch.study.sweep import chunked, run_sweep
+from modelstitch.study.sweeps.sweep import chunked, run_sweep
 
 
 def test_cells_run_as_many_at_a_time_as_memory_takes(cells, bench, pair):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from modelstitch.errors import RecordError
-from modelstitch.study.answers import pack
-from modelstitch.study.told import told_by_answers
+from modelstitch.records.answers import pack
+from modelstitch.records.told import told_by_answers
 
 WRONG = pack(*(100.0 * (np.arange(20) < k) for k in (5, 1)), np.ones(20), "points")
 

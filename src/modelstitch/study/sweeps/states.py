@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..engine.fit.options import MATCH, OF_LOOKS
-from ..engine.sweep import Sweep
-from ..support.resume import Pieces, Unfinished
+from ...engine.fit.options import MATCH, OF_LOOKS
+from ...engine.sweep import Sweep
+from ...support.hashing import cell_hash
+from ...support.resume import Pieces, Unfinished
+from ..plan import Cell
 from .bench import Bench
-from .canonical import cell_hash
-from .plan import Cell
 
 
 def left(cell: Cell, bench: Bench) -> Unfinished | None:

@@ -10,22 +10,22 @@ from typing import Any
 
 import torch
 
-from ..engine.fit.closed import collect, look_again, solve
-from ..engine.fit.loop import fits, train
-from ..engine.fit.memory import attempt, chunks, solved_bytes, stream_bytes, tiles
-from ..engine.fit.normalisation import settle
-from ..engine.fit.options import MATCH, SOLVED
-from ..engine.fit.sensitivity import weigh
-from ..engine.senders import NetworkSender, Sender
-from ..engine.sweep import Stream, Sweep, Tick
-from ..errors import StudyError
-from ..network import Network
-from ..support.progress import Tell
-from ..support.ranks import current
-from ..support.resume import Unfinished
+from ...engine.fit.closed import collect, look_again, solve
+from ...engine.fit.loop import fits, train
+from ...engine.fit.memory import attempt, chunks, solved_bytes, stream_bytes, tiles
+from ...engine.fit.normalisation import settle
+from ...engine.fit.options import MATCH, SOLVED
+from ...engine.fit.sensitivity import weigh
+from ...engine.senders import NetworkSender, Sender
+from ...engine.sweep import Stream, Sweep, Tick
+from ...errors import StudyError
+from ...network import Network
+from ...support.progress import Tell
+from ...support.ranks import current
+from ...support.resume import Unfinished
+from ..plan import Cell
 from .bench import Bench
 from .job import Fitted, job_of, measure, open_cell
-from .plan import Cell
 from .states import left, sums_left
 
 

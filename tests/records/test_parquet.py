@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from modelstitch.errors import StudyError
-from modelstitch.study.canonical import cell_hash
-from modelstitch.study.parquet import read_table, records_from_parquet, records_of, records_to_parquet
-from modelstitch.study.record import Record
+from modelstitch.records.parquet import read_table, records_from_parquet, records_of, records_to_parquet
+from modelstitch.records.record import Record
+from modelstitch.support.hashing import cell_hash
 
 
 def record(seed, **more):

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from modelstitch.errors import RecordError, StudyError
-from modelstitch.study.answers import pack
-from modelstitch.study.canonical import canonical_json, cell_hash
-from modelstitch.study.parquet import records_from_parquet
-from modelstitch.study.parts import DonorFacts, Metric
-from modelstitch.study.record import Record
-from modelstitch.support.hashing import of
+from modelstitch.records.answers import pack
+from modelstitch.records.parquet import records_from_parquet
+from modelstitch.records.parts import DonorFacts, Metric
+from modelstitch.records.record import Record
+from modelstitch.support.hashing import canonical_json, cell_hash, of
 
 KEPT = sorted(Path(__file__).parents[2].joinpath("docs/results").rglob("*.parquet"))
 KEPT = [path for path in KEPT if path.parent.name != "resi"]  # values of measures, no records

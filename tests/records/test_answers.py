@@ -11,7 +11,7 @@ import torch
 
 import modelstitch as ms
 from modelstitch.errors import MeasureError, RecordError
-from modelstitch.study.answers import (
+from modelstitch.records.answers import (
     SIDES,
     average,
     check_sizes,
@@ -22,10 +22,10 @@ from modelstitch.study.answers import (
     pack_tokens,
     right,
 )
-from modelstitch.study.canonical import cell_hash
-from modelstitch.study.examples import answers_of
-from modelstitch.study.parts import Metric
-from modelstitch.study.record import Record
+from modelstitch.records.parts import Metric
+from modelstitch.records.record import Record
+from modelstitch.stats.examples import answers_of
+from modelstitch.support.hashing import cell_hash
 
 
 def drawn(n=101, classes=10, seed=0, wrong=0.3):

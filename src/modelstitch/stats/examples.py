@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MeasureError
-from ..stats import bootstrap
-from .answers import Answers, errors, numbers, told_by, unpack_answers
-from .record import Record
+from ..records.answers import Answers, errors, numbers, told_by, unpack_answers
+from ..records.record import Record
+from . import bootstrap
 
 if TYPE_CHECKING:
-    from .answers import Floats
+    from ..records.answers import Floats
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..data.batch import Batch
-from ..engine.evaluate import own_outcomes
-from ..engine.fit.tune import RATE, told_of, tuned
-from ..engine.joined import Joined
-from ..engine.measure import Outcome
-from ..engine.senders import view_of
-from ..engine.sweep import Stream, Sweep
-from ..engine.truth import Truth, TruthOfOne
-from ..errors import FitError, NonFiniteError
-from ..network import Network
-from .plan import Cell
+from ...data.batch import Batch
+from ...engine.evaluate import own_outcomes
+from ...engine.fit.tune import RATE, told_of, tuned
+from ...engine.joined import Joined
+from ...engine.measure import Outcome
+from ...engine.senders import view_of
+from ...engine.sweep import Stream, Sweep
+from ...engine.truth import Truth, TruthOfOne
+from ...errors import FitError, NonFiniteError
+from ...network import Network
+from ..plan import Cell
 
 
 def tuned_results(

@@ -9,29 +9,29 @@ from typing import Any
 
 from torch import Tensor
 
-from ..data.data import SPLITS, Data
-from ..data.tasks import Task
-from ..engine.alone import MATCHED, Alone, level, notes_on
-from ..engine.evaluate import SplitPart, SweepResult, final
-from ..engine.fit.memory import attempt
-from ..engine.fit.objectives import stages
-from ..engine.fit.options import MATCH, SOLVED
-from ..engine.measure import Outcome
-from ..engine.senders import NetworkSender, Sender
-from ..engine.sweep import Stream, Sweep, Tick, Watch, open_stream
-from ..engine.truth import Truth
-from ..errors import ShapeError, StudyError
-from ..network import Network
-from ..stats.chance import FAR
-from ..stitchers import family_of
-from ..support.provenance import provenance
-from ..support.resume import Pieces, Unfinished
-from ..support.words import counted
+from ...data.data import SPLITS, Data
+from ...data.tasks import Task
+from ...engine.alone import MATCHED, Alone, level, notes_on
+from ...engine.evaluate import SplitPart, SweepResult, final
+from ...engine.fit.memory import attempt
+from ...engine.fit.objectives import stages
+from ...engine.fit.options import MATCH, SOLVED
+from ...engine.measure import Outcome
+from ...engine.senders import NetworkSender, Sender
+from ...engine.sweep import Stream, Sweep, Tick, Watch, open_stream
+from ...engine.truth import Truth
+from ...errors import ShapeError, StudyError
+from ...network import Network
+from ...records.record import Record
+from ...stats.chance import FAR
+from ...stitchers import family_of
+from ...support.provenance import provenance
+from ...support.resume import Pieces, Unfinished
+from ...support.words import counted
+from ..heard import title_of
+from ..plan import Cell, Shared
 from .bench import Bench
-from .heard import title_of
 from .measured import Beside, facts, make_record
-from .plan import Cell, Shared
-from .record import Record
 from .unfrozen import tuned_results
 
 

@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine.alone import Alone
-from ..engine.controls import CONTROLS
-from ..engine.measure import Estimate, Outcome, agreement, chance_agreement, numbers, penalty
-from ..engine.sweep import Stream
-from ..engine.truth import Truth
-from ..errors import NonFiniteError
-from ..support.provenance import provenance
-from .answers import pack, pack_answers, pack_tokens
+from ...engine.alone import Alone
+from ...engine.controls import CONTROLS
+from ...engine.measure import Estimate, Outcome, agreement, chance_agreement, numbers, penalty
+from ...engine.sweep import Stream
+from ...engine.truth import Truth
+from ...errors import NonFiniteError
+from ...records.answers import pack, pack_answers, pack_tokens
+from ...records.parts import DonorFacts, Metric
+from ...records.record import Record
+from ...support.provenance import provenance
+from ..plan import Cell
 from .bench import Bench
-from .parts import DonorFacts, Metric
-from .plan import Cell
-from .record import Record
 
 
 @dataclass(frozen=True)

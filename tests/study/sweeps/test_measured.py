@@ -5,8 +5,8 @@ import torch
 
 from modelstitch import stitch
 from modelstitch.engine.measure import Tally
-from modelstitch.study.measured import beside_top
-from modelstitch.study.record import check
+from modelstitch.records.record import check
+from modelstitch.study.sweeps.measured import beside_top
 
 
 def outcome(answers, labels, classes=3):
