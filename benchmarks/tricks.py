@@ -33,7 +33,7 @@ import records
 from modelstitch.report import frame
 from modelstitch.study import store
 from modelstitch.support.fast import products
-from modelstitch.support.heap import uncollected
+from modelstitch.support.memory import uncollected
 from modelstitch.support.threads import alone_if_small
 
 Work = Callable[[], object]

@@ -27,11 +27,10 @@ from .study.run import plan_run, run
 from .study.store import Store
 from .study.sweeps.sweep import check_shared, run_sweep
 from .support.ambient import in_settled
-from .support.events import OnEvent
 from .support.kinds import as_found, fits, kinds
 from .support.memory import available_bytes
 from .support.mistakes import unknown
-from .support.progress import Tell
+from .support.progress import OnEvent, Tell
 from .support.ranks import writes
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import StitchError, StudyError
 from .records.record import Record, as_records
 from .support.kinds import kinds
-from .support.near import among
 from .support.shown import visible
+from .support.words import among
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,7 +11,7 @@ from modelstitch.errors import MeasureError
 from modelstitch.measures import MEASURES, evaluate, null_level
 from modelstitch.measures.checks import pair
 from modelstitch.measures.kernels import KERNELS
-from modelstitch.support.permutations import derangement
+from modelstitch.moments.null import derangement
 
 CASES = ["ordinary", "offset 1e3", "duplicated rows", "many ties", "fewer examples than features", "constant features"]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelstitch.errors import MeasureError
 from modelstitch.moments.grid import MomentsGrid
-from modelstitch.moments.null import NullGrid
+from modelstitch.moments.null import NullGrid, derangement
 from modelstitch.moments.spread import SpreadGrid
 
 BELOW, ABOVE = {"a": 2, "b": 3}, {"c": 2}
@@ -94,3 +96,10 @@ def test_a_file_of_sums_is_no_grid_of_another_kind(tmp_path):
             MeasureError, match=f"A {kind.__name__} keeps more than a file of sums holds: read the file with"
         ):
             kind.load(tmp_path / "sums")
+
+
+@given(st.integers(0, 60), st.integers(0, 2**40))
+def test_nothing_keeps_its_place_and_nothing_is_lost(n, seed):
+    order = derangement(n, torch.Generator().manual_seed(seed))
+    assert sorted(order.tolist()) == list(range(n))
+    assert n < 2 or not bool((order == torch.arange(n)).any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from modelstitch.errors import MeasureError
 from modelstitch.support import memory
+from modelstitch.support.memory import uncollected
 
 
 @pytest.mark.parametrize(
@@ -75,3 +77,21 @@ def test_a_kept_heap_pays_for_its_pages_once():
 def test_a_users_own_heap_setting_is_left_alone(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     assert not memory.keep_heap()
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_collector_is_held_and_let_go(on, fails):
+    was = gc.isenabled()
+    (gc.enable if on else gc.disable)()
+    try:
+        try:
+            with uncollected(), uncollected():
+                assert not gc.isenabled()
+                if fails:
+                    raise KeyError
+        except KeyError:
+            assert fails
+        assert gc.isenabled() is on
+    finally:
+        (gc.enable if was else gc.disable)()

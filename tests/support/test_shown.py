@@ -3,7 +3,7 @@
 import pytest
 
 from modelstitch.errors import DataError
-from modelstitch.support.shown import plain, visible
+from modelstitch.support.shown import plain, table, visible
 
 TEXTS = {
     "clear the screen": ("e\x1b[2Jx", "e\\x1b[2Jx", "e\ufffd[2Jx"),
@@ -30,3 +30,19 @@ def test_text_is_shown(text, terminal, page):
 def test_lines_stay_lines_on_a_terminal():
     assert visible("one\n\ttwo") == "one\n\ttwo"
     assert plain("one\n\ttwo") == "one\ufffd\ufffdtwo"
+
+
+def test_texts_are_escaped_wherever_they_stand():
+    evil = "<script>&\x1b[2J\u202e"
+    found = table(evil, [evil, "b"], [[evil, "1"]], [evil])
+    assert "<script>" not in found
+    assert "\x1b" not in found
+    assert "\u202e" not in found
+    assert found.count("&lt;script&gt;&amp;") == 4
+
+
+def test_rows_and_columns():
+    found = table("caption", ["a", "b"], [["1", "2"], ["3", "4"]])
+    assert found.count("<tr>") == 3
+    assert found.count("<td>") == 4
+    assert found.startswith("<table><caption>caption</caption>")

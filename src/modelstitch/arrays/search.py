@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ArrayError
-from ..support.near import among
+from ..support.words import among
 from .given import Vectors
 from .maps import Array
 

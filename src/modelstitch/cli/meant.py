@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..support.near import did_you_mean, near
+from ..support.words import did_you_mean, near
 
 _SAID = {  # in other tools: here
     "batch": "batch-size",

@@ -192,8 +192,8 @@ def diff(one: Path, other: Path, out: Path | None) -> None:
     """
     from ..report.figures.style import number
     from ..report.sentences.differences import differences
-    from ..support.fields import differing
     from ..support.files import write_text
+    from ..support.words import differing
 
     first, second = common.found_in(one), common.found_in(other)
     asked = {} if one.is_file() or other.is_file() else differing(first.spec, second.spec)

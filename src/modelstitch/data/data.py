@@ -15,8 +15,8 @@ from ..errors import DataError
 from ..network import Network
 from ..support.ambient import in_settled
 from ..support.hashing import Hash
-from ..support.html import table
 from ..support.kinds import kinds
+from ..support.shown import table
 from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples
 from .batch import Augment, Batch
 from .given import splits_of

@@ -12,8 +12,8 @@ from ..network import Network
 from ..support.ambient import in_settled
 from ..support.downloads import hub_folder, is_hub_id
 from ..support.kinds import kinds
-from ..support.near import did_you_mean, near
 from ..support.reading import told
+from ..support.words import did_you_mean, near
 from .data import Data
 from .readers.tokenizer import Tokenizer, bare_task
 from .readers.torchvision import SETS, load_torchvision

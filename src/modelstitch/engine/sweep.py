@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..data.data import Data
 from ..moments.moments import Moments
+from ..moments.null import derangement
 from ..network import FromLayer, Network
 from ..network.norms import Norm, own_statistics
 from ..stitchers import Adapter, Site, Stitcher, adapter_between, mapped, masks
 from ..support import hashing
-from ..support.permutations import derangement
 from .fit.objectives import Loss
 from .fit.options import FitSpec
 from .senders import Sender

@@ -11,7 +11,7 @@ from ..errors import MeasureError
 from ..measures import MEASURES, Measure
 from ..measures.checks import pair as checked
 from ..measures.kernels import KERNELS, Kernel
-from ..support.permutations import derangement
+from ..moments.null import derangement
 from ..support.threads import alone_if_small
 from .attempt import LayerPair, SideError, ValueOf, measured
 from .meeting import LayerKey

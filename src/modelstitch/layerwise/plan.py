@@ -19,7 +19,7 @@ from ..network import Layer, Network
 from ..support.ambient import in_settled
 from ..support.kinds import kinds
 from ..support.memory import available_bytes, readable, require
-from ..support.near import among
+from ..support.words import among
 from .meeting import LayerKey, Layers, Meeting, meeting_of
 
 VIEWS = {"pool": "mean over positions", "flatten": "all positions and channels as features"}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import MeasureError
-from ..support.permutations import derangement
+from ..moments.null import derangement
 from .checks import Activations, pair
 from .measure import Measure, Null, Result
 from .pairings import values_under

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from ..support.permutations import derangement
+from ..moments.null import derangement
 from .checks import Activations, bounded, constant_message, pair
 from .cka import BIASED, DEBIASED, MINIBATCH, require_spread
 

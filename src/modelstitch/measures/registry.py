@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..errors import MeasureError
-from ..support.near import among
+from ..support.words import among
 from . import cca, cka, dcor, gulp, hsic, knn, matching, procrustes, regression, rsa
 from .measure import AXES, LINEAR, Measure
 

@@ -25,9 +25,9 @@ from ..network.network import LoadRecipe
 from ..network.weights import fingerprint
 from ..support.ambient import in_settled
 from ..support.kinds import kinds
-from ..support.near import among, did_you_mean, near
 from ..support.reading import told
 from ..support.user_code import raised
+from ..support.words import among, did_you_mean, near
 from ..views import as_view, normalising
 from .request import Made, Request, check_options, closest
 from .typed import typed

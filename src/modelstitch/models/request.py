@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SourceError
-from ..support.near import hint
+from ..support.words import hint
 
 StateDict = dict[str, Tensor]
 RANDOM_ONES = 'ask for random weights with weights="random" (--random-weights)'  # the end of a sentence

@@ -1,4 +1,4 @@
-"""The sums of one pass under random pairings of the samples."""
+"""Wrong pairings of the samples, and the sums of one pass under them: the null level of a fit or a measure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..support.fast.products import inner
-from ..support.permutations import derangement
 from .grid import MomentsGrid
 from .moments import Moments
 
@@ -81,3 +80,11 @@ class NullGrid(MomentsGrid):
         common = torch.outer(x.sum(0), y.sum(0)) / len(x)  # of their means, which would be paired rightly
         for sums in self.shuffled:
             sums += inner(x, y[derangement(len(y), self._generator).to(y.device)]) - common
+
+
+def derangement(n: int, generator: torch.Generator) -> Tensor:
+    """A permutation of n that leaves nothing in its place, where n is 2 or more: one random cycle through all."""
+    order = torch.randperm(n, generator=generator)
+    result = torch.empty_like(order)
+    result[order] = order.roll(1)
+    return result

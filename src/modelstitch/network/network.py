@@ -15,9 +15,9 @@ from ..errors import InexactCutError, NetworkError, UnknownLayerError
 from ..notation import Seam, matched
 from ..support import hashing
 from ..support.ambient import in_settled
-from ..support.html import table
 from ..support.kinds import kinds
-from ..support.near import hint, some
+from ..support.shown import table
+from ..support.words import hint, some
 from ..views import as_view, in_short
 from .cuts import find_flow
 from .layers import Layer, list_layers, matching

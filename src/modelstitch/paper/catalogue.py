@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..errors import StudyError
-from ..support.near import hint
+from ..support.words import hint
 from .figure import Figure
 
 FIGURES = {

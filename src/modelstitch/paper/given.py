@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import Data, Network, Normalise, load
 from ..errors import SourceError
-from ..support.fields import differing
+from ..support.words import differing
 from ..zoo.donors import load_donor
 from ..zoo.nets import format_net, parse_net
 from .own import FILE, Declared, Groups, declared, grouped

@@ -18,8 +18,8 @@ from ..api import plan_compare
 from ..errors import FitError, SourceError, StudyError
 from ..notation import Seam
 from ..study import Metric, Record
-from ..support.provenance import provenance
 from ..support.resume import Pieces
+from ..support.version import provenance
 from ..zoo.train import error_rate
 from .figure import Figure, Line, Model, Probe, turned
 from .job import Job

@@ -12,7 +12,7 @@ from ..data.tasks import METRICS, TASKS, Task
 from ..errors import StitchError, first_line
 from ..measures import MEASURES, Measure
 from ..stitchers import FAMILIES, Stitcher
-from ..support.near import hint
+from ..support.words import hint
 
 
 def _family(found: Any) -> str:

@@ -13,8 +13,8 @@ from ..errors import RecordError, StudyError
 from ..support import hashing, tables
 from ..support.files import make_folder, write_atomic
 from ..support.hashing import canonical_json
-from ..support.near import some
 from ..support.reading import json_of
+from ..support.words import some
 from .record import Record, as_records, check
 
 _JSON = ("config", "metrics", "notes", "provenance")

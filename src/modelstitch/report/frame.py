@@ -14,7 +14,7 @@ from ..records.answers import NATS, Answers
 from ..records.parts import Metric, Setting
 from ..records.record import Record, as_records
 from ..stats.examples import answers_of, unpack
-from ..support.heap import uncollected
+from ..support.memory import uncollected
 from .sentences.units import UnitScale, scale_of
 
 _ENDS = [

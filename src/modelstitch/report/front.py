@@ -11,7 +11,7 @@ import polars as pl
 from ..errors import StitchError, StudyError
 from ..records.parts import End, Metric
 from ..records.record import Record
-from ..support.near import among
+from ..support.words import among
 from .figures.axes import Drawable, canvas, drawn
 from .figures.style import FAINT, number, short
 from .tables import Table, TableCell

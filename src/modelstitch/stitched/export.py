@@ -14,7 +14,7 @@ from ..network import Network
 from ..records.record import Record
 from ..support import hashing
 from ..support.files import write_atomic
-from ..support.provenance import provenance
+from ..support.version import provenance
 from .exported import engine_of, inputs_of, running, write_program
 from .timing import Runnable, measure_costs
 

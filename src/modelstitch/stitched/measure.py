@@ -25,7 +25,7 @@ from ..stitchers import rows
 from ..study.prepared import data_config
 from ..study.sweeps.measured import beside_top, kept
 from ..support import hashing
-from ..support.provenance import provenance
+from ..support.version import provenance
 
 BATCH = 256
 

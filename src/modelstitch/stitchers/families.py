@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import StitchError
-from ..support.near import among
 from ..support.user_code import digest
+from ..support.words import among
 from .affine import Affine
 from .base import Stitcher
 from .conv import Conv

@@ -19,7 +19,7 @@ __all__ = ["Event", "Metric", "Record", "Store"]
 if TYPE_CHECKING:
     from ..records.parts import Metric
     from ..records.record import Record
-    from ..support.events import Event
+    from ..support.progress import Event
     from .store import Store
 
 

@@ -11,8 +11,7 @@ from typing import Any
 from ..engine.fit.tensorboard import writing
 from ..engine.sweep import Watch
 from ..records.record import Record
-from ..support.events import Event, OnEvent
-from ..support.progress import Tell, Teller
+from ..support.progress import Event, OnEvent, Tell, Teller
 
 
 @dataclass(frozen=True)

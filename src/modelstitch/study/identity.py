@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecordError, StudyError
-from ..support.fields import differing
 from ..support.hashing import SEAL, canonical_json, sealed, unsealed
 from ..support.reading import read_json
+from ..support.words import differing
 
 if TYPE_CHECKING:
     from .spec import StudySpec

@@ -13,7 +13,7 @@ from ..errors import StudyError
 from ..network.layers import matching
 from ..notation import is_pattern, matched, parse
 from ..support.hashing import cell_hash
-from ..support.near import hint, some
+from ..support.words import hint, some
 from .question import Question
 
 PLAIN = "plain"

@@ -33,8 +33,8 @@ from ..support.files import (
     write_atomic,
 )
 from ..support.hashing import canonical_json, of_json
-from ..support.heap import uncollected
 from ..support.kinds import kinds
+from ..support.memory import uncollected
 from .holdings import Holdings
 from .identity import identity_of, read_sealed, refuse_another, with_seal
 from .running import present, working

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .near import did_you_mean
-from .near import near as alike
+from .words import did_you_mean
+from .words import near as alike
 
 _MOST = 20  # looking for a near name takes its time
 

@@ -1,12 +1,13 @@
-"""Progress with rate and time left: bars in a terminal and in a notebook, elsewhere a line a minute."""
+"""Progress with rate and time left: bars in a terminal and in a notebook, elsewhere a line a minute; and events."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 from .kinds import kinds
 from .shown import visible
@@ -162,3 +163,31 @@ def _line() -> Tell:
             del begun[what]
 
     return tell
+
+
+@dataclass(frozen=True)
+class Event:
+    """Say that something happened.
+
+    Attributes:
+        kind: "progress" (a piece of work went on), "look" (a fit was measured on the validation split), or "cell" (a
+            stitch or a control is finished and measured on the test split).
+        what: the work, or the stitch with its settings.
+        step: how much of the work is done, or the steps of the fit so far.
+        total: of how many; None where that is not known.
+        values: numbers by name: "val/error", "val/loss", "fit/loss" of a look; of a cell its metrics, such as
+            "penalty", and "penalty/low" and "penalty/high".
+
+    Examples:
+        >>> ms.study.Event("look", "block2", step=40, values={"val/error": 3.0}).values["val/error"]
+        3.0
+    """
+
+    kind: Literal["progress", "look", "cell"]
+    what: str
+    step: int = 0
+    total: int | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+OnEvent = Callable[[Event], None]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from html import escape
 
 # Control characters but for the line's end and the tab, marks that turn the direction of text, line ends of another
 # kind, tags that nobody sees, and halves of surrogate pairs, which no stream can encode.
@@ -43,3 +45,26 @@ def without_folders(text: str) -> str:
 
 def _written(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def table(caption: str, head: Sequence[str], body: Sequence[Sequence[str]], lines: Sequence[str] = ()) -> str:
+    """A table with its caption above, and lines of text below it.
+
+    Args:
+        caption: what it is of.
+        head: the names of the columns; the first is aligned left.
+        body: rows of as many texts.
+        lines: paragraphs.
+    """
+    rows = [_row("th", head), *(_row("td", row) for row in body)]
+    return "\n".join(
+        [f"<table><caption>{_safe(caption)}</caption>", *rows, "</table>", *(f"<p>{_safe(line)}</p>" for line in lines)]
+    )
+
+
+def _row(tag: str, cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{_safe(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def _safe(text: str) -> str:
+    return escape(plain(text))

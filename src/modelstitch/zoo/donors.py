@@ -24,11 +24,10 @@ from ..data.data import Data
 from ..errors import FitError, SourceError, first_line
 from ..network.weights import fingerprint
 from ..support import hashing, tensors
-from ..support.fields import differing
 from ..support.files import clean, set_aside, write_folder
 from ..support.reading import read_json
 from ..support.resume import Unfinished
-from ..support.words import first_of
+from ..support.words import differing, first_of
 from .labels import with_labels
 from .nets import build, format_net, parse_net
 from .selfsup import SelfRecipe, train_without_labels

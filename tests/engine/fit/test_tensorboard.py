@@ -7,7 +7,7 @@ import pytest
 
 from modelstitch.engine.fit.tensorboard import writing
 from modelstitch.errors import MissingExtraError
-from modelstitch.support.events import Event
+from modelstitch.support.progress import Event
 
 
 def stopped(hear):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import DataError
-from ...support.near import among
+from ...support.words import among
 from .classification import CLASSIFICATION as CLASSIFICATION
 from .dense import DENSE as DENSE
 from .embedding import EMBEDDING as EMBEDDING

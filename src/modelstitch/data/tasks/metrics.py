@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import DataError
-from ...support.near import hint
+from ...support.words import hint
 from ..labels import IGNORED
 from .task import Each, Task
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import MissingExtraError
-from ...support.events import Event, OnEvent
+from ...support.progress import Event, OnEvent
 
 
 @contextmanager

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from ...data.readers.tokenizer import LENGTH, Tokenizer, holds_tokenizer, is_bare
 from ...errors import DataError, NetworkError, SourceError, first_line
 from ...support.downloads import hub_folder, is_hub_id
-from ...support.near import among
 from ...support.optional import need
 from ...support.reading import read_json
-from ...support.words import first_of
+from ...support.words import among, first_of
 from ...views import Published, from_processor, published
 from ..pooled import POOLS, pooled
 from ..request import RANDOM_ONES, Made, Request

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...engine.controls import CONTROLS, Look
 from ...errors import StitchError
-from ...support.near import among
 from ...support.shown import plain as plain
+from ...support.words import among
 
 PAIR = Look("this pair", "#0072B2", width=2.2)
 

@@ -25,8 +25,8 @@ from ...network import Network
 from ...records.record import Record
 from ...stats.chance import FAR
 from ...stitchers import family_of
-from ...support.provenance import provenance
 from ...support.resume import Pieces, Unfinished
+from ...support.version import provenance
 from ...support.words import counted
 from ..heard import title_of
 from ..plan import Cell, Shared

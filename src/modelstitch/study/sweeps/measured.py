@@ -17,7 +17,7 @@ from ...errors import NonFiniteError
 from ...records.answers import pack, pack_answers, pack_tokens
 from ...records.parts import DonorFacts, Metric
 from ...records.record import Record
-from ...support.provenance import provenance
+from ...support.version import provenance
 from ..plan import Cell
 from .bench import Bench
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from ...errors import SourceError
 from ...support.memory import available_bytes, readable
-from ...support.near import hint
+from ...support.words import hint
 from .chains import myrtle, vgg
 from .cifar_resnet import resnet, resnet164
 from .preact import preact_resnet18

@@ -6,7 +6,7 @@ import re
 import torch
 
 from modelstitch import __version__
-from modelstitch.support.provenance import provenance
+from modelstitch.support.version import provenance
 
 
 def test_versions_machine_and_date_are_stated():
