@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _PLACES = {
-    "Event": "..support.events",
+    "Event": "..support.progress",
     "Metric": "..records.parts",
     "Record": "..records.record",
     "Store": ".store",
