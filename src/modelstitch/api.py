@@ -19,11 +19,10 @@ from .notation import Seam, parse
 from .results import Results
 from .stitched.stitched import Stitched
 from .stitchers import FAMILIES, family_of
-from .study.heard import hearing
 from .study.needs import Needs
 from .study.prepared import compared, prepared
 from .study.question import CompareOptions, MatrixOptions, StitchOptions, explained
-from .study.run import plan_run, run
+from .study.run import hearing, plan_run, run
 from .study.store import Store
 from .study.sweeps.sweep import check_shared, run_sweep
 from .support.ambient import in_settled

@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
-from modelstitch.data.access import shared
+from modelstitch.data.batch import shared
 from modelstitch.data.corrupt import corrupted
 from modelstitch.data.data import Data
-from modelstitch.data.splits import few
-from modelstitch.data.subsets import Images
+from modelstitch.data.subsets import Images, few
 from modelstitch.errors import DataError
 
 

@@ -21,6 +21,7 @@ from modelstitch.records.answers import (
     pack_answers,
     pack_tokens,
     right,
+    told_by_answers,
 )
 from modelstitch.records.parts import Metric
 from modelstitch.records.record import Record
@@ -277,3 +278,27 @@ def test_what_holds_something_else_is_refused(read, text, n, words):
 def test_no_weight_has_no_mean():
     with pytest.raises(ZeroDivisionError):
         average(np.ones(2), np.zeros(2))
+
+
+WRONG = pack(*(100.0 * (np.arange(20) < k) for k in (5, 1)), np.ones(20), "points")
+
+
+def test_right_answers_give_errors_and_penalty():
+    told = told_by_answers({}, WRONG, WRONG["stitched"])
+    assert {name: said.value for name, said in told.items()} == pytest.approx(
+        {"penalty": 20, "error": 25, "top_error": 5}
+    )
+    assert all(said.room < 1e-6 for said in told.values())
+
+
+def test_errors_give_the_penalty_where_no_answer_is_kept():
+    told = told_by_answers({"error": 30.0, "top_error": 12.0}, None, None)
+    assert {name: said.value for name, said in told.items()} == {"penalty": 18.0}
+    assert told_by_answers({"error": None, "top_error": 12.0}, None, None) == {}
+
+
+def test_answers_that_contradict_each_other_are_refused():
+    with pytest.raises(RecordError, match="the same right answers"):
+        told_by_answers({}, WRONG, WRONG["top"])
+    with pytest.raises(RecordError, match="expected the examples to be readable"):
+        told_by_answers({}, {**WRONG, "n": 30}, None)

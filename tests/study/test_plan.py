@@ -10,7 +10,7 @@ from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StitchError, StudyError
 from modelstitch.study.plan import Cell, Place, PlannedDonor, plan, seams, sweeps_of
 from modelstitch.study.question import Question
-from modelstitch.study.sweeps.states import left
+from modelstitch.study.sweeps.bench import left
 
 DATA = {"name": "digits", "fingerprint": "ff", "fit": 1000, "val": 100}
 

@@ -19,9 +19,8 @@ from modelstitch.errors import RecordError, StudyError
 from modelstitch.records.parquet import records_from_parquet, records_to_parquet
 from modelstitch.records.record import Record, equal_results
 from modelstitch.study import store as store_module
-from modelstitch.study.running import present
 from modelstitch.study.spec import parse_spec
-from modelstitch.study.store import Store, _name_of
+from modelstitch.study.store import Holdings, Store, _name_of, present, working
 from modelstitch.support.files import SetAside, clean, create
 from modelstitch.support.hashing import canonical_json, cell_hash
 from others import Other, soon
@@ -537,3 +536,47 @@ def test_a_cell_written_anew_while_its_file_was_set_aside_stays(tmp_path, monkey
     with pytest.warns(SetAside):
         assert store.kept(make_record()["cell"]) == make_record()
     assert [p.name for p in (tmp_path / "cells").iterdir()] == [path.name]
+
+
+def test_a_process_is_there_for_as_long_as_it_works(tmp_path):
+    folder = tmp_path / "running"
+    assert present(folder) == []
+    with working(folder) as one:
+        assert present(folder) == [one.name]
+        with working(folder) as two:
+            assert present(folder) == sorted([one.name, two.name])
+        assert present(folder) == [one.name]
+    assert not folder.exists()
+
+
+def test_also_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), working(tmp_path / "running"):
+        1 / 0  # noqa: B018
+    assert present(tmp_path / "running") == []
+
+
+def test_one_that_was_killed_counts_no_longer(tmp_path):
+    folder = tmp_path / "running"
+    code = (
+        f"from pathlib import Path; from modelstitch.study.store import working; w = "
+        f"working(Path({str(folder)!r})); w.__enter__(); import os; os.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, timeout=60
+    )
+    assert ended.returncode < 0
+    assert list(folder.iterdir())
+    assert present(folder) == []
+
+
+def test_a_whole_study_needs_no_words():
+    assert Holdings({}, [1], {}, [], [], True, []).cautions == []
+
+
+def test_what_is_left_out_or_unproved_is_said():
+    found = Holdings({}, [1], {"00ff": "expected JSON, found nothing"}, ["00ff"], ["a", "b"], True, ["c"]).cautions
+    assert found[0] == (
+        "The cell 00ff is left out: expected JSON, found nothing; the next run sets it aside and runs the cell again."
+    )
+    assert found[1].startswith("2 cells are left out: the plan does not name them")
+    assert found[2].startswith("1 cell is without digest")

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from modelstitch.errors import StudyError
-from modelstitch.study.running import working
+from modelstitch.study.store import working
 from modelstitch.support import files
 from modelstitch.support.files import (
     SetAside,

@@ -54,7 +54,7 @@ def compare(
     """
     from ..api import compare as run_compare
     from ..api import plan_compare
-    from ..network.pair import alike
+    from ..network.network import alike
 
     random = question["random_weights"]
     lower, upper, data = common.opened(question, tags=("first", "second"))

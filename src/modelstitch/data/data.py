@@ -17,16 +17,14 @@ from ..support.ambient import in_settled
 from ..support.hashing import Hash
 from ..support.kinds import kinds
 from ..support.shown import table
-from .access import MASK, all_labels, check_mask, chunks, fetch, hash_samples
-from .batch import Augment, Batch
+from .batch import MASK, Augment, Batch, all_labels, check_mask, chunks, fetch, hash_samples
 from .given import splits_of
 from .labels import IGNORED as IGNORED
 from .labels import MOST_CLASSES
 from .pairs import Keys
 from .readers.hub import settle
 from .readers.tokenizer import TextFacts
-from .splits import balanced_order, few
-from .subsets import Picked, Relabelled, placed
+from .subsets import Picked, Relabelled, balanced_order, few, placed
 from .tasks import CLASSIFICATION, NEXT_TOKEN, Task, inferred, metric_of, task_of
 from .tasks.task import Split as Split
 
@@ -304,7 +302,7 @@ class Data:
             batch_size: samples a batch.
 
         Returns:
-            Batches, whose samples are chosen as ``modelstitch.data.splits.few`` does.
+            Batches, whose samples are chosen as ``modelstitch.data.subsets.few`` does.
 
         Examples:
             >>> sum(len(batch) for batch in data.few("test", 20))

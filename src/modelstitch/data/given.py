@@ -24,7 +24,7 @@ from torch.utils.data import (
 
 from ..errors import DataError, first_line
 from ..support.device import parts
-from .access import shared
+from .batch import shared
 from .labels import as_labels
 from .pairs import Keys, keys_of, pair_of
 from .readers.hub import HubRows, is_hub_set

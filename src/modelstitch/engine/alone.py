@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.access import all_labels, fetch, like_masks
-from ..data.batch import Batch
+from ..data.batch import Batch, all_labels, fetch, like_masks
 from ..data.data import SPLITS, Data, Split
 from ..data.tasks import Task
 from ..data.tasks.classification import INSTEAD

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..arrays.anchors import chosen
-from ..data.access import chunks
+from ..data.batch import chunks
 from ..data.data import Data
 from ..network import OUTPUT, Network
 from ..stitchers import channels_last, masked_mean, masks

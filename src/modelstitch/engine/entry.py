@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.access import all_labels, chunks, hash_parts
 from ..data.augment import CropFlip
-from ..data.batch import Batch
+from ..data.batch import Batch, all_labels, chunks, hash_parts
 from ..data.data import SPLITS, Data, Split
 from ..data.labels import IGNORED
 from ..data.readers.folder import Files

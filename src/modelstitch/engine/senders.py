@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from ..data.access import of_images
-from ..data.batch import Batch
+from ..data.batch import Batch, of_images
 from ..data.data import Data
 from ..errors import NetworkError, StitchError, first_line
 from ..network import OUTPUT, FromInput, Layer, Network

@@ -22,7 +22,7 @@ from ..data.data import Data
 from ..errors import SourceError
 from ..network import Network
 from ..network.network import LoadRecipe
-from ..network.weights import fingerprint
+from ..network.trace.digest import fingerprint
 from ..support.ambient import in_settled
 from ..support.kinds import kinds
 from ..support.reading import told

@@ -2,10 +2,9 @@
 
 from .layers import Layer, positions_of
 from .layout.arrange import CHANNEL_AXIS
-from .network import OUTPUT, Network
-from .pair import apart, check_networks
+from .network import OUTPUT, Network, apart, check_networks
 from .segment import FromInput, FromLayer, Segment
-from .weights import fingerprint
+from .trace.digest import fingerprint
 
 __all__ = [
     "CHANNEL_AXIS",

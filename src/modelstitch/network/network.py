@@ -11,26 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InexactCutError, NetworkError, UnknownLayerError
+from ..errors import InexactCutError, NetworkError, StitchError, UnknownLayerError
 from ..notation import Seam, matched
 from ..support import hashing
 from ..support.ambient import in_settled
 from ..support.kinds import kinds
 from ..support.shown import table
+from ..support.user_code import in_words
 from ..support.words import hint, some
 from ..views import as_view, in_short
 from .cuts import find_flow
 from .layers import Layer, list_layers, matching
 from .listed import HEAD, row_of, said_of
 from .segment import CutPoint, Edit, FromInput, FromLayer
-from .trace.digest import graph_digest
+from .trace.digest import fingerprint, graph_digest, origin_of
 from .trace.eager import Eager
 from .trace.form import InputForm
 from .trace.owner import owners_kept
 from .trace.purity import agrees, batch_of, check_any_batch, check_each_alone, check_trace, run_twice, telling
 from .trace.trace import example_leaves, trace
 from .trace.twin import unwrapped
-from .weights import fingerprint, origin_of
 
 
 @dataclass(frozen=True)
@@ -672,3 +672,41 @@ class Network:
 
 def _unchanged(inputs: Any) -> Any:
     return inputs
+
+
+def apart(bottom: Network, top: Network) -> tuple[Network, Network]:
+    """Two networks with distinct names; the same network twice, with one view, is called by one name.
+
+    Raises:
+        NetworkError: if one is no Network.
+        StitchError: if two different networks have one name.
+    """
+    check_networks(bottom=bottom, top=top)
+    if bottom is not top and bottom.name == top.name:
+        if alike(bottom, top):
+            return bottom, bottom
+        raise StitchError(f"Both networks are called {bottom.name!r}: expected distinct names; pass name= to Network.")
+    return bottom, top
+
+
+def alike(one: Network, other: Network) -> bool:
+    """Whether two networks are the same but for their names.
+
+    In weights, in how they see a sample, in what they were trained on.
+    """
+    sight = in_words(one.view) == in_words(other.view) and one.trained_on == other.trained_on
+    return sight and one.fingerprint() == other.fingerprint()
+
+
+def check_networks(**sides: Any) -> None:
+    """Refuse what is no Network, a bare module above all.
+
+    Raises:
+        NetworkError: naming the side and what was found.
+    """
+    for side, network in sides.items():
+        if not isinstance(network, Network):
+            raise NetworkError(
+                f"The {side} must be a modelstitch Network, found {type(network).__name__}: make one with "
+                "Network(module, example, name)."
+            )

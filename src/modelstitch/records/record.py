@@ -20,6 +20,7 @@ from ..errors import RecordError
 from ..support import hashing
 from ..support.hashing import canonical_json, cell_hash
 from ..support.reading import json_of
+from .answers import BITS, told_by_answers
 from .parts import (
     DonorFacts,
     End,
@@ -35,7 +36,6 @@ from .parts import (
     provenance_of,
     short,
 )
-from .told import BITS, told_by_answers
 
 VERSION = 2
 READABLE = (1, 2)  # version 1 had no digest

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..data.access import MASK, mask_of
+from ..data.batch import MASK, mask_of
 from ..network import FromLayer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.access import MASK
+from ..data.batch import MASK
 from ..data.readers.tokenizer import Tokenizer
 from ..errors import StitchError
 from ..models.token_view import TokenView

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..data.access import MASK
+from ..data.batch import MASK
 from ..errors import StitchError, TraceError
 from ..models.token_view import TokenView, resized
 from ..network import Network

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data.access import MASK, in_reals, mask_of
+from ..data.batch import MASK, in_reals, mask_of
 from ..data.data import Data
 from ..engine.entry import check_entry
 from ..engine.joined import Joined

@@ -344,3 +344,12 @@ def _fit(spec: FitSpec, objective: str, val: int) -> dict[str, Any]:
     if spec.stop_early and spec.steps > 2 * spec.eval_every:  # with three looks after the start
         stated["stop_early"] = True
     return stated
+
+
+def title_of(config: Mapping[str, Any]) -> str:
+    """A cell as events call it, from its first look to its penalty."""
+    bottom, top, samples = config["bottom"], config["top"], config["fit"].get("samples")
+    control = "" if config["control"] == "pair" else f"{config['control']}, "
+    how = f"{control}{config['family']} {config['objective']}, seed {config['seed']}"
+    few = "" if samples is None else f", {samples} examples"
+    return f"{bottom['name']}@{bottom['layer']} -> {top['name']}@{top['layer']}/{how}{few}"

@@ -1,29 +1,34 @@
-"""Run a plan: what the store holds is kept, what is missing is fitted, and the donors are proved unchanged."""
+"""Run a plan: what the store holds is kept, what is missing is fitted, and the donors are proved unchanged.
+
+Also who hears of it: the user's hook, and the files of TensorBoard, which are written through it.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..engine.alone import introduce, told
+from ..engine.fit.tensorboard import writing
 from ..engine.sweep import Watch
 from ..errors import StudyError
 from ..network import Network
 from ..records.record import Record
 from ..support.memory import out_of_memory
-from ..support.progress import Tell, hears, say
+from ..support.progress import Event, OnEvent, Tell, Teller, hears, say
 from ..support.ranks import current, first, writes
 from ..support.resume import tidy
 from .engines import Engine, local
 from .needs import Needs, needs_of
-from .plan import Cell, PlannedDonor, in_company, sweeps_of
+from .plan import Cell, PlannedDonor, in_company, sweeps_of, title_of
 from .prepared import Prepared, with_members
 from .shard import Shard
 from .store import Store
-from .sweeps.bench import Bench
+from .sweeps.bench import Bench, left
 from .sweeps.measured import unmeasured
-from .sweeps.states import left
 from .sweeps.sweep import check_shared
 
 
@@ -210,3 +215,68 @@ def _clear_finished(cells: Sequence[Cell], missing: Sequence[Cell], bench: Bench
         unfinished = left(cell, bench) if cell.sweep not in begun else None
         if unfinished is not None:
             unfinished.clear()
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The ways by which events come.
+
+    Attributes:
+        tell: hears progress.
+        watch: hears of every look at the validation split; None where nobody wants to.
+        finished: hears of every finished cell.
+    """
+
+    tell: Tell | None
+    watch: Watch | None
+    hooks: tuple[OnEvent, ...] = ()
+
+    def finished(self, record: Record) -> None:
+        """A cell is done."""
+        for hook in self.hooks:
+            hook(event_of(record))
+
+
+@contextmanager
+def hearing(on_event: OnEvent | None, tensorboard: str | Path | None, tell: Tell | None) -> Iterator[Heard]:
+    """Listeners for a run.
+
+    Args:
+        on_event: the user's hook.
+        tensorboard: a folder for curves.
+        tell: as the user gave it.
+
+    Raises:
+        MissingExtraError: a folder is given, and TensorBoard is not installed.
+    """
+    with ExitStack() as stack:
+        hooks = tuple(
+            hook
+            for hook in (on_event, None if tensorboard is None else stack.enter_context(writing(tensorboard)))
+            if hook is not None
+        )
+
+        def watch(what: str, step: int, values: dict[str, float]) -> None:
+            for hook in hooks:
+                hook(Event("look", what, step, values=values))
+
+        def told(what: str, done: int, total: int) -> None:
+            if tell is not None:
+                tell(what, done, total)
+            for hook in hooks:
+                hook(Event("progress", what, done, total))
+
+        def speak(line: str) -> None:
+            if tell is not None and (spoken := getattr(tell, "speak", None)) is not None:
+                spoken(line)
+
+        yield Heard(Teller(told, speak), watch, hooks) if hooks else Heard(tell, None)
+
+
+def event_of(record: Record) -> Event:
+    """A finished cell as an event."""
+    values: dict[str, float] = {}
+    for metric in record.metrics:
+        ends = {"": metric.value, "/low": metric.low, "/high": metric.high}
+        values |= {f"{metric.name}{end}": value for end, value in ends.items() if value is not None}
+    return Event("cell", title_of(record.config), values=values)

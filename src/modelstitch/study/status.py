@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from ..records.record import Record
 from ..support.words import counted, duration
-from .running import present
-from .store import Store
+from .store import Store, present
 
 FRESH = 300.0  # seconds; a fit under way writes its state once a minute
 

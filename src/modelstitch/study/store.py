@@ -4,7 +4,7 @@
     DIR/planned.json          the hashes of all cells that the study is to have: these alone belong to it
     DIR/planned/<hash>.json   the same of one part of it, where a study is asked for part by part
     DIR/cells/<hash>.json     one record, written whole or not at all
-    DIR/running/              a file for each process that is at work
+    DIR/running/              a file for each process that is at work; one that is killed leaves it, and counts no longer
 
 A killed run loses no finished cell: what is in ``cells`` is complete. A file that cannot be believed is set aside by
 the next run, and its cell run again. Files of other programs are passed over.
@@ -18,8 +18,9 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import RecordError, StudyError
 from ..records.record import Record
@@ -27,27 +28,69 @@ from ..support.files import (
     as_path,
     clean,
     create,
+    is_left_behind,
     make_folder,
     probe,
     set_aside,
+    temporary,
     write_atomic,
 )
 from ..support.hashing import canonical_json, of_json
 from ..support.kinds import kinds
 from ..support.memory import uncollected
-from .holdings import Holdings
 from .identity import identity_of, read_sealed, refuse_another, with_seal
-from .running import present, working
 
 if TYPE_CHECKING:
     from .spec import StudySpec
 
-_AGAIN = "the next run sets it aside and runs the cell again"
 
+_AGAIN = "the next run sets it aside and runs the cell again"
 _NAME = re.compile(r"[0-9a-f]{16}")
 
-
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Holdings(Generic[T]):
+    """What the folder of a study holds.
+
+    Attributes:
+        spec: what the study is.
+        records: its finished cells, in the order of their hashes; or what was kept of each.
+        damaged: {cell: why its file cannot be believed}.
+        missing: planned cells that are not finished; the damaged ones are among them.
+        stale: cells that the plan does not name: of replaced donors, data or versions.
+        planned: whether the study has a plan; without one all cells belong to it.
+        undigested: cells that were written before records had a digest.
+    """
+
+    spec: dict[str, Any]
+    records: list[T]
+    damaged: dict[str, str]
+    missing: list[str]
+    stale: list[str]
+    planned: bool
+    undigested: list[str]
+
+    @property
+    def cautions(self) -> list[str]:
+        """What a reader of the records has to know, one sentence each."""
+        told = [f"The cell {cell} is left out: {why}; {_AGAIN}." for cell, why in self.damaged.items()]
+        if self.stale:
+            told.append(
+                f"{_counted(self.stale)} left out: the plan does not name them, since they are of donors, data or "
+                "options that were replaced; `modelstitch gc` removes them."
+            )
+        if self.undigested:
+            told.append(
+                f"{_counted(self.undigested)} without digest: written by an earlier version, changes in them show only "
+                "where they contradict each other."
+            )
+        return told
+
+
+def _counted(cells: Sequence[str]) -> str:
+    return f"{len(cells):,} cell{' is' if len(cells) == 1 else 's are'}"
 
 
 class Store:
@@ -626,3 +669,29 @@ def _put_aside(path: Path, why: str) -> Path | None:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
+
+
+@contextmanager
+def working(folder: Path) -> Iterator[Path]:
+    """Keep a file of this process in ``folder`` meanwhile; one that is killed leaves it, and counts no longer."""
+    make_folder(folder)
+    mine = temporary(folder, "running")
+    try:
+        write_atomic(mine, b"")
+        yield mine
+    finally:
+        with contextlib.suppress(OSError):
+            mine.unlink(missing_ok=True)
+            folder.rmdir()  # stays where another one is at work
+
+
+def present(folder: Path) -> list[str]:
+    """Names of the files of processes that are at work."""
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.glob(".tmp-*.running")):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            if not is_left_behind(path):
+                found.append(path.name)
+    return found

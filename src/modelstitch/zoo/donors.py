@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..data.data import Data
 from ..errors import FitError, SourceError, first_line
-from ..network.weights import fingerprint
+from ..network.trace.digest import fingerprint
 from ..support import hashing, tensors
 from ..support.files import clean, set_aside, write_folder
 from ..support.reading import read_json

@@ -2,6 +2,8 @@
 
 import pytest
 
+from modelstitch.study.sweeps.bench import left
+
 
 def test_what_sends_in_a_cell(cells, bench, pair):
     assert bench.below(cells["pair"][0]) is pair[0]
@@ -18,3 +20,11 @@ def test_donors_are_looked_at_once(cells, bench, pair, monkeypatch):
     assert bench.donors(cells["pair"][1]) == found
     assert bench.donors(cells["class-noise"][0]) == found[1:]  # class noise has no bottom
     assert set(bench.looked) == {"zero", "one"}
+
+
+def test_a_state_is_left_under_a_name_of_its_work(cells, bench, tmp_path):
+    assert left(cells["pair"][0], bench) is None
+    bench.unfinished = tmp_path
+    names = {left(group[0], bench).path.name for group in (cells["pair"], cells["random"], cells["class-noise"])}
+    assert len(names) == 3
+    assert left(cells["pair"][0], bench).path == left(cells["pair"][1], bench).path

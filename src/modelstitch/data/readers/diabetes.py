@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..data import Data
-from ..splits import balanced_order
+from ..subsets import balanced_order
 from ..tasks import REGRESSION
 
 _TEST, _SEED = 142, 20210614  # one fixed test split, whatever the seed

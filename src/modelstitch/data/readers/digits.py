@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ..augment import CropFlip
 from ..data import SPLITS, Data
-from ..splits import hold_out
-from ..subsets import Images
+from ..subsets import Images, hold_out
 from ..tasks import MULTI_LABEL
 
 _TEST, _TEST_SEED = 597, 20210614  # one fixed test split, whatever the seed

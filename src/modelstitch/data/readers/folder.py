@@ -12,7 +12,7 @@ from ...errors import DataError
 from ...support.hashing import Hash
 from ..augment import CropFlip
 from ..data import Data
-from ..splits import balanced_order, hold_out
+from ..subsets import balanced_order, hold_out
 from .decode import ImageKind, ImageOptions, dark, decode_all, kind_of
 from .image_tree import read_tree
 from .query import need_folder

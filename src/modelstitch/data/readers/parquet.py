@@ -14,8 +14,7 @@ from ...support import tables
 from ...support.reading import json_of
 from ..augment import CropFlip
 from ..data import Data
-from ..splits import hold_out
-from ..subsets import Images, Picked, Several
+from ..subsets import Images, Picked, Several, hold_out
 from .decode import ImageKind, ImageOptions, dark, decode_all, kind_of
 from .query import need_folder
 from .tables import read_labels

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ...errors import DataError
 from ..data import IGNORED, Data
-from ..splits import hold_out
-from ..subsets import Tokens
+from ..subsets import Tokens, hold_out
 from ..tasks import Retrieval, Task
 from .query import parted
 from .tables import SUFFIXES, read_labels, read_numbers, read_table, read_texts

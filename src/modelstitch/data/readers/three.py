@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from ..splits import balanced_order
-from ..subsets import Picked
+from ..subsets import Picked, balanced_order
 
 _SEED = 20210614  # the test split does not move with the caller's seed
 

@@ -10,8 +10,7 @@ from torch import Tensor
 from ...errors import DataError, MissingExtraError, first_line
 from ..augment import CropFlip
 from ..data import Data
-from ..splits import hold_out
-from ..subsets import Images
+from ..subsets import Images, hold_out
 
 SETS: dict[str, tuple[str, bool]] = {  # name: torchvision's class, whether its images may be mirrored
     "cifar10": ("CIFAR10", True),

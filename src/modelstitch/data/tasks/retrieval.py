@@ -12,7 +12,7 @@ from torch import Tensor
 from ...errors import DataError, first_line
 from ...support.device import to_device
 from ...support.hashing import Hash
-from ..access import chunks, fetch, hash_samples
+from ..batch import chunks, fetch, hash_samples
 from ..given import Arrays
 from ..labels import IDS, as_labels, check_whole
 from .counted import ByBatch, Drawn, stacked

@@ -14,9 +14,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ...data.access import all_labels, chunks
-from ...data.batch import Batch
-from ...data.splits import balanced_order
+from ...data.batch import Batch, all_labels, chunks
+from ...data.subsets import balanced_order
 from ..evaluate import outcomes, own_error, own_outcomes
 from ..measure import Outcome
 from ..senders import Send

@@ -1,4 +1,4 @@
-"""What a traced network computes, as a hash: two networks of equal weights may still be two functions."""
+"""What a network is, as hashes: of its weights, and of what its trace computes with them."""
 
 from __future__ import annotations
 
@@ -84,3 +84,22 @@ def _bytes(tensor: Tensor) -> tuple[Any, ...]:
     if tensor.device.type == "meta":
         return (tuple(tensor.shape), str(tensor.dtype))
     return (tuple(tensor.shape), str(tensor.dtype), hashing.of(tensor))
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Hash over a module's parameters and buffers, in order of name: hex, 16 digits."""
+    digest = hashing.Hash()
+    tensors = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+    for name, tensor in sorted(tensors, key=lambda item: item[0]):
+        digest.add(f"{name}{tuple(tensor.shape)}{tensor.dtype}")
+        if tensor.device.type != "meta":
+            digest.add(tensor)
+    return digest.hex(16)
+
+
+def origin_of(module: nn.Module, weights: str | None) -> tuple[str, str] | None:
+    """Where weights come from, and the hash that they had then."""
+    return None if weights is None else (weights, fingerprint(module))

@@ -25,9 +25,8 @@ from ...support.crew import LostError, Worker, answered, portable
 from ...support.memory import out_of_memory
 from ...support.progress import Tell
 from ..plan import Cell, in_company
-from ..sweeps.bench import Bench
+from ..sweeps.bench import Bench, left
 from ..sweeps.measured import unmeasured
-from ..sweeps.states import left
 from ..sweeps.sweep import run_sweep
 from . import Engine, OpenBench
 from .local import Batchwork, check_same, tasks

@@ -19,9 +19,8 @@ from ...support.progress import Tell
 from ...support.ranks import current
 from ...support.resume import Unfinished
 from ..plan import Cell, Shared, sweeps_of
-from .bench import Bench
+from .bench import PIECES, Bench, left_together
 from .job import Fitted, SweepJob, job_of, measure, open_cell
-from .states import PIECES, left_together
 from .sweep import cell_bytes, run_sweep
 
 

@@ -24,9 +24,8 @@ from ...support.progress import Tell
 from ...support.ranks import current
 from ...support.resume import Unfinished
 from ..plan import Cell
-from .bench import Bench
+from .bench import Bench, left, sums_left
 from .job import Fitted, job_of, measure, open_cell
-from .states import left, sums_left
 
 
 def check_shared(cells: Sequence[Cell]) -> None:
