@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.data import Subset, TensorDataset
 
+from modelstitch.data import batch as batches
 from modelstitch.data.batch import (
     Batch,
     all_labels,
@@ -130,6 +131,28 @@ def test_every_sample_and_label_counts_in_a_hash():
     changed = X.clone()
     changed[5, 0, 1, 1] += 1
     assert len({of(X, Y), of(changed, Y), of(X, Y.flip(0)), of(X.double(), Y)}) == 4
+
+
+class Large:
+    """Maps that take a megabyte each, labels included, and note how many are read at a time."""
+
+    def __init__(self, n):
+        self.n, self.read = n, []
+
+    def __len__(self):
+        return self.n
+
+    def batch(self, ids):
+        self.read.append(len(ids))
+        return torch.zeros(len(ids), 1 << 16), torch.zeros(len(ids), 3, 1 << 15, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("use", [lambda d: hash_samples(d, Hash()), lambda d: all_labels(d, scan=True)])
+def test_large_samples_are_read_few_at_a_time(monkeypatch, use):
+    monkeypatch.setattr(batches, "_BYTES", 5 << 20)
+    for n, wanted in ((12, [1, 5, 5, 2]), (3, [1, 3])):
+        use(large := Large(n))
+        assert large.read == wanted
 
 
 def test_nests_are_hashed_by_key_and_place():

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import tracemalloc
 
 import pytest
 import torch
@@ -118,6 +119,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StudyError, match=r"Cannot make the folder .*file/below"):
         Unfinished(tmp_path / "file" / "below" / "state").write({})
+
+
+def test_reading_holds_nothing_beside_the_state(tmp_path):
+    size = 1 << 22
+    Unfinished(tmp_path / "file").write({"tensor": torch.ones(size)})
+    tracemalloc.start()  # it counts what Python holds, and no tensor
+    try:
+        state = Unfinished(tmp_path / "file").read()
+        assert float(state["tensor"].sum()) == size
+        assert tracemalloc.get_traced_memory()[1] < 4 * size  # the bytes of the tensor
+    finally:
+        tracemalloc.stop()
 
 
 def test_pieces_share_a_folder_that_goes_with_the_last(tmp_path):

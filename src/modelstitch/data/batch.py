@@ -17,7 +17,7 @@ from ..support.hashing import Hash
 from .labels import as_labels
 from .pairs import pair_of
 
-_CHUNK = 512
+_CHUNK, _BYTES = 512, 1 << 29  # samples that are read at a time, at most, and what they may take
 
 
 def shared(one: Any, other: Any) -> int:
@@ -120,15 +120,23 @@ def all_labels(dataset: Any, *, scan: bool) -> Tensor | None:
         return as_labels(labels)
     if not scan:
         return None
-    return torch.cat([raw_batch(dataset, ids)[1] for ids in chunks(torch.arange(len(dataset)), _CHUNK)])
+    return torch.cat([raw_batch(dataset, ids)[1] for ids in _in_parts(dataset)])
 
 
 def hash_samples(dataset: Any, digest: Hash) -> None:
     """Count every sample and label of a dataset."""
-    for ids in chunks(torch.arange(len(dataset)), _CHUNK):
+    for ids in _in_parts(dataset):
         inputs, labels = raw_batch(dataset, ids)
         hash_parts(inputs, digest)
         hash_parts(labels, digest, "labels")
+
+
+def _in_parts(dataset: Any) -> Iterator[Tensor]:
+    """All ids of a dataset, as many at a time as take little memory if all samples are as large as the first."""
+    ids = torch.arange(len(dataset))
+    first = raw_batch(dataset, ids[:1]) if len(ids) else ()
+    each = sum(part.nbytes for value in first for _, part in _parts(value) if isinstance(part, Tensor))
+    return chunks(ids, max(1, min(_CHUNK, _BYTES // max(1, each))))
 
 
 def hash_parts(value: Any, digest: Hash, name: str = "") -> None:

@@ -16,6 +16,7 @@ from ..engine.fit.tensorboard import writing
 from ..engine.sweep import Watch
 from ..errors import StudyError
 from ..network import Network
+from ..network.trace.digest import forget
 from ..records.record import Record
 from ..support.memory import out_of_memory
 from ..support.progress import Event, OnEvent, Tell, Teller, hears, say
@@ -122,6 +123,7 @@ def _introduce_kept(records: Sequence[Record], tell: Tell | None) -> None:
 
 
 def _check_frozen(networks: Sequence[Network], donors: Mapping[str, PlannedDonor]) -> None:
+    forget()
     for network in networks:
         if network.fingerprint() != donors[network.name].fingerprint:
             raise StudyError(

@@ -17,6 +17,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 
+from .found import remembering
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NUMPY = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
@@ -93,9 +95,12 @@ def _all_digits() -> Iterator[None]:
 def settled() -> Iterator[None]:
     """Ordinary surroundings for a while: float32 on the CPU by default, no autocast, warnings that are no errors.
 
+    What is found out within it is remembered until it ends (``found``).
+
     The gradient mode is the caller's: fits set their own, and tensors made in inference mode can be read in no other.
     """
     with ExitStack() as stack:
+        stack.enter_context(remembering())
         for device in _DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import StudyError
 
@@ -69,9 +69,20 @@ def of_file(*paths: Path) -> str:
     found = Hash()
     for path in paths:
         with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK):
-                found.add(chunk)
+            _add_rest(file, found)
     return found.hex()
+
+
+def of_stream(file: IO[bytes]) -> str:
+    """The hash of what a file holds from where it stands on."""
+    found = Hash()
+    _add_rest(file, found)
+    return found.hex()
+
+
+def _add_rest(file: IO[bytes], found: Hash) -> None:
+    while chunk := file.read(_CHUNK):
+        found.add(chunk)
 
 
 def of_json(value: Any) -> str:

@@ -16,6 +16,7 @@ from .files import make_folder, set_aside, write_with
 from .version import VERSION
 
 EVERY = 60.0  # seconds
+_LINE = 65  # bytes of a digest in hex, and the end of its line
 SHARE = 0.05  # of the time that may go into writing, at most
 
 
@@ -56,13 +57,16 @@ class Unfinished:
             StudyError: if it cannot be set aside.
         """
         try:
-            digest, _, content = self.path.read_bytes().partition(b"\n")
+            with self.path.open("rb") as file:
+                written = file.readline(_LINE).rstrip(b"\n")
+                start = file.tell()
+                sound = hashing.of_stream(file).encode() == written
+                kept = torch.load(_from(file, start), map_location="cpu", weights_only=True) if sound else None
         except OSError:
             return None
-        if digest != _digest(content):
+        if kept is None:
             set_aside(self.path, f"The state of unfinished work in {self.path} changed since it was written")
             return None
-        kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if kept["stamp"][3:] != self._stamp[3:]:
             set_aside(
                 self.path,
@@ -88,7 +92,7 @@ class Unfinished:
 
         def put(target: Path) -> None:
             with open(target, "wb") as file:
-                file.write(_digest(b"") + b"\n")  # room for the digest, which is known at the end
+                file.write(hashing.of(b"").encode() + b"\n")  # room for the digest, which is known at the end
                 content = _Hashed(file)
                 try:
                     torch.save(held, cast(IO[bytes], content))
@@ -116,6 +120,32 @@ class Unfinished:
     def clear(self) -> None:
         """The work is done, and its result kept elsewhere."""
         self.path.unlink(missing_ok=True)
+
+
+def _from(file: IO[bytes], start: int) -> IO[bytes]:
+    """What stands in a file from a place on, as a file that is read where it lies: nothing is held beside it."""
+    return cast(IO[bytes], io.BufferedReader(_Rest(file, start)))
+
+
+class _Rest(io.RawIOBase):
+    def __init__(self, file: IO[bytes], start: int) -> None:
+        self._file, self._start = file, start
+        file.seek(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, to: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(to + (self._start if whence == io.SEEK_SET else 0), whence) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def readinto(self, room: Any) -> int:
+        return cast(io.BufferedReader, self._file).readinto(room)
 
 
 class _Hashed:
@@ -175,7 +205,3 @@ def tidy(folder: Path) -> None:
     """Remove the folder of unfinished work where none is left."""
     with contextlib.suppress(OSError):  # it holds some, or there never was one
         folder.rmdir()
-
-
-def _digest(content: bytes | memoryview) -> bytes:
-    return hashing.of(content).encode()

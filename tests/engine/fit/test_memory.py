@@ -114,6 +114,14 @@ def test_layers_that_meet_in_a_block_share_their_sums_and_few_rows_take_less():
     assert solved_bytes(grid(4), 100) < 0.8 * solved_bytes(grid(4), 10**6)
 
 
+def test_sums_in_single_precision_take_less_and_make_larger_blocks():
+    seams = grid(4)
+    less = solved_bytes(seams, 10**6) - solved_bytes(seams, 10**6, "float32")
+    assert less == 4 * 2048**2 * (8 + 16)
+    budget = solved_bytes(seams, 10**6, "float32")
+    assert [len(tiles(seams, 10**6, budget, sums)) for sums in ("float64", "float32")] == [4, 1]
+
+
 @pytest.mark.slow
 def test_the_results_do_not_depend_on_the_budget(networks, digits):
     small, large = (compare(*networks, digits, layers=LAYERS[2:], memory=m, **QUICK) for m in (1e-9, 1.0))

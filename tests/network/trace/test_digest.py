@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from modelstitch import Network
-from modelstitch.network.trace.digest import fingerprint, origin_of
+from modelstitch.network.trace import digest
+from modelstitch.network.trace.digest import fingerprint, forget, origin_of
+from modelstitch.support.ambient import settled
 from modelstitch.zoo.nets import build
 from others import told
 
@@ -130,3 +132,38 @@ def test_where_weights_come_from_is_kept_with_their_hash():
     module = made()
     assert origin_of(module, None) is None
     assert origin_of(module, "random, seed 0") == ("random, seed 0", fingerprint(module))
+
+
+@pytest.mark.parametrize(
+    ("change", "hashed"),
+    [
+        (lambda m: None, 1),
+        (lambda m: m[0].weight.detach().add_(1), 2),
+        (lambda m: setattr(m[0].weight, "data", torch.zeros(4, 3)), 2),
+        (lambda m: m[1].register_buffer("more", torch.zeros(1)), 2),
+        (lambda m: (m[0].weight.data.add_(1), forget()), 2),
+    ],
+    ids=["nothing", "a write", "another tensor", "another buffer", "a write that torch does not count"],
+)
+def test_a_call_hashes_a_module_once_unless_it_changes(monkeypatch, change, hashed):
+    calls, real = [], digest._hashed
+    monkeypatch.setattr(digest, "_hashed", lambda tensors: calls.append(1) or real(tensors))
+    module = made()
+    with settled():
+        before = fingerprint(module)
+        change(module)
+        assert (fingerprint(module) == before) == (hashed == 1)
+        with settled():
+            fingerprint(module)
+        assert len(calls) == hashed
+    fingerprint(module)
+    fingerprint(module)
+    assert len(calls) == hashed + 2  # outside of a call nothing is believed
+
+
+def test_what_torch_does_not_count_is_hashed_each_time():
+    with torch.inference_mode(), settled():
+        module = made()
+        before = fingerprint(module)
+        module[0].weight.add_(1)
+        assert fingerprint(module) != before

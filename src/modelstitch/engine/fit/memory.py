@@ -50,25 +50,31 @@ def chunks(sizes: Sequence[int], budget: int | None) -> list[range]:
     return [*found, range(start, len(sizes))] if sizes else []
 
 
-def solved_bytes(seams: Sequence[tuple[Layer, Layer]], rows: int) -> int:
+def solved_bytes(seams: Sequence[tuple[Layer, Layer]], rows: int, sums: str = "float64") -> int:
     """What closed forms at these seams hold together, in bytes, while they are solved and measured.
 
     Each layer has its sums of the fit and of the measurement, and its spectrum or whitener; each seam has its products
     in both, its map and the form that tells how rare its activations are. Of few rows spectra and forms are narrow.
+
+    Args:
+        seams: (bottom layer, top layer) of each.
+        rows: that are summed.
+        sums: the type of the fit's sums; those of the measurement are in float64.
     """
+    both = int(getattr(torch, sums).itemsize) + 8
     below = {layer.name: layer.channels for layer, _ in seams}
     above = {layer.name: layer.channels for _, layer in seams}
-    each = sum(n * (2 * n + 2 * _rank(n, rows)) for n in [*below.values(), *above.values()])
-    crossed = sum(2 * b.channels * t.channels for b, t in {(b.name, t.name): (b, t) for b, t in seams}.values())
+    each = sum(n * (both * n + 16 * _rank(n, rows)) for n in [*below.values(), *above.values()])
+    crossed = sum(both * b.channels * t.channels for b, t in {(b.name, t.name): (b, t) for b, t in seams}.values())
     maps = sum(8 * _rank(t.channels, rows) * b.channels + 4 * (b.channels + 1) * t.channels for b, t in seams)
-    return 8 * (each + crossed) + maps
+    return each + crossed + maps
 
 
 def _rank(columns: int, rows: int) -> int:
     return min(columns, rows) if few(rows, columns) else columns
 
 
-def tiles(seams: Sequence[tuple[Layer, Layer]], rows: int, budget: int) -> list[list[int]]:
+def tiles(seams: Sequence[tuple[Layer, Layer]], rows: int, budget: int, sums: str = "float64") -> list[list[int]]:
     """Closed forms in blocks of so many bottom layers by as many top layers as the budget takes.
 
     Layers that meet in one block share their sums and what follows from one side alone. A single seam may exceed it.
@@ -77,6 +83,7 @@ def tiles(seams: Sequence[tuple[Layer, Layer]], rows: int, budget: int) -> list[
         seams: (bottom layer, top layer) of each.
         rows: that are summed.
         budget: bytes.
+        sums: the type of the fit's sums.
 
     Returns:
         The numbers of the seams in each block.
@@ -88,19 +95,19 @@ def tiles(seams: Sequence[tuple[Layer, Layer]], rows: int, budget: int) -> list[
         found: dict[tuple[int, int], list[int]] = {}
         for at, (below, above) in enumerate(seams):
             found.setdefault((sides[0][below.name] // edge, sides[1][above.name] // edge), []).append(at)
-        if all(solved_bytes([seams[i] for i in some], rows) <= budget for some in found.values()):
+        if all(solved_bytes([seams[i] for i in some], rows, sums) <= budget for some in found.values()):
             break
     else:  # layer by layer: several families at one seam may be taken apart
         found = {
             (at, i): some
             for at, same in enumerate(found.values())
-            for i, some in enumerate(_runs(same, seams, rows, budget))
+            for i, some in enumerate(_runs(same, seams, rows, budget, sums))
         }
     return [found[key] for key in sorted(found)]
 
 
-def _runs(same: list[int], seams: Sequence[tuple[Layer, Layer]], rows: int, budget: int) -> list[list[int]]:
-    sizes = [solved_bytes([seams[i]], rows) for i in same]
+def _runs(same: list[int], seams: Sequence[tuple[Layer, Layer]], rows: int, budget: int, sums: str) -> list[list[int]]:
+    sizes = [solved_bytes([seams[i]], rows, sums) for i in same]
     return [[same[i] for i in run] for run in chunks(sizes, budget)]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
 
 from ...support import hashing
+from ...support.found import found
 from .trace import Trace
+
+_KEY = "fingerprints"  # under which a call remembers them
 
 
 def graph_digest(trace: Trace) -> str:
@@ -87,17 +91,42 @@ def _bytes(tensor: Tensor) -> tuple[Any, ...]:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """Hash over a module's parameters and buffers, in order of name: hex, 16 digits."""
+    """Hash over a module's parameters and buffers, in order of name: hex, 16 digits.
+
+    Hashing a billion numbers takes seconds. While a public call runs its networks are frozen, so it hashes a module
+    once, and again where torch counted a write or another tensor stands there; ``forget`` makes it hash anew.
+    """
+    tensors: list[tuple[str, Tensor]] = sorted(
+        [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)],
+        key=lambda item: item[0],
+    )
+    held, state = found(), _state(tensors)
+    known = WeakKeyDictionary[nn.Module, Any]() if held is None else held.setdefault(_KEY, WeakKeyDictionary())
+    if module not in known or state is None or known[module][0] != state:
+        known[module] = state, _hashed(tensors)
+    digest: str = known[module][1]
+    return digest
+
+
+def forget() -> None:
+    """Let the next hash of every module be of what its memory holds then, whatever was written there, and how."""
+    (found() or {}).pop(_KEY, None)
+
+
+def _hashed(tensors: Sequence[tuple[str, Tensor]]) -> str:
     digest = hashing.Hash()
-    tensors = [
-        *module.named_parameters(remove_duplicate=False),
-        *module.named_buffers(remove_duplicate=False),
-    ]
-    for name, tensor in sorted(tensors, key=lambda item: item[0]):
+    for name, tensor in tensors:
         digest.add(f"{name}{tuple(tensor.shape)}{tensor.dtype}")
         if tensor.device.type != "meta":
             digest.add(tensor)
     return digest.hex(16)
+
+
+def _state(tensors: Sequence[tuple[str, Tensor]]) -> list[Any] | None:
+    """Where tensors lie, and how often torch wrote into them; None where it does not count."""
+    if any(tensor.is_inference() for _, tensor in tensors):
+        return None
+    return [(name, id(t), t.data_ptr(), t._version, t.shape, t.stride(), t.dtype) for name, t in tensors]
 
 
 def origin_of(module: nn.Module, weights: str | None) -> tuple[str, str] | None:

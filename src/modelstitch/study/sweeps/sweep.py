@@ -96,8 +96,8 @@ def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) 
     seams = [(sender.layer(cell.config["bottom"]["layer"]), top.layer(cell.config["top"]["layer"])) for cell in cells]
     if all(cell.config["objective"] == MATCH for cell in cells):
         rows = bench.data.size("fit") * max(math.prod(above.positions) for _, above in seams)
-        blocks = tiles(seams, rows, bench.memory)
-        return [(solved_bytes([seams[i] for i in some], rows), some) for some in blocks]
+        blocks = tiles(seams, rows, bench.memory, bench.spec.sums)
+        return [(solved_bytes([seams[i] for i in some], rows, bench.spec.sums), some) for some in blocks]
     sizes = cell_bytes(cells, sender, top, bench)
     return [(sum(sizes[i] for i in run), list(run)) for run in chunks(sizes, bench.memory)]
 
