@@ -1,21 +1,27 @@
 """Layer-wise linear CKA of two networks beside the bare forward passes and beside other packages.
 
-uv run --with pytorch-cka --with torch_cka python benchmarks/cka_layers.py
+    uv run --with pytorch-cka --with torch_cka python benchmarks/cka_layers.py [--rounds N] [--batches N] [--full N]
+                                                      [--pairs 20/32,56/20,18/18] [--weights DIR]
 
-It is not named cka.py, which would hide the package of that name.
+Pairs are depths of ResNets for CIFAR-10 as published (18: torchvision's, on images of 64 x 64); --weights is a folder
+of resnetDEPTH.safetensors, and what it lacks is drawn. All examples at once are those of the first pair. The file is
+not named cka.py, which would hide the package of that name.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from side_by_side import Times, head, ratios, side_by_side, table, write
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -23,21 +29,31 @@ from torch.utils.data import DataLoader, TensorDataset
 import modelstitch as ms
 from modelstitch.layerwise import plan_similarity
 from modelstitch.support.memory import keep_heap
-from modelstitch.zoo.nets import build
 
 BATCH = 128
+PUBLISHED = Path(__file__).parent.parent / "docs" / "results" / "paper" / "own" / "networks.py"
+Sides = tuple[list[str], list[str]]  # layers of the one and of the other network
 
 
-def resnet20(seed: int) -> nn.Module:
-    return build("resnet20", seed=seed)
-
-
-def resnet18(seed: int) -> nn.Module:
-    from torchvision.models import resnet18
-
+def resnet(depth: int, seed: int, weights: Path | None = None) -> nn.Module:
+    """A ResNet, its weights read or drawn."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return resnet18(num_classes=10)
+        if depth == 18:
+            from torchvision.models import resnet18
+
+            return resnet18(num_classes=10)
+        spec = importlib.util.spec_from_file_location("published", PUBLISHED)
+        assert spec is not None
+        assert spec.loader is not None
+        published = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(published)
+        module: nn.Module = published.ResNet((depth - 2) // 6)
+    path = weights and weights / f"resnet{depth}.safetensors"
+    if path and path.is_file():
+        module.load_state_dict(load_file(path))
+        return module.eval()
+    return module
 
 
 class Lifted(nn.Module):
@@ -61,20 +77,20 @@ class Lifted(nn.Module):
 
 
 def calibrated(module: nn.Module, images: Tensor) -> nn.Module:
-    """Running statistics as a trained network has them."""
-    module.train()
-    with torch.no_grad():
-        for _ in range(3):
-            module(images)
+    """Running statistics as a trained network has them; one whose weights were read has its own."""
+    if module.training:
+        with torch.no_grad():
+            for _ in range(3):
+                module(images)
     return module.eval()
 
 
-def reference(one: nn.Module, two: nn.Module, layers: list[str], images: Tensor) -> Tensor:
+def reference(one: nn.Module, two: nn.Module, sides: Sides, images: Tensor) -> Tensor:
     """Minibatch CKA in float64 from hooked activations, by its definition."""
-    sums = torch.zeros(3, len(layers), len(layers), dtype=torch.float64)
+    sums = torch.zeros(3, *map(len, sides), dtype=torch.float64)
     for part in images.split(BATCH):
-        sides = []
-        for module in (one, two):
+        both = []
+        for module, layers in zip((one, two), sides):
             kept: dict[str, Tensor] = {}
             hooks = [
                 module.get_submodule(name).register_forward_hook(
@@ -91,9 +107,9 @@ def reference(one: nn.Module, two: nn.Module, layers: list[str], images: Tensor)
                 x = kept.pop(name)
                 x -= x.mean(0)
                 grams.append((x @ x.T).fill_diagonal_(0))
-            sides.append(grams)
-        for i, k in enumerate(sides[0]):
-            for j, other in enumerate(sides[1]):
+            both.append(grams)
+        for i, k in enumerate(both[0]):
+            for j, other in enumerate(both[1]):
                 for at, (a, b) in enumerate(((k, other), (k, k), (other, other))):
                     n = len(a)
                     inner = (a * b).sum() + a.sum() * b.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * a.sum(0) @ b.sum(0)
@@ -101,15 +117,21 @@ def reference(one: nn.Module, two: nn.Module, layers: list[str], images: Tensor)
     return sums[0] / (sums[1] * sums[2]).sqrt()
 
 
-def ours(one: ms.Network, two: ms.Network, layers: list[str], data: ms.Data, measure: str = "cka_minibatch") -> Tensor:
+def convolutions(*modules: nn.Module) -> Sides:
+    """Their names in each module."""
+    one, two = ([name for name, part in m.named_modules() if isinstance(part, nn.Conv2d)] for m in modules)
+    return one, two
+
+
+def ours(one: ms.Network, two: ms.Network, layers: Sides, data: ms.Data, measure: str = "cka_minibatch") -> Tensor:
     found = ms.similarity(
-        one, two, data, measures=[measure], layers=(layers, layers), view="flatten", shuffles=0, seed=0, split="val"
+        one, two, data, measures=[measure], layers=layers, view="flatten", shuffles=0, seed=0, split="val"
     )
-    return torch.tensor(found.frame["value"].to_list(), dtype=torch.float64).view(len(layers), -1)
+    return torch.tensor(found.frame["value"].to_list(), dtype=torch.float64).view(*map(len, layers))
 
 
 def peers(
-    one: nn.Module, two: nn.Module, layers: list[str], images: Tensor, batch: int, slow: bool = True
+    one: nn.Module, two: nn.Module, layers: Sides, images: Tensor, batch: int, slow: bool = True
 ) -> dict[str, Callable[[], Any]]:
     """The other packages that are installed, each as a call that returns the matrix.
 
@@ -120,14 +142,16 @@ def peers(
     with contextlib.suppress(ImportError):
         from cka import compute_cka
 
-        found["pytorch-cka"] = lambda: compute_cka(one, two, loader, layers=layers, device="cpu", progress=False)[0]
+        found["pytorch-cka"] = lambda: compute_cka(
+            one, two, loader, layers=layers[0], model2_layers=layers[1], device="cpu", progress=False
+        )[0]
     with contextlib.suppress(ImportError):
         from torch_cka import CKA
 
         def other() -> Tensor:
             with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), torch.no_grad():
                 warnings.simplefilter("ignore")
-                measured = CKA(one, two, model1_layers=layers, model2_layers=layers, device="cpu")
+                measured = CKA(one, two, model1_layers=layers[0], model2_layers=layers[1], device="cpu")
                 measured.compare(loader)
             for module in (one, two):  # its hooks stay
                 for part in module.modules():
@@ -156,62 +180,60 @@ class Ordered(ms.Data):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--full", type=int, default=1024, help="examples of the full-data comparison")
+    parser.add_argument("--pairs", default="20/32,56/20,56/44,18/18")
+    parser.add_argument("--weights", type=Path)
     chosen = parser.parse_args()
-    parts = []
-    makers: dict[str, tuple[Callable[[int], nn.Module], int]] = {
-        "two ResNet-20s, 32 x 32": (resnet20, 32),
-        "two ResNet-18s, 64 x 64": (resnet18, 64),
-    }
-    errors: list[tuple[str, ...]] = []
-    each = torch.get_num_threads()
-    for title, (make, side) in makers.items():
-        images = torch.randn(BATCH * chosen.batches, 3, side, side, generator=torch.Generator().manual_seed(0))
-        one, two = (calibrated(make(seed), images[:BATCH]) for seed in (0, 1))
-        for threads in sorted({1, each}):
-            torch.set_num_threads(threads)
-            name = f"{title}, {threads} thread{'s' * (threads > 1)}"
-            parts.append(compare(name, one, two, images, chosen.rounds, slow=threads == 1))
-        check(title, one, two, images, errors)
+    torch.set_num_threads(1)
+    parts, kept, errors = list[str](), list[str](), list[tuple[str, ...]]()
+    pairs = [pair(name, chosen) for name in chosen.pairs.split(",")]
+    for title, one, two, images in pairs:
+        parts.append(compare(title, one, two, images, chosen.rounds, slow=True))
+        check(title, one, two, images[: 2 * BATCH], errors)
     images = torch.randn(BATCH * 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    fresh = [resnet18(seed).eval() for seed in (0, 1)]
-    check("two untrained ResNet-18s", *fresh, images, errors)
+    first = [int(depth) for depth in chosen.pairs.split(",")[0].split("/")]
+    fresh = [resnet(depth, seed).eval() for seed, depth in enumerate(first)]
+    check(" and ".join(f"ResNet-{depth}" for depth in first) + ", untrained", *fresh, images, errors)
     check("mean of features 100 standard deviations", *(Lifted(seed, images).eval() for seed in (0, 1)), images, errors)
     parts.append(
-        "Largest error of any pair of layers against float64 sums over the definition, from hooked activations:\n\n"
-        + table(["", *dict.fromkeys(name for _, name, _ in errors)], _wide(errors))
+        "Largest error of any pair of layers against float64 sums over the definition, from hooked activations of 256 "
+        "examples:\n\n" + table(["", *dict.fromkeys(name for _, name, _ in errors)], _wide(errors))
     )
-    parts.append(full(chosen.full, chosen.rounds))
+    parts.append(full(first, chosen.full, chosen.rounds))
     keep_heap()
-    make, side = makers["two ResNet-20s, 32 x 32"]
-    images = torch.randn(BATCH * chosen.batches, 3, side, side, generator=torch.Generator().manual_seed(0))
-    one, two = (calibrated(make(seed), images[:BATCH]) for seed in (0, 1))
-    torch.set_num_threads(1)
-    parts.append(
-        "So far freed memory went back to the system, as in any Python process. The command line keeps it "
-        "(`memory.keep_heap`), which saves the bare passes most, since they take new memory for every result. "
-        + compare("two ResNet-20s with kept memory, 1 thread", one, two, images, chosen.rounds)
-    )
-    torch.set_num_threads(each)
+    for title, one, two, images in pairs:
+        kept.append(compare(f"{title}, with kept memory", one, two, images, chosen.rounds))
     write(
         "benchmark-cka",
         "Layer-wise CKA beside the bare forward passes",
         [
             "Unbiased HSIC over minibatches of 128 examples, all convolutions by all convolutions, every position and "
-            "channel a feature (`similarity(..., measures=['cka_minibatch'], view='flatten', shuffles=0)`). *Bare* is "
-            "the two modules' own eager forward passes over the same batches, each just before modelstitch takes the "
-            "batch, since a shared machine changes its speed within seconds; the other packages' calls take turns "
-            "with bare passes over all batches.",
+            "channel a feature (`similarity(..., measures=['cka_minibatch'], view='flatten', shuffles=0)`), one "
+            "thread. *Bare* is the two modules' own eager forward passes over the same batches, each just before "
+            "modelstitch takes the batch, since a shared machine changes its speed within seconds; the other packages' "
+            "calls take turns with bare passes over all batches.",
             *parts,
+            "So far freed memory went back to the system, as in any Python process. The command line keeps it "
+            "(`memory.keep_heap`), which saves the bare passes most, since they take new memory for every result:",
+            *kept,
         ],
     )
 
 
+def pair(name: str, chosen: argparse.Namespace) -> tuple[str, nn.Module, nn.Module, Tensor]:
+    """Two networks by their depths, what they are called together, and images for them."""
+    depths = [int(depth) for depth in name.split("/")]
+    side = 64 if 18 in depths else 32
+    images = torch.randn(BATCH * chosen.batches, 3, side, side, generator=torch.Generator().manual_seed(0))
+    one, two = (calibrated(resnet(d, seed, chosen.weights), images[:BATCH]) for seed, d in enumerate(depths))
+    return f"ResNet-{depths[0]} and ResNet-{depths[1]}, {side} x {side}", one, two, images
+
+
 def compare(title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: int, *, slow: bool = False) -> str:
-    layers = [name for name, part in one.named_modules() if isinstance(part, nn.Conv2d)]
+    layers = convolutions(one, two)
     first, second, data = networks(one, two, images)
 
     def bare(part: Tensor) -> None:
@@ -221,10 +243,11 @@ def compare(title: str, one: nn.Module, two: nn.Module, images: Tensor, rounds: 
 
     own = in_turns(lambda: ours(first, second, layers, data), data, bare, images, rounds)
     calls: dict[str, Callable[[], Any]] = {"bare": lambda: [bare(part) for part in images.split(BATCH)]}
-    calls |= peers(one, two, layers, images, BATCH, slow=slow)
+    others = peers(one, two, layers, images, BATCH, slow=slow)
+    beside = ratios(side_by_side(calls | others, rounds), "bare")[1:] if others else []
     return (
-        f"{title[0].upper()}{title[1:]}, {len(layers)} x {len(layers)} layers, {len(images)} examples, rounds: "
-        f"{rounds}:\n\n" + table(head("bare"), ratios(own, "bare") + ratios(side_by_side(calls, rounds), "bare")[1:])
+        f"{title}, {len(layers[0])} x {len(layers[1])} layers, {len(images)} examples, rounds: {rounds}:\n\n"
+        + table(head("bare"), [*ratios(own, "bare"), *beside])
     )
 
 
@@ -260,7 +283,7 @@ def in_turns(
 
 
 def check(title: str, one: nn.Module, two: nn.Module, images: Tensor, errors: list[tuple[str, ...]]) -> None:
-    layers = [name for name, part in one.named_modules() if isinstance(part, nn.Conv2d)]
+    layers = convolutions(one, two)
     first, second, data = networks(one, two, images)
     right = reference(one, two, layers, images)
     every = {"modelstitch": ours(first, second, layers, data)}
@@ -286,13 +309,14 @@ def _wide(errors: list[tuple[str, ...]]) -> list[list[str]]:
     ]
 
 
-def full(n: int, rounds: int) -> str:
-    """Linear CKA over all examples at once, after 32 x 32 images have met a ResNet-20."""
+def full(depths: Sequence[int], n: int, rounds: int) -> str:
+    """Linear CKA over all examples at once, of some layers of two ResNets."""
     images = torch.randn(n, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    one, two = (calibrated(resnet20(seed), images[:BATCH]) for seed in (0, 1))
-    layers = [name for name, part in one.named_modules() if isinstance(part, nn.Conv2d)][::4]
+    one, two = (calibrated(resnet(d, 0), images[:BATCH]) for d in depths)
+    every = convolutions(one, two)
+    layers = every[0][::4], every[1][::6]
     first, second, data = networks(one, two, images)
-    chosen = {"measures": ["cka_linear_debiased"], "layers": (layers, layers), "view": "flatten", "shuffles": 0}
+    chosen = {"measures": ["cka_linear_debiased"], "layers": layers, "view": "flatten", "shuffles": 0}
     plan = plan_similarity(first, second, data, **chosen)
     tight = plan_similarity(first, second, data, **chosen, available=plan.size // 2)
     calls: dict[str, Callable[[], Any]] = {
@@ -305,14 +329,15 @@ def full(n: int, rounds: int) -> str:
     right = reference_full(one, two, layers, images)
     wrong = ", ".join(f"{name} {float((value - right).abs().max()):.1e}" for name, value in values.items())
     return (
-        f"Over all {n} examples at once, {len(layers)} x {len(layers)} layers of two ResNet-20s. Stated before it "
+        f"Over all {n} examples at once, {len(layers[0])} x {len(layers[1])} layers of the first "
+        f"pair. Stated before it "
         f"starts: "
         f"*{plan.describe()}*; with half of that memory: *{tight.describe()}*. Largest errors: {wrong}.\n\n"
         + table(head("modelstitch"), ratios(found, "modelstitch"))
     )
 
 
-def reference_full(one: nn.Module, two: nn.Module, layers: list[str], images: Tensor) -> Tensor:
+def reference_full(one: nn.Module, two: nn.Module, layers: Sides, images: Tensor) -> Tensor:
     global BATCH
     before, BATCH = BATCH, len(images)
     try:

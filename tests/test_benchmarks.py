@@ -42,8 +42,14 @@ SMALL = {
         *("--layers", "3", "--width", "64", "--hidden", "96", "--heads", "4", "--vocabulary", "80"),
         *("--fit", "40", "--test", "6", "--memory", "0.001", "--threads", "1"),
     ],
+    "cka_layers": ["--rounds", "1", "--batches", "1", "--full", "512", "--pairs", "8/8"],
+    "recipe": [
+        *("--fit", "256", "--val", "60", "--cap", "4", "--rounds", "1", "--layers", "block3>block2,block9"),
+        *("--bottom", "zoo:resnet20?width=2", "--top", "zoo:resnet20?width=2"),
+    ],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
 }
+KEEPING = ("recipe",)  # take a folder for what they have measured
 
 pytestmark = pytest.mark.slow
 
@@ -59,8 +65,9 @@ def beside(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_benchmark_runs_to_its_end(name, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", *SMALL[name]])
+def test_a_benchmark_runs_to_its_end(name, monkeypatch, capsys, tmp_path):
+    work = ["--work", str(tmp_path / "work")] if name in KEEPING else []
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *SMALL[name], *work])
     runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="__main__")
     assert capsys.readouterr().out.strip()
 
@@ -106,7 +113,7 @@ def test_layers_are_measured_beside_bare_passes_over_the_same_batches():
     images = torch.randn(2 * cka.BATCH, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     one, two = (cka.Lifted(seed, images).eval() for seed in (0, 1))
     first, second, data = cka.networks(one, two, images)
-    layers, seen = ["convs.0", "convs.1"], []
+    layers, seen = (["convs.0", "convs.1"], ["convs.1"]), []
     found = cka.in_turns(lambda: cka.ours(first, second, layers, data), data, seen.append, images, 1)
     assert [len(batch) for batch in seen] == [cka.BATCH] * 4  # a round that warms up, and one
     assert len(found["bare"].clock) == len(found["modelstitch"].clock) == 1
