@@ -40,6 +40,11 @@ class Rehearsal:
         rows: one value a row, as plain values.
         aligners: {family: the one fitted to the most pairs}, with both ways.
         notes: what is to be known of them.
+
+    Examples:
+        >>> found = ms.arrays.rehearse(x, x @ torch.randn(4, 3), queries=10, k=[1])
+        >>> found.aligners["affine"].transform(x).shape
+        (60, 3)
     """
 
     rows: list[dict[str, Any]]
@@ -147,6 +152,10 @@ class QueryTime:
     Attributes:
         microseconds: the median of ``transform`` on one row.
         bare: the median of the matrix-vector product alone, in the same rounds.
+
+    Examples:
+        >>> ms.arrays.QueryTime(microseconds=30.0, bare=20.0).ratio
+        1.5
     """
 
     microseconds: float

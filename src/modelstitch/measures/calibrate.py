@@ -48,6 +48,11 @@ class Calibrated:
         low: the lower ends of the 95 % intervals of the values, shape (L, M); None where they were not asked for.
         high: the upper ends.
         layers: what the L and the M layers are called.
+
+    Examples:
+        >>> found = ms.measures.calibrate([x], [y, torch.randn(60, 2)], permutations=19)
+        >>> found.values.shape, found.best
+        ((1, 2), (0, 0))
     """
 
     measure: str

@@ -271,6 +271,17 @@ class MomentsGrid:
 
         Args:
             ranks: the processes.
+
+        Examples:
+            >>> group = torch.distributed  # here of one process
+            >>> group.init_process_group("gloo", store=group.HashStore(), rank=0, world_size=1)
+            >>> grid = ms.moments.MomentsGrid({"a": 4}, {"b": 3})
+            >>> grid.update({"a": x}, {"b": y})
+            >>> with ms.across_ranks() as ranks:
+            ...     grid.gather(ranks)
+            >>> grid.n
+            60
+            >>> group.destroy_process_group()
         """
         self.settle()
         n = ranks.count(self.n)

@@ -263,6 +263,14 @@ class Moments:
 
         Returns:
             The moments, equal on all.
+
+        Examples:
+            >>> group = torch.distributed  # here of one process
+            >>> group.init_process_group("gloo", store=group.HashStore(), rank=0, world_size=1)
+            >>> with ms.across_ranks() as ranks:
+            ...     ms.moments.Moments.of(x, y).over(ranks).n
+            60
+            >>> group.destroy_process_group()
         """
         n = ranks.count(int(self.n))
         if n == 0:

@@ -67,6 +67,10 @@ class Offer:
         kind: one of ``GROUPS``.
         package: the distribution, with its version.
         value: the object, as ``module:name``.
+
+    Examples:
+        >>> ms.plugins.Offer("ridge", "families", "my-package 1.0", "my_package:Ridge").kind in ms.plugins.GROUPS
+        True
     """
 
     name: str
@@ -100,6 +104,11 @@ def use(*names: str) -> list[str]:
     Raises:
         StitchError: no package offers one of that name, several do, it cannot be imported, it is no family, measure,
             task, metric or reader, or its name is taken.
+
+    Examples:
+        >>> ms.plugins.use("ridge")
+        Traceback (most recent call last):
+        modelstitch.errors.StitchError: No installed package offers the plug-in 'ridge': ...
     """
     return [_used(name) for name in names]
 

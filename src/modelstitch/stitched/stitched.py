@@ -183,6 +183,11 @@ class Stitched(Joined):
 
         Raises:
             StitchError: a donor is no causal language model, has no room for the text, or is not there.
+
+        Examples:
+            >>> ids = lm.generate(torch.tensor([[5, 6, 7]]), tokens=4)
+            >>> ids.shape, ids[0, :3].tolist()
+            (torch.Size([1, 7]), [5, 6, 7])
         """
         return generate(self, prompt, tokens, stop=stop, temperature=temperature, seed=seed)
 
@@ -630,6 +635,10 @@ class Stitched(Joined):
         Raises:
             SourceError: the stitch was not measured, or the hub refuses.
             MissingExtraError: the package huggingface_hub is missing (extra ``hf``).
+
+        Examples:
+            >>> s.push_to_hub("my-org/digits-at-block2", controls=r.records)
+            'https://huggingface.co/my-org/digits-at-block2'
         """
         from .hub import push
 
@@ -664,6 +673,11 @@ class Stitched(Joined):
         Raises:
             SourceError: it cannot be had, or as ``load``.
             MissingExtraError: the package huggingface_hub is missing (extra ``hf``).
+
+        Examples:
+            >>> s.save("digits-at-block2")
+            >>> ms.Stitched.from_hub("digits-at-block2").penalty == s.penalty  # "ORG/NAME" on the hub
+            True
         """
         from .hub import pull
 

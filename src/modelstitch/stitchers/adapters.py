@@ -198,6 +198,11 @@ class Adapter(nn.Module):
 
         Returns:
             (b, ...) as the target lies, with the same channels.
+
+        Examples:
+            >>> low, high = ms.stitchers.Layout("map", (5, 8, 8)), ms.stitchers.Layout("vector", (9,))
+            >>> ms.stitchers.Adapter(low, high)(torch.ones(2, 5, 8, 8)).shape
+            torch.Size([2, 5])
         """
         if self.plain:
             return x

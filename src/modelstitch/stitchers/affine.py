@@ -60,6 +60,11 @@ class Affine(Stitcher):
 
         Raises:
             FitError, NonFiniteError: as ``Stitcher.solve``; FitError also for a negative ridge.
+
+        Examples:
+            >>> moments, site = ms.moments.Moments.of(x, y), ms.stitchers.Site(4, 3, "vector")
+            >>> ms.stitchers.Affine.solve(moments, site, ridge=0.1).weight.shape
+            torch.Size([3, 4])
         """
         weight = solve_ridge(moments, ridge)
         return cls(site, weight, moments.mean_y - weight @ moments.mean_x)

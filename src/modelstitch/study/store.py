@@ -4,7 +4,7 @@
     DIR/planned.json          the hashes of all cells that the study is to have: these alone belong to it
     DIR/planned/<hash>.json   the same of one part of it, where a study is asked for part by part
     DIR/cells/<hash>.json     one record, written whole or not at all
-    DIR/running/              a file for each process that is at work; one that is killed leaves it, and counts no longer
+    DIR/running/              a file of each process at work; of one that was killed it counts no longer
 
 A killed run loses no finished cell: what is in ``cells`` is complete. A file that cannot be believed is set aside by
 the next run, and its cell run again. Files of other programs are passed over.
@@ -203,6 +203,11 @@ class Store:
 
         Yields:
             Nothing.
+
+        Examples:
+            >>> store = ms.study.Store("cells", {"name": "mine"})
+            >>> with store.begun():
+            ...     store.write(r.records[0])
         """
         try:
             with working(self.path / "running") as self._mine:

@@ -201,11 +201,13 @@ def across_ranks(*, seconds: float = PATIENCE) -> Iterator[Ranks]:
             something else.
 
     Examples:
-        ::
-
-            torch.distributed.init_process_group("gloo")
-            with modelstitch.across_ranks():
-                r = modelstitch.compare(a, b, data, objective="match", out="runs/pair")
+        >>> group = torch.distributed  # here of one process; torchrun starts many, and needs no store
+        >>> group.init_process_group("gloo", store=group.HashStore(), rank=0, world_size=1)
+        >>> with ms.across_ranks() as ranks:
+        ...     r = ms.compare(bottom, top, data, layers="block2", objective="match", controls=())
+        >>> ranks.size
+        1
+        >>> group.destroy_process_group()
     """
     global _current
     if not (dist.is_available() and dist.is_initialized()):

@@ -213,6 +213,11 @@ class Task:
 
         Returns:
             How many numbers.
+
+        Examples:
+            >>> task = ms.Task("angle", lambda output, labels: (output - labels).abs().mean(1), unit="degrees")
+            >>> task.outputs([torch.zeros(5, 3)])
+            3
         """
         return max(1, next(iter(labels))[0].numel())
 
@@ -226,6 +231,11 @@ class Task:
 
         Raises:
             DataError: naming both shapes.
+
+        Examples:
+            >>> data.task.fits("net", (8, 8), torch.tensor([0]))
+            Traceback (most recent call last):
+            modelstitch.errors.DataError: The top 'net' gives values of shape (8, 8) for a sample with one label: ...
         """
 
     def check(self, output: Tensor, labels: Tensor) -> None:
@@ -237,6 +247,9 @@ class Task:
 
         Raises:
             DataError: naming both shapes.
+
+        Examples:
+            >>> data.task.check(torch.zeros(2, 10), torch.tensor([0, 9]))
         """
         self.check_range(labels, tuple(output.shape[1:]))
 
@@ -249,6 +262,11 @@ class Task:
 
         Raises:
             DataError: naming the label.
+
+        Examples:
+            >>> data.task.check_range(torch.tensor([12]), (10,))
+            Traceback (most recent call last):
+            modelstitch.errors.DataError: A label is 12, the network has 10 outputs: ...
         """
 
     def losses(self, output: Tensor, labels: Tensor) -> Tensor:
@@ -406,6 +424,11 @@ class Task:
 
         Returns:
             {name: (number, unit)}.
+
+        Examples:
+            >>> each = lambda output, labels: (output - labels).abs()
+            >>> ms.Task("closeness", each, unit="degrees", better="higher").numbers(-5.0, None)
+            {'score': (5.0, 'degrees')}
         """
         alone = self.of_error(error)
         return alone if counted is None else {**alone, **counted.numbers()}
