@@ -124,10 +124,10 @@ class Unfinished:
 
 def _from(file: IO[bytes], start: int) -> IO[bytes]:
     """What stands in a file from a place on, as a file that is read where it lies: nothing is held beside it."""
-    return cast(IO[bytes], io.BufferedReader(_Rest(file, start)))
+    return cast(IO[bytes], io.BufferedReader(_Remainder(file, start)))
 
 
-class _Rest(io.RawIOBase):
+class _Remainder(io.RawIOBase):
     def __init__(self, file: IO[bytes], start: int) -> None:
         self._file, self._start = file, start
         file.seek(start)
