@@ -292,7 +292,9 @@ class _Planned:
         sizes: _Bytes,
         free: int | None,
     ) -> None:
-        self.meeting, self.widths, self.measures, self.sizes, self.free = meeting, widths, measures, sizes, free
+        self.meeting, self.widths, self.sizes, self.free = meeting, widths, sizes, free
+        self.room = math.inf if free is None else free
+        self.kernels = any(m.name in KERNELS for m in measures if m.name not in (BIASED, DEBIASED))
         self.of = {key: network.name for key, (network, _) in meeting.places.items()}
         self.whole = self._block(*meeting.whole, meeting.pairs)
         self.apart = [self._block(*meeting.ends(pair), (pair,)) for pair in meeting.pairs]
@@ -309,26 +311,23 @@ class _Planned:
 
     def way(self, measure: Measure) -> str:
         """How a measure is computed."""
-        # Above 15 branches: one table of ways by memory and time, read from the top; parts of it mean nothing alone.
         ours = measure.name if measure is MEASURES.get(measure.name) else ""
-        if ours == MINIBATCH_CKA:
-            return "minibatch"
-        sizes, free, whole = self.sizes, self.free, self.whole
-        narrow = max(self.widths.values()) <= sizes.n and sizes.sums(self.largest) <= min(_SMALL, free or math.inf)
-        if ours == DEBIASED:
-            return "sums" if narrow else "gram"
-        kernels = any(m.name in KERNELS for m in self.measures if m.name not in (BIASED, DEBIASED))
-        rows = sizes.rows(whole) + (sizes.kernels(whole) if kernels else 0)
+        sizes, room, whole = self.sizes, self.room, self.whole
+        narrow = max(self.widths.values()) <= sizes.n and sizes.sums(self.largest) <= min(_SMALL, room)
+        rows = sizes.rows(whole) + (sizes.kernels(whole) if self.kernels else 0)
         # Wide layers of few examples take less as they are.
-        if measure.from_moments and (narrow or sizes.sums(whole) <= rows):
-            return "sums"
-        if ours == BIASED:  # from whole n x n matrices where they are small, else from blocks of them
-            least = min(sizes.gram(whole), free or math.inf)
-            return "rows" if sizes.rows(whole) + sizes.kernels(whole) <= least else "gram"
-        if not measure.from_moments or free is None or rows <= free:
-            return "rows"
+        summed = measure.from_moments is not None and (narrow or sizes.sums(whole) <= rows)
+        matrices = sizes.rows(whole) + sizes.kernels(whole)  # whole n x n ones
         pair = whole.widest()  # layers may be taken in blocks, down to single ones
-        return "sums" if sizes.sums(pair) <= sizes.rows(pair) else "rows"
+        ways = (  # the first that holds
+            ("minibatch", ours == MINIBATCH_CKA),
+            ("gram", ours == DEBIASED and not narrow),
+            ("sums", ours == DEBIASED or summed),
+            ("gram", ours == BIASED and matrices > min(sizes.gram(whole), room)),
+            ("rows", ours == BIASED or measure.from_moments is None or rows <= room),
+            ("sums", sizes.sums(pair) <= sizes.rows(pair)),
+        )
+        return next((way for way, holds in ways if holds), "rows")
 
     def step(self, way: str, measures: Sequence[Measure]) -> Step:
         """Some measures in one way, in as many blocks as the memory asks for.
@@ -364,7 +363,7 @@ class _Planned:
     def _kept(self, way: str, measures: Sequence[Measure], whole: int, kernels: bool) -> Step | None:
         """A step that keeps all activations from one pass, where several networks would take more or more passes."""
         sizes, free = self.sizes, self.free
-        every, room = sizes.rows(self.whole), math.inf if free is None else free
+        every, room = sizes.rows(self.whole), self.room
         if len(self.apart) < 2 or every > room:
             return None
         left = None if free is None else free - every

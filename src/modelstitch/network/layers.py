@@ -125,44 +125,53 @@ def matching(bottom: Described, top: Described) -> list[tuple[int, int]]:
 
 def list_layers(trace: Trace, flow: Flow, module: nn.Module) -> Found:
     """All that is to be known of a network's layers."""
-    # Above 15 branches, one line a fact: in parts it would hand nine tables around.
     positions = {node: i for i, node in enumerate(trace.graph.nodes)}
-    calls: dict[fx.Node, list[LayerCall]] = {}
-    for call in sorted(trace.layers, key=lambda call: positions[call.node]):
-        calls.setdefault(call.node, []).append(call)
+    calls = _calls(trace, positions)
     lies, over = _layout(trace, calls)
     exact = [n for n in calls if flow.exact(n) and n is not trace.data and lies[n].kind != "other"]
     depths = _Below(trace).measured(calls)
-    inner = [
-        Value(tuple(c.name for c in calls[n]), depths[n][0], lies[n].shape) for n in exact if n is not trace.output
-    ]
-    blocks = [name for _, name in visited(module, inner)]
-    title = {node: _title(made, blocks) for node, made in calls.items()}
-    layers: dict[str, Layer] = {}
-    for node, name in title.items():
+    inner = {n: Value(_names(calls[n]), depths[n][0], lies[n].shape) for n in exact if n is not trace.output}
+    blocks = tuple(name for _, name in visited(module, list(inner.values())))
+    title = {node: _title(_names(made), blocks) for node, made in calls.items()}
+
+    def layer(node: fx.Node, name: str) -> Layer:
         why = "" if node in exact else _why(node, trace, flow, title) or lies[node].why
         at = bisect_left(exact, positions[node], key=positions.__getitem__)
-        layers[name] = Layer(
-            name,
-            tuple(sorted((call.name for call in calls[node]), key=_by_length)),
-            lies[node].shape,
-            lies[node].kind,
-            over[node].what,
-            over[node].grid,
-            next(call.module for call in calls[node] if call.name == name),
-            not why,
-            why,
-            tuple(title[near] for near in exact[max(at - 1, 0) : at + 1]) if why else (),
-            *depths[node],
-            _dtype(node),
+        return Layer(
+            name=name,
+            aliases=tuple(sorted(_names(calls[node]), key=_by_length)),
+            shape=lies[node].shape,
+            kind=lies[node].kind,
+            over=over[node].what,
+            grid=over[node].grid,
+            module=next(call.module for call in calls[node] if call.name == name),
+            exact=not why,
+            why=why,
+            nearest=tuple(title[near] for near in exact[max(at - 1, 0) : at + 1]) if why else (),
+            depth=depths[node][0],
+            parameters=depths[node][1],
+            dtype=_dtype(node),
         )
+
+    layers = {name: layer(node, name) for node, name in title.items()}
     moved = {title[node]: how for node, how in lies.items() if not how.as_it_is}
-    return Found(layers, {call.name: call.node for call in trace.layers}, moved, tuple(blocks))
+    return Found(layers, {call.name: call.node for call in trace.layers}, moved, blocks)
 
 
-def _title(calls: Sequence[LayerCall], blocks: Sequence[str]) -> str:
+def _calls(trace: Trace, positions: dict[fx.Node, int]) -> dict[fx.Node, list[LayerCall]]:
+    """The calls that gave each value, in forward order."""
+    calls: dict[fx.Node, list[LayerCall]] = {}
+    for call in sorted(trace.layers, key=lambda call: positions[call.node]):
+        calls.setdefault(call.node, []).append(call)
+    return calls
+
+
+def _names(calls: Sequence[LayerCall]) -> tuple[str, ...]:
+    return tuple(call.name for call in calls)
+
+
+def _title(names: Sequence[str], blocks: Sequence[str]) -> str:
     """What a value is called: by the unit that ends there, else by the shortest of its names."""
-    names = [call.name for call in calls]
     return next((name for name in names if name in blocks), min(names, key=_by_length))
 
 

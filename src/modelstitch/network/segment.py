@@ -176,19 +176,13 @@ class FromLayer(Segment):
 
 def _copy(trace: Trace, begin: CutPoint | None, ends: list[CutPoint]) -> tuple[fx.Graph, dict[str, Any], list[int]]:
     """The nodes between two places as a graph of their own, its weights, and the inputs it reads (by position)."""
-    # Above 15 branches, in the order of the graph that is made: what enters, the batch's size, all between, what
-    # leaves. Apart, each part would take and give back the graph, the copies and the inputs.
-    start, graph = begin.node if begin else None, fx.Graph()
+    start = begin.node if begin else None
     needed = _needed(start, [end.node for end in ends], trace)
     sized = start is not None and any(_is_size(node, trace) for node in needed)
     if sized and _batch_dimension(start, trace) is None:
         needed.add(trace.data)  # an activation without a batch dimension: the size is read off the input
-    copies: dict[fx.Node, Any] = {}
-    activation: Any = graph.placeholder("activation") if begin else None
     inputs = [i for i, node in enumerate(trace.inputs) if node in needed and node is not start]
-    copies |= {trace.inputs[i]: graph.placeholder(f"{_INPUT}{i}") for i in inputs}
-    if begin is not None:
-        copies[begin.node] = begin.back(graph, activation)
+    graph, copies = _entered(trace, begin, inputs)
     batch = _batch_of(graph, copies, start, trace) if sized else None
     weights: dict[str, Any] = {}
     for node in trace.graph.nodes:
@@ -196,6 +190,16 @@ def _copy(trace: Trace, begin: CutPoint | None, ends: list[CutPoint]) -> tuple[f
             copies[node] = _copied(graph, node, copies, trace, weights, batch)
     graph.output(tuple(end.arrange(graph, copies[end.node]) for end in ends))
     return graph, weights, inputs
+
+
+def _entered(trace: Trace, begin: CutPoint | None, inputs: list[int]) -> tuple[fx.Graph, dict[fx.Node, Any]]:
+    """A graph that takes the activation and some of the network's inputs, and what stands in it for each."""
+    graph = fx.Graph()
+    activation = graph.placeholder("activation") if begin else None
+    copies: dict[fx.Node, Any] = {trace.inputs[i]: graph.placeholder(f"{_INPUT}{i}") for i in inputs}
+    if begin is not None and activation is not None:
+        copies[begin.node] = begin.back(graph, activation)
+    return graph, copies
 
 
 def _copied(

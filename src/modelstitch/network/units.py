@@ -137,17 +137,24 @@ class _Parts:
             outside: nothing inside these units, nor inside other parts that hold none of them.
             pools: nothing but pools.
         """
-        # Above 15 branches: four short lists, each of the one before, which apart would hide the order of choice.
-        held = {above for unit in outside for above in _above(unit)}
-        held -= {part for part in held if self._stage(part)}
+        held = self._holding(outside)
         calls = ((at, call, call.partition("#")[0]) for at in run for call in values[at].calls)
         met = [one for one in calls if self._stands_alone(one[2], held, outside)]
         weighted = [one for one in met if self.weights[one[2]] and one[2] not in held]
-        shrunk = [one for one in met if _pools(values, run[0]) and self._is_pool(one[2])]
-        found = min(shrunk, key=lambda one: (one[1].count("."), one[0], len(one[1])), default=None)
+        found = self._pool(met) if _pools(values, run[0]) else None
         if weighted and not pools:
             found = self._outermost(weighted) or found or weighted[-1]
         return found[:2] if found else None
+
+    def _holding(self, units: Sequence[str]) -> set[str]:
+        """The parts that hold units, without those whose other parts are no stem and no tail either."""
+        held = {above for unit in units for above in _above(unit)}
+        return held - {part for part in held if self._stage(part)}
+
+    def _pool(self, met: Sequence[tuple[int, str, str]]) -> tuple[int, str, str] | None:
+        """Of parts that may make maps smaller the outermost, of several the first."""
+        pools = [one for one in met if self._is_pool(one[2])]
+        return min(pools, key=lambda one: (one[1].count("."), one[0], len(one[1])), default=None)
 
     def _outermost(self, weighted: Sequence[tuple[int, str, str]]) -> tuple[int, str, str] | None:
         """Of parts with weights and parts of their own the outermost, of several the last."""

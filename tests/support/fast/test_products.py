@@ -37,12 +37,10 @@ def test_products_are_those_of_the_definition(threads, dtype, columns):
     torch.testing.assert_close(stacked(step, many), torch.einsum("qp,npc->nqc", step, many))
 
 
-@pytest.mark.parametrize("rows", [1, 31, 33, 64, 130])
-def test_a_gram_matrix_of_any_number_of_wide_rows_is_symmetric_and_whole(threads, rows):
-    x = draw(rows, products._WIDE)
-    made = gram(x)
-    assert torch.equal(made, made.T)
-    torch.testing.assert_close(made, torch.einsum("np,mp->nm", x, x))
+@pytest.mark.parametrize("rows", [1, 33, 130])
+def test_a_gram_matrix_of_any_number_of_wide_rows_is_whole(threads, rows):
+    x = draw(rows, 2048)
+    torch.testing.assert_close(gram(x), torch.einsum("np,mp->nm", x, x))
 
 
 def test_the_threads_of_numpy_are_left_as_they_were(monkeypatch):

@@ -17,8 +17,6 @@ from threadpoolctl import LibController, ThreadpoolController
 from torch import Tensor
 
 _GAIN = 2  # torch's threads that numpy's one makes up for, in float64 or with half the multiplications
-_WIDE = 8192  # columns from which half a Gram matrix by itself is quicker than the whole at once, on two threads
-_NARROW = 32  # rows of a block of a Gram matrix: below, its products take longer than they save
 
 
 def inner(x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -42,17 +40,11 @@ def stacked(step: Tensor, rows: Tensor) -> Tensor:
 def gram(a: Tensor, b: Tensor | None = None) -> Tensor:
     """The products of the rows of a (n, p) with those of b (m, p), or with themselves: shape (n, m).
 
-    Rows are wide here, and then torch gains from its second thread already. It is given the half above the diagonal.
+    Rows are wide here, and then torch gains from its second thread already.
     """
     if torch.get_num_threads() == 1:
         return inner(a.T, None if b is None else b.T)
-    if b is not None or a.shape[1] < _WIDE or a.device.type != "cpu" or (a.requires_grad and torch.is_grad_enabled()):
-        return a @ (a if b is None else b).T
-    made = a.new_empty(len(a), len(a))
-    step = max(_NARROW, -(-len(a) // 4))
-    for i in range(0, len(a), step):
-        torch.mm(a[: i + step], a[i : i + step].T, out=made[: i + step, i : i + step])
-    return made.triu() + made.triu(1).T
+    return a @ (a if b is None else b).T
 
 
 def _by_numpy(*operands: Tensor) -> bool:
