@@ -384,7 +384,7 @@ def test_mistakes_get_one_sentence(pair, digits, call, kind, words):
 def test_the_former_name_of_compare_with_a_list_answers_with_a_warning(pair, digits):
     a, b = pair
     asked = {"layers": "block1", "objective": "match", "controls": ()}
-    with pytest.warns(DeprecationWarning, match="compare_many is compare with a list now"):
+    with pytest.warns(DeprecationWarning, match="compare_many is compare with a list,"):
         found = modelstitch.compare_many([a, b], [(a.name, b.name)], digits, **asked)
     assert [r.cell for r in found.records] == [
         r.cell for r in compare([a, b], data=digits, pairs=[(a.name, b.name)], **asked).records

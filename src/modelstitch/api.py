@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
-from warnings import warn
 
 from .data.data import Data
 from .engine.alone import introduce, need_scores
@@ -25,7 +24,6 @@ from .study.question import CompareOptions, MatrixOptions, StitchOptions, explai
 from .study.run import hearing, plan_run, run
 from .study.store import Store
 from .study.sweeps.sweep import check_shared, run_sweep
-from .support.ambient import in_settled
 from .support.kinds import as_found, fits, kinds
 from .support.memory import available_bytes
 from .support.mistakes import unknown
@@ -34,8 +32,7 @@ from .support.ranks import writes
 
 
 @explained(StitchOptions)
-@kinds("bottom", "top", "at", "data", "device")
-@in_settled
+@kinds("bottom", "top", "at", "data", "device", settled=True)
 def stitch(
     bottom: Network,
     top: Network,
@@ -125,8 +122,7 @@ def stitch(
 
 
 @explained(CompareOptions)
-@kinds("bottom", "top", "data", "out", "device")
-@in_settled
+@kinds("bottom", "top", "data", "out", "device", settled=True)
 def compare(
     bottom: Network | Sequence[Network],
     top: Network | None = None,
@@ -208,14 +204,11 @@ def compare(
 
 def compare_many(networks: Sequence[Network], pairs: Sequence[tuple[str, str]], data: Data, **question: Any) -> Results:
     """Compare several networks: the former name of ``compare`` with a list, kept for scripts."""
-    told = "compare_many is compare with a list now: compare([a, b], data=data, pairs=[...])."
-    warn(told, DeprecationWarning, stacklevel=2)
     return compare(list(networks), data=data, pairs=list(pairs), **question)
 
 
 @explained(CompareOptions)
-@kinds("bottom", "top", "data", "out", "device")
-@in_settled
+@kinds("bottom", "top", "data", "out", "device", settled=True)
 def plan_compare(
     bottom: Network | Sequence[Network],
     top: Network | None = None,
@@ -251,8 +244,7 @@ def plan_compare(
 
 
 @explained(MatrixOptions)
-@kinds("bottom", "top", "data", "layers", "out", "device")
-@in_settled
+@kinds("bottom", "top", "data", "layers", "out", "device", settled=True)
 def matrix(
     bottom: Network,
     top: Network,

@@ -70,8 +70,7 @@ class Data:
         (20, 2, (4,))
     """
 
-    @kinds("task", "input_key", "classes")
-    @in_settled
+    @kinds("task", "input_key", "classes", settled=True)
     def __init__(
         self,
         fit: Any,
@@ -367,8 +366,7 @@ class Data:
             if ours:
                 yield batch
 
-    @kinds()
-    @in_settled
+    @kinds(settled=True)
     def subset(self, n_fit: int, *, seed: int | None = None, part: int = 0) -> Data:
         """Give the same data with fewer samples to fit on; val and test stay.
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from ..errors import DataError
 from ..network import Network
-from ..support.ambient import in_settled
 from ..support.downloads import hub_folder, is_hub_id
 from ..support.kinds import kinds
 from ..support.reading import told
@@ -126,8 +125,7 @@ READERS = {
 
 
 @told(DataError)
-@kinds("spec", "limit", "task", "metric")
-@in_settled
+@kinds("spec", "limit", "task", "metric", settled=True)
 def load_data(
     spec: str | Path,
     *,

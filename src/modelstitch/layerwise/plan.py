@@ -16,7 +16,6 @@ from ..measures.cka import MINIBATCH as MINIBATCH_CKA
 from ..measures.kernels import KERNELS
 from ..moments.grid import MomentsGrid
 from ..network import Layer, Network
-from ..support.ambient import in_settled
 from ..support.kinds import kinds
 from ..support.memory import available_bytes, readable, require
 from ..support.words import among
@@ -147,8 +146,7 @@ class Plan:
         return f"{family}{self.examples:,} examples. " + "; ".join(step.describe() for step in self.steps) + together
 
 
-@kinds("bottom", "top", "data", "pairs", "layers")
-@in_settled
+@kinds("bottom", "top", "data", "pairs", "layers", settled=True)
 def plan_similarity(
     bottom: Network | Sequence[Network],
     top: Network | None = None,

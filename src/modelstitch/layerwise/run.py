@@ -17,7 +17,6 @@ from ..measures.calibrate import Chance, against_chance
 from ..network import Network
 from ..report.family import check_groups
 from ..results import Results
-from ..support.ambient import in_settled
 from ..support.device import pick_device
 from ..support.kinds import kinds
 from ..support.progress import Tell
@@ -30,8 +29,7 @@ from .plan import DEFAULT, VIEWS, Plan, check_view, chosen_measures, plan_of
 _WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
 
 
-@kinds("bottom", "top", "data", "pairs", "layers", "device")
-@in_settled
+@kinds("bottom", "top", "data", "pairs", "layers", "device", settled=True)
 def similarity(
     bottom: Network | Sequence[Network],
     top: Network | None = None,

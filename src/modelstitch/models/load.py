@@ -23,7 +23,6 @@ from ..errors import SourceError
 from ..network import Network
 from ..network.network import LoadRecipe
 from ..network.trace.digest import fingerprint
-from ..support.ambient import in_settled
 from ..support.kinds import kinds
 from ..support.reading import told
 from ..support.user_code import raised
@@ -54,8 +53,7 @@ _traced: weakref.WeakValueDictionary[tuple[Any, ...], Network] = (
 
 
 @told(SourceError)
-@kinds("spec")
-@in_settled
+@kinds("spec", settled=True)
 def load(
     spec: str | Path,
     *,

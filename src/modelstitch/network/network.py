@@ -80,8 +80,7 @@ class Network:
         (3,)
     """
 
-    @kinds("module")
-    @in_settled
+    @kinds("module", settled=True)
     def __init__(
         self,
         module: nn.Module,
@@ -583,8 +582,7 @@ class Network:
         twin.__dict__.pop("_full", None)  # which says the old name in errors
         return twin
 
-    @kinds()
-    @in_settled
+    @kinds(settled=True)
     def replaced(self, module: nn.Module, name: str | None = None, *, weights: str | None = None) -> Network:
         """Give the same architecture with another module's weights.
 

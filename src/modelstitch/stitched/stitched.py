@@ -280,8 +280,7 @@ class Stitched(Joined):
         layer, stitcher = self._sides[0].layer, composed(self.stitcher, back.stitcher)  # type: ignore[arg-type]
         return Stitched(low, low, layer, layer, stitcher, family="affine", mask=self._mask)
 
-    @kinds("data")
-    @in_settled
+    @kinds("data", settled=True)
     def measure(self, data: Data) -> dict[str, float]:
         """Measure the model as it stands on the test split.
 
@@ -308,8 +307,7 @@ class Stitched(Joined):
         self._measured = of_map(self.stitcher)
         return self.metrics
 
-    @kinds("data")
-    @in_settled
+    @kinds("data", settled=True)
     def tune(
         self,
         data: Data,
@@ -684,8 +682,7 @@ class Stitched(Joined):
         return cls.load(pull(repo, revision, token), bottom, top, view=view)
 
     @classmethod
-    @kinds("folder", "view")
-    @in_settled
+    @kinds("folder", "view", settled=True)
     def load(
         cls, folder: str | Path, bottom: Network | None = None, top: Network | None = None, *, view: Any = None
     ) -> Stitched:

@@ -12,7 +12,6 @@ from ..data.data import Data
 from ..data.load import load_data
 from ..models.load import imported_files, load_for, register
 from ..network import Network
-from ..support.ambient import in_settled
 from ..support.device import pick_device
 from ..support.kinds import kinds
 from ..support.progress import Tell
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from ..records.record import Record
 
 
-@kinds("device")
-@in_settled
+@kinds("device", settled=True)
 def run_study(
     spec: StudySpec,
     out: str | Path,
@@ -68,8 +66,7 @@ def run_study(
     return records, store.spec
 
 
-@kinds("device")
-@in_settled
+@kinds("device", settled=True)
 def plan_study(spec: StudySpec, out: str | Path, *, device: str = "auto", shard: Shard | None = None) -> Needs:
     """What ``run_study`` with these arguments will take; nothing is fitted, and nothing written.
 

@@ -6,6 +6,7 @@ import builtins
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Set
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, wraps
 from inspect import isroutine
 from numbers import Integral, Real
@@ -28,15 +29,21 @@ _WORDS = {
 _SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
-def kinds(*own: str) -> Callable[[F], F]:
+def kinds(*own: str, settled: bool = False) -> Callable[[F], F]:
     """Check the arguments of a public function against its annotations, on every call.
 
     Args:
         *own: parameters whose wrong values have sentences of their own in the function.
+        settled: run the function in ordinary surroundings, see ``ambient``.
 
     Returns:
         A decorator. What the annotations do not decide (``Any``, protocols) passes, as does ``**question``.
     """
+    surroundings: Callable[[], AbstractContextManager[Any]] = nullcontext
+    if settled:
+        from . import ambient  # which loads torch
+
+        surroundings = ambient.settled
 
     def decorate(function: F) -> F:
         shown = list(inspect.signature(function).parameters.values())
@@ -69,7 +76,8 @@ def kinds(*own: str) -> Callable[[F], F]:
                     check(places[min(at, len(places) - 1)], value)
             for name, value in kwargs.items():
                 check(name, value)
-            return function(*args, **kwargs)
+            with surroundings():
+                return function(*args, **kwargs)
 
         return cast(F, call)
 
