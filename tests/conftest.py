@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Generator
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test looks for a network
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
@@ -12,6 +14,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+import traced
+
+NETWORK = Path(__file__).parent / "network"
 
 torch.backends.cudnn.allow_tf32 = False  # on a GPU: references are exact to the sixth digit
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other are slower than one
@@ -24,7 +30,16 @@ gc.disable()  # while the tests are collected, which makes millions of objects t
 def pytest_collection_finish() -> None:
     """Look no more through what collecting made: nothing of it ends before the process does."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # traces and plans make many objects and few cycles
     gc.enable()
+    traced.begin()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Trace each network anew where tracing itself is tested."""
+    with traced.used_again(not item.path.is_relative_to(NETWORK)):
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,11 +13,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import traced
 from modelstitch.errors import InexactCutError, NetworkError, TraceError, UnknownLayerError
 from modelstitch.network import Network
+from modelstitch.network.trace.purity import telling
 from modelstitch.network.trace.trace import _ASKED, _MODULE, masks_as_run
+from modelstitch.zoo.nets import build
 from network.cases import chain, vectors
 from network.shapes import Named, Positions, residual
+from texts import small
 
 
 class Forward(nn.Module):
@@ -352,3 +356,47 @@ def test_a_version_that_asks_in_another_way_is_left_alone(library):
 def test_the_installed_library_is_asked_where_we_think():
     utils = importlib.import_module("transformers.masking_utils")
     assert callable(getattr(utils, _ASKED))
+
+
+class Scaled(nn.Linear):
+    """A module whose function is more than its class and its settings."""
+
+    factor = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.factor
+
+
+NETS = {
+    "residual": lambda seed: (build("small-resnet?width=4", seed=seed).eval(), torch.zeros(2, 1, 8, 8)),
+    "tokens": lambda seed: (small("gpt2", seed).eval(), {"input_ids": torch.ones(2, 8, dtype=torch.long)}),
+    "own": lambda seed: (chain(), vectors(3)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETS)
+def test_what_other_tests_use_again_is_what_a_trace_of_its_own_gives(name: str) -> None:
+    with traced.used_again(True):
+        Network(*NETS[name](0), "n")
+        again = Network(*NETS[name](1), "n")
+    module, example = NETS[name](1)
+    module.load_state_dict(again.module.state_dict())
+    anew = Network(module, example, "n")
+    assert again.fingerprint() == anew.fingerprint()
+    assert again.layers == anew.layers
+    assert again.cuts == anew.cuts
+    inputs = telling(example)
+    assert torch.equal(again.full()(inputs), module(**inputs).logits if name == "tokens" else module(inputs))
+
+
+def test_what_other_tests_use_again_is_held_against_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Sequential(Scaled(6, 6), nn.Linear(6, 2)).eval()
+    with traced.used_again(True):
+        Network(module, vectors(3), "one")
+        monkeypatch.setattr(Scaled, "factor", 2.0)
+        with pytest.raises(TraceError, match="computes something else while it is traced"):
+            Network(module, vectors(3), "two")
+        monkeypatch.undo()
+        module[0].register_forward_hook(lambda part, given, result: result + 1)
+        Network(module, vectors(3), "hooked")
