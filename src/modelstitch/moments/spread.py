@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..support.fast.products import stacked
-from .grid import MomentsGrid
-from .side import rows_of
+from .grid import MomentsGrid, rows_of
 
 
 class Spread:

@@ -13,8 +13,8 @@ from torch import Tensor
 from ...data.batch import Batch
 from ...data.data import Data
 from ...errors import NonFiniteError, StitchError
+from ...moments.grid import rows_of
 from ...moments.moments import Moments
-from ...moments.side import rows_of
 from ...moments.spread import Spread, SpreadGrid
 from ...network import Layer, positions_of
 from ...stitchers import Adapter, Bring, Stitcher, channels_back, channels_last, masks, rows
