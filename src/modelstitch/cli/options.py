@@ -26,7 +26,7 @@ FIT = (
     "expected_error",
     "error_tolerance",
 )  # of a fit
-GRID = ("layers", "controls", "both", "unfreeze")  # of a comparison, beside them
+GRID = ("layers", "controls", "starts", "both", "unfreeze")  # of a comparison, beside them
 _NAMES = {"samples": "--fit-samples", "controls": "--control", "both": "--both/--one-way"}
 _SEVERAL = ("family", "objective", "layers", "controls", "expected_error")
 

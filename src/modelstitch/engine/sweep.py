@@ -122,6 +122,8 @@ class Stream:
         stopped: why fitting ended.
         steps: the steps that led to the kept state.
         rate: the largest learning rate of the last stage; None where nothing was fitted.
+        kept: validation error and loss of the kept state; None where nothing was fitted.
+        behind: by how much that errs more than the top alone; None where nobody asks.
         notes: what a record should say.
         failed: why there is nothing to measure; empty where all is well.
     """
@@ -144,6 +146,8 @@ class Stream:
     stopped: str = "closed form"
     steps: int = 0
     rate: float | None = None
+    kept: tuple[float, float] | None = None
+    behind: float | None = None
     notes: list[str] = field(default_factory=list)
     failed: str = ""
 

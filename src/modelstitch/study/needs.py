@@ -210,9 +210,9 @@ def _summed(seams: Sequence[tuple[Layer, Layer, Cell]], fit: int, spec: FitSpec)
 
 
 def _stages(cell: Cell) -> int:
-    """How many fits follow one upon the other in a cell."""
+    """How many fits follow one upon the other in a cell at most, those of all its starts."""
     objective = cell.config["objective"]
-    return 0 if objective in SOLVED else objective.count("+") + 1
+    return 0 if objective in SOLVED else cell.starts * (objective.count("+") + 1)
 
 
 class _Clock:

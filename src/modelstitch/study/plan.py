@@ -87,6 +87,11 @@ class Cell:
     company: str = ""
 
     @property
+    def starts(self) -> int:
+        """How many starts its fit may take, of which the best counts."""
+        return int(self.config.get("starts", 1))
+
+    @property
     def sweep(self) -> Shared:
         """Cells with the same key share one bottom and one set of fit samples."""
         config = self.config
@@ -326,12 +331,18 @@ def _cell(
         "objective": objective,
         "init": "closed" if objective in SOLVED else question.fit.init,
         "control": control,
+        **({"starts": question.starts} if question.starts > 1 and _restarted(row, objective) else {}),
         "seed": seed,
         "data": data,
         "normalisation": (row.normalisation if row is not None else None) or question.normalisation,
         "fit": _fit(question.fit, objective, data["val"]),
     }
     return Cell(cell_hash(config), config)
+
+
+def _restarted(control: Control | None, objective: str) -> bool:
+    """Whether a cell may take several starts: its fit takes steps, and tells nothing where it fails."""
+    return control is not None and control.positive and objective not in SOLVED
 
 
 def _fit(spec: FitSpec, objective: str, val: int) -> dict[str, Any]:

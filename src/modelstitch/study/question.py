@@ -197,6 +197,11 @@ class Question(BaseModel):
         description=f"References to fit beside the pair: {', '.join(CONTROLS)}, or 'none'; by default all that the "
         "data allow, except recalibration.",
     )
+    starts: Count = Field(
+        default=1,
+        description="Starts of a control that says nothing where its fit fails (class-noise): another one is taken "
+        "where the best so far errs more than the top on validation data, and the best there is kept.",
+    )
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field(
         default=(0,), description="Seed of batch order, augmentation and random starts."
     )
@@ -392,9 +397,8 @@ class Question(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """Plain JSON values of all that decides the results."""
-        unused = {name for name in ("other_seeds", "second", "anchors", "unfreeze") if not getattr(self, name)} | (
-            {"both"} if self.both else set()
-        )
+        unused = {name for name in ("other_seeds", "second", "anchors", "unfreeze") if not getattr(self, name)}
+        unused |= {name for name in ("both", "starts") if getattr(self, name) == Question.model_fields[name].default}
         return self.model_dump(mode="json", exclude={"expected_error", "error_tolerance", *unused})
 
 
@@ -442,6 +446,7 @@ class CompareOptions(FitOptions, total=False):
     family: str | Sequence[str]
     objective: str | OwnLoss | Sequence[str | OwnLoss | tuple[str | OwnLoss, ...]]
     controls: str | Sequence[str] | None
+    starts: int
     seeds: Sequence[int]
     samples: int | Sequence[int] | None
     anchors: int | Sequence[int] | None

@@ -43,6 +43,7 @@ class Control:
         normalisation: the policy for BatchNorm that it stands for; the comparison's own by default.
         shuffled: the samples of the two sides are paired wrongly, or have wrong labels.
         classes: it needs one class for each sample.
+        positive: where its fit succeeds it says something, where it fails nothing: the best of several starts counts.
         usual: it is run unless others are asked for.
         demo: ``modelstitch demo`` shows it.
         note: what its records note.
@@ -64,6 +65,7 @@ class Control:
     normalisation: str | None = None
     shuffled: bool = False
     classes: bool = False
+    positive: bool = False
     usual: bool = True
     demo: bool = False
     note: str = ""
@@ -147,6 +149,7 @@ CONTROLS = {
         sender=_class_noise(1.0),
         stands_as="class-noise",
         classes=True,
+        positive=True,
         demo=True,
         note="noise over signal: 1",
         what="class-noise",
@@ -161,6 +164,7 @@ CONTROLS = {
         sender=_class_noise(3.0),
         stands_as="class-noise",
         classes=True,
+        positive=True,
         note="noise over signal: 3",
         what="class-noise with three times the noise",
         because="class-noise with three times the noise stitches as well: classes are separable, no more is said",

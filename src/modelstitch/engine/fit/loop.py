@@ -89,6 +89,8 @@ def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position
         note(at)
         sweep.done(1)
     feed.looking.choose(runs)
+    for run in runs if feed.looking.decides else ():
+        run.stream.behind = run.best[0] - feed.looking.own.error
     feed.note(runs)
     sweep.done(spec.steps - at.step)
 
@@ -198,7 +200,7 @@ def _look(runs: list[Run], step: int, looking: Looking) -> None:
                 run.end_if_decided(looking.own)
 
 
-_PLAIN = ("history", "stopped", "steps", "rate", "notes", "failed")
+_PLAIN = ("history", "stopped", "steps", "rate", "kept", "behind", "notes", "failed")
 
 
 @dataclass(frozen=True)

@@ -233,6 +233,7 @@ class Run:
         assert self.stream.stitcher is not None
         self.stream.stitcher.eval()
         self.stream.steps += self.best_step
+        self.stream.kept = self.best
         self._say_if_lost()
 
     def state_dict(self) -> dict[str, Any]:

@@ -185,14 +185,14 @@ def no_network(cell: Cell) -> bool:
     return cell.sweep.control is not None and cell.sweep.control.sender is not None
 
 
-def left(cell: Cell, bench: Bench) -> Unfinished | None:
-    """Where the sweep of a cell leaves its state; which of its cells that is of, the state itself says."""
+def left(cell: Cell, bench: Bench, start: int = 0) -> Unfinished | None:
+    """Where the sweep of a cell leaves the state of a start; which of its cells that is of, the state itself says."""
     if bench.unfinished is None:
         return None
     shared: dict[str, Any] = {key: cell.config[key] for key in ("data", "normalisation", "seed")}
     shared["fit"] = {key: value for key, value in cell.config["fit"].items() if key not in OF_LOOKS}
     ends = {side: cell.config[side]["fingerprint"] for side in ("bottom", "top")}
-    work = {**shared, **ends, "sweep": str(cell.sweep), "company": cell.company}
+    work = {**shared, **ends, "sweep": str(cell.sweep), "company": cell.company, **({"start": start} if start else {})}
     return Unfinished(bench.unfinished / cell_hash(work), bench.device)
 
 

@@ -65,8 +65,8 @@ class Fitted:
     statistics: dict[str, Tensor]
 
 
-def job_of(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> SweepJob:
-    """The cells of one sweep with all that fitting them takes; nothing is fitted yet."""
+def job_of(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, start: int = 0) -> SweepJob:
+    """The cells of one sweep with all that fitting them from a start takes; nothing is fitted yet."""
     shared, top, below = cells[0].sweep, bench.networks[cells[0].sweep.top], bench.below(cells[0])
     donors, data = bench.donors(cells[0]), bench.drawn(shared)
     begun = Sweep(
@@ -81,15 +81,16 @@ def job_of(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int) -> Sweep
         spare=spare,
         own=bench.losses,
         tick=tick,
-        watch=_watching(cells, bench),
+        watch=_watching(cells, bench, start),
         enough=_enough(shared, data.task),
     )
     return SweepJob(cells, donors, begun, below if below is not None and _same_task(below, top, data.task) else None)
 
 
-def _watching(cells: Sequence[Cell], bench: Bench) -> Watch | None:
-    """The listener of looks, who knows stitches by the names that their events have."""
-    hear, titles = bench.watch, {cell.hash: title_of(cell.config) for cell in cells}
+def _watching(cells: Sequence[Cell], bench: Bench, start: int) -> Watch | None:
+    """The listener of looks, who knows stitches by the names that their events have, and later starts by theirs."""
+    hear, more = bench.watch, f", start {start + 1}" if start else ""
+    titles = {cell.hash: f"{title_of(cell.config)}{more}" for cell in cells}
     return None if hear is None else lambda cell, step, values: hear(titles[cell], step, values)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from ...engine.fit.normalisation import settle
 from ...engine.fit.options import MATCH, SOLVED
 from ...engine.fit.sensitivity import weigh
 from ...engine.senders import NetworkSender, Sender
-from ...engine.sweep import Stream, Sweep, Tick
+from ...engine.sweep import Stream, Sweep, Tick, derive
 from ...errors import StudyError
 from ...network import Network
 from ...support.progress import Tell
@@ -25,7 +26,7 @@ from ...support.ranks import current
 from ...support.resume import Unfinished
 from ..plan import Cell
 from .bench import Bench, left, sums_left
-from .job import Fitted, job_of, measure, open_cell
+from .job import Fitted, SweepJob, job_of, measure, open_cell
 
 
 def check_shared(cells: Sequence[Cell]) -> None:
@@ -72,20 +73,31 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
 
     for size, part in parts:
         spare = max(0, bench.memory - size)
-        unfinished = left(cells[0], bench)
-        for fitted in _chunk([cells[i] for i in part], bench, tick, spare, unfinished):
+        some = [cells[i] for i in part]
+        states = [left(cells[0], bench, start) for start in range(_starts(some))]
+        for fitted in _chunk(some, bench, tick, spare, states):
             if len(parts) > 1:
                 fitted.stream.moments = None  # which would keep the sums of this part while the next ones are made
             yield fitted
-        if unfinished is not None:
-            unfinished.clear()
+        for unfinished in states:
+            if unfinished is not None:
+                unfinished.clear()
 
 
 def _work(cells: Sequence[Cell], bench: Bench) -> int:
     whole = bench.data.size("fit")
     fit = min(cells[0].sweep.samples or whole, cells[0].sweep.budget or whole, whole)
-    stages_most = max(0 if c.config["objective"] in SOLVED else c.config["objective"].count("+") + 1 for c in cells)
-    return fit + bench.data.size("test") + stages_most * bench.spec.steps
+    return fit + bench.data.size("test") + _starts(cells) * _steps(cells, bench)
+
+
+def _starts(cells: Sequence[Cell]) -> int:
+    return max(cell.starts for cell in cells)
+
+
+def _steps(cells: Sequence[Cell], bench: Bench) -> int:
+    """Of one start, at most."""
+    stages = max(0 if c.config["objective"] in SOLVED else c.config["objective"].count("+") + 1 for c in cells)
+    return stages * bench.spec.steps
 
 
 def chunked(cells: Sequence[Cell], sender: Network, top: Network, bench: Bench) -> list[tuple[int, list[int]]]:
@@ -115,16 +127,65 @@ def cell_bytes(cells: Sequence[Cell], sender: Network, top: Network, bench: Benc
     ]
 
 
-def _chunk(cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, unfinished: Unfinished | None) -> list[Fitted]:
+def _chunk(
+    cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, states: Sequence[Unfinished | None]
+) -> list[Fitted]:
     started = time.monotonic()
-    job = job_of(cells, bench, tick, spare)
-    begun, state = _taken_up(cells, job.sweep, unfinished)
-    (job.sweep, job.streams), _ = attempt(lambda s: _fit(cells, s, bench, unfinished, state), begun)
-    sums = sums_left(cells, job.sweep, bench)
-    found = measure([job], bench, started - (unfinished.before if unfinished else 0.0))
+    jobs = _fitted(cells, bench, tick, spare, states)
+    sums = sums_left(cells, jobs[0].sweep, bench)
+    found = measure(jobs, bench, started - sum(unfinished.before for unfinished in states if unfinished))
     if sums is not None and bench.sums is None:
         sums.clear()
-    return found
+    order = [cell.hash for cell in cells]
+    return sorted(found, key=lambda fitted: order.index(fitted.record.cell))
+
+
+def _fitted(
+    cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, states: Sequence[Unfinished | None]
+) -> list[SweepJob]:
+    """Fit cells from as many starts as there are states, a later one only where the best so far has failed.
+
+    Returns:
+        The jobs of all starts, each with those of its cells for which it is the best one on validation data.
+    """
+    jobs: list[SweepJob] = []
+    best: dict[str, Stream] = {}
+    taken = Counter[str]()
+    for start, unfinished in enumerate(states):
+        some = [cell for cell in cells if start == 0 or (start < cell.starts and _failed(best[cell.hash]))]
+        if not some:
+            tick(_steps(cells, bench))
+            continue
+        job = _started(job_of(some, bench, tick, spare, start), start, bench, unfinished)
+        jobs.append(job)
+        taken.update(stream.key for stream in job.streams)
+        best |= {s.key: s for s in job.streams if s.key not in best or _rank(s) < _rank(best[s.key])}
+    for stream in best.values():
+        if taken[stream.key] > 1:
+            stream.notes.append(f"the best of {taken[stream.key]} starts, by validation error")
+    return [part for job in jobs if (part := _part(job, best)).cells]
+
+
+def _started(job: SweepJob, start: int, bench: Bench, unfinished: Unfinished | None) -> SweepJob:
+    begun, state = _taken_up(job.cells, job.sweep, unfinished)
+    (sweep, streams), _ = attempt(lambda s: _fit(job.cells, s, start, bench, unfinished, state), begun)
+    return replace(job, sweep=sweep, streams=streams)
+
+
+def _failed(stream: Stream) -> bool:
+    """Whether a fit has not shown what it is for: that it does as well as the top alone."""
+    return stream.behind is None or stream.behind > 0
+
+
+def _rank(stream: Stream) -> tuple[float, float]:
+    """How good a start is, the best one first; one without a finite output is the last."""
+    return (math.inf, math.inf) if stream.failed or stream.kept is None else stream.kept
+
+
+def _part(job: SweepJob, best: Mapping[str, Stream]) -> SweepJob:
+    """The cells of a job whose streams are the best ones."""
+    mine = [(cell, stream) for cell, stream in zip(job.cells, job.streams) if best[cell.hash] is stream]
+    return replace(job, cells=[cell for cell, _ in mine], streams=[stream for _, stream in mine])
 
 
 def _taken_up(
@@ -142,10 +203,15 @@ def _taken_up(
 
 
 def _fit(
-    cells: Sequence[Cell], sweep: Sweep, bench: Bench, unfinished: Unfinished | None, state: dict[str, Any] | None
+    cells: Sequence[Cell],
+    sweep: Sweep,
+    start: int,
+    bench: Bench,
+    unfinished: Unfinished | None,
+    state: dict[str, Any] | None,
 ) -> tuple[Sweep, list[Stream]]:
     """Fit all cells; a retry with a smaller batch starts anew, the sender's statistics included."""
-    sweep = replace(sweep, sender=_sender(cells, sweep, bench))
+    sweep = replace(sweep, sender=_sender(cells, sweep, start, bench))
     streams = [open_cell(cell, sweep.sender, sweep.top, bench) for cell in cells]
     collect(streams, sweep, sums_left(cells, sweep, bench))
     look_again(streams, sweep)
@@ -156,12 +222,12 @@ def _fit(
     return sweep, streams
 
 
-def _sender(cells: Sequence[Cell], sweep: Sweep, bench: Bench) -> Sender:
-    """What sends in these cells: a network, or what stands in for one."""
+def _sender(cells: Sequence[Cell], sweep: Sweep, start: int, bench: Bench) -> Sender:
+    """What sends in these cells: a network, or what stands in for one, which every start draws anew."""
     control, below = cells[0].sweep.control, bench.below(cells[0])
     if below is None:
         assert control is not None
         assert control.sender is not None
-        return control.sender(sweep.top, sweep.data, sweep.seed)
+        return control.sender(sweep.top, sweep.data, derive(sweep.seed, "start", str(start)) if start else sweep.seed)
     frozen = sweep.normalisation == "frozen"
     return NetworkSender(below, own=None if frozen else [cell.config["bottom"]["layer"] for cell in cells])
