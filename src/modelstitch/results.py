@@ -449,7 +449,7 @@ class Results:
             >>> r.figure("penalty").axes[0].get_ylabel() != ""
             True
         """
-        from .report.figures.asked import figure_of
+        from .report.answer import figure_of
         from .report.figures.style import in_style
 
         if what is not None and what not in FIGURES:
@@ -555,7 +555,7 @@ class Results:
             >>> r.report("page.html").name
             'page.html'
         """
-        from .report.answer_page import page_of
+        from .report.answer import page_of
         from .support.files import as_path, write_text
 
         target = as_path(path, "page")

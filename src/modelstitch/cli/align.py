@@ -84,7 +84,7 @@ def align(
     """
     from ..arrays import query_time, rehearse
     from ..arrays.given import paired, vectors
-    from ..report.align_page import align_page, align_tables, summary
+    from ..report.align import align_page, align_tables, summary
     from ..support.files import write_text
 
     one, two = vectors(old, "the old embeddings", _ids(ids, 0)), vectors(new, "the new embeddings", _ids(ids, 1))

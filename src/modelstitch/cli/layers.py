@@ -54,7 +54,7 @@ def layers(
     MODEL is a name such as zoo:resnet20, timm:resnet18, torchvision:resnet50, hf:FOLDER, or a donor folder.
     """
     from ..models.load import is_donor, load
-    from ..network.listed import HEAD, row_of
+    from ..network.layers import HEAD, row_of
 
     if input_shape is not None and model.partition(":")[0] in ("timm", "torchvision", "openclip"):
         raise click.UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from .layout.samples import samples_in
 from .trace.trace import LayerCall, Trace
 from .units import Value, visited
 
+HEAD = ("layer", "shape", "kind", "parameters below", "depth", "cut")  # of the table of layers
 _WEIGHTED = (
     "conv",
     "linear",
@@ -263,3 +264,27 @@ def _describe(source: fx.Node | None, trace: Trace, title: dict[fx.Node, str]) -
     where = inside[-1].removeprefix("net").lstrip(".") if inside else ""
     what = operation(source) if "." in str(source.target) else source.name
     return f"a value inside {where} ({what})" if where else f"a value in forward ({what})"
+
+
+def row_of(layer: Layer, blocks: Collection[str]) -> list[str]:
+    """A layer's row: where it is no exact cut, why not."""
+    return [
+        layer.name,
+        "x".join(map(str, layer.shape)),
+        f"{layer.kind} ({layer.over})" if layer.kind in ("tokens", "sequence") and layer.over else layer.kind,
+        f"{layer.parameters:,}",
+        f"{layer.depth:.2f}",
+        ("block" if layer.name in blocks else "exact") if layer.exact else f"no: {layer.why}",
+    ]
+
+
+def said_of(layers: Collection[Layer], blocks: Collection[str], *, view: str, weights: str, was_run: bool) -> list[str]:
+    """What stands below the table: the view, the weights, and how many layers can be cut."""
+    exact = sum(layer.exact for layer in layers)
+    told = [
+        f"View: {view}. Weights: {weights}.",
+        f"{len(layers)} layers, {exact} exact cuts, {len(blocks)} of them block cuts (what compare visits).",
+    ]
+    if not was_run:
+        told.append("The model was not run: without weights in memory the trace is not checked against the module.")
+    return told

@@ -21,8 +21,7 @@ from ..support.user_code import in_words
 from ..support.words import hint, some
 from ..views import as_view, in_short
 from .cuts import find_flow
-from .layers import Layer, list_layers, matching
-from .listed import HEAD, row_of, said_of
+from .layers import HEAD, Layer, list_layers, matching, row_of, said_of
 from .segment import CutPoint, Edit, FromInput, FromLayer
 from .trace.digest import fingerprint, graph_digest, origin_of
 from .trace.eager import Eager

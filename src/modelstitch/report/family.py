@@ -251,7 +251,7 @@ class NetworkFamily:
         Raises:
             MeasureError: as ``distances``; there is no such figure, or there are no groups to be told apart.
         """
-        from .figures.kinship import family_figure, separation_figure
+        from .figures.family import family_figure, separation_figure
 
         if what not in ("family", "separation"):
             raise MeasureError(f"A family has no figure {what!r}: expected 'family' or 'separation'.")

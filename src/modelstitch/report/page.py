@@ -24,7 +24,7 @@ from .pooled import pooled, ratios, settled
 from .sample_page import sample_section
 from .sentences import findings as words
 from .sentences import warnings as doubts
-from .sentences.answer import answers, said_once
+from .sentences.findings import answers, said_once
 
 if TYPE_CHECKING:
     from ..data.shown import Shown

@@ -18,8 +18,8 @@ from ..records.record import Record
 from ..report.front import Cost, Way, way_of
 from ..stitchers import Site
 from ..support.device import pick_device, to_device
-from .blank import blank
 from .exported import FileCall, inputs_of, running, write_program
+from .maps import blank
 from .stitched import Stitched
 from .timing import Runnable, measure_costs
 

@@ -31,13 +31,12 @@ from ..support.files import as_path
 from ..support.kinds import kinds
 from ..support.progress import Tell
 from ..support.shown import visible
-from .blank import rebuild
 from .folded import Folded
 from .folder import described_in, part_in, write
 from .generate import generate
 from .lengths import cut, fitted
+from .maps import composed, rebuild
 from .measure import measured, of_map
-from .round_trip import composed
 from .sides import NAMES, DonorSide, FoundSide, found, keep, views_of
 
 

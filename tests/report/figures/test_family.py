@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from modelstitch.report.figures.kinship import family_figure, separation_figure
+from modelstitch.report.figures.family import family_figure, separation_figure
 
 
 def test_rows_stand_in_the_order_of_the_tree_and_groups_have_colours():

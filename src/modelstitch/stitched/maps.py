@@ -1,12 +1,13 @@
-"""Stitchers that are fitted to nothing: for a saved map to go into, and to be timed."""
+"""Maps without a fit: for a saved one to go into, to be timed, and one made of two."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from ..errors import StitchError
 from ..moments.moments import Moments
-from ..stitchers import Bring, Site, Stitcher, family_of
+from ..stitchers import Affine, Bring, Site, Stitcher, family_of
 from .sides import DonorSide
 
 
@@ -32,3 +33,23 @@ def _any(p: int, q: int) -> Moments:
     moments.n = 2
     moments.xx += torch.eye(p)
     return moments
+
+
+def composed(first: Affine | Stitcher, second: Affine | Stitcher) -> Affine:
+    """One affine map that does as the first and then the second.
+
+    Raises:
+        StitchError: one of them is no affine map of the channels.
+    """
+    forms: list[tuple[Tensor, Tensor]] = []
+    for stitcher in (first, second):
+        form = stitcher.affine_form() if isinstance(stitcher, Stitcher) else None
+        if form is None:
+            raise StitchError(
+                f"The way back takes two affine maps, found {type(stitcher).__name__}: expected affine, low-rank, "
+                "orthogonal, or another family of one affine map at every position."
+            )
+        forms.append(form)
+    (w, b), (v, c) = forms
+    site = Site(first.site.p, second.site.q, second.site.kind)
+    return Affine(site, v @ w.to(v), v @ b.to(v) + c)
