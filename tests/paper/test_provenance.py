@@ -43,6 +43,8 @@ def test_fits_are_said_as_records_say_them():
     assert fit_words([records[3]], "honest") == ""
     plain = [record("e", "honest", fit={**FIT, "augment": False})]
     assert fit_words(plain, "honest") == f"{words}, on samples that are not augmented"
+    more = Record("f", {**records[0].config, "starts": 3}).tagged({"protocol": "honest"})
+    assert fit_words([more], "honest").endswith("; of class-noise the best of up to 3 starts, by validation error")
 
 
 def test_what_figures_share_counts_once():

@@ -82,6 +82,8 @@ def fit_words(records: Sequence[Record], protocol: str) -> str:
             text = f"{fit['steps']:,} steps of {fit['batch_size']} samples at rate {fit['learning_rate']:g}"
             text += ", less where the start is near the top's own error" if fit.get("adapt_rate") else ""
             told[text if fit.get("augment", True) else f"{text}, on samples that are not augmented"] = None
+            if starts := record.config.get("starts"):
+                told[f"of class-noise the best of up to {starts} starts, by validation error"] = None
     return "; ".join(told)
 
 
