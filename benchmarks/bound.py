@@ -44,7 +44,7 @@ import modelstitch as ms
 from modelstitch.engine.fit import looks
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.models.load import load_for, register
-from modelstitch.study import bench, family, job
+from modelstitch.study.sweeps import bench, family, job
 from modelstitch.study.sweeps import sweep as sweeps
 from modelstitch.support.fast import products
 

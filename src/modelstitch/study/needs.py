@@ -27,7 +27,7 @@ from ..support.words import counted, duration
 from .plan import Cell, sweeps_of
 from .sweeps.bench import Bench
 from .sweeps.family import families, family_bytes
-from .sweeps.sweep import chunked
+from .sweeps.sweep import chunked, readings
 
 
 @dataclass
@@ -111,21 +111,44 @@ def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *,
     held = frozenset(cell.hash for cell in cells if cell.hash in kept)
     found, clock = Needs(len(cells), len(cells) - len(missing), held=held), _Clock(bench, timed)
     _add_donors(found, missing, bench, clock)
+    alone = []
     for family in families(sweeps_of(missing), bench):
-        together = len(family) > 1
-        if together:
-            found.memory = max(found.memory, family_bytes(family, bench))
-            _add_forwards(found, family, bench, clock)
+        if len(family) == 1:
+            alone += family
+            continue
+        found.memory = max(found.memory, family_bytes(family, bench))
+        _add_forwards(found, family, bench, clock)
         for group in family:
-            top = bench.networks[group[0].sweep.top]
-            sender = bench.networks.get(group[0].sweep.bottom, top)  # class noise is drawn from the top's activations
-            parts = [(0, list(range(len(group))))] if together else chunked(group, sender, top, bench)
-            found.sweeps += 1
-            found.parts += len(parts)
-            for size, part in parts:
-                found.memory = max(found.memory, size)
-                _add(found, [group[i] for i in part], sender, top, bench, clock, together=together)
+            _add_group(found, group, bench, clock, together=True)
+    for reading in readings(alone, bench):
+        sizes = [_add_group(found, group, bench, clock, reads=not at) for at, group in enumerate(reading.groups)]
+        if len(sizes) > 1:
+            found.memory = max(found.memory, sum(sizes))
     return found
+
+
+def _add_group(
+    found: Needs, group: Sequence[Cell], bench: Bench, clock: _Clock, *, together: bool = False, reads: bool = True
+) -> int:
+    """What one sweep takes.
+
+    Args:
+        together: it is one of a family.
+        reads: it is the first of those that read the test split together.
+
+    Returns:
+        The bytes that its largest part holds.
+    """
+    top = bench.networks[group[0].sweep.top]
+    sender = bench.networks.get(group[0].sweep.bottom, top)  # class noise is drawn from the top's activations
+    parts = [(0, list(range(len(group))))] if together else chunked(group, sender, top, bench)
+    found.sweeps += 1
+    found.parts += len(parts)
+    largest = max(size for size, _ in parts)
+    found.memory = max(found.memory, largest)
+    for _, part in parts:
+        _add(found, [group[i] for i in part], sender, top, bench, clock, together=together, reads=reads)
+    return largest
 
 
 def _add_donors(found: Needs, cells: Sequence[Cell], bench: Bench, clock: _Clock) -> None:
@@ -161,10 +184,14 @@ def _add(
     clock: _Clock,
     *,
     together: bool = False,
+    reads: bool = True,
 ) -> None:
     """What cells take that are fitted side by side: a tail each, and one forward of both networks.
 
-    ``together``: the networks run with those of other sweeps, and are counted there.
+    Args:
+        together: the networks run with those of other sweeps, and are counted there.
+        reads: the test split is read for these cells; not where it is read for others beside them, with the top's own
+            forward.
     """
     spec, data, shared = bench.spec, bench.data, cells[0].sweep
     val, test, whole = data.size("val"), data.size("test"), data.size("fit")
@@ -194,9 +221,9 @@ def _add(
     found.samples["fit"] += steps * batch
     found.samples["val"] += max(stages) * (looks * looked_at + 2 * (val - looked_at))
     if not together:
-        found.seconds += once * (forward * below_depth + onward * above_depth) + test * (forward + onward)
+        found.seconds += once * (forward * below_depth + onward * above_depth) + test * (forward + reads * onward)
         found.samples["fit"] += once
-        found.samples["test"] += test
+        found.samples["test"] += reads * test
 
 
 def _summed(seams: Sequence[tuple[Layer, Layer, Cell]], fit: int, spec: FitSpec) -> dict[tuple[Layer, Layer], int]:

@@ -27,7 +27,12 @@ from .run import Run
 
 
 def train(
-    streams: Sequence[Stream], sweep: Sweep, unfinished: Unfinished | None = None, state: dict[str, Any] | None = None
+    streams: Sequence[Stream],
+    sweep: Sweep,
+    unfinished: Unfinished | None = None,
+    state: dict[str, Any] | None = None,
+    *,
+    stays: bool = False,
 ) -> None:
     """Refine every stream whose objective is not ``match``; the state with the best validation error is kept.
 
@@ -38,13 +43,16 @@ def train(
     Args:
         unfinished: where the state is left now and then.
         state: what a stopped run of the same fit left there.
+        stays: leave the state there at the end, too.
     """
     earlier = TakenUp(state, streams, sweep)
     sweep.done(earlier.at.stage * sweep.spec.steps)
     task = sweep.data.task
     planned = {id(s): stages(s.objective, sweep.top, s.top_layer, sweep.spec, sweep.own, task) for s in streams}
     active = [s for s in streams if planned[id(s)] and not s.failed]
-    for stage in range(earlier.at.stage, max((len(planned[id(s)]) for s in active), default=0)):
+    end = max((len(planned[id(s)]) for s in active), default=0)
+    ended = earlier.at.stage >= end
+    for stage in range(earlier.at.stage, end):
         pool = torch.cuda.graph_pool_handle() if sweep.device.type == "cuda" else None
         runs = [
             Run(s, planned[id(s)][stage], sweep, pool) for s in active if stage < len(planned[id(s)]) and not s.failed
@@ -62,6 +70,8 @@ def train(
             for run in runs:
                 run.close()
     earlier.put([])  # where no stream has that stage
+    if stays and unfinished is not None and not ended:
+        keep(unfinished, Position(end), streams, (), sweep)
 
 
 def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position], None]) -> None:

@@ -18,7 +18,7 @@ from ..plan import Cell
 from ..sweeps.bench import Bench
 from ..sweeps.family import families, run_family
 from ..sweeps.measured import facts
-from ..sweeps.sweep import run_sweep
+from ..sweeps.sweep import readings, run_reading
 
 
 @dataclass
@@ -110,20 +110,33 @@ def _same(what: str, name: str, wanted: Any, found: Any) -> None:
 def run(groups: Sequence[list[Cell]], bench: Bench, tell: Tell | None) -> Iterator[Record]:
     """The records of all groups, families of closed forms first.
 
-    Random bottoms that two donors have in common are fitted once.
+    Random bottoms that two donors have in common are fitted once; fitted sweeps into one top are measured together.
     """
     done: dict[str, list[Record]] = {}
+    work: dict[str, str] = {}  # of each cell that is fitted
+    again: list[tuple[Sequence[Cell], str]] = []
+
+    def wanted(group: Sequence[Cell]) -> bool:
+        same = work_of(group, bench)
+        if same in done:
+            again.append((group, same))
+            return False
+        if same:
+            done[same] = []
+        work.update(dict.fromkeys((cell.hash for cell in group), same))
+        return True
+
+    alone = []
     for family in families(groups, bench):
         if len(family) > 1:
             yield from (fitted.record for fitted in run_family(family, bench, tell=tell))
-            continue
-        (group,) = family
-        same = work_of(group, bench)
-        if same in done:
-            found = (renamed(cell, record, bench) for cell, record in zip(group, done[same]))
         else:
-            found = (fitted.record for fitted in run_sweep(group, bench, tell=tell))
-        records = done.setdefault(same, []) if same and same not in done else []
-        for record in found:
-            records.append(record)
-            yield record
+            alone += family
+    for reading in readings(alone, bench):
+        for fitted in run_reading(reading, bench, wanted, tell=tell):
+            if same := work[fitted.record.cell]:
+                done[same].append(fitted.record)
+            yield fitted.record
+        for group, same in again:
+            yield from (renamed(cell, record, bench) for cell, record in zip(group, done[same]))
+        again.clear()

@@ -148,7 +148,10 @@ def run_family(groups: Sequence[Sequence[Cell]], bench: Bench, *, tell: Tell | N
         for job in jobs:
             look_again(job.streams, job.sweep)
             solve(job.streams, job.sweep)
-        yield from measure(jobs, bench, started, pieces)
+        each = (time.monotonic() - started) / sum(len(job.cells) for job in jobs)
+        for job in jobs:
+            job.seconds = each * len(job.cells)
+        yield from measure(jobs, bench, pieces)
     else:
         for group in groups:
             yield from run_sweep(group, bench, tell=tell)

@@ -44,6 +44,7 @@ class SweepJob:
         sweep: as it is fitted.
         streams: one for each cell, once they are fitted.
         below: the network whose own outcome stands beside; None where it has other classes, or there is none.
+        seconds: that fitting took, earlier runs included.
     """
 
     cells: Sequence[Cell]
@@ -51,6 +52,7 @@ class SweepJob:
     sweep: Sweep
     below: Network | None
     streams: list[Stream] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 @dataclass
@@ -132,9 +134,9 @@ def open_cell(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:
         raise ShapeError(f"{sender.name}@{config['bottom']['layer']} -> {top.name}@{layer}: {error}") from error
 
 
-def measure(jobs: Sequence[SweepJob], bench: Bench, started: float, pieces: Pieces | None = None) -> list[Fitted]:
+def measure(jobs: Sequence[SweepJob], bench: Bench, pieces: Pieces | None = None) -> list[Fitted]:
     """Read the test split once for all jobs, and make their records; the state is left among the ``pieces``."""
-    first = jobs[0].sweep
+    started, first = time.monotonic(), jobs[0].sweep
 
     def kept(name: str) -> Unfinished | None:
         return None if pieces is None else pieces.piece(name)
@@ -157,14 +159,20 @@ def measure(jobs: Sequence[SweepJob], bench: Bench, started: float, pieces: Piec
     again: Sequence[SweepResult | None] = [None] * len(jobs)
     if bench.second is not None:
         again, _ = attempt(lambda s: final(parts(s, bench.second), kept("second")), last)
-    used = {first.spec.batch_size, last.spec.batch_size}
     before = 0.0 if pieces is None else pieces.before
-    seconds = (time.monotonic() - started + before) / sum(len(job.cells) for job in jobs)
-    made = {**provenance(bench.device), "seconds": round(seconds, 3)}
+    each = (time.monotonic() - started + before) / sum(len(job.cells) for job in jobs)
+    made = provenance(bench.device)
     return [
         fitted
         for job, (results, _), other in zip(jobs, measured, again)
-        for fitted in _records(job, bench, results, other, used, made)
+        for fitted in _records(
+            job,
+            bench,
+            results,
+            other,
+            {job.sweep.spec.batch_size, last.spec.batch_size},
+            {**made, "seconds": round(each + job.seconds / len(job.cells), 3)},
+        )
     ]
 
 

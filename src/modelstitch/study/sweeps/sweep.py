@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from ...engine.fit.closed import collect, look_again, solve
+from ...engine.fit.closed import collect, look_again, solve, takes_all
 from ...engine.fit.loop import fits, train
 from ...engine.fit.memory import attempt, chunks, solved_bytes, stream_bytes, tiles
 from ...engine.fit.normalisation import settle
@@ -21,11 +21,12 @@ from ...engine.senders import NetworkSender, Sender
 from ...engine.sweep import Stream, Sweep, Tick, derive
 from ...errors import StudyError
 from ...network import Network
+from ...stitchers import family_of
 from ...support.progress import Tell
 from ...support.ranks import current
-from ...support.resume import Unfinished
-from ..plan import Cell
-from .bench import Bench, left, sums_left
+from ...support.resume import Pieces, Unfinished
+from ..plan import Cell, Shared, sweeps_of
+from .bench import PIECES, Bench, left, left_together, sums_left
 from .job import Fitted, SweepJob, job_of, measure, open_cell
 
 
@@ -63,25 +64,168 @@ def run_sweep(cells: Sequence[Cell], bench: Bench, *, tell: Tell | None = None) 
     """
     top, below = bench.networks[cells[0].config["top"]["name"]], bench.below(cells[0])
     parts = chunked(cells, below or top, top, bench)
-    done, total = 0, _work(cells, bench) * len(parts)
-
-    def tick(amount: int) -> None:
-        nonlocal done
-        done += amount
-        if tell:
-            tell(f"{cells[0].sweep.kind if below is None else below.name} -> {top.name}", min(done, total), total)
-
+    ticks = _Ticks(tell, _work(cells, bench) * len(parts))
     for size, part in parts:
-        spare = max(0, bench.memory - size)
-        some = [cells[i] for i in part]
-        states = [left(cells[0], bench, start) for start in range(_starts(some))]
-        for fitted in _chunk(some, bench, tick, spare, states):
+        some, states = [cells[i] for i in part], _states(cells, bench)
+        jobs = _fitted(some, bench, ticks.of(cells, bench), max(0, bench.memory - size), states)
+        sums = sums_left(some, jobs[0].sweep, bench)
+        found = _in_order(measure(jobs, bench), some)
+        if sums is not None and bench.sums is None:
+            sums.clear()
+        for fitted in found:
             if len(parts) > 1:
                 fitted.stream.moments = None  # which would keep the sums of this part while the next ones are made
             yield fitted
-        for unfinished in states:
-            if unfinished is not None:
-                unfinished.clear()
+        _clear(states)
+
+
+class Reading(NamedTuple):
+    """Sweeps whose test split is read at once.
+
+    Attributes:
+        groups: the cells of each that are to be run.
+        pieces: where the state of the measurement is left; None where it is left nowhere.
+    """
+
+    groups: Sequence[Sequence[Cell]]
+    pieces: Pieces | None = None
+
+
+def readings(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[Reading]:
+    """The sweeps in those whose test split is read at once: fitted ones into one top, as many as memory takes.
+
+    A sweep that waits for the others leaves its fitted maps behind, and a stop loses no more than the sums of a start.
+    What takes longer before or after its steps is measured by itself: closed forms over all fit samples, statistics
+    that are taken anew, donors that are trained further; and all where processes share the pass.
+
+    States bear the name of all cells that were asked for, also of those that are recorded by now.
+    """
+    wanted = {cell.hash for group in groups for cell in group}
+    asked = sweeps_of(cell for cell in bench.asked if not bench.fails(cell)) if bench.asked else groups
+    found, inside = [], set[str]()
+    for together in _together(asked, bench) if current() is None else []:
+        part = [some for group in together if (some := [cell for cell in group if cell.hash in wanted])]
+        pieces = left_together(together, bench)
+        if part:
+            found.append(Reading(part, pieces))
+            inside |= {cell.hash for group in part for cell in group}
+        elif pieces is not None:
+            for name in PIECES:
+                pieces.piece(name)
+            pieces.clear()  # it was stopped between its last record and the end of its state
+    return [*found, *(Reading([group]) for group in groups if group[0].hash not in inside)]
+
+
+def _together(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[list[Sequence[Cell]]]:
+    """Sweeps of one top, seed and samples that may wait for each other, in their order; never one alone."""
+    found: dict[Shared, list[list[Sequence[Cell]]]] = {}
+    held: dict[Shared, int] = {}
+    for group in groups:
+        size = _waiting_bytes(group, bench)
+        if size is None or size > bench.memory:
+            continue
+        key = group[0].sweep._replace(kind="", bottom="")
+        if key not in found or held[key] + size > bench.memory:
+            found.setdefault(key, []).append([])
+            held[key] = 0
+        found[key][-1].append(group)
+        held[key] += size
+    return [some for parts in found.values() for some in parts if len(some) > 1]
+
+
+def _waiting_bytes(cells: Sequence[Cell], bench: Bench) -> int | None:
+    """What the cells of a sweep hold while they wait to be measured; None where they are not to wait."""
+    shared = cells[0].sweep
+    if shared.normalisation != "frozen":
+        return None
+    for cell in cells:
+        if "unfreeze" in cell.config or takes_all(cell.config["objective"], family_of(cell.config["family"])[0]):
+            return None
+    top = bench.networks[shared.top]
+    below = bench.networks.get(shared.bottom, top)  # class noise stands at the top's layers
+    drawn = 0
+    if shared.control is not None and shared.control.draw is not None:
+        drawn = sum(p.numel() * p.element_size() for p in below.module.parameters())
+    return drawn + sum(cell_bytes(cells, below, top, bench))
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def run_reading(
+    reading: Reading, bench: Bench, wanted: Callable[[Sequence[Cell]], bool], *, tell: Tell | None = None
+) -> Iterator[Fitted]:
+    """Fit sweeps one after the other, then measure all in one read of the test split, each network once over a batch.
+
+    Where one of them fails, those before it are measured, and then it is said.
+
+    Args:
+        wanted: whether a sweep is to be fitted after all, asked right before.
+
+    Raises:
+        StitchError: as ``run_sweep``.
+    """
+    if len(reading.groups) == 1:
+        if wanted(reading.groups[0]):
+            yield from run_sweep(reading.groups[0], bench, tell=tell)
+        return
+    test = bench.data.size("test")
+    ticks = _Ticks(tell, sum(_work(group, bench) - test for group in reading.groups) + test)
+    fitted, states, failed = list[Sequence[Cell]](), list[Unfinished | None](), None
+    jobs = list[SweepJob]()
+    for cells in reading.groups:
+        try:
+            if wanted(cells):
+                own, top = _states(cells, bench), bench.networks[cells[0].sweep.top]
+                spare = bench.memory - sum(cell_bytes(cells, bench.below(cells[0]) or top, top, bench))
+                jobs += _fitted(cells, bench, ticks.of(cells, bench), max(0, spare), own, stays=True)
+                fitted.append(cells)
+                states += own
+        except Exception as error:
+            failed = error
+            break
+    if jobs:
+        yield from _in_order(measure(jobs, bench, reading.pieces), [cell for cells in fitted for cell in cells])
+    _clear(states)
+    if reading.pieces is not None:
+        reading.pieces.clear()
+    if failed is not None:
+        raise failed
+
+
+def _states(cells: Sequence[Cell], bench: Bench) -> list[Unfinished | None]:
+    """Where the starts of a sweep leave their states."""
+    return [left(cells[0], bench, start) for start in range(_starts(cells))]
+
+
+def _clear(states: Sequence[Unfinished | None]) -> None:
+    for unfinished in states:
+        if unfinished is not None:
+            unfinished.clear()
+
+
+def _in_order(found: Sequence[Fitted], cells: Sequence[Cell]) -> list[Fitted]:
+    """What was measured in the order of its cells, whichever start of theirs is the best."""
+    order = {cell.hash: at for at, cell in enumerate(cells)}
+    return sorted(found, key=lambda fitted: order[fitted.record.cell])
+
+
+class _Ticks:
+    """Work that several sweeps have done, told under the name of the one that is at it."""
+
+    def __init__(self, tell: Tell | None, total: int) -> None:
+        self._tell, self._total, self._done = tell, total, 0
+
+    def of(self, cells: Sequence[Cell], bench: Bench) -> Tick:
+        """What hears of the work of one sweep."""
+        below, shared = bench.below(cells[0]), cells[0].sweep
+        name = f"{shared.kind if below is None else below.name} -> {shared.top}"
+
+        def tick(amount: int) -> None:
+            self._done += amount
+            if self._tell:
+                self._tell(name, min(self._done, self._total), self._total)
+
+        return tick
 
 
 def _work(cells: Sequence[Cell], bench: Bench) -> int:
@@ -127,27 +271,24 @@ def cell_bytes(cells: Sequence[Cell], sender: Network, top: Network, bench: Benc
     ]
 
 
-def _chunk(
-    cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, states: Sequence[Unfinished | None]
-) -> list[Fitted]:
-    started = time.monotonic()
-    jobs = _fitted(cells, bench, tick, spare, states)
-    sums = sums_left(cells, jobs[0].sweep, bench)
-    found = measure(jobs, bench, started - sum(unfinished.before for unfinished in states if unfinished))
-    if sums is not None and bench.sums is None:
-        sums.clear()
-    order = [cell.hash for cell in cells]
-    return sorted(found, key=lambda fitted: order.index(fitted.record.cell))
-
-
 def _fitted(
-    cells: Sequence[Cell], bench: Bench, tick: Tick, spare: int, states: Sequence[Unfinished | None]
+    cells: Sequence[Cell],
+    bench: Bench,
+    tick: Tick,
+    spare: int,
+    states: Sequence[Unfinished | None],
+    *,
+    stays: bool = False,
 ) -> list[SweepJob]:
     """Fit cells from as many starts as there are states, a later one only where the best so far has failed.
+
+    Args:
+        stays: they are not measured at once: what was fitted is left in the states.
 
     Returns:
         The jobs of all starts, each with those of its cells for which it is the best one on validation data.
     """
+    began = time.monotonic()
     jobs: list[SweepJob] = []
     best: dict[str, Stream] = {}
     taken = Counter[str]()
@@ -156,19 +297,20 @@ def _fitted(
         if not some:
             tick(_steps(cells, bench))
             continue
-        job = _started(job_of(some, bench, tick, spare, start), start, bench, unfinished)
+        job = _started(job_of(some, bench, tick, spare, start), start, bench, unfinished, stays=stays)
         jobs.append(job)
         taken.update(stream.key for stream in job.streams)
         best |= {s.key: s for s in job.streams if s.key not in best or _rank(s) < _rank(best[s.key])}
     for stream in best.values():
         if taken[stream.key] > 1:
             stream.notes.append(f"the best of {taken[stream.key]} starts, by validation error")
-    return [part for job in jobs if (part := _part(job, best)).cells]
+    each = (time.monotonic() - began + sum(unfinished.before for unfinished in states if unfinished)) / len(cells)
+    return [replace(part, seconds=each * len(part.cells)) for job in jobs if (part := _part(job, best)).cells]
 
 
-def _started(job: SweepJob, start: int, bench: Bench, unfinished: Unfinished | None) -> SweepJob:
+def _started(job: SweepJob, start: int, bench: Bench, unfinished: Unfinished | None, *, stays: bool) -> SweepJob:
     begun, state = _taken_up(job.cells, job.sweep, unfinished)
-    (sweep, streams), _ = attempt(lambda s: _fit(job.cells, s, start, bench, unfinished, state), begun)
+    (sweep, streams), _ = attempt(lambda s: _fit(job.cells, s, start, bench, unfinished, state, stays=stays), begun)
     return replace(job, sweep=sweep, streams=streams)
 
 
@@ -209,6 +351,8 @@ def _fit(
     bench: Bench,
     unfinished: Unfinished | None,
     state: dict[str, Any] | None,
+    *,
+    stays: bool,
 ) -> tuple[Sweep, list[Stream]]:
     """Fit all cells; a retry with a smaller batch starts anew, the sender's statistics included."""
     sweep = replace(sweep, sender=_sender(cells, sweep, start, bench))
@@ -217,7 +361,7 @@ def _fit(
     look_again(streams, sweep)
     solve(streams, sweep)
     weigh(streams, sweep)
-    train(streams, sweep, unfinished, state)
+    train(streams, sweep, unfinished, state, stays=stays)
     settle(streams, sweep)
     return sweep, streams
 
