@@ -30,7 +30,7 @@ from modelstitch.measures.cka import DEBIASED, debiased_from_moments, overlap
 from modelstitch.measures.hsic import FullSums
 from modelstitch.measures.matching import _transport
 from modelstitch.measures.procrustes import _cosine
-from modelstitch.moments import Moments, MomentsGrid, moments
+from modelstitch.moments import MomentsGrid
 from modelstitch.moments.spread import Spread, SpreadGrid
 from modelstitch.stitchers.adapters import resize
 from modelstitch.support.fast import roots
@@ -218,11 +218,6 @@ def cases() -> dict[str, tuple[Work, Work]]:
     found["soft matching of 64 with 128 features: assignment / linear programme"] = (
         lambda: _transport(gains),
         without(sys.modules[_transport.__module__], "_COPIES", 0, lambda: _transport(gains)),
-    )
-    narrow = rows(4096, 16), rows(4096, 16, 1)
-    found["moments of (4096, 16) and as many: side by side / apart"] = (
-        lambda: Moments.of(*narrow),
-        without(moments, "NARROW", 0, lambda: Moments.of(*narrow)),
     )
     found["sums of pairs of (65536, 768) float32: as they are read / less their mean"] = embeddings()
     square = rows(256, 2048)

@@ -21,7 +21,6 @@ from ..support import tensors
 from ..support.fast.products import inner
 from ..support.ranks import Ranks
 
-NARROW = 48  # columns
 Known: TypeAlias = dict[str, Any]  # what was worked out from the sums of one side alone, by name
 _SUMS, _KIND = ("mean_x", "mean_y", "xx", "yy", "xy"), "moments of one pair"
 
@@ -131,21 +130,14 @@ class Moments:
                 f"Moments need two matrices with the same number of rows, found {tuple(x.shape)} and {tuple(y.shape)}."
             )
         x, y = x.to(dtype), y.to(dtype)
-        p, narrow = x.shape[1], x.shape[1] + y.shape[1] <= NARROW
-        parts = [torch.cat([x, y], 1)] if narrow else [x, y]  # side by side, a few columns take half the time
         n: float = len(x)
         w = None if weights is None else weights.to(dtype)
-        means = [part.mean(0) if w is None else w @ part / w.sum() for part in parts]
-        mean_x, mean_y = (means[0][:p], means[0][p:]) if narrow else means
+        mean_x, mean_y = (part.mean(0) if w is None else w @ part / w.sum() for part in (x, y))
         _refuse_nonfinite(mean_x, mean_y, where)
-        parts = [part - mean for part, mean in zip(parts, means)]
+        x, y = x - mean_x, y - mean_y
         if w is not None:
-            parts = [part.mul_(w.sqrt()[:, None]) for part in parts]
+            x, y = (part.mul_(w.sqrt()[:, None]) for part in (x, y))
             n = float(w.sum())
-        if narrow:
-            sums = inner(parts[0])
-            return cls(n, mean_x, mean_y, sums[:p, :p], sums[p:, p:] if both else sums[:0, :0], sums[:p, p:])
-        x, y = parts
         return cls(n, mean_x, mean_y, inner(x), inner(y) if both else x.new_zeros(0, 0), inner(x, y))
 
     def update(

@@ -182,12 +182,14 @@ def used(function: FunctionType) -> list[Any]:
             values.append(cell.cell_contents)
         except ValueError:  # a name that is bound later
             values.append("unbound")
-    return values + [function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__]
+    return values + [
+        function.__globals__[name] for name in global_names(function.__code__) if name in function.__globals__
+    ]
 
 
-def _names(code: CodeType) -> list[str]:
+def global_names(code: CodeType) -> list[str]:
     """The global names that a function and those written inside it use."""
-    inside = [name for c in code.co_consts if isinstance(c, CodeType) for name in _names(c)]
+    inside = [name for c in code.co_consts if isinstance(c, CodeType) for name in global_names(c)]
     return sorted({*code.co_names, *inside})
 
 

@@ -5,13 +5,13 @@ import torch
 from sklearn import datasets
 
 from modelstitch.data.load import load_data
-from modelstitch.data.readers import diabetes
+from modelstitch.data.readers import diabetes, digits
 
 
 @pytest.mark.parametrize("found", [True, False], ids=["own files", "asked"])
 def test_the_table_is_scikit_learns(monkeypatch, found):
     if not found:
-        monkeypatch.setattr(diabetes, "find_spec", lambda name: None)
+        monkeypatch.setattr(digits, "find_spec", lambda name: None)
     inputs, labels = diabetes._read()
     expected = datasets.load_diabetes(scaled=False)
     assert torch.allclose(inputs, torch.tensor(expected.data))

@@ -12,14 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import DataError, first_line
-from ...support import tables
 from ...support.memory import available_bytes, readable
 from ..data import SPLITS, Data
 from ..given import Arrays
 from ..tasks import Retrieval, Task
 from .image_tree import NAMES
 from .query import parted
-from .tables import SUFFIXES
+from .tables import SUFFIXES, whole_table
 from .three import three
 
 OPTIONS = ("inputs", "labels")
@@ -251,11 +250,7 @@ def _table(path: Path) -> dict[str, _AnyArray]:
     """The columns of a table; a column of lists is an array of two axes."""
     import polars
 
-    try:
-        frame = tables.read(path, path.suffix.removeprefix("."))
-    except (tables.UnreadableError, OSError) as error:
-        raise DataError(f"The table {str(path)!r} cannot be read ({first_line(error)}): check the file.") from error
-    found = {}
+    frame, found = whole_table(path), {}
     for name in frame.columns:
         column = frame[name]
         if column.null_count():

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-from importlib.util import find_spec
-from pathlib import Path
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..data import Data
 from ..subsets import balanced_order
 from ..tasks import REGRESSION
+from .digits import packaged
 
 _TEST, _SEED = 142, 20210614  # one fixed test split, whatever the seed
 
@@ -39,20 +35,10 @@ def load_diabetes(*, seed: int = 0, limit: int | None = None) -> Data:
 
 
 def _read() -> tuple[Tensor, Tensor]:
-    """Measurements (442, 10) as they were taken, and labels (442,).
-
-    Read off the package's own files: importing scikit-learn takes seconds. Where a later version keeps them elsewhere
-    the package is asked.
-    """
-    found = find_spec("sklearn")
-    for place in (found.submodule_search_locations or []) if found else []:
-        files = [Path(place) / "datasets" / "data" / f"diabetes_{name}.csv.gz" for name in ("data_raw", "target")]
-        if all(path.is_file() for path in files):
-            tables = []
-            for path in files:
-                with gzip.open(path, "rt") as file:
-                    tables.append(torch.from_numpy(np.loadtxt(file, dtype=np.float64)))
-            return tables[0], tables[1].float()
+    """Measurements (442, 10) as they were taken, and labels (442,)."""
+    tables = packaged("diabetes_data_raw", "diabetes_target")
+    if tables:
+        return tables[0], tables[1].float()
     from sklearn.datasets import load_diabetes as read
 
     bunch = read(scaled=False)

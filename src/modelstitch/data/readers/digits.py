@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,19 +60,23 @@ def load_traits(*, seed: int = 0, limit: int | None = None) -> Data:
     )
 
 
-def _read() -> tuple[Tensor, Tensor]:
-    """Pixels (1797, 64), 0 to 16, and labels (1797,).
+def packaged(*names: str, delimiter: str | None = None) -> list[Tensor]:
+    """Tables of scikit-learn, float64, read off its own files: importing it, and SciPy with it, takes seconds.
 
-    The table is read off the package's own file: importing scikit-learn, and SciPy with it, takes seconds. Where a
-    later version keeps it elsewhere the package is asked.
+    Nothing where a version keeps one of them elsewhere: then the package is to be asked.
     """
     found = find_spec("sklearn")
     for place in (found.submodule_search_locations or []) if found else []:
-        path = Path(place) / "datasets" / "data" / "digits.csv.gz"
-        if path.is_file():
-            with gzip.open(path, "rt") as file:
-                table = torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.float32))
-            return table[:, :-1], table[:, -1].long()
+        files = [Path(place) / "datasets" / "data" / f"{name}.csv.gz" for name in names]
+        if all(path.is_file() for path in files):
+            return [torch.from_numpy(np.loadtxt(path, delimiter=delimiter)) for path in files]
+    return []
+
+
+def _read() -> tuple[Tensor, Tensor]:
+    """Pixels (1797, 64), 0 to 16, and labels (1797,)."""
+    for table in packaged("digits", delimiter=","):
+        return table[:, :-1].float(), table[:, -1].long()
     from sklearn.datasets import load_digits as read
 
     bunch = read()

@@ -25,10 +25,7 @@ def read_table(path: Path, wanted: Sequence[str]) -> polars.DataFrame:
     Raises:
         DataError: if the file cannot be read or a column is missing.
     """
-    try:
-        frame = tables.read(path, path.suffix.removeprefix("."))
-    except (tables.UnreadableError, OSError) as error:
-        raise DataError(f"The table {str(path)!r} cannot be read ({first_line(error)}): check the file.") from error
+    frame = whole_table(path)
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise DataError(
@@ -36,6 +33,18 @@ def read_table(path: Path, wanted: Sequence[str]) -> polars.DataFrame:
             "'?column=' and '&label='."
         )
     return frame.select(wanted)
+
+
+def whole_table(path: Path) -> polars.DataFrame:
+    """A table of one of the ``SUFFIXES``.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        return tables.read(path, path.suffix.removeprefix("."))
+    except (tables.UnreadableError, OSError) as error:
+        raise DataError(f"The table {str(path)!r} cannot be read ({first_line(error)}): check the file.") from error
 
 
 def read_texts(frame: polars.DataFrame, column: str, path: Path) -> list[str]:

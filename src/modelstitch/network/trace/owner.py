@@ -23,7 +23,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.utils import _pytree as pytree
 
 from ...errors import TraceError
-from ...support.user_code import is_library
+from ...support.user_code import global_names, is_library
 
 Key = tuple[str, str, int]  # the part's name, the table, and the number in it
 BEFORE, AFTER = "_forward_pre_hooks", "_forward_hooks"
@@ -306,7 +306,7 @@ class Reach:
                 continue
             self._spots.append(_named(cell, "cell_contents"))
         space = function.__globals__
-        names = [name for name in _names(function.__code__) if name in space]
+        names = [name for name in global_names(function.__code__) if name in space]
         self._spots.append(_Spot(lambda: {n: space[n] for n in names if n in space}, space.update, _or_none))
         return held + [space[name] for name in names]
 
@@ -403,8 +403,3 @@ def _named(thing: Any, name: str) -> _Spot:
 
 def _write_array(array: Any, held: dict[Any, Any]) -> None:
     np.copyto(array, np.frombuffer(held[0], array.dtype).reshape(array.shape))
-
-
-def _names(code: CodeType) -> set[str]:
-    inside = [name for constant in code.co_consts if isinstance(constant, CodeType) for name in _names(constant)]
-    return {*code.co_names, *inside}
