@@ -1,5 +1,7 @@
 """What a run will take, before it is run: what is counted is what the run then makes."""
 
+import dataclasses
+
 import pytest
 
 from commands import run
@@ -22,6 +24,8 @@ def test_what_is_counted_is_what_is_run_and_then_kept(tmp_path):
     assert after.stitches == {}
     assert after.kept == (len(stitched), len([t for t in before.trainings if t.method == "labels"]))
     assert before.step > 0
+    assert before.figures == {FIGURE.name: pytest.approx(before.steps)}
+    assert after.figures[FIGURE.name] < before.figures[FIGURE.name]
 
 
 def test_hours_are_steps_times_seconds():
@@ -34,6 +38,8 @@ def test_hours_are_steps_times_seconds():
         "in all about 0.2 processor hours, from 360 ms a training step of the base network, measured here; "
         "similarities and paths between weights are not counted",
     ]
+    told = dataclasses.replace(found, figures={"2a": 10_000.0, "2b": 500.0}).sentences()
+    assert "figure by figure, each beside those before it: 2a 1.0 processor hours, 2b 3 processor minutes" in told
 
 
 def test_the_command_says_it_and_makes_no_folder(tmp_path, monkeypatch, capfd):

@@ -61,18 +61,24 @@ class Forecast:
         stitches: protocol -> (cells, multiplications relative to training steps of the base network).
         kept: cells and networks that the folder holds already.
         step: processor seconds of a training step of the base network on this machine.
+        figures: figure -> what it takes beside the figures before it, in training steps of the base network.
     """
 
     trainings: list[Training] = field(default_factory=list)
     stitches: dict[str, tuple[int, float]] = field(default_factory=dict)
     kept: tuple[int, int] = (0, 0)
     step: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> float:
+        """All work, in training steps of the base network."""
+        return sum(t.steps * t.relative for t in self.trainings) + sum(s for _, s in self.stitches.values())
 
     @property
     def hours(self) -> float:
         """Processor hours in all."""
-        steps = sum(t.steps * t.relative for t in self.trainings) + sum(s for _, s in self.stitches.values())
-        return steps * self.step / 3600
+        return self.steps * self.step / 3600
 
     def sentences(self) -> list[str]:
         """For a reader."""
@@ -82,6 +88,9 @@ class Forecast:
             lines.append(f"{len(some)} trainings, {method}: {self._time(sum(t.steps * t.relative for t in some))}")
         for protocol, (cells, steps) in self.stitches.items():
             lines.append(f"{cells} stitches, {protocol} protocol: {self._time(steps)}")
+        if len(self.figures) > 1:
+            parts = ", ".join(f"{name} {self._time(steps)}" for name, steps in self.figures.items())
+            lines.append(f"figure by figure, each beside those before it: {parts}")
         cells, networks = self.kept
         lines.append(f"kept already: {networks} networks, {cells} stitches")
         lines.append(
@@ -124,7 +133,7 @@ def estimate(figures: Sequence[Figure], job: Job) -> Forecast:
     found, seen, kept_cells, kept_networks = Forecast(), set[str](), set[str](), 0
     one = _operations("base", job)
     for piece in pieces(figures, job):
-        asked = piece.what
+        asked, before = piece.what, found.steps
         if isinstance(asked, Model) and asked.change not in DRAWN:
             if job.workshop.kept(asked):
                 kept_networks += 1
@@ -134,6 +143,7 @@ def estimate(figures: Sequence[Figure], job: Job) -> Forecast:
             kept_cells |= _stitched(asked.what, asked, found, seen, counting, one)
         elif isinstance(asked, Asked) and isinstance(asked.what, Probe):
             found.trainings += _probed(asked.what, asked.models, job, one)
+        found.figures[piece.figure] = found.figures.get(piece.figure, 0.0) + found.steps - before
     found.kept = (len(kept_cells), kept_networks)
     found.step = _measured(job)
     return found
