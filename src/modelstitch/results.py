@@ -205,7 +205,7 @@ class Results:
     @property
     def weights(self) -> dict[str, str]:
         """Where the weights of each network come from, by name, as far as it is known."""
-        from .report.figures.marks import weights_of
+        from .report.marks import weights_of
 
         return dict(self.spec["weights"]) if self.similarities else weights_of(self.records)
 
@@ -584,7 +584,7 @@ class Results:
         """
         from .records.parquet import records_to_parquet
         from .report import similarities
-        from .report.figures.marks import with_weights
+        from .report.marks import with_weights
         from .support.files import as_path, write_text
         from .support.hashing import sealed
 

@@ -415,7 +415,7 @@ def two(
 
 def called(network: Network) -> str:
     """A network's name for a table, with what of its weights is random."""
-    from ..report.figures.marks import mark
+    from ..report.marks import mark
 
     return mark(network.name, network.weights)
 

@@ -91,7 +91,7 @@ def similarity(
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
     from ..layerwise.plan import DEFAULT
-    from ..report.figures.marks import with_weights
+    from ..report.marks import with_weights
     from ..report.similarities import best_pairs
     from ..report.summary import similarity_summaries
     from ..support.files import write_text
@@ -228,7 +228,7 @@ def matrix(
     from ..errors import StitchError
     from ..layerwise import plan_similarity
     from ..layerwise import similarity as measure_all
-    from ..report.figures.marks import marked_frame, with_weights
+    from ..report.marks import marked_frame, with_weights
     from ..report.summary import grid_summaries
     from ..support.files import write_text
 

@@ -190,8 +190,8 @@ def diff(one: Path, other: Path, out: Path | None) -> None:
 
     Print what was asked differently, and every penalty that differs.
     """
+    from ..report.differences import differences
     from ..report.figures.style import number
-    from ..report.sentences.differences import differences
     from ..support.files import write_text
     from ..support.words import differing
 

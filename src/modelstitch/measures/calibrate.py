@@ -26,6 +26,7 @@ from .measure import Measure
 from .pairings import Names, rows_of, values_under
 from .registry import find
 
+_LEVEL = 0.05  # of chance
 _TIE = 1e-6  # values closer than this are equal: of products in float32 rounding would decide which is more
 
 
@@ -175,17 +176,17 @@ class Chance(NamedTuple):
     score_grid: Floats
 
 
-def against_chance(values: Floats, null: Floats, measure: Measure, level: float = 0.05) -> Chance:
+def against_chance(values: Floats, null: Floats, measure: Measure) -> Chance:
     """Hold values, shape (pairs,), against those of shuffled pairings, shape (shuffles, pairs)."""
     sign = 1.0 if measure.kind == "similarity" else -1.0
     likeness, drawn, most = sign * values, sign * null, sign * measure.self_value
     best = drawn.max(1, keepdims=True)
-    of_grid = _threshold(likeness.max(keepdims=True), best, level)
+    of_grid = _threshold(likeness.max(keepdims=True), best, _LEVEL)
     p = (1 + (drawn >= likeness - _TIE).sum(0)) / (1 + len(drawn))
     return Chance(
         p,
         controlled(p),
-        _score(likeness, _threshold(likeness, drawn, level), most),
+        _score(likeness, _threshold(likeness, drawn, _LEVEL), most),
         (1 + (best >= likeness - _TIE).sum(0)) / (1 + len(drawn)),
         _score(likeness, of_grid, most),
     )

@@ -11,10 +11,10 @@ from ..errors import MeasureError, StitchError, StudyError
 from .family import family_of, marked_family, stitched
 from .family_page import family_page
 from .figures.heatmaps import matrix_figure
-from .figures.marks import mark, marked_frame
 from .figures.pair import ladder_figure, penalty_figure, samples_figure
 from .figures.samples import breaks_figure, classes_figure, difficulty_figure
 from .frame import has_matrix, measured, panel, settings
+from .marks import mark, marked_frame
 from .page import page
 from .pooled import settled
 from .samples import by_class, stitches

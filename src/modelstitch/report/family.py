@@ -20,8 +20,8 @@ from ..errors import MeasureError, StudyError
 from ..records.record import Record
 from ..stats.bootstrap import Floats
 from ..support.kinds import kinds
-from .figures.marks import mark
 from .frame import frame, measured, pairs, panel, settings
+from .marks import mark
 from .pooled import settled
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from ..study.spec import StudySpec
 from ..support.shown import visible, without_folders
 from . import tables
 from .figures.heatmaps import matrix_figure
-from .figures.marks import marked
 from .figures.pair import ladder_figure, penalty_figure, penalty_limits, samples_figure, scatter_figure
 from .figures.style import plain
 from .figures.svg import to_svg
 from .frame import frame, has_matrix, leveled, measured, pairs, panel, scale_in, settings, unit_of
+from .marks import marked
 from .pooled import pooled, ratios, settled
 from .sample_page import sample_section
 from .sentences import findings as words

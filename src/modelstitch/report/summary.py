@@ -10,7 +10,7 @@ import polars as pl
 from ..engine.controls import CONTROLS
 from ..records.record import Record, as_records
 from ..stats.pooling import pool
-from .figures.marks import mark, marked
+from .marks import mark, marked
 from .sentences.units import shown
 from .tables import Table, TableCell
 

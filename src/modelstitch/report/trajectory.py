@@ -12,9 +12,9 @@ import polars as pl
 from ..errors import StudyError
 from ..records.record import Record
 from .figures.axes import Drawable, drawn, heat_map, sheet
-from .figures.marks import weights_of
 from .figures.style import labels, plain, short
 from .frame import Point, curve, frame, leveled, measured, panel, settings
+from .marks import weights_of
 from .pooled import settled
 from .sentences import verdicts
 from .sentences.units import scale_of

@@ -78,17 +78,17 @@ class Ranks:
             yield
         self.meet(what)
 
-    def agree(self, what: str, value: Any) -> None:
-        """Refuse values that are not equal on all processes.
+    def agree(self, value: Any) -> None:
+        """Refuse a comparison whose cells are not equal on all processes.
 
         Raises:
             StitchError: with the first process that has another one.
         """
-        values = self.meet(what, value)
+        values = self.meet("comparison", value)
         for rank, other in enumerate(values):
             if other != values[0]:
                 raise StitchError(
-                    f"Process {rank} of {self.size} is asked for another {what} than process 0: expected the same "
+                    f"Process {rank} of {self.size} is asked for another comparison than process 0: expected the same "
                     "networks, data and options on all; give every process the same files and seeds."
                 )
 

@@ -34,22 +34,22 @@ class UnfitError(ValueError):
     """A text that is no such file, or whose values no reader should have to bear."""
 
 
-def read_json(path: Path, *, strict: bool = False) -> Any:
+def read_json(path: Path) -> Any:
     """The values of a JSON file.
-
-    Args:
-        strict: refuse NaN, infinities, and whole numbers of more than 64 bits.
 
     Raises:
         UnfitError: it is no JSON, or beyond the bounds.
         OSError: it cannot be read.
     """
     _check_file(path, _JSON)
-    return json_of(path.read_bytes(), strict=strict)
+    return json_of(path.read_bytes())
 
 
 def json_of(text: str | bytes, *, strict: bool = False) -> Any:
     """The values of a JSON text, as ``read_json``.
+
+    Args:
+        strict: refuse NaN, infinities, and whole numbers of more than 64 bits.
 
     Raises:
         UnfitError: it is no JSON, or beyond the bounds.

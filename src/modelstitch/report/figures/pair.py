@@ -20,13 +20,15 @@ from .style import labels, looks, number, plain, short
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_MOST_DOTS = 4000
+_GAP = 0.062  # between names at the right, of the height of the axes
+
 
 def penalty_figure(
     rows: pl.DataFrame,
     bottom: str,
     top: str,
     *,
-    near: float | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Figure:
     """Penalty of one pair against the depth of the top, with intervals, beside its controls.
@@ -34,7 +36,6 @@ def penalty_figure(
     Args:
         rows: the pair's panel (``modelstitch.report.frame.panel``).
         bottom, top: names, for the title.
-        near: half height of the shaded band around 0; that of the penalty's unit by default.
         limits: of the penalty axis, where figures are to share it.
 
     Raises:
@@ -49,8 +50,7 @@ def penalty_figure(
         low, high = limits or penalty_limits(rows)
         first = next(iter(curves.values()))[0]
         penalty_axis(axes, low, high, first.unit, first.scale)
-        near = first.scale.near if near is None else near
-        axes.axhspan(-near, near, color="#F1F1F1", lw=0, zorder=0)
+        axes.axhspan(-first.scale.near, first.scale.near, color="#F1F1F1", lw=0, zorder=0)
         axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=1)
         at = side_by_side({p.layer: p.depth for points in curves.values() for p in points})
         for control in reversed(list(curves)):
@@ -139,20 +139,21 @@ def _line_a_layer(
     return fig, axes, ends
 
 
-def scatter_figure(rows: pl.DataFrame, measure: str, *, most: int = 4000) -> Figure:
+def scatter_figure(rows: pl.DataFrame, measure: str) -> Figure:
     """Penalty against a similarity measure, one dot a seam, coloured by the depth of the top.
 
     Raises:
-        StudyError: fewer than two seams have both, or more than ``most``.
+        StudyError: fewer than two seams have both, or more than 4,000.
     """
     own = rows.filter(pl.col("control") == "pair")
     keys = ["bottom", "bottom_layer", "top", "top_layer"]
     wide = own.filter(pl.col("metric") == "penalty").group_by([*keys, "top_depth"]).agg(pl.col("value").mean())
     other = own.filter(pl.col("metric") == measure).group_by(keys).agg(pl.col("value").mean().alias("measure"))
     both = wide.join(other, on=keys).drop_nulls(["value", "measure"]).sort(keys)
-    if not 2 <= len(both) <= most:
+    if not 2 <= len(both) <= _MOST_DOTS:
         raise StudyError(
-            f"No scatter of penalty against {measure}: expected 2 to {most} seams that have both, found {len(both)}."
+            f"No scatter of penalty against {measure}: expected 2 to {_MOST_DOTS} seams that have both, found "
+            f"{len(both)}."
         )
     x, y = both["measure"].to_numpy(), both["value"].to_numpy()
     with drawn():
@@ -231,7 +232,7 @@ def _direct_legend(axes: Any, curves: dict[str, list[Point]]) -> None:
     _labels_at_right(axes, [(c[-1].value, looks()[k].label, looks()[k].colour) for k, c in curves.items()])
 
 
-def _labels_at_right(axes: Any, ends: Sequence[tuple[float, str, str]], gap: float = 0.062) -> None:
+def _labels_at_right(axes: Any, ends: Sequence[tuple[float, str, str]]) -> None:
     """Write names beside the ends of lines, moved apart where they would overlap, each tied to its line."""
     place = axes.transData.transform
     to_axes = axes.transAxes.inverted().transform
@@ -239,10 +240,10 @@ def _labels_at_right(axes: Any, ends: Sequence[tuple[float, str, str]], gap: flo
     wanted = sorted((float(to_axes(place((right, v)))[1]), name, colour) for v, name, colour in ends)
     spots: list[float] = []
     for y, _, _ in wanted:
-        spots.append(max(y, spots[-1] + gap) if spots else y)
+        spots.append(max(y, spots[-1] + _GAP) if spots else y)
     excess = max(0.0, spots[-1] - 1.0) if spots else 0.0
     for i in range(len(spots) - 1, -1, -1):  # push down from the top where they ran out of the axes
-        ceiling = spots[i + 1] - gap if i + 1 < len(spots) else 1.0
+        ceiling = spots[i + 1] - _GAP if i + 1 < len(spots) else 1.0
         spots[i] = min(spots[i], ceiling) if excess else spots[i]
     for spot, (y, name, colour) in zip(spots, wanted, strict=True):
         axes.plot([1.0, 1.035], [y, spot], transform=axes.transAxes, color=colour, lw=0.7, clip_on=False)

@@ -47,7 +47,7 @@ def check_shared(cells: Sequence[Cell]) -> None:
                     f"Processes share the sums of closed forms alone: expected {key}={wanted!r}, found "
                     f"{cell.config[key]!r}; ask for the others in one process, or run shards of a study."
                 )
-    ranks.agree("comparison", [cell.hash for cell in cells])
+    ranks.agree([cell.hash for cell in cells])
 
 
 @torch.inference_mode(False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from ...records.record import Record
+from ..records.record import Record
 
 _RANDOM = "random"  # how the words of random weights begin
 

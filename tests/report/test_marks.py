@@ -11,7 +11,7 @@ from synthetic import make_records
 import modelstitch as ms
 from modelstitch.records.parts import DonorFacts
 from modelstitch.records.record import as_records
-from modelstitch.report.figures.marks import mark, marked, with_weights
+from modelstitch.report.marks import mark, marked, with_weights
 from modelstitch.report.page import page
 
 

@@ -5,7 +5,7 @@ import copy
 from synthetic import make_records
 
 from commands import run
-from modelstitch.report.sentences.differences import differences
+from modelstitch.report.differences import differences
 from modelstitch.study.store import Store
 from modelstitch.support.hashing import cell_hash
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from ...records.record import Record, as_records
+from ..records.record import Record, as_records
 
 _KEYS = (
     "bottom",
