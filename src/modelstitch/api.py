@@ -18,9 +18,9 @@ from .notation import Seam, parse
 from .results import Results
 from .stitched.stitched import Stitched
 from .stitchers import FAMILIES, family_of
+from .study.keywords import CompareOptions, MatrixOptions, StitchOptions, explained
 from .study.needs import Needs
 from .study.prepared import compared, prepared
-from .study.question import CompareOptions, MatrixOptions, StitchOptions, explained
 from .study.run import hearing, plan_run, run
 from .study.store import Store
 from .study.sweeps.sweep import check_shared, run_sweep

@@ -1,12 +1,14 @@
 """The two ways a figure is run."""
 
+from typing import get_args
+
 import pytest
 
 from modelstitch.engine.controls import CONTROLS
 from modelstitch.errors import StudyError
 from modelstitch.paper.protocols import PROTOCOLS, protocol
 from modelstitch.stitchers import family_of
-from modelstitch.study.question import NORMALISATIONS, OBJECTIVES
+from modelstitch.study.question import OBJECTIVES, Normalisation
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -15,7 +17,7 @@ def test_a_protocol_names_what_there_is(name):
     assert found.name == name
     assert family_of(found.family)
     assert found.objective in OBJECTIVES
-    assert found.normalisation in NORMALISATIONS
+    assert found.normalisation in get_args(Normalisation)
     assert set(found.controls) <= set(CONTROLS)
 
 

@@ -11,9 +11,10 @@ import torch
 
 from modelstitch import Network
 from modelstitch.errors import ShapeError, StitchError
+from modelstitch.study.keywords import StitchOptions
 from modelstitch.study.plan import Cell, plan
 from modelstitch.study.prepared import compared, data_config, describe_donor, prepared, with_members
-from modelstitch.study.question import Question, StitchOptions
+from modelstitch.study.question import Question
 from modelstitch.views import Normalise
 
 

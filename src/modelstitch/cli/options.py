@@ -11,7 +11,8 @@ from pydantic.fields import FieldInfo
 
 from ..engine.controls import CONTROLS
 from ..engine.fit.options import ANCHORS_BY, FitSpec
-from ..study.question import NONE, default_of, field_of
+from ..study.keywords import default_of, field_of
+from ..study.question import NONE
 from ..study.spec import StudySpec
 from . import common
 from .common import Decorator

@@ -24,8 +24,9 @@ from ..support.device import pick_device
 from ..support.kinds import as_found
 from ..support.user_code import in_words
 from ..support.words import counted
+from .keywords import CompareOptions
 from .plan import Cell, Place, PlannedDonor, in_company, plan
-from .question import CompareOptions, Question, read
+from .question import Question, read
 from .sweeps.bench import Bench
 
 

@@ -5,12 +5,10 @@ Python's keywords, the options of the command line, study files and the names of
 
 from __future__ import annotations
 
-import inspect
 import re
-import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,17 +20,18 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 
 from ..engine.controls import CONTROLS
-from ..engine.fit.options import ANCHORS_BY, SOLVED, AnchorsBy, Count, FitOptions, FitSpec, NotNegative
+from ..engine.fit.options import ANCHORS_BY, SOLVED, Count, FitSpec, NotNegative
 from ..errors import DataError, StitchError, StudyError
 from ..notation import Seam, parse
 from ..support.mistakes import sentence, unknown
 from ..support.words import counted
 
+if TYPE_CHECKING:
+    from ..data.tasks.task import Task
+
 Normalisation = Literal["frozen", "recalibrated", "batch"]
-NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
 STAGES = ("task", "distill", "downstream")  # fitted; also one after the other, "downstream+task"
 OBJECTIVES = (*SOLVED, *STAGES)
 NONE = "none"  # of the controls
@@ -413,96 +412,11 @@ class Comparison(Question):
         return self.networks
 
 
-if TYPE_CHECKING:
-    from ..data.data import Data
-    from ..data.tasks.task import Each, Task
-    from ..engine.fit.objectives import OwnLoss
-    from ..network import Network
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class StitchOptions(FitOptions, total=False):
-    """What ``modelstitch.stitch`` takes as keywords; ``Question`` says what they are."""
-
-    family: str
-    objective: str | OwnLoss | tuple[str | OwnLoss, ...]
-    seed: int
-    samples: int | None
-    anchors: int | None
-    normalisation: Normalisation
-    second: Data | None
-    metric: Each | Task | None
-    expected_error: float | Mapping[str, float] | None
-    error_tolerance: float | None
-
-
-class CompareOptions(FitOptions, total=False):
-    """What ``modelstitch.compare`` takes as keywords; ``Question`` says what they are."""
-
-    pairs: str | Sequence[tuple[str, str]]
-    both: bool
-    layers: str | Sequence[str | tuple[str, str]]
-    family: str | Sequence[str]
-    objective: str | OwnLoss | Sequence[str | OwnLoss | tuple[str | OwnLoss, ...]]
-    controls: str | Sequence[str] | None
-    starts: int
-    seeds: Sequence[int]
-    samples: int | Sequence[int] | None
-    anchors: int | Sequence[int] | None
-    normalisation: Normalisation
-    unfreeze: str | None
-    other_seeds: Mapping[str, Network] | None
-    second: Data | None
-    metric: Each | Task | None
-    expected_error: float | Mapping[str, float] | None
-    error_tolerance: float | None
-
-
-class MatrixOptions(TypedDict, total=False):
-    """What ``modelstitch.matrix`` takes as keywords: what closed forms depend on."""
-
-    family: str | Sequence[str]
-    seed: int
-    samples: int | None
-    anchors: int | None
-    anchors_by: AnchorsBy | Sequence[int] | None
-    batch_size: int
-    augment: bool
-    budget: Literal["top", "all"]
-    positions: int | None
-    sums: Literal["float64", "float32"]
-    expected_error: float | Mapping[str, float] | None
-    error_tolerance: float | None
-
-
-BESIDE = {  # keywords that say what data are measured by: records have it from the data
-    "metric": FieldInfo(
-        default=None,
-        description="What the error of a sample is, in place of the task's own: a function (output, labels) -> (n,), "
-        "smaller is better, or a Task.",
-    )
-}
-_FIELDS = {
+FIELDS = {
     "family": "families",
     "objective": "objectives",
     "seed": "seeds",
 }  # keywords for one value: the fields that they set
-
-
-def field_of(keyword: str) -> FieldInfo:
-    """The field that a keyword sets; one number of samples is an option of the fit."""
-    if keyword in BESIDE:
-        return BESIDE[keyword]
-    name = _FIELDS.get(keyword, keyword)
-    return FitSpec.model_fields[name] if name in FitSpec.model_fields else Question.model_fields[name]
-
-
-def default_of(keyword: str) -> Any:
-    """What a keyword has where nothing is said: one value in place of a list of one."""
-    default = field_of(keyword).default
-    single = keyword in _FIELDS and isinstance(default, tuple)
-    return default[0] if single else (default or None) if isinstance(default, dict) else default
 
 
 def read(
@@ -531,8 +445,8 @@ def read(
         if name not in known:
             raise StudyError(unknown(name, known))
         if value is not None or name not in ("samples", "anchors", "other_seeds", "second"):
-            given[_FIELDS.get(name, name)] = value
-    called = {field: name for name, field in _FIELDS.items() if name in known}
+            given[FIELDS.get(name, name)] = value
+    called = {field: name for name, field in FIELDS.items() if name in known}
     if seam:  # several objectives are stages of one
         given |= {"layers": seam, "pairs": ((networks[0], networks[-1]),), "controls": ()}
         given |= {field: [given[field]] for field in ("objectives", "seeds") if field in given}
@@ -541,44 +455,3 @@ def read(
         return Comparison.model_validate(given, context={"own": tuple(own)})
     except ValidationError as error:
         raise StudyError(sentence(error, lambda _: known, called=called)) from error
-
-
-def explained(options: type) -> Callable[[F], F]:
-    """Show ``help()`` and editors the keywords of a function that takes ``**question``, with defaults and words."""
-
-    def decorate(function: F) -> F:
-        own = inspect.signature(function)
-        shown = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        at = sum(p.kind is not inspect.Parameter.KEYWORD_ONLY for p in shown)
-        hints = options.__annotations__
-        asked = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=default_of(name),
-                annotation=getattr(hint, "__forward_arg__", hint),
-            )
-            for name, hint in hints.items()
-        ]
-        asked.sort(key=lambda parameter: parameter.name in FitOptions.__annotations__)
-        parameters = [*shown[:at], *asked, *shown[at:]]
-        function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        function.__doc__ = re.sub(
-            r"(?m)^( *)\*\*question:.*$", lambda at: _keywords(asked, at[1]), function.__doc__ or ""
-        )
-        return function
-
-    return decorate
-
-
-def _keywords(asked: list[inspect.Parameter], indent: str) -> str:
-    """A line for each keyword; from Python 3.13 on docstrings are kept without the indent of their code."""
-    lines = textwrap.TextWrapper(120, initial_indent=indent, subsequent_indent=f"{indent}    ", break_on_hyphens=False)
-    return "\n".join(lines.fill(f"{p.name}: {_told(p)}") for p in asked)
-
-
-def _told(parameter: inspect.Parameter) -> str:
-    words = field_of(parameter.name).description or ""
-    words = words[:1].lower() + words[1:]
-    usual = "none" if parameter.default is None else repr(parameter.default)
-    return words if "by default" in words else f"{words.rstrip('.')}; {usual} by default."

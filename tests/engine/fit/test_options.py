@@ -5,7 +5,8 @@ from pydantic import ValidationError
 
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StitchError
-from modelstitch.study.question import CompareOptions, read
+from modelstitch.study.keywords import CompareOptions
+from modelstitch.study.question import read
 
 
 def fit_spec(values):
