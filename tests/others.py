@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WAIT = 240.0  # seconds
 _LOADED = ["torch", "torch._dynamo", "modelstitch.api", "modelstitch.study.declared", "modelstitch.results"]
+_LOADED += ["torch.export._trace", "torch._inductor.codecache", "torch._inductor.fx_passes"]  # what a trace imports
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 if sys.platform == "linux":
     CONTEXT.set_forkserver_preload(_LOADED)

@@ -50,10 +50,15 @@ class Seen:
         self.tab.wait_for_load_state("networkidle")
 
 
+@pytest.fixture(scope="module")
+def shown():
+    return page(make_records(), title="Three networks", command="modelstitch demo")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [400, 1280])
-def test_it_renders_and_fits(browser, tmp_path, width):
-    seen = Seen(browser, page(make_records(), title="Three networks", command="modelstitch demo"), width, tmp_path)
+def test_it_renders_and_fits(browser, shown, tmp_path, width):
+    seen = Seen(browser, shown, width, tmp_path)
     tab = seen.tab
     assert seen.trouble == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
