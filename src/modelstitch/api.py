@@ -21,7 +21,7 @@ from .stitchers import FAMILIES, family_of
 from .study.keywords import CompareOptions, MatrixOptions, StitchOptions, explained
 from .study.needs import Needs
 from .study.prepared import compared, prepared
-from .study.run import hearing, plan_run, run
+from .study.run import announce, hearing, plan_run, run
 from .study.store import Store
 from .study.sweeps.sweep import check_shared, run_sweep
 from .support.kinds import as_found, fits, kinds
@@ -101,6 +101,7 @@ def stitch(
     check_shared(cells)
     with hearing(on_event, tensorboard, tell) as heard:
         bench = asked.bench(device, memory, heard.watch)
+        announce(cells, bench, None, heard.tell)
         introduce(bench.all_donors(cells), heard.tell, asked.question.expected_error, asked.question.error_tolerance)
         (fitted,) = run_sweep(cells, bench, tell=heard.tell)
         heard.finished(fitted.record)

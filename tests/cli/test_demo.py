@@ -41,6 +41,6 @@ def test_a_dry_run_trains_and_writes_nothing(quick, monkeypatch, capsys, tmp_pat
     out = tmp_path / "out"
     code, told, _ = run(monkeypatch, capsys, "demo", "--out", str(out), "--device", "cpu", "--dry-run")
     assert code == 0
-    assert "Three networks to train, 9 steps together" in told
+    assert "3 networks to train, 9 steps together" in told
     assert "Nothing was fitted or written" in told
     assert not out.exists()

@@ -20,8 +20,9 @@ def test_a_kept_stitch_is_tuned(tmp_path, monkeypatch, capsys):
     assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
     assert (tmp_path / "tuned" / "stitch.json").exists()
     told = " ".join(run(monkeypatch, capsys, "tune", "s", "--steps", "120", "--out", "dry", "--dry-run")[1].split())
-    assert "120 steps of 128 samples with 20 numbers free, 4 looks at the validation split." in told
-    assert "from 6 measured steps. The tuned stitch would be in dry." in told
+    assert "1 cell, 120 steps of 128 samples with 20 numbers free." in told
+    assert "over 1,000 samples of fit, 4 looks at 200 of val, 1 at 597 of test." in told
+    assert "from measured steps and a look. The tuned stitch would be in dry." in told
     assert not (tmp_path / "dry").exists()
     code, _, err = run(monkeypatch, capsys, "tune", "s", "--unfreeze", "half", "--out", "again")
     assert code == 2

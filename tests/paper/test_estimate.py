@@ -1,6 +1,7 @@
 """What a run will take, before it is run: what is counted is what the run then makes."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -29,22 +30,26 @@ def test_what_is_counted_is_what_is_run_and_then_kept(tmp_path):
 
 
 def test_hours_are_steps_times_seconds():
-    found = Forecast([Training("a", "labels", 1000, 2.0)], {"honest": (3, 500.0)}, (1, 2), 0.36)
-    assert found.hours == pytest.approx(0.25)
+    found = Forecast([Training("a", "labels", 1000, 2.0)], {"honest": (3, 500.0)}, (1, 2), 0.36, memory=2_000_000)
+    assert found.seconds == pytest.approx(900)
     assert found.sentences() == [
         "1 trainings, labels: 12 processor minutes",
         "3 stitches, honest protocol: 3 processor minutes",
-        "kept already: 2 networks, 1 stitches",
-        "in all about 0.2 processor hours, from 360 ms a training step of the base network, measured here; "
-        "similarities and paths between weights are not counted",
+        "kept already: 2 networks, 1 stitches. Nothing was trained, fitted or written.",
+        "Memory: up to 2.0 MB for stitches, beside the networks and one batch's way.",
+        "Time: about 15 processor minutes in all, from 360 ms a training step of the base network, measured here; "
+        "similarities and paths between weights are not counted.",
     ]
     told = dataclasses.replace(found, figures={"2a": 10_000.0, "2b": 500.0}).sentences()
-    assert "figure by figure, each beside those before it: 2a 1.0 processor hours, 2b 3 processor minutes" in told
+    assert "figure by figure, each beside those before it: 2a 60 processor minutes, 2b 3 processor minutes" in told
+    assert found.line() == (
+        "To run: 1 training of 1,000 steps together, 3 cells; memory up to 2.0 MB; about 15 processor minutes here."
+    )
 
 
 def test_the_command_says_it_and_makes_no_folder(tmp_path, monkeypatch, capfd):
     out = tmp_path / "runs"
     code, said, _ = run(monkeypatch, capfd, "paper", "4", "--scale", "smoke", "--dry-run", "--out", str(out))
     assert code == 0
-    assert "processor hours, from" in said
+    assert re.search(r"Time: about \d+ processor \w+ in all, from", said)
     assert not out.exists()

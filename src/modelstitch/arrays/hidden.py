@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,7 +17,25 @@ RATE, HELD_OUT, MOST_HELD_OUT = 3e-3, 0.1, 4096
 FEWEST, UNITS = 20, 256  # pairs that are needed; hidden units at most, where their number is not given
 
 
-def improve(mlp: MLP, x: Vectors, y: Vectors, weights: Tensor | None, *, seed: int) -> MLP:
+def steps_for(rows: int) -> int:
+    """How many steps an MLP of so many rows takes."""
+    kept = rows - _held_out(rows)
+    return min(MOST_STEPS, max(FEWEST_STEPS, PASSES * kept // min(BATCH, kept)))
+
+
+def _held_out(rows: int) -> int:
+    return min(MOST_HELD_OUT, max(1, round(HELD_OUT * rows)))
+
+
+def improve(
+    mlp: MLP,
+    x: Vectors,
+    y: Vectors,
+    weights: Tensor | None,
+    *,
+    seed: int,
+    stepped: Callable[[], None] | None = None,
+) -> MLP:
     """Fit the hidden layer, and the affine part with it, to the mean squared error.
 
     A tenth of the rows, 4,096 at most, is held out; the state that is best there is kept, the affine start included.
@@ -26,17 +45,17 @@ def improve(mlp: MLP, x: Vectors, y: Vectors, weights: Tensor | None, *, seed: i
         x, y: paired rows, ``FEWEST`` at least.
         weights: of the rows, shape (n,).
         seed: of the order of rows.
+        stepped: is called after each step.
 
     Returns:
         The same module, at its best.
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(x))
-    held = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(x))))
+    held = _held_out(len(x))
     away, kept = np.sort(order[:held]), order[held:]
     spread = torch.as_tensor(_block(y, away).std(0)).mean().clamp(min=1e-12)
-    size = min(BATCH, len(kept))
-    steps = min(MOST_STEPS, max(FEWEST_STEPS, PASSES * len(kept) // size))
+    size, steps = min(BATCH, len(kept)), steps_for(len(x))
     optimiser = torch.optim.Adam(mlp.parameters(), lr=RATE)
     plan = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
 
@@ -63,6 +82,8 @@ def improve(mlp: MLP, x: Vectors, y: Vectors, weights: Tensor | None, *, seed: i
             plan.step()
             if step % max(1, steps // LOOKS) == 0 and (found := look()) < best:
                 best, state = found, _copied(mlp)
+            if stepped is not None:
+                stepped()
     mlp.load_state_dict(state)
     return mlp
 

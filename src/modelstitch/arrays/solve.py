@@ -52,7 +52,7 @@ def of_directions(family: str) -> bool:
 
 def looks_twice(family: str) -> bool:
     """Does a map of this family take a second look at the rows, so that sums alone do not give it?"""
-    return family == WHITENED or _is_mlp(family)
+    return family == WHITENED or is_mlp(family)
 
 
 def solved(
@@ -84,13 +84,14 @@ def solved(
         assert rows is not None
         return dict(zip(ways, whitened(moments, rows.old, rows.new, rows.weights)))
     found = {way: _stitcher(family, sums, seen.samples, seed) for way, sums in ways.items()}
-    if _is_mlp(family):
+    if is_mlp(family):
         assert rows is not None
         found = {way: _improved(stitcher, rows, way, seed) for way, stitcher in found.items()}
     return {way: _row_map(stitcher, family) for way, stitcher in found.items()}
 
 
-def _is_mlp(family: str) -> bool:
+def is_mlp(family: str) -> bool:
+    """Is a map of this family fitted step by step?"""
     return issubclass(family_of(family)[0], MLP)
 
 
@@ -103,6 +104,13 @@ def _stitcher(family: str, moments: Moments, samples: int, seed: int) -> Stitche
     with _double():
         scaled = Moments(samples, moments.mean_x, moments.mean_y, *sums)
         return cls.solve(scaled, Site(len(moments.mean_x), len(moments.mean_y), "vector"), **options)
+
+
+def mlp_of(family: str, moments: Moments, samples: int, seed: int) -> MLP:
+    """An MLP as it is solved from sums, before it is fitted to their rows."""
+    mlp = _stitcher(family, moments, samples, seed).float()
+    assert isinstance(mlp, MLP)
+    return mlp
 
 
 def _improved(stitcher: Stitcher, rows: Pairs, way: str, seed: int) -> MLP:

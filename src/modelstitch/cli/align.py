@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from . import common
-
-if TYPE_CHECKING:
-    from ..arrays.given import Vectors
 
 
 def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -83,18 +80,25 @@ def align(
     folder.
     """
     from ..arrays import query_time, rehearse
+    from ..arrays.ahead import foretell_rehearsal
     from ..arrays.given import paired, vectors
     from ..report.align import align_page, align_tables, summary
+    from ..stitchers.families import family_of
     from ..support.files import write_text
 
     one, two = vectors(old, "the old embeddings", _ids(ids, 0)), vectors(new, "the new embeddings", _ids(ids, 1))
     paired(one, two)
+    asked |= {"family": families or ("affine",), "pairs": pairs, "seed": seed}
+    for family in asked["family"]:
+        family_of(family)
+    foretold = partial(foretell_rehearsal, one, two, **asked)
     if dry_run:
-        common.dry(_needs(one, two, families or ("affine",), pairs, asked["queries"], out))
+        common.dry(foretold())
         return
     common.kept_in(out)
+    common.ahead(foretold)
     with common.progress() as tell:
-        found = rehearse(one, two, family=families or ("affine",), pairs=pairs, seed=seed, tell=tell, **asked)
+        found = rehearse(one, two, **asked, tell=tell)
     frame = found.frame
     common.tables_of(align_tables(frame))
     said = summary(frame)
@@ -115,26 +119,6 @@ def align(
     write_text(out / "report.html", align_page(frame, sentences=said, notes=found.notes, about=about, command=command))
     common.say(f"All values are in {out / 'recall.csv'}; the report is {out / 'report.html'}.")
     common.result(rows=frame.to_dicts(), notes=found.notes, report=out / "report.html", files=[out / "recall.csv"])
-
-
-def _needs(
-    one: Vectors, two: Vectors, families: Sequence[str], pairs: Sequence[int] | None, queries: int, out: Path
-) -> list[str]:
-    """What the rehearsal would take: nothing is fitted or written."""
-    from ..stitchers.families import family_of
-    from ..support.memory import readable
-    from ..support.words import counted
-
-    for family in families:
-        family_of(family)
-    fits = len(families) * max(1, len(set(pairs or ())))
-    return [
-        f"{len(one):,} samples of {one.width:,} and {two.width:,} numbers: {queries:,} held out as queries, the others "
-        f"are the gallery.",
-        f"{counted(fits, 'map')} to fit, and {counted(len(families), 'map')} to shuffled pairs.",
-        f"Memory: about {readable(8 * (one.width + two.width) ** 2)} for the sums of a fit; rows are read in blocks.",
-        f"The results would be in {out}. Nothing was fitted or written.",
-    ]
 
 
 def _ids(files: tuple[Path, Path] | None, side: int) -> Any:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..records.record import Record
     from ..report.tables import Table
     from ..results import Results
-    from ..study.needs import Needs
+    from ..support.ahead import Told
     from ..support.progress import Teller
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -43,7 +43,7 @@ def progress() -> Iterator[Teller]:
         say(line, file=out)
 
     with nullcontext(bars.Teller(_silent, speak)) if manner().quiet else bars.progress() as tell:
-        tell.speak = speak
+        tell.speak, tell.note = speak, None if manner().quiet else remark
         yield tell
 
 
@@ -115,10 +115,17 @@ def found_in(place: Path) -> Results:
     return found
 
 
-def dry(sentences: Sequence[str], needs: Needs | None = None) -> None:
-    """Say what a command would take."""
+def dry(*told: Told) -> None:
+    """Say what a command would take, part by part."""
+    sentences = [line for part in told for line in part.sentences()]
     say("\n".join(sentences))
-    result(would=list(sentences), **({} if needs is None else {"needs": needs.plain()}))
+    result(would=sentences, needs={key: value for part in told for key, value in part.plain().items()})
+
+
+def ahead(told: Callable[[], Told]) -> None:
+    """Say what the work will take before it begins, to who wants notes; else it is not measured."""
+    if not manner().quiet:
+        remark(told().line())
 
 
 def _said() -> set[str]:

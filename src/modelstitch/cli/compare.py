@@ -67,7 +67,7 @@ def compare(
     question |= {"seeds": range(seed, seed + seeds), "second": common.second_of(second, data)}
     if dry_run:
         needs = plan_compare(lower, upper, data, out=out, device=device, memory=memory, **question)
-        common.dry(needs.sentences(), needs)
+        common.dry(needs)
         return
     with common.progress() as tell:
         result = run_compare(

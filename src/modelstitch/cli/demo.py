@@ -21,15 +21,15 @@ def demo(dry_run: bool, seed: int, device: str, out: Path) -> None:
     """
     from ..api import compare, plan_compare
     from ..report.sentences.findings import spoken
-    from ..zoo.demo import FIT, PAIRS, make_donors, untrained
+    from ..zoo.demo import FIT, PAIRS, make_donors, training_ahead, untrained
 
     asked = {**FIT, "pairs": PAIRS, "controls": [name for name, control in CONTROLS.items() if control.demo]}
     if dry_run:
-        data, networks, steps = untrained(seed)
+        data, networks = untrained(seed)
         needs = plan_compare(networks, data=data, seeds=(seed,), device=device, **asked)
-        trained = f"Three networks to train, {steps:,} steps together, unless {out} keeps them."
-        common.dry([trained, *needs.sentences()], needs)
+        common.dry(training_ahead(out, seed), needs)
         return
+    common.ahead(lambda: training_ahead(out, seed))
     with common.progress() as tell:
         data, donors, networks = make_donors(out, seed=seed, tell=tell)
         result = compare(networks, data=data, seeds=(seed,), out=out / "study", device=device, tell=tell, **asked)

@@ -14,6 +14,7 @@ from .options import several
 if TYPE_CHECKING:
     from ..network import Network
     from ..results import Results
+    from ..support.ahead import Ahead
 
 
 @click.command()
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="List the stitches that are not on the front, too.")
 @common.figure()
 @common.dry_run
-@common.speaks(quiet=False)
+@common.speaks()
 def front(
     folder: Path,
     networks: tuple[str, ...],
@@ -63,8 +64,9 @@ def front(
     results = common.found_in(folder)
     models, _ = common.all_opened(networks, given)
     if dry_run:
-        common.dry(_needs(results, models, batch_size, rounds, exported, out))
+        common.dry(_ahead(results, models, batch_size, rounds, exported, out))
         return
+    common.ahead(lambda: _ahead(results, models, batch_size, rounds, exported, out))
     how: dict[str, Any] = {"batch_size": batch_size, "rounds": rounds, "exported": exported, "device": device}
     found = results.front(*models, by=by, **how)
     common.tables_of([found.table if everything else with_front(found).table])
@@ -73,26 +75,34 @@ def front(
     common.result(rows=found.frame.to_dicts(), figure=out)
 
 
-def _needs(
+def _ahead(
     results: Results, models: Sequence[Network], batch_size: int, rounds: int, exported: str | None, out: Path | None
-) -> list[str]:
-    """What the front would take: nothing is timed or written."""
+) -> Ahead:
+    """What the front will take: nothing is kept or written."""
     import time
 
     from ..stitched.cost import donors_of, ways_of
     from ..stitched.timing import WARM_UP
-    from ..support.words import counted, duration
+    from ..support.ahead import Ahead
+    from ..support.words import counted
 
     donors_of(results.records, models)
-    ways, calls, begun = ways_of(results.records), 1 + WARM_UP + rounds, time.perf_counter()
+    ways, calls, seconds = ways_of(results.records), 1 + WARM_UP + rounds, []
     for model in models:
-        model.full()(model.batch_of(batch_size))
-    each = (time.perf_counter() - begun) / len(models)
+        whole, inputs = model.full(), model.batch_of(batch_size)
+        whole(inputs)
+        begun = time.perf_counter()
+        whole(inputs)
+        seconds.append(time.perf_counter() - begun)
     every = len(ways) + len(models)
     files = f", and {every} files ({exported}) to write, which takes seconds each" if exported else ""
-    return [
+    return Ahead(
         f"{counted(len(ways), 'stitch', 'stitches')} and {counted(len(models), 'whole network')}, {calls} calls of "
-        f"each with {counted(batch_size, 'sample')}{files}.",
-        f"Time: about {duration(each * calls * every)} for the calls, from one call of each network here.",
-        f"{f'The figure would be {out}. ' if out else ''}Nothing was timed, exported or written.",
-    ]
+        f"each with {counted(batch_size, 'sample')}{files}",
+        "0 passes over the data",
+        sum(weight.nbytes for model in models for weight in model.module.parameters()),
+        "one batch on its way",
+        sum(seconds) / len(models) * calls * every * (2 if exported else 1),
+        "for the calls, from one call of each network",
+        () if out is None else (f"The figure would be {out}.",),
+    )

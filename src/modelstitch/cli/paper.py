@@ -14,6 +14,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ..paper.job import Job
+    from ..support.ahead import Told
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,11 @@ def paper(
     call = Call(scale or "smoke", data_name or "", protocols, checkpoints, donors, files, device)
     out = out or call.folder
     if dry_run:
-        _told_only(chosen, call, out)
-    else:
-        _run(chosen, call, out, workers, so_far=so_far)
+        common.dry(_ahead(chosen, call, out))
+        return
+    if not so_far:
+        common.ahead(lambda: _ahead(chosen, call, out))
+    _run(chosen, call, out, workers, so_far=so_far)
 
 
 def _own() -> tuple[list[str], tuple[Path, ...]]:
@@ -184,8 +187,8 @@ def _redrawn(chosen: Sequence[str], folder: Path, those_there: bool) -> None:
     common.result(files=written)
 
 
-def _told_only(names: Sequence[str], call: Call, out: Path) -> None:
-    """What the run would take; the folder is read where it is there, and not made."""
+def _ahead(names: Sequence[str], call: Call, out: Path) -> Told:
+    """What the run will take; the folder is read where it is there, and not made."""
     import tempfile
 
     from ..paper.estimate import estimate, estimate_own
@@ -193,7 +196,7 @@ def _told_only(names: Sequence[str], call: Call, out: Path) -> None:
     with tempfile.TemporaryDirectory() as none:
         job = call.opened(out if out.exists() else Path(none))
         figures = [job.figure(name) for name in names]
-        common.dry(estimate(figures, job).sentences() if job.groups is None else estimate_own(figures, job))
+        return estimate(figures, job) if job.groups is None else estimate_own(figures, job)
 
 
 def _run(names: Sequence[str], call: Call, out: Path, workers: int, *, so_far: bool) -> None:

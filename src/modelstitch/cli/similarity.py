@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ def similarity(
     `modelstitch train` made, or that its donors.toml names. Prints the tables and writes similarity.csv,
     similarity.parquet and report.html to the --out folder.
     """
-    from ..layerwise import plan_similarity
+    from ..layerwise import foretell_similarity
     from ..layerwise import similarity as measure_all
     from ..layerwise.plan import DEFAULT
     from ..report.marks import with_weights
@@ -99,13 +100,13 @@ def similarity(
     opened, data, architectures = _opened(networks, given)
     chosen = _asked(opened, layers, given, DEFAULT) | {"split": split}
     first, second = opened if len(opened) == 2 else (opened[0], None)
-    needs = plan_similarity(first, second, data, **chosen).describe()
     kin = _groups(groups, opened, architectures)
+    foretold = partial(foretell_similarity, first, second, data, **chosen, device=device)
     if dry_run:
-        common.dry([needs, "Nothing was measured or written."])
+        common.dry(foretold())
         return
     common.kept_in(out)
-    common.remark(needs)
+    common.ahead(foretold)
     with common.progress() as tell:
         machine: dict[str, Any] = {"seed": seed, "device": device, "tell": tell, "activations": activations}
         found = measure_all(first, second, data, **chosen, groups=kin, **machine)
@@ -226,7 +227,7 @@ def matrix(
     from ..api import matrix as stitch_all
     from ..api import plan_compare
     from ..errors import StitchError
-    from ..layerwise import plan_similarity
+    from ..layerwise import foretell_similarity
     from ..layerwise import similarity as measure_all
     from ..report.marks import marked_frame, with_weights
     from ..report.summary import grid_summaries
@@ -237,15 +238,15 @@ def matrix(
     bottoms, tops = layers = alike_by["layers"]
     asked: dict[str, Any] = {"family": families or ("affine",), "device": device}
     asked |= {"samples": samples, "positions": positions, "augment": augment, "sums": sums}
-    passes = plan_similarity(lower, upper, data, **alike_by).describe()
+    foretold = partial(foretell_similarity, lower, upper, data, **alike_by, device=device)
     if dry_run:
         seams = [(b, t) for b in bottoms for t in tops]
         more: dict[str, Any] = {"objective": "match", "controls": (), "both": False, "seeds": (seed,)}
         needs = plan_compare(lower, upper, data, layers=seams, **more, **asked)
-        common.dry([passes, *needs.sentences()], needs)
+        common.dry(foretold(), needs)
         return
     common.kept_in(out)
-    common.remark(passes)
+    common.ahead(foretold)
     with common.progress() as tell:
         errors: dict[str, Any] = {"expected_error": expected_error, "error_tolerance": error_tolerance}
         kept: dict[str, Any] = {"seed": seed, "activations": activations}

@@ -65,4 +65,4 @@ def _told_only(lower: Network, upper: Network, at: tuple[str, str], data: Data, 
     question |= {name: [question[name]] for name in ("family", "objective")}
     question |= {"layers": [at], "pairs": [(lower.name, upper.name)], "controls": (), "seeds": [question.pop("seed")]}
     needs = plan_compare(list(dict.fromkeys((lower, upper))), data=data, **question)
-    common.dry(needs.sentences(), needs)
+    common.dry(needs)

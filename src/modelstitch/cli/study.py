@@ -63,7 +63,7 @@ def run(
         raise click.UsageError("--address is of a Ray cluster: use --engine ray beside it.")
     if dry_run:
         needs = plan_study(spec, out, device=device, shard=shard)
-        common.dry(needs.sentences(), needs)
+        common.dry(needs)
         return
     if workers > 1 and spec.engine == "ray":
         raise click.UsageError(

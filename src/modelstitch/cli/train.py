@@ -12,6 +12,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ..data.data import Data
+    from ..support.ahead import Ahead
     from ..zoo.donors import DonorSpec
     from ..zoo.train import Recipe
 
@@ -78,8 +79,9 @@ def train(
     recipe = dataclasses.replace(base, **{k: v for k, v in changes.items() if v is not None})
     spec = DonorSpec(net, recipe, seed=seed, labels=labels, name=name)
     if dry_run:
-        common.dry(_needs(spec, recipe, data, out))
+        common.dry(_ahead(spec, recipe, data, out, device))
         return
+    common.ahead(lambda: _ahead(spec, recipe, data, out, device))
     with common.progress() as tell:
         made = donor(
             spec,
@@ -109,24 +111,25 @@ def _steps(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _needs(spec: DonorSpec, recipe: Recipe, data: Data, out: Path) -> list[str]:
-    """What the training would take: nothing is trained or written."""
-    import time
-
-    from ..support.words import counted, duration
-    from ..zoo.donors import donor, place_of
+def _ahead(spec: DonorSpec, recipe: Recipe, data: Data, out: Path, device: str) -> Ahead:
+    """What the training will take, from a few steps of it: nothing is trained or written."""
+    from ..support.ahead import Ahead
+    from ..support.device import pick_device
+    from ..support.words import counted
+    from ..zoo.donors import a_step, bytes_in_training, place_of
 
     folder = out / spec.name if spec.name else place_of(spec, data, out)
     if folder.exists():
-        return [f"{folder} is there: the command reads the donor in it, or refuses it. Nothing was trained or written."]
-    few, seconds = 5, []
-    for steps in (1, 1 + few):
-        begun = time.perf_counter()
-        donor(dataclasses.replace(spec, recipe=dataclasses.replace(recipe, steps=steps)), data)
-        seconds.append(time.perf_counter() - begun)
-    each = max(seconds[1] - seconds[0], 0.0) / few
-    return [
-        f"{counted(recipe.steps, 'step')} of {recipe.batch_size} samples. Nothing was kept or written.",
-        f"Time: about {duration(each * recipe.steps)} on this machine's processor, from {few} measured steps.",
-        f"The donor would be in {folder}.",
-    ]
+        told = f"{folder} is there: the command reads the donor in it, or refuses it."
+        return Ahead("0 cells, none to train", "0 passes", 0, "the donor's weights", 0.0, more=(told,))
+    fit = min(recipe.n_fit or data.size("fit"), data.size("fit"))
+    return Ahead(
+        f"1 cell, {counted(recipe.steps, 'step')} of {recipe.batch_size} samples",
+        f"{recipe.steps * recipe.batch_size / fit:.3g} passes over {fit:,} samples of fit, 1 over {data.size('val'):,} "
+        f"of val and {data.size('test'):,} of test",
+        bytes_in_training(spec, data),
+        "one batch on its way",
+        recipe.steps * a_step(spec, data, pick_device(device)),
+        "from measured steps",
+        (f"The donor would be in {folder}.",),
+    )

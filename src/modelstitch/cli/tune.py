@@ -13,6 +13,7 @@ from .options import asked, option
 if TYPE_CHECKING:
     from ..data.data import Data
     from ..stitched.stitched import Stitched
+    from ..support.ahead import Ahead
 
 
 @click.command()
@@ -55,9 +56,10 @@ def tune(
     stitched = Stitched.load(folder)
     data = common.data_for(data_name, stitched.donors, limit)
     if dry_run:
-        common.dry(_needs(stitched, data, unfreeze, options, out))
+        common.dry(_ahead(stitched, data, unfreeze, options, out))
         return
     common.kept_in(out)
+    common.ahead(lambda: _ahead(stitched, data, unfreeze, options, out))
     with common.progress() as tell:
         tuned = stitched.tune(data, unfreeze, tell=tell, **options)
     tuned.save(out)
@@ -69,27 +71,30 @@ def tune(
     common.result(record=tuned.record.plain(), folder=out)
 
 
-def _needs(stitched: Stitched, data: Data, unfreeze: str, options: dict[str, Any], out: Path) -> list[str]:
-    """What the tuning would take, from a few steps of it: nothing is kept or written."""
+def _ahead(stitched: Stitched, data: Data, unfreeze: str, options: dict[str, Any], out: Path) -> Ahead:
+    """What the tuning will take, from a few steps of it: nothing is kept or written."""
     import copy
-    import time
 
     from ..engine.fit.tune import free, spec_of, tuned
-    from ..support.words import counted, duration
+    from ..support.ahead import Ahead, first_steps
+    from ..support.words import counted
 
-    spec, seed, few, seconds = spec_of({k: v for k, v in options.items() if k != "seed"}), options["seed"], 5, []
+    spec, seed = spec_of({k: v for k, v in options.items() if k != "seed"}), options["seed"]
     networks, looks = stitched.networks("tune"), 1 + -(-spec.steps // spec.eval_every)
     numbers = free(copy.deepcopy(stitched), unfreeze, networks[1], stitched.seam)
-    for steps in (1, 1 + few):
-        begun = time.perf_counter()
-        short = spec.model_copy(update={"steps": steps, "eval_every": steps})
-        tuned(stitched, networks, data, unfreeze, short, seed=seed, name=stitched.seam)
-        seconds.append(time.perf_counter() - begun)
-    each = max(seconds[1] - seconds[0], 0.0) / few
-    a_look = max(seconds[0] - each, 0.0) / 2
-    return [
-        f"{counted(spec.steps, 'step')} of {spec.batch_size} samples with {numbers:,} numbers free, "
-        f"{counted(looks, 'look')} at the validation split. Nothing was kept or written.",
-        f"Time: about {duration(each * spec.steps + a_look * looks)} on this machine, from {1 + few} measured steps.",
-        f"The tuned stitch would be in {out}.",
-    ]
+    first, step = first_steps(
+        lambda stepped: tuned(
+            stitched, networks, data, unfreeze, spec, seed=seed, name=stitched.seam, tell=lambda *_: stepped()
+        )
+    )
+    every = sum(weight.nbytes for weight in stitched.state_dict().values())
+    return Ahead(
+        f"1 cell, {counted(spec.steps, 'step')} of {spec.batch_size} samples with {numbers:,} numbers free",
+        f"{spec.steps * spec.batch_size / data.size('fit'):.3g} passes over {data.size('fit'):,} samples of fit, "
+        f"{counted(looks, 'look')} at {data.size('val'):,} of val, 1 at {data.size('test'):,} of test",
+        2 * every + 3 * 4 * numbers,  # a copy, its best state; gradients, and two of Adam's
+        "the stitch itself and one batch on its way",
+        max(first - step, 0.0) * (looks + data.size("test") / data.size("val")) + step * spec.steps,
+        "from measured steps and a look",
+        (f"The tuned stitch would be in {out}.",),
+    )

@@ -26,7 +26,7 @@ from .meeting import Layers, Meeting, meeting_of
 from .passes import FailedNetworkError, Rows
 from .plan import DEFAULT, VIEWS, Plan, check_view, chosen_measures, plan_of
 
-_WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
+WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
 
 
 @kinds("bottom", "top", "data", "pairs", "layers", "device", settled=True)
@@ -167,7 +167,7 @@ def _measured(rows: Rows, plan: Plan, batch_size: int, shuffles: int, seed: int)
         if step.kept:
             rows.keep(rows.places, batch_size)
         for block in step.blocks:
-            results += _WAYS[step.way](rows, block, step, batch_size, shuffles, seed)
+            results += WAYS[step.way](rows, block, step, batch_size, shuffles, seed)
         rows.forget()
     return results
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import MeasureError, NonFiniteError
 from ..support import tensors
-from ..support.fast.products import inner
+from ..support.fast.products import add_inner
 from ..support.memory import require
 from ..support.ranks import Ranks
 from ..support.reading import json_of
@@ -326,11 +326,11 @@ class MomentsGrid:
     def _squares(self, side: Side, sums: Mapping[str, Tensor], x: Tensor, y: Tensor | None = None) -> None:
         """Add the products of every layer with itself, or with the same layer in ``y``."""
         for name, part in side.slices.items():
-            sums[name] += inner(x[:, part], None if y is None else y[:, part])
+            add_inner(sums[name], x[:, part], None if y is None else y[:, part])
 
     def _cross(self, x: Tensor, y: Tensor) -> None:
         """Add the products of two batches, all layers side by side; of a batch with itself by half the work."""
-        self.xy += inner(x, None if y is x else y)
+        add_inner(self.xy, x, None if y is x else y)
 
     def _move(self, dx: Tensor, dy: Tensor, times: float) -> None:
         """Add so many times the products of two rows of all layers."""

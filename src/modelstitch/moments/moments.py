@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import MeasureError, NonFiniteError
 from ..support import tensors
-from ..support.fast.products import inner
+from ..support.fast.products import add_inner, inner
 from ..support.ranks import Ranks
 
 Known: TypeAlias = dict[str, Any]  # what was worked out from the sums of one side alone, by name
@@ -353,10 +353,10 @@ class Sums:
         self.centred, self.step = x - mean, mean - self.mean
         before, self.n = self.n, self.n + len(x)
         scale = before * len(x) / self.n
-        self.own += inner(self.centred)
+        add_inner(self.own, self.centred)
         self.own.addr_(self.step, self.step, alpha=scale)
         if self._beside is not None:
-            self.cross += inner(self.centred, self._beside.centred)
+            add_inner(self.cross, self.centred, self._beside.centred)
             self.cross.addr_(self.step, self._beside.step, alpha=scale)
         self.mean = self.mean + self.step * (len(x) / self.n)
 

@@ -19,6 +19,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..api import plan_compare
+from ..support.ahead import Ahead
+from ..support.memory import readable
+from ..support.words import counted, duration
 from ..zoo.donors import Donor
 from ..zoo.nets import build, format_net, parse_net
 from ..zoo.selfsup import SelfRecipe
@@ -62,6 +65,7 @@ class Forecast:
         kept: cells and networks that the folder holds already.
         step: processor seconds of a training step of the base network on this machine.
         figures: figure -> what it takes beside the figures before it, in training steps of the base network.
+        memory: bytes that the stitches of one part hold, the largest.
     """
 
     trainings: list[Training] = field(default_factory=list)
@@ -69,6 +73,7 @@ class Forecast:
     kept: tuple[int, int] = (0, 0)
     step: float = 0.0
     figures: dict[str, float] = field(default_factory=dict)
+    memory: int = 0
 
     @property
     def steps(self) -> float:
@@ -76,9 +81,14 @@ class Forecast:
         return sum(t.steps * t.relative for t in self.trainings) + sum(s for _, s in self.stitches.values())
 
     @property
-    def hours(self) -> float:
-        """Processor hours in all."""
-        return self.steps * self.step / 3600
+    def seconds(self) -> float:
+        """Of processor time, in all."""
+        return self.steps * self.step
+
+    @property
+    def cells(self) -> int:
+        """How many stitches are to be fitted."""
+        return sum(cells for cells, _ in self.stitches.values())
 
     def sentences(self) -> list[str]:
         """For a reader."""
@@ -92,21 +102,40 @@ class Forecast:
             parts = ", ".join(f"{name} {self._time(steps)}" for name, steps in self.figures.items())
             lines.append(f"figure by figure, each beside those before it: {parts}")
         cells, networks = self.kept
-        lines.append(f"kept already: {networks} networks, {cells} stitches")
+        lines.append(f"kept already: {networks} networks, {cells} stitches. Nothing was trained, fitted or written.")
+        lines.append(f"Memory: up to {readable(self.memory)} for stitches, beside the networks and one batch's way.")
         lines.append(
-            f"in all about {self.hours:.1f} processor hours, from {1e3 * self.step:.0f} ms a training step of the base "
-            "network, measured here; similarities and paths between weights are not counted"
+            f"Time: about {_of_processor(self.seconds)} in all, from {1e3 * self.step:.0f} ms a training step of the "
+            "base network, measured here; similarities and paths between weights are not counted."
         )
         return lines
 
+    def line(self) -> str:
+        """The same in one line, before the work begins."""
+        steps = sum(t.steps for t in self.trainings)
+        return (
+            f"To run: {counted(len(self.trainings), 'training')} of {counted(steps, 'step')} together, "
+            f"{counted(self.cells, 'cell')}; memory up to {readable(self.memory)}; about "
+            f"{_of_processor(self.seconds)} here."
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """The numbers, for other programs."""
+        found = {"trainings": len(self.trainings), "cells": self.cells, "memory": self.memory}
+        return {**found, "kept": sum(self.kept), "seconds": self.seconds}
+
     def _time(self, steps: float) -> str:
-        hours = steps * self.step / 3600
-        return f"{hours:.1f} processor hours" if hours >= 1 else f"{60 * hours:.0f} processor minutes"
+        return _of_processor(steps * self.step)
 
 
-def estimate_own(figures: Sequence[Figure], job: Job) -> list[str]:
-    """What figures on given networks still take, for a reader: nothing is trained, and time is that of the fits."""
-    cells, kept, seconds, seen = set[str](), set[str](), 0.0, set[str]()
+def _of_processor(seconds: float) -> str:
+    number, unit = duration(seconds).split()
+    return f"{number} processor {unit}"
+
+
+def estimate_own(figures: Sequence[Figure], job: Job) -> Ahead:
+    """What figures on given networks still take: nothing is trained, and time is that of the fits."""
+    cells, kept, seconds, seen, samples, memory = set[str](), set[str](), 0.0, set[str](), 0, 0
     for figure in figures:
         for one in asked_of(figure, job):
             if isinstance(one.what, Line) and one.key not in seen:
@@ -115,13 +144,17 @@ def estimate_own(figures: Sequence[Figure], job: Job) -> list[str]:
                 needs = plan_compare(**asked, out=job.store, device=str(job.device))
                 kept |= needs.held
                 if needs.forwards.keys() - cells:
-                    seconds += needs.seconds
+                    seconds, samples = seconds + needs.seconds, samples + sum(needs.samples.values())
+                    memory = max(memory, needs.memory)
                 cells |= needs.forwards.keys()
-    return [
+    return Ahead(
         f"{len(cells) + len(kept)} stitches, {len(kept)} of them kept already; nothing is trained",
-        f"in all about {seconds / 3600:.1f} hours here, estimated from measured batches; similarities, matched "
-        "matrices and paths between weights are not counted",
-    ]
+        f"{samples:,} samples that are read",
+        memory,
+        "the networks and one batch's way through a top",
+        seconds,
+        "estimated from measured batches; similarities, matched matrices and paths between weights are not counted",
+    )
 
 
 def estimate(figures: Sequence[Figure], job: Job) -> Forecast:
@@ -157,6 +190,7 @@ def _stitched(line: Line, asked: Asked, found: Forecast, seen: set[str], job: Jo
     )
     new = needs.forwards.keys() - seen
     seen |= new
+    found.memory = max(found.memory, needs.memory)
     if new:
         steps = sum(needs.forwards[cell] for cell in new) / (3 * _base(job).batch_size)  # three forwards a sample
         cells, before = found.stitches.get(name, (0, 0.0))

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..engine.alone import introduce, told
@@ -19,7 +20,7 @@ from ..network import Network
 from ..network.trace.digest import forget
 from ..records.record import Record
 from ..support.memory import out_of_memory
-from ..support.progress import Event, OnEvent, Tell, Teller, hears, say
+from ..support.progress import Event, OnEvent, Tell, Teller, notes, say
 from ..support.ranks import current, first, writes
 from ..support.resume import tidy
 from .engines import Engine, local
@@ -84,7 +85,7 @@ def run(
     bench.unfinished, bench.sums = None if store is None else store.path / "unfinished", sums
     missing = first("whether cells are missing", lambda: _some_missing(cells, store))
     if missing:
-        _announce(cells, bench, store, tell)
+        announce(cells, bench, store, tell)
     expected = question.expected_error
     bench.few = expected is None
     if missing or expected is not None:  # of donors that are not in the shard, too
@@ -102,9 +103,10 @@ def _some_missing(cells: Sequence[Cell], store: Store | None) -> bool:
     return store is None or not all(store.has(cell.hash) for cell in cells)
 
 
-def _announce(cells: Sequence[Cell], bench: Bench, store: Store | None, tell: Tell | None) -> None:
+def announce(cells: Sequence[Cell], bench: Bench, store: Store | None, tell: Tell | None) -> None:
     """Say what is to be run, and about how long it takes, to a listener that hears sentences."""
-    if not hears(tell):
+    noted = notes(tell)
+    if noted is None:
         return
     kept = [] if store is None else [cell.hash for cell in cells if store.has(cell.hash)]
     try:
@@ -113,7 +115,7 @@ def _announce(cells: Sequence[Cell], bench: Bench, store: Store | None, tell: Te
         if not out_of_memory(error):
             raise
         needs = needs_of(cells, bench, kept, timed=False)  # the run halves its batches
-    say(tell, needs.line())
+    noted(needs.line())
 
 
 def _introduce_kept(records: Sequence[Record], tell: Tell | None) -> None:
@@ -268,11 +270,9 @@ def hearing(on_event: OnEvent | None, tensorboard: str | Path | None, tell: Tell
             for hook in hooks:
                 hook(Event("progress", what, done, total))
 
-        def speak(line: str) -> None:
-            if tell is not None and (spoken := getattr(tell, "speak", None)) is not None:
-                spoken(line)
-
-        yield Heard(Teller(told, speak), watch, hooks) if hooks else Heard(tell, None)
+        teller = Teller(told, partial(say, tell))
+        teller.note = notes(tell)
+        yield Heard(teller, watch, hooks) if hooks else Heard(tell, None)
 
 
 def event_of(record: Record) -> Event:

@@ -24,18 +24,17 @@ class Teller:
     Args:
         bar: hears (what, done, of how many).
         speak: hears a sentence.
+
+    Attributes:
+        note: hears a sentence about how the work is done; as ``speak`` until it is set to another, or to None.
     """
 
     def __init__(self, bar: Tell, speak: Callable[[str], None]) -> None:
         self.bar, self.speak = bar, speak
+        self.note: Callable[[str], None] | None = speak
 
     def __call__(self, what: str, done: int, total: int) -> None:
         self.bar(what, done, total)
-
-
-def hears(tell: Tell | None) -> bool:
-    """Whether a listener hears more than numbers; a plain function does not."""
-    return getattr(tell, "speak", None) is not None
 
 
 def say(tell: Tell | None, line: str) -> None:
@@ -43,6 +42,12 @@ def say(tell: Tell | None, line: str) -> None:
     speak = getattr(tell, "speak", None)
     if speak is not None:
         speak(line)
+
+
+def notes(tell: Tell | None) -> Callable[[str], None] | None:
+    """What a listener hears of how the work is done with; None where it wants no such sentence."""
+    found: Callable[[str], None] | None = getattr(tell, "note", getattr(tell, "speak", None))
+    return found
 
 
 @kinds()

@@ -8,11 +8,13 @@ from typing import Any
 from ..data.data import Data
 from ..data.load import load_data
 from ..network import Network
+from ..support.ahead import Ahead
 from ..support.progress import Tell
-from .donors import Donor, DonorSpec, donor
+from ..support.words import counted
+from .donors import Donor, DonorSpec, a_step, bytes_in_training, donor, place_of
 from .nets import build
 from .selfsup import SIMCLR_DIGITS, SelfRecipe
-from .train import SHORT_DIGITS
+from .train import SHORT_DIGITS, Recipe
 
 NET = "small-resnet?width=24&blocks=4"
 FIT: dict[str, Any] = {"steps": 40, "batch_size": 64, "eval_every": 20}
@@ -44,18 +46,38 @@ def make_donors(out: Path, *, seed: int, tell: Tell | None = None) -> tuple[Data
     return data, donors, [first, *(first.replaced(d.module, d.name, weights=d.weights) for d in donors[1:])]
 
 
-def untrained(seed: int) -> tuple[Data, list[Network], int]:
-    """The data, the networks as they are before they are trained, and the steps of training: to say what is needed."""
+def untrained(seed: int) -> tuple[Data, list[Network]]:
+    """The data, and the networks as they are before they are trained: to say what is needed."""
     data, specs = load_data("digits"), donor_specs(seed)
     example = next(data.batches("val", 2)).inputs
     nets = [build(f"{spec.net}&in_channels=1&classes=10", seed=spec.seed) for spec in specs]
     first = Network(nets[0], example, specs[0].name)
     networks = [first, *(first.replaced(net, spec.name) for net, spec in zip(nets[1:], specs[1:]))]
-    return data, networks, sum(map(_steps, specs))
+    return data, networks
+
+
+def training_ahead(out: Path, seed: int) -> Ahead:
+    """What the donors that ``out`` does not keep take to train."""
+    data, specs = load_data("digits"), donor_specs(seed)
+    left = [spec for spec in specs if not place_of(spec, data, out / "donors").exists()]
+    steps = sum(map(_steps, left))
+    samples = sum(_steps(spec) * _base(spec).batch_size for spec in left)
+    return Ahead(
+        f"{counted(len(left), 'network')} to train, {counted(steps, 'step')} together",
+        f"{samples / data.size('fit'):.3g} passes over {data.size('fit'):,} samples of fit",
+        max((bytes_in_training(spec, data) for spec in left), default=0),
+        "one batch on its way",
+        sum(_steps(spec) * a_step(spec, data) for spec in left),
+        "from measured steps",
+    )
+
+
+def _base(spec: DonorSpec) -> Recipe:
+    return spec.recipe.base if isinstance(spec.recipe, SelfRecipe) else spec.recipe
 
 
 def _steps(spec: DonorSpec) -> int:
-    return spec.recipe.base.steps if isinstance(spec.recipe, SelfRecipe) else spec.recipe.steps
+    return _base(spec).steps
 
 
 PAIRS = (("seed A", "seed B"), ("seed B", "seed A"), ("SimCLR", "seed A"), ("seed A", "SimCLR"))

@@ -24,6 +24,7 @@ from ..data.data import Data
 from ..errors import FitError, SourceError, first_line
 from ..network.trace.digest import fingerprint
 from ..support import hashing, tensors
+from ..support.ahead import first_steps
 from ..support.files import clean, set_aside, write_folder
 from ..support.reading import read_json
 from ..support.resume import Unfinished
@@ -194,6 +195,18 @@ def donor(
         trained = _save(trained, checkpoints, folder)
         unfinished.clear()
     return dataclasses.replace(trained, folder=folder)
+
+
+def a_step(spec: DonorSpec, data: Data, device: torch.device | str = "cpu") -> float:
+    """Seconds that one step of a donor's training takes here, from a few steps of it; nothing is kept."""
+    return first_steps(lambda stepped: donor(spec, data, device=device, progress=lambda *_: stepped()))[1]
+
+
+def bytes_in_training(spec: DonorSpec, data: Data) -> int:
+    """What a net's weights take while they are trained: themselves, their gradients, two moments of the optimiser."""
+    with torch.device("meta"):
+        module = build(_whole_net(spec, with_labels(data, spec.labels, seed=spec.seed)))
+    return sum(4 * weight.nbytes for weight in module.parameters())
 
 
 def _folder_name(name: str) -> str:

@@ -82,3 +82,18 @@ def test_sums_in_a_loss_keep_their_gradients(threads):
 def test_half_precision_is_left_to_torch(threads):
     x = draw(20, 3)
     torch.testing.assert_close(inner(x.bfloat16()).double(), x.T @ x, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("band", [1, 2, 5, 100], ids=lambda rows: f"{rows} rows at a time")
+@pytest.mark.parametrize("alone", [False, True], ids=["two sides", "one side"])
+def test_large_products_are_added_in_bands(threads, monkeypatch, band, alone):
+    x, y = draw(30, 7), None if alone else draw(30, 4)
+    sums = draw(7, 7 if alone else 4)
+    wanted = sums + inner(x, y)
+    made, real = [], products.inner
+    monkeypatch.setattr(products, "_BAND", band * 8 * sums.shape[1])
+    monkeypatch.setattr(products, "inner", lambda *sides: made.append(real(*sides)) or made[-1])
+    products.add_inner(sums, x, y)
+    torch.testing.assert_close(sums, wanted)
+    assert max(len(part) for part in made) == min(band, 7)
+    assert len(made) == -(-7 // min(band, 7))

@@ -17,6 +17,7 @@ from threadpoolctl import LibController, ThreadpoolController
 from torch import Tensor
 
 _GAIN = 2  # torch's threads that numpy's one makes up for, in float64 or with half the multiplications
+_BAND = 2**26  # bytes of a product that is made at once, on its way into sums
 
 
 def inner(x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -27,6 +28,28 @@ def inner(x: Tensor, y: Tensor | None = None) -> Tensor:
     left = x.detach().numpy()
     with _one_thread(), np.errstate(all="ignore"):  # an overflow is named by whoever asks for the sums
         return torch.from_numpy(np.matmul(left.T, left if y is None else y.detach().numpy()))
+
+
+def add_inner(sums: Tensor, x: Tensor, y: Tensor | None = None) -> None:
+    """Add x'y to sums (p, q) in place, or x'x without ``y``; a large product is made in bands, never whole.
+
+    Args:
+        sums: what is added to.
+        x: rows (n, p).
+        y: rows (n, q).
+    """
+    band = max(1, _BAND // (sums.element_size() * max(1, sums.shape[1])))
+    if band >= len(sums):
+        sums += inner(x, y)
+        return
+    for start in range(0, len(sums), band):
+        end = min(start + band, len(sums))
+        if y is not None:
+            sums[start:end] += inner(x[:, start:end], y)
+        else:  # of a matrix with itself the half above the diagonal, and what mirrors it
+            made = inner(x[:, start:end], x[:, start:])
+            sums[start:end, start:] += made
+            sums[end:, start:end] += made[:, end - start :].T
 
 
 def stacked(step: Tensor, rows: Tensor) -> Tensor:
