@@ -17,7 +17,11 @@ def two():
     [
         ({}, "36 cells, 9 pairs of layers by 4 measures", ["sums of all layers"]),
         ({"measures": ["cka_minibatch"], "shuffles": 0}, "9 cells, 9 pairs of layers by 1 measure", ["one minibatch"]),
-        ({"measures": ["mutual_knn", "cka_rbf"]}, "18 cells, 9 pairs of layers by 2 measures", ["all activations kept"]),
+        (
+            {"measures": ["mutual_knn", "cka_rbf"]},
+            "18 cells, 9 pairs of layers by 2 measures",
+            ["all activations kept"],
+        ),
         (
             {"measures": ["cka_linear_debiased", "cka"], "view": "flatten"},
             "18 cells, 9 pairs of layers by 2 measures",

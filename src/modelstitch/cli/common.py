@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..records.record import Record
     from ..report.tables import Table
     from ..results import Results
-    from ..support.ahead import Told
+    from ..support.ahead import Foretold
     from ..support.progress import Teller
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -115,14 +115,14 @@ def found_in(place: Path) -> Results:
     return found
 
 
-def dry(*told: Told) -> None:
+def dry(*told: Foretold) -> None:
     """Say what a command would take, part by part."""
     sentences = [line for part in told for line in part.sentences()]
     say("\n".join(sentences))
     result(would=sentences, needs={key: value for part in told for key, value in part.plain().items()})
 
 
-def ahead(told: Callable[[], Told]) -> None:
+def ahead(told: Callable[[], Foretold]) -> None:
     """Say what the work will take before it begins, to who wants notes; else it is not measured."""
     if not manner().quiet:
         remark(told().line())

@@ -14,7 +14,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ..paper.job import Job
-    from ..support.ahead import Told
+    from ..support.ahead import Foretold
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _redrawn(chosen: Sequence[str], folder: Path, those_there: bool) -> None:
     common.result(files=written)
 
 
-def _ahead(names: Sequence[str], call: Call, out: Path) -> Told:
+def _ahead(names: Sequence[str], call: Call, out: Path) -> Foretold:
     """What the run will take; the folder is read where it is there, and not made."""
     import tempfile
 

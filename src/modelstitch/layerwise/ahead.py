@@ -61,7 +61,7 @@ def foretell_similarity(
     )
 
 
-class _Drawn(Rows):
+class _RandomRows(Rows):
     """Rows of random numbers: what measures take by themselves."""
 
     def open(self, keys: Iterable[LayerKey], take: TakeRows, *, apart: bool = False) -> Pass:
@@ -83,7 +83,7 @@ def _seconds(
     def batches(size: int) -> Iterator[Batch]:
         yield from data.batches(split, size, seed=0, limit=some)
 
-    rows, drawn = (kind(meeting, view, pick_device(device), batches, some, None) for kind in (Rows, _Drawn))
+    rows, drawn = (kind(meeting, view, pick_device(device), batches, some, None) for kind in (Rows, _RandomRows))
     passes = sum(step.passes for step in plan.steps)
     found = _forward(rows, plan.steps[0].blocks[0], batch_size, some) * plan.examples * max(1.0, passes)
     for step in plan.steps:

@@ -14,7 +14,7 @@ from .words import duration
 WARM, TIMED = 2, 5  # steps: to warm up, and measured
 
 
-class Told(Protocol):
+class Foretold(Protocol):
     """What says beforehand what work will take."""
 
     def sentences(self) -> list[str]:
