@@ -23,8 +23,6 @@ from side_by_side import hardware, table
 from torch import Tensor
 from tricks import spent
 
-from modelstitch.arrays import sums
-from modelstitch.arrays.given import Vectors
 from modelstitch.measures import MEASURES, pairings
 from modelstitch.measures.cka import DEBIASED, debiased_from_moments, overlap
 from modelstitch.measures.hsic import FullSums
@@ -153,22 +151,6 @@ def spread_rows() -> tuple[Work, Work]:
     return taken, resized
 
 
-def embeddings() -> tuple[Work, Work]:
-    """Sums of pairs of embeddings, of rows as they are read, and of rows less their mean."""
-    old, new = (Vectors(rows(65_536, 768, seed).float().numpy()) for seed in (0, 1))
-
-    def taken() -> object:
-        found = sums.PairSums.empty(768, 768, both=False)
-        found.add(old, new)
-        return found
-
-    def centred() -> object:
-        with patch.object(sums._RawSums, "take", lambda self, x, y: False):
-            return taken()
-
-    return taken, centred
-
-
 def without(owner: object, name: str, value: object, work: Work) -> Work:
     """The work with another value of a constant."""
 
@@ -219,7 +201,6 @@ def cases() -> dict[str, tuple[Work, Work]]:
         lambda: _transport(gains),
         without(sys.modules[_transport.__module__], "_COPIES", 0, lambda: _transport(gains)),
     )
-    found["sums of pairs of (65536, 768) float32: as they are read / less their mean"] = embeddings()
     square = rows(256, 2048)
     square = square.T @ square
     found["spectrum of 2048 columns of 256 rows: by their root / whole"] = (

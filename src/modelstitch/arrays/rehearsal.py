@@ -326,9 +326,8 @@ def _picker(
     if not len(places) or not inside.all():
         gone = [str(value) for value in asked[~inside]]
         raise ArrayError(
-            f"{len(gone):,} of {len(places):,} anchors are not in the gallery, first "
-            f"{gone[0] if gone else 'none'}: expected {'ids' if old.ids is not None else 'places of rows'} of samples "
-            "that are no queries."
+            f"{len(gone):,} of {len(places):,} anchors are not in the gallery, first {gone[0] if gone else 'none'}: "
+            f"expected {'ids' if old.ids is not None else 'places of rows'} of samples that are no queries."
         )
 
     def first(n: int | None) -> NDArray[np.int64]:

@@ -14,15 +14,11 @@ from torch import Tensor
 
 from ..errors import ArrayError, NonFiniteError
 from ..moments.moments import Moments
-from ..support.fast.products import inner
 from ..support.words import counted
 from .given import Vectors, blocks_of
 from .maps import Array, unit
 
 _NAMES = ("mean_x", "mean_y", "xx", "yy", "xy")
-_MANY = 1024  # rows of a block from which a copy of it costs more than three sums of their own
-_FAR = 0.25  # squared mean of a column, in its variances, up to which products of raw rows are as good
-_LOOK = 128  # rows that tell a column's variance well enough for that
 
 
 @dataclass
@@ -61,7 +57,7 @@ class PairSums:
             ArrayError: a row holds NaN or infinity, or the sums do.
         """
         both = bool(self.moments.yy.numel())
-        raw, others = _RawSums(both=both), Moments.empty(*self.moments.xy.shape, both=both)
+        more = Moments.empty(*self.moments.xy.shape, both=both)
         lengths = torch.zeros_like(self.lengths)
         for x, y, w in blocks_of(old, new, weights=weights):
             if w is not None and not w.any():
@@ -70,19 +66,16 @@ class PairSums:
                 lengths += _lengths(x, y, w)
                 x, y = unit(x), unit(y)
             single = x.dtype == y.dtype == np.float32
-            left, right = _tensor(x), _tensor(y)
-            if single and w is None and raw.take(left, right):
-                continue
             try:
-                others.update(
-                    left,
-                    right,
+                more.update(
+                    _tensor(x),
+                    _tensor(y),
                     weights=None if w is None else torch.from_numpy(w),
                     dtype=torch.float32 if single else torch.float64,
                 )
             except NonFiniteError as error:
                 raise not_finite(old, new) from error
-        found = _together(self.moments, raw.moments(), others)
+        found = self.moments + more
         if not all(bool(torch.isfinite(getattr(found, name)).all()) for name in _NAMES):
             raise not_finite(old, new)
         self.moments, self.lengths = found, self.lengths + lengths
@@ -117,47 +110,6 @@ class PairSums:
         return cls(Moments(mass, *(tensors[name] for name in _NAMES)), tensors["lengths"], samples)
 
 
-class _RawSums:
-    """Sums of products of rows as they are read, from which their means are taken at the end: no row is copied.
-
-    Only blocks of which no column lies far from zero come here, so that hardly a digit is lost.
-    """
-
-    def __init__(self, *, both: bool) -> None:
-        self.n, self.both = 0, both
-        self.sums: list[Tensor] = []
-
-    def take(self, x: Tensor, y: Tensor) -> bool:
-        """Add a block, unless it has few rows, a column far from zero, or one that is not finite."""
-        if len(x) < _MANY:
-            return False
-        means = x.mean(0), y.mean(0)
-        step = len(x) // _LOOK
-        for mean, side in zip(means, (x, y)):
-            if not bool((mean * mean <= _FAR * (side[::step] - mean).square().mean(0)).all()):
-                return False
-        found = [*(len(x) * m.double() for m in means), inner(x), inner(x, y), *([inner(y)] if self.both else [])]
-        if self.sums:
-            for total, part in zip(self.sums, found):
-                total += part
-        else:
-            self.sums = [part.double() for part in found]
-        self.n += len(x)
-        return True
-
-    def moments(self) -> Moments | None:
-        """The sums of all blocks, centred; nothing where there was none."""
-        if not self.n:
-            return None
-        sum_x, sum_y, xx, xy, *yy = self.sums
-        mean_x, mean_y = sum_x / self.n, sum_y / self.n
-        xx.addr_(mean_x, mean_x, alpha=-self.n)
-        xy.addr_(mean_x, mean_y, alpha=-self.n)
-        for square in yy:
-            square.addr_(mean_y, mean_y, alpha=-self.n)
-        return Moments(self.n, mean_x, mean_y, xx, yy[0] if yy else xx.new_zeros(0, 0), xy)
-
-
 def not_finite(*sides: Vectors) -> ArrayError:
     """The error of rows or sums that are not finite, which names the first such number."""
     for side in sides:
@@ -183,12 +135,3 @@ def _lengths(x: Array, y: Array, weights: NDArray[np.float64] | None) -> Tensor:
     """The summed lengths of the rows of both sides."""
     each = np.ones(len(x)) if weights is None else weights
     return torch.tensor([float(each @ np.linalg.norm(side, axis=1)) for side in (x, y)])
-
-
-def _together(*parts: Moments | None) -> Moments:
-    """The sums of all parts; the first is there, and may be empty."""
-    found, *others = (part for part in parts if part is not None)
-    for part in others:
-        if part.n:
-            found = found + part if found.n else part
-    return found

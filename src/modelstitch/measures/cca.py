@@ -158,9 +158,8 @@ def _weighted(s: Subspaces, tie: float) -> float:
         return bounded(values.mean(), 0, 1, PWCCA)
     if bool((gaps <= tie).any()):
         raise MeasureError(
-            f"{PWCCA} is not determined where some canonical correlations are equal: found "
-            f"{int((gaps <= tie).sum())} equal neighbours, as when both sides share features or examples are "
-            "few; use svcca or more examples."
+            f"{PWCCA} is not determined where some canonical correlations are equal: found {int((gaps <= tie).sum())} "
+            "equal neighbours, as when both sides share features or examples are few; use svcca or more examples."
         )
     left, _, _ = torch.linalg.svd(s.cross, full_matrices=False)
     weights = (left.T @ (s.x.scale[:, None] * s.x.directions.T)).abs().sum(1)

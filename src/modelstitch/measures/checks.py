@@ -135,8 +135,7 @@ def bounded(value: Tensor | float, low: float, high: float, measure: str, *, sla
         raise NonFiniteError(f"{measure} came out as {number}: rescale the activations, or use float64.")
     if number < low - slack or number > high + slack:
         raise MeasureError(
-            f"{measure} came out as {number:.6g}: expected a value from {low:g} to {high:g}; the activations "
-            "are too "
+            f"{measure} came out as {number:.6g}: expected a value from {low:g} to {high:g}; the activations are too "
             "badly conditioned, use more examples or compute from the activations instead of the moments."
         )
     return min(max(number, low), high)
@@ -165,9 +164,8 @@ def _matrix(value: Activations, name: str) -> Tensor:
     if not bool(finite.all()):
         row, column = (~finite).nonzero()[0].tolist()
         raise NonFiniteError(
-            f"{name} holds NaN or infinity, first at example {row}, feature {column}: expected finite "
-            "numbers; "
-            "check the network's weights and inputs, or use float32 where float16 overflows."
+            f"{name} holds NaN or infinity, first at example {row}, feature {column}: expected finite numbers; check "
+            "the network's weights and inputs, or use float32 where float16 overflows."
         )
     return matrix
 
@@ -197,7 +195,6 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 def constant_message(measure: str, name: str) -> str:
     """The refusal of a side that never varies."""
     return (
-        f"{measure} is not defined where nothing varies: expected at least one feature of {name} that "
-        "differs between "
+        f"{measure} is not defined where nothing varies: expected at least one feature of {name} that differs between "
         "examples, found none; choose another layer or other examples."
     )

@@ -199,9 +199,8 @@ def require_spread(value: float, biased: float, name: str, measure: str = DEBIAS
     """
     if value <= _NOTHING_LEFT * biased:
         raise MeasureError(
-            f"{measure} is not defined where the unbiased HSIC of {name} with itself is 0, as for "
-            "examples that are all the same distance apart: expected a positive number, found "
-            f"{value:.3g}; use more examples."
+            f"{measure} is not defined where the unbiased HSIC of {name} with itself is 0, as for examples that are "
+            f"all the same distance apart: expected a positive number, found {value:.3g}; use more examples."
         )
 
 

@@ -139,8 +139,7 @@ def _awkward(measure: Measure, x: Tensor, y: Tensor) -> None:
         else:
             if not (math.isfinite(value) and measure.low - 1e-9 <= value <= measure.high + 1e-9):
                 raise MeasureError(
-                    f"{measure.name} must give a finite value from {measure.low:g} to {measure.high:g} or "
-                    "raise "
+                    f"{measure.name} must give a finite value from {measure.low:g} to {measure.high:g} or raise "
                     f"MeasureError at {case}, found {value}."
                 )
 

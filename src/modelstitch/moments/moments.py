@@ -132,7 +132,13 @@ class Moments:
         x, y = x.to(dtype), y.to(dtype)
         n: float = len(x)
         w = None if weights is None else weights.to(dtype)
-        mean_x, mean_y = (part.mean(0) if w is None else w @ part / w.sum() for part in (x, y))
+        # in double precision: the square of what a mean is off by stands in the sums
+        mean_x, mean_y = (
+            (part.mean(0, dtype=torch.float64) if w is None else w.double() @ part.double() / w.double().sum()).to(
+                dtype
+            )
+            for part in (x, y)
+        )
         _refuse_nonfinite(mean_x, mean_y, where)
         x, y = x - mean_x, y - mean_y
         if w is not None:

@@ -33,7 +33,6 @@ def need(package: str) -> Any:
     except (ImportError, RuntimeError, OSError) as error:
         extra = EXTRA_OF.get(package.split(".")[0], package)
         raise MissingExtraError(
-            f"The package {package!r} cannot be imported ({type(error).__name__}: "
-            f"{first_line(error)}): "
-            f"install it with pip install 'modelstitch[{extra}]', from the same index as torch."
+            f"The package {package!r} cannot be imported ({type(error).__name__}: {first_line(error)}): install it "
+            f"with pip install 'modelstitch[{extra}]', from the same index as torch."
         ) from error
