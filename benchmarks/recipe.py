@@ -2,7 +2,7 @@
 
     python benchmarks/recipe.py --work DIR [--bottom NAME] [--top NAME] [--weights FILE FILE] [--import FILE.py]
                                 [--data NAME] [--fit N] [--val N] [--layers A,B>C] [--mean R,G,B --std R,G,B]
-                                [--cap N] [--rounds N] [--name PAGE]
+                                [--cap N] [--rounds N] [--follow A,B] [--name PAGE]
 
 ours        `compare` one way at the given layers with the defaults, but for augmentation: sums, start, steps, looks
             and the choice of the kept state. Its tests, and the look at the networks alone, are on neither side.
@@ -37,7 +37,7 @@ import torch
 from bound import PLACES, Meter, metered
 from side_by_side import table, write
 from sweep import RATE, adam, error, in_memory, update
-from sweep_page import SCHEDULE
+from sweep_page import SCHEDULE, nearest
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -93,6 +93,7 @@ class Bench:
         seams = [(low, high or low) for low, _, high in (part.partition(">") for part in given.layers.split(","))]
         self.seams = {f"{low} → {high}": (low, high) for low, high in seams}
         self.cap: int = given.cap
+        self.followed = [s for s in self.seams if not given.follow or s.split(" → ")[1] in given.follow.split(",")]
         self.per_pass = math.ceil(self.data.size("fit") / BATCH)
 
     def piece(self, name: str, make: Callable[[], Any]) -> Any:
@@ -251,6 +252,13 @@ def crossing(path: dict[str, Any]) -> int | None:
     return next((step for step, seen in path["history"] if seen <= path["goal"]), None)
 
 
+def told_steps(steps: dict[str, int | None], seam: str, cap: int) -> str:
+    """The steps of a path that was followed."""
+    if seam not in steps:
+        return ""
+    return f"over {cap:,}" if steps[seam] is None else f"{steps[seam]:,}"
+
+
 def main() -> None:
     given = _options()
     torch.set_num_threads(1)
@@ -265,7 +273,7 @@ def main() -> None:
     counted = bench.piece("counted", bench.counted)
     goals = rounds[0][0]["errors"]
     paths = {
-        kind: {s: bench.piece(f"{kind}-{s}", lambda s=s, k=kind: bench.path(s, k, goals[s])) for s in bench.seams}
+        kind: {s: bench.piece(f"{kind}-{s}", lambda s=s, k=kind: bench.path(s, k, goals[s])) for s in bench.followed}
         for kind in reversed(KINDS)
     }
     write(given.name, "A sweep against the paper's recipe", page(bench, given, rounds, counted, paths))
@@ -275,14 +283,15 @@ def page(bench: Bench, given: argparse.Namespace, rounds: Any, counted: Any, pat
     """Tables and sentences, every figure worked out here from the pieces."""
     first, plain = rounds[0]
     steps = {kind: {s: crossing(path) for s, path in found.items()} for kind, found in paths.items()}
-    taken = {kind: {s: bench.cap if n is None else n for s, n in found.items()} for kind, found in steps.items()}
+    known = {kind: {s: bench.cap if n is None else n for s, n in found.items()} for kind, found in steps.items()}
+    taken = {kind: {s: some[nearest(s, some, list(bench.seams))] for s in bench.seams} for kind, some in known.items()}
     taken["all 120,000 steps"] = dict.fromkeys(bench.seams, SCHEDULE)
     seams = [
         (
             s,
             f"{first['errors'][s]:.2f}",
             str(first["steps"][s]),
-            *(f"over {bench.cap:,}" if steps[kind][s] is None else f"{steps[kind][s]:,}" for kind in KINDS),
+            *(told_steps(steps[kind], s, bench.cap) for kind in KINDS),
             f"{plain[s]['step']['products'] / 1e9:.2f}",
             f"{1000 * statistics.median(costs[s]['step']['seconds'] for _, costs in rounds):.0f}",
         )
@@ -317,7 +326,8 @@ def page(bench: Bench, given: argparse.Namespace, rounds: Any, counted: Any, pat
         "Seam by seam: the error on the whole validation split that ours ends at, its steps, the recipe's steps until "
         "it errs as little, and what one of them takes:",
         table(("seam", "error, %", "our steps", "paper", "from ours", "10⁹ a step", "ms a step"), seams),
-        f"A path that does not come so low within {bench.cap:,} steps counts these: there were {missed}. Ours by part:",
+        f"A path that does not come so low within {bench.cap:,} steps counts these: there were {missed}. A seam "
+        "without figures was not followed, and counts the steps of the nearest one that was. Ours by part:",
         table(("part", "multiplications, 10⁹", "processor seconds"), parts),
         (__doc__ or "").split("\n\n", 2)[2],
         f"Medians of {len(rounds)} rounds, ratios taken within each; rate {RATE:g}.",
@@ -342,6 +352,7 @@ def _options() -> argparse.Namespace:
     for name in ("mean", "std"):
         parser.add_argument(f"--{name}", help="of the view of both networks")
     parser.add_argument("--cap", type=int, default=6000, help="steps after which the recipe is no longer followed")
+    parser.add_argument("--follow", default="", help="layers of the top whose paths are followed; all by default")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--name", default="recipe", help="of the page")
     return parser.parse_args()

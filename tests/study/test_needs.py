@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from commands import run as command
-from modelstitch import compare
+from modelstitch import Network, compare
 from modelstitch.api import plan_compare
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StitchError, StudyError
 from modelstitch.study.needs import Needs, forward_seconds, product_seconds, through_tail
+from modelstitch.support.footprint import Held
+from modelstitch.zoo.nets import build
 
 OPTIONS = {"layers": ["block1", "block2"], "controls": ("self",), "steps": 4, "eval_every": 2, "device": "cpu"}
 
@@ -35,6 +37,24 @@ def test_memory_cuts_sweeps_into_parts(pair, digits):
     assert cut.samples["fit"] > whole.samples["fit"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["task", "match"])
+def test_memory_is_told_as_it_is_taken(digits, objective):
+    example = next(digits.batches("val", 2)).inputs
+    pair = [Network(build("resnet20?width=8&in_channels=1", seed=seed), example, "bt"[seed]) for seed in (0, 1)]
+    asked = {"layers": ["block2", "block5"], "controls": (), "both": False, "objective": objective, "device": "cpu"}
+    asked |= {"steps": 2, "eval_every": 2, "batch_size": 64, "augment": False}
+    needs = plan_compare(*pair, digits, **asked)
+    with Held() as held:
+        compare(*pair, digits, **asked)
+    assert needs.way > 0
+    assert 0.8 < held.most / (needs.memory + needs.way) < 1.25
+
+
+def test_memory_of_a_way_is_not_told_where_nothing_is_timed(pair, digits):
+    assert plan_compare(*pair, digits, **OPTIONS, timed=False).way == 0
+
+
 def test_a_closed_form_takes_one_pass_and_no_step(pair, digits):
     found = plan_compare(*pair, digits, layers=["block2"], controls=(), both=False, objective="match", device="cpu")
     assert (found.cells, found.steps, found.samples["val"]) == (1, 0, 0)
@@ -50,13 +70,13 @@ def test_what_a_run_would_refuse_is_refused(pair, digits, tmp_path):
 
 
 def test_in_words():
-    found = Needs(10, 4, 2, 3, {"fit": 5000, "val": 100, "test": 30}, 640, 2 * 10**9, 10**6, 300.0)
+    found = Needs(10, 4, 2, 3, {"fit": 5000, "val": 100, "test": 30}, 640, 2 * 10**9, 3 * 10**8, 10**6, 300.0)
     assert found.sentences() == [
         "10 cells: 4 kept already, 6 to run. Nothing was fitted or written.",
         "2 sweeps, in 3 parts as memory asks: 640 steps at most; samples that are read: 5,000 of fit, 100 of val, "
         "30 of test.",
-        "Memory: up to 2.0 GB for the stitches of one part, beside 1.0 MB of donors' weights and one batch's way "
-        "through a top.",
+        "Memory: up to 2.0 GB for the stitches of one part, beside 1.0 MB of donors' weights and 300.0 MB of one "
+        "batch's way through a top.",
         "Time: about 5 minutes here, estimated from measured batches: opening networks and solving maps is not "
         "counted, and fits that stop early take less.",
     ]

@@ -72,7 +72,7 @@ class Tails:
         self._alone = [s for s in streams if all(s is not other for other in joint)]
         stops = list(dict.fromkeys(s.top_layer for s in self._joint))
         self._pieces = [(at, rest.piece(at, to)) for at, to in zip(stops, [*stops[1:], None])]
-        self._rows = _side_by_side(top, sweep.spare) if joint else 0
+        self._rows = side_by_side(top, sweep.spare) if joint else 0
 
     def __call__(
         self, below: Mapping[str, Tensor], inputs: Any, mask: Tensor | None, lost: Collection[int] = ()
@@ -92,19 +92,33 @@ class Tails:
     ) -> Iterator[tuple[Stream, Tensor, Tensor]]:
         """The same of a few streams, in the order of the top's layers."""
         stitched = [stream.stitched(below[stream.bottom_layer], mask) for stream in streams]
-        inside: Tensor | None = None
-        for at, piece in self._pieces:
-            new = [x for stream, x in zip(streams, stitched) if stream.top_layer == at]
-            parts = [*([] if inside is None else [inside]), *new]
-            if parts:
-                inside = torch.cat(parts) if len(parts) > 1 else parts[0]
-                times = len(inside) // len(stitched[0])
-                inside = piece(inside, self._top.repeated(inputs, times) if piece.needs_input else None)
-        assert inside is not None
-        yield from zip(streams, stitched, torch.split(inside, len(stitched[0])))
+        entering = [(stream.top_layer, x) for stream, x in zip(streams, stitched)]
+        output = run_on(self._pieces, entering, self._top, inputs)
+        yield from zip(streams, stitched, torch.split(output, len(stitched[0])))
 
 
-def _side_by_side(top: Network, spare: int) -> int:
-    """How many samples run through a top together."""
+def run_on(
+    pieces: Sequence[tuple[str, FromLayer]], entering: Sequence[tuple[str, Tensor]], top: Network, inputs: Any
+) -> Tensor:
+    """The outputs for activations that enter a top at its layers, one behind the other along the batch.
+
+    Args:
+        pieces: of the top, each with the layer that it begins at.
+        entering: (layer, activation of the batch), in the order of the layers.
+        inputs: the batch as the top sees it.
+    """
+    inside: Tensor | None = None
+    for at, piece in pieces:
+        parts = [*([] if inside is None else [inside]), *(x for layer, x in entering if layer == at)]
+        if parts:
+            inside = torch.cat(parts) if len(parts) > 1 else parts[0]
+            times = len(inside) // len(entering[0][1])
+            inside = piece(inside, top.repeated(inputs, times) if piece.needs_input else None)
+    assert inside is not None
+    return inside
+
+
+def side_by_side(top: Network, spare: int) -> int:
+    """How many samples run through a top together, within bytes to spare."""
     largest = max((torch.Size(top.layer(name).shape).numel() for name in top.cuts), default=1)
     return max(1, min(ROWS, min(BYTES, spare) // (4 * largest)))

@@ -17,6 +17,7 @@ from ..data.data import Data
 from ..engine.alone import FIRST, SAMPLE
 from ..engine.controls.random import CALIBRATION
 from ..engine.fit.closed import PER_CHANNEL, takes_all
+from ..engine.fit.memory import activation_bytes, way_bytes
 from ..engine.fit.options import SOLVED, FitSpec
 from ..engine.senders import NetworkSender, open_quick
 from ..moments.moments import Moments
@@ -42,6 +43,7 @@ class Needs:
         samples: {split: samples that go through a network, or its tail}, an upper bound: a fit may stop early.
         steps: of optimisers, at most.
         memory: bytes that the stitches of one part hold, the largest.
+        way: bytes that batches hold on their way through networks and tops beside them, at most; 0 where not counted.
         donors: bytes of the donors' weights.
         seconds: an estimate, on this machine; 0 where nothing is missing, or no batch was timed.
         forwards: {cell to be run: how many times a sample goes through its whole top, in parts of it}, an upper bound.
@@ -55,6 +57,7 @@ class Needs:
     samples: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("fit", "val", "test"), 0))
     steps: int = 0
     memory: int = 0
+    way: int = 0
     donors: int = 0
     seconds: float = 0.0
     forwards: dict[str, float] = field(default_factory=dict)
@@ -62,7 +65,7 @@ class Needs:
 
     def plain(self) -> dict[str, Any]:
         """The numbers, for other programs."""
-        names = ("cells", "kept", "sweeps", "parts", "samples", "steps", "memory", "donors", "seconds")
+        names = ("cells", "kept", "sweeps", "parts", "samples", "steps", "memory", "way", "donors", "seconds")
         return {name: getattr(self, name) for name in names}
 
     def sentences(self) -> list[str]:
@@ -77,7 +80,7 @@ class Needs:
             *told,
             f"{self._passes}.",
             f"Memory: {self._memory} for the stitches of one part, beside {readable(self.donors)} of donors' weights "
-            "and one batch's way through a top.",
+            f"and {f'{readable(self.way)} of ' if self.way else ''}one batch's way through a top.",
             f"Time: about {duration(self.seconds)} here, estimated from measured batches: opening networks and solving "
             "maps is not counted, and fits that stop early take less.",
         ]
@@ -146,7 +149,9 @@ def _add_group(
     found.parts += len(parts)
     largest = max(size for size, _ in parts)
     found.memory = max(found.memory, largest)
-    for _, part in parts:
+    for size, part in parts:
+        if not together or not found.way:
+            found.way = max(found.way, clock.way([group[i] for i in part], sender, top, size))
         _add(found, [group[i] for i in part], sender, top, bench, clock, together=together, reads=reads)
     return largest
 
@@ -249,6 +254,7 @@ class _Clock:
         self._bench, self._timed = bench, timed
         self._forwards: dict[str, float] = {}
         self._products: dict[tuple[int, int, int], float] = {}
+        self._ways: dict[Any, int] = {}
 
     def forward(self, name: str) -> float:
         """Of the whole network."""
@@ -267,6 +273,23 @@ class _Clock:
         if key not in self._products:
             self._products[key] = product_seconds(below, above, self._bench.device)
         return self._products[key]
+
+    def way(self, cells: Sequence[Cell], sender: Network, top: Network, held: int) -> int:
+        """Bytes that batches hold beside what is counted for the cells; 0 where nobody can tell."""
+        if not self._timed:
+            return 0
+        bench = self._bench
+        seams = tuple((c.config["bottom"]["layer"], c.config["top"]["layer"]) for c in cells)
+        stepped = [seam for seam, cell in zip(seams, cells) if _stages(cell)]
+        key = sender.name, top.name, seams, len(stepped)
+        if key not in self._ways:
+            val, spare = bench.data.size("val"), max(0, bench.memory - held)
+            counted = sum(
+                activation_bytes(sender.layer(low), top.layer(high), bench.spec.batch_size) for low, high in stepped
+            )
+            most = way_bytes(seams, sender, top, bench.spec, val=val, spare=spare, steps=bool(stepped))
+            self._ways[key] = max(0, (most or 0) - counted)
+        return self._ways[key]
 
 
 WARM, TIMED = 1, 2  # batches: to warm up, and measured

@@ -364,7 +364,7 @@ def _solve(streams: Sequence[Stream], sweep: Sweep) -> None:
         stream.stitcher = stitcher.to(sweep.device).eval()
 
 
-_COLUMN = 32_768  # bytes of one channel's rows that are multiplied at once
+COLUMN = 32_768  # bytes of one channel's rows that are multiplied at once
 
 
 class Layered(Protocol):
@@ -467,7 +467,7 @@ class Group:
         if n == 0:
             return
         # A few examples at a time, so that what is written is still in the cache when it is multiplied.
-        step = max(1, _COLUMN // self.grids[0].dtype.itemsize // (rows_of(y) // n))
+        step = max(1, COLUMN // self.grids[0].dtype.itemsize // (rows_of(y) // n))
         for start in range(0, n, step):
             some = slice(start, start + step)
             for part in self._parts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -10,11 +12,16 @@ from torch import Tensor
 
 from ...data.batch import Batch
 from ...errors import FitError
-from ...network import Layer
+from ...network import OUTPUT, Layer, Network
+from ...network.passes import quick
 from ...support.fast.roots import few
+from ...support.footprint import most_held
 from ...support.memory import out_of_memory
 from ..senders import Send
 from ..sweep import Sweep
+from ..tails import Rest, run_on, side_by_side
+from .closed import COLUMN
+from .options import FitSpec
 
 LEAST_BATCH = 8
 T = TypeVar("T")
@@ -35,8 +42,84 @@ def stream_bytes(below: Layer, above: Layer, batch_size: int, *, solved: bool = 
     p, q = below.channels, above.channels
     if solved:
         return 8 * (2 * p * q + 2 * q * q + p * p) + 4 * (p + 1) * q
-    activations = 2 * batch_size * 4 * (_numel(below.shape) + 2 * _numel(above.shape))
-    return activations + 8 * (2 * p * p + 2 * q * q + p * q) + 6 * 4 * (p + 1) * q
+    return activation_bytes(below, above, batch_size) + 8 * (2 * p * p + 2 * q * q + p * q) + 6 * 4 * (p + 1) * q
+
+
+def activation_bytes(below: Layer, above: Layer, batch_size: int) -> int:
+    """A measuring batch of a stream's activations: below, at the map and above."""
+    return 2 * batch_size * 4 * (_numel(below.shape) + 2 * _numel(above.shape))
+
+
+def way_bytes(
+    seams: Sequence[tuple[str, str]],
+    below: Network,
+    above: Network,
+    spec: FitSpec,
+    *,
+    val: int,
+    spare: int,
+    steps: bool,
+) -> int | None:
+    """What tensors hold at most while batches go through the networks and the rest of the top.
+
+    The larger of a step of the stream with the longest rest, beside the validation activations that are kept for looks,
+    and of a measuring batch of all streams side by side.
+
+    Args:
+        seams: (bottom layer, top layer) of the streams.
+        below: sends.
+        val: validation samples.
+        spare: bytes that may be kept, or run side by side.
+        steps: some are fitted by steps.
+
+    Returns:
+        Bytes; None where a network asks for numbers, so that nobody can tell without running it.
+    """
+    lower, upper = (list(dict.fromkeys(seam[side] for seam in seams)) for side in (0, 1))
+    upper.sort(key=lambda name: above.cuts.index(above.cut(name)))
+    cpu, size = torch.device("cpu"), spec.batch_size
+    rest, send = Rest(above, cpu), quick(below, lower, cpu)
+
+    def entering(name: str, n: int) -> Tensor:
+        layer = above.layer(name)
+        return torch.zeros(n, *layer.shape, dtype=layer.dtype)
+
+    def summed(network: Network, values: dict[str, Tensor]) -> list[Tensor]:
+        """What the sums of the truth checks keep: some rows in double, layers of the same positions side by side."""
+        layers = [network.layer(name) for name in values if name != OUTPUT]
+        places, made = Counter(layer.positions for layer in layers), list[Tensor]()
+        for layer in layers:
+            some = values[layer.name][: max(1, COLUMN // 8 // math.prod(layer.positions))]
+            made += [some.double(), *([some.clone()] if places[layer.positions] > 1 else [])]
+        return made
+
+    def step() -> None:
+        with torch.no_grad():
+            sent = send(below.batch_of(size))
+        x, tail = entering(upper[0], size).requires_grad_(True), rest.piece(upper[0], None)
+        tail(x, above.batch_of(size) if tail.needs_input else None).float().sum().backward()
+        del sent  # a step holds it until then
+
+    def measure() -> None:
+        with torch.no_grad():
+            sides = (
+                below.taps(lower)(below.batch_of(2 * size)),
+                above.taps(upper, output=True)(above.batch_of(2 * size)),
+            )
+            rows = [summed(network, side) for network, side in zip((below, above), sides)]
+            some = sorted((top for _, top in seams), key=upper.index)[
+                : max(1, side_by_side(above, spare) // (2 * size))
+            ]
+            stitched = [(name, entering(name, 2 * size)) for name in some]
+            pieces = [(at, rest.piece(at, to)) for at, to in zip(upper, [*upper[1:], None])]
+            run_on(pieces, stitched, above, above.batch_of(2 * size))
+            del sides, rows
+
+    found = [most_held(measure)]
+    if steps:
+        kept = min(spare, min(spec.look, val) * sum(sample_bytes(below.layer(name)) for name in lower))
+        found.append(None if (most := most_held(step)) is None else most + kept)
+    return None if None in found else max(n for n in found if n is not None)
 
 
 def chunks(sizes: Sequence[int], budget: int | None) -> list[range]:
