@@ -47,6 +47,7 @@ SMALL = {
         *("--fit", "256", "--val", "60", "--cap", "4", "--rounds", "1", "--layers", "block3>block2,block9"),
         *("--bottom", "zoo:resnet20?width=2", "--top", "zoo:resnet20?width=2"),
     ],
+    "memory": ["--cases", "tiny", "--samples", "32"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
 }
 KEEPING = ("recipe",)  # take a folder for what they have measured
