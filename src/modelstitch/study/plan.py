@@ -309,22 +309,8 @@ def _cell(
     if top.budget is not None and question.fit.budget == "top":  # fitted on what the top was trained on, and no more
         data = {**data, "fit": min(top.budget, data["fit"]), "budget": top.budget}
     config = {
-        "bottom": {
-            "name": instead or bottom.name,
-            "fingerprint": "" if instead else bottom.fingerprint,
-            "layer": b.layer,
-            "depth": b.depth,
-            "index": b.index,
-            **({"view": bottom.view} if bottom.view and not instead else {}),
-        },
-        "top": {
-            "name": top.name,
-            "fingerprint": top.fingerprint,
-            "layer": t.layer,
-            "depth": t.depth,
-            "index": t.index,
-            **({"view": top.view} if top.view else {}),
-        },
+        "bottom": _end(bottom, b, instead),
+        "top": _end(top, t),
         "family": family,
         **({} if question.unfreeze is None else {"unfreeze": question.unfreeze}),
         **({"family_code": grid.codes[family]} if family in grid.codes else {}),
@@ -338,6 +324,13 @@ def _cell(
         "fit": _fit(question.fit, objective, data["val"]),
     }
     return Cell(cell_hash(config), config)
+
+
+def _end(donor: PlannedDonor, place: Place, instead: str = "") -> dict[str, Any]:
+    """One side of a seam; what sends instead of a network has a name alone."""
+    plain = {"name": donor.name, "fingerprint": donor.fingerprint, "layer": place.layer}
+    plain |= {"name": instead, "fingerprint": ""} if instead else {"view": donor.view} if donor.view else {}
+    return {**plain, "depth": place.depth, "index": place.index}
 
 
 def _restarted(control: Control | None, objective: str) -> bool:

@@ -22,7 +22,7 @@ from ..sweep import Stream, Sweep, derive, shuffle
 from .looks import Looking
 from .memory import Replay, Samples
 from .normalisation import fitting
-from .objectives import BELOW, Wanted, stages
+from .objectives import BELOW, Objective, Wanted, stages
 from .run import Run
 
 
@@ -53,10 +53,7 @@ def train(
     end = max((len(planned[id(s)]) for s in active), default=0)
     ended = earlier.at.stage >= end
     for stage in range(earlier.at.stage, end):
-        pool = torch.cuda.graph_pool_handle() if sweep.device.type == "cuda" else None
-        runs = [
-            Run(s, planned[id(s)][stage], sweep, pool) for s in active if stage < len(planned[id(s)]) and not s.failed
-        ]
+        runs = _runs([(s, planned[id(s)][stage]) for s in active if stage < len(planned[id(s)])], sweep)
         at = earlier.at if earlier else Position(stage)
         earlier.put(runs)
 
@@ -72,6 +69,12 @@ def train(
     earlier.put([])  # where no stream has that stage
     if stays and unfinished is not None and not ended:
         keep(unfinished, Position(end), streams, (), sweep)
+
+
+def _runs(streams: Sequence[tuple[Stream, Objective]], sweep: Sweep) -> list[Run]:
+    """The runs of a stage: of the streams that have not failed."""
+    pool = torch.cuda.graph_pool_handle() if sweep.device.type == "cuda" else None
+    return [Run(stream, objective, sweep, pool) for stream, objective in streams if not stream.failed]
 
 
 def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position], None]) -> None:
@@ -99,8 +102,6 @@ def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position
         note(at)
         sweep.done(1)
     feed.looking.choose(runs)
-    for run in runs if feed.looking.decides else ():
-        run.stream.behind = run.best[0] - feed.looking.own.error
     feed.note(runs)
     sweep.done(spec.steps - at.step)
 
@@ -184,9 +185,11 @@ class _Feed:
                     self._send(batch)
 
     def note(self, runs: list[Run]) -> None:
-        """Note in each run where activations could not be kept, once for all stages."""
+        """Note in each run how far behind the top it is; where activations could not be kept, once for all stages."""
         said = self._send.note if isinstance(self._send, Samples) else ""
         for run in runs:
+            if self.looking.decides:
+                run.stream.behind = run.best[0] - self.looking.own.error
             if said and said not in run.stream.notes:
                 run.stream.notes.append(said)
 

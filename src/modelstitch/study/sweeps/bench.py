@@ -27,7 +27,7 @@ from ...errors import NetworkError, NonFiniteError
 from ...network import Network
 from ...support.hashing import cell_hash
 from ...support.resume import Pieces, Unfinished
-from ..plan import Cell, Shared
+from ..plan import Cell, Shared, sweeps_of
 
 
 @dataclass
@@ -167,6 +167,10 @@ class Bench:
         ends = ((side, cell.config[side]["name"]) for side in ("bottom", "top"))
         return next((self.failing[end] for end in ends if end in self.failing), "")
 
+    def sweeps(self, groups: Sequence[Sequence[Cell]]) -> Sequence[Sequence[Cell]]:
+        """All sweeps that were asked for, those that are recorded included: states bear the names of all."""
+        return sweeps_of(cell for cell in self.asked if not self.fails(cell)) if self.asked else groups
+
     def below(self, cell: Cell) -> Network | None:
         """The network that sends in a cell; None where none does. Of those that are drawn the last one is kept."""
         shared, control = cell.sweep, cell.sweep.control
@@ -194,6 +198,12 @@ def left(cell: Cell, bench: Bench, start: int = 0) -> Unfinished | None:
     ends = {side: cell.config[side]["fingerprint"] for side in ("bottom", "top")}
     work = {**shared, **ends, "sweep": str(cell.sweep), "company": cell.company, **({"start": start} if start else {})}
     return Unfinished(bench.unfinished / cell_hash(work), bench.device)
+
+
+def wanted_of(groups: Sequence[Sequence[Cell]], asked: Sequence[Sequence[Cell]]) -> list[Sequence[Cell]]:
+    """What of ``asked`` stands in these groups, too."""
+    wanted = {cell.hash for group in groups for cell in group}
+    return [some for group in asked if (some := [cell for cell in group if cell.hash in wanted])]
 
 
 PIECES = ("sums", "test", "second")

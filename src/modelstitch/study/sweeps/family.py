@@ -18,8 +18,8 @@ from ...network import Layer
 from ...support.progress import Tell
 from ...support.ranks import current
 from ...support.resume import Unfinished
-from ..plan import Cell, Shared, sweeps_of
-from .bench import PIECES, Bench, left_together
+from ..plan import Cell, Shared
+from .bench import PIECES, Bench, left_together, wanted_of
 from .job import Fitted, SweepJob, job_of, measure, open_cell
 from .sweep import cell_bytes, run_sweep
 
@@ -32,12 +32,10 @@ def families(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[list[Sequen
 
     A family that was measured when it was stopped comes whole, recorded cells included: its state is of all of them.
     """
-    wanted = {cell.hash for group in groups for cell in group}
-    asked = sweeps_of(cell for cell in bench.asked if not bench.fails(cell)) if bench.asked else groups
     found, inside = [], set[str]()
-    for same in _alike(asked) if bench.sums is None and current() is None else []:
+    for same in _alike(bench.sweeps(groups)) if bench.sums is None and current() is None else []:
         for family in _fitting(same, bench):
-            part = _to_run(family, wanted, bench)
+            part = _to_run(family, groups, bench)
             if len(_ends(part)) > 2:
                 found.append(part)
                 inside |= {cell.hash for group in part for cell in group}
@@ -55,9 +53,9 @@ def _alike(groups: Sequence[Sequence[Cell]]) -> list[list[Sequence[Cell]]]:
     return list(found.values())
 
 
-def _to_run(family: Sequence[Sequence[Cell]], wanted: set[str], bench: Bench) -> list[Sequence[Cell]]:
+def _to_run(family: Sequence[Sequence[Cell]], groups: Sequence[Sequence[Cell]], bench: Bench) -> list[Sequence[Cell]]:
     """The cells of a family that are wanted, or all where its measurement was begun; if none is, its state goes."""
-    part: list[Sequence[Cell]] = [some for group in family if (some := [cell for cell in group if cell.hash in wanted])]
+    part = wanted_of(groups, family)
     pieces = left_together(family, bench)
     if pieces is None:
         return part

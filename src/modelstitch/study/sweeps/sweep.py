@@ -25,8 +25,8 @@ from ...stitchers import family_of
 from ...support.progress import Tell
 from ...support.ranks import current
 from ...support.resume import Pieces, Unfinished
-from ..plan import Cell, Shared, sweeps_of
-from .bench import PIECES, Bench, left, left_together, sums_left
+from ..plan import Cell, Shared
+from .bench import PIECES, Bench, left, left_together, sums_left, wanted_of
 from .job import Fitted, SweepJob, job_of, measure, open_cell
 
 
@@ -100,12 +100,9 @@ def readings(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[Reading]:
 
     States bear the name of all cells that were asked for, also of those that are recorded by now.
     """
-    wanted = {cell.hash for group in groups for cell in group}
-    asked = sweeps_of(cell for cell in bench.asked if not bench.fails(cell)) if bench.asked else groups
     found, inside = [], set[str]()
-    for together in _together(asked, bench) if current() is None else []:
-        part = [some for group in together if (some := [cell for cell in group if cell.hash in wanted])]
-        pieces = left_together(together, bench)
+    for together in _together(bench.sweeps(groups), bench) if current() is None else []:
+        part, pieces = wanted_of(groups, together), left_together(together, bench)
         if part:
             found.append(Reading(part, pieces))
             inside |= {cell.hash for group in part for cell in group}
@@ -293,7 +290,7 @@ def _fitted(
     best: dict[str, Stream] = {}
     taken = Counter[str]()
     for start, unfinished in enumerate(states):
-        some = [cell for cell in cells if start == 0 or (start < cell.starts and _failed(best[cell.hash]))]
+        some = [cell for cell in cells if start == 0 or _goes_on(cell, start, best)]
         if not some:
             tick(_steps(cells, bench))
             continue
@@ -304,7 +301,8 @@ def _fitted(
     for stream in best.values():
         if taken[stream.key] > 1:
             stream.notes.append(f"the best of {taken[stream.key]} starts, by validation error")
-    each = (time.monotonic() - began + sum(unfinished.before for unfinished in states if unfinished)) / len(cells)
+    before = sum(unfinished.before for unfinished in filter(None, states))
+    each = (time.monotonic() - began + before) / len(cells)
     return [replace(part, seconds=each * len(part.cells)) for job in jobs if (part := _part(job, best)).cells]
 
 
@@ -314,9 +312,10 @@ def _started(job: SweepJob, start: int, bench: Bench, unfinished: Unfinished | N
     return replace(job, sweep=sweep, streams=streams)
 
 
-def _failed(stream: Stream) -> bool:
-    """Whether a fit has not shown what it is for: that it does as well as the top alone."""
-    return stream.behind is None or stream.behind > 0
+def _goes_on(cell: Cell, start: int, best: Mapping[str, Stream]) -> bool:
+    """Whether a later start is taken: the best fit so far has not shown that it does as well as the top alone."""
+    behind = best[cell.hash].behind
+    return start < cell.starts and (behind is None or behind > 0)
 
 
 def _rank(stream: Stream) -> tuple[float, float]:
