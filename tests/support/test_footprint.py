@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modelstitch.support.footprint import Held, most_held
+from modelstitch.support.footprint import Footprint, most_held
 
 
 def chain() -> None:
@@ -21,14 +21,14 @@ def step() -> None:
 
 @pytest.mark.parametrize(("work", "most"), [(chain, 12_000), (step, None), (lambda: None, 0)])
 def test_what_is_told_is_what_is_held(work, most):
-    with Held() as held:
+    with Footprint() as held:
         work()
     assert most_held(work) == held.most
     assert most is None or held.most == most
 
 
 def test_memory_that_is_free_again_is_not_counted_on():
-    with Held() as held:
+    with Footprint() as held:
         chain()
         assert held.now == 0
 
@@ -43,6 +43,6 @@ def test_memory_that_was_there_before_is_not_counted():
     def look() -> None:
         before.view(10, 10).t().mul_(1)
 
-    with Held() as held:
+    with Footprint() as held:
         look()
     assert held.most == 0

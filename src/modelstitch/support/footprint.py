@@ -17,7 +17,7 @@ def most_held(work: Callable[[], object]) -> int | None:
 
     Nothing is computed: its tensors have shapes alone. What a library takes for itself besides is not seen.
     """
-    held = Held()
+    held = Footprint()
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), held:
             work()
@@ -26,7 +26,7 @@ def most_held(work: Callable[[], object]) -> int | None:
     return held.most
 
 
-class Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While this is open the memory of each new tensor is counted, until the last one that shares it is gone.
 
     Attributes:
