@@ -27,7 +27,7 @@ from torch import nn
 import modelstitch as ms
 from modelstitch.api import plan_compare
 from modelstitch.data.subsets import Images
-from modelstitch.support.footprint import Held
+from modelstitch.support.footprint import Footprint
 from modelstitch.zoo.nets import build
 
 VIT = "vit?dim=192&depth=6&heads=3&patch=4&size=32"
@@ -71,7 +71,7 @@ def measured(name: str, steps: int, samples: int) -> dict[str, int]:
         asked["layers"] = [(low, high or low) for low, _, high in (part.partition(">") for part in seams.split(","))]
     needs = plan_compare(one, two, data, **asked)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the most begins anew
-    base, held = resident("VmRSS"), Held()
+    base, held = resident("VmRSS"), Footprint()
     with held:
         ms.compare(one, two, data, **asked)
     return {"stated": needs.memory, "way": needs.way, "tensors": held.most, "process": resident("VmHWM") - base}

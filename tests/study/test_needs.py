@@ -9,7 +9,7 @@ from modelstitch.api import plan_compare
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StitchError, StudyError
 from modelstitch.study.needs import Needs, forward_seconds, product_seconds, through_tail
-from modelstitch.support.footprint import Held
+from modelstitch.support.footprint import Footprint
 from modelstitch.zoo.nets import build
 
 OPTIONS = {"layers": ["block1", "block2"], "controls": ("self",), "steps": 4, "eval_every": 2, "device": "cpu"}
@@ -45,7 +45,7 @@ def test_memory_is_told_as_it_is_taken(digits, objective):
     asked = {"layers": ["block2", "block5"], "controls": (), "both": False, "objective": objective, "device": "cpu"}
     asked |= {"steps": 2, "eval_every": 2, "batch_size": 64, "augment": False}
     needs = plan_compare(*pair, digits, **asked)
-    with Held() as held:
+    with Footprint() as held:
         compare(*pair, digits, **asked)
     assert needs.way > 0
     assert 0.8 < held.most / (needs.memory + needs.way) < 1.25
