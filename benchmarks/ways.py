@@ -1,6 +1,6 @@
 """What each second way to a number gains: the same values by the way that is taken, and by the one beside it.
 
-    python benchmarks/ways.py                                        # all of them, on one thread: some minutes
+    python benchmarks/ways.py                                        # all of them, on one thread: two minutes
     python benchmarks/ways.py --only spread --rounds 5 --out docs/results/ways.md
 
 A ratio above 1 is a gain of the way that is taken. Each round runs both ways, and the ratio is that of their medians.
@@ -34,7 +34,7 @@ from modelstitch.stitchers.adapters import resize
 from modelstitch.support.fast import roots
 
 Work = Callable[[], object]
-LAYERS, CHUNK = 6, 256
+LAYERS, CHUNK = 3, 256
 
 
 def rows(n: int, p: int, seed: int = 0) -> Tensor:
@@ -166,27 +166,27 @@ def cases() -> dict[str, tuple[Work, Work]]:
     found: dict[str, tuple[Work, Work]] = {}
     x, y = side(8192, 64, 0), side(8192, 64, LAYERS)
     for name in ("cka_linear_biased", "cca_mean_squared", "procrustes_distance", "r2_bottom_to_top"):
-        found[f"{name}, 6 x 6 layers of (8192, 64): sums / rows"] = (
+        found[f"{name}, 3 x 3 layers of (8192, 64): sums / rows"] = (
             lambda name=name: by_sums([name], x, y),
             lambda name=name: by_rows([name], x, y),
         )
-    some, others = ({k: v[:2048] for k, v in layers.items()} for layers in (x, y))
-    found["debiased CKA, 6 x 6 layers of (2048, 64): sums / blocks of Gram matrices"] = (
+    some, others = ({k: v[:1024] for k, v in layers.items()} for layers in (x, y))
+    found["debiased CKA, 3 x 3 layers of (1024, 64): sums / blocks of Gram matrices"] = (
         lambda: debiased_by_sums(some, others),
         lambda: debiased_by_blocks(some, others),
     )
-    few, less = ({k: v[:512] for k, v in layers.items()} for layers in (x, y))
+    few, less = ({k: v[:256] for k, v in layers.items()} for layers in (x, y))
     for name in ("rsa", "mutual_knn", "distance_correlation"):
         work = shuffled(name, few, less, 5)
-        found[f"{name}, 6 x 6 layers of (512, 64), 5 shuffles: matrices made once / by pairs"] = work, plainly(work)
+        found[f"{name}, 3 x 3 layers of (256, 64), 5 shuffles: matrices made once / by pairs"] = work, plainly(work)
     work = shuffled(DEBIASED, some, others, 5)
-    found["debiased CKA, 6 x 6 layers of (2048, 64), 5 shuffles: one product of all / by pairs"] = work, plainly(work)
+    found["debiased CKA, 3 x 3 layers of (1024, 64), 5 shuffles: one product of all / by pairs"] = work, plainly(work)
     found["the same: one product of all / matrices made once"] = work, by_kernels(work)
-    wide, wider = side(256, 4096, 0), side(256, 4096, LAYERS)
+    wide, wider = side(128, 2048, 0), side(128, 2048, LAYERS)
     work = shuffled(DEBIASED, wide, wider, 5)
-    found["debiased CKA, 6 x 6 layers of (256, 4096), 5 shuffles: matrices made once / by pairs"] = work, plainly(work)
+    found["debiased CKA, 3 x 3 layers of (128, 2048), 5 shuffles: matrices made once / by pairs"] = work, plainly(work)
     a, b = wide["0"], wider["0"]
-    found["overlap of (256, 4096): between examples / between features"] = (
+    found["overlap of (128, 2048): between examples / between features"] = (
         lambda: overlap(a, b),
         lambda: float((a.T @ b).square().sum()),
     )

@@ -49,6 +49,7 @@ SMALL = {
     ],
     "memory": ["--cases", "tiny", "--samples", "32"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
+    "ways": ["--rounds", "1", "--only", "unlike"],
 }
 KEEPING = ("recipe",)  # take a folder for what they have measured
 
