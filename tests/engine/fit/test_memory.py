@@ -87,12 +87,17 @@ def test_streams_are_cut_into_chunks_that_fit():
 
 
 class Wide:
-    def __init__(self, name, channels=2048):
-        self.name, self.channels = name, channels
+    def __init__(self, name, channels=2048, dtype=torch.float32):
+        self.name, self.channels, self.dtype = name, channels, dtype
 
 
-def grid(n, families=1):
-    return [(Wide(f"b{b}"), Wide(f"t{t}")) for b in range(n) for t in range(n) for _ in range(families)]
+def grid(n, families=1, dtype=torch.float32):
+    return [
+        (Wide(f"b{b}", dtype=dtype), Wide(f"t{t}", dtype=dtype))
+        for b in range(n)
+        for t in range(n)
+        for _ in range(families)
+    ]
 
 
 def test_closed_forms_come_in_blocks_of_layers_by_layers():
@@ -112,6 +117,11 @@ def test_layers_that_meet_in_a_block_share_their_sums_and_few_rows_take_less():
     assert solved_bytes(grid(1), 10**6) == one
     assert solved_bytes(grid(4), 10**6) < 0.6 * 16 * one
     assert solved_bytes(grid(4), 100) < 0.8 * solved_bytes(grid(4), 10**6)
+
+
+def test_stitches_in_half_precision_have_sums_of_their_own_output():
+    more = solved_bytes(grid(4, dtype=torch.bfloat16), 10**6) - solved_bytes(grid(4), 10**6)
+    assert more == 8 * 2048**2 * (2 * 16 + 4 - (16 + 8))
 
 
 def test_sums_in_single_precision_take_less_and_make_larger_blocks():

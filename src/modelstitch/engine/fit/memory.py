@@ -136,21 +136,42 @@ def chunks(sizes: Sequence[int], budget: int | None) -> list[range]:
 def solved_bytes(seams: Sequence[tuple[Layer, Layer]], rows: int, sums: str = "float64") -> int:
     """What closed forms at these seams hold together, in bytes, while they are solved and measured.
 
-    Each layer has its sums of the fit and of the measurement, and its spectrum or whitener; each seam has its products
-    in both, its map and the form that tells how rare its activations are. Of few rows spectra and forms are narrow.
+    Each layer has its sums of the fit, and its spectrum or whitener; each seam has its products, its map and the form
+    that tells how rare its activations are. The measurement has sums of its own. Of few rows spectra and forms are
+    narrow.
 
     Args:
         seams: (bottom layer, top layer) of each.
         rows: that are summed.
         sums: the type of the fit's sums; those of the measurement are in float64.
     """
-    both = int(getattr(torch, sums).itemsize) + 8
-    below = {layer.name: layer.channels for layer, _ in seams}
-    above = {layer.name: layer.channels for _, layer in seams}
-    each = sum(n * (both * n + 16 * _rank(n, rows)) for n in [*below.values(), *above.values()])
-    crossed = sum(both * b.channels * t.channels for b, t in {(b.name, t.name): (b, t) for b, t in seams}.values())
+    one = int(getattr(torch, sums).itemsize)
+    below, above, pairs = _met(seams)
+    fitted = sum(n * (one * n + 16 * _rank(n, rows)) for n in [*below.values(), *above.values()])
+    fitted += sum(one * p * q for p, q in pairs.values())
     maps = sum(8 * _rank(t.channels, rows) * b.channels + 4 * (b.channels + 1) * t.channels for b, t in seams)
-    return each + crossed + maps
+    return fitted + maps + _measured_bytes(seams)
+
+
+def _measured_bytes(seams: Sequence[tuple[Layer, Layer]]) -> int:
+    """The sums of a measurement: of layers and pairs; of a top in half precision those of every stitch's own output."""
+    whole = [(b, t) for b, t in seams if t.dtype in (torch.float32, torch.float64)]
+    below, above, pairs = _met(whole)
+    plain = sum(n**2 for n in [*below.values(), *above.values()]) + sum(p * q for p, q in pairs.values())
+    half = [t for _, t in seams if t.dtype not in (torch.float32, torch.float64)]
+    each = sum(2 * t.channels**2 for t in half) + sum(q**2 for q in {t.name: t.channels for t in half}.values())
+    return 8 * (plain + each)
+
+
+def _met(
+    seams: Sequence[tuple[Layer, Layer]],
+) -> tuple[dict[str, int], dict[str, int], dict[tuple[str, str], tuple[int, int]]]:
+    """{layer: channels} of both sides, and of each pair of layers that meet; several families meet once."""
+    return (
+        {b.name: b.channels for b, _ in seams},
+        {t.name: t.channels for _, t in seams},
+        {(b.name, t.name): (b.channels, t.channels) for b, t in seams},
+    )
 
 
 def _rank(columns: int, rows: int) -> int:
