@@ -183,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, default=8)
-    parser.add_argument("--full", type=int, default=1024, help="examples of the full-data comparison")
+    parser.add_argument("--full", type=int, default=1024, help="examples of the full-data comparison; 0: none")
     parser.add_argument("--pairs", default="20/32,56/20,56/44,18/18")
     parser.add_argument("--weights", type=Path)
     chosen = parser.parse_args()
@@ -192,17 +192,18 @@ def main() -> None:
     pairs = [pair(name, chosen) for name in chosen.pairs.split(",")]
     for title, one, two, images in pairs:
         parts.append(compare(title, one, two, images, chosen.rounds, slow=True))
-        check(title, one, two, images[: 2 * BATCH], errors)
-    images = torch.randn(BATCH * 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        check(title, one, two, images[:BATCH], errors)
+    images = torch.randn(BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     first = [int(depth) for depth in chosen.pairs.split(",")[0].split("/")]
     fresh = [resnet(depth, seed).eval() for seed, depth in enumerate(first)]
     check(" and ".join(f"ResNet-{depth}" for depth in first) + ", untrained", *fresh, images, errors)
     check("mean of features 100 standard deviations", *(Lifted(seed, images).eval() for seed in (0, 1)), images, errors)
     parts.append(
-        "Largest error of any pair of layers against float64 sums over the definition, from hooked activations of 256 "
+        "Largest error of any pair of layers against float64 sums over the definition, from hooked activations of 128 "
         "examples:\n\n" + table(["", *dict.fromkeys(name for _, name, _ in errors)], _wide(errors))
     )
-    parts.append(full(first, chosen.full, chosen.rounds))
+    if chosen.full:
+        parts.append(full(first, chosen.full, chosen.rounds))
     keep_heap()
     for title, one, two, images in pairs:
         kept.append(compare(f"{title}, with kept memory", one, two, images, chosen.rounds))

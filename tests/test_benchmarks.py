@@ -48,10 +48,22 @@ SMALL = {
         *("--bottom", "zoo:resnet20?width=2", "--top", "zoo:resnet20?width=2"),
     ],
     "memory": ["--cases", "tiny", "--samples", "32"],
+    "tricks": ["--rounds", "1", "--threads", "1", "--only", "Gram"],
+    "ways": ["--rounds", "1", "--only", "spread"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
     "ways": ["--rounds", "1", "--only", "unlike"],
 }
 KEEPING = ("recipe",)  # take a folder for what they have measured
+UNTRIED = {  # and why
+    "beside_latentis": "needs another package",
+    "coverage": "needs the libraries whose models it lists; tests/network tries architectures",
+    "gpu": "needs a GPU",
+    "moments": "starts processes of its own for the memory of one pass over 1,024 images",
+    "one_minute": "runs the examples of docs/how-to/own-tasks.md, as tests/docs does",
+    "passes": "traces large networks twice",
+    "pitfalls": "runs every pitfall on all digits: minutes",
+    "sensitivity": "needs networks of others",
+}
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +76,19 @@ def beside(tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+def test_every_benchmark_runs_at_a_tiny_size_or_says_why_not():
+    tests = [
+        p.read_text("utf-8") for p in Path(__file__).parent.glob("test_*.py") if "benchmarks" in p.read_text("utf-8")
+    ]
+    for path in BENCHMARKS.glob("*.py"):
+        if "__main__" in path.read_text("utf-8"):
+            named = any(
+                f'"{path.stem}"' in text or f'"{path.name}"' in text or f"import {path.stem}" in text for text in tests
+            )
+            assert named, f"{path.name} is run by no test: give it a tiny size in SMALL, or a reason in UNTRIED"
+    assert not set(SMALL) & set(UNTRIED)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -100,6 +125,11 @@ def test_a_sweep_is_held_against_the_papers_recipe_looks_counted(monkeypatch, ca
     assert float(said.partition("**")[2].partition(" times")[0]) > 0
     ours = json.loads((work / "ours-closing-0.json").read_text())
     assert ours["looks"] > 0
+    rates = ["--pair", str(one), str(two), "--data", "digits", "--work", str(tmp_path / "rates"), "--samples", "384"]
+    monkeypatch.setattr(sys, "argv", ["rates.py", *rates, "--val", "60"])
+    monkeypatch.setattr(importlib.import_module("rates"), "SETTINGS", {"as it is": {}})
+    importlib.import_module("rates").main()
+    assert "| as it is |" in capsys.readouterr().out
 
 
 def test_a_stitch_is_timed_beside_its_layers(monkeypatch, capsys):
@@ -108,6 +138,14 @@ def test_a_stitch_is_timed_beside_its_layers(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["stitched_forward.py", "--rounds", "2"])
     forward.main()
     assert "resnet20?width=4" in capsys.readouterr().out
+
+
+def test_a_step_of_training_is_timed_beside_a_bare_one(monkeypatch, capsys):
+    training = importlib.import_module("training")
+    monkeypatch.setattr(training, "NETS", {"small-resnet?width=4&blocks=2": {}})
+    monkeypatch.setattr(sys, "argv", ["training.py", "--rounds", "2", "--data", "digits"])
+    training.main()
+    assert "| `small-resnet?width=4&blocks=2` |" in capsys.readouterr().out
 
 
 def test_layers_are_measured_beside_bare_passes_over_the_same_batches():
