@@ -43,7 +43,8 @@ class Control:
         normalisation: the policy for BatchNorm that it stands for; the comparison's own by default.
         shuffled: the samples of the two sides are paired wrongly, or have wrong labels.
         classes: it needs one class for each sample.
-        positive: where its fit succeeds it says something, where it fails nothing: the best of several starts counts.
+        positive: where its fit succeeds it says something, where it fails nothing: the best of several starts counts,
+            each with a sender from another seed.
         usual: it is run unless others are asked for.
         demo: ``modelstitch demo`` shows it.
         note: what its records note.
