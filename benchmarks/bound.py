@@ -1,10 +1,10 @@
 """What a whole job multiplies, part by part, beside the least that its question needs.
 
-    python benchmarks/bound.py [count | converged] [--bottom NAME] [--top NAME] [--weights FILE FILE] [--import FILE.py]
-                               [--data NAME] [--fit N] [--val N] [--test N] [--steps N] [--eval-every N]
-                               [--look N] [--start-samples N] [--objective NAME]
+    python benchmarks/bound.py [count | converged | lengths] [--bottom NAME] [--top NAME] [--weights FILE FILE]
+                               [--import FILE.py] [--data NAME] [--fit N] [--val N] [--test N]
+                               [--steps N] [--eval-every N] [--look N] [--start-samples N] [--objective NAME]
                                [--layers A,B>C] [--only pair,compare,...] [--mean R,G,B --std R,G,B]
-                               [--name PAGE] [--out DIR]
+                               [--lengths STEPS,STEPSxBATCH,...] [--name PAGE] [--out DIR]
 
 Jobs: ``pair`` is `compare` one way at the given layers without controls, ``compare`` with the default ones, ``matrix``
 all pairs of these layers, ``similarity`` their similarities with the default measures. Multiplications are those of
@@ -22,6 +22,10 @@ alone, which takes a fixed number of samples.
 ``converged`` holds the fits of ``pair`` against four times as many steps, all of them taken, every look on the whole
 validation split, from the closed form and, of the paper's family, from a random start. What is in ``--out`` already is
 not run again.
+
+``lengths`` holds fits of several lengths against each other: their penalties at each seam and in the mean, and what
+their steps multiply, as a multiple of the bound and of what all three splits take once. ``160x32`` are 160 steps of 32
+samples; 0 is the closed form of all fit samples. All steps are taken.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -194,6 +198,29 @@ def converged(pair: tuple[Any, Any, Any], seams: Sequence[tuple[str, str]], out:
     )
 
 
+def lengths(pair: tuple[Any, Any, Any], seams: Sequence[tuple[str, str]], asked: str, fit: int) -> str:
+    """The table of fits of several lengths, all of their steps taken."""
+    bottom, top, data = pair
+    tails = sum(cost(top.top(at), torch.zeros(2, *top.layer(at).shape), top.batch_of(2)) for _, at in seams)
+    least, splits = whole(bottom) + whole(top) + tails, data.size("val") + data.size("test") + fit
+    rows = []
+    for text in asked.split(","):
+        steps, _, batch = text.partition("x")
+        how: dict[str, Any] = {"objective": "match"}
+        if int(steps):
+            how = {"steps": int(steps), "batch_size": int(batch or FitSpec.model_fields["batch_size"].default)}
+            how |= {"eval_every": max(1, int(steps) // 8), "stop_early": False, "patience": int(steps)}
+        how |= {"layers": list(seams), "both": False, "controls": (), "device": "cpu", "samples": fit}
+        meter, found = metered(partial(ms.compare, *pair, **how))
+        chosen = [_penalty(record) for record in found.records]
+        taken = meter.products["steps"] / least
+        mean = sum(metric.value for metric in chosen) / len(chosen)
+        costs = (f"{taken / data.size('test'):.1f}", f"{taken / splits:.1f}")
+        rows.append((text, *map(_told, chosen), f"{mean:+.2f}", *costs))
+    named = (f"{low} → {high}" for low, high in seams)
+    return table(("steps", *named, "mean", "steps / bound", "steps / all splits once"), rows)
+
+
 def _penalty(record: Any) -> Any:
     return next(metric for metric in record.metrics if metric.name == "penalty")
 
@@ -209,7 +236,7 @@ def _numbers(text: str) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", nargs="?", default="count", choices=("count", "converged"))
+    parser.add_argument("mode", nargs="?", default="count", choices=("count", "converged", "lengths"))
     parser.add_argument("--bottom", default="zoo:resnet20?width=8")
     parser.add_argument("--top", default="zoo:resnet20?width=8")
     parser.add_argument("--weights", nargs=2, default=(None, None))
@@ -227,6 +254,7 @@ def main() -> None:
     for name in ("mean", "std"):
         parser.add_argument(f"--{name}", help="of the view of both networks")
     parser.add_argument("--name", help="of the page; bound, or converged, by default")
+    parser.add_argument("--lengths", default="0,10,20,40,80,160", help="of the fits of lengths")
     parser.add_argument("--out", type=Path, help="folder of the fits of converged: what it holds is not run again")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -253,9 +281,13 @@ def main() -> None:
     sizes = " / ".join(f"{n:,}" for n in (given.fit, data.size("val"), data.size("test")))
     told = f"{given.bottom} under {given.top} at {given.layers}; {given.data}, {sizes} samples to fit, choose, test on."
     about = (__doc__ or "").split("\n\n", 2)[2].replace("``", "`")
+    if given.mode == "lengths":
+        beside = lengths((bottom, top, data), seams, given.lengths, given.fit)
+        write(given.name or "lengths", "Fits of several lengths", [told, beside, about.split("\n\n")[-1]])
+        return
     if given.mode == "converged":
         beside = converged((bottom, top, data), seams, given.out, samples=given.fit, **fit)
-        write(given.name or "converged", "Default fits beside long ones", [told, beside, about.split("\n\n")[-1]])
+        write(given.name or "converged", "Default fits beside long ones", [told, beside, about.split("\n\n")[-2]])
         return
     rows, clocks, ends = [], [], []
     for name in given.only.split(","):

@@ -110,6 +110,17 @@ def test_default_fits_are_held_against_long_ones(monkeypatch, capsys, tmp_path):
     assert sorted(kept) == ["closed", "default", "random"]
 
 
+def test_fits_of_several_lengths_are_held_against_each_other(monkeypatch, capsys):
+    small = ["--fit", "80", "--val", "20", "--test", "20", "--layers", "block9", "--lengths", "0,2,2x16"]
+    monkeypatch.setattr(sys, "argv", ["bound.py", "lengths", *small])
+    runpy.run_path(str(BENCHMARKS / "bound.py"), run_name="__main__")
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
+    none, whole, part = ([cell.strip() for cell in row] for row in rows if row[0].strip() in ("0", "2", "2x16"))
+    assert len(none) == 5
+    assert none[3:] == ["0.0", "0.0"]
+    assert float(whole[3]) > float(part[3]) > 0
+
+
 def test_a_sweep_is_held_against_the_papers_recipe_looks_counted(monkeypatch, capsys, tmp_path):
     data, work = ms.load_data("digits"), tmp_path / "work"
     recipe = Recipe(steps=20, lr=0.2, schedule="one-cycle", batch_size=64)
