@@ -50,9 +50,10 @@ def test_moments_equal_activations(measure, name):
         assert measure.from_moments(moments) == pytest.approx(measure(x, y), abs=1e-6)
 
 
+@pytest.mark.parametrize("widths", [(8, 6), (40, 30)])
 @pytest.mark.parametrize("measure", LINEAR, ids=lambda measure: measure.name)
-def test_float32_moments_come_close(measure):
-    x, y = (torch.from_numpy(side) for side in related(np.random.default_rng(0), 500, 8, 6))
+def test_float32_moments_come_close(measure, widths):
+    x, y = (torch.from_numpy(side) for side in related(np.random.default_rng(0), 500, *widths))
     found = measure.from_moments(Moments.of(x, y, dtype=torch.float32))
     assert found == pytest.approx(measure(x, y), abs=1e-4)
     alike = measure.from_moments(Moments.of(x, x, dtype=torch.float32))

@@ -23,8 +23,8 @@ MEAN_SQUARED, MEAN, SVCCA, PWCCA = "cca_mean_squared", "cca_mean", "svcca", "pwc
 SVCCA_SHARE = 0.99
 # Correlations closer than this share their canonical directions in no definite way: rounding decides.
 _TIE, _TIE_FROM_MOMENTS = 1e-10, 1e-8
-# Where all of them are this close, no weights could change their mean.
-_ALL_EQUAL = 1e-7
+# Where all of them are this close, no weights could change their mean; sums in single precision are off by more.
+_ALL_EQUAL, _ALL_EQUAL_FLOAT32 = 1e-7, 1e-5
 
 
 def cca_mean_squared(x: Activations, y: Activations) -> float:
@@ -133,7 +133,8 @@ def pwcca(x: Activations, y: Activations) -> float:
 
 def pwcca_from_moments(moments: Moments) -> float:
     """``pwcca`` from sums over examples."""
-    return _weighted(Subspaces.from_moments(moments, PWCCA), _TIE_FROM_MOMENTS)
+    equal = _ALL_EQUAL if moments.xx.dtype == torch.float64 else _ALL_EQUAL_FLOAT32
+    return _weighted(Subspaces.from_moments(moments, PWCCA), _TIE_FROM_MOMENTS, equal)
 
 
 def _correlations(s: Subspaces, measure: str) -> Tensor:
@@ -151,10 +152,10 @@ def _mean(s: Subspaces, measure: str) -> float:
     return bounded(_correlations(s, measure).mean(), 0, 1, measure)
 
 
-def _weighted(s: Subspaces, tie: float) -> float:
+def _weighted(s: Subspaces, tie: float, equal: float = _ALL_EQUAL) -> float:
     values = _correlations(s, PWCCA)
     gaps = -values.diff()
-    if float(values[0] - values[-1]) <= _ALL_EQUAL:
+    if float(values[0] - values[-1]) <= equal:
         return bounded(values.mean(), 0, 1, PWCCA)
     if bool((gaps <= tie).any()):
         raise MeasureError(
