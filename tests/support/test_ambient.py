@@ -6,6 +6,7 @@ import os
 import random
 import warnings
 from contextlib import contextmanager
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.support.ambient import in_settled, settled
+from modelstitch.support.ambient import found, in_settled, remembering, settled
 
 
 @contextmanager
@@ -181,3 +182,21 @@ def test_filters_of_our_own_warnings_stay():
         with settled():
             actions = [(action, category) for action, _, category, module, _ in warnings.filters[:2]]
     assert actions == [("default", DeprecationWarning), ("error", Warning)]
+
+
+def test_it_lasts_as_long_as_the_outermost_call():
+    assert found() is None
+    with remembering():
+        found()["what"] = 1
+        with remembering():
+            assert found() == {"what": 1}
+        assert found() == {"what": 1}
+        seen = []
+        thread = Thread(target=lambda: seen.append(found()))
+        thread.start()
+        thread.join()
+        assert seen == [None]
+    assert found() is None
+    with pytest.raises(ValueError, match="it ends"), remembering():
+        raise ValueError("it ends")
+    assert found() is None

@@ -2,7 +2,8 @@
 
 A notebook's cell may run inside autocast, under another default type or device, without gradients, or with numpy's
 errors raised. Every public door enters ``settled``, which sets what differs to what every program begins with, and
-sets it back. In ordinary surroundings it does nothing.
+sets it back. In ordinary surroundings it does nothing. What a call finds out while it runs, so that it need not find it
+again, is there with it (``found``), and gone when it ends.
 """
 
 from __future__ import annotations
@@ -11,13 +12,33 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 
-from .found import remembering
+_HELD: ContextVar[dict[str, Any] | None] = ContextVar("found", default=None)
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Remember for a while; within another such while, that one's memory is used."""
+    if _HELD.get() is not None:
+        yield
+        return
+    before = _HELD.set({})
+    try:
+        yield
+    finally:
+        _HELD.reset(before)
+
+
+def found() -> dict[str, Any] | None:
+    """What the call that runs has found out, to read and to add to; None where none runs."""
+    return _HELD.get()
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,10 +102,10 @@ def _set_precisions(wanted: list[tuple[Any, str]]) -> None:
 def _all_digits() -> Iterator[None]:
     """Single precision with all of its digits, where a caller asked for fewer."""
     before = [(owner, owner.fp32_precision) for owner in _PRECISIONS]
-    if not any(found in _FEWER_DIGITS for _, found in before):
+    if not any(value in _FEWER_DIGITS for _, value in before):
         yield
         return
-    _set_precisions([(owner, "ieee" if found in _FEWER_DIGITS else found) for owner, found in before])
+    _set_precisions([(owner, "ieee" if value in _FEWER_DIGITS else value) for owner, value in before])
     try:
         yield
     finally:
@@ -107,9 +128,9 @@ def settled() -> Iterator[None]:
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         for read, write, usual in _SETTINGS:
-            found = read()
-            if found != usual:
-                stack.callback(write, found)
+            before = read()
+            if before != usual:
+                stack.callback(write, before)
                 write(usual)
         stack.enter_context(_all_digits())
         if np.geterr() != _NUMPY:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ...support import hashing
-from ...support.found import found
+from ...support.ambient import found
 from .trace import Trace
 
 _KEY = "fingerprints"  # under which a call remembers them
