@@ -9,6 +9,7 @@ from modelstitch.errors import StitchError, StudyError
 from modelstitch.stitched.timing import parameters_of
 
 
+@pytest.mark.slow
 def test_a_stitch_costs_its_bottom_its_map_and_its_top(pair, digits):
     found = compare(*pair, digits, layers=["block2"], objective="match", controls=("self",), both=False, device="cpu")
     rows = found.front(*pair, rounds=1).frame

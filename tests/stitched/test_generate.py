@@ -31,6 +31,7 @@ def prompt(n=3, tokens=5):
     return torch.randint(5, 20, (n, tokens), generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "mask"), [("gpt2", False), ("llama", True)])
 def test_the_identity_writes_what_transformers_writes(kind, mask):
     ids, model = prompt(), itself(kind, mask=mask)
@@ -39,6 +40,7 @@ def test_the_identity_writes_what_transformers_writes(kind, mask):
     assert torch.equal(model.generate(ids, 11), wanted)
 
 
+@pytest.mark.slow
 def test_a_text_ends_where_it_says_so():
     ids, model = prompt(), itself("gpt2")
     free = model.generate(ids, 9)

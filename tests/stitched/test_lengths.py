@@ -40,6 +40,7 @@ def traces(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gpt2", "bert"])
 @pytest.mark.parametrize("tokens", [5, 13])
 def test_a_text_of_another_length_gives_what_it_gives_unpadded(kind, tokens, traces):
@@ -49,6 +50,7 @@ def test_a_text_of_another_length_gives_what_it_gives_unpadded(kind, tokens, tra
     assert torch.allclose(found, joined(kind, tokens).predict({"input_ids": ids}), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_a_mask_networks_are_traced_at_the_very_length(traces):
     ids = ids_of(2, 5)
     found = joined("gpt2", mask=False).predict({"input_ids": ids})
@@ -56,6 +58,7 @@ def test_without_a_mask_networks_are_traced_at_the_very_length(traces):
     assert torch.allclose(found, joined("gpt2", 5, mask=False).predict({"input_ids": ids}), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_traces_are_kept_and_no_more_positions_are_asked_for_than_there_are(traces):
     model = joined("gpt2", 24)
     for tokens in (30, 60):
