@@ -30,7 +30,7 @@ gc.disable()  # while the tests are collected, which makes millions of objects t
 def pytest_collection_finish() -> None:
     """Look no more through what collecting made: nothing of it ends before the process does."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)  # traces and plans make many objects and few cycles
+    gc.set_threshold(20_000, 20, 10)  # traces and plans make many objects and few cycles
     gc.enable()
     traced.begin()
 
