@@ -17,7 +17,7 @@ from torch import nn
 
 import traced
 
-NETWORK = Path(__file__).parent / "network"
+TRACED_ANEW = tuple(Path(__file__).parent / room for room in ("network", "support"))
 
 torch.backends.cudnn.allow_tf32 = False  # on a GPU: references are exact to the sixth digit
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other are slower than one
@@ -37,8 +37,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Trace each network anew where tracing itself is tested."""
-    with traced.used_again(not item.path.is_relative_to(NETWORK)):
+    """Trace each network anew where tracing itself is tested, and what must not change it."""
+    with traced.used_again(not any(map(item.path.is_relative_to, TRACED_ANEW))):
         return (yield)
 
 

@@ -37,8 +37,8 @@ def known(module: nn.Module, form: Any, tensors: list[Any], output: str | int | 
     if not all(map(_is_known, parts)):
         return None
     weights = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
-    if sum(tensor.numel() for _, tensor in weights) > LARGEST:
-        return None
+    if sum(tensor.numel() for _, tensor in weights) > LARGEST or any(tensor.is_meta for _, tensor in weights):
+        return None  # on the meta device nothing holds a trace against the module
     config = getattr(module, "config", None)
     seen: dict[int, int] = {}  # which weights are one tensor
     return (
@@ -68,7 +68,7 @@ def _settings(part: nn.Module) -> tuple[tuple[str, Any], ...]:
 
 
 def _looks(tensor: Any) -> tuple[Any, ...]:
-    return type(tensor), tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+    return type(tensor), tensor.shape, tensor.stride(), tensor.dtype, tensor.device, tensor.is_inference()
 
 
 def trace(module: nn.Module, form: Any, tensors: list[Any], output: Any, name: str, hooks: Any = None) -> Trace:
