@@ -16,6 +16,17 @@ from modelstitch.network import Network
 from network.cases import CASES, Case
 
 OTHER_BATCH = 4
+QUICK = {
+    "residual",
+    "dense",
+    "raw input late",
+    "in place",
+    "class token",
+    "side mask",
+    "dict output",
+    "tied",
+    "constants",
+}
 
 
 @cache
@@ -50,7 +61,7 @@ def same(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES])
 def problem(request: pytest.FixtureRequest) -> tuple[Network, Case, Any]:
     net, case = traced(request.param)
     torch.manual_seed(1)

@@ -63,6 +63,7 @@ def paged():
     return ms.Results(records, {"pairs": [["a", "b"]]}, cautions=["mind the gap"])
 
 
+@pytest.mark.slow
 def test_stitches_alone_similarities_alone_and_a_family(paged):
     assert "<title>Stitching report" in page_of(paged)
     assert "<title>mine" in page_of(paged, title="mine")

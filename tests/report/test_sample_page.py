@@ -32,6 +32,7 @@ def test_images_stand_on_the_page_only_where_data_are_at_hand(made, digits, tmp_
     assert "Kept by all stitches" in full
 
 
+@pytest.mark.slow
 def test_other_data_are_refused(made, tmp_path):
     other = ms.Data(**{split: (torch.rand(9, 1, 8, 8), torch.arange(9)) for split in ("fit", "val", "test")})
     with pytest.raises(DataError, match="another test split than the records: expected the one of hash"):
@@ -81,6 +82,7 @@ def told(tmp_path_factory):
     return ms.compare(*nets, data, layers=["embed", "block"], objective="match", family="identity", controls=()), data
 
 
+@pytest.mark.slow
 def test_texts_that_break_stand_on_the_page_around_the_place(told, tmp_path):
     made, data = told
     bare = made.report(tmp_path / "bare.html").read_text(encoding="utf-8")

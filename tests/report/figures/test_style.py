@@ -53,6 +53,7 @@ def test_every_curve_has_a_colour_or_a_dash_of_its_own():
     assert len({look.label for look in found.values()}) == len(found)
 
 
+@pytest.mark.slow
 def test_a_figure_for_print_holds_its_fonts(tmp_path):
     results = ms.Results(make_records(("a", "b"), controls=("pair",)), {})
     screen = results.figure()

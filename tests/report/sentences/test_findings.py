@@ -325,6 +325,7 @@ def test_a_page_shows_no_path_of_its_machine(text, told):
     assert without_folders(text) == told
 
 
+@pytest.mark.slow
 def test_the_page_opens_with_the_answer_and_lists_many_pairs():
     html = page(make_records(), title="t", command="modelstitch compare /home/me/nets/a b")
     assert html.index('class="answer"') < html.index("At a glance")
