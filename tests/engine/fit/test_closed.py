@@ -90,6 +90,7 @@ def test_sums_are_those_of_the_activations(fit):
         assert torch.allclose(stream.moments.xy.double(), own.xy, rtol=near, atol=near * float(own.xy.abs().max()))
 
 
+@pytest.mark.slow
 def test_a_bottom_that_is_not_finite_takes_no_other_along():
     streams, sweep = sweep_of(EVERY, bad=True)
     collect(streams, sweep)
@@ -135,6 +136,7 @@ def by_hand(pair, sweep, seam, limit=None):
     return Moments.of(x.double(), y.double())
 
 
+@pytest.mark.slow
 def test_each_family_is_solved_from_them(pair, digits):
     streams, sweep = made(pair, digits)
     collect(streams, sweep)

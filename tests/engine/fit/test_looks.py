@@ -96,6 +96,7 @@ def test_undecided_states_are_read_on_to_the_end_of_the_split(pair, digits, monk
     assert [count for count, *_ in asked] == [2, 2, 1, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_the_last_state_is_held_against_the_best_one_on_the_whole_split(pair, digits):
     """What is kept errs no more there than the last state, whatever eight samples preferred on the way."""
     options = {

@@ -80,6 +80,7 @@ def test_patience_ends_a_fit_that_gets_no_better(pair, digits):
     assert sum(ticks) >= 40  # what is not done counts as done
 
 
+@pytest.mark.slow
 def test_a_fit_ends_where_the_steps_left_would_gain_too_little(pair, digits):
     options = {"learning_rate": 1e-6, "adapt_rate": False, "steps": 40, "eval_every": 2, "patience": 40}
     for early in (True, False):

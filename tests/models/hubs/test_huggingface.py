@@ -78,6 +78,7 @@ def mapped_from(tensor: torch.Tensor) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_weights_keep_their_type_and_are_mapped_from_the_file(tmp_path: Path, dtype: torch.dtype) -> None:
     folder = small_llama(tmp_path, dtype)

@@ -84,6 +84,7 @@ def test_a_family_runs_each_network_once(family, monkeypatch):
         assert values == pytest.approx(wanted, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["two networks", "memory", "kept sums"])
 def test_what_is_no_family_runs_sweep_by_sweep(family, why, tmp_path):
     groups, bench = family

@@ -88,6 +88,7 @@ def test_of_several_starts_the_best_on_validation_data_is_kept(pair, digits, ben
     assert len(looks) > len(cells)  # one at least has failed at first
 
 
+@pytest.mark.slow
 def test_starts_that_were_stopped_go_on_to_the_same_records(pair, digits, bench, tmp_path, monkeypatch):
     bench.spec, cells = FIT, class_noise(pair, digits, 3)
     whole = [f.record for f in run_sweep(cells, bench)]
@@ -110,6 +111,7 @@ def test_starts_that_were_stopped_go_on_to_the_same_records(pair, digits, bench,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_controls_of_a_top_share_one_read_of_the_test_split(fitted, monkeypatch):
     groups, bench = fitted
     seen, splits = senders.view_of, []
@@ -216,6 +218,7 @@ def stoppable(fitted, monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_sweeps_that_wait_go_on_where_they_were_killed(stoppable):
     """Fitted ones take no step again, and the measurement is not begun again: to the last bit."""
     whole, *_ = stoppable(kept=False)
