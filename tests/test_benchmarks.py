@@ -38,6 +38,7 @@ SMALL = {
     ],
     "family_reference": ["--fit", "80", "--test", "40", "--every", "5"],
     "seams": ["--fit", "100", "--val", "50", "--test", "50"],
+    "foretold": ["--width", "2", "--rows", "600", "--steps", "1", "--only", "train,align"],
     "large": [
         *("--layers", "3", "--width", "64", "--hidden", "96", "--heads", "4", "--vocabulary", "80"),
         *("--fit", "40", "--test", "6", "--memory", "0.001", "--threads", "1"),

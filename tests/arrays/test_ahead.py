@@ -37,7 +37,8 @@ def test_maps_and_passes_are_counted(asked, what, passes):
     found = told(**asked)
     assert found.what.startswith(what)
     assert found.passes == passes
-    assert found.memory == 8 * 15**2
+    rows = asked.get("n", 400)
+    assert found.memory == 8 * 15**2 + 4 * 15 * (2 * rows + 50) + 12 * 50 * rows
     assert found.seconds > 0
 
 

@@ -57,11 +57,18 @@ def foretell_rehearsal(
         f"{counted(fits, 'map')} to fit, and {counted(len(family), 'map')} to shuffled pairs; {len(old):,} samples of "
         f"{old.width:,} and {new.width:,} numbers: {queries:,} held out as queries, the others are the gallery",
         f"{fits + len(family)} passes over the samples to fit, {2 * (fits + len(family)) + 1} to search",
-        8 * (old.width + new.width) ** 2,
-        "rows that are read in blocks",
+        8 * (old.width + new.width) ** 2 + _searching(old, new, queries),
+        "the arrays themselves",
         seconds,
         "estimated from blocks of rows",
     )
+
+
+def _searching(old: Vectors, new: Vectors, queries: int) -> int:
+    """Bytes of a search: blocks of rows of both sides, queries, and their scores with a block, with their order."""
+    wide = old.width + new.width
+    rows = max((place.stop - place.start for side in (old, new) for place in side.slices()), default=0)
+    return 4 * wide * (2 * rows + queries) + 3 * 4 * queries * rows
 
 
 def _step(family: str, old: Vectors, new: Vectors, rows: int) -> float:
