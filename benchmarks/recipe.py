@@ -329,7 +329,7 @@ def page(bench: Bench, given: argparse.Namespace, rounds: Any, counted: Any, pat
         f"A path that does not come so low within {bench.cap:,} steps counts these: there were {missed}. A seam "
         "without figures was not followed, and counts the steps of the nearest one that was. Ours by part:",
         table(("part", "multiplications, 10⁹", "processor seconds"), parts),
-        (__doc__ or "").split("\n\n", 2)[2],
+        (__doc__ or "").split("\n\n", 2)[2].strip(),
         f"Medians of {len(rounds)} rounds, ratios taken within each; rate {RATE:g}.",
     ]
 
