@@ -9,7 +9,6 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,6 +117,18 @@ def measured(name: str, width: int, rows: int, steps: int) -> Case:
     return Case(seconds, took, size, memory("VmHWM") - before)
 
 
+def apart(*asked: Any) -> Case:
+    """The same in a process of its own."""
+    context = get_context("fork")  # nothing runs here before
+    near, far = context.Pipe()
+    child = context.Process(target=lambda: far.send(tuple(measured(*asked))))
+    child.start()
+    far.close()  # so that a child that fails is not waited for
+    found = Case(*near.recv())
+    child.join()
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=24)
@@ -130,8 +141,7 @@ def main() -> None:
         names = tuple(name for name in names if name.startswith(tuple(chosen.only.split(","))))
     rows, found = [], []
     for name in names:
-        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
-            case = apart.submit(measured, name, chosen.width, chosen.rows, chosen.steps).result()
+        case = apart(name, chosen.width, chosen.rows, chosen.steps)
         found.append(case.took / case.seconds)
         sizes = (f"{1e-6 * size:.1f}" for size in (case.memory, case.grew))
         rows.append((name, f"{case.seconds:.1f}", f"{case.took:.1f}", f"{found[-1]:.2f}", *sizes))
@@ -143,7 +153,8 @@ def main() -> None:
             f"Two residual networks of width {chosen.width} on digits (fits of {chosen.steps} steps), embeddings of "
             f"{chosen.rows:,} rows. *Said* is what `--dry-run` and the first line of a command say: seconds from "
             "measured batches, memory beside networks and one batch on its way. *Taken* is what the work then took, "
-            "without opening networks and writing a page, both in processor seconds of one thread; memory is by how much the process grew, batches included.",
+            "without opening networks and writing a page, both in processor seconds of one thread; memory is by how "
+            "much the process grew, batches included.",
             table(("", "seconds, said", "taken", "ratio", "memory, said, MB", "grew by, MB"), rows),
             f"Taken over said lies between {min(found):.2f} and {max(found):.2f}: fits that end early take less, maps "
             "that are solved are not counted.",
