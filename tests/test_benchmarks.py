@@ -50,7 +50,6 @@ SMALL = {
     ],
     "memory": ["--cases", "tiny", "--samples", "32"],
     "tricks": ["--rounds", "1", "--threads", "1", "--only", "Gram"],
-    "ways": ["--rounds", "1", "--only", "spread"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
     "ways": ["--rounds", "1", "--only", "unlike"],
 }
