@@ -49,7 +49,7 @@ SMALL = {
         *("--bottom", "zoo:resnet20?width=2", "--top", "zoo:resnet20?width=2"),
     ],
     "memory": ["--cases", "tiny", "--samples", "32"],
-    "tricks": ["--rounds", "1", "--threads", "1", "--only", "Gram"],
+    "tricks": ["--rounds", "1", "--threads", "1", "--only", "gram"],
     "matrix": ["--rounds", "1", "--examples", "16", "--layers", "2"],
     "ways": ["--rounds", "1", "--only", "unlike"],
 }
