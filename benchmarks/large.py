@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import subprocess
+import sys
 import tempfile
 import time
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--memory", type=float, help="gigabytes for stitches; what the limit leaves if not said")
     parser.add_argument("--resident", type=int, default=2, help="so many layers a side are stitched in memory, too")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--make", action="store_true", help="make the networks, and nothing else")
     return parser.parse_args()
 
 
@@ -103,9 +105,12 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     with tempfile.TemporaryDirectory() as held:
         folder = chosen.folder or Path(held)
-        maker = get_context("fork").Process(target=lambda: [made(folder, seed, chosen) for seed in (0, 1)])
-        maker.start()  # whose memory is not counted
-        maker.join()
+        if chosen.make:
+            for seed in (0, 1):
+                made(folder, seed, chosen)
+            return
+        own = [*sys.argv[1:], "--make", *([] if chosen.folder else ["--folder", held])]
+        subprocess.run([sys.executable, __file__, *own], check=True)  # a process whose memory is not counted
         paths = [made(folder, seed, chosen) for seed in (0, 1)]
         measured(chosen, folder, paths)
 

@@ -292,10 +292,14 @@ class _Tallied(_Tallies):
 
     Args:
         kept: where all of it is left as it grows, and taken up again; nowhere where a task counts in a way of its own.
+        apart: as ``final`` has it.
     """
 
-    def __init__(self, parts: Sequence[SplitPart], kept: Unfinished | None = None) -> None:
+    def __init__(self, parts: Sequence[SplitPart], kept: Unfinished | None = None, *, apart: bool = False) -> None:
         super().__init__(parts, {part.sweep.top.name for part in parts}, whole=True)
+        self._parts = {
+            id(stream): number if apart else 0 for number, part in enumerate(parts) for stream in part.streams
+        }
         self._streams = [stream for part in parts for stream in part.streams]
         lasting = all(tally.lasting for tally in (*self.own.values(), *self._of.values()))
         self._kept, self._batches, self._written = kept if lasting else None, 0, 0
@@ -305,10 +309,13 @@ class _Tallied(_Tallies):
             "donors": list(self.own),
         }
         self.lost |= {id(stream): stream.failed for part in parts for stream in part.streams if stream.failed}
-        self.truths: Truths
+        self.truths: list[Truths]
 
     def ends(self, streams: Sequence[Ends]) -> int:
-        self.truths = Truths(streams)
+        parts: list[list[Ends]] = [[] for _ in range(max(self._parts.values(), default=0) + 1)]
+        for ends in streams:
+            parts[self._parts[id(ends.stream)]].append(ends)
+        self.truths = list(map(Truths, parts))
         state = None if self._kept is None else self._kept.read()
         if self._kept is not None and state is not None:
             if state["asked"] == self._asked:
@@ -318,7 +325,8 @@ class _Tallied(_Tallies):
         return self._batches
 
     def batch(self, values: ByOwner, batch: Batch) -> None:
-        self.lost = self.truths.add(values, batch) | self.lost
+        for truths in self.truths:
+            self.lost = truths.add(values, batch) | self.lost
         self._batches += 1
         if self._kept is not None and self._kept.due:
             self.leave()
@@ -337,7 +345,7 @@ class _Tallied(_Tallies):
             "lost": [self.lost.get(id(stream)) for stream in self._streams],
             "own": {name: tally.state() for name, tally in self.own.items()},
             "stitches": [self._of[id(stream)].state() for stream in self._streams],
-            "truths": self.truths.state(),
+            "truths": [truths.state() for truths in self.truths],
         }
 
     def take_up(self, state: Mapping[str, Any]) -> None:
@@ -349,13 +357,18 @@ class _Tallied(_Tallies):
             tally.take_up(state["own"][name])
         for stream, held in zip(self._streams, state["stitches"]):
             self._of[id(stream)].take_up(held)
-        self.truths.take_up(state["truths"])
+        for truths, held in zip(self.truths, state["truths"], strict=True):
+            truths.take_up(held)
 
     def stitch(self, stream: Stream, stitched: Tensor, genuine: Tensor | None, output: Tensor, batch: Batch) -> None:
         super().stitch(stream, stitched, genuine, output, batch)
         if id(stream) not in self.lost:
             assert genuine is not None
-            self.truths.stitch(stream, stitched, genuine, batch.mask)
+            self.truths[self._parts[id(stream)]].stitch(stream, stitched, genuine, batch.mask)
+
+    def truth(self, stream: Stream) -> Truth:
+        """How near its activations are to genuine ones."""
+        return self.truths[self._parts[id(stream)]].of(stream)
 
 
 def outcomes(
@@ -444,7 +457,7 @@ def constant_answer(network: Network, sweep: Sweep) -> Tensor:
 SweepResult = tuple[list[tuple[Outcome, Truth] | None], dict[str, Outcome]]
 
 
-def final(parts: Sequence[SplitPart], kept: Unfinished | None = None) -> list[SweepResult]:
+def final(parts: Sequence[SplitPart], kept: Unfinished | None = None, *, apart: bool = False) -> list[SweepResult]:
     """The test split, read in one pass: every stream with how near its activations are to genuine ones, and donors.
 
     Everything runs in the donors' own precision, whatever the fit used. A stream whose output holds NaN or infinity has
@@ -453,6 +466,7 @@ def final(parts: Sequence[SplitPart], kept: Unfinished | None = None) -> list[Sw
     Args:
         parts: of sweeps that see the same test samples; the tops are among the donors.
         kept: where the state is left while it grows, and at the end; a state of the same parts is taken up again.
+        apart: each part takes sums of its own, so that its last digits do not depend on the other parts.
 
     Returns:
         Of each part (outcome, truth) of each stream, None where it has failed, and {name: outcome} of its donors.
@@ -460,7 +474,7 @@ def final(parts: Sequence[SplitPart], kept: Unfinished | None = None) -> list[Sw
     Raises:
         NonFiniteError: if a top's output holds NaN or infinity.
     """
-    found, source = _Tallied(parts, kept), parts[0].sweep.data.test_fingerprint
+    found, source = _Tallied(parts, kept, apart=apart), parts[0].sweep.data.test_fingerprint
     read_split("test", parts, found)
     found.leave()
     for stream in (stream for part in parts for stream in part.streams):
@@ -468,7 +482,7 @@ def final(parts: Sequence[SplitPart], kept: Unfinished | None = None) -> list[Sw
     own = {name: tally.outcome(source) for name, tally in found.own.items()}
     return [
         (
-            [None if (o := found.outcome(s, source)) is None else (o, found.truths.of(s)) for s in part.streams],
+            [None if (o := found.outcome(s, source)) is None else (o, found.truth(s)) for s in part.streams],
             {name: own[held] for name in part.donors if (held := part.called(name)) in own},
         )
         for part in parts

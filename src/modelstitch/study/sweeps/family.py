@@ -149,7 +149,7 @@ def run_family(groups: Sequence[Sequence[Cell]], bench: Bench, *, tell: Tell | N
         each = (time.monotonic() - started) / sum(len(job.cells) for job in jobs)
         for job in jobs:
             job.seconds = each * len(job.cells)
-        yield from measure(jobs, bench, pieces)
+        yield from measure(jobs, bench, pieces, apart=False)
     else:
         for group in groups:
             yield from run_sweep(group, bench, tell=tell)

@@ -134,8 +134,15 @@ def open_cell(cell: Cell, sender: Sender, top: Network, bench: Bench) -> Stream:
         raise ShapeError(f"{sender.name}@{config['bottom']['layer']} -> {top.name}@{layer}: {error}") from error
 
 
-def measure(jobs: Sequence[SweepJob], bench: Bench, pieces: Pieces | None = None) -> list[Fitted]:
-    """Read the test split once for all jobs, and make their records; the state is left among the ``pieces``."""
+def measure(
+    jobs: Sequence[SweepJob], bench: Bench, pieces: Pieces | None = None, *, apart: bool = True
+) -> list[Fitted]:
+    """Read the test split once for all jobs, and make their records.
+
+    Args:
+        pieces: where the state is left.
+        apart: no digit of a job depends on the others; else their sums are taken together, which is quicker.
+    """
     started, first = time.monotonic(), jobs[0].sweep
 
     def kept(name: str) -> Unfinished | None:
@@ -153,12 +160,12 @@ def measure(jobs: Sequence[SweepJob], bench: Bench, pieces: Pieces | None = None
             found.append(SplitPart(sweep, job.streams, donors))
         return found
 
-    measured, last = attempt(lambda s: final(parts(s), kept("test")), first)
+    measured, last = attempt(lambda s: final(parts(s), kept("test"), apart=apart), first)
     for job, (_, seen) in zip(jobs, measured):
         bench.own |= {_beside(job, name): outcome for name, outcome in seen.items()}
     again: Sequence[SweepResult | None] = [None] * len(jobs)
     if bench.second is not None:
-        again, _ = attempt(lambda s: final(parts(s, bench.second), kept("second")), last)
+        again, _ = attempt(lambda s: final(parts(s, bench.second), kept("second"), apart=apart), last)
     before = 0.0 if pieces is None else pieces.before
     each = (time.monotonic() - started + before) / sum(len(job.cells) for job in jobs)
     made = provenance(bench.device)

@@ -92,15 +92,16 @@ class Reading(NamedTuple):
 
 
 def readings(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[Reading]:
-    """The sweeps in those whose test split is read at once: fitted ones into one top, as many as memory takes.
+    """The sweeps in those whose test split is read at once: fitted controls of one top, as many as memory takes.
 
-    A sweep that waits for the others leaves its fitted maps behind, and a stop loses no more than the sums of a start.
+    What is asked about, a pair, is recorded as soon as it is fitted. A control that waits for the others leaves its
+    fitted maps behind, and a stop loses no more than the sums of a start.
     What takes longer before or after its steps is measured by itself: closed forms over all fit samples, statistics
     that are taken anew, donors that are trained further; and all where processes share the pass.
 
     States bear the name of all cells that were asked for, also of those that are recorded by now.
     """
-    found, inside = [], set[str]()
+    found, inside = list[Reading](), set[str]()
     for together in _together(bench.sweeps(groups), bench) if current() is None else []:
         part, pieces = wanted_of(groups, together), left_together(together, bench)
         if part:
@@ -110,11 +111,13 @@ def readings(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[Reading]:
             for name in PIECES:
                 pieces.piece(name)
             pieces.clear()  # it was stopped between its last record and the end of its state
-    return [*found, *(Reading([group]) for group in groups if group[0].hash not in inside)]
+    found += (Reading([group]) for group in groups if group[0].hash not in inside)
+    order = {cell.hash: at for at, group in enumerate(groups) for cell in group}
+    return sorted(found, key=lambda reading: order[reading.groups[0][0].hash])
 
 
 def _together(groups: Sequence[Sequence[Cell]], bench: Bench) -> list[list[Sequence[Cell]]]:
-    """Sweeps of one top, seed and samples that may wait for each other, in their order; never one alone."""
+    """Controls of one top, seed and samples that may wait for each other, in their order; never one alone."""
     found: dict[Shared, list[list[Sequence[Cell]]]] = {}
     held: dict[Shared, int] = {}
     for group in groups:
@@ -136,7 +139,11 @@ def _waiting_bytes(cells: Sequence[Cell], bench: Bench) -> int | None:
     if shared.normalisation != "frozen":
         return None
     for cell in cells:
-        if "unfreeze" in cell.config or takes_all(cell.config["objective"], family_of(cell.config["family"])[0]):
+        if (
+            cell.config["control"] == "pair"
+            or "unfreeze" in cell.config
+            or takes_all(cell.config["objective"], family_of(cell.config["family"])[0])
+        ):
             return None
     top = bench.networks[shared.top]
     below = bench.networks.get(shared.bottom, top)  # class noise stands at the top's layers
