@@ -15,6 +15,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -102,27 +103,25 @@ def plainly(work: Work) -> Work:
     """The same without what is worked out once: neither kernels nor one product of all features."""
 
     def other() -> object:
-        with patch.dict(pairings.KERNELS, clear=True), patch.object(pairings, "_Products", _Never):
+        with patch.dict(pairings.KERNELS, clear=True), patch.object(pairings, "_Products", _never):
             return work()
 
     return other
 
 
-class _Never:
+def _never(x: Sequence[Tensor], y: Sequence[Tensor], measure: Any, *_: object) -> Any:
     """Stands in for one product of all features: every pair by itself."""
-
-    def __new__(cls, x: Sequence[Tensor], y: Sequence[Tensor], measure: object, *_: object) -> Work:  # type: ignore[misc]
-        return pairings._plainly(x, y, measure)  # type: ignore[arg-type, return-value]
+    return pairings._plainly(x, y, measure)
 
 
 def by_kernels(work: Work) -> Work:
     """Linear CKA from matrices between examples, though layers are narrow."""
     kernels = pairings.KERNELS
 
-    def made(x: Sequence[Tensor], y: Sequence[Tensor], measure: object, names: pairings.Names, moved: object) -> Work:
-        kernel = kernels[measure.name]  # type: ignore[attr-defined]
+    def made(x: Sequence[Tensor], y: Sequence[Tensor], measure: Any, names: pairings.Names, moved: object) -> Any:
+        kernel = kernels[measure.name]
         below, above = ([kernel.prepare(a, n) for a, n in zip(s, of)] for s, of in zip((x, y), names))
-        return lambda order: [[kernel.value(a, b, DEBIASED, order) for b in above] for a in below]  # type: ignore[return-value, misc]
+        return lambda order: [[kernel.value(a, b, DEBIASED, order) for b in above] for a in below]
 
     def other() -> object:
         with patch.object(pairings, "_Products", made):

@@ -35,6 +35,11 @@ def pytest_collection_finish() -> None:
     traced.begin()
 
 
+def pytest_unconfigure() -> None:
+    """What ends with the process is seen again, so that no library says that its objects leak."""
+    gc.unfreeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Trace each network anew where tracing itself is tested, and what must not change it."""
