@@ -1,10 +1,12 @@
-"""Every command that works says first what it takes: --dry-run does no more, --quiet says no such thing."""
+"""Every command that works says first what it takes: --dry-run does no more, --quiet says no such thing; numbers stay."""
 
 import re
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
 from modelstitch.cli import _COMMANDS, cli
 from modelstitch.zoo import demo
@@ -117,3 +119,17 @@ def test_quiet_leaves_the_result_alone(place, name):
     assert [line for line in done.stderr.splitlines() if "caution" not in line] == []
     assert "To run" not in done.stdout
     assert done.stdout.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["train", "stitch", "tune"])
+def test_what_is_measured_beforehand_changes_no_number(place, name):
+    kept = []
+    for more in ((), ("--quiet",)):  # which measures nothing
+        folder = place / f"{len(kept)}"
+        folder.mkdir()
+        invoked(*command(name, folder), *more)
+        kept.append({path.name: load_file(path) for path in folder.rglob("*.safetensors")})
+    assert kept[0].keys() == kept[1].keys() != set()
+    for file, tensors in kept[0].items():
+        assert all(torch.equal(value, kept[1][file][key]) for key, value in tensors.items()), file

@@ -103,7 +103,7 @@ def fingerprint(module: nn.Module) -> str:
     held, state = found(), _state(tensors)
     known = WeakKeyDictionary[nn.Module, Any]() if held is None else held.setdefault(_KEY, WeakKeyDictionary())
     if module not in known or state is None or known[module][0] != state:
-        known[module] = state, _hashed(tensors)
+        known[module] = state, _hashed(tensors), tensors  # held, so that no later tensor takes the place of one of them
     digest: str = known[module][1]
     return digest
 
