@@ -1,4 +1,4 @@
-"""Every command that works says first what it takes: --dry-run does no more, --quiet says no such thing; numbers stay."""
+"""Every command that works says first what it takes; --dry-run does no more, --quiet does not say it."""
 
 import re
 
