@@ -1,7 +1,11 @@
 """The public names are exactly the intended ones, and each of them can be loaded."""
 
 import ast
+import importlib
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -97,3 +101,24 @@ def test_no_name_stands_for_two_ideas():
     for path in Path(modelstitch.__file__).parent.rglob("*.py"):
         counts.update(named(ast.parse(path.read_text(encoding="utf-8"))))
     assert {name: n for name, n in counts.items() if n > 1} == {}
+
+
+def test_a_type_checker_sees_every_name_that_is_loaded_late_and_no_other(tmp_path):
+    source = Path(modelstitch.__file__).parent
+    late = [path for path in sorted(source.rglob("__init__.py")) if "def __getattr__" in path.read_text("utf-8")]
+    rooms = [".".join(("modelstitch", *path.parent.relative_to(source).parts)) for path in late]
+    assert {"modelstitch", "modelstitch.study"} <= set(rooms)
+    right = [f"{room}.{name}" for room in rooms for name in importlib.import_module(room).__all__]
+    wrong = [f"{room}.wrong" for room in rooms]
+    lines = [f"import {room}" for room in rooms] + right + wrong
+    (tmp_path / "asked.py").write_text("\n".join(lines))
+    quick = ["--config-file=", "--cache-dir=/dev/null", "--follow-imports=skip", "--no-color-output"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *quick, "asked.py", *map(str, late)],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(source.parent)},
+        capture_output=True,
+        text=True,
+    )
+    found = [line.split(":")[:3] for line in done.stdout.splitlines() if ": error: " in line]
+    assert found == [["asked.py", str(at + 1), " error"] for at, line in enumerate(lines) if line in wrong], done

@@ -87,18 +87,18 @@ if TYPE_CHECKING:  # "as": for type checkers, too, these names are public
     from .support.progress import progress as progress
     from .support.ranks import across_ranks as across_ranks
     from .views import Normalise as Normalise
+else:  # a type checker would take it for a promise that every name is there
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        return getattr(import_module(f".{_PLACES[name]}", __name__), name)
-    if name in _ROOMS:
-        return import_module(f".{_WITHIN.get(name, name)}", __name__)
-    if name in _FORMER:
-        module, now = _FORMER[name]
-        warn(f"modelstitch.{name} is {now} now.", DeprecationWarning, stacklevel=2)
-        return getattr(import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module 'modelstitch' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _PLACES:
+            return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+        if name in _ROOMS:
+            return import_module(f".{_WITHIN.get(name, name)}", __name__)
+        if name in _FORMER:
+            module, now = _FORMER[name]
+            warn(f"modelstitch.{name} is {now} now.", DeprecationWarning, stacklevel=2)
+            return getattr(import_module(f".{module}", __name__), name)
+        raise AttributeError(f"module 'modelstitch' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -46,6 +46,7 @@ def test_a_file_gets_the_last_state():
 
 
 def test_a_notebook_without_widgets_gets_plain_lines(monkeypatch, capsys):
+    monkeypatch.setattr("modelstitch.support.progress.time", Clock())
     monkeypatch.setattr("modelstitch.support.progress.find_spec", lambda name: None)  # ipywidgets: not everybody has it
     with modelstitch.progress(Console(force_jupyter=True, width=100)) as tell:
         for done in range(6):
@@ -53,7 +54,7 @@ def test_a_notebook_without_widgets_gets_plain_lines(monkeypatch, capsys):
     lines = capsys.readouterr().out.split("\r")
     assert lines[1].startswith("zero -> one: 0/5")
     assert lines[-1].startswith("zero -> one: 5/5, ")
-    assert lines[-1].endswith("/s, 0 s left\n")
+    assert lines[-1].endswith(", 0.1/s, 50 s\n")
 
 
 def test_the_name_stays_a_function_after_the_command_line_was_used():
@@ -65,10 +66,10 @@ class Clock:
     """A clock that goes ten seconds further at every look."""
 
     def __init__(self):
-        self.now = 0.0
+        self.now, self.step = 0.0, 10.0
 
     def monotonic(self):
-        self.now += 10.0
+        self.now += self.step
         return self.now
 
 
@@ -81,9 +82,32 @@ def test_a_log_gets_a_line_a_minute_and_what_is_left_undone(monkeypatch):
         tell.speak("one alone: 12 % error")
         tell("cut short", 1, 6)
     assert out.getvalue().splitlines() == [
-        "long: 5/12, 0/s, 70 s left",
-        "long: 11/12, 0/s, 10 s left",
-        "long: 12/12, 0/s, 120 s",
+        "long: 5/12, 0.1/s, 70 s left",
+        "long: 11/12, 0.1/s, 10 s left",
+        "long: 12/12, 0.1/s, 120 s",
         "one alone: 12 % error",
-        "cut short: 1/6, 0/s, 50 s left",
+        "cut short: 1/6",
+    ]
+
+
+def test_a_rate_needs_two_marks_apart_in_time(monkeypatch):
+    """Work that is heard of once, when it is done, or whose marks all come at one moment, shows none."""
+    clock = Clock()
+    monkeypatch.setattr("modelstitch.support.progress.time", clock)
+    out = io.StringIO()
+    with modelstitch.progress(Console(file=out, force_terminal=False)) as tell:
+        tell("heard of once", 512, 512)
+        clock.step = 1e-4
+        for done in range(4):
+            tell("all at one moment", done, 3)
+        clock.step = 10.0
+        for done in range(500, 503):
+            tell("taken up again at 500", done, 502)
+        for done in (0, 4000):
+            tell("fast", done, 4000)
+    assert out.getvalue().splitlines() == [
+        "heard of once: 512/512",
+        "all at one moment: 3/3",
+        "taken up again at 500: 502/502, 0.1/s, 20 s",
+        "fast: 4000/4000, 400/s, 10 s",
     ]

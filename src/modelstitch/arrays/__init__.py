@@ -22,9 +22,9 @@ __all__ = ["Aligner", "QueryTime", "Rehearsal", "align", "anchors", "query_time"
 if TYPE_CHECKING:
     from .aligner import Aligner, align
     from .rehearsal import QueryTime, Rehearsal, query_time, rehearse
+else:  # a type checker would take it for a promise that every name is there
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _PLACES:
+            return getattr(import_module(_PLACES[name], __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,8 +18,8 @@ from ..data.tasks import CLASSIFICATION, Task
 from ..data.tasks.counted import ByBatch, Counted, Number, Resampled
 from ..data.tasks.task import Judged
 from ..errors import MeasureError, NonFiniteError
+from ..network.nonfinite import first_bad
 from ..stats import bootstrap
-from ..support.nonfinite import first_bad
 
 _READ, _FEWEST = 400_000_000, 400  # numbers that are read for an interval of what is no mean, and its fewest draws
 

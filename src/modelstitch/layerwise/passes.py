@@ -13,10 +13,10 @@ from ..engine.activations import Shelved
 from ..engine.senders import NetworkSender, view_of
 from ..errors import MeasureError
 from ..network import CHANNEL_AXIS, Network
+from ..network.nonfinite import refuse
 from ..network.passes import quick
 from ..stitchers import channels_last, masked_mean, masks
 from ..support.memory import out_of_memory
-from ..support.nonfinite import refuse
 from ..support.progress import Tell
 from .meeting import LayerKey, Meeting
 from .plan import width

@@ -10,9 +10,9 @@ __all__ = ["register"]
 
 if TYPE_CHECKING:
     from .load import register
+else:  # a type checker would take it for a promise that every name is there
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module(".load", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            return getattr(import_module(".load", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

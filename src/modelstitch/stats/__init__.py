@@ -10,9 +10,9 @@ __all__ = ["paired_test", "pool"]
 
 if TYPE_CHECKING:
     from .pooling import paired_test, pool
+else:  # a type checker would take it for a promise that every name is there
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module(".pooling", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            return getattr(import_module(".pooling", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ..records.record import Record
     from ..support.progress import Event
     from .store import Store
+else:  # a type checker would take it for a promise that every name is there
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _PLACES:
+            return getattr(import_module(_PLACES[name], __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Tell = Callable[[str, int, int], None]  # what, done, of how many
+APART = 0.05  # seconds between the two marks that a rate is counted from, at least
 
 
 class Teller:
@@ -115,10 +116,32 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
         yield Teller(tell, speak)
 
 
+class _Under:
+    """A piece of work under way: its first mark, from which its rate is counted, and its last."""
+
+    def __init__(self, what: str, done: int, now: float) -> None:
+        self.what, self.first, self.begun = what, done, now
+        self.done = self.total = done
+
+    def mark(self, done: int, total: int) -> None:
+        """Note how far it is."""
+        self.done, self.total = done, total
+
+    def state(self, now: float) -> str:
+        """How far it is; where two marks lie apart in time, its rate, and the time left or, in the end, taken."""
+        seconds = now - self.begun
+        told = f"{visible(self.what)}: {self.done}/{self.total}"
+        if self.done <= self.first or seconds < APART:
+            return told
+        rate = (self.done - self.first) / seconds
+        end = f"{seconds:,.0f} s" if self.done >= self.total else f"{(self.total - self.done) / rate:,.0f} s left"
+        return f"{told}, {f'{rate:,.0f}' if rate >= 10 else f'{rate:.2g}'}/s, {end}"
+
+
 @contextmanager
 def _lines(file: IO[str], every: float = 60.0) -> Iterator[Teller]:
     """Plain lines for a log: of work under way one in so many seconds, one when it is done, and what is left undone."""
-    begun: dict[str, tuple[float, int, int]] = {}
+    begun: dict[str, _Under] = {}
     last = time.monotonic()
 
     def write(line: str) -> None:
@@ -127,43 +150,35 @@ def _lines(file: IO[str], every: float = 60.0) -> Iterator[Teller]:
     def tell(what: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        start, *_ = begun.get(what, (now,))
-        begun[what] = (start, done, total)
+        work = begun.setdefault(what, _Under(what, done, now))
+        work.mark(done, total)
         if done >= total:
             del begun[what]
         if done >= total or now - last >= every:
             last = now
-            write(_state(what, done, total, now - start, taken=done >= total))
+            write(work.state(now))
 
     try:
         yield Teller(tell, write)
     finally:
-        for what, (start, done, total) in begun.items():
-            write(_state(what, done, total, time.monotonic() - start))
-
-
-def _state(what: str, done: int, total: int, seconds: float, *, taken: bool = False) -> str:
-    """How far work is after so many seconds: done, rate, and the time left, or of finished work the time taken."""
-    rate = done / max(seconds, 1e-9)
-    left = (total - done) / rate if done else float("inf")
-    end = f"{seconds:,.0f} s" if taken else f"{left:,.0f} s left"
-    return f"{visible(what)}: {done}/{total}, {rate:,.0f}/s, {end}"
+        for work in begun.values():
+            write(work.state(time.monotonic()))
 
 
 def _line() -> Tell:
     """One line of plain text a piece of work, written over itself twice a second: what every notebook can show."""
-    begun: dict[str, float] = {}
+    begun: dict[str, _Under] = {}
     last = 0.0
 
     def tell(what: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        start = begun.setdefault(what, now)
+        work = begun.setdefault(what, _Under(what, done, now))
+        work.mark(done, total)
         if now - last < 0.5 and done < total:
             return
         last = now
-        end = "\n" if done >= total else ""
-        print(f"\r{_state(what, done, total, now - start)}", end=end, flush=True)
+        print(f"\r{work.state(now)}", end="\n" if done >= total else "", flush=True)
         if done >= total:
             del begun[what]
 

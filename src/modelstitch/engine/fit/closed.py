@@ -17,8 +17,8 @@ from ...moments.grid import rows_of
 from ...moments.moments import Moments
 from ...moments.spread import Spread, SpreadGrid
 from ...network import Layer, positions_of
+from ...network.nonfinite import first_bad, refuse
 from ...stitchers import Adapter, Bring, Stitcher, channels_back, channels_last, masks, rows
-from ...support.nonfinite import first_bad, refuse
 from ...support.ranks import Ranks, current, first, share, together, writes
 from ...support.resume import Unfinished
 from ..senders import Company, NetworkSender, Send, open_quick

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modelstitch.errors import NonFiniteError
-from modelstitch.support.nonfinite import first_bad, refuse
+from modelstitch.network.nonfinite import first_bad, refuse
 
 IDS = torch.tensor([7, 3, 9])
 
