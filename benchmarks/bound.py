@@ -48,20 +48,19 @@ import modelstitch as ms
 from modelstitch.engine.fit import looks
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.models.load import load_for, register
-from modelstitch.study.sweeps import bench, family, job
-from modelstitch.study.sweeps import sweep as sweeps
+from modelstitch.study.sweeps import bench, fitted, measured
 from modelstitch.support.fast import products
 
 PARTS = ("alone", "sums", "start", "steps", "looks", "test", "rest")
 PLACES = (  # what is counted as which part: an inner one takes its share out of the outer one's
     (bench.Bench, "alone", "alone"),
-    (sweeps, "collect", "sums"),
-    (family, "collect_together", "sums"),
-    *((room, "solve", "start") for room in (sweeps, family)),
-    (sweeps, "weigh", "start"),
-    (sweeps, "train", "steps"),
+    (fitted, "collect", "sums"),
+    (fitted, "collect_together", "sums"),
+    (fitted, "solve", "start"),
+    (fitted, "weigh", "start"),
+    (fitted, "train", "steps"),
     *((looks.Looking, method, "looks") for method in ("outcomes", "own_error", "choose")),
-    (job, "final", "test"),
+    (measured, "final", "test"),
 )
 OF_FITS = ("steps", "eval_every", "look", "start_samples", "objective")
 JOBS = ("pair", "compare", "matrix", "similarity")

@@ -20,7 +20,7 @@ from torch.utils.data import TensorDataset
 
 import modelstitch as ms
 from modelstitch.layerwise import plan_similarity
-from modelstitch.study.sweeps import family as families
+from modelstitch.study.sweeps import fitted
 from modelstitch.support.memory import keep_heap
 from modelstitch.zoo.nets import build
 
@@ -183,8 +183,8 @@ class Stitches:
             for kind in ("clock", "processor"):
                 getattr(found[TAILS], kind).append(getattr(first, kind)[0] + times * getattr(others, kind)[0])
             with ExitStack() as stack:
-                for name, part in ((SUMS, "_taken"), (MEASURED, "measure")):
-                    stack.enter_context(patch.object(families, part, _within(found[name], getattr(families, part))))
+                for name, part in ((SUMS, "_summed"), (MEASURED, "measure")):
+                    stack.enter_context(patch.object(fitted, part, _within(found[name], getattr(fitted, part))))
                 whole = self.compared(self.networks)
         assert whole is not None
         known = _penalties(whole)

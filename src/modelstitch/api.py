@@ -23,7 +23,8 @@ from .study.needs import Needs
 from .study.prepared import compared, prepared
 from .study.run import announce, hearing, plan_run, run
 from .study.store import Store
-from .study.sweeps.sweep import check_shared, run_sweep
+from .study.sweeps.fitted import run_sweeps
+from .study.sweeps.grouped import Reading, check_shared
 from .support.kinds import as_found, fits, kinds
 from .support.memory import available_bytes
 from .support.mistakes import unknown
@@ -103,7 +104,7 @@ def stitch(
         bench = asked.bench(device, memory, heard.watch)
         announce(cells, bench, None, heard.tell)
         introduce(bench.all_donors(cells), heard.tell, asked.question.expected_error, asked.question.error_tolerance)
-        (fitted,) = run_sweep(cells, bench, tell=heard.tell)
+        (fitted,) = run_sweeps(Reading([cells]), bench, tell=heard.tell)
         heard.finished(fitted.record)
     stream = fitted.stream
     if stream.failed:

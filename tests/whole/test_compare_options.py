@@ -7,7 +7,7 @@ from conftest import fit_small
 from modelstitch import Data, Network, StitchError, compare, stitch
 from modelstitch.stats import paired_test
 from modelstitch.stats.examples import unpack
-from modelstitch.study.sweeps import sweep
+from modelstitch.study.sweeps import fitted as fits
 
 pytestmark = pytest.mark.slow
 
@@ -205,8 +205,8 @@ def test_the_random_bottom_of_two_donors_of_one_architecture_is_fitted_once(pair
     options = {"layers": ["block2", "block3"], "controls": ("random",), **QUICK}
     alone = compare([third, one], data=digits, pairs=[("two", "one")], **options).records
     swept = []
-    opened = sweep.job_of
-    monkeypatch.setattr(sweep, "job_of", lambda group, *rest: (swept.append(group), opened(group, *rest))[1])
+    opened = fits.job_of
+    monkeypatch.setattr(fits, "job_of", lambda group, *rest: (swept.append(group), opened(group, *rest))[1])
     r = compare(
         [zero, one, third],
         data=digits,

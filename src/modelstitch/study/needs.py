@@ -27,8 +27,7 @@ from ..support.memory import readable
 from ..support.words import counted, duration
 from .plan import Cell, sweeps_of
 from .sweeps.bench import Bench
-from .sweeps.family import families, family_bytes
-from .sweeps.sweep import chunked, readings
+from .sweeps.grouped import chunked, ends_of, family_bytes, readings
 
 
 @dataclass
@@ -114,19 +113,16 @@ def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *,
     held = frozenset(cell.hash for cell in cells if cell.hash in kept)
     found, clock = Needs(len(cells), len(cells) - len(missing), held=held), _Clock(bench, timed)
     _add_donors(found, missing, bench, clock)
-    alone = []
-    for family in families(sweeps_of(missing), bench):
-        if len(family) == 1:
-            alone += family
-            continue
-        found.memory = max(found.memory, family_bytes(family, bench))
-        _add_forwards(found, family, bench, clock)
-        for group in family:
-            _add_group(found, group, bench, clock, together=True)
-    for reading in readings(alone, bench):
-        sizes = [_add_group(found, group, bench, clock, reads=not at) for at, group in enumerate(reading.groups)]
+    for reading in readings(sweeps_of(missing), bench):
+        family = reading.family
+        sizes = [
+            _add_group(found, group, bench, clock, together=family, reads=not at)
+            for at, group in enumerate(reading.groups)
+        ]
+        if family:
+            _add_forwards(found, reading.groups, bench, clock)
         if len(sizes) > 1:
-            found.memory = max(found.memory, sum(sizes))
+            found.memory = max(found.memory, family_bytes(reading.groups, bench) if family else sum(sizes))
     return found
 
 
@@ -142,17 +138,16 @@ def _add_group(
     Returns:
         The bytes that its largest part holds.
     """
-    top = bench.networks[group[0].sweep.top]
-    sender = bench.networks.get(group[0].sweep.bottom, top)  # class noise is drawn from the top's activations
-    parts = [(0, list(range(len(group))))] if together else chunked(group, sender, top, bench)
+    sender, top = ends_of(group, bench)
+    parts = [(0, group)] if together else chunked(group, bench)
     found.sweeps += 1
     found.parts += len(parts)
     largest = max(size for size, _ in parts)
     found.memory = max(found.memory, largest)
     for size, part in parts:
         if not together or not found.way:
-            found.way = max(found.way, clock.way([group[i] for i in part], sender, top, size))
-        _add(found, [group[i] for i in part], sender, top, bench, clock, together=together, reads=reads)
+            found.way = max(found.way, clock.way(part, sender, top, size))
+        _add(found, part, sender, top, bench, clock, together=together, reads=reads)
     return largest
 
 

@@ -30,8 +30,8 @@ from .prepared import Prepared, with_members
 from .shard import Shard
 from .store import Store
 from .sweeps.bench import Bench, left
+from .sweeps.grouped import check_shared
 from .sweeps.measured import unmeasured
-from .sweeps.sweep import check_shared
 
 
 def run(

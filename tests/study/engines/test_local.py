@@ -9,7 +9,7 @@ from modelstitch.errors import StudyError
 from modelstitch.study.declared import run_study
 from modelstitch.study.engines.local import check_same, work_of
 from modelstitch.study.spec import parse_spec
-from modelstitch.study.sweeps import sweep
+from modelstitch.study.sweeps import fitted as fits
 
 DATA = {"name": "digits", "fingerprint": "0", "second": {"name": "more", "fingerprint": "0"}}
 OTHERS = {
@@ -63,13 +63,13 @@ STUDY = {
 
 def test_a_random_network_that_two_donors_share_is_fitted_once(tmp_path, monkeypatch):
     fitted = []
-    plain = sweep.train
+    plain = fits.train
 
     def counted(streams, *rest, **more):
         fitted.extend(stream.key for stream in streams)
         return plain(streams, *rest, **more)
 
-    monkeypatch.setattr(sweep, "train", counted)
+    monkeypatch.setattr(fits, "train", counted)
     records, _ = run_study(parse_spec(STUDY), tmp_path, device="cpu")
     random = [r for r in records if r.control == "random"]
     assert len(random) == 2

@@ -46,18 +46,18 @@ def test_records_are_those_of_one_process(tmp_path):
 
 def deadly_bench(marks, *args, **kwargs):
     """Opened in another process, where a sweep with block2 is then killed, and one with block3 out of memory."""
-    usual = processes.run_sweep
+    usual = processes.run_sweeps
 
-    def deadly(cells, bench, **options):
-        layers = {cell.config["top"]["layer"] for cell in cells}
+    def deadly(reading, bench, **options):
+        layers = {cell.config["top"]["layer"] for group in reading.groups for cell in group}
         (marks / f"{'-'.join(sorted(layers))}-{time.monotonic_ns()}").touch()
         if "block2" in layers:
             os.kill(os.getpid(), signal.SIGKILL)
         if "block3" in layers:
             raise MemoryError
-        return usual(cells, bench, **options)
+        return usual(reading, bench, **options)
 
-    processes.run_sweep = deadly
+    processes.run_sweeps = deadly
     return open_bench(*args, **kwargs)
 
 

@@ -1,8 +1,11 @@
 """The bench that sweeps share: donors looked at once, drawn networks kept."""
 
 import pytest
+import torch
 
-from modelstitch.study.sweeps.bench import left
+import modelstitch as ms
+from modelstitch.study.sweeps.bench import Bench, left
+from modelstitch.study.sweeps.measured import unmeasured
 
 
 def test_what_sends_in_a_cell(cells, bench, pair):
@@ -28,3 +31,18 @@ def test_a_state_is_left_under_a_name_of_its_work(cells, bench, tmp_path):
     names = {left(group[0], bench).path.name for group in (cells["pair"], cells["random"], cells["class-noise"])}
     assert len(names) == 3
     assert left(cells["pair"][0], bench).path == left(cells["pair"][1], bench).path
+
+
+def test_of_three_networks_one_may_fail(family):
+    groups, bench = family
+    cells = [cell for group in groups if group[0].sweep.kind == "plain" for cell in group]
+    with torch.no_grad():
+        bench.networks["odd"].module.head.bias.fill_(float("nan"))
+    assert {donor.name for donor in bench.all_donors(cells)} == {"zero", "one", "odd"}
+    failed = [cell for cell in cells if bench.fails(cell)]
+    assert failed == [cell for cell in cells if cell.config["top"]["name"] == "odd"]
+    record = unmeasured(failed[0], bench.fails(failed[0]), bench)
+    assert record.failed.startswith("The output of odd holds NaN or infinity, first for the sample ")
+    two = [cell for cell in cells if {cell.config[side]["name"] for side in ("bottom", "top")} == {"zero", "odd"}]
+    with pytest.raises(ms.StitchError, match="The output of odd holds NaN"):
+        Bench(bench.networks, bench.data, bench.spec, bench.device).all_donors(two)

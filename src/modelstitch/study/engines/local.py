@@ -16,9 +16,9 @@ from ...support.progress import Tell
 from ...support.user_code import in_words
 from ..plan import Cell
 from ..sweeps.bench import Bench
-from ..sweeps.family import families, run_family
+from ..sweeps.fitted import run_family, run_sweeps
+from ..sweeps.grouped import readings
 from ..sweeps.measured import facts
-from ..sweeps.sweep import readings, run_reading
 
 
 @dataclass
@@ -126,14 +126,11 @@ def run(groups: Sequence[list[Cell]], bench: Bench, tell: Tell | None) -> Iterat
         work.update(dict.fromkeys((cell.hash for cell in group), same))
         return True
 
-    alone = []
-    for family in families(groups, bench):
-        if len(family) > 1:
-            yield from (fitted.record for fitted in run_family(family, bench, tell=tell))
-        else:
-            alone += family
-    for reading in readings(alone, bench):
-        for fitted in run_reading(reading, bench, wanted, tell=tell):
+    for reading in readings(groups, bench):
+        if reading.family:
+            yield from (fitted.record for fitted in run_family(reading, bench, tell=tell))
+            continue
+        for fitted in run_sweeps(reading, bench, wanted, tell=tell):
             if same := work[fitted.record.cell]:
                 done[same].append(fitted.record)
             yield fitted.record

@@ -26,8 +26,9 @@ from ...support.memory import out_of_memory
 from ...support.progress import Tell
 from ..plan import Cell, in_company
 from ..sweeps.bench import Bench, left
+from ..sweeps.fitted import run_sweeps
+from ..sweeps.grouped import Reading
 from ..sweeps.measured import unmeasured
-from ..sweeps.sweep import run_sweep
 from . import Engine, OpenBench
 from .local import Batchwork, check_same, tasks
 
@@ -142,7 +143,7 @@ def _work(open_bench: OpenBench, unfinished: Path | None, threads: int, pipe: Co
             bench.unfinished = unfinished
             pipe.send(_ALIVE)
             check_same(cells, bench)
-            for fitted in run_sweep(cells, bench, tell=alive):
+            for fitted in run_sweeps(Reading([cells]), bench, tell=alive):
                 pipe.send(fitted.record)
             pipe.send(None)
         except FitError as error:

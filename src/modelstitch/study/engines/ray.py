@@ -21,7 +21,8 @@ from ...support.optional import need
 from ...support.progress import Tell
 from ..plan import Cell
 from ..sweeps.bench import Bench
-from ..sweeps.sweep import run_sweep
+from ..sweeps.fitted import run_sweeps
+from ..sweeps.grouped import Reading
 from . import Engine, OpenBench
 from .local import Batchwork, check_same, tasks
 
@@ -153,5 +154,5 @@ def _task(token: str, open_bench: OpenBench, cells: Sequence[Cell], left: str | 
     check_same(cells, bench)
     if left is not None and Path(left).parent.is_dir():  # a folder that the nodes share
         bench.unfinished = Path(left)
-    for fitted in run_sweep(cells, bench):
+    for fitted in run_sweeps(Reading([cells]), bench):
         yield fitted.record

@@ -200,12 +200,6 @@ def left(cell: Cell, bench: Bench, start: int = 0) -> Unfinished | None:
     return Unfinished(bench.unfinished / cell_hash(work), bench.device)
 
 
-def wanted_of(groups: Sequence[Sequence[Cell]], asked: Sequence[Sequence[Cell]]) -> list[Sequence[Cell]]:
-    """What of ``asked`` stands in these groups, too."""
-    wanted = {cell.hash for group in groups for cell in group}
-    return [some for group in asked if (some := [cell for cell in group if cell.hash in wanted])]
-
-
 PIECES = ("sums", "test", "second")
 
 
