@@ -159,6 +159,16 @@ def test_a_step_of_training_is_timed_beside_a_bare_one(monkeypatch, capsys):
     assert "| `small-resnet?width=4&blocks=2` |" in capsys.readouterr().out
 
 
+def test_figures_are_timed_by_two_processes_beside_one(monkeypatch, capsys):
+    workers = importlib.import_module("workers")
+    asked = []
+    monkeypatch.setattr(workers, "seconds", lambda figures, *way: asked.append((figures, way)) or 60.0 / way[0])
+    monkeypatch.setattr(sys, "argv", ["workers.py", "--figures", "4", "--rounds", "2"])
+    workers.main()
+    assert asked == 2 * [(["4"], (1, 1)), (["4"], (1, 2)), (["4"], (2, 2))]
+    assert "| two processes, a thread each | 30 | 2.00 | 2.00 |" in capsys.readouterr().out
+
+
 def test_layers_are_measured_beside_bare_passes_over_the_same_batches():
     cka = importlib.import_module("cka_layers")
     images = torch.randn(2 * cka.BATCH, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -30,6 +30,17 @@ def test_every_protocol_has_a_panel_on_one_scale(name):
     assert high > 20 + len(figure(name).lines) - 1
 
 
+def test_what_lies_beyond_a_panel_is_marked_at_its_edge():
+    far = [
+        Record.of(r)
+        for r in curve("ResNet-18", (0.3, 90.0, 89.0, 91.0), (0.9, -40.0, -41.0, -39.0), control="class-noise")
+    ]
+    (axes,) = draw(figure("2a"), [*records("2a", ("honest",)), *far]).axes
+    marks = {line.get_marker(): line.get_data() for line in axes.lines if not line.get_clip_on()}
+    low, high = axes.get_ylim()
+    assert {mark: (list(x), list(y)) for mark, (x, y) in marks.items()} == {"^": ([0.3], [high]), "v": ([0.9], [low])}
+
+
 def test_what_was_not_run_has_no_panel():
     both, one = draw(figure("2a"), records("2a")), draw(figure("2a"), records("2a", ("honest",)))
     assert len(one.axes) == len(both.axes) - 1

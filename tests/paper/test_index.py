@@ -8,6 +8,8 @@ import pytest
 
 from modelstitch.errors import StudyError
 from modelstitch.paper.index import galleries, write_index, write_overview
+from modelstitch.records.parquet import records_from_parquet
+from modelstitch.results import Results
 
 GALLERY = Path(__file__).parents[2] / "docs" / "results" / "paper"
 
@@ -44,12 +46,18 @@ def test_a_claim_stands_once_for_each_gallery_that_measured_it(tmp_path):
         (tmp_path / place).mkdir()
     for place in ("small", "full"):
         shutil.copy(GALLERY / "full" / "4.parquet", tmp_path / place)
-    shutil.copy(GALLERY / "small" / "7.parquet", tmp_path / "small")
+    records = records_from_parquet(GALLERY / "small" / "7.parquet")
+    Results([r for r in records if "CKA, two seeds" not in r.tags["line"]], {}).save(tmp_path / "small" / "7.parquet")
     assert [p.name for p in galleries(tmp_path)] == ["full", "small"]
-    found = rows(write_overview(tmp_path).read_text())
+    page = write_overview(tmp_path).read_text()
+    found = rows(page)
     assert [row[0] for row in found] == ["4", "", "7", "7", "7"]
     assert [row[3] for row in found] == ["[full](full/4.md)", "[small](small/4.md)", "-", "-", "-"]
     assert found[2][4] == "**not measured**"
+    assert (
+        "\nOf 4 claims, each where it was measured first of these, by the first protocol: 1 holds and 3 are not "
+        in page
+    )
 
 
 def test_a_gallery_is_no_folder_of_galleries(tmp_path):

@@ -59,7 +59,7 @@ def draw(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves] 
     rows = -(-len(panels) // columns)
     with drawn():
         height = 2.9 * rows + 0.22 * -(-len(looks) // columns) + 0.2
-        fig = sheet(3.5 * columns, height, layout="constrained")
+        fig = sheet(max(4.8, 3.5 * columns), height, layout="constrained")
         places = [fig.add_subplot(rows, columns, at + 1) for at in range(len(panels))]
         limits = {axes: panel(axes) for axes, panel in zip(places, panels)}
         _on_one_scale({axes: ends for axes, ends in limits.items() if ends is not None})
@@ -85,6 +85,19 @@ def _on_one_scale(penalties: Mapping[Any, Limits]) -> None:
         low, high = min(0.0, *(low for low, _ in penalties.values())), max(high for _, high in penalties.values())
         axes.axhline(0, color="#9A9A9A", lw=0.8, zorder=0)
         penalty_axis(axes, min(-3.0, low) * 1.15, max(10.0, high) * 1.3, "points")
+        for line in list(axes.lines):
+            _at_the_edge(axes, line)
+
+
+def _at_the_edge(axes: Any, line: Any) -> None:
+    """Mark what lies beyond the panel at its edge, so that every place is there to see."""
+    x, y = map(np.asarray, line.get_data())
+    if line.get_marker() in ("None", None, ""):
+        return
+    for edge, beyond, mark in ((axes.get_ylim()[0], np.less, "v"), (axes.get_ylim()[1], np.greater, "^")):
+        if len(at := x[beyond(y, edge)]):
+            (marks,) = axes.plot(at, np.full(len(at), edge), mark, color=line.get_color(), ms=3.5, clip_on=False)
+            marks.set_in_layout(False)
 
 
 def _groups(figure: Figure) -> list[list[str]]:

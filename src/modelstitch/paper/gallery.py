@@ -19,10 +19,11 @@ import modelstitch as ms
 from ..report import Point, number, plain, to_svg
 from ..study import Record
 from ..support.files import make_folder, write_text
+from . import values
 from .claims import amount
 from .curves import ENOUGH, SYMMETRIC, Curves, Series, every_protocol, failed
 from .drawings import draw
-from .figure import Figure, Line
+from .figure import Figure, Line, Word
 from .judged import ONCE, as_run, judged, records_of, verdicts
 from .matrix import bottoms, table
 from .protocols import PROTOCOLS
@@ -33,12 +34,19 @@ LOST = 5.0  # points: class-noise that costs more was not told apart by its map
 _PENALTIES = (
     "In points of test error, with 95 % intervals: test examples drawn anew, paired; with several fits, pairs of "
     "networks are drawn first (both directions of one pair together), then fits. Fits: how many stand behind each "
-    "value."
+    "value. Triangles at the edge of the drawing: values beyond it."
 )
 _SELF = (
     "A self of 0.0 is no measurement of the fit: the closed form of a network into itself is the identity, and it is "
     "kept where no later step is better on the validation split."
 )
+_METRICS = {
+    "cka_linear_biased": "Linear CKA",
+    "cka_linear_debiased": "Debiased linear CKA",
+    "error": "Test error",
+    "barrier": "Barrier",
+}
+_WAYS = {"fine-tune": " after fine-tuning", "freeze": " after freeze-training", "path": " along the straight line"}
 _SHOWN = ("pair", "self", "random", "class-noise", "identity")
 
 
@@ -87,7 +95,7 @@ def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]
         "",
         _opening(figure, records, every),
         "",
-        setting,
+        values.minus(setting),
         "",
         f"![{figure.title}]({figure.name}.svg)",
         "",
@@ -113,19 +121,35 @@ def _page(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]
     return [*lines, *how_made(figure, records)]
 
 
-_ORDER = ("holds", "holds in part", "not shown", "contrary", "not measured")
+_ORDER: tuple[Word, ...] = ("holds", "holds in part", "not shown", "contrary", "not measured")
 
 
 def _opening(figure: Figure, records: Sequence[Record], every: Mapping[str, Curves]) -> str:
-    """The page in one sentence: how many claims got which word, under the first protocol that judged them."""
-    words = [found[0][1].word for claim in figure.claims if (found := judged(claim, every))]
-    counts = [_said(words.count(word), word) for word in _ORDER if word in words]
-    told = " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts) or "none was judged"
+    """The page in one sentence: how many claims got which word, and our number for the first beside the paper's."""
+    verdicts = {claim.text: found[0][1] for claim in figure.claims if (found := judged(claim, every))}
+    words = [verdict.word for verdict in verdicts.values()]
     where = "networks that were given" if records[0].tags.get("own") else f"scale `{records[0].tags['scale']}`"
-    return f"On {where}, of {len(words)} claim{'s' * (len(words) != 1)}: {told}."
+    first = next(((text, verdict.number) for text, verdict in verdicts.items() if verdict.number), None)
+    return f"On {where}, of {len(words)} claim{'s' * (len(words) != 1)}: {counts(words)}{_beside(figure, first)}."
 
 
-def _said(n: int, word: str) -> str:
+def _beside(figure: Figure, first: tuple[str, str] | None) -> str:
+    """Our number for a claim and the paper's, as the end of a sentence."""
+    if first is None:
+        return ""
+    text, number = first
+    paper = values.said(figure.name, text)
+    which = "the first" if text == figure.claims[0].text else f'"{text.rstrip(".")}"'
+    return f"; nearest to refuting {which} is {number}{'' if paper == '-' else f', beside the paper: {paper}'}"
+
+
+def counts(words: Sequence[Word]) -> str:
+    """How many claims got each word, "2 hold and 1 is contrary"."""
+    found = [_said(words.count(word), word) for word in _ORDER if word in words]
+    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found) or "none was judged"
+
+
+def _said(n: int, word: Word) -> str:
     """So many claims of a word, "2 hold in part" or "1 is contrary"."""
     if word.startswith("holds"):
         return f"{n} {word if n == 1 else word.replace('holds', 'hold', 1)}"
@@ -133,11 +157,14 @@ def _said(n: int, word: str) -> str:
 
 
 def _so_far(figure: Figure, every: Mapping[str, Curves]) -> list[str]:
-    """Curves of which some pairs are still to be measured, a sentence for all that are as far."""
+    """Curves of which some pairs, or all, are still to be measured, a sentence for all that are as far."""
     found: dict[tuple[int, int, str], list[str]] = {}
+    gone: dict[str, list[str]] = {}
     for line in figure.lines:
         for name, curves in every.items():
             members = curves.select(line.label)
+            if name in line.protocols and curves.ran and not members:
+                gone.setdefault(name, []).append(line.label)
             pairs = {(r.bottom.name, r.top.name) for r in members}
             whole = len(line.pairs) or max((r.tags.get("pairs", 0) for r in members), default=0)
             if name in line.protocols and 0 < len(pairs) < whole:
@@ -147,6 +174,8 @@ def _so_far(figure: Figure, every: Mapping[str, Curves]) -> list[str]:
         n = f"{there} {'is' if there == 1 else 'are'}"
         told = f"Of {whole} pairs, {n} measured so far: {', '.join(labels)}, {name} protocol."
         lines += [f"{told} The same command does the rest.", ""]
+    for name, labels in gone.items():
+        lines += [f"Not measured here: {', '.join(labels)}, {name} protocol.", ""]
     return lines
 
 
@@ -260,7 +289,7 @@ def _probe_tables(figure: Figure, curves: Curves) -> list[str]:
 def _probe_table(kind: str, metric: str, labels: Sequence[str], curves: Curves) -> list[str]:
     """One metric of the probes of a kind: a table for all that have the same layers."""
     rows: dict[tuple[str, ...], list[list[str]]] = {}
-    ranges = False
+    ranges, nothing = False, True
     for label in labels:
         for family in dict.fromkeys(r.family for r in curves.select(label, kind)):
             points = curves.places(label, metric, kind, family)
@@ -268,17 +297,26 @@ def _probe_table(kind: str, metric: str, labels: Sequence[str], curves: Curves) 
                 continue
             digits = _digits(metric, points)
             ranges |= any(p.low < p.high for p in points)
+            nothing &= digits == 2 and all(max(abs(p.low), abs(p.high)) < 0.005 for p in points)
             cells = [f"{label}, {family}" if family else label, str(points[0].seeds)]
             rows.setdefault(tuple(p.layer for p in points), []).append([*cells, *(amount(p, digits) for p in points)])
     if not rows:
         return []
-    lines = [f"## {plain(metric)}, by {kind}", ""]
+    lines = [f"## {_said_of(metric, kind)}", ""]
+    if nothing:
+        return [*lines, "0.00 at all places, in all fits.", ""]
     for layers, body in rows.items():
         lines += [*table_lines(["", "fits", *layers], body), ""]
     if ranges:
         told = f"Brackets: the lowest and the highest of the fits; no interval below {ENOUGH} fits."
         lines += [told + _MERGED * (kind in SYMMETRIC), ""]
     return lines
+
+
+def _said_of(metric: str, kind: str) -> str:
+    """What a table of a probe shows, in words."""
+    name, of, rest = metric.partition(" of ")
+    return f"{_METRICS.get(name, plain(name))}{of}{rest}{_WAYS.get(kind, '')}"
 
 
 def _digits(metric: str, points: Sequence[Point]) -> int:
@@ -335,4 +373,4 @@ def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(plain(c).replace("|", "/") for c in cells) + " |"
 
 
-__all__ = ["keep", "summary", "table_lines", "write_page"]
+__all__ = ["counts", "keep", "summary", "table_lines", "write_page"]

@@ -18,8 +18,8 @@ from . import values
 from .catalogue import FIGURES
 from .catalogue import figure as find_figure
 from .curves import every_protocol
-from .figure import Claim, Verdict
-from .gallery import table_lines
+from .figure import Claim, Verdict, Word
+from .gallery import counts, table_lines
 from .judged import ONCE, as_run, judged_once, records_of, verdict
 from .protocols import PROTOCOLS
 from .provenance import fit_words, scale_words, took
@@ -49,6 +49,12 @@ class JudgedClaim(NamedTuple):
     def measured(self) -> bool:
         """Whether any protocol had what the claim is about."""
         return any(v.word != "not measured" for v in self.found.values())
+
+    @property
+    def word(self) -> Word:
+        """Of the verdict that stands for both protocols, or of the first one."""
+        first: Verdict = self.once or next(iter(self.found.values()))
+        return first.word
 
     @property
     def cells(self) -> list[str]:
@@ -113,7 +119,10 @@ def write_overview(folder: Path) -> Path:
         words = scale_words(records_of(find_figure(_done(place)[0]), place))[0].partition(": ")[2]
         lines.append(f"- [{place.name}]({place.name}/README.md): {words}")
     head = ["figure", "claim", "the paper's", "at", *PROTOCOLS, "our number"]
-    lines += ["", *table_lines(head, list(_rows(told))), "", _COUNTED, ""]
+    found = _told(told)
+    words = counts([next((one for _, one in each if one.measured), each[0][1]).word for each in found.values()])
+    lines += ["", f"Of {len(found)} claims, each where it was measured first of these, by the first protocol: {words}."]
+    lines += ["", *table_lines(head, list(_rows(found))), "", _COUNTED, ""]
     lines += [
         "A claim stands once for each gallery that measured it. Every verdict and number is worked out from the "
         f"records in these folders: `modelstitch paper all --redraw DIR`. {_SOURCE}",
@@ -144,14 +153,22 @@ def _claims(name: str, records: Sequence[Record]) -> Iterator[JudgedClaim]:
         yield JudgedClaim(name, claim, found, judged_once(claim, every))
 
 
-def _rows(places: Sequence[Path]) -> Iterator[list[str]]:
-    """The table over galleries: a claim's first row names it."""
-    found: dict[tuple[str, str], list[tuple[Path, JudgedClaim]]] = {}
+ByClaim = dict[tuple[str, str], list[tuple[Path, JudgedClaim]]]
+
+
+def _told(places: Sequence[Path]) -> ByClaim:
+    """(figure, claim) -> what each gallery says to it, in the order of the figures."""
+    found: ByClaim = {}
     for place in places:
         for name in _done(place):
             for one in _claims(name, records_of(find_figure(name), place)):
                 found.setdefault((name, one.claim.text), []).append((place, one))
-    for name, text in sorted(found, key=lambda key: list(FIGURES).index(key[0])):
+    return {key: found[key] for key in sorted(found, key=lambda key: list(FIGURES).index(key[0]))}
+
+
+def _rows(found: ByClaim) -> Iterator[list[str]]:
+    """The table over galleries: a claim's first row names it."""
+    for name, text in found:
         measured = [(place, one) for place, one in found[name, text] if one.measured]
         first = [name, text, values.said(name, text)]
         for place, one in measured:

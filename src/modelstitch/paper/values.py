@@ -45,4 +45,9 @@ def _numbers() -> list[tuple[str, str, str]]:
 def said(figure: str, claim: str) -> str:
     """The paper's own number for a claim of a figure, "-" where it makes none."""
     found = next((paper for name, start, paper in _numbers() if name == figure and claim.startswith(start)), "-")
-    return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", found)
+    return minus(found)
+
+
+def minus(text: str) -> str:
+    """The text with the sign that numbers below zero have elsewhere."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text)

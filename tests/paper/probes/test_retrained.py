@@ -26,6 +26,14 @@ def test_the_length_is_in_units_of_the_scales(job, time, steps):
     )
 
 
+def test_layers_of_a_network_that_saw_little_cost_no_training_of_the_rest(job):
+    briefly = dataclasses.replace(job.workshop.scale, special={"little": {"steps": 3}})
+    job = dataclasses.replace(job, workshop=dataclasses.replace(job.workshop, scale=briefly))
+    probe = Probe("freeze", "x", (Model(),))
+    assert job.workshop.recipe(Model(samples="little")).steps == 3
+    assert shortened(probe, Model(samples="little"), job) == shortened(probe, Model(change="re-initialised"), job)
+
+
 @pytest.mark.parametrize("room", [finetune, frozen], ids=["fine-tune", "freeze"])
 def test_settings_are_plain_values_that_tell_trainings_apart(job, room):
     one, other = (room.settings(Probe("x", "x", (Model(),), {"time": time}), (Model(),), job) for time in (1.0, 0.5))

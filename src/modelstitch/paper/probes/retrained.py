@@ -50,8 +50,11 @@ def retrained(
 
 
 def shortened(probe: Probe, model: Model, job: Job) -> Recipe:
-    """The recipe of networks with labels, for the length that the probe asks for."""
-    recipe = job.workshop.recipe(dataclasses.replace(model, time=1.0, method="labels"))
+    """The recipe of networks with labels and all data, for the length that the probe asks for.
+
+    What is kept may come from a network that saw little; what is new sees all, for as long whatever is kept.
+    """
+    recipe = job.workshop.recipe(dataclasses.replace(model, time=1.0, method="labels", samples=1.0))
     if not isinstance(recipe, Recipe):
         raise StudyError("Fine-tuning needs the recipe of a network with labels.")
     share = float(probe.options.get("time", 1.0)) * job.scale.shorter.get(probe.kind, 1.0)

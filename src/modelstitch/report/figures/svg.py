@@ -74,7 +74,9 @@ def _dress(root: ET.Element, title: str, prefix: str) -> None:
     width = root.attrib.pop("width", "")
     root.attrib.pop("height", None)
     points = float(width.removesuffix("pt") or 400)
-    root.set("style", f"stroke-linejoin:round;stroke-linecap:butt;width:100%;max-width:{points * 4 / 3:.0f}px")
+    # A width of its own, not a share of what is around it: a file that is shown as a picture has nothing around it.
+    root.set("width", f"{points * 4 / 3:.0f}")
+    root.set("style", "stroke-linejoin:round;stroke-linecap:butt;max-width:100%;height:auto")
     root.set("role", "img")
     if title:
         label = ET.Element(f"{{{_SVG}}}title", {"id": f"{prefix}title"})
