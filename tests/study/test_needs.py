@@ -1,5 +1,7 @@
 """What cells will take is counted as they are then run; nothing is fitted, and no folder made."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -61,6 +63,16 @@ def test_a_closed_form_takes_one_pass_and_no_step(pair, digits):
     assert found.samples["fit"] >= digits.size("fit")
 
 
+def test_further_starts_are_told_apart_from_what_is_likely(pair, digits):
+    """A control takes them only where its first start leaves open what it is for."""
+    options = {**OPTIONS, "layers": ["block2"], "both": False, "controls": ("class-noise",)}
+    one, three = (plan_compare(*pair, digits, **options, starts=starts, timed=False) for starts in (1, 3))
+    assert (one.steps, one.later_steps) == (2 * 4, 0)  # of the pair, and of the control
+    assert (three.steps, three.later_steps) == (2 * 4, 2 * 4)
+    assert three.samples == one.samples
+    assert set(three.plain()) == set(one.plain()) >= {"steps", "later_steps", "seconds", "later_seconds"}
+
+
 def test_what_a_run_would_refuse_is_refused(pair, digits, tmp_path):
     with pytest.raises(StitchError, match="'blokc1'"):
         plan_compare(*pair, digits, layers=["blokc1"])
@@ -80,6 +92,10 @@ def test_in_words():
         "Time: about 5 minutes here, estimated from measured batches: opening networks and solving maps is not "
         "counted, and fits that stop early take less.",
     ]
+    again = replace(found, later_steps=1280, later_seconds=900.0)
+    assert "640 steps at most, and up to 1,280 where a control starts again; samples" in again.sentences()[1]
+    assert again.sentences()[3].startswith("Time: about 5 minutes, up to 20 minutes here, estimated")
+    assert again.line().endswith("about 5 minutes, up to 20 minutes here.")
     assert Needs(1, 1).sentences() == ["1 cell: 1 kept already, 0 to run. Nothing was fitted or written."]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -40,13 +40,16 @@ class Needs:
         sweeps: groups of missing cells that are fitted side by side.
         parts: pieces that the memory budget cuts them into: the bottom runs once for each.
         samples: {split: samples that go through a network, or its tail}, an upper bound: a fit may stop early.
-        steps: of optimisers, at most.
+        steps: of optimisers, at most, where every fit has one start.
         memory: bytes that the stitches of one part hold, the largest.
         way: bytes that batches hold on their way through networks and tops beside them, at most; 0 where not counted.
         donors: bytes of the donors' weights.
-        seconds: an estimate, on this machine; 0 where nothing is missing, or no batch was timed.
+        seconds: an estimate, on this machine, where every fit has one start; 0 where nothing is missing, or no batch
+            was timed.
         forwards: {cell to be run: how many times a sample goes through its whole top, in parts of it}, an upper bound.
         held: the names of the kept cells.
+        later_steps: of further starts, at most: those of a control that its first start may leave open.
+        later_seconds: what they all would take beside.
     """
 
     cells: int
@@ -61,11 +64,12 @@ class Needs:
     seconds: float = 0.0
     forwards: dict[str, float] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
+    later_steps: int = 0
+    later_seconds: float = 0.0
 
     def plain(self) -> dict[str, Any]:
         """The numbers, for other programs."""
-        names = ("cells", "kept", "sweeps", "parts", "samples", "steps", "memory", "way", "donors", "seconds")
-        return {name: getattr(self, name) for name in names}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("forwards", "held")}
 
     def sentences(self) -> list[str]:
         """For a reader, one line each."""
@@ -80,14 +84,14 @@ class Needs:
             f"{self._passes}.",
             f"Memory: {self._memory} for the stitches of one part, beside {readable(self.donors)} of donors' weights "
             f"and {f'{readable(self.way)} of ' if self.way else ''}one batch's way through a top.",
-            f"Time: about {duration(self.seconds)} here, estimated from measured batches: opening networks and solving "
-            "maps is not counted, and fits that stop early take less.",
+            f"Time: {self._time} here, estimated from measured batches: opening networks and solving maps is not "
+            "counted, and fits that stop early take less.",
         ]
 
     def line(self) -> str:
         """The same in one line, before the work begins."""
         kept = f" ({self.kept:,} kept already)" if self.kept else ""
-        time = f"; about {duration(self.seconds)} here" if self.seconds else ""
+        time = f"; {self._time} here" if self.seconds else ""
         return (
             f"To run: {counted(self.cells - self.kept, 'cell')}{kept} in {self._passes}; memory {self._memory}{time}."
         )
@@ -96,8 +100,14 @@ class Needs:
     def _passes(self) -> str:
         parts = "" if self.parts == self.sweeps else f", in {counted(self.parts, 'part')} as memory asks"
         read = ", ".join(f"{n:,} of {split}" for split, n in self.samples.items())
-        steps = counted(self.steps, "step")
-        return f"{counted(self.sweeps, 'sweep')}{parts}: {steps} at most; samples that are read: {read}"
+        more = f", and up to {self.later_steps:,} where a control starts again" if self.later_steps else ""
+        steps = f"{counted(self.steps, 'step')} at most{more}"
+        return f"{counted(self.sweeps, 'sweep')}{parts}: {steps}; samples that are read: {read}"
+
+    @property
+    def _time(self) -> str:
+        likely, most = duration(self.seconds), duration(self.seconds + self.later_seconds)
+        return f"about {likely}" if most == likely else f"about {likely}, up to {most}"
 
     @property
     def _memory(self) -> str:
@@ -167,8 +177,7 @@ def _add_donors(found: Needs, cells: Sequence[Cell], bench: Bench, clock: _Clock
 
 def _add_forwards(found: Needs, family: Sequence[Sequence[Cell]], bench: Bench, clock: _Clock) -> None:
     """What the networks of a family take, each of which runs once over what all are solved from, and measured on."""
-    shared, whole, test = family[0][0].sweep, bench.data.size("fit"), bench.data.size("test")
-    fit = min(shared.samples or whole, shared.budget or whole, whole)
+    fit, test = _fit_size(bench, family[0][0]), bench.data.size("test")
     names = sorted({name for group in family for name in (group[0].sweep.bottom, group[0].sweep.top)})
     found.seconds += sum(clock.forward(name) * (fit + test) for name in names)
     found.samples["fit"] += fit
@@ -193,37 +202,79 @@ def _add(
         reads: the test split is read for these cells; not where it is read for others beside them, with the top's own
             forward.
     """
-    spec, data, shared = bench.spec, bench.data, cells[0].sweep
-    val, test, whole = data.size("val"), data.size("test"), data.size("fit")
-    fit = min(shared.samples or whole, shared.budget or whole, whole)
+    spec, val, test, fit = bench.spec, bench.data.size("val"), bench.data.size("test"), _fit_size(bench, cells[0])
     batch = min(spec.batch_size, fit)
     seams = [(sender.layer(c.config["bottom"]["layer"]), top.layer(c.config["top"]["layer"]), c) for c in cells]
     sums = _summed(seams, fit, spec)
     once = max(sums.values())
     below_depth, above_depth = max(b.depth for b, _, _ in seams), max(a.depth for _, a, _ in seams)
-    stages = [_stages(cell) for cell in cells]
-    looked_at = min(val, spec.look)
-    looks, steps = 1 + spec.steps // spec.eval_every, max(stages) * spec.steps
-    forward, onward = clock.forward(sender.name), clock.forward(top.name)
-    seconds = sum(n * clock.product(below, above) for (below, above), n in sums.items())
-    seconds += (steps * batch + bool(steps) * looked_at) * forward * below_depth
-    for (_, above, cell), stage in zip(seams, stages):
-        fitted = stage * through_tail(spec.steps, batch, spec.eval_every, looked_at, 0)
-        found.forwards[cell.hash] = (1 - above.depth) * (test + fitted)
-        seconds += onward * found.forwards[cell.hash]
-        if stage and not cell.config["objective"].endswith("task"):
-            seconds += stage * spec.steps * batch * onward  # genuine activations or outputs to come near to
+    onward = clock.forward(top.name)
+    forward = clock.forward(sender.name) if cells[0].sweep.bottom in bench.networks else 0.0  # drawn: none runs
+    solved = sum(n * clock.product(below, above) for (below, above), n in sums.items())
+    solved += 0.0 if together else once * (forward * below_depth + onward * above_depth)
+    for start in range(max(cell.starts for cell in cells)):
+        some = [seam for seam in seams if seam[2].starts > start]
+        _add_start(found, some, bench, solved, forward * below_depth, onward, later=start > 0)
+    seconds = 0.0
+    for _, above, cell in seams:
+        found.forwards[cell.hash] += (1 - above.depth) * test
+        seconds += onward * (1 - above.depth) * test
     again = [cell for cell in cells if "unfreeze" in cell.config]  # each is trained by itself, through both networks
     tuning = len(again) * (through_tail(spec.steps, batch, spec.eval_every, val, 0) + test)
     seconds += tuning * (forward + onward)
     found.seconds += seconds + (0.0 if bench.second is None else (test * forward))
-    found.steps += (sum(stages) + len(again)) * spec.steps
-    found.samples["fit"] += steps * batch
-    found.samples["val"] += max(stages) * (looks * looked_at + 2 * (val - looked_at))
+    found.steps += len(again) * spec.steps
     if not together:
-        found.seconds += once * (forward * below_depth + onward * above_depth) + test * (forward + reads * onward)
+        found.seconds += test * (forward + reads * onward)
         found.samples["fit"] += once
         found.samples["test"] += reads * test
+
+
+def _add_start(
+    found: Needs,
+    seams: Sequence[tuple[Layer, Layer, Cell]],
+    bench: Bench,
+    solved: float,
+    below: float,
+    onward: float,
+    *,
+    later: bool,
+) -> None:
+    """What the fits of one start take.
+
+    Args:
+        solved: seconds that its sums take.
+        below: seconds that a sample takes to the deepest seam.
+        onward: seconds that a sample takes through the whole top.
+        later: it is taken only where the starts before it leave open what a control is for.
+    """
+    spec, val = bench.spec, bench.data.size("val")
+    batch = min(spec.batch_size, _fit_size(bench, seams[0][2]))
+    looked_at = min(val, spec.look)
+    stages = [_stages(cell) for _, _, cell in seams]
+    looks, steps = 1 + spec.steps // spec.eval_every, max(stages) * spec.steps
+    seconds = solved + (steps * batch + bool(steps) * looked_at) * below
+    for (_, above, cell), stage in zip(seams, stages, strict=True):
+        forwards = (1 - above.depth) * stage * through_tail(spec.steps, batch, spec.eval_every, looked_at, 0)
+        seconds += onward * forwards
+        if stage and not cell.config["objective"].endswith("task"):
+            seconds += stage * spec.steps * batch * onward  # genuine activations or outputs to come near to
+        if not later:
+            found.forwards[cell.hash] = forwards
+    if later:
+        found.later_steps += sum(stages) * spec.steps
+        found.later_seconds += seconds
+        return
+    found.seconds += seconds
+    found.steps += sum(stages) * spec.steps
+    found.samples["fit"] += steps * batch
+    found.samples["val"] += max(stages) * (looks * looked_at + 2 * (val - looked_at))
+
+
+def _fit_size(bench: Bench, cell: Cell) -> int:
+    """Of how many samples a cell is fitted."""
+    whole = bench.data.size("fit")
+    return min(cell.sweep.samples or whole, cell.sweep.budget or whole, whole)
 
 
 def _summed(seams: Sequence[tuple[Layer, Layer, Cell]], fit: int, spec: FitSpec) -> dict[tuple[Layer, Layer], int]:
@@ -237,9 +288,9 @@ def _summed(seams: Sequence[tuple[Layer, Layer, Cell]], fit: int, spec: FitSpec)
 
 
 def _stages(cell: Cell) -> int:
-    """How many fits follow one upon the other in a cell at most, those of all its starts."""
+    """How many fits follow one upon the other in one start of a cell."""
     objective = cell.config["objective"]
-    return 0 if objective in SOLVED else cell.starts * (objective.count("+") + 1)
+    return 0 if objective in SOLVED else objective.count("+") + 1
 
 
 class _Clock:
